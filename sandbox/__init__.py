@@ -1,0 +1,1 @@
+"""A local Iterable and a local Slack, for demos and tests."""
