@@ -1,0 +1,48 @@
+"""What can go wrong, by what a person can do about it.
+
+Every error that reaches a person is one of these. The message is a sentence: what is wrong, where, and what
+to do. None of them ever holds an API key or an address. Errors that Iterable causes are in
+`core.iterable.errors`, under the same base.
+"""
+
+
+class SyncError(Exception):
+    """The base of every error that is meant for a person.
+
+    `message` is one sentence or two; `code` is a stable word for programs (reports, alerts, tests).
+    """
+
+    code = "error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InputError(SyncError):
+    """What was given can't be used: a file, an option, an id. Nothing has been sent.
+
+    `path`, `line` and `column` (both counted from 1) say where, as far as that is known; they are put in front
+    of the message.
+    """
+
+    code = "bad_input"
+
+    def __init__(
+        self, message: str, *, path: str | None = None, line: int | None = None, column: int | None = None
+    ) -> None:
+        self.path = path
+        self.line = line
+        self.column = column
+        place = path or ""
+        if line is not None:
+            place += f", line {line}" if place else f"line {line}"
+        if column is not None:
+            place += f", column {column}"
+        super().__init__(f"{place}: {message}" if place else message)
+
+
+class SettingsError(SyncError):
+    """The environment, the data directory or the database is not as the program needs it."""
+
+    code = "bad_settings"
