@@ -1,0 +1,133 @@
+"""Opening a ZIP that nobody vouches for: what it holds is looked at before a byte of it is unpacked."""
+
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from core.audience.duck import NO_ROOM, disk_errors
+from core.audience.files import File
+from core.errors import SettingsError
+
+# A download has a CSV for each variant and a manifest.
+MOST_MEMBERS = 1_000
+# The list of members at the end of a ZIP, in bytes: 1,000 of them with long names.
+LONGEST_DIRECTORY = 1 << 20
+# Unpacked, in bytes: a thousand million rows.
+LARGEST = 64 << 30
+# An audience packs about 4 to 1, and text that repeats itself perhaps 50 to 1; a bomb a thousand to 1.
+HIGHEST_RATIO = 200
+# Below this size the ratio doesn't matter.
+SMALL = 16 << 20
+LARGEST_MANIFEST = 16 << 20
+
+CUT_OFF = "is not a whole ZIP file: it was cut off or damaged. Download it again."
+
+_END = struct.Struct("<4s4H2LH")
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, NotImplementedError, RuntimeError)
+
+
+@contextmanager
+def opened(file: File) -> Iterator["Archive"]:
+    """The ZIP, if it is one and harmless."""
+    _refuse_large_directory(file)
+    try:
+        archive = zipfile.ZipFile(file.path)
+    except _DAMAGE:
+        archive = None
+    if archive is None:
+        raise file.error(CUT_OFF)
+    with archive:
+        yield Archive(archive, file)
+
+
+class Archive:
+    """The members of a ZIP that matter: CSV files and the manifest."""
+
+    def __init__(self, archive: zipfile.ZipFile, file: File) -> None:
+        self._archive = archive
+        self._file = file
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        for member in members:
+            _refuse_harmful(member, file)
+        _refuse_bomb(members, file)
+        self._members = {member.filename: member for member in members if not _is_litter(member.filename)}
+        if any(name.startswith("xl/") for name in self._members):
+            raise file.error("is an Excel workbook. Save it as CSV (UTF-8).")
+
+    def csv_names(self) -> list[str]:
+        """The members that are CSV files."""
+        return [name for name in self._members if name.lower().endswith(".csv")]
+
+    def manifest(self) -> bytes | None:
+        """The manifest, if there is one."""
+        for name, member in self._members.items():
+            if PurePosixPath(name).name.lower() == "manifest.json":
+                if member.file_size > LARGEST_MANIFEST:
+                    raise self._file.error("the manifest is larger than 16 MB: this is not an audience download.")
+                return self._read(member)
+        return None
+
+    def extract(self, name: str, target: Path) -> None:
+        """Unpack a member into a file."""
+        member = self._members[name]
+        damaged = False
+        with disk_errors():
+            if member.file_size > shutil.disk_usage(target.parent).free:
+                raise SettingsError(NO_ROOM)
+            try:
+                with self._archive.open(member) as packed, target.open("wb") as unpacked:
+                    shutil.copyfileobj(packed, unpacked, 1 << 20)
+            except _DAMAGE:
+                damaged = True
+        if damaged:
+            raise self._file.error(CUT_OFF)
+
+    def _read(self, member: zipfile.ZipInfo) -> bytes:
+        try:
+            return self._archive.read(member)
+        except _DAMAGE:
+            pass
+        raise self._file.error(CUT_OFF)
+
+
+def _refuse_harmful(member: zipfile.ZipInfo, file: File) -> None:
+    parts = PurePosixPath(member.filename.replace("\\", "/")).parts
+    if ".." in parts or member.filename.startswith(("/", "\\")) or ":" in parts[0]:
+        raise file.error("holds a file whose path leads out of the ZIP. This is not from mParticle: don't open it.")
+    if member.flag_bits & 0x1:
+        raise file.error("is encrypted. Unpack it, and give the CSV file.")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise file.error("is packed in a way that is not read here. Unpack it, and give the CSV file.")
+
+
+def _refuse_bomb(members: list[zipfile.ZipInfo], file: File) -> None:
+    if len(members) > MOST_MEMBERS:
+        raise file.error(f"holds more than {MOST_MEMBERS:,} files: this is not an audience download.")
+    unpacked = sum(member.file_size for member in members)
+    packed = min(sum(member.compress_size for member in members), file.path.stat().st_size)
+    if unpacked > LARGEST or (unpacked > SMALL and unpacked > HIGHEST_RATIO * packed):
+        raise file.error("unpacks to far more than an audience download does. This is not from mParticle: don't open it.")
+
+
+def _refuse_large_directory(file: File) -> None:
+    """Look at the last record of the ZIP, so that no list of a million members is read."""
+    with file.path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - _END.size - 0xFFFF))
+        tail = stream.read()
+    place = tail.rfind(b"PK\x05\x06")
+    if place < 0 or len(tail) - place < _END.size:
+        raise file.error(CUT_OFF)
+    _, _, _, _, members, length, _, _ = _END.unpack_from(tail, place)
+    if members > MOST_MEMBERS or length > LONGEST_DIRECTORY:
+        raise file.error(f"holds more than {MOST_MEMBERS:,} files: this is not an audience download.")
+
+
+def _is_litter(name: str) -> bool:
+    """What macOS adds to a ZIP."""
+    path = PurePosixPath(name)
+    return path.parts[0] == "__MACOSX" or path.name.startswith(".")

@@ -1,0 +1,126 @@
+"""The one place where DuckDB is called, and where what it complains of becomes a sentence.
+
+DuckDB quotes the offending row in its messages, and rows hold addresses: nothing of a message reaches a person
+but numbers, and its exception is not chained to ours.
+"""
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+
+from core.audience import places
+from core.audience.files import File
+from core.errors import InputError, SettingsError, SyncError
+
+NO_ROOM = (
+    "There is no room to read the audience: the disk that holds the data directory is full. "
+    "Free some space there, or move it with ITERABLE_SYNC_DATA_DIR, and try again."
+)
+NO_WRITING = "Temporary files can't be written in the data directory: make it writable and try again."
+NO_MEMORY = (
+    "There is not enough memory to read the audience: the limit was reached, and the disk could not help out. "
+    "Free some memory or disk space and try again."
+)
+
+NOT_UTF8 = "is not UTF-8 text. Save it again with the encoding UTF-8."
+NO_INTEGER = "the mpid is not a whole number of 64 bits. A spreadsheet may have rewritten it: use the file as exported."
+BROKEN_JSON = "the JSON is broken here. If the file was cut off, fetch it again."
+BROKEN_PARQUET = "is not a Parquet file that can be read: it is damaged or cut off. Export it again."
+
+_FULL = re.compile(r"no space left|disk quota|max_temp_directory_size|could not write|failed to offload", re.I)
+_RECORD = re.compile(r"CSV Error on Line: (\d+)")
+_WIDTH = re.compile(r"^Expected Number of Columns: (\d+) Found: (\d+)$", re.M)
+_VALUE = re.compile(r"JSON transform error in file .*?, in (?:record/value|line) (\d+):", re.S)
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT}
+_ACCESS_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def query(con: duckdb.DuckDBPyConnection, sql: str, file: File) -> list[tuple[Any, ...]]:
+    """Run a statement that reads `file`; what goes wrong is raised as an `InputError` or a `SettingsError`.
+
+    An interrupt is not an error of the file, and passes.
+    """
+    try:
+        return con.execute(sql).fetchall()
+    except duckdb.InterruptException:
+        raise
+    except (duckdb.Error, UnicodeError, RuntimeError) as exc:
+        problem = explain(exc, file)
+    raise problem  # outside the handler, so that DuckDB's text is not carried along as context
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Tell a full or read-only disk from a bad file."""
+    problem: SettingsError | None = None
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in _DISK_ERRORS:
+            problem = SettingsError(NO_ROOM)
+        elif exc.errno in _ACCESS_ERRORS:
+            problem = SettingsError(NO_WRITING)
+        else:
+            raise
+    if problem is not None:
+        raise problem
+
+
+def explain(exc: Exception, file: File) -> SyncError:
+    """An error of DuckDB's in our words."""
+    text = str(exc)
+    if isinstance(exc, duckdb.OutOfMemoryException):
+        return SettingsError(NO_ROOM if _FULL.search(text) else NO_MEMORY)
+    if isinstance(exc, duckdb.IOException) and _FULL.search(text):
+        return SettingsError(NO_ROOM)
+    if isinstance(exc, UnicodeEncodeError):
+        return InputError("the file's name is not UTF-8. Rename it.", path=file.shown.encode(errors="replace").decode())
+    if "CSV Error on Line" in text or "CSV Parser" in text:
+        return _csv_error(text, file)
+    if "JSON" in text or "maximum_object_size" in text:
+        return _json_error(text, file)
+    if places.is_parquet(file.path):
+        return InputError(BROKEN_PARQUET, path=file.shown)
+    return InputError("can't be read: it is damaged or not in a form that is known here.", path=file.shown)
+
+
+def _csv_error(text: str, file: File) -> InputError:
+    bad = places.not_utf8(file.path) if "Invalid unicode" in text else None
+    if bad is not None:
+        return InputError(NOT_UTF8, path=file.shown, line=bad)
+    record = _RECORD.search(text)
+    line = places.csv_line_of_record(file, int(record[1])) if record else None
+    return InputError(_csv_message(text), path=file.shown, line=line)
+
+
+def _csv_message(text: str) -> str:
+    width = _WIDTH.search(text)
+    if width:
+        return f"the row has {width[2]} cells where the header has {width[1]}."
+    if "unterminated quote" in text:
+        return "a quotation mark is not closed, or stands inside a value that is not quoted."
+    if "Maximum line size" in text:
+        return "the row is longer than 2 MB: no audience has such a row."
+    if "Error when converting column" in text:
+        return "the time stamp is not a whole number."
+    if "invalid state" in text:
+        return "the lines end in different ways, or quotation marks don't match. Export it again as plain CSV."
+    return "is not well-formed CSV. Export it again."
+
+
+def _json_error(text: str, file: File) -> InputError:
+    if "maximum_object_size" in text:
+        return InputError("holds an object of more than 16 MB: no audience has such a member.", path=file.shown)
+    value = _VALUE.search(text)
+    if value:
+        line = places.json_line(file.path, int(value[1]))
+        return InputError("a value is not of the kind that is expected here.", path=file.shown, line=line)
+    bad = places.not_utf8(file.path)
+    if bad is not None:
+        return InputError(NOT_UTF8, path=file.shown, line=bad)
+    line, column = places.json_break(file.path)
+    return InputError(BROKEN_JSON, path=file.shown, line=line, column=column)

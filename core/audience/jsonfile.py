@@ -1,0 +1,21 @@
+"""The SQL that reads a file of JSON objects, whether a line holds one, several, or a part of one.
+
+mParticle's stream lands in S3 as its objects one after the other, with nothing between them: DuckDB's format
+"unstructured" takes that and newline-delimited JSON alike.
+"""
+
+from core.audience import places
+from core.audience.files import File
+from core.audience.gather import Rows
+from core.audience.sql import literal
+
+
+def scan(file: File, columns: dict[str, str]) -> str:
+    """`read_json` over a file."""
+    named = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
+    return f"read_json({file.sql}, auto_detect=false, format='unstructured', compression='none', columns={{{named}}})"
+
+
+def rows(sql: str, file: File) -> Rows:
+    """Rows of a JSON file: changes of membership, of which the latest of a profile counts."""
+    return Rows(sql, file, lambda row: places.json_line(file.path, row), latest_row=True)

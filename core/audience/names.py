@@ -1,0 +1,89 @@
+"""Which audience a file carries, and choosing one where it carries several."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from core.audience.files import File
+
+# How many audiences an error lists.
+LISTED = 10
+
+# `8754_PotentialParisians_172136Nov292018.csv`: id, name, HHMMSSMonDDYYYY (mParticle's audience downloads);
+# a browser that already has such a file adds a number.
+_DOWNLOAD = re.compile(r"(\d+)_(.+)_\d{6}[A-Za-z]{3}\d{6}(?: ?\(\d+\))?\.csv", re.IGNORECASE)
+
+# `Audience-Name_123_2020-07-08_00-16-14_<guid>.txt` (mParticle's Google Cloud Storage output).
+_BUCKET = re.compile(r"(.+)_(\d+)_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9A-Za-z-]+\.\w+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Audience:
+    """An audience as far as a file tells: id and name, either of which it may leave out."""
+
+    id: str | None = None
+    name: str | None = None
+
+    def __str__(self) -> str:
+        if self.id and self.name:
+            return f"{self.name} ({self.id})"
+        return self.name or self.id or "without a name"
+
+    def answers_to(self, wanted: str) -> bool:
+        """Whether a person who asks for `wanted` means this one; a hyphen may stand for a space."""
+        wanted = wanted.strip()
+        return wanted == self.id or (self.name is not None and _plain(wanted) == _plain(self.name))
+
+
+NOBODY = Audience()
+
+
+def from_download_name(file_name: str) -> Audience:
+    """The audience that the name of a downloaded CSV tells."""
+    match = _DOWNLOAD.fullmatch(file_name)
+    return Audience(match[1], match[2]) if match else NOBODY
+
+
+def from_bucket_name(file_name: str) -> Audience:
+    """The audience that the name of a file in a bucket tells."""
+    match = _BUCKET.fullmatch(file_name)
+    return Audience(match[2], match[1]) if match else NOBODY
+
+
+def common_name(names: Iterable[str | None]) -> str | None:
+    """One name for the variants of an A/B test: the beginning that they share."""
+    known = [name for name in names if name]
+    if not known:
+        return None
+    return os.path.commonprefix(known).rstrip(" -_") or known[0]
+
+
+def choose(found: Sequence[Audience], wanted: str | None, file: File) -> int:
+    """The place in `found` of the audience that is meant."""
+    if wanted is None:
+        if len(found) > 1:
+            raise file.error(f"holds several audiences: {listing(found)}. Choose one of them with --audience.")
+        return 0
+    chosen = [place for place, audience in enumerate(found) if audience.answers_to(wanted)]
+    if len(chosen) > 1:
+        raise file.error(
+            f"holds several audiences of that name: {listing([found[place] for place in chosen])}. "
+            "Choose one of them by its id, with --audience."
+        )
+    if chosen:
+        return chosen[0]
+    if found == [NOBODY]:
+        raise file.error("doesn't say which audience it holds, so none can be chosen: leave out --audience.")
+    raise file.error(f"doesn't hold the audience that --audience asks for, but {listing(found)}.")
+
+
+def listing(audiences: Sequence[Audience]) -> str:
+    """Some audiences in a sentence, and how many more there are."""
+    shown = ", ".join(str(audience) for audience in audiences[:LISTED])
+    more = len(audiences) - LISTED
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s-]+", " ", name).strip().casefold()

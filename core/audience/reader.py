@@ -1,0 +1,84 @@
+"""Reading one audience file, whatever its shape, into the table `source`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+
+from core.audience import bucket, download, stream, table, zipped
+from core.audience.files import File
+from core.audience.recognise import Kind, recognise
+from core.audience.source import Source
+from core.errors import InputError
+
+_READERS: dict[Kind, Callable[[duckdb.DuckDBPyConnection, File, str | None], Source]] = {
+    Kind.DOWNLOAD_CSV: download.read_csv,
+    Kind.BUCKET_JSON: bucket.read_bucket,
+    Kind.STREAM_JSON: stream.read_stream,
+    Kind.TABLE_CSV: table.read_csv,
+    Kind.PARQUET: table.read_parquet,
+}
+
+
+def read(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = None) -> Source:
+    """Read an audience into the table `source` of `con`: one row per profile.
+
+    The table has `profile` (unique: the mpid, else `customer:` and the customer id, else `email:` and the email in
+    lower case, else `row:` and a number), `mpid`, `member`, `email` and `customer_id`. The identities are as in the
+    file, NULL where empty. `audience` is an id or a name, for a file that carries several.
+
+    An `InputError` says what is wrong with the file, and a `SettingsError` what is wrong with the disk; in both
+    cases there is no table. An interrupt of `con` passes as DuckDB's `InterruptException`.
+    """
+    file = File(path, path.name)
+    _refuse_unreadable(file)
+    source = None
+    try:
+        source = _read(con, file, audience)
+    except OSError as exc:
+        reason = exc.strerror or "the disk gives no reason"
+    finally:
+        if source is None:
+            con.execute("DROP TABLE IF EXISTS source")
+    if source is None:
+        raise InputError(f"can't be read: {reason}.", path=file.name)
+    return source
+
+
+def _read(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
+    found = recognise(file)
+    if found.kind is Kind.ZIP:
+        return zipped.read_zip(con, file, wanted, _read_unpacked)
+    return _READERS[found.kind](con, found.file, wanted)
+
+
+def _read_unpacked(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
+    found = recognise(file)
+    if found.kind is Kind.ZIP:
+        raise file.error("is a ZIP in a ZIP. Unpack it first.")
+    return _READERS[found.kind](con, found.file, wanted)
+
+
+def _refuse_unreadable(file: File) -> None:
+    """Refuse what is no file, or an empty one."""
+    size, reason = -1, ""
+    try:
+        if file.path.is_dir():
+            reason = "is a directory. Give the file inside it."
+        elif not file.path.exists():
+            reason = "there is no such file. Check the path."
+        elif not file.path.is_file():
+            reason = "is not a regular file. Save it as one first."
+        else:
+            with file.path.open("rb") as opened:
+                size = opened.seek(0, 2)
+    except PermissionError:
+        reason = "may not be read. Give this user permission to read it."
+    except (OSError, ValueError):
+        reason = "can't be opened. Check the path."
+    if reason:
+        raise file.error(reason)
+    if size == 0 and bucket.is_validation(file.name):
+        raise file.error("is the empty file by which mParticle tests a bucket: there is nothing in it to sync.")
+    if size == 0:
+        raise file.error("is empty. Export it again.")

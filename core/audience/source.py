@@ -1,0 +1,44 @@
+"""What an audience file turned out to be."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+# 9999-12-31T23:59:59.999Z in milliseconds: the last instant that a datetime can hold.
+LAST_INSTANT_MS = 253_402_300_799_999
+
+
+class Shape(StrEnum):
+    """The forms in which an audience arrives as a file."""
+
+    DOWNLOAD = "download"
+    BUCKET = "bucket"
+    STREAM = "stream"
+    TABLE = "table"
+
+
+@dataclass(frozen=True)
+class Source:
+    """An audience that has been read; its profiles are in the table `source`."""
+
+    shape: Shape
+    #: The file holds the whole audience, rather than who joined and who left.
+    is_snapshot: bool
+    #: From the manifest, the file name or the rows.
+    audience_id: str | None
+    audience_name: str | None
+    file_name: str
+    #: Data rows of this audience, of which a profile can have several.
+    rows: int
+    #: Some profile carries an mpid.
+    has_mpid: bool
+    #: The newest time stamp in the rows or the manifest.
+    as_of: datetime | None
+
+
+def instant(milliseconds: int | None) -> datetime | None:
+    """The time that a time stamp stands for, or None where it stands for none."""
+    if milliseconds is None or not 0 < milliseconds <= LAST_INSTANT_MS:
+        return None
+    seconds, rest = divmod(milliseconds, 1000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)

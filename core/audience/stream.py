@@ -1,0 +1,41 @@
+"""Shape 3, the stream delta: who joined and who left which audience, as mParticle sends it to Amazon Kinesis.
+
+Format as in mParticle's documentation of that integration, which spells the identities with capitals.
+"""
+
+import duckdb
+
+from core.audience import jsonfile
+from core.audience.files import File
+from core.audience.gather import Rows, read_rows
+from core.audience.source import Shape, Source
+from core.audience.sql import milliseconds_of_text
+
+_COLUMNS = {
+    "MembershipChangedTimestamp": "VARCHAR",
+    "AudienceId": "VARCHAR",
+    "AudienceName": "VARCHAR",
+    "IsMember": "BOOLEAN",
+    "UserIdentities": "JSON",
+}
+
+
+def read_stream(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
+    """Read a file from the stream, one audience of it."""
+    return read_rows(con, Shape.STREAM, _rows(file), wanted)
+
+
+def _rows(file: File) -> Rows:
+    stamp = milliseconds_of_text("MembershipChangedTimestamp")
+    mpid = f"coalesce({', '.join(_identity(name) for name in ('MPID', 'Mpid', 'mpid'))})"
+    return jsonfile.rows(
+        f"SELECT coalesce(AudienceId, AudienceName) AS label, AudienceName AS name, nullif(trim({mpid}), '') AS mpid, "
+        f"IsMember AS member, {_identity('Email')} AS email, {_identity('CustomerId')} AS customer_id, "
+        f"{stamp} AS stamp, MembershipChangedTimestamp <> '' AND {stamp} IS NULL AS unreadable "
+        f"FROM {jsonfile.scan(file, _COLUMNS)}",
+        file,
+    )
+
+
+def _identity(name: str) -> str:
+    return f"(UserIdentities ->> '$.{name}')"

@@ -1,0 +1,137 @@
+"""Shape 4, the plain table: CSV or Parquet with a column for email, customer id or mpid.
+
+With a column `isadd`, as in mParticle's export to BigQuery, it tells who joined and who left; otherwise it is the
+whole audience.
+"""
+
+from collections.abc import Sequence
+
+import duckdb
+
+from core.audience import places
+from core.audience.csvfile import scan
+from core.audience.duck import query
+from core.audience.files import File
+from core.audience.gather import Rows, read_rows
+from core.audience.source import Shape, Source
+from core.audience.sql import boolean, identifier, milliseconds_of_text
+
+EMAIL = "email"
+CUSTOMER = "customer id"
+MPID = "mpid"
+IS_ADD = "isadd"
+STAMP = "timestamp"
+AUDIENCE_ID = "audience id"
+AUDIENCE_NAME = "audience name"
+
+# How many columns an error lists.
+LISTED = 10
+
+# The spellings of a column, in lower case without anything but letters and digits.
+_SPELLINGS = {
+    EMAIL: ("email", "emailaddress", "mail", "mailaddress", "useremail"),
+    CUSTOMER: ("customerid", "customer", "userid", "externalid", "externalcustomerid", "clientid"),
+    MPID: ("mpid", "mparticleid"),
+    IS_ADD: ("isadd", "isaddrequest", "ismember"),
+    STAMP: ("timestamp", "timestampms", "membershipchangedtimestamp"),
+    AUDIENCE_ID: ("audienceid",),
+    AUDIENCE_NAME: ("audiencename",),
+}
+_MEANINGS = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
+
+
+def meaning(column: str) -> str | None:
+    """What a column of the header is here, if anything."""
+    return _MEANINGS.get("".join(letter for letter in column.lower() if letter.isalnum()))
+
+
+def read_csv(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
+    """Read a CSV table, one audience of it if it tells several."""
+    return read_rows(con, Shape.TABLE, csv_rows(file), wanted)
+
+
+def read_parquet(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
+    """Read a Parquet table, one audience of it if it tells several."""
+    return read_rows(con, Shape.TABLE, parquet_rows(con, file), wanted)
+
+
+def columns_by_meaning(columns: Sequence[str], file: File) -> dict[str, int]:
+    """Where each column that matters stands."""
+    found: dict[str, int] = {}
+    for place, column in enumerate(columns):
+        name = meaning(column)
+        if name is None:
+            continue
+        if name in found:
+            raise file.error(f"has two columns for the {name}, {columns[found[name]]} and {column}. Take one of them out.")
+        found[name] = place
+    if not found.keys() & {EMAIL, CUSTOMER, MPID}:
+        _refuse_columns(columns, file)
+    return found
+
+
+def _refuse_columns(columns: Sequence[str], file: File) -> None:
+    accepted = "; ".join(f"{name}: {', '.join(_SPELLINGS[name])}" for name in (EMAIL, CUSTOMER, MPID))
+    if any("@" in column for column in columns):
+        raise file.error(f"the first line holds an address instead of the names of columns. Accepted are {accepted}.", line=1)
+    shown = ", ".join(column[:40] or "(no name)" for column in columns[:LISTED])
+    more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
+    raise file.error(f"has no column with an identity, only {shown}{more}. Accepted are {accepted}.")
+
+
+def csv_rows(file: File) -> Rows:
+    """The rows of a CSV table."""
+    columns = file.layout.columns
+    found = columns_by_meaning(columns, file)
+    names = [f"c{place}" for place in range(len(columns))]
+    source = scan([file], names, ["VARCHAR"] * len(columns))
+    if len(columns) == 1:
+        source += " WHERE c0 IS NOT NULL"  # otherwise a blank line is a row
+    cell = "trim({})" if file.layout.padded else "{}"
+    texts = {name: cell.format(names[place]) for name, place in found.items()}
+    stamp = milliseconds_of_text(texts[STAMP]) if STAMP in texts else "NULL::BIGINT"
+    return Rows(
+        _select(source, texts, stamp),
+        file,
+        lambda row: places.csv_line_of_row(file, row),
+        latest_row=IS_ADD in found,
+    )
+
+
+def parquet_rows(con: duckdb.DuckDBPyConnection, file: File) -> Rows:
+    """The rows of a Parquet table."""
+    source = f"read_parquet({file.sql})"
+    described = query(con, f"DESCRIBE SELECT * FROM {source}", file)
+    columns = [str(row[0]) for row in described]
+    found = columns_by_meaning(columns, file)
+    types = {name: str(described[place][1]) for name, place in found.items()}
+    for name in found.keys() & {MPID, CUSTOMER, AUDIENCE_ID}:
+        if types[name] in ("FLOAT", "DOUBLE"):
+            raise file.error(
+                f"the column {columns[found[name]]} holds floating-point numbers, which lose the last digits of an "
+                "id. Export it as text or as 64-bit integers."
+            )
+    texts = {name: f"{identifier(columns[place])}::VARCHAR" for name, place in found.items()}
+    stamp = _parquet_stamp(identifier(columns[found[STAMP]]), types[STAMP]) if STAMP in found else "NULL::BIGINT"
+    return Rows(_select(source, texts, stamp), file, None, latest_row=IS_ADD in found)
+
+
+def _parquet_stamp(column: str, kind: str) -> str:
+    if kind.startswith("TIMESTAMP"):
+        return f"epoch_ms({column})"
+    return milliseconds_of_text(f"{column}::VARCHAR")
+
+
+def _select(source: str, texts: dict[str, str], stamp: str) -> str:
+    def text(name: str) -> str:
+        return texts.get(name, "NULL::VARCHAR")
+
+    is_delta = IS_ADD in texts
+    member = boolean(texts[IS_ADD]) if is_delta else "true"
+    unreadable = f"trim({texts[STAMP]}) <> '' AND {stamp} IS NULL" if is_delta and STAMP in texts else "false"
+    label = text(AUDIENCE_ID) if AUDIENCE_ID in texts else text(AUDIENCE_NAME)
+    return (
+        f"SELECT {label} AS label, {text(AUDIENCE_NAME)} AS name, nullif(trim({text(MPID)}), '') AS mpid, "
+        f"{member} AS member, {text(EMAIL)} AS email, {text(CUSTOMER)} AS customer_id, {stamp} AS stamp, "
+        f"{unreadable} AS unreadable FROM {source}"
+    )

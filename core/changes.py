@@ -1,0 +1,86 @@
+"""Changes: what a run does to the list, a member each, and how they are stored.
+
+A run's changes are stored in batches of up to 1,000, one row of the table `changes` each, because that is what one
+request carries: the intent to send a batch, and its outcome, are then one write. A batch is a JSON array of entries
+
+    [role, profile, email, user_id, ...]
+
+in which each sent entry is followed by those that hang on it (its followers). The database takes the ledger's rows
+straight from this JSON, so no member is copied through Python once the plan is made.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import orjson
+
+#: Members a request, as other integrations of Iterable use it.
+BATCH_SIZE = 1_000
+
+#: An entry as stored: role, profile, email, user_id, and for some roles two more values.
+Entry = list[Any]
+
+
+class Phase(IntEnum):
+    """The order in which a run's changes are made. A phase begins when the one before has ended."""
+
+    HOLD = 0
+    """Nothing is sent: the ledger learns of members whose subscriber is on the list already."""
+    REMOVE = 1
+    RENAME = 2
+    UPDATE = 3
+    ADD = 4
+    RELEASE = 5
+    """Nothing is sent: the ledger forgets leavers whose subscriber somebody else still holds. Last, because until
+    the new holder is on the list, the leaver's row is all that is known of the subscriber."""
+
+
+class Role(StrEnum):
+    """What an entry is, and so what its outcome does to the ledger and the counters."""
+
+    ADD = "a"
+    """Subscribe; counts as added."""
+    UPDATE = "u"
+    """Subscribe under a new identity; counts as updated."""
+    QUIET = "q"
+    """Subscribe; has been counted before."""
+    FOLLOWER = "f"
+    """Not sent: maps to the same subscriber as the sent entry before it, and shares its fate in the ledger."""
+    HOLD = "h"
+    """Not sent: the subscriber is on the list already."""
+    REMOVE = "r"
+    """Unsubscribe; counts as removed."""
+    OLD = "o"
+    """Unsubscribe the former identity of a member that is updated later; is not counted."""
+    RENAME = "n"
+    """Rename a placeholder; the fifth value is the new email. The update that follows is counted."""
+    RELEASE = "x"
+    """Not sent: forget the leaver if its holder (fifth and sixth value: mapping id, profile) is in the ledger."""
+
+
+#: The entries that a request carries; the others hang on them.
+SENT = frozenset({Role.ADD, Role.UPDATE, Role.QUIET, Role.REMOVE, Role.OLD, Role.RENAME})
+
+
+def encode(entries: Sequence[Sequence[Any]]) -> str:
+    """Return entries as they are stored."""
+    return orjson.dumps(entries).decode()
+
+
+def decode(members: str) -> list[Entry]:
+    """Return the entries of a stored batch."""
+    entries: list[Entry] = orjson.loads(members)
+    return entries
+
+
+def groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Yield each sent entry together with its followers, in order."""
+    group: list[Entry] = []
+    for entry in entries:
+        if entry[0] in SENT and group:
+            yield group
+            group = []
+        group.append(entry)
+    if group:
+        yield group

@@ -1,0 +1,75 @@
+"""The engine: everything that a process needs to execute runs, opened and closed in one place."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from core.errors import SettingsError
+from core.iterable import DataCenter, IterableClient, Patience, SharedPacer, Traffic
+from core.presence import Presence
+from core.secrets import Vault, open_vault
+from core.settings import Settings
+from core.store.connections import Connection
+from core.store.database import Database
+from core.store.migrate import migrate
+
+
+class Engine:
+    """Settings, database, secrets and this process's presence, held together.
+
+    `stopping` is set when the process is asked to end: runs stop at the next batch and can be resumed.
+    """
+
+    def __init__(self, settings: Settings, database: Database, vault: Vault, presence: Presence) -> None:
+        """Take the parts, opened. Use `open_engine`."""
+        self.settings = settings
+        self.database = database
+        self.vault = vault
+        self.presence = presence
+        self.stopping = asyncio.Event()
+
+    def api_key(self, connection: Connection) -> str:
+        """The API key of a connection. Raises SettingsError where it can't be had."""
+        if connection.api_key is not None:
+            return self.vault.decrypt(connection.api_key)
+        if self.settings.iterable_api_key is None:
+            raise SettingsError(
+                "ITERABLE_API_KEY is not set. Set it to a server-side API key of the Iterable project, or save a "
+                "connection with `iterable-sync connections add` and name it with --connection."
+            )
+        return self.settings.iterable_api_key.get_secret_value()
+
+    def client(
+        self, connection: Connection, *, rate: float | None = None, patience: Patience | None = None
+    ) -> IterableClient:
+        """A client for a connection, at its pace (or at another rate). The caller opens it with `async with`."""
+        url = self.settings.iterable_url or DataCenter(connection.data_center).url
+        pacer = SharedPacer(self.database, connection.project, connection.rate if rate is None else rate)
+        return IterableClient(self.api_key(connection), base_url=url, pacer=pacer, traffic=Traffic(), patience=patience)
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings, worker_name: str) -> AsyncIterator[Engine]:
+    """Open the engine for the length of the block: the database is brought up to date, and this process is announced.
+
+    Raises SettingsError where the data directory, the database or the secret key is not usable.
+    """
+    if sqlite3.sqlite_version_info < (3, 38):
+        raise SettingsError(f"SQLite {sqlite3.sqlite_version} is too old: 3.38 or newer is needed. Use a newer Python.")
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        vault = open_vault(settings.secret_key, settings.data_dir)
+    except OSError as error:
+        raise SettingsError(
+            f"The data directory {settings.data_dir} can't be used ({error.strerror}). Make it writable, or set "
+            "ITERABLE_SYNC_DATA_DIR to one that is."
+        ) from error
+    database = Database(settings.resolved_database_url)
+    try:
+        await migrate(database)
+        presence = Presence(database, settings.data_dir.absolute(), worker_name)
+        async with presence.here():
+            yield Engine(settings, database, vault, presence)
+    finally:
+        await database.close()

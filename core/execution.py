@@ -1,0 +1,266 @@
+"""Executing a run: plan it, then make its changes, with the list held, and every ending on record.
+
+What is done here can be repeated at any point: where a run is, is in the database. `core.workflows` makes sure that it
+is repeated when the process dies.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import duckdb
+from sqlalchemy.exc import DBAPIError
+
+from core.engine import Engine
+from core.errors import InputError, SettingsError, SyncError
+from core.plan import plan_run, replan_run
+from core.runs import Mode, Run, Status
+from core.store import changes, connections, lists, rejections, runs
+from core.store.changes import State
+from core.store.migrate import describe
+from core.store.runs import TakenOverError
+from core.upload import StaleError, StoppedError, Upload, settle
+
+logger = logging.getLogger(__name__)
+
+# How often a run that waits for its list looks again, and a planning looks whether it is to stop, in seconds.
+LOOK_AGAIN_S = 0.3
+# How long the changes and rejections of a run are kept, for its file of rejections and to explain it.
+KEEP_S = 30 * 24 * 3600.0
+# Old runs that are cleared out at the end of each run.
+CLEAR_RUNS = 5
+
+
+async def plan(engine: Engine, run_id: str) -> Status:
+    """Plan a run, unless that has been done. Returns where it is then: RUNNING means that it may go on."""
+    this = await _load(engine, run_id)
+    if this.status not in (Status.QUEUED, Status.PLANNING):
+        return this.status
+    async with _every_ending_on_record(engine, run_id):
+        if not await _plan(engine, this):
+            for earlier in await _earlier(engine, this):
+                await _finish_first(engine, earlier)
+            await _plan(engine, this)
+    return (await _load(engine, run_id)).status
+
+
+async def apply(engine: Engine, run_id: str) -> Status:
+    """Make the changes of a planned run. Returns where it is then."""
+    this = await _load(engine, run_id)
+    if this.status is not Status.RUNNING:
+        return this.status
+    async with _every_ending_on_record(engine, run_id), _holding(engine, this):
+        await _change(engine, run_id, phase="uploading")
+        while not await _upload(engine, run_id):
+            logger.info("run %s: the list was changed by another run; planning the rest anew", run_id)
+        await _succeed(engine, run_id)
+    return (await _load(engine, run_id)).status
+
+
+async def execute(engine: Engine, run_id: str) -> Status:
+    """Plan a run and make its changes."""
+    status = await plan(engine, run_id)
+    return await apply(engine, run_id) if status is Status.RUNNING else status
+
+
+async def _plan(engine: Engine, this: Run) -> bool:
+    """Plan a run. Returns False, with nothing decided, where an earlier run must be finished first."""
+    async with _holding(engine, this):
+        started = this.started_at or time.time()
+        await _change(engine, this.id, status=Status.PLANNING, started_at=started, phase="planning")
+        async with engine.database.write() as db:
+            await settle(db, this.connection_id, this.list_id, this.id)
+        await _stoppable(engine, this.id, plan_run(engine.database, engine.settings.data_dir, this, engine.presence.id))
+        this = await _load(engine, this.id)
+        assert this.plan is not None
+        earlier = [] if this.request.dry_run else await _earlier(engine, this)
+        if earlier and this.mode is not Mode.MIRROR:
+            return False
+        async with engine.database.write() as db:
+            for run in earlier:  # a whole audience says all that they would have
+                await runs.set_status(db, run.id, Status.CANCELLED, error=f"Replaced by run {this.id}.")
+            if this.request.dry_run:
+                await runs.set_status(db, this.id, Status.PLANNED)
+            elif this.plan.guards:
+                await runs.set_status(db, this.id, Status.NEEDS_APPROVAL)
+            else:
+                await runs.change(db, this.id, status=Status.RUNNING.value)
+    return True
+
+
+async def _upload(engine: Engine, run_id: str) -> bool:
+    """Upload what is left of a run. Returns False where its plan turned out stale."""
+    this = await _load(engine, run_id)
+    where = (this.connection_id, this.list_id)
+    async with engine.database.write() as db:
+        await settle(db, *where, run_id)
+        state = await lists.get(db, *where)
+        connection = await connections.by_id(db, this.connection_id)
+        assert state is not None
+        assert connection is not None
+        if state.revision != this.revision:
+            await settle(db, *where, "")
+    if state.revision != this.revision:
+        await _stoppable(
+            engine, run_id, replan_run(engine.database, engine.settings.data_dir, this, engine.presence.id)
+        )
+    async with engine.database.write() as db:
+        revision = await lists.bump(db, *where)
+        await runs.change(db, run_id, revision=revision)
+    async with engine.client(connection, rate=this.rate) as client:
+        try:
+            await Upload(
+                engine.database, client, client.traffic, this, engine.presence.id, revision, engine.stopping
+            ).run()
+        except StaleError:
+            return False
+    return True
+
+
+async def _succeed(engine: Engine, run_id: str) -> None:
+    this = await _load(engine, run_id)
+    async with engine.database.write() as db:
+        if this.counters.missing:
+            message = (
+                f"The numbers do not add up: {this.counters.missing} members are not accounted for. The list may be "
+                "right; run the sync again, and report this with the run's id."
+            )
+            await runs.set_status(db, run_id, Status.FAILED, error=message, code="not_accounted_for")
+        else:
+            await runs.set_status(db, run_id, Status.SUCCEEDED)
+    await _clear_old(engine)
+
+
+async def _earlier(engine: Engine, this: Run) -> list[Run]:
+    """Runs of the same mapping that began before this one, sent or would send something, and have not ended."""
+    async with engine.database.read() as db:
+        found = await runs.unfinished(db, mapping_id=this.mapping_id)
+    return [
+        run
+        for run in found
+        if run.created_at < this.created_at
+        and run.status is not Status.QUEUED
+        and not (run.status is Status.FAILED and run.plan is None)  # nothing of it could be used
+    ]
+
+
+async def _finish_first(engine: Engine, earlier: Run) -> None:
+    """Finish an earlier run, because what comes now only adds to it."""
+    if earlier.status is Status.NEEDS_APPROVAL:
+        raise InputError(
+            f"Run {earlier.id} of the same mapping waits for approval, and what it would do comes first. Approve it "
+            f"with `iterable-sync runs resume {earlier.id} --yes`, or cancel it."
+        )
+    async with engine.database.write() as db:
+        await runs.reopen(db, earlier.id)
+    status = await execute(engine, earlier.id)
+    if status is Status.FAILED and (await _load(engine, earlier.id)).plan is not None:
+        error = (await _load(engine, earlier.id)).error
+        raise SyncError(
+            f"Run {earlier.id} of the same mapping is unfinished, must come first, and failed again: {error} Resume "
+            "it later, or drop its changes with `iterable-sync runs cancel`."
+        )
+    if status is Status.INTERRUPTED:
+        raise StoppedError("interrupt")
+
+
+@asynccontextmanager
+async def _holding(engine: Engine, this: Run) -> AsyncIterator[None]:
+    """Hold the run's list for the length of the block: one run at a time for a list, across all processes."""
+    worker = engine.presence.id
+    where = (this.connection_id, this.list_id)
+    while True:
+        async with engine.database.write() as db:
+            if await lists.hold(db, *where, this.id, worker):
+                await runs.take(db, this.id, worker)
+                break
+            state = await lists.get(db, *where)
+        assert state is not None
+        if state.held_by_worker is not None and await engine.presence.is_dead(state.held_by_worker):
+            await engine.presence.bury_dead()
+        else:
+            await _change(engine, this.id, phase=f"waiting for run {state.held_by_run}")
+            await _check_stop(engine, this.id)
+            await asyncio.sleep(LOOK_AGAIN_S)
+    try:
+        yield
+    finally:
+        async with engine.database.write() as db:
+            await lists.let_go(db, *where, worker)
+
+
+@asynccontextmanager
+async def _every_ending_on_record(engine: Engine, run_id: str) -> AsyncIterator[None]:
+    """Turn whatever ends the block into a status of the run, with a sentence for a person."""
+    try:
+        yield
+    except StoppedError as stopped:
+        status = Status.CANCELLED if stopped.how == "cancel" else Status.INTERRUPTED
+        await _end(engine, run_id, status)
+    except TakenOverError:
+        logger.warning("run %s was taken over by another process", run_id)
+    except SyncError as error:
+        await _end(engine, run_id, Status.FAILED, error.message, error.code)
+    except (DBAPIError, OSError, duckdb.Error) as error:
+        logger.exception("run %s: the database or the disk failed", run_id)
+        await _end(engine, run_id, Status.FAILED, describe(error), "storage")
+    except Exception as error:  # a bug of ours: the person is told, the log has the rest, the run can be resumed
+        logger.exception("run %s: unexpected error", run_id)
+        message = f"Something unexpected happened ({type(error).__name__}); the log has the details. Resume the run."
+        await _end(engine, run_id, Status.FAILED, message, "unexpected")
+
+
+async def _end(engine: Engine, run_id: str, status: Status, error: str | None = None, code: str | None = None) -> None:
+    try:
+        async with engine.database.write() as db:
+            await runs.set_status(db, run_id, status, error=error, code=code)
+    except DBAPIError as failed:
+        raise SettingsError(describe(failed)) from failed
+
+
+async def _stoppable(engine: Engine, run_id: str, work: Coroutine[Any, Any, object]) -> None:
+    """Do work that takes long, unless the run is asked to stop meanwhile: then raise StoppedError."""
+    task = asyncio.create_task(work, name=f"plan {run_id}")
+    try:
+        while not (await asyncio.wait([task], timeout=LOOK_AGAIN_S))[0]:
+            await _check_stop(engine, run_id)
+        await task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _check_stop(engine: Engine, run_id: str) -> None:
+    stop = (await _load(engine, run_id)).stop
+    if stop is not None or engine.stopping.is_set():
+        raise StoppedError(stop or "interrupt")
+
+
+async def _change(engine: Engine, run_id: str, **values: Any) -> None:
+    async with engine.database.write() as db:
+        await runs.change(db, run_id, **values)
+
+
+async def _load(engine: Engine, run_id: str) -> Run:
+    async with engine.database.read() as db:
+        this = await runs.by_id(db, run_id)
+    assert this is not None
+    return this
+
+
+async def _clear_old(engine: Engine) -> None:
+    """Delete the changes and rejections of runs that ended long ago, a piece at a time."""
+    async with engine.database.read() as db:
+        old = await runs.old(db, time.time() - KEEP_S, CLEAR_RUNS)
+    for run_id in old:
+        left = True
+        while left:
+            async with engine.database.write() as db:
+                left = bool(
+                    await changes.drop(db, run_id, list(State), 200) + await rejections.drop(db, run_id, limit=5_000)
+                )

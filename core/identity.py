@@ -1,0 +1,139 @@
+"""The rule of the house: which Iterable subscriber a member of an mParticle audience becomes. Pure, no I/O.
+
+| User ID setting | sent to Iterable                                      | a member without an email    |
+|-----------------|-------------------------------------------------------|------------------------------|
+| customerId      | email, and userId = the customer id where there is one | is rejected: no_email        |
+| mpid            | email, and userId = the mpid                           | gets <mpid>@placeholder.email |
+
+It is the rule of mParticle's own Iterable integration (settings `userIdField`), made exact at its edges.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+#: Iterable never mails an address at this domain.
+PLACEHOLDER_DOMAIN = "placeholder.email"
+
+# The longest address that mail can carry is 254 characters (RFC 5321); Iterable is left to judge up to this.
+MAX_EMAIL_LENGTH = 320
+
+#: What Iterable takes as a userId: 1 to 52 printable ASCII characters, no trailing space.
+USER_ID_PATTERN = r"[ -~]{0,51}[!-~]"
+
+#: Addresses that are already as they would be sent: `subscriber_of` returns them unchanged. Most are, so
+#: planning lets the database skip them by this pattern (RE2 and Python read it alike) and maps only the rest.
+PLAIN_EMAIL_PATTERN = r"[a-z0-9_+-]+(\.[a-z0-9_+-]+){0,20}@[a-z0-9-]+(\.[a-z0-9-]+){1,20}"
+PLAIN_EMAIL_MAX_LENGTH = 200
+
+_USER_ID = re.compile(USER_ID_PATTERN)
+# White space and what no text may hold: control characters, and halves of surrogate pairs from bad JSON.
+_NEVER_IN_AN_ADDRESS = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
+
+
+class UserIdField(StrEnum):
+    """The User ID setting of a connection: which identity becomes Iterable's userId."""
+
+    CUSTOMER_ID = "customerId"
+    MPID = "mpid"
+
+
+class Reason(StrEnum):
+    """Why a member is rejected before anything is sent for it."""
+
+    NO_EMAIL = "no_email"
+    INVALID_EMAIL = "invalid_email"
+    INVALID_USER_ID = "invalid_user_id"
+    HASHED_IDENTITY = "hashed_identity"
+    NO_IDENTITY = "no_identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A member as mParticle knows it. Identities are as they came; `None` or white space means there is none.
+
+    `email_is_hashed` and `customer_id_is_hashed` say that the profile has that identity only as a hash (Firehose
+    messages may), which can't be forwarded.
+    """
+
+    mpid: int | None = None
+    email: str | None = None
+    customer_id: str | None = None
+    email_is_hashed: bool = False
+    customer_id_is_hashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """Who is sent to Iterable. At least one of the two is there; whoever is to be subscribed has an email."""
+
+    email: str | None
+    user_id: str | None
+
+
+def normalize_email(email: str | None) -> str | None:
+    """Return the address trimmed and lower-cased, or None where there is nothing but white space."""
+    return (email or "").strip().lower() or None
+
+
+def is_address(email: str) -> bool:
+    """Whether a normalized email may be an address. In doubt yes: Iterable is the judge."""
+    local, at, domain = email.partition("@")
+    return bool(
+        at
+        and local
+        and domain
+        and "@" not in domain
+        and "." in domain
+        and len(email) <= MAX_EMAIL_LENGTH
+        and not _NEVER_IN_AN_ADDRESS.search(email)
+    )
+
+
+def is_user_id(user_id: str) -> bool:
+    """Whether Iterable would take this as a userId."""
+    return _USER_ID.fullmatch(user_id) is not None
+
+
+def placeholder(mpid: int | str) -> str:
+    """Return the address that stands for a profile without an email when the User ID setting is mpid."""
+    return f"{mpid}@{PLACEHOLDER_DOMAIN}"
+
+
+def subscriber_of(profile: Profile, field: UserIdField) -> Subscriber | Reason:
+    """Map a member to the subscriber that is put on the list, or say why it can't be."""
+    user_id = _user_id(profile, field)
+    if user_id is not None and not is_user_id(user_id):
+        return Reason.INVALID_USER_ID
+    email = normalize_email(profile.email)
+    if email is not None:
+        return Subscriber(email, user_id) if is_address(email) else Reason.INVALID_EMAIL
+    if profile.email_is_hashed:
+        return Reason.HASHED_IDENTITY
+    if field is UserIdField.CUSTOMER_ID:
+        return Reason.NO_EMAIL
+    if profile.mpid is None:
+        return Reason.NO_IDENTITY
+    return Subscriber(placeholder(profile.mpid), user_id)
+
+
+def removal_of(profile: Profile, field: UserIdField) -> Subscriber | Reason:
+    """Map a leaver that was never synced to any identity that it carries: a removal is not dropped for want of an email."""
+    email = normalize_email(profile.email)
+    if email is not None and not is_address(email):
+        email = None
+    user_id = _user_id(profile, field)
+    if user_id is not None and not is_user_id(user_id):
+        user_id = None
+    if email is None and user_id is None:
+        hashed = profile.email_is_hashed or profile.customer_id_is_hashed
+        return Reason.HASHED_IDENTITY if hashed else Reason.NO_IDENTITY
+    return Subscriber(email, user_id)
+
+
+def _user_id(profile: Profile, field: UserIdField) -> str | None:
+    if field is UserIdField.MPID:
+        return None if profile.mpid is None else str(profile.mpid)
+    if profile.customer_id is None or not profile.customer_id.strip():
+        return None
+    return profile.customer_id

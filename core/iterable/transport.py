@@ -1,0 +1,318 @@
+"""Sending a request until Iterable has answered it: the pace, the retries, the faults.
+
+Everything that can go wrong on the way leaves here as an `IterableError`, and only after what passes has been
+given time to pass.
+"""
+
+import asyncio
+import io
+import math
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from core.errors import SettingsError
+from core.iterable.answers import Answer, error_in
+from core.iterable.errors import (
+    IterableError,
+    KeyRefusedError,
+    ThrottledError,
+    TooLargeError,
+    UnavailableError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
+from core.iterable.models import Traffic
+from core.iterable.pacing import Pacer, Slot
+
+T = TypeVar("T")
+
+# Seconds for reaching the host.
+CONNECT_TIMEOUT_S = 10.0
+# Connections at once. A rate of 100 requests a second at half a second each fills 50.
+CONNECTIONS = 64
+# Bytes of an answer that are read at most. A list's description takes about 200, so this holds 80,000 lists.
+ANSWER_LIMIT = 16 * 1024 * 1024
+# Bytes of one line of a streamed answer; an identifier takes less than 300.
+LINE_LIMIT = 64 * 1024
+# Bytes of a request, by Iterable's documented limit for bulk requests (4 MB).
+BODY_LIMIT = 4_000_000
+# aiohttp wants larger bodies as a stream, so that writing one does not hold up the event loop.
+_STREAMED_ABOVE = 1_000_000
+_JSON = {"Content-Type": "application/json"}
+_KEY = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to go on when things fail, in seconds except for `attempts`.
+
+    A passing fault is tried again up to `attempts` times in all, after a random part of a delay that doubles from
+    `base` to `cap`. A 429 is not an attempt: it ends only after `throttled` seconds in which no request of this
+    client succeeded. A Retry-After is believed up to `retry_after`. `request` is the time for one request.
+    """
+
+    attempts: int = 8
+    base: float = 0.5
+    cap: float = 30.0
+    retry_after: float = 300.0
+    throttled: float = 900.0
+    request: float = 60.0
+
+    def delay(self, failures: int, asked: float | None = None) -> float:
+        """Seconds to wait after that many failures in a row, and not less than Iterable asked for."""
+        grown = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
+        jittered = random.uniform(0.0, grown)  # noqa: S311 — spreads load, keeps no secret
+        return max(jittered, self.believed(asked) or 0.0)
+
+    def believed(self, asked: float | None) -> float | None:
+        """The seconds of a Retry-After, bounded."""
+        return None if asked is None else min(asked, self.retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of Iterable; `list_id` is the list that it is about, for errors."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    list_id: int | None = None
+    params: Mapping[str, str] | None = None
+
+
+class Transport:
+    """One session with Iterable, opened and closed by its client. No I/O in the constructor."""
+
+    def __init__(
+        self,
+        api_key: str,
+        base_url: str,
+        *,
+        session: aiohttp.ClientSession | None,
+        traffic: Traffic,
+        patience: Patience,
+    ) -> None:
+        """Take the key and the address. Raises KeyRefusedError or SettingsError where one can't be right."""
+        if not _KEY.fullmatch(api_key):
+            raise KeyRefusedError(
+                "The Iterable API key is empty, or holds characters that no key has. Copy it again from Iterable."
+            )
+        self._base = _checked(base_url)
+        self._headers = {"Api-Key": api_key, "User-Agent": f"iterable-sync/{_version()}"}
+        self._given = session
+        self._session = session
+        self._traffic = traffic
+        self._patience = patience
+        self._succeeded_at = -math.inf
+
+    @property
+    def host(self) -> str:
+        """Where requests go: scheme, host and port."""
+        return str(URL(self._base).origin())
+
+    def open(self) -> None:
+        """Open a session, unless one was given or is open."""
+        if self._session is None:
+            tracing = aiohttp.TraceConfig()
+            tracing.on_request_headers_sent.append(_on_leaving)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[tracing],
+            )
+
+    async def close(self) -> None:
+        """Close the session, unless it was given. May be called twice."""
+        session, self._session = self._session, self._given
+        if session is not None and session is not self._given:
+            await session.close()
+
+    async def call(self, request: Request, pacer: Pacer, parse: Callable[[Answer], T]) -> T:
+        """Send a request until there is an answer, and return what `parse` reads from it.
+
+        Raises the IterableError that the answer stands for; a passing one only when patience is at its end.
+        """
+        if request.body is not None and len(request.body) > BODY_LIMIT:
+            raise TooLargeError(list_id=request.list_id)
+
+        async def once() -> T:
+            async with self._sent(request, pacer, self._patience.request) as response:
+                return parse(await _succeeded(response, request.list_id))
+
+        return await self._until_answered(once, pacer)
+
+    async def lines(self, request: Request, pacer: Pacer) -> AsyncIterator[str]:
+        """Send a request until there is an answer, and yield the answer's lines as they come.
+
+        Raises what `call` raises; also, and without another try, UnreachableError where the answer breaks off.
+        """
+
+        async def once() -> tuple[aiohttp.ClientResponse, AsyncExitStack]:
+            async with AsyncExitStack() as opened:
+                response = await opened.enter_async_context(self._sent(request, pacer, None))
+                if response.status != 200:
+                    await _succeeded(response, request.list_id)
+                return response, opened.pop_all()
+
+        response, opened = await self._until_answered(once, pacer)
+        async with opened:
+            first = True
+            async for line in _lines(response):
+                if first and (error := error_in(Answer(200, line, list_id=request.list_id))):
+                    raise error
+                first = False
+                yield line.decode(errors="replace")
+
+    async def _until_answered(self, once: Callable[[], Awaitable[T]], pacer: Pacer) -> T:
+        failures = throttled = 0
+        began = time.monotonic()
+        while True:
+            try:
+                result = await once()
+            except ThrottledError as error:
+                throttled += 1
+                self._traffic.throttled += 1
+                if time.monotonic() - max(began, self._succeeded_at) > self._patience.throttled:
+                    raise
+                await pacer.throttled(self._patience.believed(error.retry_after))
+                await asyncio.sleep(self._patience.delay(throttled, error.retry_after))
+            except IterableError as error:
+                failures += 1
+                if not error.passing or failures >= self._patience.attempts:
+                    raise
+                self._traffic.retries += 1
+                asked = error.retry_after if isinstance(error, UnavailableError) else None
+                await asyncio.sleep(self._patience.delay(failures, asked))
+            else:
+                self._succeeded_at = time.monotonic()
+                return result
+
+    @asynccontextmanager
+    async def _sent(
+        self, request: Request, pacer: Pacer, seconds: float | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request once, in its turn, and hold its response. What breaks meanwhile leaves as UnreachableError."""
+        if self._session is None:
+            raise RuntimeError("the client is not open: use it in `async with`")
+        leaving = _Leaving(pacer, await pacer.slot(), self._traffic)
+        if self._session is self._given:  # it may lack our tracing, so this is as near as we get
+            leaving.now()
+        try:
+            async with self._session.request(
+                request.method,
+                URL(self._base + request.path),
+                params=request.params,
+                data=_payload(request.body),
+                headers=self._headers if request.body is None else self._headers | _JSON,
+                timeout=aiohttp.ClientTimeout(
+                    total=seconds, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._patience.request
+                ),
+                allow_redirects=False,
+                trace_request_ctx=leaving,
+            ) as response:
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UnreachableError(
+                f"Iterable can't be reached at {self.host}: {_why(error)}. Check the network, then resume the run.",
+                list_id=request.list_id,
+            ) from _presentable(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """A request on its way out, and what must be told when it leaves."""
+
+    pacer: Pacer
+    slot: Slot
+    traffic: Traffic
+
+    def now(self) -> None:
+        self.traffic.requests += 1
+        self.pacer.left(self.slot)
+
+
+async def _on_leaving(_session: aiohttp.ClientSession, context: SimpleNamespace, _what: Any) -> None:
+    # aiohttp calls this when a connection is there, just before the request goes into it
+    leaving = context.trace_request_ctx
+    if isinstance(leaving, _Leaving):
+        leaving.now()
+
+
+async def _succeeded(response: aiohttp.ClientResponse, list_id: int | None) -> Answer:
+    """Read an answer whole. Raises the IterableError that it stands for, if it is no success."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > ANSWER_LIMIT:
+            raise UnexpectedAnswerError(status=response.status, list_id=list_id)
+        chunks.append(chunk)
+    answer = Answer(response.status, b"".join(chunks), response.headers.get("Retry-After"), list_id)
+    error = error_in(answer)
+    if error is not None:
+        raise error
+    return answer
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in response.content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LINE_LIMIT:
+            raise UnexpectedAnswerError(status=response.status)
+        for line in lines:
+            if stripped := line.rstrip(b"\r"):
+                yield stripped
+    if rest:
+        yield rest
+
+
+def _version() -> str:
+    try:
+        return version("iterable-sync")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0"
+
+
+def _checked(base_url: str) -> str:
+    try:
+        url = URL(base_url)
+        usable = url.scheme in {"http", "https"} and bool(url.host) and not (url.query_string or url.user)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SettingsError(
+            "Iterable's address (ITERABLE_SYNC_ITERABLE_URL) is not one that can be used. Give it as "
+            "https://host, or leave it out to use the data center's."
+        )
+    return base_url.rstrip("/")
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    return io.BytesIO(body) if body is not None and len(body) > _STREAMED_ABOVE else body
+
+
+def _why(error: Exception) -> str:
+    reasons: list[tuple[type[Exception], str]] = [
+        (aiohttp.ClientConnectorDNSError, "its name is not known"),
+        (aiohttp.ClientSSLError, "no secure connection (TLS) can be made"),
+        (TimeoutError, "no answer came in time"),
+        (aiohttp.ClientConnectorError, "no connection can be made"),
+        (aiohttp.ClientPayloadError, "the answer broke off"),
+    ]
+    return next((why for kind, why in reasons if isinstance(error, kind)), "the connection broke")
+
+
+def _presentable(error: Exception) -> Exception | None:
+    # a ClientResponseError holds the request's headers, and so the key
+    return None if isinstance(error, aiohttp.ClientResponseError) else error

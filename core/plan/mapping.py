@@ -1,0 +1,86 @@
+"""Planning, first half: members become subscribers, by the rule in core/identity.py.
+
+Most members are already as they would be sent (the patterns in core/identity.py say which), and stay inside DuckDB.
+Only the others pass through Python.
+"""
+
+import duckdb
+import pyarrow as pa
+
+from core.identity import (
+    PLAIN_EMAIL_MAX_LENGTH,
+    PLAIN_EMAIL_PATTERN,
+    USER_ID_PATTERN,
+    Profile,
+    Subscriber,
+    UserIdField,
+    removal_of,
+    subscriber_of,
+)
+from core.plan.workspace import insert
+
+# Rows taken through Python at once.
+CHUNK = 10_000
+
+# `desired`: who is to be on the list. `gone`: who the source says has left, with the identity that the profile
+# carries, or the reason why it carries none. `refused`: who can't be synced, and why. `counted` is false for members
+# that an earlier plan of the same run has counted already.
+TABLES = """
+CREATE TABLE desired (profile VARCHAR, email VARCHAR, user_id VARCHAR, counted BOOLEAN);
+CREATE TABLE gone (profile VARCHAR, email VARCHAR, user_id VARCHAR, counted BOOLEAN, reason VARCHAR);
+CREATE TABLE refused (profile VARCHAR, email VARCHAR, customer_id VARCHAR, reason VARCHAR);
+"""
+
+_STRING = pa.string()
+DESIRED = pa.schema([("profile", _STRING), ("email", _STRING), ("user_id", _STRING), ("counted", pa.bool_())])
+GONE = pa.schema([*DESIRED, ("reason", _STRING)])
+REFUSED = pa.schema([("profile", _STRING), ("email", _STRING), ("customer_id", _STRING), ("reason", _STRING)])
+
+# How `user_id` follows from the columns of `source`, and which of its values need no look.
+_USER_ID = {UserIdField.CUSTOMER_ID: "customer_id", UserIdField.MPID: "mpid::VARCHAR"}
+_PLAIN_USER_ID = {
+    UserIdField.CUSTOMER_ID: f"(customer_id IS NULL OR regexp_full_match(customer_id, '{USER_ID_PATTERN}'))",
+    UserIdField.MPID: "mpid IS NOT NULL",
+}
+
+
+def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_removals: bool) -> None:
+    """Fill `desired`, `gone` and `refused` from `source`. Without removals, rows of who has left are passed over."""
+    con.execute(TABLES)
+    plain = (
+        f"coalesce(strlen(email) <= {PLAIN_EMAIL_MAX_LENGTH} AND regexp_full_match(email, '{PLAIN_EMAIL_PATTERN}')"
+        f" AND {_PLAIN_USER_ID[field]}, false)"
+    )
+    con.execute(
+        f"INSERT INTO desired SELECT profile, email, {_USER_ID[field]}, true FROM source WHERE member AND {plain}"
+    )
+    _map_others(con, field, plain)
+    if with_removals:
+        _map_leavers(con, field)
+
+
+def _map_others(con: duckdb.DuckDBPyConnection, field: UserIdField, plain: str) -> None:
+    rows = con.cursor().execute(f"SELECT profile, mpid, email, customer_id FROM source WHERE member AND NOT {plain}")
+    while chunk := rows.fetchmany(CHUNK):
+        desired, refused = [], []
+        for profile, mpid, email, customer_id in chunk:
+            mapped = subscriber_of(Profile(mpid, email, customer_id), field)
+            if isinstance(mapped, Subscriber):
+                desired.append((profile, mapped.email, mapped.user_id, True))
+            else:
+                refused.append((profile, email, customer_id, mapped.value))
+        insert(con, "desired", DESIRED, desired)
+        insert(con, "refused", REFUSED, refused)
+
+
+def _map_leavers(con: duckdb.DuckDBPyConnection, field: UserIdField) -> None:
+    rows = con.cursor().execute("SELECT profile, mpid, email, customer_id FROM source WHERE NOT member")
+    while chunk := rows.fetchmany(CHUNK):
+        gone: list[tuple[str, str | None, str | None, bool, str | None]] = []
+        for profile, mpid, email, customer_id in chunk:
+            mapped = removal_of(Profile(mpid, email, customer_id), field)
+            if isinstance(mapped, Subscriber):
+                gone.append((profile, mapped.email, mapped.user_id, True, None))
+            else:
+                gone.append((profile, None, None, True, mapped.value))
+        insert(con, "gone", GONE, gone)

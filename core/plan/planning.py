@@ -1,0 +1,194 @@
+"""Planning a run: from its source or, where the ledger has changed meanwhile, from what was left of its plan."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core import audience
+from core.audience import Source
+from core.changes import Phase, Role, decode
+from core.errors import InputError
+from core.identity import UserIdField
+from core.plan import batches
+from core.plan.compare import Verdicts, compare
+from core.plan.guards import guards
+from core.plan.mapping import DESIRED, GONE, TABLES, map_members
+from core.plan.workspace import insert, load_ledger, run, workspace
+from core.runs import Mode, Plan, Run
+from core.store import changes, ledger, lists, mappings, rejections, runs
+from core.store.changes import State
+from core.store.database import Database
+from core.store.mappings import Mapping
+from core.store.rejections import Rejection
+
+# Batches written in one transaction: some 4 MB, which holds SQLite's write lock for some 50 ms.
+BATCHES_A_WRITE = 50
+REJECTIONS_A_WRITE = 5_000
+BATCHES_A_DROP = 200
+
+
+async def plan_run(database: Database, data_dir: Path, this: Run, worker: str) -> Plan:
+    """Plan a run from its file: store its changes and rejections, and return what was found.
+
+    The caller holds the run's list. Raises InputError where the file can't be used (nothing has been sent).
+    """
+    await _forget(database, this.id)
+    async with database.read() as db:
+        target, of_list, revision = await _target(db, this)
+        ledger_size = await ledger.size(db, target.id)
+    async with workspace(data_dir, this.id) as con:
+        path, chosen = Path(this.request.path), this.request.audience
+        source: Source = await run(con, lambda: audience.read(path, con, audience=chosen))
+        mode = _mode(this, target, source)
+        await load_ledger(con, database, [m.id for m in of_list])
+        await run(con, lambda: map_members(con, this.user_id, with_removals=mode is Mode.DELTA))
+        verdicts = await _compare(con, target.id, this.user_id, mode)
+        members = _count(con, "SELECT count(*) FROM source WHERE member")
+        rejected = _count(con, "SELECT count(*) FROM refused")
+        await _store_rejections(con, database, this.id)
+        requests = await _store_batches(con, database, this.id)
+    plan = Plan(
+        shape=source.shape,
+        file_name=source.file_name,
+        audience_id=source.audience_id or target.audience_id,
+        audience_name=source.audience_name or target.audience_name,
+        as_of=source.as_of,
+        members=members,
+        rejected=rejected,
+        ledger_size=ledger_size,
+        requests=requests,
+        seconds=requests / this.rate if this.rate else 0.0,
+        guards=guards(
+            this.request, mode, target, source, members=members, to_remove=verdicts.to_remove, ledger_size=ledger_size
+        ),
+        **asdict(verdicts),
+    )
+    async with database.write() as db:
+        await changes.publish(db, this.id)
+        await runs.set_plan(db, this.id, worker, plan, mode, revision)
+    return plan
+
+
+async def replan_run(database: Database, data_dir: Path, this: Run, worker: str) -> None:
+    """Plan anew what is left of a run whose list's ledger was changed by others since it was planned.
+
+    Members that have been counted stay counted; those that have nothing to do any more become unchanged or
+    duplicates. The caller holds the list and has settled what was sent and left unanswered.
+    """
+    await _drop(database, this.id, [State.DRAFT])
+    async with database.read() as db:
+        target, of_list, revision = await _target(db, this)
+    async with workspace(data_dir, this.id) as con:
+        con.execute(TABLES)
+        await _load_rest(con, database, this.id)
+        await load_ledger(con, database, [m.id for m in of_list])
+        verdicts = await _compare(con, target.id, this.user_id, Mode.DELTA)
+        await _store_batches(con, database, this.id)
+    async with database.write() as db:
+        await changes.publish(db, this.id)
+        await runs.count(db, this.id, worker, {"unchanged": verdicts.unchanged, "duplicates": verdicts.duplicates})
+        await runs.change(db, this.id, revision=revision)
+    await _drop(database, this.id, [State.VOID])
+
+
+def _mode(this: Run, target: Mapping, source: Source) -> Mode:
+    wanted = this.request.mode or (Mode(target.mode) if target.mode != "auto" else None)
+    if wanted is Mode.MIRROR and not source.is_snapshot:
+        raise InputError(
+            "holds additions and removals, not a whole audience, so the list can't be made equal to it. "
+            "Leave out --mode, or use --mode delta.",
+            path=source.file_name,
+        )
+    return wanted or (Mode.MIRROR if source.is_snapshot else Mode.DELTA)
+
+
+async def _target(db: AsyncConnection, this: Run) -> tuple[Mapping, list[Mapping], int]:
+    """The run's mapping, all mappings of its list, and the revision of the list's ledger."""
+    target = await mappings.by_id(db, this.mapping_id)
+    state = await lists.get(db, this.connection_id, this.list_id)
+    assert target is not None
+    assert state is not None
+    return target, await mappings.of_connection(db, this.connection_id, this.list_id), state.revision
+
+
+async def _compare(con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, mode: Mode) -> Verdicts:
+    verdicts: Verdicts = await run(con, lambda: compare(con, mapping_id=mapping_id, field=field, mode=mode))
+    return verdicts
+
+
+async def _store_rejections(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> None:
+    rows = con.cursor()
+    await run(con, rows.execute, "SELECT profile, email, customer_id, reason FROM refused ORDER BY profile")
+    while found := await run(con, rows.fetchmany, REJECTIONS_A_WRITE):
+        async with database.write() as db:
+            await rejections.add(db, run_id, [Rejection(*row) for row in found])
+
+
+async def _store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> int:
+    """Store the drafts of all phases and return how many requests they take."""
+    requests = 0
+    await run(con, batches.prepare, con)
+    for phase in Phase:
+        drafts = batches.batches(con, phase)
+        while piece := await run(con, _take, drafts):
+            async with database.write() as db:
+                await changes.add_drafts(db, run_id, piece)
+            if phase is Phase.RENAME:
+                requests += sum(size for _, size, _ in piece)
+            elif phase not in (Phase.HOLD, Phase.RELEASE):
+                requests += len(piece)
+    return requests
+
+
+def _take(drafts: Iterator[tuple[Phase, int, str]]) -> list[tuple[Phase, int, str]]:
+    return list(islice(drafts, BATCHES_A_WRITE))
+
+
+async def _load_rest(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> None:
+    """Make `desired` and `gone` of the batches that are still planned."""
+    after = 0
+    while True:
+        async with database.read() as db:
+            found = await changes.open_batches(db, run_id, State.PLANNED, limit=BATCHES_A_WRITE, after=after)
+        if not found:
+            return
+        after = found[-1].id
+        for batch in found:
+            await run(con, _load_batch, con, batch.phase, batch.members)
+
+
+def _load_batch(con: duckdb.DuckDBPyConnection, phase: Phase, members: str) -> None:
+    desired, gone = [], []
+    for role, profile, email, user_id, *_ in decode(members):
+        if role in (Role.OLD, Role.RENAME):
+            continue  # found again, if it is still to be done, beside the update that it belongs to
+        if phase in (Phase.REMOVE, Phase.RELEASE):
+            gone.append((profile, email, user_id, role == Role.REMOVE, None))
+        else:
+            desired.append((profile, email, user_id, role in (Role.ADD, Role.UPDATE)))
+    insert(con, "desired", DESIRED, desired)
+    insert(con, "gone", GONE, gone)
+
+
+async def _forget(database: Database, run_id: str) -> None:
+    """Delete what an earlier planning of the run left. Nothing of it has been sent."""
+    await _drop(database, run_id, list(State))
+    dropped = REJECTIONS_A_WRITE
+    while dropped == REJECTIONS_A_WRITE:
+        async with database.write() as db:
+            dropped = await rejections.drop(db, run_id, limit=REJECTIONS_A_WRITE)
+
+
+async def _drop(database: Database, run_id: str, states: list[State]) -> None:
+    dropped = BATCHES_A_DROP
+    while dropped == BATCHES_A_DROP:
+        async with database.write() as db:
+            dropped = await changes.drop(db, run_id, states, BATCHES_A_DROP)
+
+
+def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(con.execute(query).fetchall()[0][0])

@@ -1,0 +1,99 @@
+"""The workspace of one planning: a DuckDB file of its own, under a memory limit, thrown away afterwards.
+
+Audiences have tens of millions of rows, so reading, grouping and comparing happen here, out of core and without
+holding the GIL, and not in Python and not in the database that other runs write to.
+"""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from core.errors import SettingsError
+from core.store import ledger
+from core.store.database import Database
+
+# What DuckDB may hold in memory; the rest goes to the workspace's directory. Its allocator goes somewhat above.
+MEMORY_LIMIT = "200MB"
+THREADS = 2
+# Rows of the ledger copied at once: some ten milliseconds of Python.
+LEDGER_CHUNK = 20_000
+
+_LEDGER = pa.schema(
+    [
+        ("mapping_id", pa.int64()),
+        ("profile", pa.string()),
+        ("email", pa.string()),
+        ("user_id", pa.string()),
+        ("certain", pa.bool_()),
+    ]
+)
+
+
+@asynccontextmanager
+async def workspace(data_dir: Path, run_id: str) -> AsyncIterator[duckdb.DuckDBPyConnection]:
+    """Open an empty workspace for a run, and remove it at the end of the block."""
+    directory = data_dir / "work" / run_id
+    await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)  # left by a process that was killed
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise SettingsError(
+            f"The data directory can't be written ({error.strerror}). Make it writable, free some space, or set "
+            "ITERABLE_SYNC_DATA_DIR."
+        ) from error
+    con = await asyncio.to_thread(
+        duckdb.connect,
+        str(directory / "workspace.duckdb"),
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "threads": THREADS,
+            "temp_directory": str(directory / "spill"),
+            # extensions would be fetched from the network
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+    try:
+        yield con
+    finally:
+        con.interrupt()
+        await asyncio.to_thread(con.close)
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+async def run(con: duckdb.DuckDBPyConnection, work: Any, *args: Any) -> Any:
+    """Do blocking work on a workspace in a thread. Where this is cancelled, the work is interrupted and awaited."""
+    task = asyncio.create_task(asyncio.to_thread(work, *args))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        con.interrupt()
+        with contextlib.suppress(duckdb.Error):
+            await task
+        raise
+
+
+async def load_ledger(con: duckdb.DuckDBPyConnection, database: Database, mapping_ids: Sequence[int]) -> None:
+    """Copy the ledger of these mappings into the workspace's table `ledger`."""
+    con.execute(
+        "CREATE TABLE ledger (mapping_id BIGINT, profile VARCHAR, email VARCHAR, user_id VARCHAR, certain BOOLEAN)"
+    )
+    async with database.read() as db:
+        async for rows in ledger.rows_of(db, mapping_ids, LEDGER_CHUNK):
+            await run(con, insert, con, "ledger", _LEDGER, rows)
+
+
+def insert(con: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> None:
+    """Append rows to a table of the workspace."""
+    if rows:
+        columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
+        con.register("chunk", pa.table(columns, schema=schema))
+        con.execute(f"INSERT INTO {table} SELECT * FROM chunk")  # noqa: S608  # the name is ours
+        con.unregister("chunk")

@@ -1,0 +1,106 @@
+"""Being alive, and seeing who else is: so that the runs of a process that died are taken over, and no others.
+
+On one machine a process is alive while it holds the lock on its file: the kernel lets go of it at the instant of
+death, however it comes. Processes of other machines are alive while their heartbeat goes on.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from core.errors import SettingsError
+from core.store import workers
+from core.store.database import Database
+from core.store.workers import Worker
+
+HEARTBEAT_S = 5.0
+# Silence after which a process of another machine counts as dead. Long enough for a pause of a virtual machine;
+# and if it was alive after all, it finds its runs taken over before it writes again (runs.TakenOverError).
+DEAD_AFTER_S = 30.0
+
+
+class Presence:
+    """This process among the workers. `id` is new at every start, so that a restart is not taken for its former self."""
+
+    def __init__(self, database: Database, data_dir: Path, name: str) -> None:
+        """Take the worker's stable name. No I/O."""
+        self.id = f"{name}#{secrets.token_hex(6)}"
+        self._database = database
+        self._host = socket.gethostname()
+        self._path = data_dir / "workers" / f"{self.id.replace('/', '_')}.lock"
+
+    @asynccontextmanager
+    async def here(self) -> AsyncIterator[None]:
+        """Be alive for the length of the block."""
+        lock = self._lock_own_file()
+        async with self._database.write() as db:
+            await workers.add(db, self.id, self._host, str(self._path))
+        beating = asyncio.create_task(self._beat(), name="heartbeat")
+        try:
+            yield
+        finally:
+            beating.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await beating
+            async with self._database.write() as db:
+                await workers.bury(db, self.id)
+            self._path.unlink(missing_ok=True)
+            os.close(lock)
+
+    async def is_dead(self, worker_id: str) -> bool:
+        """Whether a process is known to have ended."""
+        if worker_id == self.id:
+            return False
+        async with self._database.read() as db:
+            worker = await workers.by_id(db, worker_id)
+        return worker is None or self._has_ended(worker)
+
+    async def bury_dead(self) -> list[str]:
+        """Forget the processes that have ended, leaving their runs to be taken up. Returns their ids."""
+        async with self._database.read() as db:
+            dead = [w for w in await workers.everyone(db) if w.id != self.id and self._has_ended(w)]
+        for worker in dead:
+            async with self._database.write() as db:
+                await workers.bury(db, worker.id)
+            Path(worker.lock_path).unlink(missing_ok=True)
+        return [worker.id for worker in dead]
+
+    def _lock_own_file(self) -> int:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SettingsError(
+                f"The data directory can't be written ({error.strerror}). Make it writable, free some space, or "
+                "set ITERABLE_SYNC_DATA_DIR."
+            ) from error
+        return lock
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            async with self._database.write() as db:
+                await workers.beat(db, self.id)
+
+    def _has_ended(self, worker: Worker) -> bool:
+        # A file of this machine's data directory tells at once; another host's, or another data directory's, can't.
+        if worker.host != self._host or Path(worker.lock_path).parent != self._path.parent:
+            return worker.silent_for > DEAD_AFTER_S
+        try:
+            lock = os.open(worker.lock_path, os.O_RDWR)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True

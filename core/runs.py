@@ -1,0 +1,179 @@
+"""A run as data: what was asked for, what planning found, how far it is, and what it counted."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from core.identity import UserIdField
+
+
+#: The error code of a run whose process died: a worker takes it up again without being asked.
+PROCESS_DIED = "process_died"
+
+
+class Mode(StrEnum):
+    """What a run does with its source."""
+
+    MIRROR = "mirror"
+    """The source is the whole audience; the list is made equal to it."""
+    DELTA = "delta"
+    """The source is additions and removals."""
+    ADD = "add"
+    """Nobody is removed."""
+
+
+class Status(StrEnum):
+    """Where a run is."""
+
+    QUEUED = "queued"
+    PLANNING = "planning"
+    NEEDS_APPROVAL = "needs_approval"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    """Stopped half-way, by a person or because its process ended; can be resumed."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """Stopped by an error; can be resumed once the cause is gone."""
+    CANCELLED = "cancelled"
+    PLANNED = "planned"
+    """Was a dry run."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a process should be at work on it."""
+        return self in (Status.QUEUED, Status.PLANNING, Status.RUNNING)
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether it can be taken up again."""
+        return self in (Status.INTERRUPTED, Status.FAILED, Status.NEEDS_APPROVAL) or self.is_active
+
+
+class GuardName(StrEnum):
+    """The limits past which a run waits for approval."""
+
+    EMPTY_AUDIENCE = "empty_audience"
+    MASS_REMOVAL = "mass_removal"
+    OTHER_AUDIENCE = "other_audience"
+
+
+class Guard(BaseModel):
+    """A limit that a plan has passed, in words for a person."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: GuardName
+    message: str
+
+
+class Request(BaseModel):
+    """What was asked for. `audience` selects one where a file carries several."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    audience: str | None = None
+    mode: Mode | None = None
+    dry_run: bool = False
+    allow_empty: bool = False
+    approved: bool = False
+    """A person has approved what the guards ask about."""
+
+
+class Plan(BaseModel):
+    """What planning found, before anything is sent."""
+
+    model_config = ConfigDict(frozen=True)
+
+    shape: str = ""
+    file_name: str = ""
+    audience_id: str | None = None
+    audience_name: str | None = None
+    as_of: datetime | None = None
+    members: int = 0
+    left: int = 0
+    to_add: int = 0
+    to_update: int = 0
+    to_remove: int = 0
+    unchanged: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    ledger_size: int = 0
+    """Members of the mapping that the ledger held before."""
+    requests: int = 0
+    seconds: float = 0.0
+    """An estimate of the time at the connection's rate."""
+    guards: tuple[Guard, ...] = ()
+
+
+class Counters(BaseModel):
+    """The numbers of a run. Each member is in exactly one of the last six (promise 1 of the design)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    members: int = 0
+    left: int = 0
+    added: int = 0
+    updated: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+
+    @property
+    def missing(self) -> int:
+        """How many members are not accounted for: 0 when the numbers add up."""
+        outcomes = self.added + self.updated + self.removed + self.unchanged + self.duplicates + self.rejected
+        return self.members + self.left - outcomes
+
+
+class Run(BaseModel):
+    """One sync of one mapping, as stored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    mapping_id: int
+    connection_id: int
+    list_id: int
+    status: Status
+    phase: str
+    mode: Mode
+    user_id: UserIdField
+    rate: float
+    audience: str | None
+    request: Request
+    plan: Plan | None
+    revision: int | None
+    attempt: int
+    worker: str | None
+    stop: str | None
+    counters: Counters
+    requests: int
+    retries: int
+    throttled: int
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    error: str | None
+    error_code: str | None
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether its process died while it was at work on it."""
+        return self.status is Status.INTERRUPTED and self.error_code == PROCESS_DIED
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> "Run":
+        """Make a run of its row."""
+        plan = row["plan"]
+        return cls.model_validate(
+            {
+                **row,
+                "request": Request.model_validate_json(row["request"]),
+                "plan": Plan.model_validate_json(plan) if plan else None,
+                "counters": {name: row[name] for name in Counters.model_fields},
+            }
+        )

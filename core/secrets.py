@@ -1,0 +1,57 @@
+"""Encryption of API keys at rest, with keys that can be rotated."""
+
+import os
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from pydantic import SecretStr
+
+from core.errors import SettingsError
+
+KEY_FILE = "secret.key"
+
+
+class Vault:
+    """Encrypts and decrypts short secrets with the newest key; older keys still decrypt."""
+
+    def __init__(self, keys: list[str]) -> None:
+        """Take Fernet keys, newest first. Raises SettingsError where one is not a key."""
+        try:
+            self._fernet = MultiFernet([Fernet(key.strip()) for key in keys])
+        except ValueError:
+            raise SettingsError(
+                "ITERABLE_SYNC_SECRET_KEY is not a key (32 bytes in URL-safe base64). Make one with: "
+                "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+            ) from None
+
+    def encrypt(self, secret: str) -> bytes:
+        """Return the secret encrypted."""
+        return self._fernet.encrypt(secret.encode())
+
+    def decrypt(self, token: bytes) -> str:
+        """Return the secret. Raises SettingsError where none of the keys fits."""
+        try:
+            return self._fernet.decrypt(token).decode()
+        except InvalidToken:
+            raise SettingsError(
+                "A saved API key can't be decrypted: ITERABLE_SYNC_SECRET_KEY is not the one that it was saved "
+                "with. Put the former key back behind the new one, separated by a comma, or save the "
+                "connection again."
+            ) from None
+
+
+def open_vault(secret_key: SecretStr | None, data_dir: Path) -> Vault:
+    """Return a vault with the keys of the setting, or with the key in the data directory, made if it is missing."""
+    if secret_key is not None:
+        return Vault(secret_key.get_secret_value().split(","))
+    path = data_dir / KEY_FILE
+    try:
+        # O_EXCL: of two processes that start at once, one makes the key and the other reads it
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return Vault([path.read_text(encoding="ascii")])
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(Fernet.generate_key())
+        file.flush()
+        os.fsync(file.fileno())
+    return Vault([path.read_text(encoding="ascii")])

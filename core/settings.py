@@ -1,0 +1,75 @@
+"""What the environment sets: read once at the start, from the environment and `.env`."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default and its meaning. Secrets print as stars."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ITERABLE_SYNC_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    iterable_api_key: SecretStr | None = Field(
+        None,
+        validation_alias="ITERABLE_API_KEY",
+        description="the key that the command line uses without a saved connection",
+    )
+    iterable_url: str | None = Field(
+        None,
+        description="where Iterable's API is (default: by data center); the sandbox, in a demo or a test",
+    )
+    data_dir: Path = Field(Path("data"), description="database, working files, generated key")
+    database_url: SecretStr | None = Field(
+        None, description="`postgresql://...` for many workers (default: SQLite in the data directory)"
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        description="encrypts API keys; a comma-separated list rotates, newest first (default: made at first start, in the data directory)",
+    )
+    worker_id: str = Field(
+        default_factory=socket.gethostname,
+        description="stable name of this process among many (default: the host name)",
+        min_length=1,
+        max_length=200,
+    )
+
+    @field_validator("iterable_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// or http://")
+        return url.rstrip("/") if url else None
+
+    @field_validator("iterable_api_key", "database_url", "secret_key", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's SQLAlchemy URL."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.absolute() / 'iterable-sync.sqlite'}"
+
+
+def load_settings() -> Settings:
+    """Read the settings. Raises SettingsError with the names of those that are wrong, never with their values."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # aliases and defaults: the environment fills them
+    except ValidationError as error:
+        wrong = "; ".join(f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False))
+        raise SettingsError(f"A setting is wrong. {wrong}.") from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "settings"
+    return name if name.isupper() else f"ITERABLE_SYNC_{name.upper()}"

@@ -1,0 +1,92 @@
+"""Connections: an Iterable project, its API key (encrypted), data center, User ID setting and rate."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.identity import UserIdField
+from core.store.tables import connections
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection as stored. `api_key` is encrypted; None means that the key is in the environment."""
+
+    id: int
+    name: str
+    api_key: bytes | None
+    key_last4: str
+    project: str
+    data_center: str
+    user_id: UserIdField
+    rate: float
+    refused_at: float | None
+    created_at: float
+
+
+def project_of(api_key: str) -> str:
+    """Return what stands for a key's Iterable project in the table `pace`: a digest, from which the key can't be had."""
+    return hashlib.sha256(b"iterable-sync:project:" + api_key.encode()).hexdigest()[:24]
+
+
+async def add(
+    db: AsyncConnection,
+    *,
+    name: str,
+    api_key: bytes | None,
+    key_last4: str,
+    project: str,
+    data_center: str,
+    user_id: UserIdField,
+    rate: float,
+) -> int:
+    """Store a new connection and return its id."""
+    result = await db.execute(
+        insert(connections)
+        .values(
+            name=name,
+            api_key=api_key,
+            key_last4=key_last4,
+            project=project,
+            data_center=data_center,
+            user_id=user_id.value,
+            rate=rate,
+            created_at=time.time(),
+        )
+        .returning(connections.c.id)
+    )
+    return int(result.scalar_one())
+
+
+async def change(db: AsyncConnection, connection_id: int, **values: Any) -> None:
+    """Set columns of a connection."""
+    await db.execute(update(connections).where(connections.c.id == connection_id).values(**values))
+
+
+async def by_name(db: AsyncConnection, name: str) -> Connection | None:
+    """Find a connection by its name."""
+    return _one((await db.execute(select(connections).where(connections.c.name == name))).mappings().first())
+
+
+async def by_id(db: AsyncConnection, connection_id: int) -> Connection | None:
+    """Find a connection by its id."""
+    return _one((await db.execute(select(connections).where(connections.c.id == connection_id))).mappings().first())
+
+
+async def everyone(db: AsyncConnection) -> list[Connection]:
+    """Return all connections by name."""
+    rows = (await db.execute(select(connections).order_by(connections.c.name))).mappings()
+    return [found for row in rows if (found := _one(row))]
+
+
+async def remove(db: AsyncConnection, connection_id: int) -> None:
+    """Forget a connection with its mappings, runs and ledger. The lists in Iterable stay as they are."""
+    await db.execute(delete(connections).where(connections.c.id == connection_id))
+
+
+def _one(row: Any) -> Connection | None:
+    return None if row is None else Connection(**{**row, "user_id": UserIdField(row["user_id"])})

@@ -1,0 +1,112 @@
+"""Opening the database: one engine, one code path for SQLite and PostgreSQL.
+
+SQLite runs in WAL mode. `synchronous=FULL` is chosen on purpose: the intent of a request must be on the disk
+before the request leaves, also when the power fails, and WAL with NORMAL may lose the last commits then.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from core.errors import SettingsError
+
+# How long SQLite waits for another process's write lock, in seconds. Writes here take milliseconds; a backup
+# or a virus scanner may hold the file for longer.
+BUSY_TIMEOUT_S = 30.0
+# SQLite's page cache for each connection, in KiB.
+SQLITE_CACHE_KIB = 16_384
+
+
+class Database:
+    """The database and its one way in: `read()` and `write()`.
+
+    Whoever makes one closes it (`await database.close()`, which may be called twice). No I/O in the constructor.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Take a SQLAlchemy URL (`sqlite:///path` or `postgresql://...`). Raises SettingsError if it is not one."""
+        self.engine: AsyncEngine = _engine(url)
+        # SQLite has one writer: waiting here in turn is fairer and cheaper than polling its lock.
+        self._writer = asyncio.Lock() if self.is_sqlite else None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite (otherwise it is PostgreSQL)."""
+        return self.engine.dialect.name == "sqlite"
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading, in one consistent snapshot on SQLite."""
+        async with self.engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction that is committed at the end of the block, or rolled back by an exception."""
+        if self._writer is None:
+            async with self.engine.begin() as connection:
+                yield connection
+        else:
+            async with self._writer, self.engine.execution_options(writing=True).begin() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        """Give back all connections."""
+        await self.engine.dispose()
+
+
+def _engine(url: str) -> AsyncEngine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError(
+            "ITERABLE_SYNC_DATABASE_URL is not a database address. Use postgresql://user:password@host/name, "
+            "or leave it out for SQLite in the data directory."
+        ) from error
+    if parsed.get_backend_name() == "postgresql":
+        return create_async_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            hide_parameters=True,
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=10,
+        )
+    if parsed.get_backend_name() != "sqlite":
+        raise SettingsError(
+            f"ITERABLE_SYNC_DATABASE_URL names {parsed.get_backend_name()}. SQLite and PostgreSQL are supported."
+        )
+    engine = create_async_engine(
+        parsed.set(drivername="sqlite+aiosqlite"),
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT_S},
+        pool_size=10,
+    )
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"cache_size=-{SQLITE_CACHE_KIB}",
+        "temp_store=MEMORY",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that will write takes the lock at once: taking it later, after a read, can't wait (SQLITE_BUSY).
+    writing = connection.get_execution_options().get("writing")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

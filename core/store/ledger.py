@@ -1,0 +1,83 @@
+"""The ledger: who has been synced to a mapping's list, and under which identity.
+
+Batches of changes are applied to it as they are stored: one statement reads the batch's JSON in the database.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store.tables import ledger
+
+# Entries are arrays: role, profile, email, user id, and two more for some roles (core/changes.py). Both databases
+# read them with the same operators; only the function that makes rows of an array has another name.
+_ENTRIES = {
+    "sqlite": "json_each(:entries)",
+    "postgresql": "jsonb_array_elements(CAST(:entries AS jsonb)) AS each(value)",
+}
+_PUT = """
+INSERT INTO ledger (mapping_id, profile, email, user_id, certain)
+SELECT :mapping_id, value ->> 1, value ->> 2, value ->> 3, :certain FROM {entries} WHERE true
+ON CONFLICT (mapping_id, profile)
+DO UPDATE SET email = excluded.email, user_id = excluded.user_id, certain = excluded.certain
+"""
+_TAKE = """
+DELETE FROM ledger WHERE mapping_id = :mapping_id AND (profile, coalesce(email, '')) IN
+(SELECT value ->> 1, coalesce(value ->> 2, '') FROM {entries})
+"""
+_RELEASE = """
+DELETE FROM ledger WHERE mapping_id = :mapping_id AND profile IN (
+    SELECT value ->> 1 FROM {entries} WHERE EXISTS (
+        SELECT 1 FROM ledger AS holder
+        WHERE holder.mapping_id = CAST(value ->> 4 AS bigint) AND holder.profile = value ->> 5
+        AND (holder.email = value ->> 2 OR (value ->> 2 IS NULL AND holder.user_id = value ->> 3))))
+"""
+_RENAME = """
+UPDATE ledger SET email = renamed.new_email FROM (
+    SELECT value ->> 1 AS profile, value ->> 2 AS old_email, value ->> 4 AS new_email FROM {entries}) AS renamed
+WHERE ledger.profile = renamed.profile AND (ledger.email = renamed.old_email OR ledger.email IS NULL)
+AND ledger.mapping_id IN (SELECT id FROM mappings WHERE connection_id = :connection_id)
+"""
+
+
+async def put(db: AsyncConnection, mapping_id: int, entries: str, *, certain: bool) -> None:
+    """Record that the members of these entries (JSON) are on the list, or, if not `certain`, that they may be."""
+    await _run(db, _PUT, entries, mapping_id=mapping_id, certain=certain)
+
+
+async def take(db: AsyncConnection, mapping_id: int, entries: str) -> None:
+    """Forget the members of these entries, where they are still recorded under the identity that the entry names."""
+    await _run(db, _TAKE, entries, mapping_id=mapping_id)
+
+
+async def release(db: AsyncConnection, mapping_id: int, entries: str) -> None:
+    """Forget members whose subscriber another row holds: where that row is there."""
+    await _run(db, _RELEASE, entries, mapping_id=mapping_id)
+
+
+async def rename(db: AsyncConnection, connection_id: int, entries: str) -> None:
+    """Record that placeholders were renamed: in all mappings of the connection, because Iterable renames users, not memberships."""
+    await _run(db, _RENAME, entries, connection_id=connection_id)
+
+
+async def size(db: AsyncConnection, mapping_id: int) -> int:
+    """Return how many members the ledger holds for a mapping."""
+    query = select(func.count()).select_from(ledger).where(ledger.c.mapping_id == mapping_id)
+    return int((await db.execute(query)).scalar_one())
+
+
+async def rows_of(
+    db: AsyncConnection, mapping_ids: Sequence[int], chunk: int
+) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
+    """Yield (mapping id, profile, email, user id, certain) of these mappings, in chunks of that many rows."""
+    query = select(ledger).where(ledger.c.mapping_id.in_(mapping_ids)).execution_options(yield_per=chunk)
+    result = await db.stream(query)
+    async for rows in result.partitions():
+        yield rows
+
+
+async def _run(db: AsyncConnection, statement: str, entries: str, **values: Any) -> None:
+    sql = statement.format(entries=_ENTRIES[db.dialect.name])
+    await db.execute(text(sql), {"entries": entries, **values})

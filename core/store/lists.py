@@ -1,0 +1,147 @@
+"""Lists that are synced to: who works on one now (one run at a time for a list), and its ledger's revision."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store.tables import batches, changes, connections, lists, runs
+
+
+@dataclass(frozen=True, slots=True)
+class ListState:
+    """A list as stored. `revision` counts what other runs did to its ledger: a plan made before is stale."""
+
+    name: str
+    list_created_at: int | None
+    revision: int
+    held_by_run: str | None
+    held_by_worker: str | None
+
+
+async def get(db: AsyncConnection, connection_id: int, list_id: int) -> ListState | None:
+    """Find a list."""
+    query = select(
+        lists.c.name, lists.c.list_created_at, lists.c.revision, lists.c.held_by_run, lists.c.held_by_worker
+    ).where(lists.c.connection_id == connection_id, lists.c.list_id == list_id)
+    row = (await db.execute(query)).first()
+    return None if row is None else ListState(*row)
+
+
+async def add(db: AsyncConnection, connection_id: int, list_id: int, name: str, created_at: int | None) -> None:
+    """Store a list that is synced to for the first time."""
+    await db.execute(
+        insert(lists).values(
+            connection_id=connection_id, list_id=list_id, name=name, list_created_at=created_at, revision=0
+        )
+    )
+
+
+async def rename(db: AsyncConnection, connection_id: int, list_id: int, name: str) -> None:
+    """Record that a list has another name in Iterable now."""
+    await _set(db, connection_id, list_id, name=name)
+
+
+async def hold(db: AsyncConnection, connection_id: int, list_id: int, run_id: str, worker: str) -> bool:
+    """Take a list for a run, if nobody has it. Returns whether it is taken now."""
+    result = await db.execute(
+        update(lists)
+        .where(
+            lists.c.connection_id == connection_id,
+            lists.c.list_id == list_id,
+            lists.c.held_by_worker.is_(None) | ((lists.c.held_by_worker == worker) & (lists.c.held_by_run == run_id)),
+        )
+        .values(held_by_run=run_id, held_by_worker=worker)
+    )
+    return bool(result.rowcount)
+
+
+async def let_go(db: AsyncConnection, connection_id: int, list_id: int, worker: str) -> None:
+    """Give a list back, if this worker (a process) has it."""
+    await db.execute(
+        update(lists)
+        .where(
+            lists.c.connection_id == connection_id,
+            lists.c.list_id == list_id,
+            lists.c.held_by_worker == worker,
+        )
+        .values(held_by_run=None, held_by_worker=None)
+    )
+
+
+async def bump(db: AsyncConnection, connection_id: int, list_id: int) -> int:
+    """Count a change of the list's ledger. Returns the new revision."""
+    result = await db.execute(
+        update(lists)
+        .where(lists.c.connection_id == connection_id, lists.c.list_id == list_id)
+        .values(revision=lists.c.revision + 1)
+        .returning(lists.c.revision)
+    )
+    return int(result.scalar_one())
+
+
+async def bump_others(db: AsyncConnection, connection_id: int, list_id: int) -> None:
+    """Count a change of the ledgers of a connection's other lists: a rename concerns them all."""
+    await db.execute(
+        update(lists)
+        .where(lists.c.connection_id == connection_id, lists.c.list_id != list_id)
+        .values(revision=lists.c.revision + 1)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Grip:
+    """What a run must still be true of before it sends: it has the list, nothing else changed it, nobody wants it to stop."""
+
+    revision: int
+    worker: str | None
+    run_id: str | None
+    stop: str | None
+    refused: bool
+
+
+async def grip(db: AsyncConnection, run_id: str) -> Grip:
+    """Return what holds for a run now."""
+    query = (
+        select(
+            lists.c.revision,
+            lists.c.held_by_worker,
+            lists.c.held_by_run,
+            runs.c.stop,
+            connections.c.refused_at,
+        )
+        .select_from(
+            runs.join(connections, connections.c.id == runs.c.connection_id).join(
+                lists, (lists.c.connection_id == runs.c.connection_id) & (lists.c.list_id == runs.c.list_id)
+            )
+        )
+        .where(runs.c.id == run_id)
+    )
+    revision, worker, holder, stop, refused_at = (await db.execute(query)).one().tuple()
+    return Grip(revision, worker, holder, stop, refused_at is not None)
+
+
+async def unanswered(
+    db: AsyncConnection, connection_id: int, list_id: int, but_run: str
+) -> list[tuple[int, int, int, str]]:
+    """Return the batches of a list's other runs that were sent and never answered: id, phase, mapping id, entries."""
+    query = (
+        select(batches.c.id, batches.c.phase, runs.c.mapping_id, changes.c.members)
+        .select_from(
+            batches.join(runs, runs.c.id == batches.c.run_id).join(changes, changes.c.batch_id == batches.c.id)
+        )
+        .where(
+            runs.c.connection_id == connection_id,
+            runs.c.list_id == list_id,
+            runs.c.id != but_run,
+            batches.c.state == "sent",
+        )
+        .order_by(batches.c.id)
+    )
+    return [row.tuple() for row in (await db.execute(query)).all()]
+
+
+async def _set(db: AsyncConnection, connection_id: int, list_id: int, **values: object) -> None:
+    await db.execute(
+        update(lists).where(lists.c.connection_id == connection_id, lists.c.list_id == list_id).values(**values)
+    )

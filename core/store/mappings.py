@@ -1,0 +1,100 @@
+"""Mappings: which audience goes to which list."""
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store.tables import ledger, mappings
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A mapping as stored. `mode` is what a run does when it is not told: auto, mirror, delta or add."""
+
+    id: int
+    connection_id: int
+    list_id: int
+    audience_id: str | None
+    audience_name: str | None
+    mode: str
+    created_at: float
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return self.audience_name or self.audience_id or f"list {self.list_id}"
+
+
+async def add(
+    db: AsyncConnection,
+    *,
+    connection_id: int,
+    list_id: int,
+    audience_id: str | None,
+    audience_name: str | None,
+    mode: str = "auto",
+) -> int:
+    """Store a new mapping and return its id."""
+    result = await db.execute(
+        insert(mappings)
+        .values(
+            connection_id=connection_id,
+            list_id=list_id,
+            audience_id=audience_id,
+            audience_name=audience_name,
+            mode=mode,
+            created_at=time.time(),
+        )
+        .returning(mappings.c.id)
+    )
+    return int(result.scalar_one())
+
+
+async def by_id(db: AsyncConnection, mapping_id: int) -> Mapping | None:
+    """Find a mapping by its id."""
+    row = (await db.execute(select(mappings).where(mappings.c.id == mapping_id))).mappings().first()
+    return None if row is None else Mapping(**row)
+
+
+async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | None = None) -> list[Mapping]:
+    """Return the mappings of a connection, or those to one of its lists, oldest first."""
+    query = select(mappings).where(mappings.c.connection_id == connection_id).order_by(mappings.c.id)
+    if list_id is not None:
+        query = query.where(mappings.c.list_id == list_id)
+    return [Mapping(**row) for row in (await db.execute(query)).mappings()]
+
+
+async def name_audience(db: AsyncConnection, mapping_id: int, audience_id: str | None, name: str | None) -> None:
+    """Record which audience a mapping is of, where that was not known before."""
+    await db.execute(
+        update(mappings)
+        .where(mappings.c.id == mapping_id)
+        .values(
+            audience_id=func.coalesce(mappings.c.audience_id, audience_id),
+            audience_name=func.coalesce(mappings.c.audience_name, name),
+        )
+    )
+
+
+async def set_audience(db: AsyncConnection, mapping_id: int, audience_id: str | None, name: str | None) -> None:
+    """Make a mapping one of another audience, after a person approved it."""
+    await db.execute(
+        update(mappings).where(mappings.c.id == mapping_id).values(audience_id=audience_id, audience_name=name)
+    )
+
+
+async def remove(db: AsyncConnection, mapping_id: int) -> None:
+    """Forget a mapping with its runs and its ledger. The list in Iterable stays as it is."""
+    await db.execute(delete(mappings).where(mappings.c.id == mapping_id))
+
+
+async def sizes(db: AsyncConnection, mapping_ids: list[int]) -> dict[int, int]:
+    """Return how many members the ledger holds for each mapping."""
+    rows = await db.execute(
+        select(ledger.c.mapping_id, func.count())
+        .where(ledger.c.mapping_id.in_(mapping_ids))
+        .group_by(ledger.c.mapping_id)
+    )
+    return {mapping_id: count for mapping_id, count in rows.tuples()}

@@ -1,0 +1,61 @@
+"""Bringing the database to the present form, at start and under a lock, with no step for the operator."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from core.errors import SettingsError
+from core.store.database import Database
+
+# A PostgreSQL advisory lock of our own: any number will do that nobody else uses in this database.
+MIGRATION_LOCK = 0x17E7AB1E
+
+
+async def migrate(database: Database) -> None:
+    """Apply the migrations that are missing. Raises SettingsError where the database is newer than the program, or unusable."""
+    try:
+        async with database.write() as connection:
+            if not database.is_sqlite:  # SQLite's one write lock is held already
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            await connection.run_sync(_upgrade)
+    except (DBAPIError, OSError) as error:
+        raise SettingsError(describe(error)) from error
+
+
+def describe(error: Exception) -> str:
+    """Return a sentence for an error of the database: what is wrong and what to do."""
+    cause = str(getattr(error, "orig", error)).strip().split("\n")[0]
+    lowered = cause.lower()
+    if "readonly" in lowered or "unable to open" in lowered or "permission" in lowered:
+        return (
+            f"The database can't be written ({cause}). Make the data directory writable, or set ITERABLE_SYNC_DATA_DIR."
+        )
+    if "full" in lowered or "no space" in lowered:
+        return "The disk is full. Free some space and start again: nothing is lost, the run can be resumed."
+    if "not a database" in lowered or "malformed" in lowered:
+        return f"The database file is damaged ({cause}). Restore it from a backup, or move it away to begin anew."
+    if "locked" in lowered:
+        return (
+            "The database is locked by another program. End that program (a backup, a database browser) and try again."
+        )
+    return f"The database did not answer as it should ({cause}). Check ITERABLE_SYNC_DATABASE_URL and the server."
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in known:
+        raise SettingsError(
+            f"The database was made by a newer version of iterable-sync (its form is {current}). Install that "
+            "version, or point ITERABLE_SYNC_DATA_DIR at another directory."
+        )
+    command.upgrade(config, "head")

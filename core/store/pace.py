@@ -1,0 +1,146 @@
+"""The pace of an Iterable project, shared by all runs and processes: who may send a request, and when.
+
+Each function is one statement, so it is atomic on both databases. Times are seconds since 1970 by the clock that
+all share: the database's on PostgreSQL (machines may disagree), this machine's on SQLite.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Float, Text, and_, bindparam, case, extract, func, literal, or_
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store.tables import pace
+
+# After a 429 requests are spaced this much wider, up to MAX_SLOWDOWN; a burst of 429s within SETTLE_S counts once.
+SLOWDOWN = 1.25
+MAX_SLOWDOWN = 20.0
+SETTLE_S = 5.0
+# How much of the slowdown is taken back in a second: from 1.25 to 1 in 50 s.
+RECOVERY_PER_S = 0.005
+# No slot lies further ahead than this, in seconds (or ten intervals, for very low rates). One that does was made by
+# a clock that has jumped back since, and is thrown away.
+HORIZON_S = 900.0
+
+
+class Reservation(NamedTuple):
+    """Slots: the first at `first`, the others `spacing` seconds apart; `now` is when they were reserved."""
+
+    first: float
+    spacing: float
+    now: float
+
+
+async def reserve(
+    connection: AsyncConnection,
+    project: str,
+    interval: float,
+    *,
+    count: int = 1,
+    late: float = 0.0,
+    now: float | None = None,
+) -> Reservation:
+    """Reserve the next `count` slots, `interval` seconds apart (more while the project is slowed down).
+
+    Time in which nobody asked for a slot is gone: the first slot is now, or later. `late` moves this slot, and with
+    it all later ones, back. `now` stands in for the clock.
+    """
+    statements, clock = _statements_for(connection, now)
+    values = {"of_project": project, "interval": interval, "count": float(count), "late": late, **clock}
+    row = (await connection.execute(statements.reserve, values)).one()
+    spacing = interval * row.slower
+    return Reservation(row.next_at - count * spacing, spacing, row.at)
+
+
+async def throttle(connection: AsyncConnection, project: str, pause: float, *, now: float | None = None) -> None:
+    """Take note of a 429: nobody gets a slot for `pause` seconds, and slots are wider apart after it."""
+    statements, clock = _statements_for(connection, now)
+    await connection.execute(statements.throttle, {"of_project": project, "pause": pause, **clock})
+
+
+def _reserve(insert: Callable[..., Any], now: ColumnElement[float]) -> Any:
+    span = _number("interval") * _number("count")
+    slower = _slower(now)
+    start = _start(pace.c.next_at + _number("late"), now, ahead=10.0 * span)
+    # a clock that has jumped back would otherwise put off the recovery
+    throttled_at = case((pace.c.throttled_at > now, now), else_=pace.c.throttled_at)
+    return (
+        insert(pace)
+        .values(project=_PROJECT, next_at=now + span, slowdown=1.0)
+        .on_conflict_do_update(
+            index_elements=["project"],
+            set_={"next_at": start + span * slower, "throttled_at": throttled_at},
+        )
+        .returning(pace.c.next_at, slower.label("slower"), now.label("at"))
+    )
+
+
+def _throttle(insert: Callable[..., Any], now: ColumnElement[float]) -> Any:
+    resumed = now + _number("pause")
+    since = now - pace.c.throttled_at
+    is_news = or_(pace.c.throttled_at.is_(None), since >= SETTLE_S, since < 0)
+    slower = _least(_slower(now) * SLOWDOWN, literal(MAX_SLOWDOWN, Float))
+    return (
+        insert(pace)
+        .values(project=_PROJECT, next_at=resumed, slowdown=SLOWDOWN, throttled_at=now)
+        .on_conflict_do_update(
+            index_elements=["project"],
+            set_={
+                "next_at": _greatest(_start(pace.c.next_at, now), resumed),
+                "slowdown": case((is_news, slower), else_=pace.c.slowdown),
+                "throttled_at": case((is_news, now), else_=pace.c.throttled_at),
+            },
+        )
+    )
+
+
+def _start(
+    next_at: ColumnElement[float], now: ColumnElement[float], ahead: ColumnElement[float] | float = 0.0
+) -> ColumnElement[float]:
+    """The next slot as it is stored, or now if that has passed or is beyond the horizon."""
+    horizon = now + _greatest(literal(HORIZON_S, Float), literal(0.0, Float) + ahead)
+    return case((and_(next_at > now, next_at <= horizon), next_at), else_=now)
+
+
+def _slower(now: ColumnElement[float]) -> ColumnElement[float]:
+    """What is left of the slowdown, by the time since the last 429; 1 where there was none."""
+    since = _greatest(now - pace.c.throttled_at, literal(0.0, Float))
+    return _greatest(pace.c.slowdown - RECOVERY_PER_S * since, literal(1.0, Float))
+
+
+def _greatest(one: ColumnElement[float], other: ColumnElement[float]) -> ColumnElement[float]:
+    return case((one > other, one), else_=other)
+
+
+def _least(one: ColumnElement[float], other: ColumnElement[float]) -> ColumnElement[float]:
+    return case((one < other, one), else_=other)
+
+
+def _number(name: str) -> ColumnElement[float]:
+    return bindparam(name, type_=Float)
+
+
+class _Statements(NamedTuple):
+    reserve: Any
+    throttle: Any
+
+
+def _statements(insert: Callable[..., Any], now: ColumnElement[float]) -> _Statements:
+    return _Statements(_reserve(insert, now), _throttle(insert, now))
+
+
+_PROJECT = bindparam("of_project", type_=Text)
+_GIVEN_NOW = _number("now")
+_SERVER_NOW = extract("epoch", func.clock_timestamp()).cast(Float)
+_ON_SQLITE = _statements(sqlite_insert, _GIVEN_NOW)
+_ON_POSTGRESQL = _statements(postgresql_insert, _SERVER_NOW)
+_ON_POSTGRESQL_AT = _statements(postgresql_insert, _GIVEN_NOW)
+
+
+def _statements_for(connection: AsyncConnection, now: float | None) -> tuple[_Statements, dict[str, float]]:
+    if connection.dialect.name == "sqlite":
+        return _ON_SQLITE, {"now": time.time() if now is None else now}
+    return (_ON_POSTGRESQL, {}) if now is None else (_ON_POSTGRESQL_AT, {"now": now})

@@ -1,0 +1,69 @@
+"""Rejections: the members that a run could not sync, with the reason."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store.tables import rejections
+
+# Rows fetched at once when a file of rejections is written.
+CHUNK = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A member that was not synced. `profile` is None where Iterable counted a failure but did not say whose."""
+
+    profile: str | None
+    email: str | None
+    customer_id: str | None
+    reason: str
+
+
+async def add(db: AsyncConnection, run_id: str, found: Sequence[Rejection]) -> None:
+    """Store rejections of a run."""
+    if not found:
+        return
+    rows = [
+        {
+            "run_id": run_id,
+            "profile": r.profile,
+            "email": r.email,
+            "customer_id": r.customer_id,
+            "reason": r.reason,
+        }
+        for r in found
+    ]
+    await db.execute(insert(rejections), rows)
+
+
+async def by_reason(db: AsyncConnection, run_id: str) -> dict[str, int]:
+    """Return how many were rejected for each reason, most first."""
+    query = (
+        select(rejections.c.reason, func.count())
+        .where(rejections.c.run_id == run_id)
+        .group_by(rejections.c.reason)
+        .order_by(func.count().desc(), rejections.c.reason)
+    )
+    return {reason: count for reason, count in (await db.execute(query)).tuples()}
+
+
+async def of_run(db: AsyncConnection, run_id: str) -> AsyncIterator[Rejection]:
+    """Yield the rejections of a run in the order in which they were found."""
+    query = (
+        select(rejections.c.profile, rejections.c.email, rejections.c.customer_id, rejections.c.reason)
+        .where(rejections.c.run_id == run_id)
+        .order_by(rejections.c.id)
+        .execution_options(yield_per=CHUNK)
+    )
+    async for row in await db.stream(query):
+        yield Rejection(*row)
+
+
+async def drop(db: AsyncConnection, run_id: str, *, limit: int) -> int:
+    """Delete up to `limit` rejections of a run. Returns how many."""
+    chosen = select(rejections.c.id).where(rejections.c.run_id == run_id).limit(limit)
+    result = await db.execute(delete(rejections).where(rejections.c.id.in_(chosen)))
+    return int(result.rowcount)

@@ -1,0 +1,154 @@
+"""Runs: where each is, what it counted, and whose it is."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import case, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.errors import SyncError
+from core.runs import Mode, Plan, Request, Run, Status
+from core.store.mappings import Mapping
+from core.store.tables import runs
+
+# No letter or digit that a person could take for another.
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+ID_LENGTH = 10
+
+
+class TakenOverError(SyncError):
+    """Another process has taken this run over; this one must stop touching it."""
+
+    code = "taken_over"
+
+
+def new_id() -> str:
+    """Return an id for a run: short enough to type."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(ID_LENGTH))
+
+
+async def add(
+    db: AsyncConnection,
+    *,
+    run_id: str,
+    mapping: Mapping,
+    mode: str,
+    user_id: str,
+    rate: float,
+    request: Request,
+) -> None:
+    """Store a new run, queued."""
+    await db.execute(
+        insert(runs).values(
+            id=run_id,
+            mapping_id=mapping.id,
+            connection_id=mapping.connection_id,
+            list_id=mapping.list_id,
+            status=Status.QUEUED.value,
+            mode=mode,
+            user_id=user_id,
+            rate=rate,
+            audience=mapping.audience_name or mapping.audience_id,
+            request=request.model_dump_json(),
+            created_at=time.time(),
+        )
+    )
+
+
+async def by_id(db: AsyncConnection, run_id: str) -> Run | None:
+    """Find a run by its id."""
+    return _one((await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first())
+
+
+async def latest(db: AsyncConnection, limit: int) -> list[Run]:
+    """Return the newest runs, newest first."""
+    rows = (await db.execute(select(runs).order_by(runs.c.created_at.desc()).limit(limit))).mappings()
+    return [run for row in rows if (run := _one(row))]
+
+
+async def unfinished(db: AsyncConnection, *, mapping_id: int | None = None) -> list[Run]:
+    """Return the runs that can be taken up again (of one mapping or of all), oldest first."""
+    resumable = [status.value for status in Status if status.is_resumable]
+    query = select(runs).where(runs.c.status.in_(resumable)).order_by(runs.c.created_at)
+    if mapping_id is not None:
+        query = query.where(runs.c.mapping_id == mapping_id)
+    return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+
+
+async def change(db: AsyncConnection, run_id: str, *, worker: str | None = None, **values: Any) -> None:
+    """Set columns of a run. With `worker`, only while it is that worker's: raises TakenOverError if it is not."""
+    query = update(runs).where(runs.c.id == run_id).values(**values)
+    if worker is not None:
+        query = query.where(runs.c.worker == worker)
+    result = await db.execute(query)
+    if worker is not None and not result.rowcount:
+        raise TakenOverError(f"Run {run_id} was taken over by another process.")
+
+
+async def take(db: AsyncConnection, run_id: str, worker: str) -> None:
+    """Make a run this worker's: any other that still works on it will get a TakenOverError."""
+    await db.execute(update(runs).where(runs.c.id == run_id).values(worker=worker))
+
+
+async def reopen(db: AsyncConnection, run_id: str) -> int:
+    """Make a run that stopped go on: planned ones upload, others are planned. Returns the attempt's number."""
+    planned = runs.c.plan.is_not(None)
+    status = case((planned, Status.RUNNING.value), else_=Status.QUEUED.value)
+    result = await db.execute(
+        update(runs)
+        .where(runs.c.id == run_id)
+        .values(status=status, stop=None, error=None, error_code=None, finished_at=None)
+        .returning(runs.c.attempt)
+    )
+    return int(result.scalar_one())
+
+
+async def set_status(
+    db: AsyncConnection, run_id: str, status: Status, *, error: str | None = None, code: str | None = None
+) -> None:
+    """Move a run to a status, with the error that led there if one did."""
+    ended = None if status.is_active else time.time()
+    await change(db, run_id, status=status.value, finished_at=ended, error=error, error_code=code)
+
+
+async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: Plan, mode: Mode, revision: int) -> None:
+    """Record what planning found. The counters start with the members that nothing has to be sent for."""
+    await change(
+        db,
+        run_id,
+        worker=worker,
+        plan=plan.model_dump_json(),
+        mode=mode.value,
+        revision=revision,
+        audience=func.coalesce(plan.audience_name or plan.audience_id, runs.c.audience),
+        members=plan.members,
+        left=plan.left,
+        added=0,
+        updated=0,
+        removed=0,
+        unchanged=plan.unchanged,
+        duplicates=plan.duplicates,
+        rejected=plan.rejected,
+    )
+
+
+async def count(db: AsyncConnection, run_id: str, worker: str, more: dict[str, int]) -> None:
+    """Add to counters of a run while it is this worker's. Raises TakenOverError if it is not."""
+    await change(db, run_id, worker=worker, **{name: runs.c[name] + number for name, number in more.items()})
+
+
+async def ask_to_stop(db: AsyncConnection, run_id: str, how: str | None) -> None:
+    """Ask whoever executes a run to stop: "cancel" or "interrupt"; None withdraws it."""
+    await change(db, run_id, stop=how)
+
+
+async def old(db: AsyncConnection, before: float, limit: int) -> Sequence[str]:
+    """Return ids of runs that ended before that time."""
+    query = select(runs.c.id).where(runs.c.finished_at < before, runs.c.status != Status.NEEDS_APPROVAL.value)
+    return (await db.execute(query.order_by(runs.c.finished_at).limit(limit))).scalars().all()
+
+
+def _one(row: Any) -> Run | None:
+    return None if row is None else Run.from_row(dict(row))

@@ -1,0 +1,194 @@
+"""The tables, as SQLAlchemy Core sees them. Changing one takes a migration beside it (`migrations/`).
+
+Times are UTC seconds since 1970 (float): both databases store and compare them alike. JSON is stored as text.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "fk": "%(table_name)s_%(column_0_name)s_fk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_uq",
+        "ix": "%(table_name)s_%(column_0_N_name)s_ix",
+    }
+)
+
+# SQLite hands out row ids only to a column declared INTEGER.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+#: An Iterable project, its API key, data center, User ID setting and rate.
+connections = Table(
+    "connections",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    # NULL: the key is in the environment (ITERABLE_API_KEY) and is not stored
+    Column("api_key", LargeBinary),
+    Column("key_last4", Text, nullable=False),
+    # a digest of the first key: connections that share it share their pace
+    Column("project", Text, nullable=False),
+    Column("data_center", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    # requests a second; 0 means no limit
+    Column("rate", Float, nullable=False),
+    # when Iterable refused the key (401, 403): all runs of the connection stop until a key works again
+    Column("refused_at", Float),
+    Column("created_at", Float, nullable=False),
+)
+
+#: Lists that have been synced to, one row each: what Iterable calls them, and who is working on them now.
+lists = Table(
+    "lists",
+    metadata,
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True),
+    Column("list_id", BigInteger, primary_key=True),
+    Column("name", Text, nullable=False),
+    # Iterable's createdAt in ms: together with the name it tells a list from another with the same id
+    Column("list_created_at", BigInteger),
+    # counts the changes of the list's ledger: a plan made at another revision is stale
+    Column("revision", BigInteger, nullable=False, default=0),
+    Column("held_by_run", Text),
+    Column("held_by_worker", Text),
+)
+
+#: Audience to list.
+mappings = Table(
+    "mappings",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
+    Column("list_id", BigInteger, nullable=False),
+    Column("audience_id", Text),
+    Column("audience_name", Text),
+    Column("mode", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "connection_id", "list_id"),
+)
+
+#: One sync of one mapping.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), nullable=False),
+    Column("connection_id", Id, nullable=False),
+    Column("list_id", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("phase", Text, nullable=False, default=""),
+    Column("mode", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("rate", Float, nullable=False),
+    Column("audience", Text),
+    # what was asked for and what planning found (core.runs: Request, Plan), as JSON
+    Column("request", Text, nullable=False),
+    Column("plan", Text),
+    # the ledger's revision that the changes were planned at
+    Column("revision", BigInteger),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("worker", Text),
+    # set by whoever wants the run to stop: "cancel" or "interrupt"
+    Column("stop", Text),
+    Column("members", BigInteger, nullable=False, default=0),
+    Column("left", BigInteger, nullable=False, default=0),
+    Column("added", BigInteger, nullable=False, default=0),
+    Column("updated", BigInteger, nullable=False, default=0),
+    Column("removed", BigInteger, nullable=False, default=0),
+    Column("unchanged", BigInteger, nullable=False, default=0),
+    Column("duplicates", BigInteger, nullable=False, default=0),
+    Column("rejected", BigInteger, nullable=False, default=0),
+    Column("requests", BigInteger, nullable=False, default=0),
+    Column("retries", BigInteger, nullable=False, default=0),
+    Column("throttled", BigInteger, nullable=False, default=0),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    Column("error", Text),
+    Column("error_code", Text),
+    Index(None, "connection_id", "list_id", "created_at"),
+    Index(None, "status"),
+)
+
+#: The changes of a run in batches of up to 1,000: what one request carries, and how far it is.
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("phase", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    # draft -> planned -> sent (the intent: perhaps done) -> done; or void, when a run is planned anew
+    Column("state", Text, nullable=False),
+    Index(None, "run_id", "phase", "state"),
+)
+
+#: The members of each batch, as JSON (core.changes describes it). Apart from `batches`, because SQLite rewrites a
+#: whole row to change one column.
+changes = Table(
+    "changes",
+    metadata,
+    Column("batch_id", Id, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("members", Text, nullable=False),
+)
+
+#: Who has been synced to a mapping's list, and under which identity.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), primary_key=True),
+    Column("profile", Text, primary_key=True),
+    Column("email", Text),
+    Column("user_id", Text),
+    # false: a request was sent and its answer never seen, so perhaps on the list and perhaps not
+    Column("certain", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: Members that could not be synced in a run, with their reason.
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    # NULL: Iterable counted a failure but did not say whose
+    Column("profile", Text),
+    Column("email", Text),
+    Column("customer_id", Text),
+    Column("reason", Text, nullable=False),
+    Index(None, "run_id"),
+)
+
+#: The pace of an Iterable project, shared by all runs and processes.
+pace = Table(
+    "pace",
+    metadata,
+    Column("project", Text, primary_key=True),
+    # when the next request may leave
+    Column("next_at", Float, nullable=False),
+    # how much slower than the set rate, after 429s: 1 is full speed
+    Column("slowdown", Float, nullable=False, default=1.0),
+    # when the last 429 was seen
+    Column("throttled_at", Float),
+)
+
+#: Processes that execute runs. One that has not been heard of is dead, and its runs are taken over.
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("lock_path", Text, nullable=False),
+    Column("heartbeat_at", Float, nullable=False),
+)

@@ -1,0 +1,124 @@
+"""Durable runs: the only file that knows the workflow engine (DBOS Transact).
+
+DBOS sees to it that a run which was begun is carried to its end: it records that the run was started, and which of its
+steps ended. What a step has done is in our own tables, so that a step can be repeated at any point; that is why there
+are only two, and why an interrupted upload goes on where it was.
+
+A run is one workflow for each attempt. `work` takes over the workflows of
+processes that died.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync
+
+from core import execution
+from core.engine import Engine
+from core.runs import Status
+from core.store import runs
+
+# A constant of ours and not a hash of the code: a deploy must not strand runs.
+APPLICATION_VERSION = "1"
+# How often a worker looks for runs whose process has died, in seconds.
+TAKE_OVER_EVERY_S = 5.0
+
+logger = logging.getLogger(__name__)
+
+_engine: Engine | None = None
+
+
+@DBOS.step(name="plan")
+async def _plan(run_id: str) -> str:
+    return await execution.plan(_running_engine(), run_id)
+
+
+@DBOS.step(name="apply")
+async def _apply(run_id: str) -> str:
+    return await execution.apply(_running_engine(), run_id)
+
+
+@DBOS.workflow(name="run")
+async def _run(run_id: str) -> str:
+    status = await _plan(run_id)
+    return await _apply(run_id) if status == Status.RUNNING else status
+
+
+@asynccontextmanager
+async def durable(engine: Engine) -> AsyncIterator[None]:
+    """Run workflows in this process for the length of the block."""
+    global _engine  # noqa: PLW0603  # DBOS calls the workflows, and they have to find the engine
+    url = engine.settings.resolved_database_url
+    config: DBOSConfig = {
+        "name": "iterable-sync",
+        # a file of its own on SQLite: each file has one writer at a time
+        "system_database_url": url.replace(".sqlite", "-workflows.sqlite") if engine.database.is_sqlite else url,
+        "application_version": APPLICATION_VERSION,
+        "executor_id": engine.presence.id,
+        "log_level": "ERROR",
+    }
+    _engine = engine
+    DBOS(config=config)
+    DBOS.launch()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(DBOS.destroy)
+        _engine = None
+
+
+async def start(run_id: str) -> Status:
+    """Execute a queued run in this process, and return where it ends."""
+    with SetWorkflowID(_workflow_id(run_id, 0)):
+        handle = await DBOS.start_workflow_async(_run, run_id)
+    return Status(await handle.get_result())
+
+
+async def resume(engine: Engine, run_id: str) -> Status:
+    """Take a stopped run up again in this process, as a new attempt, and return where it ends."""
+    async with engine.database.write() as db:
+        attempt = await runs.reopen(db, run_id)
+        await runs.change(db, run_id, attempt=attempt + 1)
+    await DBOS.cancel_workflow_async(_workflow_id(run_id, attempt))
+    with SetWorkflowID(_workflow_id(run_id, attempt + 1)):
+        handle = await DBOS.start_workflow_async(_run, run_id)
+    return Status(await handle.get_result())
+
+
+async def work(engine: Engine) -> None:
+    """Take over the runs of processes that die, until the engine is stopping; then wait for what is under way."""
+    taken: set[asyncio.Task[Status]] = set()
+    while not engine.stopping.is_set():
+        for run_id, attempt in await _orphans(engine):
+            logger.info("taking over run %s", run_id)
+            handle = await DBOS.resume_workflow_async(_workflow_id(run_id, attempt))
+            task = asyncio.create_task(_ending(handle), name=f"run {run_id}")
+            taken.add(task)
+            task.add_done_callback(taken.discard)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(engine.stopping.wait(), TAKE_OVER_EVERY_S)
+    await asyncio.gather(*taken)
+
+
+async def _ending(handle: WorkflowHandleAsync[str]) -> Status:
+    return Status(await handle.get_result())
+
+
+async def _orphans(engine: Engine) -> list[tuple[str, int]]:
+    """Reopen the runs whose process died while it was at work on them; returns their ids and attempts."""
+    await engine.presence.bury_dead()
+    async with engine.database.write() as db:
+        orphans = [run.id for run in await runs.unfinished(db) if run.is_orphan]
+        return [(run_id, await runs.reopen(db, run_id)) for run_id in orphans]
+
+
+def _workflow_id(run_id: str, attempt: int) -> str:
+    return f"{run_id}-{attempt}"
+
+
+def _running_engine() -> Engine:
+    assert _engine is not None
+    return _engine
