@@ -1,0 +1,27 @@
+"""A local Iterable: a server that behaves like Iterable's API, in memory, with faults on demand.
+
+`running()` for tests, `serve()` for a process, `python -m sandbox.iterable` from a shell. What an address
+leads to is in `rules`, what can go wrong in `faults`, what can be asked and told over HTTP in `control`.
+"""
+
+from sandbox.iterable.faults import Fault, Faults
+from sandbox.iterable.limits import Limit
+from sandbox.iterable.running import Running, running, serve
+from sandbox.iterable.server import app
+from sandbox.iterable.settings import Settings
+from sandbox.iterable.state import DEFAULT_KEY, HYBRID_KEY, USER_ID_KEY, State
+
+__all__ = [
+    "DEFAULT_KEY",
+    "HYBRID_KEY",
+    "USER_ID_KEY",
+    "Fault",
+    "Faults",
+    "Limit",
+    "Running",
+    "Settings",
+    "State",
+    "app",
+    "running",
+    "serve",
+]

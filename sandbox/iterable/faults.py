@@ -1,0 +1,143 @@
+"""Faults on purpose: rules that say which requests go wrong, and how.
+
+The first rule that matches a request decides; a request that no rule matches goes right. The same seed
+and the same rules make the same requests of a rule fail, whatever happens in between.
+
+Actions: `error` (a status with Iterable's JSON), `html` (a status with a gateway's page), `throttle` (429,
+with `Retry-After` if `retry_after` is given), `reset` (the connection is torn down), `slow` (the true answer
+after `delay`), `hang` (never an answer), `truncated` (the true answer, its JSON broken off), `cut` (the
+connection closes within the answer) and `not_json` (200, but text). With `applied`, the request is carried
+out before it goes wrong, so the client can't know; `truncated` and `cut` always are. `delay` goes with any.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, get_args
+
+Action = Literal["error", "html", "throttle", "reset", "slow", "hang", "truncated", "cut", "not_json"]
+ACTIONS: Final[tuple[str, ...]] = get_args(Action)
+_ALWAYS_APPLIED: Final = frozenset({"truncated", "cut"})
+_COUNTERS: Final = frozenset({"matched", "hits"})
+_STATUS: Final = {"error": 500, "html": 502, "throttle": 429, "not_json": 200}
+
+
+@dataclass(slots=True)
+class Fault:
+    """One rule: which requests it matches, and what happens to them."""
+
+    action: Action
+    path: str = "/api/"  # the request's path begins with this
+    method: str = ""  # any
+    contains: str = ""  # the body contains this text
+    nth: int | None = None  # only the nth matching request, from 1
+    after: int = 0  # lets this many matching requests pass first
+    times: int | None = None  # goes wrong at most this often
+    probability: float = 1.0
+    applied: bool = False  # carries the request out before it goes wrong
+    delay: float = 0.0  # seconds
+    status: int = 0  # by action: 500, 502, 429, 200
+    code: str = "GenericError"
+    msg: str = "The sandbox was told to fail"
+    retry_after: float | None = None  # seconds
+    matched: int = 0
+    hits: int = 0
+    rng: random.Random = field(default_factory=random.Random, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuses what can't be meant, and fills in what the action says."""
+        if self.action not in ACTIONS:
+            raise ValueError(f"no action {self.action!r}: one of {', '.join(ACTIONS)}")
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError("probability is from 0 to 1")
+        self.status = self.status or _STATUS.get(self.action, 0)
+        self.applied = self.applied or self.action in _ALWAYS_APPLIED
+
+    def strikes(self, method: str, path: str, body: bytes) -> bool:
+        """Whether this request goes wrong by this rule; counts it if it matches."""
+        if not path.startswith(self.path) or self.method not in {"", method}:
+            return False
+        if self.contains and self.contains.encode() not in body:
+            return False
+        self.matched += 1
+        if self.matched <= self.after or self.nth not in {None, self.matched}:
+            return False
+        if self.times is not None and self.hits >= self.times:
+            return False
+        if self.probability < 1.0 and self.rng.random() >= self.probability:
+            return False
+        self.hits += 1
+        return True
+
+    def as_dict(self) -> dict[str, Any]:
+        """The rule for the control API."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rng"}
+
+
+_NUMBER: Final = (int, float)
+_GIVEN: Final[dict[str, type | tuple[type, ...]]] = {
+    "action": str,
+    "path": str,
+    "method": str,
+    "contains": str,
+    "nth": int,
+    "after": int,
+    "times": int,
+    "probability": _NUMBER,
+    "applied": bool,
+    "delay": _NUMBER,
+    "status": int,
+    "code": str,
+    "msg": str,
+    "retry_after": _NUMBER,
+}
+
+
+def fault_from(given: Mapping[str, Any]) -> Fault:
+    """A rule from JSON: null is the default, counters are ignored; raises `ValueError` with what is wrong."""
+    values = {name: value for name, value in given.items() if value is not None and name not in _COUNTERS}
+    for name, value in values.items():
+        if name not in _GIVEN:
+            raise ValueError(f"a fault has no {name!r}: it has {', '.join(_GIVEN)}")
+        if not isinstance(value, _GIVEN[name]) or (isinstance(value, bool) and _GIVEN[name] is not bool):
+            raise ValueError(f"{name} can't be {value!r}")
+    if "action" not in values:
+        raise ValueError(f"a fault needs an action: one of {', '.join(ACTIONS)}")
+    return Fault(**values)
+
+
+@dataclass
+class Faults:
+    """The rules in force."""
+
+    seed: int = 0
+    rules: list[Fault] = field(default_factory=list)
+    _added: int = field(default=0, repr=False)
+
+    def add(self, *faults: Fault) -> None:
+        """Puts rules behind those in force."""
+        for fault in faults:
+            # a stream of its own for each rule, so that one does not disturb another
+            fault.rng = random.Random(f"{self.seed}:{self._added}")  # noqa: S311 - repeatable, not secret
+            self._added += 1
+            self.rules.append(fault)
+
+    def set(self, faults: Iterable[Fault], seed: int | None = None) -> None:
+        """Replaces all rules, and begins the random numbers anew."""
+        self.clear()
+        self.seed = self.seed if seed is None else seed
+        self.add(*faults)
+
+    def clear(self) -> None:
+        """From now on nothing goes wrong."""
+        self.rules.clear()
+        self._added = 0
+
+    def pick(self, method: str, path: str, body: bytes) -> Fault | None:
+        """The rule by which this request goes wrong, if any."""
+        for fault in self.rules:
+            if fault.strikes(method, path, body):
+                return fault
+        return None

@@ -1,0 +1,52 @@
+"""Rate limits, enforced over a sliding window: in no window of its length are more requests let through."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `count` requests in any `seconds`; 0 is no limit."""
+
+    count: int
+    seconds: float = 1.0
+
+
+DEFAULT_LIMITS: Final = {
+    "bulk": Limit(5),  # subscribe and unsubscribe together
+    "lists": Limit(100),
+    "size": Limit(5, 60.0),
+    "getUsers": Limit(5, 60.0),
+    "previewUsers": Limit(5, 60.0),
+    "bulkUpdate": Limit(5),
+    "update": Limit(500),
+    "getByEmail": Limit(100),
+    "forgotten": Limit(3),
+    "forgottenUserIds": Limit(3),
+}
+"""The limits of a project, by name."""
+
+
+class SlidingWindow:
+    """The requests that a limit let through lately. Those it refused do not count."""
+
+    __slots__ = ("_passed",)
+
+    def __init__(self) -> None:
+        self._passed: deque[float] = deque()
+
+    def wait(self, limit: Limit, now: float) -> float:
+        """Lets a request through and returns 0, or returns the seconds until one would be."""
+        if limit.count <= 0:
+            return 0.0
+        passed = self._passed
+        while passed and passed[0] <= now - limit.seconds:
+            passed.popleft()
+        if len(passed) >= limit.count:
+            return max(passed[len(passed) - limit.count] + limit.seconds - now, 1e-6)
+        insort(passed, now)  # bodies may be read in another order than requests arrived
+        return 0.0

@@ -1,0 +1,150 @@
+"""The endpoints under /api/lists."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+from sandbox.iterable import lean, membership
+from sandbox.iterable.calls import SUBSCRIBER, UNSUBSCRIBER, Call
+from sandbox.iterable.errors import Answer, ApiError, bad_params
+from sandbox.iterable.lists import MailingList
+from sandbox.iterable.membership import Outcome
+from sandbox.iterable.rules import BUCKETS
+from sandbox.iterable.settings import Settings
+
+_MOST_PREVIEWED = 5000
+
+
+def all_lists(call: Call) -> Answer:
+    """`GET /api/lists`."""
+    return Answer.json({"lists": [found.described() for found in call.state.lists_of(call.project)]})
+
+
+def create(call: Call) -> Answer:
+    """`POST /api/lists`."""
+    body = call.json({"name": str}, {"description": str})
+    if not body["name"].strip():
+        raise bad_params(f"[{call.path}] name must not be empty")
+    created = call.state.add_list(body["name"], description=body.get("description", ""), project=call.project.name)
+    call.list_id = created.id
+    return Answer.json({"listId": created.id})
+
+
+def delete(call: Call) -> Answer:
+    """`DELETE /api/lists/{id}`."""
+    found = _list(call, call.list_id)
+    found.deleted = True
+    return Answer.message(f"Deleted list {found.id}", "Success")
+
+
+def subscribe(call: Call) -> Answer:
+    """`POST /api/lists/subscribe`."""
+    body = call.json({"listId": int, "subscribers": list}, {"updateExistingUsersOnly": bool})
+    call.subscribers = len(body["subscribers"])
+    target = _standard(call, body["listId"])
+    batch = call.batch(body["subscribers"], "subscribers", SUBSCRIBER)
+    settings = call.state.settings
+    if call.state.lean:
+        outcome = lean.hashed(batch, by_user_id=call.project.type == "userId")
+    else:
+        outcome = membership.upsert(
+            call.project,
+            batch,
+            existing_only=call.project.type != "email" and body.get("updateExistingUsersOnly", False),
+            unique_user_ids=settings.unique_user_ids,
+        )
+    target.join(outcome.numbers, call.at)
+    return Answer.json(report(outcome, len(body["subscribers"]), settings))
+
+
+def unsubscribe(call: Call) -> Answer:
+    """`POST /api/lists/unsubscribe`."""
+    body = call.json({"listId": int, "subscribers": list}, {"campaignId": int, "channelUnsubscribe": bool})
+    call.subscribers = len(body["subscribers"])
+    target = _standard(call, body["listId"])
+    batch = call.batch(body["subscribers"], "subscribers", UNSUBSCRIBER)
+    if call.state.lean:
+        outcome = lean.hashed(batch, by_user_id=call.project.type == "userId", unsubscribing=True)
+        target.leave(outcome.numbers, call.at)
+    else:
+        outcome = membership.remove(call.project, target, batch, call.at)
+    if body.get("channelUnsubscribe", False):
+        call.project.channel_unsubscribed.update(outcome.numbers)
+    return Answer.json(report(outcome, len(body["subscribers"]), call.state.settings))
+
+
+def size(call: Call) -> Answer:
+    """`GET /api/lists/{id}/size`."""
+    return Answer.text(str(_list(call, call.list_id).size()))
+
+
+def get_users(call: Call) -> Answer:
+    """`GET /api/lists/getUsers`."""
+    found = _list(call, call.int_param("listId"))
+    return Answer.text(_lines(call, sorted(found.members)))
+
+
+def preview_users(call: Call) -> Answer:
+    """`GET /api/lists/previewUsers`: a sample, the same one for the same members."""
+    found = _list(call, call.int_param("listId"))
+    wanted = call.int_param("size", 1000)
+    if not 1 <= wanted <= _MOST_PREVIEWED:
+        raise bad_params(f"[{call.path}] size must be from 1 to {_MOST_PREVIEWED}")
+    members = sorted(found.members)
+    if len(members) > wanted:
+        members = random.Random(found.id).sample(members, wanted)  # noqa: S311 - a sample, not a secret
+    return Answer.text(_lines(call, members))
+
+
+def report(outcome: Outcome, sent: int, settings: Settings) -> dict[str, object]:
+    """What subscribe, unsubscribe and the bulk update answer."""
+    named: dict[str, list[str]] = {bucket: [] for bucket in BUCKETS} if settings.empty_buckets else {}
+    for bucket, value in outcome.failures:
+        if bucket:
+            shown = _spelled(value, settings) if bucket.endswith("Emails") else value
+            named.setdefault(bucket, []).append(shown)
+    return {
+        "successCount": sent - len(outcome.failures),
+        "failCount": len(outcome.failures),
+        "invalidEmails": [value for bucket in named if bucket.endswith("Emails") for value in named[bucket]],
+        "invalidUserIds": [value for bucket in named if bucket.endswith("Ids") for value in named[bucket]],
+        "failedUpdates": named,
+        "createdFields": sorted(outcome.created_fields),
+        "filteredOutFields": [],
+    }
+
+
+def _spelled(email: str, settings: Settings) -> str:
+    if settings.email_case == "upper":
+        return email.upper()
+    return email[:1].upper() + email[1:] if settings.email_case == "capital" else email
+
+
+def _lines(call: Call, numbers: Iterable[int]) -> str:
+    if call.state.lean:
+        raise ApiError(503, "GenericError", "The sandbox is lean: it keeps no names")
+    prefer_user_id = call.bool_param("preferUserId") and call.project.type == "hybrid"
+    user_id_first = prefer_user_id or call.project.type == "userId"
+    lines: list[str] = []
+    for number in numbers:
+        email, user_id = call.project.people.identity(number)
+        line = (user_id or email) if user_id_first else (email or user_id)
+        if line:
+            lines.append(f"{line}\n")
+    return "".join(lines)
+
+
+def _list(call: Call, list_id: int | None) -> MailingList:
+    call.list_id = list_id
+    found = call.state.lists.get(list_id or 0)
+    if found is None or found.deleted or found.project != call.project.name:
+        raise ApiError(400, call.state.settings.deleted_list_code, "error.lists.invalidListId")
+    return found
+
+
+def _standard(call: Call, list_id: int) -> MailingList:
+    found = _list(call, list_id)
+    if found.type != "Standard":
+        raise bad_params(f"error.lists.invalidListId: list {list_id} is {found.type}, not Standard")
+    return found

@@ -1,0 +1,236 @@
+"""What a batch of subscribers does to a project: who is found, made or changed, and who fails and why.
+
+Which person a subscriber means depends on the type of the project, as Iterable's guide has it:
+
+- email: emails are unique, user ids are not. The email decides, and the user id sent overwrites the
+  person's; a user id alone means whoever has it first. Unknown, it fails, unless `preferUserId` makes
+  a person with a placeholder email.
+- userId: user ids are unique, emails are not. Only the user id decides; an email alone finds nobody.
+- hybrid: both are unique. Either finds the person and the other is filled in or changed, unless it
+  belongs to somebody else: a conflict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sandbox.iterable import profiles, rules
+from sandbox.iterable.errors import bad_params
+from sandbox.iterable.lists import MailingList
+from sandbox.iterable.rules import POISON, WHEN_UNSUBSCRIBING, Failure
+from sandbox.iterable.state import Project
+
+PLACEHOLDER: Final = "placeholder.email"
+
+
+@dataclass(slots=True)
+class Batch:
+    """The subscribers of a request, in columns."""
+
+    emails: list[Any]
+    user_ids: list[Any]
+    has_emails: bool  # every subscriber has one
+    has_user_ids: bool
+    extras: Sequence[dict[str, Any]] = ()  # the subscribers, if any has more than identifiers
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Who was meant (by number), and who failed."""
+
+    numbers: Sequence[int]
+    failures: list[Failure] = field(default_factory=list)
+    created_fields: set[str] = field(default_factory=set)
+
+
+def upsert(project: Project, batch: Batch, *, existing_only: bool = False, unique_user_ids: bool = False) -> Outcome:
+    """Finds or makes everybody in the batch."""
+    if not batch.extras and not existing_only:
+        numbers = _upsert_plain(project, batch, unique_user_ids)
+        if numbers is not None:
+            return Outcome(numbers)
+    return _upsert_each(project, batch, existing_only, unique_user_ids)
+
+
+def remove(project: Project, target: MailingList, batch: Batch, at: float) -> Outcome:
+    """Takes everybody in the batch off the list; whoever is not on it is not found."""
+    numbers = _find_plain(project, batch)
+    if numbers is not None and len(set(numbers)) == len(numbers) and target.members.issuperset(numbers):
+        target.leave(numbers, at)
+        return Outcome(numbers)
+    outcome = Outcome([])
+    leaving: dict[int, None] = {}
+    lowered = _lowered(batch)
+    verdicts = _verdicts(lowered, batch.user_ids)
+    for email, user_id, verdict in zip(lowered, batch.user_ids, verdicts, strict=True):
+        if verdict is not None and verdict.bucket in WHEN_UNSUBSCRIBING:
+            outcome.failures.append(verdict)
+            continue
+        number = find(project, email, user_id)
+        if number is None or number not in target.members or number in leaving:
+            outcome.failures.append(forgotten(project, email, user_id) or not_found(project, email, user_id))
+        else:
+            leaving[number] = None
+    outcome.numbers = list(leaving)
+    target.leave(outcome.numbers, at)
+    return outcome
+
+
+def find(project: Project, email: str | None, user_id: str | None) -> int | None:
+    """Whom a subscriber means, if anybody."""
+    people = project.people
+    if email is not None and project.type != "userId":
+        number = people.emails.first.get(email)
+        if number is not None or project.type == "email":
+            return number
+    return None if user_id is None else people.user_ids.first.get(user_id)
+
+
+def not_found(project: Project, email: str | None, user_id: str | None) -> Failure:
+    """The failure of a subscriber whom nobody knows, under the identifier that decides."""
+    by_user_id = user_id is not None and (email is None or project.type == "userId")
+    return Failure("notFoundUserIds", user_id or "") if by_user_id else Failure("notFoundEmails", email or "")
+
+
+def forgotten(project: Project, email: str | None, user_id: str | None) -> Failure | None:
+    """The failure of a subscriber who was forgotten, or None."""
+    if email in project.forgotten_emails:
+        return Failure("forgottenEmails", email or "")
+    if user_id in project.forgotten_user_ids:
+        return Failure("forgottenUserIds", user_id or "")
+    return None
+
+
+def resolve(
+    project: Project,
+    email: str | None,
+    user_id: str | None,
+    *,
+    prefer_user_id: bool = False,
+    existing_only: bool = False,
+    unique_user_ids: bool = False,
+) -> int | Failure:
+    """Finds, changes or makes the person that a good subscriber means."""
+    people = project.people
+    number = find(project, email, user_id)
+    if number is None:
+        if project.type == "email":
+            if email is None and not prefer_user_id:
+                return not_found(project, email, user_id)
+            email = email or _placeholder(user_id or "")
+        elif existing_only or (project.type == "userId" and user_id is None):
+            return not_found(project, email, user_id)
+    conflict = _conflict(project, number, email, user_id, unique_user_ids)
+    if conflict is not None:
+        return conflict
+    if number is None:
+        return people.add(email, user_id)
+    if email is not None and project.type != "email":
+        people.emails.set(number, email)
+    if user_id is not None:
+        people.user_ids.set(number, user_id)
+    return number
+
+
+def _conflict(
+    project: Project, number: int | None, email: str | None, user_id: str | None, unique_user_ids: bool
+) -> Failure | None:
+    people = project.people
+    if email is not None and project.type == "hybrid" and people.emails.first.get(email, number) != number:
+        return Failure("conflictEmails", email)
+    if user_id is None or (project.type == "email" and not unique_user_ids):
+        return None
+    if people.user_ids.first.get(user_id, number) != number:
+        return Failure("conflictUserIds", user_id)
+    if project.type == "hybrid" and number is not None and people.user_ids.values[number] not in {None, user_id}:
+        return Failure("conflictEmails", email or "")
+    return None
+
+
+def _placeholder(user_id: str) -> str:
+    """The email of a person made from a user id: the id itself where that can be an address."""
+    email = f"{user_id}@{PLACEHOLDER}"
+    if email == email.lower() and rules.valid_email(email):
+        return email
+    return f"{hashlib.sha256(user_id.encode()).hexdigest()[:32]}@{PLACEHOLDER}"
+
+
+def _upsert_plain(project: Project, batch: Batch, unique_user_ids: bool) -> Sequence[int] | None:
+    """The whole batch at once, if it is all new or all known, and nothing in it needs a second look."""
+    user_ids = batch.user_ids
+    given = user_ids if batch.has_user_ids else [user_id for user_id in user_ids if user_id is not None]
+    if not batch.has_emails or (project.type == "userId" and not batch.has_user_ids):
+        return None
+    emails = rules.plain_emails(batch.emails)
+    if emails is None or not rules.plain_user_ids(given):
+        return None
+    if not project.forgotten_emails.isdisjoint(emails) or not project.forgotten_user_ids.isdisjoint(given):
+        return None
+    numbers = project.people.add_all_new(
+        emails,
+        user_ids,
+        unique_emails=project.type != "userId",
+        unique_user_ids=project.type != "email" or unique_user_ids,
+    )
+    return project.people.find_all(emails, user_ids) if numbers is None else numbers
+
+
+def _find_plain(project: Project, batch: Batch) -> list[int] | None:
+    """Everybody in the batch, if all are known by the identifier that decides and the other is plain."""
+    people = project.people
+    emails = [email for email in batch.emails if email is not None]
+    user_ids = [user_id for user_id in batch.user_ids if user_id is not None]
+    try:
+        if project.type != "userId" and batch.has_emails:
+            plain = rules.plain_user_ids(user_ids)
+            return list(map(people.emails.first.__getitem__, map(str.lower, emails))) if plain else None
+        if batch.has_user_ids and (not emails or (project.type == "userId" and rules.plain_emails(emails))):
+            return list(map(people.user_ids.first.__getitem__, user_ids))
+    except KeyError:
+        pass
+    return None
+
+
+def _lowered(batch: Batch) -> list[str | None]:
+    return [None if email is None else email.lower() for email in batch.emails]
+
+
+def _verdicts(emails: list[str | None], user_ids: list[str | None]) -> list[Failure | None]:
+    verdicts = list(map(rules.judge, emails, user_ids))
+    if any(verdict is not None and verdict.bucket == POISON for verdict in verdicts):
+        raise bad_params(rules.POISONED)
+    return verdicts
+
+
+def _upsert_each(project: Project, batch: Batch, existing_only: bool, unique_user_ids: bool) -> Outcome:
+    numbers: list[int] = []
+    outcome = Outcome(numbers)
+    lowered = _lowered(batch)
+    extras = batch.extras or [{}] * len(lowered)
+    verdicts = _verdicts(lowered, batch.user_ids)
+    for email, user_id, extra, verdict in zip(lowered, batch.user_ids, extras, verdicts, strict=True):
+        data = extra.get("dataFields", {})
+        found = (
+            verdict
+            or forgotten(project, email, user_id)
+            or profiles.refused(project, data, email, user_id)
+            or resolve(
+                project,
+                email,
+                user_id,
+                prefer_user_id=extra.get("preferUserId", False),
+                existing_only=existing_only,
+                unique_user_ids=unique_user_ids,
+            )
+        )
+        if isinstance(found, Failure):
+            outcome.failures.append(found)
+            continue
+        numbers.append(found)
+        if data:
+            merge = extra.get("mergeNestedObjects", False)
+            outcome.created_fields |= profiles.store(project, found, data, merge)
+    return outcome

@@ -1,0 +1,188 @@
+"""What the local Iterable knows: projects with their keys, people and lists, all in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
+
+from sandbox.iterable.faults import Faults
+from sandbox.iterable.limits import SlidingWindow
+from sandbox.iterable.lists import LeanList, ListType, MailingList
+from sandbox.iterable.log import RequestLog
+from sandbox.iterable.people import People
+from sandbox.iterable.settings import Settings
+
+ProjectType = Literal["email", "userId", "hybrid"]
+PROJECT_TYPES: Final[tuple[str, ...]] = get_args(ProjectType)
+KeyStatus = Literal["active", "revoked", "forbidden"]
+KEY_STATUSES: Final[tuple[str, ...]] = get_args(KeyStatus)
+
+DEFAULT_KEY: Final = "sandbox-key-00000000000000000000"
+HYBRID_KEY: Final = "sandbox-key-hybrid-0000000000000"
+USER_ID_KEY: Final = "sandbox-key-userid-0000000000000"
+
+_SAMPLES: Final[tuple[tuple[str, ProjectType, str], ...]] = (
+    ("Sandbox", "email", DEFAULT_KEY),
+    ("Sandbox hybrid", "hybrid", HYBRID_KEY),
+    ("Sandbox userId", "userId", USER_ID_KEY),
+)
+_SAMPLE_LISTS: Final[tuple[tuple[str, ListType, str], ...]] = (
+    ("Newsletter", "Standard", "Everybody who asked for news"),
+    ("Spring campaign", "Standard", ""),
+    ("Active in the last 30 days", "Dynamic", "Filled by Iterable"),
+    ("Do not mail", "Suppression", ""),
+    ("Colleagues", "Internal", ""),
+)
+_FIRST_LIST: Final = 1001
+_SAMPLE_TIME: Final = 1_735_689_600_000  # milliseconds: 2025-01-01
+
+
+@dataclass(slots=True)
+class Project:
+    """A project of Iterable: its people, what it has forgotten, and its limits' windows."""
+
+    name: str
+    type: ProjectType
+    people: People = field(default_factory=People, repr=False)
+    forgotten_emails: set[str] = field(default_factory=set, repr=False)
+    forgotten_user_ids: set[str] = field(default_factory=set, repr=False)
+    data_fields: dict[str, str] = field(default_factory=dict, repr=False)
+    data: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)
+    channel_unsubscribed: set[int] = field(default_factory=set, repr=False)
+    windows: dict[str, SlidingWindow] = field(default_factory=dict, repr=False)
+
+
+@dataclass(slots=True)
+class Key:
+    """An API key: of which project, and whether it works (revoked: 401, of the wrong kind: 403)."""
+
+    project: str
+    status: KeyStatus = "active"
+
+
+class State:
+    """Everything that the server knows. Lists have ids of their own over all projects.
+
+    `lean` keeps 8 bytes for each join and leave instead of people: for benchmarks with millions. In it,
+    nobody is known by name: rules still apply, but there are no conflicts, and unsubscribing always succeeds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        faults: Faults | None = None,
+        *,
+        lean: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.faults = faults or Faults()
+        self.lean = lean
+        self.clock = clock
+        self.log = RequestLog()
+        self.projects: dict[str, Project] = {}
+        self.keys: dict[str, Key] = {}
+        self.lists: dict[int, MailingList] = {}
+        self._fill()
+
+    def reset(self) -> None:
+        """Back to the samples: no people, no requests, no faults. Settings stay."""
+        self.projects.clear()
+        self.keys.clear()
+        self.lists.clear()
+        self.log.clear()
+        self.faults.clear()
+        self._fill()
+
+    def add_project(self, name: str, project_type: ProjectType, key: str) -> Project:
+        """A new, empty project with one key."""
+        if name in self.projects:
+            raise ValueError(f"there is a project {name!r}")
+        if key in self.keys:
+            raise ValueError("that key is in use")
+        self.projects[name] = Project(name, project_type)
+        self.keys[key] = Key(name)
+        return self.projects[name]
+
+    def add_key(self, key: str, project: str, status: KeyStatus = "active") -> None:
+        """Another key of a project, or another status of one that there is."""
+        self.keys[key] = Key(self.project(project).name, status)
+
+    def add_list(
+        self,
+        name: str,
+        list_type: ListType = "Standard",
+        *,
+        description: str = "",
+        project: str = "",
+        created_at: int | None = None,
+    ) -> MailingList:
+        """A new, empty list of a project (the first one, if none is named)."""
+        list_id = max(self.lists, default=_FIRST_LIST - 1) + 1
+        self.lists[list_id] = (LeanList if self.lean else MailingList)(
+            list_id,
+            self.project(project).name,
+            name,
+            list_type,
+            description,
+            int(time.time() * 1000) if created_at is None else created_at,
+            keep_history=self.settings.history,
+        )
+        return self.lists[list_id]
+
+    def project(self, name: str = "") -> Project:
+        """A project by name, or the first one; raises `KeyError`."""
+        return self.projects[name] if name else next(iter(self.projects.values()))
+
+    def lists_of(self, project: Project) -> list[MailingList]:
+        """The lists of a project that were not deleted."""
+        return [found for found in self.lists.values() if found.project == project.name and not found.deleted]
+
+    def size(self, list_id: int) -> int:
+        """How many people are on a list; raises `KeyError`."""
+        return self.lists[list_id].size()
+
+    def members(self, list_id: int) -> list[tuple[str | None, str | None]]:
+        """Email and user id of everybody on a list, in the order in which the project met them."""
+        found = self.lists[list_id]
+        people = self.projects[found.project].people
+        return [people.identity(number) for number in sorted(found.members)]
+
+    def history(self, list_id: int) -> list[tuple[str | None, str | None, int, int]]:
+        """Email, user id, joins and leaves of everybody who ever was on a list."""
+        found = self.lists[list_id]
+        people = self.projects[found.project].people
+        if self.lean:
+            return []
+        return [(*people.identity(number), *moves) for number, moves in sorted(found.moves().items())]
+
+    def forget(self, *, email: str | None = None, user_id: str | None = None, project: str = "") -> bool:
+        """Forgets a person for good (GDPR), known or not; says whether somebody was known."""
+        of = self.project(project)
+        email = email.strip().lower() if email is not None else None
+        people = of.people
+        number = people.emails.first.get(email) if email is not None else None
+        if number is None and user_id is not None:
+            number = people.user_ids.first.get(user_id)
+        known = number is not None
+        if number is not None:
+            held_email, held_user_id = people.identity(number)
+            email, user_id = email or held_email, user_id or held_user_id
+            for found in self.lists_of(of):
+                if number in found.members:
+                    found.leave([number], self.clock())
+            people.forget(number)
+            of.data.pop(number, None)
+        if email:
+            of.forgotten_emails.add(email)
+        if user_id and of.type != "email":  # email-based projects forget by email
+            of.forgotten_user_ids.add(user_id)
+        return known
+
+    def _fill(self) -> None:
+        for name, project_type, key in _SAMPLES:
+            self.add_project(name, project_type, key)
+            for list_name, list_type, description in _SAMPLE_LISTS:
+                self.add_list(list_name, list_type, description=description, project=name, created_at=_SAMPLE_TIME)

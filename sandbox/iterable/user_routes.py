@@ -1,0 +1,152 @@
+"""The endpoints under /api/users."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+from sandbox.iterable import lean, membership, profiles, rules
+from sandbox.iterable.calls import SUBSCRIBER, Call
+from sandbox.iterable.errors import Answer, ApiError, bad_params
+from sandbox.iterable.list_routes import report
+from sandbox.iterable.rules import Failure
+
+_USER: Final = {**SUBSCRIBER, "createNewFields": bool}
+_REFUSALS: Final = {
+    "invalidEmails": (400, "InvalidEmailAddressError", "Invalid email"),
+    "invalidUserIds": (400, "InvalidUserIdError", "Invalid userId"),
+    "forgottenEmails": (409, "ForgottenUserError", "Email is forgotten"),
+    "forgottenUserIds": (409, "ForgottenUserError", "userId is forgotten"),
+    "conflictEmails": (409, "EmailAlreadyExists", "Email already exists"),
+    "conflictUserIds": (409, "UserIdAlreadyExists", "userId already exists"),
+    "notFoundEmails": (400, "UnknownEmailError", "User does not exist"),
+    "notFoundUserIds": (400, "UnknownUserIdError", "User does not exist"),
+    "invalidDataEmails": (400, "RequestFieldsTypesMismatched", "A field has another type"),
+    "invalidDataUserIds": (400, "RequestFieldsTypesMismatched", "A field has another type"),
+}
+
+
+def update_email(call: Call) -> Answer:
+    """`POST /api/users/updateEmail`: renames a person, who stays on all lists."""
+    body = call.json({"newEmail": str}, {"currentEmail": str, "currentUserId": str})
+    if call.project.type != "email":
+        raise bad_params(f"[{call.path}] works in email-based projects only: use /api/users/update")
+    current, user_id = body.get("currentEmail"), body.get("currentUserId")
+    if current is None and user_id is None:
+        raise bad_params(f"[{call.path}] missing: currentEmail or currentUserId")
+    people = call.project.people
+    email, new = current and current.lower(), body["newEmail"].lower()
+    _refuse(rules.judge(new, None))
+    number = membership.find(call.project, email, user_id)
+    if number is None:
+        raise _refusal(membership.not_found(call.project, email, user_id))
+    _refuse(membership.forgotten(call.project, new, None))
+    if new in people.emails.first:
+        raise _refusal(Failure("conflictEmails", new))
+    people.emails.set(number, new)
+    return _success()
+
+
+def update(call: Call) -> Answer:
+    """`POST /api/users/update`: finds or makes one person; `dataFields` may bring new identifiers."""
+    body = call.json({}, _USER)
+    email = body["email"].lower() if "email" in body else None
+    user_id, data = body.get("userId"), body.get("dataFields", {})
+    if email is None and user_id is None:
+        raise bad_params(f"[{call.path}] missing: email or userId")
+    project, unique = call.project, call.state.settings.unique_user_ids
+    _refuse(rules.judge(email, user_id))
+    _refuse(membership.forgotten(project, email, user_id))
+    _refuse(profiles.refused(project, data, email, user_id))
+    prefer = body.get("preferUserId", False)
+    found = membership.resolve(project, email, user_id, prefer_user_id=prefer, unique_user_ids=unique)
+    number = _number(found)
+    _change_identity(call, number, data)
+    profiles.store(project, number, data, body.get("mergeNestedObjects", False))
+    return _success()
+
+
+def bulk_update(call: Call) -> Answer:
+    """`POST /api/users/bulkUpdate`."""
+    body = call.json({"users": list}, {"createNewFields": bool})
+    batch = call.batch(body["users"], "users", SUBSCRIBER)
+    if call.state.lean:
+        outcome = lean.hashed(batch, by_user_id=call.project.type == "userId")
+    else:
+        outcome = membership.upsert(call.project, batch, unique_user_ids=call.state.settings.unique_user_ids)
+    return Answer.json(report(outcome, len(body["users"]), call.state.settings))
+
+
+def get_by_email(call: Call) -> Answer:
+    """`GET /api/users/getByEmail`: an empty object for somebody unknown."""
+    people = call.project.people
+    number = people.emails.first.get(call.param("email").lower())
+    if number is None:
+        return Answer.json({})
+    email, user_id = people.identity(number)
+    on = [found.id for found in call.state.lists_of(call.project) if number in found.members]
+    field = "emailListIds" if call.project.type == "email" else "userListIds"
+    data = {**call.project.data.get(number, {}), "email": email, field: on}
+    user = {"email": email, "dataFields": data}
+    if user_id is not None:
+        user["userId"] = user_id
+        data["userId"] = user_id
+    return Answer.json({"user": user})
+
+
+def forgotten_emails(call: Call) -> Answer:
+    """`GET /api/users/forgotten`."""
+    if call.project.type == "userId":
+        raise bad_params(f"[{call.path}] does not work in userID-based projects")
+    return Answer.json({"hashedEmails": _hashes(call.project.forgotten_emails)})
+
+
+def forgotten_user_ids(call: Call) -> Answer:
+    """`GET /api/users/forgottenUserIds`."""
+    if call.project.type == "email":
+        raise bad_params(f"[{call.path}] does not work in email-based projects")
+    return Answer.json({"hashedUserIds": _hashes(call.project.forgotten_user_ids)})
+
+
+def _change_identity(call: Call, number: int, data: dict[str, object]) -> None:
+    """Takes identifiers out of `dataFields`: the way to change the one that finds the person."""
+    email, user_id = data.pop("email", None), data.pop("userId", None)
+    people, kind = call.project.people, call.project.type
+    if isinstance(user_id, str):
+        _refuse(rules.judge(None, user_id))
+        if kind != "email" and people.user_ids.first.get(user_id, number) != number:
+            raise _refusal(Failure("conflictUserIds", user_id))
+        people.user_ids.set(number, user_id)
+    if isinstance(email, str) and kind != "email":
+        _refuse(rules.judge(email.lower(), None))
+        if kind == "hybrid" and people.emails.first.get(email.lower(), number) != number:
+            raise _refusal(Failure("conflictEmails", email))
+        people.emails.set(number, email.lower())
+
+
+def _number(found: int | Failure) -> int:
+    if isinstance(found, Failure):
+        raise _refusal(found)
+    return found
+
+
+def _refuse(failure: Failure | None) -> None:
+    if failure is not None:
+        raise _refusal(failure)
+
+
+def _refusal(failure: Failure) -> ApiError:
+    """A failure of one person as the single-user endpoints put it."""
+    if failure.bucket not in _REFUSALS:
+        return bad_params(rules.POISONED)
+    status, code, words = _REFUSALS[failure.bucket]
+    return ApiError(status, code, f"{words}: {failure.value}")
+
+
+def _hashes(identifiers: Iterable[str]) -> list[str]:
+    return sorted(hashlib.sha256(one.strip().lower().encode()).hexdigest() for one in identifiers)
+
+
+def _success() -> Answer:
+    return Answer.message("", "Success")

@@ -1,0 +1,91 @@
+"""Started within a test, and as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import aiohttp
+import pytest
+
+from sandbox.iterable import DEFAULT_KEY, running
+from tests.sandbox.iterable.conftest import LIST, Client
+
+
+async def test_two_can_run_at_once() -> None:
+    """Each has a port and a state of its own."""
+    async with aiohttp.ClientSession() as session, running() as one, running(bulk_per_second=0) as other:
+        await Client(one, session).subscribe("a@example.com")
+        assert (one.url != other.url, one.state.size(LIST), other.state.size(LIST)) == (True, 1, 0)
+
+
+async def test_the_limit_on_batches_is_an_option() -> None:
+    """`bulk_per_second` is the limit that subscribe and unsubscribe share."""
+    async with aiohttp.ClientSession() as session, running(bulk_per_second=1) as iterable:
+        statuses = [(await Client(iterable, session).subscribe("a@example.com")).status for _ in range(2)]
+    assert statuses == [200, 429]
+
+
+async def test_a_lean_one_counts_people_without_keeping_them() -> None:
+    """Sizes are right and rules hold, but nobody can be listed."""
+    async with aiohttp.ClientSession() as session, running(lean=True, bulk_per_second=0) as iterable:
+        client = Client(iterable, session)
+        await client.subscribe("a@example.com", "B@example.com", "c@example.com")
+        reply = await client.subscribe("b@example.com", "x@invalid.test", {"userId": "1"})
+        await client.unsubscribe("A@example.com", "x@conflict.test")
+        users = await client.get(f"/api/lists/getUsers?listId={LIST}")
+        size = await client.get(f"/api/lists/{LIST}/size")
+    assert (reply.data["successCount"], reply.failed) == (2, {"invalidEmails": ["X@invalid.test"]})
+    assert (size.text, users.status) == ("3", 503)
+
+
+async def test_a_thousand_subscribers_a_request_are_kept_whole() -> None:
+    """Large batches take the fast way, and end as single ones would."""
+    people = [{"email": f"User{n}@example.com", "userId": str(n)} for n in range(1000)]
+    async with aiohttp.ClientSession() as session, running(bulk_per_second=0) as iterable:
+        client = Client(iterable, session)
+        added = await client.subscribe(*people)
+        again = await client.subscribe(*people)
+        removed = await client.unsubscribe(*people[:400])
+        assert [reply.data["successCount"] for reply in (added, again, removed)] == [1000, 1000, 400]
+        assert iterable.state.members(LIST) == [(f"user{n}@example.com", str(n)) for n in range(400, 1000)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_process_prints_address_and_key_and_stops_cleanly(number: signal.Signals) -> None:
+    """The command answers where it says, and a signal ends it without a word."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "sandbox.iterable",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        address = (await process.stdout.readline()).decode().split()[-1]
+        key = (await process.stdout.readline()).decode().split()[-1]
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{address}/api/lists", headers={"Api-Key": key}) as response,
+        ):
+            status = response.status
+        process.send_signal(number)
+        _, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert (status, key, process.returncode, errors) == (200, DEFAULT_KEY, 0, b"")
+
+
+async def test_a_port_in_use_is_one_sentence() -> None:
+    """A process that can't listen says so and exits with 1."""
+    async with running() as iterable:
+        port = iterable.url.rpartition(":")[2]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sandbox.iterable", "--port", port, stderr=asyncio.subprocess.PIPE
+        )
+        _, errors = await process.communicate()
+    assert (process.returncode, errors.count(b"\n"), b"can't listen" in errors) == (1, 1, True)
