@@ -205,9 +205,16 @@ async def _every_ending_on_record(engine: Engine, run_id: str) -> AsyncIterator[
         logger.warning("run %s was taken over by another process", run_id)
     except SyncError as error:
         await _end(engine, run_id, Status.FAILED, error.message, error.code)
-    except (DBAPIError, OSError, duckdb.Error) as error:
-        logger.exception("run %s: the database or the disk failed", run_id)
+    except (DBAPIError, OSError) as error:
+        logger.warning("run %s: the database or the disk failed", run_id, exc_info=True)
         await _end(engine, run_id, Status.FAILED, describe(error), "storage")
+    except (duckdb.IOException, duckdb.OutOfMemoryException):
+        logger.warning("run %s: no room for planning", run_id, exc_info=True)
+        message = (
+            f"Planning needs more room than {engine.settings.data_dir} has. Free some space there and resume the run: "
+            "nothing has been sent."
+        )
+        await _end(engine, run_id, Status.FAILED, message, "storage")
     except Exception as error:  # a bug of ours: the person is told, the log has the rest, the run can be resumed
         logger.exception("run %s: unexpected error", run_id)
         message = f"Something unexpected happened ({type(error).__name__}); the log has the details. Resume the run."

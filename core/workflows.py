@@ -59,6 +59,8 @@ async def durable(engine: Engine) -> AsyncIterator[None]:
         "application_version": APPLICATION_VERSION,
         "executor_id": engine.presence.id,
         "log_level": "ERROR",
+        # nobody sends our workflows notifications; this is how long DBOS takes to end
+        "notification_listener_polling_interval_sec": 0.1,
     }
     _engine = engine
     DBOS(config=config)

@@ -110,7 +110,9 @@ def _refuse_bomb(members: list[zipfile.ZipInfo], file: File) -> None:
     unpacked = sum(member.file_size for member in members)
     packed = min(sum(member.compress_size for member in members), file.path.stat().st_size)
     if unpacked > LARGEST or (unpacked > SMALL and unpacked > HIGHEST_RATIO * packed):
-        raise file.error("unpacks to far more than an audience download does. This is not from mParticle: don't open it.")
+        raise file.error(
+            "unpacks to far more than an audience download does. This is not from mParticle: don't open it."
+        )
 
 
 def _refuse_large_directory(file: File) -> None:

@@ -18,4 +18,4 @@ def scan(file: File, columns: dict[str, str]) -> str:
 
 def rows(sql: str, file: File) -> Rows:
     """Rows of a JSON file: changes of membership, of which the latest of a profile counts."""
-    return Rows(sql, file, lambda row: places.json_line(file.path, row), latest_row=True)
+    return Rows(sql, file, lambda row: places.json_line(file.path, row), is_delta=True)

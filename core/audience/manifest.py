@@ -56,7 +56,9 @@ def parse(content: bytes, file: File) -> Manifest:
         if isinstance(fields, dict):
             return _manifest(fields)
         line, column = 1, 1
-    raise file.error("the manifest is not the JSON that it should be. Download the audience again.", line=line, column=column)
+    raise file.error(
+        "the manifest is not the JSON that it should be. Download the audience again.", line=line, column=column
+    )
 
 
 def check_rows(expected: Expected, found: Mapping[str, int], file: File) -> None:

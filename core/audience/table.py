@@ -63,7 +63,9 @@ def columns_by_meaning(columns: Sequence[str], file: File) -> dict[str, int]:
         if name is None:
             continue
         if name in found:
-            raise file.error(f"has two columns for the {name}, {columns[found[name]]} and {column}. Take one of them out.")
+            raise file.error(
+                f"has two columns for the {name}, {columns[found[name]]} and {column}. Take one of them out."
+            )
         found[name] = place
     if not found.keys() & {EMAIL, CUSTOMER, MPID}:
         _refuse_columns(columns, file)
@@ -73,7 +75,9 @@ def columns_by_meaning(columns: Sequence[str], file: File) -> dict[str, int]:
 def _refuse_columns(columns: Sequence[str], file: File) -> None:
     accepted = "; ".join(f"{name}: {', '.join(_SPELLINGS[name])}" for name in (EMAIL, CUSTOMER, MPID))
     if any("@" in column for column in columns):
-        raise file.error(f"the first line holds an address instead of the names of columns. Accepted are {accepted}.", line=1)
+        raise file.error(
+            f"the first line holds an address instead of the names of columns. Accepted are {accepted}.", line=1
+        )
     shown = ", ".join(column[:40] or "(no name)" for column in columns[:LISTED])
     more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
     raise file.error(f"has no column with an identity, only {shown}{more}. Accepted are {accepted}.")
@@ -94,7 +98,7 @@ def csv_rows(file: File) -> Rows:
         _select(source, texts, stamp),
         file,
         lambda row: places.csv_line_of_row(file, row),
-        latest_row=IS_ADD in found,
+        is_delta=IS_ADD in found,
     )
 
 
@@ -113,7 +117,7 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: File) -> Rows:
             )
     texts = {name: f"{identifier(columns[place])}::VARCHAR" for name, place in found.items()}
     stamp = _parquet_stamp(identifier(columns[found[STAMP]]), types[STAMP]) if STAMP in found else "NULL::BIGINT"
-    return Rows(_select(source, texts, stamp), file, None, latest_row=IS_ADD in found)
+    return Rows(_select(source, texts, stamp), file, None, is_delta=IS_ADD in found)
 
 
 def _parquet_stamp(column: str, kind: str) -> str:

@@ -81,7 +81,9 @@ def _members(opened: archive.Archive, told: Manifest, file: File) -> list[Member
     expected = {PurePosixPath(entry.name).name: entry for entry in told.files}
     missing = len(expected.keys() - found.keys())
     if missing:
-        raise file.error(TRUNCATED.format(f"it lacks {missing:,} of the {len(expected):,} files that its manifest lists"))
+        raise file.error(
+            TRUNCATED.format(f"it lacks {missing:,} of the {len(expected):,} files that its manifest lists")
+        )
     if expected and found.keys() - expected.keys():
         raise file.error("holds CSV files that its manifest doesn't list. Download the audience again.")
     if not found:

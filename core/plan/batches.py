@@ -10,10 +10,12 @@ from core.identity import PLACEHOLDER_DOMAIN
 # Rows fetched at once.
 CHUNK = 10_000
 
+# Followers that the ledger does not know yet as what they are: on the list under the identity of their leader.
 _ATTACHED = """
 CREATE TABLE attached AS
-SELECT f.profile, f.email, f.user_id, f.leader, l.verdict
-FROM judged AS f JOIN judged AS l ON l.profile = f.leader WHERE f.leader IS NOT NULL AND NOT f.same
+SELECT f.profile, f.email, l.user_id, f.leader, l.verdict
+FROM judged AS f JOIN judged AS l ON l.profile = f.leader
+WHERE NOT (f.certain AND coalesce(f.old_email = f.email, false) AND f.old_user_id IS NOT DISTINCT FROM l.user_id)
 """
 _SUBSCRIBE = """
 SELECT role, profile, email, user_id FROM (

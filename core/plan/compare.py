@@ -34,7 +34,9 @@ WITH given AS (
 ), ranked AS (
     SELECT profile, known, row_number() OVER (PARTITION BY profile ORDER BY preference, known) AS nth FROM candidates
 )
-SELECT min(profile) AS profile, known FROM ranked WHERE nth = 1 GROUP BY known;
+SELECT min(profile) AS profile, known FROM ranked WHERE nth = 1 GROUP BY known
+"""
+_USE_KNOWN_KEYS = """
 UPDATE desired SET profile = known FROM known_keys WHERE known_keys.profile = desired.profile;
 UPDATE gone SET profile = known FROM known_keys WHERE known_keys.profile = gone.profile;
 """
@@ -166,6 +168,7 @@ def compare(con: duckdb.DuckDBPyConnection, *, mapping_id: int, field: UserIdFie
     ledger_is_empty = _one(con, "SELECT count(*) = 0 FROM ledger")
     if not ledger_is_empty:
         con.execute(_KNOWN_KEYS, this)
+        con.execute(_USE_KNOWN_KEYS)
         if mode is Mode.MIRROR:
             con.execute(_MIRROR_LEAVERS, this)
     con.execute(_PLACED_FIRST_TIME) if ledger_is_empty else con.execute(_PLACED, this)

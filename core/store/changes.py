@@ -63,7 +63,7 @@ async def open_batches(
     )
     if phase is not None:
         query = query.where(batches.c.phase == int(phase))
-    return [Batch(i, Phase(p), s, m) for i, p, s, m in (await db.execute(query)).tuples()]
+    return [Batch(i, Phase(p), s, m) for i, p, s, m in (await db.execute(query))]
 
 
 async def set_state(db: AsyncConnection, ids: Sequence[int], state: State) -> None:
@@ -78,7 +78,7 @@ async def phases_left(db: AsyncConnection, run_id: str) -> list[Phase]:
         .distinct()
         .where(batches.c.run_id == run_id, batches.c.state.in_([State.PLANNED.value, State.SENT.value]))
     )
-    return sorted(Phase(phase) for (phase,) in (await db.execute(query)).tuples())
+    return sorted(Phase(phase) for (phase,) in (await db.execute(query)))
 
 
 async def progress(db: AsyncConnection, run_id: str) -> tuple[int, int]:
@@ -91,7 +91,7 @@ async def progress(db: AsyncConnection, run_id: str) -> tuple[int, int]:
         )
         .group_by(batches.c.state)
     )
-    found = {state: int(size) for state, size in (await db.execute(query)).tuples()}
+    found = {state: int(size) for state, size in (await db.execute(query))}
     return found.get(State.DONE.value, 0), sum(found.values())
 
 

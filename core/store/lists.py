@@ -117,7 +117,7 @@ async def grip(db: AsyncConnection, run_id: str) -> Grip:
         )
         .where(runs.c.id == run_id)
     )
-    revision, worker, holder, stop, refused_at = (await db.execute(query)).one().tuple()
+    revision, worker, holder, stop, refused_at = (await db.execute(query)).one()
     return Grip(revision, worker, holder, stop, refused_at is not None)
 
 
@@ -138,7 +138,7 @@ async def unanswered(
         )
         .order_by(batches.c.id)
     )
-    return [row.tuple() for row in (await db.execute(query)).all()]
+    return [(i, phase, mapping, members) for i, phase, mapping, members in await db.execute(query)]
 
 
 async def _set(db: AsyncConnection, connection_id: int, list_id: int, **values: object) -> None:

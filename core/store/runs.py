@@ -144,6 +144,11 @@ async def ask_to_stop(db: AsyncConnection, run_id: str, how: str | None) -> None
     await change(db, run_id, stop=how)
 
 
+async def approve(db: AsyncConnection, run_id: str, request: Request) -> None:
+    """Record what was asked for together with what a person has approved since."""
+    await change(db, run_id, request=request.model_dump_json())
+
+
 async def old(db: AsyncConnection, before: float, limit: int) -> Sequence[str]:
     """Return ids of runs that ended before that time."""
     query = select(runs.c.id).where(runs.c.finished_at < before, runs.c.status != Status.NEEDS_APPROVAL.value)

@@ -1,0 +1,148 @@
+"""What tests of whole runs stand on: the engine, a local Iterable, and audiences written in a line."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from core import workflows
+from core.engine import Engine, open_engine
+from core.identity import UserIdField
+from core.iterable import DataCenter, IterableClient, Unpaced
+from core.runs import Mode, Request, Run, Status
+from core.settings import Settings
+from core.store import rejections, runs
+from core.submit import environment_connection, submit
+from sandbox.iterable import Running, running
+
+#: A Standard list that the local Iterable has from the start, and another.
+LIST, OTHER_LIST = 1001, 1002
+
+
+@dataclass(frozen=True)
+class Member:
+    """A row of an audience: the mpid, and the identities that the profile has."""
+
+    mpid: int
+    email: str | None = None
+    customer_id: str | None = None
+
+
+def person(number: int, **changed: Any) -> Member:
+    """A member with an email and a customer id that follow from the number."""
+    return Member(**{"mpid": number, "email": f"p{number}@example.com", "customer_id": f"c{number}", **changed})
+
+
+def people(numbers: Iterable[int]) -> list[Member]:
+    """Members with these numbers."""
+    return [person(number) for number in numbers]
+
+
+@dataclass
+class Outcome:
+    """A run as it ended, and its rejections by reason."""
+
+    run: Run
+    rejected: dict[str, int]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counters that are not zero."""
+        return {name: number for name, number in self.run.counters.model_dump().items() if number}
+
+
+@dataclass
+class Sync:
+    """An engine with a local Iterable behind it."""
+
+    engine: Engine
+    iterable: Running
+    directory: Path
+    _files: Iterator[int] = field(default_factory=count)
+
+    def mirror_file(self, members: Iterable[Member]) -> Path:
+        """Write a whole audience as a plain table."""
+        rows = (f"{m.mpid},{m.email or ''},{m.customer_id or ''}\n" for m in members)
+        return self._write("mpid,email,customer_id\n" + "".join(rows))
+
+    def delta_file(self, joined: Iterable[Member] = (), left: Iterable[Member] = ()) -> Path:
+        """Write additions and removals as a plain table, as BigQuery exports them."""
+        rows = [f"{m.mpid},{m.email or ''},{m.customer_id or ''},true\n" for m in joined]
+        rows += [f"{m.mpid},{m.email or ''},{m.customer_id or ''},false\n" for m in left]
+        return self._write("mpid,email,customerid,isadd\n" + "".join(rows))
+
+    async def submit(
+        self,
+        path: Path,
+        *,
+        list_id: int = LIST,
+        audience: str | None = None,
+        user_id: UserIdField = UserIdField.CUSTOMER_ID,
+        **request: Any,
+    ) -> str:
+        """Queue a run and return its id."""
+        connection = await environment_connection(self.engine, user_id=user_id, data_center=DataCenter.US, rate=0)
+        asked = Request(path=str(path), audience=audience, **request)
+        return (await submit(self.engine, connection, list_id, asked)).run_id
+
+    async def run(self, path: Path, **options: Any) -> Outcome:
+        """Sync a file and return how it ended."""
+        run_id = await self.submit(path, **options)
+        await workflows.start(run_id)
+        return await self.outcome(run_id)
+
+    async def mirror(self, members: Iterable[Member], **options: Any) -> Outcome:
+        """Make the list equal to these members."""
+        return await self.run(self.mirror_file(members), **options)
+
+    async def delta(self, joined: Iterable[Member] = (), left: Iterable[Member] = (), **options: Any) -> Outcome:
+        """Add and remove these members."""
+        return await self.run(self.delta_file(joined, left), **options)
+
+    async def resume(self, run_id: str) -> Outcome:
+        """Take a run up again and return how it ended."""
+        await workflows.resume(self.engine, run_id)
+        return await self.outcome(run_id)
+
+    async def outcome(self, run_id: str) -> Outcome:
+        """Read a run as it is now."""
+        async with self.engine.database.read() as db:
+            this = await runs.by_id(db, run_id)
+            assert this is not None
+            return Outcome(this, await rejections.by_reason(db, run_id))
+
+    async def subscribe_by_hand(self, email: str, list_id: int = LIST) -> None:
+        """Put somebody on a list as another program would."""
+        async with IterableClient(self.iterable.key, base_url=self.iterable.url, pacer=Unpaced()) as client:
+            await client.subscribe(list_id, [(email, None)])
+
+    def emails(self, list_id: int = LIST) -> set[str]:
+        """Who is on a list in the local Iterable."""
+        return {email or user_id or "" for email, user_id in self.iterable.state.members(list_id)}
+
+    def _write(self, text: str) -> Path:
+        path = self.directory / f"audience{next(self._files)}.csv"
+        path.write_text(text)
+        return path
+
+
+@asynccontextmanager
+async def syncing(directory: Path, database_url: str | None = None, **iterable: Any) -> AsyncIterator[Sync]:
+    """Open an engine on a new database and a local Iterable without a limit."""
+    async with running(**{"bulk_per_second": 0, **iterable}) as local:
+        settings = Settings(
+            ITERABLE_API_KEY=SecretStr(local.key),
+            iterable_url=local.url,
+            data_dir=directory / "data",
+            database_url=SecretStr(database_url) if database_url else None,
+            _env_file=None,  # type: ignore[call-arg]
+        )
+        async with open_engine(settings, "test") as engine, workflows.durable(engine):
+            yield Sync(engine, local, directory)
+
+
+__all__ = ["LIST", "OTHER_LIST", "Member", "Mode", "Outcome", "Status", "Sync", "people", "person", "syncing"]
