@@ -1,0 +1,160 @@
+"""The bodies that the app receives: commands, shortcuts, actions, suggestions, submissions, events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.slack.world.model import Channel, Json, Message, User, View
+from sandbox.slack.world.world import World
+
+TOKEN = "local-verification-token"  # noqa: S105 - deprecated by Slack, checked by nobody
+
+
+def command(world: World, user: User, channel: Channel, name: str, text: str) -> Json:
+    """A slash command."""
+    team = world.teams[user.team_id]
+    return {
+        "token": TOKEN,
+        "team_id": team.id,
+        "team_domain": team.domain,
+        "channel_id": channel.id,
+        "channel_name": "directmessage" if channel.is_im else channel.name,
+        "user_id": user.id,
+        "user_name": user.name,
+        "command": name,
+        "text": text,
+        "api_app_id": world.app.id,
+        "is_enterprise_install": "false",
+        "response_url": world.new_response_url(user, channel.id),
+        "trigger_id": world.new_trigger(user, channel.id).id,
+    }
+
+
+def _interaction(world: World, user: User, kind: str) -> Json:
+    team = world.teams[user.team_id]
+    return {
+        "type": kind,
+        "team": {"id": team.id, "domain": team.domain},
+        "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": team.id},
+        "api_app_id": world.app.id,
+        "token": TOKEN,
+        "enterprise": None,
+        "is_enterprise_install": False,
+    }
+
+
+def _channel(channel: Channel) -> Json:
+    return {"id": channel.id, "name": "directmessage" if channel.is_im else channel.name}
+
+
+def global_shortcut(world: World, user: User, callback_id: str) -> Json:
+    """A shortcut from the menu beside the text field."""
+    return {
+        **_interaction(world, user, "shortcut"),
+        "callback_id": callback_id,
+        "action_ts": world.new_ts(),
+        "trigger_id": world.new_trigger(user).id,
+    }
+
+
+def message_shortcut(world: World, user: User, callback_id: str, message: Message) -> Json:
+    """A shortcut from a message's menu."""
+    return {
+        **_interaction(world, user, "message_action"),
+        "callback_id": callback_id,
+        "action_ts": world.new_ts(),
+        "trigger_id": world.new_trigger(user, message.channel.id).id,
+        "response_url": world.new_response_url(user, message.channel.id, message),
+        "message_ts": message.ts,
+        "channel": _channel(message.channel),
+        "message": message.as_json(),
+    }
+
+
+def _in_message(user: User, message: Message) -> Json:
+    container: Json = {
+        "type": "message",
+        "message_ts": message.ts,
+        "channel_id": message.channel.id,
+        "is_ephemeral": bool(message.only_for),
+    }
+    if message.thread_ts:
+        container["thread_ts"] = message.thread_ts
+    return {
+        "container": container,
+        "channel": _channel(message.channel),
+        "message": message.as_json(),
+        "state": {"values": message.values.get(user.id, {})},
+    }
+
+
+def _in_view(view: View) -> Json:
+    return {"container": {"type": "view", "view_id": view.id}, "view": view.as_json()}
+
+
+def block_actions(world: World, user: User, where: Message | View, action: Json) -> Json:
+    """A press of a button, or a choice in a menu, in a message, modal or home tab."""
+    channel = where.channel if isinstance(where, View) else where.channel.id
+    payload = _interaction(world, user, "block_actions") | {"trigger_id": world.new_trigger(user, channel).id}
+    payload["actions"] = [action | {"action_ts": world.new_ts()}]
+    if isinstance(where, View):
+        return payload | _in_view(where) | {"state": {"values": where.values}}
+    response_url = world.new_response_url(user, where.channel.id, where)
+    return payload | _in_message(user, where) | {"response_url": response_url}
+
+
+def block_suggestion(
+    world: World, user: User, where: Message | View, block_id: str, action_id: str, typed: str
+) -> Json:
+    """Letters typed into an external_select."""
+    place = _in_view(where) if isinstance(where, View) else _in_message(user, where)
+    return (
+        _interaction(world, user, "block_suggestion")
+        | place
+        | {"block_id": block_id, "action_id": action_id, "value": typed}
+    )
+
+
+def view_submission(world: World, user: User, view: View, response_urls: list[Json]) -> Json:
+    """The submit button of a modal."""
+    return {
+        **_interaction(world, user, "view_submission"),
+        "trigger_id": world.new_trigger(user, view.channel).id,
+        "view": view.as_json(),
+        "response_urls": response_urls,
+    }
+
+
+def view_closed(world: World, user: User, view: View, is_cleared: bool) -> Json:
+    """A modal that was closed without being submitted."""
+    return {
+        **_interaction(world, user, "view_closed"),
+        "view": view.as_json(),
+        "is_cleared": is_cleared,
+    }
+
+
+def event(world: World, team_id: str, body: dict[str, Any]) -> Json:
+    """An event in the wrapper that the Events API puts around it."""
+    install = world.installs[team_id]
+    return {
+        "token": TOKEN,
+        "team_id": team_id,
+        "context_team_id": team_id,
+        "context_enterprise_id": None,
+        "api_app_id": world.app.id,
+        "event": body,
+        "type": "event_callback",
+        "event_id": world.new_id("Ev"),
+        "event_time": int(world.now()),
+        "authorizations": [
+            {
+                "enterprise_id": None,
+                "team_id": team_id,
+                "user_id": install.bot_user,
+                "is_bot": True,
+                "is_enterprise_install": False,
+            }
+        ],
+        "is_ext_shared_channel": False,
+    }

@@ -1,0 +1,57 @@
+"""The routes: Web API, Socket Mode, files, response_urls, the install page, and the page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from sandbox.slack import oauth, response_urls
+from sandbox.slack.delivery.delivery import Delivery
+from sandbox.slack.faults import LOST_ANSWER, Faults
+from sandbox.slack.page import routes
+from sandbox.slack.page.panel import Panel
+from sandbox.slack.rates import Rates
+from sandbox.slack.web_api import files
+from sandbox.slack.web_api.endpoint import WebApi, strike
+from sandbox.slack.world.world import World
+
+MOST_BYTES = 1024**3
+
+
+def application(
+    world: World, faults: Faults, rates: Rates, delivery: Delivery, iterable_url: str | None = None
+) -> web.Application:
+    """The server of one local Slack."""
+    api = WebApi(world, faults, rates, delivery.socket_mode)
+
+    def faulty(
+        name: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def wrapped(request: web.Request) -> web.StreamResponse:
+            fault = faults.strike(name, {})
+            if fault and fault.kind != LOST_ANSWER:
+                return await strike(fault)
+            return await handler(request)
+
+        return wrapped
+
+    async def upload(request: web.Request) -> web.StreamResponse:
+        return await files.upload(world, request)
+
+    async def download(request: web.Request) -> web.StreamResponse:
+        return files.download(world, request)
+
+    async def response_url(request: web.Request) -> web.StreamResponse:
+        return await response_urls.handle(world, request)
+
+    app = web.Application(client_max_size=MOST_BYTES)
+    app.router.add_route("*", "/api/{method}", api.handle)
+    app.router.add_get("/link", delivery.socket_mode.link)
+    app.router.add_post("/upload/v1/{ticket}", faulty("upload", upload))
+    app.router.add_get("/files-pri/{team}-{file:F[0-9A-Z]+}/download/{name}", faulty("download", download))
+    app.router.add_post("/response/{id}", faulty("response_url", response_url))
+    oauth.add_routes(app, world)
+    routes.add_routes(app, world, delivery)
+    Panel(world, faults, rates, delivery.socket_mode, iterable_url).add_routes(app)
+    return app

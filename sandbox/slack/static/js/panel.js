@@ -1,0 +1,126 @@
+// The panel beside the workspace: the local Iterable's lists and requests, and switches to break things.
+
+import { sandbox } from "./api.js";
+import { fill, focusPath, h, icon, restoreFocus, toast } from "./dom.js";
+
+const SLACK_FAULTS = [
+  ["Too many requests", "429, wait 2 s", { kind: "ratelimited", retry_after: 2 }],
+  ["Server errors", "500", { kind: "server_error" }],
+  ["No answer", "requests hang", { kind: "no_answer", method: "chat.*" }],
+  ["Lost answers", "done, but never told", { kind: "lost_answer", method: "chat.*" }],
+  ["Channel not found", "chat.*", { kind: "channel_not_found", method: "chat.*" }],
+  ["Not in channel", "chat.*", { kind: "not_in_channel", method: "chat.*" }],
+  ["Invalid blocks", "chat.*", { kind: "invalid_blocks", method: "chat.*" }],
+];
+const ITERABLE_FAULTS = [
+  ["Server errors", "500 for all", { action: "error", status: 500 }],
+  ["Gateway down", "502 page", { action: "html", status: 502 }],
+  ["Every third fails", "500, by chance", { action: "error", status: 500, probability: 0.34 }],
+  ["Too many requests", "429, wait 2 s", { action: "throttle", retry_after: 2 }],
+  ["Slow", "answers take 3 s", { action: "slow", delay: 3 }],
+  ["No answer", "requests hang", { action: "hang" }],
+];
+const MARK = "Switched on in the panel: ";
+
+function toggle(name, detail, on, change, id) {
+  return h("label", { class: "switch" },
+    h("input", { type: "checkbox", role: "switch", checked: on, dataset: { focus: id }, onchange: (event) => change(event.target.checked) }),
+    h("span", { class: "track", "aria-hidden": "true" }), h("span", { class: "switch-words" }, name, h("span", { class: "muted" }, detail)));
+}
+
+export function panel(node, close) {
+  let slack = null;
+  let iterable = null;
+  let timer = null;
+  const opened = new Map();
+
+  async function refresh() {
+    slack = await sandbox("slack");
+    iterable = slack.iterable ? await sandbox("iterable") : null;
+    draw();
+  }
+
+  // Changes come in bursts; the panel follows a little behind.
+  function later() {
+    if (node.hidden || timer) return;
+    timer = setTimeout(async () => {
+      timer = null;
+      await refresh().catch(() => {});
+    }, 400);
+  }
+
+  const sameFault = (fault, preset) => Object.entries(preset).every(([key, value]) => fault[key] === value) && (preset.method || fault.method === "*");
+
+  async function setSlack(preset, on) {
+    const active = slack.faults.filter((each) => sameFault(each, preset));
+    if (on) slack = await sandbox("slack/faults", "POST", preset);
+    else for (const each of active) slack = await sandbox(`slack/faults/${each.id}`, "DELETE");
+    draw();
+  }
+
+  async function setIterable(name, preset, on) {
+    const others = iterable.faults.filter((each) => each.msg !== MARK + name);
+    const faults = on ? [...others, { ...preset, msg: MARK + name }] : others;
+    const answer = await sandbox("iterable/faults", "PUT", { faults });
+    if (answer.error) toast(answer.error);
+    await refresh();
+  }
+
+  async function setKeys(on) {
+    for (const project of iterable.projects) {
+      for (const key of Object.keys(project.keys)) await sandbox("iterable/keys", "POST", { key, status: on ? "revoked" : "active", project: project.name });
+    }
+    await refresh();
+  }
+
+  // The first project's lists are in view, and those of any other that somebody is in.
+  function lists(project, number) {
+    return h("details", { class: "panel-block project", open: opened.get(project.name) ?? (number === 0 || project.people > 0), ontoggle: (event) => opened.set(project.name, event.target.open) },
+      h("summary", {}, icon("down"), h("h4", {}, project.name, h("span", { class: "muted" }, `${project.people.toLocaleString()} people`))),
+      h("table", { class: "figures" }, h("thead", { class: "visually-hidden" }, h("tr", {}, h("th", {}, "List"), h("th", {}, "Subscribers"))),
+        h("tbody", {}, project.lists.map((each) => h("tr", {}, h("td", {}, each.name, h("span", { class: "muted" }, ` ${each.type === "Standard" ? "" : each.type} #${each.id}`)), h("td", {}, each.size.toLocaleString()))))));
+  }
+
+  function requests(rows) {
+    if (!rows.length) return h("p", { class: "muted" }, "None yet.");
+    return h("ol", { class: "requests" }, rows.map((each) => h("li", {}, h("span", { class: each.good ? "status good" : "status bad" }, each.status), h("span", { class: "path" }, each.what), each.more && h("span", { class: "muted" }, each.more))));
+  }
+
+  function iterableParts() {
+    if (!slack.iterable) return h("p", { class: "muted" }, "No local Iterable was named when this workspace was started.");
+    if (!iterable || iterable.error) return h("p", { class: "alert alert-error" }, icon("alert"), iterable?.error || "The local Iterable doesn’t answer.");
+    const keys = iterable.projects.flatMap((each) => Object.values(each.keys));
+    const rows = [...iterable.requests].sort((one, two) => two.seq - one.seq).slice(0, 12).map((each) => ({ status: each.status || "none", good: each.status >= 200 && each.status < 400, what: `${each.method} ${each.path.replace("/api/", "")}`, more: each.subscribers ? `${each.subscribers.toLocaleString()} people` : "" }));
+    return [iterable.projects.map(lists),
+      h("fieldset", { class: "panel-block" }, h("legend", {}, "Break it"),
+        ITERABLE_FAULTS.map(([name, detail, preset]) => toggle(name, detail, iterable.faults.some((each) => each.msg === MARK + name), (on) => setIterable(name, preset, on), `iterable ${name}`)),
+        keys.length > 0 && toggle("Keys revoked", "401 for every key", keys.every((each) => each !== "active"), setKeys, "iterable keys")),
+      h("div", { class: "panel-block" }, h("h4", {}, "Latest requests"), requests(rows))];
+  }
+
+  function slackParts() {
+    const rows = slack.calls.slice(0, 10).map((each) => ({ status: each.status, good: each.status < 400 && !each.error, what: each.method, more: each.error }));
+    return [
+      h("fieldset", { class: "panel-block" }, h("legend", {}, "Break it"),
+        SLACK_FAULTS.map(([name, detail, preset]) => toggle(name, detail, slack.faults.some((each) => sameFault(each, preset)), (on) => setSlack(preset, on), `slack ${name}`)),
+        toggle("Rate limits", "as Slack enforces them", slack.rates, async (on) => { slack = await sandbox("slack/rates", "POST", { enforced: on }); draw(); }, "slack rates"),
+        h("div", { class: "actions" },
+          h("button", { type: "button", class: "button small", onclick: async () => { slack = await sandbox("slack/sockets/drop", "POST"); draw(); } }, "Drop the connection"),
+          h("button", { type: "button", class: "button small", onclick: async () => { slack = await sandbox("slack/sockets/refresh", "POST"); draw(); } }, "Ask to reconnect"))),
+      h("div", { class: "panel-block" }, h("h4", {}, "Latest requests of the app"), requests(rows))];
+  }
+
+  function draw() {
+    const focused = focusPath(node);
+    const scroll = node.querySelector(".panel-body")?.scrollTop || 0;
+    const open = [...node.querySelectorAll("details.part")].map((each) => each.open);
+    fill(node, h("header", { class: "bar" }, h("div", { class: "bar-title" }, h("h2", {}, icon("sliders"), "Sandbox")), h("button", { type: "button", class: "button square quiet", "aria-label": "Close the sandbox panel", onclick: close }, icon("close"))),
+      h("div", { class: "panel-body", tabindex: "0", role: "region", "aria-label": "Sandbox switches" },
+        h("details", { class: "part", open: open[0] ?? true }, h("summary", {}, icon("down"), h("h3", {}, "Local Iterable")), iterableParts()),
+        h("details", { class: "part", open: open[1] ?? !slack.iterable }, h("summary", {}, icon("down"), h("h3", {}, "Local Slack")), slackParts())));
+    node.querySelector(".panel-body").scrollTop = scroll;
+    restoreFocus(node, focused);
+  }
+
+  return { later, refresh };
+}

@@ -1,0 +1,57 @@
+"""Messages: blocks that fit, and limits over all of them together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.slack.errors import SlackError
+from sandbox.slack.validation.blocks import check_blocks
+from sandbox.slack.validation.rules import Checker, Problem
+from sandbox.slack.world.model import Json
+
+MOST_BLOCKS = 50
+MOST_MARKDOWN = 12_000
+MOST_TABLE = 10_000
+MOST_IN_BLOCKS = 13_000
+
+
+def message_problems(blocks: Any) -> list[Problem]:
+    """What Slack would not take in these blocks of a message."""
+    check = Checker("message")
+    check_blocks(check, blocks, "/blocks", MOST_BLOCKS)
+    listed = [one for one in blocks if isinstance(one, dict)] if isinstance(blocks, list) else []
+    tables = [number for number, one in enumerate(listed) if one.get("type") == "table"]
+    if len(tables) > 1:
+        check.add(f"/blocks/{tables[1]}", "only one table is allowed in a message")
+    for kind, most in (("table", MOST_TABLE), ("data_table", MOST_TABLE), ("markdown", MOST_MARKDOWN)):
+        if sum(text_length(one) for one in listed if one.get("type") == kind) > most:
+            check.add("/blocks", f"{kind} blocks must be less than {most + 1} characters together")
+    return check.problems
+
+
+def checked_message_blocks(blocks: Any) -> list[Json]:
+    """The blocks, or the error that Slack answers."""
+    if blocks is None:
+        return []
+    problems = message_problems(blocks)
+    if problems:
+        raise SlackError(
+            "invalid_blocks",
+            errors=[str(one) for one in problems],
+            response_metadata={"messages": [f"[ERROR] {one}" for one in problems]},
+        )
+    if sum(text_length(one) for one in blocks) > MOST_IN_BLOCKS:
+        raise SlackError("msg_blocks_too_long")
+    checked: list[Json] = blocks
+    return checked
+
+
+def text_length(thing: Any) -> int:
+    """How many characters of text there are in a block."""
+    if isinstance(thing, list):
+        return sum(text_length(one) for one in thing)
+    if not isinstance(thing, dict):
+        return 0
+    return sum(
+        len(value) if key == "text" and isinstance(value, str) else text_length(value) for key, value in thing.items()
+    )

@@ -1,0 +1,24 @@
+"""blocks.validate: what is wrong with blocks, a message or a view, without sending it."""
+
+from __future__ import annotations
+
+from sandbox.slack.errors import SlackError
+from sandbox.slack.validation import message_problems, view_problems
+from sandbox.slack.web_api.request import ApiRequest
+from sandbox.slack.world.model import Json
+
+
+def validate(request: ApiRequest) -> Json:
+    """blocks.validate"""
+    view, message = request.decoded("view"), request.decoded("message")
+    blocks = message.get("blocks") if isinstance(message, dict) else request.decoded("blocks")
+    if isinstance(view, dict):
+        problems = view_problems(view, "home" if view.get("type") == "home" else "modal")
+    elif blocks is not None:
+        problems = message_problems(blocks)
+    else:
+        raise SlackError("invalid_arguments")
+    if problems:
+        listed = [{"pointer": one.at, "message": one.message} for one in problems]
+        raise SlackError("invalid_blocks", errors=listed)
+    return {}

@@ -1,0 +1,78 @@
+"""Conversations and people: conversations.open/info/list/members, users.info/list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.slack.errors import SlackError
+from sandbox.slack.web_api.request import ApiRequest
+from sandbox.slack.world.model import Channel, Json
+
+MOST_A_PAGE = 1_000
+
+
+def open_(request: ApiRequest) -> Json:
+    """conversations.open, for one person"""
+    if request.text("channel"):
+        channel = request.visible_channel(request.text("channel"))
+    else:
+        people = [one for one in request.text("users").split(",") if one]
+        if not people:
+            raise SlackError("users_list_not_supplied")
+        if len(people) > 1:
+            raise SlackError("method_not_supported_for_channel_type")
+        channel = request.world.direct_message(request.user(people[0]))
+    shown = channel.as_json(request.caller.bot_user) if request.flag("return_im") else {"id": channel.id}
+    return {"channel": shown}
+
+
+def info(request: ApiRequest) -> Json:
+    """conversations.info"""
+    shown = request.visible_channel(request.text("channel")).as_json(request.caller.bot_user)
+    if not request.flag("include_num_members"):
+        shown.pop("num_members", None)
+    return {"channel": shown}
+
+
+def list_(request: ApiRequest) -> Json:
+    """conversations.list"""
+    kinds = (request.text("types") or "public_channel").split(",")
+    bot = request.caller.bot_user
+
+    def wanted(channel: Channel) -> bool:
+        kind = "im" if channel.is_im else "private_channel" if channel.is_private else "public_channel"
+        seen = bot in channel.members or kind == "public_channel"
+        hidden = channel.is_archived and request.flag("exclude_archived")
+        return channel.team_id == request.team_id and kind in kinds and seen and not hidden
+
+    found = [one.as_json(bot) for one in request.world.channels.values() if wanted(one)]
+    return _page(request, "channels", found)
+
+
+def members(request: ApiRequest) -> Json:
+    """conversations.members"""
+    return _page(request, "members", sorted(request.visible_channel(request.text("channel")).members))
+
+
+def users_info(request: ApiRequest) -> Json:
+    """users.info"""
+    with_email = "users:read.email" in request.caller.scopes
+    return {"user": request.user(request.text("user")).as_json(with_email)}
+
+
+def users_list(request: ApiRequest) -> Json:
+    """users.list"""
+    with_email = "users:read.email" in request.caller.scopes
+    team = [one for one in request.world.users.values() if one.team_id == request.team_id]
+    return _page(request, "members", [one.as_json(with_email) for one in team])
+
+
+def _page(request: ApiRequest, key: str, found: list[Any]) -> Json:
+    size = min(request.number("limit", 100) or 100, MOST_A_PAGE)
+    cursor = request.text("cursor")
+    if cursor and not cursor.isdigit():
+        raise SlackError("invalid_cursor")
+    start = int(cursor or 0)
+    end = start + size
+    following = str(end) if end < len(found) else ""
+    return {key: found[start:end], "response_metadata": {"next_cursor": following}}

@@ -1,0 +1,106 @@
+"""One Web API request: its arguments in whatever encoding, and on whose behalf it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from sandbox.slack.errors import SlackError
+from sandbox.slack.world.model import Channel, User
+from sandbox.slack.world.permissions import Install
+from sandbox.slack.world.world import World
+
+
+@dataclass
+class ApiRequest:
+    """What a method gets: the world, its arguments, the install that the token belongs to."""
+
+    world: World
+    method: str
+    args: dict[str, Any]
+    token: str = ""
+    install: Install | None = None
+    basic: tuple[str, str] | None = None  # client id and secret
+
+    @property
+    def team_id(self) -> str:
+        """The workspace, empty where the token has none."""
+        return self.install.team_id if self.install else ""
+
+    @property
+    def caller(self) -> Install:
+        """The install that calls."""
+        if self.install is None:
+            raise SlackError("not_allowed_token_type")
+        return self.install
+
+    def text(self, name: str) -> str:
+        """An argument as text, empty where it is missing."""
+        value = self.args.get(name)
+        return "" if value is None else str(value)
+
+    def flag(self, name: str) -> bool:
+        """An argument as a boolean, in any of the spellings that clients use."""
+        return self.text(name).lower() in ("1", "true")
+
+    def number(self, name: str, default: int) -> int:
+        """An argument as a number."""
+        try:
+            return int(self.text(name) or default)
+        except ValueError:
+            raise SlackError("invalid_arguments") from None
+
+    def needed(self, name: str) -> str:
+        """An argument that has to be there."""
+        if not self.text(name):
+            message = f"[ERROR] missing required field: {name}"
+            raise SlackError("invalid_arguments", response_metadata={"messages": [message]})
+        return self.text(name)
+
+    def decoded(self, name: str, error: str = "invalid_arguments") -> Any:
+        """An argument that is JSON, or JSON inside a string."""
+        value = self.args.get(name)
+        if not isinstance(value, str):
+            return value
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError:
+            raise SlackError(error) from None
+
+    def user(self, user_id: str) -> User:
+        """A person or bot of the caller's workspace."""
+        found = self.world.users.get(user_id)
+        if found is None or found.team_id != self.team_id:
+            raise SlackError("user_not_found")
+        return found
+
+    def visible_channel(self, name: str) -> Channel:
+        """A conversation that the caller can see, by its id."""
+        found = self.world.channels.get(name)
+        if found is None or found.team_id != self.team_id:
+            raise SlackError("channel_not_found")
+        if (found.is_private or found.is_im) and self.caller.bot_user not in found.members:
+            raise SlackError("channel_not_found")
+        return found
+
+
+async def read_arguments(request: web.Request) -> dict[str, Any]:
+    """Query string and body together, JSON or form."""
+    args: dict[str, Any] = dict(request.query)
+    if request.content_type == "application/json":
+        body = await request.read()
+        if body:
+            try:
+                decoded = orjson.loads(body)
+            except orjson.JSONDecodeError:
+                raise SlackError("invalid_json") from None
+            if not isinstance(decoded, dict):
+                raise SlackError("json_not_object")
+            args |= decoded
+    elif request.method == "POST":
+        form = await request.post()
+        args |= dict(form)
+    return args

@@ -1,0 +1,254 @@
+"""The things that exist in the local Slack, each with the JSON that Slack shows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+APP_ID = "A0SYNCAPP01"
+
+Json = dict[str, Any]
+Values = dict[str, dict[str, Json]]
+
+
+@dataclass
+class Team:
+    """A workspace."""
+
+    id: str
+    name: str
+    domain: str
+
+
+@dataclass
+class User:
+    """A person in a workspace, or the user that stands for the app's bot."""
+
+    id: str
+    team_id: str
+    name: str
+    real_name: str
+    title: str = ""
+    is_admin: bool = False
+    is_owner: bool = False
+    is_bot: bool = False
+    views: list[View] = field(default_factory=list, repr=False)
+    home: View | None = None
+
+    @property
+    def email(self) -> str:
+        """The person's address, always at example.com."""
+        return f"{self.name}@example.com"
+
+    def as_json(self, with_email: bool = False) -> Json:
+        """The user object of users.info; the address needs the scope users:read.email."""
+        profile = {"real_name": self.real_name, "display_name": self.real_name, "title": self.title}
+        if with_email and not self.is_bot:
+            profile["email"] = self.email
+        return {
+            "id": self.id,
+            "team_id": self.team_id,
+            "name": self.name,
+            "real_name": self.real_name,
+            "deleted": False,
+            "is_admin": self.is_admin,
+            "is_owner": self.is_owner,
+            "is_primary_owner": self.is_owner,
+            "is_bot": self.is_bot,
+            "is_app_user": False,
+            "tz": "Etc/UTC",
+            "tz_offset": 0,
+            "profile": profile,
+        }
+
+
+@dataclass
+class Channel:
+    """A public or private channel, or a direct message between a person and the bot."""
+
+    id: str
+    team_id: str
+    name: str
+    topic: str = ""
+    is_private: bool = False
+    is_im: bool = False
+    is_archived: bool = False
+    members: set[str] = field(default_factory=set)
+    person: str = ""  # direct message: the person's id
+    messages: list[Message] = field(default_factory=list, repr=False)
+
+    def as_json(self, bot_user: str) -> Json:
+        """The conversation object as the bot sees it."""
+        if self.is_im:
+            return {"id": self.id, "is_im": True, "user": self.person, "context_team_id": self.team_id}
+        return {
+            "id": self.id,
+            "name": self.name,
+            "name_normalized": self.name,
+            "is_channel": not self.is_private,
+            "is_group": self.is_private,
+            "is_im": False,
+            "is_private": self.is_private,
+            "is_archived": self.is_archived,
+            "is_member": bot_user in self.members,
+            "is_general": self.name == "general",
+            "context_team_id": self.team_id,
+            "topic": {"value": self.topic, "creator": "", "last_set": 0},
+            "purpose": {"value": "", "creator": "", "last_set": 0},
+            "num_members": len(self.members),
+        }
+
+
+@dataclass
+class File:
+    """An uploaded file; `channels` lists where it was shared."""
+
+    id: str
+    team_id: str
+    name: str
+    user: str
+    url: str
+    created: int
+    content: bytes | None = field(default=None, repr=False)
+    title: str = ""
+    mimetype: str = "application/octet-stream"
+    channels: set[str] = field(default_factory=set)
+    for_app: bool = False  # given to the app through a file_input or uploaded by it
+    announced_size: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes held, or announced while nothing was uploaded yet."""
+        return len(self.content) if self.content is not None else self.announced_size
+
+    def as_json(self) -> Json:
+        """The file object."""
+        extension = self.name.rsplit(".", 1)[-1].lower() if "." in self.name else "binary"
+        return {
+            "id": self.id,
+            "created": self.created,
+            "timestamp": self.created,
+            "name": self.name,
+            "title": self.title or self.name,
+            "mimetype": self.mimetype,
+            "filetype": extension,
+            "pretty_type": extension.upper(),
+            "user": self.user,
+            "user_team": self.team_id,
+            "size": self.size,
+            "mode": "hosted",
+            "is_external": False,
+            "is_public": False,
+            "file_access": "visible",
+            "url_private": self.url,
+            "url_private_download": self.url,
+            "channels": sorted(self.channels),
+        }
+
+
+@dataclass
+class Message:
+    """A message in a conversation; `only_for` makes it one that a single person sees."""
+
+    ts: str
+    channel: Channel
+    user: str
+    text: str
+    blocks: list[Json] = field(default_factory=list)
+    thread_ts: str | None = None
+    bot_id: str | None = None
+    only_for: str | None = None
+    edited: str | None = None
+    files: list[File] = field(default_factory=list)
+    metadata: Json | None = None
+    broadcast: bool = False
+    values: dict[str, Values] = field(default_factory=dict)  # what each person has chosen in it
+
+    def as_json(self) -> Json:
+        """The message object of payloads and answers."""
+        shown: Json = {"type": "message", "user": self.user, "ts": self.ts, "text": self.text}
+        shown["team"] = self.channel.team_id
+        if self.bot_id:
+            shown["bot_id"] = self.bot_id
+            shown["app_id"] = APP_ID
+        if self.blocks:
+            shown["blocks"] = self.blocks
+        if self.thread_ts:
+            shown["thread_ts"] = self.thread_ts
+        if self.edited and not self.blocks:
+            shown["edited"] = {"user": self.user, "ts": self.edited}
+        if self.files:
+            shown["files"] = [one.as_json() for one in self.files]
+            if not self.bot_id:
+                shown["subtype"] = "file_share"
+        if self.metadata:
+            shown["metadata"] = self.metadata
+        if self.only_for:
+            shown["is_ephemeral"] = True
+        return shown
+
+
+@dataclass
+class View:
+    """A modal or a home tab that a person has open."""
+
+    id: str
+    team_id: str
+    user: str
+    bot_id: str
+    app_id: str
+    source: Json
+    hash: str
+    root_id: str
+    previous_id: str | None = None
+    values: Values = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    problem: str | None = None
+    channel: str = ""  # where the person was when it was opened
+    suggested: dict[str, list[Json]] = field(default_factory=dict)
+
+    @property
+    def blocks(self) -> list[Json]:
+        """The view's blocks."""
+        blocks: list[Json] = self.source["blocks"]
+        return blocks
+
+    @property
+    def callback_id(self) -> str:
+        """The view's callback_id, empty where it has none."""
+        return str(self.source.get("callback_id") or "")
+
+    @property
+    def external_id(self) -> str:
+        """The view's external_id, empty where it has none."""
+        return str(self.source.get("external_id") or "")
+
+    @property
+    def title(self) -> str:
+        """The modal's title."""
+        return str((self.source.get("title") or {}).get("text", ""))
+
+    def as_json(self) -> Json:
+        """The view object of payloads and answers."""
+        source = self.source
+        return {
+            "id": self.id,
+            "team_id": self.team_id,
+            "type": source["type"],
+            "title": source.get("title"),
+            "submit": source.get("submit"),
+            "close": source.get("close"),
+            "blocks": self.blocks,
+            "private_metadata": source.get("private_metadata") or "",
+            "callback_id": self.callback_id,
+            "external_id": self.external_id,
+            "clear_on_close": bool(source.get("clear_on_close")),
+            "notify_on_close": bool(source.get("notify_on_close")),
+            "state": {"values": self.values},
+            "hash": self.hash,
+            "root_view_id": self.root_id,
+            "previous_view_id": self.previous_id,
+            "app_id": self.app_id,
+            "app_installed_team_id": self.team_id,
+            "bot_id": self.bot_id,
+        }

@@ -1,0 +1,1 @@
+"""Tests of the local Slack, with real Bolt apps over the wire."""

@@ -1,0 +1,226 @@
+"""The page in a real browser, at a desk's width and at a phone's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from slack_bolt.async_app import AsyncApp
+
+from sandbox.slack import Slack, running
+from tests.sandbox.slack.bolt import app_of, client_of, over_sockets
+from tests.sandbox.slack.story import approval_blocks, start_modal, tell_story
+
+CHROMIUM = Path("/usr/bin/chromium")
+if not CHROMIUM.exists():
+    pytest.skip("there is no Chromium at /usr/bin/chromium", allow_module_level=True)
+playwright = pytest.importorskip("playwright.async_api", reason="Playwright's Python client is not installed")
+
+from playwright.async_api import Browser, Page, async_playwright, expect  # noqa: E402 - only where it is installed
+
+ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SHOTS = os.environ.get("SCREENSHOTS")  # a folder to keep pictures in
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all tests here."""
+    async with async_playwright() as driver:
+        one = await driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
+        yield one
+        await one.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def slack() -> AsyncIterator[Slack]:
+    """A local Slack with Slack's own three seconds."""
+    async with running(event_retries=()) as one:
+        yield one
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def app(slack: Slack) -> AsyncIterator[AsyncApp]:
+    """The bot of the story."""
+    bolt = app_of(slack)
+    tell_story(bolt)
+    async with over_sockets(slack, bolt):
+        yield bolt
+
+
+@pytest_asyncio.fixture(params=[1280, 400], loop_scope="module")
+async def page(request: pytest.FixtureRequest, browser: Browser, slack: Slack, app: AsyncApp) -> AsyncIterator[Page]:
+    """The page at two widths; it fails where the page has thrown an error."""
+    context = await browser.new_context(viewport={"width": request.param, "height": 800})
+    one = await context.new_page()
+    errors: list[str] = []
+    one.on("pageerror", lambda error: errors.append(str(error)))
+    await one.goto(slack.page_url)
+    await expect(one.locator("#composer")).to_be_visible()
+    yield one
+    if SHOTS:
+        await one.screenshot(path=f"{SHOTS}/{request.node.name}.png")
+    await context.close()
+    assert errors == []
+
+
+async def write(page: Page, text: str) -> None:
+    """Type into the field and press Enter."""
+    await page.locator("#composer").fill(text)
+    await page.keyboard.press("Enter")
+
+
+async def open_sidebar(page: Page) -> None:
+    """Show the column of conversations, which is hidden at a phone's width."""
+    opener = page.get_by_role("button", name="Conversations")
+    if await opener.is_visible():
+        await opener.click()
+
+
+async def test_from_command_to_approval(slack: Slack, page: Page) -> None:
+    """A person fills in the modal, corrects what the screen and the app refuse, and sees the card."""
+    await write(page, "/iterable-sync")
+    modal = page.locator("#modal")
+    await modal.get_by_label("Mapping").fill("sale")
+    await modal.get_by_role("option", name="Spring sale, VIP").wait_for()
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    file = {"name": "vip.csv", "mimeType": "text/csv", "buffer": b"email\n"}
+    await modal.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+    await expect(modal.get_by_text("vip.csv")).to_be_visible()
+    await modal.get_by_text("Add only").click()
+    await modal.get_by_role("button", name="Preview").click()
+    await expect(modal.get_by_text("Please complete this required field.")).to_be_visible()
+    await modal.get_by_label("Data center").select_option("eu")
+    await modal.get_by_role("button", name="Preview").click()
+    await expect(modal.get_by_text("This mapping was approved as a mirror.")).to_be_visible()
+    await modal.get_by_text("Mirror", exact=True).click()
+    await modal.get_by_role("button", name="Preview").click()
+
+    await expect(page.get_by_role("heading", name="Sync wants approval")).to_be_visible()
+    await expect(modal).to_be_hidden()
+    assert slack.marketer.views == []
+
+
+async def test_message_changes_in_place(slack: Slack, page: Page) -> None:
+    """A button asks for confirmation, the app changes the message, and the page follows."""
+    client = client_of(slack)
+    await client.chat_postMessage(channel="C01MARKETING", text="Approval", blocks=approval_blocks())
+    await page.get_by_role("button", name="Decline").click()
+    dialog = page.get_by_role("dialog", name="Decline this sync?")
+    await dialog.get_by_role("button", name="Go back").click()
+    await expect(page.get_by_role("heading", name="Sync wants approval")).to_be_visible()
+    await page.get_by_role("button", name="Decline").click()
+    await dialog.get_by_role("button", name="Decline").click()
+
+    await expect(page.get_by_text("Declined by @Maya Lindqvist")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Sync wants approval")).to_have_count(0)
+
+
+async def test_ephemeral_answer_and_act_as(slack: Slack, page: Page) -> None:
+    """An answer is only visible to who asked: it is gone when the page acts as somebody else."""
+    await write(page, "/iterable-sync status")
+    await expect(page.get_by_text("Only visible to you")).to_be_visible()
+    await open_sidebar(page)
+    await page.get_by_label("Acting as").select_option("U01AMIR")
+    await page.keyboard.press("Escape")
+
+    await expect(page.get_by_text("Only visible to you")).to_have_count(0)
+
+
+async def test_home_tab(slack: Slack, page: Page) -> None:
+    """The home tab is opened, published and shown."""
+    await open_sidebar(page)
+    await page.locator("#sidebar").get_by_role("button", name="Home").click()
+
+    await expect(page.get_by_role("heading", name="Connections")).to_be_visible()
+    await expect(page.get_by_text("Healthy")).to_be_visible()
+
+
+async def test_thread_and_file(slack: Slack, page: Page) -> None:
+    """A file is shown with its name, and a reply goes into the thread."""
+    await slack.approver.upload_file("marketing", "vip.csv", b"email\n", "Here")
+    await page.get_by_role("button", name="Reply in thread").first.focus()
+    await page.keyboard.press("Enter")
+    await page.locator("#thread-composer").fill("Thanks")
+    await page.keyboard.press("Enter")
+
+    await expect(page.locator("#thread").get_by_text("Thanks")).to_be_visible()
+    await expect(page.locator("#thread").get_by_text("vip.csv")).to_be_visible()
+    assert slack.messages("marketing")[-1].thread_ts == slack.messages("marketing")[0].ts
+
+
+async def test_typed_markup_is_text(slack: Slack, page: Page) -> None:
+    """What people write is never markup of the page."""
+    await write(page, "<img src=x onerror=alert(1)> & *bold*")
+
+    await expect(page.get_by_text("<img src=x onerror=alert(1)> & bold")).to_be_visible()
+    await expect(page.locator(".message-text strong")).to_have_text("bold")
+    await expect(page.locator(".message-text img")).to_have_count(0)
+
+
+async def test_panel_switches_a_fault(slack: Slack, page: Page) -> None:
+    """A switch on the panel breaks Slack, and mends it."""
+    await page.get_by_role("button", name="Sandbox", exact=True).click()
+    switch = page.get_by_role("switch", name="Channel not found")
+    await switch.check(force=True)
+    await slack.wait_for(lambda: [one.kind for one in slack.faults.active] == ["channel_not_found"])
+    await switch.uncheck(force=True)
+
+    await slack.wait_for(lambda: slack.faults.active == [])
+
+
+async def test_nothing_is_wider_than_the_screen(slack: Slack, page: Page) -> None:
+    """Plans, tables and long words fit, at both widths."""
+    await write(page, "/iterable-sync gallery")
+    await page.get_by_text("Sync of VIP buyers").wait_for()
+
+    wider = await page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    inside = await page.evaluate(
+        "[...document.querySelectorAll('.messages')].every(one => one.scrollWidth <= one.clientWidth)"
+    )
+    assert (wider, inside) == (False, True)
+
+
+async def test_update_of_a_modal_leaves_what_is_being_typed(slack: Slack, page: Page) -> None:
+    """When the app changes the modal, typed text, focus and caret stay."""
+    await write(page, "/iterable-sync")
+    comment = page.locator("#modal").get_by_label("Comment")
+    await comment.fill("Half a sent")
+    view = await slack.marketer.open_view("start")
+    changed = start_modal() | {"title": {"type": "plain_text", "text": "Another title"}}
+    await client_of(slack).views_update(view_id=view.id, view=changed)
+    await expect(page.get_by_role("heading", name="Another title")).to_be_visible()
+    await page.keyboard.type("ence")
+
+    await expect(comment).to_have_value("Half a sentence")
+
+
+async def test_modal_keeps_the_focus_and_gives_it_back(slack: Slack, page: Page) -> None:
+    """Tab stays inside the modal; Escape closes it and the focus is back where it was."""
+    await write(page, "/iterable-sync")
+    await page.locator("#modal").wait_for()
+    for _ in range(24):
+        await page.keyboard.press("Tab")
+        inside = await page.evaluate(
+            "document.activeElement === document.body || !!document.activeElement.closest('#modal')"
+        )
+        assert inside
+    await page.keyboard.press("Escape")
+
+    await expect(page.locator("#modal")).to_be_hidden()
+    await expect(page.locator("#composer")).to_be_focused()

@@ -1,0 +1,70 @@
+"""The sample audiences: the same every time, and what they are said to be."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from core import audience
+from sandbox import samples
+from sandbox.samples import Member
+
+
+@pytest.mark.parametrize("write", [samples.write_first, samples.write_later])
+def test_bytes_are_the_same_every_time(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    """Writing a sample twice gives the same file."""
+    before = write(tmp_path).read_bytes()
+
+    assert write(tmp_path).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("write", "members"), [(samples.write_first, samples.first()), (samples.write_later, samples.later())]
+)
+def test_download_is_read_as_what_it_is(tmp_path: Path, write: Callable[[Path], Path], members: list[Member]) -> None:
+    """The reader takes a sample for an audience download, holds it against its manifest, and finds every member."""
+    with duckdb.connect() as con:
+        source = audience.read(write(tmp_path), con)
+        found = con.execute("SELECT mpid, email, customer_id FROM source").fetchall()
+
+    assert (source.audience_id, source.audience_name) == ("8754", "SpringShoppers")
+    assert source.is_snapshot
+    assert sorted(row[0] for row in found) == sorted(member.mpid for member in members)
+    assert {row[1] for row in found if row[1]} == {member.email for member in members if member.email}
+
+
+def test_download_has_the_oddities_of_real_ones(tmp_path: Path) -> None:
+    """Spaces after commas, negative mpids, time stamps in seconds and in milliseconds, rows in no order."""
+    with zipfile.ZipFile(samples.write_first(tmp_path)) as archive:
+        name = json.loads(archive.read("manifest.json"))["files"][0]["file_name"]
+        header, *rows = archive.read(name).decode().splitlines()
+
+    cells = [row.split(", ") for row in rows]
+    assert header == "mpid, scanned_timestamp_ms, identity_value, identity_type"
+    assert {len(row) for row in cells} == {4}
+    assert {len(row[1]) for row in cells} == {10, 13}
+    assert any(row[0].startswith("-") for row in cells)
+    assert [row[0] for row in cells] != sorted(row[0] for row in cells)
+
+
+def test_audience_changes_within_a_week() -> None:
+    """Between the downloads some leave, some join, and some have another address; not so many that a guard steps in."""
+    before = {member.mpid: member for member in samples.first()}
+    after = {member.mpid: member for member in samples.later()}
+
+    both = before.keys() & after.keys()
+    assert len(before) == len(samples.first())
+    assert 100 < len(before.keys() - after.keys()) < len(before) / 5
+    assert len(after.keys() - before.keys()) > 100
+    assert sum(before[mpid].email != after[mpid].email for mpid in both) > 50
+
+
+def test_addresses_to_expect_are_lower_case() -> None:
+    """What a list should hold is as Iterable stores it, each address once."""
+    expected = samples.emails(samples.first())
+
+    assert len(expected) == 4700
+    assert all(email == email.lower() and email.endswith("@example.com") for email in expected)
