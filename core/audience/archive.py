@@ -1,5 +1,7 @@
 """Opening a ZIP that nobody vouches for: what it holds is looked at before a byte of it is unpacked."""
 
+import errno
+import re
 import shutil
 import struct
 import zipfile
@@ -26,22 +28,43 @@ LARGEST_MANIFEST = 16 << 20
 
 CUT_OFF = "is not a whole ZIP file: it was cut off or damaged. Download it again."
 
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _END = struct.Struct("<4s4H2LH")
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, NotImplementedError, RuntimeError)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    ValueError,
+)
 
 
 @contextmanager
 def opened(file: File) -> Iterator["Archive"]:
     """The ZIP, if it is one and harmless."""
     _refuse_large_directory(file)
-    try:
+    with _damage_refused(file):
         archive = zipfile.ZipFile(file.path)
-    except _DAMAGE:
-        archive = None
-    if archive is None:
-        raise file.error(CUT_OFF)
     with archive:
         yield Archive(archive, file)
+
+
+@contextmanager
+def _damage_refused(file: File) -> Iterator[None]:
+    """Turn what a damaged ZIP leads to into one error; a place outside the file is an invalid argument."""
+    try:
+        yield
+    except _DAMAGE:
+        pass
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:
+            raise
+    else:
+        return
+    raise file.error(CUT_OFF)
 
 
 class Archive:
@@ -50,7 +73,7 @@ class Archive:
     def __init__(self, archive: zipfile.ZipFile, file: File) -> None:
         self._archive = archive
         self._file = file
-        members = [member for member in archive.infolist() if not member.is_dir()]
+        members = [member for member in archive.infolist() if not member.filename.endswith("/")]
         for member in members:
             _refuse_harmful(member, file)
         _refuse_bomb(members, file)
@@ -74,29 +97,20 @@ class Archive:
     def extract(self, name: str, target: Path) -> None:
         """Unpack a member into a file."""
         member = self._members[name]
-        damaged = False
-        with disk_errors():
+        with disk_errors(), _damage_refused(self._file):
             if member.file_size > shutil.disk_usage(target.parent).free:
                 raise SettingsError(NO_ROOM)
-            try:
-                with self._archive.open(member) as packed, target.open("wb") as unpacked:
-                    shutil.copyfileobj(packed, unpacked, 1 << 20)
-            except _DAMAGE:
-                damaged = True
-        if damaged:
-            raise self._file.error(CUT_OFF)
+            with self._archive.open(member) as packed, target.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked, 1 << 20)
 
     def _read(self, member: zipfile.ZipInfo) -> bytes:
-        try:
+        with _damage_refused(self._file):
             return self._archive.read(member)
-        except _DAMAGE:
-            pass
-        raise self._file.error(CUT_OFF)
 
 
 def _refuse_harmful(member: zipfile.ZipInfo, file: File) -> None:
     parts = PurePosixPath(member.filename.replace("\\", "/")).parts
-    if ".." in parts or member.filename.startswith(("/", "\\")) or ":" in parts[0]:
+    if ".." in parts or member.filename.startswith(("/", "\\")) or _DRIVE.match(member.filename):
         raise file.error("holds a file whose path leads out of the ZIP. This is not from mParticle: don't open it.")
     if member.flag_bits & 0x1:
         raise file.error("is encrypted. Unpack it, and give the CSV file.")
@@ -132,4 +146,4 @@ def _refuse_large_directory(file: File) -> None:
 def _is_litter(name: str) -> bool:
     """What macOS adds to a ZIP."""
     path = PurePosixPath(name)
-    return path.parts[0] == "__MACOSX" or path.name.startswith(".")
+    return path.parts[:1] == ("__MACOSX",) or path.name.startswith(".")

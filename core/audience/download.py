@@ -105,8 +105,8 @@ def _rows(files: Sequence[File], labels: Sequence[str | None] | None) -> Rows:
     names, types = _named(layout.columns)
     stamp = milliseconds("stamp") if "stamp" in names else "NULL::BIGINT"
     return Rows(
-        f"SELECT type AS label, NULL::VARCHAR AS name, coalesce(trim(mpid), '') AS mpid, true AS member, {email} AS email, "
-        f"{customer} AS customer_id, {stamp} AS stamp, false AS unreadable "
+        "SELECT type AS label, NULL::VARCHAR AS name, coalesce(trim(mpid), '') AS mpid, true AS member, "
+        f"{email} AS email, {customer} AS customer_id, {stamp} AS stamp, false AS unreadable "
         f"FROM {scan(files, names, types)}",
         files[0],
         lambda row: places.csv_line_of_row(files[0], row),

@@ -20,6 +20,7 @@ NO_ROOM = (
     "There is no room to read the audience: the disk that holds the data directory is full. "
     "Free some space there, or move it with ITERABLE_SYNC_DATA_DIR, and try again."
 )
+NO_DISK = "The disk failed while the audience was read: check it, and that the file is still there, and try again."
 NO_WRITING = "Temporary files can't be written in the data directory: make it writable and try again."
 NO_MEMORY = (
     "There is not enough memory to read the audience: the limit was reached, and the disk could not help out. "
@@ -48,53 +49,58 @@ def query(con: duckdb.DuckDBPyConnection, sql: str, file: File) -> list[tuple[An
         return con.execute(sql).fetchall()
     except duckdb.InterruptException:
         raise
-    except (duckdb.Error, UnicodeError, RuntimeError) as exc:
+    except (duckdb.Error, RuntimeError) as exc:
         problem = explain(exc, file)
-    raise problem  # outside the handler, so that DuckDB's text is not carried along as context
+    try:
+        raise problem  # outside the handler, so that DuckDB's text is not carried along as context
+    finally:
+        del problem  # which holds this frame, which would hold it, and the connection with both
 
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
     """Tell a full or read-only disk from a bad file."""
-    problem: SettingsError | None = None
     try:
         yield
     except OSError as exc:
         if exc.errno in _DISK_ERRORS:
-            problem = SettingsError(NO_ROOM)
-        elif exc.errno in _ACCESS_ERRORS:
-            problem = SettingsError(NO_WRITING)
-        else:
-            raise
-    if problem is not None:
-        raise problem
+            raise SettingsError(NO_ROOM) from exc
+        if exc.errno in _ACCESS_ERRORS:
+            raise SettingsError(NO_WRITING) from exc
+        raise
 
 
 def explain(exc: Exception, file: File) -> SyncError:
     """An error of DuckDB's in our words."""
     text = str(exc)
-    if isinstance(exc, duckdb.OutOfMemoryException):
-        return SettingsError(NO_ROOM if _FULL.search(text) else NO_MEMORY)
-    if isinstance(exc, duckdb.IOException) and _FULL.search(text):
-        return SettingsError(NO_ROOM)
-    if isinstance(exc, UnicodeEncodeError):
-        return InputError("the file's name is not UTF-8. Rename it.", path=file.shown.encode(errors="replace").decode())
+    problem = _disk_problem(exc, text)
+    if problem is not None and not (problem == NO_DISK and places.is_parquet(file.path)):
+        return SettingsError(problem)
+    if places.is_parquet(file.path):
+        return file.error(BROKEN_PARQUET)
     if "CSV Error on Line" in text or "CSV Parser" in text:
         return _csv_error(text, file)
     if "JSON" in text or "maximum_object_size" in text:
         return _json_error(text, file)
-    if places.is_parquet(file.path):
-        return InputError(BROKEN_PARQUET, path=file.shown)
-    return InputError("can't be read: it is damaged or not in a form that is known here.", path=file.shown)
+    return file.error("can't be read: it is damaged or not in a form that is known here.")
+
+
+def _disk_problem(exc: Exception, text: str) -> str | None:
+    """What is wrong with memory or disk; a Parquet file that was cut off looks like a disk that failed."""
+    if not isinstance(exc, (duckdb.OutOfMemoryException, duckdb.IOException)):
+        return None
+    if _FULL.search(text):
+        return NO_ROOM
+    return NO_MEMORY if isinstance(exc, duckdb.OutOfMemoryException) else NO_DISK
 
 
 def _csv_error(text: str, file: File) -> InputError:
     bad = places.not_utf8(file.path) if "Invalid unicode" in text else None
     if bad is not None:
-        return InputError(NOT_UTF8, path=file.shown, line=bad)
+        return file.error(NOT_UTF8, line=bad)
     record = _RECORD.search(text)
     line = places.csv_line_of_record(file, int(record[1])) if record else None
-    return InputError(_csv_message(text), path=file.shown, line=line)
+    return file.error(_csv_message(text), line=line)
 
 
 def _csv_message(text: str) -> str:
@@ -114,13 +120,13 @@ def _csv_message(text: str) -> str:
 
 def _json_error(text: str, file: File) -> InputError:
     if "maximum_object_size" in text:
-        return InputError("holds an object of more than 16 MB: no audience has such a member.", path=file.shown)
+        return file.error("holds an object of more than 16 MB: no audience has such a member.")
     value = _VALUE.search(text)
     if value:
         line = places.json_line(file.path, int(value[1]))
-        return InputError("a value is not of the kind that is expected here.", path=file.shown, line=line)
+        return file.error("a value is not of the kind that is expected here.", line=line)
     bad = places.not_utf8(file.path)
     if bad is not None:
-        return InputError(NOT_UTF8, path=file.shown, line=bad)
+        return file.error(NOT_UTF8, line=bad)
     line, column = places.json_break(file.path)
-    return InputError(BROKEN_JSON, path=file.shown, line=line, column=column)
+    return file.error(BROKEN_JSON, line=line, column=column)

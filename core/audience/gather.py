@@ -25,12 +25,19 @@ from core.audience.sql import blank_as_null, literal, stripped
 # More audiences, or types of identity, than this in one file are a mistake.
 MOST_LABELS = 1_000
 
+# In bytes. An address has 254 letters at most, and mParticle cuts off values at 4,096.
+LONGEST_IDENTITY = 4_096
+
 # Rows that no audience has: what is wrong, and the condition.
 _FAULTS = (
     (NO_INTEGER, "mpid IS NOT NULL AND (mpid ~ '[^0-9 +-]' OR TRY_CAST(mpid AS BIGINT) IS NULL)"),
     ("the row doesn't say whether the profile joined or left.", "member IS NULL"),
     ("the time stamp can't be read.", "unreadable"),
     ("there is a NUL byte in an identity.", "contains(email, chr(0)) OR contains(customer_id, chr(0))"),
+    (
+        f"an identity is longer than {LONGEST_IDENTITY:,} bytes: this is not an audience.",
+        f"strlen(email) > {LONGEST_IDENTITY} OR strlen(customer_id) > {LONGEST_IDENTITY}",
+    ),
 )
 
 # A cheaper test that no faulty row passes: every mpid that DuckDB wouldn't write in the same way.
@@ -185,13 +192,14 @@ _PROFILE = f"""
 def _order(counts: list[Count], total: int) -> str:
     """An expression that is greater the later a row is: by time stamp, among equals by place in the file.
 
+    A row without a time stamp is older than any other.
+
     Both are packed into one number, as narrow as the time stamps that were found allow: 64 bits hold 20 million
     rows over 29 years; beyond that it takes 128 bits and a third more time.
     """
     stamps = [stamp for count in counts for stamp in (count.oldest, count.newest) if stamp is not None]
-    oldest = min(stamps, default=0)
-    span = max(stamps, default=0) - oldest + 1
-    if span == 1:
+    if not stamps:
         return "n"
+    span = max(stamps) - min(stamps) + 2
     width = "BIGINT" if span * (total + 1) < 2**63 else "HUGEINT"
-    return f"(coalesce(stamp, {oldest})::{width} - {oldest}) * {total + 1} + n"
+    return f"CASE WHEN stamp IS NULL THEN n ELSE (stamp::{width} - {min(stamps)} + 1) * {total + 1} + n END"

@@ -1,6 +1,5 @@
 """Which audience a file carries, and choosing one where it carries several."""
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -53,10 +52,13 @@ def from_bucket_name(file_name: str) -> Audience:
 
 def common_name(names: Iterable[str | None]) -> str | None:
     """One name for the variants of an A/B test: the beginning that they share."""
-    known = [name for name in names if name]
+    known = sorted(name for name in names if name)
     if not known:
         return None
-    return os.path.commonprefix(known).rstrip(" -_") or known[0]
+    shared = len(known[0])
+    while not known[-1].startswith(known[0][:shared]):
+        shared -= 1
+    return known[0][:shared].rstrip(" -_") or known[0]
 
 
 def choose(found: Sequence[Audience], wanted: str | None, file: File) -> int:
@@ -74,7 +76,7 @@ def choose(found: Sequence[Audience], wanted: str | None, file: File) -> int:
     if chosen:
         return chosen[0]
     if found == [NOBODY]:
-        raise file.error("doesn't say which audience it holds, so none can be chosen: leave out --audience.")
+        return 0  # the file doesn't say, so the person does
     raise file.error(f"doesn't hold the audience that --audience asks for, but {listing(found)}.")
 
 

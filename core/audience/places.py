@@ -102,7 +102,7 @@ def json_break(path: Path) -> tuple[int | None, int | None]:
 
 
 def _json_values(path: Path) -> Iterator[tuple[int, int, bool]]:
-    """The line and column of each value; of the first that is broken, where it breaks."""
+    """The line and column of each value, and whether it is an object; of one that is broken, where it breaks."""
     decoder = json.JSONDecoder()
     text, start, line, column, ended = "", 0, 1, 1, False
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
@@ -116,7 +116,7 @@ def _json_values(path: Path) -> Iterator[tuple[int, int, bool]]:
                     return
                 continue
             try:
-                _, end = decoder.raw_decode(text, start)
+                value, end = decoder.raw_decode(text, start)
             except (ValueError, RecursionError) as exc:
                 if not ended and len(text) - start < LONGEST_OBJECT:
                     more = stream.read(max(CHUNK, len(text) - start))
@@ -125,7 +125,7 @@ def _json_values(path: Path) -> Iterator[tuple[int, int, bool]]:
                 stop = exc.pos if isinstance(exc, json.JSONDecodeError) else start
                 yield *_advance(text, start, stop, line, column), False
                 return
-            yield line, column, True
+            yield line, column, isinstance(value, dict)
             line, column = _advance(text, start, end, line, column)
             start = end
 

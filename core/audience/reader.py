@@ -1,6 +1,7 @@
 """Reading one audience file, whatever its shape, into the table `source`."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -30,7 +31,7 @@ def read(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = N
     An `InputError` says what is wrong with the file, and a `SettingsError` what is wrong with the disk; in both
     cases there is no table. An interrupt of `con` passes as DuckDB's `InterruptException`.
     """
-    file = File(path, path.name)
+    file = File(path, path.name.encode(errors="replace").decode())
     _refuse_unreadable(file)
     source = None
     try:
@@ -39,7 +40,8 @@ def read(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = N
         reason = exc.strerror or "the disk gives no reason"
     finally:
         if source is None:
-            con.execute("DROP TABLE IF EXISTS source")
+            with suppress(duckdb.Error):  # a full disk can have closed the database
+                con.execute("DROP TABLE IF EXISTS source")
     if source is None:
         raise InputError(f"can't be read: {reason}.", path=file.name)
     return source
@@ -63,7 +65,9 @@ def _refuse_unreadable(file: File) -> None:
     """Refuse what is no file, or an empty one."""
     size, reason = -1, ""
     try:
-        if file.path.is_dir():
+        if str(file.path) != str(file.path).encode(errors="replace").decode():
+            reason = "the path is not UTF-8 text. Rename the file or its directory."
+        elif file.path.is_dir():
             reason = "is a directory. Give the file inside it."
         elif not file.path.exists():
             reason = "there is no such file. Check the path."

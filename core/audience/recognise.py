@@ -80,6 +80,8 @@ def _json_kind(head: bytes, file: File) -> Kind:
         first = None
     if first is None:
         line, column = places.json_break(file.path)
+        if line is None:
+            raise file.error("the first object is longer than 1 MB: this is not an audience.", line=1)
         raise file.error(BROKEN_JSON, line=line, column=column)
     if "IsAddRequest" in first:
         return Kind.BUCKET_JSON

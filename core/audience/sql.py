@@ -15,8 +15,11 @@ def identifier(name: str) -> str:
 
 
 def blank_as_null(text: str) -> str:
-    """A value, or NULL where it is only white space."""
-    return f"CASE WHEN NOT regexp_full_match({text}, '[{_SPACE}]*') THEN {text} END"
+    """A value, or NULL where it is only white space. What begins with a visible ASCII character is told at once."""
+    return (
+        f"CASE WHEN {text} BETWEEN '!' AND '~' THEN {text} "
+        f"WHEN NOT regexp_full_match({text}, '[{_SPACE}]*') THEN {text} END"
+    )
 
 
 def stripped(text: str) -> str:

@@ -4,6 +4,7 @@ With a column `isadd`, as in mParticle's export to BigQuery, it tells who joined
 whole audience.
 """
 
+import re
 from collections.abc import Sequence
 
 import duckdb
@@ -23,6 +24,9 @@ IS_ADD = "isadd"
 STAMP = "timestamp"
 AUDIENCE_ID = "audience id"
 AUDIENCE_NAME = "audience name"
+
+# What an error may show: a file without a header has somebody's data in its first line.
+_NAME = re.compile(r"[^\W\d][\w -]{0,39}")
 
 # How many columns an error lists.
 LISTED = 10
@@ -78,7 +82,7 @@ def _refuse_columns(columns: Sequence[str], file: File) -> None:
         raise file.error(
             f"the first line holds an address instead of the names of columns. Accepted are {accepted}.", line=1
         )
-    shown = ", ".join(column[:40] or "(no name)" for column in columns[:LISTED])
+    shown = ", ".join(column if _NAME.fullmatch(column) else "(not a name)" for column in columns[:LISTED])
     more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
     raise file.error(f"has no column with an identity, only {shown}{more}. Accepted are {accepted}.")
 

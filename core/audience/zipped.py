@@ -60,9 +60,9 @@ def read_zip(
 
 
 def _beside(con: duckdb.DuckDBPyConnection, file: File) -> str | None:
-    """The directory of the database: there is room, and it is ours. None, the system's, for one in memory."""
-    path = query(con, "SELECT path FROM duckdb_databases() WHERE database_name = current_database()", file)[0][0]
-    return str(Path(path).parent) if path else None
+    """The directory that DuckDB spills to has room, and is ours: beside it. None is the system's."""
+    spill = Path(query(con, "SELECT current_setting('temp_directory')", file)[0][0])
+    return str(spill.parent) if spill.is_absolute() and spill.parent.is_dir() else None
 
 
 def _only_csv(opened: archive.Archive, file: File, folder: Path) -> File:
@@ -133,10 +133,10 @@ def _read_variants(
     profiles = download.gather_profiles(con, full, together)
     if len(files) == 1:
         check_users(members[0].expected, profiles, files[0])
+        check_users(told.total, profiles, file)
     else:
         for member, plain in zip(members, files, strict=True):
             check_users(member.expected, download.count_profiles(con, plain), plain)
-    check_users(told.total, profiles, file)
     audience = Audience(members[0].audience.id, common_name(member.audience.name for member in members))
     return download.source_of(file.name, audience, together, told.newest_ms)
 

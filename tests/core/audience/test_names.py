@@ -1,0 +1,61 @@
+"""Which audience a file carries."""
+
+import pytest
+
+from core.audience.names import NOBODY, Audience, common_name, from_bucket_name, from_download_name
+
+
+@pytest.mark.parametrize(
+    ("file_name", "audience"),
+    [
+        ("8754_PotentialParisians_172136Nov292018.csv", Audience("8754", "PotentialParisians")),
+        ("8754_A_b c - d_172136Nov292018.csv", Audience("8754", "A_b c - d")),
+        ("8754_A_172136Nov292018 (1).csv", Audience("8754", "A")),
+        ("8754_A_172136Nov292018.CSV", Audience("8754", "A")),
+        ("people.csv", NOBODY),
+        ("2024_people.csv", NOBODY),
+    ],
+)
+def test_names_of_downloads(file_name: str, audience: Audience) -> None:
+    """Id, name and time, with underscores between them and in them."""
+    assert from_download_name(file_name) == audience
+
+
+@pytest.mark.parametrize(
+    ("file_name", "audience"),
+    [
+        ("Low-Engagement_1234_2020-07-08_00-16-14_5bd6c1e4-7b52.txt", Audience("1234", "Low-Engagement")),
+        ("A_1_2_2020-07-08_00-16-14_5bd6c1e4.txt", Audience("2", "A_1")),
+        ("delta.txt", NOBODY),
+    ],
+)
+def test_names_in_a_bucket(file_name: str, audience: Audience) -> None:
+    """Name, id, date, time and a mark of its own."""
+    assert from_bucket_name(file_name) == audience
+
+
+@pytest.mark.parametrize(
+    ("variants", "name"),
+    [
+        (["VIPs - A", "VIPs - B"], "VIPs"),
+        (["VIPs", "VIPs_B"], "VIPs"),
+        (["Control", "Treatment"], "Control"),
+        ([None, "VIPs"], "VIPs"),
+        ([None], None),
+    ],
+)
+def test_the_name_of_variants(variants: list[str | None], name: str | None) -> None:
+    """What they share, or else the first of them."""
+    assert common_name(variants) == name
+
+
+@pytest.mark.parametrize("wanted", ["1234", "Low Engagement", "low-engagement", " LOW  ENGAGEMENT "])
+def test_an_audience_answers_to_id_and_name(wanted: str) -> None:
+    """A bucket writes hyphens where the name has spaces."""
+    assert Audience("1234", "Low-Engagement").answers_to(wanted)
+
+
+@pytest.mark.parametrize("wanted", ["123", "12345", "Engagement", ""])
+def test_an_audience_does_not_answer_to_a_part(wanted: str) -> None:
+    """Nothing is chosen by guessing."""
+    assert not Audience("1234", "Low-Engagement").answers_to(wanted)
