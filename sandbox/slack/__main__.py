@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
-import signal
 from pathlib import Path
 from typing import Any
 
-from sandbox.slack.running import Slack, running
+from sandbox.slack.serving import introduction, serve
 
 
 def main() -> None:
@@ -25,34 +24,18 @@ def main() -> None:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
     manifest: dict[str, Any] | None = None
     if options.manifest:
         manifest = importlib.import_module("yaml").safe_load(options.manifest.read_text())
-    async with running(
+    await serve(
+        options.port,
         host=options.host,
-        port=options.port,
+        ready=lambda slack: print(introduction(slack), flush=True),
         manifest=manifest,
         request_url=options.request_url,
         rate_limits=options.rate_limits,
         iterable_url=options.iterable_url,
-    ) as slack:
-        print(_introduction(slack), flush=True)
-        await stop.wait()
-
-
-def _introduction(slack: Slack) -> str:
-    lines = [f"Local Slack: {slack.page_url}", ""]
-    lines += [f"{name}={value}" for name, value in slack.environment().items()]
-    lines += [
-        f"SLACK_SIGNING_SECRET={slack.signing_secret}",
-        f"SLACK_CLIENT_ID={slack.client_id}",
-        f"SLACK_CLIENT_SECRET={slack.client_secret}",
-    ]
-    return "\n".join(lines)
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""The command `iterable-sync`.
+
+`--help` has to answer at once, and the engine takes a second to import. So the modules with commands in them import
+next to nothing, and each command imports what it works with when it is called.
+"""
+
+import gc
+import os
+import sys
+
+import typer
+
+from bot.cli import connections, demo, doctor, mappings, runs, sandbox, sync, worker
+from bot.cli.codes import Code
+from bot.cli.command import tell
+from bot.cli.failures import INTERRUPTED, Failure
+from bot.cli.terminal import Terminal
+
+app = typer.Typer(
+    name="iterable-sync",
+    help="Keep an Iterable list equal to an mParticle audience, with every member accounted for.",
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command()(sync.sync)
+app.add_typer(runs.app, name="runs")
+app.add_typer(connections.app, name="connections")
+app.add_typer(mappings.app, name="mappings")
+app.add_typer(sandbox.app, name="sandbox")
+app.command()(demo.demo)
+app.command()(doctor.doctor)
+app.command()(worker.worker)
+
+
+# Objects made before Python looks for cycles among the newest (its own default is 700). A sync makes many objects and
+# few cycles, and looking through all of them over and over again took a third of its time.
+GC_THRESHOLD = 50_000
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    gc.set_threshold(GC_THRESHOLD)
+    sys.exit(_main(sys.argv[1:] if args is None else args))
+
+
+def _main(args: list[str]) -> int:
+    try:
+        return int(app(args or ["--help"], prog_name="iterable-sync", standalone_mode=False) or Code.OK)
+    except typer.TyperException as error:
+        failure = Failure(_usage(error), Code.BAD_INPUT)
+    except (typer.Abort, KeyboardInterrupt):
+        failure = Failure(INTERRUPTED, Code.INTERRUPTED)
+    except BrokenPipeError:  # whoever read the output has gone; nothing more can be said
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Code.FAILED
+    _tell(failure, as_json="--json" in args)
+    return failure.code
+
+
+def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "iterable-sync"
+    return f"{error.format_message()} See `{command} --help`."
+
+
+def _tell(failure: Failure, *, as_json: bool) -> None:
+    report = None
+    if as_json:
+        from core.report import RunReport
+
+        report = RunReport()
+    tell(failure, Terminal(), report)

@@ -1,0 +1,260 @@
+"""`iterable-sync connections`: Iterable projects, each with its API key, data center, User ID setting and rate."""
+
+import dataclasses
+import getpass
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli import options
+from bot.cli.codes import Code
+from bot.cli.command import Session, carry_out
+from core.errors import InputError, SettingsError
+from core.identity import UserIdField
+
+if TYPE_CHECKING:
+    from core.engine import Engine
+    from core.iterable import IterableList
+    from core.store.connections import Connection
+
+#: Connections that stand for ITERABLE_API_KEY are named so; the data center follows.
+ENVIRONMENT = "environment-"
+
+app = typer.Typer(help="Iterable projects: API key, data center, User ID setting and rate.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name.")]
+KeyStdin = Annotated[bool, typer.Option("--key-stdin", help="Read the API key from standard input.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    data_center: options.DataCenter = None,
+    user_id: options.UserId = None,
+    rate: options.Rate = None,
+    key_stdin: KeyStdin = False,
+) -> Code:
+    """Save a connection, after its API key was tried.
+
+    The key is taken from ITERABLE_API_KEY, else asked for; it is stored encrypted, and is never an argument.
+    """
+    return carry_out(lambda session: _add(session, name, data_center, user_id, rate, key_stdin=key_stdin))
+
+
+@app.command()
+def key(name: Name, key_stdin: KeyStdin = False) -> Code:
+    """Replace the API key of a connection, after it was tried."""
+    return carry_out(lambda session: _key(session, name, key_stdin=key_stdin))
+
+
+@app.command("list")
+def list_() -> Code:
+    """List the connections."""
+    return carry_out(_list)
+
+
+@app.command()
+def show(name: Name) -> Code:
+    """Show a connection. Of its key only the last four characters are shown."""
+    return carry_out(lambda session: _show(session, name))
+
+
+@app.command()
+def remove(name: Name, yes: options.Yes = False) -> Code:
+    """Forget a connection with its mappings, runs and ledgers. The lists in Iterable stay as they are."""
+    return carry_out(lambda session: _remove(session, name, yes=yes))
+
+
+def name_of(connection: "Connection") -> str:
+    """What a person calls a connection."""
+    if connection.api_key is None:
+        return f"ITERABLE_API_KEY ({connection.data_center})"
+    return connection.name
+
+
+async def _add(
+    session: Session,
+    name: str,
+    data_center: options.DataCenterChoice | None,
+    user_id: UserIdField | None,
+    rate: float | None,
+    *,
+    key_stdin: bool,
+) -> Code:
+    from core.store import connections
+    from core.store.connections import Connection, project_of
+    from core.submit import DEFAULT_RATE
+
+    if name.startswith(ENVIRONMENT) or not name.isprintable() or not name.strip():
+        raise InputError(f'"{name}" can\'t be the name of a connection. Choose another one.')
+    async with session.engine() as engine:
+        async with engine.database.read() as db:
+            if await connections.by_name(db, name) is not None:
+                raise InputError(
+                    f'There is a connection "{name}" already. Replace its key with `iterable-sync connections key`, '
+                    "or choose another name."
+                )
+        api_key = _read_key(session, key_stdin=key_stdin)
+        made = Connection(
+            id=0,
+            name=name,
+            api_key=engine.vault.encrypt(api_key),
+            key_last4=api_key[-4:],
+            project=project_of(api_key),
+            data_center=(data_center or options.DataCenterChoice.US).value,
+            user_id=user_id or UserIdField.CUSTOMER_ID,
+            rate=DEFAULT_RATE if rate is None else rate,
+            refused_at=None,
+            created_at=time.time(),
+        )
+        found = await _try(engine, made)
+        async with engine.database.write() as db:
+            await connections.add(
+                db,
+                name=name,
+                api_key=made.api_key,
+                key_last4=made.key_last4,
+                project=made.project,
+                data_center=made.data_center,
+                user_id=made.user_id,
+                rate=made.rate,
+            )
+    session.terminal.line(
+        f'Connection "{name}" was saved. Iterable accepts its key (...{made.key_last4}); the project has '
+        f"{_static(found)} that can be synced to."
+    )
+    return Code.OK
+
+
+async def _key(session: Session, name: str, *, key_stdin: bool) -> Code:
+    from core.store import connections, mappings
+
+    async with session.engine() as engine:
+        known = await _load(engine, name)
+        api_key = _read_key(session, key_stdin=key_stdin)
+        changed = dataclasses.replace(known, api_key=engine.vault.encrypt(api_key), key_last4=api_key[-4:])
+        found = await _try(engine, changed)
+        async with engine.database.write() as db:
+            synced = {mapping.list_id for mapping in await mappings.of_connection(db, known.id)}
+            if synced and synced.isdisjoint(each.id for each in found):
+                raise InputError(
+                    f'The key is of another Iterable project than "{name}": none of the lists that were synced are '
+                    "in it. Save a connection of its own for it with `iterable-sync connections add`."
+                )
+            await connections.change(
+                db, known.id, api_key=changed.api_key, key_last4=changed.key_last4, refused_at=None
+            )
+    session.terminal.line(f'Connection "{name}" has a new key (...{changed.key_last4}), which Iterable accepts.')
+    return Code.OK
+
+
+async def _list(session: Session) -> Code:
+    from bot.cli.render import table
+    from core.store import connections
+
+    async with session.engine() as engine, engine.database.read() as db:
+        found = await connections.everyone(db)
+    if not found:
+        session.terminal.line("No connection is saved yet. Save one with: iterable-sync connections add NAME")
+        return Code.OK
+    rows = [(name_of(c), c.data_center, c.user_id.value, _rate(c), f"...{c.key_last4}", _state(c)) for c in found]
+    columns = ("Name", "Data center", "User ID", "Rate", "Key", "State")
+    session.terminal.show(table(columns, rows, cut=("State",)))
+    return Code.OK
+
+
+async def _show(session: Session, name: str) -> Code:
+    from bot.cli.render import facts, when
+    from core.store import mappings
+
+    async with session.engine() as engine:
+        found = await _load(engine, name)
+        async with engine.database.read() as db:
+            of_connection = await mappings.of_connection(db, found.id)
+    fed = ", ".join(f"{m.label} to {m.list_id}" for m in of_connection)
+    session.terminal.show(
+        facts(
+            [
+                ("Connection", name_of(found)),
+                ("Data center", found.data_center),
+                ("User ID", found.user_id.value),
+                ("Rate", _rate(found)),
+                ("Key", f"...{found.key_last4}"),
+                ("State", _state(found)),
+                ("Mappings", fed or "none yet"),
+                ("Since", when(found.created_at)),
+            ]
+        )
+    )
+    return Code.OK
+
+
+async def _remove(session: Session, name: str, *, yes: bool) -> Code:
+    from bot.cli.removal import may_remove
+    from core.store import connections, mappings
+
+    async with session.engine() as engine:
+        found = await _load(engine, name)
+        async with engine.database.read() as db:
+            doomed = await mappings.of_connection(db, found.id)
+        if not await may_remove(session, engine, f'connection "{name}"', doomed, yes=yes):
+            return Code.NEEDS_APPROVAL
+        async with engine.database.write() as db:
+            await connections.remove(db, found.id)
+    session.terminal.line(f'Connection "{name}" was removed. The lists in Iterable stay as they are.')
+    return Code.OK
+
+
+async def _load(engine: "Engine", name: str) -> "Connection":
+    from core.store import connections
+
+    async with engine.database.read() as db:
+        found = await connections.by_name(db, name)
+    if found is None:
+        raise InputError(
+            f'There is no connection "{name}". `iterable-sync connections list` shows those that there are.'
+        )
+    return found
+
+
+async def _try(engine: "Engine", connection: "Connection") -> "list[IterableList]":
+    """Ask Iterable for the project's lists. Raises an IterableError where the key does not work."""
+    from core.submit import IMPATIENT
+
+    async with engine.client(connection, patience=IMPATIENT) as client:
+        return await client.lists()
+
+
+def _read_key(session: Session, *, key_stdin: bool) -> str:
+    if key_stdin:
+        found = sys.stdin.readline()
+    elif session.settings.iterable_api_key is not None:
+        session.terminal.say("Using the key in ITERABLE_API_KEY.")
+        found = session.settings.iterable_api_key.get_secret_value()
+    elif session.terminal.is_attended:
+        with session.interruption.unwatched():
+            found = getpass.getpass("API key (it is not shown): ")
+    else:
+        raise SettingsError(
+            "There is no API key. Set ITERABLE_API_KEY, or give the key on standard input: --key-stdin."
+        )
+    if not found.strip():
+        raise InputError("The API key is empty. Copy it again from Iterable.")
+    return found.strip()
+
+
+def _static(found: "list[IterableList]") -> str:
+    number = sum(each.is_standard for each in found)
+    return f"{number:,} static list" if number == 1 else f"{number:,} static lists"
+
+
+def _rate(connection: "Connection") -> str:
+    return f"{connection.rate:g} a second" if connection.rate else "no limit"
+
+
+def _state(connection: "Connection") -> str:
+    if connection.refused_at is not None:
+        return "Iterable refuses the key: replace it with `iterable-sync connections key`"
+    return "in use" if connection.api_key is None else "saved"

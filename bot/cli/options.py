@@ -1,0 +1,68 @@
+"""Options that several commands have."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from core.identity import UserIdField
+
+#: The largest id that the database holds.
+MOST = 2**63 - 1
+
+
+class ModeChoice(StrEnum):
+    """What a run does with its source."""
+
+    AUTO = "auto"
+    MIRROR = "mirror"
+    DELTA = "delta"
+    ADD = "add"
+
+
+class DataCenterChoice(StrEnum):
+    """Where an Iterable project lives."""
+
+    US = "us"
+    EU = "eu"
+
+
+def _rate(value: float | None) -> float | None:
+    if value is not None and not 0 <= value <= 10_000:
+        raise typer.BadParameter("a number from 0 (no limit) to 10000 is meant.")
+    return value
+
+
+def _id(value: int) -> int:
+    if not 0 < value <= MOST:
+        raise typer.BadParameter("the id of a list is meant, a positive number.")
+    return value
+
+
+ListId = Annotated[int, typer.Option("--list", callback=_id, help="The id of the list in Iterable.")]
+ConnectionName = Annotated[
+    str | None,
+    typer.Option("--connection", help="A saved connection.", show_default="the key in ITERABLE_API_KEY"),
+]
+UserId = Annotated[
+    UserIdField | None,
+    typer.Option("--user-id", help="The identity that becomes Iterable's userId.", show_default="the connection's"),
+]
+Mode = Annotated[
+    ModeChoice,
+    typer.Option(
+        help="mirror: make the list equal to the file. delta: the file holds additions and removals. "
+        "add: remove nobody. auto: by what the file is."
+    ),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(help="Requests a second, 0 for no limit.", show_default="the connection's", callback=_rate),
+]
+DataCenter = Annotated[
+    DataCenterChoice | None, typer.Option("--data-center", help="Where the project lives.", show_default="us")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Approve what a guard asks about.")]
+AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Let an empty audience empty the list.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]

@@ -1,0 +1,39 @@
+"""Writing the rejected members of a run to a file that only its owner may read."""
+
+import asyncio
+import csv
+import os
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TextIO
+
+from core.errors import InputError
+from core.report import CSV_HEADER, csv_row
+from core.store.rejections import CHUNK, Rejection
+
+
+async def write(path: Path, rejected: AsyncIterator[Rejection]) -> None:
+    """Write a CSV file with mode 0600. Raises InputError where it can't be written."""
+    try:
+        with _private(path) as file:
+            rows = csv.writer(file)
+            rows.writerow(CSV_HEADER)
+            piece: list[tuple[str, ...]] = []
+            async for rejection in rejected:
+                piece.append(csv_row(rejection))
+                if len(piece) == CHUNK:
+                    await asyncio.to_thread(rows.writerows, piece)
+                    piece = []
+            rows.writerows(piece)
+    except OSError as error:
+        raise InputError(
+            f"can't be written ({error.strerror}). Choose another file with --csv.", path=str(path)
+        ) from error
+
+
+def _private(path: Path) -> TextIO:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # one that was there may have been open to all
+        os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "w", encoding="utf-8", newline="")

@@ -1,0 +1,153 @@
+"""What results look like on a terminal. Pure: values in, something to show out."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bot.cli.progress import duration
+from bot.cli.terminal import clean
+from core.report import RunReport, explain
+from core.runs import Plan, Run, Status
+
+_STYLES = {
+    Status.SUCCEEDED: "bold green",
+    Status.PLANNED: "bold green",
+    Status.FAILED: "bold red",
+    Status.CANCELLED: "bold yellow",
+    Status.INTERRUPTED: "bold yellow",
+    Status.NEEDS_APPROVAL: "bold yellow",
+}
+JOURNEYS = "Joining a list can start journeys in Iterable, and so send messages."
+
+
+def summary(report: RunReport, run: Run) -> RenderableType:
+    """The summary of a run: its numbers, what was rejected and why, and what to do next."""
+    parts: list[RenderableType] = [_head(report, run)]
+    if run.plan is not None:
+        parts.append(Padding(_numbers(report, run.status), (1, 0, 0, 2), expand=False))
+        if run.status is Status.PLANNED:
+            parts.append(_estimate(run.plan, run.rate))
+    if report.rejected_by_reason:
+        parts += [Text("\nRejected, and why", style="bold"), rejections(report.rejected_by_reason)]
+        parts.append(Text(f"Who they are: iterable-sync runs rejects {run.id} --csv rejects.csv", style="dim"))
+    if report.requests:
+        parts.append(Text(f"\n{_traffic(report)}", style="dim"))
+    return Group(*parts)
+
+
+def plan(run: Run, report: RunReport) -> RenderableType:
+    """What a run would do that waits for approval."""
+    assert run.plan is not None
+    parts: list[RenderableType] = [
+        _head(report, run),
+        Padding(_numbers(report, run.status), (1, 0, 0, 2), expand=False),
+    ]
+    parts.append(_estimate(run.plan, run.rate))
+    parts += [Text(f"\n{clean(guard.message)}", style="yellow") for guard in run.plan.guards]
+    return Group(*parts)
+
+
+def rejections(by_reason: Mapping[str, int]) -> RenderableType:
+    """How many were rejected for each reason, what it means and what to do."""
+    table = Table.grid(padding=(0, 2), pad_edge=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for reason, count in by_reason.items():
+        known = explain(reason)
+        words = Text.assemble(known.meaning, (f" ({clean(reason)})", "dim"), "\n", (known.remedy, "dim"))
+        table.add_row(Text(f"{count:,}", style="yellow"), words)
+    return table
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = (), cut: Sequence[str] = ()
+) -> Table:
+    """A table of plain text. The columns that `numbers` names stand to the right, those in `cut` give way first."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(
+            column,
+            justify="right" if column in numbers else "left",
+            no_wrap=not cut or column not in cut,
+            overflow="fold" if column in cut else "ellipsis",
+        )
+    for row in rows:
+        made.add_row(*(Text(clean(cell)) for cell in row))
+    return made
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> Table:
+    """Names and values, one pair a line."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(name, Text(clean(value)))
+    return grid
+
+
+def when(seconds: float | None) -> str:
+    """A time as this machine's clock shows it."""
+    return "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def lately(seconds: float) -> str:
+    """A time without its year."""
+    return when(seconds)[5:]
+
+
+def status_words(status: Status) -> str:
+    """A status in plain words."""
+    return {Status.NEEDS_APPROVAL: "waits for approval", Status.PLANNED: "planned (dry run)"}.get(status, status.value)
+
+
+def _head(report: RunReport, run: Run) -> Text:
+    whose = f"{report.audience} to list {report.list_id}" if report.audience else f"list {report.list_id}"
+    head = Text.assemble((f"Run {run.id} ", "bold"), (status_words(run.status), _STYLES.get(run.status, "bold")))
+    head.append(f": {clean(whose)}, {report.mode}, User ID {report.user_id}")
+    return head
+
+
+def _numbers(report: RunReport, status: Status) -> Table:
+    planned = status in (Status.PLANNED, Status.NEEDS_APPROVAL)
+    names = ("to add", "to update", "to remove") if planned else ("added", "updated", "removed")
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right")
+    grid.add_column()
+    explained = ": somebody else stands for the same subscriber" if report.duplicates else ""
+    left = f", and {report.left:,} have left it" if report.left else ""
+    rows = [
+        (report.members, f"members in the audience{left}", "bold"),
+        (report.added, names[0], "green"),
+        (report.updated, names[1], "green"),
+        (report.removed, names[2], "green"),
+        (report.unchanged, "unchanged", ""),
+        (report.duplicates, f"duplicates{explained}", ""),
+        (report.rejected, "rejected", "yellow"),
+    ]
+    for number, words, style in rows:
+        grid.add_row(Text(f"{number:,}", style=style if number else "dim"), Text(words, style="" if number else "dim"))
+    return grid
+
+
+def _estimate(found: Plan, rate: float) -> Text:
+    pace = f"about {duration(max(found.seconds, 1.0))} at {rate:g} a second" if rate else "without a rate limit"
+    text = f"\nNothing has been sent. It takes {_plural(found.requests, 'request')}, {pace}."
+    return Text(f"{text} {JOURNEYS}" if found.to_add else text, style="dim")
+
+
+def _traffic(report: RunReport) -> str:
+    parts = [_plural(report.requests, "request")]
+    if report.retries:
+        parts.append(f"{report.retries:,} repeated after a fault")
+    if report.throttled:
+        parts.append(f"{report.throttled:,} answered with 'too many requests'")
+    return f"{', '.join(parts)}; {duration(report.duration_s)}"
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -1,0 +1,81 @@
+"""`iterable-sync sandbox`: local stand-ins to try things with, where nothing real can be touched."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli.codes import Code
+from bot.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from sandbox.iterable import Running
+
+DEFAULT_PORT = 8970
+DEFAULT_SLACK_PORT = 8971
+
+app = typer.Typer(help="Try things where nothing real can be touched.")
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at, 0 for a free one.")]
+
+
+@app.callback()
+def _sandbox() -> None:
+    """Try things where nothing real can be touched."""
+
+
+@app.command()
+def iterable(port: Port = DEFAULT_PORT) -> Code:
+    """Start a local Iterable, until Ctrl-C."""
+    from sandbox.iterable import serve
+
+    terminal = Terminal()
+    try:
+        asyncio.run(serve(port, ready=lambda running: announce(terminal, running)))
+    except OSError as error:
+        terminal.say(f"Port {port} can't be listened at ({error.strerror}). Choose another with --port.", "red")
+        return Code.BAD_INPUT
+    return Code.OK
+
+
+@app.command()
+def slack(port: Port = DEFAULT_SLACK_PORT) -> Code:
+    """Start a local Slack workspace with a page for the browser, until Ctrl-C."""
+    from sandbox.slack.serving import introduction, serve
+
+    terminal = Terminal()
+    try:
+        asyncio.run(serve(port, ready=lambda running: terminal.line(introduction(running))))
+    except OSError as error:
+        terminal.say(f"Port {port} can't be listened at ({error.strerror}). Choose another with --port.", "red")
+        return Code.BAD_INPUT
+    return Code.OK
+
+
+@app.command()
+def samples(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the two downloads are written to.")],
+) -> Code:
+    """Write a sample audience download, and a later one of the same audience."""
+    from sandbox.samples import write_first, write_later
+
+    terminal = Terminal()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for write in (write_first, write_later):
+            terminal.line(str(write(folder)))
+    except OSError as error:
+        terminal.say(f"{folder} can't be written ({error.strerror}). Choose another folder.", "red")
+        return Code.BAD_INPUT
+    return Code.OK
+
+
+def announce(terminal: Terminal, running: "Running") -> None:
+    """Say how to use a local Iterable."""
+    terminal.line(f"A local Iterable answers at {running.url}. Ctrl-C ends it. Its lists are:")
+    for found in running.state.lists_of(running.state.project()):
+        terminal.line(f"  {found.id}  {found.name} ({found.type})")
+    terminal.line("To sync to it, set in another terminal:")
+    terminal.line(f"  export ITERABLE_SYNC_ITERABLE_URL={running.url} ITERABLE_API_KEY={running.key}")
+    terminal.line("  iterable-sync sandbox samples samples")

@@ -1,0 +1,24 @@
+"""`iterable-sync worker`: a process that takes over the runs of processes that died."""
+
+from bot.cli.codes import Code
+from bot.cli.command import Session, carry_out
+
+
+def worker() -> Code:
+    """Take over the runs of processes that died, until Ctrl-C or SIGTERM."""
+    return carry_out(_work)
+
+
+async def _work(session: Session) -> Code:
+    from core import workflows
+
+    async with session.engine() as engine, workflows.durable(engine):
+
+        def stop() -> None:
+            session.terminal.say("Stopping after what is under way. A second signal leaves at once.")
+            engine.stopping.set()
+
+        with session.interruption.stopping_with(stop):
+            session.terminal.say(f"Worker {engine.presence.id} looks for runs to take over. Ctrl-C ends it.")
+            await workflows.work(engine)
+    return Code.OK

@@ -1,0 +1,78 @@
+"""The command as a whole: help, doctor, demo, worker."""
+
+import signal
+import subprocess
+import sys
+
+from tests.bot.commands import Commands, until
+
+HELP = """
+import sys
+from bot.cli import main
+for command in ("", "sync", "runs resume", "connections", "demo"):
+    try:
+        main([*command.split(), "--help"])
+    except SystemExit as ended:
+        assert ended.code == 0, ended.code
+print("imported:", *sorted({"aiohttp", "alembic", "dbos", "duckdb", "sqlalchemy"} & set(sys.modules)))
+"""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Help answers at once, because it does without the engine."""
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "imported:"
+
+
+def test_unknown_command(run: Commands) -> None:
+    """A command that does not exist is a sentence that names the help."""
+    result = run.here("sink")
+
+    assert result.code == 2
+    assert result.err == "No such command 'sink'. See `iterable-sync --help`.\n"
+
+
+def test_doctor_finds_everything_well(run: Commands) -> None:
+    """Where all is well, each line says so and the exit code is 0."""
+    result = run("doctor")
+
+    assert result.code == 0, result.out
+    assert [line.split()[0] for line in result.out.splitlines()] == ["ok"] * 7
+
+
+def test_doctor_finds_what_is_wrong(run: Commands) -> None:
+    """What is wrong is said with what to do, and the exit code is 1; the key is not shown."""
+    result = run.here("doctor", env={"ITERABLE_API_KEY": "0123456789abcdef", "ITERABLE_SYNC_SECRET_KEY": "short"})
+
+    wrong = [line for line in result.out.splitlines() if line.startswith("WRONG")]
+    assert result.code == 1
+    assert len(wrong) == 2
+    assert "ITERABLE_SYNC_SECRET_KEY is not a key" in wrong[0]
+    assert "Iterable refuses the API key" in wrong[1]
+    assert "0123456789abcdef" not in result.out
+
+
+def test_doctor_reads_no_settings_twice(run: Commands) -> None:
+    """A setting that is wrong is named, and nothing else is looked at."""
+    result = run.here("doctor", env={"ITERABLE_SYNC_ITERABLE_URL": "ftp://nowhere"})
+
+    assert result.code == 1
+    assert result.out.startswith("WRONG  settings: A setting is wrong. ITERABLE_SYNC_ITERABLE_URL")
+
+
+def test_tour_ends_with_equal_lists(run: Commands) -> None:
+    """The tour syncs twice, and finds the list equal to the audience both times."""
+    result = run("demo", "--tour")
+
+    assert result.code == 0, result.out + result.err
+    assert result.out.count("They are equal.") == 2
+    assert not (run.folder / "data").exists()
+
+
+def test_worker_ends_on_a_signal(run: Commands) -> None:
+    """A worker works until it is told to end, and ends well."""
+    with run.started("worker") as command:
+        until(lambda: "looks for runs" in command.err.read_text())
+        command.process.send_signal(signal.SIGTERM)
+        assert command.ended().code == 0

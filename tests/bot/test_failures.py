@@ -1,0 +1,73 @@
+"""What goes wrong, as a sentence: what is said, what is written down, and what is not."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from bot.cli.codes import Code
+from bot.cli.failures import failure_of
+from bot.cli.progress import duration
+from bot.cli.terminal import clean
+from core.errors import InputError, SettingsError, SyncError
+from core.iterable import KeyRefusedError, ListGoneError, UnavailableError
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("is empty."), Code.BAD_INPUT),
+        (SettingsError("is wrong."), Code.BAD_INPUT),
+        (KeyRefusedError(), Code.BAD_INPUT),
+        (ListGoneError(list_id=1), Code.BAD_INPUT),
+        (UnavailableError(), Code.FAILED),
+        (SyncError("failed."), Code.FAILED),
+        (KeyboardInterrupt(), Code.INTERRUPTED),
+    ],
+)
+def test_code_says_whose_move_it_is(tmp_path: Path, error: BaseException, code: Code) -> None:
+    """What a person gave wrongly is told from what failed, and from what was interrupted."""
+    assert failure_of(error, tmp_path).code is code
+
+
+def test_unexpected_error_leaves_its_words_out(tmp_path: Path) -> None:
+    """Of an error that nobody expected the place is written down, for the owner only, and not its words."""
+    try:
+        raise ValueError("somebody@example.com")
+    except ValueError as error:
+        failure = failure_of(error, tmp_path)
+
+    log = tmp_path / "error.log"
+    assert failure.code is Code.FAILED
+    assert "(ValueError)" in failure.sentence
+    assert str(log) in failure.sentence
+    assert "builtins.ValueError" in log.read_text()
+    assert "in test_unexpected_error_leaves_its_words_out" in log.read_text()
+    assert "somebody@example.com" not in log.read_text().replace('raise ValueError("somebody@example.com")', "")
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_unexpected_error_without_a_place_to_write(tmp_path: Path) -> None:
+    """Where nothing can be written down, there is still a sentence."""
+    assert failure_of(ValueError(), tmp_path / "missing").sentence.endswith("Please report it.")
+
+
+def test_error_of_the_database_is_described(tmp_path: Path) -> None:
+    """An error of the database is one of the known sentences."""
+    error = OperationalError("UPDATE runs", {}, Exception("database is locked"))
+
+    assert failure_of(error, tmp_path).sentence.startswith("The database is locked by another program.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.04, "0.0 s"), (9.5, "9.5 s"), (75, "75 s"), (150, "2 min 30 s"), (7260, "2 h 01 min")]
+)
+def test_duration_in_words(seconds: float, words: str) -> None:
+    """A length of time reads as a person writes it."""
+    assert duration(seconds) == words
+
+
+def test_text_from_outside_steers_no_terminal() -> None:
+    """Control characters in a name are shown as what they are: nothing good."""
+    assert clean("a\x1b[31mb\nc") == "a\ufffd[31mb\nc"
