@@ -18,6 +18,10 @@ import orjson
 #: Members a request, as other integrations of Iterable use it.
 BATCH_SIZE = 1_000
 
+#: A profile of the ledger that begins so stands for a former identity, of a member that got another, which is on the
+#: list until its next holder is recorded. It is the address that follows.
+FORMER = "former:"
+
 #: An entry as stored: role, profile, email, user_id, and for some roles two more values.
 Entry = list[Any]
 
@@ -25,15 +29,18 @@ Entry = list[Any]
 class Phase(IntEnum):
     """The order in which a run's changes are made. A phase begins when the one before has ended."""
 
-    HOLD = 0
-    """Nothing is sent: the ledger learns of members whose subscriber is on the list already."""
-    REMOVE = 1
+    REMOVE = 0
+    HOLD = 1
+    """Nothing is sent: the ledger learns of members whose subscriber is on the list already, and of former identities
+    that stay on the list for somebody else. After the removals, because until a member's former identity is off the
+    list, its row is all that is known of that."""
     RENAME = 2
     UPDATE = 3
     ADD = 4
     RELEASE = 5
-    """Nothing is sent: the ledger forgets leavers whose subscriber somebody else still holds. Last, because until
-    the new holder is on the list, the leaver's row is all that is known of the subscriber."""
+    """Nothing is sent: the ledger forgets leavers whose subscriber somebody else still holds, and likewise former
+    identities, where Iterable did not accept the new one. Last, because until the new holder is on the list, that row
+    is all that is known of the subscriber."""
 
 
 class Role(StrEnum):
@@ -52,15 +59,15 @@ class Role(StrEnum):
     REMOVE = "r"
     """Unsubscribe; counts as removed."""
     OLD = "o"
-    """Unsubscribe the former identity of a member that is updated later; is not counted."""
+    """Unsubscribe (or release) the former identity of a member that is updated; is not counted."""
     RENAME = "n"
     """Rename a placeholder; the fifth value is the new email. The update that follows is counted."""
     RELEASE = "x"
     """Not sent: forget the leaver if its holder (fifth and sixth value: mapping id, profile) is in the ledger."""
 
 
-#: The entries that a request carries; the others hang on them.
-SENT = frozenset({Role.ADD, Role.UPDATE, Role.QUIET, Role.REMOVE, Role.OLD, Role.RENAME})
+#: The entries that count when they are accepted.
+COUNTED = frozenset({Role.ADD, Role.UPDATE, Role.REMOVE})
 
 
 def encode(entries: Sequence[Sequence[Any]]) -> str:
@@ -78,7 +85,7 @@ def groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     """Yield each sent entry together with its followers, in order."""
     group: list[Entry] = []
     for entry in entries:
-        if entry[0] in SENT and group:
+        if entry[0] != Role.FOLLOWER and group:
             yield group
             group = []
         group.append(entry)

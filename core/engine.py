@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,15 +19,19 @@ from core.store.migrate import migrate
 class Engine:
     """Settings, database, secrets and this process's presence, held together.
 
-    `stopping` is set when the process is asked to end: runs stop at the next batch and can be resumed.
+    `stopping` is set when the process is asked to end: runs stop at the next batch and can be resumed. `patience` is
+    how long runs go on when Iterable fails.
     """
 
-    def __init__(self, settings: Settings, database: Database, vault: Vault, presence: Presence) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, vault: Vault, presence: Presence, patience: Patience
+    ) -> None:
         """Take the parts, opened. Use `open_engine`."""
         self.settings = settings
         self.database = database
         self.vault = vault
         self.presence = presence
+        self.patience = patience
         self.stopping = asyncio.Event()
 
     def api_key(self, connection: Connection) -> str:
@@ -46,17 +51,34 @@ class Engine:
         """A client for a connection, at its pace (or at another rate). The caller opens it with `async with`."""
         url = self.settings.iterable_url or DataCenter(connection.data_center).url
         pacer = SharedPacer(self.database, connection.project, connection.rate if rate is None else rate)
-        return IterableClient(self.api_key(connection), base_url=url, pacer=pacer, traffic=Traffic(), patience=patience)
+        return IterableClient(
+            self.api_key(connection),
+            base_url=url,
+            pacer=pacer,
+            traffic=Traffic(),
+            patience=patience or self.patience,
+        )
+
+
+def _check_sqlite(settings: Settings) -> None:
+    # JSON operators came with 3.38. Where Python is 3.12 or newer, DBOS asks SQLite for fractions of a second (3.42).
+    needed = (3, 42) if sys.version_info >= (3, 12) else (3, 38)
+    if settings.database_url is None and sqlite3.sqlite_version_info < needed:
+        raise SettingsError(
+            f"This Python brings SQLite {sqlite3.sqlite_version}; {needed[0]}.{needed[1]} or newer is needed. Use a "
+            "Python with a newer one (or Python 3.11), or set ITERABLE_SYNC_DATABASE_URL to a PostgreSQL database."
+        )
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings, worker_name: str) -> AsyncIterator[Engine]:
+async def open_engine(
+    settings: Settings, worker_name: str, *, patience: Patience | None = None
+) -> AsyncIterator[Engine]:
     """Open the engine for the length of the block: the database is brought up to date, and this process is announced.
 
     Raises SettingsError where the data directory, the database or the secret key is not usable.
     """
-    if sqlite3.sqlite_version_info < (3, 38):
-        raise SettingsError(f"SQLite {sqlite3.sqlite_version} is too old: 3.38 or newer is needed. Use a newer Python.")
+    _check_sqlite(settings)
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         vault = open_vault(settings.secret_key, settings.data_dir)
@@ -70,6 +92,6 @@ async def open_engine(settings: Settings, worker_name: str) -> AsyncIterator[Eng
         await migrate(database)
         presence = Presence(database, settings.data_dir.absolute(), worker_name)
         async with presence.here():
-            yield Engine(settings, database, vault, presence)
+            yield Engine(settings, database, vault, presence, patience or Patience())
     finally:
         await database.close()

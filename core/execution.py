@@ -8,24 +8,27 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 from sqlalchemy.exc import DBAPIError
 
 from core.engine import Engine
 from core.errors import InputError, SettingsError, SyncError
-from core.plan import plan_run, replan_run
+from core.plan import MEMORY_MB, plan_run, publish, replan_run
+from core.record import settle
 from core.runs import Mode, Run, Status
-from core.store import changes, connections, lists, rejections, runs
+from core.store import changes, connections, lists, mappings, rejections, runs
 from core.store.changes import State
 from core.store.migrate import describe
 from core.store.runs import TakenOverError
-from core.upload import StaleError, StoppedError, Upload, settle
+from core.upload import StaleError, StoppedError, Upload
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # How often a run that waits for its list looks again, and a planning looks whether it is to stop, in seconds.
 LOOK_AGAIN_S = 0.3
@@ -34,17 +37,18 @@ KEEP_S = 30 * 24 * 3600.0
 # Old runs that are cleared out at the end of each run.
 CLEAR_RUNS = 5
 
+_NOT_YET_PLANNED = (Status.QUEUED, Status.PLANNING)
+
 
 async def plan(engine: Engine, run_id: str) -> Status:
     """Plan a run, unless that has been done. Returns where it is then: RUNNING means that it may go on."""
     this = await _load(engine, run_id)
-    if this.status not in (Status.QUEUED, Status.PLANNING):
+    if this.status not in _NOT_YET_PLANNED:
         return this.status
     async with _every_ending_on_record(engine, run_id):
-        if not await _plan(engine, this):
+        while not await _plan(engine, this):
             for earlier in await _earlier(engine, this):
-                await _finish_first(engine, earlier)
-            await _plan(engine, this)
+                await _finish_first(engine, this, earlier)
     return (await _load(engine, run_id)).status
 
 
@@ -54,10 +58,12 @@ async def apply(engine: Engine, run_id: str) -> Status:
     if this.status is not Status.RUNNING:
         return this.status
     async with _every_ending_on_record(engine, run_id), _holding(engine, this):
-        await _change(engine, run_id, phase="uploading")
-        while not await _upload(engine, run_id):
-            logger.info("run %s: the list was changed by another run; planning the rest anew", run_id)
-        await _succeed(engine, run_id)
+        if (await _load(engine, run_id)).status is Status.RUNNING:  # still, after the wait for the list
+            await _name_audience(engine, this)
+            await _change(engine, run_id, phase="uploading")
+            while not await _upload(engine, run_id):
+                logger.info("run %s: the list was changed by another run; planning the rest anew", run_id)
+            await _succeed(engine, run_id)
     return (await _load(engine, run_id)).status
 
 
@@ -70,22 +76,26 @@ async def execute(engine: Engine, run_id: str) -> Status:
 async def _plan(engine: Engine, this: Run) -> bool:
     """Plan a run. Returns False, with nothing decided, where an earlier run must be finished first."""
     async with _holding(engine, this):
+        if (await _load(engine, this.id)).status not in _NOT_YET_PLANNED:  # any more, after the wait for the list
+            return True
         started = this.started_at or time.time()
         await _change(engine, this.id, status=Status.PLANNING, started_at=started, phase="planning")
         async with engine.database.write() as db:
             await settle(db, this.connection_id, this.list_id, this.id)
-        await _stoppable(engine, this.id, plan_run(engine.database, engine.settings.data_dir, this, engine.presence.id))
-        this = await _load(engine, this.id)
-        assert this.plan is not None
+        data_dir = engine.settings.data_dir
+        planned = await _with_enough_memory(
+            lambda mb: _stoppable(engine, this.id, plan_run(engine.database, data_dir, this, mb))
+        )
         earlier = [] if this.request.dry_run else await _earlier(engine, this)
-        if earlier and this.mode is not Mode.MIRROR:
+        if earlier and planned.mode is not Mode.MIRROR:
             return False
         async with engine.database.write() as db:
+            await publish(db, this.id, engine.presence.id, planned)
             for run in earlier:  # a whole audience says all that they would have
                 await runs.set_status(db, run.id, Status.CANCELLED, error=f"Replaced by run {this.id}.")
             if this.request.dry_run:
                 await runs.set_status(db, this.id, Status.PLANNED)
-            elif this.plan.guards:
+            elif planned.plan.guards:
                 await runs.set_status(db, this.id, Status.NEEDS_APPROVAL)
             else:
                 await runs.change(db, this.id, status=Status.RUNNING.value)
@@ -105,17 +115,16 @@ async def _upload(engine: Engine, run_id: str) -> bool:
         if state.revision != this.revision:
             await settle(db, *where, "")
     if state.revision != this.revision:
-        await _stoppable(
-            engine, run_id, replan_run(engine.database, engine.settings.data_dir, this, engine.presence.id)
+        data_dir, worker = engine.settings.data_dir, engine.presence.id
+        await _with_enough_memory(
+            lambda mb: _stoppable(engine, run_id, replan_run(engine.database, data_dir, this, worker, mb))
         )
     async with engine.database.write() as db:
         revision = await lists.bump(db, *where)
         await runs.change(db, run_id, revision=revision)
     async with engine.client(connection, rate=this.rate) as client:
         try:
-            await Upload(
-                engine.database, client, client.traffic, this, engine.presence.id, revision, engine.stopping
-            ).run()
+            await Upload(engine.database, client, this, engine.presence.id, revision, engine.stopping).run()
         except StaleError:
             return False
     return True
@@ -143,20 +152,26 @@ async def _earlier(engine: Engine, this: Run) -> list[Run]:
         run
         for run in found
         if run.created_at < this.created_at
-        and run.status is not Status.QUEUED
         and not (run.status is Status.FAILED and run.plan is None)  # nothing of it could be used
     ]
 
 
-async def _finish_first(engine: Engine, earlier: Run) -> None:
-    """Finish an earlier run, because what comes now only adds to it."""
+async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
+    """Finish an earlier run, or wait until whoever is at work on it has, because what comes now only adds to it."""
+    if await is_worked_on(engine, earlier):
+        await _change(engine, this.id, phase=f"waiting for run {earlier.id}")
+        while await is_worked_on(engine, await _load(engine, earlier.id)):
+            await _check_stop(engine, this.id)
+            await asyncio.sleep(LOOK_AGAIN_S)
+        return
     if earlier.status is Status.NEEDS_APPROVAL:
         raise InputError(
             f"Run {earlier.id} of the same mapping waits for approval, and what it would do comes first. Approve it "
             f"with `iterable-sync runs resume {earlier.id} --yes`, or cancel it."
         )
     async with engine.database.write() as db:
-        await runs.reopen(db, earlier.id)
+        if await runs.reopen(db, earlier, engine.presence.id) is None:
+            return
     status = await execute(engine, earlier.id)
     if status is Status.FAILED and (await _load(engine, earlier.id)).plan is not None:
         error = (await _load(engine, earlier.id)).error
@@ -166,6 +181,24 @@ async def _finish_first(engine: Engine, earlier: Run) -> None:
         )
     if status is Status.INTERRUPTED:
         raise StoppedError("interrupt")
+
+
+async def is_worked_on(engine: Engine, this: Run) -> bool:
+    """Whether a process that is alive has a run in hand."""
+    return this.status.is_active and this.worker is not None and not await engine.presence.is_dead(this.worker)
+
+
+async def _name_audience(engine: Engine, this: Run) -> None:
+    """Record of which audience the mapping is, so that a file of another one is noticed."""
+    assert this.plan is not None
+    found = (this.plan.audience_id, this.plan.audience_name)
+    async with engine.database.write() as db:
+        target = await mappings.by_id(db, this.mapping_id)
+        assert target is not None
+        if None not in (target.audience_id, found[0]) and target.audience_id != found[0]:  # and a person approved it
+            await mappings.set_audience(db, target.id, *found)
+        else:
+            await mappings.name_audience(db, target.id, *found)
 
 
 @asynccontextmanager
@@ -229,17 +262,27 @@ async def _end(engine: Engine, run_id: str, status: Status, error: str | None = 
         raise SettingsError(describe(failed)) from failed
 
 
-async def _stoppable(engine: Engine, run_id: str, work: Coroutine[Any, Any, object]) -> None:
+async def _stoppable(engine: Engine, run_id: str, work: Coroutine[Any, Any, T]) -> T:
     """Do work that takes long, unless the run is asked to stop meanwhile: then raise StoppedError."""
     task = asyncio.create_task(work, name=f"plan {run_id}")
     try:
         while not (await asyncio.wait([task], timeout=LOOK_AGAIN_S))[0]:
             await _check_stop(engine, run_id)
-        await task
+        return await task
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def _with_enough_memory(plan: Callable[[int], Awaitable[T]]) -> T:
+    """Plan within the first of the memory limits that suffices. Raises duckdb.OutOfMemoryException where none does."""
+    for memory_mb in MEMORY_MB[:-1]:
+        try:
+            return await plan(memory_mb)
+        except duckdb.OutOfMemoryException:
+            logger.info("planning needs more than %s MB of memory", memory_mb)
+    return await plan(MEMORY_MB[-1])
 
 
 async def _check_stop(engine: Engine, run_id: str) -> None:

@@ -118,7 +118,7 @@ def subscriber_of(profile: Profile, field: UserIdField) -> Subscriber | Reason:
 
 
 def removal_of(profile: Profile, field: UserIdField) -> Subscriber | Reason:
-    """Map a leaver that was never synced to any identity that it carries: a removal is not dropped for want of an email."""
+    """Map a leaver that was never synced to any identity that it carries: an email, or else a user id."""
     email = normalize_email(profile.email)
     if email is not None and not is_address(email):
         email = None

@@ -7,12 +7,15 @@ death, however it comes. Processes of other machines are alive while their heart
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import SettingsError
 from core.store import workers
@@ -24,9 +27,11 @@ HEARTBEAT_S = 5.0
 # and if it was alive after all, it finds its runs taken over before it writes again (runs.TakenOverError).
 DEAD_AFTER_S = 30.0
 
+logger = logging.getLogger(__name__)
+
 
 class Presence:
-    """This process among the workers. `id` is new at every start, so that a restart is not taken for its former self."""
+    """This process among the workers. `id` is new at every start: a restart is not taken for its former self."""
 
     def __init__(self, database: Database, data_dir: Path, name: str) -> None:
         """Take the worker's stable name. No I/O."""
@@ -68,7 +73,7 @@ class Presence:
         for worker in dead:
             async with self._database.write() as db:
                 await workers.bury(db, worker.id)
-            Path(worker.lock_path).unlink(missing_ok=True)
+            Path(worker.lock_path).unlink(missing_ok=True)  # noqa: ASYNC240  # takes no time
         return [worker.id for worker in dead]
 
     def _lock_own_file(self) -> int:
@@ -86,8 +91,11 @@ class Presence:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            async with self._database.write() as db:
-                await workers.beat(db, self.id)
+            try:
+                async with self._database.write() as db:
+                    await workers.beat(db, self.id)
+            except (SQLAlchemyError, OSError):  # whatever it was, it may have passed by the next beat
+                logger.warning("the heartbeat could not be recorded", exc_info=True)
 
     def _has_ended(self, worker: Worker) -> bool:
         # A file of this machine's data directory tells at once; another host's, or another data directory's, can't.

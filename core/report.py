@@ -9,9 +9,9 @@ from typing import Self
 
 from core.identity import Reason
 from core.iterable.models import Failure
+from core.record import UNATTRIBUTED
 from core.runs import Plan, Run, Status
 from core.store.rejections import Rejection
-from core.upload import UNATTRIBUTED
 
 CSV_HEADER = ("profile", "email", "customer_id", "reason", "what_it_means")
 
@@ -135,7 +135,8 @@ class RunReport:
             list_id=run.list_id,
             audience=run.audience,
             **counters,
-            rejected_by_reason=dict(by_reason),
+            # those of a planning that came to nothing count for nothing
+            rejected_by_reason=dict(by_reason) if run.plan is not None else {},
             requests=run.requests,
             retries=run.retries,
             throttled=run.throttled,

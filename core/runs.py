@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict
 
 from core.identity import UserIdField
 
-
 #: The error code of a run whose process died: a worker takes it up again without being asked.
 PROCESS_DIED = "process_died"
 

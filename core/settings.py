@@ -32,7 +32,8 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="encrypts API keys; a comma-separated list rotates, newest first (default: made at first start, in the data directory)",
+        description="encrypts API keys; a comma-separated list rotates, newest first "
+        "(default: made at first start, in the data directory)",
     )
     worker_id: str = Field(
         default_factory=socket.gethostname,

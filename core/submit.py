@@ -1,4 +1,4 @@
-"""Submitting a run: from what a person asked for to a queued run, with everything checked that can be checked at once."""
+"""Submitting a run: what a person asked for becomes a queued run, once all is checked that can be checked at once."""
 
 from dataclasses import dataclass
 
@@ -94,6 +94,7 @@ async def submit(
             user_id=connection.user_id.value,
             rate=connection.rate if rate is None else rate,
             request=request,
+            worker=engine.presence.id,
         )
     return Submission(run_id, target)
 

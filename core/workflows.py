@@ -18,8 +18,9 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync
 
 from core import execution
 from core.engine import Engine
+from core.errors import InputError
 from core.runs import Status
-from core.store import runs
+from core.store import connections, runs
 
 # A constant of ours and not a hash of the code: a deploy must not strand runs.
 APPLICATION_VERSION = "1"
@@ -80,14 +81,22 @@ async def start(run_id: str) -> Status:
 
 
 async def resume(engine: Engine, run_id: str) -> Status:
-    """Take a stopped run up again in this process, as a new attempt, and return where it ends."""
+    """Take a stopped run up again in this process, as a new attempt, and return where it ends.
+
+    Raises InputError where somebody is at work on it, or where it has ended for good.
+    """
     async with engine.database.write() as db:
-        attempt = await runs.reopen(db, run_id)
-        await runs.change(db, run_id, attempt=attempt + 1)
-    await DBOS.cancel_workflow_async(_workflow_id(run_id, attempt))
-    with SetWorkflowID(_workflow_id(run_id, attempt + 1)):
-        handle = await DBOS.start_workflow_async(_run, run_id)
-    return Status(await handle.get_result())
+        this = await runs.by_id(db, run_id)
+        assert this is not None
+        if not this.status.is_resumable:
+            raise InputError(f"Run {run_id} has ended ({this.status}) and can't be resumed. Start a new one.")
+        worked_on = await execution.is_worked_on(engine, this)
+        attempt = None if worked_on else await runs.reopen(db, this, engine.presence.id)
+        if attempt is None:
+            raise InputError(f"A process is at work on run {run_id} already.")
+        # whoever resumes it wants the key to be tried again
+        await connections.change(db, this.connection_id, refused_at=None)
+    return await _ending(await _begin_anew(run_id, attempt))
 
 
 async def work(engine: Engine) -> None:
@@ -96,7 +105,7 @@ async def work(engine: Engine) -> None:
     while not engine.stopping.is_set():
         for run_id, attempt in await _orphans(engine):
             logger.info("taking over run %s", run_id)
-            handle = await DBOS.resume_workflow_async(_workflow_id(run_id, attempt))
+            handle = await _begin_anew(run_id, attempt)
             task = asyncio.create_task(_ending(handle), name=f"run {run_id}")
             taken.add(task)
             task.add_done_callback(taken.discard)
@@ -113,8 +122,16 @@ async def _orphans(engine: Engine) -> list[tuple[str, int]]:
     """Reopen the runs whose process died while it was at work on them; returns their ids and attempts."""
     await engine.presence.bury_dead()
     async with engine.database.write() as db:
-        orphans = [run.id for run in await runs.unfinished(db) if run.is_orphan]
-        return [(run_id, await runs.reopen(db, run_id)) for run_id in orphans]
+        orphans = [run for run in await runs.unfinished(db) if run.is_orphan]
+        reopened = [(run.id, await runs.reopen(db, run, engine.presence.id)) for run in orphans]
+    return [(run_id, attempt) for run_id, attempt in reopened if attempt is not None]
+
+
+async def _begin_anew(run_id: str, attempt: int) -> WorkflowHandleAsync[str]:
+    """Begin an attempt in the place of the one before, whatever became of that."""
+    await DBOS.cancel_workflow_async(_workflow_id(run_id, attempt - 1))
+    with SetWorkflowID(_workflow_id(run_id, attempt)):
+        return await DBOS.start_workflow_async(_run, run_id)
 
 
 def _workflow_id(run_id: str, attempt: int) -> str:

@@ -61,7 +61,8 @@ def _main(args: list[str]) -> int:
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "iterable-sync"
-    return f"{error.format_message()} See `{command} --help`."
+    said = error.format_message().replace("Value error, ", "").rstrip(".")
+    return f"{said}. See `{command} --help`."
 
 
 def _tell(failure: Failure, *, as_json: bool) -> None:

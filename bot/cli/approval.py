@@ -35,7 +35,7 @@ async def approve(engine: Engine, run: Run, *, yes: bool, allow_empty: bool) -> 
 
 async def ask(engine: Engine, terminal: Terminal, run: Run) -> Run:
     """Show the plan of a run that waits for approval; where a person sits there, ask. Returns the run as it is then."""
-    terminal.err.print(render.plan(run, RunReport.of(run, {})))
+    terminal.tell(render.plan(run, RunReport.of(run, {})))
     if not terminal.is_attended:
         return run
     terminal.say("")

@@ -8,6 +8,7 @@ from bot.cli.command import Session, print_json
 from bot.cli.progress import watch
 from core import workflows
 from core.engine import Engine
+from core.iterable import ListGoneError
 from core.report import RunReport
 from core.runs import Run, Status
 from core.store import rejections, runs
@@ -23,7 +24,9 @@ async def carry(session: Session, engine: Engine, run_id: str, work: Awaitable[S
         engine.stopping.set()
         terminal.say(STOPPING, "yellow")
 
-    with session.interruption.stopping_with(stop):
+    with session.interruption.stopping_with(
+        stop, last_words=f"Left at once; what was sent is on record.\n{_go_on(run_id)}"
+    ):
         status = await watch(engine, terminal, run_id, work)
         if status is Status.NEEDS_APPROVAL:
             run = await approval.ask(engine, terminal, await load(engine, run_id))
@@ -58,23 +61,39 @@ async def conclude(session: Session, engine: Engine, run_id: str) -> Code:
 
 
 def next_step(run: Run) -> str:
-    """What a person should know or do about a run that did not succeed."""
-    resume = f"iterable-sync runs resume {run.id}"
+    """What to know or do about a run that did not succeed. A command has a line to itself, so that it can be copied."""
     match run.status:
         case Status.FAILED:
-            failed = run.error or "It failed."
-            return failed if code_of(run) is Code.BAD_INPUT else f"{failed} To go on with the run: {resume}"
+            return f"{run.error or 'It failed.'}{_after_failure(run)}"
         case Status.INTERRUPTED:
-            return f"The run was interrupted; what was done is recorded. To go on with it: {resume}"
+            what = run.error if run.is_orphan else "The run was interrupted."
+            return f"{what} What was done is recorded.\n{_go_on(run.id)}"
         case Status.NEEDS_APPROVAL:
-            drop = f"iterable-sync runs cancel {run.id}"
-            return f"Nothing was sent. To go on: {approval.how_to_overrule(run)}. To drop it: {drop}"
+            return (
+                f"Nothing was sent.\n  To go on:    {approval.how_to_overrule(run)}\n  To drop it:  {_cancel(run.id)}"
+            )
         case Status.CANCELLED:
             return run.error or "The run was cancelled; what was done before is recorded."
         case Status.SUCCEEDED | Status.PLANNED:
             return ""
         case _:
             return f"Another process has taken the run over: iterable-sync runs show {run.id}"
+
+
+def _after_failure(run: Run) -> str:
+    if code_of(run) is Code.BAD_INPUT:  # nothing has begun that could go on
+        return ""
+    if run.error_code == ListGoneError.code:
+        return f"\n  To drop the run:  {_cancel(run.id)}"
+    return f"\n{_go_on(run.id)}"
+
+
+def _go_on(run_id: str) -> str:
+    return f"  To go on:  iterable-sync runs resume {run_id}"
+
+
+def _cancel(run_id: str) -> str:
+    return f"iterable-sync runs cancel {run_id}"
 
 
 def code_of(run: Run) -> Code:

@@ -14,10 +14,10 @@ from sqlalchemy import text
 
 from bot.cli.codes import Code
 from bot.cli.connections import name_of
-from core.iterable.reach import Reached, reach
 from bot.cli.terminal import Terminal, clean
 from core.errors import SettingsError, SyncError
 from core.iterable import DataCenter, IterableClient, KeyRefusedError, Unpaced
+from core.iterable.reach import Reached, reach
 from core.secrets import KEY_FILE, Vault, open_vault
 from core.settings import Settings, load_settings
 from core.store import connections
@@ -76,8 +76,11 @@ async def findings() -> AsyncIterator[Finding]:
         return
     yield Finding("settings", True, "can be read")
     yield _data_dir(settings.data_dir)
-    yield _secret_key(settings, known)
-    yield await _database(settings, known)
+    usable = settings.data_dir.is_dir() and os.access(settings.data_dir, os.W_OK | os.X_OK)
+    if usable or settings.secret_key:
+        yield _secret_key(settings, known)
+    if usable or settings.database_url:
+        yield await _database(settings, known)
     async for finding in _iterable(settings, known):
         yield finding
 
@@ -85,6 +88,8 @@ async def findings() -> AsyncIterator[Finding]:
 def _data_dir(path: Path) -> Finding:
     what = f"data directory {path}"
     try:
+        if path.exists() and not path.is_dir():
+            return Finding(what, False, "is a file. Choose a directory with ITERABLE_SYNC_DATA_DIR.")
         path.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path).free
     except OSError as error:

@@ -32,8 +32,8 @@ KeyStdin = Annotated[bool, typer.Option("--key-stdin", help="Read the API key fr
 def add(
     name: Name,
     data_center: options.DataCenter = None,
-    user_id: options.UserId = None,
-    rate: options.Rate = None,
+    user_id: options.NewUserId = None,
+    rate: options.NewRate = None,
     key_stdin: KeyStdin = False,
 ) -> Code:
     """Save a connection, after its API key was tried.
@@ -62,7 +62,7 @@ def show(name: Name) -> Code:
 
 
 @app.command()
-def remove(name: Name, yes: options.Yes = False) -> Code:
+def remove(name: Name, yes: options.Sure = False) -> Code:
     """Forget a connection with its mappings, runs and ledgers. The lists in Iterable stay as they are."""
     return carry_out(lambda session: _remove(session, name, yes=yes))
 
@@ -133,6 +133,10 @@ async def _key(session: Session, name: str, *, key_stdin: bool) -> Code:
 
     async with session.engine() as engine:
         known = await _load(engine, name)
+        if known.api_key is None:
+            raise InputError(
+                f"The key of {name_of(known)} is not saved: it is the one in the environment. Set it there."
+            )
         api_key = _read_key(session, key_stdin=key_stdin)
         changed = dataclasses.replace(known, api_key=engine.vault.encrypt(api_key), key_last4=api_key[-4:])
         found = await _try(engine, changed)
@@ -161,7 +165,7 @@ async def _list(session: Session) -> Code:
         return Code.OK
     rows = [(name_of(c), c.data_center, c.user_id.value, _rate(c), f"...{c.key_last4}", _state(c)) for c in found]
     columns = ("Name", "Data center", "User ID", "Rate", "Key", "State")
-    session.terminal.show(table(columns, rows, cut=("State",)))
+    session.terminal.show(table(columns, rows, cut=("Name",)))
     return Code.OK
 
 
@@ -173,7 +177,7 @@ async def _show(session: Session, name: str) -> Code:
         found = await _load(engine, name)
         async with engine.database.read() as db:
             of_connection = await mappings.of_connection(db, found.id)
-    fed = ", ".join(f"{m.label} to {m.list_id}" for m in of_connection)
+    fed = "\n".join(f"{m.audience_name or m.audience_id or 'any audience'} to list {m.list_id}" for m in of_connection)
     session.terminal.show(
         facts(
             [
@@ -182,7 +186,7 @@ async def _show(session: Session, name: str) -> Code:
                 ("User ID", found.user_id.value),
                 ("Rate", _rate(found)),
                 ("Key", f"...{found.key_last4}"),
-                ("State", _state(found)),
+                ("State", _state(found) + _remedy(found)),
                 ("Mappings", fed or "none yet"),
                 ("Since", when(found.created_at)),
             ]
@@ -212,6 +216,9 @@ async def _load(engine: "Engine", name: str) -> "Connection":
 
     async with engine.database.read() as db:
         found = await connections.by_name(db, name)
+        if found is None:  # one that is not saved is called by what is shown of it
+            everyone = await connections.everyone(db)
+            found = next((each for each in everyone if name_of(each) == name), None)
     if found is None:
         raise InputError(
             f'There is no connection "{name}". `iterable-sync connections list` shows those that there are.'
@@ -235,7 +242,7 @@ def _read_key(session: Session, *, key_stdin: bool) -> str:
         found = session.settings.iterable_api_key.get_secret_value()
     elif session.terminal.is_attended:
         with session.interruption.unwatched():
-            found = getpass.getpass("API key (it is not shown): ")
+            found = _typed_key(session)
     else:
         raise SettingsError(
             "There is no API key. Set ITERABLE_API_KEY, or give the key on standard input: --key-stdin."
@@ -243,6 +250,16 @@ def _read_key(session: Session, *, key_stdin: bool) -> str:
     if not found.strip():
         raise InputError("The API key is empty. Copy it again from Iterable.")
     return found.strip()
+
+
+def _typed_key(session: Session) -> str:
+    try:
+        return getpass.getpass("API key (it is not shown): ")
+    except (EOFError, KeyboardInterrupt) as ended:  # which leave the cursor behind the question
+        session.terminal.say("")
+        if isinstance(ended, EOFError):
+            return ""
+        raise
 
 
 def _static(found: "list[IterableList]") -> str:
@@ -256,5 +273,14 @@ def _rate(connection: "Connection") -> str:
 
 def _state(connection: "Connection") -> str:
     if connection.refused_at is not None:
-        return "Iterable refuses the key: replace it with `iterable-sync connections key`"
-    return "in use" if connection.api_key is None else "saved"
+        return "key refused"
+    return "not saved" if connection.api_key is None else "saved"
+
+
+def _remedy(connection: "Connection") -> str:
+    """What to do about a key that Iterable refused."""
+    if connection.refused_at is None:
+        return ""
+    if connection.api_key is None:
+        return ": set ITERABLE_API_KEY to one that Iterable accepts"
+    return f": replace it with `iterable-sync connections key {connection.name}`"

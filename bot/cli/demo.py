@@ -28,6 +28,7 @@ def demo(
 
 
 async def _tour(session: Session, port: int) -> Code:
+    from bot.cli.sandbox import reason
     from core.errors import InputError
     from sandbox.iterable import running
 
@@ -36,7 +37,8 @@ async def _tour(session: Session, port: int) -> Code:
             async with running(port=port) as iterable:
                 return await _play(session, iterable, Path(folder))
         except OSError as error:
-            raise InputError(f"Port {port} can't be listened at ({error.strerror}). Choose another.") from error
+            why = reason(error)
+            raise InputError(f"Port {port} can't be listened at ({why}). Choose another with --port.") from error
 
 
 async def _play(session: Session, iterable: "Running", folder: Path) -> Code:

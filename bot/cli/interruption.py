@@ -20,6 +20,7 @@ class Interruption:
         self._terminal = terminal
         self._asked = False
         self._stop: Callable[[], None] | None = None
+        self._last_words = ""
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -40,13 +41,14 @@ class Interruption:
             self._begin()
 
     @contextmanager
-    def stopping_with(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Call `stop` on the first signal within the block."""
-        before, self._stop = self._stop, stop
+    def stopping_with(self, stop: Callable[[], None], *, last_words: str = "") -> Iterator[None]:
+        """Call `stop` on the first signal within the block, and say the last words on the second."""
+        before = self._stop, self._last_words
+        self._stop, self._last_words = stop, last_words
         try:
             yield
         finally:
-            self._stop = before
+            self._stop, self._last_words = before
 
     def _begin(self) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -60,7 +62,7 @@ class Interruption:
 
     def _on_signal(self, task: asyncio.Task[object]) -> None:
         if self._asked:
-            self._terminal.err.show_cursor()
+            self._terminal.leave(self._last_words)
             os._exit(Code.INTERRUPTED)
         self._asked = True
         if self._stop is None:

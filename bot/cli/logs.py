@@ -1,6 +1,7 @@
 """Logging at the command line: warnings of ours as one line on standard error, everybody else quiet."""
 
 import logging
+import threading
 from pathlib import Path
 
 from rich.text import Text
@@ -29,8 +30,19 @@ class _Lines(logging.Handler):
             self._terminal.err.print(Text(f"{record.levelname.lower()}: {line}", style="dim"), soft_wrap=True)
 
 
+def _on_thread_error(ended: threading.ExceptHookArgs) -> None:
+    """Say in a line that a thread ended by an error. Python would print a traceback.
+
+    A thread of the database may end so where a command was interrupted: it has an answer for somebody who has left.
+    """
+    error = ended.exc_value
+    if error is not None and "loop is closed" not in str(error):
+        logging.getLogger("bot").error("a thread ended unexpectedly (%s)", type(error).__name__, exc_info=error)
+
+
 def configure(terminal: Terminal, data_dir: Path) -> None:
     """Send the log of this process to the terminal."""
+    threading.excepthook = _on_thread_error
     root = logging.getLogger()
     for handler in root.handlers[:]:
         root.removeHandler(handler)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Which audience goes to which list.")
 
-MappingId = Annotated[int, typer.Argument(metavar="MAPPING", min=1, max=options.MOST, help="The id of a mapping.")]
-
 
 @app.command()
 def add(
@@ -38,13 +36,13 @@ def list_() -> Code:
 
 
 @app.command()
-def show(mapping_id: MappingId) -> Code:
+def show(mapping_id: options.MappingId) -> Code:
     """Show a mapping."""
     return carry_out(lambda session: _show(session, mapping_id))
 
 
 @app.command()
-def remove(mapping_id: MappingId, yes: options.Yes = False) -> Code:
+def remove(mapping_id: options.MappingId, yes: options.Sure = False) -> Code:
     """Forget a mapping with its runs and its ledger. The list in Iterable stays as it is."""
     return carry_out(lambda session: _remove(session, mapping_id, yes=yes))
 

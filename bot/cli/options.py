@@ -35,7 +35,7 @@ def _rate(value: float | None) -> float | None:
 
 def _id(value: int) -> int:
     if not 0 < value <= MOST:
-        raise typer.BadParameter("the id of a list is meant, a positive number.")
+        raise typer.BadParameter("an id is meant, a positive number.")
     return value
 
 
@@ -59,10 +59,19 @@ Rate = Annotated[
     float | None,
     typer.Option(help="Requests a second, 0 for no limit.", show_default="the connection's", callback=_rate),
 ]
+NewUserId = Annotated[
+    UserIdField | None,
+    typer.Option("--user-id", help="The identity that becomes Iterable's userId.", show_default="customerId"),
+]
+NewRate = Annotated[
+    float | None, typer.Option("--rate", help="Requests a second, 0 for no limit.", show_default="5", callback=_rate)
+]
 DataCenter = Annotated[
     DataCenterChoice | None, typer.Option("--data-center", help="Where the project lives.", show_default="us")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Approve what a guard asks about.")]
+Sure = Annotated[bool, typer.Option("--yes", "-y", help="Remove it without asking.")]
 AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Let an empty audience empty the list.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
+MappingId = Annotated[int, typer.Argument(metavar="MAPPING", callback=_id, help="The id of a mapping.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]

@@ -66,6 +66,12 @@ async def watch(engine: Engine, terminal: Terminal, run_id: str, work: Awaitable
     return await task
 
 
+async def glance(engine: Engine, run_id: str) -> str:
+    """Say where a run is that another process is at work on."""
+    moment = await _moment(engine, run_id, _Course())
+    return _words(moment) if moment else "About to begin"
+
+
 class _Course:
     """How many members were done when: tells the rate."""
 
@@ -97,7 +103,7 @@ class _Course:
 async def _moment(engine: Engine, run_id: str, course: _Course) -> Moment | None:
     async with engine.database.read() as db:
         run = await runs.by_id(db, run_id)
-        if run is None or run.phase == "":
+        if run is None or run.phase == "" or run.status is Status.FAILED:
             return None
         if run.phase.startswith("waiting"):
             return Moment(run.phase.capitalize())
@@ -105,7 +111,8 @@ async def _moment(engine: Engine, run_id: str, course: _Course) -> Moment | None
             return Moment("Stopping" if engine.stopping.is_set() else "Reading and comparing")
         done, total = await changes.progress(db, run_id)
     course.add(done)
-    return Moment(_activity(engine, run, course), done, total, course.rate)
+    rate = None if engine.stopping.is_set() else course.rate  # what is left is not waited for
+    return Moment(_activity(engine, run, course), done, total, rate)
 
 
 def _activity(engine: Engine, run: Run, course: _Course) -> str:
@@ -179,7 +186,11 @@ class _Lines:
         if moment == self._said or not (begins or now > self._said_at + LINE_EVERY_S):
             return
         self._said, self._said_at = moment, now
-        self._terminal.say(", ".join(part for part in (moment.what, _count(moment), _pace(moment)) if part))
+        self._terminal.say(_words(moment))
+
+
+def _words(moment: Moment) -> str:
+    return ", ".join(part for part in (moment.what, _count(moment), _pace(moment)) if part)
 
 
 def _count(moment: Moment) -> str:

@@ -15,6 +15,8 @@ from core.store.rejections import CHUNK, Rejection
 
 async def write(path: Path, rejected: AsyncIterator[Rejection]) -> None:
     """Write a CSV file with mode 0600. Raises InputError where it can't be written."""
+    if str(path) == "-":
+        raise InputError("Addresses are only ever written to a file. Give its name: --csv rejects.csv")
     try:
         with _private(path) as file:
             rows = csv.writer(file)

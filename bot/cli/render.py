@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -68,12 +69,13 @@ def table(
 ) -> Table:
     """A table of plain text. The columns that `numbers` names stand to the right, those in `cut` give way first."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
+    for place, column in enumerate(columns):
         made.add_column(
             column,
             justify="right" if column in numbers else "left",
-            no_wrap=not cut or column not in cut,
-            overflow="fold" if column in cut else "ellipsis",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=None if column in cut else max(map(cell_len, (column, *(row[place] for row in rows)))),
         )
     for row in rows:
         made.add_row(*(Text(clean(cell)) for cell in row))
@@ -105,6 +107,11 @@ def status_words(status: Status) -> str:
     return {Status.NEEDS_APPROVAL: "waits for approval", Status.PLANNED: "planned (dry run)"}.get(status, status.value)
 
 
+def short_status(status: Status) -> str:
+    """A status in a word or two, for a table."""
+    return {Status.NEEDS_APPROVAL: "to approve"}.get(status, status.value)
+
+
 def _head(report: RunReport, run: Run) -> Text:
     whose = f"{report.audience} to list {report.list_id}" if report.audience else f"list {report.list_id}"
     head = Text.assemble((f"Run {run.id} ", "bold"), (status_words(run.status), _STYLES.get(run.status, "bold")))
@@ -115,6 +122,8 @@ def _head(report: RunReport, run: Run) -> Text:
 def _numbers(report: RunReport, status: Status) -> Table:
     planned = status in (Status.PLANNED, Status.NEEDS_APPROVAL)
     names = ("to add", "to update", "to remove") if planned else ("added", "updated", "removed")
+    accounted = report.added + report.updated + report.removed + report.unchanged + report.duplicates + report.rejected
+    rest = report.members + report.left - accounted
     grid = Table.grid(padding=(0, 2))
     grid.add_column(justify="right")
     grid.add_column()
@@ -128,6 +137,7 @@ def _numbers(report: RunReport, status: Status) -> Table:
         (report.unchanged, "unchanged", ""),
         (report.duplicates, f"duplicates{explained}", ""),
         (report.rejected, "rejected", "yellow"),
+        *([(rest, "not done yet", "yellow")] if rest else []),
     ]
     for number, words, style in rows:
         grid.add_row(Text(f"{number:,}", style=style if number else "dim"), Text(words, style="" if number else "dim"))
@@ -135,6 +145,8 @@ def _numbers(report: RunReport, status: Status) -> Table:
 
 
 def _estimate(found: Plan, rate: float) -> Text:
+    if not found.requests:
+        return Text("\nNothing has been sent, and there is nothing to send.", style="dim")
     pace = f"about {duration(max(found.seconds, 1.0))} at {rate:g} a second" if rate else "without a rate limit"
     text = f"\nNothing has been sent. It takes {_plural(found.requests, 'request')}, {pace}."
     return Text(f"{text} {JOURNEYS}" if found.to_add else text, style="dim")

@@ -65,11 +65,13 @@ def rejects(
 
 
 async def _list(session: Session, limit: int) -> Code:
-    from bot.cli.render import lately, status_words, table
+    from bot.cli.render import lately, short_status, table
     from core.store import runs
 
-    async with session.engine() as engine, engine.database.read() as db:
-        found = await runs.latest(db, limit)
+    async with session.engine() as engine:
+        await engine.presence.bury_dead()
+        async with engine.database.read() as db:
+            found = await runs.latest(db, limit)
     if not found:
         session.terminal.line("There are no runs yet. Start one with: iterable-sync sync FILE --list ID")
         return Code.OK
@@ -78,7 +80,7 @@ async def _list(session: Session, limit: int) -> Code:
         (
             run.id,
             lately(run.created_at),
-            status_words(run.status).partition(" (")[0],
+            short_status(run.status),
             str(run.list_id),
             run.audience or "",
             _changes(run),
@@ -91,22 +93,24 @@ async def _list(session: Session, limit: int) -> Code:
 
 
 async def _show(session: Session, run_id: str) -> Code:
-    from bot.cli import carry, render
+    from bot.cli import carry, progress, render
     from core.report import RunReport
     from core.runs import Status
     from core.store import rejections
 
     async with session.engine() as engine:
+        await engine.presence.bury_dead()
         run = await _load(engine, run_id)
         async with engine.database.read() as db:
             report = RunReport.of(run, await rejections.by_reason(db, run_id))
+        now = await progress.glance(engine, run_id) if run.status.is_active else ""
     if session.terminal.as_json:
         print_json(report)
         return Code.OK
     waits = run.status is Status.NEEDS_APPROVAL and run.plan is not None
     session.terminal.show(render.plan(run, report) if waits else render.summary(report, run))
-    session.terminal.line(f"\nAsked for {render.when(run.created_at)}; {run.request.path}", "dim")
-    if not run.status.is_active and (sentence := carry.next_step(run)):
+    session.terminal.line(f"\nAsked for on {render.when(run.created_at)}, from {run.request.path}", "dim")
+    if sentence := now or carry.next_step(run):
         session.terminal.line(sentence)
     return Code.OK
 
@@ -166,12 +170,13 @@ async def _cancel(session: Session, run_id: str) -> Code:
 async def _rejects(session: Session, run_id: str, csv: Path | None) -> Code:
     from bot.cli.rejects import write
     from bot.cli.render import rejections as rendered
+    from core.report import RunReport
     from core.store import rejections
 
     async with session.engine() as engine:
         run = await _load(engine, run_id)
         async with engine.database.read() as db:
-            by_reason = await rejections.by_reason(db, run_id)
+            by_reason = RunReport.of(run, await rejections.by_reason(db, run_id)).rejected_by_reason
             if csv is not None and by_reason:
                 await write(csv, rejections.of_run(db, run_id))
     terminal = session.terminal
@@ -190,8 +195,10 @@ async def _rejects(session: Session, run_id: str, csv: Path | None) -> Code:
 
 
 def _changes(run: "Run") -> str:
-    """Added, updated and removed, in short."""
-    numbers = run.counters
+    """Added, updated and removed, in short; of a run that was only planned, what it would do."""
+    from core.report import RunReport
+
+    numbers = RunReport.of(run, {})
     return f"+{numbers.added:,} ~{numbers.updated:,} -{numbers.removed:,}"
 
 

@@ -1,6 +1,7 @@
 """`iterable-sync sandbox`: local stand-ins to try things with, where nothing real can be touched."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +35,7 @@ def iterable(port: Port = DEFAULT_PORT) -> Code:
     try:
         asyncio.run(serve(port, ready=lambda running: announce(terminal, running)))
     except OSError as error:
-        terminal.say(f"Port {port} can't be listened at ({error.strerror}). Choose another with --port.", "red")
+        terminal.say(f"Port {port} can't be listened at ({reason(error)}). Choose another with --port.", "red")
         return Code.BAD_INPUT
     return Code.OK
 
@@ -48,7 +49,7 @@ def slack(port: Port = DEFAULT_SLACK_PORT) -> Code:
     try:
         asyncio.run(serve(port, ready=lambda running: terminal.line(introduction(running))))
     except OSError as error:
-        terminal.say(f"Port {port} can't be listened at ({error.strerror}). Choose another with --port.", "red")
+        terminal.say(f"Port {port} can't be listened at ({reason(error)}). Choose another with --port.", "red")
         return Code.BAD_INPUT
     return Code.OK
 
@@ -71,11 +72,17 @@ def samples(
     return Code.OK
 
 
+def reason(error: OSError) -> str:
+    """Why an operation failed, in the system's words and no more: asyncio adds addresses."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 def announce(terminal: Terminal, running: "Running") -> None:
     """Say how to use a local Iterable."""
     terminal.line(f"A local Iterable answers at {running.url}. Ctrl-C ends it. Its lists are:")
     for found in running.state.lists_of(running.state.project()):
         terminal.line(f"  {found.id}  {found.name} ({found.type})")
-    terminal.line("To sync to it, set in another terminal:")
-    terminal.line(f"  export ITERABLE_SYNC_ITERABLE_URL={running.url} ITERABLE_API_KEY={running.key}")
+    terminal.line("To sync to it, say in another terminal:")
+    terminal.line(f"  export ITERABLE_SYNC_ITERABLE_URL={running.url}")
+    terminal.line(f"  export ITERABLE_API_KEY={running.key}")
     terminal.line("  iterable-sync sandbox samples samples")

@@ -1,10 +1,14 @@
 """The terminal: results on standard output, all that is said on the way on standard error."""
 
 import asyncio
+import os
 import sys
 
 from rich.console import Console, RenderableType
 from rich.text import Text
+
+# Where there is no terminal nothing is wrapped: a line stays a line for grep, for a log and for copying.
+_UNWRAPPED = 10_000
 
 
 class Terminal:
@@ -23,16 +27,26 @@ class Terminal:
 
     def say(self, sentence: str, style: str = "") -> None:
         """Say something on the way."""
-        self.err.print(Text(clean(sentence), style=style), soft_wrap=not self.err.is_terminal)
+        _print(self.err, Text(clean(sentence), style=style))
+
+    def tell(self, what: RenderableType) -> None:
+        """Show on the way something that is more than a sentence."""
+        _print(self.err, what)
 
     def show(self, result: RenderableType) -> None:
         """Show a result. With `as_json` it is not shown."""
         if not self.as_json:
-            self.out.print(result)
+            _print(self.out, result)
 
     def line(self, text: str, style: str = "") -> None:
         """Show a result that is a line of text."""
         self.show(Text(clean(text), style=style))
+
+    def leave(self, last_words: str) -> None:
+        """Give the terminal back as it was, whatever is shown on it, and say something below that."""
+        self.err.show_cursor()
+        shown = "\n" if self.err.is_terminal else ""
+        print(f"{shown}{last_words}", file=self.err.file, flush=True)
 
     async def asks(self, question: str, given_up: asyncio.Event) -> bool:
         """Ask a person a question; anything but a yes is a no, and so is giving up."""
@@ -50,7 +64,10 @@ class Terminal:
         if given_up.is_set():
             self.err.print()
             return False
-        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+        answer = sys.stdin.readline()
+        if not answer:  # Ctrl-D leaves the cursor behind the question
+            self.err.print()
+        return answer.strip().lower() in {"y", "yes"}
 
 
 def clean(text: str) -> str:
@@ -59,4 +76,17 @@ def clean(text: str) -> str:
 
 
 def _console(*, stderr: bool) -> Console:
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS"):
+        console.width = _UNWRAPPED
+    return console
+
+
+def _print(console: Console, what: RenderableType) -> None:
+    if console.is_terminal:
+        console.print(what)
+        return
+    with console.capture() as shown:
+        console.print(what)
+    # tables fill their last column with blanks
+    print("\n".join(line.rstrip() for line in shown.get().split("\n")), end="", file=console.file, flush=True)

@@ -15,14 +15,15 @@ from core.iterable.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from core.iterable.models import BulkResult, DataCenter, Failure, IterableList, Subscriber, Traffic
+from core.iterable.models import BulkResult, DataCenter, Encoded, Failure, IterableList, Subscriber, Traffic
 from core.iterable.pacing import Pacer, SharedPacer, Slot, Unpaced
-from core.iterable.transport import Patience
+from core.iterable.patience import Patience
 
 __all__ = [
     "BulkResult",
     "ConflictError",
     "DataCenter",
+    "Encoded",
     "Failure",
     "IterableClient",
     "IterableError",

@@ -161,6 +161,9 @@ def seconds_of(retry_after: str | None) -> float | None:
 
 def parse_lists(answer: Answer) -> list[IterableList]:
     """The lists in the answer of `GET /api/lists`. Raises UnavailableError if it is not that."""
+    lists = (answer.fields or {}).get("lists")
+    if not isinstance(lists, list):
+        raise unreadable(answer)
     try:
         return [
             IterableList(
@@ -170,7 +173,7 @@ def parse_lists(answer: Answer) -> list[IterableList]:
                 created_at=entry.get("createdAt"),
                 description=entry.get("description") or "",
             )
-            for entry in answer.json["lists"]
+            for entry in lists
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise unreadable(answer) from error

@@ -8,9 +8,10 @@ import aiohttp
 import orjson
 
 from core.iterable.answers import parse_bulk, parse_done, parse_list_id, parse_lists, parse_size
-from core.iterable.models import BulkResult, IterableList, Subscriber, Traffic
+from core.iterable.models import BulkResult, Encoded, IterableList, Subscriber, Traffic
 from core.iterable.pacing import Pacer
-from core.iterable.transport import Patience, Request, Transport
+from core.iterable.patience import Patience
+from core.iterable.transport import Request, Transport
 
 # Limits of single endpoints, in requests a second for a project.
 LISTS_RATE = 100.0
@@ -70,7 +71,7 @@ class IterableClient:
         body = orjson.dumps({"name": name, "description": description})
         return await self._transport.call(Request("POST", "/api/lists", body), self._pacer, parse_list_id)
 
-    async def subscribe(self, list_id: int, subscribers: Sequence[Subscriber]) -> BulkResult:
+    async def subscribe(self, list_id: int, subscribers: Sequence[Subscriber] | Encoded) -> BulkResult:
         """Put people, each an email and a user id, on a list; who is unknown is created. Safe to repeat.
 
         Raises ListError for a list that can't be used, TooLargeError above 4 MB and RefusedError where one of
@@ -78,7 +79,7 @@ class IterableClient:
         """
         return await self._bulk("/api/lists/subscribe", list_id, subscribers, {})
 
-    async def unsubscribe(self, list_id: int, subscribers: Sequence[Subscriber]) -> BulkResult:
+    async def unsubscribe(self, list_id: int, subscribers: Sequence[Subscriber] | Encoded) -> BulkResult:
         """Take people off a list, and off nothing else. Safe to repeat. Raises what `subscribe` raises.
 
         `channelUnsubscribe` is spelled out: true would unsubscribe them from the list's whole channel.
@@ -110,9 +111,10 @@ class IterableClient:
             yield line
 
     async def _bulk(
-        self, path: str, list_id: int, subscribers: Sequence[Subscriber], more: dict[str, Any]
+        self, path: str, list_id: int, subscribers: Sequence[Subscriber] | Encoded, more: dict[str, Any]
     ) -> BulkResult:
-        body = orjson.dumps({"listId": list_id, "subscribers": _encodable(subscribers), **more})
+        people = orjson.Fragment(subscribers.json) if isinstance(subscribers, Encoded) else _encodable(subscribers)
+        body = orjson.dumps({"listId": list_id, "subscribers": people, **more})
         return await self._transport.call(Request("POST", path, body, list_id), self._pacer, parse_bulk)
 
 

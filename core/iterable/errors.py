@@ -122,7 +122,7 @@ class UnreachableError(IterableError):
 
     code = "unreachable"
     passing = True
-    sentence = "Iterable can't be reached. Check the network, then resume the run."
+    sentence = "Iterable can't be reached. Check the network and try again; a run can be resumed."
 
 
 class UnavailableError(IterableError):
@@ -130,7 +130,9 @@ class UnavailableError(IterableError):
 
     code = "unavailable"
     passing = True
-    sentence = "Iterable is failing at the moment{answer}, also after several tries. Resume the run later."
+    sentence = (
+        "Iterable is failing at the moment{answer}, also after several tries. Try again later; a run can be resumed."
+    )
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, **about: Any) -> None:
         super().__init__(message, **about)
@@ -144,7 +146,7 @@ class ThrottledError(IterableError):
     passing = True
     sentence = (
         "Iterable has refused every request for a long time because there were too many{answer}. Something else may "
-        "be using up the project's limit. Lower the connection's rate, or resume the run later."
+        "be using up the project's limit. Lower the connection's rate, or try again later; a run can be resumed."
     )
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, **about: Any) -> None:

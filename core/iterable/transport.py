@@ -7,7 +7,6 @@ given time to pass.
 import asyncio
 import io
 import math
-import random
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -33,6 +32,7 @@ from core.iterable.errors import (
 )
 from core.iterable.models import Traffic
 from core.iterable.pacing import Pacer, Slot
+from core.iterable.patience import Patience
 
 T = TypeVar("T")
 
@@ -50,33 +50,6 @@ BODY_LIMIT = 4_000_000
 _STREAMED_ABOVE = 1_000_000
 _JSON = {"Content-Type": "application/json"}
 _KEY = re.compile(r"[!-~]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to go on when things fail, in seconds except for `attempts`.
-
-    A passing fault is tried again up to `attempts` times in all, after a random part of a delay that doubles from
-    `base` to `cap`. A 429 is not an attempt: it ends only after `throttled` seconds in which no request of this
-    client succeeded. A Retry-After is believed up to `retry_after`. `request` is the time for one request.
-    """
-
-    attempts: int = 8
-    base: float = 0.5
-    cap: float = 30.0
-    retry_after: float = 300.0
-    throttled: float = 900.0
-    request: float = 60.0
-
-    def delay(self, failures: int, asked: float | None = None) -> float:
-        """Seconds to wait after that many failures in a row, and not less than Iterable asked for."""
-        grown = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
-        jittered = random.uniform(0.0, grown)  # noqa: S311 — spreads load, keeps no secret
-        return max(jittered, self.believed(asked) or 0.0)
-
-    def believed(self, asked: float | None) -> float | None:
-        """The seconds of a Retry-After, bounded."""
-        return None if asked is None else min(asked, self.retry_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +196,8 @@ class Transport:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(
-                f"Iterable can't be reached at {self.host}: {_why(error)}. Check the network, then resume the run.",
+                f"Iterable can't be reached at {self.host}: {_why(error)}. "
+                "Check the network and try again; a run can be resumed.",
                 list_id=request.list_id,
             ) from _presentable(error)
 

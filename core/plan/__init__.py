@@ -5,6 +5,7 @@
 The first happens in core/audience, the others here, all in a DuckDB workspace.
 """
 
-from core.plan.planning import plan_run, replan_run
+from core.plan.planning import Planned, plan_run, publish, replan_run
+from core.plan.workspace import MEMORY_MB
 
-__all__ = ["plan_run", "replan_run"]
+__all__ = ["MEMORY_MB", "Planned", "plan_run", "publish", "replan_run"]

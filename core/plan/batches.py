@@ -3,59 +3,87 @@
 from collections.abc import Iterator
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from core.changes import BATCH_SIZE, SENT, Phase, encode
+from core.changes import BATCH_SIZE, FORMER, Phase
 from core.identity import PLACEHOLDER_DOMAIN
+from core.store.changes import Draft
 
 # Rows fetched at once.
-CHUNK = 10_000
+CHUNK = 20_000
 
 # Followers that the ledger does not know yet as what they are: on the list under the identity of their leader.
 _ATTACHED = """
 CREATE TABLE attached AS
 SELECT f.profile, f.email, l.user_id, f.leader, l.verdict
-FROM judged AS f JOIN judged AS l ON l.profile = f.leader
+FROM (SELECT * FROM judged WHERE leader IS NOT NULL) AS f JOIN judged AS l ON l.profile = f.leader
 WHERE NOT (f.certain AND coalesce(f.old_email = f.email, false) AND f.old_user_id IS NOT DISTINCT FROM l.user_id)
 """
 _SUBSCRIBE = """
-SELECT role, profile, email, user_id FROM (
-    SELECT CASE WHEN counted THEN $role ELSE 'q' END AS role, profile, email, user_id, profile AS leader
-    FROM judged WHERE verdict = $verdict
-    UNION ALL
-    SELECT 'f', profile, email, user_id, leader FROM attached WHERE verdict = $verdict
-) ORDER BY leader, role = 'f', profile
+SELECT CASE WHEN counted THEN $role ELSE 'q' END AS role, profile, email, user_id, '' AS more, profile AS place
+FROM judged WHERE verdict = $verdict
+UNION ALL
+SELECT 'f', profile, email, user_id, '', leader FROM attached WHERE verdict = $verdict
 """
-# Each query yields entries (role, profile, email, user id, and two more for some roles), a leader before its followers.
-# Sorted by profile, so that the ledger's rows are written in the order of their key.
+# Each query yields entries: role, profile, email, user id, and more values as JSON. `place` is the profile of the entry
+# that leads: a leader comes before its followers, and all are sorted by it, so that the ledger's rows are written in
+# the order of their key.
 _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
     Phase.HOLD: (
         """
-        SELECT 'h', profile, email, user_id FROM judged WHERE verdict = 'held'
+        SELECT 'h' AS role, profile, email, user_id, '' AS more, profile AS place FROM judged WHERE verdict = 'held'
         UNION ALL
-        SELECT 'h', profile, email, user_id FROM attached WHERE verdict IN ('held', 'unchanged') ORDER BY 2""",
-        {},
+        SELECT 'h', profile, email, user_id, '', profile FROM attached WHERE verdict IN ('held', 'unchanged')
+        UNION ALL
+        SELECT 'h', $former || email, email, min(user_id), '', '!' || email -- before all others: they replace it
+        FROM off SEMI JOIN holders USING (profile) WHERE NOT leaver GROUP BY email""",
+        {"former": FORMER},
     ),
     Phase.REMOVE: (
         """
-        SELECT CASE WHEN nth > 1 THEN 'f' WHEN leaver AND counted THEN 'r' ELSE 'o' END, profile, email, user_id
-        FROM leaving ORDER BY leader, nth""",
+        SELECT CASE WHEN nth > 1 THEN 'f' WHEN leaver AND counted THEN 'r' ELSE 'o' END AS role,
+            profile, email, user_id, '' AS more, leader AS place
+        FROM leaving""",
         {},
     ),
     Phase.RENAME: (
         """
-        SELECT 'n', profile, profile || '@' || $domain, user_id, email FROM judged
-        WHERE rename AND verdict = 'update' ORDER BY profile""",
+        SELECT 'n' AS role, profile, profile || '@' || $domain AS email, user_id, ',' || to_json(email) AS more,
+            profile AS place
+        FROM judged WHERE rename AND verdict = 'update'""",
         {"domain": PLACEHOLDER_DOMAIN},
     ),
     Phase.UPDATE: (_SUBSCRIBE, {"role": "u", "verdict": "update"}),
     Phase.ADD: (_SUBSCRIBE, {"role": "a", "verdict": "add"}),
     Phase.RELEASE: (
         """
-        SELECT 'x', profile, email, user_id, holder[1], holder[2] FROM off JOIN holders USING (profile)
-        WHERE leaver AND known ORDER BY profile""",
-        {},
+        SELECT CASE WHEN leaver THEN 'x' ELSE 'o' END AS role, profile, email, user_id,
+            ',' || holder[1] || ',' || to_json(holder[2]) AS more, profile AS place
+        FROM off JOIN holders USING (profile) WHERE known
+        UNION ALL
+        SELECT 'x', $former || email, email, min(user_id),
+            ',' || min(holder)[1] || ',' || to_json(min(holder)[2]), $former || email
+        FROM off JOIN holders USING (profile) WHERE NOT leaver GROUP BY email""",
+        {"former": FORMER},
     ),
 }
+# The JSON is put together in DuckDB, off the event loop and without the GIL: as it is stored, and as it is sent.
+_AS_JSON = """
+SELECT role IN ('a', 'u', 'r') AS counts, role <> 'f' AS leads,
+    '["' || role || '",' || to_json(profile) || ',' || coalesce(to_json(email), 'null') || ','
+        || coalesce(to_json(user_id), 'null') || more || ']' AS member,
+    CASE WHEN email IS NULL THEN '{{"userId":' || to_json(user_id) || '}}'
+        WHEN user_id IS NULL THEN '{{"email":' || to_json(email) || '}}'
+        ELSE '{{"email":' || to_json(email) || ',"userId":' || to_json(user_id) || '}}' END AS subscriber
+FROM (SELECT * FROM ({entries}) WHERE place >= $low AND ($high IS NULL OR place < $high)
+    ORDER BY place, role = 'f', profile)
+"""
+
+# Entries sorted at once: so many fit into the memory limit, whatever the size of the audience.
+SLICE = 500_000
+# Places looked at to find where slices begin.
+SAMPLE = 20_000
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
@@ -63,19 +91,52 @@ def prepare(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(_ATTACHED)
 
 
-def batches(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[tuple[Phase, int, str]]:
-    """Yield the batches of a phase as they are stored: phase, number of members that are sent, entries as JSON."""
-    query, values = _ENTRIES[phase]
-    rows = con.cursor().execute(query, values)
-    batch: list[tuple[object, ...]] = []
-    size = 0
-    while chunk := rows.fetchmany(CHUNK):
-        for entry in chunk:
-            sent = entry[0] in SENT or phase in (Phase.HOLD, Phase.RELEASE)
-            if sent and size == BATCH_SIZE:
-                yield phase, size, encode(batch)
-                batch, size = [], 0
-            batch.append(entry)
-            size += sent
-    if batch:
-        yield phase, size, encode(batch)
+def drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]:
+    """Yield the batches of a phase as they are to be stored."""
+    entries, values = _ENTRIES[phase]
+    rest: pa.Table | None = None
+    for low, high in _slices(con, entries, values):
+        query = _AS_JSON.format(entries=entries)
+        reader = con.cursor().sql(query, params={**values, "low": low, "high": high}).to_arrow_reader(CHUNK)
+        for chunk in reader:
+            rows = pa.Table.from_batches([chunk])
+            rows = rows if rest is None else pa.concat_tables([rest, rows]).combine_chunks()
+            begin = 0
+            # a batch ends before the leader that would be one too many
+            for first_of_next in pc.indices_nonzero(rows["leads"])[BATCH_SIZE::BATCH_SIZE]:
+                end = first_of_next.as_py()
+                yield _draft(phase, rows.slice(begin, end - begin))
+                begin = end
+            rest = rows.slice(begin)
+    if rest is not None:
+        yield _draft(phase, rest)
+
+
+def _slices(con: duckdb.DuckDBPyConnection, entries: str, values: dict[str, str]) -> Iterator[tuple[str, str | None]]:
+    """Yield ranges of places (from, up to but without) that hold about SLICE entries each, in order."""
+    count = con.execute(f"SELECT count(*) FROM ({entries})", values).fetchall()[0][0]
+    bounds: list[str] = []
+    if count > SLICE:
+        sample = con.execute(f"SELECT place FROM ({entries}) USING SAMPLE {SAMPLE} ROWS", values).fetchall()
+        ordered = sorted(place for (place,) in sample)
+        step = max(1, len(ordered) * SLICE // count)
+        bounds = sorted(set(ordered[step::step]))
+    if count:
+        yield from zip(["", *bounds], [*bounds, None], strict=True)
+
+
+def _draft(phase: Phase, rows: pa.Table) -> Draft:
+    is_bulk = phase in (Phase.REMOVE, Phase.UPDATE, Phase.ADD)
+    return Draft(
+        phase=phase,
+        size=pc.sum(rows["leads"]).as_py(),
+        counted=pc.sum(rows["counts"]).as_py(),
+        members=_json_array(rows["member"]),
+        subscribers=_json_array(rows.filter(rows["leads"])["subscriber"]) if is_bulk else None,
+    )
+
+
+def _json_array(values: pa.ChunkedArray) -> str:
+    """Join JSON values to an array, without making a Python object of each."""
+    (joined,) = pc.binary_join(pa.ListArray.from_arrays([0, len(values)], values.combine_chunks()), ",")
+    return f"[{joined}]"

@@ -13,15 +13,21 @@ from typing import Any
 
 import duckdb
 
+from core.changes import FORMER
 from core.identity import PLACEHOLDER_DOMAIN, UserIdField
 from core.runs import Mode
 
 # Sources without mpids know members by customer id or email only. Where the ledger knows the same person under another
 # key, that key is used, so that a removal finds who was added from a download.
+_HAS_OTHER_KEYS = """
+SELECT count(*) > 0 FROM (SELECT profile FROM desired UNION ALL SELECT profile FROM gone)
+WHERE starts_with(profile, 'customer:') OR starts_with(profile, 'email:')
+"""
 _KNOWN_KEYS = """
 CREATE TABLE known_keys AS
 WITH given AS (
-    SELECT profile, email, user_id FROM desired WHERE starts_with(profile, 'customer:') OR starts_with(profile, 'email:')
+    SELECT profile, email, user_id FROM desired
+    WHERE starts_with(profile, 'customer:') OR starts_with(profile, 'email:')
     UNION ALL
     SELECT profile, email, user_id FROM gone WHERE starts_with(profile, 'customer:') OR starts_with(profile, 'email:')
 ), unclaimed AS (
@@ -41,27 +47,33 @@ UPDATE desired SET profile = known FROM known_keys WHERE known_keys.profile = de
 UPDATE gone SET profile = known FROM known_keys WHERE known_keys.profile = gone.profile;
 """
 
-# A mirror's leavers are those whom the ledger knows and the source does not.
-_MIRROR_LEAVERS = """
-INSERT INTO gone
-SELECT l.profile, l.email, l.user_id, true, NULL FROM ledger AS l
-WHERE l.mapping_id = $mapping_id AND l.profile NOT IN (SELECT profile FROM desired)
-    AND l.profile NOT IN (SELECT profile FROM refused)
-"""
-
-# `placed`: each member beside what the ledger says of it.
+# `placed`: each member (`here`) beside what the ledger says of it, and those whom only the ledger knows.
 _PLACED = """
 CREATE TABLE placed AS
-SELECT d.profile, d.email, d.user_id, d.counted, l.profile IS NOT NULL AS known,
-    l.email AS old_email, l.user_id AS old_user_id, coalesce(l.certain, false) AS certain,
+SELECT coalesce(d.profile, l.profile) AS profile, d.email, d.user_id, d.counted, d.profile IS NOT NULL AS here,
+    l.profile IS NOT NULL AS known, l.email AS old_email, l.user_id AS old_user_id,
+    coalesce(l.certain, false) AS certain,
     coalesce(l.certain AND l.email = d.email AND l.user_id IS NOT DISTINCT FROM d.user_id, false) AS same
-FROM desired AS d LEFT JOIN ledger AS l ON l.mapping_id = $mapping_id AND l.profile = d.profile
+FROM desired AS d FULL JOIN (SELECT * FROM ledger WHERE mapping_id = $mapping_id) AS l ON l.profile = d.profile
 """
 _PLACED_FIRST_TIME = """
 CREATE VIEW placed AS
-SELECT profile, email, user_id, counted, false AS known, NULL::VARCHAR AS old_email, NULL::VARCHAR AS old_user_id,
+SELECT *, true AS here, false AS known, NULL::VARCHAR AS old_email, NULL::VARCHAR AS old_user_id,
     false AS certain, false AS same
 FROM desired
+"""
+
+# A mirror's leavers are those whom the ledger knows and the source does not.
+_MIRROR_LEAVERS = """
+INSERT INTO gone
+SELECT profile, old_email, old_user_id, true, NULL FROM placed ANTI JOIN refused USING (profile)
+WHERE NOT here AND NOT starts_with(profile, $former)
+"""
+# Former identities that a run which did not end has left in the ledger: nobody's, so they are not counted.
+_FORMER_IDENTITIES = """
+INSERT INTO gone
+SELECT profile, old_email, old_user_id, false, NULL FROM placed ANTI JOIN gone USING (profile)
+WHERE NOT here AND starts_with(profile, $former)
 """
 
 # `followers`: of the profiles that share a subscriber all but one, and which one that is. Who is on the list under this
@@ -70,46 +82,57 @@ _FOLLOWERS = """
 CREATE TABLE followers AS
 SELECT profile, leader FROM (
     SELECT profile, first_value(profile) OVER shared AS leader FROM placed
-    WHERE email IN (SELECT email FROM desired GROUP BY email HAVING count(*) > 1)
+    WHERE here AND hash(email) IN (SELECT hash(email) FROM desired GROUP BY ALL HAVING count(*) > 1)
     WINDOW shared AS (PARTITION BY email ORDER BY counted DESC, same DESC,
         coalesce(old_email = email, false) DESC, profile)
 ) WHERE profile <> leader
+"""  # (hashes find the few that may be shared in a third of the memory; who shares is decided on the emails)
+
+# `elsewhere`: subscribers of this run whom another mapping has put on the list.
+_ELSEWHERE = """
+CREATE TABLE elsewhere AS
+SELECT DISTINCT l.email FROM ledger AS l SEMI JOIN desired AS d ON d.email = l.email
+WHERE l.mapping_id <> $mapping_id AND l.certain
 """
 
 # `judged`: what becomes of each member. A member whose former identity was a placeholder is renamed, so that no orphan
 # stays behind (an interrupted rename leaves a row without an email). A member whose subscriber another mapping has put
 # on the list is held, not sent.
 _JUDGED = """
-CREATE TABLE judged AS
+CREATE VIEW judged AS
 SELECT p.*, f.leader, CASE
         WHEN f.leader IS NOT NULL THEN 'follower'
         WHEN p.same THEN 'unchanged'
-        WHEN p.email IN (SELECT email FROM ledger WHERE mapping_id <> $mapping_id AND certain AND email IS NOT NULL)
-            AND NOT coalesce(p.old_email <> p.email OR p.certain, false) THEN 'held'
-        WHEN p.known AND (p.certain OR p.old_email <> p.email OR (p.old_email IS NULL AND $by_mpid)) THEN 'update'
+        WHEN e.email IS NOT NULL AND NOT coalesce(p.old_email <> p.email OR p.certain, {by_mpid} AND p.known)
+            THEN 'held'
+        WHEN p.known AND (p.certain OR p.old_email <> p.email OR (p.old_email IS NULL AND {by_mpid})) THEN 'update'
         ELSE 'add'
     END AS verdict,
-    $by_mpid AND p.known AND p.email <> p.profile || '@{placeholder}'
+    {by_mpid} AND p.known AND p.email <> p.profile || '@{placeholder}'
         AND coalesce(p.old_email = p.profile || '@{placeholder}', NOT p.certain) AS rename
-FROM placed AS p LEFT JOIN followers AS f ON f.profile = p.profile
+FROM placed AS p LEFT JOIN followers AS f ON f.profile = p.profile LEFT JOIN elsewhere AS e ON e.email = p.email
+WHERE p.here
 """
 
 # `off`: identities that may have to leave the list: those of leavers (known to the ledger or not), and former ones.
+_KNOWN_LEAVERS = """
+CREATE TABLE known_leavers AS
+SELECT g.profile, l.email, l.user_id, g.counted FROM gone AS g JOIN ledger AS l ON l.profile = g.profile
+WHERE l.mapping_id = $mapping_id
+"""
 _OFF = """
 CREATE TABLE off AS
-SELECT g.profile, l.email, l.user_id, true AS leaver, g.counted, true AS known
-FROM gone AS g JOIN ledger AS l ON l.mapping_id = $mapping_id AND l.profile = g.profile
+SELECT profile, email, user_id, true AS leaver, counted, true AS known FROM known_leavers
 UNION ALL
-SELECT g.profile, g.email, g.user_id, true, g.counted, false
-FROM gone AS g WHERE g.reason IS NULL
-    AND g.profile NOT IN (SELECT profile FROM ledger WHERE mapping_id = $mapping_id)
+SELECT profile, email, user_id, true, counted, false FROM gone ANTI JOIN known_leavers USING (profile)
+WHERE reason IS NULL
 UNION ALL
 SELECT profile, old_email, old_user_id, false, false, true
 FROM judged WHERE old_email <> email AND NOT (rename AND verdict = 'update')
 """
 _NOT_REMOVABLE = """
-INSERT INTO refused SELECT profile, NULL, NULL, reason FROM gone
-WHERE reason IS NOT NULL AND profile NOT IN (SELECT profile FROM ledger WHERE mapping_id = $mapping_id)
+INSERT INTO refused SELECT profile, NULL, NULL, reason FROM gone ANTI JOIN known_leavers USING (profile)
+WHERE reason IS NOT NULL
 """
 
 # `holders`: who keeps such an identity on the list all the same: a member, another mapping, or a row of the ledger
@@ -119,9 +142,9 @@ CREATE TABLE holders AS
 WITH keep AS (
     SELECT $mapping_id AS mapping_id, profile, email, user_id FROM desired
     UNION ALL
-    SELECT mapping_id, profile, email, user_id FROM ledger
-    WHERE mapping_id <> $mapping_id
-        OR (profile NOT IN (SELECT profile FROM gone) AND profile NOT IN (SELECT profile FROM desired))
+    SELECT mapping_id, profile, email, user_id FROM ledger WHERE mapping_id <> $mapping_id
+    UNION ALL
+    SELECT $mapping_id, profile, old_email, old_user_id FROM placed ANTI JOIN gone USING (profile) WHERE NOT here
 ), pairs AS (
     SELECT o.profile, k.mapping_id, k.profile AS holder FROM off AS o JOIN keep AS k ON k.email = o.email
     UNION ALL
@@ -129,6 +152,9 @@ WITH keep AS (
     WHERE o.email IS NULL
 )
 SELECT profile, min(ROW(mapping_id, holder)) AS holder FROM pairs GROUP BY profile
+"""
+_NO_HOLDERS = """
+CREATE TABLE holders AS SELECT NULL::VARCHAR AS profile, ROW($mapping_id, NULL::VARCHAR) AS holder LIMIT 0
 """
 
 # `leaving`: identities that nobody holds, one leader for each subscriber (a leaver that counts, where there is one).
@@ -165,18 +191,24 @@ class Verdicts:
 def compare(con: duckdb.DuckDBPyConnection, *, mapping_id: int, field: UserIdField, mode: Mode) -> Verdicts:
     """Judge `desired` and `gone` against `ledger`; leaves the tables that `core.plan.batches` reads."""
     this = {"mapping_id": mapping_id}
-    ledger_is_empty = _one(con, "SELECT count(*) = 0 FROM ledger")
-    if not ledger_is_empty:
-        con.execute(_KNOWN_KEYS, this)
-        con.execute(_USE_KNOWN_KEYS)
+    if _one(con, "SELECT count(*) FROM ledger"):
+        if _one(con, _HAS_OTHER_KEYS):
+            con.execute(_KNOWN_KEYS, this)
+            con.execute(_USE_KNOWN_KEYS)
+        con.execute(_PLACED, this)
         if mode is Mode.MIRROR:
-            con.execute(_MIRROR_LEAVERS, this)
-    con.execute(_PLACED_FIRST_TIME) if ledger_is_empty else con.execute(_PLACED, this)
+            con.execute(_MIRROR_LEAVERS, {"former": FORMER})
+        con.execute(_FORMER_IDENTITIES, {"former": FORMER})
+    else:
+        con.execute(_PLACED_FIRST_TIME)
     con.execute(_FOLLOWERS)
-    con.execute(_JUDGED.format(placeholder=PLACEHOLDER_DOMAIN), {**this, "by_mpid": field is UserIdField.MPID})
-    con.execute(_OFF, this)
-    con.execute(_NOT_REMOVABLE, this)
-    con.execute(_HOLDERS, this)
+    con.execute(_ELSEWHERE, this)
+    by_mpid = "true" if field is UserIdField.MPID else "false"
+    con.execute(_JUDGED.format(placeholder=PLACEHOLDER_DOMAIN, by_mpid=by_mpid))
+    con.execute(_KNOWN_LEAVERS, this)
+    con.execute(_OFF)
+    con.execute(_NOT_REMOVABLE)
+    con.execute(_HOLDERS if _one(con, "SELECT count(*) FROM off") else _NO_HOLDERS, this)
     con.execute(_LEAVING)
     verdicts: dict[str, int] = dict(con.execute(_VERDICTS).fetchall())
     left, to_remove, held_leavers = con.execute(_LEAVERS).fetchall()[0]

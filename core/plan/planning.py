@@ -1,7 +1,7 @@
 """Planning a run: from its source or, where the ledger has changed meanwhile, from what was left of its plan."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import audience
 from core.audience import Source
-from core.changes import Phase, Role, decode
+from core.changes import FORMER, Phase, Role, decode
 from core.errors import InputError
 from core.identity import UserIdField
 from core.plan import batches
@@ -20,7 +20,7 @@ from core.plan.mapping import DESIRED, GONE, TABLES, map_members
 from core.plan.workspace import insert, load_ledger, run, workspace
 from core.runs import Mode, Plan, Run
 from core.store import changes, ledger, lists, mappings, rejections, runs
-from core.store.changes import State
+from core.store.changes import Draft, State
 from core.store.database import Database
 from core.store.mappings import Mapping
 from core.store.rejections import Rejection
@@ -31,16 +31,26 @@ REJECTIONS_A_WRITE = 5_000
 BATCHES_A_DROP = 200
 
 
-async def plan_run(database: Database, data_dir: Path, this: Run, worker: str) -> Plan:
-    """Plan a run from its file: store its changes and rejections, and return what was found.
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What planning a run has found. Its changes are stored as drafts: `publish` makes them count."""
 
-    The caller holds the run's list. Raises InputError where the file can't be used (nothing has been sent).
+    plan: Plan
+    mode: Mode
+    revision: int
+
+
+async def plan_run(database: Database, data_dir: Path, this: Run, memory_mb: int) -> Planned:
+    """Plan a run from its file: store the drafts of its changes, and its rejections, and return what was found.
+
+    The caller holds the run's list. Raises InputError where the file can't be used (nothing has been sent), and
+    duckdb.OutOfMemoryException where `memory_mb` is too little; then it can be called again with more.
     """
     await _forget(database, this.id)
     async with database.read() as db:
         target, of_list, revision = await _target(db, this)
         ledger_size = await ledger.size(db, target.id)
-    async with workspace(data_dir, this.id) as con:
+    async with workspace(data_dir, this.id, memory_mb) as con:
         path, chosen = Path(this.request.path), this.request.audience
         source: Source = await run(con, lambda: audience.read(path, con, audience=chosen))
         mode = _mode(this, target, source)
@@ -67,13 +77,20 @@ async def plan_run(database: Database, data_dir: Path, this: Run, worker: str) -
         ),
         **asdict(verdicts),
     )
-    async with database.write() as db:
-        await changes.publish(db, this.id)
-        await runs.set_plan(db, this.id, worker, plan, mode, revision)
-    return plan
+    return Planned(plan, mode, revision)
 
 
-async def replan_run(database: Database, data_dir: Path, this: Run, worker: str) -> None:
+async def publish(db: AsyncConnection, run_id: str, worker: str, planned: Planned) -> None:
+    """Make what was planned the run's plan.
+
+    The caller decides in the same transaction what becomes of the run: one that has a plan goes on with it when it is
+    taken up again, without a guard being asked.
+    """
+    await changes.publish(db, run_id)
+    await runs.set_plan(db, run_id, worker, planned.plan, planned.mode, planned.revision)
+
+
+async def replan_run(database: Database, data_dir: Path, this: Run, worker: str, memory_mb: int) -> None:
     """Plan anew what is left of a run whose list's ledger was changed by others since it was planned.
 
     Members that have been counted stay counted; those that have nothing to do any more become unchanged or
@@ -82,9 +99,11 @@ async def replan_run(database: Database, data_dir: Path, this: Run, worker: str)
     await _drop(database, this.id, [State.DRAFT])
     async with database.read() as db:
         target, of_list, revision = await _target(db, this)
-    async with workspace(data_dir, this.id) as con:
+    async with workspace(data_dir, this.id, memory_mb) as con:
         con.execute(TABLES)
         await _load_rest(con, database, this.id)
+        # a follower may hang on a former identity, of a member that stays
+        con.execute("DELETE FROM gone WHERE profile IN (SELECT profile FROM desired)")
         await load_ledger(con, database, [m.id for m in of_list])
         verdicts = await _compare(con, target.id, this.user_id, Mode.DELTA)
         await _store_batches(con, database, this.id)
@@ -133,18 +152,18 @@ async def _store_batches(con: duckdb.DuckDBPyConnection, database: Database, run
     requests = 0
     await run(con, batches.prepare, con)
     for phase in Phase:
-        drafts = batches.batches(con, phase)
+        drafts = batches.drafts(con, phase)
         while piece := await run(con, _take, drafts):
             async with database.write() as db:
                 await changes.add_drafts(db, run_id, piece)
             if phase is Phase.RENAME:
-                requests += sum(size for _, size, _ in piece)
+                requests += sum(draft.size for draft in piece)
             elif phase not in (Phase.HOLD, Phase.RELEASE):
                 requests += len(piece)
     return requests
 
 
-def _take(drafts: Iterator[tuple[Phase, int, str]]) -> list[tuple[Phase, int, str]]:
+def _take(drafts: Iterator[Draft]) -> list[Draft]:
     return list(islice(drafts, BATCHES_A_WRITE))
 
 
@@ -164,7 +183,7 @@ async def _load_rest(con: duckdb.DuckDBPyConnection, database: Database, run_id:
 def _load_batch(con: duckdb.DuckDBPyConnection, phase: Phase, members: str) -> None:
     desired, gone = [], []
     for role, profile, email, user_id, *_ in decode(members):
-        if role in (Role.OLD, Role.RENAME):
+        if role in (Role.OLD, Role.RENAME) or profile.startswith(FORMER):
             continue  # found again, if it is still to be done, beside the update that it belongs to
         if phase in (Phase.REMOVE, Phase.RELEASE):
             gone.append((profile, email, user_id, role == Role.REMOVE, None))

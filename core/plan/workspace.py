@@ -1,4 +1,4 @@
-"""The workspace of one planning: a DuckDB file of its own, under a memory limit, thrown away afterwards.
+"""The workspace of one planning: a DuckDB database of its own, under a memory limit, thrown away afterwards.
 
 Audiences have tens of millions of rows, so reading, grouping and comparing happen here, out of core and without
 holding the GIL, and not in Python and not in the database that other runs write to.
@@ -19,8 +19,9 @@ from core.errors import SettingsError
 from core.store import ledger
 from core.store.database import Database
 
-# What DuckDB may hold in memory; the rest goes to the workspace's directory. Its allocator goes somewhat above.
-MEMORY_LIMIT = "200MB"
+#: What DuckDB may hold in memory, in MB; the rest goes to the workspace's directory. Ten million members fit the first;
+#: where something else does not, planning begins again with the next.
+MEMORY_MB = (200, 400, 800)
 THREADS = 2
 # Rows of the ledger copied at once: some ten milliseconds of Python.
 LEDGER_CHUNK = 20_000
@@ -37,7 +38,7 @@ _LEDGER = pa.schema(
 
 
 @asynccontextmanager
-async def workspace(data_dir: Path, run_id: str) -> AsyncIterator[duckdb.DuckDBPyConnection]:
+async def workspace(data_dir: Path, run_id: str, memory_mb: int) -> AsyncIterator[duckdb.DuckDBPyConnection]:
     """Open an empty workspace for a run, and remove it at the end of the block."""
     directory = data_dir / "work" / run_id
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)  # left by a process that was killed
@@ -50,9 +51,10 @@ async def workspace(data_dir: Path, run_id: str) -> AsyncIterator[duckdb.DuckDBP
         ) from error
     con = await asyncio.to_thread(
         duckdb.connect,
-        str(directory / "workspace.duckdb"),
+        # Not a file: DuckDB compresses the tables of a file, which costs more than all else, and spills all the same.
+        ":memory:",
         config={
-            "memory_limit": MEMORY_LIMIT,
+            "memory_limit": f"{memory_mb}MB",
             "threads": THREADS,
             "temp_directory": str(directory / "spill"),
             # extensions would be fetched from the network
@@ -95,5 +97,5 @@ def insert(con: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, rows: 
     if rows:
         columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
         con.register("chunk", pa.table(columns, schema=schema))
-        con.execute(f"INSERT INTO {table} SELECT * FROM chunk")  # noqa: S608  # the name is ours
+        con.execute(f"INSERT INTO {table} SELECT * FROM chunk")  # the name is ours
         con.unregister("chunk")

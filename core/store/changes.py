@@ -25,22 +25,41 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Up to 1,000 changes. `size` counts the members that count, without followers; `members` is JSON."""
+class Draft:
+    """A batch to be stored.
 
-    id: int
+    `size` is the number of members that are sent, `counted` of those that count when they are accepted. `members` is
+    JSON (core/changes.py describes it); `subscribers` is the same as a request carries it, where one request does.
+    """
+
     phase: Phase
     size: int
+    counted: int
     members: str
+    subscribers: str | None
 
 
-async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[tuple[Phase, int, str]]) -> None:
-    """Store batches (phase, size, members) of a plan that is being made."""
-    rows = [{"run_id": run_id, "phase": int(p), "size": n, "state": State.DRAFT.value} for p, n, _ in drafts]
+@dataclass(frozen=True, slots=True)
+class Batch(Draft):
+    """A batch as stored."""
+
+    id: int
+
+
+async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft]) -> None:
+    """Store batches of a plan that is being made."""
+    rows = [
+        {"run_id": run_id, "phase": int(d.phase), "size": d.size, "counted": d.counted, "state": State.DRAFT.value}
+        for d in drafts
+    ]
     result = await db.execute(insert(batches).returning(batches.c.id, sort_by_parameter_order=True), rows)
     ids = result.scalars().all()
     await db.execute(
-        insert(changes), [{"batch_id": i, "members": draft[2]} for i, draft in zip(ids, drafts, strict=True)]
+        insert(changes),
+        [
+            {"batch_id": batch_id, "members": draft.members, "subscribers": draft.subscribers}
+            for batch_id, draft in zip(ids, drafts, strict=True)
+        ],
     )
 
 
@@ -55,7 +74,14 @@ async def open_batches(
 ) -> list[Batch]:
     """Return the next batches in a state (of a phase, or of all) whose id is above `after`, oldest first."""
     query = (
-        select(batches.c.id, batches.c.phase, batches.c.size, changes.c.members)
+        select(
+            batches.c.phase,
+            batches.c.size,
+            batches.c.counted,
+            changes.c.members,
+            changes.c.subscribers,
+            batches.c.id,
+        )
         .join(changes, changes.c.batch_id == batches.c.id)
         .where(batches.c.run_id == run_id, batches.c.state == state.value, batches.c.id > after)
         .order_by(batches.c.id)
@@ -63,7 +89,7 @@ async def open_batches(
     )
     if phase is not None:
         query = query.where(batches.c.phase == int(phase))
-    return [Batch(i, Phase(p), s, m) for i, p, s, m in (await db.execute(query))]
+    return [Batch(Phase(phase), *rest) for phase, *rest in await db.execute(query)]
 
 
 async def set_state(db: AsyncConnection, ids: Sequence[int], state: State) -> None:

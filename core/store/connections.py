@@ -29,7 +29,7 @@ class Connection:
 
 
 def project_of(api_key: str) -> str:
-    """Return what stands for a key's Iterable project in the table `pace`: a digest, from which the key can't be had."""
+    """Return what stands for a key's Iterable project in the table `pace`: a digest that does not give the key away."""
     return hashlib.sha256(b"iterable-sync:project:" + api_key.encode()).hexdigest()[:24]
 
 

@@ -28,14 +28,14 @@ DELETE FROM ledger WHERE mapping_id = :mapping_id AND (profile, coalesce(email, 
 (SELECT value ->> 1, coalesce(value ->> 2, '') FROM {entries})
 """
 _RELEASE = """
-DELETE FROM ledger WHERE mapping_id = :mapping_id AND profile IN (
-    SELECT value ->> 1 FROM {entries} WHERE EXISTS (
+DELETE FROM ledger WHERE mapping_id = :mapping_id AND (profile, coalesce(email, '')) IN (
+    SELECT value ->> 1, coalesce(value ->> 2, '') FROM {entries} WHERE EXISTS (
         SELECT 1 FROM ledger AS holder
         WHERE holder.mapping_id = CAST(value ->> 4 AS bigint) AND holder.profile = value ->> 5
         AND (holder.email = value ->> 2 OR (value ->> 2 IS NULL AND holder.user_id = value ->> 3))))
 """
 _RENAME = """
-UPDATE ledger SET email = renamed.new_email FROM (
+UPDATE ledger SET email = renamed.new_email, certain = ledger.certain AND :certain FROM (
     SELECT value ->> 1 AS profile, value ->> 2 AS old_email, value ->> 4 AS new_email FROM {entries}) AS renamed
 WHERE ledger.profile = renamed.profile AND (ledger.email = renamed.old_email OR ledger.email IS NULL)
 AND ledger.mapping_id IN (SELECT id FROM mappings WHERE connection_id = :connection_id)
@@ -53,13 +53,16 @@ async def take(db: AsyncConnection, mapping_id: int, entries: str) -> None:
 
 
 async def release(db: AsyncConnection, mapping_id: int, entries: str) -> None:
-    """Forget members whose subscriber another row holds: where that row is there."""
+    """Forget members whose subscriber another row holds: where that row is there, and theirs has not changed."""
     await _run(db, _RELEASE, entries, mapping_id=mapping_id)
 
 
-async def rename(db: AsyncConnection, connection_id: int, entries: str) -> None:
-    """Record that placeholders were renamed: in all mappings of the connection, because Iterable renames users, not memberships."""
-    await _run(db, _RENAME, entries, connection_id=connection_id)
+async def rename(db: AsyncConnection, connection_id: int, entries: str, *, certain: bool) -> None:
+    """Record that placeholders were renamed, or, if not `certain`, that they may have been.
+
+    In all mappings of the connection, because Iterable renames users, not memberships.
+    """
+    await _run(db, _RENAME, entries, connection_id=connection_id, certain=certain)
 
 
 async def size(db: AsyncConnection, mapping_id: int) -> int:

@@ -49,7 +49,7 @@ async def hold(db: AsyncConnection, connection_id: int, list_id: int, run_id: st
         .where(
             lists.c.connection_id == connection_id,
             lists.c.list_id == list_id,
-            lists.c.held_by_worker.is_(None) | ((lists.c.held_by_worker == worker) & (lists.c.held_by_run == run_id)),
+            lists.c.held_by_worker.is_(None),
         )
         .values(held_by_run=run_id, held_by_worker=worker)
     )
@@ -91,7 +91,7 @@ async def bump_others(db: AsyncConnection, connection_id: int, list_id: int) -> 
 
 @dataclass(frozen=True, slots=True)
 class Grip:
-    """What a run must still be true of before it sends: it has the list, nothing else changed it, nobody wants it to stop."""
+    """What must still hold before a run sends: it has the list, nobody changed that, and nobody wants it to stop."""
 
     revision: int
     worker: str | None

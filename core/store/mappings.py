@@ -97,4 +97,4 @@ async def sizes(db: AsyncConnection, mapping_ids: list[int]) -> dict[int, int]:
         .where(ledger.c.mapping_id.in_(mapping_ids))
         .group_by(ledger.c.mapping_id)
     )
-    return {mapping_id: count for mapping_id, count in rows}
+    return dict(tuple(row) for row in rows)

@@ -18,7 +18,7 @@ MIGRATION_LOCK = 0x17E7AB1E
 
 
 async def migrate(database: Database) -> None:
-    """Apply the migrations that are missing. Raises SettingsError where the database is newer than the program, or unusable."""
+    """Apply the migrations that are missing. Raises SettingsError where the database is too new, or unusable."""
     try:
         async with database.write() as connection:
             if not database.is_sqlite:  # SQLite's one write lock is held already

@@ -15,12 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import pace
 
-# After a 429 requests are spaced this much wider, up to MAX_SLOWDOWN; a burst of 429s within SETTLE_S counts once.
-SLOWDOWN = 1.25
+# After a 429 slots are this much further apart: very little, as one may be an accident; more where the last was less
+# than AGAIN_S before, as the rate is too high then. A burst of them within SETTLE_S counts once.
+SLOWDOWN = 1.02
+SLOWDOWN_AGAIN = 1.25
 MAX_SLOWDOWN = 20.0
 SETTLE_S = 5.0
-# How much of the slowdown is taken back in a second: from 1.25 to 1 in 50 s.
-RECOVERY_PER_S = 0.005
+AGAIN_S = 60.0
+# How much of the slowdown is taken back in a second: from 1.25 to 1 in about four minutes.
+RECOVERY_PER_S = 0.001
 # No slot lies further ahead than this, in seconds (or ten intervals, for very low rates). One that does was made by
 # a clock that has jumped back since, and is thrown away.
 HORIZON_S = 900.0
@@ -82,7 +85,8 @@ def _throttle(insert: Callable[..., Any], now: ColumnElement[float]) -> Any:
     resumed = now + _number("pause")
     since = now - pace.c.throttled_at
     is_news = or_(pace.c.throttled_at.is_(None), since >= SETTLE_S, since < 0)
-    slower = _least(_slower(now) * SLOWDOWN, literal(MAX_SLOWDOWN, Float))
+    factor = case((and_(since >= 0, since < AGAIN_S), SLOWDOWN_AGAIN), else_=SLOWDOWN)
+    slower = _least(_slower(now) * factor, literal(MAX_SLOWDOWN, Float))
     return (
         insert(pace)
         .values(project=_PROJECT, next_at=resumed, slowdown=SLOWDOWN, throttled_at=now)

@@ -47,7 +47,7 @@ async def by_reason(db: AsyncConnection, run_id: str) -> dict[str, int]:
         .group_by(rejections.c.reason)
         .order_by(func.count().desc(), rejections.c.reason)
     )
-    return {reason: count for reason, count in (await db.execute(query))}
+    return {reason: count for reason, count in await db.execute(query)}  # noqa: C416  # rows, not pairs
 
 
 async def of_run(db: AsyncConnection, run_id: str) -> AsyncIterator[Rejection]:

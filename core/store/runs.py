@@ -38,8 +38,9 @@ async def add(
     user_id: str,
     rate: float,
     request: Request,
+    worker: str | None = None,
 ) -> None:
-    """Store a new run, queued."""
+    """Store a new run, queued. `worker` is the process that is going to execute it."""
     await db.execute(
         insert(runs).values(
             id=run_id,
@@ -52,6 +53,7 @@ async def add(
             rate=rate,
             audience=mapping.audience_name or mapping.audience_id,
             request=request.model_dump_json(),
+            worker=worker,
             created_at=time.time(),
         )
     )
@@ -92,17 +94,29 @@ async def take(db: AsyncConnection, run_id: str, worker: str) -> None:
     await db.execute(update(runs).where(runs.c.id == run_id).values(worker=worker))
 
 
-async def reopen(db: AsyncConnection, run_id: str) -> int:
-    """Make a run that stopped go on: planned ones upload, others are planned. Returns the attempt's number."""
+async def reopen(db: AsyncConnection, this: Run, worker: str) -> int | None:
+    """Make a run that stopped go on as this worker's: planned ones upload, others are planned.
+
+    Returns the new attempt's number, or None where somebody else was faster.
+    """
     planned = runs.c.plan.is_not(None)
     status = case((planned, Status.RUNNING.value), else_=Status.QUEUED.value)
     result = await db.execute(
         update(runs)
-        .where(runs.c.id == run_id)
-        .values(status=status, stop=None, error=None, error_code=None, finished_at=None)
+        .where(runs.c.id == this.id, runs.c.attempt == this.attempt)
+        .values(
+            status=status,
+            worker=worker,
+            attempt=runs.c.attempt + 1,
+            stop=None,
+            error=None,
+            error_code=None,
+            finished_at=None,
+        )
         .returning(runs.c.attempt)
     )
-    return int(result.scalar_one())
+    attempt: int | None = result.scalar_one_or_none()
+    return attempt
 
 
 async def set_status(

@@ -128,7 +128,9 @@ batches = Table(
     Column("id", Id, primary_key=True),
     Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("phase", Integer, nullable=False),
+    # members that are sent, and those of them that count when they are accepted
     Column("size", Integer, nullable=False),
+    Column("counted", Integer, nullable=False),
     # draft -> planned -> sent (the intent: perhaps done) -> done; or void, when a run is planned anew
     Column("state", Text, nullable=False),
     Index(None, "run_id", "phase", "state"),
@@ -141,6 +143,8 @@ changes = Table(
     metadata,
     Column("batch_id", Id, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
     Column("members", Text, nullable=False),
+    # the same as a request carries it, ready to be sent
+    Column("subscribers", Text),
 )
 
 #: Who has been synced to a mapping's list, and under which identity.

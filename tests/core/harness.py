@@ -1,6 +1,7 @@
 """What tests of whole runs stand on: the engine, a local Iterable, and audiences written in a line."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 from core import workflows
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
-from core.iterable import DataCenter, IterableClient, Unpaced
+from core.iterable import DataCenter, IterableClient, Patience, Unpaced
 from core.runs import Mode, Request, Run, Status
 from core.settings import Settings
 from core.store import rejections, runs
@@ -21,6 +22,9 @@ from sandbox.iterable import Running, running
 
 #: A Standard list that the local Iterable has from the start, and another.
 LIST, OTHER_LIST = 1001, 1002
+
+#: Gives up after a moment.
+QUICK = Patience(attempts=3, base=0.001, cap=0.002, retry_after=0.01, throttled=0.5, request=5.0)
 
 
 @dataclass(frozen=True)
@@ -64,16 +68,18 @@ class Sync:
     directory: Path
     _files: Iterator[int] = field(default_factory=count)
 
-    def mirror_file(self, members: Iterable[Member]) -> Path:
-        """Write a whole audience as a plain table."""
-        rows = (f"{m.mpid},{m.email or ''},{m.customer_id or ''}\n" for m in members)
-        return self._write("mpid,email,customer_id\n" + "".join(rows))
+    def mirror_file(self, members: Iterable[Member], audience: str | None = None) -> Path:
+        """Write a whole audience, of that name, as a plain table."""
+        rows = [f"{m.mpid},{m.email or ''},{m.customer_id or ''}" for m in members]
+        return self._write("mpid,email,customer_id", rows, audience)
 
-    def delta_file(self, joined: Iterable[Member] = (), left: Iterable[Member] = ()) -> Path:
+    def delta_file(
+        self, joined: Iterable[Member] = (), left: Iterable[Member] = (), audience: str | None = None
+    ) -> Path:
         """Write additions and removals as a plain table, as BigQuery exports them."""
-        rows = [f"{m.mpid},{m.email or ''},{m.customer_id or ''},true\n" for m in joined]
-        rows += [f"{m.mpid},{m.email or ''},{m.customer_id or ''},false\n" for m in left]
-        return self._write("mpid,email,customerid,isadd\n" + "".join(rows))
+        rows = [f"{m.mpid},{m.email or ''},{m.customer_id or ''},true" for m in joined]
+        rows += [f"{m.mpid},{m.email or ''},{m.customer_id or ''},false" for m in left]
+        return self._write("mpid,email,customerid,isadd", rows, audience)
 
     async def submit(
         self,
@@ -95,13 +101,20 @@ class Sync:
         await workflows.start(run_id)
         return await self.outcome(run_id)
 
-    async def mirror(self, members: Iterable[Member], **options: Any) -> Outcome:
+    async def mirror(self, members: Iterable[Member], *, audience: str | None = None, **options: Any) -> Outcome:
         """Make the list equal to these members."""
-        return await self.run(self.mirror_file(members), **options)
+        return await self.run(self.mirror_file(members, audience), audience=audience, **options)
 
-    async def delta(self, joined: Iterable[Member] = (), left: Iterable[Member] = (), **options: Any) -> Outcome:
+    async def delta(
+        self,
+        joined: Iterable[Member] = (),
+        left: Iterable[Member] = (),
+        *,
+        audience: str | None = None,
+        **options: Any,
+    ) -> Outcome:
         """Add and remove these members."""
-        return await self.run(self.delta_file(joined, left), **options)
+        return await self.run(self.delta_file(joined, left, audience), audience=audience, **options)
 
     async def resume(self, run_id: str) -> Outcome:
         """Take a run up again and return how it ended."""
@@ -124,14 +137,24 @@ class Sync:
         """Who is on a list in the local Iterable."""
         return {email or user_id or "" for email, user_id in self.iterable.state.members(list_id)}
 
-    def _write(self, text: str) -> Path:
+    def _write(self, header: str, rows: Iterable[str], audience: str | None) -> Path:
         path = self.directory / f"audience{next(self._files)}.csv"
-        path.write_text(text)
+        more = ("", "") if audience is None else (",audience_name", f",{audience}")
+        path.write_text("".join(f"{line}\n" for line in (header + more[0], *(row + more[1] for row in rows))))
         return path
 
 
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something is so that nobody tells, because it happens in a database or in another process."""
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
 @asynccontextmanager
-async def syncing(directory: Path, database_url: str | None = None, **iterable: Any) -> AsyncIterator[Sync]:
+async def syncing(
+    directory: Path, database_url: str | None = None, patience: Patience | None = None, **iterable: Any
+) -> AsyncIterator[Sync]:
     """Open an engine on a new database and a local Iterable without a limit."""
     async with running(**{"bulk_per_second": 0, **iterable}) as local:
         settings = Settings(
@@ -141,8 +164,22 @@ async def syncing(directory: Path, database_url: str | None = None, **iterable: 
             database_url=SecretStr(database_url) if database_url else None,
             _env_file=None,  # type: ignore[call-arg]
         )
-        async with open_engine(settings, "test") as engine, workflows.durable(engine):
+        async with open_engine(settings, "test", patience=patience) as engine, workflows.durable(engine):
             yield Sync(engine, local, directory)
 
 
-__all__ = ["LIST", "OTHER_LIST", "Member", "Mode", "Outcome", "Status", "Sync", "people", "person", "syncing"]
+__all__ = [
+    "LIST",
+    "OTHER_LIST",
+    "QUICK",
+    "Member",
+    "Mode",
+    "Outcome",
+    "Patience",
+    "Status",
+    "Sync",
+    "people",
+    "person",
+    "syncing",
+    "until",
+]

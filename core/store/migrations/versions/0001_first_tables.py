@@ -135,6 +135,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Text(), nullable=False),
         sa.Column("phase", sa.Integer(), nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("counted", sa.Integer(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("batches_run_id_fk"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("batches_pk")),
@@ -156,6 +157,7 @@ def upgrade() -> None:
         "changes",
         sa.Column("batch_id", Id, nullable=False),
         sa.Column("members", sa.Text(), nullable=False),
+        sa.Column("subscribers", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("changes_batch_id_fk"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("batch_id", name=op.f("changes_pk")),
     )

@@ -1,0 +1,31 @@
+"""How long to go on when requests fail, and how long to wait in between."""
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to go on when things fail, in seconds except for `attempts`.
+
+    A passing fault is tried again up to `attempts` times in all, after a random part of a delay that doubles from
+    `base` to `cap`. A 429 is not an attempt: it ends only after `throttled` seconds in which no request of this
+    client succeeded. A Retry-After is believed up to `retry_after`. `request` is the time for one request.
+    """
+
+    attempts: int = 8
+    base: float = 0.5
+    cap: float = 30.0
+    retry_after: float = 300.0
+    throttled: float = 900.0
+    request: float = 60.0
+
+    def delay(self, failures: int, asked: float | None = None) -> float:
+        """Seconds to wait after that many failures in a row, and not less than Iterable asked for."""
+        grown = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
+        jittered = random.uniform(0.0, grown)  # noqa: S311 — spreads load, keeps no secret
+        return max(jittered, self.believed(asked) or 0.0)
+
+    def believed(self, asked: float | None) -> float | None:
+        """The seconds of a Retry-After, bounded."""
+        return None if asked is None else min(asked, self.retry_after)

@@ -1,0 +1,142 @@
+"""Recording what became of the batches of a run: outcome, ledger and counters in one transaction."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.changes import COUNTED, Entry, Phase, decode, encode
+from core.delivery import Delivery, Unit
+from core.identity import UserIdField
+from core.iterable import Traffic
+from core.runs import Run
+from core.store import changes, ledger, lists, rejections, runs
+from core.store.changes import Batch, State
+from core.store.database import Database
+from core.store.rejections import Rejection
+
+#: Why a member is rejected whose failure Iterable counted without saying whose it is.
+UNATTRIBUTED = "iterable_unattributed"
+
+# What an accepted member counts as. (A rename is counted by the update that follows it.)
+_COUNTERS = {Phase.REMOVE: "removed", Phase.RENAME: "updated", Phase.UPDATE: "updated", Phase.ADD: "added"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    batch: Batch
+    delivery: Delivery | None
+    recorded: asyncio.Future[None]
+
+
+class Recorder:
+    """Writes what became of batches. Those that end while another write is under way are written together."""
+
+    def __init__(self, database: Database, this: Run, worker: str, traffic: Traffic) -> None:
+        """Take the run, the worker whose it is, and what its client counts."""
+        self._database = database
+        self._run = this
+        self._worker = worker
+        self._traffic = traffic
+        self._reported = Traffic()
+        self._waiting: list[_Waiting] = []
+        self._writing = asyncio.Lock()
+
+    async def record(self, batch: Batch, delivery: Delivery | None) -> None:
+        """Return when what became of a batch is on disk. Raises TakenOverError where the run is another's by now."""
+        mine = _Waiting(batch, delivery, asyncio.get_running_loop().create_future())
+        self._waiting.append(mine)
+        async with self._writing:
+            if not mine.recorded.done():
+                together, self._waiting = self._waiting, []
+                await self._write(together)
+        await mine.recorded
+
+    async def record_traffic(self) -> None:
+        """Write what the client has sent and nothing has been recorded of yet."""
+        async with self._database.write() as db:
+            await runs.count(db, self._run.id, self._worker, self._new_traffic())
+
+    async def _write(self, together: list[_Waiting]) -> None:
+        try:
+            async with self._database.write() as db:
+                counts: Counter[str] = Counter(self._new_traffic())
+                for each in together:
+                    found, refused = self._count(each.batch, each.delivery)
+                    counts.update(found)
+                    await rejections.add(db, self._run.id, refused)
+                    await self._note(db, each.batch, each.delivery or Delivery())
+                await runs.count(db, self._run.id, self._worker, dict(counts))
+                await changes.set_state(db, [each.batch.id for each in together], State.DONE)
+        except BaseException as error:  # whoever waits for this write has to hear of it
+            for each in together:
+                each.recorded.set_exception(error)
+                each.recorded.exception()  # heard of, also by those who stopped waiting
+            raise
+        for each in together:
+            each.recorded.set_result(None)
+
+    async def _note(self, db: AsyncConnection, batch: Batch, delivery: Delivery) -> None:
+        """Make the ledger say what a batch has changed."""
+        this = self._run
+        members = batch.members
+        if delivery.rejected or delivery.renamed:
+            members = _entries(delivery.accepted)
+        if batch.phase is Phase.RENAME:
+            for units, certain in ((delivery.renamed, True), (delivery.vanished, False)):
+                if units:
+                    await ledger.rename(db, this.connection_id, _entries(units), certain=certain)
+                    await lists.bump_others(db, this.connection_id, this.list_id)
+            await ledger.take(db, this.mapping_id, members)
+        elif batch.phase is Phase.REMOVE and not delivery.unattributed:
+            await ledger.take(db, this.mapping_id, members)
+        else:  # with a failure that is not named, nobody in the batch is certain
+            await ledger.put(db, this.mapping_id, members, certain=not delivery.unattributed)
+
+    def _count(self, batch: Batch, delivery: Delivery | None) -> tuple[dict[str, int], list[Rejection]]:
+        if delivery is None:
+            return {_COUNTERS[batch.phase]: batch.counted}, []
+        accepted = sum(unit[0][0] in COUNTED for unit in delivery.accepted)
+        refused = [self._rejection(unit[0], why) for unit, why in delivery.rejected if unit[0][0] in COUNTED]
+        nameless = min(delivery.unattributed, accepted)
+        refused += [Rejection(None, None, None, UNATTRIBUTED)] * nameless
+        return {_COUNTERS[batch.phase]: accepted - nameless, "rejected": len(refused)}, refused
+
+    def _rejection(self, entry: Entry, reason: str) -> Rejection:
+        _, profile, email, user_id, *_ = entry
+        return Rejection(profile, email, user_id if self._run.user_id is UserIdField.CUSTOMER_ID else None, reason)
+
+    def _new_traffic(self) -> dict[str, int]:
+        now, before = self._traffic, self._reported
+        more = {
+            "requests": now.requests - before.requests,
+            "retries": now.retries - before.retries,
+            "throttled": now.throttled - before.throttled,
+        }
+        self._reported = Traffic(now.requests, now.retries, now.throttled)
+        return more
+
+
+async def settle(db: AsyncConnection, connection_id: int, list_id: int, but_run: str) -> bool:
+    """Put on record what other runs sent to a list and never saw answered: perhaps done, perhaps not.
+
+    The caller holds the list, so that none of those runs is under way. Returns whether there was anything.
+    """
+    unanswered = await lists.unanswered(db, connection_id, list_id, but_run)
+    for batch_id, phase, mapping_id, members in unanswered:
+        perhaps = members
+        if phase == Phase.RENAME:  # under one address or the other, on all lists: only the user id is sure
+            entries = decode(members)
+            nameless = encode([[role, profile, old, user_id, None] for role, profile, old, user_id, *_ in entries])
+            await ledger.rename(db, connection_id, nameless, certain=False)
+            await lists.bump(db, connection_id, list_id)
+            await lists.bump_others(db, connection_id, list_id)
+            perhaps = encode([[role, profile, None, user_id] for role, profile, _, user_id, *_ in entries])
+        await ledger.put(db, mapping_id, perhaps, certain=False)
+        await changes.set_state(db, [batch_id], State.PLANNED)
+    return bool(unanswered)
+
+
+def _entries(units: list[Unit]) -> str:
+    return encode([entry for unit in units for entry in unit])

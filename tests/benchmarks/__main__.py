@@ -1,0 +1,140 @@
+"""Runs the benchmarks and prints each figure beside its target: `python -m tests.benchmarks [NAME ...]`."""
+
+import argparse
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.audiences import write_download
+
+MILLION = 1_000_000
+PACED_RATE = 20
+# Members of the pacing benchmark: 400 requests at 20 a second.
+PACED_MEMBERS = 400_000
+
+
+class Bench:
+    """The place where benchmarks run: a directory, and audiences in it that are written once."""
+
+    def __init__(self, directory: Path, large: int) -> None:
+        self.directory = directory
+        self.large = large
+
+    def audience(self, members: int) -> Path:
+        """A download with that many members."""
+        path = self.directory / f"8754_Benchmark{members}.csv"
+        if not path.exists():
+            write_download(path, members)
+        return path
+
+    def measure(self, what: str, *options: str) -> dict[str, float]:
+        """Measure in a process of its own, against a local Iterable of its own."""
+        limit = str(PACED_RATE) if "--rate" in options else "0"
+        with _local_iterable(limit) as url:
+            command = [sys.executable, "-m", "tests.benchmarks.measure", what, "--url", url, *options]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+            found: dict[str, float] = json.loads(done.stdout)
+            if "--rate" in options:
+                found["refused"] = _refused(url)
+            return found
+
+    def data_dir(self, name: str) -> str:
+        """A data directory."""
+        return str(self.directory / f"data-{name}")
+
+
+def cost(bench: Bench) -> None:
+    """What a member costs from the file to the recorded outcome, and how that compares with a bare loop."""
+    file = bench.audience(MILLION)
+    ours = bench.measure("sync", "--file", str(file), "--data-dir", bench.data_dir("cost"))
+    again = bench.measure("sync", "--file", str(file), "--data-dir", bench.data_dir("cost"))
+    bare = bench.measure("bare", "--members", str(MILLION))
+    _say("CPU a member, end to end", f"{ours['cpu_s'] / ours['members'] * 1e6:.1f} us", "<= 6 us")
+    ratio = (ours["members"] / ours["seconds"]) / (bare["members"] / bare["seconds"])
+    _say("rate, of a bare loop's", f"{ratio:.2f}", ">= 0.15")
+    _say("requests of a second, unchanged run", f"{again['requests']:.0f}", "0")
+
+
+def memory(bench: Bench) -> None:
+    """Peak memory at one million members and at the large number, syncing end to end."""
+    peaks = {}
+    for members in (MILLION, bench.large):
+        name = f"memory-{members}"
+        found = bench.measure("sync", "--file", str(bench.audience(members)), "--data-dir", bench.data_dir(name))
+        peaks[members] = found["peak_mb"]
+        _say(f"peak memory at {members:,}", f"{found['peak_mb']:.0f} MB", "< 500 MB")
+    _say(f"memory at {bench.large:,}, of that at {MILLION:,}", f"{peaks[bench.large] / peaks[MILLION]:.2f}", "about 1")
+
+
+def planning(bench: Bench) -> None:
+    """Reading, mapping and comparing the large number of members with a ledger that holds as many."""
+    file = str(bench.audience(bench.large))
+    data_dir = bench.data_dir(f"memory-{bench.large}")
+    if not Path(data_dir).exists():
+        bench.measure("sync", "--file", file, "--data-dir", data_dir)
+    found = bench.measure("plan", "--file", file, "--data-dir", data_dir)
+    target = f"< {90 * bench.large / (10 * MILLION):.0f} s"
+    _say(f"planning {bench.large:,} against a full ledger", f"{found['planning_s']:.0f} s", target)
+
+
+def pacing(bench: Bench) -> None:
+    """The share of the permitted requests that is used, against a limit over a sliding second."""
+    file = str(bench.audience(PACED_MEMBERS))
+    found = bench.measure("sync", "--file", file, "--data-dir", bench.data_dir("pacing"), "--rate", str(PACED_RATE))
+    permitted = (found["seconds"] - found["planning_s"]) * PACED_RATE
+    _say(f"requests used, of those permitted at {PACED_RATE}/s", f"{found['requests'] / permitted:.1%}", ">= 98 %")
+    _say("requests answered 429", f"{found['refused']:.0f}", "0")
+
+
+BENCHMARKS: dict[str, Callable[[Bench], None]] = {
+    "pacing": pacing,
+    "cost": cost,
+    "memory": memory,
+    "planning": planning,
+}
+
+
+@contextlib.contextmanager
+def _local_iterable(limit: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "sandbox.iterable", "--port", "0", "--lean", "--bulk-per-second", limit]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        try:
+            yield line.split(": ", 1)[1].strip()
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.communicate()
+
+
+def _refused(url: str) -> int:
+    with urllib.request.urlopen(f"{url}/_sandbox") as answer:
+        totals: list[dict[str, Any]] = json.load(answer)["totals"]
+    return sum(row["count"] for row in totals if row["status"] == 429)
+
+
+def _say(what: str, measured: str, target: str) -> None:
+    print(f"{what:<55} {measured:>12}   target {target}", flush=True)
+
+
+def main() -> None:
+    """Run the benchmarks that are named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which (default: all)")
+    parser.add_argument("--members", type=int, default=10 * MILLION, help="the large number (default: 10 million)")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="iterable-sync-bench-") as directory:
+        bench = Bench(Path(directory), given.members)
+        for name in given.names or BENCHMARKS:
+            BENCHMARKS[name](bench)
+
+
+if __name__ == "__main__":
+    main()

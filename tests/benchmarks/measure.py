@@ -1,0 +1,111 @@
+"""One measurement in a process of its own, so that its CPU time and peak memory are its own. Prints a JSON object."""
+
+import argparse
+import asyncio
+import gc
+import json
+import resource
+import time
+from pathlib import Path
+
+import aiohttp
+import orjson
+from pydantic import SecretStr
+
+from bot.cli import GC_THRESHOLD
+from core import execution
+from core.engine import open_engine
+from core.iterable import DataCenter
+from core.runs import Request
+from core.settings import Settings
+from core.store import runs
+from core.submit import environment_connection, submit
+from sandbox.iterable import DEFAULT_KEY
+
+LIST = 1001
+# Requests of the bare loop under way at once: as many as an unpaced run has.
+CONCURRENCY = 8
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool) -> dict[str, float]:
+    """Sync a file end to end (or only plan it) and return what it took."""
+    settings = Settings(
+        ITERABLE_API_KEY=SecretStr(DEFAULT_KEY),
+        iterable_url=url,
+        data_dir=Path(data_dir),
+        _env_file=None,  # type: ignore[call-arg]
+    )
+    async with open_engine(settings, "benchmark") as engine:
+        connection = await environment_connection(engine, user_id=None, data_center=DataCenter.US, rate=rate)
+        request = Request(path=file, approved=True, dry_run=dry_run)
+        run_id = (await submit(engine, connection, LIST, request)).run_id
+        began, cpu = time.monotonic(), _cpu()
+        await execution.plan(engine, run_id)
+        planned = time.monotonic()
+        await execution.apply(engine, run_id)
+        took = {"seconds": time.monotonic() - began, "planning_s": planned - began, "cpu_s": _cpu() - cpu}
+        async with engine.database.read() as db:
+            run = await runs.by_id(db, run_id)
+    assert run is not None
+    assert run.error is None, run.error
+    return {
+        **took,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "members": run.counters.members,
+        "requests": run.requests,
+        "throttled": run.throttled,
+    }
+
+
+async def bare(url: str, members: int) -> dict[str, float]:
+    """Post prebuilt bodies in a bare loop: what HTTP alone costs."""
+    bodies = [
+        orjson.dumps(
+            {
+                "listId": LIST,
+                "subscribers": [
+                    {"email": f"bare{i}@example.com", "userId": f"customer-{i}"} for i in range(first, first + 1000)
+                ],
+            }
+        )
+        for first in range(0, members, 1000)
+    ]
+    headers = {"Api-Key": DEFAULT_KEY, "Content-Type": "application/json"}
+    left = iter(bodies)
+
+    async def post(session: aiohttp.ClientSession) -> None:
+        for body in left:
+            async with session.post(f"{url}/api/lists/subscribe", data=body, headers=headers) as answer:
+                await answer.read()
+
+    async with aiohttp.ClientSession() as session:
+        began, cpu = time.monotonic(), _cpu()
+        await asyncio.gather(*(post(session) for _ in range(CONCURRENCY)))
+        return {"seconds": time.monotonic() - began, "cpu_s": _cpu() - cpu, "members": members}
+
+
+def main() -> None:
+    """Measure what the command line names."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["sync", "plan", "bare"])
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--file", default="")
+    parser.add_argument("--data-dir", default="")
+    parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--members", type=int, default=0)
+    given = parser.parse_args()
+    gc.set_threshold(GC_THRESHOLD)
+    if given.what == "bare":
+        found = asyncio.run(bare(given.url, given.members))
+    else:
+        found = asyncio.run(sync(given.url, given.file, given.data_dir, rate=given.rate, dry_run=given.what == "plan"))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

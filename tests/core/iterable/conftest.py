@@ -1,0 +1,64 @@
+"""A local Iterable, clients of it, and a server that answers whatever it is told."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+
+from core.iterable import IterableClient, Pacer, Patience, Unpaced
+from sandbox.iterable import Running, running
+
+#: Lists of the local Iterable.
+LIST = 1001
+DYNAMIC = 1003
+HYBRID_LIST = 1006
+
+#: As patient as by default, but quick.
+QUICK = Patience(attempts=4, base=0.001, cap=0.002, retry_after=0.01, request=5.0)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@pytest.fixture
+async def iterable() -> AsyncIterator[Running]:
+    """A local Iterable without a limit on subscribe and unsubscribe."""
+    async with running(bulk_per_second=0) as it:
+        yield it
+
+
+@asynccontextmanager
+async def connected(
+    iterable: Running, *, key: str = "", pacer: Pacer | None = None, **patience: float
+) -> AsyncIterator[IterableClient]:
+    """A client of the local Iterable; keyword arguments that it does not know are its patience's."""
+    async with IterableClient(
+        key or iterable.key,
+        base_url=iterable.url,
+        pacer=pacer or Unpaced(),
+        patience=replace(QUICK, **patience),  # type: ignore[arg-type]
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def client(iterable: Running) -> AsyncIterator[IterableClient]:
+    """A client of the local Iterable."""
+    async with connected(iterable) as it:
+        yield it
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[str]:
+    """The address of a server that answers every request with `handler`."""
+    application = web.Application()
+    application.router.add_route("*", "/{tail:.*}", handler)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,20 @@
+"""Taking slots and measuring how they lie."""
+
+from collections.abc import Sequence
+
+from core.iterable import SharedPacer, Slot
+
+
+def least_span(times: Sequence[float], count: int) -> float:
+    """The shortest time in which more than `count` of these times lie."""
+    ordered = sorted(times)
+    return min(last - first for first, last in zip(ordered, ordered[count:], strict=False))
+
+
+async def use(pacer: SharedPacer, times: int = 1) -> list[Slot]:
+    """Take slots one after the other, and leave at each."""
+    taken = []
+    for _ in range(times):
+        taken.append(await pacer.slot())
+        pacer.left(taken[-1])
+    return taken

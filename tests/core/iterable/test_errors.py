@@ -1,0 +1,63 @@
+"""Errors speak to a person, say whether they pass, and survive being stored."""
+
+import pickle
+
+import pytest
+
+from core.iterable import IterableError, RefusedError, UnavailableError
+from core.iterable.models import Failure
+
+
+def kinds(of: type[IterableError] = IterableError) -> list[type[IterableError]]:
+    """All kinds of error."""
+    return [of] + [kind for child in of.__subclasses__() for kind in kinds(child)]
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_message_is_a_sentence(kind: type[IterableError]) -> None:
+    """Each kind has a message of its own that is complete, names the status and ends like a sentence."""
+    error = kind(status=418, api_code="Teapot", list_id=7)
+    assert error.message.endswith(".")
+    assert "{" not in error.message
+    assert "None" not in kind(list_id=7).message
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_error_survives_pickling(kind: type[IterableError]) -> None:
+    """Errors are stored with their run, and come back whole."""
+    error = kind(status=418, api_code="Teapot", list_id=7)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.message, vars(copy)) == (kind, error.message, vars(error))
+
+
+def test_codes_are_distinct() -> None:
+    """Programs can tell the kinds apart by their code."""
+    codes = [kind.code for kind in kinds()]
+    assert len(codes) == len(set(codes))
+
+
+def test_only_faults_on_the_way_pass() -> None:
+    """Exactly those that time may heal are marked as passing."""
+    assert {kind.code for kind in kinds() if kind.passing} == {"unreachable", "unavailable", "throttled"}
+
+
+def test_retry_after_is_kept() -> None:
+    """What Iterable asks to wait is kept with the error."""
+    assert UnavailableError(retry_after=3.0, status=503).retry_after == 3.0
+
+
+@pytest.mark.parametrize(
+    ("api_code", "failure"),
+    [
+        ("InvalidEmailAddressError", Failure.INVALID_EMAIL),
+        ("InvalidUserIdError", Failure.INVALID_USER_ID),
+        ("ForgottenUserError", Failure.FORGOTTEN),
+        ("UserIdAlreadyExists", Failure.CONFLICT),
+        ("UnknownUserIdError", Failure.NOT_FOUND),
+        ("BadParams", Failure.INVALID_DATA),
+        (None, Failure.INVALID_DATA),
+    ],
+)
+def test_refusal_of_one_member_has_a_reason(api_code: str | None, failure: Failure) -> None:
+    """A member that was refused alone gets the reason that the code says."""
+    assert RefusedError(api_code=api_code).failure is failure

@@ -1,0 +1,168 @@
+"""What does not pass is an error at once, and nothing is told that must not be."""
+
+import asyncio
+import logging
+
+import pytest
+from aiohttp import web
+
+from core.iterable import (
+    IterableClient,
+    IterableError,
+    KeyRefusedError,
+    ListGoneError,
+    ListNotStandardError,
+    RefusedError,
+    TooLargeError,
+    Traffic,
+    UnexpectedAnswerError,
+    Unpaced,
+    UnreachableError,
+)
+from sandbox.iterable import Fault, Running
+from tests.core.iterable.conftest import DYNAMIC, LIST, QUICK, serving
+
+ANN = ("ann@example.com", "1")
+
+
+async def test_revoked_key_is_refused(client: IterableClient, iterable: Running) -> None:
+    """401 means that the connection is broken, and is not tried again."""
+    iterable.state.keys[iterable.key].status = "revoked"
+    await refused(client, KeyRefusedError, 401, "BadApiKey")
+
+
+async def test_wrong_kind_of_key_is_refused(client: IterableClient, iterable: Running) -> None:
+    """403 means that the connection is broken, and is not tried again."""
+    iterable.state.keys[iterable.key].status = "forbidden"
+    await refused(client, KeyRefusedError, 403, "Forbidden")
+
+
+@pytest.mark.parametrize("code", ["BadParams", "Success"])
+async def test_deleted_list_is_gone(client: IterableClient, iterable: Running, code: str) -> None:
+    """A list that was deleted breaks the mapping, whatever code Iterable gives it."""
+    iterable.state.lists[LIST].deleted = True
+    iterable.settings.deleted_list_code = code
+    await refused(client, ListGoneError, 400, None if code == "Success" else code)
+
+
+async def test_deleted_list_can_answer_200(client: IterableClient, iterable: Running) -> None:
+    """The message is read even where status and code say that all is well."""
+    iterable.faults.add(Fault("error", status=200, code="Success", msg="error.lists.invalidListId"))
+    await refused(client, ListGoneError, 200, None)
+
+
+async def test_dynamic_list_is_not_standard(client: IterableClient) -> None:
+    """A list that Iterable fills itself breaks the mapping."""
+    await refused(client, ListNotStandardError, 400, "BadParams", list_id=DYNAMIC)
+
+
+async def test_poisoned_request_is_refused(client: IterableClient) -> None:
+    """Any other 400 is a refusal of this request."""
+    await refused(client, RefusedError, 400, "BadParams", email="eve@poison.test")
+
+
+async def test_too_large_body_is_to_be_split(client: IterableClient, iterable: Running) -> None:
+    """413 asks for smaller parts."""
+    iterable.settings.max_body = 10
+    await refused(client, TooLargeError, 413, "BatchTooLarge")
+
+
+async def test_gateways_413_is_to_be_split(client: IterableClient, iterable: Running) -> None:
+    """413 asks for smaller parts also when a gateway says it."""
+    iterable.faults.add(Fault("html", status=413))
+    await refused(client, TooLargeError, 413, None)
+
+
+async def test_batch_too_large_is_to_be_split(client: IterableClient, iterable: Running) -> None:
+    """BatchTooLarge under 400 asks for smaller parts."""
+    iterable.faults.add(Fault("error", status=400, code="BatchTooLarge"))
+    await refused(client, TooLargeError, 400, "BatchTooLarge")
+
+
+async def test_other_address_is_not_iterable(client: IterableClient, iterable: Running) -> None:
+    """A 404 points at the address, not at the members."""
+    iterable.faults.add(Fault("error", status=404, code="Nothing"))
+    await refused(client, UnexpectedAnswerError, 404, "Nothing")
+
+
+async def refused(
+    client: IterableClient,
+    kind: type[IterableError],
+    status: int,
+    api_code: str | None,
+    *,
+    list_id: int = LIST,
+    email: str = ANN[0],
+) -> None:
+    """Subscribing raises exactly this error, after one request."""
+    with pytest.raises(IterableError) as caught:
+        await client.subscribe(list_id, [(email, "1")])
+    error = caught.value
+    assert (type(error), error.status, error.api_code, error.list_id) == (kind, status, api_code, list_id)
+    assert not error.passing
+    assert client.traffic == Traffic(requests=1)
+
+
+async def test_redirect_does_not_carry_the_key_away() -> None:
+    """A redirect is an error, and the place that it points to never hears of the key."""
+    visited: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        visited.append(request.path)
+        raise web.HTTPTemporaryRedirect("/elsewhere")
+
+    async with (
+        serving(elsewhere) as url,
+        IterableClient("key", base_url=url, pacer=Unpaced(), patience=QUICK) as client,
+    ):
+        with pytest.raises(UnexpectedAnswerError):
+            await client.lists()
+    assert visited == ["/api/lists"]
+
+
+async def test_endless_answer_is_not_read_to_its_end() -> None:
+    """An answer without an end is cut off, not kept in memory."""
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 1_000_000)
+
+    async with (
+        serving(endless) as url,
+        IterableClient("key", base_url=url, pacer=Unpaced(), patience=QUICK) as client,
+    ):
+        with pytest.raises(UnexpectedAnswerError):
+            await client.lists()
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 409, 413, 500, 503])
+async def test_no_secret_and_no_address_is_told(
+    client: IterableClient, iterable: Running, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    """Neither error nor log repeats the key, an address, or Iterable's own words."""
+    caplog.set_level(logging.DEBUG)
+    told = f"Invalid email {ANN[0]} for key {iterable.key}"
+    iterable.faults.add(Fault("error", status=status, code="GenericError", msg=told))
+    with pytest.raises(IterableError) as caught:
+        await client.subscribe(LIST, [ANN])
+    seen = f"{caught.value!s} {caught.value!r} {vars(caught.value)} {client!r} {caplog.text}"
+    assert not any(secret in seen for secret in (iterable.key, ANN[0], "Invalid email"))
+
+
+async def test_broken_http_does_not_show_the_key() -> None:
+    """What the HTTP library attaches to an error holds the request's headers: it is left out."""
+
+    async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: none of it\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(broken, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, IterableClient("s3cret", base_url=url, pacer=Unpaced(), patience=QUICK) as client:
+        with pytest.raises(UnreachableError) as caught:
+            await client.lists()
+    assert "s3cret" not in f"{caught.value!r} {caught.value.__cause__!r}"

@@ -1,0 +1,66 @@
+"""Rows that tests of the store begin with."""
+
+from typing import Any
+
+from core.changes import Phase
+from core.identity import UserIdField
+from core.runs import Request
+from core.store import connections, lists, mappings, runs
+from core.store.changes import Draft
+from core.store.database import Database
+from core.store.mappings import Mapping
+
+LIST = 1001
+
+
+def draft(phase: Phase, size: int, members: str = "[]") -> Draft:
+    """A batch of a plan."""
+    return Draft(phase=phase, size=size, counted=size, members=members, subscribers=None)
+
+
+async def add_connection(database: Database, name: str = "shop", **changed: Any) -> int:
+    """Store a connection and return its id."""
+    values: dict[str, Any] = {
+        "api_key": b"encrypted",
+        "key_last4": "1234",
+        "project": "digest",
+        "data_center": "us",
+        "user_id": UserIdField.CUSTOMER_ID,
+        "rate": 5.0,
+    }
+    async with database.write() as db:
+        return await connections.add(db, name=name, **{**values, **changed})
+
+
+async def add_mapping(
+    database: Database, connection_id: int | None = None, *, list_id: int = LIST, audience: str | None = "VIPs"
+) -> Mapping:
+    """Store a mapping, of a new connection if none is given, and return it."""
+    if connection_id is None:
+        connection_id = await add_connection(database)
+    async with database.write() as db:
+        if await lists.get(db, connection_id, list_id) is None:
+            await lists.add(db, connection_id, list_id, "Newsletter", 1_735_689_600_000)
+        mapping_id = await mappings.add(
+            db, connection_id=connection_id, list_id=list_id, audience_id=None, audience_name=audience
+        )
+        made = await mappings.by_id(db, mapping_id)
+    assert made is not None
+    return made
+
+
+async def add_run(database: Database, mapping: Mapping, *, worker: str | None = None) -> str:
+    """Store a run of a mapping and return its id."""
+    run_id = runs.new_id()
+    async with database.write() as db:
+        await runs.add(
+            db,
+            run_id=run_id,
+            mapping=mapping,
+            mode="mirror",
+            user_id="customerId",
+            rate=5.0,
+            request=Request(path="audience.csv"),
+            worker=worker,
+        )
+    return run_id

@@ -1,0 +1,150 @@
+"""Connections and mappings: kept as they were given, and forgotten with all that hangs on them."""
+
+import time
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from core.changes import Phase, encode
+from core.identity import UserIdField
+from core.store import changes, connections, ledger, lists, mappings, rejections, runs
+from core.store.connections import project_of
+from core.store.database import Database
+from core.store.rejections import Rejection
+from tests.core.store.seeds import LIST, add_connection, add_mapping, add_run, draft
+
+
+async def test_connection_is_kept_as_given(database: Database) -> None:
+    """A connection is found by name and by id, with every value as it was given."""
+    connection_id = await add_connection(
+        database, "Ünïcode 🙂", api_key=b"\x00\xff", data_center="eu", user_id=UserIdField.MPID, rate=0.0
+    )
+    async with database.read() as db:
+        found = await connections.by_name(db, "Ünïcode 🙂")
+        assert found == await connections.by_id(db, connection_id)
+    assert found is not None
+    assert (found.api_key, found.data_center, found.user_id, found.rate) == (b"\x00\xff", "eu", UserIdField.MPID, 0.0)
+    assert (found.refused_at, found.key_last4, found.project) == (None, "1234", "digest")
+    assert abs(found.created_at - time.time()) < 60
+
+
+async def test_connection_without_a_stored_key(database: Database) -> None:
+    """A connection whose key is in the environment has none here."""
+    connection_id = await add_connection(database, api_key=None)
+    async with database.read() as db:
+        found = await connections.by_id(db, connection_id)
+    assert found is not None
+    assert found.api_key is None
+
+
+async def test_connections_are_listed_by_name(database: Database) -> None:
+    """All connections are listed in the order of their names."""
+    for name in ("b", "c", "a"):
+        await add_connection(database, name)
+    async with database.read() as db:
+        assert [found.name for found in await connections.everyone(db)] == ["a", "b", "c"]
+
+
+async def test_changed_connection(database: Database) -> None:
+    """Only what is changed of a connection changes."""
+    one, other = await add_connection(database, "one"), await add_connection(database, "other")
+    async with database.write() as db:
+        await connections.change(db, one, rate=7.5, refused_at=1.0)
+    async with database.read() as db:
+        found, untouched = await connections.by_id(db, one), await connections.by_id(db, other)
+    assert found is not None
+    assert untouched is not None
+    assert (found.rate, found.refused_at, found.name) == (7.5, 1.0, "one")
+    assert (untouched.rate, untouched.refused_at) == (5.0, None)
+
+
+async def test_name_of_a_connection_is_its_own(database: Database) -> None:
+    """Two connections can't have one name."""
+    await add_connection(database, "shop")
+    with pytest.raises(IntegrityError):
+        await add_connection(database, "shop")
+
+
+async def test_unknown_connection_and_mapping(database: Database) -> None:
+    """What is not there is not found."""
+    async with database.read() as db:
+        assert await connections.by_id(db, 77) is None
+        assert await connections.by_name(db, "nobody") is None
+        assert await mappings.by_id(db, 77) is None
+        assert await lists.get(db, 77, LIST) is None
+        assert await runs.by_id(db, "nothing") is None
+
+
+def test_project_is_a_digest_of_the_key() -> None:
+    """The name of a key's project tells keys apart and does not hold the key."""
+    assert project_of("secret-one") == project_of("secret-one") != project_of("secret-two")
+    assert "secret" not in project_of("secret-one")
+
+
+async def test_mappings_of_a_list(database: Database) -> None:
+    """Mappings are found by connection and by list, oldest first."""
+    connection_id = await add_connection(database)
+    first = await add_mapping(database, connection_id, audience="first")
+    second = await add_mapping(database, connection_id, audience="second")
+    elsewhere = await add_mapping(database, connection_id, list_id=1002)
+    async with database.read() as db:
+        assert await mappings.of_connection(db, connection_id) == [first, second, elsewhere]
+        assert await mappings.of_connection(db, connection_id, LIST) == [first, second]
+        assert await mappings.of_connection(db, connection_id + 1) == []
+
+
+async def test_audience_is_named_once(database: Database) -> None:
+    """The audience of a mapping is recorded where it was not known, and replaced only on purpose."""
+    mapping = await add_mapping(database, audience="VIPs")
+    async with database.write() as db:
+        await mappings.name_audience(db, mapping.id, "11", "Other")
+        named = await mappings.by_id(db, mapping.id)
+        await mappings.set_audience(db, mapping.id, "12", None)
+        replaced = await mappings.by_id(db, mapping.id)
+    assert named is not None
+    assert replaced is not None
+    assert (named.audience_id, named.audience_name) == ("11", "VIPs")
+    assert (replaced.audience_id, replaced.audience_name, replaced.label) == ("12", None, "12")
+
+
+async def test_sizes_of_mappings(database: Database) -> None:
+    """The members of several mappings are counted at once; a mapping without any is left out."""
+    one = await add_mapping(database)
+    other = await add_mapping(database, one.connection_id)
+    async with database.write() as db:
+        await ledger.put(db, one.id, encode([["a", str(n), f"p{n}@example.com", None] for n in range(3)]), certain=True)
+        assert await mappings.sizes(db, [one.id, other.id]) == {one.id: 3}
+        assert await ledger.size(db, other.id) == 0
+
+
+async def test_removed_connection_takes_everything_along(database: Database) -> None:
+    """With a connection go its lists, mappings, runs, changes, rejections and ledger, and nobody else's."""
+    gone, stays = await add_mapping(database), await add_mapping(database, await add_connection(database, "other"))
+    ids = {}
+    for mapping in (gone, stays):
+        ids[mapping.id] = await add_run(database, mapping)
+        async with database.write() as db:
+            await changes.add_drafts(db, ids[mapping.id], [draft(Phase.ADD, 1)])
+            await rejections.add(db, ids[mapping.id], [Rejection("1", None, None, "no_email")])
+            await ledger.put(db, mapping.id, encode([["a", "1", "p1@example.com", None]]), certain=True)
+    async with database.write() as db:
+        await connections.remove(db, gone.connection_id)
+    async with database.read() as db:
+        assert await runs.by_id(db, ids[gone.id]) is None
+        assert await runs.by_id(db, ids[stays.id]) is not None
+        assert await mappings.sizes(db, [gone.id, stays.id]) == {stays.id: 1}
+        assert await rejections.by_reason(db, ids[gone.id]) == {}
+        assert await lists.get(db, gone.connection_id, LIST) is None
+        assert await lists.get(db, stays.connection_id, LIST) is not None
+
+
+async def test_removed_mapping_takes_its_ledger_along(database: Database) -> None:
+    """With a mapping go its runs and its ledger; its list stays."""
+    mapping = await add_mapping(database)
+    run_id = await add_run(database, mapping)
+    async with database.write() as db:
+        await ledger.put(db, mapping.id, encode([["a", "1", "p1@example.com", None]]), certain=True)
+        await mappings.remove(db, mapping.id)
+        assert await ledger.size(db, mapping.id) == 0
+        assert await runs.by_id(db, run_id) is None
+        assert await lists.get(db, mapping.connection_id, LIST) is not None

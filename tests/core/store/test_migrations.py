@@ -1,0 +1,121 @@
+"""The database is brought to the present form by itself, whoever starts first, and never back."""
+
+import multiprocessing
+from asyncio import run
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+from core.errors import SettingsError
+from core.store.database import Database
+from core.store.migrate import migrate
+from core.store.tables import metadata
+
+_processes = multiprocessing.get_context("forkserver")
+
+
+@pytest.fixture
+async def empty(database_url: str) -> AsyncIterator[Database]:
+    """A database without tables."""
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+def differences(connection: Connection) -> list[object]:
+    """What alembic would still change."""
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return list(compare_metadata(context, metadata))
+
+
+async def test_migrations_make_the_tables(database: Database) -> None:
+    """The database that the migrations make is the one that the tables describe."""
+    async with database.read() as db:
+        assert await db.run_sync(differences) == []
+
+
+async def test_difference_would_be_seen(database: Database) -> None:
+    """The comparison above does see a column that is missing."""
+    async with database.write() as db:
+        await db.execute(text("ALTER TABLE runs DROP COLUMN phase"))
+    async with database.read() as db:
+        assert await db.run_sync(differences) != []
+
+
+async def test_twice_is_harmless(database: Database) -> None:
+    """Migrating again changes nothing and loses nothing."""
+    async with database.write() as db:
+        await db.execute(text("INSERT INTO pace (project, next_at, slowdown) VALUES ('kept', 1, 1)"))
+    await migrate(database)
+    async with database.read() as db:
+        assert (await db.execute(text("SELECT project FROM pace"))).scalars().all() == ["kept"]
+        assert await db.run_sync(differences) == []
+
+
+async def test_newer_database_is_refused(database: Database) -> None:
+    """A database of a newer version is refused in a sentence that says what to do, and is left as it is."""
+    async with database.write() as db:
+        await db.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SettingsError, match=r"newer version of iterable-sync .*9999.*Install that version"):
+        await migrate(database)
+    async with database.read() as db:
+        assert (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one() == "9999"
+
+
+def _migrate(url: str) -> None:
+    async def main() -> None:
+        database = Database(url)
+        try:
+            await migrate(database)
+        finally:
+            await database.close()
+
+    run(main())
+
+
+async def test_two_processes_at_once(empty: Database, database_url: str) -> None:
+    """Of two processes that start on an empty database one makes the tables and the other waits for it."""
+    both = [_processes.Process(target=_migrate, args=(database_url,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    async with empty.read() as db:
+        assert await db.run_sync(differences) == []
+
+
+async def test_failed_migration_leaves_nothing(empty: Database) -> None:
+    """A migration that breaks off is rolled back whole."""
+    async with empty.write() as db:
+        await db.execute(text("CREATE TABLE workers (id TEXT)"))  # stands in the way of the second half
+    with pytest.raises(SettingsError):
+        await migrate(empty)
+    async with empty.write() as db:
+        await db.execute(text("DROP TABLE workers"))
+    await migrate(empty)
+    async with empty.read() as db:
+        assert await db.run_sync(differences) == []
+
+
+async def test_file_that_is_no_database(tmp_path: Path) -> None:
+    """A file that is not a database is named as damaged."""
+    path = tmp_path / "iterable-sync.sqlite"
+    path.write_bytes(b"certainly no database\n" * 100)
+    database = Database(f"sqlite:///{path}")
+    with pytest.raises(SettingsError, match="damaged"):
+        await migrate(database)
+    await database.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://localhost/x", "no address at all"])
+async def test_address_of_no_database(url: str) -> None:
+    """An address of another kind of database, or none at all, is refused without being shown."""
+    with pytest.raises(SettingsError, match="ITERABLE_SYNC_DATABASE_URL") as refused:
+        Database(url)
+    assert url not in refused.value.message

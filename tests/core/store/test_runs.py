@@ -1,0 +1,290 @@
+"""Runs, their changes and rejections, and the workers that execute them."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from core.changes import Phase
+from core.runs import PROCESS_DIED, Guard, GuardName, Mode, Plan, Request, Run, Status
+from core.store import changes, lists, rejections, runs, workers
+from core.store.changes import State
+from core.store.database import Database
+from core.store.rejections import Rejection
+from core.store.runs import TakenOverError
+from tests.core.store.seeds import LIST, add_mapping, add_run, draft
+
+PLAN = Plan(
+    shape="table",
+    file_name="audience.csv",
+    as_of=datetime(2025, 1, 1, tzinfo=UTC),
+    members=5,
+    left=2,
+    to_add=3,
+    unchanged=1,
+    duplicates=1,
+    rejected=1,
+    guards=(Guard(name=GuardName.MASS_REMOVAL, message="Two of five."),),
+)
+
+
+async def load(database: Database, run_id: str) -> Run:
+    """Return a run that there is."""
+    async with database.read() as db:
+        found = await runs.by_id(db, run_id)
+    assert found is not None
+    return found
+
+
+async def test_new_run_is_queued(database: Database) -> None:
+    """A new run is queued, with what was asked for, and has counted nothing."""
+    mapping = await add_mapping(database)
+    run = await load(database, await add_run(database, mapping, worker="me"))
+    assert (run.status, run.worker, run.plan, run.attempt) == (Status.QUEUED, "me", None, 0)
+    assert run.request == Request(path="audience.csv")
+    assert (run.mapping_id, run.list_id, run.audience) == (mapping.id, LIST, "VIPs")
+    assert set(run.counters.model_dump().values()) == {0}
+
+
+def test_ids_are_easy_to_type() -> None:
+    """An id is short, without letters that look like others, and new each time."""
+    ids = {runs.new_id() for _ in range(100)}
+    assert len(ids) == 100
+    assert not set("".join(ids)) & set("01lioA")
+
+
+async def test_run_is_its_workers(database: Database) -> None:
+    """Once another worker has taken a run, the former one can neither count nor change it."""
+    run_id = await add_run(database, await add_mapping(database))
+    async with database.write() as db:
+        await runs.take(db, run_id, "first")
+        await runs.count(db, run_id, "first", {"added": 2, "requests": 1})
+        await runs.take(db, run_id, "second")
+    with pytest.raises(TakenOverError):
+        async with database.write() as db:
+            await runs.count(db, run_id, "first", {"added": 5})
+    async with database.write() as db:
+        await runs.count(db, run_id, "second", {"added": 1})
+    run = await load(database, run_id)
+    assert (run.counters.added, run.requests) == (3, 1)
+
+
+async def test_refused_count_takes_its_transaction_along(database: Database) -> None:
+    """What is written together with a count that is refused is not written."""
+    run_id = await add_run(database, await add_mapping(database), worker="second")
+
+    async def write() -> None:
+        async with database.write() as db:
+            await rejections.add(db, run_id, [Rejection("1", None, None, "no_email")])
+            await runs.count(db, run_id, "first", {"rejected": 1})
+
+    with pytest.raises(TakenOverError):
+        await write()
+    async with database.read() as db:
+        assert await rejections.by_reason(db, run_id) == {}
+
+
+async def test_plan_starts_the_counters(database: Database) -> None:
+    """With the plan come the counts of members for whom nothing has to be sent."""
+    run_id = await add_run(database, await add_mapping(database), worker="me")
+    async with database.write() as db:
+        await runs.set_plan(db, run_id, "me", PLAN, Mode.MIRROR, 3)
+    run = await load(database, run_id)
+    assert (run.plan, run.mode, run.revision) == (PLAN, Mode.MIRROR, 3)
+    assert (run.counters.members, run.counters.left, run.counters.missing) == (5, 2, 4)
+    assert run.audience == "VIPs"
+
+
+@pytest.mark.parametrize(("planned", "status"), [(False, Status.QUEUED), (True, Status.RUNNING)])
+async def test_reopened_run(database: Database, planned: bool, status: Status) -> None:
+    """A run that stopped goes on where it was: one with a plan uploads, one without is planned."""
+    run_id = await add_run(database, await add_mapping(database), worker="me")
+    async with database.write() as db:
+        if planned:
+            await runs.set_plan(db, run_id, "me", PLAN, Mode.MIRROR, 3)
+        await runs.ask_to_stop(db, run_id, "interrupt")
+        await runs.set_status(db, run_id, Status.FAILED, error="No.", code="unavailable")
+    failed = await load(database, run_id)
+    assert failed.finished_at is not None
+    async with database.write() as db:
+        assert await runs.reopen(db, failed, "other") == 1
+    run = await load(database, run_id)
+    assert (run.status, run.worker, run.attempt) == (status, "other", 1)
+    assert (run.stop, run.error, run.error_code, run.finished_at) == (None, None, None, None)
+
+
+async def test_reopened_once(database: Database) -> None:
+    """Of two who reopen the same run one is told that the other was faster."""
+    stopped = await load(database, await add_run(database, await add_mapping(database)))
+    async with database.write() as db:
+        assert await runs.reopen(db, stopped, "one") == 1
+    async with database.write() as db:
+        assert await runs.reopen(db, stopped, "other") is None
+    assert (await load(database, stopped.id)).worker == "one"
+
+
+@pytest.mark.parametrize("status", Status)
+async def test_end_has_its_time(database: Database, status: Status) -> None:
+    """A run that is at work has not ended; any other has."""
+    run_id = await add_run(database, await add_mapping(database))
+    async with database.write() as db:
+        await runs.set_status(db, run_id, status)
+    assert ((await load(database, run_id)).finished_at is None) is status.is_active
+
+
+async def test_unfinished_runs(database: Database) -> None:
+    """The runs that can be taken up again are listed, oldest first, of one mapping or of all."""
+    mapping = await add_mapping(database)
+    other = await add_mapping(database, mapping.connection_id)
+    ids = {status: await add_run(database, mapping) for status in Status}
+    elsewhere = await add_run(database, other)
+    async with database.write() as db:
+        for status, run_id in ids.items():
+            await runs.set_status(db, run_id, status)
+        resumable = [ids[status] for status in Status if status.is_resumable]
+        assert [run.id for run in await runs.unfinished(db, mapping_id=mapping.id)] == resumable
+        assert [run.id for run in await runs.unfinished(db)] == [*resumable, elsewhere]
+        newest = [elsewhere, *reversed(ids.values())]
+        assert [run.id for run in await runs.latest(db, 3)] == newest[:3]
+
+
+async def test_old_runs(database: Database) -> None:
+    """Runs that ended before a time are found, but none that waits for approval or has not ended."""
+    mapping = await add_mapping(database)
+    ended, waits, _active = [await add_run(database, mapping) for _ in range(3)]
+    async with database.write() as db:
+        await runs.set_status(db, ended, Status.SUCCEEDED)
+        await runs.set_status(db, waits, Status.NEEDS_APPROVAL)
+        assert await runs.old(db, time.time() + 60, 10) == [ended]
+        assert await runs.old(db, time.time() - 60, 10) == []
+
+
+async def test_drafts_become_the_plan(database: Database) -> None:
+    """Published drafts are what is to be done, in the place of what was left of the plan before."""
+    run_id = await add_run(database, await add_mapping(database))
+    async with database.write() as db:
+        await changes.add_drafts(db, run_id, [draft(Phase.ADD, 2, '["old"]'), draft(Phase.ADD, 2, '["sent"]')])
+        await changes.publish(db, run_id)
+        (_, sent) = await changes.open_batches(db, run_id, State.PLANNED, limit=5)
+        await changes.set_state(db, [sent.id], State.SENT)
+        await changes.add_drafts(db, run_id, [draft(Phase.REMOVE, 1, '["new"]'), draft(Phase.ADD, 3, '["more"]')])
+        planned = await changes.open_batches(db, run_id, State.PLANNED, limit=5)
+        assert [batch.members for batch in planned] == ['["old"]']
+        await changes.publish(db, run_id)
+        planned = await changes.open_batches(db, run_id, State.PLANNED, limit=5)
+        assert [(batch.phase, batch.size, batch.members) for batch in planned] == [
+            (Phase.REMOVE, 1, '["new"]'),
+            (Phase.ADD, 3, '["more"]'),
+        ]
+        assert [batch.members for batch in await changes.open_batches(db, run_id, State.VOID, limit=5)] == ['["old"]']
+        assert [batch.id for batch in await changes.open_batches(db, run_id, State.SENT, limit=5)] == [sent.id]
+
+
+async def test_batches_in_order(database: Database) -> None:
+    """Batches come in the order in which they were stored, of a phase, after an id, up to a limit."""
+    mapping = await add_mapping(database)
+    run_id, other = await add_run(database, mapping), await add_run(database, mapping)
+    phases = [Phase.RELEASE, Phase.ADD, Phase.REMOVE, Phase.ADD]
+    async with database.write() as db:
+        await changes.add_drafts(db, other, [draft(Phase.UPDATE, 1)])
+        await changes.add_drafts(db, run_id, [draft(phase, n, f"[{n}]") for n, phase in enumerate(phases)])
+        await changes.publish(db, run_id)
+        assert await changes.phases_left(db, run_id) == [Phase.REMOVE, Phase.ADD, Phase.RELEASE]
+        found = await changes.open_batches(db, run_id, State.PLANNED, limit=10)
+        assert [batch.members for batch in found] == ["[0]", "[1]", "[2]", "[3]"]
+        of_phase = await changes.open_batches(db, run_id, State.PLANNED, limit=10, phase=Phase.ADD)
+        assert of_phase == [found[1], found[3]]
+        assert await changes.open_batches(db, run_id, State.PLANNED, limit=1, after=found[1].id) == [found[2]]
+
+
+async def test_progress(database: Database) -> None:
+    """Progress counts the changes that are done, and all that are not void."""
+    run_id = await add_run(database, await add_mapping(database))
+    async with database.write() as db:
+        assert await changes.progress(db, run_id) == (0, 0)
+        await changes.add_drafts(db, run_id, [draft(Phase.ADD, size) for size in (1, 10, 100, 1000)])
+        await changes.publish(db, run_id)
+        done, sent, void, _ = await changes.open_batches(db, run_id, State.PLANNED, limit=5)
+        for batch, state in ((done, State.DONE), (sent, State.SENT), (void, State.VOID)):
+            await changes.set_state(db, [batch.id], state)
+        assert await changes.progress(db, run_id) == (1, 1011)
+
+
+async def test_changes_are_dropped_in_pieces(database: Database) -> None:
+    """Batches in some states are deleted a piece at a time, with their members."""
+    run_id = await add_run(database, await add_mapping(database))
+    async with database.write() as db:
+        await changes.add_drafts(db, run_id, [draft(Phase.ADD, 1)] * 5)
+        assert await changes.drop(db, run_id, [State.PLANNED], 10) == 0
+        assert await changes.drop(db, run_id, list(State), 3) == 3
+        assert len(await changes.open_batches(db, run_id, State.DRAFT, limit=10)) == 2
+        assert await changes.drop(db, run_id, [State.DRAFT], 3) == 2
+
+
+async def test_rejections_are_kept_in_order(database: Database) -> None:
+    """Rejections come as they were found, with whatever letters they have, and nameless ones too."""
+    run_id = await add_run(database, await add_mapping(database))
+    found = [
+        Rejection("-7", "ünïcode 🙂 @example.com", "c'; --", "invalid_email"),
+        Rejection(None, None, None, "iterable_unattributed"),
+        Rejection("8", None, "\t", "no_email"),
+        Rejection("9", None, None, "no_email"),
+    ]
+    async with database.write() as db:
+        await rejections.add(db, run_id, [])
+        await rejections.add(db, run_id, found[:1])
+        await rejections.add(db, run_id, found[1:])
+    async with database.read() as db:
+        assert [rejection async for rejection in rejections.of_run(db, run_id)] == found
+        counted = await rejections.by_reason(db, run_id)
+    assert list(counted.items()) == [("no_email", 2), ("invalid_email", 1), ("iterable_unattributed", 1)]
+
+
+async def test_many_rejections(database: Database) -> None:
+    """Rejections by the thousands are stored, counted and dropped in pieces."""
+    run_id = await add_run(database, await add_mapping(database))
+    async with database.write() as db:
+        await rejections.add(db, run_id, [Rejection(str(n), None, None, "no_email") for n in range(5000)])
+        assert await rejections.by_reason(db, run_id) == {"no_email": 5000}
+        assert await rejections.drop(db, run_id, limit=3000) == 3000
+        assert await rejections.drop(db, run_id, limit=3000) == 2000
+
+
+async def test_worker_is_heard_of(database: Database) -> None:
+    """A worker that begins has just been heard of, and is listed until it is buried."""
+    async with database.write() as db:
+        await workers.add(db, "me#1", "here", "/locks/me")
+        found = await workers.by_id(db, "me#1")
+        assert found is not None
+        assert (found.id, found.host, found.lock_path) == ("me#1", "here", "/locks/me")
+        assert -1 < found.silent_for < 60
+        await workers.beat(db, "me#1")
+        assert [worker.id for worker in await workers.everyone(db)] == ["me#1"]
+        await workers.bury(db, "me#1")
+        assert await workers.by_id(db, "me#1") is None
+        assert await workers.everyone(db) == []
+
+
+async def test_buried_worker_leaves_its_runs_and_lists(database: Database) -> None:
+    """The active runs of a worker that died can be taken up, its lists are free, and nothing of others is touched."""
+    mapping = await add_mapping(database)
+    elsewhere = await add_mapping(database, mapping.connection_id, list_id=1002)
+    ids = {status: await add_run(database, mapping, worker="dead") for status in Status}
+    living = await add_run(database, elsewhere, worker="alive")
+    async with database.write() as db:
+        await workers.add(db, "dead", "here", "/locks/dead")
+        for status, run_id in ids.items():
+            await runs.set_status(db, run_id, status)
+        assert await lists.hold(db, mapping.connection_id, LIST, ids[Status.RUNNING], "dead")
+        assert await lists.hold(db, mapping.connection_id, 1002, living, "alive")
+        await workers.bury(db, "dead")
+        assert await lists.hold(db, mapping.connection_id, LIST, "another", "alive")
+        assert not await lists.hold(db, mapping.connection_id, 1002, "another", "someone")
+    for status, run_id in ids.items():
+        run = await load(database, run_id)
+        assert run.is_orphan is status.is_active
+        if status.is_active:
+            assert (run.status, run.worker, run.error_code) == (Status.INTERRUPTED, None, PROCESS_DIED)
+        else:
+            assert (run.status, run.worker) == (status, "dead")
+    assert (await load(database, living)).worker == "alive"

@@ -1,0 +1,420 @@
+"""Whatever Iterable answers, or fails to, a run ends as the table of answers says, and its numbers add up."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from core import workflows
+from core.identity import UserIdField
+from core.iterable import KeyRefusedError, ListGoneError, ListNotStandardError
+from core.plan import batches
+from core.store import changes, lists, rejections, runs
+from core.store.changes import State
+from sandbox.iterable import Fault
+from tests.core.harness import (
+    LIST,
+    OTHER_LIST,
+    QUICK,
+    Member,
+    Outcome,
+    Status,
+    Sync,
+    people,
+    person,
+    syncing,
+)
+
+DYNAMIC_LIST = 1003
+MPID = UserIdField.MPID
+
+SUBSCRIBE = "/api/lists/subscribe"
+UNSUBSCRIBE = "/api/lists/unsubscribe"
+RENAME = "/api/users/updateEmail"
+
+#: Faults that pass: each strikes twice, which is one time less than patience lasts.
+PASSING = {
+    "error": Fault("error", times=2),
+    "busy": Fault("error", status=503, times=2),
+    "timeout-page": Fault("html", status=504, times=2),
+    "gateway-page": Fault("html", times=2),
+    "reset-before": Fault("reset", times=2),
+    "reset-after": Fault("reset", applied=True, times=2),
+    "truncated": Fault("truncated", times=2),
+    "cut": Fault("cut", times=2),
+    "not-json": Fault("not_json", times=2),
+}
+
+
+@pytest.fixture
+async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
+    """An engine that gives up after a moment."""
+    async with syncing(tmp_path, patience=QUICK) as it:
+        yield it
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten members a request."""
+    monkeypatch.setattr(batches, "BATCH_SIZE", 10)
+
+
+def addresses(numbers: range) -> set[str]:
+    """The addresses of the people with these numbers."""
+    return {f"p{number}@example.com" for number in numbers}
+
+
+def assert_failed(outcome: Outcome, code: str) -> None:
+    """The run failed for this reason, and can be resumed."""
+    assert (outcome.run.status, outcome.run.error_code) == (Status.FAILED, code)
+    assert outcome.run.status.is_resumable
+
+
+async def test_refused_key_stops_before_anything_is_queued(sync: Sync) -> None:
+    """A key that was revoked is noticed when a run is submitted, and no run is made."""
+    sync.iterable.state.keys[sync.iterable.key].status = "revoked"
+    with pytest.raises(KeyRefusedError):
+        await sync.submit(sync.mirror_file(people(range(3))))
+    async with sync.engine.database.read() as db:
+        assert await runs.latest(db, 1) == []
+
+
+@pytest.mark.parametrize("status", ["revoked", "forbidden"])
+async def test_key_refused_before_the_first_request(sync: Sync, status: str) -> None:
+    """A key that is revoked after a run was queued fails the run, which goes on when the key works again."""
+    run_id = await sync.submit(sync.mirror_file(people(range(3))))
+    key = sync.iterable.state.keys[sync.iterable.key]
+    key.status = status  # type: ignore[assignment]
+    await workflows.start(run_id)
+    assert_failed(await sync.outcome(run_id), "key_refused")
+    assert sync.emails() == set()
+    key.status = "active"
+    assert (await sync.resume(run_id)).counts == {"members": 3, "added": 3}
+    assert sync.emails() == addresses(range(3))
+
+
+async def test_key_refused_halfway_stops_all_runs_of_the_connection(sync: Sync, small_batches: None) -> None:
+    """When the key is refused, other runs of the connection stop without asking Iterable, and all can be resumed."""
+    first = await sync.submit(sync.mirror_file(people(range(200))))
+    second = await sync.submit(sync.mirror_file(people(range(50))), list_id=OTHER_LIST)
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, status=401, code="BadApiKey", nth=5)])
+    await workflows.start(first)
+    assert_failed(await sync.outcome(first), "key_refused")
+    assert sync.emails() < addresses(range(200))
+    await workflows.start(second)
+    assert_failed(await sync.outcome(second), "key_refused")
+    assert (await sync.outcome(second)).run.requests == 0
+    assert (await sync.resume(first)).counts == {"members": 200, "added": 200}
+    assert (await sync.resume(second)).counts == {"members": 50, "added": 50}
+    assert (sync.emails(), sync.emails(OTHER_LIST)) == (addresses(range(200)), addresses(range(50)))
+
+
+async def test_resumed_with_a_key_that_is_still_refused(sync: Sync) -> None:
+    """Resuming a run while the key is refused asks Iterable once more, and fails again for the same reason."""
+    run_id = await sync.submit(sync.mirror_file(people(range(3))))
+    sync.iterable.state.keys[sync.iterable.key].status = "revoked"
+    await workflows.start(run_id)
+    asked = (await sync.outcome(run_id)).run.requests
+    again = await sync.resume(run_id)
+    assert_failed(again, "key_refused")
+    assert again.run.requests == asked + 1
+
+
+@pytest.mark.parametrize("code", ["BadParams", "Success"])
+async def test_list_deleted_halfway(sync: Sync, small_batches: None, code: str) -> None:
+    """A list that is deleted under a run fails it, with what was done kept."""
+    sync.iterable.settings.deleted_list_code = code
+    await sync.mirror(people(range(20)))
+    run_id = await sync.submit(sync.mirror_file(people(range(10, 120))))
+    sync.iterable.faults.set(
+        [Fault("error", path=SUBSCRIBE, status=400, code=code, msg="error.lists.invalidListId", after=3)]
+    )
+    await workflows.start(run_id)
+    halfway = await sync.outcome(run_id)
+    assert_failed(halfway, "list_gone")
+    assert halfway.counts["removed"] == 10
+    sync.iterable.faults.clear()
+    outcome = await sync.resume(run_id)
+    assert outcome.counts == {"members": 110, "left": 10, "added": 100, "removed": 10, "unchanged": 10}
+    assert sync.emails() == addresses(range(10, 120))
+
+
+async def test_list_deleted_before_the_run(sync: Sync) -> None:
+    """A list that does not exist is noticed when a run is submitted."""
+    sync.iterable.state.lists[LIST].deleted = True
+    with pytest.raises(ListGoneError):
+        await sync.submit(sync.mirror_file(people(range(3))))
+
+
+async def test_dynamic_list_is_refused(sync: Sync) -> None:
+    """A list that is not static is noticed when a run is submitted."""
+    with pytest.raises(ListNotStandardError):
+        await sync.submit(sync.mirror_file(people(range(3))), list_id=DYNAMIC_LIST)
+
+
+async def test_body_too_large_is_split(sync: Sync) -> None:
+    """A request that is too large (413) is sent in parts."""
+    sync.iterable.settings.max_body = 2_000
+    outcome = await sync.mirror(people(range(300)))
+    assert outcome.counts == {"members": 300, "added": 300}
+    assert sync.emails() == addresses(range(300))
+
+
+async def test_batch_too_large_is_split(sync: Sync) -> None:
+    """A batch of too many members is sent in parts, removals too."""
+    sync.iterable.settings.max_subscribers = 7
+    await sync.mirror(people(range(60)))
+    outcome = await sync.mirror(people(range(40, 90)))
+    assert outcome.counts == {"members": 50, "left": 40, "added": 30, "removed": 40, "unchanged": 20}
+    assert sync.emails() == addresses(range(40, 90))
+
+
+async def test_member_larger_than_a_request_is_rejected(sync: Sync) -> None:
+    """A single member for whom the limit is too small is rejected, alone."""
+    sync.iterable.settings.max_body = 150
+    outcome = await sync.mirror([person(1), person(2, email=f"{'x' * 60}@{'y' * 60}.example.com"), person(3)])
+    assert outcome.counts == {"members": 3, "added": 2, "rejected": 1}
+    assert outcome.rejected == {"iterable_invalid_data": 1}
+    assert sync.emails() == {"p1@example.com", "p3@example.com"}
+
+
+async def test_poison_is_found_among_the_others(sync: Sync) -> None:
+    """Members for whom the whole request is refused (400) are found by halving, and only they are rejected."""
+    bad = [person(number, email=f"p{number}@poison.test") for number in (3, 4, 90)]
+    outcome = await sync.mirror([*people(range(10, 80)), *bad])
+    assert outcome.counts == {"members": 73, "added": 70, "rejected": 3}
+    assert outcome.rejected == {"iterable_invalid_data": 3}
+    async with sync.engine.database.read() as db:
+        named = {found.profile async for found in rejections.of_run(db, outcome.run.id)}
+    assert named == {"3", "4", "90"}
+    assert sync.emails() == addresses(range(10, 80))
+
+
+@pytest.mark.parametrize("retry_after", [1.0, None])
+async def test_too_many_requests_is_no_failure(sync: Sync, retry_after: float | None) -> None:
+    """A 429 is waited out, and counts as throttled and not as a retry."""
+    sync.iterable.faults.set([Fault("throttle", path=SUBSCRIBE, times=1, retry_after=retry_after)])
+    outcome = await sync.mirror(people(range(30)))
+    assert outcome.counts == {"members": 30, "added": 30}
+    assert (outcome.run.throttled, outcome.run.retries) == (1, 0)
+    assert sync.emails() == addresses(range(30))
+
+
+async def test_nothing_but_too_many_requests(tmp_path: Path) -> None:
+    """A project whose limit somebody else uses up fails the run in the end, and it can be resumed."""
+    async with syncing(tmp_path, patience=QUICK) as sync:
+        run_id = await sync.submit(sync.mirror_file(people(range(3))))
+        sync.iterable.faults.set([Fault("throttle", path=SUBSCRIBE, retry_after=0.0)])
+        await workflows.start(run_id)
+        assert_failed(await sync.outcome(run_id), "throttled")
+        sync.iterable.faults.clear()
+        assert (await sync.resume(run_id)).counts == {"members": 3, "added": 3}
+
+
+@pytest.mark.parametrize("fault", PASSING)
+async def test_passing_fault_is_tried_again(sync: Sync, fault: str) -> None:
+    """What passes is tried again, and leaves no trace in the numbers or on the list."""
+    await sync.mirror(people(range(20)))
+    rule = PASSING[fault]
+    for path in (UNSUBSCRIBE, SUBSCRIBE):
+        rule.path, rule.hits, rule.matched = path, 0, 0
+        sync.iterable.faults.set([rule])
+        before = len(sync.emails())
+        wanted = range(15) if path == UNSUBSCRIBE else range(30)
+        outcome = await sync.mirror(people(wanted), approved=True)
+        assert sum(outcome.counts.get(name, 0) for name in ("added", "removed")) == abs(len(wanted) - before)
+        assert outcome.run.counters.missing == 0
+        assert outcome.run.retries == 2
+        assert sync.emails() == addresses(wanted)
+
+
+async def test_patience_at_its_end(sync: Sync, small_batches: None) -> None:
+    """A fault that does not pass fails the run; resumed, it ends with the list equal and the numbers adding up."""
+    await sync.mirror(people(range(30)))
+    run_id = await sync.submit(sync.mirror_file(people(range(20, 150))))
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=3)])
+    await workflows.start(run_id)
+    assert_failed(await sync.outcome(run_id), "unavailable")
+    assert_failed(await sync.resume(run_id), "unavailable")
+    sync.iterable.faults.clear()
+    outcome = await sync.resume(run_id)
+    assert outcome.counts == {"members": 130, "left": 20, "added": 120, "removed": 20, "unchanged": 10}
+    assert sync.emails() == addresses(range(20, 150))
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_unanswered_members_are_taken_off_when_they_have_left(
+    sync: Sync, small_batches: None, applied: bool
+) -> None:
+    """Whoever was in a request that was never answered, and then left, is off the list after the next run."""
+    await sync.mirror(people(range(10)))
+    run_id = await sync.submit(sync.mirror_file(people(range(60))))
+    sync.iterable.faults.set([Fault("reset", path=SUBSCRIBE, applied=applied, after=2)])
+    await workflows.start(run_id)
+    assert_failed(await sync.outcome(run_id), "unreachable")
+    sync.iterable.faults.clear()
+    outcome = await sync.mirror(people(range(5, 15)), approved=True)
+    assert outcome.run.counters.missing == 0
+    assert sync.emails() == addresses(range(5, 15))
+    assert (await sync.mirror(people(range(5, 15)))).run.requests == 0
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_unanswered_removals_are_made_again(sync: Sync, small_batches: None, applied: bool) -> None:
+    """A removal whose answer was lost, of a member who has come back meanwhile, ends with the member on the list."""
+    await sync.mirror(people(range(40)))
+    run_id = await sync.submit(sync.mirror_file(people(range(10))), approved=True)
+    sync.iterable.faults.set([Fault("reset", path=UNSUBSCRIBE, applied=applied)])
+    await workflows.start(run_id)
+    assert_failed(await sync.outcome(run_id), "unreachable")
+    sync.iterable.faults.clear()
+    outcome = await sync.mirror(people(range(25)), approved=True)
+    assert outcome.run.counters.missing == 0
+    assert sync.emails() == addresses(range(25))
+
+
+async def test_failures_that_are_not_named(sync: Sync) -> None:
+    """A failure that Iterable counts but does not name is counted as such, and makes the whole batch uncertain."""
+    nameless = person(99, email="p99@unattributed.test")
+    for _ in range(2):  # the second time everybody is sent again
+        outcome = await sync.mirror([*people(range(10)), nameless])
+        assert outcome.counts == {"members": 11, "added": 10, "rejected": 1}
+        assert outcome.rejected == {"iterable_unattributed": 1}
+    async with sync.engine.database.read() as db:
+        assert [found.profile async for found in rejections.of_run(db, outcome.run.id)] == [None]
+    sync.iterable.faults.set([])
+    corrected = [*people(range(10)), person(99)]
+    assert (await sync.mirror(corrected)).counts == {"members": 11, "added": 10, "updated": 1}
+    assert sync.emails() == addresses(range(10)) | {"p99@example.com"}
+    assert (await sync.mirror(corrected)).run.requests == 0
+
+
+async def test_failed_removals_that_are_not_named(sync: Sync) -> None:
+    """Removals in a batch with a failure that is not named are made again by the next run."""
+    await sync.mirror(people(range(10)))
+    leavers = [*people(range(5)), person(99, email="p99@unattributed.test")]
+    outcome = await sync.delta(left=leavers)
+    assert outcome.counts == {"left": 6, "removed": 5, "rejected": 1}
+    outcome = await sync.mirror(people(range(5, 10)), approved=True)
+    assert outcome.counts == {"members": 5, "left": 6, "removed": 5, "unchanged": 5, "rejected": 1}
+    assert sync.emails() == addresses(range(5, 10))
+
+
+async def test_named_failures_are_attributed_whatever_their_case(sync: Sync) -> None:
+    """Emails that come back in another case are attributed to their members."""
+    sync.iterable.settings.email_case = "upper"
+    outcome = await sync.mirror([person(1), person(2, email="p2@forgotten.test"), person(3, email="p3@conflict.test")])
+    assert outcome.counts == {"members": 3, "added": 1, "rejected": 2}
+    assert outcome.rejected == {"iterable_conflict": 1, "iterable_forgotten": 1}
+
+
+async def test_rename_whose_answer_was_lost(sync: Sync) -> None:
+    """A rename that was applied and never answered counts once, and the other lists learn of the new address."""
+    await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=OTHER_LIST)
+    await sync.mirror([Member(7), person(1)], user_id=MPID)
+    sync.iterable.faults.set([Fault("reset", path=RENAME, applied=True, times=1)])
+    outcome = await sync.mirror([person(7), person(1)], user_id=MPID)
+    assert outcome.counts == {"members": 2, "updated": 1, "unchanged": 1}
+    assert sync.emails() == {"p7@example.com", "p1@example.com"}
+    await sync.mirror([person(1)], user_id=MPID, list_id=OTHER_LIST)
+    assert sync.emails(OTHER_LIST) == {"p1@example.com"}
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_rename_of_a_run_that_failed_reaches_the_other_lists(sync: Sync, applied: bool) -> None:
+    """After a rename that was never answered, the member leaves other lists under whichever address it has."""
+    for list_id in (LIST, OTHER_LIST):
+        await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=list_id)
+    run_id = await sync.submit(sync.mirror_file([person(7), person(1)]), user_id=MPID)
+    sync.iterable.faults.set([Fault("reset", path=RENAME, applied=applied)])
+    await workflows.start(run_id)
+    assert_failed(await sync.outcome(run_id), "unreachable")
+    sync.iterable.faults.clear()
+    for list_id in (LIST, OTHER_LIST):
+        await sync.mirror([person(1)], user_id=MPID, list_id=list_id)
+        assert sync.emails(list_id) == {"p1@example.com"}
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_placeholder_goes_when_another_mapping_has_the_real_address(sync: Sync, applied: bool) -> None:
+    """A placeholder whose rename failed leaves the list, also where another mapping has put the real address on it."""
+    await sync.mirror([Member(7), person(1)], user_id=MPID, audience="first")
+    await sync.mirror([person(70, email="p7@example.com")], user_id=MPID, audience="second")
+    run_id = await sync.submit(sync.mirror_file([person(7), person(1)], "first"), user_id=MPID, audience="first")
+    sync.iterable.faults.set([Fault("reset", path=RENAME), Fault("reset", path=UNSUBSCRIBE, applied=applied)])
+    await workflows.start(run_id)
+    assert_failed(await sync.outcome(run_id), "unreachable")
+    sync.iterable.faults.clear()
+    await sync.mirror([person(7), person(1)], user_id=MPID, audience="first")
+    assert sync.emails() == {"p7@example.com", "p1@example.com"}
+
+
+async def test_former_address_is_not_forgotten_by_a_run_that_failed(sync: Sync, small_batches: None) -> None:
+    """Members who now share an address, in a run that failed before the old ones were off, lose those in the next."""
+    await sync.mirror(people(range(200)))
+    shared = [*people(range(100)), *(person(100 + n, email=f"p{n}@example.com") for n in range(100))]
+    run_id = await sync.submit(sync.mirror_file(shared))
+    sync.iterable.faults.set([Fault("error", path=UNSUBSCRIBE)])
+    await workflows.start(run_id)
+    assert_failed(await sync.outcome(run_id), "unavailable")
+    sync.iterable.faults.clear()
+    outcome = await sync.mirror(shared)
+    assert outcome.counts == {"members": 200, "unchanged": 100, "duplicates": 100}
+    assert sync.emails() == addresses(range(100))
+
+
+@pytest.mark.parametrize("field", UserIdField)
+async def test_address_that_changes_hands_in_a_run_that_failed(
+    sync: Sync, small_batches: None, field: UserIdField
+) -> None:
+    """An address whose former holder has another by now, and whose next was never added, is not left on the list."""
+    await sync.mirror([*people(range(100)), person(500)], user_id=field)
+    moved = [person(n, email=f"new{n}@example.com") for n in range(100)]
+    heirs = [person(1000 + n, email=f"p{n}@example.com") for n in range(100)]
+    run_id = await sync.submit(sync.mirror_file([*moved, *heirs, person(500)]), user_id=field)
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=10)])  # all the updates and none of the additions
+    await workflows.start(run_id)
+    assert (await sync.outcome(run_id)).counts["updated"] == 100
+    sync.iterable.faults.clear()
+    outcome = await sync.mirror([*moved, person(500)], user_id=field, approved=True)
+    assert outcome.run.counters.missing == 0
+    assert sync.emails() == {"p500@example.com"} | {f"new{n}@example.com" for n in range(100)}
+
+
+async def test_addresses_that_are_swapped_in_a_run_that_failed(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of members that swap addresses, in a run that failed halfway, none is left on the list."""
+    monkeypatch.setattr(batches, "BATCH_SIZE", 1)
+    await sync.mirror([*people(range(40)), person(500)])
+    swapped = [person(n, email=f"p{39 - n}@example.com") for n in range(40)]
+    run_id = await sync.submit(sync.mirror_file([*swapped, person(500)]))
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=8)])
+    await workflows.start(run_id)
+    assert (await sync.outcome(run_id)).counts == {"members": 41, "updated": 8, "unchanged": 1}
+    sync.iterable.faults.clear()
+    await sync.mirror([person(500)], approved=True)
+    assert sync.emails() == {"p500@example.com"}
+
+
+async def test_refused_address_does_not_keep_the_former_one_for_another_mapping(sync: Sync) -> None:
+    """A member whose new address Iterable refuses holds the former one no longer when the other mapping lets it go."""
+    for audience in ("first", "second"):
+        await sync.mirror([person(1), person(2)], audience=audience)
+    refused = [person(1, email="p1@forgotten.test"), person(2)]
+    assert (await sync.mirror(refused, audience="first")).rejected == {"iterable_forgotten": 1}
+    await sync.mirror([person(2)], audience="second")
+    assert sync.emails() == {"p2@example.com"}
+
+
+async def test_as_many_unanswered_batches_as_there_can_be(sync: Sync, small_batches: None) -> None:
+    """All the batches that a process may leave unanswered are sent again, and counted once."""
+    run_id = await sync.submit(sync.mirror_file(people(range(800))))
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE)])
+    await workflows.start(run_id)
+    async with sync.engine.database.write() as db:
+        found = await changes.open_batches(db, run_id, State.PLANNED, limit=64)
+        await changes.set_state(db, [batch.id for batch in found], State.SENT)
+        assert len(await lists.unanswered(db, (await sync.outcome(run_id)).run.connection_id, LIST, "")) == 72
+    sync.iterable.faults.clear()
+    outcome = await sync.resume(run_id)
+    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.counts == {"members": 800, "added": 800}

@@ -1,0 +1,172 @@
+"""Guards stop a run that would do what nobody may have meant, until a person has approved it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from core.runs import GuardName, Request
+from core.store import mappings, runs
+from tests.core.harness import LIST, Member, Outcome, Status, Sync, people, syncing
+
+
+@pytest.fixture
+async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
+    """An engine."""
+    async with syncing(tmp_path) as it:
+        yield it
+
+
+def guards(outcome: Outcome) -> list[GuardName]:
+    """The guards that a run's plan has passed."""
+    assert outcome.run.plan is not None
+    return [guard.name for guard in outcome.run.plan.guards]
+
+
+async def approve(sync: Sync, outcome: Outcome) -> Outcome:
+    """Approve a run as a person does, and let it go on."""
+    request: Request = outcome.run.request.model_copy(update={"approved": True, "allow_empty": True})
+    async with sync.engine.database.write() as db:
+        await runs.approve(db, outcome.run.id, request)
+    return await sync.resume(outcome.run.id)
+
+
+def download(sync: Sync, audience_id: int, name: str, members: list[Member]) -> Path:
+    """Write the CSV of an audience download, which tells id and name of the audience in its own name."""
+    path = sync.directory / f"{audience_id}_{name}_172136Nov292018.csv"
+    rows = [f"{m.mpid},1543512096000,{m.email},email\n" for m in members]
+    path.write_text("mpid,scanned_timestamp_ms,identity_value,identity_type\n" + "".join(rows))
+    return path
+
+
+async def test_empty_audience_waits(sync: Sync) -> None:
+    """A whole audience without members waits for a person, and nothing is sent meanwhile."""
+    await sync.mirror(people(range(5)))
+    outcome = await sync.mirror([])
+    assert outcome.run.status is Status.NEEDS_APPROVAL
+    assert guards(outcome) == [GuardName.EMPTY_AUDIENCE]
+    assert outcome.run.requests == 0
+    assert len(sync.emails()) == 5
+
+
+async def test_empty_audience_is_not_covered_by_a_general_yes(sync: Sync) -> None:
+    """Approval in advance does not cover an empty audience, which has an option of its own."""
+    await sync.mirror(people(range(5)))
+    assert (await sync.mirror([], approved=True)).run.status is Status.NEEDS_APPROVAL
+    outcome = await sync.mirror([], allow_empty=True)
+    assert outcome.counts == {"left": 5, "removed": 5}
+    assert sync.emails() == set()
+
+
+async def test_empty_audience_of_many_asks_once(sync: Sync) -> None:
+    """An empty audience is asked about as such, and not as a mass removal too."""
+    await sync.mirror(people(range(150)))
+    assert guards(await sync.mirror([])) == [GuardName.EMPTY_AUDIENCE]
+    assert (await sync.mirror([], allow_empty=True)).run.status is Status.SUCCEEDED
+
+
+async def test_empty_delta_is_nothing_special(sync: Sync) -> None:
+    """A file of changes without any passes no guard and changes nothing."""
+    await sync.mirror(people(range(5)))
+    outcome = await sync.delta()
+    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.counts == {}
+
+
+async def test_approval_lets_a_run_go_on(sync: Sync) -> None:
+    """A run that waited for approval makes exactly the changes that it showed."""
+    await sync.mirror(people(range(5)))
+    outcome = await approve(sync, await sync.mirror([]))
+    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.counts == {"left": 5, "removed": 5}
+    assert sync.emails() == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "removed", "waits"),
+    [
+        pytest.param(100, 99, False, id="a hundred members are not many"),
+        pytest.param(101, 20, False, id="just under a fifth"),
+        pytest.param(101, 21, True, id="just over a fifth"),
+        pytest.param(110, 22, False, id="exactly a fifth"),
+        pytest.param(110, 23, True, id="one more than a fifth"),
+    ],
+)
+async def test_mass_removal(sync: Sync, before: int, removed: int, waits: bool) -> None:
+    """Removing more than 20 % of more than 100 members waits for a person."""
+    await sync.mirror(people(range(before)))
+    outcome = await sync.mirror(people(range(removed, before)))
+    assert guards(outcome) == ([GuardName.MASS_REMOVAL] if waits else [])
+    assert outcome.run.status is (Status.NEEDS_APPROVAL if waits else Status.SUCCEEDED)
+    assert len(sync.emails()) == (before if waits else before - removed)
+
+
+async def test_mass_removal_by_a_delta(sync: Sync) -> None:
+    """Removals of a delta are guarded as those of a whole audience are."""
+    await sync.mirror(people(range(110)))
+    outcome = await sync.delta(left=people(range(23)))
+    assert guards(outcome) == [GuardName.MASS_REMOVAL]
+    assert (await approve(sync, outcome)).counts == {"left": 23, "removed": 23}
+
+
+async def test_mass_removal_approved_in_advance(sync: Sync) -> None:
+    """With approval in advance a mass removal is made at once."""
+    await sync.mirror(people(range(150)))
+    outcome = await sync.mirror(people(range(100, 150)), approved=True)
+    assert outcome.counts == {"members": 50, "left": 100, "removed": 100, "unchanged": 50}
+
+
+async def test_leavers_whom_another_audience_holds_are_no_mass_removal(sync: Sync) -> None:
+    """Leavers who stay on the list, because another mapping holds them, do not count towards a mass removal."""
+    await sync.mirror(people(range(110)), audience="first")
+    await sync.mirror(people(range(110)), audience="second")
+    outcome = await sync.mirror(people(range(50, 110)), audience="first")
+    assert outcome.counts == {"members": 60, "left": 50, "unchanged": 60, "duplicates": 50}
+
+
+async def test_other_audience_waits(sync: Sync) -> None:
+    """A file of another audience than the list has been kept equal to waits for a person."""
+    await sync.run(download(sync, 11, "VIPs", people(range(5))))
+    outcome = await sync.run(download(sync, 12, "Newcomers", people(range(3, 8))))
+    assert guards(outcome) == [GuardName.OTHER_AUDIENCE]
+    assert len(sync.emails()) == 5
+    assert (await approve(sync, outcome)).run.status is Status.SUCCEEDED
+    assert sync.emails() == {f"p{n}@example.com" for n in range(3, 8)}
+
+
+@pytest.mark.parametrize("in_advance", [False, True])
+async def test_approved_audience_takes_the_place_of_the_former(sync: Sync, in_advance: bool) -> None:
+    """Once another audience was approved, it is the one that the list is kept equal to."""
+    await sync.run(download(sync, 11, "VIPs", people(range(5))))
+    other = download(sync, 12, "Newcomers", people(range(3, 8)))
+    if in_advance:
+        await sync.run(other, approved=True)
+    else:
+        await approve(sync, await sync.run(other))
+    assert guards(await sync.run(other)) == []
+    assert guards(await sync.run(download(sync, 11, "VIPs", people(range(5))))) == [GuardName.OTHER_AUDIENCE]
+    latest = await sync.run(other, dry_run=True)
+    async with sync.engine.database.read() as db:
+        (mapping,) = await mappings.of_connection(db, latest.run.connection_id, LIST)
+    assert (mapping.audience_id, mapping.audience_name) == ("12", "Newcomers")
+
+
+async def test_renamed_audience_is_the_same(sync: Sync) -> None:
+    """An audience is known by its id, so one that has got another name passes no guard."""
+    await sync.run(download(sync, 11, "VIPs", people(range(5))))
+    assert guards(await sync.run(download(sync, 11, "Best-customers", people(range(5))))) == []
+
+
+async def test_dry_run_shows_its_guards(sync: Sync) -> None:
+    """A dry run says which guards the run would pass, and ends all the same."""
+    await sync.mirror(people(range(150)))
+    outcome = await sync.mirror(people(range(100, 150)), dry_run=True)
+    assert outcome.run.status is Status.PLANNED
+    assert guards(outcome) == [GuardName.MASS_REMOVAL]
+    assert len(sync.emails()) == 150
+
+
+async def test_dry_run_names_no_audience(sync: Sync) -> None:
+    """A dry run of one audience does not stand in the way of another."""
+    await sync.run(download(sync, 11, "VIPs", people(range(5))), dry_run=True)
+    assert guards(await sync.run(download(sync, 12, "Newcomers", people(range(5))))) == []

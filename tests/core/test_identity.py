@@ -1,0 +1,328 @@
+"""The rule of the house, by examples and for any text: which subscriber a member becomes, or why none."""
+
+import re
+
+import duckdb
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from core.identity import (
+    MAX_EMAIL_LENGTH,
+    PLAIN_EMAIL_MAX_LENGTH,
+    PLAIN_EMAIL_PATTERN,
+    USER_ID_PATTERN,
+    Profile,
+    Reason,
+    Subscriber,
+    UserIdField,
+    is_address,
+    is_user_id,
+    normalize_email,
+    placeholder,
+    removal_of,
+    subscriber_of,
+)
+from core.plan.mapping import map_members
+
+CUSTOMER_ID, MPID = UserIdField.CUSTOMER_ID, UserIdField.MPID
+
+#: Any text that a database can hold.
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=80)
+#: Text out of which addresses are made, so that tests come upon their edges.
+NEARLY_AN_ADDRESS = st.lists(
+    st.sampled_from(
+        ["a", "Z", "0", ".", "..", "@", "-", "_", "+", "'", " ", "\t", "\n", "\u00a0", "ß", "İ", "example.com"]
+    ),
+    max_size=12,
+).map("".join)
+PLAIN_EMAIL = st.from_regex(PLAIN_EMAIL_PATTERN, fullmatch=True)
+USER_ID = st.from_regex(USER_ID_PATTERN, fullmatch=True)
+EMAILS = st.none() | TEXT | NEARLY_AN_ADDRESS | PLAIN_EMAIL
+USER_IDS = st.none() | TEXT | USER_ID | st.text(" ~a", max_size=60)
+MPIDS = st.none() | st.integers(-(2**63), 2**63 - 1)
+PROFILES = st.builds(
+    Profile,
+    mpid=MPIDS,
+    email=EMAILS,
+    customer_id=USER_IDS,
+    email_is_hashed=st.booleans(),
+    customer_id_is_hashed=st.booleans(),
+)
+FIELDS = st.sampled_from(UserIdField)
+
+
+@pytest.mark.parametrize(
+    ("profile", "by_customer_id", "by_mpid"),
+    [
+        pytest.param(
+            Profile(7, "a@example.com", "c7"),
+            Subscriber("a@example.com", "c7"),
+            Subscriber("a@example.com", "7"),
+            id="email and customer id",
+        ),
+        pytest.param(
+            Profile(7, "a@example.com"),
+            Subscriber("a@example.com", None),
+            Subscriber("a@example.com", "7"),
+            id="email only",
+        ),
+        pytest.param(
+            Profile(7, None, "c7"), Reason.NO_EMAIL, Subscriber("7@placeholder.email", "7"), id="customer id only"
+        ),
+        pytest.param(Profile(-7), Reason.NO_EMAIL, Subscriber("-7@placeholder.email", "-7"), id="mpid only"),
+        pytest.param(
+            Profile(7, " \t", "  "),
+            Reason.NO_EMAIL,
+            Subscriber("7@placeholder.email", "7"),
+            id="nothing but white space",
+        ),
+        pytest.param(
+            Profile(None, "a@example.com"),
+            Subscriber("a@example.com", None),
+            Subscriber("a@example.com", None),
+            id="email without an mpid",
+        ),
+        pytest.param(Profile(None, None, "c7"), Reason.NO_EMAIL, Reason.NO_IDENTITY, id="customer id without an mpid"),
+        pytest.param(
+            Profile(7, "  A@Example.COM\n", " C 7"),
+            Subscriber("a@example.com", " C 7"),
+            Subscriber("a@example.com", "7"),
+            id="emails are normalized and user ids are not",
+        ),
+        pytest.param(
+            Profile(7, "a@b@example.com", "c7"), Reason.INVALID_EMAIL, Reason.INVALID_EMAIL, id="two at signs"
+        ),
+        pytest.param(
+            Profile(7, "a@example.com", "c" * 53),
+            Reason.INVALID_USER_ID,
+            Subscriber("a@example.com", "7"),
+            id="customer id too long",
+        ),
+        pytest.param(
+            Profile(7, None, "c7", email_is_hashed=True),
+            Reason.HASHED_IDENTITY,
+            Reason.HASHED_IDENTITY,
+            id="email as a hash only",
+        ),
+        pytest.param(
+            Profile(7, "a@example.com", "c7", email_is_hashed=True),
+            Subscriber("a@example.com", "c7"),
+            Subscriber("a@example.com", "7"),
+            id="email as a hash too",
+        ),
+        pytest.param(
+            Profile(7, "a@example.com", None, customer_id_is_hashed=True),
+            Subscriber("a@example.com", None),
+            Subscriber("a@example.com", "7"),
+            id="customer id as a hash only",
+        ),
+    ],
+)
+def test_table(profile: Profile, by_customer_id: Subscriber | Reason, by_mpid: Subscriber | Reason) -> None:
+    """Each kind of profile becomes what the table says, by both User ID settings."""
+    assert (subscriber_of(profile, CUSTOMER_ID), subscriber_of(profile, MPID)) == (by_customer_id, by_mpid)
+
+
+@pytest.mark.parametrize(
+    ("profile", "by_customer_id", "by_mpid"),
+    [
+        pytest.param(
+            Profile(7, "a@example.com", "c7"),
+            Subscriber("a@example.com", "c7"),
+            Subscriber("a@example.com", "7"),
+            id="email and customer id",
+        ),
+        pytest.param(Profile(7, None, "c7"), Subscriber(None, "c7"), Subscriber(None, "7"), id="customer id only"),
+        pytest.param(
+            Profile(7, "broken", "c7"), Subscriber(None, "c7"), Subscriber(None, "7"), id="email that is no address"
+        ),
+        pytest.param(
+            Profile(7, "a@example.com", "é"),
+            Subscriber("a@example.com", None),
+            Subscriber("a@example.com", "7"),
+            id="customer id that is none",
+        ),
+        pytest.param(Profile(7), Reason.NO_IDENTITY, Subscriber(None, "7"), id="mpid only"),
+        pytest.param(Profile(), Reason.NO_IDENTITY, Reason.NO_IDENTITY, id="nothing"),
+        pytest.param(
+            Profile(None, email_is_hashed=True), Reason.HASHED_IDENTITY, Reason.HASHED_IDENTITY, id="hashed email"
+        ),
+        pytest.param(
+            Profile(None, customer_id_is_hashed=True),
+            Reason.HASHED_IDENTITY,
+            Reason.HASHED_IDENTITY,
+            id="hashed customer id",
+        ),
+    ],
+)
+def test_removals(profile: Profile, by_customer_id: Subscriber | Reason, by_mpid: Subscriber | Reason) -> None:
+    """A leaver goes under any identity that it carries, by both User ID settings."""
+    assert (removal_of(profile, CUSTOMER_ID), removal_of(profile, MPID)) == (by_customer_id, by_mpid)
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "a@example.com",
+        "a.b+c_d-e@sub.example.com",
+        "o'neil@example.com",
+        "ünal@exämple.com",
+        '"quoted"@example.com',
+        "a@example.c",
+        "a@.com",
+        "-@-.-",
+        f"{'a' * (MAX_EMAIL_LENGTH - 12)}@example.com",
+    ],
+)
+def test_in_doubt_it_is_an_address(email: str) -> None:
+    """What may be an address is left to Iterable to judge."""
+    assert is_address(email)
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "a",
+        "@",
+        "a@",
+        "@example.com",
+        "a@example",
+        "a@@example.com",
+        "a@b@example.com",
+        "a b@example.com",
+        "a@exa mple.com",
+        "a\u00a0b@example.com",
+        "a\u2003b@example.com",
+        "a\x00b@example.com",
+        "a\x7fb@example.com",
+        "a\ud800b@example.com",
+        f"{'a' * (MAX_EMAIL_LENGTH - 11)}@example.com",
+    ],
+)
+def test_what_is_no_address(email: str) -> None:
+    """What can't be an address is known before it costs a request."""
+    assert not is_address(email)
+
+
+@pytest.mark.parametrize("user_id", ["a", "0", "~", "!", " a", "a b", "C7", "x" * 52])
+def test_user_ids(user_id: str) -> None:
+    """One to 52 printable ASCII characters without a space at the end are a user id."""
+    assert is_user_id(user_id)
+
+
+@pytest.mark.parametrize("user_id", ["", " ", "a ", "x" * 53, "é", "a\tb", "a\n", "\x7f", "a\x00"])
+def test_what_is_no_user_id(user_id: str) -> None:
+    """What Iterable calls malformed is no user id."""
+    assert not is_user_id(user_id)
+
+
+@pytest.mark.parametrize("mpid", [0, 7, -7, 2**63 - 1, -(2**63)])
+def test_placeholder_is_a_subscriber_as_it_is(mpid: int) -> None:
+    """The placeholder of any mpid is an address that normalization leaves alone, with the mpid as its user id."""
+    address = placeholder(mpid)
+    assert address == normalize_email(address) == f"{mpid}@placeholder.email"
+    assert is_address(address)
+    assert is_user_id(str(mpid))
+    assert subscriber_of(Profile(mpid), MPID) == Subscriber(address, str(mpid))
+
+
+@given(PROFILES, FIELDS)
+def test_member_is_a_subscriber_or_a_rejection(profile: Profile, field: UserIdField) -> None:
+    """Every member ends as one of the two, and whoever is subscribed has an address and, if any, a user id."""
+    mapped = subscriber_of(profile, field)
+    if isinstance(mapped, Subscriber):
+        assert mapped.email is not None
+        assert is_address(mapped.email)
+        assert mapped.user_id is None or is_user_id(mapped.user_id)
+    else:
+        assert mapped in Reason
+
+
+@given(PROFILES, FIELDS)
+def test_leaver_with_an_identity_is_never_dropped(profile: Profile, field: UserIdField) -> None:
+    """A removal is refused only where there is neither an address nor a user id to send it under."""
+    mapped = removal_of(profile, field)
+    email, user_id = normalize_email(profile.email), profile.customer_id if field is CUSTOMER_ID else profile.mpid
+    has_email = email is not None and is_address(email)
+    has_user_id = user_id is not None and is_user_id(str(user_id))
+    assert isinstance(mapped, Subscriber) is (has_email or has_user_id)
+    if isinstance(mapped, Subscriber):
+        assert mapped == Subscriber(email if has_email else None, str(user_id) if has_user_id else None)
+
+
+@given(PROFILES, FIELDS)
+def test_whoever_can_be_added_can_be_removed(profile: Profile, field: UserIdField) -> None:
+    """A member that was mapped to an address of its own is removed under the same subscriber."""
+    mapped = subscriber_of(profile, field)
+    if isinstance(mapped, Subscriber) and normalize_email(profile.email):
+        assert removal_of(profile, field) == mapped
+
+
+@given(EMAILS)
+@example("İ@example.com")
+@example("ΑΣ@example.com")
+def test_normalization_is_done_once(email: str | None) -> None:
+    """Normalizing what has been normalized changes nothing."""
+    once = normalize_email(email)
+    assert normalize_email(once) == once
+
+
+@given(USER_ID, PLAIN_EMAIL)
+def test_user_ids_are_sent_exactly_as_they_are(user_id: str, email: str) -> None:
+    """No letter of a customer id is changed, leading spaces and case included."""
+    mapped = subscriber_of(Profile(7, email, user_id), CUSTOMER_ID)
+    if user_id.strip():
+        assert isinstance(mapped, Subscriber)
+        assert mapped.user_id == user_id
+
+
+@given(PLAIN_EMAIL, USER_IDS, MPIDS, FIELDS)
+def test_plain_members_need_no_mapping(
+    email: str, customer_id: str | None, mpid: int | None, field: UserIdField
+) -> None:
+    """Whoever matches the patterns by which planning skips the mapping is sent unchanged."""
+    user_id = customer_id if field is CUSTOMER_ID else None if mpid is None else str(mpid)
+    if len(email) <= PLAIN_EMAIL_MAX_LENGTH and (user_id is None or re.fullmatch(USER_ID_PATTERN, user_id)):
+        assert subscriber_of(Profile(mpid, email, customer_id), field) == Subscriber(email, user_id)
+
+
+@given(st.lists(TEXT | NEARLY_AN_ADDRESS | PLAIN_EMAIL | USER_ID, max_size=30))
+@example(["a@example.com\n", "a\n", "\n", "a@example.com ", "", " ", "K@example.com", "ſ@example.com"])
+@settings(deadline=None)
+def test_database_reads_the_patterns_as_python_does(texts: list[str]) -> None:
+    """DuckDB's regular expressions and Python's find the same texts."""
+    with duckdb.connect() as con:
+        for pattern in (PLAIN_EMAIL_PATTERN, USER_ID_PATTERN):
+            query = "SELECT regexp_full_match(text, $2) FROM (SELECT unnest($1::VARCHAR[]) AS text)"
+            found = [matches for (matches,) in con.execute(query, [texts, pattern]).fetchall()]
+            assert found == [re.fullmatch(pattern, text) is not None for text in texts]
+
+
+@given(st.lists(st.tuples(MPIDS, EMAILS, USER_IDS, st.booleans()), max_size=20), FIELDS)
+@example([(7, "a@example.com", "   ", True), (8, "b@example.com", "", True)], CUSTOMER_ID)
+@settings(deadline=None, max_examples=60)
+def test_planning_maps_as_the_rule_says(
+    rows: list[tuple[int | None, str | None, str | None, bool]], field: UserIdField
+) -> None:
+    """Mapping a whole source in the database gives for each profile what the rule gives for it alone."""
+    profiles = {f"p{n}": Profile(mpid, email, customer) for n, (mpid, email, customer, _) in enumerate(rows)}
+    members = {f"p{n}": row[3] for n, row in enumerate(rows)}
+    with duckdb.connect() as con:
+        con.execute(
+            "CREATE TABLE source (profile VARCHAR, mpid BIGINT, member BOOLEAN, email VARCHAR, customer_id VARCHAR)"
+        )
+        for key, profile in profiles.items():
+            # as reading leaves them: blank is NULL
+            values = [text if text and text.strip() else None for text in (profile.email, profile.customer_id)]
+            con.execute("INSERT INTO source VALUES ($1, $2, $3, $4, $5)", [key, profile.mpid, members[key], *values])
+        map_members(con, field, with_removals=True)
+        desired = con.execute("SELECT profile, email, user_id FROM desired").fetchall()
+        refused = con.execute("SELECT profile, reason FROM refused").fetchall()
+        gone = con.execute("SELECT profile, email, user_id, reason FROM gone").fetchall()
+    joined = {key: subscriber_of(profile, field) for key, profile in profiles.items() if members[key]}
+    left = {key: removal_of(profile, field) for key, profile in profiles.items() if not members[key]}
+    assert {key: Subscriber(*who) for key, *who in desired} | {key: Reason(why) for key, why in refused} == joined
+    assert len(desired) + len(refused) == len(joined)
+    assert {key: Reason(why) if why else Subscriber(*who) for key, *who, why in gone} == left

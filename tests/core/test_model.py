@@ -1,0 +1,219 @@
+"""Random walks: whatever audiences, faults and stops follow each other, the list ends as a plain reference says.
+
+Each walk is repeatable by its seed. `ITERABLE_SYNC_WALKS` sets how many walks there are for each User ID setting.
+"""
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import workflows
+from core.identity import Profile as Identities
+from core.identity import Subscriber, UserIdField, subscriber_of
+from core.iterable import Patience
+from core.plan import batches
+from core.store import runs
+from sandbox.iterable import Fault
+from tests.core.harness import LIST, OTHER_LIST, Member, Outcome, Status, Sync, syncing
+
+WALKS = int(os.environ.get("ITERABLE_SYNC_WALKS", "1"))
+#: Disturbed runs in an episode, after which there is quiet and the list is looked at; and episodes in a walk.
+DISTURBED, EPISODES = 3, 4
+
+PEOPLE = range(1, 19)
+ADDRESSES = [f"e{number}@example.com" for number in range(14)]
+UNUSABLE = [None, "broken", "no-dot@example"]
+REFUSED = ["refused@forgotten.test", "refused@conflict.test"]
+STRANGER = "stranger@elsewhere.example.com"
+
+#: The mappings of the walk: the name of the audience, and the list that it feeds.
+MAPPINGS = {"first": LIST, "second": LIST, "third": OTHER_LIST}
+
+HASTY = Patience(attempts=2, base=0.0005, cap=0.001, retry_after=0.01, throttled=0.2, request=5.0)
+
+
+@dataclass(slots=True)
+class Trip(Fault):
+    """Lets every request pass, and calls a function at the one whose turn it is."""
+
+    call: Callable[[], None] = field(default=lambda: None)
+
+    def strikes(self, method: str, path: str, body: bytes) -> bool:
+        """Count the request; it goes right."""
+        self.matched += path.startswith(self.path)
+        if self.matched == self.nth:
+            self.call()
+        return False
+
+
+class Walk:
+    """A world of people whose identities change, audiences that they join and leave, and runs of all kinds."""
+
+    def __init__(self, sync: Sync, field: UserIdField, seed: str) -> None:
+        self.sync = sync
+        self.field = field
+        self.random = random.Random(seed)
+        self.people = {number: self.somebody(number) for number in PEOPLE}
+        self.audiences = {name: set(self.random.sample(PEOPLE, 8)) for name in MAPPINGS}
+        # what each mapping has ever said of each member: where somebody who can't be mapped any more may still be
+        self.said: dict[str, dict[int, set[str]]] = {name: {} for name in MAPPINGS}
+
+    def somebody(self, number: int) -> Member:
+        """A member with an identity by chance."""
+        return Member(number, self.address(), f"c{number}" if self.random.random() < 0.8 else None)
+
+    def address(self) -> str | None:
+        """Mostly a good address, often one that somebody else has."""
+        chosen = self.random.random()
+        if chosen < 0.2:
+            return self.random.choice(UNUSABLE)
+        return self.random.choice(REFUSED) if chosen < 0.25 else self.random.choice(ADDRESSES)
+
+    def live(self) -> None:
+        """Let identities and audiences change."""
+        for number in self.random.sample(PEOPLE, 3):
+            self.people[number] = replace(self.people[number], email=self.address())
+        one, two = self.random.sample(PEOPLE, 2)
+        emails = self.people[one].email, self.people[two].email
+        self.people[one] = replace(self.people[one], email=emails[1])
+        self.people[two] = replace(self.people[two], email=emails[0])
+        for audience in self.audiences.values():
+            audience ^= set(self.random.sample(PEOPLE, 3))
+            audience.add(self.random.choice(PEOPLE))
+
+    def email_of(self, member: Member) -> str | None:
+        """Under which address a member is on the list: the table of the design, in another hand."""
+        mapped = subscriber_of(Identities(member.mpid, member.email, member.customer_id), self.field)
+        return mapped.email if isinstance(mapped, Subscriber) else None
+
+    def source(self, name: str) -> tuple[Path, dict[str, Any]]:
+        """Write what a mapping's next run is told, of a mode by chance."""
+        present = [self.people[number] for number in sorted(self.audiences[name])]
+        self.random.shuffle(present)
+        how = self.random.choice(["mirror", "mirror", "delta", "add"])
+        told = present
+        if how == "delta":
+            told = self.random.sample(present, len(present) // 2)
+            absent = [member for number, member in self.people.items() if number not in self.audiences[name]]
+            file = self.sync.delta_file(told, self.random.sample(absent, min(4, len(absent))), name)
+        else:
+            file = self.sync.mirror_file(present, name)
+        self.say(name, told)
+        return file, {"mode": "add"} if how == "add" else {}
+
+    def say(self, name: str, told: list[Member]) -> None:
+        """Note what a mapping is told."""
+        for member in told:
+            if email := self.email_of(member):
+                self.said[name].setdefault(member.mpid, set()).add(email)
+
+    def disturb(self, run_id: str) -> None:
+        """Choose what goes wrong with the next run."""
+        chance = self.random.choice([0.0, 0.15, 0.4, 0.8])
+        path = self.random.choice(["/api/", "/api/lists/subscribe", "/api/lists/unsubscribe", "/api/users/"])
+        faults = [
+            Fault("reset", path=path, probability=chance / 2),
+            Fault("reset", path=path, probability=chance / 2, applied=True),
+            Fault("error", path=path, probability=chance / 2, status=503),
+            Fault("html", path=path, probability=chance / 4),
+            Fault("truncated", path=path, probability=chance / 4),
+        ]
+        if self.random.random() < 0.3:
+            faults.insert(0, Trip("slow", nth=self.random.randint(1, 5), call=self.sync.engine.stopping.set))
+        self.sync.iterable.faults.set(faults, seed=self.random.randint(0, 10**9))
+
+    async def disturbed_run(self) -> None:
+        """Execute a run while things go wrong; perhaps resume it, perhaps cancel it, perhaps leave it."""
+        name = self.random.choice(list(MAPPINGS))
+        file, options = self.source(name)
+        run_id = await self.submit(name, file, options)
+        work = workflows.start(run_id)
+        while True:
+            self.disturb(run_id)
+            await work
+            self.sync.engine.stopping.clear()
+            outcome = await self.sync.outcome(run_id)
+            assert_exact(outcome)
+            if not outcome.run.status.is_resumable or self.random.random() < 0.5:
+                break
+            work = workflows.resume(self.sync.engine, run_id)
+        if outcome.run.status.is_resumable and self.random.random() < 0.3:
+            async with self.sync.engine.database.write() as db:
+                await runs.set_status(db, run_id, Status.CANCELLED)
+
+    async def submit(self, name: str, file: Path, options: dict[str, Any]) -> str:
+        """Queue a run, with nothing going wrong."""
+        self.sync.iterable.faults.clear()
+        return await self.sync.submit(
+            file, list_id=MAPPINGS[name], audience=name, user_id=self.field, approved=True, **options
+        )
+
+    async def quiet_mirror(self, name: str) -> Outcome:
+        """Execute a mirror with nothing going wrong, and see that nobody is taken off who is on the list afterwards."""
+        present = [self.people[number] for number in sorted(self.audiences[name])]
+        self.say(name, present)
+        run_id = await self.submit(name, self.sync.mirror_file(present, name), {})
+        mailing_list = self.sync.iterable.state.lists[MAPPINGS[name]]
+        seen = len(mailing_list.events)
+        await workflows.start(run_id)
+        outcome = await self.sync.outcome(run_id)
+        assert outcome.run.status is Status.SUCCEEDED, outcome.run.error
+        assert_exact(outcome)
+        left = {number for event in mailing_list.events[seen:] if not event.joined for number in event.numbers}
+        assert not left & mailing_list.members
+        return outcome
+
+    async def settle(self) -> None:
+        """Mirror all audiences in quiet and compare the lists with the reference."""
+        for name in MAPPINGS:
+            await self.quiet_mirror(name)
+        for list_id in sorted(set(MAPPINGS.values())):
+            self.compare(list_id)
+        for name in MAPPINGS:
+            again = await self.quiet_mirror(name)
+            refused = sum(self.people[number].email in REFUSED for number in self.audiences[name])
+            assert refused or again.run.requests == 0
+
+    def compare(self, list_id: int) -> None:
+        """See that a list holds who it should."""
+        wanted, perhaps = {STRANGER}, set()
+        for name in (name for name, fed in MAPPINGS.items() if fed == list_id):
+            for number in self.audiences[name]:
+                email = self.email_of(self.people[number])
+                if email is None:
+                    perhaps |= self.said[name].get(number, set())
+                elif email not in REFUSED:
+                    wanted.add(email)
+        found = self.sync.emails(list_id)
+        assert found - perhaps == wanted - perhaps
+        assert found >= wanted
+
+
+def assert_exact(outcome: Outcome) -> None:
+    """The numbers of a run that succeeded add up, and its rejections are as many as it counts."""
+    if outcome.run.status is Status.SUCCEEDED:
+        assert outcome.run.counters.missing == 0
+        assert sum(outcome.rejected.values()) == outcome.run.counters.rejected
+    else:
+        assert outcome.run.error_code not in ("unexpected", "storage", "not_accounted_for"), outcome.run.error
+
+
+@pytest.mark.parametrize("field", UserIdField)
+@pytest.mark.parametrize("number", range(WALKS))
+async def test_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: UserIdField, number: int) -> None:
+    """After any disturbance, quiet mirrors of all audiences make the lists equal to them, and then nothing is sent."""
+    monkeypatch.setattr(batches, "BATCH_SIZE", 2)
+    async with syncing(tmp_path, patience=HASTY) as sync:
+        for list_id in (LIST, OTHER_LIST):
+            await sync.subscribe_by_hand(STRANGER, list_id)
+        walk = Walk(sync, field, f"{field}:{number}")
+        for _ in range(EPISODES):
+            for _ in range(DISTURBED):
+                walk.live()
+                await walk.disturbed_run()
+            await walk.settle()

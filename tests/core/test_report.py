@@ -1,0 +1,166 @@
+"""The report of a run: one set of numbers, as an object and as rows."""
+
+import json
+
+import pytest
+
+from core.identity import Reason, UserIdField
+from core.iterable import Failure
+from core.record import UNATTRIBUTED
+from core.report import CSV_HEADER, EXPLANATIONS, RunReport, csv_row, explain
+from core.runs import Counters, Guard, GuardName, Mode, Plan, Request, Run, Status
+from core.store.rejections import Rejection
+
+KEYS = [
+    "run_id",
+    "status",
+    "mode",
+    "user_id",
+    "list_id",
+    "audience",
+    "members",
+    "left",
+    "added",
+    "updated",
+    "removed",
+    "unchanged",
+    "duplicates",
+    "rejected",
+    "rejected_by_reason",
+    "requests",
+    "retries",
+    "throttled",
+    "duration_s",
+    "error",
+]
+
+
+def make_run(**values: object) -> Run:
+    """A run of three members, two of whom were added."""
+    given: dict[str, object] = {
+        "id": "abc",
+        "mapping_id": 1,
+        "connection_id": 1,
+        "list_id": 42,
+        "status": Status.SUCCEEDED,
+        "phase": "uploading",
+        "mode": Mode.MIRROR,
+        "user_id": UserIdField.CUSTOMER_ID,
+        "rate": 5.0,
+        "audience": "Shoppers",
+        "request": Request(path="audience.csv"),
+        "plan": Plan(members=3, rejected=1, to_add=2),
+        "revision": 1,
+        "attempt": 0,
+        "worker": "w",
+        "stop": None,
+        "counters": Counters(members=3, added=2, rejected=1),
+        "requests": 1,
+        "retries": 0,
+        "throttled": 0,
+        "created_at": 100.0,
+        "started_at": 101.0,
+        "finished_at": 103.5,
+        "error": None,
+        "error_code": None,
+    }
+    return Run.model_validate({**given, **values})
+
+
+def test_object_has_the_promised_keys_in_order() -> None:
+    """The JSON object is one line with exactly the keys that programs rely on."""
+    line = RunReport.of(make_run(), {"no_email": 1}).to_json()
+
+    assert "\n" not in line
+    assert list(json.loads(line)) == KEYS
+
+
+def test_numbers_are_those_of_the_run() -> None:
+    """The object holds what the run counted."""
+    found = json.loads(RunReport.of(make_run(), {"no_email": 1}).to_json())
+
+    assert found == {
+        **dict.fromkeys(KEYS, 0),
+        "run_id": "abc",
+        "status": "succeeded",
+        "mode": "mirror",
+        "user_id": "customerId",
+        "list_id": 42,
+        "audience": "Shoppers",
+        "members": 3,
+        "added": 2,
+        "rejected": 1,
+        "rejected_by_reason": {"no_email": 1},
+        "requests": 1,
+        "duration_s": 2.5,
+        "error": None,
+    }
+
+
+def test_duration_of_a_run_under_way_is_that_until_now() -> None:
+    """A run that has not ended has lasted until now, and one that has not begun no time at all."""
+    running = make_run(status=Status.RUNNING, finished_at=None)
+    queued = make_run(status=Status.QUEUED, started_at=None, finished_at=None)
+
+    assert RunReport.of(running, {}, now=111.0).duration_s == 10.0
+    assert RunReport.of(queued, {}, now=111.0).duration_s == 0.0
+
+
+@pytest.mark.parametrize("status", [Status.PLANNED, Status.NEEDS_APPROVAL])
+def test_planned_numbers_are_those_of_the_plan(status: Status) -> None:
+    """Of a run that has sent nothing, the numbers say what it would do."""
+    plan = Plan(members=5, left=1, to_add=2, to_update=1, to_remove=1, unchanged=2)
+    report = RunReport.of(make_run(status=status, plan=plan, counters=Counters(members=5, left=1, unchanged=2)), {})
+
+    assert (report.added, report.updated, report.removed, report.unchanged) == (2, 1, 1, 2)
+
+
+def test_run_that_waits_says_for_what() -> None:
+    """The error of a run that waits for approval is what its guards say."""
+    guard = Guard(name=GuardName.MASS_REMOVAL, message="50 of 60 members would be removed.")
+    waiting = make_run(status=Status.NEEDS_APPROVAL, plan=Plan(guards=(guard,)))
+
+    assert RunReport.of(waiting, {}).error == guard.message
+
+
+def test_run_that_never_began_has_all_keys() -> None:
+    """The object of what never came to a run has the same keys, and no run id."""
+    found = json.loads(RunReport(list_id=42, error="There is no such file.").to_json())
+
+    assert list(found) == KEYS
+    assert (found["run_id"], found["status"], found["list_id"]) == (None, "failed", 42)
+
+
+def test_every_reason_is_explained() -> None:
+    """Each reason that a run can give has its own words."""
+    assert set(EXPLANATIONS) == {*Reason, *Failure, UNATTRIBUTED}
+
+
+def test_unknown_reason_is_explained_all_the_same() -> None:
+    """A reason of a newer version still gets a sentence."""
+    assert explain("iterable_new").meaning.endswith(".")
+
+
+def test_row_has_the_columns_of_the_header() -> None:
+    """A row says who was rejected, why, and what that means."""
+    row = csv_row(Rejection("-5", "a@example.com", None, "no_email"))
+
+    assert dict(zip(CSV_HEADER, row, strict=True)) == {
+        "profile": "-5",
+        "email": "a@example.com",
+        "customer_id": "",
+        "reason": "no_email",
+        "what_it_means": "The profile has no email address.",
+    }
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "-"])
+def test_formulas_are_text(cell: str) -> None:
+    """What a spreadsheet would take for a formula is made text."""
+    assert csv_row(Rejection(None, cell, cell, "no_email"))[1:3] == (f"'{cell}", f"'{cell}")
+
+
+@pytest.mark.parametrize("cell", ["-1327484737295091692", "a=b", "1"])
+def test_harmless_cells_stay(cell: str) -> None:
+    """What is no formula stays as it is, a negative mpid above all."""
+    assert csv_row(Rejection(cell, None, None, "no_email"))[0] == cell

@@ -1,0 +1,323 @@
+"""One run at a time for a list, in the order of their making, whoever executes them and however they are stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from core import execution, workflows
+from core.engine import open_engine
+from core.errors import InputError
+from core.identity import UserIdField
+from core.plan import batches
+from core.store import runs
+from sandbox.iterable import Fault
+from tests.core.crashing import Job, crash
+from tests.core.harness import LIST, OTHER_LIST, QUICK, Member, Patience, Status, Sync, people, person, syncing, until
+
+SUBSCRIBE = "/api/lists/subscribe"
+UNSUBSCRIBE = "/api/lists/unsubscribe"
+
+#: Events at which a process is killed: with its run queued, planning, decided upon, and uploading.
+QUEUED, PLANNING, UPLOADING = 8, 12, 28
+AROUND_THE_DECISION = range(19, 24)
+
+#: Notices after a moment that an answer does not come.
+HASTY = Patience(attempts=20, base=0.001, cap=0.002, request=0.1)
+
+
+@pytest.fixture
+async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
+    """An engine on each kind of database."""
+    async with syncing(tmp_path, database_url, patience=QUICK) as it:
+        yield it
+
+
+@pytest.fixture
+async def hasty(tmp_path: Path) -> AsyncIterator[Sync]:
+    """An engine that notices within a moment that an answer does not come."""
+    async with syncing(tmp_path, patience=HASTY) as it:
+        yield it
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten members a request."""
+    monkeypatch.setattr(batches, "BATCH_SIZE", 10)
+
+
+def addresses(numbers: range) -> set[str]:
+    """The addresses of the people with these numbers."""
+    return {f"p{number}@example.com" for number in numbers}
+
+
+async def meanwhile(sync: Sync, run_id: str, do: Callable[[], Awaitable[None]], path: str = SUBSCRIBE) -> None:
+    """Execute a run, and do something when Iterable has answered some of its requests and leaves others hanging."""
+    sync.iterable.faults.set([Fault("hang", path=path, after=5)])
+    running = asyncio.create_task(workflows.start(run_id))
+
+    async def hangs() -> bool:
+        return any(rule.hits for rule in sync.iterable.faults.rules)
+
+    await until(hangs)
+    await do()
+    sync.iterable.faults.clear()
+    await running
+
+
+def runs_on_the_list(sync: Sync) -> list[str]:
+    """The letters that the addresses of each request to the list begin with, one for a row of equal ones."""
+    identity = sync.iterable.state.project().people.identity
+    letters = [(identity(event.numbers[0])[0] or "")[0] for event in sync.iterable.state.lists[LIST].events]
+    return [letter for letter, _ in groupby(letters)]
+
+
+async def test_two_runs_at_once_in_one_process(sync: Sync) -> None:
+    """Two runs on one list, started at once, go one after the other and both end right."""
+    members = {letter: [person(n, email=f"{letter}{n}@example.com") for n in range(60)] for letter in "ab"}
+    queued = [await sync.submit(sync.mirror_file(members[name], name), audience=name) for name in "ab"]
+    sync.iterable.faults.set([Fault("slow", delay=0.01)])
+    assert await asyncio.gather(*map(workflows.start, queued)) == [Status.SUCCEEDED] * 2
+    assert sorted(runs_on_the_list(sync)) == ["a", "b"]
+    assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
+
+
+async def test_two_runs_at_once_in_two_processes(tmp_path: Path, database_url: str) -> None:
+    """Two engines on one database execute runs on one list one after the other."""
+    async with (
+        syncing(tmp_path, database_url) as sync,
+        open_engine(sync.engine.settings, "other") as other,
+    ):
+        members = {letter: [person(n, email=f"{letter}{n}@example.com") for n in range(60)] for letter in "ab"}
+        one, two = [await sync.submit(sync.mirror_file(members[name], name), audience=name) for name in "ab"]
+        sync.iterable.faults.set([Fault("slow", delay=0.01)])
+        ended = await asyncio.gather(execution.execute(sync.engine, one), execution.execute(other, two))
+        assert list(ended) == [Status.SUCCEEDED] * 2
+        assert sorted(runs_on_the_list(sync)) == ["a", "b"]
+        assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
+
+
+async def test_failed_delta_is_finished_before_the_next(sync: Sync) -> None:
+    """What a delta that failed had left to do is done before the next delta, which may undo it."""
+    failed = await sync.submit(sync.delta_file(joined=people(range(40))))
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
+    await workflows.start(failed)
+    assert (await sync.outcome(failed)).run.status is Status.FAILED
+    sync.iterable.faults.clear()
+    outcome = await sync.delta(joined=people(range(50, 53)), left=people(range(30)))
+    assert outcome.counts == {"members": 3, "left": 30, "added": 3, "removed": 30}
+    assert (await sync.outcome(failed)).counts == {"members": 40, "added": 40}
+    assert sync.emails() == addresses(range(30, 40)) | addresses(range(50, 53))
+
+
+async def test_delta_waits_where_the_one_before_fails_again(sync: Sync) -> None:
+    """A delta fails while the one before it does, also when it is resumed, and both end right afterwards."""
+    failed = await sync.submit(sync.delta_file(joined=people(range(40))))
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
+    await workflows.start(failed)
+    second = await sync.delta(left=people(range(30)))
+    assert second.run.status is Status.FAILED
+    assert failed in (second.run.error or "")
+    assert (await sync.resume(second.run.id)).run.status is Status.FAILED
+    sync.iterable.faults.clear()
+    assert (await sync.resume(second.run.id)).counts == {"left": 30, "removed": 30}
+    assert (await sync.outcome(failed)).run.status is Status.SUCCEEDED
+    assert sync.emails() == addresses(range(30, 40))
+
+
+async def test_deltas_are_made_in_the_order_of_their_submission(sync: Sync) -> None:
+    """A delta that was submitted later and started first waits for the earlier one."""
+    first = await sync.submit(sync.delta_file(joined=people(range(20))))
+    second = await sync.submit(sync.delta_file(left=people(range(15))))
+    later = asyncio.create_task(workflows.start(second))
+
+    async def waits() -> bool:
+        return first in (await sync.outcome(second)).run.phase
+
+    await until(waits)
+    await workflows.start(first)
+    assert await later is Status.SUCCEEDED
+    assert sync.emails() == addresses(range(15, 20))
+
+
+async def test_mirror_replaces_an_unfinished_mirror(sync: Sync) -> None:
+    """A mirror makes an earlier one that failed superfluous."""
+    failed = await sync.submit(sync.mirror_file(people(range(60))))
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
+    await workflows.start(failed)
+    sync.iterable.faults.clear()
+    outcome = await sync.mirror(people(range(30, 70)))
+    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.run.counters.missing == 0
+    replaced = await sync.outcome(failed)
+    assert replaced.run.status is Status.CANCELLED
+    assert outcome.run.id in (replaced.run.error or "")
+    assert sync.emails() == addresses(range(30, 70))
+
+
+async def test_earlier_mirror_that_comes_late_does_not_undo_a_newer_one(sync: Sync) -> None:
+    """A mirror that was submitted earlier and starts later than another is replaced and sends nothing."""
+    first = await sync.submit(sync.mirror_file(people(range(20))))
+    second = await sync.submit(sync.mirror_file(people(range(10, 30))))
+    assert await workflows.start(second) is Status.SUCCEEDED
+    assert await workflows.start(first) is Status.CANCELLED
+    assert sync.emails() == addresses(range(10, 30))
+
+
+async def test_earlier_mirror_that_waits_for_the_list_does_not_undo_a_newer_one(sync: Sync) -> None:
+    """However two mirrors of one mapping fall, started at once, the newer audience is on the list in the end."""
+    first = await sync.submit(sync.mirror_file(people(range(20))))
+    second = await sync.submit(sync.mirror_file(people(range(10, 30))))
+    await asyncio.gather(workflows.start(second), workflows.start(first))
+    assert (await sync.outcome(second)).run.status is Status.SUCCEEDED
+    assert sync.emails() == addresses(range(10, 30))
+
+
+async def test_resumed_after_another_mapping_changed_the_list(sync: Sync) -> None:
+    """A run that is resumed after another mapping's plans its rest anew, and its numbers stay exact."""
+    await sync.mirror(people(range(10)), audience="first")
+    run_id = await sync.submit(sync.mirror_file(people(range(5, 65)), "first"), audience="first")
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
+    await workflows.start(run_id)
+    sync.iterable.faults.clear()
+    halfway = (await sync.outcome(run_id)).counts
+    assert 0 < halfway["added"] < 55
+    await sync.mirror([person(1000 + n, email=f"p{n}@example.com") for n in range(60, 80)], audience="second")
+    outcome = await sync.resume(run_id)
+    held = outcome.counts["duplicates"]
+    assert outcome.counts == {
+        "members": 60,
+        "left": 5,
+        "added": 55 - held,
+        "removed": 5,
+        "unchanged": 5,
+        "duplicates": held,
+    }
+    assert held == len(range(60, 65))
+    assert sync.emails() == addresses(range(5, 80))
+
+
+async def test_placeholder_renamed_by_another_run_meanwhile(hasty: Sync) -> None:
+    """A leaver whose placeholder another list's run has just renamed is removed under the new address."""
+    mpid = UserIdField.MPID
+    everybody = [Member(number) for number in (*range(1000, 1200), 7)]
+    await hasty.mirror(everybody, user_id=mpid)
+    await hasty.mirror([Member(7)], user_id=mpid, list_id=OTHER_LIST)
+    run_id = await hasty.submit(hasty.mirror_file([Member(1000)]), user_id=mpid, approved=True)
+
+    async def rename() -> None:
+        outcome = await hasty.mirror([person(7)], user_id=mpid, list_id=OTHER_LIST)
+        assert outcome.counts == {"members": 1, "updated": 1}
+
+    await meanwhile(hasty, run_id, rename, path=UNSUBSCRIBE)
+    assert (await hasty.outcome(run_id)).counts == {"members": 1, "left": 200, "removed": 200, "unchanged": 1}
+    assert hasty.emails() == {"1000@placeholder.email"}
+
+
+async def test_cancelled_halfway(hasty: Sync) -> None:
+    """A run that is cancelled keeps what was done, sends no more, and the next mirror heals the list."""
+    run_id = await hasty.submit(hasty.mirror_file(people(range(300))))
+
+    async def cancel() -> None:
+        async with hasty.engine.database.write() as db:
+            await runs.ask_to_stop(db, run_id, "cancel")
+
+    await meanwhile(hasty, run_id, cancel)
+    cancelled = await hasty.outcome(run_id)
+    assert cancelled.run.status is Status.CANCELLED
+    assert 0 < cancelled.counts["added"] < 300
+    assert len(hasty.emails()) == cancelled.counts["added"]
+    outcome = await hasty.mirror(people(range(100, 350)), approved=True)
+    assert outcome.run.counters.missing == 0
+    assert hasty.emails() == addresses(range(100, 350))
+    assert (await hasty.mirror(people(range(100, 350)))).run.requests == 0
+
+
+async def test_cancelled_run_can_not_be_resumed(hasty: Sync) -> None:
+    """A run that was cancelled has ended for good."""
+    run_id = await hasty.submit(hasty.mirror_file(people(range(3))))
+    async with hasty.engine.database.write() as db:
+        await runs.ask_to_stop(db, run_id, "cancel")
+    assert await workflows.start(run_id) is Status.CANCELLED
+    with pytest.raises(InputError, match="has ended"):
+        await workflows.resume(hasty.engine, run_id)
+    assert hasty.emails() == set()
+
+
+async def test_interrupted_and_resumed(hasty: Sync) -> None:
+    """A run that is interrupted ends, when it is resumed, as if it had not been."""
+    run_id = await hasty.submit(hasty.mirror_file(people(range(300))))
+
+    async def interrupt() -> None:
+        hasty.engine.stopping.set()
+
+    await meanwhile(hasty, run_id, interrupt)
+    interrupted = await hasty.outcome(run_id)
+    assert interrupted.run.status is Status.INTERRUPTED
+    assert 0 < interrupted.counts["added"] < 300
+    hasty.engine.stopping.clear()
+    assert (await hasty.resume(run_id)).counts == {"members": 300, "added": 300}
+    assert hasty.emails() == addresses(range(300))
+
+
+async def test_resumed_twice_at_once(sync: Sync) -> None:
+    """Of two who resume a run at once one is told that it is being worked on, and each member counts once."""
+    run_id = await sync.submit(sync.mirror_file(people(range(100))))
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
+    await workflows.start(run_id)
+    sync.iterable.faults.set([Fault("slow", delay=0.01)])
+    ended = await asyncio.gather(*(workflows.resume(sync.engine, run_id) for _ in range(2)), return_exceptions=True)
+    assert [type(end) for end in ended if isinstance(end, BaseException)] == [InputError]
+    assert (await sync.outcome(run_id)).counts == {"members": 100, "added": 100}
+    assert sync.emails() == addresses(range(100))
+
+
+def job(sync: Sync, file: Path) -> Job:
+    """A sync of a file by another process."""
+    url = sync.engine.settings.database_url
+    return Job(
+        url=sync.iterable.url,
+        key=sync.iterable.key,
+        data_dir=sync.engine.settings.data_dir,
+        database_url=url.get_secret_value() if url else None,
+        file=file,
+        list_id=LIST,
+        user_id=UserIdField.CUSTOMER_ID,
+    )
+
+
+async def work_until_ended(sync: Sync) -> Status:
+    """Be a worker until the newest run has nobody to wait for; return how it ended."""
+    working = asyncio.create_task(workflows.work(sync.engine))
+
+    async def ended() -> bool:
+        async with sync.engine.database.read() as db:
+            newest = (await runs.latest(db, 1))[0]
+        return not newest.status.is_active and not newest.is_orphan
+
+    await until(ended)
+    sync.engine.stopping.set()
+    await working
+    async with sync.engine.database.read() as db:
+        return (await runs.latest(db, 1))[0].status
+
+
+@pytest.mark.parametrize("event", [QUEUED, PLANNING, UPLOADING])
+async def test_worker_takes_over_from_a_process_that_was_killed(sync: Sync, event: int) -> None:
+    """A run whose process was killed is carried to its end by a worker, without being asked."""
+    await sync.mirror(people(range(40)))
+    assert await crash(job(sync, sync.mirror_file(people(range(10, 70)))), event)
+    assert await work_until_ended(sync) is Status.SUCCEEDED
+    assert sync.emails() == addresses(range(10, 70))
+
+
+@pytest.mark.parametrize("event", AROUND_THE_DECISION)
+async def test_killed_process_leaves_no_way_around_a_guard(tmp_path: Path, event: int) -> None:
+    """A run that must be approved waits for that also when its process was killed while it was being decided."""
+    async with syncing(tmp_path) as sync:
+        await sync.mirror(people(range(10)))
+        await crash(job(sync, sync.mirror_file([])), event)
+        assert await work_until_ended(sync) is Status.NEEDS_APPROVAL
+        assert sync.emails() == addresses(range(10))

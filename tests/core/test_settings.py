@@ -1,0 +1,101 @@
+"""Settings: read from the environment and from `.env`; what is wrong is named and never shown."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import SettingsError
+from core.settings import Settings, load_settings
+
+NAMES = [name for name in Settings.model_fields if name != "iterable_api_key"]
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin without any of our settings, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ITERABLE_API_KEY", raising=False)
+    for name in NAMES:
+        monkeypatch.delenv(f"ITERABLE_SYNC_{name.upper()}", raising=False)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    """Without any setting the data is in `./data`, in SQLite, and there is no key."""
+    settings = load_settings()
+    assert settings.resolved_database_url == f"sqlite:///{tmp_path}/data/iterable-sync.sqlite"
+    assert (settings.iterable_api_key, settings.iterable_url, settings.secret_key) == (None, None, None)
+    assert settings.worker_id
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each setting comes from the variable of its name."""
+    monkeypatch.setenv("ITERABLE_API_KEY", "the-key")
+    monkeypatch.setenv("ITERABLE_SYNC_ITERABLE_URL", "http://localhost:8090/")
+    monkeypatch.setenv("ITERABLE_SYNC_DATA_DIR", "elsewhere")
+    monkeypatch.setenv("ITERABLE_SYNC_DATABASE_URL", "postgresql://user:password@db/sync")
+    monkeypatch.setenv("ITERABLE_SYNC_WORKER_ID", "worker-7")
+    settings = load_settings()
+    assert settings.iterable_api_key is not None
+    assert settings.iterable_api_key.get_secret_value() == "the-key"
+    assert settings.iterable_url == "http://localhost:8090"
+    assert settings.data_dir == Path("elsewhere")
+    assert settings.resolved_database_url == "postgresql://user:password@db/sync"
+    assert settings.worker_id == "worker-7"
+
+
+def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings come from `.env` too; the environment wins, and what is not ours is passed over."""
+    (tmp_path / ".env").write_text("ITERABLE_API_KEY=from-file\nITERABLE_SYNC_WORKER_ID=file\nOTHERS=1\n")
+    monkeypatch.setenv("ITERABLE_SYNC_WORKER_ID", "environment")
+    settings = load_settings()
+    assert settings.iterable_api_key is not None
+    assert settings.iterable_api_key.get_secret_value() == "from-file"
+    assert settings.worker_id == "environment"
+
+
+@pytest.mark.parametrize("name", ["ITERABLE_API_KEY", "ITERABLE_SYNC_DATABASE_URL", "ITERABLE_SYNC_SECRET_KEY"])
+def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A variable that is set to nothing counts as not set."""
+    monkeypatch.setenv(name, "")
+    settings = load_settings()
+    assert (settings.iterable_api_key, settings.database_url, settings.secret_key) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ITERABLE_SYNC_ITERABLE_URL", "ftp://secret.example.com"),
+        ("ITERABLE_SYNC_ITERABLE_URL", "secret.example.com"),
+        ("ITERABLE_SYNC_WORKER_ID", "secret" * 50),
+    ],
+)
+def test_wrong_value_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A setting that is wrong is named with what is wrong about it, and its value is not repeated."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert name in refused.value.message
+    assert "secret" not in refused.value.message
+    assert refused.value.__cause__ is None
+
+
+def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several wrong settings are named in one error."""
+    monkeypatch.setenv("ITERABLE_SYNC_ITERABLE_URL", "nowhere")
+    monkeypatch.setenv("ITERABLE_SYNC_WORKER_ID", "")
+    with pytest.raises(SettingsError, match=r"ITERABLE_SYNC_ITERABLE_URL.*ITERABLE_SYNC_WORKER_ID"):
+        load_settings()
+
+
+def test_representation_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings can be printed without giving a secret away."""
+    for name in ("ITERABLE_API_KEY", "ITERABLE_SYNC_DATABASE_URL", "ITERABLE_SYNC_SECRET_KEY"):
+        monkeypatch.setenv(name, "postgresql://user:very-secret@db/sync")
+    settings = load_settings()
+    assert "very-secret" not in f"{settings} {settings!r} {settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_each_setting_is_described(name: str) -> None:
+    """Each setting says what it means, for the pages that list them."""
+    assert Settings.model_fields[name].description
