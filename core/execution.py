@@ -167,7 +167,8 @@ async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
     if earlier.status is Status.NEEDS_APPROVAL:
         raise InputError(
             f"Run {earlier.id} of the same mapping waits for approval, and what it would do comes first. Approve it "
-            f"with `iterable-sync runs resume {earlier.id} --yes`, or cancel it."
+            f"with `iterable-sync runs resume {earlier.id} --yes`, or drop it with `iterable-sync runs cancel "
+            f"{earlier.id}`."
         )
     async with engine.database.write() as db:
         if await runs.reopen(db, earlier, engine.presence.id) is None:
@@ -177,7 +178,7 @@ async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
         error = (await _load(engine, earlier.id)).error
         raise SyncError(
             f"Run {earlier.id} of the same mapping is unfinished, must come first, and failed again: {error} Resume "
-            "it later, or drop its changes with `iterable-sync runs cancel`."
+            f"it later, or drop its changes with `iterable-sync runs cancel {earlier.id}`."
         )
     if status is Status.INTERRUPTED:
         raise StoppedError("interrupt")

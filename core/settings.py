@@ -67,7 +67,10 @@ def load_settings() -> Settings:
     try:
         return Settings()  # type: ignore[call-arg]  # aliases and defaults: the environment fills them
     except ValidationError as error:
-        wrong = "; ".join(f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False))
+        wrong = "; ".join(
+            f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors(include_input=False)
+        )
         raise SettingsError(f"A setting is wrong. {wrong}.") from None
 
 

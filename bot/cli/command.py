@@ -65,6 +65,8 @@ def run_plainly(work: Callable[[Terminal], Awaitable[Code]]) -> Code:
     logs.configure(terminal, Path())
     try:
         return asyncio.run(_awaited(work, terminal))
+    except BrokenPipeError:
+        raise
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # this is the top
         tell(failure := failure_of(error, Path()), terminal, None)
     return failure.code

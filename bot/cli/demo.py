@@ -1,5 +1,8 @@
 """`iterable-sync demo`: a tour in the terminal, against a local Iterable, with the code that `sync` runs."""
 
+import os
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -114,16 +117,24 @@ def _tell(terminal: "Terminal", title: str, story: str) -> None:
     terminal.show(Text.assemble("\n", (f"{title}\n", "bold magenta"), story))
 
 
+def _activation() -> str:
+    """The line that puts the command on the path, where it is not."""
+    if shutil.which("iterable-sync") or sys.prefix == sys.base_prefix:
+        return ""
+    return f"  source {os.path.relpath(sys.prefix)}/bin/activate\n"
+
+
 def _farewell(terminal: "Terminal") -> None:
     _tell(
         terminal,
         "What to try next",
         "The demo leaves nothing behind. For more, a local Iterable of your own, and the same downloads:\n"
-        "  iterable-sync sandbox iterable          (and in another terminal what it says there)\n"
+        f"{_activation()}"
+        "  iterable-sync sandbox iterable     (then, in another terminal, what it says)\n"
         "  iterable-sync sandbox samples samples\n"
         "  iterable-sync sync samples/spring-shoppers.zip --list 1001 --dry-run\n"
         "With a real project: check the settings, look before you send, then send.\n"
-        "  export ITERABLE_API_KEY=...             (or: iterable-sync connections add NAME)\n"
+        "  export ITERABLE_API_KEY=...        (or: iterable-sync connections add NAME)\n"
         "  iterable-sync doctor\n"
         "  iterable-sync sync audience.zip --list 1234 --dry-run\n"
         "  iterable-sync sync audience.zip --list 1234",

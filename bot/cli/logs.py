@@ -1,4 +1,7 @@
-"""Logging at the command line: warnings of ours as one line on standard error, everybody else quiet."""
+"""Logging at the command line: warnings of ours as one line on standard error, everybody else quiet.
+
+A command that wants to hear more of a part lowers the level of that part's logger.
+"""
 
 import logging
 import threading
@@ -16,7 +19,7 @@ class _Lines(logging.Handler):
     """Says a record in one line; what it holds of an error goes into the log of errors."""
 
     def __init__(self, terminal: Terminal, data_dir: Path) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._terminal = terminal
         self._data_dir = data_dir
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -69,16 +68,12 @@ def table(
 ) -> Table:
     """A table of plain text. The columns that `numbers` names stand to the right, those in `cut` give way first."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for place, column in enumerate(columns):
+    for column in columns:
         made.add_column(
-            column,
-            justify="right" if column in numbers else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if column in cut else max(map(cell_len, (column, *(row[place] for row in rows)))),
+            column, justify="right" if column in numbers else "left", no_wrap=column not in cut, overflow="ellipsis"
         )
     for row in rows:
-        made.add_row(*(Text(clean(cell)) for cell in row))
+        made.add_row(*(Text(clean(cell), no_wrap=True, overflow="ellipsis") for cell in row))
     return made
 
 

@@ -1,5 +1,7 @@
 """`iterable-sync worker`: a process that takes over the runs of processes that died."""
 
+import logging
+
 from bot.cli.codes import Code
 from bot.cli.command import Session, carry_out
 
@@ -12,6 +14,7 @@ def worker() -> Code:
 async def _work(session: Session) -> Code:
     from core import workflows
 
+    logging.getLogger(workflows.__name__).setLevel(logging.INFO)  # which runs it takes over
     async with session.engine() as engine, workflows.durable(engine):
 
         def stop() -> None:

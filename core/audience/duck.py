@@ -106,7 +106,7 @@ def _csv_error(text: str, file: File) -> InputError:
 def _csv_message(text: str) -> str:
     width = _WIDTH.search(text)
     if width:
-        return f"the row has {width[2]} cells where the header has {width[1]}."
+        return f"the row has {width[2]} cells where the header has {width[1]}. Export it again, or correct the row."
     if "unterminated quote" in text:
         return "a quotation mark is not closed, or stands inside a value that is not quoted."
     if "Maximum line size" in text:

@@ -46,9 +46,10 @@ async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool
         run_id = (await submit(engine, connection, LIST, request)).run_id
         began, cpu = time.monotonic(), _cpu()
         await execution.plan(engine, run_id)
-        planned = time.monotonic()
+        planned, planned_cpu = time.monotonic(), _cpu() - cpu
         await execution.apply(engine, run_id)
         took = {"seconds": time.monotonic() - began, "planning_s": planned - began, "cpu_s": _cpu() - cpu}
+        took["planning_cpu_s"] = planned_cpu
         async with engine.database.read() as db:
             run = await runs.by_id(db, run_id)
     assert run is not None

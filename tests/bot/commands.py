@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -131,7 +132,7 @@ class Commands:
     def here(self, *args: object, stdin: str = "", env: Mapping[str, str] | None = None) -> Result:
         """Run a command in this process, which saves a second or two for the imports."""
         out, err, root = io.StringIO(), io.StringIO(), logging.getLogger()
-        handlers, level = root.handlers[:], root.level
+        handlers, level, on_thread_error = root.handlers[:], root.level, threading.excepthook
         with (
             mock.patch.dict(os.environ, {**self.env, **(env or {})}, clear=True),
             mock.patch("sys.stdin", io.StringIO(stdin)),
@@ -144,7 +145,7 @@ class Commands:
             except SystemExit as ended:
                 code = ended.code
             finally:
-                root.handlers, root.level = handlers, level
+                root.handlers, root.level, threading.excepthook = handlers, level, on_thread_error
         assert isinstance(code, int)
         return self._looked_over(Result(code, out.getvalue(), err.getvalue()))
 

@@ -1,10 +1,13 @@
 """The command as a whole: help, doctor, demo, worker."""
 
+import os
 import signal
 import subprocess
 import sys
 
-from tests.bot.commands import Commands, until
+import pytest
+
+from tests.bot.commands import COMMAND, Commands, until
 
 HELP = """
 import sys
@@ -33,12 +36,39 @@ def test_unknown_command(run: Commands) -> None:
     assert result.err == "No such command 'sink'. See `iterable-sync --help`.\n"
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("sync", "a.csv", "--list", "1", "--frob"), "No such option: --frob. See `iterable-sync sync --help`.\n"),
+        (
+            ("sync", "a.csv", "--list", "1", "--data-center", "uk"),
+            "Invalid value for '--data-center': 'uk' is not one of 'us', 'eu'. See `iterable-sync sync --help`.\n",
+        ),
+    ],
+)
+def test_wrong_usage_is_a_whole_sentence(run: Commands, args: tuple[str, ...], said: str) -> None:
+    """What is wrong with an option is said in words for a person, and ends before the next sentence begins."""
+    assert run.here(*args).err == said
+
+
 def test_doctor_finds_everything_well(run: Commands) -> None:
     """Where all is well, each line says so and the exit code is 0."""
     result = run("doctor")
 
     assert result.code == 0, result.out
     assert [line.split()[0] for line in result.out.splitlines()] == ["ok"] * 7
+
+
+def test_reader_of_the_output_goes_away(run: Commands) -> None:
+    """Where nobody reads the rest of the output, as behind `head`, nothing is said about it."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [COMMAND, "doctor"], stdout=write, stderr=subprocess.PIPE, env=run.env, cwd=run.folder, check=False
+    )
+    os.close(write)
+
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_doctor_finds_what_is_wrong(run: Commands) -> None:
@@ -76,3 +106,15 @@ def test_worker_ends_on_a_signal(run: Commands) -> None:
         until(lambda: "looks for runs" in command.err.read_text())
         command.process.send_signal(signal.SIGTERM)
         assert command.ended().code == 0
+
+
+def test_doctor_blames_a_data_directory_once(run: Commands) -> None:
+    """Where the data directory can't be used, what is kept in it is not called wrong as well."""
+    (run.folder / "file").touch()
+
+    result = run.here("doctor", env={"ITERABLE_SYNC_DATA_DIR": str(run.folder / "file")})
+
+    wrong = [line for line in result.out.splitlines() if line.startswith("WRONG")]
+    assert result.code == 1
+    assert len(wrong) == 1
+    assert "is a file. Choose a directory" in wrong[0]

@@ -95,3 +95,24 @@ def test_mapping_is_saved_shown_and_removed(saved: Commands, iterable: LocalIter
     assert str(target) in saved.here("mappings", "show", 1).out
     assert saved.here("mappings", "remove", 1).code == 0
     assert saved.here("mappings", "show", 1).code == 2
+
+
+def test_connection_that_is_not_saved_is_called_as_it_is_shown(run: Commands, iterable: LocalIterable) -> None:
+    """The key of the environment has a name in the list, and that name finds it; its key is not replaced here."""
+    run.here("sync", run.audience([1]), "--list", iterable.new_list())
+
+    assert run.here("connections", "show", "ITERABLE_API_KEY (us)").code == 0
+    refused = run.here("connections", "key", "ITERABLE_API_KEY (us)")
+
+    assert refused.code == 2
+    assert "is not saved" in refused.err
+
+
+def test_no_key_typed(run: Commands) -> None:
+    """Ctrl-D at the question for the key is an empty key."""
+    run.env["ITERABLE_API_KEY"] = ""
+
+    added = run.on_terminal("connections", "add", "shop", wait_for="not shown", answer="\x04")
+
+    assert added.code == 2, added.err
+    assert "The API key is empty." in added.err

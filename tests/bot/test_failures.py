@@ -1,15 +1,18 @@
 """What goes wrong, as a sentence: what is said, what is written down, and what is not."""
 
+import logging
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from bot.cli import logs
 from bot.cli.codes import Code
 from bot.cli.failures import failure_of
 from bot.cli.progress import duration
-from bot.cli.terminal import clean
+from bot.cli.terminal import Terminal, clean
 from core.errors import InputError, SettingsError, SyncError
 from core.iterable import KeyRefusedError, ListGoneError, UnavailableError
 
@@ -71,3 +74,24 @@ def test_duration_in_words(seconds: float, words: str) -> None:
 def test_text_from_outside_steers_no_terminal() -> None:
     """Control characters in a name are shown as what they are: nothing good."""
     assert clean("a\x1b[31mb\nc") == "a\ufffd[31mb\nc"
+
+
+def test_thread_that_ends_by_an_error_prints_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error in a thread is a line and goes into the log; one for a command that was interrupted is not even that."""
+    monkeypatch.setattr("threading.excepthook", threading.excepthook)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    logs.configure(Terminal(), tmp_path)
+
+    for words in ("somebody@example.com", "Event loop is closed"):
+        thread = threading.Thread(target=_fail, args=[words])
+        thread.start()
+        thread.join()
+
+    assert capsys.readouterr().err == "error: a thread ended unexpectedly (RuntimeError)\n"
+    assert "in _fail" in (tmp_path / "error.log").read_text()
+
+
+def _fail(words: str) -> None:
+    raise RuntimeError(words)

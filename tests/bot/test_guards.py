@@ -51,6 +51,16 @@ def test_yes_does_not_empty_a_list(run: Commands, iterable: LocalIterable, targe
     assert iterable.emails(target) == set()
 
 
+def test_run_that_has_to_wait_counts_nothing(run: Commands, target: int) -> None:
+    """A run that fails because an earlier one waits for approval has rejected nobody yet."""
+    run.here("sync", run.audience(range(100)), "--list", target)
+
+    failed = run.here("sync", run.audience([1], ",c9"), "--list", target, "--mode", "add", "--json")
+
+    assert failed.code == 2
+    assert (failed.object["rejected"], failed.object["rejected_by_reason"]) == (0, {})
+
+
 def test_person_at_the_terminal_says_yes(run: Commands, iterable: LocalIterable, target: int) -> None:
     """A person who is shown the plan and says yes lets the run go on."""
     result = _asked(run, target, "y\n")

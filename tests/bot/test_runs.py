@@ -68,3 +68,11 @@ def test_rejects_file_that_cannot_be_written(run: Commands, run_id: str) -> None
 
     assert result.code == 2
     assert "can't be written" in result.err
+
+
+def test_rejects_do_not_go_to_standard_output(run: Commands, run_id: str) -> None:
+    """A dash is no file: addresses are not written where they may end in a log."""
+    result = run.here("runs", "rejects", run_id, "--csv", "-")
+
+    assert result.code == 2
+    assert not (run.folder / "-").exists()

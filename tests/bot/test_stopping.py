@@ -10,9 +10,9 @@ SUBSCRIBE = "/api/lists/subscribe"
 def test_interrupted_run_goes_on(run: Commands, iterable: LocalIterable) -> None:
     """Ctrl-C stops a run cleanly with exit code 130, and `runs resume` brings it to the right end."""
     target = iterable.new_list()
-    file = run.audience(range(4000))
+    file = run.audience(range(6000))
 
-    with run.started("sync", file, "--list", target, "--rate", 2, "--json") as command:
+    with run.started("sync", file, "--list", target, "--rate", 1, "--json") as command:
         until(lambda: iterable.requests(SUBSCRIBE))
         command.process.send_signal(signal.SIGINT)
         stopped = command.ended()
@@ -21,26 +21,49 @@ def test_interrupted_run_goes_on(run: Commands, iterable: LocalIterable) -> None
     assert stopped.code == 130, stopped.err
     assert stopped.object["status"] == "interrupted"
     assert f"iterable-sync runs resume {run_id}" in stopped.err
-    assert len(iterable.emails(target)) < 4000
+    assert len(iterable.emails(target)) < 6000
 
     resumed = run("runs", "resume", run_id, "--json")
 
     assert resumed.code == 0, resumed.err
-    assert resumed.object["added"] == 4000
-    assert len(iterable.emails(target)) == 4000
+    assert resumed.object["added"] == 6000
+    assert len(iterable.emails(target)) == 6000
 
 
 def test_second_interrupt_leaves_at_once(run: Commands, iterable: LocalIterable) -> None:
-    """A second Ctrl-C does not wait for what is under way."""
+    """A second Ctrl-C does not wait for what is under way, and says how to go on."""
     target = iterable.new_list()
     iterable.control("POST", "/faults", {"action": "hang", "path": SUBSCRIBE})
 
     with run.started("sync", run.audience([1]), "--list", target) as command:
-        until(lambda: iterable.control("GET", "")["inFlight"])
+        until(lambda: "Uploading" in command.err.read_text())
         command.process.send_signal(signal.SIGINT)
         until(lambda: "Stopping" in command.err.read_text())
         command.process.send_signal(signal.SIGINT)
-        assert command.process.wait(5) == 130
+        left = command.ended()
+
+    assert left.code == 130
+    assert "iterable-sync runs resume" in left.err
+
+
+def test_run_whose_process_died_is_not_called_running(run: Commands, iterable: LocalIterable) -> None:
+    """While a process is at work on a run, it is said how far it is; once the process was killed, how to go on."""
+    iterable.control("POST", "/faults", {"action": "hang", "path": SUBSCRIBE})
+
+    with run.started("sync", run.audience([1]), "--list", iterable.new_list()) as command:
+        until(lambda: "Uploading" in command.err.read_text())
+        run_id = command.err.read_text().removeprefix("Run ").partition(":")[0]
+        alive = run.here("runs", "show", run_id)
+        command.process.kill()
+        command.process.wait()
+
+    dead = run.here("runs", "show", run_id)
+
+    assert "Uploading, 0 of 1" in alive.out
+    assert "1  not done yet" in alive.out
+    assert f"Run {run_id} interrupted" in dead.out
+    assert f"  To go on:  iterable-sync runs resume {run_id}\n" in dead.out
+    assert "interrupted" in run.here("runs", "list").out
 
 
 def test_failed_run_says_why_and_goes_on(run: Commands, iterable: LocalIterable) -> None:

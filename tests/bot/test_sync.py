@@ -91,3 +91,21 @@ def test_usage_error_is_an_object_too(run: Commands) -> None:
     assert result.object["run_id"] is None
     assert "--list" in result.object["error"]
     assert result.object["error"] in result.err
+
+
+def test_lines_stay_whole_in_a_pipe(run: Commands, iterable: LocalIterable) -> None:
+    """Where there is no terminal, nothing is wrapped at the width of one, and no line ends with blanks."""
+    result = run.here("sync", run.audience([1], ",c9"), "--list", iterable.new_list(), env={"COLUMNS": ""})
+
+    assert [line for line in result.out.splitlines() if line != line.rstrip()] == []
+    assert (
+        "Collect the address in mParticle, or choose the User ID setting mpid, which gives such a profile a "
+        "placeholder address.\n" in result.out
+    )
+
+
+def test_dry_run_is_listed_with_what_it_would_do(run: Commands, iterable: LocalIterable) -> None:
+    """In the list of runs, a dry run has the numbers of its plan."""
+    run.here("sync", run.audience(range(7)), "--list", iterable.new_list(), "--dry-run")
+
+    assert "+7 ~0 -0" in run.here("runs", "list").out

@@ -269,13 +269,10 @@ def test_normalization_is_done_once(email: str | None) -> None:
     assert normalize_email(once) == once
 
 
-@given(USER_ID, PLAIN_EMAIL)
-def test_user_ids_are_sent_exactly_as_they_are(user_id: str, email: str) -> None:
+@given(USER_ID)
+def test_user_ids_are_sent_exactly_as_they_are(user_id: str) -> None:
     """No letter of a customer id is changed, leading spaces and case included."""
-    mapped = subscriber_of(Profile(7, email, user_id), CUSTOMER_ID)
-    if user_id.strip():
-        assert isinstance(mapped, Subscriber)
-        assert mapped.user_id == user_id
+    assert subscriber_of(Profile(7, "a@example.com", user_id), CUSTOMER_ID) == Subscriber("a@example.com", user_id)
 
 
 @given(PLAIN_EMAIL, USER_IDS, MPIDS, FIELDS)
@@ -290,7 +287,6 @@ def test_plain_members_need_no_mapping(
 
 @given(st.lists(TEXT | NEARLY_AN_ADDRESS | PLAIN_EMAIL | USER_ID, max_size=30))
 @example(["a@example.com\n", "a\n", "\n", "a@example.com ", "", " ", "K@example.com", "ſ@example.com"])
-@settings(deadline=None)
 def test_database_reads_the_patterns_as_python_does(texts: list[str]) -> None:
     """DuckDB's regular expressions and Python's find the same texts."""
     with duckdb.connect() as con:
@@ -302,7 +298,7 @@ def test_database_reads_the_patterns_as_python_does(texts: list[str]) -> None:
 
 @given(st.lists(st.tuples(MPIDS, EMAILS, USER_IDS, st.booleans()), max_size=20), FIELDS)
 @example([(7, "a@example.com", "   ", True), (8, "b@example.com", "", True)], CUSTOMER_ID)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_planning_maps_as_the_rule_says(
     rows: list[tuple[int | None, str | None, str | None, bool]], field: UserIdField
 ) -> None:
