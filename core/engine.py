@@ -32,6 +32,8 @@ class Engine:
         self.vault = vault
         self.presence = presence
         self.patience = patience
+        #: Whether another process goes on with the runs that this one leaves when it stops (a worker's).
+        self.hands_over = False
         self.stopping = asyncio.Event()
 
     def api_key(self, connection: Connection) -> str:
@@ -80,8 +82,12 @@ async def open_engine(
     """
     _check_sqlite(settings)
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         vault = open_vault(settings.secret_key, settings.data_dir)
+    except FileExistsError as error:
+        raise SettingsError(
+            f"{settings.data_dir} is a file. Set ITERABLE_SYNC_DATA_DIR to a directory, or to a name that is free."
+        ) from error
     except OSError as error:
         raise SettingsError(
             f"The data directory {settings.data_dir} can't be used ({error.strerror}). Make it writable, or set "

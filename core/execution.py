@@ -19,7 +19,7 @@ from core.engine import Engine
 from core.errors import InputError, SettingsError, SyncError
 from core.plan import MEMORY_MB, plan_run, publish, replan_run
 from core.record import settle
-from core.runs import Mode, Run, Status
+from core.runs import PROCESS_DIED, Mode, Run, Status
 from core.store import changes, connections, lists, mappings, rejections, runs
 from core.store.changes import State
 from core.store.migrate import describe
@@ -233,8 +233,10 @@ async def _every_ending_on_record(engine: Engine, run_id: str) -> AsyncIterator[
     try:
         yield
     except StoppedError as stopped:
-        status = Status.CANCELLED if stopped.how == "cancel" else Status.INTERRUPTED
-        await _end(engine, run_id, status)
+        if stopped.how == "cancel":
+            await _end(engine, run_id, Status.CANCELLED)
+        else:
+            await _end(engine, run_id, Status.INTERRUPTED, code=PROCESS_DIED if engine.hands_over else None)
     except TakenOverError:
         logger.warning("run %s was taken over by another process", run_id)
     except SyncError as error:

@@ -1,6 +1,8 @@
 """Encryption of API keys at rest, with keys that can be rotated."""
 
+import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -45,13 +47,22 @@ def open_vault(secret_key: SecretStr | None, data_dir: Path) -> Vault:
     if secret_key is not None:
         return Vault(secret_key.get_secret_value().split(","))
     path = data_dir / KEY_FILE
+    if not path.exists():
+        _make_key(path)
     try:
-        # O_EXCL: of two processes that start at once, one makes the key and the other reads it
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
         return Vault([path.read_text(encoding="ascii")])
-    with os.fdopen(descriptor, "wb") as file:
+    except (SettingsError, ValueError):
+        raise SettingsError(
+            f"{path} holds no key any more. Restore it from a backup; without it, saved API keys can't be decrypted "
+            "and have to be saved again (delete the file, and a new key is made)."
+        ) from None
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key where there is none: whole or not at all, also when two processes start at once."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=KEY_FILE) as file:  # made with mode 0600
         file.write(Fernet.generate_key())
         file.flush()
         os.fsync(file.fileno())
-    return Vault([path.read_text(encoding="ascii")])
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)

@@ -51,8 +51,8 @@ class Settings(BaseSettings):
 
     @field_validator("iterable_api_key", "database_url", "secret_key", mode="before")
     @classmethod
-    def _empty_is_unset(cls, value: Any) -> Any:
-        return None if value == "" else value
+    def _blank_is_unset(cls, value: Any) -> Any:
+        return (value.strip() or None) if isinstance(value, str) else value
 
     @property
     def resolved_database_url(self) -> str:

@@ -119,7 +119,8 @@ async def _mapping(db: AsyncConnection, connection: Connection, list_id: int, au
             m for m in of_list if wanted in ((m.audience_id or "").casefold(), (m.audience_name or "").casefold())
         ]
     else:
-        chosen = of_list
+        unused = await mappings.never_planned(db, [m.id for m in of_list])
+        chosen = [m for m in of_list if m.id not in unused] or of_list[:1]
     if len(chosen) > 1:
         names = ", ".join(sorted(m.label for m in chosen))
         raise InputError(f"List {list_id} is fed by several audiences ({names}). Say which with --audience.")

@@ -26,7 +26,7 @@ from core.store.runs import TakenOverError
 # Requests under way at once: enough to fill the rate where an answer takes this long (seconds) ...
 LATENCY_COVERED_S = 4.0
 # ... within these bounds; the last is for a connection without a rate limit.
-FEWEST, MOST, UNLIMITED = 4, 64, 8
+FEWEST, MOST, UNLIMITED = 1, 64, 8
 # A process that dies leaves no more batches sent than this: those under way, and those claimed with the last of them.
 MOST_SENT = MOST + UNLIMITED
 # Batches that need no request, applied in one transaction.

@@ -101,6 +101,7 @@ async def resume(engine: Engine, run_id: str) -> Status:
 
 async def work(engine: Engine) -> None:
     """Take over the runs of processes that die, until the engine is stopping; then wait for what is under way."""
+    engine.hands_over = True
     taken: set[asyncio.Task[Status]] = set()
     while not engine.stopping.is_set():
         for run_id, attempt in await _orphans(engine):

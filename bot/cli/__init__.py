@@ -41,6 +41,7 @@ GC_THRESHOLD = 50_000
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit."""
     gc.set_threshold(GC_THRESHOLD)
+    os.umask(0o077)  # what is written here holds addresses
     sys.exit(_main(sys.argv[1:] if args is None else args))
 
 

@@ -10,12 +10,11 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from core.store import pace
-from core.store.database import Database
+from core.store.database import Database, to_the_end
 
 # How much further apart than 1/rate slots are. In a window of one second it makes room for 15 ms of jitter.
 MARGIN = 0.015
@@ -162,7 +161,7 @@ class SharedPacer:
         self._barred_until = max(self._barred_until, now + pause)
         self._paced_until = max(self._paced_until, now + pause + FALLBACK_S)
         self._reserved.clear()
-        await _to_the_end(self._throttle(pause))
+        await to_the_end(self._throttle(pause))
 
     def endpoint(self, name: str, rate: float) -> "SharedPacer":
         """The pace of one endpoint of the project, shared as well. Without a limit for all, there is none for one."""
@@ -174,7 +173,7 @@ class SharedPacer:
             while self._reserved and self._reserved[0].at < now - OVERDUE_S:
                 self._reserved.popleft()
             while not self._reserved:  # a 429 may take them away at once
-                await _to_the_end(self._reserve(min(self._block, self._waiting)))
+                await to_the_end(self._reserve(min(self._block, self._waiting)))
             return self._reserved.popleft()
 
     async def _reached(self, slot: Slot) -> float:
@@ -212,15 +211,3 @@ class SharedPacer:
     async def _throttle(self, pause: float) -> None:
         async with self._database.write() as connection:
             await pace.throttle(connection, self._project, pause)
-
-
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await work that a cancellation must not break off: a statement cut short can hold SQLite's write lock."""
-    task = asyncio.create_task(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # has been seen, though the cancellation goes first
-        raise

@@ -20,8 +20,9 @@ def guards(
         found.append(
             Guard(
                 name=GuardName.EMPTY_AUDIENCE,
-                message=f"The audience is empty: {source.file_name} has no members, and the {ledger_size:,} "
-                "that were synced before would be removed. If that is meant, use --allow-empty.",
+                message=f"The audience is empty: {source.file_name} has no members"
+                + (f", and the {ledger_size:,} that were synced before would be removed" if ledger_size else "")
+                + ". If that is meant, use --allow-empty.",
             )
         )
     is_mass_removal = ledger_size > MASS_REMOVAL_FROM and to_remove > MASS_REMOVAL_SHARE * ledger_size

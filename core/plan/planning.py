@@ -21,7 +21,7 @@ from core.plan.workspace import insert, load_ledger, run, workspace
 from core.runs import Mode, Plan, Run
 from core.store import changes, ledger, lists, mappings, rejections, runs
 from core.store.changes import Draft, State
-from core.store.database import Database
+from core.store.database import Database, to_the_end
 from core.store.mappings import Mapping
 from core.store.rejections import Rejection
 
@@ -107,11 +107,16 @@ async def replan_run(database: Database, data_dir: Path, this: Run, worker: str,
         await load_ledger(con, database, [m.id for m in of_list])
         verdicts = await _compare(con, target.id, this.user_id, Mode.DELTA)
         await _store_batches(con, database, this.id)
-    async with database.write() as db:
-        await changes.publish(db, this.id)
-        await runs.count(db, this.id, worker, {"unchanged": verdicts.unchanged, "duplicates": verdicts.duplicates})
-        await runs.change(db, this.id, revision=revision)
+    more = {"unchanged": verdicts.unchanged, "duplicates": verdicts.duplicates}
+    await to_the_end(_publish_anew(database, this.id, worker, more, revision))
     await _drop(database, this.id, [State.VOID])
+
+
+async def _publish_anew(database: Database, run_id: str, worker: str, more: dict[str, int], revision: int) -> None:
+    async with database.write() as db:
+        await changes.publish(db, run_id)
+        await runs.count(db, run_id, worker, more)
+        await runs.change(db, run_id, revision=revision)
 
 
 def _mode(this: Run, target: Mapping, source: Source) -> Mode:
@@ -143,8 +148,12 @@ async def _store_rejections(con: duckdb.DuckDBPyConnection, database: Database, 
     rows = con.cursor()
     await run(con, rows.execute, "SELECT profile, email, customer_id, reason FROM refused ORDER BY profile")
     while found := await run(con, rows.fetchmany, REJECTIONS_A_WRITE):
-        async with database.write() as db:
-            await rejections.add(db, run_id, [Rejection(*row) for row in found])
+        await to_the_end(_add_rejections(database, run_id, [Rejection(*row) for row in found]))
+
+
+async def _add_rejections(database: Database, run_id: str, found: list[Rejection]) -> None:
+    async with database.write() as db:
+        await rejections.add(db, run_id, found)
 
 
 async def _store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> int:
@@ -154,13 +163,17 @@ async def _store_batches(con: duckdb.DuckDBPyConnection, database: Database, run
     for phase in Phase:
         drafts = batches.drafts(con, phase)
         while piece := await run(con, _take, drafts):
-            async with database.write() as db:
-                await changes.add_drafts(db, run_id, piece)
+            await to_the_end(_add_drafts(database, run_id, piece))
             if phase is Phase.RENAME:
                 requests += sum(draft.size for draft in piece)
             elif phase not in (Phase.HOLD, Phase.RELEASE):
                 requests += len(piece)
     return requests
+
+
+async def _add_drafts(database: Database, run_id: str, drafts: list[Draft]) -> None:
+    async with database.write() as db:
+        await changes.add_drafts(db, run_id, drafts)
 
 
 def _take(drafts: Iterator[Draft]) -> list[Draft]:
@@ -196,17 +209,23 @@ def _load_batch(con: duckdb.DuckDBPyConnection, phase: Phase, members: str) -> N
 async def _forget(database: Database, run_id: str) -> None:
     """Delete what an earlier planning of the run left. Nothing of it has been sent."""
     await _drop(database, run_id, list(State))
-    dropped = REJECTIONS_A_WRITE
-    while dropped == REJECTIONS_A_WRITE:
-        async with database.write() as db:
-            dropped = await rejections.drop(db, run_id, limit=REJECTIONS_A_WRITE)
+    while await to_the_end(_drop_rejections(database, run_id)) == REJECTIONS_A_WRITE:
+        pass
+
+
+async def _drop_rejections(database: Database, run_id: str) -> int:
+    async with database.write() as db:
+        return await rejections.drop(db, run_id, limit=REJECTIONS_A_WRITE)
 
 
 async def _drop(database: Database, run_id: str, states: list[State]) -> None:
-    dropped = BATCHES_A_DROP
-    while dropped == BATCHES_A_DROP:
-        async with database.write() as db:
-            dropped = await changes.drop(db, run_id, states, BATCHES_A_DROP)
+    while await to_the_end(_drop_some(database, run_id, states)) == BATCHES_A_DROP:
+        pass
+
+
+async def _drop_some(database: Database, run_id: str, states: list[State]) -> int:
+    async with database.write() as db:
+        return await changes.drop(db, run_id, states, BATCHES_A_DROP)
 
 
 def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:

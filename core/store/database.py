@@ -5,9 +5,9 @@ before the request leaves, also when the power fails, and WAL with NORMAL may lo
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, make_url
@@ -15,6 +15,8 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import SettingsError
+
+T = TypeVar("T")
 
 # How long SQLite waits for another process's write lock, in seconds. Writes here take milliseconds; a backup
 # or a virus scanner may hold the file for longer.
@@ -59,6 +61,18 @@ class Database:
     async def close(self) -> None:
         """Give back all connections."""
         await self.engine.dispose()
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await work that a cancellation must not break off: a statement cut short can hold SQLite's write lock."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # has been seen, though the cancellation goes first
+        raise
 
 
 def _engine(url: str) -> AsyncEngine:

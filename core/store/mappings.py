@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.tables import ledger, mappings
+from core.store.tables import ledger, mappings, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,17 @@ async def set_audience(db: AsyncConnection, mapping_id: int, audience_id: str | 
     await db.execute(
         update(mappings).where(mappings.c.id == mapping_id).values(audience_id=audience_id, audience_name=name)
     )
+
+
+async def never_planned(db: AsyncConnection, mapping_ids: list[int]) -> set[int]:
+    """Return which of these mappings came of runs that could not be planned (a bad file, a wrong name)."""
+    rows = await db.execute(
+        select(runs.c.mapping_id)
+        .where(runs.c.mapping_id.in_(mapping_ids))
+        .group_by(runs.c.mapping_id)
+        .having(func.count(runs.c.plan) == 0)
+    )
+    return {mapping_id for (mapping_id,) in rows}
 
 
 async def remove(db: AsyncConnection, mapping_id: int) -> None:

@@ -72,7 +72,7 @@ def test_generated_key(tmp_path: Path) -> None:
 def test_damaged_key_file(tmp_path: Path) -> None:
     """A key file that holds no key is a sentence."""
     (tmp_path / KEY_FILE).write_text("")
-    with pytest.raises(SettingsError, match="is not a key"):
+    with pytest.raises(SettingsError, match="holds no key"):
         open_vault(None, tmp_path)
 
 
