@@ -96,9 +96,9 @@ def read(file: str) -> dict[str, float]:
     with duckdb.connect(":memory:", config={"memory_limit": "200MB", "threads": 2}) as con:
         cpu = _cpu()
         con.execute(
-            "CREATE TABLE profiles AS SELECT mpid, arg_max(value, at) FILTER (type = 'email') AS email,"
-            " arg_max(value, at) FILTER (type = 'customer_id') AS customer_id FROM read_csv($file, delim = ', ',"
-            " header = true, columns = {mpid: 'BIGINT', at: 'BIGINT', value: 'VARCHAR', type: 'VARCHAR'})"
+            "CREATE TABLE profiles AS SELECT mpid, arg_max(value, stamp) FILTER (type = 'email') AS email,"
+            " arg_max(value, stamp) FILTER (type = 'customer_id') AS customer_id FROM read_csv($file, delim = ', ',"
+            " header = true, columns = {mpid: 'BIGINT', stamp: 'BIGINT', value: 'VARCHAR', type: 'VARCHAR'})"
             " GROUP BY mpid",
             {"file": file},
         )
