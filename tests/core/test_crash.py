@@ -9,7 +9,7 @@ from core.store import runs
 from tests.core.crashing import Job, crash
 from tests.core.harness import LIST, Member, Status, Sync, people, syncing
 
-# Events at which the second of three syncs is killed. It has some 50; docs/faults.md has the campaign over all of them.
+# Events at which the second of three syncs is killed: in planning, and in each phase of its upload.
 SOME_EVENTS = [10, 12, 14, 16, 18, 19, 21, 22, 24, 27, 30, 33, 36]
 
 MPID = UserIdField.MPID
@@ -83,10 +83,9 @@ async def test_resume_after_a_crash(tmp_path: Path, database_url: str, event: in
         assert sync.emails() == expected(SECOND)
 
 
-async def test_undisturbed_run_has_these_events(tmp_path: Path, database_url: str) -> None:
-    """The events chosen above lie within what an undisturbed run goes through."""
+async def test_a_run_that_nobody_kills(tmp_path: Path, database_url: str) -> None:
+    """The process that is killed elsewhere ends with the list equal to the audience where it is left alone."""
     async with syncing(tmp_path, database_url) as sync:
         await sync.mirror(FIRST, user_id=MPID)
         assert not await crash(job(sync, sync.mirror_file(SECOND)), 1000)
         assert sync.emails() == expected(SECOND)
-        assert max(SOME_EVENTS) < 60
