@@ -19,8 +19,8 @@ from core.errors import SettingsError
 from core.store import ledger
 from core.store.database import Database
 
-#: What DuckDB may hold in memory, in MB; the rest goes to the workspace's directory. Ten million members mostly fit the
-#: first; where something does not, planning begins again with the next.
+#: What DuckDB may hold in memory, in MB; the rest goes to the workspace's directory. Ten million members fit the first;
+#: where something else does not, planning begins again with the next.
 MEMORY_MB = (200, 400, 800)
 THREADS = 2
 # Rows of the ledger copied at once: some ten milliseconds of Python.
