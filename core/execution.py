@@ -6,7 +6,6 @@ is repeated when the process dies.
 
 import asyncio
 import contextlib
-import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -286,7 +285,6 @@ async def _with_enough_memory(plan: Callable[[int], Awaitable[T]]) -> T:
             return await plan(memory_mb)
         except duckdb.OutOfMemoryException:
             logger.info("planning needs more than %s MB of memory", memory_mb)
-        gc.collect()  # what the error held on to holds on to the workspace, and to its memory
     return await plan(MEMORY_MB[-1])
 
 

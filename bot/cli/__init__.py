@@ -34,7 +34,7 @@ app.command()(worker.worker)
 
 
 # Objects made before Python looks for cycles among the newest (its own default is 700). A sync makes many objects and
-# few cycles, and looking through all of them over and over again took a third of its time.
+# few cycles, and looking through all of them over and over again costs more than it gives back.
 GC_THRESHOLD = 50_000
 
 

@@ -26,6 +26,7 @@ from core.runs import Request
 from core.settings import Settings
 from core.store.database import Database
 from core.submit import environment_connection, submit
+from tests.core.harness import LIST, Sync
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.core.crashing"])
@@ -42,6 +43,20 @@ class Job:
     file: Path
     list_id: int
     user_id: UserIdField
+
+
+def job(sync: Sync, file: Path, user_id: UserIdField) -> Job:
+    """A sync of a file by another process, on the same database and the same local Iterable."""
+    url = sync.engine.settings.database_url
+    return Job(
+        url=sync.iterable.url,
+        key=sync.iterable.key,
+        data_dir=sync.engine.settings.data_dir,
+        database_url=url.get_secret_value() if url else None,
+        file=file,
+        list_id=LIST,
+        user_id=user_id,
+    )
 
 
 def settings_of(job: Job) -> Settings:

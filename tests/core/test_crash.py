@@ -6,8 +6,8 @@ import pytest
 
 from core.identity import UserIdField
 from core.store import runs
-from tests.core.crashing import Job, crash
-from tests.core.harness import LIST, Member, Status, Sync, people, syncing
+from tests.core.crashing import crash, job
+from tests.core.harness import Member, Status, people, syncing
 
 # Events at which the second of three syncs is killed: in planning, and in each phase of its upload.
 SOME_EVENTS = [10, 12, 14, 16, 18, 19, 21, 22, 24, 27, 30, 33, 36]
@@ -41,26 +41,12 @@ def expected(members: list[Member]) -> set[str]:
     return {member.email or f"{member.mpid}@placeholder.email" for member in members}
 
 
-def job(sync: Sync, file: Path) -> Job:
-    """A sync of a file by another process, on the same database and the same local Iterable."""
-    url = sync.engine.settings.database_url
-    return Job(
-        url=sync.iterable.url,
-        key=sync.iterable.key,
-        data_dir=sync.engine.settings.data_dir,
-        database_url=url.get_secret_value() if url else None,
-        file=file,
-        list_id=LIST,
-        user_id=MPID,
-    )
-
-
 @pytest.mark.parametrize("event", SOME_EVENTS)
 async def test_next_sync_after_a_crash(tmp_path: Path, database_url: str, event: int) -> None:
     """Whoever was perhaps put on the list by a process that died, and has left since, is taken off by the next sync."""
     async with syncing(tmp_path, database_url) as sync:
         await sync.mirror(FIRST, user_id=MPID)
-        assert await crash(job(sync, sync.mirror_file(SECOND)), event)
+        assert await crash(job(sync, sync.mirror_file(SECOND), MPID), event)
         outcome = await sync.mirror(THIRD, user_id=MPID, approved=True)
         assert outcome.run.status is Status.SUCCEEDED
         assert sync.emails() == expected(THIRD)
@@ -72,7 +58,7 @@ async def test_resume_after_a_crash(tmp_path: Path, database_url: str, event: in
     """A run that was killed is taken up again and ends with the numbers and the list of an undisturbed one."""
     async with syncing(tmp_path, database_url) as sync:
         await sync.mirror(FIRST, user_id=MPID)
-        assert await crash(job(sync, sync.mirror_file(SECOND)), event)
+        assert await crash(job(sync, sync.mirror_file(SECOND), MPID), event)
         await sync.engine.presence.bury_dead()
         async with sync.engine.database.read() as db:
             stopped = (await runs.latest(db, 1))[0]
@@ -87,5 +73,5 @@ async def test_a_run_that_nobody_kills(tmp_path: Path, database_url: str) -> Non
     """The process that is killed elsewhere ends with the list equal to the audience where it is left alone."""
     async with syncing(tmp_path, database_url) as sync:
         await sync.mirror(FIRST, user_id=MPID)
-        assert not await crash(job(sync, sync.mirror_file(SECOND)), 1000)
+        assert not await crash(job(sync, sync.mirror_file(SECOND), MPID), 1000)
         assert sync.emails() == expected(SECOND)

@@ -14,7 +14,7 @@ from core.identity import UserIdField
 from core.plan import batches
 from core.store import runs
 from sandbox.iterable import Fault
-from tests.core.crashing import Job, crash
+from tests.core.crashing import crash, job
 from tests.core.harness import LIST, OTHER_LIST, QUICK, Member, Patience, Status, Sync, people, person, syncing, until
 
 SUBSCRIBE = "/api/lists/subscribe"
@@ -274,20 +274,6 @@ async def test_resumed_twice_at_once(sync: Sync) -> None:
     assert sync.emails() == addresses(range(100))
 
 
-def job(sync: Sync, file: Path) -> Job:
-    """A sync of a file by another process."""
-    url = sync.engine.settings.database_url
-    return Job(
-        url=sync.iterable.url,
-        key=sync.iterable.key,
-        data_dir=sync.engine.settings.data_dir,
-        database_url=url.get_secret_value() if url else None,
-        file=file,
-        list_id=LIST,
-        user_id=UserIdField.CUSTOMER_ID,
-    )
-
-
 async def work_until_ended(sync: Sync) -> Status:
     """Be a worker until the newest run has nobody to wait for; return how it ended."""
     working = asyncio.create_task(workflows.work(sync.engine))
@@ -308,7 +294,7 @@ async def work_until_ended(sync: Sync) -> Status:
 async def test_worker_takes_over_from_a_process_that_was_killed(sync: Sync, event: int) -> None:
     """A run whose process was killed is carried to its end by a worker, without being asked."""
     await sync.mirror(people(range(40)))
-    assert await crash(job(sync, sync.mirror_file(people(range(10, 70)))), event)
+    assert await crash(job(sync, sync.mirror_file(people(range(10, 70))), UserIdField.CUSTOMER_ID), event)
     assert await work_until_ended(sync) is Status.SUCCEEDED
     assert sync.emails() == addresses(range(10, 70))
 
@@ -318,6 +304,6 @@ async def test_killed_process_leaves_no_way_around_a_guard(tmp_path: Path, event
     """A run that must be approved waits for that also when its process was killed while it was being decided."""
     async with syncing(tmp_path) as sync:
         await sync.mirror(people(range(10)))
-        await crash(job(sync, sync.mirror_file([])), event)
+        await crash(job(sync, sync.mirror_file([]), UserIdField.CUSTOMER_ID), event)
         assert await work_until_ended(sync) is Status.NEEDS_APPROVAL
         assert sync.emails() == addresses(range(10))
