@@ -56,6 +56,12 @@ class GuardName(StrEnum):
     EMPTY_AUDIENCE = "empty_audience"
     MASS_REMOVAL = "mass_removal"
     OTHER_AUDIENCE = "other_audience"
+    NEW_MAPPING = "new_mapping"
+    """Nobody has approved the mapping yet."""
+    REMOVALS = "removals"
+    """The mapping asks before anybody is taken off."""
+    UNDO = "undo"
+    """Taking back what a run did is always asked about."""
 
 
 class Guard(BaseModel):
@@ -158,6 +164,13 @@ class Run(BaseModel):
     finished_at: float | None
     error: str | None
     error_code: str | None
+    started_by: str | None = None
+    channel: str | None = None
+    decided_by: str | None = None
+    decided_at: float | None = None
+    comment: str | None = None
+    undo_of: str | None = None
+    announced: bool = False
 
     @property
     def is_orphan(self) -> bool:

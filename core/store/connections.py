@@ -1,7 +1,9 @@
 """Connections: an Iterable project, its API key (encrypted), data center, User ID setting and rate."""
 
 import hashlib
+import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +28,16 @@ class Connection:
     rate: float
     refused_at: float | None
     created_at: float
+    team_id: str | None = None
+    alert_channel: str | None = None
+    operators: tuple[str, ...] = ()
+    approvers: tuple[str, ...] = ()
+    self_approval: bool = False
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return self.name if self.api_key is not None else f"ITERABLE_API_KEY ({self.data_center})"
 
 
 def project_of(api_key: str) -> str:
@@ -43,6 +55,11 @@ async def add(
     data_center: str,
     user_id: UserIdField,
     rate: float,
+    team_id: str | None = None,
+    alert_channel: str | None = None,
+    operators: Sequence[str] = (),
+    approvers: Sequence[str] = (),
+    self_approval: bool = False,
 ) -> int:
     """Store a new connection and return its id."""
     result = await db.execute(
@@ -55,6 +72,11 @@ async def add(
             data_center=data_center,
             user_id=user_id.value,
             rate=rate,
+            team_id=team_id,
+            alert_channel=alert_channel,
+            operators=json.dumps(operators),
+            approvers=json.dumps(approvers),
+            self_approval=self_approval,
             created_at=time.time(),
         )
         .returning(connections.c.id)
@@ -63,7 +85,10 @@ async def add(
 
 
 async def change(db: AsyncConnection, connection_id: int, **values: Any) -> None:
-    """Set columns of a connection."""
+    """Set columns of a connection. `operators` and `approvers` are sequences of Slack user ids."""
+    for name in ("operators", "approvers"):
+        if name in values:
+            values[name] = json.dumps(values[name])
     await db.execute(update(connections).where(connections.c.id == connection_id).values(**values))
 
 
@@ -83,10 +108,21 @@ async def everyone(db: AsyncConnection) -> list[Connection]:
     return [found for row in rows if (found := _one(row))]
 
 
+async def of_team(db: AsyncConnection, team_id: str, *, with_shared: bool) -> list[Connection]:
+    """Return the saved connections of a Slack workspace by name; `with_shared` those of no workspace, too."""
+    mine = connections.c.team_id == team_id
+    query = select(connections).where(mine | connections.c.team_id.is_(None) if with_shared else mine)
+    rows = (await db.execute(query.order_by(connections.c.name))).mappings()
+    return [found for row in rows if (found := _one(row)) and found.api_key is not None]
+
+
 async def remove(db: AsyncConnection, connection_id: int) -> None:
     """Forget a connection with its mappings, runs and ledger. The lists in Iterable stay as they are."""
     await db.execute(delete(connections).where(connections.c.id == connection_id))
 
 
 def _one(row: Any) -> Connection | None:
-    return None if row is None else Connection(**{**row, "user_id": UserIdField(row["user_id"])})
+    if row is None:
+        return None
+    people = {name: tuple(json.loads(row[name])) for name in ("operators", "approvers")}
+    return Connection(**{**row, **people, "user_id": UserIdField(row["user_id"])})

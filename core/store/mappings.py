@@ -2,11 +2,34 @@
 
 import time
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import ledger, mappings, runs
+
+
+class State(StrEnum):
+    """Whether a mapping may be synced."""
+
+    PROPOSED = "proposed"
+    """Its first run waits for approval, whatever it would do."""
+    ACTIVE = "active"
+    PAUSED = "paused"
+    """Nothing is synced until somebody resumes it."""
+    DECLINED = "declined"
+
+
+class Removals(StrEnum):
+    """What to do with members who leave the audience."""
+
+    REMOVE = "remove"
+    ASK = "ask"
+    """Take them off the list, after approval each time."""
+    KEEP = "keep"
+    """Leave them on the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +43,13 @@ class Mapping:
     audience_name: str | None
     mode: str
     created_at: float
+    state: State = State.ACTIVE
+    removals: Removals = Removals.REMOVE
+    channel: str | None = None
+    proposed_by: str | None = None
+    decided_by: str | None = None
+    decided_at: float | None = None
+    comment: str | None = None
 
     @property
     def label(self) -> str:
@@ -35,6 +65,10 @@ async def add(
     audience_id: str | None,
     audience_name: str | None,
     mode: str = "auto",
+    state: State = State.ACTIVE,
+    removals: Removals = Removals.REMOVE,
+    channel: str | None = None,
+    proposed_by: str | None = None,
 ) -> int:
     """Store a new mapping and return its id."""
     result = await db.execute(
@@ -45,6 +79,10 @@ async def add(
             audience_id=audience_id,
             audience_name=audience_name,
             mode=mode,
+            state=state.value,
+            removals=removals.value,
+            channel=channel,
+            proposed_by=proposed_by,
             created_at=time.time(),
         )
         .returning(mappings.c.id)
@@ -55,7 +93,22 @@ async def add(
 async def by_id(db: AsyncConnection, mapping_id: int) -> Mapping | None:
     """Find a mapping by its id."""
     row = (await db.execute(select(mappings).where(mappings.c.id == mapping_id))).mappings().first()
-    return None if row is None else Mapping(**row)
+    return None if row is None else _one(row)
+
+
+async def change(db: AsyncConnection, mapping_id: int, **values: Any) -> None:
+    """Set columns of a mapping."""
+    await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(**values))
+
+
+async def decide(db: AsyncConnection, mapping_id: int, state: State, *, by: str, comment: str | None) -> bool:
+    """Approve or decline a proposed mapping. Returns False where somebody else has decided already."""
+    result = await db.execute(
+        update(mappings)
+        .where(mappings.c.id == mapping_id, mappings.c.state == State.PROPOSED.value)
+        .values(state=state.value, decided_by=by, decided_at=time.time(), comment=comment)
+    )
+    return bool(result.rowcount)
 
 
 async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | None = None) -> list[Mapping]:
@@ -63,7 +116,7 @@ async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | 
     query = select(mappings).where(mappings.c.connection_id == connection_id).order_by(mappings.c.id)
     if list_id is not None:
         query = query.where(mappings.c.list_id == list_id)
-    return [Mapping(**row) for row in (await db.execute(query)).mappings()]
+    return [_one(row) for row in (await db.execute(query)).mappings()]
 
 
 async def name_audience(db: AsyncConnection, mapping_id: int, audience_id: str | None, name: str | None) -> None:
@@ -109,3 +162,7 @@ async def sizes(db: AsyncConnection, mapping_ids: list[int]) -> dict[int, int]:
         .group_by(ledger.c.mapping_id)
     )
     return dict(tuple(row) for row in rows)
+
+
+def _one(row: Any) -> Mapping:
+    return Mapping(**{**row, "state": State(row["state"]), "removals": Removals(row["removals"])})

@@ -15,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData(
@@ -47,6 +48,15 @@ connections = Table(
     # when Iterable refused the key (401, 403): all runs of the connection stop until a key works again
     Column("refused_at", Float),
     Column("created_at", Float, nullable=False),
+    # the Slack workspace that it belongs to; NULL: made on the command line
+    Column("team_id", Text),
+    # where Slack is told of failures
+    Column("alert_channel", Text),
+    # Slack user ids, as JSON arrays: who may start runs (nobody named: everybody), and who may approve them
+    Column("operators", Text, nullable=False, server_default="[]"),
+    Column("approvers", Text, nullable=False, server_default="[]"),
+    # whether an approver may approve what they asked for themselves
+    Column("self_approval", Boolean, nullable=False, server_default=false()),
 )
 
 #: Lists that have been synced to, one row each: what Iterable calls them, and who is working on them now.
@@ -75,6 +85,16 @@ mappings = Table(
     Column("audience_name", Text),
     Column("mode", Text, nullable=False),
     Column("created_at", Float, nullable=False),
+    # core.store.mappings.State: proposed, active, paused, declined
+    Column("state", Text, nullable=False, server_default="active"),
+    # what to do with those who leave: remove, ask (each time), keep
+    Column("removals", Text, nullable=False, server_default="remove"),
+    # the Slack channel where its runs are shown
+    Column("channel", Text),
+    Column("proposed_by", Text),
+    Column("decided_by", Text),
+    Column("decided_at", Float),
+    Column("comment", Text),
     Index(None, "connection_id", "list_id"),
 )
 
@@ -117,6 +137,17 @@ runs = Table(
     Column("finished_at", Float),
     Column("error", Text),
     Column("error_code", Text),
+    # who asked for it in Slack, and the channel where it is shown; NULL: started on the command line
+    Column("started_by", Text),
+    Column("channel", Text),
+    # who approved or declined it, when, and in which words
+    Column("decided_by", Text),
+    Column("decided_at", Float),
+    Column("comment", Text),
+    # the run whose changes this one takes back
+    Column("undo_of", Text),
+    # whether what followed from its ending (alerts, all-clears) has been seen to
+    Column("announced", Boolean, nullable=False, server_default=false()),
     Index(None, "connection_id", "list_id", "created_at"),
     Index(None, "status"),
 )
@@ -195,4 +226,69 @@ workers = Table(
     Column("host", Text, nullable=False),
     Column("lock_path", Text, nullable=False),
     Column("heartbeat_at", Float, nullable=False),
+)
+
+#: Messages in Slack that follow the state of something: where each is, and what it showed last.
+posts = Table(
+    "posts",
+    metadata,
+    # what it is about: "run:<id>", "alert:<id>", "audit:<id>", "<key>:dm"
+    Column("key", Text, primary_key=True),
+    Column("team_id", Text),
+    # where it is to be: a channel's or a person's id; and the conversation in which it is
+    Column("target", Text, nullable=False),
+    Column("channel", Text),
+    Column("ts", Text),
+    # what kind of content it shows, and a digest of that content
+    Column("stage", Text, nullable=False, default=""),
+    Column("digest", Text, nullable=False, default=""),
+    # new -> sending (the intent: perhaps posted) -> posted; or lost (sent, no answer), refused (Slack won't take it)
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_at", Float, nullable=False, server_default="0"),
+    Column("updated_at", Float, nullable=False),
+    Column("error", Text),
+)
+
+#: What went wrong and has not recovered: one open alert for a mapping, or for a connection.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
+    Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE")),
+    Column("run_id", Text),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("repeats", Integer, nullable=False, server_default="0"),
+    Column("opened_at", Float, nullable=False),
+    Column("closed_at", Float),
+    Column("taken_by", Text),
+    Column("muted_until", Float),
+    Index(None, "connection_id", "mapping_id"),
+)
+
+#: Everything that people did: who, what, when, before, after. Never an address or a key.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("team_id", Text),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    # "run:<id>", "mapping:<id>", "connection:<id>", "alert:<id>"
+    Column("subject", Text, nullable=False),
+    # JSON
+    Column("before", Text),
+    Column("after", Text),
+    Index(None, "subject"),
+)
+
+#: Work that only one process does at a time.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("worker", Text, nullable=False),
 )

@@ -1,0 +1,77 @@
+"""Alerts: what went wrong and has not recovered, one open at a time for a mapping or for a connection."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store.tables import alerts
+
+# How long a closed alert is still looked at, so that its message says so, in seconds.
+CLOSED_LATELY_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert as stored. `mapping_id` is None where the whole connection is concerned; `repeats` counts runs that
+    failed in the same way since."""
+
+    id: int
+    connection_id: int
+    mapping_id: int | None
+    run_id: str | None
+    code: str
+    message: str
+    repeats: int
+    opened_at: float
+    closed_at: float | None
+    taken_by: str | None
+    muted_until: float | None
+
+
+async def open_(
+    db: AsyncConnection, *, connection_id: int, mapping_id: int | None, run_id: str | None, code: str, message: str
+) -> int:
+    """Store a new alert and return its id."""
+    result = await db.execute(
+        insert(alerts)
+        .values(
+            connection_id=connection_id,
+            mapping_id=mapping_id,
+            run_id=run_id,
+            code=code,
+            message=message,
+            opened_at=time.time(),
+        )
+        .returning(alerts.c.id)
+    )
+    return int(result.scalar_one())
+
+
+async def by_id(db: AsyncConnection, alert_id: int) -> Alert | None:
+    """Find an alert by its id."""
+    row = (await db.execute(select(alerts).where(alerts.c.id == alert_id))).mappings().first()
+    return None if row is None else Alert(**row)
+
+
+async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | None) -> Alert | None:
+    """Find the open alert of a mapping, or (without one) of the connection as a whole."""
+    query = select(alerts).where(
+        alerts.c.connection_id == connection_id, alerts.c.mapping_id == mapping_id, alerts.c.closed_at.is_(None)
+    )
+    row = (await db.execute(query)).mappings().first()
+    return None if row is None else Alert(**row)
+
+
+async def current(db: AsyncConnection) -> list[Alert]:
+    """Return the alerts that are open or were closed lately, oldest first."""
+    lately = time.time() - CLOSED_LATELY_S
+    query = select(alerts).where(or_(alerts.c.closed_at.is_(None), alerts.c.closed_at > lately)).order_by(alerts.c.id)
+    return [Alert(**row) for row in (await db.execute(query)).mappings()]
+
+
+async def change(db: AsyncConnection, alert_id: int, **values: Any) -> None:
+    """Set columns of an alert."""
+    await db.execute(update(alerts).where(alerts.c.id == alert_id).values(**values))

@@ -1,0 +1,94 @@
+"""The audit table: who did what, when, and what it was before and after. Never an address, never a key."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store.tables import audit
+
+
+class Action(StrEnum):
+    """What people do."""
+
+    CONNECTION_ADDED = "connection.added"
+    CONNECTION_CHANGED = "connection.changed"
+    KEY_REPLACED = "connection.key_replaced"
+    MAPPING_PROPOSED = "mapping.proposed"
+    MAPPING_APPROVED = "mapping.approved"
+    MAPPING_DECLINED = "mapping.declined"
+    MAPPING_CHANGED = "mapping.changed"
+    MAPPING_PAUSED = "mapping.paused"
+    MAPPING_RESUMED = "mapping.resumed"
+    RUN_STARTED = "run.started"
+    RUN_APPROVED = "run.approved"
+    RUN_DECLINED = "run.declined"
+    RUN_CANCELLED = "run.cancelled"
+    RUN_RETRIED = "run.retried"
+    RUN_REMINDED = "run.reminded"
+    REJECTIONS_TAKEN = "run.rejections_taken"
+    ALERT_TAKEN = "alert.taken"
+    ALERT_MUTED = "alert.muted"
+    LOOKED_UP = "person.looked_up"
+    ERASED = "person.erased"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that somebody did. `subject` is what it was done to, such as "run:abc"."""
+
+    id: int
+    at: float
+    team_id: str | None
+    actor: str
+    action: Action
+    subject: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+async def add(
+    db: AsyncConnection,
+    *,
+    team_id: str | None,
+    actor: str,
+    action: Action,
+    subject: str,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Record what somebody did, in the transaction that does it."""
+    await db.execute(
+        insert(audit).values(
+            at=time.time(),
+            team_id=team_id,
+            actor=actor,
+            action=action.value,
+            subject=subject,
+            before=json.dumps(before) if before is not None else None,
+            after=json.dumps(after) if after is not None else None,
+        )
+    )
+
+
+async def of(db: AsyncConnection, subjects: Sequence[str]) -> list[Entry]:
+    """Return what was done to these, oldest first."""
+    query = select(audit).where(audit.c.subject.in_(subjects)).order_by(audit.c.id)
+    return [
+        Entry(
+            row.id,
+            row.at,
+            row.team_id,
+            row.actor,
+            Action(row.action),
+            row.subject,
+            json.loads(row.before) if row.before else None,
+            json.loads(row.after) if row.after else None,
+        )
+        for row in await db.execute(query)
+    ]
