@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from core.errors import SettingsError
+from core.fetch import Fetcher
 from core.iterable import DataCenter, IterableClient, Patience, SharedPacer, Traffic
 from core.presence import Presence
 from core.secrets import Vault, open_vault
@@ -35,6 +36,10 @@ class Engine:
         #: Whether another process goes on with the runs that this one leaves when it stops (a worker's).
         self.hands_over = False
         self.stopping = asyncio.Event()
+        #: Set when a run was queued in this process: whoever works need not wait until they look again.
+        self.queued = asyncio.Event()
+        #: How audiences are fetched that are not files here, by the scheme of their address.
+        self.fetchers: dict[str, Fetcher] = {}
 
     def api_key(self, connection: Connection) -> str:
         """The API key of a connection. Raises SettingsError where it can't be had."""

@@ -15,9 +15,12 @@ from typing import Any, TypeVar
 import duckdb
 from sqlalchemy.exc import DBAPIError
 
+from core import alerting
 from core.engine import Engine
 from core.errors import InputError, SettingsError, SyncError
+from core.fetch import fetched
 from core.plan import MEMORY_MB, plan_run, publish, replan_run
+from core.plan.planning import Planned
 from core.record import settle
 from core.runs import PROCESS_DIED, Mode, Run, Status
 from core.store import changes, connections, lists, mappings, rejections, runs
@@ -82,10 +85,7 @@ async def _plan(engine: Engine, this: Run) -> bool:
         await _change(engine, this.id, status=Status.PLANNING, started_at=started, phase="planning")
         async with engine.database.write() as db:
             await settle(db, this.connection_id, this.list_id, this.id)
-        data_dir = engine.settings.data_dir
-        planned = await _with_enough_memory(
-            lambda mb: _stoppable(engine, this.id, plan_run(engine.database, data_dir, this, mb))
-        )
+        planned = await _stoppable(engine, this.id, _read_and_plan(engine, this))
         earlier = [] if this.request.dry_run else await _earlier(engine, this)
         if earlier and planned.mode is not Mode.MIRROR:
             return False
@@ -100,6 +100,14 @@ async def _plan(engine: Engine, this: Run) -> bool:
             else:
                 await runs.change(db, this.id, status=Status.RUNNING.value)
     return True
+
+
+async def _read_and_plan(engine: Engine, this: Run) -> Planned:
+    """Plan a run whose audience may have to be fetched first."""
+    data_dir, address = engine.settings.data_dir, this.request.path
+    async with fetched(address, data_dir / "fetched" / this.id, engine.fetchers) as path:
+        here = this.model_copy(update={"request": this.request.model_copy(update={"path": str(path)})})
+        return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb))
 
 
 async def _upload(engine: Engine, run_id: str) -> bool:
@@ -139,8 +147,10 @@ async def _succeed(engine: Engine, run_id: str) -> None:
                 "right; run the sync again, and report this with the run's id."
             )
             await runs.set_status(db, run_id, Status.FAILED, error=message, code="not_accounted_for")
+            await alerting.run_ended(db, this, Status.FAILED, message, "not_accounted_for")
         else:
             await runs.set_status(db, run_id, Status.SUCCEEDED)
+            await alerting.run_ended(db, this, Status.SUCCEEDED, None, None)
     await _clear_old(engine)
 
 
@@ -261,6 +271,9 @@ async def _end(engine: Engine, run_id: str, status: Status, error: str | None = 
     try:
         async with engine.database.write() as db:
             await runs.set_status(db, run_id, status, error=error, code=code)
+            this = await runs.by_id(db, run_id)
+            assert this is not None
+            await alerting.run_ended(db, this, status, error, code)
     except DBAPIError as failed:
         raise SettingsError(describe(failed)) from failed
 

@@ -170,7 +170,6 @@ class Run(BaseModel):
     decided_at: float | None = None
     comment: str | None = None
     undo_of: str | None = None
-    announced: bool = False
 
     @property
     def is_orphan(self) -> bool:

@@ -2,10 +2,10 @@
 
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
 
@@ -21,6 +21,33 @@ class Settings(BaseSettings):
         None,
         validation_alias="ITERABLE_API_KEY",
         description="the key that the command line uses without a saved connection",
+    )
+    slack_bot_token: SecretStr | None = Field(
+        None, validation_alias="SLACK_BOT_TOKEN", description="the bot's token, `xoxb-...`: one workspace"
+    )
+    slack_app_token: SecretStr | None = Field(
+        None, validation_alias="SLACK_APP_TOKEN", description="the app's token, `xapp-...`: Socket Mode"
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        None, validation_alias="SLACK_SIGNING_SECRET", description="HTTP mode: proves that a request is Slack's"
+    )
+    slack_client_id: str | None = Field(
+        None, validation_alias="SLACK_CLIENT_ID", description="many workspaces (OAuth), with the client secret"
+    )
+    slack_client_secret: SecretStr | None = Field(
+        None, validation_alias="SLACK_CLIENT_SECRET", description="many workspaces (OAuth), with the client id"
+    )
+    slack_api_url: str = Field(
+        "https://slack.com/api/",
+        validation_alias="SLACK_API_URL",
+        description="where the Slack Web API is; the sandbox, in a demo or a test",
+    )
+    host: str = Field("127.0.0.1", description="address that the HTTP server listens at")
+    port: int = Field(8080, ge=0, le=65535, description="port of the HTTP server; 0 for a free one")
+    audience_paths: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="folders and addresses (`https://...`, `s3://...`, `gs://...`) from which people in Slack may "
+        "have audiences read, separated by commas (default: none)",
     )
     iterable_url: str | None = Field(
         None,
@@ -49,7 +76,29 @@ class Settings(BaseSettings):
             raise ValueError("must begin with https:// or http://")
         return url.rstrip("/") if url else None
 
-    @field_validator("iterable_api_key", "database_url", "secret_key", mode="before")
+    @field_validator("audience_paths", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(filter(None, (each.strip() for each in value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("slack_api_url")
+    @classmethod
+    def _ends_with_slash(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// or http://")
+        return url.rstrip("/") + "/"
+
+    @field_validator(
+        "iterable_api_key",
+        "database_url",
+        "secret_key",
+        "slack_bot_token",
+        "slack_app_token",
+        "slack_signing_secret",
+        "slack_client_id",
+        "slack_client_secret",
+        mode="before",
+    )
     @classmethod
     def _blank_is_unset(cls, value: Any) -> Any:
         return (value.strip() or None) if isinstance(value, str) else value

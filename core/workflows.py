@@ -4,19 +4,21 @@ DBOS sees to it that a run which was begun is carried to its end: it records tha
 steps ended. What a step has done is in our own tables, so that a step can be repeated at any point; that is why there
 are only two, and why an interrupted upload goes on where it was.
 
-A run is one workflow for each attempt. `work` takes over the workflows of
-processes that died.
+A run is one workflow for each attempt. The queue is the table of runs: `work` claims those that nobody has in hand, one
+at a time for a list, and takes over those of processes that died.
 """
 
 import asyncio
-import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync
+from sqlalchemy.exc import DBAPIError
 
 from core import execution
+from core.approval import open_guards
 from core.engine import Engine
 from core.errors import InputError
 from core.runs import Status
@@ -24,8 +26,11 @@ from core.store import connections, runs
 
 # A constant of ours and not a hash of the code: a deploy must not strand runs.
 APPLICATION_VERSION = "1"
-# How often a worker looks for runs whose process has died, in seconds.
+# How often a worker looks for runs that were queued in another process, and for those whose process has died (seconds).
+LOOK_EVERY_S = 1.0
 TAKE_OVER_EVERY_S = 5.0
+# Runs that a worker has in hand at once. More would share the same pace, or wait for the same lists.
+MOST_RUNS = 4
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +95,8 @@ async def resume(engine: Engine, run_id: str) -> Status:
         assert this is not None
         if not this.status.is_resumable:
             raise InputError(f"Run {run_id} has ended ({this.status}) and can't be resumed. Start a new one.")
+        if this.status is Status.NEEDS_APPROVAL and (waits_for := open_guards(this)):
+            raise InputError(f"Run {run_id} waits for approval: {' '.join(guard.message for guard in waits_for)}")
         worked_on = await execution.is_worked_on(engine, this)
         attempt = None if worked_on else await runs.reopen(db, this, engine.presence.id)
         if attempt is None:
@@ -100,19 +107,52 @@ async def resume(engine: Engine, run_id: str) -> Status:
 
 
 async def work(engine: Engine) -> None:
-    """Take over the runs of processes that die, until the engine is stopping; then wait for what is under way."""
+    """Execute queued runs, and take over those of processes that die, until the engine is stopping.
+
+    Returns when what is under way has stopped.
+    """
     engine.hands_over = True
     taken: set[asyncio.Task[Status]] = set()
+    looked_for_orphans = -TAKE_OVER_EVERY_S
     while not engine.stopping.is_set():
-        for run_id, attempt in await _orphans(engine):
-            logger.info("taking over run %s", run_id)
-            handle = await _begin_anew(run_id, attempt)
-            task = asyncio.create_task(_ending(handle), name=f"run {run_id}")
+        engine.queued.clear()
+        found: list[tuple[str, int]] = []
+        try:
+            if time.monotonic() - looked_for_orphans >= TAKE_OVER_EVERY_S:
+                looked_for_orphans = time.monotonic()
+                found += await _orphans(engine)
+            found += await _queued(engine, MOST_RUNS - len(taken))
+        except (DBAPIError, OSError):  # the database is not there for a moment: what is to be done will still be
+            logger.warning("the database could not be asked for runs", exc_info=True)
+        for run_id, attempt in found:
+            logger.info("taking up run %s", run_id)
+            task = asyncio.create_task(_ending(await _begin_anew(run_id, attempt)), name=f"run {run_id}")
             taken.add(task)
             task.add_done_callback(taken.discard)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(engine.stopping.wait(), TAKE_OVER_EVERY_S)
+            task.add_done_callback(lambda _: engine.queued.set())  # there is room for another
+        await _until_any(engine.stopping, engine.queued)
     await asyncio.gather(*taken)
+
+
+async def _until_any(*events: asyncio.Event) -> None:
+    """Wait until one of these is set, or it is time to look again."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+async def _queued(engine: Engine, room: int) -> list[tuple[str, int]]:
+    """Claim queued runs that nobody has in hand, at most one for each list; returns their ids and attempts."""
+    if room <= 0:
+        return []
+    async with engine.database.read() as db:
+        waiting = await runs.waiting(db)
+    if not waiting:
+        return []
+    async with engine.database.write() as db:
+        claimed = [run for run in waiting[:room] if await runs.claim(db, run, engine.presence.id)]
+    return [(run.id, run.attempt) for run in claimed]
 
 
 async def _ending(handle: WorkflowHandleAsync[str]) -> Status:
@@ -130,7 +170,8 @@ async def _orphans(engine: Engine) -> list[tuple[str, int]]:
 
 async def _begin_anew(run_id: str, attempt: int) -> WorkflowHandleAsync[str]:
     """Begin an attempt in the place of the one before, whatever became of that."""
-    await DBOS.cancel_workflow_async(_workflow_id(run_id, attempt - 1))
+    if attempt:
+        await DBOS.cancel_workflow_async(_workflow_id(run_id, attempt - 1))
     with SetWorkflowID(_workflow_id(run_id, attempt)):
         return await DBOS.start_workflow_async(_run, run_id)
 

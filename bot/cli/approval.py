@@ -2,24 +2,16 @@
 
 from bot.cli import render
 from bot.cli.terminal import Terminal
+from core.approval import open_guards
 from core.engine import Engine
 from core.report import RunReport
-from core.runs import Guard, GuardName, Request, Run
+from core.runs import Run
 from core.store import runs
-
-
-def open_guards(run: Run) -> list[Guard]:
-    """The guards of a run's plan that nobody has overruled."""
-    if run.plan is None:
-        return []
-    return [guard for guard in run.plan.guards if not _is_overruled(guard, run.request)]
 
 
 def how_to_overrule(run: Run) -> str:
     """The command that lets a run go on."""
-    names = {guard.name for guard in open_guards(run)}
-    options = [*(["--allow-empty"] if GuardName.EMPTY_AUDIENCE in names else [])]
-    options += ["--yes"] if names - {GuardName.EMPTY_AUDIENCE} else []
+    options = sorted({render.option_for(guard.name) for guard in open_guards(run)})
     return f"iterable-sync runs resume {run.id} {' '.join(options)}".rstrip()
 
 
@@ -42,7 +34,3 @@ async def ask(engine: Engine, terminal: Terminal, run: Run) -> Run:
     if await terminal.asks("Go on?", engine.stopping):
         return await approve(engine, run, yes=True, allow_empty=True)
     return run
-
-
-def _is_overruled(guard: Guard, request: Request) -> bool:
-    return request.allow_empty if guard.name is GuardName.EMPTY_AUDIENCE else request.approved

@@ -7,6 +7,7 @@ from bot.cli.codes import Code
 from bot.cli.command import Session, print_json
 from bot.cli.progress import watch
 from core import workflows
+from core.approval import open_guards
 from core.engine import Engine
 from core.iterable import ListGoneError
 from core.report import RunReport
@@ -30,7 +31,7 @@ async def carry(session: Session, engine: Engine, run_id: str, work: Awaitable[S
         status = await watch(engine, terminal, run_id, work)
         if status is Status.NEEDS_APPROVAL:
             run = await approval.ask(engine, terminal, await load(engine, run_id))
-            if not approval.open_guards(run):
+            if not open_guards(run):
                 await watch(engine, terminal, run_id, workflows.resume(engine, run_id))
     return await conclude(session, engine, run_id)
 

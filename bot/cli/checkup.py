@@ -13,7 +13,6 @@ from rich.text import Text
 from sqlalchemy import text
 
 from bot.cli.codes import Code
-from bot.cli.connections import name_of
 from bot.cli.terminal import Terminal, clean
 from core.errors import SettingsError, SyncError
 from core.iterable import DataCenter, IterableClient, KeyRefusedError, Unpaced
@@ -199,7 +198,7 @@ async def _environment_key(settings: Settings, key: str) -> Finding:
 
 
 async def _saved_key(settings: Settings, known: _Known, connection: Connection) -> Finding:
-    what = f"key of connection {name_of(connection)}"
+    what = f"key of connection {connection.label}"
     if known.vault is None or connection.api_key is None:
         return Finding(what, False, "can't be decrypted without the secret key")
     try:

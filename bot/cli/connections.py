@@ -1,9 +1,7 @@
 """`iterable-sync connections`: Iterable projects, each with its API key, data center, User ID setting and rate."""
 
-import dataclasses
 import getpass
 import sys
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,9 +16,6 @@ if TYPE_CHECKING:
     from core.engine import Engine
     from core.iterable import IterableList
     from core.store.connections import Connection
-
-#: Connections that stand for ITERABLE_API_KEY are named so; the data center follows.
-ENVIRONMENT = "environment-"
 
 app = typer.Typer(help="Iterable projects: API key, data center, User ID setting and rate.")
 
@@ -67,13 +62,6 @@ def remove(name: Name, yes: options.Sure = False) -> Code:
     return carry_out(lambda session: _remove(session, name, yes=yes))
 
 
-def name_of(connection: "Connection") -> str:
-    """What a person calls a connection."""
-    if connection.api_key is None:
-        return f"ITERABLE_API_KEY ({connection.data_center})"
-    return connection.name
-
-
 async def _add(
     session: Session,
     name: str,
@@ -83,74 +71,44 @@ async def _add(
     *,
     key_stdin: bool,
 ) -> Code:
+    from core.connecting import check_name, connect
+    from core.iterable import DataCenter
     from core.store import connections
-    from core.store.connections import Connection, project_of
     from core.submit import DEFAULT_RATE
 
-    if name.startswith(ENVIRONMENT) or not name.isprintable() or not name.strip():
-        raise InputError(f'"{name}" can\'t be the name of a connection. Choose another one.')
+    name = check_name(name)
     async with session.engine() as engine:
         async with engine.database.read() as db:
-            if await connections.by_name(db, name) is not None:
+            if await connections.by_name(db, name) is not None:  # before a person types a key for nothing
                 raise InputError(
                     f'There is a connection "{name}" already. Replace its key with `iterable-sync connections key`, '
                     "or choose another name."
                 )
-        api_key = _read_key(session, key_stdin=key_stdin)
-        made = Connection(
-            id=0,
+        connected = await connect(
+            engine,
             name=name,
-            api_key=engine.vault.encrypt(api_key),
-            key_last4=api_key[-4:],
-            project=project_of(api_key),
-            data_center=(data_center or options.DataCenterChoice.US).value,
+            api_key=_read_key(session, key_stdin=key_stdin),
+            data_center=DataCenter(data_center or options.DataCenterChoice.US),
             user_id=user_id or UserIdField.CUSTOMER_ID,
             rate=DEFAULT_RATE if rate is None else rate,
-            refused_at=None,
-            created_at=time.time(),
         )
-        found = await _try(engine, made)
-        async with engine.database.write() as db:
-            await connections.add(
-                db,
-                name=name,
-                api_key=made.api_key,
-                key_last4=made.key_last4,
-                project=made.project,
-                data_center=made.data_center,
-                user_id=made.user_id,
-                rate=made.rate,
-            )
     session.terminal.line(
-        f'Connection "{name}" was saved. Iterable accepts its key (...{made.key_last4}); the project has '
-        f"{_static(found)} that can be synced to."
+        f'Connection "{name}" was saved. Iterable accepts its key (...{connected.connection.key_last4}); the project '
+        f"has {_static(connected.lists)} that can be synced to."
     )
     return Code.OK
 
 
 async def _key(session: Session, name: str, *, key_stdin: bool) -> Code:
-    from core.store import connections, mappings
+    from core.connecting import replace_key
 
     async with session.engine() as engine:
         known = await _load(engine, name)
-        if known.api_key is None:
-            raise InputError(
-                f"The key of {name_of(known)} is not saved: it is the one in the environment. Set it there."
-            )
-        api_key = _read_key(session, key_stdin=key_stdin)
-        changed = dataclasses.replace(known, api_key=engine.vault.encrypt(api_key), key_last4=api_key[-4:])
-        found = await _try(engine, changed)
-        async with engine.database.write() as db:
-            synced = {mapping.list_id for mapping in await mappings.of_connection(db, known.id)}
-            if synced and synced.isdisjoint(each.id for each in found):
-                raise InputError(
-                    f'The key is of another Iterable project than "{name}": none of the lists that were synced are '
-                    "in it. Save a connection of its own for it with `iterable-sync connections add`."
-                )
-            await connections.change(
-                db, known.id, api_key=changed.api_key, key_last4=changed.key_last4, refused_at=None
-            )
-    session.terminal.line(f'Connection "{name}" has a new key (...{changed.key_last4}), which Iterable accepts.')
+        if known.api_key is None:  # before a person types a key for nothing
+            raise InputError(f"The key of {known.label} is not saved: it is the one in the environment. Set it there.")
+        connected = await replace_key(engine, known, _read_key(session, key_stdin=key_stdin))
+    last4 = connected.connection.key_last4
+    session.terminal.line(f'Connection "{name}" has a new key (...{last4}), which Iterable accepts.')
     return Code.OK
 
 
@@ -163,7 +121,7 @@ async def _list(session: Session) -> Code:
     if not found:
         session.terminal.line("No connection is saved yet. Save one with: iterable-sync connections add NAME")
         return Code.OK
-    rows = [(name_of(c), c.data_center, c.user_id.value, _rate(c), f"...{c.key_last4}", _state(c)) for c in found]
+    rows = [(c.label, c.data_center, c.user_id.value, _rate(c), f"...{c.key_last4}", _state(c)) for c in found]
     columns = ("Name", "Data center", "User ID", "Rate", "Key", "State")
     session.terminal.show(table(columns, rows, cut=("Name",)))
     return Code.OK
@@ -181,7 +139,7 @@ async def _show(session: Session, name: str) -> Code:
     session.terminal.show(
         facts(
             [
-                ("Connection", name_of(found)),
+                ("Connection", found.label),
                 ("Data center", found.data_center),
                 ("User ID", found.user_id.value),
                 ("Rate", _rate(found)),
@@ -218,20 +176,12 @@ async def _load(engine: "Engine", name: str) -> "Connection":
         found = await connections.by_name(db, name)
         if found is None:  # one that is not saved is called by what is shown of it
             everyone = await connections.everyone(db)
-            found = next((each for each in everyone if name_of(each) == name), None)
+            found = next((each for each in everyone if each.label == name), None)
     if found is None:
         raise InputError(
             f'There is no connection "{name}". `iterable-sync connections list` shows those that there are.'
         )
     return found
-
-
-async def _try(engine: "Engine", connection: "Connection") -> "list[IterableList]":
-    """Ask Iterable for the project's lists. Raises an IterableError where the key does not work."""
-    from core.submit import IMPATIENT
-
-    async with engine.client(connection, patience=IMPATIENT) as client:
-        return await client.lists()
 
 
 def _read_key(session: Session, *, key_stdin: bool) -> str:

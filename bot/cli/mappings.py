@@ -82,7 +82,6 @@ async def _add(
 
 
 async def _list(session: Session) -> Code:
-    from bot.cli.connections import name_of
     from bot.cli.render import table
     from core.store import connections, mappings
 
@@ -92,7 +91,7 @@ async def _list(session: Session) -> Code:
             found = await mappings.of_connection(db, connection.id)
             sizes = await mappings.sizes(db, [mapping.id for mapping in found])
             rows += [
-                (str(m.id), _audience(m), str(m.list_id), name_of(connection), m.mode, f"{sizes.get(m.id, 0):,}")
+                (str(m.id), _audience(m), str(m.list_id), connection.label, m.mode, f"{sizes.get(m.id, 0):,}")
                 for m in found
             ]
     if not rows:
@@ -104,7 +103,6 @@ async def _list(session: Session) -> Code:
 
 
 async def _show(session: Session, mapping_id: int) -> Code:
-    from bot.cli.connections import name_of
     from bot.cli.render import facts, when
     from core.store import connections, lists, mappings
 
@@ -121,7 +119,7 @@ async def _show(session: Session, mapping_id: int) -> Code:
                 ("Mapping", str(found.id)),
                 ("Audience", _audience(found)),
                 ("List", f'{found.list_id} "{known.name}"' if known else str(found.list_id)),
-                ("Connection", name_of(connection)),
+                ("Connection", connection.label),
                 ("Mode", found.mode),
                 ("Members synced", f"{sizes.get(mapping_id, 0):,}"),
                 ("Since", when(found.created_at)),

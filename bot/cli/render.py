@@ -11,7 +11,7 @@ from rich.text import Text
 from bot.cli.progress import duration
 from bot.cli.terminal import clean
 from core.report import RunReport, explain
-from core.runs import Plan, Run, Status
+from core.runs import GuardName, Plan, Run, Status
 
 _STYLES = {
     Status.SUCCEEDED: "bold green",
@@ -47,8 +47,20 @@ def plan(run: Run, report: RunReport) -> RenderableType:
         Padding(_numbers(report, run.status), (1, 0, 0, 2), expand=False),
     ]
     parts.append(_estimate(run.plan, run.rate))
-    parts += [Text(f"\n{clean(guard.message)}", style="yellow") for guard in run.plan.guards]
+    parts += [Text(f"\n{clean(guard.message)} {overruling(guard.name)}", style="yellow") for guard in run.plan.guards]
     return Group(*parts)
+
+
+def overruling(guard: GuardName) -> str:
+    """What to give on the command line where what a guard asks about is meant."""
+    if guard is GuardName.OTHER_AUDIENCE:
+        return "If that is meant, use --yes; if both are to feed the list, name this one with --audience."
+    return f"If that is meant, use {option_for(guard)}."
+
+
+def option_for(guard: GuardName) -> str:
+    """The option that overrules a guard."""
+    return "--allow-empty" if guard is GuardName.EMPTY_AUDIENCE else "--yes"
 
 
 def rejections(by_reason: Mapping[str, int]) -> RenderableType:

@@ -119,6 +119,7 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
     from bot.cli import approval
     from bot.cli.carry import carry, conclude
     from core import workflows
+    from core.approval import open_guards
     from core.runs import Status
 
     async with session.engine() as engine:
@@ -132,10 +133,10 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
         if yes or allow_empty:
             run = await approval.approve(engine, run, yes=yes, allow_empty=allow_empty)
         async with workflows.durable(engine):
-            if run.status is Status.NEEDS_APPROVAL and approval.open_guards(run):
+            if run.status is Status.NEEDS_APPROVAL and open_guards(run):
                 with session.interruption.stopping_with(engine.stopping.set):
                     run = await approval.ask(engine, session.terminal, run)
-                if approval.open_guards(run):
+                if open_guards(run):
                     return await conclude(session, engine, run_id)
             return await carry(session, engine, run_id, workflows.resume(engine, run_id))
 

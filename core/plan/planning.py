@@ -22,7 +22,7 @@ from core.runs import Mode, Plan, Run
 from core.store import changes, ledger, lists, mappings, rejections, runs
 from core.store.changes import Draft, State
 from core.store.database import Database, to_the_end
-from core.store.mappings import Mapping
+from core.store.mappings import Mapping, Removals
 from core.store.rejections import Rejection
 
 # Batches written in one transaction: some 4 MB, which holds SQLite's write lock for some 50 ms.
@@ -54,9 +54,11 @@ async def plan_run(database: Database, data_dir: Path, this: Run, memory_mb: int
         path, chosen = Path(this.request.path), this.request.audience
         source: Source = await run(con, lambda: audience.read(path, con, audience=chosen))
         mode = _mode(this, target, source)
+        # who leaves the audience of a mapping that keeps them is not looked at: for the rest its runs are as they say
+        as_if = Mode.ADD if target.removals is Removals.KEEP else mode
         await load_ledger(con, database, [m.id for m in of_list])
-        await run(con, lambda: map_members(con, this.user_id, with_removals=mode is Mode.DELTA))
-        verdicts = await _compare(con, target.id, this.user_id, mode)
+        await run(con, lambda: map_members(con, this.user_id, with_removals=as_if is Mode.DELTA))
+        verdicts = await _compare(con, target.id, this.user_id, as_if)
         members = _count(con, "SELECT count(*) FROM source WHERE member")
         rejected = _count(con, "SELECT count(*) FROM refused")
         await _store_rejections(con, database, this.id)

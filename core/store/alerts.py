@@ -27,6 +27,7 @@ class Alert:
     repeats: int
     opened_at: float
     closed_at: float | None
+    outcome: str | None
     taken_by: str | None
     muted_until: float | None
 
@@ -70,6 +71,11 @@ async def current(db: AsyncConnection) -> list[Alert]:
     lately = time.time() - CLOSED_LATELY_S
     query = select(alerts).where(or_(alerts.c.closed_at.is_(None), alerts.c.closed_at > lately)).order_by(alerts.c.id)
     return [Alert(**row) for row in (await db.execute(query)).mappings()]
+
+
+async def close(db: AsyncConnection, alert_id: int, outcome: str) -> None:
+    """Close an alert: "recovered", or "replaced" by one of another kind."""
+    await change(db, alert_id, closed_at=time.time(), outcome=outcome)
 
 
 async def change(db: AsyncConnection, alert_id: int, **values: Any) -> None:

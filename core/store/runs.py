@@ -79,6 +79,49 @@ async def unfinished(db: AsyncConnection, *, mapping_id: int | None = None) -> l
     return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
 
 
+async def waiting(db: AsyncConnection) -> list[Run]:
+    """Return the runs that are to be executed and that nobody has in hand, oldest first, at most one for each list.
+
+    Those of a list of which another run is in hand are left out.
+    """
+    active = [status.value for status in Status if status.is_active]
+    query = select(runs).where(runs.c.status.in_(active)).order_by(runs.c.created_at)
+    found = [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+    busy = {(run.connection_id, run.list_id) for run in found if run.worker is not None}
+    free: dict[tuple[int, int], Run] = {}
+    for run in found:
+        if run.worker is None and (run.connection_id, run.list_id) not in busy:
+            free.setdefault((run.connection_id, run.list_id), run)
+    return list(free.values())
+
+
+async def claim(db: AsyncConnection, this: Run, worker: str) -> bool:
+    """Make a run that nobody has in hand this worker's. Returns whether it is now."""
+    result = await db.execute(
+        update(runs)
+        .where(runs.c.id == this.id, runs.c.attempt == this.attempt, runs.c.worker.is_(None))
+        .values(worker=worker)
+    )
+    return bool(result.rowcount)
+
+
+async def decide(db: AsyncConnection, this: Run, *, request: Request | None, by: str, comment: str | None) -> bool:
+    """Record who decided on a run that waits for approval: it goes on as queued with this request, or (None) is
+    cancelled. Returns False where somebody else has decided already."""
+    going_on = {"status": Status.RUNNING.value, "worker": None, "attempt": runs.c.attempt + 1, "finished_at": None}
+    values = (
+        {"status": Status.CANCELLED.value, "finished_at": time.time(), "error": "Declined."}
+        if request is None
+        else {**going_on, "request": request.model_dump_json()}
+    )
+    result = await db.execute(
+        update(runs)
+        .where(runs.c.id == this.id, runs.c.status == Status.NEEDS_APPROVAL.value)
+        .values(**values, decided_by=by, decided_at=time.time(), comment=comment)
+    )
+    return bool(result.rowcount)
+
+
 async def change(db: AsyncConnection, run_id: str, *, worker: str | None = None, **values: Any) -> None:
     """Set columns of a run. With `worker`, only while it is that worker's: raises TakenOverError if it is not."""
     query = update(runs).where(runs.c.id == run_id).values(**values)
@@ -94,8 +137,8 @@ async def take(db: AsyncConnection, run_id: str, worker: str) -> None:
     await db.execute(update(runs).where(runs.c.id == run_id).values(worker=worker))
 
 
-async def reopen(db: AsyncConnection, this: Run, worker: str) -> int | None:
-    """Make a run that stopped go on as this worker's: planned ones upload, others are planned.
+async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | None:
+    """Make a run that stopped go on as this worker's (None: queued): planned ones upload, others are planned.
 
     Returns the new attempt's number, or None where somebody else was faster.
     """

@@ -146,8 +146,6 @@ runs = Table(
     Column("comment", Text),
     # the run whose changes this one takes back
     Column("undo_of", Text),
-    # whether what followed from its ending (alerts, all-clears) has been seen to
-    Column("announced", Boolean, nullable=False, server_default=false()),
     Index(None, "connection_id", "list_id", "created_at"),
     Index(None, "status"),
 )
@@ -232,7 +230,7 @@ workers = Table(
 posts = Table(
     "posts",
     metadata,
-    # what it is about: "run:<id>", "alert:<id>", "audit:<id>", "<key>:dm"
+    # what it is about, as kind and id: "run:abc"
     Column("key", Text, primary_key=True),
     Column("team_id", Text),
     # where it is to be: a channel's or a person's id; and the conversation in which it is
@@ -263,6 +261,8 @@ alerts = Table(
     Column("repeats", Integer, nullable=False, server_default="0"),
     Column("opened_at", Float, nullable=False),
     Column("closed_at", Float),
+    # how it was closed: "recovered", or "replaced" by an alert of another kind
+    Column("outcome", Text),
     Column("taken_by", Text),
     Column("muted_until", Float),
     Index(None, "connection_id", "mapping_id"),
@@ -277,7 +277,7 @@ audit = Table(
     Column("team_id", Text),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
-    # "run:<id>", "mapping:<id>", "connection:<id>", "alert:<id>"
+    # what it was done to, as kind and id: "run:abc"
     Column("subject", Text, nullable=False),
     # JSON
     Column("before", Text),

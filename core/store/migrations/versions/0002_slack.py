@@ -31,7 +31,6 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("decided_at", sa.Float()))
     op.add_column("runs", sa.Column("comment", sa.Text()))
     op.add_column("runs", sa.Column("undo_of", sa.Text()))
-    op.add_column("runs", sa.Column("announced", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_table(
         "posts",
         sa.Column("key", sa.Text(), nullable=False),
@@ -59,6 +58,7 @@ def upgrade() -> None:
         sa.Column("repeats", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("opened_at", sa.Float(), nullable=False),
         sa.Column("closed_at", sa.Float()),
+        sa.Column("outcome", sa.Text()),
         sa.Column("taken_by", sa.Text()),
         sa.Column("muted_until", sa.Float()),
         sa.ForeignKeyConstraint(

@@ -1,0 +1,23 @@
+"""Who may do what with a connection: pure, asked at every click."""
+
+from core.store.connections import Connection
+
+
+def may_start(connection: Connection, person: str) -> bool:
+    """Whether a person (a Slack user id) may start, cancel and repeat runs, and propose mappings."""
+    return not connection.operators or person in connection.operators or person in connection.approvers
+
+
+def may_see_rejected(connection: Connection, person: str) -> bool:
+    """Whether a person may have the addresses of rejected members, and look people up."""
+    return may_start(connection, person)
+
+
+def why_not_approve(connection: Connection, person: str, asked_by: str | None) -> str | None:
+    """Return why a person may not approve what `asked_by` asked for, as a sentence; None where they may."""
+    if person not in connection.approvers:
+        named = ", ".join(f"<@{approver}>" for approver in connection.approvers) or "nobody yet"
+        return f"Only an approver of {connection.label} can decide this: {named}."
+    if person == asked_by and not connection.self_approval:
+        return "You asked for this yourself, so somebody else has to decide it."
+    return None

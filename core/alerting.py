@@ -1,0 +1,49 @@
+"""Alerting: what a person must be told once, when something begins to fail, and once, when it works again.
+
+What is said where is not decided here: an alert is a row (core/store/alerts.py), which Slack shows.
+"""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.iterable import KeyRefusedError
+from core.runs import Run, Status
+from core.store import alerts
+
+
+async def failed(
+    db: AsyncConnection, *, connection_id: int, mapping_id: int | None, run_id: str | None, code: str, message: str
+) -> None:
+    """Open an alert for a mapping (or for the connection: `mapping_id` None), unless there is one that says this."""
+    known = await alerts.open_of(db, connection_id, mapping_id)
+    if known is not None and known.code == code:
+        await alerts.change(db, known.id, repeats=known.repeats + 1, run_id=run_id, message=message)
+        return
+    if known is not None:
+        await alerts.close(db, known.id, "replaced")
+    await alerts.open_(
+        db, connection_id=connection_id, mapping_id=mapping_id, run_id=run_id, code=code, message=message
+    )
+
+
+async def recovered(db: AsyncConnection, connection_id: int, mapping_id: int | None) -> None:
+    """Close the open alert of a mapping, or of the connection as a whole."""
+    known = await alerts.open_of(db, connection_id, mapping_id)
+    if known is not None:
+        await alerts.close(db, known.id, "recovered")
+
+
+async def run_ended(db: AsyncConnection, this: Run, status: Status, error: str | None, code: str | None) -> None:
+    """Open or close what the ending of a run calls for. Runs of the command line tell whoever sits there themselves."""
+    if status is Status.SUCCEEDED:
+        await recovered(db, this.connection_id, this.mapping_id)
+        await recovered(db, this.connection_id, None)
+    elif status is Status.FAILED and this.started_by is not None:
+        whole = code == KeyRefusedError.code  # it concerns every mapping alike, and once is enough
+        await failed(
+            db,
+            connection_id=this.connection_id,
+            mapping_id=None if whole else this.mapping_id,
+            run_id=this.id,
+            code=code or "error",
+            message=error or "The run failed.",
+        )

@@ -1,0 +1,153 @@
+"""Fetching an audience that is not a file here: from Slack, from a web server, from a bucket.
+
+Where a run's audience is, is an address: a path of this machine, `https://...`, `s3://...` or `gs://...`, or one whose
+scheme somebody has registered a fetcher for (the bot does, for files in Slack).
+"""
+
+import asyncio
+import re
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+
+from core.errors import InputError, SyncError
+
+#: Fetches an address to a file in this directory, and returns its path.
+Fetcher = Callable[[str, Path], Awaitable[Path]]
+
+# As mParticle's largest outputs, with room to spare.
+MAX_BYTES = 20 * 1024**3
+CHUNK = 1 << 20
+# How long a server may be silent, in seconds.
+SILENCE_S = 60.0
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):")
+_BUCKETS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+
+
+class FetchError(SyncError):
+    """The audience could not be fetched; trying again later may help."""
+
+    code = "not_fetched"
+
+
+def scheme_of(address: str) -> str:
+    """Return an address's scheme, "" for a path."""
+    found = _SCHEME.match(address)
+    return found[1] if found else ""
+
+
+def name_of(address: str) -> str:
+    """Return the file name in an address, safe to be used here."""
+    path = urlsplit(address).path if scheme_of(address) else address
+    name = PurePosixPath(unquote(path)).name
+    return re.sub(r"[\x00-\x1f/\\]", "_", name)[-200:] or "audience"
+
+
+def check_allowed(address: str, allowed: tuple[str, ...]) -> str:
+    """Return an address that a person in Slack gave, where the operator allows it. Raises InputError where not."""
+    scheme = scheme_of(address)
+    if scheme:
+        parts = urlsplit(address)
+        is_plain = ".." not in unquote(parts.path).split("/") and not parts.username
+        if is_plain and any(scheme_of(prefix) and address.startswith(_as_prefix(prefix)) for prefix in allowed):
+            return address
+    else:
+        resolved = Path(address).resolve()
+        folders = [Path(prefix).resolve() for prefix in allowed if not scheme_of(prefix)]
+        if any(resolved.is_relative_to(folder) for folder in folders):
+            if not resolved.is_file():
+                raise InputError("There is no such file. Check the path.")
+            return str(resolved)
+    where = ", ".join(allowed) if allowed else "none yet"
+    raise InputError(
+        f"An audience may not be read from there. Places that are allowed: {where}. "
+        "An operator adds others with ITERABLE_SYNC_AUDIENCE_PATHS."
+    )
+
+
+@asynccontextmanager
+async def fetched(address: str, directory: Path, fetchers: dict[str, Fetcher]) -> AsyncIterator[Path]:
+    """The file at an address, on this machine for the length of the block.
+
+    `directory` is used, and removed, where it has to be fetched. Raises InputError where it can't be had, and
+    FetchError where it can't be had now.
+    """
+    scheme = scheme_of(address)
+    if not scheme:
+        yield Path(address)
+        return
+    await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)  # left by a process that was killed
+    try:
+        await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True)
+        if scheme in fetchers:
+            yield await fetchers[scheme](address, directory)
+        elif scheme in ("http", "https"):
+            yield await _from_web(address, directory / name_of(address))
+        elif scheme in _BUCKETS:
+            yield await asyncio.to_thread(_from_bucket, scheme, address, directory / name_of(address))
+        else:
+            raise InputError(f"Audiences can't be read from {scheme}:. Use a file, https://, s3:// or gs://.")
+    finally:
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+async def save(response: aiohttp.ClientResponse, path: Path, limit: int = MAX_BYTES) -> Path:
+    """Write what a server answers to a file, piece by piece. Raises InputError where it is more than `limit` bytes."""
+    size = 0
+    with path.open("wb") as file:
+        async for piece in response.content.iter_chunked(CHUNK):
+            size += len(piece)
+            if size > limit:
+                raise InputError(f"The file has more than {limit:,} bytes, which is too much.")
+            await asyncio.to_thread(file.write, piece)
+    return path
+
+
+async def _from_web(address: str, path: Path) -> Path:
+    host = urlsplit(address).hostname
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S)
+    try:
+        # A redirect could lead past what the operator allows.
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(address, allow_redirects=False) as response,
+        ):
+            if response.status >= 500 or response.status == 429:
+                raise FetchError(f"{host} answers {response.status}. Try again later.")
+            if response.status != 200:
+                raise InputError(
+                    f"{host} answers {response.status}, not the file. Check the address, and whether it has expired."
+                )
+            return await save(response, path)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise FetchError(f"The file could not be fetched from {host} ({type(error).__name__}). Try again.") from error
+
+
+def _from_bucket(scheme: str, address: str, path: Path) -> Path:
+    try:
+        import fsspec
+
+        with fsspec.open(address, "rb") as remote, path.open("wb") as file:
+            shutil.copyfileobj(remote, file, CHUNK)
+    except ImportError as error:
+        raise InputError(
+            f"Reading {scheme}:// needs the package {_BUCKETS[scheme]}. Install it beside iterable-sync: "
+            f"pip install {_BUCKETS[scheme]}"
+        ) from error
+    except FileNotFoundError as error:
+        raise InputError("There is no such file in the bucket. Check the address.") from error
+    except PermissionError as error:
+        raise InputError("The bucket does not let this program read it. Check its permissions.") from error
+    except OSError as error:
+        raise FetchError(f"The bucket did not answer as it should ({type(error).__name__}). Try again.") from error
+    return path
+
+
+def _as_prefix(prefix: str) -> str:
+    # "https://a.example" must not allow "https://a.example.org"
+    return prefix if prefix.endswith("/") else prefix + "/"

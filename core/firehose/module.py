@@ -1,0 +1,65 @@
+"""How this integration describes itself to mParticle: the same settings as the hosted one has, so that it can replace
+it."""
+
+from typing import Any
+
+NAME = "Iterable Sync"
+VERSION = "1.0"
+# mParticle shows at most 230 characters.
+DESCRIPTION = (
+    "Keeps Iterable lists equal to your audiences as they change. Changes are stored before they are acknowledged, wait "
+    "for approval where you want that, and every rejected member is reported with its reason."
+)
+
+#: The settings, by the names that the hosted integration uses.
+API_KEY, USER_ID_FIELD, LIST_ID = "apiKey", "userIdField", "listId"
+
+
+def registration() -> dict[str, Any]:
+    """The part of a module_registration_response that is ours."""
+    account_settings = [
+        _setting(
+            API_KEY, "API Key", "A server-side API key of the Iterable project.", required=True, confidential=True
+        ),
+        _setting(
+            USER_ID_FIELD,
+            "User ID",
+            "Which identity becomes Iterable's userId: customerId (the default) or mpid.",
+            default_value="customerId",
+        ),
+    ]
+    list_id = _setting(
+        LIST_ID, "List ID", "The Iterable list to keep equal to the audience. Leave it out to choose it in Slack."
+    )
+    return {
+        "name": NAME,
+        "description": DESCRIPTION,
+        "version": VERSION,
+        "permissions": {
+            "user_identities": [
+                {"type": "email", "encoding": "raw", "required": False},
+                {"type": "customer", "encoding": "raw", "required": False},
+            ],
+            "allow_access_mpid": True,
+        },
+        "audience_processing_registration": {
+            "account_settings": account_settings,
+            "audience_subscription_settings": [list_id],
+        },
+        "dsr_processing_registration": {"account_settings": account_settings, "supported_dsr_types": ["erasure"]},
+    }
+
+
+def _setting(
+    setting_id: str, name: str, description: str, *, required: bool = False, confidential: bool = False, **more: Any
+) -> dict[str, Any]:
+    return {
+        "type": "text",
+        "id": setting_id,
+        "name": name,
+        "description": description,
+        "visible": True,
+        "required": required,
+        "confidential": confidential,
+        **more,
+    }

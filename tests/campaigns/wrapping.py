@@ -1,0 +1,82 @@
+"""From the bytes of a fuzzer to a file, and the samples that it begins with.
+
+The first byte says how: as they are, as the CSV in a ZIP, or as the manifest and the CSV of a download. A fuzzer that
+had to get the checksums of a ZIP right would never come past them.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.core.audience.factories import CSV_NAME, HYDE, JEKYLL, UTTERSON, change, download_csv, manifest, message
+
+PLAIN, BUCKET, ZIPPED, TOLD, MEMBERS = range(5)
+# Between the parts of an input that becomes several members of a ZIP.
+SPLIT = b"\n----\n"
+ROWS = [HYDE, JEKYLL, UTTERSON]
+
+
+def wrapped(data: bytes) -> tuple[str, bytes]:
+    """The name and the content of the file that an input stands for."""
+    how, content = (data[0] % 5, data[1:]) if data else (PLAIN, b"")
+    first, _, second = content.partition(SPLIT)
+    if how == BUCKET:
+        return "Low-Engagement_123_2020-07-08_00-16-14_c9a2.txt", content
+    if how == ZIPPED:
+        return "file", _zip({CSV_NAME: content})
+    if how == TOLD:
+        return "file.zip", _zip({"manifest.json": first, CSV_NAME: second})
+    if how == MEMBERS:
+        name = first.decode("utf-8", "replace").replace("\0", "")[:200] or "x"
+        return "file.zip", _zip({name: second, CSV_NAME: download_csv(ROWS).encode()})
+    return "file", content
+
+
+def seeds() -> list[bytes]:
+    """A file of each shape, in each wrapping that fits it."""
+    csv = download_csv(ROWS).encode()
+    told = json.dumps(manifest({CSV_NAME: ROWS})).encode()
+    deltas = [
+        "\n".join([change(), change(2, add=False, email="a@example.com", customer_id="c")]).encode(),
+        (message() + message("x", None, member=False)).encode(),
+    ]
+    tables = [
+        b"email,mpid,customer_id\na@example.com,1,x\nb@example.com,,\n",
+        b"audienceid;audiencename;customerid;email;mpid;isadd;timestamp\n1;A;c;a@example.com;5;true;2020-01-01 00:00:00\n",
+        b'email\t"user id"\n"a@example.com"\t"x ""y"""\n',
+    ]
+    texts = [csv, download_csv(ROWS, ",").encode(), *tables]
+    return [
+        *(bytes([PLAIN]) + text for text in [*texts, *deltas, *_parquets(), _zip({"manifest.json": told, CSV_NAME: csv})]),
+        *(bytes([BUCKET]) + text for text in deltas),
+        *(bytes([ZIPPED]) + text for text in texts),
+        bytes([TOLD]) + told + SPLIT + csv,
+        bytes([MEMBERS]) + b"folder/manifest.json" + SPLIT + told,
+    ]
+
+
+def _parquets() -> list[bytes]:
+    columns: list[dict[str, object]] = [
+        {"email": ["a@example.com", None], "mpid": pa.array([1, None], pa.int64())},
+        {"customer_id": ["x"], "isadd": [True], "timestamp": pa.array([1594167374230], pa.timestamp("ms"))},
+    ]
+    return [_parquet(pa.table(table)) for table in columns]
+
+
+def _parquet(table: pa.Table) -> bytes:
+    stream = io.BytesIO()
+    write: Callable[..., None] = pq.write_table
+    write(table, stream, compression="none")
+    return stream.getvalue()
+
+
+def _zip(members: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return stream.getvalue()

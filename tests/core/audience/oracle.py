@@ -1,0 +1,78 @@
+"""What must hold of any file whatever: it is read into the table, or it is refused with a sentence."""
+
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from core.audience import Source, read
+from core.errors import InputError
+
+COLUMNS = [
+    ("profile", "VARCHAR"),
+    ("mpid", "BIGINT"),
+    ("member", "BOOLEAN"),
+    ("email", "VARCHAR"),
+    ("customer_id", "VARCHAR"),
+]
+
+
+@contextmanager
+def planning_workspace(directory: Path, threads: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A workspace with the limits of core/plan/workspace.py."""
+    with duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": "200MB",
+            "threads": threads,
+            "temp_directory": str(directory / "spill"),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    ) as con:
+        yield con
+
+
+def read_or_refuse(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = None) -> Source | InputError:
+    """Read a file and hold what comes of it against what is promised; any other exception passes."""
+    litter = _litter(con)
+    outcome: Source | InputError
+    try:
+        outcome = read(path, con, audience=audience)
+    except InputError as error:
+        outcome = error
+    assert _litter(con) == litter
+    if isinstance(outcome, InputError):
+        _is_a_sentence(outcome)
+        assert con.execute("SHOW TABLES").fetchall() == []
+    else:
+        _is_a_table(outcome, con)
+    return outcome
+
+
+def _is_a_sentence(error: InputError) -> None:
+    assert error.path
+    assert error.message.endswith((".", "--audience")), error.message
+    assert all(unicodedata.category(letter) not in ("Cc", "Cs") for letter in error.message), repr(error.message)
+    assert len(error.message) < 2_000
+    assert error.__cause__ is None
+    assert error.__context__ is None
+
+
+def _is_a_table(source: Source, con: duckdb.DuckDBPyConnection) -> None:
+    described = con.execute("DESCRIBE source").fetchall()
+    assert [row[:2] for row in described] == COLUMNS
+    rows = con.execute("SELECT * FROM source").fetchall()
+    con.execute("DROP TABLE source")
+    assert len({row[0] for row in rows}) == len(rows) <= source.rows
+    assert all(row[0].encode() for row in rows)
+
+
+def _litter(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """What lies beside the workspace, where archives are unpacked."""
+    spill = Path(con.execute("SELECT current_setting('temp_directory')").fetchall()[0][0])
+    folder = spill.parent if spill.is_absolute() else Path(tempfile.gettempdir())
+    return {path.name for path in folder.glob("audience-*")}
