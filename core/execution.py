@@ -27,6 +27,7 @@ from core.store import changes, connections, lists, mappings, rejections, runs
 from core.store.changes import State
 from core.store.migrate import describe
 from core.store.runs import TakenOverError
+from core.submit import check_state, know_list
 from core.upload import StaleError, StoppedError, Upload
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ async def plan(engine: Engine, run_id: str) -> Status:
     if this.status not in _NOT_YET_PLANNED:
         return this.status
     async with _every_ending_on_record(engine, run_id):
+        await know_list(engine, this)
         while not await _plan(engine, this):
             for earlier in await _earlier(engine, this):
                 await _finish_first(engine, this, earlier)
@@ -62,6 +64,8 @@ async def apply(engine: Engine, run_id: str) -> Status:
         return this.status
     async with _every_ending_on_record(engine, run_id), _holding(engine, this):
         if (await _load(engine, run_id)).status is Status.RUNNING:  # still, after the wait for the list
+            if not this.requests:  # one that has begun may finish
+                await _check_mapping(engine, this)
             await _name_audience(engine, this)
             await _change(engine, run_id, phase="uploading")
             while not await _upload(engine, run_id):
@@ -81,6 +85,7 @@ async def _plan(engine: Engine, this: Run) -> bool:
     async with _holding(engine, this):
         if (await _load(engine, this.id)).status not in _NOT_YET_PLANNED:  # any more, after the wait for the list
             return True
+        await _check_mapping(engine, this)
         started = this.started_at or time.time()
         await _change(engine, this.id, status=Status.PLANNING, started_at=started, phase="planning")
         async with engine.database.write() as db:
@@ -197,6 +202,14 @@ async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
 async def is_worked_on(engine: Engine, this: Run) -> bool:
     """Whether a process that is alive has a run in hand."""
     return this.status.is_active and this.worker is not None and not await engine.presence.is_dead(this.worker)
+
+
+async def _check_mapping(engine: Engine, this: Run) -> None:
+    """Raise InputError where the run's mapping must not be synced now."""
+    async with engine.database.read() as db:
+        target = await mappings.by_id(db, this.mapping_id)
+    assert target is not None
+    check_state(target)
 
 
 async def _name_audience(engine: Engine, this: Run) -> None:

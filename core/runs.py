@@ -85,6 +85,8 @@ class Request(BaseModel):
     allow_empty: bool = False
     approved: bool = False
     """A person has approved what the guards ask about."""
+    live: bool = False
+    """The members are those that the inbox has for this run, not a file."""
 
 
 class Plan(BaseModel):
@@ -170,6 +172,7 @@ class Run(BaseModel):
     decided_at: float | None = None
     comment: str | None = None
     undo_of: str | None = None
+    live: bool = False
 
     @property
     def is_orphan(self) -> bool:

@@ -1,6 +1,7 @@
 """What the environment sets: read once at the start, from the environment and `.env`."""
 
 import socket
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,13 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
+
+
+class FirehoseApproval(StrEnum):
+    """Whether a person approves live mappings."""
+
+    REQUIRED = "required"
+    NONE = "none"
 
 
 class Settings(BaseSettings):
@@ -53,6 +61,26 @@ class Settings(BaseSettings):
         None,
         description="where Iterable's API is (default: by data center); the sandbox, in a demo or a test",
     )
+    firehose_token: SecretStr | None = Field(
+        None, description="turns on the endpoint for mParticle's Firehose: the last part of its address"
+    )
+    firehose_approval: FirehoseApproval = Field(
+        FirehoseApproval.REQUIRED,
+        description="whether a live mapping waits for a person (`required`), or is what mParticle says (`none`)",
+    )
+    firehose_gather_s: float = Field(
+        2.0,
+        ge=0.0,
+        le=3600.0,
+        description="how long live changes of a list are gathered before they go out (seconds)",
+    )
+    firehose_backlog_alert_s: float = Field(
+        900.0, gt=0.0, description="how old live changes may become before an alert says so (seconds)"
+    )
+    firehose_max_mb: float = Field(8.0, gt=0.0, le=1024.0, description="the largest Firehose message, in MB")
+    firehose_max_concurrent: int = Field(
+        64, ge=1, description="how many Firehose messages are worked on at once; more are asked to come again"
+    )
     data_dir: Path = Field(Path("data"), description="database, working files, generated key")
     database_url: SecretStr | None = Field(
         None, description="`postgresql://...` for many workers (default: SQLite in the data directory)"
@@ -90,6 +118,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "iterable_api_key",
+        "firehose_token",
         "database_url",
         "secret_key",
         "slack_bot_token",

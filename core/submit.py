@@ -1,5 +1,6 @@
 """Submitting a run: what a person asked for becomes a queued run, once all is checked that can be checked at once."""
 
+import time
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -7,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.engine import Engine
 from core.errors import InputError
 from core.identity import UserIdField
-from core.iterable import DataCenter, IterableList, ListGoneError, ListNotStandardError, Patience
-from core.runs import Request
+from core.iterable import DataCenter, IterableList, KeyRefusedError, ListGoneError, ListNotStandardError, Patience
+from core.runs import Request, Run
 from core.store import connections, lists, mappings, runs
 from core.store.connections import Connection, project_of
-from core.store.mappings import Mapping
+from core.store.mappings import Mapping, State
 
 #: Requests a second to an Iterable project where nobody says otherwise: no figure is published for the list
 #: endpoints, and this is the one for bulk updates of users.
@@ -73,18 +74,9 @@ async def submit(
     target = await check_list(engine, connection, list_id)
     async with engine.database.write() as db:
         await connections.change(db, connection.id, refused_at=None)  # the key has just worked
-        known = await lists.get(db, connection.id, list_id)
-        if known is None:
-            await lists.add(db, connection.id, list_id, target.name, target.created_at)
-        elif known.name != target.name and None not in (known.list_created_at, target.created_at):
-            if known.list_created_at != target.created_at:
-                raise InputError(
-                    f'List {list_id} is not the list that was synced here before: that one was called "{known.name}", '
-                    f'this one is called "{target.name}" and was created at another time. If the API key is of another '
-                    "Iterable project now, save a connection for it with `iterable-sync connections add`."
-                )
-            await lists.rename(db, connection.id, list_id, target.name)
+        await _note_list(db, connection.id, target)
         mapping = await _mapping(db, connection, list_id, request.audience)
+        check_state(mapping)
         run_id = runs.new_id()
         await runs.add(
             db,
@@ -99,15 +91,119 @@ async def submit(
     return Submission(run_id, target)
 
 
-async def check_list(engine: Engine, connection: Connection, list_id: int) -> IterableList:
+async def submit_mapping(
+    engine: Engine,
+    connection: Connection,
+    mapping: Mapping,
+    request: Request,
+    *,
+    started_by: str | None = None,
+    channel: str | None = None,
+    undo_of: str | None = None,
+    worker: str | None = None,
+) -> str:
+    """Queue a run of a mapping and return its id. Nothing is asked over the network: planning does that.
+
+    `worker` is the process that is going to execute it (None: whoever takes it), `started_by` and `channel` are a
+    person and a place in Slack. Raises InputError where the mapping is paused or was declined meanwhile.
+    """
+    async with engine.database.write() as db:
+        run_id = await queue(
+            db, connection, mapping, request, started_by=started_by, channel=channel, undo_of=undo_of, worker=worker
+        )
+    engine.queued.set()
+    return run_id
+
+
+async def queue(
+    db: AsyncConnection,
+    connection: Connection,
+    mapping: Mapping,
+    request: Request,
+    *,
+    user_id: UserIdField | None = None,
+    started_by: str | None = None,
+    channel: str | None = None,
+    undo_of: str | None = None,
+    worker: str | None = None,
+) -> str:
+    """Store what `submit_mapping` queues, in the caller's transaction; whoever commits it sets `engine.queued`."""
+    now = await mappings.by_id(db, mapping.id)
+    if now is None:
+        raise InputError(f"The mapping of {mapping.label} to list {mapping.list_id} is not there any more.")
+    check_state(now)
+    run_id = runs.new_id()
+    await runs.add(
+        db,
+        run_id=run_id,
+        mapping=now,
+        mode=request.mode or ("mirror" if now.mode == "auto" else now.mode),
+        user_id=(user_id or connection.user_id).value,
+        rate=connection.rate,
+        request=request,
+        worker=worker,
+        started_by=started_by,
+        channel=channel,
+        undo_of=undo_of,
+    )
+    return run_id
+
+
+def check_state(mapping: Mapping) -> None:
+    """Raise InputError where a mapping must not be synced now."""
+    what = f"The mapping of {mapping.label} to list {mapping.list_id}"
+    if mapping.state is State.PAUSED:
+        raise InputError(f"{what} is paused, so nothing is sent. Resume the mapping, and start the run again.")
+    if mapping.state is State.DECLINED:
+        raise InputError(f"{what} was declined, so nothing is sent. Propose it again and have it approved.")
+
+
+async def know_list(engine: Engine, this: Run) -> None:
+    """See to it that the list of a run is known, asking Iterable where it was never synced to.
+
+    Raises an IterableError where it is of no use, or where Iterable can't be asked.
+    """
+    async with engine.database.read() as db:
+        if await lists.get(db, this.connection_id, this.list_id) is not None:
+            return
+        connection = await connections.by_id(db, this.connection_id)
+    assert connection is not None
+    try:
+        target = await check_list(engine, connection, this.list_id, patience=engine.patience)
+    except KeyRefusedError:
+        async with engine.database.write() as db:
+            await connections.change(db, connection.id, refused_at=time.time())
+        raise
+    async with engine.database.write() as db:
+        await _note_list(db, connection.id, target)
+
+
+async def check_list(
+    engine: Engine, connection: Connection, list_id: int, *, patience: Patience = IMPATIENT
+) -> IterableList:
     """Return a list of the connection's project. Raises ListGoneError or ListNotStandardError where it is of no use."""
-    async with engine.client(connection, patience=IMPATIENT) as client:
+    async with engine.client(connection, patience=patience) as client:
         found = next((each for each in await client.lists() if each.id == list_id), None)
     if found is None:
         raise ListGoneError(list_id=list_id)
     if not found.is_standard:
         raise ListNotStandardError(list_id=list_id)
     return found
+
+
+async def _note_list(db: AsyncConnection, connection_id: int, target: IterableList) -> None:
+    """Store what Iterable says of a list. Raises InputError where it is another list than the one known here."""
+    known = await lists.get(db, connection_id, target.id)
+    if known is None:
+        await lists.add(db, connection_id, target.id, target.name, target.created_at)
+    elif known.name != target.name and None not in (known.list_created_at, target.created_at):
+        if known.list_created_at != target.created_at:
+            raise InputError(
+                f'List {target.id} is not the list that was synced here before: that one was called "{known.name}", '
+                f'this one is called "{target.name}" and was created at another time. If the API key is of another '
+                "Iterable project now, save a connection for it with `iterable-sync connections add`."
+            )
+        await lists.rename(db, connection_id, target.id, target.name)
 
 
 async def _mapping(db: AsyncConnection, connection: Connection, list_id: int, audience: str | None) -> Mapping:

@@ -63,6 +63,8 @@ def _list(value: Any) -> Any:
 
 def _mpid(value: Any) -> Any:
     """The mpid, a signed 64-bit integer in a string; what is none tells nothing about the profile."""
+    if isinstance(value, bool | float):
+        return None
     try:
         found = int(value)
     except (TypeError, ValueError):
@@ -216,4 +218,6 @@ def _what(error: Any) -> str:
         return "is missing."
     if error["type"] == "json_invalid":
         return "is not JSON."
+    if error["type"] == "uuid_parsing":  # its own words quote the value
+        return "input should be a valid UUID."
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}."

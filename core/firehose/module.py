@@ -7,8 +7,8 @@ NAME = "Iterable Sync"
 VERSION = "1.0"
 # mParticle shows at most 230 characters.
 DESCRIPTION = (
-    "Keeps Iterable lists equal to your audiences as they change. Changes are stored before they are acknowledged, wait "
-    "for approval where you want that, and every rejected member is reported with its reason."
+    "Keeps Iterable lists equal to your audiences as they change. Changes are stored before they are acknowledged, "
+    "wait for approval where you want that, and every rejected member is reported with its reason."
 )
 
 #: The settings, by the names that the hosted integration uses.

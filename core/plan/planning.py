@@ -126,7 +126,7 @@ def _mode(this: Run, target: Mapping, source: Source) -> Mode:
     if wanted is Mode.MIRROR and not source.is_snapshot:
         raise InputError(
             "holds additions and removals, not a whole audience, so the list can't be made equal to it. "
-            "Leave out --mode, or use --mode delta.",
+            "Choose the mode delta, or none.",
             path=source.file_name,
         )
     return wanted or (Mode.MIRROR if source.is_snapshot else Mode.DELTA)

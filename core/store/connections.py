@@ -33,6 +33,8 @@ class Connection:
     operators: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ()
     self_approval: bool = False
+    mparticle_account: str | None = None
+    mparticle_settings: str | None = None
 
     @property
     def label(self) -> str:
@@ -100,6 +102,12 @@ async def by_name(db: AsyncConnection, name: str) -> Connection | None:
 async def by_id(db: AsyncConnection, connection_id: int) -> Connection | None:
     """Find a connection by its id."""
     return _one((await db.execute(select(connections).where(connections.c.id == connection_id))).mappings().first())
+
+
+async def of_account(db: AsyncConnection, account_id: str) -> Connection | None:
+    """Find the connection of an account in mParticle."""
+    query = select(connections).where(connections.c.mparticle_account == account_id).order_by(connections.c.id)
+    return _one((await db.execute(query.limit(1))).mappings().first())
 
 
 async def everyone(db: AsyncConnection) -> list[Connection]:

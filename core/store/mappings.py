@@ -10,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import ledger, mappings, runs
 
+#: The list of a live mapping for which none has been chosen yet.
+NO_LIST = 0
+
 
 class State(StrEnum):
     """Whether a mapping may be synced."""
@@ -34,7 +37,10 @@ class Removals(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A mapping as stored. `mode` is what a run does when it is not told: auto, mirror, delta or add."""
+    """A mapping as stored. `mode` is what a run does when it is not told: auto, mirror, delta or add.
+
+    A live one is fed by mParticle's messages; its `list_id` is NO_LIST until a person has chosen a list.
+    """
 
     id: int
     connection_id: int
@@ -50,6 +56,11 @@ class Mapping:
     decided_by: str | None = None
     decided_at: float | None = None
     comment: str | None = None
+    live: bool = False
+    account_id: str | None = None
+    live_list: str | None = None
+    disconnected_at: float | None = None
+    removals_until: float | None = None
 
     @property
     def label(self) -> str:
@@ -87,13 +98,13 @@ async def add(
         )
         .returning(mappings.c.id)
     )
-    return int(result.scalar_one())
+    return int(result.scalarfrom_row())
 
 
 async def by_id(db: AsyncConnection, mapping_id: int) -> Mapping | None:
     """Find a mapping by its id."""
     row = (await db.execute(select(mappings).where(mappings.c.id == mapping_id))).mappings().first()
-    return None if row is None else _one(row)
+    return None if row is None else from_row(row)
 
 
 async def change(db: AsyncConnection, mapping_id: int, **values: Any) -> None:
@@ -116,7 +127,7 @@ async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | 
     query = select(mappings).where(mappings.c.connection_id == connection_id).order_by(mappings.c.id)
     if list_id is not None:
         query = query.where(mappings.c.list_id == list_id)
-    return [_one(row) for row in (await db.execute(query)).mappings()]
+    return [from_row(row) for row in (await db.execute(query)).mappings()]
 
 
 async def name_audience(db: AsyncConnection, mapping_id: int, audience_id: str | None, name: str | None) -> None:
@@ -164,5 +175,6 @@ async def sizes(db: AsyncConnection, mapping_ids: list[int]) -> dict[int, int]:
     return dict(tuple(row) for row in rows)
 
 
-def _one(row: Any) -> Mapping:
+def from_row(row: Any) -> Mapping:
+    """Make a mapping of its row."""
     return Mapping(**{**row, "state": State(row["state"]), "removals": Removals(row["removals"])})

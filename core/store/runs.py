@@ -39,8 +39,11 @@ async def add(
     rate: float,
     request: Request,
     worker: str | None = None,
+    started_by: str | None = None,
+    channel: str | None = None,
+    undo_of: str | None = None,
 ) -> None:
-    """Store a new run, queued. `worker` is the process that is going to execute it."""
+    """Store a new run, queued. `worker` is the process that is going to execute it (None: whoever takes it)."""
     await db.execute(
         insert(runs).values(
             id=run_id,
@@ -54,6 +57,9 @@ async def add(
             audience=mapping.audience_name or mapping.audience_id,
             request=request.model_dump_json(),
             worker=worker,
+            started_by=started_by,
+            channel=channel,
+            undo_of=undo_of,
             created_at=time.time(),
         )
     )

@@ -57,6 +57,10 @@ connections = Table(
     Column("approvers", Text, nullable=False, server_default="[]"),
     # whether an approver may approve what they asked for themselves
     Column("self_approval", Boolean, nullable=False, server_default=false()),
+    # the account in mParticle whose Firehose messages are for this connection
+    Column("mparticle_account", Text),
+    # a digest of the settings that came with those messages last; NULL: saved by a person, messages change nothing
+    Column("mparticle_settings", Text),
 )
 
 #: Lists that have been synced to, one row each: what Iterable calls them, and who is working on them now.
@@ -95,7 +99,17 @@ mappings = Table(
     Column("decided_by", Text),
     Column("decided_at", Float),
     Column("comment", Text),
+    # fed by mParticle's Firehose: by messages of that account, about that audience, with that list in their settings
+    # (as it stands there; "" where there is none). The list that was approved is `list_id`; 0 is none yet.
+    Column("live", Boolean, nullable=False, server_default=false()),
+    Column("account_id", Text),
+    Column("live_list", Text),
+    # when mParticle disconnected the audience and nobody has said since what becomes of the list's members
+    Column("disconnected_at", Float),
+    # where removals ask: live removals that came up to this time are approved
+    Column("removals_until", Float),
     Index(None, "connection_id", "list_id"),
+    Index(None, "account_id", "audience_id", "live_list", unique=True),
 )
 
 #: One sync of one mapping.
@@ -146,6 +160,8 @@ runs = Table(
     Column("comment", Text),
     # the run whose changes this one takes back
     Column("undo_of", Text),
+    # its members come from the inbox; of a day's, all but the one that holds their sum are gone when they have ended
+    Column("live", Boolean, nullable=False, server_default=false()),
     Index(None, "connection_id", "list_id", "created_at"),
     Index(None, "status"),
 )
@@ -291,4 +307,80 @@ leases = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("worker", Text, nullable=False),
+)
+
+#: Membership changes from mParticle's Firehose: the latest of each member, by mParticle's time stamp.
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), primary_key=True),
+    Column("profile", Text, primary_key=True),
+    Column("member", Boolean, nullable=False),
+    Column("stamp", BigInteger, nullable=False),
+    Column("email", Text),
+    Column("customer_id", Text),
+    # identities that are there only as hashes: 1 the email, 2 the customer id
+    Column("hashed", Integer, nullable=False),
+    # when it came; NULL: it is on record with a run, and only its time stamp is kept, for what may overtake it
+    Column("waiting_since", Float),
+    # the run that carries it
+    Column("run_id", Text),
+    Index(None, "mapping_id", "waiting_since", "stamp"),
+    Index(None, "run_id"),
+    sqlite_with_rowid=False,
+)
+
+#: Firehose messages that have been taken, so that one that comes again counts once.
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at", Float, nullable=False),
+    Index(None, "at"),
+    sqlite_with_rowid=False,
+)
+
+#: What a live mapping did in a day (UTC, as 2026-01-31).
+live_days = Table(
+    "live_days",
+    metadata,
+    Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), primary_key=True),
+    Column("day", Text, primary_key=True),
+    # changes that came, and attribute updates, which are not for us
+    Column("changes", BigInteger, nullable=False, server_default="0"),
+    Column("ignored", BigInteger, nullable=False, server_default="0"),
+    # when Iterable took some of them last
+    Column("last_accepted_at", Float),
+    # the run that holds the sum of the day's runs, with their rejections
+    Column("run_id", Text),
+    sqlite_with_rowid=False,
+)
+
+#: People who asked to be forgotten: salted digests of their identities, until mParticle sends them again.
+erased = Table(
+    "erased",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("stamp", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: Erasures that are under way.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # encrypted, as JSON
+    Column("identities", LargeBinary, nullable=False),
+    Column("at", Float, nullable=False),
+    # what has been deleted so far, as JSON
+    Column("counts", Text, nullable=False, server_default="{}"),
+)
+
+#: Random values that this installation made for itself, encrypted.
+salts = Table(
+    "salts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
 )

@@ -1,0 +1,33 @@
+"""Who acts, where, read from any of Slack's payloads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person who did something in Slack. `channel` is where; None in a modal or on the home page.
+
+    `trigger_id` opens a modal, once and within 3 s.
+    """
+
+    person: str
+    team_id: str
+    channel: str | None
+    trigger_id: str
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> "Actor":
+        """Read a slash command, an interaction or a shortcut."""
+        if "command" in body:
+            return cls(body["user_id"], body["team_id"], body.get("channel_id"), body.get("trigger_id", ""))
+        container = body.get("container") or {}
+        channel = (body.get("channel") or {}).get("id") or container.get("channel_id")
+        user, team = body["user"], body.get("team") or {}
+        return cls(user["id"], team.get("id") or user["team_id"], channel, body.get("trigger_id", ""))
+
+
+def value_of(body: Mapping[str, Any]) -> str:
+    """The value of the button that was pressed."""
+    return str(body["actions"][0].get("value") or "")

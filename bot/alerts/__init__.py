@@ -1,0 +1,1 @@
+"""Alerts: taken, muted."""

@@ -1,0 +1,19 @@
+"""Deciding on runs: ids of modals, buttons and blocks."""
+
+from enum import StrEnum
+
+
+class Callback(StrEnum):
+    """Modals."""
+
+    REVIEW = "approval-review-form"
+    DECLINE = "approval-decline-form"
+
+
+class Action(StrEnum):
+    """Buttons. The value is in brackets."""
+
+    REVIEW = "approval-review-open"
+    """[run id]"""
+    DECLINE = "approval-decline-open"
+    """[run id]"""

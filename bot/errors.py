@@ -1,0 +1,77 @@
+"""What goes wrong in a handler: known errors in their own words, others as an id that is in the log.
+
+The person is told where they acted: in the modal, in the channel (to them alone), or in a direct message.
+"""
+
+import asyncio
+import logging
+import secrets
+from typing import Any
+
+import aiohttp
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy.exc import DBAPIError
+
+from bot.actor import Actor
+from bot.blocks import Message, notice, section
+from bot.reply import reply
+from bot.words import escape
+from core.errors import SyncError
+from core.store.migrate import describe
+
+# Slack's words for a click that was too long ago, or that has opened something already.
+_TOO_LATE = {"expired_trigger_id", "exchanged_trigger_id", "trigger_expired", "trigger_exchanged"}
+
+logger = logging.getLogger(__name__)
+
+
+def register(app: AsyncApp) -> None:
+    """Make this the one place where errors of handlers end."""
+
+    @app.error
+    async def on_error(error: Exception, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await tell(client, body, sentence_for(error))
+
+
+def sentence_for(error: Exception) -> str:
+    """What a person is told (mrkdwn). What nobody expected is in the log, under the id that the sentence names."""
+    if isinstance(error, SyncError):
+        return escape(error.message)
+    if isinstance(error, DBAPIError):
+        logger.warning("the database failed", exc_info=error)
+        return escape(describe(error))
+    if isinstance(error, SlackApiError) and error.response.get("error") in _TOO_LATE:
+        return "Slack took too long to open this. Please try again."
+    number = secrets.token_hex(4)
+    if isinstance(error, SlackClientError | aiohttp.ClientError | asyncio.TimeoutError):
+        logger.error("error %s: Slack did not take a call: %s", number, _slack_word(error))
+        return f"Slack did not take what was to be shown. Please try again; the log has details under `{number}`."
+    logger.error("error %s: %s", number, type(error).__name__, exc_info=error)
+    return f"Something unexpected happened. Please try again; the log has details under `{number}`."
+
+
+async def tell(client: AsyncWebClient, body: dict[str, Any], sentence: str) -> None:
+    """Tell a person where they acted that it did not work."""
+    if "user_id" not in body and "user" not in body:  # an event that nobody waits for
+        return
+    actor = Actor.of(body)
+    try:
+        if body.get("type") == "view_submission" and await _in_the_modal(client, body, sentence):
+            return
+        await reply(client, actor, Message(sentence, [section(sentence)]))
+    except (SlackClientError, aiohttp.ClientError, TimeoutError) as error:
+        logger.warning("a person could not be told of an error: %s", _slack_word(error))
+
+
+async def _in_the_modal(client: AsyncWebClient, body: dict[str, Any], sentence: str) -> bool:
+    try:
+        await client.views_update(view_id=body["view"]["id"], view=notice("That did not work", sentence))
+    except SlackApiError:  # it has been closed
+        return False
+    return True
+
+
+def _slack_word(error: Exception) -> str:
+    return str(error.response.get("error")) if isinstance(error, SlackApiError) else type(error).__name__

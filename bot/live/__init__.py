@@ -1,0 +1,1 @@
+"""Messages that follow runs and alerts, whatever happens to Slack or to this process."""

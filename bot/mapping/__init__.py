@@ -1,0 +1,1 @@
+"""Mapping an audience to a list."""

@@ -1,0 +1,1 @@
+"""Runs: started, cancelled, retried, repeated; status and history; rejected users."""

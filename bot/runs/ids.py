@@ -1,0 +1,33 @@
+"""Runs: started, followed, repeated: ids of modals, buttons and blocks."""
+
+from enum import StrEnum
+
+
+class Callback(StrEnum):
+    """Modals."""
+
+    START = "runs-start-form"
+
+
+class Shortcut(StrEnum):
+    """Shortcuts."""
+
+    SYNC = "sync-to-iterable"
+
+
+class Action(StrEnum):
+    """Buttons and menus. The value is in brackets."""
+
+    START = "runs-start-open"
+    """[mapping id, or nothing]"""
+    MAPPING = "runs-mapping-pick"
+    CANCEL = "runs-cancel"
+    """[run id]"""
+    AGAIN = "runs-again"
+    """[run id]"""
+    RETRY = "runs-retry"
+    """[run id]"""
+    RETRY_REJECTED = "runs-retry-rejected"
+    """[run id]"""
+    REJECTED = "runs-rejected-send"
+    """[run id]"""

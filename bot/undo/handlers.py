@@ -1,0 +1,9 @@
+"""Taking back what a run did."""
+
+from slack_bolt.async_app import AsyncApp
+
+from bot.services import Services
+
+
+def register(app: AsyncApp, services: Services) -> None:
+    """Add the listeners of this feature to the app."""

@@ -1,0 +1,125 @@
+"""What people do to runs: start, cancel, retry, repeat. Each is recorded in the audit table with who did it.
+
+Nothing here takes long: a run is queued, and whoever works takes it up.
+"""
+
+import csv
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TextIO
+
+from core.engine import Engine
+from core.errors import InputError
+from core.runs import Mode, Request, Run, Status
+from core.store import audit, connections, mappings, rejections, runs
+from core.store.audit import Action
+from core.store.mappings import Mapping
+from core.store.rejections import Rejection
+from core.submit import submit_mapping
+
+#: The scheme of the address under which the members that a run rejected are an audience.
+REJECTED = "rejected"
+
+
+async def start(
+    engine: Engine, mapping: Mapping, request: Request, *, by: str, channel: str | None, team_id: str | None
+) -> str:
+    """Queue a run of a mapping. Returns its id. Raises InputError where the mapping is paused or declined."""
+    async with engine.database.read() as db:
+        connection = await connections.by_id(db, mapping.connection_id)
+    assert connection is not None
+    run_id = await submit_mapping(engine, connection, mapping, request, started_by=by, channel=channel)
+    await _record(engine, Action.RUN_STARTED, run_id, by, team_id, {"mapping": mapping.id, "mode": request.mode})
+    engine.queued.set()
+    return run_id
+
+
+async def again(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
+    """Queue a run like this one, of the audience as it is now where it came from. Returns its id."""
+    run, mapping = await _load(engine, run_id)
+    if run.undo_of is not None:
+        raise InputError("A run that took back another one can't be repeated. Start a sync instead.")
+    request = run.request.model_copy(update={"approved": False, "allow_empty": False})
+    return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id)
+
+
+async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> None:
+    """Let a run that failed or was interrupted go on where it stopped. Raises InputError where it can't."""
+    run, _ = await _load(engine, run_id)
+    if run.status not in (Status.FAILED, Status.INTERRUPTED):
+        raise InputError(f"Run {run_id} did not fail ({run.status.value.replace('_', ' ')}), so it can't be retried.")
+    async with engine.database.write() as db:
+        if await runs.reopen(db, run, None) is None:
+            raise InputError(f"Somebody has retried run {run_id} already.")
+        await connections.change(db, run.connection_id, refused_at=None)  # the key is to be tried again
+    await _record(engine, Action.RUN_RETRIED, run_id, by, team_id, None)
+    engine.queued.set()
+
+
+async def retry_rejected(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
+    """Queue a run that tries the members again that this one could not sync. Returns its id."""
+    run, mapping = await _load(engine, run_id)
+    async with engine.database.read() as db:
+        found = await rejections.by_reason(db, run_id)
+    if not found:
+        raise InputError(f"Run {run_id} rejected nobody, or it is too long ago to know whom.")
+    request = Request(path=f"{REJECTED}:{run_id}", audience=run.request.audience, mode=Mode.ADD)
+    return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id)
+
+
+async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> bool:
+    """Cancel a run. Returns True where it is cancelled, False where it will be, after what is under way.
+
+    Raises InputError where it has ended.
+    """
+    async with engine.database.write() as db:
+        run = await runs.by_id(db, run_id)
+        if run is None or not run.status.is_resumable:
+            raise InputError(f"Run {run_id} has ended; there is nothing to cancel.")
+        in_hand = run.status.is_active and run.worker is not None
+        if in_hand:
+            await runs.ask_to_stop(db, run_id, "cancel")
+        else:
+            await runs.set_status(db, run_id, Status.CANCELLED)
+        await audit.add(
+            db, team_id=team_id, actor=by, action=Action.RUN_CANCELLED, subject=f"run:{run_id}", before=_state(run)
+        )
+    return not in_hand
+
+
+async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
+    """Write the members that a run rejected as an audience: the fetcher for `rejected:<run id>`."""
+    run_id = address.removeprefix(f"{REJECTED}:")
+    path = directory / f"rejected-{run_id}.csv"
+    async with engine.database.read() as db:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            await _write_rows(file, rejections.of_run(db, run_id))
+    return path
+
+
+async def _write_rows(file: TextIO, found: AsyncIterator[Rejection]) -> None:
+    rows = csv.writer(file)
+    rows.writerow(("mpid", "email", "customer_id"))
+    async for each in found:
+        if each.profile is not None:
+            rows.writerow((each.profile if ":" not in each.profile else "", each.email or "", each.customer_id or ""))
+
+
+async def _load(engine: Engine, run_id: str) -> tuple[Run, Mapping]:
+    async with engine.database.read() as db:
+        run = await runs.by_id(db, run_id)
+        mapping = await mappings.by_id(db, run.mapping_id) if run is not None else None
+    if run is None or mapping is None:
+        raise InputError(f'There is no run "{run_id}".')
+    return run, mapping
+
+
+async def _record(
+    engine: Engine, action: Action, run_id: str, by: str, team_id: str | None, after: dict[str, object] | None
+) -> None:
+    async with engine.database.write() as db:
+        await audit.add(db, team_id=team_id, actor=by, action=action, subject=f"run:{run_id}", after=after)
+
+
+def _state(run: Run) -> dict[str, object]:
+    return {"status": run.status.value}

@@ -1,0 +1,117 @@
+"""Erasures: those that are under way, and digests of the identities of people who asked to be forgotten."""
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.secrets import Vault
+from core.store.tables import erased, erasures, salts
+
+_SALT = "erasure"
+_MARK = """
+INSERT INTO erased (digest, stamp) VALUES (:digest, :stamp)
+ON CONFLICT (digest) DO UPDATE SET stamp = excluded.stamp WHERE excluded.stamp > erased.stamp
+"""
+# Values in one IN: both databases take many more.
+_CHUNK = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """An erasure that is under way. `identities` is encrypted; `counts` says what has been deleted so far."""
+
+    id: str
+    identities: bytes
+    at: float
+    counts: dict[str, int]
+
+
+def digest(salt: str, kind: str, value: str) -> str:
+    """What stands for an identity (`mpid`, `email` in lower case, `customer`) of somebody who was forgotten."""
+    return hashlib.sha256(f"{salt}{kind}:{value}".encode(errors="surrogatepass")).hexdigest()
+
+
+async def salt_of(db: AsyncConnection, vault: Vault) -> str:
+    """Return this installation's salt, made at first use. The caller may write."""
+    found = await _salt(db, vault)
+    if found is not None:
+        return found
+    try:
+        async with db.begin_nested():
+            value = vault.encrypt(secrets.token_hex(32))
+            await db.execute(insert(salts).values(name=_SALT, value=value))
+    except IntegrityError:  # another process was faster
+        pass
+    found = await _salt(db, vault)
+    assert found is not None
+    return found
+
+
+async def any_erased(db: AsyncConnection) -> bool:
+    """Whether there is anybody who asked to be forgotten and has not come again."""
+    return (await db.execute(select(erased.c.digest).limit(1))).first() is not None
+
+
+async def digests(db: AsyncConnection) -> list[str]:
+    """Return all digests."""
+    return list((await db.execute(select(erased.c.digest))).scalars())
+
+
+async def stamps(db: AsyncConnection, of: Collection[str]) -> dict[str, int]:
+    """Return when the people were forgotten whom these digests stand for, as far as they were."""
+    wanted, found = sorted(of), dict[str, int]()
+    for begin in range(0, len(wanted), _CHUNK):
+        query = select(erased.c.digest, erased.c.stamp).where(erased.c.digest.in_(wanted[begin : begin + _CHUNK]))
+        found.update((each, stamp) for each, stamp in await db.execute(query))
+    return found
+
+
+async def mark(db: AsyncConnection, of: Collection[str], stamp: int) -> None:
+    """Remember that the people whom these digests stand for asked to be forgotten at that time."""
+    if of:
+        await db.execute(text(_MARK), [{"digest": each, "stamp": stamp} for each in sorted(of)])
+
+
+async def unmark(db: AsyncConnection, of: Sequence[str]) -> None:
+    """They came again."""
+    for begin in range(0, len(of), _CHUNK):
+        await db.execute(delete(erased).where(erased.c.digest.in_(of[begin : begin + _CHUNK])))
+
+
+async def begin(db: AsyncConnection, erasure_id: str, identities: bytes) -> None:
+    """Store an erasure that is to be carried out."""
+    await db.execute(insert(erasures).values(id=erasure_id, identities=identities, at=time.time()))
+
+
+async def under_way(db: AsyncConnection) -> list[Erasure]:
+    """Return the erasures that have not ended, oldest first."""
+    rows = await db.execute(select(erasures).order_by(erasures.c.at))
+    return [Erasure(row.id, row.identities, row.at, json.loads(row.counts)) for row in rows]
+
+
+async def by_id(db: AsyncConnection, erasure_id: str) -> Erasure | None:
+    """Find an erasure that has not ended."""
+    row = (await db.execute(select(erasures).where(erasures.c.id == erasure_id))).one_or_none()
+    return None if row is None else Erasure(row.id, row.identities, row.at, json.loads(row.counts))
+
+
+async def note(db: AsyncConnection, erasure_id: str, counts: dict[str, int]) -> None:
+    """Record what has been deleted so far."""
+    await db.execute(update(erasures).where(erasures.c.id == erasure_id).values(counts=json.dumps(counts)))
+
+
+async def end(db: AsyncConnection, erasure_id: str) -> bool:
+    """Forget an erasure that is done. Returns False where that has happened already."""
+    return bool((await db.execute(delete(erasures).where(erasures.c.id == erasure_id))).rowcount)
+
+
+async def _salt(db: AsyncConnection, vault: Vault) -> str | None:
+    value = (await db.execute(select(salts.c.value).where(salts.c.name == _SALT))).scalar_one_or_none()
+    return None if value is None else vault.decrypt(value)

@@ -1,0 +1,194 @@
+"""The inbox: membership changes that mParticle has sent, the latest of each member by mParticle's time stamp.
+
+A row waits until a run that carried it has it on record. After that only its time stamp is kept for a while, so that
+an older change that comes late changes nothing. A run carries the rows that name it; a newer change of the same member
+takes the row back, and waits for the next run.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store.tables import inbox
+
+#: Bits of `hashed`: which identities are there only as hashes.
+EMAIL_HASHED, CUSTOMER_ID_HASHED = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A membership change of one member, with the identities that came with it."""
+
+    mapping_id: int
+    profile: str
+    member: bool
+    stamp: int
+    email: str | None = None
+    customer_id: str | None = None
+    hashed: int = 0
+
+
+_ROWS = {
+    "sqlite": "json_each(:rows)",
+    "postgresql": "jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)",
+}
+# One statement for all, sorted as the table is. Of two changes with the same time stamp the later to come wins.
+_PUT = """
+INSERT INTO inbox (mapping_id, profile, member, stamp, email, customer_id, hashed, waiting_since)
+SELECT CAST(value ->> 0 AS bigint), value ->> 1, CAST(value ->> 2 AS boolean), CAST(value ->> 3 AS bigint),
+    value ->> 4, value ->> 5, CAST(value ->> 6 AS integer), :now
+FROM {rows} WHERE true ORDER BY 1, 2
+ON CONFLICT (mapping_id, profile) DO UPDATE SET
+    member = excluded.member, stamp = excluded.stamp, email = excluded.email, customer_id = excluded.customer_id,
+    hashed = excluded.hashed, waiting_since = excluded.waiting_since, run_id = NULL
+WHERE excluded.stamp >= inbox.stamp
+"""
+
+
+async def put(db: AsyncConnection, found: Sequence[Change]) -> None:
+    """Store changes, each unless a newer one of the same member is known already."""
+    latest: dict[tuple[int, str], Change] = {}
+    for change in found:
+        known = latest.get((change.mapping_id, change.profile))
+        if known is None or change.stamp >= known.stamp:
+            latest[change.mapping_id, change.profile] = change
+    rows = [(c.mapping_id, c.profile, c.member, c.stamp, c.email, c.customer_id, c.hashed) for c in latest.values()]
+    if rows:
+        statement = text(_PUT.format(rows=_ROWS[db.dialect.name]))
+        await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "now": time.time()})
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for a mapping's next run. `size` is counted up to a limit."""
+
+    size: int
+    oldest: float | None
+
+
+async def waiting(
+    db: AsyncConnection, mapping_id: int, limit: int, *, removals: bool = True, removals_until: float | None = None
+) -> Waiting:
+    """Return what a next run of a mapping could carry: how many, up to `limit`, and since when the first waits."""
+    condition = _claimable(mapping_id, removals=removals, removals_until=removals_until)
+    some = select(inbox.c.waiting_since).where(condition).order_by(inbox.c.waiting_since).limit(limit).subquery()
+    size, oldest = (await db.execute(select(func.count(), func.min(some.c.waiting_since)))).one()
+    return Waiting(int(size), oldest)
+
+
+async def backlog(db: AsyncConnection, mapping_id: int) -> Waiting:
+    """Return all that is not on record yet for a mapping, also what a run carries now."""
+    query = select(func.count(), func.min(inbox.c.waiting_since)).where(
+        inbox.c.mapping_id == mapping_id, inbox.c.waiting_since.is_not(None)
+    )
+    size, oldest = (await db.execute(query)).one()
+    return Waiting(int(size), oldest)
+
+
+async def oldest(
+    db: AsyncConnection, mapping_id: int, *, removals: bool = True, removals_until: float | None = None
+) -> float | None:
+    """Return since when the oldest change waits for a mapping, carried by a run or not."""
+    condition = _waits(mapping_id, removals=removals, removals_until=removals_until)
+    query = select(inbox.c.waiting_since).where(condition).order_by(inbox.c.waiting_since).limit(1)
+    found: float | None = (await db.execute(query)).scalar_one_or_none()
+    return found
+
+
+async def removals_that_wait(db: AsyncConnection, mapping_id: int, until: float | None) -> int:
+    """Return how many removals wait for approval, where they are to be approved."""
+    query = select(func.count()).where(
+        inbox.c.mapping_id == mapping_id, inbox.c.waiting_since > (until or 0.0), inbox.c.member.is_(False)
+    )
+    return int((await db.execute(query)).scalar_one())
+
+
+async def claim(
+    db: AsyncConnection,
+    mapping_id: int,
+    run_id: str,
+    limit: int,
+    *,
+    removals: bool = True,
+    removals_until: float | None = None,
+) -> int:
+    """Have a run carry the oldest rows of a mapping that no run carries, up to `limit`. Returns how many."""
+    condition = _claimable(mapping_id, removals=removals, removals_until=removals_until)
+    chosen = select(inbox.c.profile).where(condition).order_by(inbox.c.waiting_since).limit(limit)
+    result = await db.execute(
+        update(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen)).values(run_id=run_id)
+    )
+    return int(result.rowcount)
+
+
+async def carried(db: AsyncConnection, run_id: str) -> list[Change]:
+    """Return what a run carries."""
+    query = select(
+        inbox.c.mapping_id,
+        inbox.c.profile,
+        inbox.c.member,
+        inbox.c.stamp,
+        inbox.c.email,
+        inbox.c.customer_id,
+        inbox.c.hashed,
+    ).where(inbox.c.run_id == run_id)
+    return [Change(*row) for row in await db.execute(query.order_by(inbox.c.profile))]
+
+
+async def done(db: AsyncConnection, run_id: str) -> None:
+    """What a run carried is on record: keep the time stamps, and no identities."""
+    await db.execute(
+        update(inbox)
+        .where(inbox.c.run_id == run_id)
+        .values(waiting_since=None, run_id=None, email=None, customer_id=None, hashed=0)
+    )
+
+
+async def let_go(db: AsyncConnection, run_id: str) -> None:
+    """A run carries nothing any more: what it carried waits for the next one."""
+    await db.execute(update(inbox).where(inbox.c.run_id == run_id).values(run_id=None))
+
+
+async def drop_waiting(db: AsyncConnection, mapping_id: int, limit: int) -> int:
+    """Delete up to `limit` changes that wait for a mapping and that no run carries. Returns how many."""
+    chosen = select(inbox.c.profile).where(_claimable(mapping_id, removals=True, removals_until=None)).limit(limit)
+    result = await db.execute(
+        delete(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen), inbox.c.run_id.is_(None))
+    )
+    return int(result.rowcount)
+
+
+async def clear_old(db: AsyncConnection, mapping_id: int, before: int, limit: int) -> int:
+    """Forget up to `limit` time stamps of changes that are on record and older than that. Returns how many."""
+    chosen = (
+        select(inbox.c.profile)
+        .where(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since.is_(None), inbox.c.stamp < before)
+        .limit(limit)
+    )
+    result = await db.execute(
+        delete(inbox).where(
+            inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen), inbox.c.waiting_since.is_(None)
+        )
+    )
+    return int(result.rowcount)
+
+
+async def newer(db: AsyncConnection, mapping_id: int, than: int) -> list[tuple[str, bool]]:
+    """Return the members of a mapping whose latest change is newer than that time, and whether they joined."""
+    query = select(inbox.c.profile, inbox.c.member).where(inbox.c.mapping_id == mapping_id, inbox.c.stamp > than)
+    return [(profile, member) for profile, member in await db.execute(query)]
+
+
+def _waits(mapping_id: int, *, removals: bool, removals_until: float | None) -> ColumnElement[bool]:
+    found = and_(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since.is_not(None))
+    if removals:
+        return found
+    return and_(found, or_(inbox.c.member, inbox.c.waiting_since <= (removals_until or 0.0)))
+
+
+def _claimable(mapping_id: int, *, removals: bool, removals_until: float | None) -> ColumnElement[bool]:
+    return and_(_waits(mapping_id, removals=removals, removals_until=removals_until), inbox.c.run_id.is_(None))

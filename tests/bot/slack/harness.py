@@ -1,0 +1,144 @@
+"""What tests of the bot stand on: the bot itself, in one process with a local Slack and a local Iterable."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bot.serve import serving
+from bot.services import Services
+from core.connecting import connect
+from core.engine import Engine, open_engine
+from core.identity import UserIdField
+from core.iterable import DataCenter, IterableList
+from core.propose import propose
+from core.runs import Run
+from core.settings import Settings
+from core.store import mappings, runs
+from core.store.connections import Connection
+from core.store.mappings import Mapping, Removals, State
+from sandbox.iterable import Running
+from sandbox.iterable import running as iterable_running
+from sandbox.slack import Slack
+from sandbox.slack import running as slack_running
+from tests.core.harness import QUICK, Member
+
+MANIFEST: dict[str, Any] = yaml.safe_load((Path(__file__).parents[3] / "manifest.yml").read_text())
+TEAM = "T01FERNWAY"
+MAYA, AMIR, OKSANA, ADA = "U01MAYA", "U01AMIR", "U01OKSANA", "U01ADA"
+MARKETING, ALERTS, ARCHIVED = "C01MARKETING", "C01ALERTS", "C01OLD"
+#: A Standard list that the local Iterable has from the start.
+LIST = 1001
+
+
+@dataclass
+class Workspace:
+    """A workspace with the bot in it. `services` are the bot's own."""
+
+    slack: Slack
+    iterable: Running
+    engine: Engine
+    services: Services
+
+    async def connection(self, name: str = "Shop", **changed: Any) -> Connection:
+        """A saved connection: Maya and Oksana start runs, Amir approves, alerts go to #sync-alerts."""
+        values = {
+            "name": name,
+            "api_key": self.iterable.key,
+            "data_center": DataCenter.US,
+            "user_id": UserIdField.CUSTOMER_ID,
+            "rate": 0.0,
+            "team_id": TEAM,
+            "alert_channel": ALERTS,
+            "operators": (MAYA, OKSANA),
+            "approvers": (AMIR,),
+        }
+        return (await connect(self.engine, **{**values, **changed})).connection
+
+    async def mapping(
+        self,
+        connection: Connection,
+        audience: str = "SpringShoppers",
+        *,
+        list_id: int = LIST,
+        active: bool = True,
+        removals: Removals = Removals.REMOVE,
+    ) -> Mapping:
+        """A mapping that Maya proposed, shown in #marketing; approved, unless not `active`."""
+        target = IterableList(list_id, f"List {list_id}", "Standard")
+        made = await propose(
+            self.engine,
+            connection,
+            target,
+            audience=audience,
+            mode="auto",
+            removals=removals,
+            channel=MARKETING,
+            by=MAYA,
+            team_id=TEAM,
+        )
+        if active:
+            async with self.engine.database.write() as db:
+                await mappings.decide(db, made.id, State.ACTIVE, by=AMIR, comment=None)
+        return made
+
+    async def run(self, run_id: str) -> Run:
+        """A run as it is now."""
+        async with self.engine.database.read() as db:
+            found = await runs.by_id(db, run_id)
+        assert found is not None
+        return found
+
+    async def latest_run(self) -> Run:
+        """The newest run."""
+        async with self.engine.database.read() as db:
+            return (await runs.latest(db, 1))[0]
+
+    def emails(self, list_id: int = LIST) -> set[str]:
+        """Who is on a list in the local Iterable."""
+        return {email or user_id or "" for email, user_id in self.iterable.state.members(list_id)}
+
+
+def audience(members: Iterable[Member]) -> bytes:
+    """A whole audience as a plain table."""
+    rows = [f"{m.mpid},{m.email or ''},{m.customer_id or ''}\n" for m in members]
+    return ("mpid,email,customer_id\n" + "".join(rows)).encode()
+
+
+def settings_for(slack: Slack, iterable: Running, directory: Path, database_url: str | None = None) -> Settings:
+    """The bot's settings for a local Slack (Socket Mode) and a local Iterable."""
+    values: dict[str, Any] = {
+        "SLACK_API_URL": slack.api_url,
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_APP_TOKEN": slack.app_token,
+        "iterable_url": iterable.url,
+        "data_dir": directory / "data",
+        "database_url": database_url,
+        "worker_id": "test",
+        "port": 0,
+    }
+    return Settings(**values)
+
+
+@asynccontextmanager
+async def workspace(directory: Path, database_url: str | None = None, **slack_options: Any) -> AsyncIterator[Workspace]:
+    """A local Slack and a local Iterable with the bot between them, for the length of the block."""
+    async with AsyncExitStack() as stack:
+        iterable = await stack.enter_async_context(iterable_running())
+        slack = await stack.enter_async_context(slack_running(manifest=MANIFEST, **slack_options))
+        async with bot(slack, iterable, directory, database_url) as it:
+            yield it
+
+
+@asynccontextmanager
+async def bot(
+    slack: Slack, iterable: Running, directory: Path, database_url: str | None = None
+) -> AsyncIterator[Workspace]:
+    """The bot alone, in a Slack and with an Iterable that outlive it: so that it can be started again."""
+    settings = settings_for(slack, iterable, directory, database_url)
+    async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine) as services:
+        await slack.wait_connected()
+        yield Workspace(slack, iterable, engine, services)
