@@ -172,6 +172,7 @@ class Run(BaseModel):
     decided_at: float | None = None
     comment: str | None = None
     undo_of: str | None = None
+    list_size: int | None = None
     live: bool = False
 
     @property

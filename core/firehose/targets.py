@@ -141,9 +141,7 @@ class Targets:
             user_id=_user_id(account),
             rate=DEFAULT_RATE,
         )
-        await connections.change(
-            self._db, connection_id, mparticle_account=account_id, mparticle_settings=offered
-        )
+        await connections.change(self._db, connection_id, mparticle_account=account_id, mparticle_settings=offered)
         await audit.add(
             self._db,
             team_id=None,

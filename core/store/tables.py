@@ -160,6 +160,8 @@ runs = Table(
     Column("comment", Text),
     # the run whose changes this one takes back
     Column("undo_of", Text),
+    # how many people Iterable said were on the list afterwards
+    Column("list_size", BigInteger),
     # its members come from the inbox; of a day's, all but the one that holds their sum are gone when they have ended
     Column("live", Boolean, nullable=False, server_default=false()),
     Index(None, "connection_id", "list_id", "created_at"),

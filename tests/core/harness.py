@@ -128,6 +128,11 @@ class Sync:
             assert this is not None
             return Outcome(this, await rejections.by_reason(db, run_id))
 
+    async def latest(self) -> Run:
+        """The newest run."""
+        async with self.engine.database.read() as db:
+            return (await runs.latest(db, 1))[0]
+
     async def subscribe_by_hand(self, email: str, list_id: int = LIST) -> None:
         """Put somebody on a list as another program would."""
         async with IterableClient(self.iterable.key, base_url=self.iterable.url, pacer=Unpaced()) as client:

@@ -7,7 +7,8 @@ import pytest
 
 from core.runs import GuardName, Request
 from core.store import mappings, runs
-from tests.core.harness import LIST, Member, Outcome, Status, Sync, people, syncing
+from core.store.mappings import Mapping
+from tests.core.harness import LIST, Member, Outcome, Status, Sync, people, person, syncing
 
 
 @pytest.fixture
@@ -170,3 +171,90 @@ async def test_dry_run_names_no_audience(sync: Sync) -> None:
     """A dry run of one audience does not stand in the way of another."""
     await sync.run(download(sync, 11, "VIPs", people(range(5))), dry_run=True)
     assert guards(await sync.run(download(sync, 12, "Newcomers", people(range(5))))) == []
+
+
+async def only_mapping(sync: Sync) -> Mapping:
+    """The mapping that the runs so far were of."""
+    latest = await sync.latest()
+    async with sync.engine.database.read() as db:
+        (mapping,) = await mappings.of_connection(db, latest.connection_id, LIST)
+    return mapping
+
+
+async def set_mapping(sync: Sync, **values: str) -> None:
+    """Change the only mapping."""
+    mapping = await only_mapping(sync)
+    async with sync.engine.database.write() as db:
+        await mappings.change(db, mapping.id, **values)
+
+
+async def test_proposed_mapping_waits(sync: Sync) -> None:
+    """A run of a mapping that nobody has approved waits, whatever it would do."""
+    await sync.mirror([person(1)], dry_run=True)
+    await set_mapping(sync, state="proposed")
+    outcome = await sync.mirror([person(1)])
+    assert guards(outcome) == [GuardName.NEW_MAPPING]
+    assert outcome.run.status is Status.NEEDS_APPROVAL
+    assert sync.emails() == set()
+    assert (await approve(sync, outcome)).run.status is Status.SUCCEEDED
+    assert sync.emails() == {"p1@example.com"}
+
+
+async def test_proposed_mapping_is_approved_in_advance(sync: Sync) -> None:
+    """With approval in advance a run of a proposed mapping goes on."""
+    await sync.mirror([person(1)], dry_run=True)
+    await set_mapping(sync, state="proposed")
+    assert guards(await sync.mirror([person(1)], approved=True)) == []
+    assert sync.emails() == {"p1@example.com"}
+
+
+async def test_removals_are_asked_about(sync: Sync) -> None:
+    """Where the mapping asks about removals, a run with one waits, and a run without goes on."""
+    await sync.mirror(people(range(3)))
+    await set_mapping(sync, removals="ask")
+    assert guards(await sync.mirror(people(range(4)))) == []
+    outcome = await sync.mirror(people(range(3)))
+    assert guards(outcome) == [GuardName.REMOVALS]
+    assert len(sync.emails()) == 4
+    assert (await approve(sync, outcome)).counts == {"members": 3, "left": 1, "removed": 1, "unchanged": 3}
+    assert guards(await sync.delta(left=[person(0)], approved=True)) == []
+
+
+async def test_mass_removal_says_it_all(sync: Sync) -> None:
+    """A mass removal of a mapping that asks about removals is asked about once."""
+    await sync.mirror(people(range(150)))
+    await set_mapping(sync, removals="ask")
+    assert guards(await sync.mirror(people(range(50)))) == [GuardName.MASS_REMOVAL]
+
+
+async def test_kept_members_are_never_removed(sync: Sync) -> None:
+    """Where the mapping keeps who leaves, neither a mirror nor a delta takes anybody off, not even an empty mirror."""
+    await sync.mirror(people(range(150)))
+    await set_mapping(sync, removals="keep")
+    mirror = await sync.mirror([*people(range(100, 150)), person(200)])
+    assert (guards(mirror), mirror.counts) == ([], {"members": 51, "added": 1, "unchanged": 50})
+    delta = await sync.delta(joined=[person(201)], left=people(range(100)))
+    assert (guards(delta), delta.counts) == ([], {"members": 1, "added": 1})
+    empty = await sync.mirror([])
+    assert (guards(empty), empty.run.status) == ([], Status.SUCCEEDED)
+    assert len(sync.emails()) == 152
+
+
+async def test_kept_member_gets_another_address(sync: Sync) -> None:
+    """Keeping who leaves does not keep a former address of somebody who stays."""
+    await sync.mirror(people(range(2)))
+    await set_mapping(sync, removals="keep")
+    outcome = await sync.mirror([person(1, email="new@example.com")])
+    assert outcome.counts == {"members": 1, "updated": 1}
+    assert sync.emails() == {"p0@example.com", "new@example.com"}
+
+
+async def test_guards_name_no_option(sync: Sync) -> None:
+    """What a guard says fits Slack as well as a terminal: it names no option."""
+    await sync.run(download(sync, 11, "VIPs", people(range(150))))
+    await set_mapping(sync, state="proposed", removals="ask")
+    for file in (download(sync, 12, "Newcomers", people(range(3))), sync.mirror_file([])):
+        plan = (await sync.run(file, dry_run=True)).run.plan
+        assert plan is not None
+        assert len(plan.guards) >= 2
+        assert not any("--" in guard.message for guard in plan.guards)

@@ -31,6 +31,7 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("decided_at", sa.Float()))
     op.add_column("runs", sa.Column("comment", sa.Text()))
     op.add_column("runs", sa.Column("undo_of", sa.Text()))
+    op.add_column("runs", sa.Column("list_size", sa.BigInteger()))
     op.create_table(
         "posts",
         sa.Column("key", sa.Text(), nullable=False),

@@ -1,0 +1,166 @@
+"""The intake: a Firehose message is on disk before it is answered, and counts once however often it comes."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core import erasure
+from core.engine import Engine
+from core.firehose.groups import Groups
+from core.firehose.members import Member, member_of
+from core.firehose.messages import (
+    Audience,
+    AudienceMembershipChangeRequest,
+    AudienceSubscriptionRequest,
+    DsrProcessingRequest,
+    EventProcessingRequest,
+    MembershipAction,
+    ModuleRegistrationRequest,
+    Request,
+    response,
+)
+from core.firehose.module import registration
+from core.firehose.subscriptions import subscribe
+from core.firehose.targets import Targets
+from core.store import connections, inbox, live, messages
+from core.store.inbox import Change
+from core.store.mappings import Mapping, State
+
+# Changes written in one transaction; those of a message with more are written in pieces.
+PIECE = 5_000
+# By how much a time stamp may be ahead of our clock, in seconds: what claims to be from the future must not win forever.
+AHEAD_S = 300.0
+
+_Written = AudienceSubscriptionRequest | AudienceMembershipChangeRequest | DsrProcessingRequest
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the messages of a group come to."""
+
+    changes: list[Change] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
+    came: Counter[int] = field(default_factory=Counter)
+    ignored: Counter[int] = field(default_factory=Counter)
+
+
+class Intake:
+    """Takes messages, many at once. One for a process is enough."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Take the engine."""
+        self._engine = engine
+        self._groups = Groups(self._write)
+
+    async def handle(self, request: Request) -> dict[str, Any]:
+        """Take a message and return its answer as JSON. Whatever it said is on disk then.
+
+        Raises what the database raises: then nothing is promised, and the message has to come again.
+        """
+        match request:
+            case ModuleRegistrationRequest():
+                return response(request, **registration())
+            case EventProcessingRequest():
+                return response(request)
+            case AudienceSubscriptionRequest():
+                await self._groups.put(request, 1)
+                settings = request.audience_subscription_settings
+                return response(request, audience_subscription_settings=settings)
+            case DsrProcessingRequest():
+                await self._groups.put(request, 1)
+                await erasure.carry_out_soon(self._engine, str(request.id))
+                return response(request)
+            case AudienceMembershipChangeRequest(user_profiles=profiles):
+                if profiles:
+                    refused = await self._groups.put(request, len(profiles))
+                else:  # mParticle asks whether we are alive
+                    refused = await self._is_refused(request)
+                return response(request, **({"suspend_subscription": True} if refused else {}))
+
+    async def _is_refused(self, request: AudienceMembershipChangeRequest) -> bool:
+        async with self._engine.database.read() as db:
+            connection = await connections.of_account(db, str(request.account.account_id))
+        return connection is not None and connection.refused_at is not None
+
+    async def _write(self, group: list[_Written]) -> list[bool]:
+        """Write messages in one transaction (and before it what is too much for one). Returns for each whether its
+        connection is one that Iterable refuses."""
+        ids = [str(request.id) for request in group]
+        profiles = sum(len(r.user_profiles) for r in group if isinstance(r, AudienceMembershipChangeRequest))
+        if profiles > PIECE:  # a message with very many profiles, which is alone
+            await self._write_pieces(group)
+        async with self._engine.database.write() as db:
+            new = await messages.take(db, ids)
+            targets = Targets(db, self._engine)
+            refused = []
+            found = _Found()
+            for request in group:
+                if str(request.id) in new:
+                    new.discard(str(request.id))
+                    await self._take(db, targets, request, found)
+                refused.append((await targets.connection(request.account)).refused_at is not None)
+            await self._store(db, found, with_changes=profiles <= PIECE)
+        return refused
+
+    async def _write_pieces(self, group: list[_Written]) -> None:
+        """Write the changes of messages, which does no harm when it happens twice, before the messages are taken."""
+        found = _Found()
+        async with self._engine.database.write() as db:
+            targets = Targets(db, self._engine)
+            for request in group:
+                if isinstance(request, AudienceMembershipChangeRequest):
+                    await self._take(db, targets, request, found)
+        for begin in range(0, len(found.changes), PIECE):
+            piece = _Found(found.changes[begin : begin + PIECE], found.members[begin : begin + PIECE])
+            async with self._engine.database.write() as db:
+                await self._store(db, piece, with_changes=True)
+
+    async def _take(self, db: AsyncConnection, targets: Targets, request: _Written, found: _Found) -> None:
+        match request:
+            case AudienceSubscriptionRequest():
+                await subscribe(db, targets, request)
+            case DsrProcessingRequest():
+                await erasure.accept(db, self._engine.vault, request)
+            case AudienceMembershipChangeRequest():
+                stamp = stamp_of(request)
+                for number, profile in enumerate(request.user_profiles):
+                    member = member_of(profile, f"none:{request.id}:{number}")
+                    for audience in profile.audiences:
+                        mapping = await self._mapping(targets, request, audience)
+                        self._judge(mapping, audience, member, stamp, found)
+
+    async def _mapping(
+        self, targets: Targets, request: AudienceMembershipChangeRequest, audience: Audience
+    ) -> Mapping | None:
+        settings = audience.audience_subscription_settings
+        if audience.action is MembershipAction.ATTRIBUTE_UPDATE:
+            return await targets.known(request.account, audience.audience_id, settings)
+        return await targets.mapping(request.account, audience.audience_id, audience.audience_name, settings)
+
+    def _judge(self, mapping: Mapping | None, audience: Audience, member: Member, stamp: int, found: _Found) -> None:
+        if mapping is None:
+            return
+        if audience.action is MembershipAction.ATTRIBUTE_UPDATE or mapping.state is State.DECLINED:
+            found.ignored[mapping.id] += 1
+            return
+        found.came[mapping.id] += 1
+        joined = audience.action is MembershipAction.ADD
+        found.changes.append(
+            Change(mapping.id, member.key, joined, stamp, member.email, member.customer_id, member.hashed)
+        )
+        found.members.append(member)
+
+    async def _store(self, db: AsyncConnection, found: _Found, *, with_changes: bool) -> None:
+        if with_changes:
+            await inbox.put(db, await erasure.without_erased(db, self._engine.vault, found.changes, found.members))
+        day = live.day_of(time.time())
+        for mapping_id in sorted(found.came.keys() | found.ignored.keys()):
+            await live.count(db, mapping_id, day, changes=found.came[mapping_id], ignored=found.ignored[mapping_id])
+
+
+def stamp_of(request: _Written) -> int:
+    """mParticle's time stamp, in milliseconds."""
+    return max(-(2**62), min(request.timestamp_ms, int((time.time() + AHEAD_S) * 1000)))

@@ -1,0 +1,80 @@
+"""An audience was connected, changed or disconnected in mParticle."""
+
+import time
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.firehose.messages import AudienceSubscriptionRequest, SubscriptionAction
+from core.firehose.targets import ACTOR, Targets, list_setting
+from core.store import audit, connections, mappings
+from core.store.audit import Action
+from core.store.mappings import Mapping, State
+
+
+async def subscribe(db: AsyncConnection, targets: Targets, request: AudienceSubscriptionRequest) -> None:
+    """Do what a subscription message says."""
+    if request.action is SubscriptionAction.REMOVE:
+        await _remove(db, targets, request)
+    elif request.action is SubscriptionAction.UPDATE:
+        await _update(db, targets, request)
+    else:
+        await _add(db, targets, request)
+
+
+async def _add(db: AsyncConnection, targets: Targets, request: AudienceSubscriptionRequest) -> None:
+    known = await targets.known(request.account, request.audience_id, request.audience_subscription_settings)
+    mapping = known or await targets.mapping(
+        request.account, request.audience_id, request.audience_name, request.audience_subscription_settings
+    )
+    if known is not None and (mapping.state is State.DECLINED or mapping.disconnected_at is not None):
+        mapping = await targets.propose(mapping)  # connected anew: it is to be decided about anew
+    await _rename(db, targets, mapping, request.audience_name)
+
+
+async def _update(db: AsyncConnection, targets: Targets, request: AudienceSubscriptionRequest) -> None:
+    now, before = request.audience_subscription_settings, request.previous_audience_subscription_settings
+    if before and list_setting(before) != list_setting(now):
+        # The ledger of a mapping is of one list. So another list is another mapping, and what becomes of the members
+        # of the former one is to be decided, as where an audience is disconnected.
+        former = await targets.known(request.account, request.audience_id, before)
+        if former is not None:
+            await _disconnect(db, targets, former)
+    await _add(db, targets, request)
+
+
+async def _remove(db: AsyncConnection, targets: Targets, request: AudienceSubscriptionRequest) -> None:
+    mapping = await targets.known(request.account, request.audience_id, request.audience_subscription_settings)
+    if mapping is not None:
+        await _disconnect(db, targets, mapping)
+
+
+async def _disconnect(db: AsyncConnection, targets: Targets, mapping: Mapping) -> None:
+    """Pause a mapping, until a person says what becomes of its list's members."""
+    if mapping.disconnected_at is not None:
+        return
+    state = mapping.state if mapping.state is State.DECLINED else State.PAUSED
+    await mappings.change(db, mapping.id, state=state.value, disconnected_at=time.time())
+    connection = await connections.by_id(db, mapping.connection_id)
+    await audit.add(
+        db,
+        team_id=connection.team_id if connection else None,
+        actor=ACTOR,
+        action=Action.MAPPING_PAUSED,
+        subject=f"mapping:{mapping.id}",
+        before={"state": mapping.state.value},
+        after={"state": state.value, "disconnected": True},
+    )
+    await _refresh(db, targets, mapping)
+
+
+async def _rename(db: AsyncConnection, targets: Targets, mapping: Mapping, name: str) -> None:
+    if mapping.audience_name == name:
+        return
+    await mappings.change(db, mapping.id, audience_name=name)
+    await _refresh(db, targets, mapping)
+
+
+async def _refresh(db: AsyncConnection, targets: Targets, mapping: Mapping) -> None:
+    found = await mappings.by_id(db, mapping.id)
+    assert found is not None
+    targets.keep(found)

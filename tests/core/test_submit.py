@@ -1,0 +1,136 @@
+"""Queueing runs of a mapping that is known, and of one that is paused or was declined."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from core import workflows
+from core.errors import InputError
+from core.identity import UserIdField
+from core.iterable import DataCenter
+from core.runs import Request
+from core.store import connections, lists, mappings, runs
+from core.store.connections import Connection
+from core.store.mappings import Mapping
+from core.submit import environment_connection, submit_mapping
+from tests.core.harness import LIST, Status, Sync, people, person, syncing
+
+GONE, DYNAMIC = 4711, 1003
+
+
+@pytest.fixture
+async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
+    """An engine on each kind of database."""
+    async with syncing(tmp_path, database_url) as it:
+        yield it
+
+
+async def new_mapping(sync: Sync, list_id: int = LIST, **more: str) -> tuple[Connection, Mapping]:
+    """A mapping that no run has been of, and its connection."""
+    connection = await environment_connection(
+        sync.engine, user_id=UserIdField.CUSTOMER_ID, data_center=DataCenter.US, rate=0
+    )
+    async with sync.engine.database.write() as db:
+        mapping_id = await mappings.add(
+            db, connection_id=connection.id, list_id=list_id, audience_id=None, audience_name="VIPs", **more
+        )
+        mapping = await mappings.by_id(db, mapping_id)
+    assert mapping is not None
+    return connection, mapping
+
+
+async def test_queued_run_of_a_mapping(sync: Sync) -> None:
+    """A run that is queued for a mapping remembers who asked for it, and is executed by whoever takes it."""
+    connection, mapping = await new_mapping(sync)
+    request = Request(path=str(sync.mirror_file(people(range(3)))))
+    run_id = await submit_mapping(sync.engine, connection, mapping, request, started_by="U1", channel="C1")
+    queued = (await sync.outcome(run_id)).run
+    assert (queued.status, queued.worker, queued.started_by, queued.channel) == (Status.QUEUED, None, "U1", "C1")
+    await workflows.start(run_id)
+    assert (await sync.outcome(run_id)).counts == {"members": 3, "added": 3}
+    assert len(sync.emails()) == 3
+    async with sync.engine.database.read() as db:
+        state = await lists.get(db, connection.id, LIST)
+    assert state is not None
+    assert state.name == "Newsletter"
+
+
+@pytest.mark.parametrize(
+    ("list_id", "code"),
+    [pytest.param(GONE, "list_gone", id="gone"), pytest.param(DYNAMIC, "list_not_standard", id="dynamic")],
+)
+async def test_list_of_no_use(sync: Sync, list_id: int, code: str) -> None:
+    """A run of a mapping to a list that is gone, or not Standard, fails when it is planned."""
+    connection, mapping = await new_mapping(sync, list_id)
+    request = Request(path=str(sync.mirror_file([person(1)])))
+    run_id = await submit_mapping(sync.engine, connection, mapping, request)
+    await workflows.start(run_id)
+    failed = (await sync.outcome(run_id)).run
+    assert (failed.status, failed.error_code, failed.requests) == (Status.FAILED, code, 0)
+
+
+async def test_refused_key_stops_the_connection(sync: Sync) -> None:
+    """A key that Iterable refuses while a list is looked up fails the run, and is put on record."""
+    connection, mapping = await new_mapping(sync)
+    sync.iterable.state.add_key(sync.iterable.key, "Sandbox", "revoked")
+    request = Request(path=str(sync.mirror_file([person(1)])))
+    run_id = await submit_mapping(sync.engine, connection, mapping, request)
+    await workflows.start(run_id)
+    assert (await sync.outcome(run_id)).run.error_code == "key_refused"
+    async with sync.engine.database.read() as db:
+        stored = await connections.by_id(db, connection.id)
+    assert stored is not None
+    assert stored.refused_at is not None
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        pytest.param("paused", "is paused.*Resume the mapping", id="paused"),
+        pytest.param("declined", "was declined.*Propose it again", id="declined"),
+    ],
+)
+async def test_stopped_mapping_takes_no_run(sync: Sync, state: str, sentence: str) -> None:
+    """No run can be started of a mapping that is paused or was declined, whichever way it is asked for."""
+    await sync.mirror([person(1)], audience="VIPs")
+    run = await sync.latest()
+    async with sync.engine.database.write() as db:
+        await mappings.change(db, run.mapping_id, state=state)
+        connection = await connections.by_id(db, run.connection_id)
+        mapping = await mappings.by_id(db, run.mapping_id)
+    assert connection is not None
+    assert mapping is not None
+    with pytest.raises(InputError, match=sentence):
+        await submit_mapping(sync.engine, connection, mapping, Request(path="never read"))
+    with pytest.raises(InputError, match=sentence):
+        await sync.mirror([person(2)], audience="VIPs")
+
+
+async def test_pause_fails_what_is_queued(sync: Sync) -> None:
+    """A run that is queued when its mapping is paused fails with the reason, and can be resumed with the mapping."""
+    await sync.mirror([person(1)])
+    run_id = await sync.submit(sync.mirror_file([person(2)]))
+    mapping_id = (await sync.latest()).mapping_id
+    async with sync.engine.database.write() as db:
+        await mappings.change(db, mapping_id, state="paused")
+    await workflows.start(run_id)
+    failed = (await sync.outcome(run_id)).run
+    assert (failed.status, failed.requests) == (Status.FAILED, 0)
+    assert "is paused" in (failed.error or "")
+    async with sync.engine.database.write() as db:
+        await mappings.change(db, mapping_id, state="active")
+    assert (await sync.resume(run_id)).run.status is Status.SUCCEEDED
+    assert sync.emails() == {"p2@example.com"}
+
+
+async def test_pause_holds_back_what_was_approved(sync: Sync) -> None:
+    """A run that was approved after its mapping was paused sends nothing."""
+    await sync.mirror(people(range(150)))
+    waiting = await sync.mirror([person(0)])
+    async with sync.engine.database.write() as db:
+        await mappings.change(db, waiting.run.mapping_id, state="paused")
+        await runs.approve(db, waiting.run.id, waiting.run.request.model_copy(update={"approved": True}))
+    outcome = await sync.resume(waiting.run.id)
+    assert outcome.run.status is Status.FAILED
+    assert len(sync.emails()) == 150
