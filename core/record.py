@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.changes import COUNTED, Entry, Phase, decode, encode
+from core.changes import COUNTED, FORMER, Entry, Phase, Role, decode, encode
 from core.delivery import Delivery, Unit
 from core.identity import UserIdField
 from core.iterable import Traffic
@@ -91,6 +91,9 @@ class Recorder:
             await ledger.take(db, this.mapping_id, members)
         elif batch.phase is Phase.REMOVE and not delivery.unattributed:
             await ledger.take(db, this.mapping_id, members)
+            if stay := [_former(unit[0]) for unit, _ in delivery.rejected if unit[0][0] == Role.OLD and unit[0][2]]:
+                # The update that follows replaces the row that knew this address: the next run has to know it.
+                await ledger.put(db, this.mapping_id, encode(stay), certain=True)
         else:  # with a failure that is not named, nobody in the batch is certain
             await ledger.put(db, this.mapping_id, members, certain=not delivery.unattributed)
 
@@ -136,6 +139,12 @@ async def settle(db: AsyncConnection, connection_id: int, list_id: int, but_run:
         await ledger.put(db, mapping_id, perhaps, certain=False)
         await changes.set_state(db, [batch_id], State.PLANNED)
     return bool(unanswered)
+
+
+def _former(entry: Entry) -> Entry:
+    """A row of its own for a former identity that could not be taken off the list."""
+    _, profile, email, user_id, *_ = entry
+    return [Role.HOLD, profile if profile.startswith(FORMER) else FORMER + email, email, user_id]
 
 
 def _entries(units: list[Unit]) -> str:

@@ -5,6 +5,7 @@ before the request leaves, also when the power fails, and WAL with NORMAL may lo
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -25,6 +26,12 @@ BUSY_TIMEOUT_S = 30.0
 SQLITE_CACHE_KIB = 16_384
 
 
+GONE = (
+    "The database file was removed or replaced while the program was running. Stop the program, put the file back (or "
+    "a backup of it), and start again: what was sent before is on record in that file only."
+)
+
+
 class Database:
     """The database and its one way in: `read()` and `write()`.
 
@@ -36,6 +43,7 @@ class Database:
         self.engine: AsyncEngine = _engine(url)
         # SQLite has one writer: waiting here in turn is fairer and cheaper than polling its lock.
         self._writer = asyncio.Lock() if self.is_sqlite else None
+        self._file: tuple[int, int] | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -56,7 +64,23 @@ class Database:
                 yield connection
         else:
             async with self._writer, self.engine.execution_options(writing=True).begin() as connection:
+                self._check_file()
                 yield connection
+
+    def _check_file(self) -> None:
+        """Raise SettingsError where SQLite's file is not the one that was opened: what is written would be lost."""
+        path = self.engine.url.database
+        if not path or path == ":memory:" or path.startswith("file:"):
+            return
+        try:
+            found = os.stat(path)  # noqa: PTH116  # as often as there are writes
+        except FileNotFoundError:
+            raise SettingsError(GONE) from None
+        file = (found.st_dev, found.st_ino)
+        if self._file is None:
+            self._file = file
+        elif file != self._file:
+            raise SettingsError(GONE)
 
     async def close(self) -> None:
         """Give back all connections."""

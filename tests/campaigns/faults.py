@@ -1,0 +1,40 @@
+"""Writes docs/faults.md: what becomes of a run that meets each answer of Iterable in each phase.
+
+python -m tests.campaigns.faults
+"""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from tests.core.fault_matrix import FAULTS, HEADER, PHASES, observe
+
+DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
+INTRODUCTION = """\
+# What happens when Iterable fails
+
+Each row was observed: one run that renames placeholders, updates, removes and adds meets one answer of Iterable in one
+phase for as long as it tries, with patience cut down to moments. Then the fault passes, and the run is resumed; where
+it had succeeded all the same, with members rejected, the same audience is synced again. The last column says how that
+ended. `tests/core/test_fault_matrix.py` holds every row against the program; `python -m tests.campaigns.faults` writes
+this page.
+
+In short: what passes is tried again and then fails the run, which can be resumed without loss; a key or a list that is
+refused stops it at once; a request that is refused for one of its members is split until that member is found; 429 only
+ever slows a run down, until there has been nothing else for a long time.
+"""
+
+
+async def main() -> None:
+    """Observe all rows and write them."""
+    lines = [INTRODUCTION, HEADER]
+    for phase in PHASES:
+        for fault in FAULTS:
+            with tempfile.TemporaryDirectory() as directory:
+                lines.append(str(await observe(Path(directory), phase, fault)))
+            print(lines[-1], flush=True)
+    DOCS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,166 @@
+"""Every answer of Iterable in every phase of a run: what the run ends as, what the person is told, what is retried.
+
+One run renames placeholders, updates, removes and adds; while it is in one phase, Iterable answers in one way. Then the
+fault passes, and the run is resumed (or begun, where it could not be).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core import workflows
+from core.errors import SyncError
+from core.identity import UserIdField
+from core.iterable import DataCenter, Patience
+from core.runs import Request, Status
+from core.store import mappings
+from core.submit import environment_connection, submit_mapping
+from sandbox.iterable import Fault
+from tests.core.harness import LIST, Member, Sync, people, syncing
+
+#: Gives up after a moment, and on a silent server after the time that is shown here as "at once".
+MOMENT = Patience(attempts=3, base=0.001, cap=0.002, retry_after=0.01, throttled=0.3, request=0.3)
+
+#: The requests of a phase: a path, and words that only the body of this phase has.
+PHASES: Mapping[str, tuple[str, str]] = {
+    "lists": ("/api/lists", ""),
+    "removals": ("/api/lists/unsubscribe", ""),
+    "rename": ("/api/users/updateEmail", ""),
+    "updates": ("/api/lists/subscribe", "ten@example.com"),
+    "adds": ("/api/lists/subscribe", "p30@example.com"),
+    "size": ("/api/lists/1001/size", ""),
+}
+
+METHODS = {"lists": "GET"}
+
+#: Iterable's answers: the rows of its facts, and the ways in which a network fails.
+FAULTS: Mapping[str, Fault] = {
+    "400 invalidListId": Fault("error", status=400, code="BadParams", msg="error.lists.invalidListId"),
+    "400 BadParams": Fault("error", status=400, code="BadParams"),
+    "401 BadApiKey": Fault("error", status=401, code="BadApiKey"),
+    "403 Forbidden": Fault("error", status=403, code="Forbidden"),
+    "409 conflict": Fault("error", status=409, code="EmailAlreadyExists"),
+    "413 too large": Fault("html", status=413),
+    "429 for ever": Fault("throttle", retry_after=0.02),
+    "500": Fault("error"),
+    "502 page": Fault("html"),
+    "503": Fault("error", status=503),
+    "504 page": Fault("html", status=504),
+    "reset": Fault("reset"),
+    "reset, applied": Fault("reset", applied=True),
+    "no answer": Fault("hang"),
+    "no answer, applied": Fault("hang", applied=True),
+    "broken off": Fault("truncated"),
+    "not JSON": Fault("not_json"),
+}
+
+MPID = UserIdField.MPID
+FIRST = [Member(n) for n in range(1, 6)] + people(range(10, 20))
+# 1 and 2 get an address (renames), 10 another one, 11 and 12 leave, 30 and 31 join.
+SECOND = [
+    Member(1, "one@example.com"),
+    Member(2, "two@example.com"),
+    *[Member(n) for n in range(3, 6)],
+    Member(10, "ten@example.com"),
+    *people([*range(13, 20), 30, 31]),
+]
+WANTED = {member.email or f"{member.mpid}@placeholder.email" for member in SECOND}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a run. `while_it_lasts` is how it ended, `told` the sentence, `tried` the requests beyond those of
+    an undisturbed run; `afterwards` is how it ended when the fault had passed."""
+
+    phase: str
+    fault: str
+    while_it_lasts: str
+    told: str
+    rejected: str
+    tried_again: str
+    afterwards: str
+
+    def __str__(self) -> str:
+        cells = (
+            self.phase,
+            self.fault,
+            self.while_it_lasts,
+            self.told,
+            self.rejected,
+            self.tried_again,
+            self.afterwards,
+        )
+        return "| " + " | ".join(cells) + " |"
+
+
+HEADER = """\
+| phase | Iterable answers | the run | the person is told | rejected | tried again | when it has passed |
+|---|---|---|---|---|---|---|"""
+
+
+async def observe(directory: Path, phase: str, fault: str) -> Row:
+    """Let one run meet one fault in one phase for as long as it lasts, then let it pass."""
+    async with syncing(directory, patience=MOMENT) as sync:
+        if phase != "lists":  # it is asked for where nothing was synced to it yet
+            await sync.mirror(FIRST, user_id=MPID)
+        path, contains = PHASES[phase]
+        sync.iterable.faults.add(replace(FAULTS[fault], path=path, contains=contains, method=METHODS.get(phase, "")))
+        if phase == "size":
+            return await _size(sync, fault)
+        run_id = await _queue(sync)
+        await workflows.start(run_id)
+        outcome = await sync.outcome(run_id)
+        sync.iterable.faults.clear()
+        run = outcome.run
+        if run.status is Status.SUCCEEDED:
+            after = await sync.mirror(SECOND, user_id=MPID, approved=True)  # tries again what was rejected
+        else:
+            after = await sync.resume(run.id)
+        return Row(
+            phase=phase,
+            fault=fault,
+            while_it_lasts=run.status.value,
+            told=_anywhere(run.error or ""),
+            rejected=", ".join(f"{number} {reason}" for reason, number in sorted(outcome.rejected.items())),
+            tried_again="yes" if run.retries or run.throttled else "no",
+            afterwards=_ending(sync, after.run.status),
+        )
+
+
+async def _queue(sync: Sync) -> str:
+    """Queue the second run as Slack does: whether the list is there is asked when the run is planned."""
+    connection = await environment_connection(sync.engine, user_id=MPID, data_center=DataCenter.US, rate=0)
+    async with sync.engine.database.read() as db:
+        found = await mappings.of_connection(db, connection.id, LIST)
+    if not found:
+        async with sync.engine.database.write() as db:
+            await mappings.add(db, connection_id=connection.id, list_id=LIST, audience_id=None, audience_name="A")
+            found = await mappings.of_connection(db, connection.id, LIST)
+    request = Request(path=str(sync.mirror_file(SECOND)), approved=True)
+    worker = sync.engine.presence.id
+    return await submit_mapping(sync.engine, connection, found[0], request, started_by="U01MAYA", worker=worker)
+
+
+async def _size(sync: Sync, fault: str) -> Row:
+    """The size is asked for after a run, for its summary, which is shown without it."""
+    outcome = await sync.mirror(SECOND, user_id=MPID, approved=True)
+    connection = await environment_connection(sync.engine, user_id=MPID, data_center=DataCenter.US, rate=0)
+    told = ""
+    async with sync.engine.client(connection) as client:
+        try:
+            await client.list_size(LIST)
+        except SyncError as error:
+            told = _anywhere(error.message)
+        again = "yes" if client.traffic.retries or client.traffic.throttled else "no"
+    sync.iterable.faults.clear()
+    return Row("size", fault, outcome.run.status.value, told, "", again, _ending(sync, outcome.run.status))
+
+
+def _anywhere(sentence: str) -> str:
+    """A sentence without the port of today."""
+    return re.sub(r"http://127\.0\.0\.1:\d+", "its address", sentence)
+
+
+def _ending(sync: Sync, status: Status) -> str:
+    return f"{status.value}, list {'equal' if sync.emails() == WANTED else 'NOT equal'}"

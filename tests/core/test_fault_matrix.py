@@ -1,0 +1,18 @@
+"""Each answer of Iterable in each phase ends as docs/faults.md says (tests/campaigns/faults.py writes it)."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.core.fault_matrix import FAULTS, PHASES, observe
+
+TABLE = (Path(__file__).parents[2] / "docs" / "faults.md").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("phase", PHASES)
+async def test_row(tmp_path: Path, phase: str, fault: str) -> None:
+    """A run ends, says and repeats what the table says, and the list is equal once the fault has passed."""
+    row = await observe(tmp_path, phase, fault)
+    assert str(row) in TABLE
+    assert row.afterwards == "succeeded, list equal"

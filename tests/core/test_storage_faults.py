@@ -1,0 +1,165 @@
+"""The disk and the database fail: the run says so in a sentence, nothing is lost, and it goes on when they are back."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, text
+
+from core import workflows
+from core.engine import open_engine
+from core.errors import SettingsError
+from core.plan import batches
+from core.settings import Settings
+from core.store import database as database_module
+from core.store import runs
+from sandbox.iterable import Fault
+from tests.core.harness import QUICK, Status, Sync, people, syncing
+
+_processes = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+async def sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sync]:
+    """An engine on SQLite with ten members a request."""
+    monkeypatch.setattr(batches, "BATCH_SIZE", 10)
+    async with syncing(tmp_path, patience=QUICK) as it:
+        yield it
+
+
+def _file(sync: Sync) -> Path:
+    return sync.engine.settings.data_dir / "iterable-sync.sqlite"
+
+
+async def _pages(sync: Sync) -> int:
+    async with sync.engine.database.read() as db:
+        return int((await db.execute(text("PRAGMA page_count"))).scalar_one())
+
+
+@contextlib.asynccontextmanager
+async def disk_of(sync: Sync, pages: int) -> AsyncIterator[None]:
+    """A disk that has room for so many pages of the database more, for the length of the block.
+
+    SQLite then fails as it does when the file system is full (SQLITE_FULL).
+    """
+    most = await _pages(sync) + pages
+    engine = sync.engine.database.engine
+
+    def limit(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {most}").close()
+
+    await engine.dispose()
+    event.listen(engine.sync_engine, "connect", limit)
+    try:
+        yield
+    finally:
+        event.remove(engine.sync_engine, "connect", limit)
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("pages", [0, 3, 10, 20])
+async def test_disk_full(sync: Sync, pages: int) -> None:
+    """A run for which the disk has no room fails with a sentence; it goes on when there is room, and nobody is lost."""
+    await sync.mirror(people(range(5)))
+    run_id = await sync.submit(sync.mirror_file(people(range(2, 900))))
+    async with disk_of(sync, pages):
+        with contextlib.suppress(SettingsError):  # where not even the failure can be recorded
+            await workflows.start(run_id)
+        stopped = (await sync.outcome(run_id)).run
+    assert stopped.status is not Status.SUCCEEDED
+    assert stopped.status is not Status.FAILED or "disk is full" in (stopped.error or "")
+    outcome = await sync.mirror(people(range(2, 900)), approved=True)
+    assert outcome.run.status is Status.SUCCEEDED
+    assert sync.emails() == {f"p{n}@example.com" for n in range(2, 900)}
+
+
+def _lock(path: str, locked: Event, release: Event) -> None:
+    with sqlite3.connect(path, isolation_level=None) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        locked.set()
+        release.wait(60)
+        connection.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def locked_by_another(path: Path) -> Iterator[Event]:
+    """Another process holds the database's write lock until the event that is yielded is set."""
+    locked, release = _processes.Event(), _processes.Event()
+    process = _processes.Process(target=_lock, args=(str(path), locked, release))
+    process.start()
+    try:
+        assert locked.wait(30)
+        yield release
+    finally:
+        release.set()
+        process.join()
+
+
+async def test_locked_for_a_while(sync: Sync) -> None:
+    """While another program holds the database a run waits, and then goes on as if nothing had been."""
+    path = sync.mirror_file(people(range(30)))
+    with locked_by_another(_file(sync)) as release:
+        run = asyncio.create_task(sync.run(path))
+        done, _ = await asyncio.wait([run], timeout=0.5)
+        assert not done
+        release.set()
+        outcome = await run
+    assert outcome.counts == {"members": 30, "added": 30}
+
+
+async def test_locked_for_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that stays locked fails the command with a sentence that names the cause; later all is well."""
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.2)
+    async with syncing(tmp_path, patience=QUICK) as sync:
+        path = sync.mirror_file(people(range(30)))
+        with locked_by_another(_file(sync)), pytest.raises(Exception, match="locked"):
+            await sync.run(path)
+        assert (await sync.run(path)).counts == {"members": 30, "added": 30}
+
+
+async def test_read_only(tmp_path: Path) -> None:
+    """A database that can't be written is refused at the start, in a sentence."""
+    data = tmp_path / "data"
+    data.mkdir()
+    sqlite3.connect(data / "iterable-sync.sqlite").close()
+    url = f"sqlite:///file:{data / 'iterable-sync.sqlite'}?mode=ro&uri=true"
+    settings = Settings(data_dir=data, database_url=url, _env_file=None)  # type: ignore[call-arg, arg-type]
+    with pytest.raises(SettingsError, match="can't be written"):
+        async with open_engine(settings, "test"):
+            pass
+
+
+async def test_deleted_while_running(sync: Sync) -> None:
+    """A database file that is removed under a running program stops the run before anything more is sent."""
+    await sync.mirror(people(range(5)))
+    path = sync.mirror_file(people(range(100)))
+    run_id = await sync.submit(path)
+    kept = _file(sync).with_suffix(".kept")
+    _file(sync).rename(kept)
+    with pytest.raises(SettingsError, match="removed or replaced"):
+        await workflows.start(run_id)
+    assert len(sync.emails()) == 5
+    kept.rename(_file(sync))
+    assert (await sync.mirror(people(range(100)))).run.status is Status.SUCCEEDED
+    assert len(sync.emails()) == 100
+
+
+async def test_clock_goes_back_an_hour(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs keep their order, and the pace goes on, when the clock is put back by an hour between two of them."""
+    now = time.time
+    sync.iterable.faults.add(Fault("error", after=1))
+    first = await sync.delta(joined=people(range(40)))
+    assert first.run.status is Status.FAILED
+    sync.iterable.faults.clear()
+    monkeypatch.setattr(time, "time", lambda: now() - 3600)
+    second = await sync.delta(left=people(range(30)), approved=True)
+    assert second.run.status is Status.SUCCEEDED
+    assert sync.emails() == {f"p{n}@example.com" for n in range(30, 40)}
+    async with sync.engine.database.read() as db:
+        assert [run.id for run in await runs.latest(db, 2)] == [second.run.id, first.run.id]
