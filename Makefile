@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 .PHONY: demo test check bench clean
 
-demo: $(VENV)/.installed  ## plays the tour; ARGS go to the command
+demo: $(VENV)/.installed  ## opens a Slack of its own in the browser; ARGS=--tour plays the story in the terminal
 	$(BIN)/iterable-sync demo $(ARGS)
 
 test: $(VENV)/.installed-dev  ## runs the tests

@@ -8,6 +8,7 @@ from bot.approval import handlers as approval
 from bot.connect import handlers as connect
 from bot.help import handlers as help_
 from bot.home import handlers as home
+from bot.live import adopt
 from bot.mapping import handlers as mapping
 from bot.runs import handlers as runs
 from bot.services import Services
@@ -20,6 +21,7 @@ FEATURES = (help_, connect, mapping, runs, approval, alerts, why, undo, home)
 def register(app: AsyncApp, services: Services) -> AsyncApp:
     """Add everything that this bot does to an app."""
     errors.register(app)
+    adopt.register(app, services)
     for feature in FEATURES:
         feature.register(app, services)
     return app

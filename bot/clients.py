@@ -3,6 +3,8 @@
 from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.slack.measuring import Counting
+
 # How long a call to Slack may take, in seconds: a person or a message waits for it.
 TIMEOUT_S = 15
 
@@ -22,7 +24,7 @@ class Clients:
         It repeats nothing by itself: a message whose answer was lost must not be posted twice, and who is told to
         wait decides for himself whether there is time.
         """
-        return AsyncWebClient(token=token, base_url=self._api_url, timeout=TIMEOUT_S, retry_handlers=[])
+        return AsyncWebClient(token=token, base_url=self._api_url, timeout=TIMEOUT_S, retry_handlers=[Counting()])
 
     async def of(self, team_id: str | None) -> AsyncWebClient | None:
         """The client for a workspace, or None where the bot is not installed there (any more)."""

@@ -17,12 +17,17 @@ from sqlalchemy.exc import DBAPIError
 from bot.actor import Actor
 from bot.blocks import Message, notice, section
 from bot.reply import reply
+from bot.slack_errors import word_of
 from bot.words import escape
 from core.errors import SyncError
 from core.store.migrate import describe
 
 # Slack's words for a click that was too long ago, or that has opened something already.
 _TOO_LATE = {"expired_trigger_id", "exchanged_trigger_id", "trigger_expired", "trigger_exchanged"}
+
+# Bolt looks every 10 ms whether a listener has acknowledged, and forgets the acknowledgement of one that raises in
+# between: Slack would get none. Its timer is due before this one (seconds).
+ACK_SEEN_S = 0.03
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +37,7 @@ def register(app: AsyncApp) -> None:
 
     @app.error
     async def on_error(error: Exception, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await asyncio.sleep(ACK_SEEN_S)
         await tell(client, body, sentence_for(error))
 
 
@@ -42,7 +48,7 @@ def sentence_for(error: Exception) -> str:
     if isinstance(error, DBAPIError):
         logger.warning("the database failed", exc_info=error)
         return escape(describe(error))
-    if isinstance(error, SlackApiError) and error.response.get("error") in _TOO_LATE:
+    if _slack_word(error) in _TOO_LATE:
         return "Slack took too long to open this. Please try again."
     number = secrets.token_hex(4)
     if isinstance(error, SlackClientError | aiohttp.ClientError | asyncio.TimeoutError):
@@ -74,4 +80,4 @@ async def _in_the_modal(client: AsyncWebClient, body: dict[str, Any], sentence: 
 
 
 def _slack_word(error: Exception) -> str:
-    return str(error.response.get("error")) if isinstance(error, SlackApiError) else type(error).__name__
+    return word_of(error) if isinstance(error, SlackApiError) else type(error).__name__

@@ -8,6 +8,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Actor
 from bot.blocks import Message
+from bot.slack_errors import word_of
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ async def reply(client: AsyncWebClient, actor: Actor, message: Message) -> None:
         try:
             await client.chat_postEphemeral(channel=actor.channel, user=actor.person, **_ephemeral(message))
         except SlackApiError as error:  # the bot is not in the channel, or it is somebody else's conversation
-            logger.info("an answer goes to a direct message: %s", error.response.get("error"))
+            logger.info("an answer goes to a direct message: %s", word_of(error))
         else:
             return
     await client.chat_postMessage(channel=actor.person, **message.payload())

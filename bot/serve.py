@@ -1,59 +1,80 @@
-"""The process: the bot, a worker, and what follows runs, opened and closed in one place."""
+"""The process: the bot, the HTTP server, a worker, and what follows runs, opened and closed in one place."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from functools import partial
 
-from pydantic import SecretStr
-from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
-from slack_bolt.async_app import AsyncApp
-
+from bot import fetchers, server
 from bot.app import register
-from bot.clients import Clients
+from bot.beside import Part, beside
+from bot.home.pages import Pages
 from bot.live.follower import Follower
+from bot.live.pace import Pace
+from bot.live.unspoken import Unspoken
 from bot.people import People
-from bot.runs.files import SLACK_FILE, SlackFiles
 from bot.services import Services
-from core import control, workflows
+from bot.slack.building import INSTALL_PATH, build, open_workspaces
+from bot.slack.connection import Connection, Say
+from bot.slack.mode import Mode, mode_of
+from core import live, workflows
 from core.directory import Directory
 from core.engine import Engine
 
 
+def _silent(_line: str) -> None:
+    """Say nothing."""
+
+
 @asynccontextmanager
-async def serving(engine: Engine) -> AsyncIterator[Services]:
+async def serving(engine: Engine, say: Say = _silent, pace: Pace | None = None) -> AsyncIterator[Services]:
     """Run the bot with its worker for the length of the block. At the end, what is under way stops and is recorded.
 
-    An error of a part that runs beside (which none should have) is raised at the end of the block.
+    `pace` is how fast Slack is told what happens.
+
+    Raises SettingsError where Slack's settings or tokens are wrong, or the port is taken, before anything runs; and at
+    the end of the block, which is asked to end (engine.stopping), what a part that runs beside has failed of.
     """
     settings = engine.settings
+    mode = mode_of(settings)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(workflows.durable(engine))
-        clients = Clients(settings.slack_api_url, _value(settings.slack_bot_token), None)
+        workspaces = await open_workspaces(engine)
         directory = Directory(engine)
         stack.push_async_callback(directory.close)
-        services = Services(engine, directory, clients, People(), one_workspace=True)
-        engine.fetchers[control.REJECTED] = lambda address, folder: control.write_rejected(engine, address, folder)
-        engine.fetchers[SLACK_FILE] = SlackFiles(clients).fetch
-        app = register(AsyncApp(client=clients.with_token(_value(settings.slack_bot_token))), services)
-        handler = AsyncSocketModeHandler(app, _value(settings.slack_app_token))
-        await handler.connect_async()  # type: ignore[no-untyped-call]
-        stack.push_async_callback(handler.close_async)
-        async with _beside(engine, worker=workflows.work(engine), follower=Follower(services).run()):
+        one_workspace = mode is not Mode.MANY
+        services = Services(engine, directory, workspaces.clients, People(), one_workspace=one_workspace)
+        await fetchers.register(engine, workspaces.clients)
+        slack = None
+        if mode is not Mode.OFFLINE:
+            slack = Connection(services, mode, register(build(settings, mode, workspaces), services))
+            await slack.look(say)
+        await stack.enter_async_context(workflows.durable(engine))
+        if slack is not None:
+            stack.push_async_callback(slack.listening.finish)
+        address = await stack.enter_async_context(server.listening(engine, slack.app if slack else None))
+        _introduce(mode, address, engine, say)
+        parts: dict[str, Part] = {"worker": partial(workflows.work, engine), "live worker": partial(live.work, engine)}
+        if slack is None:
+            parts["follower"] = Unspoken(engine, services.wake).run
+        else:
+            parts["follower"] = Follower(services, pace or Pace()).run
+            parts["home pages"] = Pages(services).run
+            parts["connection to Slack"] = partial(slack.run, say)
+        async with beside(engine, **parts):
+            if slack is not None:
+                await slack.until_first_connected()
             yield services
 
 
-@asynccontextmanager
-async def _beside(engine: Engine, **work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run work beside the block, and ask it to stop at the block's end."""
-    async with asyncio.TaskGroup() as group:
-        for name, each in work.items():
-            group.create_task(each, name=name)
-        try:
-            yield
-        finally:
-            engine.stopping.set()
-
-
-def _value(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret is not None else None
+def _introduce(mode: Mode, address: str, engine: Engine, say: Say) -> None:
+    if mode is Mode.OFFLINE:
+        say("Slack: none of its settings is set, so nothing is told there; it goes to the log instead.")
+    elif mode is Mode.MANY:
+        say(
+            f"Slack: many workspaces, each installs the app at {address}{INSTALL_PATH} (or the address it has outside)."
+        )
+    if mode in (Mode.HTTP, Mode.MANY):
+        say(f"Slack's requests are answered at {address}{server.EVENTS_PATH} (request URL and options URL).")
+    if mode in (Mode.SOCKET, Mode.HTTP) and engine.settings.slack_client_id is not None:
+        say("SLACK_CLIENT_ID is not used: SLACK_BOT_TOKEN says that there is one workspace.")
+    say(f"HTTP server: {address} (health at /healthz and /readyz, numbers at /metrics).")
+    say(f"Worker: {engine.presence.id}.")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from bot.clients import Clients
+from bot.home.viewers import Viewers
 from bot.live.wake import Wake
 from bot.people import People
 from core.directory import Directory
@@ -22,6 +23,7 @@ class Services:
     people: People
     one_workspace: bool
     wake: Wake = field(default_factory=Wake)
+    viewers: Viewers = field(default_factory=Viewers)
 
     async def connections(self, team_id: str) -> list[Connection]:
         """The connections that a workspace sees, by name."""

@@ -34,6 +34,8 @@ async def recovered(db: AsyncConnection, connection_id: int, mapping_id: int | N
 
 async def run_ended(db: AsyncConnection, this: Run, status: Status, error: str | None, code: str | None) -> None:
     """Open or close what the ending of a run calls for. Runs of the command line tell whoever sits there themselves."""
+    if this.live:  # of those there are many: core.live tells one failure from another, and a backlog from both
+        return
     if status is Status.SUCCEEDED:
         await recovered(db, this.connection_id, this.mapping_id)
         await recovered(db, this.connection_id, None)

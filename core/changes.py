@@ -22,7 +22,9 @@ BATCH_SIZE = 1_000
 #: list until its next holder is recorded. It is the address that follows.
 FORMER = "former:"
 
-#: An entry as stored: role, profile, email, user_id, and for some roles two more values.
+#: An entry as stored: role, profile, email, user_id, and for some roles more values. So that a run can be undone, they
+#: are the email and the user id which the ledger had before, where it knew a member that is put on the list or held
+#: there, and `false` for a leaver that the ledger did not know.
 Entry = list[Any]
 
 

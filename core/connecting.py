@@ -1,20 +1,28 @@
 """Connecting an Iterable project: a key is tried before it is saved, and replaced without losing anything else."""
 
+import asyncio
 import dataclasses
 import time
 from collections.abc import Sequence
+from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core import alerting
 from core.engine import Engine
 from core.errors import InputError
 from core.identity import UserIdField
-from core.iterable import DataCenter, IterableList
-from core.store import connections, mappings
+from core.iterable import DataCenter, IterableList, UnreachableError
+from core.store import audit, connections, mappings
+from core.store.audit import Action
 from core.store.connections import Connection, project_of
 from core.submit import IMPATIENT
 
 #: Connections that stand for ITERABLE_API_KEY are named so; the data center follows.
 ENVIRONMENT = "environment-"
 NAME_MAX_LENGTH = 60
+# How long Iterable has to say whether it takes a key, in seconds: a person waits for it.
+ANSWER_WITHIN_S = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,15 +56,15 @@ async def connect(
     operators: Sequence[str] = (),
     approvers: Sequence[str] = (),
     self_approval: bool = False,
+    by: str | None = None,
 ) -> Connected:
-    """Try a key, and save the connection.
+    """Try a key, and save the connection. `by` is the person in Slack who does it.
 
     Raises InputError where the name is taken or the key is empty, and an IterableError where the key does not work.
     """
     name, api_key = check_name(name), _stripped(api_key)
     async with engine.database.read() as db:
-        if await connections.by_name(db, name) is not None:
-            raise InputError(f'There is a connection "{name}" already. Replace its key, or choose another name.')
+        await _check_free(db, name)
     encrypted, project = engine.vault.encrypt(api_key), project_of(api_key)
     made = Connection(
         id=0,
@@ -72,6 +80,7 @@ async def connect(
     )
     found = await lists_of(engine, made)
     async with engine.database.write() as db:
+        await _check_free(db, name)  # somebody may have been faster, or have clicked twice
         connection_id = await connections.add(
             db,
             name=name,
@@ -88,12 +97,18 @@ async def connect(
             self_approval=self_approval,
         )
         saved = await connections.by_id(db, connection_id)
-    assert saved is not None
+        assert saved is not None
+        if by is not None:
+            await _record(db, Action.CONNECTION_ADDED, saved, by, team_id, after=_settings(saved))
     return Connected(saved, found)
 
 
-async def replace_key(engine: Engine, known: Connection, api_key: str) -> Connected:
+async def replace_key(
+    engine: Engine, known: Connection, api_key: str, *, by: str | None = None, team_id: str | None = None
+) -> Connected:
     """Try a new key, and put it in the place of a connection's. Everything else of the connection stays.
+
+    What was said about a refused key is over. `by` is the person in Slack who does it.
 
     Raises InputError where the key is empty, is not saved here, or is of another project; an IterableError where it
     does not work.
@@ -111,14 +126,88 @@ async def replace_key(engine: Engine, known: Connection, api_key: str) -> Connec
                 "in it. Save a connection of its own for it."
             )
         await connections.change(db, known.id, api_key=changed.api_key, key_last4=changed.key_last4, refused_at=None)
+        await alerting.recovered(db, known.id, None)
+        if by is not None:
+            before, after = {"key": f"...{known.key_last4}"}, {"key": f"...{changed.key_last4}"}
+            await _record(db, Action.KEY_REPLACED, known, by, team_id, before=before, after=after)
     return Connected(dataclasses.replace(changed, refused_at=None), found)
+
+
+async def change(
+    engine: Engine, known: Connection, *, by: str, team_id: str | None, **values: Any
+) -> dict[str, tuple[Any, Any]]:
+    """Change anything of a connection but its key. Returns what changed, by name: what it was, and what it is.
+
+    Another data center is tried with the key first. Raises InputError where the name is taken, and an IterableError
+    where the key does not work there.
+    """
+    values = {**values, "name": check_name(values.get("name", known.name))}
+    changed = dataclasses.replace(known, **values)
+    if changed.data_center != known.data_center:
+        await lists_of(engine, changed)
+        values["refused_at"] = None
+    async with engine.database.write() as db:
+        before = await connections.by_id(db, known.id)
+        if before is None:
+            raise InputError("This connection is not there any more.")
+        other = await connections.by_name(db, changed.name)
+        if other is not None and other.id != known.id:
+            raise InputError(f'There is a connection "{changed.name}" already. Choose another name.')
+        await connections.change(db, known.id, **{**values, "user_id": changed.user_id.value})
+        if changed.data_center != known.data_center:
+            await alerting.recovered(db, known.id, None)
+        was, now = _settings(before), _settings(dataclasses.replace(before, **values))
+        differing = {name: (was[name], now[name]) for name in now if was[name] != now[name]}
+        if differing:
+            was_then = {name: pair[0] for name, pair in differing.items()}
+            is_now = {name: pair[1] for name, pair in differing.items()}
+            await _record(db, Action.CONNECTION_CHANGED, known, by, team_id, before=was_then, after=is_now)
+    return differing
 
 
 async def lists_of(engine: Engine, connection: Connection) -> list[IterableList]:
     """Ask Iterable for the project's lists, giving up after seconds. Raises an IterableError where the key does not
     work."""
-    async with engine.client(connection, patience=IMPATIENT) as client:
-        return await client.lists()
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S), engine.client(connection, patience=IMPATIENT) as client:
+            return await client.lists()
+    except TimeoutError as error:
+        raise UnreachableError(
+            f"Iterable did not answer within {ANSWER_WITHIN_S:.0f} seconds. Try again in a moment."
+        ) from error
+
+
+async def _check_free(db: AsyncConnection, name: str) -> None:
+    if await connections.by_name(db, name) is not None:
+        raise InputError(f'There is a connection "{name}" already. Replace its key, or choose another name.')
+
+
+def _settings(connection: Connection) -> dict[str, Any]:
+    """What a person sets of a connection, for the audit: never the key."""
+    return {
+        "name": connection.name,
+        "data_center": connection.data_center,
+        "user_id": connection.user_id.value,
+        "rate": connection.rate,
+        "alert_channel": connection.alert_channel,
+        "operators": list(connection.operators),
+        "approvers": list(connection.approvers),
+        "self_approval": connection.self_approval,
+    }
+
+
+async def _record(
+    db: AsyncConnection,
+    action: Action,
+    connection: Connection,
+    by: str,
+    team_id: str | None,
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    subject = f"connection:{connection.id}"
+    await audit.add(db, team_id=team_id, actor=by, action=action, subject=subject, before=before, after=after)
 
 
 def _stripped(api_key: str) -> str:

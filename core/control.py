@@ -4,34 +4,64 @@ Nothing here takes long: a run is queued, and whoever works takes it up.
 """
 
 import csv
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TextIO
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from core.engine import Engine
 from core.errors import InputError
 from core.runs import Mode, Request, Run, Status
-from core.store import audit, connections, mappings, rejections, runs
+from core.store import audit, connections, live, mappings, rejections, runs
 from core.store.audit import Action
 from core.store.mappings import Mapping
 from core.store.rejections import Rejection
-from core.submit import submit_mapping
+from core.submit import queue
 
 #: The scheme of the address under which the members that a run rejected are an audience.
 REJECTED = "rejected"
+# A second click on the same button comes within so many seconds, and finds what it began among so many runs.
+TWICE_S = 10.0
+LOOKED_AT = 20
 
 
 async def start(
-    engine: Engine, mapping: Mapping, request: Request, *, by: str, channel: str | None, team_id: str | None
+    engine: Engine,
+    mapping: Mapping,
+    request: Request,
+    *,
+    by: str,
+    channel: str | None,
+    team_id: str | None,
+    repeats: str | None = None,
 ) -> str:
-    """Queue a run of a mapping. Returns its id. Raises InputError where the mapping is paused or declined."""
-    async with engine.database.read() as db:
+    """Queue a run of a mapping. Returns its id. Raises InputError where the mapping is paused or declined.
+
+    `repeats` is the run that is repeated by it: who clicks twice repeats it once, and gets an InputError.
+    """
+    async with engine.database.write() as db:
         connection = await connections.by_id(db, mapping.connection_id)
-    assert connection is not None
-    run_id = await submit_mapping(engine, connection, mapping, request, started_by=by, channel=channel)
-    await _record(engine, Action.RUN_STARTED, run_id, by, team_id, {"mapping": mapping.id, "mode": request.mode})
+        assert connection is not None
+        if repeats is not None:
+            await _refuse_twice(db, mapping, request, repeats)
+        run_id = await queue(db, connection, mapping, request, started_by=by, channel=channel)
+        after = {"mapping": mapping.id, "mode": request.mode}
+        subject = f"run:{run_id}"
+        await audit.add(db, team_id=team_id, actor=by, action=Action.RUN_STARTED, subject=subject, after=after)
     engine.queued.set()
     return run_id
+
+
+async def _refuse_twice(db: AsyncConnection, mapping: Mapping, request: Request, repeats: str) -> None:
+    await live.lock(db, mapping.id)
+    for run in await runs.latest_of(db, [mapping.id], LOOKED_AT):
+        if run.request.path != request.path or run.undo_of is not None:
+            continue
+        is_under_way = run.status.is_active or run.status is Status.NEEDS_APPROVAL
+        if is_under_way or (run.id != repeats and time.time() - run.created_at < TWICE_S):
+            raise InputError(f"Somebody has started this already: it is run {run.id}.")
 
 
 async def again(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
@@ -40,14 +70,17 @@ async def again(engine: Engine, run_id: str, *, by: str, channel: str | None, te
     if run.undo_of is not None:
         raise InputError("A run that took back another one can't be repeated. Start a sync instead.")
     request = run.request.model_copy(update={"approved": False, "allow_empty": False})
-    return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id)
+    return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 
 
 async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> None:
     """Let a run that failed or was interrupted go on where it stopped. Raises InputError where it can't."""
     run, _ = await _load(engine, run_id)
     if run.status not in (Status.FAILED, Status.INTERRUPTED):
-        raise InputError(f"Run {run_id} did not fail ({run.status.value.replace('_', ' ')}), so it can't be retried.")
+        now = run.status.value.replace("_", " ")
+        if run.attempt and run.status is not Status.CANCELLED:  # what failed went on since
+            raise InputError(f"Somebody has retried run {run_id} already ({now}).")
+        raise InputError(f"Run {run_id} did not fail ({now}), so it can't be retried.")
     async with engine.database.write() as db:
         if await runs.reopen(db, run, None) is None:
             raise InputError(f"Somebody has retried run {run_id} already.")
@@ -64,7 +97,7 @@ async def retry_rejected(engine: Engine, run_id: str, *, by: str, channel: str |
     if not found:
         raise InputError(f"Run {run_id} rejected nobody, or it is too long ago to know whom.")
     request = Request(path=f"{REJECTED}:{run_id}", audience=run.request.audience, mode=Mode.ADD)
-    return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id)
+    return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 
 
 async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> bool:
@@ -76,6 +109,8 @@ async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -
         run = await runs.by_id(db, run_id)
         if run is None or not run.status.is_resumable:
             raise InputError(f"Run {run_id} has ended; there is nothing to cancel.")
+        if run.stop == "cancel":
+            raise InputError(f"Run {run_id} is being cancelled already: it stops after the requests under way.")
         in_hand = run.status.is_active and run.worker is not None
         if in_hand:
             await runs.ask_to_stop(db, run_id, "cancel")

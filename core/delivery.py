@@ -85,9 +85,9 @@ async def _rename(client: IterableClient, list_id: int, units: list[Unit]) -> De
     """Rename placeholders. Where Iterable can't, the placeholder is taken off; the update puts the real address on."""
     delivery = Delivery()
     for unit in units:
-        _, _, old, _, new = unit[0]
+        _, _, old, user_id, new = unit[0][:5]
         try:
-            await client.rename(old, new)
+            await _rename_one(client, old, user_id, new)
         except RefusedError as error:
             # The new address has a user already, or the placeholder none, or (in a userID-based project)
             # this is not how emails are changed.
@@ -97,6 +97,18 @@ async def _rename(client: IterableClient, list_id: int, units: list[Unit]) -> De
         else:
             delivery.renamed.append(unit)
     return delivery
+
+
+async def _rename_one(client: IterableClient, old: str, user_id: str | None, new: str) -> None:
+    try:
+        await client.rename(old, new)
+    except RefusedError as error:
+        if error.failure is not Failure.NOT_FOUND or user_id is None:
+            raise
+        try:  # an earlier rename, to another address, was made though its answer was lost
+            await client.rename_user(user_id, new)
+        except RefusedError:
+            raise error from None
 
 
 def attribute(units: list[Unit], result: BulkResult, *, removal: bool) -> Delivery:

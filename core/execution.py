@@ -19,11 +19,11 @@ from core import alerting
 from core.engine import Engine
 from core.errors import InputError, SettingsError, SyncError
 from core.fetch import fetched
-from core.plan import MEMORY_MB, plan_run, publish, replan_run
+from core.plan import MEMORY_MB, plan_run, plan_undo, publish, replan_run
 from core.plan.planning import Planned
 from core.record import settle
 from core.runs import PROCESS_DIED, Mode, Run, Status
-from core.store import changes, connections, lists, mappings, rejections, runs
+from core.store import changes, connections, erasures, lists, mappings, rejections, runs
 from core.store.changes import State
 from core.store.migrate import describe
 from core.store.runs import TakenOverError
@@ -110,9 +110,13 @@ async def _plan(engine: Engine, this: Run) -> bool:
 async def _read_and_plan(engine: Engine, this: Run) -> Planned:
     """Plan a run whose audience may have to be fetched first."""
     data_dir, address = engine.settings.data_dir, this.request.path
+    if this.undo_of is not None:
+        return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, this, mb))
+    async with engine.database.read() as db:
+        forgotten = await erasures.forgotten(db, engine.vault)
     async with fetched(address, data_dir / "fetched" / this.id, engine.fetchers) as path:
         here = this.model_copy(update={"request": this.request.model_copy(update={"path": str(path)})})
-        return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb))
+        return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb, forgotten))
 
 
 async def _upload(engine: Engine, run_id: str) -> bool:
@@ -167,6 +171,10 @@ async def _earlier(engine: Engine, this: Run) -> list[Run]:
         run
         for run in found
         if run.created_at < this.created_at
+        # an undo that waits is compared once more when it is approved, so it holds up nobody
+        and not (run.undo_of is not None and run.status is Status.NEEDS_APPROVAL)
+        # what is live waits for no approval of a file, which leaves alone who has changed since
+        and not (this.request.live and run.status is Status.NEEDS_APPROVAL)
         and not (run.status is Status.FAILED and run.plan is None)  # nothing of it could be used
     ]
 

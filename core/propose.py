@@ -18,21 +18,20 @@ async def propose(
     connection: Connection,
     target: IterableList,
     *,
-    audience: str,
+    audience: str | None,
     mode: str,
     removals: Removals,
     channel: str | None,
     by: str,
     team_id: str | None,
 ) -> Mapping:
-    """Save a proposed mapping of an audience (its name, or its id) to a list.
+    """Save a proposed mapping of an audience (its name, or its id; None: as its first file says) to a list.
 
     Raises InputError where there is one already, or where the audience's name can't be one. One that was declined is
     proposed anew.
     """
-    name = audience.strip()
-    if not name or len(name) > AUDIENCE_MAX_LENGTH or not name.isprintable():
-        raise InputError(f"An audience's name has 1 to {AUDIENCE_MAX_LENGTH} printable characters.")
+    name = None if audience is None else check_audience(audience)
+    is_id = name is not None and name.isdecimal()
     async with engine.database.write() as db:
         if await lists.get(db, connection.id, target.id) is None:
             await lists.add(db, connection.id, target.id, target.name, target.created_at)
@@ -43,8 +42,8 @@ async def propose(
                 db,
                 connection_id=connection.id,
                 list_id=target.id,
-                audience_id=name if name.isdecimal() else None,
-                audience_name=None if name.isdecimal() else name,
+                audience_id=name if is_id else None,
+                audience_name=None if is_id else name,
                 mode=mode,
                 state=State.PROPOSED,
                 removals=removals,
@@ -66,14 +65,29 @@ async def propose(
     return made
 
 
-async def _declined_before(db: AsyncConnection, connection: Connection, target: IterableList, name: str) -> int | None:
+def check_audience(text: str) -> str:
+    """Return an audience's name or id as it is stored. Raises InputError where it can't be one."""
+    name = text.strip()
+    if not name or len(name) > AUDIENCE_MAX_LENGTH or not name.isprintable():
+        raise InputError(f"An audience's name has 1 to {AUDIENCE_MAX_LENGTH} printable characters.")
+    return name
+
+
+async def _declined_before(
+    db: AsyncConnection, connection: Connection, target: IterableList, name: str | None
+) -> int | None:
     """The mapping of this audience to this list that was declined. Raises InputError where there is a living one."""
     for known in await mappings.of_connection(db, connection.id, target.id):
-        if name.casefold() in ((known.audience_id or "").casefold(), (known.audience_name or "").casefold()):
+        if _is_of(known, name):
             if known.state is not State.DECLINED:
                 raise InputError(f'{known.label} goes to "{target.name}" already: that mapping is {known.state}.')
             return known.id
     return None
+
+
+def _is_of(known: Mapping, name: str | None) -> bool:
+    names = [each.casefold() for each in (known.audience_id, known.audience_name) if each]
+    return name.casefold() in names if name is not None else not names
 
 
 async def pause(engine: Engine, mapping_id: int, *, by: str, team_id: str | None) -> bool:

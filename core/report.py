@@ -11,6 +11,7 @@ from core.identity import Reason
 from core.iterable.models import Failure
 from core.record import UNATTRIBUTED
 from core.runs import Plan, Run, Status
+from core.store.persons import ERASED
 from core.store.rejections import Rejection
 
 CSV_HEADER = ("profile", "email", "customer_id", "reason", "what_it_means")
@@ -49,7 +50,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     Reason.NO_IDENTITY: Explanation(
         "The profile has neither an email nor a user id, only device identities for example.",
-        "Nothing, unless the person is known elsewhere: then send that identity to mParticle.",
+        "Nothing can be done, unless the person is known elsewhere: then send that identity to mParticle.",
     ),
     Failure.INVALID_EMAIL: Explanation(
         "Iterable does not accept the email address.",
@@ -65,7 +66,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     Failure.FORGOTTEN: Explanation(
         "The person was forgotten in Iterable (GDPR) and can never be added again.",
-        "Nothing: this is final. Take the person out of the audience to stop seeing it.",
+        "Nothing can be done: this is final. Take the person out of the audience to stop seeing it.",
     ),
     Failure.NOT_FOUND: Explanation(
         "Iterable does not know this user.",
@@ -74,6 +75,10 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     Failure.INVALID_DATA: Explanation(
         "Iterable refused this member's data without giving a narrower reason.",
         "Look the member up in Iterable, and sync again.",
+    ),
+    ERASED: Explanation(
+        "The person asked to be forgotten, and mParticle has not sent the person since.",
+        "Nothing needs to be done. Who the person is, is not kept here.",
     ),
     UNATTRIBUTED: Explanation(
         "Iterable counted a failure but did not say whose.",

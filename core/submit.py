@@ -19,7 +19,7 @@ from core.store.mappings import Mapping, State
 DEFAULT_RATE = 5.0
 
 # A person waits for this answer, so a host that can't be reached is reported after a few seconds.
-IMPATIENT = Patience(attempts=3, base=0.3, cap=2.0)
+IMPATIENT = Patience(attempts=3, base=0.3, cap=2.0, retry_after=5.0, throttled=10.0, request=10.0)
 
 
 async def environment_connection(

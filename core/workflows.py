@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync
@@ -75,6 +76,8 @@ async def durable(engine: Engine) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.to_thread(DBOS.destroy)
+        # DBOS made its threads those of the loop, and they are gone now; the loop may live on
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
         _engine = None
 
 

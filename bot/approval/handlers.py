@@ -1,9 +1,129 @@
-"""Deciding on runs that wait."""
+"""Deciding on runs: *Review* and *Decline* on the card, and the modals that they open."""
 
-from slack_bolt.async_app import AsyncApp
+import asyncio
+from dataclasses import replace
+from typing import Any
 
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.actor import Actor, value_of
+from bot.approval import views
+from bot.approval.ids import Action, Block, Callback
+from bot.approval.views import Decision
+from bot.blocks import notice
+from bot.errors import sentence_for
+from bot.live.story import Story
+from bot.reply import open_modal
 from bot.services import Services
+from bot.state import Inputs
+from bot.words import escape
+from core import approval, samples
+from core.access import why_not_approve
+from core.errors import InputError
+from core.runs import Run, Status
+from core.store import lists, rejections, runs
+from core.store.connections import Connection
+
+# How long a modal may wait for its decision to be on disk before it says that it does, in seconds.
+PATIENCE_S = 0.8
 
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Add the listeners of this feature to the app."""
+    """Add this feature's listeners."""
+
+    @app.action(Action.REVIEW)
+    async def open_review(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        story = await _story(services, actor, value_of(body))
+        view = _barred(story, actor)
+        if view is None:
+            async with services.engine.database.read() as db:
+                found = await samples.of_run(db, story.run.id)
+            view = views.review(story, found)
+        await open_modal(client, actor, view)
+
+    @app.action(Action.DECLINE)
+    async def open_decline(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        story = await _story(services, actor, value_of(body))
+        await open_modal(client, actor, _barred(story, actor) or views.decline(story))
+
+    @app.view(Callback.REVIEW)
+    async def approve(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await _answer(ack, body, client, _decide(services, body, approves=True), views.decided(approved=True))
+
+    @app.view(Callback.DECLINE)
+    async def decline(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await _answer(ack, body, client, _decide(services, body, approves=False), views.decided(approved=False))
+
+
+async def _story(services: Services, actor: Actor, run_id: str) -> Story:
+    """A run that the person's workspace sees. Raises InputError where there is none."""
+    run = await _run(services, run_id)
+    connection = await services.connection(actor.team_id, run.connection_id)
+    async with services.engine.database.read() as db:
+        known = await lists.get(db, run.connection_id, run.list_id)
+        by_reason = await rejections.by_reason(db, run_id) if run.status is Status.NEEDS_APPROVAL else {}
+    return Story(run, connection, known.name if known is not None else None, by_reason)
+
+
+async def _run(services: Services, run_id: str) -> Run:
+    async with services.engine.database.read() as db:
+        run = await runs.by_id(db, run_id)
+    if run is None:
+        raise InputError("This run is not there any more.")
+    return run
+
+
+def _barred(story: Story, actor: Actor) -> dict[str, Any] | None:
+    """What a person sees who can't decide on a run: because it is decided, or because they may not."""
+    if story.run.status is not Status.NEEDS_APPROVAL:
+        return views.too_late(story.run)
+    connection = replace(story.connection, name=escape(story.connection.name))  # the sentence is mrkdwn: it mentions
+    why = why_not_approve(connection, actor.person, story.run.started_by)
+    return None if why is None else views.not_allowed(why)
+
+
+async def _decide(services: Services, body: dict[str, Any], *, approves: bool) -> dict[str, Any] | None:
+    """Decide on a run. Returns what the person is to see instead, where they were not the one who decided."""
+    actor = Actor.of(body)
+    run = await _run(services, Decision.load(body["view"]).run_id)
+    connection: Connection = await services.connection(actor.team_id, run.connection_id)
+    barred = _barred(Story(run, connection, None), actor)
+    if barred is not None:
+        return barred
+    comment = Inputs(body["view"]).text(Block.COMMENT) or None
+    decide = approval.approve if approves else approval.decline
+    was_first = await decide(services.engine, run.id, by=actor.person, comment=comment, team_id=actor.team_id)
+    services.wake()
+    return None if was_first else views.too_late(await _run(services, run.id))
+
+
+async def _answer(
+    ack: AsyncAck,
+    body: dict[str, Any],
+    client: AsyncWebClient,
+    decision: Any,
+    done: dict[str, Any],
+) -> None:
+    """Close the modal when the decision is on disk; where that takes long, show it in the modal then."""
+    deciding = asyncio.ensure_future(_as_view(decision))
+    await asyncio.wait([deciding], timeout=PATIENCE_S)
+    if deciding.done():
+        instead = deciding.result()
+        await (ack() if instead is None else ack(response_action="update", view=instead))
+        return
+    await ack(response_action="update", view=views.working())
+    await client.views_update(view_id=body["view"]["id"], view=await deciding or done)
+
+
+async def _as_view(decision: Any) -> dict[str, Any] | None:
+    """The outcome of a decision as a view: an error as a sentence."""
+    try:
+        view: dict[str, Any] | None = await decision
+    except Exception as error:  # noqa: BLE001  # the modal waits for an answer, whatever it is
+        return notice("That did not work", sentence_for(error))
+    return view

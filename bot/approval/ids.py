@@ -17,3 +17,9 @@ class Action(StrEnum):
     """[run id]"""
     DECLINE = "approval-decline-open"
     """[run id]"""
+
+
+class Block(StrEnum):
+    """Inputs of the modals."""
+
+    COMMENT = "approval-comment"

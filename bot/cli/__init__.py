@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from bot.cli import connections, demo, doctor, mappings, runs, sandbox, sync, worker
+from bot.cli import connections, demo, doctor, mappings, runs, sandbox, serve, sync, worker
 from bot.cli.codes import Code
 from bot.cli.command import tell
 from bot.cli.failures import INTERRUPTED, Failure
@@ -30,6 +30,7 @@ app.add_typer(mappings.app, name="mappings")
 app.add_typer(sandbox.app, name="sandbox")
 app.command()(demo.demo)
 app.command()(doctor.doctor)
+app.command()(serve.serve)
 app.command()(worker.worker)
 
 

@@ -13,6 +13,8 @@ from rich.text import Text
 from sqlalchemy import text
 
 from bot.cli.codes import Code
+from bot.cli.findings import Finding
+from bot.cli.slack_checkup import slack_findings
 from bot.cli.terminal import Terminal, clean
 from core.errors import SettingsError, SyncError
 from core.iterable import DataCenter, IterableClient, KeyRefusedError, Unpaced
@@ -34,15 +36,6 @@ LOW_ON_SPACE = 1 << 30
 CLOCK_OFF_S = 60.0
 # The workflow engine uses newer functions of SQLite where Python is newer.
 SQLITE_NEEDED = (3, 42) if sys.version_info >= (3, 12) else (3, 38)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was looked at, whether it is all right, and what there is to say."""
-
-    what: str
-    ok: bool
-    said: str
 
 
 @dataclass(slots=True)
@@ -81,6 +74,8 @@ async def findings() -> AsyncIterator[Finding]:
     if usable or settings.database_url:
         yield await _database(settings, known)
     async for finding in _iterable(settings, known):
+        yield finding
+    async for finding in slack_findings(settings):
         yield finding
 
 

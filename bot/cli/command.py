@@ -35,6 +35,16 @@ class Session:
         async with open_engine(self.settings, self.settings.worker_id) as engine:
             yield engine
 
+    @asynccontextmanager
+    async def durable(self, engine: "Engine") -> AsyncIterator[None]:
+        """Run workflows in this process for the length of the block, with everything that they may have to fetch."""
+        from bot import fetchers
+        from core import workflows
+
+        await fetchers.register(engine)
+        async with workflows.durable(engine):
+            yield
+
 
 def carry_out(work: Callable[[Session], Awaitable[Code]], *, report: "RunReport | None" = None) -> Code:
     """Carry out a command and return how it ended.

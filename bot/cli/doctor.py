@@ -4,7 +4,7 @@ from bot.cli.codes import Code
 
 
 def doctor() -> Code:
-    """Check settings, data directory, database, keys, reachability and clock. Exit code 1 if anything is wrong."""
+    """Check settings, data directory, database, keys, reachability, clock and Slack. Exit code 1 if one is wrong."""
     from bot.cli.checkup import examine
     from bot.cli.command import run_plainly
 

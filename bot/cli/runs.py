@@ -132,7 +132,7 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
             )
         if yes or allow_empty:
             run = await approval.approve(engine, run, yes=yes, allow_empty=allow_empty)
-        async with workflows.durable(engine):
+        async with session.durable(engine):
             if run.status is Status.NEEDS_APPROVAL and open_guards(run):
                 with session.interruption.stopping_with(engine.stopping.set):
                     run = await approval.ask(engine, session.terminal, run)

@@ -55,6 +55,60 @@ def slack(port: Port = DEFAULT_SLACK_PORT) -> Code:
 
 
 @app.command()
+def mparticle(
+    url: Annotated[
+        str,
+        typer.Option(metavar="URL", help="Where the Firehose goes: http://127.0.0.1:8080/mparticle/firehose/TOKEN."),
+    ],
+    audience: Annotated[str, typer.Option(metavar="NAME", help="The audience to connect.")] = "Summer Sale Shoppers",
+    audience_id: Annotated[int, typer.Option("--audience-id", min=1, help="Its id.")] = 8754,
+    members: Annotated[int, typer.Option(min=0, help="How many profiles join it.")] = 100,
+    leave: Annotated[int, typer.Option(min=0, help="How many of them leave it again.")] = 0,
+    rate: Annotated[float, typer.Option(min=0.0, help="Profiles a second, 0 for as fast as they are taken.")] = 50.0,
+    list_id: Annotated[str, typer.Option("--list", metavar="ID", help="The list ID in the audience's settings.")] = "",
+    api_key: Annotated[
+        str,
+        typer.Option("--api-key", envvar="ITERABLE_API_KEY", show_default=False, help="The API key in the settings."),
+    ] = "",
+    user_id: Annotated[str, typer.Option("--user-id", help="The User ID setting: customerId or mpid.")] = "customerId",
+    account: Annotated[int, typer.Option(help="The account in mParticle.")] = 4711,
+    disconnect: Annotated[bool, typer.Option("--disconnect", help="Disconnect the audience at the end.")] = False,
+    erase: Annotated[int, typer.Option(metavar="N", min=0, help="Have the first N profiles forgotten at the end.")] = 0,
+) -> Code:
+    """Play mParticle's Firehose: register, connect an audience, stream changes."""
+    from sandbox.mparticle import Audience, MParticle, RefusedError
+    from sandbox.mparticle.story import play_story
+
+    terminal = Terminal()
+    chosen = Audience(audience_id, audience, {"listId": list_id} if list_id else {})
+    settings = {"userIdField": user_id} | ({"apiKey": api_key} if api_key else {})
+
+    async def play() -> None:
+        async with MParticle(url, account_id=account, settings=settings) as player:
+            await play_story(
+                player,
+                chosen,
+                terminal.line,
+                members=members,
+                leave=leave,
+                rate=rate,
+                disconnect=disconnect,
+                erase=erase,
+            )
+
+    try:
+        asyncio.run(play())
+    except RefusedError as error:
+        terminal.say(
+            f"The endpoint did not take a message ({error}). Check the address, the token in it and the log.", "red"
+        )
+        return Code.FAILED
+    except KeyboardInterrupt:
+        return Code.INTERRUPTED
+    return Code.OK
+
+
+@app.command()
 def samples(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the two downloads are written to.")],
 ) -> Code:

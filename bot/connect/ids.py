@@ -7,6 +7,7 @@ class Callback(StrEnum):
     """Modals."""
 
     CONNECT = "connect-form"
+    EDIT = "connect-edit-form"
     KEY = "connect-key-form"
 
 
@@ -19,3 +20,21 @@ class Action(StrEnum):
     """[connection id]"""
     KEY = "connect-key-open"
     """[connection id]"""
+    AGAIN = "connect-form-again"
+    """[nothing: the modal remembers]"""
+    KEY_AGAIN = "connect-key-again"
+    """[connection id]"""
+
+
+class Block(StrEnum):
+    """Inputs."""
+
+    NAME = "connect-name"
+    KEY = "connect-key"
+    DATA_CENTER = "connect-data-center"
+    USER_ID = "connect-user-id"
+    RATE = "connect-rate"
+    CHANNEL = "connect-channel"
+    OPERATORS = "connect-operators"
+    APPROVERS = "connect-approvers"
+    SELF_APPROVAL = "connect-self-approval"

@@ -1,9 +1,29 @@
-"""The slash command and its subcommands."""
+"""The slash command: answered at once, then handed to the subcommand's feature."""
+
+from typing import Any
 
 from slack_bolt.async_app import AsyncApp
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.actor import Actor
+from bot.help.call import Call
+from bot.help.ids import COMMAND
+from bot.help.subcommands import SUBCOMMANDS, parse, probably_meant
+from bot.help.views import unknown
+from bot.reply import reply
 from bot.services import Services
 
 
 def register(app: AsyncApp, services: Services) -> None:
     """Add the listeners of this feature to the app."""
+
+    @app.command(COMMAND)
+    async def on_command(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        name, argument = parse(body.get("text") or "")
+        actor = Actor.of(body)
+        if name in SUBCOMMANDS:
+            await SUBCOMMANDS[name].run(Call(services, client, actor, argument))
+        else:
+            await reply(client, actor, unknown(name, probably_meant(name)))

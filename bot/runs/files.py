@@ -9,6 +9,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 
 from bot.clients import Clients
+from bot.slack_errors import word_of
 from core.errors import InputError
 from core.fetch import FetchError, name_of, save
 
@@ -39,7 +40,7 @@ class SlackFiles:
         try:
             file = (await client.files_info(file=file_id))["file"]
         except SlackApiError as error:
-            word = error.response.get("error")
+            word = word_of(error)
             if word in ("file_not_found", "file_deleted", "access_denied"):
                 raise InputError(
                     "The file is not there any more, or the bot may not see it. Put it into Slack again, in a channel "

@@ -31,3 +31,14 @@ class Action(StrEnum):
     """[run id]"""
     REJECTED = "runs-rejected-send"
     """[run id]"""
+
+
+class Block(StrEnum):
+    """Inputs."""
+
+    MAPPING = "runs-mapping"
+    FILE = "runs-file"
+    LINK = "runs-link"
+    ADDRESS = "runs-address"
+    ATTACHED = "runs-attached"
+    MODE = "runs-mode"

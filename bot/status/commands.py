@@ -1,11 +1,69 @@
 """Subcommands of this feature."""
 
+import logging
+
+import aiohttp
+from slack_sdk.errors import SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
 from bot.help.call import Call
+from bot.reply import reply
+from bot.services import Services
+from bot.status.items import Viewer
+from bot.status.overview import Mapped, Overview
+from bot.status.views import Past, history_message, status_message
+from core import propose
+from core.errors import InputError
+from core.store import runs
+
+#: How many runs `history` shows.
+LATEST = 10
+# How many names an answer offers where a name was not found.
+_NAMES_OFFERED = 5
+
+logger = logging.getLogger(__name__)
 
 
 async def status(call: Call) -> None:
     """Show privately what is under way, what waits and how the mappings are."""
+    overview = await Overview.read(call.services, call.actor.team_id)
+    viewer = await viewer_of(call.services, call.client, call.actor.team_id, call.actor.person)
+    await reply(call.client, call.actor, status_message(overview, viewer))
 
 
 async def history(call: Call) -> None:
-    """Show privately the latest runs, of a mapping or of all."""
+    """Show privately the latest runs, of a mapping or of all. Raises InputError where no mapping is called so."""
+    overview = await Overview.read(call.services, call.actor.team_id, with_declined=True)
+    chosen = await _chosen(call, overview)
+    async with call.services.engine.database.read() as db:
+        found = await runs.latest_of(db, [each.mapping.id for each in chosen], LATEST)
+    mapped = overview.by_mapping
+    past = [Past(run, mapped[run.mapping_id], _is_last(run.id, mapped[run.mapping_id])) for run in found]
+    of = chosen[0].mapping.label if call.argument and len(chosen) == 1 else call.argument or None
+    await reply(call.client, call.actor, history_message(past, of, call.actor.person))
+
+
+async def viewer_of(services: Services, client: AsyncWebClient, team_id: str, person: str) -> Viewer:
+    """Who looks. Where Slack does not say whether they are an admin, they are shown what everybody is."""
+    try:
+        return Viewer(person, await services.people.is_admin(client, team_id, person))
+    except (SlackClientError, aiohttp.ClientError, TimeoutError) as error:
+        logger.warning("whether a person is an admin is not known: %s", type(error).__name__)
+        return Viewer(person, is_admin=False)
+
+
+async def _chosen(call: Call, overview: Overview) -> list[Mapped]:
+    if not call.argument:
+        return list(overview.mapped)
+    services, team_id = call.services, call.actor.team_id
+    found = await propose.find(services.engine, team_id, call.argument, with_shared=services.one_workspace)
+    chosen = [overview.by_mapping[mapping.id] for _, mapping in found if mapping.id in overview.by_mapping]
+    if not chosen:
+        names = ", ".join(sorted({each.mapping.label for each in overview.mapped})[:_NAMES_OFFERED])
+        there_are = f"There are: {names}." if names else "No audience is mapped yet: `/iterable-sync map` begins."
+        raise InputError(f'No mapping is called "{call.argument}". {there_are}')
+    return chosen
+
+
+def _is_last(run_id: str, mapped: Mapped) -> bool:
+    return mapped.last is not None and mapped.last.id == run_id

@@ -1,9 +1,33 @@
 """Taking back what a run did."""
 
-from slack_bolt.async_app import AsyncApp
+from typing import Any
 
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.actor import Actor, value_of
+from bot.reply import open_modal
 from bot.services import Services
+from bot.undo import offer, views
+from bot.undo.ids import Action, Callback
 
 
 def register(app: AsyncApp, services: Services) -> None:
     """Add the listeners of this feature to the app."""
+
+    @app.action(Action.OPEN)
+    async def on_open(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        it = await offer.for_person(services, actor, value_of(body))
+        await open_modal(client, actor, views.undo_modal(it))
+
+    @app.view(Callback.UNDO)
+    async def on_preview(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        metadata = views.UndoMetadata.load(body["view"])
+        await ack(response_action="update", view=views.working(metadata))
+        asked = await offer.accept(services, Actor.of(body), metadata.run_id)
+        services.wake()
+        await client.views_update(
+            view_id=body["view"]["id"], view=views.queued_modal(asked.run_id, metadata.run_id, asked.channel)
+        )

@@ -9,12 +9,13 @@ LAST_INSTANT_MS = 253_402_300_799_999
 
 
 class Shape(StrEnum):
-    """The forms in which an audience arrives as a file."""
+    """The forms in which an audience arrives: as a file, or live."""
 
     DOWNLOAD = "download"
     BUCKET = "bucket"
     STREAM = "stream"
     TABLE = "table"
+    LIVE = "live"
 
 
 @dataclass(frozen=True)

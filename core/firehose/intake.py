@@ -24,14 +24,14 @@ from core.firehose.messages import (
 )
 from core.firehose.module import registration
 from core.firehose.subscriptions import subscribe
-from core.firehose.targets import Targets
-from core.store import connections, inbox, live, messages
+from core.firehose.targets import Known, Targets
+from core.store import connections, erasures, inbox, live, messages
 from core.store.inbox import Change
 from core.store.mappings import Mapping, State
 
 # Changes written in one transaction; those of a message with more are written in pieces.
 PIECE = 5_000
-# By how much a time stamp may be ahead of our clock, in seconds: what claims to be from the future must not win forever.
+# By how much a time stamp may be ahead of our clock, in seconds: what claims to be of the future must not win for ever.
 AHEAD_S = 300.0
 
 _Written = AudienceSubscriptionRequest | AudienceMembershipChangeRequest | DsrProcessingRequest
@@ -54,6 +54,7 @@ class Intake:
         """Take the engine."""
         self._engine = engine
         self._groups = Groups(self._write)
+        self._known = Known()
 
     async def handle(self, request: Request) -> dict[str, Any]:
         """Take a message and return its answer as JSON. Whatever it said is on disk then.
@@ -86,44 +87,52 @@ class Intake:
         return connection is not None and connection.refused_at is not None
 
     async def _write(self, group: list[_Written]) -> list[bool]:
-        """Write messages in one transaction (and before it what is too much for one). Returns for each whether its
-        connection is one that Iterable refuses."""
-        ids = [str(request.id) for request in group]
+        """Write messages. Returns for each whether its connection is one that Iterable refuses."""
+        try:
+            return await self._write_together(group)
+        except BaseException:
+            self._known.forget()  # what was made in that transaction is not there
+            raise
+
+    async def _write_together(self, group: list[_Written]) -> list[bool]:
+        """Write messages in one transaction, and before it what is too much for one."""
         profiles = sum(len(r.user_profiles) for r in group if isinstance(r, AudienceMembershipChangeRequest))
         if profiles > PIECE:  # a message with very many profiles, which is alone
             await self._write_pieces(group)
         async with self._engine.database.write() as db:
-            new = await messages.take(db, ids)
-            targets = Targets(db, self._engine)
-            refused = []
-            found = _Found()
+            taken = await messages.take(db, [str(request.id) for request in group])
+            if taken.any_refused or not all(isinstance(r, AudienceMembershipChangeRequest) for r in group):
+                self._known.forget()
+            new, targets = taken.new, Targets(db, self._engine, self._known)
+            refused, found = [], _Found()
             for request in group:
                 if str(request.id) in new:
                     new.discard(str(request.id))
                     await self._take(db, targets, request, found)
-                refused.append((await targets.connection(request.account)).refused_at is not None)
-            await self._store(db, found, with_changes=profiles <= PIECE)
+                connection = await targets.connection(request.account)
+                refused.append(taken.any_refused and connection.refused_at is not None)
+            await self._store(db, found, with_changes=profiles <= PIECE, look=taken.any_erased)
         return refused
 
     async def _write_pieces(self, group: list[_Written]) -> None:
         """Write the changes of messages, which does no harm when it happens twice, before the messages are taken."""
         found = _Found()
         async with self._engine.database.write() as db:
-            targets = Targets(db, self._engine)
+            targets = Targets(db, self._engine, self._known)
             for request in group:
                 if isinstance(request, AudienceMembershipChangeRequest):
                     await self._take(db, targets, request, found)
         for begin in range(0, len(found.changes), PIECE):
             piece = _Found(found.changes[begin : begin + PIECE], found.members[begin : begin + PIECE])
             async with self._engine.database.write() as db:
-                await self._store(db, piece, with_changes=True)
+                await self._store(db, piece, with_changes=True, look=await erasures.any_erased(db))
 
     async def _take(self, db: AsyncConnection, targets: Targets, request: _Written, found: _Found) -> None:
         match request:
             case AudienceSubscriptionRequest():
                 await subscribe(db, targets, request)
             case DsrProcessingRequest():
-                await erasure.accept(db, self._engine.vault, request)
+                await erasure.accept(db, self._engine.vault, request, stamp_of(request))
             case AudienceMembershipChangeRequest():
                 stamp = stamp_of(request)
                 for number, profile in enumerate(request.user_profiles):
@@ -153,12 +162,14 @@ class Intake:
         )
         found.members.append(member)
 
-    async def _store(self, db: AsyncConnection, found: _Found, *, with_changes: bool) -> None:
-        if with_changes:
-            await inbox.put(db, await erasure.without_erased(db, self._engine.vault, found.changes, found.members))
-        day = live.day_of(time.time())
-        for mapping_id in sorted(found.came.keys() | found.ignored.keys()):
-            await live.count(db, mapping_id, day, changes=found.came[mapping_id], ignored=found.ignored[mapping_id])
+    async def _store(self, db: AsyncConnection, found: _Found, *, with_changes: bool, look: bool) -> None:
+        """Write what was found; `look` says that somebody was forgotten, who must not come back by an old change."""
+        if with_changes and found.changes:
+            changes = found.changes
+            if look:
+                changes = await erasure.without_erased(db, self._engine.vault, changes, found.members)
+            await inbox.put(db, changes)
+        await live.count(db, live.day_of(time.time()), found.came, found.ignored)
 
 
 def stamp_of(request: _Written) -> int:

@@ -14,6 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from core.errors import InputError
 
 _INT64 = 2**63
+# A database's text can't hold the first; the second is in no address that Iterable takes. (Raw, JSON has neither.)
+_NUL, _REPLACEMENT = b"\\u0000", b"\\ufffd"
 
 
 class MalformedError(InputError):
@@ -48,11 +50,6 @@ class SubscriptionAction(StrEnum):
     REMOVE = "remove"
 
 
-def _without_nul(value: Any) -> Any:
-    # a database's text can't hold it; what stands in its place is in no address that Iterable takes
-    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
-
-
 def _settings(value: Any) -> Any:
     return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value or {}
 
@@ -72,8 +69,7 @@ def _mpid(value: Any) -> Any:
     return found if -_INT64 <= found < _INT64 else None
 
 
-Text = Annotated[str, BeforeValidator(_without_nul)]
-Settings = Annotated[dict[str, Text], BeforeValidator(_settings)]
+Settings = Annotated[dict[str, str], BeforeValidator(_settings)]
 
 
 class _Model(BaseModel):
@@ -92,7 +88,7 @@ class Identity(_Model):
 
     type: str
     encoding: str
-    value: Text
+    value: str
 
     @property
     def is_raw(self) -> bool:
@@ -104,7 +100,7 @@ class Audience(_Model):
     """What became of a profile in one audience."""
 
     audience_id: int
-    audience_name: Text
+    audience_name: str
     action: MembershipAction
     audience_subscription_settings: Settings = Field(default_factory=dict)
 
@@ -135,7 +131,7 @@ class AudienceSubscriptionRequest(_Message):
     type: Literal["audience_subscription_request"]
     account: Account
     audience_id: int
-    audience_name: Text
+    audience_name: str
     action: SubscriptionAction
     audience_subscription_settings: Settings = Field(default_factory=dict)
     previous_audience_subscription_settings: Settings = Field(default_factory=dict)
@@ -153,7 +149,7 @@ class SubjectIdentity(_Model):
     """An identity of the person whom an erasure is about."""
 
     encoding: str
-    value: Text
+    value: str
 
 
 class DsrProcessingRequest(_Message):
@@ -161,7 +157,7 @@ class DsrProcessingRequest(_Message):
 
     type: Literal["dsr_processing_request"]
     account: Account
-    subject_request_id: Text | None = None
+    subject_request_id: str | None = None
     subject_request_type: str | None = None
     subject_identities: Annotated[dict[str, SubjectIdentity], BeforeValidator(_settings)] = Field(default_factory=dict)
 
@@ -185,6 +181,8 @@ _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Discriminator("t
 
 def parse(body: bytes) -> Request:
     """Read a message. Raises MalformedError, which names the first field that is wrong and no value."""
+    if _NUL in body:
+        body = body.replace(_NUL, _REPLACEMENT)
     try:
         return _REQUEST.validate_json(body)
     except ValidationError as error:

@@ -6,6 +6,8 @@ integration uses them; where an audience has no mapping yet, one is proposed.
 
 import hashlib
 import json
+import math
+import time
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,17 +27,40 @@ from core.submit import DEFAULT_RATE
 ACTOR = "mparticle"
 
 _LARGEST_LIST = 2**31 - 1
+# How long connections and mappings are taken for what they were, in seconds.
+MOMENT_S = 0.5
+
+
+class Known:
+    """Connections and mappings as they were a moment ago: of most messages they need not be looked up."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.connections: dict[str, Connection] = {}
+        self.mappings: dict[tuple[str, str, str], Mapping] = {}
+        self._since = -math.inf
+
+    def forget(self) -> None:
+        """Look everything up again."""
+        self._since = time.monotonic()
+        self.connections.clear()
+        self.mappings.clear()
+
+    def forget_old(self) -> None:
+        """Look everything up again, if the moment is over."""
+        if time.monotonic() - self._since > MOMENT_S:
+            self.forget()
 
 
 class Targets:
     """Finds, and where they are missing makes, connections and mappings. Lives as long as one transaction."""
 
-    def __init__(self, db: AsyncConnection, engine: Engine) -> None:
-        """Take the transaction."""
+    def __init__(self, db: AsyncConnection, engine: Engine, known: Known) -> None:
+        """Take the transaction, and what is known."""
         self._db = db
         self._engine = engine
-        self._connections: dict[str, Connection] = {}
-        self._mappings: dict[tuple[str, str, str], Mapping] = {}
+        known.forget_old()
+        self._connections, self._mappings = known.connections, known.mappings
 
     async def connection(self, account: Account) -> Connection:
         """Return the connection of an account. One that a person saved wins over what the message says."""

@@ -95,6 +95,11 @@ class IterableClient:
         body = orjson.dumps({"currentEmail": placeholder_email, "newEmail": new_email})
         await self._transport.call(Request("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
 
+    async def rename_user(self, user_id: str, new_email: str) -> None:
+        """Give the person with a user id another address (email-based projects). Raises ConflictError as `rename`."""
+        body = orjson.dumps({"currentUserId": user_id, "newEmail": new_email})
+        await self._transport.call(Request("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
+
     async def list_size(self, list_id: int) -> int:
         """How many people are on a list. Iterable allows this 5 times a minute. Raises ListGoneError."""
         request = Request("GET", f"/api/lists/{list_id}/size", list_id=list_id)

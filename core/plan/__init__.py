@@ -2,10 +2,12 @@
 
     source -> mapping -> compare -> batches
 
-The first happens in core/audience, the others here, all in a DuckDB workspace.
+The first happens in core/audience, the others here, all in a DuckDB workspace. Where the source is what another run did
+(an undo), `deeds` and `undoing` take the place of the first two.
 """
 
 from core.plan.planning import Planned, plan_run, publish, replan_run
+from core.plan.undoing import plan_undo
 from core.plan.workspace import MEMORY_MB
 
-__all__ = ["MEMORY_MB", "Planned", "plan_run", "publish", "replan_run"]
+__all__ = ["MEMORY_MB", "Planned", "plan_run", "plan_undo", "publish", "replan_run"]

@@ -16,25 +16,42 @@ CHUNK = 20_000
 # Followers that the ledger does not know yet as what they are: on the list under the identity of their leader.
 _ATTACHED = """
 CREATE TABLE attached AS
-SELECT f.profile, f.email, l.user_id, f.leader, l.verdict
+SELECT f.profile, f.email, l.user_id, f.leader, l.verdict, f.known, f.old_email, f.old_user_id
 FROM (SELECT * FROM judged WHERE leader IS NOT NULL) AS f JOIN judged AS l ON l.profile = f.leader
 WHERE NOT (f.certain AND coalesce(f.old_email = f.email, false) AND f.old_user_id IS NOT DISTINCT FROM l.user_id)
 """
-_SUBSCRIBE = """
-SELECT CASE WHEN counted THEN $role ELSE 'q' END AS role, profile, email, user_id, '' AS more, profile AS place
-FROM judged WHERE verdict = $verdict
+# What each member was before the run began, so that the run can be undone: for what is planned anew that is what the
+# first plan found, and not what the ledger says by now.
+_WAS = """
+CREATE VIEW {name}_was AS SELECT x.* REPLACE (
+    coalesce(w.known, x.known) AS known, if(w.known IS NULL, x.old_email, w.email) AS old_email,
+    if(w.known IS NULL, x.old_user_id, w.user_id) AS old_user_id)
+FROM {name} AS x LEFT JOIN formerly AS w USING (profile)
+"""
+_WAS_LEAVING = """
+CREATE VIEW leaving_was AS SELECT x.* REPLACE (coalesce(w.known, x.known) AS known)
+FROM leaving AS x LEFT JOIN formerly AS w USING (profile)
+"""
+_FORMER_STATE = """CASE WHEN known THEN ',' || coalesce(to_json(old_email), 'null') || ','
+    || coalesce(to_json(old_user_id), 'null') ELSE '' END"""
+_SUBSCRIBE = f"""
+SELECT CASE WHEN counted THEN $role ELSE 'q' END AS role, profile, email, user_id, {_FORMER_STATE} AS more,
+    profile AS place
+FROM judged_was WHERE verdict = $verdict
 UNION ALL
-SELECT 'f', profile, email, user_id, '', leader FROM attached WHERE verdict = $verdict
+SELECT 'f', profile, email, user_id, {_FORMER_STATE}, leader FROM attached_was WHERE verdict = $verdict
 """
 # Each query yields entries: role, profile, email, user id, and more values as JSON. `place` is the profile of the entry
 # that leads: a leader comes before its followers, and all are sorted by it, so that the ledger's rows are written in
 # the order of their key.
 _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
     Phase.HOLD: (
-        """
-        SELECT 'h' AS role, profile, email, user_id, '' AS more, profile AS place FROM judged WHERE verdict = 'held'
+        f"""
+        SELECT 'h' AS role, profile, email, user_id, {_FORMER_STATE} AS more, profile AS place
+        FROM judged_was WHERE verdict = 'held'
         UNION ALL
-        SELECT 'h', profile, email, user_id, '', profile FROM attached WHERE verdict IN ('held', 'unchanged')
+        SELECT 'h', profile, email, user_id, {_FORMER_STATE}, profile
+        FROM attached_was WHERE verdict IN ('held', 'unchanged')
         UNION ALL
         SELECT 'h', $former || email, email, min(user_id), '', '!' || email -- before all others: they replace it
         FROM off SEMI JOIN holders USING (profile) WHERE NOT leaver GROUP BY email""",
@@ -43,8 +60,8 @@ _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
     Phase.REMOVE: (
         """
         SELECT CASE WHEN nth > 1 THEN 'f' WHEN leaver AND counted THEN 'r' ELSE 'o' END AS role,
-            profile, email, user_id, '' AS more, leader AS place
-        FROM leaving""",
+            profile, email, user_id, CASE WHEN leaver AND NOT known THEN ',false' ELSE '' END AS more, leader AS place
+        FROM leaving_was""",
         {},
     ),
     Phase.RENAME: (
@@ -87,8 +104,15 @@ SAMPLE = 20_000
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
-    """Make the table that the batches need beside those of `core.plan.compare`."""
+    """Make the tables that the batches need beside those of `core.plan.compare`."""
     con.execute(_ATTACHED)
+    if con.execute("SELECT count(*) FROM formerly").fetchall()[0][0]:
+        con.execute(_WAS.format(name="judged"))
+        con.execute(_WAS.format(name="attached"))
+        con.execute(_WAS_LEAVING)
+    else:
+        for name in ("judged", "attached", "leaving"):
+            con.execute(f"CREATE VIEW {name}_was AS SELECT * FROM {name}")
 
 
 def drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]:

@@ -188,11 +188,16 @@ class Verdicts:
     duplicates: int
 
 
-def compare(con: duckdb.DuckDBPyConnection, *, mapping_id: int, field: UserIdField, mode: Mode) -> Verdicts:
-    """Judge `desired` and `gone` against `ledger`; leaves the tables that `core.plan.batches` reads."""
+def compare(
+    con: duckdb.DuckDBPyConnection, *, mapping_id: int, field: UserIdField, mode: Mode, keys_are_known: bool = False
+) -> Verdicts:
+    """Judge `desired` and `gone` against `ledger`; leaves the tables that `core.plan.batches` reads.
+
+    `keys_are_known`: the profiles were taken from the ledger, so that none is there under another key.
+    """
     this = {"mapping_id": mapping_id}
     if _one(con, "SELECT count(*) FROM ledger"):
-        if _one(con, _HAS_OTHER_KEYS):
+        if not keys_are_known and _one(con, _HAS_OTHER_KEYS):
             con.execute(_KNOWN_KEYS, this)
             con.execute(_USE_KNOWN_KEYS)
         con.execute(_PLACED, this)

@@ -18,23 +18,35 @@ from core.identity import (
     subscriber_of,
 )
 from core.plan.workspace import insert
+from core.store.inbox import CUSTOMER_ID_HASHED, EMAIL_HASHED
 
 # Rows taken through Python at once.
 CHUNK = 10_000
 
 # `desired`: who is to be on the list. `gone`: who the source says has left, with the identity that the profile
 # carries, or the reason why it carries none. `refused`: who can't be synced, and why. `counted` is false for members
-# that an earlier plan of the same run has counted already.
+# that an earlier plan of the same run has counted already. `formerly`: what such an earlier plan found in the ledger
+# (`known`: anything at all), for those who are to be on the list and those who are to leave it.
 TABLES = """
 CREATE TABLE desired (profile VARCHAR, email VARCHAR, user_id VARCHAR, counted BOOLEAN);
 CREATE TABLE gone (profile VARCHAR, email VARCHAR, user_id VARCHAR, counted BOOLEAN, reason VARCHAR);
 CREATE TABLE refused (profile VARCHAR, email VARCHAR, customer_id VARCHAR, reason VARCHAR);
+CREATE TABLE formerly (profile VARCHAR, known BOOLEAN, email VARCHAR, user_id VARCHAR, leaving BOOLEAN);
 """
 
 _STRING = pa.string()
 DESIRED = pa.schema([("profile", _STRING), ("email", _STRING), ("user_id", _STRING), ("counted", pa.bool_())])
 GONE = pa.schema([*DESIRED, ("reason", _STRING)])
 REFUSED = pa.schema([("profile", _STRING), ("email", _STRING), ("customer_id", _STRING), ("reason", _STRING)])
+FORMERLY = pa.schema(
+    [
+        ("profile", _STRING),
+        ("known", pa.bool_()),
+        ("email", _STRING),
+        ("user_id", _STRING),
+        ("leaving", pa.bool_()),
+    ]
+)
 
 # How `user_id` follows from the columns of `source`, and which of its values need no look.
 _USER_ID = {UserIdField.CUSTOMER_ID: "customer_id", UserIdField.MPID: "mpid::VARCHAR"}
@@ -44,8 +56,12 @@ _PLAIN_USER_ID = {
 }
 
 
-def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_removals: bool) -> None:
-    """Fill `desired`, `gone` and `refused` from `source`. Without removals, rows of who has left are passed over."""
+def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_removals: bool, live: bool = False) -> None:
+    """Fill `desired`, `gone` and `refused` from `source`. Without removals, rows of who has left are passed over.
+
+    Live ones say which identities there are only as hashes.
+    """
+    hashed = "hashed" if live else "0"
     con.execute(TABLES)
     plain = (
         f"coalesce(strlen(email) <= {PLAIN_EMAIL_MAX_LENGTH} AND regexp_full_match(email, '{PLAIN_EMAIL_PATTERN}')"
@@ -54,17 +70,19 @@ def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_remo
     con.execute(
         f"INSERT INTO desired SELECT profile, email, {_USER_ID[field]}, true FROM source WHERE member AND {plain}"
     )
-    _map_others(con, field, plain)
+    _map_others(con, field, plain, hashed)
     if with_removals:
-        _map_leavers(con, field)
+        _map_leavers(con, field, hashed)
 
 
-def _map_others(con: duckdb.DuckDBPyConnection, field: UserIdField, plain: str) -> None:
-    rows = con.cursor().execute(f"SELECT profile, mpid, email, customer_id FROM source WHERE member AND NOT {plain}")
+def _map_others(con: duckdb.DuckDBPyConnection, field: UserIdField, plain: str, hashed: str) -> None:
+    rows = con.cursor().execute(
+        f"SELECT profile, mpid, email, customer_id, {hashed} FROM source WHERE member AND NOT {plain}"
+    )
     while chunk := rows.fetchmany(CHUNK):
         desired, refused = [], []
-        for profile, mpid, email, customer_id in chunk:
-            mapped = subscriber_of(Profile(mpid, email, customer_id), field)
+        for profile, mpid, email, customer_id, hashes in chunk:
+            mapped = subscriber_of(_profile(mpid, email, customer_id, hashes), field)
             if isinstance(mapped, Subscriber):
                 desired.append((profile, mapped.email, mapped.user_id, True))
             else:
@@ -73,14 +91,18 @@ def _map_others(con: duckdb.DuckDBPyConnection, field: UserIdField, plain: str) 
         insert(con, "refused", REFUSED, refused)
 
 
-def _map_leavers(con: duckdb.DuckDBPyConnection, field: UserIdField) -> None:
-    rows = con.cursor().execute("SELECT profile, mpid, email, customer_id FROM source WHERE NOT member")
+def _map_leavers(con: duckdb.DuckDBPyConnection, field: UserIdField, hashed: str) -> None:
+    rows = con.cursor().execute(f"SELECT profile, mpid, email, customer_id, {hashed} FROM source WHERE NOT member")
     while chunk := rows.fetchmany(CHUNK):
         gone: list[tuple[str, str | None, str | None, bool, str | None]] = []
-        for profile, mpid, email, customer_id in chunk:
-            mapped = removal_of(Profile(mpid, email, customer_id), field)
+        for profile, mpid, email, customer_id, hashes in chunk:
+            mapped = removal_of(_profile(mpid, email, customer_id, hashes), field)
             if isinstance(mapped, Subscriber):
                 gone.append((profile, mapped.email, mapped.user_id, True, None))
             else:
                 gone.append((profile, None, None, True, mapped.value))
         insert(con, "gone", GONE, gone)
+
+
+def _profile(mpid: int | None, email: str | None, customer_id: str | None, hashed: int) -> Profile:
+    return Profile(mpid, email, customer_id, bool(hashed & EMAIL_HASHED), bool(hashed & CUSTOMER_ID_HASHED))

@@ -15,13 +15,23 @@ from core.errors import InputError
 from core.identity import UserIdField
 from core.plan import batches
 from core.plan.compare import Verdicts, compare
+from core.plan.deeds import load_deeds, reverse
 from core.plan.guards import guards
-from core.plan.mapping import DESIRED, GONE, TABLES, map_members
+from core.plan.inbox import (
+    keep_newer,
+    leave_out_changed_since,
+    leave_out_forgotten,
+    leave_out_newer,
+    read_inbox,
+    refuse_forgotten,
+)
+from core.plan.mapping import DESIRED, FORMERLY, GONE, TABLES, map_members
 from core.plan.workspace import insert, load_ledger, run, workspace
 from core.runs import Mode, Plan, Run
 from core.store import changes, ledger, lists, mappings, rejections, runs
 from core.store.changes import Draft, State
 from core.store.database import Database, to_the_end
+from core.store.erasures import Forgotten
 from core.store.mappings import Mapping, Removals
 from core.store.rejections import Rejection
 
@@ -40,29 +50,33 @@ class Planned:
     revision: int
 
 
-async def plan_run(database: Database, data_dir: Path, this: Run, memory_mb: int) -> Planned:
-    """Plan a run from its file: store the drafts of its changes, and its rejections, and return what was found.
+async def plan_run(
+    database: Database, data_dir: Path, this: Run, memory_mb: int, forgotten: Forgotten | None = None
+) -> Planned:
+    """Plan a run from its source: store the drafts of its changes, and its rejections, and return what was found.
 
     The caller holds the run's list. Raises InputError where the file can't be used (nothing has been sent), and
     duckdb.OutOfMemoryException where `memory_mb` is too little; then it can be called again with more.
     """
-    await _forget(database, this.id)
+    await forget(database, this.id)
     async with database.read() as db:
-        target, of_list, revision = await _target(db, this)
+        target, of_list, revision = await target_of(db, this)
         ledger_size = await ledger.size(db, target.id)
     async with workspace(data_dir, this.id, memory_mb) as con:
-        path, chosen = Path(this.request.path), this.request.audience
-        source: Source = await run(con, lambda: audience.read(path, con, audience=chosen))
+        source = await _read(con, database, this, forgotten)
         mode = _mode(this, target, source)
         # who leaves the audience of a mapping that keeps them is not looked at: for the rest its runs are as they say
         as_if = Mode.ADD if target.removals is Removals.KEEP else mode
         await load_ledger(con, database, [m.id for m in of_list])
-        await run(con, lambda: map_members(con, this.user_id, with_removals=as_if is Mode.DELTA))
+        live, with_removals = this.request.live, as_if is Mode.DELTA
+        await run(con, lambda: map_members(con, this.user_id, with_removals=with_removals, live=live))
+        await keep_newer(con, target.id, as_if)
+        members = await refuse_forgotten(con)
         verdicts = await _compare(con, target.id, this.user_id, as_if)
-        members = _count(con, "SELECT count(*) FROM source WHERE member")
-        rejected = _count(con, "SELECT count(*) FROM refused")
+        members += one_number(con, "SELECT count(*) FROM source WHERE member")
+        rejected = one_number(con, "SELECT count(*) FROM refused")
         await _store_rejections(con, database, this.id)
-        requests = await _store_batches(con, database, this.id)
+        requests = await store_batches(con, database, this.id)
     plan = Plan(
         shape=source.shape,
         file_name=source.file_name,
@@ -100,16 +114,23 @@ async def replan_run(database: Database, data_dir: Path, this: Run, worker: str,
     """
     await _drop(database, this.id, [State.DRAFT])
     async with database.read() as db:
-        target, of_list, revision = await _target(db, this)
+        target, of_list, revision = await target_of(db, this)
     async with workspace(data_dir, this.id, memory_mb) as con:
         con.execute(TABLES)
         await _load_rest(con, database, this.id)
         # a follower may hang on a former identity, of a member that stays
         con.execute("DELETE FROM gone WHERE profile IN (SELECT profile FROM desired)")
+        con.execute("DELETE FROM formerly WHERE leaving AND profile IN (SELECT profile FROM desired)")
         await load_ledger(con, database, [m.id for m in of_list])
-        verdicts = await _compare(con, target.id, this.user_id, Mode.DELTA)
-        await _store_batches(con, database, this.id)
-    more = {"unchanged": verdicts.unchanged, "duplicates": verdicts.duplicates}
+        alone = 0
+        if target.live and not this.request.live:
+            alone += await leave_out_changed_since(con, database, target.id, this.created_at)
+        if this.undo_of is not None:
+            await load_deeds(con, database, this.undo_of)
+            alone += await run(con, _leave_alone, con, target.id)
+        verdicts = await _compare(con, target.id, this.user_id, Mode.DELTA, keys_are_known=this.undo_of is not None)
+        await store_batches(con, database, this.id)
+    more = {"unchanged": verdicts.unchanged + alone, "duplicates": verdicts.duplicates}
     await to_the_end(_publish_anew(database, this.id, worker, more, revision))
     await _drop(database, this.id, [State.VOID])
 
@@ -119,6 +140,19 @@ async def _publish_anew(database: Database, run_id: str, worker: str, more: dict
         await changes.publish(db, run_id)
         await runs.count(db, run_id, worker, more)
         await runs.change(db, run_id, revision=revision)
+
+
+async def _read(con: duckdb.DuckDBPyConnection, database: Database, this: Run, forgotten: Forgotten | None) -> Source:
+    """Read the run's members into the table `source`."""
+    if this.request.live:
+        source = await read_inbox(con, database, this)
+        forgotten = None  # what is older than an erasure was not taken; what is newer counts
+    else:
+        path, chosen = Path(this.request.path), this.request.audience
+        source = await run(con, lambda: audience.read(path, con, audience=chosen))
+        await leave_out_newer(con, database, this.mapping_id, source)
+    await leave_out_forgotten(con, forgotten)
+    return source
 
 
 def _mode(this: Run, target: Mapping, source: Source) -> Mode:
@@ -132,7 +166,7 @@ def _mode(this: Run, target: Mapping, source: Source) -> Mode:
     return wanted or (Mode.MIRROR if source.is_snapshot else Mode.DELTA)
 
 
-async def _target(db: AsyncConnection, this: Run) -> tuple[Mapping, list[Mapping], int]:
+async def target_of(db: AsyncConnection, this: Run) -> tuple[Mapping, list[Mapping], int]:
     """The run's mapping, all mappings of its list, and the revision of the list's ledger."""
     target = await mappings.by_id(db, this.mapping_id)
     state = await lists.get(db, this.connection_id, this.list_id)
@@ -141,9 +175,36 @@ async def _target(db: AsyncConnection, this: Run) -> tuple[Mapping, list[Mapping
     return target, await mappings.of_connection(db, this.connection_id, this.list_id), state.revision
 
 
-async def _compare(con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, mode: Mode) -> Verdicts:
-    verdicts: Verdicts = await run(con, lambda: compare(con, mapping_id=mapping_id, field=field, mode=mode))
+async def _compare(
+    con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, mode: Mode, *, keys_are_known: bool = False
+) -> Verdicts:
+    verdicts: Verdicts = await run(
+        con, lambda: compare(con, mapping_id=mapping_id, field=field, mode=mode, keys_are_known=keys_are_known)
+    )
     return verdicts
+
+
+# What an undo has not done yet, and what somebody else has changed since it was planned. (What it has sent without
+# seeing the answer is recorded under the identity that it wanted, and uncertain.)
+_NO_LONGER = """
+CREATE TABLE no_longer AS
+SELECT profile FROM desired AS d ANTI JOIN (SELECT profile FROM reversals WHERE action = 'on') USING (profile)
+WHERE NOT EXISTS (SELECT 1 FROM ledger AS l WHERE l.mapping_id = $mapping_id AND l.profile = d.profile
+    AND NOT l.certain AND l.email = d.email AND l.user_id IS NOT DISTINCT FROM d.user_id)
+UNION ALL
+SELECT profile FROM gone ANTI JOIN (SELECT profile FROM reversals WHERE action = 'off') USING (profile)
+"""
+
+
+def _leave_alone(con: duckdb.DuckDBPyConnection, mapping_id: int) -> int:
+    """Take out of what is left of an undo whom others have changed meanwhile. Returns how many of those count."""
+    reverse(con, mapping_id)
+    con.execute(_NO_LONGER, {"mapping_id": mapping_id})
+    alone = 0
+    for table in ("desired", "gone"):
+        alone += one_number(con, f"SELECT count(*) FROM {table} SEMI JOIN no_longer USING (profile) WHERE counted")
+        con.execute(f"DELETE FROM {table} WHERE profile IN (SELECT profile FROM no_longer)")
+    return alone
 
 
 async def _store_rejections(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> None:
@@ -158,7 +219,7 @@ async def _add_rejections(database: Database, run_id: str, found: list[Rejection
         await rejections.add(db, run_id, found)
 
 
-async def _store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> int:
+async def store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> int:
     """Store the drafts of all phases and return how many requests they take."""
     requests = 0
     await run(con, batches.prepare, con)
@@ -196,19 +257,22 @@ async def _load_rest(con: duckdb.DuckDBPyConnection, database: Database, run_id:
 
 
 def _load_batch(con: duckdb.DuckDBPyConnection, phase: Phase, members: str) -> None:
-    desired, gone = [], []
-    for role, profile, email, user_id, *_ in decode(members):
+    desired, gone, formerly = [], [], []
+    for role, profile, email, user_id, *more in decode(members):
         if role in (Role.OLD, Role.RENAME) or profile.startswith(FORMER):
             continue  # found again, if it is still to be done, beside the update that it belongs to
         if phase in (Phase.REMOVE, Phase.RELEASE):
             gone.append((profile, email, user_id, role == Role.REMOVE, None))
+            formerly.append((profile, phase is Phase.RELEASE or not more, None, None, True))
         else:
             desired.append((profile, email, user_id, role in (Role.ADD, Role.UPDATE)))
+            formerly.append((profile, bool(more), *(more or (None, None)), False))
     insert(con, "desired", DESIRED, desired)
     insert(con, "gone", GONE, gone)
+    insert(con, "formerly", FORMERLY, formerly)
 
 
-async def _forget(database: Database, run_id: str) -> None:
+async def forget(database: Database, run_id: str) -> None:
     """Delete what an earlier planning of the run left. Nothing of it has been sent."""
     await _drop(database, run_id, list(State))
     while await to_the_end(_drop_rejections(database, run_id)) == REJECTIONS_A_WRITE:
@@ -230,5 +294,6 @@ async def _drop_some(database: Database, run_id: str, states: list[State]) -> in
         return await changes.drop(db, run_id, states, BATCHES_A_DROP)
 
 
-def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
+def one_number(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    """Return the number that a query yields."""
     return int(con.execute(query).fetchall()[0][0])

@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import Text, cast, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.tables import alerts
+from core.store.posts import DONE
+from core.store.tables import alerts, posts
 
 # How long a closed alert is still looked at, so that its message says so, in seconds.
 CLOSED_LATELY_S = 3600.0
@@ -71,6 +72,28 @@ async def current(db: AsyncConnection) -> list[Alert]:
     lately = time.time() - CLOSED_LATELY_S
     query = select(alerts).where(or_(alerts.c.closed_at.is_(None), alerts.c.closed_at > lately)).order_by(alerts.c.id)
     return [Alert(**row) for row in (await db.execute(query)).mappings()]
+
+
+async def to_follow(db: AsyncConnection) -> list[Alert]:
+    """Return the alerts that are open, and those of which Slack does not show (yet) that they were closed."""
+    key = literal("alert:") + cast(alerts.c.id, Text)
+    of_it = or_(posts.c.key == key, posts.c.key == key + literal(":dm"))
+    to_edit = select(posts.c.key).where(of_it, posts.c.stage != DONE).exists()
+    query = select(alerts).where(or_(alerts.c.closed_at.is_(None), to_edit)).order_by(alerts.c.id)
+    return [Alert(**row) for row in (await db.execute(query)).mappings()]
+
+
+async def muted(db: AsyncConnection) -> set[tuple[int, int | None]]:
+    """Return the mappings (connection id, mapping id; None: the connection as a whole) of which nobody wants to hear
+    for now."""
+    query = select(alerts.c.connection_id, alerts.c.mapping_id).where(alerts.c.muted_until > time.time())
+    return {(connection_id, mapping_id) for connection_id, mapping_id in await db.execute(query)}
+
+
+async def take(db: AsyncConnection, alert_id: int, by: str) -> bool:
+    """Record who sees to an alert. Returns False where somebody does already."""
+    query = update(alerts).where(alerts.c.id == alert_id, alerts.c.taken_by.is_(None)).values(taken_by=by)
+    return bool((await db.execute(query)).rowcount)
 
 
 async def close(db: AsyncConnection, alert_id: int, outcome: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import audit
@@ -30,6 +30,7 @@ class Action(StrEnum):
     RUN_DECLINED = "run.declined"
     RUN_CANCELLED = "run.cancelled"
     RUN_RETRIED = "run.retried"
+    RUN_UNDO_ASKED = "run.undo_asked"
     RUN_REMINDED = "run.reminded"
     REJECTIONS_TAKEN = "run.rejections_taken"
     ALERT_TAKEN = "alert.taken"
@@ -74,6 +75,17 @@ async def add(
             after=json.dumps(after) if after is not None else None,
         )
     )
+
+
+async def last_id(db: AsyncConnection) -> int:
+    """Return the id of the latest entry."""
+    return int((await db.execute(select(func.max(audit.c.id)))).scalar_one() or 0)
+
+
+async def subjects_since(db: AsyncConnection, entry_id: int) -> list[tuple[int, str]]:
+    """Return the ids and subjects of the entries after this one, oldest first."""
+    query = select(audit.c.id, audit.c.subject).where(audit.c.id > entry_id).order_by(audit.c.id)
+    return [(each, subject) for each, subject in await db.execute(query)]
 
 
 async def of(db: AsyncConnection, subjects: Sequence[str]) -> list[Entry]:

@@ -92,6 +92,28 @@ async def open_batches(
     return [Batch(Phase(phase), *rest) for phase, *rest in await db.execute(query)]
 
 
+async def begun(db: AsyncConnection, run_id: str, *, limit: int, after: int = 0) -> list[tuple[int, Phase, State, str]]:
+    """Return the next batches of a run that were or may have been applied, whose id is above `after`, oldest first.
+
+    They are what was done, what was sent, and what is planned: a batch whose answer was lost is planned again.
+    """
+    states = [State.DONE.value, State.SENT.value, State.PLANNED.value]
+    query = (
+        select(batches.c.id, batches.c.phase, batches.c.state, changes.c.members)
+        .join(changes, changes.c.batch_id == batches.c.id)
+        .where(batches.c.run_id == run_id, batches.c.state.in_(states), batches.c.id > after)
+        .order_by(batches.c.id)
+        .limit(limit)
+    )
+    return [(i, Phase(phase), State(state), members) for i, phase, state, members in await db.execute(query)]
+
+
+async def states_of(db: AsyncConnection, run_id: str) -> set[tuple[Phase, State]]:
+    """Return which phases of a run have batches in which states."""
+    query = select(batches.c.phase, batches.c.state).distinct().where(batches.c.run_id == run_id)
+    return {(Phase(phase), State(state)) for phase, state in await db.execute(query)}
+
+
 async def set_state(db: AsyncConnection, ids: Sequence[int], state: State) -> None:
     """Move batches to a state."""
     await db.execute(update(batches).where(batches.c.id.in_(ids)).values(state=state.value))

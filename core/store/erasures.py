@@ -59,9 +59,18 @@ async def any_erased(db: AsyncConnection) -> bool:
     return (await db.execute(select(erased.c.digest).limit(1))).first() is not None
 
 
-async def digests(db: AsyncConnection) -> list[str]:
-    """Return all digests."""
-    return list((await db.execute(select(erased.c.digest))).scalars())
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Who asked to be forgotten and has not come again: digests, and the salt that they were made with."""
+
+    salt: str
+    digests: list[str]
+
+
+async def forgotten(db: AsyncConnection, vault: Vault) -> Forgotten | None:
+    """Return who was forgotten, or None where nobody was."""
+    salt, digests = await _salt(db, vault), list((await db.execute(select(erased.c.digest))).scalars())
+    return Forgotten(salt, digests) if digests and salt else None
 
 
 async def stamps(db: AsyncConnection, of: Collection[str]) -> dict[str, int]:

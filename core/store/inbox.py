@@ -6,14 +6,16 @@ takes the row back, and waits for the next run.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.tables import inbox
+from core.changes import FORMER
+from core.store.tables import inbox, ledger
 
 #: Bits of `hashed`: which identities are there only as hashes.
 EMAIL_HASHED, CUSTOMER_ID_HASHED = 1, 2
@@ -31,6 +33,16 @@ class Change:
     customer_id: str | None = None
     hashed: int = 0
 
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Which changes may go out: without `removals`, of those only what came up to `removals_until`."""
+
+    removals: bool = True
+    removals_until: float | None = None
+
+
+ALL = Allowed()
 
 _ROWS = {
     "sqlite": "json_each(:rows)",
@@ -62,6 +74,34 @@ async def put(db: AsyncConnection, found: Sequence[Change]) -> None:
         await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "now": time.time()})
 
 
+_PUT_REMOVALS = """
+INSERT INTO inbox (mapping_id, profile, member, stamp, email, customer_id, hashed, waiting_since)
+SELECT mapping_id, profile, :member, :stamp, NULL, NULL, 0, :now FROM ledger
+WHERE mapping_id = :mapping_id AND profile > :after AND profile <= :last AND NOT profile LIKE :former
+ON CONFLICT (mapping_id, profile) DO UPDATE SET
+    member = excluded.member, stamp = excluded.stamp, email = NULL, customer_id = NULL, hashed = 0,
+    waiting_since = excluded.waiting_since, run_id = NULL
+"""
+
+
+async def put_removals(db: AsyncConnection, mapping_id: int, stamp: int, after: str, limit: int) -> str | None:
+    """Store the removal of members that the ledger holds for a mapping, in the order of their keys, from one on.
+
+    Returns the last of them; None where there are no more.
+    """
+    some = (
+        select(ledger.c.profile)
+        .where(ledger.c.mapping_id == mapping_id, ledger.c.profile > after)
+        .order_by(ledger.c.profile)
+        .limit(limit)
+    )
+    last: str | None = next(reversed((await db.execute(some)).scalars().all()), None)
+    if last is not None:
+        values = {"mapping_id": mapping_id, "member": False, "stamp": stamp, "after": after, "last": last}
+        await db.execute(text(_PUT_REMOVALS), {**values, "former": f"{FORMER}%", "now": time.time()})
+    return last
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """What waits for a mapping's next run. `size` is counted up to a limit."""
@@ -70,11 +110,9 @@ class Waiting:
     oldest: float | None
 
 
-async def waiting(
-    db: AsyncConnection, mapping_id: int, limit: int, *, removals: bool = True, removals_until: float | None = None
-) -> Waiting:
+async def waiting(db: AsyncConnection, mapping_id: int, limit: int, allowed: Allowed = ALL) -> Waiting:
     """Return what a next run of a mapping could carry: how many, up to `limit`, and since when the first waits."""
-    condition = _claimable(mapping_id, removals=removals, removals_until=removals_until)
+    condition = _claimable(mapping_id, allowed)
     some = select(inbox.c.waiting_since).where(condition).order_by(inbox.c.waiting_since).limit(limit).subquery()
     size, oldest = (await db.execute(select(func.count(), func.min(some.c.waiting_since)))).one()
     return Waiting(int(size), oldest)
@@ -89,11 +127,9 @@ async def backlog(db: AsyncConnection, mapping_id: int) -> Waiting:
     return Waiting(int(size), oldest)
 
 
-async def oldest(
-    db: AsyncConnection, mapping_id: int, *, removals: bool = True, removals_until: float | None = None
-) -> float | None:
+async def oldest(db: AsyncConnection, mapping_id: int, allowed: Allowed = ALL) -> float | None:
     """Return since when the oldest change waits for a mapping, carried by a run or not."""
-    condition = _waits(mapping_id, removals=removals, removals_until=removals_until)
+    condition = _waits(mapping_id, allowed)
     query = select(inbox.c.waiting_since).where(condition).order_by(inbox.c.waiting_since).limit(1)
     found: float | None = (await db.execute(query)).scalar_one_or_none()
     return found
@@ -112,12 +148,10 @@ async def claim(
     mapping_id: int,
     run_id: str,
     limit: int,
-    *,
-    removals: bool = True,
-    removals_until: float | None = None,
+    allowed: Allowed = ALL,
 ) -> int:
     """Have a run carry the oldest rows of a mapping that no run carries, up to `limit`. Returns how many."""
-    condition = _claimable(mapping_id, removals=removals, removals_until=removals_until)
+    condition = _claimable(mapping_id, allowed)
     chosen = select(inbox.c.profile).where(condition).order_by(inbox.c.waiting_since).limit(limit)
     result = await db.execute(
         update(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen)).values(run_id=run_id)
@@ -155,7 +189,7 @@ async def let_go(db: AsyncConnection, run_id: str) -> None:
 
 async def drop_waiting(db: AsyncConnection, mapping_id: int, limit: int) -> int:
     """Delete up to `limit` changes that wait for a mapping and that no run carries. Returns how many."""
-    chosen = select(inbox.c.profile).where(_claimable(mapping_id, removals=True, removals_until=None)).limit(limit)
+    chosen = select(inbox.c.profile).where(_claimable(mapping_id, ALL)).limit(limit)
     result = await db.execute(
         delete(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen), inbox.c.run_id.is_(None))
     )
@@ -177,18 +211,22 @@ async def clear_old(db: AsyncConnection, mapping_id: int, before: int, limit: in
     return int(result.rowcount)
 
 
-async def newer(db: AsyncConnection, mapping_id: int, than: int) -> list[tuple[str, bool]]:
-    """Return the members of a mapping whose latest change is newer than that time, and whether they joined."""
+async def newer(
+    db: AsyncConnection, mapping_id: int, than: int, chunk: int
+) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
+    """Yield (profile, member) of those whose latest change is newer than that time, in chunks of that many rows."""
     query = select(inbox.c.profile, inbox.c.member).where(inbox.c.mapping_id == mapping_id, inbox.c.stamp > than)
-    return [(profile, member) for profile, member in await db.execute(query)]
+    result = await db.stream(query.execution_options(yield_per=chunk))
+    async for rows in result.partitions():
+        yield rows
 
 
-def _waits(mapping_id: int, *, removals: bool, removals_until: float | None) -> ColumnElement[bool]:
+def _waits(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
     found = and_(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since.is_not(None))
-    if removals:
+    if allowed.removals:
         return found
-    return and_(found, or_(inbox.c.member, inbox.c.waiting_since <= (removals_until or 0.0)))
+    return and_(found, or_(inbox.c.member, inbox.c.waiting_since <= (allowed.removals_until or 0.0)))
 
 
-def _claimable(mapping_id: int, *, removals: bool, removals_until: float | None) -> ColumnElement[bool]:
-    return and_(_waits(mapping_id, removals=removals, removals_until=removals_until), inbox.c.run_id.is_(None))
+def _claimable(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
+    return and_(_waits(mapping_id, allowed), inbox.c.run_id.is_(None))

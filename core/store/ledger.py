@@ -4,11 +4,13 @@ Batches of changes are applied to it as they are stored: one statement reads the
 """
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.changes import FORMER
 from core.store.tables import ledger
 
 # Entries are arrays: role, profile, email, user id, and two more for some roles (core/changes.py). Both databases
@@ -69,6 +71,28 @@ async def size(db: AsyncConnection, mapping_id: int) -> int:
     """Return how many members the ledger holds for a mapping."""
     query = select(func.count()).select_from(ledger).where(ledger.c.mapping_id == mapping_id)
     return int((await db.execute(query)).scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How the ledger holds a member. Not `certain`: perhaps on the list, perhaps not."""
+
+    email: str | None
+    user_id: str | None
+    certain: bool
+
+
+async def of_person(db: AsyncConnection, mapping_ids: Sequence[int], wanted: str) -> dict[int, Row]:
+    """Return how each of these mappings holds the person with this email (in any case), user id or mpid."""
+    is_theirs = or_(
+        ledger.c.email == wanted.lower(),
+        ledger.c.user_id == wanted,
+        ledger.c.profile.in_([wanted, f"customer:{wanted}"]),
+    )
+    query = select(ledger.c.mapping_id, ledger.c.email, ledger.c.user_id, ledger.c.certain).where(
+        ledger.c.mapping_id.in_(mapping_ids), is_theirs, ~ledger.c.profile.startswith(FORMER, autoescape=True)
+    )
+    return {mapping_id: Row(*row) for mapping_id, *row in await db.execute(query)}
 
 
 async def rows_of(

@@ -1,5 +1,6 @@
 """Lists that are synced to: who works on one now (one run at a time for a list), and its ledger's revision."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select, update
@@ -26,6 +27,13 @@ async def get(db: AsyncConnection, connection_id: int, list_id: int) -> ListStat
     ).where(lists.c.connection_id == connection_id, lists.c.list_id == list_id)
     row = (await db.execute(query)).first()
     return None if row is None else ListState(*row)
+
+
+async def names(db: AsyncConnection, connection_ids: Sequence[int]) -> dict[tuple[int, int], str]:
+    """Return what the lists of these connections are called, by connection and list id."""
+    query = select(lists.c.connection_id, lists.c.list_id, lists.c.name)
+    rows = await db.execute(query.where(lists.c.connection_id.in_(connection_ids)))
+    return {(connection_id, list_id): name for connection_id, list_id, name in rows}
 
 
 async def add(db: AsyncConnection, connection_id: int, list_id: int, name: str, created_at: int | None) -> None:

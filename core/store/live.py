@@ -1,20 +1,27 @@
 """Live mappings: which there are, what each did today, and how it stands."""
 
 from collections.abc import Collection
+from collections.abc import Mapping as Numbers
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import insert, select, text, update
+import orjson
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.runs import Run
 from core.store import inbox, mappings, rejections, runs
 from core.store.mappings import Mapping, Removals, State
-from core.store.tables import live_days
+from core.store.tables import batches, live_days
 from core.store.tables import mappings as mappings_table
+from core.store.tables import rejections as rejections_table
 from core.store.tables import runs as runs_table
 
+_ROWS = {"sqlite": "json_each(:rows)", "postgresql": "jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)"}
 _COUNT = """
-INSERT INTO live_days (mapping_id, day, changes, ignored) VALUES (:mapping_id, :day, :changes, :ignored)
+INSERT INTO live_days (mapping_id, day, changes, ignored)
+SELECT CAST(value ->> 0 AS bigint), :day, CAST(value ->> 1 AS bigint), CAST(value ->> 2 AS bigint)
+FROM {rows} WHERE true ORDER BY 1
 ON CONFLICT (mapping_id, day) DO UPDATE SET
     changes = live_days.changes + excluded.changes, ignored = live_days.ignored + excluded.ignored
 """
@@ -71,10 +78,12 @@ async def of_lists_without_source(db: AsyncConnection, connection_id: int, audie
     return [mappings.from_row(row) for row in (await db.execute(query.order_by(mappings_table.c.id))).mappings()]
 
 
-async def count(db: AsyncConnection, mapping_id: int, day: str, *, changes: int = 0, ignored: int = 0) -> None:
-    """Add to what came for a mapping on a day."""
-    values = {"mapping_id": mapping_id, "day": day, "changes": changes, "ignored": ignored}
-    await db.execute(text(_COUNT), values)
+async def count(db: AsyncConnection, day: str, came: Numbers[int, int], ignored: Numbers[int, int]) -> None:
+    """Add to what came for mappings on a day, and to what of it was ignored."""
+    rows = [(each, came.get(each, 0), ignored.get(each, 0)) for each in sorted({*came, *ignored})]
+    if rows:
+        statement = text(_COUNT.format(rows=_ROWS[db.dialect.name]))
+        await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "day": day})
 
 
 async def run_of_day(db: AsyncConnection, mapping_id: int, day: str) -> str | None:
@@ -105,11 +114,29 @@ async def last_accepted(db: AsyncConnection, mapping_id: int) -> float | None:
     return found
 
 
-async def unended(db: AsyncConnection) -> list[str]:
-    """Return the ids of live runs that are not part of a day's sum yet, oldest first."""
-    sums = select(live_days.c.run_id).where(live_days.c.run_id.is_not(None))
-    query = select(runs_table.c.id).where(runs_table.c.live, runs_table.c.id.not_in(sums))
-    return list((await db.execute(query.order_by(runs_table.c.created_at))).scalars())
+async def unended(db: AsyncConnection, mapping_id: int | None = None) -> list[Run]:
+    """Return the live runs (of one mapping or of all) that have not been added to their day's sum, oldest first."""
+    query = select(runs_table).where(runs_table.c.live).order_by(runs_table.c.created_at)
+    if mapping_id is not None:
+        query = query.where(runs_table.c.mapping_id == mapping_id)
+    return [Run.from_row(dict(row)) for row in (await db.execute(query)).mappings()]
+
+
+async def lock(db: AsyncConnection, mapping_id: int) -> Mapping | None:
+    """Find a mapping, and keep others from changing it until the transaction ends."""
+    query = select(mappings_table).where(mappings_table.c.id == mapping_id).with_for_update()
+    row = (await db.execute(query)).mappings().first()
+    return None if row is None else mappings.from_row(row)
+
+
+async def add_to(db: AsyncConnection, this: Run, sum_id: str) -> None:
+    """Add a run to another: its numbers, its changes and its rejections; and delete it."""
+    numbers = {**this.counters.model_dump(), "requests": this.requests, "retries": this.retries}
+    more = {name: runs_table.c[name] + number for name, number in {**numbers, "throttled": this.throttled}.items()}
+    await runs.change(db, sum_id, finished_at=this.finished_at, **more)
+    for table in (batches, rejections_table):
+        await db.execute(update(table).where(table.c.run_id == this.id).values(run_id=sum_id))
+    await db.execute(delete(runs_table).where(runs_table.c.id == this.id))
 
 
 async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus:
@@ -128,7 +155,7 @@ async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus
     elif mapping.removals is Removals.ASK:
         waiting = await inbox.removals_that_wait(db, mapping_id, mapping.removals_until)
         backlog -= waiting
-        oldest = await inbox.oldest(db, mapping_id, removals=False, removals_until=mapping.removals_until)
+        oldest = await inbox.oldest(db, mapping_id, inbox.Allowed(False, mapping.removals_until))
     this = None if run_id is None else await runs.by_id(db, run_id)
     return LiveStatus(
         changes_today=changes,

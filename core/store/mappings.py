@@ -1,14 +1,16 @@
 """Mappings: which audience goes to which list."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Text, and_, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.tables import ledger, mappings, runs
+from core.store.posts import DONE
+from core.store.tables import ledger, mappings, posts, runs
 
 #: The list of a live mapping for which none has been chosen yet.
 NO_LIST = 0
@@ -98,7 +100,7 @@ async def add(
         )
         .returning(mappings.c.id)
     )
-    return int(result.scalarfrom_row())
+    return int(result.scalar_one())
 
 
 async def by_id(db: AsyncConnection, mapping_id: int) -> Mapping | None:
@@ -127,6 +129,34 @@ async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | 
     query = select(mappings).where(mappings.c.connection_id == connection_id).order_by(mappings.c.id)
     if list_id is not None:
         query = query.where(mappings.c.list_id == list_id)
+    return [from_row(row) for row in (await db.execute(query)).mappings()]
+
+
+async def some(db: AsyncConnection, ids: Collection[int]) -> dict[int, Mapping]:
+    """Find mappings by their ids."""
+    rows = (await db.execute(select(mappings).where(mappings.c.id.in_(list(ids))))).mappings()
+    return {mapping.id: mapping for mapping in map(from_row, rows)}
+
+
+async def proposals(db: AsyncConnection) -> list[Mapping]:
+    """Return the mappings that are proposed in a channel (perhaps anew) and of which no run was started, and those of
+    which Slack does not show (yet) that somebody has decided."""
+    shown = posts.c.key == literal("mapping:") + cast(mappings.c.id, Text)
+    started = select(runs.c.id).where(runs.c.mapping_id == mappings.c.id, runs.c.status != "cancelled").exists()
+    proposed = mappings.c.state == State.PROPOSED.value
+    query = (
+        select(mappings)
+        .select_from(mappings.outerjoin(posts, shown))
+        .where(
+            mappings.c.channel.is_not(None),
+            or_(
+                and_(proposed, posts.c.key.is_(None), ~started),
+                and_(proposed, posts.c.stage == DONE),
+                and_(posts.c.key.is_not(None), posts.c.stage != DONE),
+            ),
+        )
+        .order_by(mappings.c.id)
+    )
     return [from_row(row) for row in (await db.execute(query)).mappings()]
 
 

@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SettingsError
 from core.store.database import Database
@@ -47,9 +48,20 @@ def describe(error: Exception) -> str:
     return f"The database did not answer as it should ({cause}). Check ITERABLE_SYNC_DATABASE_URL and the server."
 
 
-def _upgrade(connection: Connection) -> None:
+async def is_current(db: AsyncConnection) -> bool:
+    """Whether the database is in the form that this program knows."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    return bool(await db.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision()) == head)
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
     config.attributes["connection"] = connection
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     current = MigrationContext.configure(connection).get_current_revision()

@@ -1,6 +1,7 @@
 """Posts: the messages that follow the state of something, where each is, and what it showed last."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -9,6 +10,11 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import posts
+
+#: The stage of a post that shows the end of what it is about, after which nothing more comes.
+DONE = "done"
+# Keys asked for at once: databases limit the variables of a query.
+CHUNK = 500
 
 
 class State(StrEnum):
@@ -54,6 +60,16 @@ async def get(db: AsyncConnection, key: str) -> Post | None:
     """Find a post by its key."""
     row = (await db.execute(select(posts).where(posts.c.key == key))).mappings().first()
     return None if row is None else _one(row)
+
+
+async def of(db: AsyncConnection, keys: Collection[str]) -> dict[str, Post]:
+    """Find posts by their keys."""
+    found: dict[str, Post] = {}
+    wanted = list(keys)
+    for first in range(0, len(wanted), CHUNK):
+        query = select(posts).where(posts.c.key.in_(wanted[first : first + CHUNK]))
+        found |= {row["key"]: _one(row) for row in (await db.execute(query)).mappings()}
+    return found
 
 
 async def in_state(db: AsyncConnection, state: State) -> list[Post]:

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.tables import rejections
+from core.store.tables import rejections, runs
 
 # Rows fetched at once when a file of rejections is written.
 CHUNK = 10_000
@@ -60,6 +60,53 @@ async def of_run(db: AsyncConnection, run_id: str) -> AsyncIterator[Rejection]:
     )
     async for row in await db.stream(query):
         yield Rejection(*row)
+
+
+async def profiles_of(db: AsyncConnection, run_id: str, chunk: int) -> AsyncIterator[Sequence[str]]:
+    """Yield the profiles that a run has rejected, in chunks of that many."""
+    query = (
+        select(rejections.c.profile)
+        .where(rejections.c.run_id == run_id, rejections.c.profile.is_not(None))
+        .execution_options(yield_per=chunk)
+    )
+    async for rows in (await db.stream(query)).scalars().partitions():
+        yield rows
+
+
+async def first(db: AsyncConnection, run_id: str, limit: int) -> list[Rejection]:
+    """Return the first rejections of a run."""
+    query = (
+        select(rejections.c.profile, rejections.c.email, rejections.c.customer_id, rejections.c.reason)
+        .where(rejections.c.run_id == run_id)
+        .order_by(rejections.c.id)
+        .limit(limit)
+    )
+    return [Rejection(*row) for row in await db.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """When, in which run and why a person was rejected."""
+
+    run_id: str
+    reason: str
+    at: float
+
+
+async def of_person(db: AsyncConnection, mapping_ids: Sequence[int], wanted: str) -> dict[int, Refusal]:
+    """Return the last rejection in each of these mappings of the person with this email, customer id or mpid."""
+    is_theirs = or_(
+        func.lower(func.trim(rejections.c.email)) == wanted.lower(),
+        rejections.c.customer_id == wanted,
+        rejections.c.profile.in_([wanted, f"customer:{wanted}"]),
+    )
+    query = (
+        select(runs.c.mapping_id, rejections.c.run_id, rejections.c.reason, runs.c.created_at)
+        .join(runs, runs.c.id == rejections.c.run_id)
+        .where(runs.c.mapping_id.in_(mapping_ids), is_theirs)
+        .order_by(runs.c.created_at, rejections.c.id)
+    )
+    return {mapping_id: Refusal(*row) for mapping_id, *row in await db.execute(query)}
 
 
 async def drop(db: AsyncConnection, run_id: str, *, limit: int) -> int:

@@ -2,16 +2,17 @@
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import case, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
 from core.runs import Mode, Plan, Request, Run, Status
 from core.store.mappings import Mapping
-from core.store.tables import runs
+from core.store.posts import DONE
+from core.store.tables import batches, mappings, posts, runs
 
 # No letter or digit that a person could take for another.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -44,6 +45,10 @@ async def add(
     undo_of: str | None = None,
 ) -> None:
     """Store a new run, queued. `worker` is the process that is going to execute it (None: whoever takes it)."""
+    # Runs of a list come in the order of this time, also where the clock has been put back.
+    of_list = (runs.c.connection_id == mapping.connection_id, runs.c.list_id == mapping.list_id)
+    latest = (await db.execute(select(func.max(runs.c.created_at)).where(*of_list))).scalar_one()
+    created_at = max(time.time(), (latest or 0.0) + 0.001)
     await db.execute(
         insert(runs).values(
             id=run_id,
@@ -60,7 +65,7 @@ async def add(
             started_by=started_by,
             channel=channel,
             undo_of=undo_of,
-            created_at=time.time(),
+            created_at=created_at,
         )
     )
 
@@ -83,6 +88,76 @@ async def unfinished(db: AsyncConnection, *, mapping_id: int | None = None) -> l
     if mapping_id is not None:
         query = query.where(runs.c.mapping_id == mapping_id)
     return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+
+
+async def under_way(db: AsyncConnection, mapping_ids: Sequence[int]) -> list[Run]:
+    """Return the runs of these mappings that have not come to an end (also those that wait), oldest first.
+
+    What live mappings send by themselves is left out, unless it waits for a person.
+    """
+    states = [status.value for status in Status if status.is_resumable and status is not Status.FAILED]
+    waits = runs.c.status == Status.NEEDS_APPROVAL.value
+    query = select(runs).where(runs.c.mapping_id.in_(mapping_ids), runs.c.status.in_(states), ~runs.c.live | waits)
+    rows = (await db.execute(query.order_by(runs.c.created_at))).mappings()
+    return [run for row in rows if (run := _one(row))]
+
+
+async def latest_of(db: AsyncConnection, mapping_ids: Sequence[int], limit: int) -> list[Run]:
+    """Return the newest runs of these mappings, newest first."""
+    query = select(runs).where(runs.c.mapping_id.in_(mapping_ids)).order_by(runs.c.created_at.desc()).limit(limit)
+    return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+
+
+async def last_of_each(db: AsyncConnection, mapping_ids: Sequence[int]) -> dict[int, Run]:
+    """Return the newest run of each of these mappings (to the list that it has now), by mapping."""
+    each = runs.alias()
+    newest = (  # by connection and list, too: there is an index on these
+        select(each.c.id)
+        .where(
+            each.c.connection_id == mappings.c.connection_id,
+            each.c.list_id == mappings.c.list_id,
+            each.c.mapping_id == mappings.c.id,
+        )
+        .order_by(each.c.created_at.desc())
+        .limit(1)
+        .correlate(mappings)
+        .scalar_subquery()
+    )
+    query = select(runs).select_from(mappings.join(runs, runs.c.id == newest)).where(mappings.c.id.in_(mapping_ids))
+    found = [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+    return {run.mapping_id: run for run in found}
+
+
+async def to_follow(db: AsyncConnection, ids: Collection[str]) -> list[Run]:
+    """Return the runs that people started in Slack and that have not ended, and those with these ids; oldest first."""
+    unended = [status.value for status in Status if status.is_resumable and status is not Status.FAILED]
+    query = select(runs).where(
+        runs.c.started_by.is_not(None), or_(runs.c.status.in_(unended), runs.c.id.in_(list(ids)))
+    )
+    rows = (await db.execute(query.order_by(runs.c.created_at))).mappings()
+    return [run for row in rows if (run := _one(row))]
+
+
+async def some(db: AsyncConnection, ids: Collection[str]) -> dict[str, Run]:
+    """Find runs by their ids."""
+    rows = (await db.execute(select(runs).where(runs.c.id.in_(list(ids))))).mappings()
+    return {run.id: run for row in rows if (run := _one(row))}
+
+
+async def unshown(db: AsyncConnection) -> list[str]:
+    """Return the ids of runs that people started in Slack, and whose last state Slack does not show (yet)."""
+    shown = posts.c.key == literal("run:") + runs.c.id
+    query = (
+        select(runs.c.id)
+        .select_from(runs.outerjoin(posts, shown))
+        .where(runs.c.started_by.is_not(None), or_(posts.c.key.is_(None), posts.c.stage != DONE))
+    )
+    return list((await db.execute(query)).scalars())
+
+
+async def set_list_size(db: AsyncConnection, run_id: str, size: int) -> None:
+    """Record how many people Iterable said were on the list after a run."""
+    await change(db, run_id, list_size=size)
 
 
 async def waiting(db: AsyncConnection) -> list[Run]:
@@ -126,6 +201,60 @@ async def decide(db: AsyncConnection, this: Run, *, request: Request | None, by:
         .values(**values, decided_by=by, decided_at=time.time(), comment=comment)
     )
     return bool(result.rowcount)
+
+
+async def close(db: AsyncConnection, this: Run, error: str) -> bool:
+    """Cancel a run that stopped, so that nobody takes it up again. Returns False where somebody was faster."""
+    result = await db.execute(
+        update(runs)
+        .where(runs.c.id == this.id, runs.c.attempt == this.attempt, runs.c.status == this.status.value)
+        .values(
+            status=Status.CANCELLED.value,
+            attempt=runs.c.attempt + 1,  # who is about to reopen it finds another
+            finished_at=time.time(),
+            error=error,
+            error_code=None,
+        )
+    )
+    return bool(result.rowcount)
+
+
+async def lock(db: AsyncConnection, run_id: str) -> Run | None:
+    """Find a run by its id, and keep others from doing the same until the transaction ends."""
+    return _one((await db.execute(select(runs).where(runs.c.id == run_id).with_for_update())).mappings().first())
+
+
+async def undoing(db: AsyncConnection, run_id: str) -> Run | None:
+    """Find a run that is to take back what this one did, and has not ended."""
+    unfinished = [status.value for status in Status if status.is_resumable]
+    query = select(runs).where(runs.c.undo_of == run_id, runs.c.status.in_(unfinished)).limit(1)
+    return _one((await db.execute(query)).mappings().first())
+
+
+async def undoable(db: AsyncConnection, connection_ids: Sequence[int], *, ended_after: float, limit: int) -> list[Run]:
+    """Return the newest runs of these connections that changed a list and whose changes are kept, newest first.
+
+    Those that are at work are left out, and those that were taken back or are about to be.
+    """
+    active = [status.value for status in Status if status.is_active]
+    other = runs.alias()
+    gone = [Status.SUCCEEDED.value, *(status.value for status in Status if status.is_resumable)]
+    taken_back = select(other.c.id).where(other.c.undo_of == runs.c.id, other.c.status.in_(gone)).exists()
+    kept = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.state.in_(["done", "sent"])).exists()
+    query = (
+        select(runs)
+        .where(
+            runs.c.connection_id.in_(connection_ids),
+            runs.c.status.not_in(active),
+            runs.c.finished_at > ended_after,
+            runs.c.added + runs.c.updated + runs.c.removed > 0,
+            kept,
+            ~taken_back,
+        )
+        .order_by(runs.c.created_at.desc())
+        .limit(limit)
+    )
+    return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
 
 
 async def change(db: AsyncConnection, run_id: str, *, worker: str | None = None, **values: Any) -> None:

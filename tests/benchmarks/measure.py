@@ -114,7 +114,7 @@ def read(file: str) -> dict[str, float]:
 def main() -> None:
     """Measure what the command line names."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["sync", "plan", "bare", "read"])
+    parser.add_argument("what", choices=["sync", "plan", "bare", "read", "acknowledge"])
     parser.add_argument("--url", required=True)
     parser.add_argument("--file", default="")
     parser.add_argument("--data-dir", default="")
@@ -126,6 +126,10 @@ def main() -> None:
         found = asyncio.run(bare(given.url, given.members))
     elif given.what == "read":
         found = read(given.file)
+    elif given.what == "acknowledge":
+        from tests.benchmarks import acknowledging  # Slack's libraries are no part of what else is measured
+
+        found = asyncio.run(acknowledging.acknowledge(given.url, given.file, given.data_dir))
     else:
         found = asyncio.run(sync(given.url, given.file, given.data_dir, rate=given.rate, dry_run=given.what == "plan"))
     print(json.dumps(found))

@@ -1,4 +1,4 @@
-"""The command as a whole: help, doctor, demo, worker."""
+"""The command as a whole: help, doctor, worker."""
 
 import os
 import signal
@@ -56,7 +56,7 @@ def test_doctor_finds_everything_well(run: Commands) -> None:
     result = run("doctor")
 
     assert result.code == 0, result.out
-    assert [line.split()[0] for line in result.out.splitlines()] == ["ok"] * 7
+    assert [line.split()[0] for line in result.out.splitlines()] == ["ok"] * 8
 
 
 def test_reader_of_the_output_goes_away(run: Commands) -> None:
@@ -89,15 +89,6 @@ def test_doctor_reads_no_settings_twice(run: Commands) -> None:
 
     assert result.code == 1
     assert result.out.startswith("WRONG  settings: A setting is wrong. ITERABLE_SYNC_ITERABLE_URL")
-
-
-def test_tour_ends_with_equal_lists(run: Commands) -> None:
-    """The tour syncs twice, and finds the list equal to the audience both times."""
-    result = run("demo", "--tour")
-
-    assert result.code == 0, result.out + result.err
-    assert result.out.count("They are equal.") == 2
-    assert not (run.folder / "data").exists()
 
 
 def test_worker_ends_on_a_signal(run: Commands) -> None:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy
 from pydantic import SecretStr
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import workflows
@@ -43,9 +45,11 @@ class Job:
     file: Path
     list_id: int
     user_id: UserIdField
+    #: Whether each commit is an event, too: also those of the workflow engine, which writes beside us.
+    commits: bool = False
 
 
-def job(sync: Sync, file: Path, user_id: UserIdField) -> Job:
+def job(sync: Sync, file: Path, user_id: UserIdField, *, commits: bool = False) -> Job:
     """A sync of a file by another process, on the same database and the same local Iterable."""
     url = sync.engine.settings.database_url
     return Job(
@@ -56,6 +60,7 @@ def job(sync: Sync, file: Path, user_id: UserIdField) -> Job:
         file=file,
         list_id=LIST,
         user_id=user_id,
+        commits=commits,
     )
 
 
@@ -70,21 +75,21 @@ def settings_of(job: Job) -> Settings:
     )
 
 
-async def crash(job: Job, event: int) -> bool:
+async def crash(job: Job, at: int) -> bool:
     """Run a job in a process that dies at the event of that number. Returns False where it ended before that."""
-    process = _processes.Process(target=_main, args=(job, event))
+    process = _processes.Process(target=_main, args=(job, at))
     process.start()
     await asyncio.to_thread(process.join)
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode != 0
 
 
-def _main(job: Job, event: int) -> None:
-    asyncio.run(_sync(job, event))
+def _main(job: Job, at: int) -> None:
+    asyncio.run(_sync(job, at))
 
 
-async def _sync(job: Job, event: int) -> None:
-    left = event
+async def _sync(job: Job, at: int) -> None:
+    left = at
 
     def happened() -> None:
         nonlocal left
@@ -93,6 +98,8 @@ async def _sync(job: Job, event: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     _instrument(happened)
+    if job.commits:
+        event.listen(sqlalchemy.Engine, "commit", lambda _: happened())
     async with open_engine(settings_of(job), "crashing") as engine, workflows.durable(engine):
         connection = await environment_connection(engine, user_id=job.user_id, data_center=DataCenter.US, rate=0)
         submission = await submit(engine, connection, job.list_id, Request(path=str(job.file), approved=True))

@@ -418,3 +418,23 @@ async def test_as_many_unanswered_batches_as_there_can_be(sync: Sync, small_batc
     outcome = await sync.resume(run_id)
     assert outcome.run.status is Status.SUCCEEDED
     assert outcome.counts == {"members": 800, "added": 800}
+
+
+async def test_renamed_again_before_the_first_rename_was_answered(sync: Sync) -> None:
+    """A placeholder that was renamed in a request whose answer was lost leaves no address behind."""
+    await sync.mirror([Member(1), Member(2)], user_id=MPID)
+    sync.iterable.faults.add(Fault("reset", path=RENAME, applied=True))
+    assert_failed(await sync.mirror([Member(1, "one@example.com"), Member(2)], user_id=MPID), "unreachable")
+    sync.iterable.faults.clear()
+    await sync.mirror([Member(1, "uno@example.com"), Member(2)], user_id=MPID)
+    assert sync.emails() == {"uno@example.com", "2@placeholder.email"}
+
+
+async def test_former_address_that_could_not_be_taken_off(sync: Sync) -> None:
+    """A former address whose removal Iterable refused is taken off by the next sync."""
+    await sync.mirror(people([1, 2]))
+    sync.iterable.faults.add(Fault("error", path=UNSUBSCRIBE, status=400, code="BadParams"))
+    await sync.mirror([person(1, email="one@example.com"), person(2)])
+    sync.iterable.faults.clear()
+    await sync.mirror([person(1, email="one@example.com"), person(2)])
+    assert sync.emails() == {"one@example.com", "p2@example.com"}

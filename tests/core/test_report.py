@@ -9,6 +9,7 @@ from core.iterable import Failure
 from core.record import UNATTRIBUTED
 from core.report import CSV_HEADER, EXPLANATIONS, RunReport, csv_row, explain
 from core.runs import Counters, Guard, GuardName, Mode, Plan, Request, Run, Status
+from core.store.persons import ERASED
 from core.store.rejections import Rejection
 
 KEYS = [
@@ -133,7 +134,7 @@ def test_run_that_never_began_has_all_keys() -> None:
 
 def test_every_reason_is_explained() -> None:
     """Each reason that a run can give has its own words."""
-    assert set(EXPLANATIONS) == {*Reason, *Failure, UNATTRIBUTED}
+    assert set(EXPLANATIONS) == {*Reason, *Failure, UNATTRIBUTED, ERASED}
 
 
 def test_unknown_reason_is_explained_all_the_same() -> None:

@@ -26,14 +26,14 @@ async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
         yield it
 
 
-async def new_mapping(sync: Sync, list_id: int = LIST, **more: str) -> tuple[Connection, Mapping]:
+async def new_mapping(sync: Sync, list_id: int = LIST) -> tuple[Connection, Mapping]:
     """A mapping that no run has been of, and its connection."""
     connection = await environment_connection(
         sync.engine, user_id=UserIdField.CUSTOMER_ID, data_center=DataCenter.US, rate=0
     )
     async with sync.engine.database.write() as db:
         mapping_id = await mappings.add(
-            db, connection_id=connection.id, list_id=list_id, audience_id=None, audience_name="VIPs", **more
+            db, connection_id=connection.id, list_id=list_id, audience_id=None, audience_name="VIPs"
         )
         mapping = await mappings.by_id(db, mapping_id)
     assert mapping is not None

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from bot.live.pace import Pace
 from bot.serve import serving
 from bot.services import Services
 from core.connecting import connect
@@ -32,6 +33,18 @@ MAYA, AMIR, OKSANA, ADA = "U01MAYA", "U01AMIR", "U01OKSANA", "U01ADA"
 MARKETING, ALERTS, ARCHIVED = "C01MARKETING", "C01ALERTS", "C01OLD"
 #: A Standard list that the local Iterable has from the start.
 LIST = 1001
+#: Slack is told at once, and often: a test does not wait for what a person would hardly see.
+BRISK = Pace(
+    look=0.1,
+    least_look=0.02,
+    gap=0.1,
+    edits_a_minute=6000,
+    posts_a_minute=6000,
+    back_off=0.1,
+    most_back_off=0.5,
+    proposals=0.3,
+    ending=3.0,
+)
 
 
 @dataclass
@@ -124,21 +137,23 @@ def settings_for(slack: Slack, iterable: Running, directory: Path, database_url:
 
 
 @asynccontextmanager
-async def workspace(directory: Path, database_url: str | None = None, **slack_options: Any) -> AsyncIterator[Workspace]:
+async def workspace(
+    directory: Path, database_url: str | None = None, pace: Pace = BRISK, **slack_options: Any
+) -> AsyncIterator[Workspace]:
     """A local Slack and a local Iterable with the bot between them, for the length of the block."""
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
         slack = await stack.enter_async_context(slack_running(manifest=MANIFEST, **slack_options))
-        async with bot(slack, iterable, directory, database_url) as it:
+        async with bot(slack, iterable, directory, database_url, pace) as it:
             yield it
 
 
 @asynccontextmanager
 async def bot(
-    slack: Slack, iterable: Running, directory: Path, database_url: str | None = None
+    slack: Slack, iterable: Running, directory: Path, database_url: str | None = None, pace: Pace = BRISK
 ) -> AsyncIterator[Workspace]:
     """The bot alone, in a Slack and with an Iterable that outlive it: so that it can be started again."""
     settings = settings_for(slack, iterable, directory, database_url)
-    async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine) as services:
+    async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine, pace=pace) as services:
         await slack.wait_connected()
         yield Workspace(slack, iterable, engine, services)

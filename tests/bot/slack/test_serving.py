@@ -1,12 +1,239 @@
-"""The bot as a process: it connects, and it stops."""
+"""The bot as a part of a process: it finds Slack in each mode, stays with it, and stops."""
 
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from tests.bot.slack.harness import workspace
+import aiohttp
+import pytest
+
+from bot.serve import serving
+from bot.services import Services
+from bot.slack import connection, listening, socket
+from core import control
+from core.engine import Engine, open_engine
+from core.errors import SettingsError
+from core.runs import Request
+from core.settings import Settings
+from sandbox.iterable import running as iterable_running
+from sandbox.slack import Slack
+from sandbox.slack import running as slack_running
+from tests.bot.slack.following import until
+from tests.bot.slack.harness import MANIFEST, MARKETING, MAYA, TEAM, Workspace, audience, bot, workspace
+from tests.core.harness import QUICK, people
 
 
 async def test_connects_and_stops(tmp_path: Path) -> None:
-    """The bot connects to Slack, and ends when it is asked to."""
+    """The bot connects to Slack, ends when it is asked to, and leaves nothing behind."""
+    before = asyncio.all_tasks()
     async with workspace(tmp_path) as here:
         assert not here.engine.stopping.is_set()
     assert here.engine.stopping.is_set()
+    assert asyncio.all_tasks() == before
+
+
+async def test_does_not_leave_a_listener_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener that waits for Slack for ever does not outlive the bot, nor keep it from ending."""
+    monkeypatch.setattr(listening, "GRACE_S", 0.1)
+    async with workspace(tmp_path) as here:
+        here.slack.faults.add("no_answer", "chat.postEphemeral")
+        assert (await here.slack.marketer.command("/iterable-sync help")).ok
+        await until(lambda: here.slack.faults.active[0].struck == 1)
+        assert [name for name in map(repr, asyncio.all_tasks()) if "run_ack_function" in name]
+    assert not [name for name in map(repr, asyncio.all_tasks()) if "run_ack_function" in name]
+
+
+async def test_stays_through_refreshed_and_lost_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack asks for another connection, and loses that one: commands are answered after both."""
+    monkeypatch.setattr(socket, "PING_EVERY_S", 0.2)
+    async with workspace(tmp_path) as here:
+        for lose in (here.slack.refresh_sockets, here.slack.drop_sockets):
+            await _lose(here.slack, lose)
+            assert (await here.slack.marketer.command("/iterable-sync help")).ok
+
+
+async def test_a_connection_that_stays_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says once that Slack takes no connection, and why, and that it stands again."""
+    monkeypatch.setattr(socket, "PING_EVERY_S", 0.5)
+    monkeypatch.setattr(connection, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(connection, "TELL_AFTER_S", 0.1)
+
+    def told() -> list[str]:
+        return [record.message for record in caplog.records if record.name == connection.__name__]
+
+    async with workspace(tmp_path) as here:
+        here.slack.faults.add("refused", "socket")
+        here.slack.faults.add("token_revoked", "apps.connections.open")
+        await here.slack.drop_sockets()
+        await until(lambda: len(told()) == 1)
+        here.slack.faults.clear()
+        await here.slack.wait_connected()
+        await until(lambda: len(told()) == 2)
+
+    lost, again = told()
+    assert lost.startswith("the connection to Slack is lost, and tried again: SLACK_APP_TOKEN was revoked")
+    assert again == "the connection to Slack stands again"
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"SLACK_BOT_TOKEN": "xoxb-nobody"}, r"SLACK_BOT_TOKEN is not a token that Slack knows \(invalid_auth\)"),
+        ({"SLACK_BOT_TOKEN": "xapp-local"}, "SLACK_BOT_TOKEN is a token of another kind"),
+        ({"SLACK_APP_TOKEN": "xapp-nobody"}, r"SLACK_APP_TOKEN is not a token .* Copy an app-level token"),
+        ({"SLACK_APP_TOKEN": "xoxb-local-fernway"}, "SLACK_APP_TOKEN is a token of another kind"),
+    ],
+)
+async def test_wrong_token(tmp_path: Path, changed: dict[str, Any], sentence: str) -> None:
+    """A token that Slack does not take is a sentence with the setting's name, and nothing is started."""
+    async with slack_running(manifest=MANIFEST) as slack:
+        with pytest.raises(SettingsError, match=sentence):
+            await _start_and_stop(tmp_path, _settings(slack, tmp_path, **changed))
+
+        assert not slack.delivery.socket_mode.connections
+
+
+async def test_token_of_an_app_that_was_removed(tmp_path: Path) -> None:
+    """The token of a removed app is said to be one."""
+    async with slack_running(manifest=MANIFEST) as slack:
+        await slack.uninstall()
+
+        with pytest.raises(SettingsError, match="an app that was removed from its workspace"):
+            await _start_and_stop(tmp_path, _settings(slack, tmp_path))
+
+
+async def test_missing_scopes_are_said(tmp_path: Path) -> None:
+    """The bot starts with the scopes that it has, and says which it lacks and what to do."""
+    said: list[str] = []
+    async with slack_running(manifest=MANIFEST, scopes=["commands", "chat:write", "files:read"]) as slack:
+        await _start_and_stop(tmp_path, _settings(slack, tmp_path), said)
+
+    assert "lacks files:write, users:read in Fernway Outdoor" in "\n".join(said)
+
+
+async def test_slack_can_not_be_reached_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Slack everything else runs; that is said once, and Slack is connected to when it is back."""
+    monkeypatch.setattr(connection, "TRY_AGAIN_S", 0.05)
+    said: list[str] = []
+    async with slack_running(manifest=MANIFEST) as slack:
+        slack.faults.add("server_error", "auth.test")
+        async with _serving(_settings(slack, tmp_path), said):
+            await slack.wait_for(lambda: len(slack.calls("auth.test")) > 2)
+            slack.faults.clear()
+            await slack.wait_connected()
+            assert (await slack.marketer.command("/iterable-sync help")).ok
+
+    assert sum("tried again" in line for line in said) == 1
+
+
+async def test_http_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a signing secret Slack sends requests to us; a client id in the environment does not confuse Bolt."""
+    monkeypatch.setenv("SLACK_CLIENT_ID", "1.2")
+    monkeypatch.setenv("SLACK_CLIENT_SECRET", "nobody's")
+    said: list[str] = []
+    async with slack_running(manifest=MANIFEST) as slack:
+        settings = _settings(slack, tmp_path, SLACK_APP_TOKEN=None, SLACK_SIGNING_SECRET=slack.signing_secret)
+        async with _serving(settings, said):
+            url = _address(said)
+            slack.use_http(f"{url}/slack/events")
+            assert await slack.delivery.http_mode.verify_url(f"{url}/slack/events")
+            assert (await slack.marketer.command("/iterable-sync help")).ok
+            await slack.wait_for_message("marketing", "status", reader=slack.marketer)
+            async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as ready:
+                assert await ready.json() == {"database": "ok", "migrations": "ok", "worker": "ok"}
+
+
+async def test_what_slack_is_asked_is_counted(tmp_path: Path) -> None:
+    """The numbers hold each call of the Web API, and how long acknowledgements took."""
+    said: list[str] = []
+    async with slack_running(manifest=MANIFEST) as slack, _serving(_settings(slack, tmp_path), said):
+        slack.faults.add("channel_not_found", "chat.postEphemeral")
+        await slack.marketer.command("/iterable-sync help")
+        await slack.wait_for(lambda: slack.calls("chat.postMessage"))
+        async with aiohttp.ClientSession() as session, session.get(f"{_address(said)}/metrics") as answer:
+            found = await answer.text()
+
+    assert 'iterable_sync_slack_calls_total{answer="ok",method="auth.test"}' in found
+    assert 'iterable_sync_slack_calls_total{answer="channel_not_found",method="chat.postEphemeral"}' in found
+    assert 'iterable_sync_slack_acknowledgement_seconds_bucket{kind="command",le="0.3"}' in found
+
+
+async def test_port_that_is_taken(tmp_path: Path) -> None:
+    """A port that somebody else listens at is a sentence."""
+    async with slack_running(manifest=MANIFEST) as slack:
+        port = int(slack.page_url.rstrip("/").rpartition(":")[2])
+
+        with pytest.raises(SettingsError, match=f"can't listen at 127.0.0.1, port {port} .*Set ITERABLE_SYNC_PORT"):
+            await _start_and_stop(tmp_path, _settings(slack, tmp_path, port=port))
+
+
+async def test_without_slack_what_happens_goes_to_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """How a run ends is in the log, without addresses; what ended before the start is not told again."""
+    caplog.set_level(logging.WARNING, "bot.live.unspoken")
+    async with iterable_running() as iterable, slack_running() as slack:
+        settings = _settings(slack, tmp_path, SLACK_BOT_TOKEN=None, SLACK_APP_TOKEN=None, iterable_url=iterable.url)
+        async with _serving(settings) as (engine, services):
+            here = Workspace(slack, iterable, engine, services)
+            mapping = await here.mapping(await here.connection())
+            file = tmp_path / "audience.csv"
+            file.write_bytes(audience(people(range(3))))
+            run_id = await control.start(
+                engine, mapping, Request(path=str(file)), by=MAYA, channel=MARKETING, team_id=TEAM
+            )
+            async with asyncio.timeout(10):
+                while not caplog.messages:
+                    services.wake()
+                    await asyncio.sleep(0.02)
+        async with _serving(settings):
+            pass
+
+    assert caplog.messages == [f"run {run_id} to list 1001 succeeded: 3 members, 3 added"]
+
+
+async def test_a_second_process_for_the_same_workspace(tmp_path: Path) -> None:
+    """The bot is started again where it was: with the same data and the same Slack."""
+    async with iterable_running() as iterable, slack_running(manifest=MANIFEST) as slack:
+        for _ in range(2):
+            async with bot(slack, iterable, tmp_path):
+                assert (await slack.marketer.command("/iterable-sync help")).ok
+
+
+def _settings(slack: Slack, directory: Path, **changed: Any) -> Settings:
+    values = {
+        "SLACK_API_URL": slack.api_url,
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_APP_TOKEN": slack.app_token,
+        "data_dir": directory / "data",
+        "worker_id": "test",
+        "port": 0,
+    }
+    return Settings(**{**values, **changed})
+
+
+@asynccontextmanager
+async def _serving(settings: Settings, said: list[str] | None = None) -> AsyncIterator[tuple[Engine, Services]]:
+    say = (said if said is not None else []).append
+    async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine, say) as services:
+        yield engine, services
+
+
+async def _start_and_stop(tmp_path: Path, settings: Settings, said: list[str] | None = None) -> None:
+    async with _serving(settings, said):
+        pass
+
+
+async def _lose(slack: Slack, lose: Callable[[], Awaitable[None]]) -> None:
+    """Lose the connection, and wait for another."""
+    sockets = slack.delivery.socket_mode
+    old = list(sockets.connections)
+    await lose()
+    await slack.wait_for(lambda: any(one not in old for one in sockets.connections), 15.0, "another connection")
+
+
+def _address(said: list[str]) -> str:
+    return next(line.split()[2] for line in said if line.startswith("HTTP server: "))

@@ -27,6 +27,7 @@ def upgrade() -> None:
         unique=True,
     )
     op.add_column("runs", sa.Column("live", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.create_index(op.f("runs_live_ix"), "runs", ["live"])
     op.create_table(
         "inbox",
         sa.Column("mapping_id", Id, nullable=False),

@@ -19,7 +19,7 @@ let place = "";
 let threadTs = null;
 let wanted = "";
 let online = true;
-let reading = false;
+let reading = null;
 let again = false;
 
 async function send(files, thread_ts) {
@@ -66,22 +66,31 @@ function draw() {
   }
 }
 
-async function refresh() {
-  if (reading) { again = true; return; }
-  reading = true;
+// Whoever calls this while it is being read gets what is read after that.
+function refresh() {
+  again = true;
+  reading ||= read().finally(() => {
+    reading = null;
+    sandbox.later();
+    if (again) refresh();
+  });
+  return reading;
+}
+
+async function read() {
   try {
-    do {
+    while (again) {
       again = false;
-      state = await readState();
+      const [as, channel] = [session.as, session.channel];
+      const found = await readState();
+      if (session.as !== as || session.channel !== channel) { again = true; continue; } // it is not what is wanted any more
+      state = found;
       session.as = state.me.id;
       draw();
-    } while (again);
+    }
   } catch (error) {
     console.warn("the workspace could not be read", error);
-  } finally {
-    reading = false;
   }
-  sandbox.later();
 }
 
 function choose(id) {

@@ -83,7 +83,7 @@ export function modals() {
       opener = document.activeElement;
       dialog.showModal();
     }
-    if (other) (body.querySelector("[autofocus]") || body.querySelector("input:not([type=file]), textarea, select, button") || x).focus();
+    if (other) (body.querySelector("[autofocus]") || body.querySelector("input:not([type=file]), textarea, select, button") || x).focus({ preventScroll: true });
     else { body.scrollTop = scroll; restoreFocus(body, focused); }
   }
   return { update };

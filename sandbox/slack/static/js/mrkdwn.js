@@ -22,6 +22,23 @@ export function link(url, label) {
   return h("a", { href: safe(unescape(url)), target: "_blank", rel: "noopener noreferrer" }, label || unescape(url));
 }
 
+// A moment in the reader's own time, as its format asks: {date_short_pretty} is "today" where it is.
+function date(target, fallback) {
+  const [, seconds, format] = target.split("^");
+  const at = new Date(Number(seconds) * 1000);
+  if (!format || Number.isNaN(at.getTime())) return fallback;
+  const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(at).setHours(0, 0, 0, 0)) / 86400000);
+  const pretty = { 0: "today", 1: "yesterday", [-1]: "tomorrow" }[days];
+  const written = format.replace(/\{(\w+)\}/g, (all, name) => {
+    if (name.startsWith("time")) return at.toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit", second: name.endsWith("secs") ? "2-digit" : undefined });
+    if (name.endsWith("_pretty") && pretty) return pretty;
+    if (name === "date_num") return at.toLocaleDateString();
+    const month = name.startsWith("date_short") ? "short" : "long";
+    return at.toLocaleDateString(undefined, { year: "numeric", month, day: "numeric", weekday: name.startsWith("date_long") ? "long" : undefined });
+  });
+  return h("time", { datetime: at.toISOString(), title: at.toLocaleString() }, written);
+}
+
 export const mention = (text) => h("span", { class: "mention" }, text);
 
 function reference(body, names) {
@@ -29,7 +46,7 @@ function reference(body, names) {
   const id = target.slice(1);
   if (target[0] === "@") return mention(`@${unescape(label || names[id] || id)}`);
   if (target[0] === "#") return mention(`#${unescape(label || names[id] || id)}`);
-  if (target.startsWith("!date")) return unescape(label || "");
+  if (target.startsWith("!date^")) return date(target, unescape(label || ""));
   if (target[0] === "!") return mention(unescape(label || `@${id.split("^")[0]}`));
   return link(target, label && unescape(label));
 }

@@ -1,0 +1,12 @@
+"""What `doctor` finds."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, whether it is all right, and what there is to say."""
+
+    what: str
+    ok: bool
+    said: str

@@ -1,0 +1,251 @@
+"""The tour: the whole story, played by people of the local Slack with the real bot, and told in the terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.alerts.ids import Action as AlertAction
+from bot.approval.ids import Action as ApprovalAction
+from bot.approval.ids import Block as ApprovalBlock
+from bot.approval.ids import Callback as ApprovalCallback
+from bot.cli.terminal import Terminal
+from bot.connect.ids import Block as ConnectBlock
+from bot.connect.ids import Callback as ConnectCallback
+from bot.demo.narrator import Narrator
+from bot.demo.stage import LIST_NAME, Stage, stage
+from bot.live.pace import Pace
+from bot.mapping.ids import Action as MappingAction
+from bot.mapping.ids import Block as MappingBlock
+from bot.mapping.ids import Callback as MappingCallback
+from bot.runs.ids import Action as RunsAction
+from bot.runs.ids import Block as RunsBlock
+from bot.runs.ids import Callback as RunsCallback
+from core.iterable import Patience
+from sandbox import samples
+from sandbox.iterable.faults import Fault
+from sandbox.slack import Message, Person
+
+# Requests a second: slow enough to see something on the way.
+RATE = "1.5"
+MARKETING, ALERTS = "#marketing", "#sync-alerts"
+#: Faster than in earnest: nobody waits in front of the tour for a message to be edited.
+_PACE = Pace(look=0.3, gap=1.0)
+#: Iterable is given up sooner than in earnest.
+_PATIENCE = Patience(attempts=3, base=0.2, cap=0.5, throttled=10.0, request=10.0)
+# How long anything of the story may take, in seconds.
+_LONG = 30.0
+_REJECTED_SHOWN = 4
+
+
+async def play(terminal: Terminal, port: int = 0) -> bool:
+    """Play all of it. Returns whether each list was found equal to its audience."""
+    async with stage(port, pace=_PACE, patience=_PATIENCE) as here:
+        tour = _Tour(here, Narrator(terminal, here.slack))
+        await tour.connect()
+        await tour.map()
+        await tour.approve()
+        await tour.look_at_rejected()
+        equal = tour.compare(samples.first())
+        await tour.break_iterable()
+        await tour.retry()
+        equal = tour.compare(samples.later()) and equal
+        tour.farewell()
+    return equal
+
+
+@dataclass(frozen=True, slots=True)
+class _Tour:
+    here: Stage
+    say: Narrator
+
+    @property
+    def maya(self) -> Person:
+        return self.here.slack.marketer
+
+    @property
+    def amir(self) -> Person:
+        return self.here.slack.approver
+
+    @property
+    def ada(self) -> Person:
+        return self.here.slack.admin
+
+    async def connect(self) -> None:
+        """Maya tries, and Ada connects the project."""
+        self.say.chapter(
+            "Connect",
+            "A Slack workspace, an Iterable project and the bot run on this computer; nothing real is touched. Maya is "
+            "a marketer, Amir approves what is sent, Ada administers the workspace.",
+        )
+        self.say.does(self.maya, f"types /iterable-sync in {MARKETING}")
+        await self.maya.command("/iterable-sync")
+        self.say.shows(MARKETING, await self._answer(self.maya))
+        self.say.does(self.ada, "types /iterable-sync connect, and fills in the form")
+        await self.ada.command("/iterable-sync connect")
+        view = await self.ada.open_view(ConnectCallback.CONNECT, _LONG)
+        await self.ada.fill(
+            view,
+            {
+                ConnectBlock.NAME: "Shop",
+                ConnectBlock.KEY: self.here.iterable.key,
+                ConnectBlock.RATE: RATE,
+                ConnectBlock.CHANNEL: "C01ALERTS",
+                ConnectBlock.OPERATORS: [self.maya.id],
+                ConnectBlock.APPROVERS: [self.amir.id],
+            },
+        )
+        await self.ada.submit(view)
+        await self._modal_says(self.ada, "Connected")
+        await self.ada.close()
+
+    async def map(self) -> None:
+        """Maya proposes a mapping, with the file that she has downloaded."""
+        self.say.chapter(
+            "Map an audience to a list",
+            "From mParticle Maya has downloaded the audience SpringShoppers: about 5,000 profiles, some without an "
+            "email, some with one that is none, some that Iterable has been told to forget.",
+        )
+        self.say.does(self.maya, f'types /iterable-sync map, puts the file in and chooses the list "{LIST_NAME}"')
+        await self.maya.command("/iterable-sync map")
+        view = await self.maya.open_view(MappingCallback.MAP, _LONG)
+        await self.maya.fill(
+            view,
+            {
+                MappingBlock.FILE: [self.maya.file(self.here.first.name, self.here.first.read_bytes())],
+                MappingAction.LIST: LIST_NAME,
+            },
+        )
+        await self.maya.submit(view)
+        await self._modal_says(self.maya, "proposed")
+        await self.maya.close()
+        self.say.shows(MARKETING, await self._with_button(MARKETING, ApprovalAction.REVIEW))
+
+    async def approve(self) -> None:
+        """Amir looks at what would change and approves; the run goes on to its end."""
+        self.say.chapter("Approve", "Nothing has been sent yet. Amir is shown what would change, and decides.")
+        self.say.does(self.amir, "presses Review")
+        card = await self._with_button(MARKETING, ApprovalAction.REVIEW)
+        await self.amir.click(card, ApprovalAction.REVIEW)
+        view = await self.amir.open_view(ApprovalCallback.REVIEW, _LONG)
+        self.say.shows("modal for Amir", view)
+        self.say.does(self.amir, 'writes "Fits the spring plan", and presses Approve')
+        await self.amir.fill(view, {ApprovalBlock.COMMENT: "Fits the spring plan"})
+        await self.amir.submit(view)
+        self.say.shows(f"{MARKETING}, while it runs", await self._with_button(MARKETING, RunsAction.CANCEL))
+        self.say.shows(
+            f"{MARKETING}, the same message at the end", await self._with_button(MARKETING, RunsAction.AGAIN)
+        )
+
+    async def look_at_rejected(self) -> None:
+        """Maya asks for those who could not be synced."""
+        self.say.does(self.maya, "presses Rejected users")
+        summary = await self._with_button(MARKETING, RunsAction.REJECTED)
+        await self.maya.click(summary, RunsAction.REJECTED)
+        sent = await self.here.slack.wait_for(self._file_for_maya, _LONG, "the file of rejected users")
+        self.say.shows("direct message to Maya", sent)
+        lines = (sent.files[0].content or b"").decode().splitlines()
+        self.say.quotes(
+            "\n".join([*lines[: 1 + _REJECTED_SHOWN], f"... and {len(lines) - 1 - _REJECTED_SHOWN:,} more"])
+        )
+
+    async def break_iterable(self) -> None:
+        """A week later, the same audience is synced again, and Iterable breaks."""
+        self.say.chapter(
+            "A week later, Iterable breaks",
+            "The audience was downloaded again. Some people have left it, some have joined, some have a new address: "
+            "only the difference is sent. The mapping is approved, so nobody has to be asked.",
+        )
+        self.say.happens("Somebody trips over a cable: from the second request on, Iterable answers 503")
+        self.here.iterable.faults.add(Fault("error", path="/api/lists/", after=1, status=503))
+        self.say.does(self.maya, "types /iterable-sync run SpringShoppers, and puts the new file in")
+        await self.maya.command("/iterable-sync run SpringShoppers")
+        view = await self.maya.open_view(RunsCallback.START, _LONG)
+        await self.maya.fill(
+            view, {RunsBlock.FILE: [self.maya.file(self.here.later.name, self.here.later.read_bytes())]}
+        )
+        await self.maya.submit(view)
+        self.say.shows(ALERTS, await self._with_button(ALERTS, AlertAction.TAKE))
+
+    async def retry(self) -> None:
+        """Iterable is mended, Maya presses Retry, and everybody is told."""
+        self.say.happens("Iterable works again")
+        self.here.iterable.faults.clear()
+        self.say.does(self.maya, "presses Retry on the alert")
+        alert = await self._with_button(ALERTS, AlertAction.TAKE)
+        await self.maya.click(alert, RunsAction.RETRY)
+        self.say.shows(ALERTS, await self._reply_to(alert))
+        self.say.shows(MARKETING, await self._with_button(MARKETING, RunsAction.AGAIN))
+
+    def compare(self, members: Sequence[samples.Member]) -> bool:
+        """Hold the list in the local Iterable against the audience, and say what is found."""
+        wanted = samples.emails(members)
+        found = {email for email, _ in self.here.iterable.state.members(self.here.list_id) if email}
+        missing, too_many = len(wanted - found), len(found - wanted)
+        equal = not missing and not too_many
+        self.say.finds(
+            f"Compared, address by address: {len(wanted):,} people of the audience can be on the list, and the list in "
+            f"the local Iterable holds {len(found):,}; {missing:,} are missing, {too_many:,} are too many. "
+            + ("They are equal." if equal else "They are NOT equal, which should never be: please report it."),
+            good=equal,
+        )
+        return equal
+
+    def farewell(self) -> None:
+        """What to do next."""
+        self.say.chapter(
+            "Try it yourself",
+            "`make demo` (or iterable-sync demo) opens the same workspace in the browser. In your own: README.md has "
+            "the three steps. The tour leaves nothing behind.",
+        )
+
+    # -- waiting ------------------------------------------------------------------------------------
+
+    async def _answer(self, person: Person) -> Message:
+        """What only this person sees in #marketing."""
+        slack = self.here.slack
+
+        def found() -> Message | None:
+            mine = [one for one in slack.messages(MARKETING, person) if one.only_for == person.id]
+            return mine[-1] if mine else None
+
+        return await slack.wait_for(found, _LONG, "an answer")
+
+    async def _with_button(self, channel: str, action: str) -> Message:
+        """The latest message of the bot with this button, which may still have to come."""
+        slack = self.here.slack
+
+        def found() -> Message | None:
+            seen = reversed([one for one in slack.messages(channel) if one.bot_id])
+            latest = next((one for one in seen if not one.thread_ts or one.thread_ts == one.ts), None)
+            return latest if latest and action in _actions(latest) else None
+
+        return await slack.wait_for(found, _LONG, f"a message with the button {action}")
+
+    async def _reply_to(self, message: Message) -> Message:
+        """What the bot adds below a message."""
+        slack = self.here.slack
+
+        def found() -> Message | None:
+            replies = [one for one in slack.messages(message.channel, thread=message) if one.ts != message.ts]
+            return replies[-1] if replies else None
+
+        return await slack.wait_for(found, _LONG, "a reply")
+
+    async def _modal_says(self, person: Person, text: str) -> None:
+        """Wait until the modal on top says something, and show it."""
+        slack = self.here.slack
+        view = await slack.wait_for(
+            lambda: person.view if person.views and text in slack.render(person.view) else None,
+            _LONG,
+            f"{text} in a modal",
+        )
+        self.say.shows(f"modal for {person.user.real_name.split()[0]}", view)
+
+    def _file_for_maya(self) -> Message | None:
+        return next((one for one in reversed(self.maya.messages("dm")) if one.files), None)
+
+
+def _actions(message: Message) -> set[str]:
+    """The buttons of a message."""
+    elements = [element for block in message.blocks for element in block.get("elements") or ()]
+    elements += [block["accessory"] for block in message.blocks if block.get("accessory")]
+    return {str(element.get("action_id")) for element in elements}

@@ -1,0 +1,51 @@
+"""What is to be seen of an alert: in the alert channel, by who started the run, and that it works again."""
+
+from collections.abc import Mapping
+
+from bot.alerts.views import Trouble, alert, all_clear
+from bot.live import elsewhere
+from bot.live.wishes import Stage, Wish, thread_of
+from core.store.posts import Post
+
+#: How an alert is closed when it works again.
+RECOVERED = "recovered"
+
+
+def key_of(alert_id: int) -> str:
+    """The key of an alert's message."""
+    return f"alert:{alert_id}"
+
+
+def keys_of(alert_id: int) -> list[str]:
+    """The keys of all that may be seen of an alert."""
+    key = key_of(alert_id)
+    return [key, f"{key}:dm", f"{key}:clear"]
+
+
+def wishes(trouble: Trouble, posts: Mapping[str, Post], *, is_muted: bool) -> list[Wish]:
+    """What is to be seen of an alert now. While it is muted, only what is there already follows it."""
+    it, connection = trouble.alert, trouble.connection
+    main, direct, clear = keys_of(it.id)
+    is_open = it.closed_at is None
+    stage = Stage.OPEN if is_open else Stage.FINAL
+    starter = trouble.story.run.started_by if trouble.story is not None else None
+    message = alert(trouble)
+    found = []
+    for key, target in ((main, connection.alert_channel), (direct, starter)):
+        post = posts.get(key)
+        if target is None or (key == direct and target == connection.alert_channel):
+            continue
+        if post is None and (is_muted or not is_open):
+            continue
+        told = message
+        if key == direct and elsewhere.is_due(posts.get(main), posts[main].stage if main in posts else ""):
+            told = elsewhere.explained(message, posts.get(main))
+        # who got it stays who is told, whoever starts the next run that fails
+        found.append(Wish(key, connection.team_id, post.target if post else target, stage, told, urgent=True))
+    thread = thread_of(posts.get(main)) or thread_of(posts.get(direct))
+    if it.outcome == RECOVERED and thread is not None and (not is_muted or clear in posts):
+        said = all_clear(trouble)
+        found.append(
+            Wish(clear, connection.team_id, thread.channel, Stage.REPLY, said, True, thread=thread, broadcast=True)
+        )
+    return found

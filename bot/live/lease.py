@@ -1,0 +1,37 @@
+"""The lease: of all processes, only one talks to Slack by itself."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.engine import Engine
+from core.store import leases
+
+NAME = "slack"
+
+
+class Lease:
+    """Whether it is this process's turn."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Take the engine. No I/O."""
+        self._engine = engine
+        self._me = engine.presence.id
+
+    async def take(self) -> bool:
+        """Take the lease where nobody who lives has it. Returns whether this process has it now."""
+        async with self._engine.database.read() as db:
+            holder = await leases.holder(db, NAME)
+        if holder == self._me:
+            return True
+        if holder is not None and not await self._engine.presence.is_dead(holder):
+            return False
+        async with self._engine.database.write() as db:
+            return await leases.take(db, NAME, self._me, instead_of=holder)
+
+    async def is_held(self, db: AsyncConnection) -> bool:
+        """Whether this process has the lease, in the transaction that matters."""
+        return await leases.holder(db, NAME) == self._me
+
+    async def give_back(self) -> None:
+        """Let another process have it."""
+        async with self._engine.database.write() as db:
+            await leases.give_back(db, NAME, self._me)

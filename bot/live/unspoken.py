@@ -1,0 +1,78 @@
+"""Without Slack: what would have been told there goes to the log, without addresses."""
+
+import logging
+
+from sqlalchemy.exc import DBAPIError
+
+from bot.live.wake import Wake
+from core.engine import Engine
+from core.runs import Run, Status
+from core.store import alerts, runs
+from core.store.alerts import Alert
+
+# How often it looks, in seconds.
+LOOK_EVERY_S = 1.0
+# Newer runs than these are not looked at; more don't end within the time between two looks.
+MOST_RUNS = 100
+_TOLD = (Status.NEEDS_APPROVAL, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.INTERRUPTED)
+
+logger = logging.getLogger(__name__)
+
+
+class Unspoken:
+    """Says in the log how runs end, what waits for approval, and what fails: each once."""
+
+    def __init__(self, engine: Engine, wake: Wake) -> None:
+        """Take the engine. No I/O."""
+        self._engine = engine
+        self._wake = wake
+        self._runs: dict[str, tuple[Status, int]] = {}
+        self._alerts: dict[int, bool] = {}
+
+    async def run(self) -> None:
+        """Look until the engine is stopping, and then once more. What was so at the start is not news."""
+        await self._look(telling=False)
+        while not self._engine.stopping.is_set():
+            await self._wake.wait(LOOK_EVERY_S)
+            await self._look(telling=True)
+
+    async def _look(self, *, telling: bool) -> None:
+        try:
+            async with self._engine.database.read() as db:
+                found = await runs.latest(db, MOST_RUNS)
+                open_or_closed = await alerts.current(db)
+        except (DBAPIError, OSError):
+            logger.warning("the database could not be asked for what is new", exc_info=True)
+            return
+        news = [said for run in reversed(found) if (said := self._of_run(run))]
+        news += [said for alert in open_or_closed if (said := self._of_alert(alert))]
+        for said in news if telling else ():
+            logger.warning("%s", said)
+        self._runs = {run.id: self._runs[run.id] for run in found}
+
+    def _of_run(self, run: Run) -> str | None:
+        now = (run.status, run.attempt)
+        if self._runs.get(run.id) == now:
+            return None
+        self._runs[run.id] = now
+        return sentence_of(run) if run.status in _TOLD and not run.live else None
+
+    def _of_alert(self, alert: Alert) -> str | None:
+        closed = alert.closed_at is not None
+        if self._alerts.get(alert.id) is closed:
+            return None
+        self._alerts[alert.id] = closed
+        if closed:
+            return f"alert {alert.id} is over: {alert.outcome}"
+        return f"alert {alert.id}: {alert.message}"
+
+
+def sentence_of(run: Run) -> str:
+    """A run in a line, for the log."""
+    if run.status is Status.SUCCEEDED:
+        numbers = ", ".join(f"{value:,} {name}" for name, value in run.counters.model_dump().items() if value)
+        return f"run {run.id} to list {run.list_id} succeeded: {numbers or 'nobody in it'}"
+    if run.status is Status.NEEDS_APPROVAL:
+        return f"run {run.id} to list {run.list_id} waits for approval, which somebody gives in Slack"
+    status = run.status.value.replace("_", " ")
+    return f"run {run.id} to list {run.list_id} {status}" + (f": {run.error}" if run.error else "")

@@ -1,0 +1,57 @@
+"""Deciding on a proposed mapping of which no run waits."""
+
+from bot.actor import Actor
+from bot.connect.trying import Told
+from bot.mapping import views
+from bot.mapping.form import ReviewMetadata
+from bot.mapping.known import by_id
+from bot.mapping.listing import Choice, resolve
+from bot.mapping.opening import why_not_review
+from bot.services import Services
+from core import propose
+from core.live import decisions
+from core.store import lists
+from core.store.mappings import NO_LIST, State
+
+
+async def approve(
+    services: Services, actor: Actor, metadata: ReviewMetadata, choice: Choice | None, comment: str | None
+) -> Told:
+    """Approve a mapping, to the list that was chosen where it had none. Raises a SyncError where that can't be had."""
+    it = await by_id(services, actor, metadata.mapping_id)
+    if refusal := why_not_review(it, actor.person):
+        return _told(refusal)
+    engine, mapping = services.engine, it.mapping
+    if mapping.list_id == NO_LIST:
+        assert choice is not None
+        target = await resolve(services, it.connection, choice)
+        async with engine.database.write() as db:
+            if await lists.get(db, it.connection.id, target.id) is None:
+                await lists.add(db, it.connection.id, target.id, target.name, target.created_at)
+        await decisions.approve(
+            engine, mapping.id, list_id=target.id, by=actor.person, team_id=actor.team_id, comment=comment
+        )
+    else:
+        await propose.decide(engine, mapping.id, State.ACTIVE, by=actor.person, comment=comment, team_id=actor.team_id)
+    return await _outcome(services, actor, mapping.id)
+
+
+async def decline(services: Services, actor: Actor, mapping_id: int, comment: str | None) -> Told:
+    """Decline a mapping."""
+    it = await by_id(services, actor, mapping_id)
+    if refusal := why_not_review(it, actor.person):
+        return _told(refusal)
+    await propose.decide(
+        services.engine, mapping_id, State.DECLINED, by=actor.person, comment=comment, team_id=actor.team_id
+    )
+    return await _outcome(services, actor, mapping_id)
+
+
+async def _outcome(services: Services, actor: Actor, mapping_id: int) -> Told:
+    """What is told is how it was decided, also where somebody else was faster."""
+    services.wake()
+    return _told(views.said_decided(await by_id(services, actor, mapping_id)))
+
+
+def _told(sentence: str) -> Told:
+    return Told(views.reviewed_view(sentence), sentence)

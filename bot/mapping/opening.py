@@ -1,0 +1,44 @@
+"""Opening the forms of this feature, for those who may."""
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.actor import Actor
+from bot.connect.handlers import open_connect
+from bot.mapping import views
+from bot.mapping.form import MapMetadata
+from bot.mapping.known import Known, by_id, require_start
+from bot.reply import open_modal, reply
+from bot.services import Services
+from core.access import may_start, why_not_approve
+from core.store.mappings import NO_LIST, State
+
+
+async def open_map(services: Services, client: AsyncWebClient, actor: Actor, connection_id: int | None = None) -> None:
+    """Open *Map an audience*, or *Connect* where nothing is connected. Raises InputError where the person may not."""
+    connections = await services.connections(actor.team_id)
+    if not connections:
+        await open_connect(services, client, actor)
+        return
+    mine = [each for each in connections if may_start(each, actor.person)]
+    chosen = next((each for each in connections if each.id == connection_id), (mine or connections)[0])
+    require_start(chosen, actor.person, "propose mappings")
+    services.directory.warm(chosen)
+    await open_modal(client, actor, views.map_form(MapMetadata(connection_id=chosen.id, channel=actor.channel), mine))
+
+
+async def open_review(services: Services, client: AsyncWebClient, actor: Actor, mapping_id: int) -> None:
+    """Open the review of a proposed mapping; who may not decide, or comes too late, is told so."""
+    it = await by_id(services, actor, mapping_id)
+    if refusal := why_not_review(it, actor.person):
+        await reply(client, actor, views.said(refusal))
+        return
+    if it.mapping.list_id == NO_LIST:
+        services.directory.warm(it.connection)
+    await open_modal(client, actor, views.review_modal(it))
+
+
+def why_not_review(it: Known, person: str) -> str | None:
+    """Why a person can't decide on a mapping, in a sentence (mrkdwn); None where they can."""
+    if it.mapping.state is not State.PROPOSED:
+        return views.said_decided(it)
+    return why_not_approve(it.connection, person, it.mapping.proposed_by)

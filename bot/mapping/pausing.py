@@ -1,0 +1,30 @@
+"""Pausing and resuming mappings."""
+
+from bot.actor import Actor
+from bot.blocks import Message
+from bot.mapping import views
+from bot.mapping.known import Known, by_id, require_start
+from bot.services import Services
+from core import propose
+
+
+async def pause(services: Services, actor: Actor, it: Known) -> Message:
+    """Pause a mapping. Raises InputError where the person may not."""
+    require_start(it.connection, actor.person, "pause its mappings")
+    done = await propose.pause(services.engine, it.mapping.id, by=actor.person, team_id=actor.team_id)
+    return await _answer(services, actor, it, done, "paused")
+
+
+async def resume(services: Services, actor: Actor, it: Known) -> Message:
+    """Resume a paused mapping. Raises InputError where the person may not."""
+    require_start(it.connection, actor.person, "resume its mappings")
+    done = await propose.resume(services.engine, it.mapping.id, by=actor.person, team_id=actor.team_id)
+    return await _answer(services, actor, it, done, "resumed")
+
+
+async def _answer(services: Services, actor: Actor, it: Known, done: bool, wanted: str) -> Message:
+    now = await by_id(services, actor, it.mapping.id)
+    if not done:
+        return views.not_moved(now, wanted)
+    services.wake()
+    return views.moved(now)

@@ -1,0 +1,63 @@
+"""How this process is reached by Slack, decided by which of Slack's settings are set."""
+
+from enum import StrEnum
+
+from core.errors import SettingsError
+from core.settings import Settings
+
+_WHERE = "See your app at https://api.slack.com/apps"
+
+
+class Mode(StrEnum):
+    """How Slack reaches this process."""
+
+    OFFLINE = "offline"
+    """Not at all: nothing of Slack's is set."""
+    SOCKET = "socket"
+    """We connect to Slack; one workspace."""
+    HTTP = "http"
+    """Slack sends requests to us; one workspace."""
+    MANY = "many"
+    """Slack sends requests to us, from every workspace that has installed the app."""
+
+
+def mode_of(settings: Settings) -> Mode:
+    """Return the mode. Raises SettingsError where half of what one needs is set, and says which half is missing."""
+    app_token, signing_secret = settings.slack_app_token, settings.slack_signing_secret
+    if settings.slack_bot_token is not None:
+        return _of_one_workspace(app=app_token is not None, signing=signing_secret is not None)
+    if settings.slack_client_id is not None or settings.slack_client_secret is not None:
+        needed = {
+            "SLACK_CLIENT_ID": settings.slack_client_id,
+            "SLACK_CLIENT_SECRET": settings.slack_client_secret,
+            "SLACK_SIGNING_SECRET": signing_secret,
+        }
+        missing = [name for name, value in needed.items() if value is None]
+        if missing:
+            raise SettingsError(
+                f"Installing in many workspaces needs {_listed(list(needed))}, and {_listed(missing)} "
+                f"{'is' if len(missing) == 1 else 'are'} not set. {_WHERE} > Basic Information."
+            )
+        return Mode.MANY
+    if app_token is not None or signing_secret is not None:
+        found = "SLACK_APP_TOKEN" if app_token is not None else "SLACK_SIGNING_SECRET"
+        raise SettingsError(
+            f"{found} is set, and SLACK_BOT_TOKEN is not. {_WHERE} > OAuth & Permissions for it (xoxb-...)."
+        )
+    return Mode.OFFLINE
+
+
+def _of_one_workspace(*, app: bool, signing: bool) -> Mode:
+    if app:
+        return Mode.SOCKET
+    if signing:
+        return Mode.HTTP
+    raise SettingsError(
+        "SLACK_BOT_TOKEN is set, but not how Slack reaches the bot. Set SLACK_APP_TOKEN for Socket Mode (xapp-..., "
+        "nothing has to be reachable from outside), or SLACK_SIGNING_SECRET for HTTP mode. "
+        f"{_WHERE} > Basic Information for both."
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

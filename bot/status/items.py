@@ -1,0 +1,166 @@
+"""What is shown of everything that stands somehow, in parts, with the buttons that a person may press. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slack_sdk.models.blocks import Block, ButtonElement
+
+from bot.alerts.ids import Action as AlertAction
+from bot.approval.ids import Action as ApprovalAction
+from bot.blocks import actions, button, confirmation, context, header, section
+from bot.connect.ids import Action as ConnectAction
+from bot.mapping.ids import Action as MappingAction
+from bot.runs.ids import Action as RunAction
+from bot.status import lines
+from bot.status.overview import Mapped, Overview, UnderWay
+from bot.words import plural
+from core.access import may_start, why_not_approve
+from core.iterable import KeyRefusedError
+from core.runs import Status
+from core.store.alerts import Alert
+from core.store.connections import Connection
+from core.store.mappings import NO_LIST, State
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at it: what they may not do is not offered."""
+
+    person: str
+    is_admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing: some lines (mrkdwn), and buttons."""
+
+    text: str
+    buttons: tuple[ButtonElement, ...] = ()
+
+    @property
+    def blocks(self) -> list[Block]:
+        """As few blocks as it takes: one button stands beside the text, several below it."""
+        if len(self.buttons) == 1:
+            return [section(self.text, accessory=self.buttons[0])]
+        return [section(self.text), *([actions(*self.buttons)] if self.buttons else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Things of one kind under a heading."""
+
+    title: str
+    items: Sequence[Item]
+
+    def blocks(self, room: int) -> list[Block]:
+        """Its blocks, at most so many; what is not shown is counted. Nothing where there are no items."""
+        if not self.items:
+            return []
+        shown: list[Block] = [header(self.title)]
+        for number, item in enumerate(self.items):
+            left = len(self.items) - number
+            needed = len(item.blocks) + (1 if left > 1 else 0)  # room to say how many are not shown
+            if len(shown) + needed > room:
+                return [*shown, context(f"{left} more not shown.")]
+            shown += item.blocks
+        return shown
+
+
+def alerts(overview: Overview, viewer: Viewer) -> Part:
+    """What fails."""
+    items = [_alert(overview, each, viewer) for each in overview.alerts]
+    return Part(f"{plural(len(items), 'open alert')}", items)
+
+
+def waiting(overview: Overview, viewer: Viewer) -> Part:
+    """What waits for a decision."""
+    items = [_waiting(each, viewer) for each in overview.waiting]
+    items += [_unapproved(each, viewer) for each in overview.unapproved]
+    return Part(f"{plural(len(items), 'approval waits', 'approvals wait')}", items)
+
+
+def under_way(overview: Overview, viewer: Viewer) -> Part:
+    """Runs that have not ended."""
+    items = [_under_way(each, viewer) for each in overview.under_way]
+    return Part(f"{plural(len(items), 'run')} in progress", items)
+
+
+def connections(overview: Overview, viewer: Viewer) -> Part:
+    """The connections."""
+    return Part("Connections", [_connection(each, viewer) for each in overview.connections])
+
+
+def mappings(overview: Overview, viewer: Viewer) -> Part:
+    """The mappings with their last run."""
+    return Part("Mappings", [_mapping(each, viewer) for each in overview.mapped])
+
+
+def _alert(overview: Overview, alert: Alert, viewer: Viewer) -> Item:
+    connection = next(each for each in overview.connections if each.id == alert.connection_id)
+    mapped = overview.by_mapping.get(alert.mapping_id or 0)
+    about = lines.target_line(mapped) if mapped else lines.named(connection)
+    buttons: list[ButtonElement] = []
+    if alert.code == KeyRefusedError.code:
+        if viewer.is_admin:
+            buttons.append(_replace_key(connection))
+    elif alert.run_id is not None and may_start(connection, viewer.person):
+        buttons.append(button("Retry", RunAction.RETRY, alert.run_id, label=f"Retry the run {alert.run_id}"))
+    if alert.taken_by is None and may_start(connection, viewer.person):
+        buttons.append(button("I take it", AlertAction.TAKE, str(alert.id), label=f"I look after {connection.name}"))
+    return Item(lines.alert_lines(alert, about), tuple(buttons))
+
+
+def _waiting(each: UnderWay, viewer: Viewer) -> Item:
+    connection = each.mapped.connection
+    if why_not_approve(connection, viewer.person, each.run.started_by) is not None:
+        return Item(f"{lines.waiting_lines(each)}\n{lines.approvers_line(each.mapped)}")
+    label = f"Review the sync of {each.mapped.mapping.label}"
+    review = button("Review", ApprovalAction.REVIEW, each.run.id, style="primary", label=label)
+    return Item(lines.waiting_lines(each), (review,))
+
+
+def _unapproved(mapped: Mapped, viewer: Viewer) -> Item:
+    if why_not_approve(mapped.connection, viewer.person, mapped.mapping.proposed_by) is not None:
+        return Item(f"{lines.unapproved_lines(mapped)}\n{lines.approvers_line(mapped)}")
+    label = f"Review the mapping of {mapped.mapping.label}"
+    review = button("Review", MappingAction.REVIEW, str(mapped.mapping.id), style="primary", label=label)
+    return Item(lines.unapproved_lines(mapped), (review,))
+
+
+def _under_way(each: UnderWay, viewer: Viewer) -> Item:
+    if not may_start(each.mapped.connection, viewer.person):
+        return Item(lines.progress_lines(each))
+    name = each.mapped.mapping.label
+    question = confirmation("Cancel this run?", "What has been sent stays as it is.", "Cancel the run", "Let it go on")
+    buttons = [button("Cancel", RunAction.CANCEL, each.run.id, confirm=question, label=f"Cancel the sync of {name}")]
+    if each.run.status is Status.INTERRUPTED:
+        buttons.insert(0, button("Retry", RunAction.RETRY, each.run.id, label=f"Go on with the sync of {name}"))
+    return Item(lines.progress_lines(each), tuple(buttons))
+
+
+def _connection(connection: Connection, viewer: Viewer) -> Item:
+    if not viewer.is_admin:
+        return Item(lines.connection_line(connection))
+    edit = button("Edit", ConnectAction.EDIT, str(connection.id), label=f"Edit {connection.name}")
+    return Item(lines.connection_line(connection), (_replace_key(connection), edit))
+
+
+def _mapping(mapped: Mapped, viewer: Viewer) -> Item:
+    mapping = mapped.mapping
+    if not may_start(mapped.connection, viewer.person):
+        return Item(lines.mapping_lines(mapped))
+    buttons: list[ButtonElement] = []
+    if mapping.state in (State.ACTIVE, State.PROPOSED) and not mapping.live and mapping.list_id != NO_LIST:
+        label = f"Sync {mapping.label} now"
+        buttons.append(button("Sync now", RunAction.START, str(mapping.id), label=label))
+    if mapping.state is State.ACTIVE:
+        buttons.append(button("Pause", MappingAction.PAUSE, str(mapping.id), label=f"Pause {mapping.label}"))
+    if mapping.state is State.PAUSED:
+        buttons.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
+    return Item(lines.mapping_lines(mapped), tuple(buttons))
+
+
+def _replace_key(connection: Connection) -> ButtonElement:
+    style = "primary" if connection.refused_at is not None else None
+    label = f"Replace the key of {connection.name}"
+    return button("Replace key", ConnectAction.KEY, str(connection.id), style=style, label=label)

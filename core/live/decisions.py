@@ -1,0 +1,94 @@
+"""What people decide about live mappings. Each decision is on record with who made it."""
+
+import time
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.engine import Engine
+from core.store import audit, inbox, live, mappings
+from core.store.audit import Action
+from core.store.mappings import Removals, State
+
+# Rows written in one transaction.
+PIECE = 2_000
+
+
+async def approve(
+    engine: Engine, mapping_id: int, *, list_id: int, by: str, team_id: str | None = None, comment: str | None = None
+) -> bool:
+    """Approve a live mapping that is proposed, to that list: what waits for it is uploaded from now on.
+
+    Returns False where somebody has decided already. Whoever calls has checked the list (`core.submit.check_list`).
+    """
+    async with engine.database.write() as db:
+        if not await mappings.decide(db, mapping_id, State.ACTIVE, by=by, comment=comment):
+            return False
+        await mappings.change(db, mapping_id, list_id=list_id, disconnected_at=None)
+        await _note(db, mapping_id, Action.MAPPING_APPROVED, by, team_id, {"list_id": list_id, "comment": comment})
+    return True
+
+
+async def drop_waiting(engine: Engine, mapping_id: int, *, by: str = "command line", team_id: str | None = None) -> int:
+    """Drop the changes that wait for a mapping and that no run carries. Returns how many."""
+    dropped = 0
+    while True:
+        async with engine.database.write() as db:
+            some = await inbox.drop_waiting(db, mapping_id, PIECE)
+            dropped += some
+            if some < PIECE:
+                await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"dropped": dropped})
+                return dropped
+
+
+async def approve_removals(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> int:
+    """Where removals ask: let those go out that wait now. Returns how many."""
+    async with engine.database.write() as db:
+        mapping = await live.lock(db, mapping_id)
+        if mapping is None:
+            return 0
+        found = await inbox.removals_that_wait(db, mapping_id, mapping.removals_until)
+        await mappings.change(db, mapping_id, removals_until=time.time())
+        await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"removals_approved": found})
+    return found
+
+
+async def keep_members(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> bool:
+    """An audience was disconnected: leave its members on the list. Returns False where that was decided already."""
+    async with engine.database.write() as db:
+        mapping = await live.lock(db, mapping_id)
+        if mapping is None or mapping.disconnected_at is None or mapping.state is State.ACTIVE:
+            return False
+        await mappings.change(db, mapping_id, disconnected_at=None)
+        await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"members": "kept"})
+    return True
+
+
+async def remove_members(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> bool:
+    """An audience was disconnected: take its members off the list. Returns False where that was decided already.
+
+    What still waited is dropped. The mapping is paused again when all are off.
+    """
+    async with engine.database.read() as db:
+        mapping = await mappings.by_id(db, mapping_id)
+    if mapping is None or mapping.disconnected_at is None or mapping.state is State.ACTIVE:
+        return False
+    await drop_waiting(engine, mapping_id, by=by, team_id=team_id)
+    after: str | None = ""
+    while after is not None:
+        async with engine.database.write() as db:
+            after = await inbox.put_removals(db, mapping_id, int(time.time() * 1000), after, PIECE)
+    async with engine.database.write() as db:
+        now = await live.lock(db, mapping_id)
+        if now is None or now.disconnected_at is None or now.state is State.ACTIVE:
+            return False
+        removals = Removals.REMOVE.value  # for once, whatever was to be done with single ones
+        await mappings.change(db, mapping_id, state=State.ACTIVE.value, removals=removals)
+        await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"members": "removed"})
+    return True
+
+
+async def _note(
+    db: AsyncConnection, mapping_id: int, action: Action, by: str, team_id: str | None, after: dict[str, Any]
+) -> None:
+    await audit.add(db, team_id=team_id, actor=by, action=action, subject=f"mapping:{mapping_id}", after=after)

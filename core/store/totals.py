@@ -1,0 +1,64 @@
+"""Totals over everything, for monitoring."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store.mappings import State
+from core.store.tables import connections, inbox, mappings, pace, runs
+
+_OUTCOMES = ("added", "updated", "removed", "unchanged", "duplicates", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What there is in all. `oldest` is since when the first live change waits that may be uploaded."""
+
+    runs: dict[str, int]
+    members: dict[str, int]
+    requests: dict[str, int]
+    rate: float
+    slowdown: float
+    backlog: int
+    waiting: int
+    oldest: float | None
+
+
+async def read(db: AsyncConnection) -> Totals:
+    """Read the totals."""
+    by_status = await db.execute(select(runs.c.status, func.count()).group_by(runs.c.status))
+    names = (*_OUTCOMES, "requests", "retries", "throttled")
+    sums = (await db.execute(select(*(func.coalesce(func.sum(runs.c[name]), 0).label(name) for name in names)))).one()
+    found = {name: int(number) for name, number in zip(names, sums, strict=True)}
+    paced = select(connections.c.rate / func.coalesce(pace.c.slowdown, 1.0)).select_from(
+        connections.outerjoin(pace, pace.c.project == connections.c.project)
+    )
+    rates = (await db.execute(paced.where(connections.c.rate > 0))).scalars().all()
+    slowdown = (await db.execute(select(func.max(pace.c.slowdown)))).scalar_one_or_none()
+    backlog, oldest = await _waiting(db, mappings.c.state == State.ACTIVE.value)
+    waiting, _ = await _waiting(db, mappings.c.state != State.ACTIVE.value)
+    return Totals(
+        runs={status: int(number) for status, number in by_status},
+        members={name: found[name] for name in _OUTCOMES},
+        requests={
+            "answered": found["requests"] - found["retries"] - found["throttled"],
+            "retried": found["retries"],
+            "throttled": found["throttled"],
+        },
+        rate=float(sum(rates)),
+        slowdown=float(slowdown or 1.0),
+        backlog=backlog,
+        waiting=waiting,
+        oldest=oldest,
+    )
+
+
+async def _waiting(db: AsyncConnection, of: ColumnElement[bool]) -> tuple[int, float | None]:
+    query = (
+        select(func.count(), func.min(inbox.c.waiting_since))
+        .select_from(inbox.join(mappings, mappings.c.id == inbox.c.mapping_id))
+        .where(inbox.c.waiting_since.is_not(None), of)
+    )
+    size, oldest = (await db.execute(query)).one()
+    return int(size), oldest

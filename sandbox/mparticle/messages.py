@@ -1,0 +1,116 @@
+"""Firehose messages, as mParticle writes them."""
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+VERSION = "2.9.0"
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Audience:
+    """An audience that is connected, with the settings of that connection."""
+
+    id: int
+    name: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile. Identities are raw, unless `encoding` says that they are hashes."""
+
+    mpid: int | None
+    email: str | None = None
+    customer_id: str | None = None
+    encoding: str = "raw"
+
+    def as_json(self) -> Message:
+        """The profile as a message holds it, without its audiences."""
+        identities = [("email", self.email), ("customer", self.customer_id)]
+        return {
+            "mpid": None if self.mpid is None else str(self.mpid),
+            "user_identities": [
+                {"type": kind, "encoding": self.encoding, "value": value} for kind, value in identities if value
+            ],
+            "device_identities": [],
+        }
+
+
+def _message(kind: str, at: int | None, **more: Any) -> Message:
+    return {
+        "type": f"{kind}_request",
+        "id": str(uuid.uuid4()),
+        "timestamp_ms": time.time_ns() // 1_000_000 if at is None else at,
+        "firehose_version": VERSION,
+        **more,
+    }
+
+
+def account(account_id: int, settings: Mapping[str, str]) -> Message:
+    """The account that a message comes from."""
+    return {"account_id": account_id, "account_settings": dict(settings)}
+
+
+def registration() -> Message:
+    """Asks what the integration is."""
+    return _message("module_registration", None)
+
+
+def subscription(
+    of: Message, audience: Audience, action: str, *, previous: Mapping[str, str] | None = None, at: int | None = None
+) -> Message:
+    """An audience was connected (`add`), changed (`update`) or disconnected (`remove`)."""
+    return _message(
+        "audience_subscription",
+        at,
+        account=of,
+        audience_id=audience.id,
+        audience_name=audience.name,
+        audience_subscription_settings=dict(audience.settings),
+        previous_audience_subscription_settings=None if previous is None else dict(previous),
+        action=action,
+    )
+
+
+def membership(
+    of: Message, audience: Audience, changes: Iterable[tuple[str, Profile]], *, at: int | None = None
+) -> Message:
+    """Profiles joined (`add`) or left (`delete`) an audience, or got other attributes (`attribute_update`)."""
+    there = {
+        "audience_id": audience.id,
+        "audience_name": audience.name,
+        "audience_subscription_settings": dict(audience.settings),
+        "user_attributes": None,
+    }
+    profiles = [{**profile.as_json(), "audiences": [{**there, "action": action}]} for action, profile in changes]
+    return _message("audience_membership_change", at, account=of, user_profiles=profiles)
+
+
+def ping(of: Message) -> Message:
+    """Asks whether the endpoint is alive."""
+    return _message("audience_membership_change", None, account=of)
+
+
+def erasure(of: Message, identities: Mapping[str, str], *, at: int | None = None) -> Message:
+    """Forget a person."""
+    return _message(
+        "dsr_processing",
+        at,
+        account=of,
+        subject_request_id=str(uuid.uuid4()),
+        subject_request_type="erasure",
+        submitted_time="2026-01-31T12:00:00Z",
+        subject_identities={name: {"encoding": "raw", "value": value} for name, value in identities.items()},
+        api_version="1.0",
+        regulation="gdpr",
+    )
+
+
+def events(of: Message) -> Message:
+    """Events, which an integration for audiences does not want."""
+    return _message("event_processing", None, account=of, user_identities=[], events=[{"type": "session_start"}])

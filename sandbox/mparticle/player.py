@@ -1,0 +1,124 @@
+"""Playing mParticle over HTTP."""
+
+import asyncio
+import io
+import json
+import random
+from collections.abc import AsyncIterator, Iterable, Mapping
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from sandbox.mparticle import messages
+from sandbox.mparticle.messages import Audience, Message, Profile
+
+# Profiles a message, as mParticle sends them when many change at once.
+PROFILES_A_MESSAGE = 100
+# Where changes come slowly, they come in so many messages a second.
+MESSAGES_A_SECOND = 5
+# How often a message is sent in all, and the first pause before it is sent again, in seconds.
+ATTEMPTS, PAUSE_S = 8, 0.25
+
+
+class RefusedError(Exception):
+    """The endpoint does not take a message, however often it is sent."""
+
+
+class MParticle:
+    """An account in mParticle, with this integration in it. Use it with `async with`."""
+
+    def __init__(
+        self, url: str, *, account_id: int = 4711, settings: Mapping[str, str] | None = None, attempts: int = ATTEMPTS
+    ) -> None:
+        """Take the endpoint's address, and the settings that somebody typed into mParticle's form."""
+        self.url = url
+        self.account = messages.account(account_id, settings or {})
+        #: Whether the endpoint asked, in its last answer, to send no more.
+        self.suspended = False
+        self._attempts = attempts
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60.0))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def register(self) -> dict[str, Any]:
+        """Ask what the integration is."""
+        return await self.send(messages.registration())
+
+    async def connect(self, audience: Audience) -> dict[str, Any]:
+        """Connect an audience to the integration."""
+        return await self.send(messages.subscription(self.account, audience, "add"))
+
+    async def change(self, audience: Audience, *, previous: Audience | None = None) -> dict[str, Any]:
+        """Change an audience's name or settings."""
+        before = None if previous is None else previous.settings
+        return await self.send(messages.subscription(self.account, audience, "update", previous=before))
+
+    async def disconnect(self, audience: Audience) -> dict[str, Any]:
+        """Disconnect an audience."""
+        return await self.send(messages.subscription(self.account, audience, "remove"))
+
+    async def tell(
+        self, audience: Audience, changes: Iterable[tuple[str, Profile]], *, at: int | None = None
+    ) -> dict[str, Any]:
+        """Send changes in one message."""
+        return await self.send(messages.membership(self.account, audience, changes, at=at))
+
+    async def add(self, audience: Audience, *profiles: Profile, at: int | None = None) -> dict[str, Any]:
+        """Profiles join an audience."""
+        return await self.tell(audience, [("add", profile) for profile in profiles], at=at)
+
+    async def delete(self, audience: Audience, *profiles: Profile, at: int | None = None) -> dict[str, Any]:
+        """Profiles leave an audience."""
+        return await self.tell(audience, [("delete", profile) for profile in profiles], at=at)
+
+    async def ping(self) -> dict[str, Any]:
+        """Ask whether the endpoint is alive."""
+        return await self.send(messages.ping(self.account))
+
+    async def erase(self, **identities: str) -> dict[str, Any]:
+        """Ask to forget a person, by `email`, `customer_id` or `mpid`."""
+        return await self.send(messages.erasure(self.account, identities))
+
+    async def stream(
+        self, audience: Audience, changes: Iterable[tuple[str, Profile]], *, rate: float = 0.0
+    ) -> AsyncIterator[int]:
+        """Send changes as they come, `rate` profiles a second (0: as fast as they are taken). Yields how many."""
+        loop = asyncio.get_running_loop()
+        began, sent = loop.time(), 0
+        left = iter(changes)
+        size = max(1, min(PROFILES_A_MESSAGE, int(rate / MESSAGES_A_SECOND))) if rate else PROFILES_A_MESSAGE
+        while piece := list(islice(left, size)):
+            await self.tell(audience, piece)
+            sent += len(piece)
+            yield sent
+            if rate:
+                await asyncio.sleep(max(0.0, began + sent / rate - loop.time()))
+
+    async def send(self, message: Message) -> dict[str, Any]:
+        """Send a message until it is answered with 200. Raises RefusedError where it is not in the end."""
+        body, headers = json.dumps(message).encode(), {"Content-Type": "application/json"}
+        pause = PAUSE_S
+        for attempt in range(self._attempts):
+            if attempt:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
+                pause *= 2
+            try:
+                async with self._session.post(self.url, data=io.BytesIO(body), headers=headers) as answer:
+                    if answer.status == 200:
+                        found: dict[str, Any] = await answer.json()
+                        self.suspended = bool(found.get("suspend_subscription"))
+                        return found
+                    why = f"{answer.status}: {(await answer.text())[:200]}"
+                    if 400 <= answer.status < 500:
+                        break
+            except (aiohttp.ClientError, TimeoutError) as error:
+                why = str(error) or type(error).__name__
+        raise RefusedError(why)

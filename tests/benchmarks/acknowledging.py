@@ -1,0 +1,178 @@
+"""How soon the bot acknowledges what people press in Slack, while the same process syncs a large audience.
+
+The local Slack (tests/benchmarks/crowd.py) and the local Iterable are processes of their own.
+"""
+
+import asyncio
+import itertools
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bot.serve import serving
+from core import control
+from core.connecting import connect
+from core.engine import Engine, open_engine
+from core.identity import UserIdField
+from core.iterable import DataCenter, IterableList
+from core.propose import propose
+from core.runs import Request, Run, Status
+from core.settings import Settings
+from core.store import mappings, runs
+from core.store.connections import Connection
+from core.store.mappings import Mapping, Removals, State
+from sandbox.iterable import DEFAULT_KEY
+from tests.benchmarks.crowd import RATE
+from tests.benchmarks.lag import Lag
+
+TEAM, AMIR, MARKETING = "T01FERNWAY", "U01AMIR", "C01MARKETING"
+# Standard lists that the local Iterable has from the start: the audience is synced to one after the other.
+LISTS = (1001, 1002)
+# How long people press while there is nothing else to do, for comparison (seconds).
+IDLE_S = 10.0
+# At least so many presses are measured: the audience is synced again, to another list, until there are.
+PRESSES = 500
+# A line of the other process has a number for each press.
+_LINE_BYTES = 1 << 24
+
+
+class _Crowd:
+    """The other process: the local Slack and the people in it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def told(self) -> dict[str, Any]:
+        """The next line that it says."""
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the local Slack has ended")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    async def do(self, what: str) -> dict[str, Any]:
+        """Tell it to do something, and return what it says."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{what}\n".encode())
+        return await self.told()
+
+
+async def acknowledge(url: str, file: str, data_dir: str) -> dict[str, float]:
+    """Sync a file while people press, and return how soon they were answered, and how late our event loop was."""
+    async with _crowd() as crowd:
+        settings = _settings(await crowd.told(), url, data_dir)
+        async with open_engine(settings, "benchmark") as engine, serving(engine):
+            connection = await _connection(engine)
+            pairs = [await _mapping(engine, connection, list_id) for list_id in LISTS]
+            await crowd.do("open")
+            await crowd.do("press")
+            await asyncio.sleep(IDLE_S)
+            idle = await crowd.do("stop")
+            lag, began = Lag(), time.monotonic()
+            lag.begin()
+            await crowd.do("press")
+            runs_made = 0
+            for mapping in itertools.cycle(pairs):
+                await _sync(engine, mapping, file)
+                runs_made += 1
+                if (time.monotonic() - began) * RATE > PRESSES:
+                    break
+            seconds = time.monotonic() - began
+            busy = await crowd.do("stop")
+            return _figures(idle, busy, lag.end()) | {"seconds": seconds, "runs": runs_made}
+
+
+def _figures(idle: dict[str, Any], busy: dict[str, Any], lag: list[float]) -> dict[str, float]:
+    of_all = [each for kind in busy["seconds"].values() for each in kind]
+    found = {
+        "presses": len(of_all),
+        "p99_s": _percentile(of_all, 99),
+        "p50_s": _percentile(of_all, 50),
+        "slowest_s": max(of_all),
+        "unanswered": len(busy["failed"]),
+        "idle_p99_s": _percentile([each for kind in idle["seconds"].values() for each in kind], 99),
+        "lag_p99_s": _percentile(lag, 99),
+        "longest_lag_s": max(lag),
+        "slack_lag_p99_s": _percentile(busy["lag"], 99),
+    }
+    return found | {f"p99_s {kind}": _percentile(seconds, 99) for kind, seconds in busy["seconds"].items()}
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
+
+
+def _settings(environment: dict[str, Any], url: str, data_dir: str) -> Settings:
+    values = {**environment, "iterable_url": url, "data_dir": data_dir, "port": 0, "worker_id": "benchmark"}
+    return Settings(**values, _env_file=None)  # type: ignore[call-arg]
+
+
+async def _connection(engine: Engine) -> Connection:
+    saved = await connect(
+        engine,
+        name="Shop",
+        api_key=DEFAULT_KEY,
+        data_center=DataCenter.US,
+        user_id=UserIdField.CUSTOMER_ID,
+        rate=0.0,
+        team_id=TEAM,
+        alert_channel=None,
+        operators=(),
+        approvers=(AMIR,),
+    )
+    return saved.connection
+
+
+async def _mapping(engine: Engine, connection: Connection, list_id: int) -> Mapping:
+    mapping = await propose(
+        engine,
+        connection,
+        IterableList(list_id, f"List {list_id}", "Standard"),
+        audience="SpringShoppers",
+        mode="mirror",
+        removals=Removals.REMOVE,
+        channel=MARKETING,
+        by=AMIR,
+        team_id=TEAM,
+    )
+    async with engine.database.write() as db:
+        await mappings.decide(db, mapping.id, State.ACTIVE, by=AMIR, comment=None)
+    return mapping
+
+
+async def _sync(engine: Engine, mapping: Mapping, file: str) -> None:
+    """Sync the file as a person's run, in this process."""
+    request = Request(path=file, approved=True)
+    run_id = await control.start(engine, mapping, request, by=AMIR, channel=MARKETING, team_id=TEAM)
+    while (run := await _run(engine, run_id)).status.is_active:  # noqa: ASYNC110  # it changes in the database
+        await asyncio.sleep(0.25)
+    assert run.status is Status.SUCCEEDED, run.error
+
+
+async def _run(engine: Engine, run_id: str) -> Run:
+    async with engine.database.read() as db:
+        run = await runs.by_id(db, run_id)
+    assert run is not None
+    return run
+
+
+@asynccontextmanager
+async def _crowd() -> AsyncIterator[_Crowd]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.benchmarks.crowd",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=_LINE_BYTES,
+    )
+    try:
+        yield _Crowd(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()

@@ -1,0 +1,129 @@
+"""A local Slack in a process of its own, in which people press something many times a second.
+
+Told what to do by lines on standard input, each answered by a line of JSON: `open` (the modals and the home page that
+people press in), `press` (begin) and `stop` (end; says how soon each press was acknowledged, in seconds).
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bot.connect import ids as connect
+from bot.home import ids as home
+from bot.runs import ids as runs
+from sandbox.slack import Slack, running
+from sandbox.slack.people.outcome import Outcome
+from sandbox.slack.world.values import NotPossibleError
+from tests.benchmarks.lag import Lag
+
+# Presses a second, of all kinds together.
+RATE = 16
+
+MANIFEST = Path(__file__).parents[2] / "manifest.yml"
+
+
+class Crowd:
+    """People who press: a slash command, a button, a letter in a typeahead, a modal that is filled in wrongly."""
+
+    def __init__(self, slack: Slack) -> None:
+        """Take the local Slack."""
+        self._slack = slack
+        self._presses: tuple[Callable[[], Awaitable[Any]], ...] = ()
+        self._pressing: asyncio.Task[None] | None = None
+        self._lag = Lag()
+
+    async def open(self) -> dict[str, Any]:
+        """Open what is pressed in."""
+        maya, oksana, ada = self._slack.marketer, self._slack.operator, self._slack.admin
+        await self._slack.wait_connected(timeout=30)
+        await ada.command("/iterable-sync connect")
+        form = await ada.open_view(connect.Callback.CONNECT)
+        await ada.fill(
+            form, {connect.Block.NAME: "Two", connect.Block.KEY: "not a key", connect.Block.APPROVERS: ["U01AMIR"]}
+        )
+        await maya.command("/iterable-sync")
+        start = await maya.open_view(runs.Callback.START)
+        await oksana.open_home()
+
+        async def refresh() -> Outcome:
+            assert oksana.user.home is not None
+            return await oksana.click(oksana.user.home, home.Action.REFRESH)
+
+        async def submit() -> Outcome:
+            outcome = await ada.submit(form)
+            assert outcome.errors or outcome.error, "the form was not refused"
+            return outcome
+
+        self._presses = (
+            lambda: maya.command("/iterable-sync help"),
+            refresh,
+            lambda: maya.suggest(start, runs.Action.MAPPING, "s"),
+            submit,
+        )
+        return {}
+
+    async def press(self) -> dict[str, Any]:
+        """Begin to press."""
+        self._slack.delivery.record = deque()
+        self._lag = Lag()
+        self._lag.begin()
+        self._pressing = asyncio.create_task(self._press(), name="press")
+        return {}
+
+    async def stop(self) -> dict[str, Any]:
+        """Stop pressing. Returns the seconds to each acknowledgement by kind, and this process's own delays."""
+        assert self._pressing is not None
+        self._pressing.cancel()
+        await asyncio.wait([self._pressing])
+        if not self._pressing.cancelled():
+            self._pressing.result()
+        seconds: dict[str, list[float]] = {}
+        for each in self._slack.delivery.record:
+            if each.kind != "events_api":
+                seconds.setdefault(each.payload.get("type", "slash_command"), []).append(each.seconds)
+        failed = [each.answer.error for each in self._slack.delivery.record if each.answer.error]
+        return {"seconds": seconds, "failed": failed, "lag": self._lag.end()}
+
+    async def _press(self) -> None:
+        """Press at fixed times, whether or not what was pressed before has been acknowledged."""
+        loop = asyncio.get_running_loop()
+        at, nth = loop.time(), 0
+        async with asyncio.TaskGroup() as group:
+            with contextlib.suppress(asyncio.CancelledError):
+                while True:
+                    group.create_task(_call(self._presses[nth % len(self._presses)]))
+                    at, nth = at + 1 / RATE, nth + 1
+                    await asyncio.sleep(at - loop.time())
+
+
+async def _call(press: Callable[[], Awaitable[Any]]) -> None:
+    with contextlib.suppress(NotPossibleError):  # was not acknowledged; the record says so
+        await press()
+
+
+async def _lines() -> AsyncIterator[str]:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        yield line.decode().strip()
+
+
+async def main() -> None:
+    """Serve until standard input ends."""
+    async with running(manifest=yaml.safe_load(MANIFEST.read_text())) as slack:
+        print(json.dumps(slack.environment()), flush=True)
+        crowd = Crowd(slack)
+        done = {"open": crowd.open, "press": crowd.press, "stop": crowd.stop}
+        async for line in _lines():
+            print(json.dumps(await done[line]()), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

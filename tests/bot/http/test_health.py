@@ -1,0 +1,60 @@
+"""What watches over a process learns whether it lives, whether it can work, and how it does."""
+
+from pathlib import Path
+
+import aiohttp
+from sqlalchemy import text
+
+from bot.http import metrics
+from tests.firehosing import VIPS, Live, firehosing, person
+
+
+async def get(it: Live, path: str) -> tuple[int, str]:
+    """Ask for a page; returns the status and what it says."""
+    async with aiohttp.ClientSession() as session, session.get(it.base_url + path) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_alive_and_ready(tmp_path: Path, database_url: str) -> None:
+    """A process that is up is alive and ready."""
+    async with firehosing(tmp_path, database_url) as it:
+        assert await get(it, "/healthz") == (200, "ok\n")
+        status, said = await get(it, "/readyz")
+        assert (status, said) == (200, '{"database": "ok", "migrations": "ok", "worker": "ok"}')
+
+
+async def test_not_ready(tmp_path: Path) -> None:
+    """A process whose database was brought to another form, or that is not heard of, is alive but not ready."""
+    async with firehosing(tmp_path, worker=False) as it:
+        async with it.engine.database.write() as db:
+            await db.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+            await db.execute(text("DELETE FROM workers"))
+        status, said = await get(it, "/readyz")
+        assert status == 503
+        assert "restart this process" in said
+        assert "has not been heard of" in said
+        assert (await get(it, "/healthz"))[0] == 200
+
+
+async def test_metrics(tmp_path: Path) -> None:
+    """The numbers are there: runs, members by outcome, requests, pace, backlog, answers; and nobody's identifiers."""
+    async with firehosing(tmp_path, firehose_approval="none") as it:
+        await it.mparticle.add(VIPS, person(1), person(2, email=None))
+        await it.settled()
+        metrics.SLACK_CALLS.labels(method="chat.postMessage", answer="ok").inc()
+        metrics.ACKNOWLEDGEMENT_SECONDS.labels(kind="command").observe(0.02)
+        status, said = await get(it, "/metrics")
+    assert status == 200
+    for line in (
+        'iterable_sync_runs{status="succeeded"} 1.0',
+        'iterable_sync_members_total{outcome="added"} 1.0',
+        'iterable_sync_members_total{outcome="rejected"} 1.0',
+        'iterable_sync_backlog{for="upload"} 0.0',
+        "iterable_sync_pace_rate 5.0",
+        'iterable_sync_slack_calls_total{answer="ok",method="chat.postMessage"} 1.0',
+    ):
+        assert line in said
+    assert "iterable_sync_firehose_seconds_bucket" in said
+    assert "iterable_sync_slack_acknowledgement_seconds_bucket" in said
+    for identifier in ("example.com", "8754", "4711", "VIPs"):
+        assert identifier not in said

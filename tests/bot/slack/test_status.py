@@ -1,0 +1,101 @@
+"""`status` and `history`: what a person is told privately."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.home import pages
+from bot.status.lines import live_line
+from core.iterable import KeyRefusedError
+from core.runs import Request
+from core.store import alerts, mappings
+from core.store.live import LiveStatus
+from core.store.mappings import NO_LIST
+from core.submit import submit_mapping
+from tests.bot.slack.harness import MAYA, Workspace, audience, workspace
+from tests.core.harness import people
+
+
+async def told(here: Workspace, typed: str, text: str) -> str:
+    """What Maya is told privately, as she reads it."""
+    await here.slack.marketer.command(f"/iterable-sync {typed}")
+    shown = await here.slack.wait_for_message("marketing", text, reader=here.slack.marketer)
+    assert shown.only_for == MAYA
+    return here.slack.render(shown)
+
+
+async def test_status(tmp_path: Path) -> None:
+    """`status` says what is under way, what waits, what failed and how each mapping is, the numbers first."""
+    async with workspace(tmp_path) as here:
+        assert "Nothing is connected" in await told(here, "status", "Nothing is connected")
+
+        connection = await here.connection()
+        await here.mapping(connection)
+        await here.mapping(connection, "Lapsed", list_id=1002, active=False)
+        fed = await here.mapping(connection, "Fed", list_id=NO_LIST)
+        async with here.engine.database.write() as db:
+            await mappings.change(db, fed.id, live=True)
+            await alerts.open_(
+                db,
+                connection_id=connection.id,
+                mapping_id=None,
+                run_id=None,
+                code="key_refused",
+                message="Refused <it>.",
+            )
+        text = await told(here, "Status", "open alert")
+        assert "0 runs in progress, 1 approval waits, 1 open alert, 3 mappings." in text
+        assert "*Shop*: Refused <it>." in text
+        assert "*SpringShoppers* → List 1001 (Shop): active\nNot synced yet" in text
+        assert "*Lapsed* → List 1002 (Shop): a new mapping\nProposed by @Maya Lindqvist" in text
+        assert "*Fed* → no list yet (Shop): active\nLive: 0 changes today" in text
+        assert KeyRefusedError.code not in text
+
+
+async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`history` shows the latest runs of a mapping with what they changed, and offers to repeat those that can be."""
+    monkeypatch.setattr(pages, "APART_S", 0.1)
+    async with workspace(tmp_path) as here:
+        connection = await here.connection()
+        assert "There are no runs yet" in await told(here, "history", "no runs")
+        first, second = await here.mapping(connection), await here.mapping(connection, "Lapsed", list_id=1002)
+        (tmp_path / "audience.csv").write_bytes(audience(people(range(1, 4))))
+        request = Request(path=str(tmp_path / "audience.csv"))
+        run_id = await submit_mapping(here.engine, connection, first, request, started_by=MAYA)
+        failed = await submit_mapping(
+            here.engine, connection, second, Request(path=str(tmp_path / "none.csv")), started_by=MAYA
+        )
+        await here.slack.marketer.open_home()
+        home = here.slack.marketer.user.home
+        await here.slack.wait_for(lambda: _ended(here.slack.render(home)), timeout=15)
+
+        text = await told(here, "history spring", "The latest 1 run of SpringShoppers")
+        assert "succeeded\n3 added, 0 updated, 0 removed, 0 rejected\n" in text
+        assert f"by @Maya Lindqvist, run `{run_id}`\n[Run again]" in text
+        assert "Lapsed" not in text
+        text = await told(here, "history", "The latest 2 runs")
+        assert text.index("Lapsed") < text.index("SpringShoppers")
+        assert f"run `{failed}`\nnone.csv: there is no such file. Check the path.\n[Retry]" in text
+
+
+def _ended(page: str) -> bool:
+    return "succeeded, 3 added, 0 updated, 0 removed" in page and ": failed" in page
+
+
+def test_live_line() -> None:
+    """A live mapping is told in one line: what came today, what became of it, what is on its way and what waits."""
+    status = LiveStatus(
+        changes_today=1200,
+        backlog=40,
+        oldest_age_s=125.0,
+        last_accepted_at=None,
+        added=900,
+        removed=200,
+        rejected=3,
+        waiting=7,
+    )
+    said = (
+        "Live: 1,200 changes today, 900 added, 0 updated, 200 removed, 3 rejected, 40 on the way (for 2 min), "
+        "7 waiting for approval"
+    )
+    assert live_line(status) == said

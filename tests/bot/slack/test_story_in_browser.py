@@ -1,0 +1,177 @@
+"""The whole story in a real browser: connected, mapped, approved, followed, broken, mended.
+
+With ITERABLE_SYNC_SCREENSHOTS=docs/images it keeps the pictures that the documentation shows.
+"""
+
+import os
+import re
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from sandbox import samples
+from sandbox.iterable import running as iterable_running
+from sandbox.slack import running as slack_running
+from tests import chromium
+
+chromium.needed()
+
+from playwright.async_api import expect  # noqa: E402 - only where it is installed
+
+from tests.bot.slack.harness import BRISK, MANIFEST, Workspace, bot  # noqa: E402
+from tests.bot.slack.screen import LONG_MS, Screen  # noqa: E402
+
+PICTURES = os.environ.get("ITERABLE_SYNC_SCREENSHOTS")
+LIST_NAME = "Spring shoppers"
+# Requests a second: slow enough to see a run on its way.
+RATE = "3"
+
+
+async def test_story(tmp_path: Path) -> None:
+    """Ada connects, Maya proposes, Amir approves; who was rejected comes to Maya alone; Iterable breaks, the alert
+    says so, Retry ends it; and the list is equal to the audience each time."""
+    async with AsyncExitStack() as stack:
+        iterable = await stack.enter_async_context(iterable_running())
+        target = iterable.state.add_list(LIST_NAME)
+        slack = await stack.enter_async_context(slack_running(manifest=MANIFEST, iterable_url=iterable.url))
+        here = await stack.enter_async_context(bot(slack, iterable, tmp_path, pace=replace(BRISK, gap=0.2)))
+        browser = await stack.enter_async_context(chromium.browsing())
+        page = await browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.set_default_timeout(LONG_MS)
+        expect.set_options(timeout=LONG_MS)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        screen = Screen(page, slack, Path(PICTURES) if PICTURES else None)
+
+        await screen.open()
+        await connect(here, screen)
+        await propose(here, screen, samples.write_first(tmp_path))
+        assert here.emails(target.id) == set()
+        await approve(here, screen)
+        assert here.emails(target.id) == samples.emails(samples.first())
+        await look_at_rejected(here, screen)
+        await break_iterable(here, screen, samples.write_later(tmp_path))
+        await retry(screen)
+        assert here.emails(target.id) == samples.emails(samples.later())
+        await look_at_home(here, screen)
+
+        assert errors == []
+
+
+async def connect(here: Workspace, screen: Screen) -> None:
+    """The first `/iterable-sync` of an admin is the form that connects; the key is not shown afterwards."""
+    await screen.act_as(here.slack.admin)
+    await screen.go("marketing")
+    await screen.write("/iterable-sync")
+    await screen.modal.get_by_label("Name").fill("Shop")
+    await screen.modal.get_by_label("API key").fill(here.iterable.key)
+    await screen.modal.get_by_label("Requests a second").fill(RATE)
+    await screen.pick("Channel for alerts", "sync", "#sync-alerts")
+    await screen.pick("Who may start syncs", "Maya", "Maya Lindqvist")
+    await screen.pick("Approvers", "Amir", "Amir Haddad")
+    await screen.press("Connect")
+
+    await expect(screen.modal).to_contain_text("3 lists that can be synced to")
+    await expect(screen.modal).to_contain_text(here.iterable.key[-4:])
+    await expect(screen.page.locator("body")).not_to_contain_text(here.iterable.key)
+    await screen.press("Close")
+
+
+async def propose(here: Workspace, screen: Screen, file: Path) -> None:
+    """Maya maps the audience of a file to a list, and the channel gets a card with what would change."""
+    await screen.act_as(here.slack.marketer)
+    await screen.write("/iterable-sync map")
+    await screen.attach(file)
+    await screen.pick("List in Iterable", "Spring", LIST_NAME)
+    await screen.press("Propose")
+    await expect(screen.modal).to_contain_text("Nothing is sent before that.")
+    await screen.press("Close")
+
+    card = screen.message("To approve")
+    await expect(card).to_contain_text("4,762 to add, 0 to update, 0 to remove. Nothing has been sent yet.")
+    await expect(card).to_contain_text("Can be decided by @Amir Haddad")
+    await screen.picture("approval", card)
+    assert await screen.fits(400)
+
+
+async def approve(here: Workspace, screen: Screen) -> None:
+    """Amir reviews and approves with a comment; the message shows how far it is, and then the summary."""
+    await screen.act_as(here.slack.approver)
+    await screen.message("To approve").get_by_role("button", name="Review").click()
+    await expect(screen.modal).to_contain_text("***@example.com")
+    await screen.picture("review", screen.modal)
+    await screen.modal.get_by_label("Comment").fill("Fits the spring plan")
+    await screen.press("Approve")
+    await expect(screen.modal).to_be_hidden()
+
+    under_way = screen.message("Uploading")
+    await expect(under_way).to_contain_text(re.compile(r"[2-8]\d %"))
+    await screen.picture("progress", under_way)
+    summary = screen.message("Synced SpringShoppers")
+    await expect(summary).to_contain_text("4,700 added, 0 updated, 0 removed, 297 rejected")
+    await expect(summary).to_contain_text(re.compile(r"On the list in Iterable now\s*4,700"))
+    await expect(summary).to_contain_text("Approved by @Amir Haddad")
+    await expect(summary).to_contain_text("“Fits the spring plan”")
+    await expect(screen.message("To approve")).to_have_count(0)
+    await screen.picture("summary", summary)
+    assert await screen.fits(400)
+
+
+async def look_at_rejected(here: Workspace, screen: Screen) -> None:
+    """The file with those who were rejected comes to who asks for it, and nobody sees it in the channel."""
+    await screen.act_as(here.slack.marketer)
+    await screen.message("Synced SpringShoppers").get_by_role("button", name="Rejected users").click()
+    await expect(screen.message("comes to your direct messages")).to_contain_text("Only visible to you")
+    await expect(screen.page.locator("#main .file")).to_have_count(0)
+    await screen.go("Messages")
+
+    file = screen.page.locator("#main .file")
+    await expect(file).to_contain_text("rejected-")
+    async with screen.page.expect_download() as downloading:
+        await file.click()
+    content = (await (await downloading.value).path()).read_text()
+    assert len(content.splitlines()) == 1 + 297
+    assert "The profile has no email address." in content
+
+
+async def break_iterable(here: Workspace, screen: Screen, file: Path) -> None:
+    """A switch breaks Iterable: the next sync fails, the channel gets an alert, and Maya a direct message."""
+    await screen.go("marketing")
+    await screen.switch("Server errors", on=True)
+    await screen.write("/iterable-sync run SpringShoppers")
+    await screen.attach(file)
+    await screen.press("Start")
+
+    await expect(screen.message("failed")).to_contain_text("Iterable is failing at the moment (500")
+    await screen.go("Messages")
+    await expect(screen.message("Failing: SpringShoppers")).to_be_visible()
+    await screen.go("sync-alerts")
+    alert = screen.message("Failing: SpringShoppers")
+    await expect(alert).to_contain_text("Done before: nothing")
+    await expect(alert).to_contain_text("What to do:")
+    await screen.picture("alert", alert)
+    assert await screen.fits(400)
+
+
+async def retry(screen: Screen) -> None:
+    """When Iterable works again, Retry goes on, and the alert says that it is over."""
+    await screen.switch("Server errors", on=False)
+    await screen.message("Failing: SpringShoppers").get_by_role("button", name="Let the sync go on").click()
+
+    await expect(screen.message("It had been failing since")).to_be_visible()
+    await expect(screen.page.locator("#main .message", has_text="Failing: SpringShoppers")).to_have_count(0)
+    await screen.picture("all-clear", screen.message("It had been failing since"))
+    await screen.go("marketing")
+    await expect(screen.message("Synced SpringShoppers")).to_contain_text("240 added, 73 updated, 165 removed")
+
+
+async def look_at_home(here: Workspace, screen: Screen) -> None:
+    """The home page tells how everything stands."""
+    await screen.go("Home")
+    home = screen.page.locator(".home-page")
+    await expect(home).to_contain_text("Shop: healthy")
+    await expect(home).to_contain_text("SpringShoppers → Spring shoppers")
+    await expect(home).to_contain_text("succeeded, 240 added, 73 updated, 165 removed, 297 rejected")
+    await expect(home).not_to_contain_text("open alert")
+    await screen.picture("home", home)
+    assert await screen.fits(400)

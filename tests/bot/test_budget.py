@@ -1,0 +1,21 @@
+"""The budget of edits that a workspace has."""
+
+from bot.live.pace import Budget
+
+
+def test_holds_the_rate_and_keeps_a_reserve() -> None:
+    """Progress leaves the reserve to what matters more, and over time no more than the rate is given out."""
+    now = [0.0]
+    budget = Budget(a_minute=40, at_once=20, reserve=10, clock=lambda: now[0])
+    given = 0
+    while budget.take("T1", urgent=False):
+        given += 1
+    urgent = 0
+    while budget.take("T1", urgent=True):
+        urgent += 1
+    assert (given, urgent) == (10, 10)
+    assert budget.take("T2", urgent=False)
+    for _ in range(600):
+        now[0] += 1.0
+        given += budget.take("T1", urgent=True)
+    assert given - 10 <= 400 + 1

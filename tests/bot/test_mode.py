@@ -1,0 +1,43 @@
+"""How Slack reaches the process, by what is set."""
+
+import pytest
+
+from bot.slack.mode import Mode, mode_of
+from core.errors import SettingsError
+from core.settings import Settings
+
+BOT, APP = {"SLACK_BOT_TOKEN": "xoxb-x"}, {"SLACK_APP_TOKEN": "xapp-x"}
+SIGNING, CLIENT = {"SLACK_SIGNING_SECRET": "x"}, {"SLACK_CLIENT_ID": "1.2"}
+SECRET = {"SLACK_CLIENT_SECRET": "x"}
+
+
+@pytest.mark.parametrize(
+    ("values", "mode"),
+    [
+        ({}, Mode.OFFLINE),
+        (BOT | APP, Mode.SOCKET),
+        (BOT | APP | SIGNING | CLIENT | SECRET, Mode.SOCKET),
+        (BOT | SIGNING, Mode.HTTP),
+        (BOT | SIGNING | CLIENT | SECRET, Mode.HTTP),
+        (CLIENT | SECRET | SIGNING, Mode.MANY),
+    ],
+)
+def test_mode(values: dict[str, str], mode: Mode) -> None:
+    """What is set decides; a bot's token means one workspace."""
+    assert mode_of(Settings.model_validate(values)) is mode
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (BOT, "SLACK_APP_TOKEN for Socket Mode .* or SLACK_SIGNING_SECRET for HTTP mode"),
+        (APP, "SLACK_APP_TOKEN is set, and SLACK_BOT_TOKEN is not"),
+        (SIGNING, "SLACK_SIGNING_SECRET is set, and SLACK_BOT_TOKEN is not"),
+        (CLIENT, "SLACK_CLIENT_SECRET and SLACK_SIGNING_SECRET are not set"),
+        (SECRET | SIGNING, "SLACK_CLIENT_ID is not set"),
+    ],
+)
+def test_half_of_a_mode(values: dict[str, str], sentence: str) -> None:
+    """Half of what a mode needs is a sentence that names the other half."""
+    with pytest.raises(SettingsError, match=sentence):
+        mode_of(Settings.model_validate(values))

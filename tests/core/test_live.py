@@ -1,0 +1,536 @@
+"""Live audiences, from mParticle's messages to Iterable's list: what is stored, what waits, what goes out and when."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from core import live
+from core.execution import execute
+from core.identity import UserIdField
+from core.live import carrying, tending
+from core.live.tending import tend
+from core.runs import Mode, Request, Status
+from core.store import alerts, audit, connections, mappings, rejections, runs
+from core.store import live as store
+from core.store.audit import Action
+from core.store.mappings import NO_LIST, Removals, State
+from core.submit import submit
+from sandbox.iterable import Fault
+from sandbox.mparticle import Audience
+from tests.firehosing import LIST, OTHER_LIST, VIPS, Live, firehosing, person, until
+
+NONE: dict[str, Any] = {"firehose_approval": "none"}
+
+
+def addresses(*numbers: int) -> set[str]:
+    """The addresses of the persons of these numbers."""
+    return {f"p{number}@example.com" for number in numbers}
+
+
+async def started(live: Live, *numbers: int) -> None:
+    """Connect the audience, approve it and have these persons on the list."""
+    await live.mparticle.connect(VIPS)
+    await live.approve()
+    await live.mparticle.add(VIPS, *map(person, numbers))
+    await live.settled()
+
+
+async def connection_id(it: Live) -> int:
+    """The connection of the audience's mapping."""
+    return (await it.mapping()).connection_id
+
+
+async def test_changes_reach_the_list(tmp_path: Path, database_url: str) -> None:
+    """Who joins is put on the list and who leaves is taken off, and the day's numbers say so."""
+    async with firehosing(tmp_path, database_url) as it:
+        await started(it, 1, 2, 3)
+        await it.mparticle.tell(VIPS, [("delete", person(2)), ("add", person(4)), ("add", person(5, email=None))])
+        status = await it.settled()
+        assert it.emails() == addresses(1, 3, 4)
+        assert (status.changes_today, status.added, status.removed, status.rejected) == (6, 4, 1, 1)
+        assert status.rejected_by_reason == {"no_email": 1}
+        assert status.last_accepted_at is not None
+        assert (status.backlog, status.oldest_age_s, status.waiting) == (0, None, 0)
+
+
+async def test_one_run_a_day(tmp_path: Path, database_url: str) -> None:
+    """However many batches there are, a day of a mapping is one run: its numbers add up, and it has the rejections."""
+    async with firehosing(tmp_path, database_url) as it:
+        await started(it, 1)
+        for number in range(2, 6):
+            await it.mparticle.add(VIPS, person(number), person(-number, email="no address"))
+            await it.settled()
+        async with it.engine.database.read() as db:
+            (run,) = await runs.latest(db, 10)
+            found = [rejection async for rejection in rejections.of_run(db, run.id)]
+        assert run.id == (await it.status()).run_id
+        assert (run.status, run.counters.missing) == (Status.SUCCEEDED, 0)
+        assert (run.counters.members, run.counters.added, run.counters.rejected) == (9, 5, 4)
+        assert {(rejection.profile, rejection.reason) for rejection in found} == {
+            (str(-number), "invalid_email") for number in range(2, 6)
+        }
+
+
+async def test_waits_until_approved(tmp_path: Path, database_url: str) -> None:
+    """Nothing is sent before somebody approves, and then all that waited goes out."""
+    async with firehosing(tmp_path, database_url) as it:
+        await it.mparticle.connect(VIPS)
+        await it.mparticle.add(VIPS, *map(person, range(3)))
+        mapping, status = await it.mapping(), await it.status()
+        assert (mapping.state, mapping.list_id, mapping.audience_name) == (State.PROPOSED, LIST, "VIPs")
+        assert (status.waiting, status.backlog) == (3, 0)
+        assert it.iterable.state.log.total() == 0
+        await it.approve()
+        await it.settled()
+        assert it.emails() == addresses(0, 1, 2)
+
+
+async def test_list_is_chosen_when_it_is_approved(tmp_path: Path) -> None:
+    """An audience whose settings name no list is proposed without one, and goes to the list that is chosen."""
+    audience = Audience(5, "Nameless")
+    async with firehosing(tmp_path, **NONE) as it:
+        await it.mparticle.connect(audience)
+        await it.mparticle.add(audience, person(1))
+        assert (await it.mapping(audience)).list_id == NO_LIST
+        assert (await it.mapping(audience)).state is State.PROPOSED
+        await it.approve(audience, OTHER_LIST)
+        await it.settled(audience)
+        assert it.emails(OTHER_LIST) == addresses(1)
+
+
+async def test_drop_in(tmp_path: Path, database_url: str) -> None:
+    """Without approval, mappings come from the messages, also where the audience had been connected long before."""
+    async with firehosing(tmp_path, database_url, **NONE) as it:
+        await it.mparticle.add(VIPS, person(1))
+        await it.settled()
+        assert it.emails() == addresses(1)
+        assert (await it.mapping()).state is State.ACTIVE
+
+
+async def test_mpid_setting_of_the_message(tmp_path: Path) -> None:
+    """The User ID setting in the message decides, as in the hosted integration."""
+    async with firehosing(tmp_path, account={"userIdField": "mpid"}, **NONE) as it:
+        it.mparticle.account["account_settings"]["apiKey"] = it.iterable.key
+        await it.mparticle.add(VIPS, person(-7, email=None), person(8))
+        await it.settled()
+        assert set(it.iterable.state.members(LIST)) == {("-7@placeholder.email", "-7"), ("p8@example.com", "8")}
+
+
+async def test_saved_connection_wins(tmp_path: Path) -> None:
+    """Where a person saved a connection for the account, the settings in the message are not used."""
+    async with firehosing(tmp_path, account={"apiKey": "useless", "userIdField": "mpid"}, **NONE) as it:
+        async with it.engine.database.write() as db:
+            saved = await connections.add(
+                db,
+                name="shop",
+                api_key=it.engine.vault.encrypt(it.iterable.key),
+                key_last4="1234",
+                project="p",
+                data_center="us",
+                user_id=UserIdField.CUSTOMER_ID,
+                rate=0,
+            )
+            await connections.change(db, saved, mparticle_account="4711")
+        await it.mparticle.add(VIPS, person(1))
+        await it.settled()
+        assert set(it.iterable.state.members(LIST)) == {("p1@example.com", "c1")}
+        assert (await it.mapping()).connection_id == saved
+
+
+async def test_changed_settings_are_taken_over(tmp_path: Path) -> None:
+    """A key that is replaced in mParticle's form replaces the one that came from there before."""
+    async with firehosing(tmp_path, account={"apiKey": "revoked"}, **NONE) as it:
+        await it.mparticle.add(VIPS, person(1))
+        await until_refused(it)
+        it.mparticle.account["account_settings"] = {"apiKey": it.iterable.key}
+        answer = await it.mparticle.add(VIPS, person(2))
+        assert "suspend_subscription" not in answer
+        await it.settled()
+        assert it.emails() == addresses(1, 2)
+
+
+async def until_refused(it: Live) -> None:
+    """Wait until the key of the account's connection has been refused."""
+
+    async def is_refused() -> bool:
+        async with it.engine.database.read() as db:
+            found = await connections.of_account(db, "4711")
+        return found is not None and found.refused_at is not None
+
+    await until(is_refused)
+
+
+async def test_refused_key(tmp_path: Path, database_url: str) -> None:
+    """A refused key suspends the subscription and is alerted once for the connection; with another one all goes on."""
+    async with firehosing(tmp_path, database_url) as it:
+        await started(it, 1)
+        it.iterable.faults.add(Fault(action="error", status=401, code="BadApiKey", msg="no", path="/api/lists/"))
+        await it.mparticle.add(VIPS, person(2))
+        await until_refused(it)
+        answer = await it.mparticle.add(VIPS, person(3))
+        assert answer["suspend_subscription"] is True
+
+        async def is_alerted() -> bool:
+            async with it.engine.database.read() as db:
+                return len(await alerts.current(db)) == 1
+
+        await until(is_alerted)
+        async with it.engine.database.read() as db:
+            (alert,) = await alerts.current(db)
+        assert (alert.mapping_id, alert.repeats) == (None, 0)
+        it.iterable.faults.clear()
+        async with it.engine.database.write() as db:  # as whoever replaces the key does
+            await connections.change(db, alert.connection_id, refused_at=None)
+        await it.settled()
+        assert it.emails() == addresses(1, 2, 3)
+        async with it.engine.database.read() as db:
+            assert [each.closed_at is not None for each in await alerts.current(db)] == [True]
+
+
+async def test_latest_time_stamp_wins(tmp_path: Path, database_url: str) -> None:
+    """A deletion that overtakes an addition is not undone by it, whether it has been uploaded already or not."""
+    now = int(time.time() * 1000)
+    async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
+        await it.mparticle.delete(VIPS, person(1), at=now)
+        await it.mparticle.add(VIPS, person(1), person(2), at=now - 1)
+        async with it.engine.database.read() as db:
+            found = await db.execute(text("SELECT profile, member FROM inbox"))
+        assert {(profile, bool(member)) for profile, member in found} == {("1", False), ("2", True)}
+    async with firehosing(tmp_path / "uploaded", **NONE) as it:
+        await started_without_approval(it, now)
+        await it.mparticle.add(VIPS, person(1), at=now + 1)
+        await it.settled()
+        assert it.emails() == addresses(2)
+        await it.mparticle.add(VIPS, person(1), at=now + 3)
+        await it.settled()
+        assert it.emails() == addresses(1, 2)
+
+
+async def started_without_approval(it: Live, now: int) -> None:
+    """Two join, and one leaves a little later."""
+    await it.mparticle.add(VIPS, person(1), person(2), at=now)
+    await it.settled()
+    await it.mparticle.delete(VIPS, person(1), at=now + 2)
+    await it.settled()
+    assert it.emails() == addresses(2)
+
+
+async def test_message_that_comes_twice(tmp_path: Path, database_url: str) -> None:
+    """A message that mParticle sends again counts once, also when both come at the same time."""
+    import asyncio
+
+    from sandbox.mparticle import messages
+
+    async with firehosing(tmp_path, database_url, **NONE) as it:
+        message = messages.membership(it.mparticle.account, VIPS, [("add", person(1))])
+        await asyncio.gather(*(it.mparticle.send(message) for _ in range(5)))
+        await it.mparticle.send(message)
+        status = await it.settled()
+        assert (status.changes_today, status.added, status.rejected) == (1, 1, 0)
+
+
+async def test_hashed_identities_are_rejected(tmp_path: Path) -> None:
+    """An address that is there only as a hash can't be forwarded, in either setting; a removal of it neither."""
+    for field in ("customerId", "mpid"):
+        async with firehosing(tmp_path / field, account={"userIdField": field}, **NONE) as it:
+            it.mparticle.account["account_settings"]["apiKey"] = it.iterable.key
+            hashed = person(1, email="0a41" * 16, customer_id=None, encoding="sha256")
+            await it.mparticle.add(VIPS, hashed, person(2))
+            status = await it.settled()
+            assert status.rejected_by_reason == {"hashed_identity": 1}
+            assert it.emails() == addresses(2)
+
+
+async def test_removal_without_an_email(tmp_path: Path) -> None:
+    """Who leaves with no identity but the mpid is taken off under the identity that was synced."""
+    async with firehosing(tmp_path) as it:
+        await started(it, 1, 2)
+        await it.mparticle.delete(VIPS, person(1, email=None, customer_id=None))
+        await it.settled()
+        assert it.emails() == addresses(2)
+
+
+async def test_attribute_update_is_counted_and_ignored(tmp_path: Path) -> None:
+    """Attributes are not forwarded; that they came is on record."""
+    async with firehosing(tmp_path) as it:
+        await started(it, 1)
+        await it.mparticle.tell(VIPS, [("attribute_update", person(2))])
+        status = await it.settled()
+        assert (it.emails(), status.changes_today) == (addresses(1), 1)
+        async with it.engine.database.read() as db:
+            assert (await db.execute(text("SELECT ignored FROM live_days"))).scalar_one() == 1
+
+
+async def test_paused_mapping_waits(tmp_path: Path) -> None:
+    """Changes of a paused mapping wait, and go out when it is resumed."""
+    async with firehosing(tmp_path) as it:
+        await started(it, 1)
+        mapping = await it.mapping()
+        async with it.engine.database.write() as db:
+            await mappings.change(db, mapping.id, state=State.PAUSED.value)
+        await it.mparticle.add(VIPS, person(2))
+        assert (await it.status()).waiting == 1
+        async with it.engine.database.write() as db:
+            await mappings.change(db, mapping.id, state=State.ACTIVE.value)
+        await it.settled()
+        assert it.emails() == addresses(1, 2)
+
+
+async def test_waiting_is_dropped_only_when_somebody_says_so(tmp_path: Path, database_url: str) -> None:
+    """What waits can be dropped, and who did it is on record."""
+    async with firehosing(tmp_path, database_url) as it:
+        await it.mparticle.add(VIPS, *map(person, range(5)))
+        mapping = await it.mapping()
+        assert await live.drop_waiting(it.engine, mapping.id, by="U2") == 5
+        assert (await it.status()).waiting == 0
+        async with it.engine.database.read() as db:
+            last = (await audit.of(db, [f"mapping:{mapping.id}"]))[-1]
+        assert (last.actor, last.after) == ("U2", {"dropped": 5})
+
+
+async def test_removals_that_ask(tmp_path: Path, database_url: str) -> None:
+    """Where removals are to be approved each time, they wait while additions go out, until somebody approves them."""
+    async with firehosing(tmp_path, database_url) as it:
+        await started(it, 1, 2)
+        mapping = await it.mapping()
+        async with it.engine.database.write() as db:
+            await mappings.change(db, mapping.id, removals=Removals.ASK.value)
+        await it.mparticle.tell(VIPS, [("delete", person(1)), ("add", person(3))])
+        status = await it.settled()
+        assert it.emails() == addresses(1, 2, 3)
+        assert (status.waiting, status.backlog) == (1, 0)
+        assert await live.approve_removals(it.engine, mapping.id, by="U1") == 1
+        await it.settled()
+        assert it.emails() == addresses(2, 3)
+
+
+async def test_removals_that_are_kept(tmp_path: Path) -> None:
+    """Where those who leave are kept, they stay on the list, and nothing waits."""
+    async with firehosing(tmp_path) as it:
+        await started(it, 1, 2)
+        async with it.engine.database.write() as db:
+            await mappings.change(db, (await it.mapping()).id, removals=Removals.KEEP.value)
+        await it.mparticle.delete(VIPS, person(1))
+        await it.settled()
+        assert it.emails() == addresses(1, 2)
+
+
+async def test_many_removals_are_not_stopped(tmp_path: Path) -> None:
+    """The limit on removals is for files: live, everybody may leave."""
+    async with firehosing(tmp_path) as it:
+        await started(it, *range(200))
+        await it.mparticle.delete(VIPS, *map(person, range(200)))
+        await it.settled()
+        assert it.emails() == set()
+
+
+async def test_rename(tmp_path: Path) -> None:
+    """An audience that gets another name keeps its mapping."""
+    async with firehosing(tmp_path) as it:
+        await started(it, 1)
+        await it.mparticle.change(Audience(VIPS.id, "Very important", VIPS.settings), previous=VIPS)
+        mapping = await it.mapping()
+        assert (mapping.audience_name, mapping.state) == ("Very important", State.ACTIVE)
+
+
+async def test_other_list_is_another_mapping(tmp_path: Path) -> None:
+    """Where the list in the settings is changed, the former mapping is paused and a new one is proposed."""
+    other = Audience(VIPS.id, VIPS.name, {"listId": str(OTHER_LIST)})
+    async with firehosing(tmp_path) as it:
+        await started(it, 1)
+        await it.mparticle.change(other, previous=VIPS)
+        states = {m.list_id: (m.state, m.disconnected_at is not None) for m in await it.mappings()}
+        assert states == {LIST: (State.PAUSED, True), OTHER_LIST: (State.PROPOSED, False)}
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_disconnected(tmp_path: Path, database_url: str, keep: bool) -> None:
+    """A disconnected audience is paused until somebody says whether its members stay; then that is done."""
+    async with firehosing(tmp_path, database_url) as it:
+        await started(it, 1, 2)
+        await it.mparticle.disconnect(VIPS)
+        mapping = await it.mapping()
+        assert (mapping.state, mapping.disconnected_at is not None) == (State.PAUSED, True)
+        decide = live.keep_members if keep else live.remove_members
+        assert await decide(it.engine, mapping.id, by="U1")
+        if not keep:
+            await it.settled()
+            await tend(it.engine)
+        assert it.emails() == (addresses(1, 2) if keep else set())
+        mapping = await it.mapping()
+        assert (mapping.state, mapping.disconnected_at) == (State.PAUSED, None)
+        assert not await decide(it.engine, mapping.id, by="U1")
+
+
+async def test_connected_again(tmp_path: Path) -> None:
+    """An audience that is connected again is proposed again."""
+    async with firehosing(tmp_path) as it:
+        await started(it, 1)
+        await it.mparticle.disconnect(VIPS)
+        await it.mparticle.connect(VIPS)
+        mapping = await it.mapping()
+        assert (mapping.state, mapping.disconnected_at) == (State.PROPOSED, None)
+
+
+async def test_failed_run_is_taken_up_again(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run could not deliver goes out later, and each member is counted once."""
+    monkeypatch.setattr("core.live.working.RETRY_S", 0.01)
+    async with firehosing(tmp_path, database_url) as it:
+        await started(it, 1)
+        it.iterable.faults.add(Fault(action="error", status=500, path="/api/lists/subscribe", times=7))
+        await it.mparticle.add(VIPS, person(2), person(3))
+        status = await it.settled()
+        assert it.emails() == addresses(1, 2, 3)
+        assert (status.added, status.changes_today) == (3, 3)
+
+
+async def test_newer_change_while_a_run_carries_the_older(tmp_path: Path, database_url: str) -> None:
+    """A change that comes while an older one of the same member is being uploaded is uploaded by the next run."""
+    async with firehosing(tmp_path, database_url) as it:
+        await started(it, 1)
+        it.iterable.faults.add(Fault(action="slow", delay=0.5, path="/api/lists/subscribe", times=1))
+        await it.mparticle.add(VIPS, person(2))
+
+        async def is_on_its_way() -> bool:
+            return it.iterable.state.log.in_flight > 0
+
+        await until(is_on_its_way)
+        await it.mparticle.delete(VIPS, person(2))
+        await it.settled()
+        assert it.emails() == addresses(1)
+
+
+async def test_cancelled_run_loses_nothing(tmp_path: Path) -> None:
+    """Whoever cancels a live run has its changes wait for the next one."""
+    async with firehosing(tmp_path, worker=False, **NONE) as it:
+        await it.mparticle.add(VIPS, person(1))
+        run_id = await carrying.begin(it.engine, await it.mapping())
+        assert run_id is not None
+        async with it.engine.database.write() as db:
+            await runs.ask_to_stop(db, run_id, "cancel")
+        await carrying.execute(it.engine, run_id)
+        assert (await it.status()).backlog == 1
+        run_id = await carrying.begin(it.engine, await it.mapping())
+        assert run_id is not None
+        await carrying.execute(it.engine, run_id)
+        assert it.emails() == addresses(1)
+
+
+async def test_file_does_not_undo_newer_changes(tmp_path: Path) -> None:
+    """A download that is older than live changes leaves their members as they are, and counts them out."""
+    async with firehosing(tmp_path) as it:
+        await started(it, 1, 2, 3)
+        await it.mparticle.delete(VIPS, person(2))
+        await it.settled()
+        rows = [f"{n}, 1600000000, p{n}@example.com, email\n" for n in (2, 4)]
+        file = tmp_path / "8754_VIPs.csv"
+        file.write_text("mpid, scanned_timestamp_ms, identity_value, identity_type\n" + "".join(rows))
+        async with it.engine.database.read() as db:
+            connection = await connections.by_id(db, await connection_id(it))
+        assert connection is not None
+        asked = Request(path=str(file), mode=Mode.MIRROR, approved=True)
+        run_id = (await submit(it.engine, connection, LIST, asked)).run_id
+        assert await execute(it.engine, run_id) is Status.SUCCEEDED
+        assert it.emails() == addresses(1, 3, 4)
+        async with it.engine.database.read() as db:
+            run = await runs.by_id(db, run_id)
+        assert run is not None
+        assert (run.counters.members, run.counters.added, run.counters.removed) == (1, 1, 0)
+
+
+async def test_file_that_waits_holds_nothing_up(tmp_path: Path) -> None:
+    """While a file's run waits for approval live changes go out; when it is approved it does not undo them."""
+    async with firehosing(tmp_path) as it:
+        await started(it, *range(1, 200))
+        file = tmp_path / "audience.csv"
+        file.write_text("mpid,email,customer_id\n" + "".join(f"{n},p{n}@example.com,c{n}\n" for n in (1, 2, 500, 501)))
+        async with it.engine.database.read() as db:
+            connection = await connections.by_id(db, await connection_id(it))
+        assert connection is not None
+        run_id = (await submit(it.engine, connection, LIST, Request(path=str(file), mode=Mode.MIRROR))).run_id
+        assert await execute(it.engine, run_id) is Status.NEEDS_APPROVAL
+        await it.mparticle.tell(VIPS, [("add", person(7)), ("delete", person(500))])
+        await it.settled()
+        async with it.engine.database.write() as db:
+            this = await runs.by_id(db, run_id)
+            assert this is not None
+            await runs.reopen(db, this, it.engine.presence.id)
+        assert await execute(it.engine, run_id) is Status.SUCCEEDED
+        assert it.emails() == addresses(1, 2, 7, 501)
+        async with it.engine.database.read() as db:
+            this = await runs.by_id(db, run_id)
+        assert this is not None
+        assert this.counters.missing == 0
+
+
+async def test_mapping_of_files_becomes_live(tmp_path: Path) -> None:
+    """An audience that files have fed keeps its mapping, and so its ledger, when it is connected live."""
+    async with firehosing(tmp_path) as it:
+        await started(it, 1)
+        mapping = await it.mapping()
+        async with it.engine.database.write() as db:
+            await mappings.change(db, mapping.id, live=False, account_id=None, live_list=None)
+        await it.mparticle.connect(VIPS)
+        assert ((await it.mapping()).id, (await it.mapping()).state) == (mapping.id, State.ACTIVE)
+        await it.mparticle.delete(VIPS, person(1))
+        await it.settled()
+        assert it.emails() == set()
+
+
+async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:
+    """Changes that wait for too long are alerted once, and the alert is closed when they don't any more."""
+    async with firehosing(tmp_path, database_url, worker=False, firehose_backlog_alert_s=0.01, **NONE) as it:
+        await it.mparticle.add(VIPS, person(1))
+        mapping = await it.mapping()
+
+        async def is_late() -> bool:
+            await tend(it.engine)
+            async with it.engine.database.read() as db:
+                return await alerts.open_of(db, mapping.connection_id, mapping.id) is not None
+
+        await until(is_late)
+        await tend(it.engine)
+        async with it.engine.database.read() as db:
+            (alert,) = await alerts.current(db)
+        assert (alert.code, alert.repeats) == (carrying.BACKLOG, 0)
+        assert "1 change of audience VIPs" in alert.message
+        run_id = await carrying.begin(it.engine, mapping)
+        assert run_id is not None
+        await carrying.execute(it.engine, run_id)
+        await tend(it.engine)
+        async with it.engine.database.read() as db:
+            assert await alerts.open_of(db, mapping.connection_id, mapping.id) is None
+
+
+async def test_what_is_remembered_is_bounded(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids of messages, and time stamps of what is on record, are forgotten after a while; what waits is not."""
+    async with firehosing(tmp_path, database_url) as it:
+        await started(it, 1, 2)
+        async with it.engine.database.write() as db:
+            await mappings.change(db, (await it.mapping()).id, state=State.PAUSED.value)
+        await it.mparticle.add(VIPS, person(3))
+        monkeypatch.setattr(tending, "REMEMBER_S", -10.0)
+        await tend(it.engine)
+        async with it.engine.database.read() as db:
+            assert (await db.execute(text("SELECT count(*) FROM messages"))).scalar_one() == 0
+            assert (await db.execute(text("SELECT profile FROM inbox"))).scalars().all() == ["3"]
+
+
+async def test_decisions_are_on_record(tmp_path: Path) -> None:
+    """Who proposed and who approved a live mapping is on record."""
+    async with firehosing(tmp_path) as it:
+        await started(it, 1)
+        mapping = await it.mapping()
+        assert not await live.approve(it.engine, mapping.id, list_id=LIST, by="U2")
+        async with it.engine.database.read() as db:
+            found = await audit.of(db, [f"mapping:{mapping.id}"])
+        assert [(entry.actor, entry.action) for entry in found] == [
+            ("mparticle", Action.MAPPING_PROPOSED),
+            ("U1", Action.MAPPING_APPROVED),
+        ]
+        assert store.day_of(0.0) == "1970-01-01"
