@@ -5,6 +5,7 @@ from slack_bolt.async_app import AsyncApp
 from bot import errors
 from bot.alerts import handlers as alerts
 from bot.approval import handlers as approval
+from bot.audiences import handlers as audiences
 from bot.connect import handlers as connect
 from bot.help import handlers as help_
 from bot.home import handlers as home
@@ -15,7 +16,7 @@ from bot.services import Services
 from bot.undo import handlers as undo
 from bot.why import handlers as why
 
-FEATURES = (help_, connect, mapping, runs, approval, alerts, why, undo, home)
+FEATURES = (help_, connect, mapping, runs, approval, audiences, alerts, why, undo, home)
 
 
 def register(app: AsyncApp, services: Services) -> AsyncApp:

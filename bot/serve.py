@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 from bot import fetchers, server
@@ -62,7 +63,7 @@ async def serving(engine: Engine, say: Say = _silent, pace: Pace | None = None) 
         async with beside(engine, **parts):
             if slack is not None:
                 await slack.until_first_connected()
-            yield services
+            yield replace(services, address=address)
 
 
 def _introduce(mode: Mode, address: str, engine: Engine, say: Say) -> None:
@@ -77,4 +78,6 @@ def _introduce(mode: Mode, address: str, engine: Engine, say: Say) -> None:
     if mode in (Mode.SOCKET, Mode.HTTP) and engine.settings.slack_client_id is not None:
         say("SLACK_CLIENT_ID is not used: SLACK_BOT_TOKEN says that there is one workspace.")
     say(f"HTTP server: {address} (health at /healthz and /readyz, numbers at /metrics).")
+    if engine.settings.firehose_token is not None:
+        say(f"mParticle's Firehose is answered at {address}/mparticle/firehose/ and the token.")
     say(f"Worker: {engine.presence.id}.")

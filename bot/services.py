@@ -15,7 +15,9 @@ from core.store.connections import Connection
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that is opened once for the process. `one_workspace`: connections of no workspace are shown, too."""
+    """Everything that is opened once for the process. `one_workspace`: connections of no workspace are shown, too.
+    `address` is where the HTTP server answers, once it does.
+    """
 
     engine: Engine
     directory: Directory
@@ -24,6 +26,7 @@ class Services:
     one_workspace: bool
     wake: Wake = field(default_factory=Wake)
     viewers: Viewers = field(default_factory=Viewers)
+    address: str = ""
 
     async def connections(self, team_id: str) -> list[Connection]:
         """The connections that a workspace sees, by name."""

@@ -6,6 +6,14 @@ from typing import Final
 _DONE: Final = "█"
 _LEFT: Final = "░"
 BAR_WIDTH = 20
+# Numbers that grow are told exactly up to this one.
+ABOUT_FROM = 200
+# Who acts beside people, as it stands in the audit.
+_NO_PERSONS: Final = {
+    "mparticle": "mParticle",
+    "iterable-sync": "Iterable Sync",
+    "command line": "somebody at the terminal",
+}
 # What Slack takes in one text of a section, and what is aimed at.
 SECTION_MAX = 3000
 
@@ -28,6 +36,14 @@ def number(value: int) -> str:
 def plural(value: int, one: str, many: str | None = None) -> str:
     """A number with its noun: 1 member, 2 members."""
     return f"{value:,} {one if value == 1 else many or one + 's'}"
+
+
+def about(value: int, one: str) -> str:
+    """A number that grows, with its noun: beyond some hundreds, so that what shows it does not change all the time."""
+    if value < ABOUT_FROM:
+        return plural(value, one)
+    unit = 10 ** (len(str(value)) - 2)
+    return f"more than {plural(value // unit * unit, one)}" if value % unit else plural(value, one)
 
 
 def share(part: int, whole: int) -> str:
@@ -61,7 +77,9 @@ def moment(at: float) -> str:
 
 
 def person(user_id: str | None) -> str:
-    """A mention of a person (mrkdwn), or of who sat at the terminal."""
+    """A mention of a person (mrkdwn), or of who sat at the terminal; mParticle and this program are no persons."""
+    if user_id in _NO_PERSONS:
+        return _NO_PERSONS[user_id]
     return f"<@{user_id}>" if user_id else "somebody at the terminal"
 
 

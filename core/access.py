@@ -13,8 +13,20 @@ def may_see_rejected(connection: Connection, person: str) -> bool:
     return may_start(connection, person)
 
 
-def why_not_approve(connection: Connection, person: str, asked_by: str | None) -> str | None:
+def has_stand_ins(connection: Connection) -> bool:
+    """Whether admins of the workspace decide what approvers do: mParticle's messages made it, and nobody is named."""
+    return connection.mparticle_settings is not None and not connection.approvers
+
+
+def why_not_approve(connection: Connection, person: str, asked_by: str | None, *, is_admin: bool = False) -> str | None:
     """Return why a person may not approve what `asked_by` asked for, as a sentence; None where they may."""
+    if has_stand_ins(connection):
+        if is_admin:
+            return None
+        return (
+            f"{connection.label} has no approvers yet, so an admin of this workspace decides. They also name the "
+            "approvers: Edit, on the Home page."
+        )
     if person not in connection.approvers:
         named = ", ".join(f"<@{approver}>" for approver in connection.approvers) or "nobody yet"
         return f"Only an approver of {connection.label} can decide this: {named}."

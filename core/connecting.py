@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting
 from core.engine import Engine
-from core.errors import InputError
+from core.errors import InputError, SettingsError
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableList, UnreachableError
 from core.store import audit, connections, mappings
 from core.store.audit import Action
 from core.store.connections import Connection, project_of
+from core.store.mappings import NO_LIST
 from core.submit import IMPATIENT
 
 #: Connections that stand for ITERABLE_API_KEY are named so; the data center follows.
@@ -60,6 +61,9 @@ async def connect(
 ) -> Connected:
     """Try a key, and save the connection. `by` is the person in Slack who does it.
 
+    Where mParticle's messages have made a connection with this key, that one becomes this one: who has the key may say
+    whose it is.
+
     Raises InputError where the name is taken or the key is empty, and an IterableError where the key does not work.
     """
     name, api_key = check_name(name), _stripped(api_key)
@@ -81,21 +85,24 @@ async def connect(
     found = await lists_of(engine, made)
     async with engine.database.write() as db:
         await _check_free(db, name)  # somebody may have been faster, or have clicked twice
-        connection_id = await connections.add(
-            db,
-            name=name,
-            api_key=encrypted,
-            key_last4=api_key[-4:],
-            project=project,
-            data_center=data_center.value,
-            user_id=user_id,
-            rate=rate,
-            team_id=team_id,
-            alert_channel=alert_channel,
-            operators=operators,
-            approvers=approvers,
-            self_approval=self_approval,
-        )
+        values: dict[str, Any] = {
+            "name": name,
+            "data_center": data_center.value,
+            "rate": rate,
+            "team_id": team_id,
+            "alert_channel": alert_channel,
+            "operators": operators,
+            "approvers": approvers,
+            "self_approval": self_approval,
+        }
+        made_by_messages = await _made_by_messages(engine, db, api_key)
+        if made_by_messages is None:
+            key: dict[str, Any] = {"api_key": encrypted, "key_last4": api_key[-4:], "project": project}
+            connection_id = await connections.add(db, user_id=user_id, **key, **values)
+        else:
+            connection_id = made_by_messages.id
+            values |= {"user_id": user_id.value, "refused_at": None, "mparticle_settings": None}
+            await connections.change(db, connection_id, **values)
         saved = await connections.by_id(db, connection_id)
         assert saved is not None
         if by is not None:
@@ -119,7 +126,7 @@ async def replace_key(
     changed = dataclasses.replace(known, api_key=engine.vault.encrypt(api_key), key_last4=api_key[-4:])
     found = await lists_of(engine, changed)
     async with engine.database.write() as db:
-        synced = {mapping.list_id for mapping in await mappings.of_connection(db, known.id)}
+        synced = {mapping.list_id for mapping in await mappings.of_connection(db, known.id)} - {NO_LIST}
         if synced and synced.isdisjoint(each.id for each in found):
             raise InputError(
                 f'The key is of another Iterable project than "{known.name}": none of the lists that were synced are '
@@ -175,6 +182,24 @@ async def lists_of(engine: Engine, connection: Connection) -> list[IterableList]
         raise UnreachableError(
             f"Iterable did not answer within {ANSWER_WITHIN_S:.0f} seconds. Try again in a moment."
         ) from error
+
+
+def with_key(engine: Engine, known: Sequence[Connection], api_key: str) -> list[Connection]:
+    """Return those of these connections that have this key."""
+
+    def has_it(each: Connection) -> bool:
+        try:
+            return each.api_key is not None and engine.vault.decrypt(each.api_key) == api_key
+        except SettingsError:  # it was saved with another secret, so nobody can say
+            return False
+
+    return [each for each in known if has_it(each)]
+
+
+async def _made_by_messages(engine: Engine, db: AsyncConnection, api_key: str) -> Connection | None:
+    """The connection that mParticle's messages made with this key, and that is nobody's yet."""
+    made = [each for each in await connections.everyone(db) if each.mparticle_settings and each.team_id is None]
+    return next(iter(with_key(engine, made, api_key)), None)
 
 
 async def _check_free(db: AsyncConnection, name: str) -> None:

@@ -180,11 +180,10 @@ def _details(story: Story) -> list[Block]:
         sentences = "\n".join(f"• {reason(guard.message)}{_check(guard.name)}" for guard in plan.guards)
         blocks.append(section(f"*Why this is asked*\n{sentences}"))
     blocks += causes(story)
-    hints = [] if story.run.undo_of else [_MODES[story.run.mode]]
     if plan.to_add or plan.to_update:
-        hints.append(JOURNEYS)
-    if hints:
-        blocks.append(context(" ".join(hints)))
+        blocks.append(section(f"*Before you approve:* {JOURNEYS}"))
+    if not story.run.undo_of:
+        blocks.append(context(_MODES[story.run.mode]))
     return blocks
 
 

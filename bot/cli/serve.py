@@ -1,5 +1,7 @@
 """`iterable-sync serve`: the bot, the HTTP server and a worker, until Ctrl-C or SIGTERM."""
 
+import logging
+
 from bot.cli.codes import Code
 from bot.cli.command import Session, carry_out
 
@@ -10,8 +12,10 @@ def serve() -> Code:
 
 
 async def _serve(session: Session) -> Code:
+    from bot.live import unspoken
     from bot.serve import serving
 
+    unspoken.logger.setLevel(logging.INFO)  # without Slack's tokens it is where people are told
     terminal = session.terminal
     async with session.engine() as engine:
 

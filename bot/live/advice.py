@@ -38,7 +38,7 @@ _ADVICE: Mapping[str, str] = {
         f"have an admin check the connection's data center (*Edit* on the Home page). Then press *Retry*: {_GOES_ON}"
     ),
     InputError.code: (
-        "put the file right as said above, and press *Put in another file*. *Retry* reads the same one once more."
+        "put right what is said above, then press *Put in another file*. *Retry* reads the same one once more."
     ),
     FetchError.code: "nothing was lost. Wait some minutes, then press *Retry*: the audience is fetched again.",
     SettingsError.code: f"tell whoever operates this program. When that is mended, press *Retry*: {_GOES_ON}",

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.approval import reminders
 from bot.live import alerts as alert_messages
+from bot.live import audiences as audience_messages
 from bot.live import mappings as mapping_messages
 from bot.live import runs as run_messages
 from bot.live.lease import Lease
@@ -46,7 +47,7 @@ class Follower:
         self._lease = Lease(services.engine)
         self._poster = Poster(services, self._lease, self._pace)
         self._sizes = Sizes(services.engine, services.wake)
-        self._looker = Looker()
+        self._looker = Looker(self._pace)
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._undone: set[str] = set()
         self._swept_at = -SWEEP_EVERY_S
@@ -156,9 +157,22 @@ class Follower:
                 continue
             connection = sight.connections[mapping.connection_id]
             name = sight.lists.get((connection.id, mapping.list_id))
+            waiting = sight.waiting.get(mapping.id, 0)
             with self._one_at_a_time(f"mapping {mapping.id}"):
-                wishes = mapping_messages.wishes(mapping, connection, name, sight.posts)
+                wishes = mapping_messages.wishes(mapping, connection, name, sight.posts, waiting)
                 yield f"mapping {mapping.id}", wishes, wishes[0].stage is Stage.FINAL
+        yield from self._of_feeds(sight)
+
+    def _of_feeds(self, sight: Sight) -> Iterator[tuple[str, list[Wish], bool]]:
+        """What is to be seen of audiences that mParticle feeds."""
+        for fed in sight.feeds:
+            with self._one_at_a_time(f"audience {fed.mapping.id}"):
+                for wish in audience_messages.wishes(fed, sight.posts):
+                    yield wish.key, [wish], wish.stage is Stage.FINAL
+        for day in sight.days:
+            with self._one_at_a_time(day.key):
+                said = audience_messages.digest(day)
+                yield day.key, [said] if said is not None else [], False
 
     @contextlib.contextmanager
     def _one_at_a_time(self, subject: str) -> Iterator[None]:

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.alerts.views import Trouble
+from bot.audiences.views import Fed
 from bot.live import alerts as alert_messages
 from bot.live import runs as run_messages
+from bot.live.audiences import Day
+from bot.live.feeds import Feeds
 from bot.live.moment import Course
+from bot.live.pace import Pace
 from bot.live.story import Story
 from core.runs import Run, Status
-from core.store import alerts, audit, changes, connections, lists, mappings, posts, rejections, runs
+from core.store import alerts, audit, changes, connections, lists, live, mappings, posts, rejections, runs
 from core.store.audit import Entry
 from core.store.connections import Connection
 from core.store.mappings import Mapping as AudienceMapping
@@ -32,6 +36,10 @@ class Sight:
     connections: dict[int, Connection] = field(default_factory=dict)
     mappings: dict[int, AudienceMapping] = field(default_factory=dict)
     lists: dict[tuple[int, int], str] = field(default_factory=dict)
+    waiting: dict[int, int] = field(default_factory=dict)
+    """How many changes wait for each of the proposals that mParticle feeds."""
+    feeds: list[Fed] = field(default_factory=list)
+    days: list[Day] = field(default_factory=list)
     posts: dict[str, Post] = field(default_factory=dict)
 
     def target_of(self, run: Run) -> str | None:
@@ -43,8 +51,10 @@ class Sight:
 class Looker:
     """Looks, and remembers what does not change."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace) -> None:
         """Nothing has been seen yet."""
+        self._feeds = Feeds(pace.gap)
+        self._clock = pace.clock
         self._reasons: dict[str, tuple[tuple[object, ...], dict[str, int]]] = {}
         self._courses: dict[str, Course] = {}
 
@@ -56,7 +66,8 @@ class Looker:
         ids = {run.mapping_id for run in [*sight.runs, *failed.values()]}
         ids |= {each.mapping_id for each in found_alerts if each.mapping_id is not None}
         sight.mappings = await mappings.some(db, ids) if ids else {}
-        if sight.runs or found_alerts or sight.proposals:
+        fed = await live.everyone(db)
+        if sight.runs or found_alerts or sight.proposals or fed:
             sight.connections = {each.id: each for each in await connections.everyone(db)}
             sight.lists = await lists.names(db, list(sight.connections))
         for run in [*sight.runs, *failed.values()]:
@@ -69,9 +80,18 @@ class Looker:
             mapping = sight.mappings.get(alert.mapping_id) if alert.mapping_id is not None else None
             story = sight.stories.get(alert.run_id) if alert.run_id is not None else None
             sight.troubles.append(Trouble(alert, sight.connections[alert.connection_id], mapping, story))
-        sight.posts = await posts.of(db, list(_keys(sight)))
+        await self._look_at_feeds(db, sight, fed)
+        sight.posts |= await posts.of(db, list(_keys(sight)))
         self._forget(sight)
         return sight
+
+    async def _look_at_feeds(self, db: AsyncConnection, sight: Sight, fed: list[AudienceMapping]) -> None:
+        sight.posts = await self._feeds.posts_of(db, fed)
+        sight.feeds = await self._feeds.read(db, fed, sight.connections, sight.lists, sight.posts)
+        sight.days = await self._feeds.days(db, fed, sight.connections, sight.lists, self._clock())
+        for each in sight.proposals:
+            if each.live:
+                sight.waiting[each.id] = await self._feeds.waiting(db, each)
 
     async def _story(self, db: AsyncConnection, run: Run, sight: Sight) -> Story:
         moment = None
@@ -120,3 +140,5 @@ def _keys(sight: Sight) -> Iterable[str]:
     for mapping in sight.proposals:
         yield f"mapping:{mapping.id}"
         yield f"mapping:{mapping.id}:dm"
+    for day in sight.days:
+        yield day.key

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from bot.live import elsewhere
+from bot.live.audiences import channel_of
 from bot.live.wishes import Stage, Wish
 from bot.mapping.views import proposal
+from core.firehose.targets import ACTOR as MPARTICLE
 from core.store.connections import Connection
 from core.store.mappings import Mapping as AudienceMapping
 from core.store.mappings import State
@@ -17,16 +19,24 @@ def key_of(mapping_id: int) -> str:
 
 
 def wishes(
-    mapping: AudienceMapping, connection: Connection, list_name: str | None, posts: Mapping[str, Post]
+    mapping: AudienceMapping,
+    connection: Connection,
+    list_name: str | None,
+    posts: Mapping[str, Post],
+    waiting: int = 0,
 ) -> list[Wish]:
-    """What is to be seen of a proposal now, or of what became of it."""
-    assert mapping.channel is not None
+    """What is to be seen of a proposal now, or of what became of it. `waiting` is how many changes have come for it."""
+    target = channel_of(mapping, connection)
+    assert target is not None
     key = key_of(mapping.id)
-    stage = Stage.OPEN if mapping.state is State.PROPOSED else Stage.FINAL
-    message = proposal(mapping, connection, list_name or "")
-    found = [Wish(key, connection.team_id, mapping.channel, stage, message, urgent=True)]
     post, direct = posts.get(key), f"{key}:dm"
-    if mapping.proposed_by is not None and (direct in posts or elsewhere.is_due(post, post.stage if post else "")):
+    stage = Stage.OPEN if mapping.state is State.PROPOSED else Stage.FINAL
+    message = proposal(mapping, connection, list_name or "", waiting)
+    # how many changes wait is no more urgent than how far a run is
+    urgent = not mapping.live or stage is Stage.FINAL or post is None or post.stage != stage
+    found = [Wish(key, connection.team_id, target, stage, message, urgent=urgent)]
+    proposer = mapping.proposed_by if mapping.proposed_by != MPARTICLE else None
+    if proposer is not None and (direct in posts or elsewhere.is_due(post, post.stage if post else "")):
         told = elsewhere.explained(message, post)
-        found.append(Wish(direct, connection.team_id, mapping.proposed_by, stage, told, urgent=True))
+        found.append(Wish(direct, connection.team_id, proposer, stage, told, urgent=True))
     return found

@@ -15,7 +15,7 @@ class Stage(StrEnum):
     PROGRESS = "progress"
     FINAL = "final"
     OPEN = "open"
-    """Of an alert, or of a mapping that is proposed."""
+    """Of an alert, of a mapping that is proposed, or of what else a person is asked."""
     REPLY = "reply"
     """Said once, and never changed."""
     DONE = DONE

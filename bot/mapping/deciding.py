@@ -4,7 +4,7 @@ from bot.actor import Actor
 from bot.connect.trying import Told
 from bot.mapping import views
 from bot.mapping.form import ReviewMetadata
-from bot.mapping.known import by_id
+from bot.mapping.known import Known, by_id
 from bot.mapping.listing import Choice, resolve
 from bot.mapping.opening import why_not_review
 from bot.services import Services
@@ -12,6 +12,7 @@ from core import propose
 from core.live import decisions
 from core.store import lists
 from core.store.mappings import NO_LIST, State
+from core.submit import check_list
 
 
 async def approve(
@@ -19,7 +20,7 @@ async def approve(
 ) -> Told:
     """Approve a mapping, to the list that was chosen where it had none. Raises a SyncError where that can't be had."""
     it = await by_id(services, actor, metadata.mapping_id)
-    if refusal := why_not_review(it, actor.person):
+    if refusal := await why_not_review(services, actor, it):
         return _told(refusal)
     engine, mapping = services.engine, it.mapping
     if mapping.list_id == NO_LIST:
@@ -31,6 +32,8 @@ async def approve(
         await decisions.approve(
             engine, mapping.id, list_id=target.id, by=actor.person, team_id=actor.team_id, comment=comment
         )
+    elif mapping.live:
+        await _approve_as_it_came(services, actor, it, comment)
     else:
         await propose.decide(engine, mapping.id, State.ACTIVE, by=actor.person, comment=comment, team_id=actor.team_id)
     return await _outcome(services, actor, mapping.id)
@@ -39,12 +42,26 @@ async def approve(
 async def decline(services: Services, actor: Actor, mapping_id: int, comment: str | None) -> Told:
     """Decline a mapping."""
     it = await by_id(services, actor, mapping_id)
-    if refusal := why_not_review(it, actor.person):
+    if refusal := await why_not_review(services, actor, it):
         return _told(refusal)
-    await propose.decide(
+    declined = await propose.decide(
         services.engine, mapping_id, State.DECLINED, by=actor.person, comment=comment, team_id=actor.team_id
     )
+    if declined and it.mapping.live:  # the person was told that what waits is dropped
+        await decisions.drop_waiting(services.engine, mapping_id, by=actor.person, team_id=actor.team_id)
     return await _outcome(services, actor, mapping_id)
+
+
+async def _approve_as_it_came(services: Services, actor: Actor, it: Known, comment: str | None) -> None:
+    """Approve the list that stands in mParticle's settings. Raises an IterableError where it is not one."""
+    engine, mapping = services.engine, it.mapping
+    target = await check_list(engine, it.connection, mapping.list_id)
+    async with engine.database.write() as db:
+        if await lists.get(db, it.connection.id, target.id) is None:
+            await lists.add(db, it.connection.id, target.id, target.name, target.created_at)
+    await decisions.approve(
+        engine, mapping.id, list_id=target.id, by=actor.person, team_id=actor.team_id, comment=comment
+    )
 
 
 async def _outcome(services: Services, actor: Actor, mapping_id: int) -> Told:

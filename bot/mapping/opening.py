@@ -4,12 +4,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Actor
 from bot.connect.handlers import open_connect
+from bot.deciders import why_not_decide
 from bot.mapping import views
 from bot.mapping.form import MapMetadata
 from bot.mapping.known import Known, by_id, require_start
 from bot.reply import open_modal, reply
 from bot.services import Services
-from core.access import may_start, why_not_approve
+from core.access import may_start
 from core.store.mappings import NO_LIST, State
 
 
@@ -29,7 +30,7 @@ async def open_map(services: Services, client: AsyncWebClient, actor: Actor, con
 async def open_review(services: Services, client: AsyncWebClient, actor: Actor, mapping_id: int) -> None:
     """Open the review of a proposed mapping; who may not decide, or comes too late, is told so."""
     it = await by_id(services, actor, mapping_id)
-    if refusal := why_not_review(it, actor.person):
+    if refusal := await why_not_review(services, actor, it):
         await reply(client, actor, views.said(refusal))
         return
     if it.mapping.list_id == NO_LIST:
@@ -37,8 +38,8 @@ async def open_review(services: Services, client: AsyncWebClient, actor: Actor, 
     await open_modal(client, actor, views.review_modal(it))
 
 
-def why_not_review(it: Known, person: str) -> str | None:
+async def why_not_review(services: Services, actor: Actor, it: Known) -> str | None:
     """Why a person can't decide on a mapping, in a sentence (mrkdwn); None where they can."""
     if it.mapping.state is not State.PROPOSED:
         return views.said_decided(it)
-    return why_not_approve(it.connection, person, it.mapping.proposed_by)
+    return await why_not_decide(services, actor, it.connection, it.mapping.proposed_by)

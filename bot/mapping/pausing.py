@@ -6,6 +6,7 @@ from bot.mapping import views
 from bot.mapping.known import Known, by_id, require_start
 from bot.services import Services
 from core import propose
+from core.errors import InputError
 
 
 async def pause(services: Services, actor: Actor, it: Known) -> Message:
@@ -18,6 +19,11 @@ async def pause(services: Services, actor: Actor, it: Known) -> Message:
 async def resume(services: Services, actor: Actor, it: Known) -> Message:
     """Resume a paused mapping. Raises InputError where the person may not."""
     require_start(it.connection, actor.person, "resume its mappings")
+    if it.mapping.disconnected_at is not None:
+        raise InputError(
+            f"mParticle disconnected {it.mapping.label}, so nothing comes any more. Decide what becomes of its members "
+            "(Home page), or connect it again in mParticle."
+        )
     done = await propose.resume(services.engine, it.mapping.id, by=actor.person, team_id=actor.team_id)
     return await _answer(services, actor, it, done, "resumed")
 

@@ -15,6 +15,8 @@ from slack_sdk.models.blocks.block_elements import (
     StaticSelectElement,
 )
 
+from bot.audiences.buttons import drop
+from bot.audiences.views import deciders
 from bot.blocks import (
     Message,
     actions,
@@ -32,7 +34,8 @@ from bot.mapping.form import MapMetadata, PutIn, ReviewMetadata
 from bot.mapping.ids import Action, Block, Callback
 from bot.mapping.known import NAME_MAX, Known
 from bot.runs.ids import Action as RunsAction
-from bot.words import cut, escape, moment, person, plural
+from bot.words import about, cut, escape, moment, person, plural
+from core.access import has_stand_ins
 from core.propose import AUDIENCE_MAX_LENGTH
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, Mapping, Removals, State
@@ -90,8 +93,10 @@ def said_proposed(it: Known, file: PutIn | None) -> str:
     """In sentences: what is proposed, and what comes next (mrkdwn)."""
     where = _where(it.mapping.channel)
     if file is not None:
+        named = it.mapping.audience_name or it.mapping.audience_id  # else the file is still to say it
+        what = it.label if named else f"The audience in your file → *{escape(cut(it.list_name, NAME_MAX))}*"
         return (
-            f"{it.label} is proposed. What `{escape(file.name)}` would change is being worked out: it appears {where}, "
+            f"{what} is proposed. What `{escape(file.name)}` would change is being worked out: it appears {where}, "
             "with the buttons to approve or decline. Nothing is sent before that."
         )
     return (
@@ -100,13 +105,18 @@ def said_proposed(it: Known, file: PutIn | None) -> str:
     )
 
 
-def proposal(mapping: Mapping, connection: Connection, list_name: str) -> Message:
-    """The card of a mapping that is proposed and of which nothing was run; or how it was decided."""
+def proposal(mapping: Mapping, connection: Connection, list_name: str, waiting: int = 0) -> Message:
+    """The card of a mapping that is proposed and of which nothing was run; or how it was decided.
+
+    `waiting` is how many changes have come for it from mParticle.
+    """
     none = "no list yet" if mapping.list_id == NO_LIST else f"list {mapping.list_id}"
     it = Known(connection, mapping, list_name or none)
     if mapping.state is State.PROPOSED:
         text = f"{person(mapping.proposed_by)} proposes a mapping: {it.label}"
         buttons = [button("Review", Action.REVIEW, str(mapping.id), label=f"Review the mapping {it.plain}")]
+        if mapping.live:
+            return _live_proposal(it, text, buttons, waiting)
         if mapping.list_id != NO_LIST:
             add = button(
                 "Add the audience",
@@ -119,13 +129,27 @@ def proposal(mapping: Mapping, connection: Connection, list_name: str) -> Messag
         hint = "Add the audience to see what would change. Nothing is sent until an approver has approved it."
         return Message(text, [section(text), *_details(it), actions(*buttons), context(hint)])
     declined = mapping.state is State.DECLINED
+    if mapping.live and mapping.decided_by is None and mapping.disconnected_at is not None:
+        text = f"mParticle disconnected the audience before anybody decided: the mapping {it.label}"
+        return Message(text, [section(text), *_details(it)])
     text = f"{'Declined' if declined else 'Approved'} by {person(mapping.decided_by)}: the mapping {it.label}"
     if mapping.state is State.PAUSED:
         text += " (paused now)"
     said = [context(f"{moment(mapping.decided_at)}{_comment(mapping)}")] if mapping.decided_at else []
     start = button("Start a sync", RunsAction.START, str(mapping.id), label=f"Start a sync of {it.plain}")
-    can_start = mapping.state is State.ACTIVE and mapping.list_id != NO_LIST
+    can_start = mapping.state is State.ACTIVE and mapping.list_id != NO_LIST and not mapping.live
     return Message(text, [section(text), *_details(it), *said, *([actions(start)] if can_start else [])])
+
+
+def _live_proposal(it: Known, text: str, buttons: list[Any], waiting: int) -> Message:
+    """The card of a mapping that mParticle feeds."""
+    mapping = it.mapping
+    waits = f"{about(waiting, 'change')} {'waits' if waiting == 1 else 'wait'} for approval" if waiting else ""
+    if waiting:
+        buttons.append(drop(mapping))
+    hints = ["Nothing is sent until an approver has approved it; what mParticle sends until then waits."]
+    said = [section(f"{text}\n*{waits}*" if waits else text), *_details(it), context(*hints, deciders(it.connection))]
+    return Message(f"{text}. {waits}." if waits else text, [*said, actions(*buttons)])
 
 
 def review_modal(it: Known) -> dict[str, Any]:
@@ -134,6 +158,8 @@ def review_modal(it: Known) -> dict[str, Any]:
     blocks: list[KitBlock] = [section(f"{person(mapping.proposed_by)} proposes {it.label}"), *_details(it)]
     if mapping.live:
         blocks.append(section("It is fed by mParticle as people join and leave. What has come waits for approval."))
+        if has_stand_ins(it.connection):
+            blocks.append(context(deciders(it.connection)))
     if mapping.list_id == NO_LIST:
         blocks.append(list_input(it.connection.id))
     blocks += [
@@ -150,9 +176,7 @@ def review_modal(it: Known) -> dict[str, Any]:
                 Action.DECLINE,
                 str(mapping.id),
                 style="danger",
-                confirm=confirmation(
-                    "Decline the mapping?", "Nothing was sent, and nothing will be.", "Decline", "Go back"
-                ),
+                confirm=confirmation("Decline the mapping?", _declining(mapping), "Decline", "Go back"),
                 label=f"Decline the mapping {it.plain}",
             )
         ),
@@ -277,11 +301,20 @@ def _details(it: Known) -> list[KitBlock]:
             ("Audience", escape(cut(it.audience, NAME_MAX))),
             ("List", target if mapping.list_id == NO_LIST else f"{target} ({mapping.list_id})"),
             ("Connection", escape(it.connection.label)),
-            ("What a sync does", MODES.get(mapping.mode, (mapping.mode, ""))[0]),
+            ("What a sync does", "What mParticle says" if mapping.live else _mode_name(mapping.mode)),
             ("Who leaves", REMOVALS[mapping.removals][0]),
         ]
     )
     return blocks
+
+
+def _mode_name(mode: str) -> str:
+    return MODES.get(mode, (mode, ""))[0]
+
+
+def _declining(mapping: Mapping) -> str:
+    said = "Nothing was sent, and nothing will be."
+    return f"{said} The changes that wait are dropped, and so are those that still come." if mapping.live else said
 
 
 def _comment(mapping: Mapping) -> str:

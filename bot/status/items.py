@@ -7,6 +7,7 @@ from slack_sdk.models.blocks import Block, ButtonElement
 
 from bot.alerts.ids import Action as AlertAction
 from bot.approval.ids import Action as ApprovalAction
+from bot.audiences import buttons
 from bot.blocks import actions, button, confirmation, context, header, section
 from bot.connect.ids import Action as ConnectAction
 from bot.mapping.ids import Action as MappingAction
@@ -14,7 +15,7 @@ from bot.runs.ids import Action as RunAction
 from bot.status import lines
 from bot.status.overview import Mapped, Overview, UnderWay
 from bot.words import plural
-from core.access import may_start, why_not_approve
+from core.access import has_stand_ins, may_start, why_not_approve
 from core.iterable import KeyRefusedError
 from core.runs import Status
 from core.store.alerts import Alert
@@ -99,15 +100,15 @@ def _alert(overview: Overview, alert: Alert, viewer: Viewer) -> Item:
     connection = next(each for each in overview.connections if each.id == alert.connection_id)
     mapped = overview.by_mapping.get(alert.mapping_id or 0)
     about = lines.target_line(mapped) if mapped else lines.named(connection)
-    buttons: list[ButtonElement] = []
+    found: list[ButtonElement] = []
     if alert.code == KeyRefusedError.code:
         if viewer.is_admin:
-            buttons.append(_replace_key(connection))
+            found.append(_replace_key(connection))
     elif alert.run_id is not None and may_start(connection, viewer.person):
-        buttons.append(button("Retry", RunAction.RETRY, alert.run_id, label=f"Retry the run {alert.run_id}"))
+        found.append(button("Retry", RunAction.RETRY, alert.run_id, label=f"Retry the run {alert.run_id}"))
     if alert.taken_by is None and may_start(connection, viewer.person):
-        buttons.append(button("I take it", AlertAction.TAKE, str(alert.id), label=f"I look after {connection.name}"))
-    return Item(lines.alert_lines(alert, about), tuple(buttons))
+        found.append(button("I take it", AlertAction.TAKE, str(alert.id), label=f"I look after {connection.name}"))
+    return Item(lines.alert_lines(alert, about), tuple(found))
 
 
 def _waiting(each: UnderWay, viewer: Viewer) -> Item:
@@ -120,11 +121,34 @@ def _waiting(each: UnderWay, viewer: Viewer) -> Item:
 
 
 def _unapproved(mapped: Mapped, viewer: Viewer) -> Item:
-    if why_not_approve(mapped.connection, viewer.person, mapped.mapping.proposed_by) is not None:
+    asked_by = mapped.mapping.proposed_by
+    if why_not_approve(mapped.connection, viewer.person, asked_by, is_admin=viewer.is_admin) is not None:
         return Item(f"{lines.unapproved_lines(mapped)}\n{lines.approvers_line(mapped)}")
     label = f"Review the mapping of {mapped.mapping.label}"
     review = button("Review", MappingAction.REVIEW, str(mapped.mapping.id), style="primary", label=label)
-    return Item(lines.unapproved_lines(mapped), (review,))
+    told = lines.unapproved_lines(mapped)
+    if has_stand_ins(mapped.connection):  # admins decide, and are told how that becomes others' business
+        told += f"\n{lines.approvers_line(mapped)}"
+    if mapped.live is not None and mapped.live.waiting:
+        return Item(told, (review, buttons.drop(mapped.mapping)))
+    return Item(told, (review,))
+
+
+def live(mapped: Mapped, viewer: Viewer) -> tuple[ButtonElement, ...]:
+    """What a person may decide about a mapping that mParticle feeds and that was approved."""
+    mapping, status = mapped.mapping, mapped.live
+    if status is None or mapping.state not in (State.ACTIVE, State.PAUSED):
+        return ()
+    if why_not_approve(mapped.connection, viewer.person, None, is_admin=viewer.is_admin) is not None:
+        return ()
+    found: list[ButtonElement] = []
+    if mapping.state is State.ACTIVE and status.waiting:
+        found.append(buttons.approve_removals(mapping, status.waiting))
+    if mapping.state is State.PAUSED and mapping.disconnected_at is not None:
+        found += [buttons.keep(mapping), buttons.remove(mapping)]
+    if mapping.state is State.PAUSED and status.waiting:
+        found.append(buttons.drop(mapping))
+    return tuple(found)
 
 
 def _under_way(each: UnderWay, viewer: Viewer) -> Item:
@@ -132,10 +156,10 @@ def _under_way(each: UnderWay, viewer: Viewer) -> Item:
         return Item(lines.progress_lines(each))
     name = each.mapped.mapping.label
     question = confirmation("Cancel this run?", "What has been sent stays as it is.", "Cancel the run", "Let it go on")
-    buttons = [button("Cancel", RunAction.CANCEL, each.run.id, confirm=question, label=f"Cancel the sync of {name}")]
+    found = [button("Cancel", RunAction.CANCEL, each.run.id, confirm=question, label=f"Cancel the sync of {name}")]
     if each.run.status is Status.INTERRUPTED:
-        buttons.insert(0, button("Retry", RunAction.RETRY, each.run.id, label=f"Go on with the sync of {name}"))
-    return Item(lines.progress_lines(each), tuple(buttons))
+        found.insert(0, button("Retry", RunAction.RETRY, each.run.id, label=f"Go on with the sync of {name}"))
+    return Item(lines.progress_lines(each), tuple(found))
 
 
 def _connection(connection: Connection, viewer: Viewer) -> Item:
@@ -147,17 +171,18 @@ def _connection(connection: Connection, viewer: Viewer) -> Item:
 
 def _mapping(mapped: Mapped, viewer: Viewer) -> Item:
     mapping = mapped.mapping
+    decided = live(mapped, viewer)
     if not may_start(mapped.connection, viewer.person):
-        return Item(lines.mapping_lines(mapped))
-    buttons: list[ButtonElement] = []
+        return Item(lines.mapping_lines(mapped), decided)
+    found: list[ButtonElement] = []
     if mapping.state in (State.ACTIVE, State.PROPOSED) and not mapping.live and mapping.list_id != NO_LIST:
         label = f"Sync {mapping.label} now"
-        buttons.append(button("Sync now", RunAction.START, str(mapping.id), label=label))
+        found.append(button("Sync now", RunAction.START, str(mapping.id), label=label))
     if mapping.state is State.ACTIVE:
-        buttons.append(button("Pause", MappingAction.PAUSE, str(mapping.id), label=f"Pause {mapping.label}"))
-    if mapping.state is State.PAUSED:
-        buttons.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
-    return Item(lines.mapping_lines(mapped), tuple(buttons))
+        found.append(button("Pause", MappingAction.PAUSE, str(mapping.id), label=f"Pause {mapping.label}"))
+    if mapping.state is State.PAUSED and mapping.disconnected_at is None:
+        found.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
+    return Item(lines.mapping_lines(mapped), (*decided, *found))
 
 
 def _replace_key(connection: Connection) -> ButtonElement:

@@ -1,7 +1,9 @@
 """How a run, a mapping and an approval are told in a line or two (mrkdwn): shared by `status`, `history` and home."""
 
+from bot.audiences.views import deciders
 from bot.status.overview import Mapped, UnderWay
 from bot.words import bar, duration, escape, moment, number, person, plural, share
+from core.access import has_stand_ins
 from core.approval import open_guards
 from core.identity import UserIdField
 from core.runs import Run, Status
@@ -67,13 +69,13 @@ def last_run_line(run: Run | None) -> str:
 def mapping_lines(mapped: Mapped) -> str:
     """A mapping: where it goes, whether it is active, and its last run or (fed by mParticle) how it stands."""
     state = _STATES[mapped.mapping.state]
-    last = last_run_line(mapped.last) if mapped.live is None else live_line(mapped.live)
+    last = last_run_line(mapped.last) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
     if mapped.mapping.disconnected_at is not None:
         last += f"\nmParticle disconnected this audience {moment(mapped.mapping.disconnected_at)}"
     return f"{target_line(mapped)}: {state}\n{last}"
 
 
-def live_line(status: LiveStatus) -> str:
+def live_line(status: LiveStatus, waiting_for: str = "waiting for approval") -> str:
     """How a mapping stands that mParticle feeds."""
     parts = [
         f"Live: {plural(status.changes_today, 'change')} today",
@@ -83,10 +85,22 @@ def live_line(status: LiveStatus) -> str:
     if status.backlog:
         parts.append(f"{number(status.backlog)} on the way{_for_minutes(status.oldest_age_s)}")
     if status.waiting:
-        parts.append(f"{number(status.waiting)} waiting for approval")
+        parts.append(f"{number(status.waiting)} {waiting_for}")
     if status.last_accepted_at is not None:
         parts.append(f"last accepted {moment(status.last_accepted_at)}")
     return ", ".join(parts)
+
+
+def _what_for(mapped: Mapped) -> str:
+    if mapped.mapping.state is State.PAUSED:
+        return "waiting until it is resumed"
+    if mapped.mapping.state is State.ACTIVE:
+        return (
+            "removals waiting for approval"
+            if mapped.live and mapped.live.waiting != 1
+            else "removal waiting for approval"
+        )
+    return "waiting for approval"
 
 
 def _for_minutes(seconds: float | None) -> str:
@@ -114,6 +128,8 @@ def waiting_lines(each: UnderWay) -> str:
 
 def approvers_line(mapped: Mapped) -> str:
     """Who may decide."""
+    if has_stand_ins(mapped.connection):
+        return deciders(mapped.connection)
     named = ", ".join(person(each) for each in mapped.connection.approvers)
     return f"Approvers: {named or 'nobody yet; an admin names them under *Edit*'}"
 
@@ -141,8 +157,9 @@ def unapproved_lines(mapped: Mapped) -> str:
     """A mapping that waits for approval by itself."""
     since = moment(mapped.mapping.created_at)
     proposed = mapped.mapping.proposed_by
-    if proposed is None:
-        return f"{target_line(mapped)}: a new mapping\nComes from mParticle, waits since {since}"
+    if mapped.live is not None:
+        waits = plural(mapped.live.waiting, "change waits", "changes wait")
+        return f"{target_line(mapped)}: a new mapping\nComes from mParticle, waits since {since}. {waits}."
     return f"{target_line(mapped)}: a new mapping\nProposed by {person(proposed)}, waits since {since}"
 
 

@@ -29,7 +29,9 @@ def status_message(overview: Overview, viewer: Viewer) -> Message:
     blocks: list[Block] = [section(f"*{_sum(overview)}*")]
     for part in parts:
         blocks += part.blocks(_ROOM)
-    mappings = Part("Mappings", [items.Item(lines.mapping_lines(each)) for each in overview.mapped])
+    mappings = Part(
+        "Mappings", [items.Item(lines.mapping_lines(each), items.live(each, viewer)) for each in overview.mapped]
+    )
     blocks += mappings.blocks(MOST_BLOCKS_OF_A_MESSAGE - len(blocks))
     if not overview.mapped:
         blocks.append(section("No audience is mapped to a list yet. `/iterable-sync map` begins."))

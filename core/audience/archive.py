@@ -11,25 +11,24 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from core.audience.duck import NO_ROOM, disk_errors
-from core.audience.files import File
+from core.audience.files import File, refuse_bomb
 from core.errors import SettingsError
 
 # A download has a CSV for each variant and a manifest.
 MOST_MEMBERS = 1_000
 # The list of members at the end of a ZIP, in bytes: 1,000 of them with long names.
 LONGEST_DIRECTORY = 1 << 20
-# Unpacked, in bytes: a thousand million rows.
-LARGEST = 64 << 30
-# An audience packs about 4 to 1, and text that repeats itself perhaps 50 to 1; a bomb a thousand to 1.
-HIGHEST_RATIO = 200
-# Below this size the ratio doesn't matter.
-SMALL = 16 << 20
-LARGEST_MANIFEST = 16 << 20
+# 2 kB for each of the files that there can be. JSON takes many times its size in memory.
+LARGEST_MANIFEST = 2 << 20
 
+TWICE = "holds two files of the same name. Download the audience again."
 CUT_OFF = "is not a whole ZIP file: it was cut off or damaged. Download it again."
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _END = struct.Struct("<4s4H2LH")
+# Large archives have a second, larger record of the end, and a pointer to it, in front of the first.
+_LARGE_END = struct.Struct("<4sQ2H2L4Q")
+_LARGE_POINTER = struct.Struct("<4sLQL")
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -77,7 +76,10 @@ class Archive:
         for member in members:
             _refuse_harmful(member, file)
         _refuse_bomb(members, file)
-        self._members = {member.filename: member for member in members if not _is_litter(member.filename)}
+        kept = [member for member in members if not _is_litter(member.filename)]
+        self._members = {member.filename: member for member in kept}
+        if len(self._members) < len(kept):
+            raise file.error(TWICE)
         if any(name.startswith("xl/") for name in self._members):
             raise file.error("is an Excel workbook. Save it as CSV (UTF-8).")
 
@@ -87,12 +89,14 @@ class Archive:
 
     def manifest(self) -> bytes | None:
         """The manifest, if there is one."""
-        for name, member in self._members.items():
-            if PurePosixPath(name).name.lower() == "manifest.json":
-                if member.file_size > LARGEST_MANIFEST:
-                    raise self._file.error("the manifest is larger than 16 MB: this is not an audience download.")
-                return self._read(member)
-        return None
+        found = [
+            member for name, member in self._members.items() if PurePosixPath(name).name.lower() == "manifest.json"
+        ]
+        if len(found) > 1:
+            raise self._file.error(TWICE)
+        if found and found[0].file_size > LARGEST_MANIFEST:
+            raise self._file.error("the manifest is larger than 2 MB: this is not an audience download.")
+        return self._read(found[0]) if found else None
 
     def extract(self, name: str, target: Path) -> None:
         """Unpack a member into a file."""
@@ -104,8 +108,9 @@ class Archive:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
 
     def _read(self, member: zipfile.ZipInfo) -> bytes:
-        with _damage_refused(self._file):
-            return self._archive.read(member)
+        # not ZipFile.read, which unpacks all that there is, however much more than was declared
+        with _damage_refused(self._file), self._archive.open(member) as packed:
+            return packed.read(LARGEST_MANIFEST)
 
 
 def _refuse_harmful(member: zipfile.ZipInfo, file: File) -> None:
@@ -123,22 +128,22 @@ def _refuse_bomb(members: list[zipfile.ZipInfo], file: File) -> None:
         raise file.error(f"holds more than {MOST_MEMBERS:,} files: this is not an audience download.")
     unpacked = sum(member.file_size for member in members)
     packed = min(sum(member.compress_size for member in members), file.path.stat().st_size)
-    if unpacked > LARGEST or (unpacked > SMALL and unpacked > HIGHEST_RATIO * packed):
-        raise file.error(
-            "unpacks to far more than an audience download does. This is not from mParticle: don't open it."
-        )
+    refuse_bomb(unpacked, packed, file)
 
 
 def _refuse_large_directory(file: File) -> None:
     """Look at the last record of the ZIP, so that no list of a million members is read."""
     with file.path.open("rb") as stream:
         size = stream.seek(0, 2)
-        stream.seek(max(0, size - _END.size - 0xFFFF))
+        stream.seek(max(0, size - _END.size - 0xFFFF - _LARGE_POINTER.size - _LARGE_END.size))
         tail = stream.read()
     place = tail.rfind(b"PK\x05\x06")
     if place < 0 or len(tail) - place < _END.size:
         raise file.error(CUT_OFF)
     _, _, _, _, members, length, _, _ = _END.unpack_from(tail, place)
+    large = place - _LARGE_POINTER.size - _LARGE_END.size
+    if large >= 0 and tail.startswith(b"PK\x06\x07", large + _LARGE_END.size):
+        _, _, _, _, _, _, _, members, length, _ = _LARGE_END.unpack_from(tail, large)
     if members > MOST_MEMBERS or length > LONGEST_DIRECTORY:
         raise file.error(f"holds more than {MOST_MEMBERS:,} files: this is not an audience download.")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from core.audience import places
-from core.audience.duck import NOT_UTF8
+from core.audience.duck import LONG_ROW, NOT_UTF8
 from core.audience.files import CsvLayout, File
 from core.audience.sql import literal
 
@@ -14,6 +14,7 @@ from core.audience.sql import literal
 HEAD = 1 << 20
 # A header of more columns than this belongs to no audience, and costs DuckDB seconds.
 MOST_COLUMNS = 2_000
+TOO_WIDE = "has {} columns: an audience has a handful. Export only those that are needed."
 DELIMITERS = (",", ";", "\t", "|")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _QUOTED = re.compile(r'"[^"]*"')
@@ -56,14 +57,23 @@ def layout(head: bytes, file: File, meanings: Callable[[str], object]) -> CsvLay
         key=lambda found: (sum(meanings(cell) is not None for cell in found[1]), len(found[1])),
     )
     delimiter, columns = best
+    if not columns:
+        raise file.error("the first line is not a header: a name in it is too long. Export it again.", line=blank + 1)
     if len(columns) > MOST_COLUMNS:
-        raise file.error(f"has {len(columns)} columns: an audience has a handful. Export only those that are needed.")
+        raise file.error(TOO_WIDE.format(len(columns)))
     bare = [_QUOTED.sub("", row) for row in (header, *_LINE_END.split(text)) if row.strip()]
     rows = [bare[0], *bare[2:3]]
     spaced = [row.count(delimiter + " ") for row in rows]
     if len(columns) > 1 and spaced[-1] == rows[-1].count(delimiter) == len(columns) - 1:
         return CsvLayout(delimiter + " ", columns, blank)
     return CsvLayout(delimiter, columns, blank, padded=any(spaced))
+
+
+def refuse_endless_line(file: File) -> None:
+    """Refuse a line that doesn't fit DuckDB's buffer, and that it would drop without a word at the end of a file."""
+    line = places.endless_line(file.path)
+    if line is not None:
+        raise file.error(LONG_ROW, line=line)
 
 
 def scan(files: Sequence[File], wanted: Sequence[str], types: Sequence[str]) -> str:
@@ -73,7 +83,7 @@ def scan(files: Sequence[File], wanted: Sequence[str], types: Sequence[str]) -> 
     return (
         f"read_csv([{', '.join(file.sql for file in files)}], auto_detect=false, header=true, "
         f"skip={shape.skip}, delim={literal(shape.delimiter)}, quote='\"', escape='\"', strict_mode=true, "
-        f"compression='none', columns={{{columns}}})"
+        f"compression='none', hive_partitioning=false, columns={{{columns}}})"
     )
 
 

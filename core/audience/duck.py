@@ -30,6 +30,7 @@ NO_MEMORY = (
 NOT_UTF8 = "is not UTF-8 text. Save it again with the encoding UTF-8."
 NO_INTEGER = "the mpid is not a whole number of 64 bits. A spreadsheet may have rewritten it: use the file as exported."
 BROKEN_JSON = "the JSON is broken here. If the file was cut off, fetch it again."
+LONG_ROW = "the row is longer than 2 MB: no audience has such a row."
 BROKEN_PARQUET = "is not a Parquet file that can be read: it is damaged or cut off. Export it again."
 
 _FULL = re.compile(r"no space left|disk quota|max_temp_directory_size|could not write|failed to offload", re.I)
@@ -43,13 +44,16 @@ _ACCESS_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
 def query(con: duckdb.DuckDBPyConnection, sql: str, file: File) -> list[tuple[Any, ...]]:
     """Run a statement that reads `file`; what goes wrong is raised as an `InputError` or a `SettingsError`.
 
-    An interrupt is not an error of the file, and passes.
+    An interrupt is not an error of the file, and passes; so does a memory limit that was too low, which the caller
+    can raise.
     """
     try:
         return con.execute(sql).fetchall()
     except duckdb.InterruptException:
         raise
     except (duckdb.Error, RuntimeError) as exc:
+        if _disk_problem(exc, str(exc)) == NO_MEMORY:
+            raise
         problem = explain(exc, file)
     try:
         raise problem  # outside the handler, so that DuckDB's text is not carried along as context
@@ -110,7 +114,7 @@ def _csv_message(text: str) -> str:
     if "unterminated quote" in text:
         return "a quotation mark is not closed, or stands inside a value that is not quoted."
     if "Maximum line size" in text:
-        return "the row is longer than 2 MB: no audience has such a row."
+        return LONG_ROW
     if "Error when converting column" in text:
         return "the time stamp is not a whole number."
     if "invalid state" in text:
@@ -120,7 +124,7 @@ def _csv_message(text: str) -> str:
 
 def _json_error(text: str, file: File) -> InputError:
     if "maximum_object_size" in text:
-        return file.error("holds an object of more than 16 MB: no audience has such a member.")
+        return file.error("holds an object of more than 2 MB: no audience has such a member.")
     value = _VALUE.search(text)
     if value:
         line = places.json_line(file.path, int(value[1]))

@@ -7,6 +7,22 @@ from pathlib import Path
 from core.audience.sql import literal
 from core.errors import InputError
 
+# What would move the cursor of a terminal, break a line of a table or turn its writing around.
+_UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# In letters. File systems take names of 255 bytes.
+LONGEST_NAME = 255
+LONGEST_MESSAGE = 1_500
+
+# Unpacked, in bytes: a thousand million rows.
+LARGEST = 64 << 30
+# An audience packs about 4 to 1, and text that repeats itself perhaps 50 to 1; a bomb a thousand to 1.
+HIGHEST_RATIO = 200
+# Below this size the ratio doesn't matter.
+SMALL = 16 << 20
+
+# To DuckDB these make a path a pattern, unless they stand in brackets.
+_PATTERN = re.compile(r"([\[*?])")
+
 
 @dataclass(frozen=True)
 class CsvLayout:
@@ -43,8 +59,25 @@ class File:
     @property
     def sql(self) -> str:
         """The path as an SQL literal that DuckDB doesn't take for a pattern."""
-        return literal(re.sub(r"([\[*?])", r"[\1]", str(self.path)))
+        return literal(_PATTERN.sub(r"[\1]", str(self.path)))
 
     def error(self, message: str, *, line: int | None = None, column: int | None = None) -> InputError:
         """What to raise where the file can't be used."""
-        return InputError(message, path=self.shown, line=line, column=column)
+        return InputError(readable(message, LONGEST_MESSAGE), path=self.shown, line=line, column=column)
+
+
+def readable(text: str, longest: int = LONGEST_NAME) -> str:
+    """A text out of a file as it can be shown to a person: on one line, of some length, without control characters."""
+    plain = _UNREADABLE.sub("?", text[: longest + 1])
+    return plain if len(plain) <= longest else plain[: longest - 2] + "…" + plain[-1:]
+
+
+def refuse_bomb(unpacked: int, packed: int, file: File) -> None:
+    """Refuse what is packed so that it becomes far larger than it looks."""
+    if unpacked > LARGEST or (unpacked > SMALL and unpacked > HIGHEST_RATIO * packed):
+        raise file.error("unpacks to far more than an audience does. This is not from mParticle: don't open it.")
+
+
+def is_ambiguous(path: Path) -> bool:
+    """Whether DuckDB can't be told the path: beside a pattern's characters it takes a backslash for a separator."""
+    return "\\" in str(path) and _PATTERN.search(str(path)) is not None

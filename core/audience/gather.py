@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from core.audience.duck import NO_INTEGER, query
-from core.audience.files import File
+from core.audience.files import File, refuse_bomb
 from core.audience.names import NOBODY, Audience, choose
 from core.audience.source import Shape, Source, instant
 from core.audience.sql import blank_as_null, literal, stripped
@@ -38,13 +38,23 @@ _FAULTS = (
         f"an identity is longer than {LONGEST_IDENTITY:,} bytes: this is not an audience.",
         f"strlen(email) > {LONGEST_IDENTITY} OR strlen(customer_id) > {LONGEST_IDENTITY}",
     ),
+    (
+        f"a type of identity, or the id or name of an audience, is longer than {LONGEST_IDENTITY:,} bytes: "
+        "this is not an audience.",
+        f"strlen(label) > {LONGEST_IDENTITY} OR strlen(name) > {LONGEST_IDENTITY}",
+    ),
+    (
+        "there is a NUL byte in a type of identity, or in the id or name of an audience.",
+        "contains(label, chr(0)) OR contains(name, chr(0))",
+    ),
 )
 
-# A cheaper test that no faulty row passes: every mpid that DuckDB wouldn't write in the same way.
+# A cheaper test that no faulty row passes: every mpid that DuckDB wouldn't write in the same way. NUL bytes in what
+# rows are counted by are looked for in the counts.
 _SUSPICIOUS = " OR ".join(
     (
         "(mpid IS NOT NULL AND (TRY_CAST(mpid AS BIGINT)::VARCHAR = mpid) IS NOT TRUE)",
-        *(condition for _, condition in _FAULTS[1:]),
+        *(condition for _, condition in _FAULTS[1:-1]),
     )
 )
 
@@ -79,20 +89,28 @@ NOTHING = Count(label=None, name=None, rows=0, with_mpid=0, oldest=None, newest=
 
 def survey(con: duckdb.DuckDBPyConnection, rows: Rows) -> list[Count]:
     """Read everything once: refuse the first faulty row, count the others by label."""
+    name = _short("name")
+    text = "0" if rows.line else "sum(coalesce(strlen(email), 0) + coalesce(strlen(customer_id), 0))"
     found = query(
         con,
-        "SELECT label, coalesce(arg_max(name, stamp), any_value(name)), count(*), count(mpid), min(stamp), "
-        f"max(stamp), count(*) FILTER (WHERE {_SUSPICIOUS}) FROM ({rows.sql}) "
-        f"GROUP BY label ORDER BY label LIMIT {MOST_LABELS + 1}",
+        f"SELECT {_short('label')} AS short, coalesce(arg_max({name}, stamp), any_value({name})), count(*), "
+        f"count(mpid), min(stamp), max(stamp), {text}, count(*) FILTER (WHERE {_SUSPICIOUS}) FROM ({rows.sql}) "
+        f"GROUP BY short ORDER BY short LIMIT {MOST_LABELS + 1}",
         rows.file,
     )
     if len(found) > MOST_LABELS:
         raise rows.file.error(
             f"holds more than {MOST_LABELS:,} audiences or types of identity: this is not an audience."
         )
-    if any(counts[-1] for counts in found):
+    if any(counts[-1] or "\0" in f"{counts[0]}{counts[1]}" for counts in found):
         _refuse_faulty(con, rows)
-    return [Count(*counts[:-1]) for counts in found]
+    refuse_bomb(sum(counts[-2] for counts in found), rows.file.path.stat().st_size, rows.file)
+    return [Count(*counts[:-2]) for counts in found]
+
+
+def _short(text: str) -> str:
+    """A value that is not too long, so that counting by it doesn't take all memory."""
+    return f"CASE WHEN strlen({text}) <= {LONGEST_IDENTITY} THEN {text} END"
 
 
 def _refuse_faulty(con: duckdb.DuckDBPyConnection, rows: Rows) -> None:

@@ -10,10 +10,17 @@ from core.audience.gather import Rows
 from core.audience.sql import literal
 
 
+# In bytes, and of the identities in it a few thousand. What holds more costs DuckDB many times its size.
+LARGEST_OBJECT = 2 << 20
+
+
 def scan(file: File, columns: dict[str, str]) -> str:
     """`read_json` over a file."""
     named = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
-    return f"read_json({file.sql}, auto_detect=false, format='unstructured', compression='none', columns={{{named}}})"
+    return (
+        f"read_json({file.sql}, auto_detect=false, format='unstructured', compression='none', hive_partitioning=false, "
+        f"maximum_object_size={LARGEST_OBJECT}, columns={{{named}}})"
+    )
 
 
 def rows(sql: str, file: File) -> Rows:

@@ -11,7 +11,10 @@ from typing import Any
 import orjson
 
 from core.audience.download import EMAIL_TYPES
-from core.audience.files import File
+from core.audience.files import File, readable
+
+# A download has a CSV for each variant.
+MOST_FILES = 1_000
 
 TRUNCATED = "is truncated: {}. Download the audience again."
 
@@ -54,6 +57,8 @@ def parse(content: bytes, file: File) -> Manifest:
         line, column = exc.lineno, exc.colno
     else:
         if isinstance(fields, dict):
+            if len(_list(fields.get("files"))) > MOST_FILES:
+                raise file.error(f"the manifest lists more than {MOST_FILES:,} files: this is not an audience download.")
             return _manifest(fields)
         line, column = 1, 1
     raise file.error(
@@ -69,7 +74,7 @@ def check_rows(expected: Expected, found: Mapping[str, int], file: File) -> None
     for kind, count in expected.by_type.items():
         here = found.get(kind, 0)
         if here != count:
-            _truncated(file, f"it has {here:,} rows of type {kind} where its manifest counts {count:,}")
+            _truncated(file, f"it has {here:,} rows of type {readable(kind, 40)} where its manifest counts {count:,}")
 
 
 def check_users(expected: Expected, found: int, file: File) -> None:

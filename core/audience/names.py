@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from core.audience.files import File
+from core.audience.files import File, readable
 
 # How many audiences an error lists.
 LISTED = 10
+# How many letters of a name it shows.
+LONGEST_LISTED = 60
 
 # `8754_PotentialParisians_172136Nov292018.csv`: id, name, HHMMSSMonDDYYYY (mParticle's audience downloads);
 # a browser that already has such a file adds a number.
@@ -24,10 +26,14 @@ class Audience:
     id: str | None = None
     name: str | None = None
 
+    def __post_init__(self) -> None:
+        # they come out of files, and go to terminals, into messages and into tables
+        object.__setattr__(self, "id", self.id and readable(self.id))
+        object.__setattr__(self, "name", self.name and readable(self.name))
+
     def __str__(self) -> str:
-        if self.id and self.name:
-            return f"{self.name} ({self.id})"
-        return self.name or self.id or "without a name"
+        known = [readable(text, LONGEST_LISTED) for text in (self.name, self.id) if text]
+        return f"{known[0]} ({known[1]})" if len(known) == 2 else known[0] if known else "without a name"
 
     def answers_to(self, wanted: str) -> bool:
         """Whether a person who asks for `wanted` means this one; a hyphen may stand for a space."""

@@ -3,15 +3,22 @@
 import codecs
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, TextIO
 
 from core.audience.files import File
 
 CHUNK = 1 << 20
-# An object longer than this is broken rather than unfinished.
-LONGEST_OBJECT = 1 << 25
-_SPACE = " \t\r\n"
+# In characters: an object longer than this is broken rather than unfinished, or too long to be read.
+LONGEST_OBJECT = 1 << 22
+# A line longer than this is no line of an audience; to hold it whole could take more memory than there is.
+LONGEST_LINE = 1 << 22
+# Of every so many bytes some must end a line.
+STRIDE = 1 << 23
+_SPACE = re.compile(r"[ \t\r\n]*")
+_LINE_END = re.compile(rb"[\r\n]")
 
 
 def chunks(path: Path) -> Iterator[bytes]:
@@ -54,6 +61,25 @@ def nul(path: Path) -> tuple[int, int] | None:
     return None
 
 
+def endless_line(path: Path) -> int | None:
+    """A line of 16 MB and more: it covers one of the pieces into which the file is cut here, so few bytes are read."""
+    with path.open("rb") as stream:
+        for start in range(0, path.stat().st_size - STRIDE + 1, STRIDE):
+            stream.seek(start)
+            if _LINE_END.search(stream.read(4096)) or any(_LINE_END.search(part) for part in _parts(stream, STRIDE)):
+                continue
+            stream.seek(0)
+            return 1 + sum(part.count(b"\n") for part in _parts(stream, start))
+    return None
+
+
+def _parts(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    """The next `size` bytes, or somewhat fewer, a mebibyte at a time."""
+    while size > 0 and (part := stream.read(min(CHUNK, size))):
+        size -= len(part)
+        yield part
+
+
 def csv_line_of_record(file: File, record: int) -> int | None:
     """The line where a record begins, DuckDB counting quoted line ends as part of one record."""
     if not any(b'"' in chunk for chunk in chunks(file.path)):
@@ -70,7 +96,7 @@ def _csv_line(file: File, record: int, *, blank: bool) -> int | None:
     """The line where the n-th record begins, the header being the first."""
     single = len(file.layout.columns) == 1
     with file.path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        rows = csv.reader(stream, delimiter=file.layout.delimiter[0], skipinitialspace=len(file.layout.delimiter) > 1)
+        rows = csv.reader(_lines(stream), delimiter=file.layout.delimiter[0], skipinitialspace=len(file.layout.delimiter) > 1)
         line = 1
         try:
             for cells in rows:
@@ -81,6 +107,13 @@ def _csv_line(file: File, record: int, *, blank: bool) -> int | None:
         except csv.Error:
             return line
     return None
+
+
+def _lines(stream: TextIO) -> Iterator[str]:
+    while line := stream.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise csv.Error
+        yield line
 
 
 def json_line(path: Path, value: int) -> int | None:
@@ -107,7 +140,8 @@ def _json_values(path: Path) -> Iterator[tuple[int, int, bool]]:
     text, start, line, column, ended = "", 0, 1, 1, False
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         while True:
-            begin = _skip_space(text, start)
+            space = _SPACE.match(text, start)
+            begin = space.end() if space else start
             line, column = _advance(text, start, begin, line, column)
             start = begin
             if start == len(text):
@@ -128,12 +162,6 @@ def _json_values(path: Path) -> Iterator[tuple[int, int, bool]]:
             yield line, column, isinstance(value, dict)
             line, column = _advance(text, start, end, line, column)
             start = end
-
-
-def _skip_space(text: str, start: int) -> int:
-    while start < len(text) and text[start] in _SPACE:
-        start += 1
-    return start
 
 
 def _advance(text: str, start: int, stop: int, line: int, column: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from core.audience import bucket, download, stream, table, zipped
-from core.audience.files import File
+from core.audience.files import File, is_ambiguous, readable
 from core.audience.recognise import Kind, recognise
 from core.audience.source import Source
 from core.errors import InputError
@@ -29,9 +29,10 @@ def read(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = N
     file, NULL where empty. `audience` is an id or a name, for a file that carries several.
 
     An `InputError` says what is wrong with the file, and a `SettingsError` what is wrong with the disk; in both
-    cases there is no table. An interrupt of `con` passes as DuckDB's `InterruptException`.
+    cases there is no table. An interrupt of `con` passes as DuckDB's `InterruptException`, and a memory limit that
+    was too low as its `OutOfMemoryException`.
     """
-    file = File(path, path.name.encode(errors="replace").decode())
+    file = File(path, readable(path.name.encode(errors="replace").decode()))
     _refuse_unreadable(file)
     source = None
     try:
@@ -73,6 +74,8 @@ def _refuse_unreadable(file: File) -> None:
             reason = "there is no such file. Check the path."
         elif not file.path.is_file():
             reason = "is not a regular file. Save it as one first."
+        elif is_ambiguous(file.path):
+            reason = "the path has both a backslash and one of the signs * ? [. Rename the file or its directory."
         else:
             with file.path.open("rb") as opened:
                 size = opened.seek(0, 2)

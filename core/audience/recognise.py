@@ -52,6 +52,8 @@ def recognise(file: File) -> Recognised:
         raise file.error("is not what its name says: the file is damaged, or only named so. Download it again.")
     csvfile.check_text(head, file)
     if not head.removeprefix(_BOM).strip():
+        if len(head) == csvfile.HEAD:
+            raise file.error("begins with 1 MB of white space: this is not an audience. Export it again.")
         raise file.error("is empty. Export it again.")
     start = head.removeprefix(_BOM).lstrip()[:1]
     if start in (b"{", b"["):
@@ -60,6 +62,7 @@ def recognise(file: File) -> Recognised:
 
 
 def _csv(head: bytes, file: File) -> Recognised:
+    csvfile.refuse_endless_line(file)
     found = replace(file, layout=csvfile.layout(head, file, _meaning))
     if download.fits(found.layout.columns):
         return Recognised(Kind.DOWNLOAD_CSV, found)

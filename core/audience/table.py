@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import duckdb
 
 from core.audience import places
-from core.audience.csvfile import scan
+from core.audience.csvfile import MOST_COLUMNS, TOO_WIDE, scan
 from core.audience.duck import query
-from core.audience.files import File
+from core.audience.files import File, refuse_bomb
 from core.audience.gather import Rows, read_rows
 from core.audience.source import Shape, Source
 from core.audience.sql import boolean, identifier, milliseconds_of_text
@@ -108,8 +108,11 @@ def csv_rows(file: File) -> Rows:
 
 def parquet_rows(con: duckdb.DuckDBPyConnection, file: File) -> Rows:
     """The rows of a Parquet table."""
-    source = f"read_parquet({file.sql})"
+    source = f"read_parquet({file.sql}, hive_partitioning=false)"
     described = query(con, f"DESCRIBE SELECT * FROM {source}", file)
+    if len(described) > MOST_COLUMNS:
+        raise file.error(TOO_WIDE.format(len(described)))
+    _refuse_packed(con, file)
     columns = [str(row[0]) for row in described]
     found = columns_by_meaning(columns, file)
     types = {name: str(described[place][1]) for name, place in found.items()}
@@ -119,9 +122,31 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: File) -> Rows:
                 f"the column {columns[found[name]]} holds floating-point numbers, which lose the last digits of an "
                 "id. Export it as text or as 64-bit integers."
             )
-    texts = {name: f"{identifier(columns[place])}::VARCHAR" for name, place in found.items()}
+    for name in found:
+        if types[name].endswith(("[]", ")")) and not types[name].startswith("DECIMAL"):
+            raise file.error(f"the column {columns[found[name]]} holds several values in one. Export it as text.")
+    texts = {name: _parquet_text(identifier(columns[place]), types[name]) for name, place in found.items()}
     stamp = _parquet_stamp(identifier(columns[found[STAMP]]), types[STAMP]) if STAMP in found else "NULL::BIGINT"
     return Rows(_select(source, texts, stamp), file, None, is_delta=IS_ADD in found)
+
+
+def _refuse_packed(con: duckdb.DuckDBPyConnection, file: File) -> None:
+    """A column of equal values takes a few bytes, however many there are and however long they are."""
+    chunks = query(
+        con,
+        "SELECT sum(total_uncompressed_size), sum(total_compressed_size), "
+        f"(SELECT sum(num_rows) FROM parquet_file_metadata({file.sql})) FROM parquet_metadata({file.sql})",
+        file,
+    )
+    unpacked, packed, rows = (number or 0 for number in chunks[0])
+    size = file.path.stat().st_size
+    refuse_bomb(unpacked, min(packed, size), file)
+    refuse_bomb(rows, size, file)
+
+
+def _parquet_text(column: str, kind: str) -> str:
+    """A value as text. Some programs write text without saying that it is any."""
+    return f"decode({column})" if kind == "BLOB" else f"{column}::VARCHAR"
 
 
 def _parquet_stamp(column: str, kind: str) -> str:

@@ -9,7 +9,7 @@ import duckdb
 
 from core.audience import archive, download
 from core.audience.duck import disk_errors, query
-from core.audience.files import File
+from core.audience.files import File, readable
 from core.audience.manifest import (
     NOT_COUNTED,
     TRUNCATED,
@@ -78,6 +78,8 @@ def _only_csv(opened: archive.Archive, file: File, folder: Path) -> File:
 def _members(opened: archive.Archive, told: Manifest, file: File) -> list[Member]:
     """The CSV files, in the order of the manifest."""
     found = {PurePosixPath(name).name: name for name in opened.csv_names()}
+    if len(found) < len(opened.csv_names()):
+        raise file.error(archive.TWICE)
     expected = {PurePosixPath(entry.name).name: entry for entry in told.files}
     missing = len(expected.keys() - found.keys())
     if missing:
@@ -114,7 +116,7 @@ def _chosen(members: Sequence[Member], wanted: str | None, file: File) -> list[M
 
 def _unpack(opened: archive.Archive, name: str, target: Path, file: File) -> File:
     opened.extract(name, target)
-    return File(target, PurePosixPath(name).name, archive=file.name)
+    return File(target, readable(PurePosixPath(name).name), archive=file.name)
 
 
 def _read_variants(

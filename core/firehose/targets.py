@@ -11,6 +11,7 @@ import time
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core import connecting
 from core.engine import Engine
 from core.firehose.messages import Account
 from core.firehose.module import API_KEY, LIST_ID, USER_ID_FIELD
@@ -67,6 +68,8 @@ class Targets:
         account_id = str(account.account_id)
         found = self._connections.get(account_id) or await self._saved(account_id)
         offered = _offered(account)
+        if found is None:
+            found = await self._with_the_key(account_id, account)
         if found is None:
             found = await self._made(account_id, account, offered)
         elif found.mparticle_settings not in (None, offered) and account.account_settings.get(API_KEY):
@@ -152,6 +155,26 @@ class Targets:
             await connections.change(self._db, named.id, mparticle_account=account_id)
             found = await connections.by_id(self._db, named.id)
         return found
+
+    async def _with_the_key(self, account_id: str, account: Account) -> Connection | None:
+        """The connection that a person saved with the key in the message: it is the account's from now on."""
+        key = account.account_settings.get(API_KEY, "").strip()
+        if not key:
+            return None
+        saved = [each for each in await connections.everyone(self._db) if each.mparticle_account is None]
+        same = connecting.with_key(self._engine, saved, key)
+        if len(same) != 1:
+            return None
+        await connections.change(self._db, same[0].id, mparticle_account=account_id)
+        await audit.add(
+            self._db,
+            team_id=same[0].team_id,
+            actor=ACTOR,
+            action=Action.CONNECTION_CHANGED,
+            subject=f"connection:{same[0].id}",
+            after={"mparticle_account": account_id},
+        )
+        return await connections.by_id(self._db, same[0].id)
 
     async def _made(self, account_id: str, account: Account, offered: str) -> Connection:
         key = account.account_settings.get(API_KEY, "").strip()

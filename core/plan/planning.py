@@ -15,6 +15,7 @@ from core.errors import InputError
 from core.identity import UserIdField
 from core.plan import batches
 from core.plan.compare import Verdicts, compare
+from core.plan.concerned import load_concerned
 from core.plan.deeds import load_deeds, reverse
 from core.plan.guards import guards
 from core.plan.inbox import (
@@ -61,15 +62,19 @@ async def plan_run(
     await forget(database, this.id)
     async with database.read() as db:
         target, of_list, revision = await target_of(db, this)
-        ledger_size = await ledger.size(db, target.id)
+        # a guard wants to know, and live changes pass none
+        ledger_size = 0 if this.request.live else await ledger.size(db, target.id)
     async with workspace(data_dir, this.id, memory_mb) as con:
         source = await _read(con, database, this, forgotten)
         mode = _mode(this, target, source)
         # who leaves the audience of a mapping that keeps them is not looked at: for the rest its runs are as they say
         as_if = Mode.ADD if target.removals is Removals.KEEP else mode
-        await load_ledger(con, database, [m.id for m in of_list])
         live, with_removals = this.request.live, as_if is Mode.DELTA
         await run(con, lambda: map_members(con, this.user_id, with_removals=with_removals, live=live))
+        if as_if is Mode.MIRROR:
+            await load_ledger(con, database, [m.id for m in of_list])
+        else:
+            await load_concerned(con, database, target.id, [m.id for m in of_list])
         await keep_newer(con, target.id, as_if)
         members = await refuse_forgotten(con)
         verdicts = await _compare(con, target.id, this.user_id, as_if)

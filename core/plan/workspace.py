@@ -26,6 +26,9 @@ THREADS = 2
 # Rows of the ledger copied at once: some ten milliseconds of Python.
 LEDGER_CHUNK = 20_000
 
+_LEDGER_TABLE = (
+    "CREATE TABLE ledger (mapping_id BIGINT, profile VARCHAR, email VARCHAR, user_id VARCHAR, certain BOOLEAN)"
+)
 _LEDGER = pa.schema(
     [
         ("mapping_id", pa.int64()),
@@ -84,12 +87,16 @@ async def run(con: duckdb.DuckDBPyConnection, work: Any, *args: Any) -> Any:
 
 async def load_ledger(con: duckdb.DuckDBPyConnection, database: Database, mapping_ids: Sequence[int]) -> None:
     """Copy the ledger of these mappings into the workspace's table `ledger`."""
-    con.execute(
-        "CREATE TABLE ledger (mapping_id BIGINT, profile VARCHAR, email VARCHAR, user_id VARCHAR, certain BOOLEAN)"
-    )
+    con.execute(_LEDGER_TABLE)
     async with database.read() as db:
         async for rows in ledger.rows_of(db, mapping_ids, LEDGER_CHUNK):
             await run(con, insert, con, "ledger", _LEDGER, rows)
+
+
+def fill_ledger(con: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[Any]]) -> None:
+    """Make the workspace's table `ledger` of these rows."""
+    con.execute(_LEDGER_TABLE)
+    insert(con, "ledger", _LEDGER, rows)
 
 
 def insert(con: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> None:

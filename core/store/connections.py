@@ -121,7 +121,9 @@ async def of_team(db: AsyncConnection, team_id: str, *, with_shared: bool) -> li
     mine = connections.c.team_id == team_id
     query = select(connections).where(mine | connections.c.team_id.is_(None) if with_shared else mine)
     rows = (await db.execute(query.order_by(connections.c.name))).mappings()
-    return [found for row in rows if (found := _one(row)) and found.api_key is not None]
+    found = [each for row in rows if (each := _one(row))]
+    # of those without a key, which are made by the way, people see what mParticle feeds
+    return [each for each in found if each.api_key is not None or each.mparticle_account is not None]
 
 
 async def remove(db: AsyncConnection, connection_id: int) -> None:

@@ -3,6 +3,7 @@
 Batches of changes are applied to it as they are stored: one statement reads the batch's JSON in the database.
 """
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +94,59 @@ async def of_person(db: AsyncConnection, mapping_ids: Sequence[int], wanted: str
         ledger.c.mapping_id.in_(mapping_ids), is_theirs, ~ledger.c.profile.startswith(FORMER, autoescape=True)
     )
     return {mapping_id: Row(*row) for mapping_id, *row in await db.execute(query)}
+
+
+# Up to so many user ids are compared by the database; and rows fetched at once.
+MOST_COMPARED, ROWS_AT_ONCE = 500, 10_000
+
+# Values are given as a JSON array, and each is looked up by an index.
+_VALUES = {
+    "sqlite": "json_each(:wanted) AS wanted CROSS JOIN ledger",  # CROSS: in this order
+    "postgresql": "jsonb_array_elements_text(CAST(:wanted AS jsonb)) AS wanted(value) JOIN ledger",
+}
+_FOUND = "SELECT mapping_id, profile, email, user_id, certain FROM "
+_BY_PROFILE = _FOUND + "{values} ON ledger.mapping_id = :mapping_id AND ledger.profile = wanted.value"
+_BY_EMAIL = _FOUND + "{values} ON ledger.email = wanted.value"
+#: A row as the planning takes it: mapping id, profile, email, user id, certain.
+Entry = tuple[int, str, str | None, str | None, bool]
+
+
+async def by_profile(db: AsyncConnection, mapping_id: int, profiles: Sequence[str]) -> list[Entry]:
+    """Return the rows of a mapping for these profiles."""
+    return await _look_up(db, _BY_PROFILE, profiles, mapping_id=mapping_id)
+
+
+async def by_email(db: AsyncConnection, mapping_ids: Sequence[int], emails: Sequence[str]) -> list[Entry]:
+    """Return the rows of these mappings with these emails."""
+    found = await _look_up(db, _BY_EMAIL, emails)
+    return [row for row in found if row[0] in mapping_ids]
+
+
+async def by_user_id(db: AsyncConnection, mapping_ids: Sequence[int], user_ids: Sequence[str]) -> list[Entry]:
+    """Return the rows of these mappings with these user ids. Looks at all rows: there is no index for it."""
+    if not user_ids:
+        return []
+    wanted = set(user_ids)
+    is_wanted = ledger.c.user_id.in_(wanted) if len(wanted) <= MOST_COMPARED else ledger.c.user_id.is_not(None)
+    result = await db.stream(
+        select(ledger).where(ledger.c.mapping_id.in_(mapping_ids), is_wanted).execution_options(yield_per=ROWS_AT_ONCE)
+    )
+    return [tuple(row) async for row in result if row.user_id in wanted]
+
+
+async def former(db: AsyncConnection, mapping_id: int) -> list[Entry]:
+    """Return the rows of a mapping that stand for former identities."""
+    # a range of the primary key: ";" comes after ":"
+    is_former = ledger.c.profile.between(FORMER, FORMER[:-1] + ";")
+    return [tuple(row) for row in await db.execute(select(ledger).where(ledger.c.mapping_id == mapping_id, is_former))]
+
+
+async def _look_up(db: AsyncConnection, statement: str, wanted: Sequence[str], **values: Any) -> list[Entry]:
+    if not wanted:
+        return []
+    sql = statement.format(values=_VALUES[db.dialect.name])
+    rows = await db.execute(text(sql), {"wanted": json.dumps(list(wanted)), **values})
+    return [(*row[:4], bool(row[4])) for row in rows]
 
 
 async def rows_of(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import orjson
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.runs import Run
@@ -100,6 +100,13 @@ async def set_day(db: AsyncConnection, mapping_id: int, day: str, **values: obje
     )
     if not result.rowcount:
         await db.execute(insert(live_days).values(mapping_id=mapping_id, day=day, **values))
+
+
+async def of_day(db: AsyncConnection, day: str) -> list[int]:
+    """Return the mappings that something came for on a day, or that something was done for."""
+    came = or_(live_days.c.changes > 0, live_days.c.run_id.is_not(None))
+    query = select(live_days.c.mapping_id).where(live_days.c.day == day, came).order_by(live_days.c.mapping_id)
+    return list((await db.execute(query)).scalars())
 
 
 async def last_accepted(db: AsyncConnection, mapping_id: int) -> float | None:

@@ -10,7 +10,7 @@ from sqlalchemy import Text, and_, cast, delete, func, insert, literal, or_, sel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.posts import DONE
-from core.store.tables import ledger, mappings, posts, runs
+from core.store.tables import connections, ledger, mappings, posts, runs
 
 #: The list of a live mapping for which none has been chosen yet.
 NO_LIST = 0
@@ -140,17 +140,17 @@ async def some(db: AsyncConnection, ids: Collection[int]) -> dict[int, Mapping]:
 
 async def proposals(db: AsyncConnection) -> list[Mapping]:
     """Return the mappings that are proposed in a channel (perhaps anew) and of which no run was started, and those of
-    which Slack does not show (yet) that somebody has decided."""
+    which Slack does not show (yet) that somebody has decided. What mParticle proposes is told where alerts are."""
     shown = posts.c.key == literal("mapping:") + cast(mappings.c.id, Text)
     started = select(runs.c.id).where(runs.c.mapping_id == mappings.c.id, runs.c.status != "cancelled").exists()
     proposed = mappings.c.state == State.PROPOSED.value
     query = (
         select(mappings)
-        .select_from(mappings.outerjoin(posts, shown))
+        .select_from(mappings.outerjoin(posts, shown).join(connections, connections.c.id == mappings.c.connection_id))
         .where(
-            mappings.c.channel.is_not(None),
+            or_(mappings.c.channel.is_not(None), and_(mappings.c.live, connections.c.alert_channel.is_not(None))),
             or_(
-                and_(proposed, posts.c.key.is_(None), ~started),
+                and_(proposed, posts.c.key.is_(None), or_(mappings.c.live, ~started)),
                 and_(proposed, posts.c.stage == DONE),
                 and_(posts.c.key.is_not(None), posts.c.stage != DONE),
             ),

@@ -1,14 +1,16 @@
 """Kills a run (SIGKILL) at every event there is, on both databases, and writes docs/crash-points.md.
 
-    python -m tests.campaigns.crash_points
+    python -m tests.campaigns.crash_points [--commits]
 
-The events are before and after each write to the database and each request to Iterable, and each commit, those of the
-workflow engine included. They are found by instrumenting (tests/core/crashing.py), and counted by running to the end.
+The events are before and after each write to the database and each request to Iterable; with --commits also each commit,
+those of the workflow engine included, which takes hours. They are found by instrumenting (tests/core/crashing.py), and
+counted by running to the end.
 After each crash, once the next sync of another audience follows, and once the killed run is resumed.
 """
 
 import asyncio
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,11 +29,11 @@ DOCS = Path(__file__).parents[2] / "docs" / "crash-points.md"
 MPID = UserIdField.MPID
 
 
-async def next_sync(directory: Path, database_url: str | None, at: int) -> str | None:
+async def next_sync(directory: Path, database_url: str | None, at: int, *, commits: bool) -> str | None:
     """Kill the second of three syncs. Returns what was wrong after the third, "" for nothing, None past the end."""
     async with syncing(directory, database_url) as sync:
         await sync.mirror(FIRST, user_id=MPID)
-        if not await crash(job(sync, sync.mirror_file(SECOND), MPID, commits=True), at):
+        if not await crash(job(sync, sync.mirror_file(SECOND), MPID, commits=commits), at):
             return None
         outcome = await sync.mirror(THIRD, user_id=MPID, approved=True)
         if outcome.run.status is not Status.SUCCEEDED:
@@ -42,11 +44,11 @@ async def next_sync(directory: Path, database_url: str | None, at: int) -> str |
         return "" if again.run.requests == 0 else "a repeated sync sends something"
 
 
-async def resumed(directory: Path, database_url: str | None, at: int) -> str | None:
+async def resumed(directory: Path, database_url: str | None, at: int, *, commits: bool) -> str | None:
     """Kill the second sync and resume it. Returns what was wrong, "" for nothing, None past the end."""
     async with syncing(directory, database_url) as sync:
         await sync.mirror(FIRST, user_id=MPID)
-        if not await crash(job(sync, sync.mirror_file(SECOND), MPID, commits=True), at):
+        if not await crash(job(sync, sync.mirror_file(SECOND), MPID, commits=commits), at):
             return None
         await sync.engine.presence.bury_dead()
         async with sync.engine.database.read() as db:
@@ -79,7 +81,7 @@ def _servers() -> Iterator[dict[str, str | None]]:
             server.cleanup()
 
 
-async def main() -> None:
+async def main(*, commits: bool) -> None:
     """Kill at every event, print what is wrong, and write the figures."""
     lines, wrong = [], 0
     began = time.time()
@@ -91,7 +93,7 @@ async def main() -> None:
                     at += 1
                     url = new_postgresql_database(server) if server else None
                     with tempfile.TemporaryDirectory() as directory:
-                        found = await scenario(Path(directory), url, at)
+                        found = await scenario(Path(directory), url, at, commits=commits)
                     if found is None:
                         break
                     if found:
@@ -100,17 +102,17 @@ async def main() -> None:
                 print(f"{name}, {scenario.__name__}: {at - 1} events", flush=True)
                 lines.append(f"| {name} | {scenario.__name__.replace('_', ' ')} | {at - 1} |")
     minutes = (time.time() - began) / 60
-    DOCS.write_text(_page(lines, wrong, minutes), encoding="utf-8")
+    DOCS.write_text(_page(lines, wrong, minutes, commits=commits), encoding="utf-8")
 
 
-def _page(lines: list[str], wrong: int, minutes: float) -> str:
+def _page(lines: list[str], wrong: int, minutes: float, *, commits: bool) -> str:
+    each = ", and at each commit, those of the workflow engine included" if commits else ""
     table = "\n".join(lines)
     return f"""\
 # Crash points
 
 A sync that renames placeholders, updates, removes and adds was killed (SIGKILL) at every event there is: before and after
-each write to the database and each request to Iterable, and at each commit, those of the workflow engine included. After
-each crash either the next sync followed ("next sync": of an audience that some have left meanwhile) or the killed run was
+each write to the database and each request to Iterable{each}. After each crash either the next sync followed ("next sync": of an audience that some have left meanwhile) or the killed run was
 resumed ("resumed"). The list must then equal the audience, the numbers be those of an undisturbed run, and a repeated sync
 send nothing.
 
@@ -128,4 +130,4 @@ commits may be lost when the power fails, and with them the intents of requests 
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(commits="--commits" in sys.argv[1:]))

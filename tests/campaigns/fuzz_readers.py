@@ -66,7 +66,16 @@ def _campaign(work: Path, minutes: float, summary: Path | None) -> int:
     while (left := minutes - (time.monotonic() - began) / 60) > 0.2:
         log = work / "last.log"
         with log.open("w") as output:
-            command = [sys.executable, "-m", __spec__.name, "--part", "--minutes", str(min(left, MINUTES_A_PROCESS)), "--work", str(work)]
+            command = [
+                sys.executable,
+                "-m",
+                __spec__.name,
+                "--part",
+                "--minutes",
+                str(min(left, MINUTES_A_PROCESS)),
+                "--work",
+                str(work),
+            ]
             ended = subprocess.run(command, stdout=output, stderr=output, check=False)
         tried = _executions(log.read_text(errors="replace"))
         if not tried:

@@ -51,7 +51,10 @@ def seeds() -> list[bytes]:
     ]
     texts = [csv, download_csv(ROWS, ",").encode(), *tables]
     return [
-        *(bytes([PLAIN]) + text for text in [*texts, *deltas, *_parquets(), _zip({"manifest.json": told, CSV_NAME: csv})]),
+        *(
+            bytes([PLAIN]) + text
+            for text in [*texts, *deltas, *_parquets(), _zip({"manifest.json": told, CSV_NAME: csv})]
+        ),
         *(bytes([BUCKET]) + text for text in deltas),
         *(bytes([ZIPPED]) + text for text in texts),
         bytes([TOLD]) + told + SPLIT + csv,

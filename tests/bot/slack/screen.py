@@ -19,6 +19,12 @@ _COLUMN = 800
 #: Longer than anything takes on a machine that has other things to do, in milliseconds.
 LONG_MS = 30_000
 
+_WIDER = """
+    document.documentElement.scrollWidth > window.innerWidth
+    || [...document.querySelectorAll(".messages, .home-body, dialog[open] .dialog-body")]
+        .some((one) => one.scrollWidth > one.clientWidth)
+"""
+
 
 class Screen:
     """Reads and presses what is on the page. `pictures` is the folder where pictures of it are kept, None for none."""
@@ -78,14 +84,11 @@ class Screen:
         await self.panel.get_by_role("button", name="Close the sandbox panel").click()
 
     async def fits(self, width: int) -> bool:
-        """Whether nothing of a conversation is wider than a screen of this width."""
+        """Whether nothing that is shown is wider than a screen of this width."""
         size = self.page.viewport_size
         assert size is not None
         await self.page.set_viewport_size({"width": width, "height": size["height"]})
-        wider: bool = await self.page.evaluate(
-            "document.documentElement.scrollWidth > window.innerWidth"
-            " || [...document.querySelectorAll('.messages, .home-body')].some(one => one.scrollWidth > one.clientWidth)"
-        )
+        wider: bool = await self.page.evaluate(_WIDER)
         await self._whole_page(f"{width}")
         await self.page.set_viewport_size(size)
         return not wider

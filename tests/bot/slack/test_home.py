@@ -94,7 +94,7 @@ async def test_runs_in_progress(tmp_path: Path) -> None:
 
         page = await home_with(here, here.slack.admin, "of 2,500")
         assert RunAction.CANCEL not in buttons(page)
-        await here.slack.wait_for(_says(here, page, "succeeded, +2,500"), timeout=10)
+        await here.slack.wait_for(_says(here, page, "succeeded, 2,500 added"), timeout=10)
         assert (await here.run(run_id)).counters.added == 2500
 
 

@@ -78,9 +78,9 @@ async def test_failure_says_what_happened_what_was_done_and_what_to_do(tmp_path:
 async def test_cancelled_run_says_so(tmp_path: Path) -> None:
     """A run that is cancelled says so, what it had done, and in the thread who asked for it."""
     async with workspace(tmp_path) as here:
-        here.iterable.faults.set([Fault("slow", path=SUBSCRIBE, delay=0.5)])
         mapping = await here.mapping(await here.connection(rate=2.0))
-        run_id = await start(here, tmp_path, mapping, people(range(8_000)))
+        # long enough for whoever works on it to hear of it on the way
+        run_id = await start(here, tmp_path, mapping, people(range(40_000)))
         message = await here.slack.wait_for_message("marketing", "Uploading", timeout=LONG)
         await control.cancel(here.engine, run_id, by=MAYA, team_id=TEAM)
         here.services.wake()

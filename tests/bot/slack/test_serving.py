@@ -174,7 +174,7 @@ async def test_port_that_is_taken(tmp_path: Path) -> None:
 
 async def test_without_slack_what_happens_goes_to_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """How a run ends is in the log, without addresses; what ended before the start is not told again."""
-    caplog.set_level(logging.WARNING, "bot.live.unspoken")
+    caplog.set_level(logging.INFO, "bot.live.unspoken")
     async with iterable_running() as iterable, slack_running() as slack:
         settings = _settings(slack, tmp_path, SLACK_BOT_TOKEN=None, SLACK_APP_TOKEN=None, iterable_url=iterable.url)
         async with _serving(settings) as (engine, services):

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from slack_bolt.async_app import AsyncApp
 
 from sandbox.slack import Slack, running
+from tests import chromium
 from tests.sandbox.slack.bolt import app_of, client_of, over_sockets
 from tests.sandbox.slack.story import approval_blocks, start_modal, tell_story
 
-CHROMIUM = Path("/usr/bin/chromium")
-if not CHROMIUM.exists():
-    pytest.skip("there is no Chromium at /usr/bin/chromium", allow_module_level=True)
-playwright = pytest.importorskip("playwright.async_api", reason="Playwright's Python client is not installed")
+chromium.needed()
 
-from playwright.async_api import Browser, Page, async_playwright, expect  # noqa: E402 - only where it is installed
+from playwright.async_api import Browser, Page, Route, expect  # noqa: E402 - only where it is installed
 
-ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SHOTS = os.environ.get("SCREENSHOTS")  # a folder to keep pictures in
 
 
@@ -40,10 +29,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     """One browser for all tests here."""
-    async with async_playwright() as driver:
-        one = await driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
+    async with chromium.browsing() as one:
         yield one
-        await one.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -140,6 +127,33 @@ async def test_ephemeral_answer_and_act_as(slack: Slack, page: Page) -> None:
     await page.keyboard.press("Escape")
 
     await expect(page.get_by_text("Only visible to you")).to_have_count(0)
+
+
+async def test_person_chosen_while_the_page_reads_stays(slack: Slack, page: Page) -> None:
+    """Who is chosen while the page is reading for somebody else is not undone by what it has read."""
+    go_on = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await go_on.wait()
+        await route.continue_()
+
+    await open_sidebar(page)
+    await page.route("**/_page/state*", hold, times=1)
+    async with page.expect_request("**/_page/state*"):
+        await slack.operator.say("Hello", "marketing")
+    await page.get_by_label("Acting as").select_option("U01AMIR")
+    go_on.set()
+
+    await expect(page.locator("#sidebar .role").first).to_have_text("Head of CRM, approver")
+    await expect(page.get_by_label("Acting as")).to_have_value("U01AMIR")
+
+
+async def test_dates_are_in_the_readers_own_words(slack: Slack, page: Page) -> None:
+    """A moment is written as its format asks: today is "today"."""
+    text = f"Since <!date^{int(time.time())}^{{date_short_pretty}} at {{time}}|some day>"
+    await client_of(slack).chat_postMessage(channel="C01MARKETING", text=text)
+
+    await expect(page.get_by_text("Since today at")).to_be_visible()
 
 
 async def test_home_tab(slack: Slack, page: Page) -> None:

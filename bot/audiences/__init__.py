@@ -1,0 +1,1 @@
+"""Live audiences: what a person decides about what mParticle's Firehose sends."""

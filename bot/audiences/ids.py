@@ -1,0 +1,12 @@
+"""Live audiences: ids of buttons."""
+
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """Buttons. The value is the mapping's id."""
+
+    DROP = "audiences-waiting-drop"
+    REMOVALS = "audiences-removals-approve"
+    KEEP = "audiences-members-keep"
+    REMOVE = "audiences-members-remove"

@@ -1,0 +1,113 @@
+"""Reading how the audiences stand that mParticle feeds. What is counted is counted now and then: it may be much."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.audiences.views import Fed
+from bot.live import audiences
+from bot.live.audiences import Day
+from core.store import audit, inbox, live, mappings, posts
+from core.store.connections import Connection
+from core.store.mappings import Mapping as AudienceMapping
+from core.store.mappings import Removals, State
+from core.store.posts import Post
+from core.store.posts import State as PostState
+
+_DAY_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """How many removals wait, how many members there are and how many changes wait, as of a moment."""
+
+    of: tuple[object, ...]
+    at: float
+    removals: int
+    members: int
+    waiting: int
+
+
+class Feeds:
+    """Reads, and remembers for some seconds what it has counted."""
+
+    def __init__(self, fresh: float) -> None:
+        """Take how long a count is good for, in seconds."""
+        self._fresh = fresh
+        self._counted: dict[int, _Counted] = {}
+
+    async def posts_of(self, db: AsyncConnection, found: list[AudienceMapping]) -> dict[str, Post]:
+        """The messages that ask something about these audiences."""
+        keys = [key(each.id) for each in found for key in (audiences.removals_key, audiences.disconnected_key)]
+        return await posts.of(db, keys) if keys else {}
+
+    async def read(
+        self,
+        db: AsyncConnection,
+        found: list[AudienceMapping],
+        connections: Mapping[int, Connection],
+        names: Mapping[tuple[int, int], str],
+        shown: Mapping[str, Post],
+    ) -> list[Fed]:
+        """Those of which something is asked, or is shown to be asked."""
+        told = []
+        for mapping in found:
+            keys = (audiences.removals_key(mapping.id), audiences.disconnected_key(mapping.id))
+            open_ = [key for key in keys if audiences.is_open(shown.get(key))]
+            asks = mapping.removals is Removals.ASK and mapping.state is State.ACTIVE
+            if not (open_ or asks or audiences.is_asked(mapping)):
+                continue
+            counted = await self._count(db, mapping)
+            entries = await audit.of(db, [f"mapping:{mapping.id}"]) if open_ else []
+            name = names.get((mapping.connection_id, mapping.list_id))
+            removals, members = counted.removals, counted.members
+            told.append(Fed(mapping, connections[mapping.connection_id], name, removals, members, entries))
+        self._counted = {each.id: self._counted[each.id] for each in found if each.id in self._counted}
+        return told
+
+    async def waiting(self, db: AsyncConnection, mapping: AudienceMapping) -> int:
+        """How many changes wait for a mapping that nobody has approved."""
+        return (await self._count(db, mapping)).waiting
+
+    async def days(
+        self,
+        db: AsyncConnection,
+        found: list[AudienceMapping],
+        connections: Mapping[int, Connection],
+        names: Mapping[tuple[int, int], str],
+        now: float,
+    ) -> list[Day]:
+        """The digests of yesterday that were not posted."""
+        day = live.day_of(now - _DAY_S)
+        by_id = {each.id: each for each in found}
+        keys = {audiences.digest_key(each, day): each for each in await live.of_day(db, day) if each in by_id}
+        known = await posts.of(db, list(keys)) if keys else {}
+        due = []
+        for key, mapping_id in keys.items():
+            if key in known and known[key].state not in (PostState.NEW, PostState.SENDING):
+                continue
+            mapping = by_id[mapping_id]
+            connection = connections[mapping.connection_id]
+            if audiences.channel_of(mapping, connection) is None:
+                continue
+            fed = Fed(mapping, connection, names.get((mapping.connection_id, mapping.list_id)))
+            due.append(Day(fed, day, await live.status(db, mapping_id, now - _DAY_S)))
+        return due
+
+    async def _count(self, db: AsyncConnection, mapping: AudienceMapping) -> _Counted:
+        of = (mapping.state, mapping.removals_until, mapping.disconnected_at)
+        known = self._counted.get(mapping.id)
+        if known is not None and known.of == of and time.monotonic() - known.at < self._fresh:
+            return known
+        removals = members = waiting = 0
+        if mapping.state is State.ACTIVE and mapping.removals is Removals.ASK:
+            removals = await inbox.removals_that_wait(db, mapping.id, mapping.removals_until)
+        if mapping.disconnected_at is not None:
+            members = (await mappings.sizes(db, [mapping.id])).get(mapping.id, 0)
+        if mapping.state is State.PROPOSED:
+            waiting = (await inbox.backlog(db, mapping.id)).size
+        counted = _Counted(of, time.monotonic(), removals, members, waiting)
+        self._counted[mapping.id] = counted
+        return counted

@@ -1,0 +1,69 @@
+"""What tests of live audiences stand on: the bot between an mParticle, a Slack and an Iterable, all of them local."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from bot.live.pace import Pace
+from bot.serve import serving
+from core.engine import open_engine
+from core.store import audit
+from core.store import live as store
+from core.store.audit import Entry
+from core.store.mappings import Mapping
+from sandbox.iterable import running as iterable_running
+from sandbox.mparticle import Audience, MParticle
+from sandbox.slack import running as slack_running
+from tests.bot.slack import harness
+from tests.bot.slack.harness import BRISK, MANIFEST, Workspace
+from tests.core.harness import QUICK
+from tests.firehosing import TOKEN
+
+
+@dataclass
+class Fed(Workspace):
+    """A workspace with the bot in it, and an mParticle that sends it messages."""
+
+    mparticle: MParticle
+
+    async def mapping_of(self, audience: Audience) -> Mapping:
+        """The live mapping of an audience."""
+        async with self.engine.database.read() as db:
+            (found,) = [each for each in await store.everyone(db) if each.audience_id == str(audience.id)]
+        return found
+
+    async def status_of(self, audience: Audience) -> store.LiveStatus:
+        """How the mapping of an audience stands."""
+        mapping = await self.mapping_of(audience)
+        async with self.engine.database.read() as db:
+            return await store.status(db, mapping.id, time.time())
+
+    async def entries_of(self, audience: Audience) -> list[Entry]:
+        """What was done to the mapping of an audience."""
+        mapping = await self.mapping_of(audience)
+        async with self.engine.database.read() as db:
+            return await audit.of(db, [f"mapping:{mapping.id}"])
+
+
+@asynccontextmanager
+async def fed(directory: Path, pace: Pace = BRISK, **changed: Any) -> AsyncIterator[Fed]:
+    """A local mParticle, Slack and Iterable with the bot between them. `changed` are settings of the bot."""
+    async with AsyncExitStack() as stack:
+        iterable = await stack.enter_async_context(iterable_running())
+        slack = await stack.enter_async_context(slack_running(manifest=MANIFEST))
+        made = harness.settings_for(slack, iterable, directory)
+        values = {"firehose_token": SecretStr(TOKEN), "firehose_gather_s": 0.02, **changed}
+        settings = made.model_copy(update=values)
+        engine = await stack.enter_async_context(open_engine(settings, "test", patience=QUICK))
+        services = await stack.enter_async_context(serving(engine, pace=pace))
+        if settings.slack_app_token is not None:
+            await slack.wait_connected()
+        address = f"{services.address}/mparticle/firehose/{TOKEN}"
+        given = {"apiKey": iterable.key, "userIdField": "customerId"}
+        player = await stack.enter_async_context(MParticle(address, settings=given, attempts=1))
+        yield Fed(slack, iterable, engine, services, player)

@@ -1,0 +1,298 @@
+"""What a marketer reads when something is wrong: what happened, what was done before it, what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.runs.ids import Action, Block, Callback
+from core import alerting
+from core.store import alerts
+from sandbox import samples
+from sandbox.iterable.faults import Fault
+from sandbox.slack.world.model import Message
+from tests.bot.slack.following import LONG, SUBSCRIBE, ended, start
+from tests.bot.slack.harness import LIST, MARKETING, Workspace, audience, workspace
+from tests.core.harness import people, person
+
+_SYNC = "SpringShoppers to list “List 1001” (1001)"
+_GOES_ON = "press *Retry*: it goes on where it stopped, and nothing is done twice."
+
+
+async def put_in(here: Workspace, name: str, content: bytes) -> str:
+    """Maya puts a file into *Start a sync*. Returns the run's id."""
+    maya = here.slack.marketer
+    await maya.command("/iterable-sync run SpringShoppers")
+    view = await maya.open_view(Callback.START)
+    await maya.fill(view, {Block.FILE: maya.file(name, content)})
+    assert (await maya.submit(view)).ok
+    return (await here.latest_run()).id
+
+
+async def read(here: Workspace, text: str, channel: str = "marketing") -> str:
+    """The bot's latest message with this in it, as it is read."""
+    return here.slack.render(await here.slack.wait_for_message(channel, text, timeout=LONG))
+
+
+async def failed(here: Workspace, directory: Path, fault: Fault, number: int = 3) -> str:
+    """What the alert says of a run that goes wrong; it says the same as the run's own message."""
+    here.iterable.faults.set([fault])
+    mapping = await here.mapping(await here.connection())
+    await ended(here, await start(here, directory, mapping, people(range(number))))
+    await read(here, "failed")
+    return await read(here, "Failing: ", "sync-alerts")
+
+
+def download(directory: Path, members: list[samples.Member]) -> bytes:
+    """An audience download."""
+    return samples.write(directory / "spring.zip", members, 1_740_819_600).read_bytes()
+
+
+# -- members that can't be synced -------------------------------------------------------------------
+
+
+async def test_every_row_failed(tmp_path: Path) -> None:
+    """A run in which nobody could be synced does not read like a success: it says so first, why, and what to do."""
+    async with workspace(tmp_path) as here:
+        mapping = await here.mapping(await here.connection())
+        await start(here, tmp_path, mapping, [person(number, email=None) for number in range(3)])
+        shown = await read(here, "Nobody could be synced")
+        assert f"*Nobody could be synced: {_SYNC}*\n0 added, 0 updated, 0 removed, 3 rejected." in shown
+        assert "• *3*: The profile has no email address.\n_Collect the address in mParticle" in shown
+        assert "[Rejected users]" in shown
+        assert "Synced" not in shown
+
+
+async def test_users_without_an_email(tmp_path: Path) -> None:
+    """Users without an email are counted, with the reason and the way out; the others are synced."""
+    async with workspace(tmp_path) as here:
+        mapping = await here.mapping(await here.connection())
+        await start(here, tmp_path, mapping, [*people(range(3)), person(3, email=None)])
+        shown = await read(here, "*Synced")
+        assert f"*Synced {_SYNC}*\n3 added, 0 updated, 0 removed, 1 rejected." in shown
+        assert "*1 member rejected*: why, and _what to do about it_" in shown
+        assert "• *1*: The profile has no email address." in shown
+        assert "or choose the User ID setting mpid, which gives such a profile a placeholder address." in shown
+
+
+async def test_failed_members_in_a_200(tmp_path: Path) -> None:
+    """Members that Iterable names as failed in an answer of success are told by cause, never by address."""
+    domains = ("forgotten.test", "conflict.test", "invalid.test", "unattributed.test")
+    refused = [person(10 + number, email=f"secret{number}@{domain}") for number, domain in enumerate(domains)]
+    async with workspace(tmp_path) as here:
+        mapping = await here.mapping(await here.connection())
+        await start(here, tmp_path, mapping, [person(1), *refused])
+        shown = await read(here, "*Synced")
+        assert "1 added, 0 updated, 0 removed, 4 rejected." in shown
+        for meaning in (
+            "The person was forgotten in Iterable (GDPR) and can never be added again.",
+            "In Iterable the email and the user id belong to two different people.",
+            "Iterable does not accept the email address.",
+            "Iterable counted a failure but did not say whose.",
+        ):
+            assert f"• *1*: {meaning}\n_" in shown
+        assert "secret" not in shown
+
+
+# -- Iterable -----------------------------------------------------------------------------------------
+
+
+async def test_passing_500s(tmp_path: Path) -> None:
+    """500s that pass are nobody's business: the run succeeds, and there is no alert."""
+    async with workspace(tmp_path) as here:
+        here.iterable.faults.set([Fault("error", path=SUBSCRIBE, times=2)])
+        mapping = await here.mapping(await here.connection())
+        await start(here, tmp_path, mapping, people(range(3)))
+        assert "3 added, 0 updated, 0 removed." in await read(here, "*Synced")
+        assert not here.slack.messages("sync-alerts")
+
+
+async def test_lasting_500s(tmp_path: Path) -> None:
+    """Where Iterable fails half-way, the alert says how many are added and how many wait, and that Retry goes on."""
+    async with workspace(tmp_path) as here:
+        shown = await failed(here, tmp_path, Fault("error", path=SUBSCRIBE, after=1), 1500)
+        assert f"*Failing: {_SYNC}*\nIterable is failing at the moment (500, GenericError)" in shown
+        assert "*Done before:* 1,000 added, 0 updated, 0 removed. 500 members are still to be synced." in shown
+        assert f"*What to do:* nothing is wrong with your audience. Wait some minutes, then {_GOES_ON}" in shown
+        here.iterable.faults.clear()
+        alert = await here.slack.wait_for_message("sync-alerts", "Failing: ")
+        await here.slack.marketer.click(alert, Action.RETRY)
+        assert "1,500 added, 0 updated, 0 removed." in await read(here, "*Synced")
+
+
+@pytest.mark.parametrize(
+    ("fault", "happened", "to_do"),
+    [
+        pytest.param(
+            Fault("error", path=SUBSCRIBE, status=401, code="BadApiKey"),
+            "Iterable refuses the API key (401, BadApiKey).",
+            f"an admin presses *Replace key* and puts in a new one from Iterable. Then {_GOES_ON}",
+            id="wrong key",
+        ),
+        pytest.param(
+            Fault("reset", path=SUBSCRIBE),
+            "Iterable can't be reached at",
+            f"nothing is wrong with your audience. Wait some minutes, then {_GOES_ON}",
+            id="unreachable",
+        ),
+        pytest.param(
+            Fault("throttle", path=SUBSCRIBE),
+            "Iterable has refused every request for a long time because there were too many (429, RateLimitExceeded).",
+            "wait until what else uses this Iterable project has ended, or have an admin lower *Requests a second*",
+            id="too many requests",
+        ),
+    ],
+)
+async def test_iterable_fails(tmp_path: Path, fault: Fault, happened: str, to_do: str) -> None:
+    """What the alert says: what happened, what was done before it, what to do; and never the key or an address."""
+    async with workspace(tmp_path) as here:
+        shown = await failed(here, tmp_path, fault)
+        assert f"*\n{happened}" in shown
+        assert "*Done before:* nothing that Iterable has confirmed.\n" in shown
+        assert f"*What to do:* {to_do}" in shown
+        assert "[Retry]" in shown
+        assert here.iterable.key not in shown
+        assert "@example.com" not in shown
+
+
+async def test_list_deleted_in_iterable(tmp_path: Path) -> None:
+    """A list that somebody has deleted is named, told once, and the way to another list is said."""
+    async with workspace(tmp_path) as here:
+        mapping = await here.mapping(await here.connection())
+        del here.iterable.state.lists[LIST]
+        for _ in range(2):
+            await ended(here, await start(here, tmp_path, mapping, people(range(3))))
+        shown = await read(here, ", 2 times", "sync-alerts")
+        assert "List 1001 does not exist in the Iterable project of this API key" in shown
+        assert "*Done before:* nothing" in shown
+        assert "map the audience to another list with `/iterable-sync map`, and *Pause* this mapping." in shown
+        assert len(here.slack.messages("sync-alerts")) == 1
+
+
+# -- audiences ----------------------------------------------------------------------------------------
+
+
+async def test_truncated_download(tmp_path: Path) -> None:
+    """A download that was cut off is refused whole, nothing is sent, and the next file is a press away."""
+    content = download(tmp_path, [samples.Member(number, f"p{number}@example.com", None) for number in range(100)])
+    async with workspace(tmp_path) as here:
+        await here.mapping(await here.connection())
+        await put_in(here, "spring.zip", content[: len(content) // 2])
+        shown = await read(here, "Failing: ", "sync-alerts")
+        assert "spring.zip: is not a whole ZIP file: it was cut off or damaged. Download it again." in shown
+        assert "*Done before:* nothing; the list is as it was." in shown
+        assert "*What to do:* put right what is said above, then press *Put in another file*." in shown
+        message = await here.slack.wait_for_message("sync-alerts", "Failing: ")
+        maya = here.slack.marketer
+        await maya.click(message, Action.START)
+        view = await maya.open_view(Callback.START)
+        await maya.fill(view, {Block.FILE: maya.file("spring.zip", content)})
+        assert (await maya.submit(view)).ok
+        assert "100 added, 0 updated, 0 removed." in await read(here, "*Synced")
+        await read(here, "Works again: ", "sync-alerts")
+
+
+async def test_download_without_emails(tmp_path: Path) -> None:
+    """A download made without the identity Email says that nobody has one, not that all went well."""
+    async with workspace(tmp_path) as here:
+        await here.mapping(await here.connection())
+        await put_in(here, "spring.zip", download(tmp_path, [samples.Member(n, None, f"c{n}") for n in range(5)]))
+        shown = await read(here, "Nobody could be synced")
+        assert "0 added, 0 updated, 0 removed, 5 rejected." in shown
+        assert "• *5*: The profile has no email address." in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        pytest.param(
+            "budget.csv", b"month,amount\n1,2\n", "budget.csv: has no column with an identity, only month, amount."
+        ),
+        pytest.param("photo.csv", b"\x89PNG\r\n\x1a\n" + bytes(50), "photo.csv, line 3, column 1: holds a NUL byte"),
+        pytest.param("empty.csv", b"", "empty.csv: is empty. Export it again."),
+        pytest.param(
+            "events.json", b'{"a":1}', "events.json: holds JSON objects, but not those of an audience. Accepted are"
+        ),
+        pytest.param(
+            "spring.csv", b'mpid,email\n1,a@b.example\n2,"b\n', "spring.csv, line 3: a quotation mark is not closed"
+        ),
+    ],
+)
+async def test_file_that_is_no_audience(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    """A file that is no audience is refused in a sentence with the place, and nothing was done."""
+    async with workspace(tmp_path) as here:
+        await here.mapping(await here.connection())
+        await put_in(here, name, content)
+        shown = await read(here, "failed")
+        assert f"*The sync of {_SYNC} failed*\n{sentence}" in shown
+        assert "*Done before:* nothing; the list is as it was." in shown
+        assert "[Put in another file] [Retry]" in shown
+
+
+async def test_empty_audience(tmp_path: Path) -> None:
+    """An empty audience waits: the card says that everybody would go, and when to approve."""
+    async with workspace(tmp_path) as here:
+        mapping = await here.mapping(await here.connection())
+        await ended(here, await start(here, tmp_path, mapping, people(range(5))))
+        await put_in(here, "spring.csv", audience([]))
+        shown = await read(here, "To approve")
+        assert "0 to add, 0 to update, 5 to remove. Nothing has been sent yet." in shown
+        assert "The audience is empty: spring.csv has no members, and the 5 that were synced before would be" in shown
+        assert "Approve only if nobody is meant to stay; otherwise decline, and export it again." in shown
+        assert len(here.emails()) == 5
+
+
+async def test_mass_removal(tmp_path: Path) -> None:
+    """A mass removal waits: the card says how many of how many, and what to look at."""
+    async with workspace(tmp_path) as here:
+        mapping = await here.mapping(await here.connection())
+        await ended(here, await start(here, tmp_path, mapping, people(range(200))))
+        await put_in(here, "spring.csv", audience(people(range(100))))
+        shown = await read(here, "To approve")
+        assert "100 of 200 members would be removed (50%), more than 20%." in shown
+        assert "Approve only if the file is the whole audience and so many are meant to leave." in shown
+        assert len(here.emails()) == 200
+
+
+async def test_file_of_another_audience(tmp_path: Path) -> None:
+    """Another audience's file waits: the card names both, and says what to do if it was a mistake."""
+    header = "mpid,scanned_timestamp_ms,identity_value,identity_type\n"
+    async with workspace(tmp_path) as here:
+        await here.mapping(await here.connection())
+        await put_in(here, "8754_SpringShoppers_172136Nov292018.csv", f"{header}1,1,p1@example.com,email\n".encode())
+        await read(here, "*Synced")
+        await put_in(here, "99_Lapsed_172136Nov292018.csv", f"{header}2,1,p2@example.com,email\n".encode())
+        shown = await read(here, "To approve")
+        assert "List 1001 is kept equal to audience 8754 (SpringShoppers)" in shown
+        assert "is of audience 99 (Lapsed), which would take its place." in shown
+        assert "If somebody took the wrong file, decline: nothing happens." in shown
+        assert here.emails() == {"p1@example.com"}
+
+
+# -- alerts -------------------------------------------------------------------------------------------
+
+
+async def test_alert_longer_than_slack_takes(tmp_path: Path) -> None:
+    """An alert that would be longer than Slack takes is cut, and keeps what to do and its buttons."""
+    async with workspace(tmp_path) as here:
+        connection = await here.connection()
+        mapping = await here.mapping(connection, audience="A" * 200)
+        run_id = await start(here, tmp_path, mapping, people(range(3)), channel=MARKETING)
+        await ended(here, run_id)
+        async with here.engine.database.write() as db:
+            await alerting.failed(
+                db,
+                connection_id=connection.id,
+                mapping_id=mapping.id,
+                run_id=run_id,
+                code="error",
+                message="It broke & <broke>. " * 500,
+            )
+        here.services.wake()
+        message: Message = await here.slack.wait_for_message("sync-alerts", "Failing: ", timeout=LONG)
+        shown = here.slack.render(message)
+        assert "It broke & <broke>." in shown
+        assert "*What to do:* press *Retry*" in shown
+        assert "[Retry]" in shown
+        assert len(message.text) <= 3000
+        async with here.engine.database.read() as db:
+            assert len((await alerts.current(db))[0].message) > 5000

@@ -1,0 +1,109 @@
+"""A small change looks at few rows of the ledger, and decides as if it had looked at all."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from core.changes import Phase, decode
+from core.identity import UserIdField
+from core.plan import concerned
+from core.plan.batches import drafts, prepare
+from core.plan.compare import compare
+from core.plan.concerned import load_concerned
+from core.plan.mapping import DESIRED, GONE, TABLES
+from core.plan.workspace import insert as put
+from core.plan.workspace import workspace
+from core.runs import Mode
+from core.store import connections, mappings, tables
+from core.store.database import Database
+
+ROWS, CHANGES = 300, 12
+
+
+@pytest.fixture
+async def mapping_ids(database: Database) -> list[int]:
+    """Two mappings to one list, of which the first is the run's."""
+    async with database.write() as db:
+        connection_id = await connections.add(
+            db,
+            name="Shop",
+            api_key=b"",
+            key_last4="",
+            project="",
+            data_center="us",
+            user_id=UserIdField.MPID,
+            rate=0,
+        )
+        return [
+            await mappings.add(db, connection_id=connection_id, list_id=1, audience_id=None, audience_name=name)
+            for name in ("One", "Two")
+        ]
+
+
+def _email(chance: random.Random) -> str | None:
+    return None if chance.random() < 0.1 else f"e{chance.randrange(60)}@example.com"
+
+
+def _identity(chance: random.Random, number: int) -> tuple[str | None, str | None]:
+    email = _email(chance)
+    user_id = str(number) if email is None or chance.random() < 0.7 else None
+    return email, user_id
+
+
+def _rows(chance: random.Random, mapping_ids: list[int]) -> list[dict[str, Any]]:
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    for _ in range(ROWS):
+        mapping_id, number = chance.choice(mapping_ids), chance.randrange(80)
+        email, user_id = _identity(chance, number)
+        profile = chance.choice([str(number)] * 6 + [f"customer:{number}", f"email:{email}", f"former:{email}"])
+        certain = email is not None and chance.random() < 0.9
+        values = {"mapping_id": mapping_id, "profile": profile, "email": email, "user_id": user_id, "certain": certain}
+        found[mapping_id, profile] = values
+    return list(found.values())
+
+
+async def _decided(
+    database: Database, directory: Path, mapping_ids: list[int], members: dict[str, list[Any]], field: UserIdField
+) -> tuple[Any, list[tuple[Phase, list[str]]]]:
+    async with workspace(directory, "run", 100) as con:
+        con.execute(TABLES)
+        put(con, "desired", DESIRED, members["desired"])
+        put(con, "gone", GONE, members["gone"])
+        await load_concerned(con, database, mapping_ids[0], mapping_ids)
+        verdicts = compare(con, mapping_id=mapping_ids[0], field=field, mode=Mode.DELTA)
+        prepare(con)
+        return verdicts, [
+            (phase, sorted(map(str, decode(draft.members)))) for phase in Phase for draft in drafts(con, phase)
+        ]
+
+
+@pytest.mark.parametrize("field", UserIdField)
+@pytest.mark.parametrize("seed", range(15))
+async def test_decides_as_with_the_whole_ledger(
+    tmp_path: Path,
+    database: Database,
+    mapping_ids: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    field: UserIdField,
+) -> None:
+    """The rows that are looked up lead to the same changes as all rows of the list."""
+    chance = random.Random(seed)
+    async with database.write() as db:
+        await db.execute(insert(tables.ledger), _rows(chance, mapping_ids))
+    kinds = ["{}"] * 6 + ["customer:{}"]
+    profiles = sorted({chance.choice(kinds).format(chance.randrange(80)) for _ in range(CHANGES)})
+    desired, gone = [], []
+    for profile in profiles:
+        email, user_id = _identity(chance, int(profile.removeprefix("customer:")))
+        if chance.random() < 0.5:
+            desired.append((profile, email or "last@example.com", user_id, True))
+        else:
+            gone.append((profile, email, user_id, True, None if email or user_id else "no_identity"))
+    members: dict[str, list[Any]] = {"desired": desired, "gone": gone}
+    looked_up = await _decided(database, tmp_path, mapping_ids, members, field)
+    monkeypatch.setattr(concerned, "MOST_LOOKED_UP", -1)
+    assert looked_up == await _decided(database, tmp_path, mapping_ids, members, field)
