@@ -30,6 +30,9 @@ WATCHABLE = Limit(1, 2.0)
 #: The list that the demo suggests.
 LIST_NAME = "Spring shoppers"
 
+#: The token in the address that the demo's mParticle sends to. It is secret to nobody.
+FIREHOSE_TOKEN = "demo"  # noqa: S105
+
 _MANIFEST = Path(__file__).parents[2] / "manifest.yml"
 
 
@@ -73,6 +76,8 @@ async def stage(
         engine = await stack.enter_async_context(open_engine(settings, "demo", patience=patience))
         services = await stack.enter_async_context(serving(engine, pace=pace))
         await slack.wait_connected()
+        address = f"{services.address}/mparticle/firehose/{FIREHOSE_TOKEN}"
+        slack.use_mparticle(address, {"apiKey": iterable.key, "userIdField": "customerId"})
         yield Stage(slack, iterable, engine, services, first, later, target.id)
 
 
@@ -94,6 +99,7 @@ def _settings(slack: Slack, iterable: Iterable, data_dir: Path, audiences: Path)
         "worker_id": "demo",
         "host": "127.0.0.1",
         "port": 0,
+        "firehose_token": FIREHOSE_TOKEN,
     }
     return Settings.model_validate(values)
 
@@ -105,5 +111,4 @@ _NOT_SET = (
     "SLACK_CLIENT_SECRET",
     "database_url",
     "secret_key",
-    "firehose_token",
 )

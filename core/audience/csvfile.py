@@ -51,7 +51,7 @@ def not_utf8_in(head: bytes) -> int | None:
 def layout(head: bytes, file: File, meanings: Callable[[str], object]) -> CsvLayout:
     """How a CSV file is laid out, by its header; `meanings` tells the columns that mean something here."""
     text = head.decode(errors="ignore").removeprefix("\ufeff")
-    header, blank = _header_line(text, file)
+    blank = _blank_lines(text, file)
     best = max(
         (_cells(text, blank, delimiter) for delimiter in DELIMITERS),
         key=lambda found: (sum(meanings(cell) is not None for cell in found[1]), len(found[1])),
@@ -61,8 +61,7 @@ def layout(head: bytes, file: File, meanings: Callable[[str], object]) -> CsvLay
         raise file.error("the first line is not a header: a name in it is too long. Export it again.", line=blank + 1)
     if len(columns) > MOST_COLUMNS:
         raise file.error(TOO_WIDE.format(len(columns)))
-    bare = [_QUOTED.sub("", row) for row in (header, *_LINE_END.split(text)) if row.strip()]
-    rows = [bare[0], *bare[2:3]]
+    rows = [row for row in _LINE_END.split(_QUOTED.sub("quoted", text)) if row.strip()][:2]
     spaced = [row.count(delimiter + " ") for row in rows]
     if len(columns) > 1 and spaced[-1] == rows[-1].count(delimiter) == len(columns) - 1:
         return CsvLayout(delimiter + " ", columns, blank)
@@ -87,13 +86,14 @@ def scan(files: Sequence[File], wanted: Sequence[str], types: Sequence[str]) -> 
     )
 
 
-def _header_line(text: str, file: File) -> tuple[str, int]:
+def _blank_lines(text: str, file: File) -> int:
+    """How many lines there are in front of the header."""
     lines = _LINE_END.split(text)
     for blank, line in enumerate(lines):
         if line.strip():
             if blank == len(lines) - 1 and len(text.encode()) >= HEAD - 8:
                 raise file.error("the first line is longer than 1 MB: this is not an audience.", line=blank + 1)
-            return line, blank
+            return blank
     raise file.error("is empty. Export it again.")
 
 

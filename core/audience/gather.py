@@ -39,12 +39,11 @@ _FAULTS = (
         f"strlen(email) > {LONGEST_IDENTITY} OR strlen(customer_id) > {LONGEST_IDENTITY}",
     ),
     (
-        f"a type of identity, or the id or name of an audience, is longer than {LONGEST_IDENTITY:,} bytes: "
-        "this is not an audience.",
+        f"an audience's id or name, or a type of identity, is longer than {LONGEST_IDENTITY:,} bytes.",
         f"strlen(label) > {LONGEST_IDENTITY} OR strlen(name) > {LONGEST_IDENTITY}",
     ),
     (
-        "there is a NUL byte in a type of identity, or in the id or name of an audience.",
+        "there is a NUL byte in an audience's id or name, or in a type of identity.",
         "contains(label, chr(0)) OR contains(name, chr(0))",
     ),
 )

@@ -9,7 +9,6 @@ from core.audience.files import File
 from core.audience.gather import Rows
 from core.audience.sql import literal
 
-
 # In bytes, and of the identities in it a few thousand. What holds more costs DuckDB many times its size.
 LARGEST_OBJECT = 2 << 20
 

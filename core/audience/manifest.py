@@ -58,7 +58,9 @@ def parse(content: bytes, file: File) -> Manifest:
     else:
         if isinstance(fields, dict):
             if len(_list(fields.get("files"))) > MOST_FILES:
-                raise file.error(f"the manifest lists more than {MOST_FILES:,} files: this is not an audience download.")
+                raise file.error(
+                    f"the manifest lists more than {MOST_FILES:,} files: this is not an audience download."
+                )
             return _manifest(fields)
         line, column = 1, 1
     raise file.error(

@@ -96,7 +96,9 @@ def _csv_line(file: File, record: int, *, blank: bool) -> int | None:
     """The line where the n-th record begins, the header being the first."""
     single = len(file.layout.columns) == 1
     with file.path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        rows = csv.reader(_lines(stream), delimiter=file.layout.delimiter[0], skipinitialspace=len(file.layout.delimiter) > 1)
+        rows = csv.reader(
+            _lines(stream), delimiter=file.layout.delimiter[0], skipinitialspace=len(file.layout.delimiter) > 1
+        )
         line = 1
         try:
             for cells in rows:

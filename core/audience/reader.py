@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -32,10 +33,11 @@ def read(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = N
     cases there is no table. An interrupt of `con` passes as DuckDB's `InterruptException`, and a memory limit that
     was too low as its `OutOfMemoryException`.
     """
-    file = File(path, readable(path.name.encode(errors="replace").decode()))
+    file = File(path, readable((path.name or str(path)).encode(errors="replace").decode()))
     _refuse_unreadable(file)
     source = None
     try:
+        file = replace(file, path=path.absolute())  # DuckDB takes a relative one that begins with ~ for the home
         source = _read(con, file, audience)
     except OSError as exc:
         reason = exc.strerror or "the disk gives no reason"
@@ -74,7 +76,7 @@ def _refuse_unreadable(file: File) -> None:
             reason = "there is no such file. Check the path."
         elif not file.path.is_file():
             reason = "is not a regular file. Save it as one first."
-        elif is_ambiguous(file.path):
+        elif is_ambiguous(file.path.absolute()):
             reason = "the path has both a backslash and one of the signs * ? [. Rename the file or its directory."
         else:
             with file.path.open("rb") as opened:

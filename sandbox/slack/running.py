@@ -15,6 +15,7 @@ from sandbox.slack.delivery.delivery import EVENT_RETRY_SECONDS, Delivery
 from sandbox.slack.delivery.http_mode import HttpMode
 from sandbox.slack.delivery.socket_mode import SocketMode
 from sandbox.slack.faults import Faults
+from sandbox.slack.page.mparticle import Player
 from sandbox.slack.people import administration
 from sandbox.slack.people.person import Person
 from sandbox.slack.rates import Rates
@@ -36,6 +37,7 @@ class Slack:
     """The workspace from outside: addresses and secrets for the bot, people to act, ways to wait."""
 
     def __init__(self, world: World, faults: Faults, rates: Rates, delivery: Delivery) -> None:
+        self.mparticle = Player(world)
         self.world = world
         self.faults = faults
         self.rates = rates
@@ -89,6 +91,10 @@ class Slack:
         if http:
             return shared | {"SLACK_SIGNING_SECRET": self.signing_secret}
         return shared | {"SLACK_APP_TOKEN": self.app_token}
+
+    def use_mparticle(self, address: str, settings: Mapping[str, str]) -> None:
+        """Let people play mParticle from the panel: its messages go to this address, with these account settings."""
+        self.mparticle.use(address, settings)
 
     def use_http(self, request_url: str, options_url: str | None = None) -> None:
         """From now on, deliver to this request URL instead of over Socket Mode."""
@@ -262,7 +268,7 @@ async def running(
     if request_url:
         slack.use_http(request_url, options_url)
     runner = web.AppRunner(
-        application(world, faults, rates, delivery, iterable_url),
+        application(world, faults, rates, delivery, iterable_url, slack.mparticle),
         access_log=None,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )

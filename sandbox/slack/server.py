@@ -10,6 +10,7 @@ from sandbox.slack import oauth, response_urls
 from sandbox.slack.delivery.delivery import Delivery
 from sandbox.slack.faults import LOST_ANSWER, Faults
 from sandbox.slack.page import routes
+from sandbox.slack.page.mparticle import Player
 from sandbox.slack.page.panel import Panel
 from sandbox.slack.rates import Rates
 from sandbox.slack.web_api import files
@@ -20,7 +21,12 @@ MOST_BYTES = 1024**3
 
 
 def application(
-    world: World, faults: Faults, rates: Rates, delivery: Delivery, iterable_url: str | None = None
+    world: World,
+    faults: Faults,
+    rates: Rates,
+    delivery: Delivery,
+    iterable_url: str | None = None,
+    mparticle: Player | None = None,
 ) -> web.Application:
     """The server of one local Slack."""
     api = WebApi(world, faults, rates, delivery.socket_mode)
@@ -53,5 +59,5 @@ def application(
     app.router.add_post("/response/{id}", faulty("response_url", response_url))
     oauth.add_routes(app, world)
     routes.add_routes(app, world, delivery)
-    Panel(world, faults, rates, delivery.socket_mode, iterable_url).add_routes(app)
+    Panel(world, faults, rates, delivery.socket_mode, iterable_url, mparticle or Player(world)).add_routes(app)
     return app

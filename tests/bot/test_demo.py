@@ -9,6 +9,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import pytest
+
 from bot.approval.ids import Action as ApprovalAction
 from bot.approval.ids import Callback as ApprovalCallback
 from bot.connect.ids import Block as ConnectBlock
@@ -118,6 +121,33 @@ async def test_steps_of_the_welcome(tmp_path: Path) -> None:
         await amir.click(card, ApprovalAction.REVIEW)
         assert (await amir.submit(await amir.open_view(ApprovalCallback.REVIEW))).ok
         await slack.wait_for_message("marketing", "4,700 added", timeout=20)
+
+
+async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The panel's *Play mParticle* connects an audience and streams its changes into the demo's bot: it is approved in
+    Slack, its people arrive in Iterable, and what becomes of them is asked when it is disconnected."""
+    monkeypatch.setattr("sandbox.slack.page.mparticle.RATE", 0.0)
+    async with stage(0, pace=BRISK) as here, aiohttp.ClientSession() as session:
+        slack, (ada, amir) = here.slack, (here.slack.admin, here.slack.approver)
+        await ada.command("/iterable-sync")
+        form = await ada.open_view(ConnectCallback.CONNECT)
+        values = {ConnectBlock.NAME: "Shop", ConnectBlock.KEY: here.iterable.key, ConnectBlock.APPROVERS: [amir.id]}
+        await ada.fill(form, {**values, ConnectBlock.CHANNEL: "C01ALERTS"})
+        assert (await ada.submit(form)).ok
+
+        await session.post(f"{slack.page_url}_sandbox/mparticle/play")
+        card = await slack.wait_for_message("sync-alerts", "200 changes wait", timeout=20)
+        await amir.click(card, MappingAction.REVIEW)
+        form = await amir.open_view(MappingCallback.REVIEW)
+        await amir.fill(form, {MappingAction.LIST: str(here.list_id)})
+        assert (await amir.submit(form)).ok
+        await slack.wait_for(lambda: len(here.iterable.state.members(here.list_id)) == 171, 20)
+
+        await session.post(f"{slack.page_url}_sandbox/mparticle/disconnect")
+        await slack.wait_for_message("sync-alerts", "What should become of the 171 people", timeout=20)
+        async with session.get(f"{slack.page_url}_sandbox/slack") as answer:
+            lines = (await answer.json())["mparticle"]["lines"]
+        assert lines[-1] == "Disconnected audience Summer Sale Shoppers."
 
 
 def test_port_that_is_taken(run: Commands) -> None:

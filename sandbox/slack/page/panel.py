@@ -1,4 +1,4 @@
-"""The panel beside the workspace, under `/_sandbox`: Slack's faults, and the local Iterable behind a proxy."""
+"""The panel beside the workspace, under `/_sandbox`: Slack's faults, the local Iterable behind a proxy, mParticle."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from aiohttp import web
 
 from sandbox.slack.delivery.socket_mode import SocketMode
 from sandbox.slack.faults import Faults
+from sandbox.slack.page.mparticle import Player
 from sandbox.slack.rates import Rates
 from sandbox.slack.web_api.endpoint import respond
 from sandbox.slack.world.world import World
@@ -27,12 +28,14 @@ class Panel:
         rates: Rates,
         socket_mode: SocketMode,
         iterable_url: str | None,
+        mparticle: Player,
     ) -> None:
         self.world = world
         self.faults = faults
         self.rates = rates
         self.socket_mode = socket_mode
         self.iterable_url = iterable_url.rstrip("/") if iterable_url else None
+        self.mparticle = mparticle
 
     def add_routes(self, app: web.Application) -> None:
         """Add the panel to the server."""
@@ -42,6 +45,7 @@ class Panel:
         app.router.add_delete(r"/_sandbox/slack/faults/{id:\d+}", self.remove_fault)
         app.router.add_post("/_sandbox/slack/sockets/{do:drop|refresh}", self.sockets)
         app.router.add_post("/_sandbox/slack/rates", self.set_rates)
+        self.mparticle.add_routes(app)
         app.router.add_route("*", "/_sandbox/iterable{tail:.*}", self.iterable)
 
     async def slack(self, request: web.Request) -> web.Response:
@@ -53,6 +57,7 @@ class Panel:
                 "rates": self.rates.enforced,
                 "connections": len(self.socket_mode.connections),
                 "iterable": self.iterable_url is not None,
+                "mparticle": self.mparticle.as_json(),
                 "calls": [
                     {"method": one.method, "status": one.status, "error": one.answer.get("error", ""), "at": one.at}
                     for one in reversed(calls)

@@ -85,7 +85,7 @@ def test_an_empty_file(refusal: Refusal, content: str) -> None:
         (b"x," * 600_000 + b"\n", "the first line is longer than 1 MB"),
         (b"email," + b"x," * 5000 + b"\n1\n", "has 5002 columns"),
         (b'{"IsAddRequest": true, "x": "' + b"y" * 2_000_000 + b'"}', "the first object is longer than 1 MB"),
-        (change().encode() + b'{"IsAddRequest": true, "x": "' + b"y" * 40_000_000 + b'"}', "more than 16 MB"),
+        (change().encode() + b'{"IsAddRequest": true, "x": "' + b"y" * 40_000_000 + b'"}', "more than 2 MB"),
     ],
 )
 def test_what_is_no_audience(refusal: Refusal, content: bytes, message: str) -> None:

@@ -224,7 +224,7 @@ def test_a_download_without_emails(tmp_path: Path, refusal: Refusal) -> None:
         ({"xl/workbook.xml": "<a/>"}, "is an Excel workbook"),
         ({"inner.csv": b"PK\x05\x06" + b"\0" * 18}, "is a ZIP in a ZIP"),
         ({f"{n}.csv": "" for n in range(1001)}, "holds more than 1,000 files"),
-        ({"a.csv": b"0" * (20 << 20)}, "unpacks to far more than an audience download does"),
+        ({"a.csv": b"0" * (20 << 20)}, "unpacks to far more than an audience does"),
     ],
 )
 def test_zips_that_are_refused(tmp_path: Path, refusal: Refusal, members: dict[str, str | bytes], message: str) -> None:

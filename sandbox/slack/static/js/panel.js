@@ -1,4 +1,4 @@
-// The panel beside the workspace: the local Iterable's lists and requests, and switches to break things.
+// The panel beside the workspace: the local Iterable's lists and requests, switches to break things, and mParticle.
 
 import { sandbox } from "./api.js";
 import { fill, focusPath, h, icon, restoreFocus, toast } from "./dom.js";
@@ -110,6 +110,19 @@ export function panel(node, close) {
       h("div", { class: "panel-block" }, h("h4", {}, "Latest requests of the app"), requests(rows))];
   }
 
+  // What mParticle has to say is said while it plays; the audience is connected only once, however often it is played.
+  function mparticleParts() {
+    const press = (what) => async () => { slack.mparticle = (await sandbox(`mparticle/${what}`, "POST")).mparticle; draw(); };
+    const { audience, playing, lines } = slack.mparticle;
+    return [
+      h("p", { class: "muted" }, `Connects the audience ${audience} and streams who joins and leaves it.`),
+      h("div", { class: "panel-block" },
+        h("div", { class: "actions" },
+          h("button", { type: "button", class: "button small", disabled: playing, dataset: { focus: "mparticle play" }, onclick: press("play") }, "Play mParticle"),
+          h("button", { type: "button", class: "button small", disabled: playing, dataset: { focus: "mparticle disconnect" }, onclick: press("disconnect") }, "Disconnect the audience")),
+        h("ul", { class: "requests", "aria-live": "polite" }, lines.map((line) => h("li", {}, line))))];
+  }
+
   function draw() {
     const focused = focusPath(node);
     const scroll = node.querySelector(".panel-body")?.scrollTop || 0;
@@ -117,7 +130,8 @@ export function panel(node, close) {
     fill(node, h("header", { class: "bar" }, h("div", { class: "bar-title" }, h("h2", {}, icon("sliders"), "Sandbox")), h("button", { type: "button", class: "button square quiet", "aria-label": "Close the sandbox panel", onclick: close }, icon("close"))),
       h("div", { class: "panel-body", tabindex: "0", role: "region", "aria-label": "Sandbox switches" },
         h("details", { class: "part", open: open[0] ?? true }, h("summary", {}, icon("down"), h("h3", {}, "Local Iterable")), iterableParts()),
-        h("details", { class: "part", open: open[1] ?? !slack.iterable }, h("summary", {}, icon("down"), h("h3", {}, "Local Slack")), slackParts())));
+        h("details", { class: "part", open: open[1] ?? !slack.iterable }, h("summary", {}, icon("down"), h("h3", {}, "Local Slack")), slackParts()),
+        slack.mparticle && h("details", { class: "part", open: open[2] ?? true }, h("summary", {}, icon("down"), h("h3", {}, "Local mParticle")), mparticleParts())));
     node.querySelector(".panel-body").scrollTop = scroll;
     restoreFocus(node, focused);
   }
