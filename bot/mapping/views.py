@@ -301,7 +301,10 @@ def _details(it: Known) -> list[KitBlock]:
             ("Audience", escape(cut(it.audience, NAME_MAX))),
             ("List", target if mapping.list_id == NO_LIST else f"{target} ({mapping.list_id})"),
             ("Connection", escape(it.connection.label)),
-            ("What a sync does", "What mParticle says" if mapping.live else _mode_name(mapping.mode)),
+            (
+                "What a sync does",
+                "Follows mParticle, as people join and leave" if mapping.live else _mode_name(mapping.mode),
+            ),
             ("Who leaves", REMOVALS[mapping.removals][0]),
         ]
     )

@@ -104,7 +104,8 @@ def _alert(overview: Overview, alert: Alert, viewer: Viewer) -> Item:
     if alert.code == KeyRefusedError.code:
         if viewer.is_admin:
             found.append(_replace_key(connection))
-    elif alert.run_id is not None and may_start(connection, viewer.person):
+    elif alert.run_id is not None and may_start(connection, viewer.person) and not (mapped and mapped.mapping.live):
+        # what mParticle sends is tried again by itself
         found.append(button("Retry", RunAction.RETRY, alert.run_id, label=f"Retry the run {alert.run_id}"))
     if alert.taken_by is None and may_start(connection, viewer.person):
         found.append(button("I take it", AlertAction.TAKE, str(alert.id), label=f"I look after {connection.name}"))
@@ -157,7 +158,7 @@ def _under_way(each: UnderWay, viewer: Viewer) -> Item:
     name = each.mapped.mapping.label
     question = confirmation("Cancel this run?", "What has been sent stays as it is.", "Cancel the run", "Let it go on")
     found = [button("Cancel", RunAction.CANCEL, each.run.id, confirm=question, label=f"Cancel the sync of {name}")]
-    if each.run.status is Status.INTERRUPTED:
+    if each.run.status is Status.INTERRUPTED and not each.run.request.live:
         found.insert(0, button("Retry", RunAction.RETRY, each.run.id, label=f"Go on with the sync of {name}"))
     return Item(lines.progress_lines(each), tuple(found))
 

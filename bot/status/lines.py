@@ -114,7 +114,8 @@ def progress_lines(each: UnderWay) -> str:
     if each.run.status is Status.RUNNING and each.total:
         lines += f"\n{bar(each.done, each.total)} {number(each.done)} of {number(each.total)}"
         lines += f" ({share(each.done, each.total)})"
-    return f"{lines}\nStarted by {person(each.run.started_by)} {moment(each.run.created_at)}"
+    by = "mParticle" if each.run.request.live else person(each.run.started_by)
+    return f"{lines}\nStarted by {by} {moment(each.run.created_at)}"
 
 
 def waiting_lines(each: UnderWay) -> str:

@@ -64,7 +64,7 @@ def history_message(past: Sequence[Past], of: str | None, person_id: str) -> Mes
 
 def _past(each: Past, person_id: str) -> Block:
     run = each.run
-    by = "mParticle" if run.live else person(run.started_by)
+    by = "mParticle" if run.request.live else person(run.started_by)
     words = f"took back run `{run.undo_of}`: {lines.status_words(run)}" if run.undo_of else lines.status_words(run)
     text = f"{lines.target_line(each.mapped)}: {words}\n{lines.counts_line(run)}"
     text += f"\n{moment(run.created_at)}, by {by}, run `{run.id}`"
@@ -73,7 +73,7 @@ def _past(each: Past, person_id: str) -> Block:
     if not may_start(each.mapped.connection, person_id):
         return section(text)
     name = each.mapped.mapping.label
-    if run.status in (Status.FAILED, Status.INTERRUPTED) and each.is_last:
+    if run.status in (Status.FAILED, Status.INTERRUPTED) and each.is_last and not run.request.live:
         return section(text, accessory=button("Retry", RunAction.RETRY, run.id, label=f"Retry the sync of {name}"))
     if _can_be_repeated(run, each.mapped):
         label = f"Run the sync of {name} again"
@@ -84,7 +84,7 @@ def _past(each: Past, person_id: str) -> Block:
 def _can_be_repeated(run: Run, mapped: Mapped) -> bool:
     """Whether the same again makes sense: an audience that is fetched anew, for a mapping that may be synced."""
     ended = run.status in (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.PLANNED)
-    of_an_audience = not run.live and run.undo_of is None and not run.request.path.startswith(f"{REJECTED}:")
+    of_an_audience = not run.request.live and run.undo_of is None and not run.request.path.startswith(f"{REJECTED}:")
     return ended and of_an_audience and mapped.mapping.state in (State.ACTIVE, State.PROPOSED)
 
 

@@ -30,6 +30,7 @@ NO_MEMORY = (
 NOT_UTF8 = "is not UTF-8 text. Save it again with the encoding UTF-8."
 NO_INTEGER = "the mpid is not a whole number of 64 bits. A spreadsheet may have rewritten it: use the file as exported."
 BROKEN_JSON = "the JSON is broken here. If the file was cut off, fetch it again."
+OVERGROWN = "the object is too large or too deeply nested: no audience has such a member."
 LONG_ROW = "the row is longer than 2 MB: no audience has such a row."
 BROKEN_PARQUET = "is not a Parquet file that can be read: it is damaged or cut off. Export it again."
 
@@ -52,9 +53,10 @@ def query(con: duckdb.DuckDBPyConnection, sql: str, file: File) -> list[tuple[An
     except duckdb.InterruptException:
         raise
     except (duckdb.Error, RuntimeError) as exc:
-        if _disk_problem(exc, str(exc)) == NO_MEMORY:
+        overgrown = _overgrown_object(exc, file)
+        if overgrown is None and _disk_problem(exc, str(exc)) == NO_MEMORY:
             raise
-        problem = explain(exc, file)
+        problem = overgrown or explain(exc, file)
     try:
         raise problem  # outside the handler, so that DuckDB's text is not carried along as context
     finally:
@@ -120,6 +122,14 @@ def _csv_message(text: str) -> str:
     if "invalid state" in text:
         return "the lines end in different ways, or quotation marks don't match. Export it again as plain CSV."
     return "is not well-formed CSV. Export it again."
+
+
+def _overgrown_object(exc: Exception, file: File) -> InputError | None:
+    """What is wrong with a JSON file if parsing one of its objects took all memory, rather than grouping all."""
+    if not (isinstance(exc, duckdb.OutOfMemoryException) and "allocate data" in str(exc) and places.is_json(file.path)):
+        return None
+    line, _ = places.json_break(file.path)
+    return None if line is None else file.error(OVERGROWN, line=line)
 
 
 def _json_error(text: str, file: File) -> InputError:

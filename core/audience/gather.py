@@ -114,8 +114,10 @@ def _short(text: str) -> str:
 
 def _refuse_faulty(con: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     """Refuse the first row that has a fault, if one has."""
-    numbered = f"SELECT *, row_number() OVER () AS n FROM ({rows.sql})"
-    first = ", ".join(f"min(n) FILTER (WHERE {condition})" for _, condition in _FAULTS)
+    # numbered after the values are gone: DuckDB holds 2,048 of those at once, and they may be of any length
+    tested = ", ".join(f"{condition} AS fault_{place}" for place, (_, condition) in enumerate(_FAULTS))
+    numbered = f"SELECT *, row_number() OVER () AS n FROM (SELECT {tested} FROM ({rows.sql}))"
+    first = ", ".join(f"min(n) FILTER (WHERE fault_{place})" for place in range(len(_FAULTS)))
     found = query(con, f"SELECT {first} FROM ({numbered})", rows.file)[0]
     faults = [(row, message) for row, (message, _) in zip(found, _FAULTS, strict=True) if row is not None]
     if not faults:

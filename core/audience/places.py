@@ -34,6 +34,12 @@ def is_parquet(path: Path) -> bool:
         return stream.read(4) == b"PAR1"
 
 
+def is_json(path: Path) -> bool:
+    """Whether a file begins as one of JSON objects does."""
+    with path.open("rb") as stream:
+        return stream.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
+
+
 def not_utf8(path: Path) -> int | None:
     """The line of the first byte that is not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -62,7 +68,7 @@ def nul(path: Path) -> tuple[int, int] | None:
 
 
 def endless_line(path: Path) -> int | None:
-    """A line of 16 MB and more: it covers one of the pieces into which the file is cut here, so few bytes are read."""
+    """The first line of 16 MB or more. It covers one of the pieces into which the file is cut here: few bytes are read."""
     with path.open("rb") as stream:
         for start in range(0, path.stat().st_size - STRIDE + 1, STRIDE):
             stream.seek(start)

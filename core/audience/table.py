@@ -132,16 +132,17 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: File) -> Rows:
 
 def _refuse_packed(con: duckdb.DuckDBPyConnection, file: File) -> None:
     """A column of equal values takes a few bytes, however many there are and however long they are."""
-    chunks = query(
+    size = file.path.stat().st_size
+    columns = query(
         con,
-        "SELECT sum(total_uncompressed_size), sum(total_compressed_size), "
-        f"(SELECT sum(num_rows) FROM parquet_file_metadata({file.sql})) FROM parquet_metadata({file.sql})",
+        "SELECT sum(total_uncompressed_size), sum(total_compressed_size) "
+        f"FROM parquet_metadata({file.sql}) GROUP BY column_id",
         file,
     )
-    unpacked, packed, rows = (number or 0 for number in chunks[0])
-    size = file.path.stat().st_size
-    refuse_bomb(unpacked, min(packed, size), file)
-    refuse_bomb(rows, size, file)
+    for unpacked, packed in columns:
+        refuse_bomb(int(unpacked or 0), min(int(packed or 0), size), file)
+    rows = query(con, f"SELECT sum(num_rows) FROM parquet_file_metadata({file.sql})", file)[0][0]
+    refuse_bomb(int(rows or 0), size, file)
 
 
 def _parquet_text(column: str, kind: str) -> str:

@@ -1,8 +1,8 @@
 """The rows of the ledger that a small change concerns, where copying all of a large list's would take seconds.
 
-What `core.plan.compare` looks at, for changes that are no whole audience, is found by three questions: who the source's
-members are in the ledger; who has an email that one of them has or had; and who has the user id of one who has no
-email. Rows beyond these change no verdict.
+What `core.plan.compare` looks at, for changes that are no whole audience, is found by two questions: who the source's
+members are in the ledger; and who has an email that one of them has or had, or the user id of one without an email.
+Rows beyond these change no verdict.
 """
 
 from collections.abc import Sequence
@@ -44,24 +44,24 @@ async def _concerned(
     members: Sequence[tuple[str, str | None, str | None]],
 ) -> list[Entry]:
     emails = {email for _, email, _ in members if email is not None}
-    # by user id only where nothing else tells who it is: there is no index for it
+    # by user id only where nothing else tells who it is
     user_ids = {
         user_id
         for profile, email, user_id in members
         if user_id is not None and (email is None or profile.startswith(_HAS_OTHER_KEY))
     }
     async with database.read() as db:
-        found = set(await ledger.by_profile(db, mapping_id, [profile for profile, _, _ in members]))
-        known = {profile for _, profile, _, _, _ in found}
-        if any(profile not in known for profile, email, _ in members if email is None) or any(
-            profile.startswith(_HAS_OTHER_KEY) for profile, _, _ in members
-        ):
-            found.update(await ledger.by_user_id(db, mapping_ids, sorted(user_ids)))
-        found.update(await ledger.former(db, mapping_id))
-        found.update(await ledger.by_email(db, mapping_ids, sorted(emails)))
-        theirs = [row for row in found if row[0] == mapping_id]
-        former = {email for _, _, email, _, _ in theirs if email is not None} - emails
-        nameless = {user_id for _, _, email, user_id, _ in theirs if email is None and user_id is not None} - user_ids
-        found.update(await ledger.by_email(db, mapping_ids, sorted(former)))
-        found.update(await ledger.by_user_id(db, mapping_ids, sorted(nameless)))
-    return sorted(found, key=lambda row: row[:2])
+        found = {
+            *await ledger.by_profile(db, mapping_id, [profile for profile, _, _ in members]),
+            *await ledger.former(db, mapping_id),
+        }
+        looked_for: set[str] = set()
+        while True:  # once, and again for those who are known by their user id under another email
+            theirs = [row for row in found if row[0] == mapping_id]
+            emails.update(email for _, _, email, _, _ in theirs if email is not None)
+            user_ids.update(user_id for _, _, email, user_id, _ in theirs if email is None and user_id is not None)
+            wanted = emails | user_ids
+            if wanted <= looked_for:
+                return sorted(found, key=lambda row: row[:2])
+            looked_for = wanted
+            found.update(await ledger.by_identity(db, mapping_ids, sorted(emails), sorted(user_ids)))

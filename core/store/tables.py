@@ -205,7 +205,6 @@ ledger = Table(
     Column("user_id", Text),
     # false: a request was sent and its answer never seen, so perhaps on the list and perhaps not
     Column("certain", Boolean, nullable=False),
-    Index(None, "email"),
     sqlite_with_rowid=False,
 )
 

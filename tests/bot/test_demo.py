@@ -24,6 +24,7 @@ from bot.mapping.ids import Callback as MappingCallback
 from bot.runs.ids import Callback as RunsCallback
 from sandbox.iterable.state import DEFAULT_KEY
 from tests.bot.commands import COMMAND, Commands, until
+from tests.bot.slack.following import until as arrived
 from tests.bot.slack.harness import BRISK
 
 MARKETING = "C01MARKETING"
@@ -141,7 +142,7 @@ async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         form = await amir.open_view(MappingCallback.REVIEW)
         await amir.fill(form, {MappingAction.LIST: str(here.list_id)})
         assert (await amir.submit(form)).ok
-        await slack.wait_for(lambda: len(here.iterable.state.members(here.list_id)) == 171, 20)
+        await arrived(lambda: len(here.iterable.state.members(here.list_id)) == 171)
 
         await session.post(f"{slack.page_url}_sandbox/mparticle/disconnect")
         await slack.wait_for_message("sync-alerts", "What should become of the 171 people", timeout=20)

@@ -218,6 +218,9 @@ async def test_a_disconnected_audience_is_not_just_resumed(tmp_path: Path) -> No
         await here.slack.wait_for_message("sync-alerts", "mParticle disconnected", timeout=LONG)
         await here.slack.operator.command("/iterable-sync resume VIPs", "sync-alerts")
         await told(here, "mParticle disconnected VIPs, so nothing comes any more", here.slack.operator)
+        home = here.slack.render(await here.slack.approver.open_home())
+        assert "[Keep them on the list] [Take them off]" in home
+        assert "[Resume]" not in home
         await here.mparticle.connect(VIPS)
         await here.slack.wait_for_message("sync-alerts", "connected the audience VIPs again", timeout=LONG)
         await approve(here, VIPS)

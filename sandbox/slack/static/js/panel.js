@@ -115,8 +115,8 @@ export function panel(node, close) {
     const press = (what) => async () => { slack.mparticle = (await sandbox(`mparticle/${what}`, "POST")).mparticle; draw(); };
     const { audience, playing, lines } = slack.mparticle;
     return [
-      h("p", { class: "muted" }, `Connects the audience ${audience} and streams who joins and leaves it.`),
       h("div", { class: "panel-block" },
+        h("p", { class: "muted" }, `Connects the audience ${audience} and streams who joins and leaves it.`),
         h("div", { class: "actions" },
           h("button", { type: "button", class: "button small", disabled: playing, dataset: { focus: "mparticle play" }, onclick: press("play") }, "Play mParticle"),
           h("button", { type: "button", class: "button small", disabled: playing, dataset: { focus: "mparticle disconnect" }, onclick: press("disconnect") }, "Disconnect the audience")),
@@ -126,12 +126,13 @@ export function panel(node, close) {
   function draw() {
     const focused = focusPath(node);
     const scroll = node.querySelector(".panel-body")?.scrollTop || 0;
-    const open = [...node.querySelectorAll("details.part")].map((each) => each.open);
+    const open = new Map([...node.querySelectorAll("details.part")].map((each) => [each.dataset.part, each.open]));
+    const part = (name, heading, first, parts) => h("details", { class: "part", dataset: { part: name }, open: open.get(name) ?? first }, h("summary", {}, icon("down"), h("h3", {}, heading)), parts);
     fill(node, h("header", { class: "bar" }, h("div", { class: "bar-title" }, h("h2", {}, icon("sliders"), "Sandbox")), h("button", { type: "button", class: "button square quiet", "aria-label": "Close the sandbox panel", onclick: close }, icon("close"))),
       h("div", { class: "panel-body", tabindex: "0", role: "region", "aria-label": "Sandbox switches" },
-        h("details", { class: "part", open: open[0] ?? true }, h("summary", {}, icon("down"), h("h3", {}, "Local Iterable")), iterableParts()),
-        h("details", { class: "part", open: open[1] ?? !slack.iterable }, h("summary", {}, icon("down"), h("h3", {}, "Local Slack")), slackParts()),
-        slack.mparticle && h("details", { class: "part", open: open[2] ?? true }, h("summary", {}, icon("down"), h("h3", {}, "Local mParticle")), mparticleParts())));
+        slack.mparticle && part("mparticle", "Local mParticle", true, mparticleParts()),
+        part("iterable", "Local Iterable", true, iterableParts()),
+        part("slack", "Local Slack", !slack.iterable, slackParts())));
     node.querySelector(".panel-body").scrollTop = scroll;
     restoreFocus(node, focused);
   }
