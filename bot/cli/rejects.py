@@ -19,7 +19,8 @@ async def write(path: Path, rejected: AsyncIterator[Rejection]) -> None:
         raise InputError("Addresses are only ever written to a file. Give its name: --csv rejects.csv")
     try:
         with _private(path) as file:
-            rows = csv.writer(file)
+            # in quotation marks, so that no other separator than ours divides a cell
+            rows = csv.writer(file, quoting=csv.QUOTE_ALL)
             rows.writerow(CSV_HEADER)
             piece: list[tuple[str, ...]] = []
             async for rejection in rejected:

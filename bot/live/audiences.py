@@ -67,7 +67,7 @@ def wishes(fed: Fed, posts: Mapping[str, Post]) -> list[Wish]:
     key = disconnected_key(mapping.id)
     if is_asked(mapping):
         if fed.members or mapping.decided_by is not None or key in posts:
-            stage = Stage.REPLY
+            stage = Stage.OPEN if fed.members else Stage.FINAL
             found.append(Wish(key, team, target, stage, views.disconnected(fed), urgent=True))
     elif is_open(posts.get(key)):
         told = views.disconnected_over(fed, posted_at(posts[key]))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from core.audience.duck import NO_INTEGER, query
-from core.audience.files import File, refuse_bomb
+from core.audience.files import File
 from core.audience.names import NOBODY, Audience, choose
 from core.audience.source import Shape, Source, instant
 from core.audience.sql import blank_as_null, literal, stripped
@@ -89,11 +89,10 @@ NOTHING = Count(label=None, name=None, rows=0, with_mpid=0, oldest=None, newest=
 def survey(con: duckdb.DuckDBPyConnection, rows: Rows) -> list[Count]:
     """Read everything once: refuse the first faulty row, count the others by label."""
     name = _short("name")
-    text = "0" if rows.line else "sum(coalesce(strlen(email), 0) + coalesce(strlen(customer_id), 0))"
     found = query(
         con,
         f"SELECT {_short('label')} AS short, coalesce(arg_max({name}, stamp), any_value({name})), count(*), "
-        f"count(mpid), min(stamp), max(stamp), {text}, count(*) FILTER (WHERE {_SUSPICIOUS}) FROM ({rows.sql}) "
+        f"count(mpid), min(stamp), max(stamp), count(*) FILTER (WHERE {_SUSPICIOUS}) FROM ({rows.sql}) "
         f"GROUP BY short ORDER BY short LIMIT {MOST_LABELS + 1}",
         rows.file,
     )
@@ -103,8 +102,7 @@ def survey(con: duckdb.DuckDBPyConnection, rows: Rows) -> list[Count]:
         )
     if any(counts[-1] or "\0" in f"{counts[0]}{counts[1]}" for counts in found):
         _refuse_faulty(con, rows)
-    refuse_bomb(sum(counts[-2] for counts in found), rows.file.path.stat().st_size, rows.file)
-    return [Count(*counts[:-2]) for counts in found]
+    return [Count(*counts[:-1]) for counts in found]
 
 
 def _short(text: str) -> str:

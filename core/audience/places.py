@@ -68,7 +68,7 @@ def nul(path: Path) -> tuple[int, int] | None:
 
 
 def endless_line(path: Path) -> int | None:
-    """The first line of 16 MB or more. It covers one of the pieces into which the file is cut here: few bytes are read."""
+    """The first line of 16 MB or more: it covers a whole piece of those of which the first bytes are looked at here."""
     with path.open("rb") as stream:
         for start in range(0, path.stat().st_size - STRIDE + 1, STRIDE):
             stream.seek(start)

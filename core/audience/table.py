@@ -13,7 +13,7 @@ from core.audience import places
 from core.audience.csvfile import MOST_COLUMNS, TOO_WIDE, scan
 from core.audience.duck import query
 from core.audience.files import File, refuse_bomb
-from core.audience.gather import Rows, read_rows
+from core.audience.gather import LONGEST_IDENTITY, Rows, read_rows
 from core.audience.source import Shape, Source
 from core.audience.sql import boolean, identifier, milliseconds_of_text
 
@@ -125,6 +125,7 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: File) -> Rows:
     for name in found:
         if types[name].endswith(("[]", ")")) and not types[name].startswith("DECIMAL"):
             raise file.error(f"the column {columns[found[name]]} holds several values in one. Export it as text.")
+    _refuse_long(con, file, {columns[place]: types[name] for name, place in found.items()})
     texts = {name: _parquet_text(identifier(columns[place]), types[name]) for name, place in found.items()}
     stamp = _parquet_stamp(identifier(columns[found[STAMP]]), types[STAMP]) if STAMP in found else "NULL::BIGINT"
     return Rows(_select(source, texts, stamp), file, None, is_delta=IS_ADD in found)
@@ -143,6 +144,23 @@ def _refuse_packed(con: duckdb.DuckDBPyConnection, file: File) -> None:
         refuse_bomb(int(unpacked or 0), min(int(packed or 0), size), file)
     rows = query(con, f"SELECT sum(num_rows) FROM parquet_file_metadata({file.sql})", file)[0][0]
     refuse_bomb(int(rows or 0), size, file)
+
+
+def _refuse_long(con: duckdb.DuckDBPyConnection, file: File, types: dict[str, str]) -> None:
+    """Look at the lengths alone: a long value that is stored once can stand in each of a million rows."""
+    measures = {"VARCHAR": "strlen", "BLOB": "octet_length"}
+    columns = [column for column, kind in types.items() if kind in measures]
+    if not columns:
+        return
+    lengths = [f"{measures[types[column]]}({identifier(column)})" for column in columns]
+    wanted = ", ".join(f"coalesce(max({length}), 0), coalesce(sum({length}), 0)" for length in lengths)
+    found = query(con, f"SELECT {wanted} FROM read_parquet({file.sql}, hive_partitioning=false)", file)[0]
+    for column, longest in zip(columns, found[::2], strict=True):
+        if longest > LONGEST_IDENTITY:
+            raise file.error(
+                f"the column {column} holds a value of more than {LONGEST_IDENTITY:,} bytes: this is not an audience."
+            )
+    refuse_bomb(int(sum(found[1::2])), file.path.stat().st_size, file)
 
 
 def _parquet_text(column: str, kind: str) -> str:

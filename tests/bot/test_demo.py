@@ -132,8 +132,8 @@ async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         slack, (ada, amir) = here.slack, (here.slack.admin, here.slack.approver)
         await ada.command("/iterable-sync")
         form = await ada.open_view(ConnectCallback.CONNECT)
-        values = {ConnectBlock.NAME: "Shop", ConnectBlock.KEY: here.iterable.key, ConnectBlock.APPROVERS: [amir.id]}
-        await ada.fill(form, {**values, ConnectBlock.CHANNEL: "C01ALERTS"})
+        values: dict[str, Any] = {ConnectBlock.NAME: "Shop", ConnectBlock.KEY: here.iterable.key}
+        await ada.fill(form, {**values, ConnectBlock.APPROVERS: [amir.id], ConnectBlock.CHANNEL: "C01ALERTS"})
         assert (await ada.submit(form)).ok
 
         await session.post(f"{slack.page_url}_sandbox/mparticle/play")

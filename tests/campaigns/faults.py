@@ -7,7 +7,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from tests.core.fault_matrix import FAULTS, HEADER, PHASES, observe
+from tests.core.fault_matrix import FAULTS, HEADER, PHASES, observe, observe_mixed
 
 DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
 INTRODUCTION = """\
@@ -33,6 +33,8 @@ async def main() -> None:
             with tempfile.TemporaryDirectory() as directory:
                 lines.append(str(await observe(Path(directory), phase, fault)))
             print(lines[-1], flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        lines.append(str(await observe_mixed(Path(directory), 0)))
     DOCS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -128,6 +128,35 @@ async def observe(directory: Path, phase: str, fault: str) -> Row:
         )
 
 
+#: What passes, and what part of the requests each strikes where they come together.
+PASSING = ("500", "502 page", "503", "504 page", "reset", "reset, applied", "broken off", "not JSON", "429 for ever")
+MIXED_SHARE = 0.3
+
+
+async def observe_mixed(directory: Path, seed: int) -> Row:
+    """Let one run meet all passing faults together, in all phases, and resume it for as long as it fails."""
+    async with syncing(directory, patience=MOMENT) as sync:
+        await sync.mirror(FIRST, user_id=MPID)
+        each = MIXED_SHARE / len(PASSING)
+        sync.iterable.faults.set([replace(FAULTS[name], path="/api/", probability=each) for name in PASSING], seed)
+        run_id = await _queue(sync)
+        await workflows.start(run_id)
+        outcome = await sync.outcome(run_id)
+        while outcome.run.status is Status.FAILED:
+            outcome = await sync.resume(run_id)
+        assert outcome.run.counters.missing == 0
+        assert outcome.run.counters.members == len(SECOND)
+        return Row(
+            phase="all",
+            fault=f"what passes, mixed, {MIXED_SHARE:.0%} of the requests",
+            while_it_lasts="succeeded, resumed where it failed",
+            told="",
+            rejected=", ".join(f"{number} {reason}" for reason, number in sorted(outcome.rejected.items())),
+            tried_again="yes",
+            afterwards=_ending(sync, outcome.run.status),
+        )
+
+
 async def _queue(sync: Sync) -> str:
     """Queue the second run as Slack does: whether the list is there is asked when the run is planned."""
     connection = await environment_connection(sync.engine, user_id=MPID, data_center=DataCenter.US, rate=0)

@@ -44,6 +44,11 @@ async def joined(here: Fed, *numbers: int, audience: Audience = VIPS) -> None:
     await here.mparticle.add(audience, *map(person, numbers))
     await on_the_list(here, *numbers)
 
+    async def added_up() -> bool:
+        return (await here.status_of(audience)).added == len(numbers)
+
+    await until(added_up)
+
 
 async def approve(here: Fed, audience: Audience) -> None:
     """Amir approves the mapping of an audience, from its card."""
@@ -106,6 +111,42 @@ async def test_what_waits_is_dropped(tmp_path: Path) -> None:
         await here.mparticle.add(VIPS, person(9))
         await approve(here, VIPS)
         await on_the_list(here, 9)
+
+
+async def test_what_waits_while_paused(tmp_path: Path) -> None:
+    """What comes for a paused mapping waits, as `status` says, and is dropped there by an approver only."""
+    async with fed(tmp_path) as here:
+        await joined(here, 1)
+        await here.slack.operator.command("/iterable-sync pause VIPs")
+        await told(here, "is paused", here.slack.operator, "marketing")
+        await here.mparticle.add(VIPS, person(2))
+        await here.slack.operator.command("/iterable-sync status")
+        seen = await told(here, "1 waiting until it is resumed", here.slack.operator, "marketing")
+        assert "[Drop what waits]" not in seen
+        amir = here.slack.approver
+        await amir.command("/iterable-sync status", "marketing")
+        message = await here.slack.wait_for_message("marketing", "1 waiting until", reader=amir, timeout=LONG)
+        await amir.click(message, Action.DROP)
+        await told(here, "1 change dropped that waited for", amir, "marketing")
+        await amir.click(message, Action.DROP)
+        await told(here, "Nothing waits for VIPs any more", amir, "marketing")
+        assert here.emails() == {"p1@example.com"}
+
+
+async def test_a_key_is_replaced_before_a_list_is_chosen(tmp_path: Path) -> None:
+    """The key of a connection that messages made can be replaced while its audience has no list yet."""
+    async with fed(tmp_path) as here:
+        await here.mparticle.connect(NAMELESS)
+        ada = here.slack.admin
+        home = await ada.open_home()
+        await ada.click(home, connect.Action.KEY)
+        view = await ada.open_view(connect.Callback.KEY)
+        here.iterable.state.add_key("another-key", here.iterable.state.project().name)
+        await ada.fill(view, {connect.Block.KEY: "another-key"})
+        await ada.submit()
+        async with here.engine.database.read() as db:
+            (made,) = await connections.everyone(db)
+        assert made.key_last4 == "-key"
 
 
 async def test_declined_and_what_waits_is_dropped(tmp_path: Path) -> None:
