@@ -135,11 +135,10 @@ async def settle(db: AsyncConnection, connection_id: int, list_id: int, but_run:
             await ledger.rename(db, connection_id, nameless, certain=False)
             await lists.bump(db, connection_id, list_id)
             await lists.bump_others(db, connection_id, list_id)
-            # where the member has another address by the next plan, this one has to be known to be taken off
-            renamed = [[Role.HOLD, FORMER + new, new, user_id] for _, _, _, user_id, new, *_ in entries]
-            await ledger.put(db, mapping_id, encode(renamed), certain=False)
             perhaps = encode([[role, profile, None, user_id] for role, profile, _, user_id, *_ in entries])
         await ledger.put(db, mapping_id, perhaps, certain=False)
+        if phase == Phase.RENAME:
+            await ledger.note_new_addresses(db, connection_id, members)
         await changes.set_state(db, [batch_id], State.PLANNED)
     return bool(unanswered)
 

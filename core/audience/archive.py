@@ -63,7 +63,7 @@ def _damage_refused(file: File) -> Iterator[None]:
             raise
     else:
         return
-    raise file.error(CUT_OFF)
+    raise file.error(CUT_OFF) from None
 
 
 class Archive:
@@ -139,7 +139,7 @@ def _refuse_large_directory(file: File) -> None:
         tail = stream.read()
     place = tail.rfind(b"PK\x05\x06")
     if place < 0 or len(tail) - place < _END.size:
-        raise file.error(CUT_OFF)
+        raise file.error(CUT_OFF) from None
     _, _, _, _, members, length, _, _ = _END.unpack_from(tail, place)
     large = place - _LARGE_POINTER.size - _LARGE_END.size
     if large >= 0 and tail.startswith(b"PK\x06\x07", large + _LARGE_END.size):

@@ -20,8 +20,7 @@ HIGHEST_RATIO = 200
 # Below this size the ratio doesn't matter.
 SMALL = 16 << 20
 
-# To DuckDB these make a path a pattern, unless they stand in brackets.
-_PATTERN = re.compile(r"([\[*?])")
+_PATTERN = re.compile(r"[\[*?\\]")
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class File:
 
     @property
     def sql(self) -> str:
-        """The path as an SQL literal that DuckDB doesn't take for a pattern."""
-        return literal(_PATTERN.sub(r"[\1]", str(self.path)))
+        """The path as an SQL literal. It must not be a pattern (see scratch.py)."""
+        return literal(str(self.path))
 
     def error(self, message: str, *, line: int | None = None, column: int | None = None) -> InputError:
         """What to raise where the file can't be used."""
@@ -78,6 +77,6 @@ def refuse_bomb(unpacked: int, packed: int, file: File) -> None:
         raise file.error("unpacks to far more than an audience does. This is not from mParticle: don't open it.")
 
 
-def is_ambiguous(path: Path) -> bool:
-    """Whether DuckDB can't be told the path: beside a pattern's characters it takes a backslash for a separator."""
-    return "\\" in str(path) and _PATTERN.search(str(path)) is not None
+def is_pattern(path: Path) -> bool:
+    """Whether DuckDB takes a path for a pattern that stands for other files, or a sign in it for a separator."""
+    return _PATTERN.search(str(path)) is not None

@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 
 from core.audience import bucket, download, stream, table, zipped
-from core.audience.files import File, is_ambiguous, readable
+from core.audience.files import File, readable
 from core.audience.recognise import Kind, recognise
+from core.audience.scratch import plainly_named
 from core.audience.source import Source
 from core.errors import InputError
 
@@ -38,7 +39,8 @@ def read(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = N
     source = None
     try:
         file = replace(file, path=path.absolute())  # DuckDB takes a relative one that begins with ~ for the home
-        source = _read(con, file, audience)
+        with plainly_named(con, file) as plain:
+            source = _read(con, plain, audience)
     except OSError as exc:
         reason = exc.strerror or "the disk gives no reason"
     finally:
@@ -76,8 +78,6 @@ def _refuse_unreadable(file: File) -> None:
             reason = "there is no such file. Check the path."
         elif not file.path.is_file():
             reason = "is not a regular file. Save it as one first."
-        elif is_ambiguous(file.path.absolute()):
-            reason = "the path has both a backslash and one of the signs * ? [. Rename the file or its directory."
         else:
             with file.path.open("rb") as opened:
                 size = opened.seek(0, 2)

@@ -1,6 +1,5 @@
 """An audience download as the ZIP that mParticle gives: its CSV files, held against its manifest."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -8,7 +7,6 @@ from pathlib import Path, PurePosixPath
 import duckdb
 
 from core.audience import archive, download
-from core.audience.duck import disk_errors, query
 from core.audience.files import File, readable
 from core.audience.manifest import (
     NOT_COUNTED,
@@ -21,6 +19,7 @@ from core.audience.manifest import (
 )
 from core.audience.names import Audience, choose, common_name, from_download_name
 from core.audience.recognise import Kind, recognise
+from core.audience.scratch import scratch
 from core.audience.source import Source
 
 
@@ -42,27 +41,19 @@ def read_zip(
     """Read a ZIP; `read_csv` reads the only CSV of one that has no manifest."""
     with archive.opened(file) as opened:
         content = opened.manifest()
-        with disk_errors():
-            scratch = tempfile.TemporaryDirectory(prefix="audience-", dir=_beside(con, file))
-        with scratch as folder:
+        with scratch(con, file) as folder:
             if content is None:
-                return read_csv(con, _only_csv(opened, file, Path(folder)), wanted)
+                return read_csv(con, _only_csv(opened, file, folder), wanted)
             told = parse(content, file)
             told.require_email(file)
             members = _members(opened, told, file)
             chosen = _chosen(members, wanted, file)
             unpacked = [
-                _unpack(opened, member.name, Path(folder) / f"{place}.csv", file) for place, member in enumerate(chosen)
+                _unpack(opened, member.name, folder / f"{place}.csv", file) for place, member in enumerate(chosen)
             ]
             if len(chosen) < len(members):
                 told = replace(told, total=NOT_COUNTED)
             return _read_variants(con, file, chosen, unpacked, told)
-
-
-def _beside(con: duckdb.DuckDBPyConnection, file: File) -> str | None:
-    """The directory that DuckDB spills to has room, and is ours: beside it. None is the system's."""
-    spill = Path(query(con, "SELECT current_setting('temp_directory')", file)[0][0])
-    return str(spill.parent) if spill.is_absolute() and spill.parent.is_dir() else None
 
 
 def _only_csv(opened: archive.Archive, file: File, folder: Path) -> File:

@@ -114,7 +114,8 @@ FROM placed AS p LEFT JOIN followers AS f ON f.profile = p.profile LEFT JOIN els
 WHERE p.here
 """
 
-# `off`: identities that may have to leave the list: those of leavers (known to the ledger or not), and former ones.
+# `off`: identities that may have to leave the list: those of leavers (known to the ledger or not), and former ones. (Of
+# an interrupted rename, which is not tried again where the User ID setting is another now, that is the placeholder.)
 _KNOWN_LEAVERS = """
 CREATE TABLE known_leavers AS
 SELECT g.profile, l.email, l.user_id, g.counted FROM gone AS g JOIN ledger AS l ON l.profile = g.profile
@@ -127,8 +128,10 @@ UNION ALL
 SELECT profile, email, user_id, true, counted, false FROM gone ANTI JOIN known_leavers USING (profile)
 WHERE reason IS NULL
 UNION ALL
-SELECT profile, old_email, old_user_id, false, false, true
-FROM judged WHERE old_email <> email AND NOT (rename AND verdict = 'update')
+SELECT profile, was, old_user_id, false, false, true FROM (
+    SELECT *, coalesce(old_email, if(NOT certain AND old_user_id = profile, profile || '@{placeholder}', NULL)) AS was
+    FROM judged)
+WHERE was <> email AND NOT (rename AND verdict = 'update')
 """
 _NOT_REMOVABLE = """
 INSERT INTO refused SELECT profile, NULL, NULL, reason FROM gone ANTI JOIN known_leavers USING (profile)
@@ -211,7 +214,7 @@ def compare(
     by_mpid = "true" if field is UserIdField.MPID else "false"
     con.execute(_JUDGED.format(placeholder=PLACEHOLDER_DOMAIN, by_mpid=by_mpid))
     con.execute(_KNOWN_LEAVERS, this)
-    con.execute(_OFF)
+    con.execute(_OFF.format(placeholder=PLACEHOLDER_DOMAIN))
     con.execute(_NOT_REMOVABLE)
     con.execute(_HOLDERS if _one(con, "SELECT count(*) FROM off") else _NO_HOLDERS, this)
     con.execute(_LEAVING)

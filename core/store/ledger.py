@@ -44,6 +44,14 @@ WHERE ledger.profile = renamed.profile AND (ledger.email = renamed.old_email OR 
 AND ledger.mapping_id IN (SELECT id FROM mappings WHERE connection_id = :connection_id)
 """
 
+_PERHAPS_RENAMED = """
+INSERT INTO ledger (mapping_id, profile, email, user_id, certain)
+SELECT nameless.mapping_id, CAST(:former AS text) || (value ->> 4), value ->> 4, value ->> 3, :certain
+FROM {entries} JOIN ledger AS nameless ON nameless.profile = value ->> 1 AND nameless.email IS NULL
+WHERE nameless.mapping_id IN (SELECT id FROM mappings WHERE connection_id = :connection_id)
+ON CONFLICT (mapping_id, profile) DO NOTHING
+"""
+
 
 async def put(db: AsyncConnection, mapping_id: int, entries: str, *, certain: bool) -> None:
     """Record that the members of these entries (JSON) are on the list, or, if not `certain`, that they may be."""
@@ -66,6 +74,14 @@ async def rename(db: AsyncConnection, connection_id: int, entries: str, *, certa
     In all mappings of the connection, because Iterable renames users, not memberships.
     """
     await _run(db, _RENAME, entries, connection_id=connection_id, certain=certain)
+
+
+async def note_new_addresses(db: AsyncConnection, connection_id: int, entries: str) -> None:
+    """Record beside members whose placeholder was perhaps renamed, in all mappings, the address that they have then.
+
+    Where a member has another address by the next plan, this one has to be known to be taken off.
+    """
+    await _run(db, _PERHAPS_RENAMED, entries, connection_id=connection_id, former=FORMER, certain=False)
 
 
 async def size(db: AsyncConnection, mapping_id: int) -> int:

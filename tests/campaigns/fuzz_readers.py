@@ -9,6 +9,7 @@ a finding too, and another takes its place.
 
 import argparse
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
@@ -110,8 +111,7 @@ def _executions(log: str) -> int:
 
 def _part(work: Path, seconds: int) -> int:
     """Fuzz until the time is up, or until the process dies."""
-    import atheris
-
+    atheris = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["core.audience", "core.errors"], enable_loader_override=False):
         import core.audience  # noqa: F401
     with ExitStack() as stack:

@@ -438,3 +438,33 @@ async def test_former_address_that_could_not_be_taken_off(sync: Sync) -> None:
     sync.iterable.faults.clear()
     await sync.mirror([person(1, email="one@example.com"), person(2)])
     assert sync.emails() == {"one@example.com", "p2@example.com"}
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_rename_that_is_not_tried_again(tmp_path: Path, database_url: str, applied: bool) -> None:
+    """A placeholder whose rename failed leaves all lists, also where the User ID setting is another afterwards."""
+    async with syncing(tmp_path, database_url, QUICK) as sync:
+        for list_id in (LIST, OTHER_LIST):
+            await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=list_id)
+        sync.iterable.faults.add(Fault("reset", path=RENAME, applied=applied))
+        assert_failed(await sync.mirror([person(7), person(1)], user_id=MPID), "unreachable")
+        sync.iterable.faults.clear()
+        await sync.mirror([person(7), person(1)])
+        assert sync.emails() == {"p7@example.com", "p1@example.com"}
+        await sync.mirror([person(1)], list_id=OTHER_LIST)
+        assert sync.emails(OTHER_LIST) == {"p1@example.com"}
+        await sync.mirror([person(1)])
+        assert sync.emails() == {"p1@example.com"}
+        assert (await sync.mirror([person(1)])).run.requests == 0
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_rename_to_an_address_that_others_have(sync: Sync, applied: bool) -> None:
+    """A placeholder whose rename failed leaves the list, also where its member shares an address by then."""
+    await sync.mirror([Member(7), person(1)], user_id=MPID)
+    sync.iterable.faults.add(Fault("reset", path=RENAME, applied=applied))
+    assert_failed(await sync.mirror([person(7), person(1)], user_id=MPID), "unreachable")
+    sync.iterable.faults.clear()
+    await sync.mirror([person(7, email="p1@example.com"), person(1)], user_id=MPID)
+    assert sync.emails() == {"p1@example.com"}
+    assert (await sync.mirror([person(7, email="p1@example.com"), person(1)], user_id=MPID)).run.requests == 0

@@ -26,7 +26,7 @@ from tests.core.world import ADDRESSES, BY, FIRST, LISTS, LIVE, PEOPLE, SECOND, 
 
 WALKS = int(os.environ.get("ITERABLE_SYNC_WALKS", "0"))
 #: Walks for each User ID setting where nobody says how many, and steps of a walk.
-FEW_WALKS, STEPS = 3, 9
+FEW_WALKS, STEPS = 2, 8
 
 TROUBLES = st.builds(
     Trouble,

@@ -59,7 +59,7 @@ def _is_a_sentence(error: InputError) -> None:
     assert all(unicodedata.category(letter) not in ("Cc", "Cs") for letter in error.message), repr(error.message)
     assert len(error.message) < 2_000
     assert error.__cause__ is None
-    assert error.__context__ is None
+    assert error.__context__ is None or error.__suppress_context__
 
 
 def _is_a_table(source: Source, con: duckdb.DuckDBPyConnection) -> None:

@@ -1,4 +1,4 @@
-"""Read files in a process of its own, and tell what became of each and how much memory that took: peak.py DIR FILE..."""
+"""Read files, and tell what became of each and how much memory that took: peak.py DIR FILE ..."""
 
 import json
 import sys

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.audience import Source
+from core.audience import Source, read
 from core.errors import InputError
 from tests.campaigns.wrapping import BUCKET, MEMBERS, PLAIN, SPLIT, TOLD, ZIPPED, seeds, wrapped
 from tests.core.audience.factories import HEADER
@@ -153,3 +153,41 @@ def test_any_parquet(trial: Trial, tmp_path: Path, kinds: list[pa.DataType], cut
     content = (tmp_path / "t").read_bytes()
 
     trial("file", content[: len(content) - cut])
+
+
+def test_a_control_character_in_a_manifest(trial: Trial) -> None:
+    """A type of identity that was damaged is not shown as it is."""
+    manifest = json.dumps({"rows_by_identity": {"i\x7fs_\x00idfv" + "x" * 100: 1}}).encode()
+    outcome = trial(*wrapped(bytes([TOLD]) + manifest + SPLIT + HEADER.encode()))
+
+    assert isinstance(outcome, InputError)
+    assert "rows of type i?s_?idfvxxx" in outcome.message
+    assert len(outcome.message) < 200
+
+
+def test_a_quoted_line_end_in_the_first_row(trial: Trial, planning: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    """It doesn't make the separator look like another, by which spaces in quotation marks were lost."""
+    rows = ['1, 2, "\n", email', '1, 3, " x ", customer_id']
+    (tmp_path / "a.csv").write_text("\n".join([HEADER, *rows, ""]))
+    read(tmp_path / "a.csv", planning)
+
+    assert planning.execute("SELECT customer_id FROM source").fetchall() == [(" x ",)]
+    planning.execute("DROP TABLE source")
+
+
+@pytest.mark.parametrize("value", [["a@example.com"], {"a": "b"}, b"\xff\xfe"])
+def test_parquet_columns_that_are_no_text(trial: Trial, tmp_path: Path, value: object) -> None:
+    """Lists, structures and bytes that are no text are not taken for addresses."""
+    pq.write_table(pa.table({"email": pa.array([value])}), tmp_path / "t")
+
+    assert isinstance(trial("file", (tmp_path / "t").read_bytes()), InputError)
+
+
+def test_too_little_memory_is_told_apart(tmp_path: Path) -> None:
+    """Planning begins again with more memory where DuckDB had too little: that is no fault of the file or the disk."""
+    (tmp_path / "a.csv").write_text(HEADER + "\n" + "".join(f"{n}, 5, {n}@example.com, email\n" for n in range(20_000)))
+
+    with planning_workspace(tmp_path) as con:
+        con.execute("SET memory_limit = '2MB'")
+        with pytest.raises(duckdb.OutOfMemoryException):
+            read(tmp_path / "a.csv", con)
