@@ -97,7 +97,7 @@ async def _written(engine: Engine, run_id: str) -> AsyncIterator[tuple[BinaryIO,
     """A file with the rejections of a run, to be read from its beginning, and its size."""
     with await asyncio.to_thread(tempfile.TemporaryFile, "w+b", dir=engine.settings.data_dir) as file:
         text = io.TextIOWrapper(cast(BinaryIO, file), encoding="utf-8", newline="", write_through=True)
-        rows = csv.writer(text)
+        rows = csv.writer(text, quoting=csv.QUOTE_ALL)
         rows.writerow(CSV_HEADER)
         piece: list[Rejection] = []
         async with engine.database.read() as db:
@@ -114,7 +114,7 @@ async def _written(engine: Engine, run_id: str) -> AsyncIterator[tuple[BinaryIO,
 
 
 def _write(file: io.TextIOWrapper, piece: Sequence[Rejection]) -> None:
-    csv.writer(file).writerows(csv_row(each) for each in piece)
+    csv.writer(file, quoting=csv.QUOTE_ALL).writerows(csv_row(each) for each in piece)
     file.flush()
 
 

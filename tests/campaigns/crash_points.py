@@ -112,8 +112,8 @@ def _page(lines: list[str], wrong: int, minutes: float, *, commits: bool) -> str
 # Crash points
 
 A sync that renames placeholders, updates, removes and adds was killed (SIGKILL) at every event there is: before and after
-each write to the database and each request to Iterable{each}. After each crash either the next sync followed ("next sync": of an audience that some have left meanwhile) or the killed run was
-resumed ("resumed"). The list must then equal the audience, the numbers be those of an undisturbed run, and a repeated sync
+each write to the database and each request to Iterable{each}. After each crash either the next sync followed ("next sync":
+of an audience that some have left meanwhile) or the killed run was resumed ("resumed"). The list must then equal the audience, the numbers be those of an undisturbed run, and a repeated sync
 send nothing.
 
 | database | afterwards | events |
