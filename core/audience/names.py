@@ -67,11 +67,20 @@ def common_name(names: Iterable[str | None]) -> str | None:
     return known[0][:shared].rstrip(" -_") or known[0]
 
 
+#: The code of the error where a file holds several audiences and nobody said which one is meant.
+SEVERAL_AUDIENCES = "several_audiences"
+
+
 def choose(found: Sequence[Audience], wanted: str | None, file: File) -> int:
     """The place in `found` of the audience that is meant."""
     if wanted is None:
         if len(found) > 1:
-            raise file.error(f"holds several audiences: {listing(found)}. Choose one of them with --audience.")
+            several = file.error(
+                f"holds several audiences: {listing(found)}. Choose one of them with --audience, or map the one that "
+                "is meant by its id."
+            )
+            several.code = SEVERAL_AUDIENCES
+            raise several
         return 0
     chosen = [place for place, audience in enumerate(found) if audience.answers_to(wanted)]
     if len(chosen) > 1:

@@ -65,7 +65,7 @@ async def plan_run(
         # a guard wants to know, and live changes pass none
         ledger_size = 0 if this.request.live else await ledger.size(db, target.id)
     async with workspace(data_dir, this.id, memory_mb) as con:
-        source = await _read(con, database, this, forgotten)
+        source = await _read(con, database, this, target, forgotten)
         mode = _mode(this, target, source)
         # who leaves the audience of a mapping that keeps them is not looked at: for the rest its runs are as they say
         as_if = Mode.ADD if target.removals is Removals.KEEP else mode
@@ -147,16 +147,30 @@ async def _publish_anew(database: Database, run_id: str, worker: str, more: dict
         await runs.change(db, run_id, revision=revision)
 
 
-async def _read(con: duckdb.DuckDBPyConnection, database: Database, this: Run, forgotten: Forgotten | None) -> Source:
+async def _read(
+    con: duckdb.DuckDBPyConnection, database: Database, this: Run, target: Mapping, forgotten: Forgotten | None
+) -> Source:
     """Read the run's members into the table `source`."""
     if this.request.live:
         source = await read_inbox(con, database, this)
         forgotten = None  # what is older than an erasure was not taken; what is newer counts
     else:
-        path, chosen = Path(this.request.path), this.request.audience
-        source = await run(con, lambda: audience.read(path, con, audience=chosen))
+        source = await _read_file(con, this, target)
         await leave_out_newer(con, database, this.mapping_id, source)
     await leave_out_forgotten(con, forgotten)
+    return source
+
+
+async def _read_file(con: duckdb.DuckDBPyConnection, this: Run, target: Mapping) -> Source:
+    """Read the run's file: of several audiences in it the one that was asked for, else the mapping's."""
+    path, chosen = Path(this.request.path), this.request.audience
+    try:
+        source: Source = await run(con, lambda: audience.read(path, con, audience=chosen))
+    except InputError as error:
+        mapped = target.audience_id or target.audience_name
+        if error.code != audience.SEVERAL_AUDIENCES or mapped is None:
+            raise
+        source = await run(con, lambda: audience.read(path, con, audience=mapped))
     return source
 
 

@@ -134,3 +134,23 @@ async def test_pause_holds_back_what_was_approved(sync: Sync) -> None:
     outcome = await sync.resume(waiting.run.id)
     assert outcome.run.status is Status.FAILED
     assert len(sync.emails()) == 150
+
+
+async def test_file_of_several_audiences(sync: Sync) -> None:
+    """Of a file with several audiences a run takes its mapping's, where nobody says which one is meant."""
+    connection = await environment_connection(sync.engine, user_id=None, data_center=DataCenter.US, rate=0)
+    path = sync.directory / "several.csv"
+    path.write_text(
+        "mpid,email,audience_id,audience_name\n1,p1@example.com,11,One\n2,p2@example.com,22,Two\n3,p3@example.com,22,Two\n"
+    )
+    async with sync.engine.database.write() as db:
+        mapping_id = await mappings.add(
+            db, connection_id=connection.id, list_id=LIST, audience_id=None, audience_name="Two"
+        )
+        mapping = await mappings.by_id(db, mapping_id)
+    assert mapping is not None
+    worker = sync.engine.presence.id
+    run_id = await submit_mapping(sync.engine, connection, mapping, Request(path=str(path)), worker=worker)
+    await workflows.start(run_id)
+    assert (await sync.outcome(run_id)).run.status is Status.SUCCEEDED
+    assert sync.emails() == {"p2@example.com", "p3@example.com"}

@@ -98,7 +98,7 @@ def test_several_audiences_need_a_choice(tmp_path: Path, refusal: Refusal) -> No
 
     assert error.message == (
         "a.zip: holds several audiences: PotentialParisians (8754), Other Audience (99). "
-        "Choose one of them with --audience."
+        "Choose one of them with --audience, or map the one that is meant by its id."
     )
 
 
