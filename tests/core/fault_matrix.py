@@ -101,7 +101,9 @@ HEADER = """\
 
 async def observe(directory: Path, phase: str, fault: str) -> Row:
     """Let one run meet one fault in one phase for as long as it lasts, then let it pass."""
-    async with syncing(directory, patience=MOMENT) as sync:
+    # only who waits for an answer that never comes should give up waiting soon
+    patience = MOMENT if fault.startswith("no answer") else replace(MOMENT, request=10.0)
+    async with syncing(directory, patience=patience) as sync:
         if phase != "lists":  # it is asked for where nothing was synced to it yet
             await sync.mirror(FIRST, user_id=MPID)
         path, contains = PHASES[phase]

@@ -323,7 +323,7 @@ async def test_many_rejected_members_are_sent(tmp_path: Path) -> None:
         await here.slack.marketer.click(message, Action.REJECTED)
         sent = await here.slack.wait_for_message("dm", f"rejected-{run_id}.csv", reader=here.slack.marketer)
         lines = (sent.files[0].content or b"").decode().splitlines()
-        assert [line.split(",")[0] for line in lines[1:]] == [str(number) for number in range(5_001)]
+        assert [line.split(",")[0] for line in lines[1:]] == [f'"{number}"' for number in range(5_001)]
 
 
 @pytest.mark.parametrize(
