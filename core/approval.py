@@ -26,21 +26,8 @@ async def approve(engine: Engine, run_id: str, *, by: str, comment: str | None, 
 
     Returns False where somebody has decided already.
     """
-    async with engine.database.write() as db:
-        this = await runs.by_id(db, run_id)
-        assert this is not None
-        request = this.request.model_copy(update={"approved": True, "allow_empty": True})
-        if not await runs.decide(db, this, request=request, by=by, comment=comment):
-            return False
-        await mappings.decide(db, this.mapping_id, mappings.State.ACTIVE, by=by, comment=comment)
-        await audit.add(
-            db,
-            team_id=team_id,
-            actor=by,
-            action=Action.RUN_APPROVED,
-            subject=f"run:{run_id}",
-            after={"comment": comment, "guards": [guard.name.value for guard in open_guards(this)]},
-        )
+    if not await _decide(engine, run_id, approved=True, by=by, comment=comment, team_id=team_id):
+        return False
     engine.queued.set()
     return True
 
@@ -50,18 +37,26 @@ async def decline(engine: Engine, run_id: str, *, by: str, comment: str | None, 
 
     Returns False where somebody has decided already.
     """
+    return await _decide(engine, run_id, approved=False, by=by, comment=comment, team_id=team_id)
+
+
+async def _decide(
+    engine: Engine, run_id: str, *, approved: bool, by: str, comment: str | None, team_id: str | None
+) -> bool:
     async with engine.database.write() as db:
         this = await runs.by_id(db, run_id)
         assert this is not None
-        if not await runs.decide(db, this, request=None, by=by, comment=comment):
+        request = this.request.model_copy(update={"approved": True, "allow_empty": True}) if approved else None
+        if not await runs.decide(db, this, request=request, by=by, comment=comment):
             return False
-        await mappings.decide(db, this.mapping_id, mappings.State.DECLINED, by=by, comment=comment)
+        state = mappings.State.ACTIVE if approved else mappings.State.DECLINED
+        await mappings.decide(db, this.mapping_id, state, by=by, comment=comment)
         await audit.add(
             db,
             team_id=team_id,
             actor=by,
-            action=Action.RUN_DECLINED,
+            action=Action.RUN_APPROVED if approved else Action.RUN_DECLINED,
             subject=f"run:{run_id}",
-            after={"comment": comment},
+            after={"comment": comment, "guards": [guard.name.value for guard in open_guards(this)]},
         )
     return True

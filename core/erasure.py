@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 
 # How long an answer waits for the deletion, in seconds. What is not done by then is done by a worker.
 SOON_S = 5.0
-# How often an erasure is tried again that waits for runs to end, in seconds.
-AGAIN_EVERY_S = 30.0
 
 # How the identities of a request are named: OpenDSR's own words, and mParticle's.
 _KINDS = {

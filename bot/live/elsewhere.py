@@ -1,7 +1,7 @@
 """What is said where a message could not be shown in its place, and the person who started it gets it instead."""
 
 from bot.blocks import Message, context
-from bot.live.answers import DELETED, TOO_MUCH
+from bot.live.answers import DELETED
 from core.store.posts import Post, State
 
 _WHY = {
@@ -43,8 +43,3 @@ def is_due(post: Post | None, stage: str) -> bool:
     if post.state is State.LOST:
         return True
     return post.state is State.REFUSED and post.error != DELETED
-
-
-def is_content_at_fault(post: Post) -> bool:
-    """Whether the content was refused, and not the place."""
-    return post.error in TOO_MUCH

@@ -72,12 +72,6 @@ async def of(db: AsyncConnection, keys: Collection[str]) -> dict[str, Post]:
     return found
 
 
-async def in_state(db: AsyncConnection, state: State) -> list[Post]:
-    """Return the posts in a state."""
-    rows = (await db.execute(select(posts).where(posts.c.state == state.value))).mappings()
-    return [_one(row) for row in rows]
-
-
 async def at(db: AsyncConnection, channel: str, ts: str) -> Post | None:
     """Find the post that is this message."""
     row = (await db.execute(select(posts).where(posts.c.channel == channel, posts.c.ts == ts))).mappings().first()
