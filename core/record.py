@@ -62,11 +62,16 @@ class Recorder:
         try:
             async with self._database.write() as db:
                 counts: Counter[str] = Counter(self._new_traffic())
+                on_the_list: list[Entry] = []
                 for each in together:
                     found, refused = self._count(each.batch, each.delivery)
                     counts.update(found)
                     await rejections.add(db, self._run.id, refused)
-                    await self._note(db, each.batch, each.delivery or Delivery())
+                    if each.delivery is None and each.batch.phase is not Phase.REMOVE:
+                        on_the_list += decode(each.batch.members)
+                    else:
+                        await self._note(db, each.batch, each.delivery or Delivery())
+                await ledger.put(db, self._run.mapping_id, on_the_list, certain=True)
                 await runs.count(db, self._run.id, self._worker, dict(counts))
                 await changes.set_state(db, [each.batch.id for each in together], State.DONE)
         except BaseException as error:  # whoever waits for this write has to hear of it
@@ -93,9 +98,9 @@ class Recorder:
             await ledger.take(db, this.mapping_id, members)
             if stay := [_former(unit[0]) for unit, _ in delivery.rejected if unit[0][0] == Role.OLD and unit[0][2]]:
                 # The update that follows replaces the row that knew this address: the next run has to know it.
-                await ledger.put(db, this.mapping_id, encode(stay), certain=True)
+                await ledger.put(db, this.mapping_id, stay, certain=True)
         else:  # with a failure that is not named, nobody in the batch is certain
-            await ledger.put(db, this.mapping_id, members, certain=not delivery.unattributed)
+            await ledger.put(db, this.mapping_id, decode(members), certain=not delivery.unattributed)
 
     def _count(self, batch: Batch, delivery: Delivery | None) -> tuple[dict[str, int], list[Rejection]]:
         if delivery is None:
@@ -128,14 +133,13 @@ async def settle(db: AsyncConnection, connection_id: int, list_id: int, but_run:
     """
     unanswered = await lists.unanswered(db, connection_id, list_id, but_run)
     for batch_id, phase, mapping_id, members in unanswered:
-        perhaps = members
+        perhaps = decode(members)
         if phase == Phase.RENAME:  # under one address or the other, on all lists: only the user id is sure
-            entries = decode(members)
-            nameless = encode([[role, profile, old, user_id, None] for role, profile, old, user_id, *_ in entries])
+            nameless = encode([[role, profile, old, user_id, None] for role, profile, old, user_id, *_ in perhaps])
             await ledger.rename(db, connection_id, nameless, certain=False)
             await lists.bump(db, connection_id, list_id)
             await lists.bump_others(db, connection_id, list_id)
-            perhaps = encode([[role, profile, None, user_id] for role, profile, _, user_id, *_ in entries])
+            perhaps = [[role, profile, None, user_id] for role, profile, _, user_id, *_ in perhaps]
         await ledger.put(db, mapping_id, perhaps, certain=False)
         if phase == Phase.RENAME:
             await ledger.note_new_addresses(db, connection_id, members)

@@ -13,7 +13,7 @@ from collections import deque
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.changes import Phase
+from core.changes import Phase, decode
 from core.delivery import deliver
 from core.iterable import IterableClient, KeyRefusedError
 from core.record import Recorder
@@ -26,7 +26,7 @@ from core.store.runs import TakenOverError
 # Requests under way at once: enough to fill the rate where an answer takes this long (seconds) ...
 LATENCY_COVERED_S = 4.0
 # ... within these bounds; the last is for a connection without a rate limit.
-FEWEST, MOST, UNLIMITED = 1, 64, 8
+FEWEST, MOST, UNLIMITED = 1, 64, 16
 # A process that dies leaves no more batches sent than this: those under way, and those claimed with the last of them.
 MOST_SENT = MOST + UNLIMITED
 # Batches that need no request, applied in one transaction.
@@ -143,7 +143,7 @@ class Upload:
 
 
 async def _hold(db: AsyncConnection, mapping_id: int, members: str) -> None:
-    await ledger.put(db, mapping_id, members, certain=True)
+    await ledger.put(db, mapping_id, decode(members), certain=True)
 
 
 def _concurrency(rate: float) -> int:

@@ -110,6 +110,7 @@ def _rows(files: Sequence[File], labels: Sequence[str | None] | None) -> Rows:
         f"FROM {scan(files, names, types)}",
         files[0],
         lambda row: places.csv_line_of_row(files[0], row),
+        is_long=True,
     )
 
 

@@ -69,6 +69,8 @@ class Rows:
     #: The rows tell who joined and who left, and a profile's identities are those of its latest row; otherwise
     #: all are members, and the latest of each kind of identity counts.
     is_delta: bool = False
+    #: A row holds one identity at most, and a profile has several rows; otherwise most profiles have one row.
+    is_long: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,11 +165,56 @@ def _audience(count: Count) -> Audience:
 def gather(con: duckdb.DuckDBPyConnection, rows: Rows, counts: list[Count]) -> int:
     """Make the table `source` of the rows, one row per profile, and tell how many profiles there are."""
     total = sum(count.rows for count in counts)
-    all_have_mpid = all(count.rows == count.with_mpid for count in counts)
+    by_mpid = all(count.rows == count.with_mpid for count in counts)
+    order = _order(counts, total)
     query(con, _TABLE, rows.file)
-    query(con, f"INSERT INTO source {_grouping(rows, _order(counts, total), by_mpid=all_have_mpid)}", rows.file)
+    if rows.is_delta or not by_mpid or not _gather_joined(con, rows, total, order):
+        query(con, f"INSERT INTO source {_grouping(rows, order, by_mpid=by_mpid)}", rows.file)
     return int(query(con, "SELECT count(*) FROM source", rows.file)[0][0])
 
+
+def _gather_joined(con: duckdb.DuckDBPyConnection, rows: Rows, total: int, order: str) -> bool:
+    """Fill `source` as if no profile had two identities of a kind, and group only those that have.
+
+    To join costs half of grouping texts. Returns False, and leaves `source` empty, where too many have.
+    """
+    identities = (
+        f"SELECT TRY_CAST(mpid AS BIGINT) AS mpid, {blank_as_null('email')} AS email, "
+        f"{blank_as_null('customer_id')} AS customer_id FROM ({rows.sql})"
+    )
+    # rows of one profile multiply when they are joined: more than there were are not looked at
+    joined = _JOINED if rows.is_long else "SELECT mpid::VARCHAR, mpid, true, email, customer_id FROM ({identities})"
+    query(con, f"INSERT INTO source {joined.format(identities=identities)} LIMIT {total + 1}", rows.file)
+    found, told = query(con, "SELECT count(*), count(email) + count(customer_id) FROM source", rows.file)[0]
+    if rows.is_long and told != total:
+        query(con, f"INSERT INTO source {_NEITHER.format(identities=identities)}", rows.file)
+    query(con, _SEVERAL, rows.file)
+    several = int(query(con, "SELECT count(*) FROM several", rows.file)[0][0])
+    is_worth_it = bool(found <= total and several * FEW <= found)
+    if not is_worth_it:
+        query(con, "DELETE FROM source", rows.file)
+    elif several:
+        query(con, "DELETE FROM source WHERE mpid IN (SELECT mpid FROM several)", rows.file)
+        query(con, f"INSERT INTO source {_grouping(rows, order, by_mpid=True, of=_OF_SEVERAL)}", rows.file)
+    query(con, "DROP TABLE several", rows.file)
+    return is_worth_it
+
+
+# Fewer than one profile in so many is grouped by itself.
+FEW = 10
+_JOINED = """
+    SELECT coalesce(e.mpid, c.mpid)::VARCHAR, coalesce(e.mpid, c.mpid), true, e.email, c.customer_id
+    FROM (SELECT mpid, email FROM ({identities}) WHERE email IS NOT NULL) AS e
+    FULL JOIN (SELECT mpid, customer_id FROM ({identities}) WHERE customer_id IS NOT NULL) AS c ON c.mpid = e.mpid
+"""
+# Members all the same, whom nobody can be reached by.
+_NEITHER = """
+    SELECT mpid::VARCHAR, mpid, true, NULL, NULL
+    FROM (SELECT DISTINCT mpid FROM ({identities}) WHERE email IS NULL AND customer_id IS NULL)
+    ANTI JOIN source USING (mpid)
+"""
+_SEVERAL = "CREATE OR REPLACE TABLE several AS SELECT mpid FROM source GROUP BY mpid HAVING count(*) > 1"
+_OF_SEVERAL = "WHERE mpid IN (SELECT mpid FROM several)"
 
 # Written once and read once or twice: to compress it takes longer than to write it.
 _TABLE = """
@@ -181,8 +228,8 @@ _TABLE = """
 """
 
 
-def _grouping(rows: Rows, order: str, *, by_mpid: bool) -> str:
-    """The SELECT that keeps the latest of each profile. Grouping by number costs half of grouping by text."""
+def _grouping(rows: Rows, order: str, *, by_mpid: bool, of: str = "") -> str:
+    """The SELECT that keeps the latest of each profile (`of` whom). Grouping by number costs half of that by text."""
     latest = "arg_max_null" if rows.is_delta else "arg_max"
     member = "arg_max(member, k)" if rows.is_delta else "true"
     kept = f"{member} AS member, {latest}(email, k) AS email, {latest}(customer_id, k) AS customer_id"
@@ -192,7 +239,7 @@ def _grouping(rows: Rows, order: str, *, by_mpid: bool) -> str:
         f"row_number() OVER () AS n FROM ({rows.sql})"
     )
     if by_mpid:
-        grouped = f"SELECT mpid, {kept} FROM (SELECT *, {order} AS k FROM ({numbered})) GROUP BY mpid"
+        grouped = f"SELECT mpid, {kept} FROM (SELECT *, {order} AS k FROM ({numbered}) {of}) GROUP BY mpid"
         return f"SELECT mpid::VARCHAR, mpid, member, email, customer_id FROM ({grouped})"
     keyed = f"SELECT *, {order} AS k, {_PROFILE} AS profile FROM ({numbered})"
     return f"SELECT profile, any_value(mpid) AS mpid, {kept} FROM ({keyed}) GROUP BY profile"

@@ -85,17 +85,20 @@ _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
         {"former": FORMER},
     ),
 }
-# The JSON is put together in DuckDB, off the event loop and without the GIL: as it is stored, and as it is sent.
+# The JSON is put together in DuckDB, off the event loop and without the GIL: as it is stored, and as it is sent. (One
+# `concat` takes half the time of as many `||`, each of which copies what there is so far.)
 _AS_JSON = """
 SELECT role IN ('a', 'u', 'r') AS counts, role <> 'f' AS leads,
-    '["' || role || '",' || to_json(profile) || ',' || coalesce(to_json(email), 'null') || ','
-        || coalesce(to_json(user_id), 'null') || more || ']' AS member,
-    CASE WHEN email IS NULL THEN '{{"userId":' || to_json(user_id) || '}}'
-        WHEN user_id IS NULL THEN '{{"email":' || to_json(email) || '}}'
-        ELSE '{{"email":' || to_json(email) || ',"userId":' || to_json(user_id) || '}}' END AS subscriber
-FROM (SELECT * FROM ({entries}) WHERE place >= $low AND ($high IS NULL OR place < $high)
-    ORDER BY place, role = 'f', profile)
+    concat('["', role, '",', to_json(profile), ',', coalesce(to_json(email), 'null'), ',',
+        coalesce(to_json(user_id), 'null'), more, ']') AS member,
+    CASE WHEN email IS NULL THEN concat('{{"userId":', to_json(user_id), '}}')
+        WHEN user_id IS NULL THEN concat('{{"email":', to_json(email), '}}')
+        ELSE concat('{{"email":', to_json(email), ',"userId":', to_json(user_id), '}}') END AS subscriber
+FROM (SELECT * FROM ({entries}) WHERE place >= $low AND ($high IS NULL OR place < $high) ORDER BY {order})
 """
+# Where nobody follows, places are all there is to sort by, in half of the time.
+_ORDER, _ORDER_WITH_FOLLOWERS = "place", "place, role = 'f', profile"
+_COUNT = "SELECT count(*), count(*) FILTER (role = 'f') FROM ({entries})"
 
 # Entries sorted at once: so many fit into the memory limit, whatever the size of the audience.
 SLICE = 500_000
@@ -118,9 +121,10 @@ def prepare(con: duckdb.DuckDBPyConnection) -> None:
 def drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]:
     """Yield the batches of a phase as they are to be stored."""
     entries, values = _ENTRIES[phase]
+    count, followers = con.execute(_COUNT.format(entries=entries), values).fetchall()[0]
+    query = _AS_JSON.format(entries=entries, order=_ORDER_WITH_FOLLOWERS if followers else _ORDER)
     rest: pa.Table | None = None
-    for low, high in _slices(con, entries, values):
-        query = _AS_JSON.format(entries=entries)
+    for low, high in _slices(con, entries, values, count):
         reader = con.cursor().sql(query, params={**values, "low": low, "high": high}).to_arrow_reader(CHUNK)
         for chunk in reader:
             rows = pa.Table.from_batches([chunk])
@@ -136,9 +140,10 @@ def drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]:
         yield _draft(phase, rest)
 
 
-def _slices(con: duckdb.DuckDBPyConnection, entries: str, values: dict[str, str]) -> Iterator[tuple[str, str | None]]:
-    """Yield ranges of places (from, up to but without) that hold about SLICE entries each, in order."""
-    count = con.execute(f"SELECT count(*) FROM ({entries})", values).fetchall()[0][0]
+def _slices(
+    con: duckdb.DuckDBPyConnection, entries: str, values: dict[str, str], count: int
+) -> Iterator[tuple[str, str | None]]:
+    """Yield ranges of places (from, up to but without) that hold about SLICE of `count` entries each, in order."""
     bounds: list[str] = []
     if count > SLICE:
         sample = con.execute(f"SELECT place FROM ({entries}) USING SAMPLE {SAMPLE} ROWS", values).fetchall()

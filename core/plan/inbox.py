@@ -97,7 +97,7 @@ async def leave_out_changed_since(
 
 async def keep_newer(con: duckdb.DuckDBPyConnection, mapping_id: int, mode: Mode) -> None:
     """Add to `desired`, not to be counted, those left out whom live changes have put on the list."""
-    if mode is Mode.MIRROR:
+    if mode is Mode.MIRROR and con.execute("SELECT count(*) FROM newer WHERE member").fetchall()[0][0]:
         await run(con, con.execute, _KEEP, {"mapping_id": mapping_id})
 
 

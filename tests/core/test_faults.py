@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core import workflows
+from core import upload, workflows
 from core.identity import UserIdField
 from core.iterable import KeyRefusedError, ListGoneError, ListNotStandardError
 from core.plan import batches
@@ -411,9 +411,12 @@ async def test_as_many_unanswered_batches_as_there_can_be(sync: Sync, small_batc
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE)])
     await workflows.start(run_id)
     async with sync.engine.database.write() as db:
-        found = await changes.open_batches(db, run_id, State.PLANNED, limit=64)
+        found = await changes.open_batches(db, run_id, State.PLANNED, limit=upload.MOST)
         await changes.set_state(db, [batch.id for batch in found], State.SENT)
-        assert len(await lists.unanswered(db, (await sync.outcome(run_id)).run.connection_id, LIST, "")) == 72
+        assert (
+            len(await lists.unanswered(db, (await sync.outcome(run_id)).run.connection_id, LIST, ""))
+            == upload.MOST_SENT
+        )
     sync.iterable.faults.clear()
     outcome = await sync.resume(run_id)
     assert outcome.run.status is Status.SUCCEEDED

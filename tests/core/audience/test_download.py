@@ -86,6 +86,24 @@ def test_the_latest_of_each_type_wins(reading: Reading) -> None:
     assert profiles == {"1": (1, True, "new@example.com", "new")}
 
 
+@pytest.mark.parametrize("more", [1, 3_000])
+def test_the_few_with_several_of_a_type_are_told_apart(reading: Reading, more: int) -> None:
+    """Among many who have one of each, the latest wins for those who have more, however many more."""
+    rows = [(mpid, 5, value, kind) for mpid in range(40) for value, kind in _one_of_each(mpid)]
+    several = [(7, 4 - n % 3, value, kind) for n in range(more) for value, kind in _one_of_each(1_000 + n)]
+    later = [(7, 6, "new@example.com", "email"), (8, 6, " ", "email"), (50, 5, "device", "ios_idfv")]
+    _, profiles = reading(download_csv([*several, *rows, *later]))
+
+    expected = {str(mpid): (mpid, True, f"p{mpid}@example.com", f"c{mpid}") for mpid in range(40)}
+    expected["7"] = (7, True, "new@example.com", "c7")
+    expected["50"] = (50, True, None, None)
+    assert profiles == expected
+
+
+def _one_of_each(number: int) -> list[tuple[str, str]]:
+    return [(f"p{number}@example.com", "email"), (f"c{number}", "customer_id")]
+
+
 def test_seconds_and_milliseconds_compare(reading: Reading) -> None:
     """A time stamp in seconds is the same time as one in milliseconds."""
     rows = [(1, 1580148439, "new@example.com", "email"), (1, 1580148438137, "old@example.com", "email")]

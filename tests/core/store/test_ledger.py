@@ -26,7 +26,7 @@ async def rows(database: Database, mapping_id: int, chunk: int = 1000) -> Rows:
 async def put(database: Database, mapping_id: int, *entries: list[Any], certain: bool = True) -> None:
     """Put members, given as profile, email and user id."""
     async with database.write() as db:
-        await ledger.put(db, mapping_id, encode([["a", *entry] for entry in entries]), certain=certain)
+        await ledger.put(db, mapping_id, [["a", *entry] for entry in entries], certain=certain)
 
 
 async def test_put(database: Database) -> None:
