@@ -209,9 +209,8 @@ _JOINED = """
 """
 # Members all the same, whom nobody can be reached by.
 _NEITHER = """
-    SELECT mpid::VARCHAR, mpid, true, NULL, NULL
-    FROM (SELECT DISTINCT mpid FROM ({identities}) WHERE email IS NULL AND customer_id IS NULL)
-    ANTI JOIN source USING (mpid)
+    SELECT DISTINCT mpid::VARCHAR, mpid, true, NULL, NULL FROM ({identities})
+    WHERE email IS NULL AND customer_id IS NULL AND mpid NOT IN (SELECT mpid FROM source)
 """
 _SEVERAL = "CREATE OR REPLACE TABLE several AS SELECT mpid FROM source GROUP BY mpid HAVING count(*) > 1"
 _OF_SEVERAL = "WHERE mpid IN (SELECT mpid FROM several)"

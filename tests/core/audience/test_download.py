@@ -94,7 +94,7 @@ def test_the_few_with_several_of_a_type_are_told_apart(reading: Reading, more: i
     later = [(7, 6, "new@example.com", "email"), (8, 6, " ", "email"), (50, 5, "device", "ios_idfv")]
     _, profiles = reading(download_csv([*several, *rows, *later]))
 
-    expected = {str(mpid): (mpid, True, f"p{mpid}@example.com", f"c{mpid}") for mpid in range(40)}
+    expected: dict[str, object] = {str(n): (n, True, f"p{n}@example.com", f"c{n}") for n in range(40)}
     expected["7"] = (7, True, "new@example.com", "c7")
     expected["50"] = (50, True, None, None)
     assert profiles == expected
