@@ -15,8 +15,9 @@ from core.store.mappings import NO_LIST, Mapping, Removals, State
 
 logger = logging.getLogger(__name__)
 
-# Members that a run carries at most: so that it does not keep its list from others for long.
-MOST_MEMBERS = 10_000
+# Members that a run carries at most: so that it keeps neither its list from others nor the database from new changes
+# for long (to claim and to settle so many takes some 50 ms).
+MOST_MEMBERS = 5_000
 #: The code of the alert that live changes wait for too long: it is closed when they don't any more.
 BACKLOG = "backlog"
 # How a run that is the sum of a day says what it is made of.

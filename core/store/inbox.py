@@ -229,4 +229,5 @@ def _waits(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
 
 
 def _claimable(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
-    return and_(_waits(mapping_id, allowed), inbox.c.run_id.is_(None))
+    # said so that SQLite does not take the index of `run_id`, by which it finds all that waits and sorts it
+    return and_(_waits(mapping_id, allowed), func.coalesce(inbox.c.run_id, "") == "")
