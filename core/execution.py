@@ -21,14 +21,14 @@ from core.errors import InputError, SettingsError, SyncError
 from core.fetch import fetched
 from core.plan import MEMORY_MB, plan_run, plan_undo, publish, replan_run
 from core.plan.planning import Planned
-from core.record import settle
+from core.record import StaleError, settle
 from core.runs import PROCESS_DIED, Mode, Run, Status
 from core.store import changes, connections, erasures, lists, mappings, rejections, runs
 from core.store.changes import State
 from core.store.migrate import describe
 from core.store.runs import TakenOverError
 from core.submit import check_state, know_list
-from core.upload import StaleError, StoppedError, Upload
+from core.upload import StoppedError, Upload
 
 logger = logging.getLogger(__name__)
 

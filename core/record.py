@@ -23,6 +23,10 @@ UNATTRIBUTED = "iterable_unattributed"
 _COUNTERS = {Phase.REMOVE: "removed", Phase.RENAME: "updated", Phase.UPDATE: "updated", Phase.ADD: "added"}
 
 
+class StaleError(Exception):
+    """Other runs changed the list's ledger since this run was planned: what is left must be planned anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     batch: Batch
@@ -33,18 +37,23 @@ class _Waiting:
 class Recorder:
     """Writes what became of batches. Those that end while another write is under way are written together."""
 
-    def __init__(self, database: Database, this: Run, worker: str, traffic: Traffic) -> None:
-        """Take the run, the worker whose it is, and what its client counts."""
+    def __init__(self, database: Database, this: Run, worker: str, revision: int, traffic: Traffic) -> None:
+        """Take the run, the worker whose it is, the revision of the ledger, and what its client counts."""
         self._database = database
         self._run = this
         self._worker = worker
+        self._revision = revision
         self._traffic = traffic
         self._reported = Traffic()
         self._waiting: list[_Waiting] = []
         self._writing = asyncio.Lock()
 
     async def record(self, batch: Batch, delivery: Delivery | None) -> None:
-        """Return when what became of a batch is on disk. Raises TakenOverError where the run is another's by now."""
+        """Return when what became of a batch is on disk.
+
+        Raises TakenOverError where the run is another's by now, and StaleError where leavers may have got another
+        address before they were taken off under this one: then they are to be planned anew.
+        """
         mine = _Waiting(batch, delivery, asyncio.get_running_loop().create_future())
         self._waiting.append(mine)
         async with self._writing:
@@ -61,19 +70,10 @@ class Recorder:
     async def _write(self, together: list[_Waiting]) -> None:
         try:
             async with self._database.write() as db:
-                counts: Counter[str] = Counter(self._new_traffic())
-                on_the_list: list[Entry] = []
-                for each in together:
-                    found, refused = self._count(each.batch, each.delivery)
-                    counts.update(found)
-                    await rejections.add(db, self._run.id, refused)
-                    if each.delivery is None and each.batch.phase is not Phase.REMOVE:
-                        on_the_list += decode(each.batch.members)
-                    else:
-                        await self._note(db, each.batch, each.delivery or Delivery())
-                await ledger.put(db, self._run.mapping_id, on_the_list, certain=True)
-                await runs.count(db, self._run.id, self._worker, dict(counts))
-                await changes.set_state(db, [each.batch.id for each in together], State.DONE)
+                stale = await self._is_stale(db, together)
+                await (self._put_back if stale else self._record)(db, together)
+            if stale:
+                raise StaleError
         except BaseException as error:  # whoever waits for this write has to hear of it
             for each in together:
                 each.recorded.set_exception(error)
@@ -81,6 +81,31 @@ class Recorder:
             raise
         for each in together:
             each.recorded.set_result(None)
+
+    async def _is_stale(self, db: AsyncConnection, together: list[_Waiting]) -> bool:
+        """Whether a run on another list has renamed placeholders while some of these were to be taken off."""
+        if all(each.batch.phase is not Phase.REMOVE for each in together):
+            return False
+        return (await lists.grip(db, self._run.id)).revision != self._revision
+
+    async def _put_back(self, db: AsyncConnection, together: list[_Waiting]) -> None:
+        await runs.count(db, self._run.id, self._worker, self._new_traffic())
+        await changes.set_state(db, [each.batch.id for each in together], State.PLANNED)
+
+    async def _record(self, db: AsyncConnection, together: list[_Waiting]) -> None:
+        counts: Counter[str] = Counter(self._new_traffic())
+        on_the_list: list[Entry] = []
+        for each in together:
+            found, refused = self._count(each.batch, each.delivery)
+            counts.update(found)
+            await rejections.add(db, self._run.id, refused)
+            if each.delivery is None and each.batch.phase is not Phase.REMOVE:
+                on_the_list += decode(each.batch.members)
+            else:
+                await self._note(db, each.batch, each.delivery or Delivery())
+        await ledger.put(db, self._run.mapping_id, on_the_list, certain=True)
+        await runs.count(db, self._run.id, self._worker, dict(counts))
+        await changes.set_state(db, [each.batch.id for each in together], State.DONE)
 
     async def _note(self, db: AsyncConnection, batch: Batch, delivery: Delivery) -> None:
         """Make the ledger say what a batch has changed."""
@@ -99,7 +124,9 @@ class Recorder:
             if stay := [_former(unit[0]) for unit, _ in delivery.rejected if unit[0][0] == Role.OLD and unit[0][2]]:
                 # The update that follows replaces the row that knew this address: the next run has to know it.
                 await ledger.put(db, this.mapping_id, stay, certain=True)
-        else:  # with a failure that is not named, nobody in the batch is certain
+        elif batch.phase is Phase.REMOVE:  # with a failure that is not named, nobody in the batch is certain
+            await ledger.doubt(db, this.mapping_id, decode(members))
+        else:
             await ledger.put(db, this.mapping_id, decode(members), certain=not delivery.unattributed)
 
     def _count(self, batch: Batch, delivery: Delivery | None) -> tuple[dict[str, int], list[Rejection]]:
@@ -140,7 +167,10 @@ async def settle(db: AsyncConnection, connection_id: int, list_id: int, but_run:
             await lists.bump(db, connection_id, list_id)
             await lists.bump_others(db, connection_id, list_id)
             perhaps = [[role, profile, None, user_id] for role, profile, _, user_id, *_ in perhaps]
-        await ledger.put(db, mapping_id, perhaps, certain=False)
+        if phase == Phase.REMOVE:
+            await ledger.doubt(db, mapping_id, perhaps)
+        else:
+            await ledger.put(db, mapping_id, perhaps, certain=False)
         if phase == Phase.RENAME:
             await ledger.note_new_addresses(db, connection_id, members)
         await changes.set_state(db, [batch_id], State.PLANNED)

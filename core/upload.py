@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.changes import Phase, decode
 from core.delivery import deliver
 from core.iterable import IterableClient, KeyRefusedError
-from core.record import Recorder
+from core.record import Recorder, StaleError
 from core.runs import Run
 from core.store import changes, connections, ledger, lists
 from core.store.changes import Batch, State
@@ -31,10 +31,6 @@ FEWEST, MOST, UNLIMITED = 1, 64, 16
 MOST_SENT = MOST + UNLIMITED
 # Batches that need no request, applied in one transaction.
 QUIET_BATCHES = 10
-
-
-class StaleError(Exception):
-    """Other runs changed the list's ledger since this run was planned: what is left must be planned anew."""
 
 
 class StoppedError(Exception):
@@ -64,7 +60,7 @@ class Upload:
         self._worker = worker
         self._revision = revision
         self._stopping = stopping
-        self._recorder = Recorder(database, this, worker, client.traffic)
+        self._recorder = Recorder(database, this, worker, revision, client.traffic)
         self._claimed: deque[Batch] = deque()
         self._claiming = asyncio.Lock()
         self._failure: Exception | None = None

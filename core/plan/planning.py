@@ -1,6 +1,8 @@
 """Planning a run: from its source or, where the ledger has changed meanwhile, from what was left of its plan."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -36,8 +38,8 @@ from core.store.erasures import Forgotten
 from core.store.mappings import Mapping, Removals
 from core.store.rejections import Rejection
 
-# Batches written in one transaction: some 4 MB, which holds SQLite's write lock for some 50 ms.
-BATCHES_A_WRITE = 50
+# Batches written in one transaction: some 4 MB, which holds SQLite's write lock for some 25 ms.
+BATCHES_A_WRITE = 25
 REJECTIONS_A_WRITE = 5_000
 BATCHES_A_DROP = 200
 
@@ -243,14 +245,27 @@ async def store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_
     requests = 0
     await run(con, batches.prepare, con)
     for phase in Phase:
-        drafts = batches.drafts(con, phase)
-        while piece := await run(con, _take, drafts):
-            await to_the_end(_add_drafts(database, run_id, piece))
-            if phase is Phase.RENAME:
-                requests += sum(draft.size for draft in piece)
-            elif phase not in (Phase.HOLD, Phase.RELEASE):
-                requests += len(piece)
+        async with aclosing(_ahead(con, batches.drafts(con, phase))) as pieces:
+            async for piece in pieces:
+                await to_the_end(_add_drafts(database, run_id, piece))
+                if phase is Phase.RENAME:
+                    requests += sum(draft.size for draft in piece)
+                elif phase not in (Phase.HOLD, Phase.RELEASE):
+                    requests += len(piece)
     return requests
+
+
+async def _ahead(con: duckdb.DuckDBPyConnection, drafts: Iterator[Draft]) -> AsyncGenerator[list[Draft], None]:
+    """Yield drafts in pieces; the next piece is made while the one before is written."""
+    piece = await run(con, _take, drafts)
+    while piece:
+        following = asyncio.create_task(run(con, _take, drafts))
+        try:
+            yield piece
+            piece = await following
+        finally:  # where writing has failed, nobody may close the workspace under it
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
 
 async def _add_drafts(database: Database, run_id: str, drafts: list[Draft]) -> None:

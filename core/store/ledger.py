@@ -29,8 +29,11 @@ _ENTRIES = {
 _PUT = """
 INSERT INTO ledger (mapping_id, profile, email, user_id, certain) VALUES {rows}
 ON CONFLICT (mapping_id, profile)
-DO UPDATE SET email = excluded.email, user_id = excluded.user_id, certain = excluded.certain
+DO UPDATE SET {known}
 """
+# What becomes of a row that is there.
+_AS_NEW = "email = excluded.email, user_id = excluded.user_id, certain = excluded.certain"
+_AS_KNOWN = "certain = excluded.certain"
 _TAKE = """
 DELETE FROM ledger WHERE mapping_id = :mapping_id AND (profile, coalesce(email, '')) IN
 (SELECT value ->> 1, coalesce(value ->> 2, '') FROM {entries})
@@ -60,22 +63,36 @@ ON CONFLICT (mapping_id, profile) DO NOTHING
 
 async def put(db: AsyncConnection, mapping_id: int, entries: Iterable[Sequence[Any]], *, certain: bool) -> None:
     """Record that the members of these entries are on the list, or, if not `certain`, that they may be."""
+    await _write(db, mapping_id, entries, _AS_NEW, certain=certain)
+
+
+async def doubt(db: AsyncConnection, mapping_id: int, entries: Iterable[Sequence[Any]]) -> None:
+    """Record that members who were to be taken off may be on the list, under the identity on record where there is one.
+
+    It may be newer than that of the entry: a placeholder that was renamed meanwhile.
+    """
+    await _write(db, mapping_id, entries, _AS_KNOWN, certain=False)
+
+
+async def _write(
+    db: AsyncConnection, mapping_id: int, entries: Iterable[Sequence[Any]], known: str, *, certain: bool
+) -> None:
     # of a profile that is there twice the last counts: PostgreSQL refuses to write a row twice in a statement
     rows = list({entry[1]: entry[1:4] for entry in entries}.values())
     whole = len(rows) - len(rows) % ROWS_A_STATEMENT
     pieces = [rows[at : at + ROWS_A_STATEMENT] for at in range(0, whole, ROWS_A_STATEMENT)]
     for count, many in ((ROWS_A_STATEMENT, pieces), (1, [[row] for row in rows[whole:]])):
         if many:
-            statement = _put(db.dialect.name, mapping_id, count, certain=certain)
+            statement = _put(db.dialect.name, mapping_id, count, known, certain=certain)
             await db.exec_driver_sql(statement, [tuple(chain.from_iterable(piece)) for piece in many])
 
 
 @lru_cache(maxsize=64)
-def _put(dialect: str, mapping_id: int, count: int, *, certain: bool) -> str:
+def _put(dialect: str, mapping_id: int, count: int, known: str, *, certain: bool) -> str:
     """The statement that writes `count` rows. To bind values is cheaper than to have the database read JSON."""
     mark = "?" if dialect == "sqlite" else "%s"
     row = f"({mapping_id:d}, {mark}, {mark}, {mark}, {'true' if certain else 'false'})"
-    return _PUT.format(rows=", ".join([row] * count))
+    return _PUT.format(rows=", ".join([row] * count), known=known)
 
 
 async def take(db: AsyncConnection, mapping_id: int, entries: str) -> None:

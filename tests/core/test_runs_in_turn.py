@@ -12,7 +12,8 @@ from core.engine import open_engine
 from core.errors import InputError
 from core.identity import UserIdField
 from core.plan import batches
-from core.store import runs
+from core.store import changes, runs
+from core.store.changes import State
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
 from tests.core.harness import LIST, OTHER_LIST, QUICK, Member, Patience, Status, Sync, people, person, syncing, until
@@ -213,6 +214,23 @@ async def test_placeholder_renamed_by_another_run_meanwhile(hasty: Sync) -> None
 
     await meanwhile(hasty, run_id, rename, path=UNSUBSCRIBE)
     assert (await hasty.outcome(run_id)).counts == {"members": 1, "left": 200, "removed": 200, "unchanged": 1}
+    assert hasty.emails() == {"1000@placeholder.email"}
+
+
+async def test_placeholder_renamed_while_its_removal_was_unanswered(hasty: Sync) -> None:
+    """A leaver whose removal was never answered, and whose placeholder another list's run renamed then, is removed."""
+    mpid = UserIdField.MPID
+    await hasty.mirror([Member(1000), Member(7)], user_id=mpid)
+    await hasty.mirror([Member(7)], user_id=mpid, list_id=OTHER_LIST)
+    run_id = await hasty.submit(hasty.mirror_file([Member(1000)]), user_id=mpid, approved=True)
+    hasty.iterable.faults.set([Fault("error", path=UNSUBSCRIBE)])
+    assert await workflows.start(run_id) is Status.FAILED
+    hasty.iterable.faults.clear()
+    async with hasty.engine.database.write() as db:  # as a process leaves it that dies before the answer
+        found = await changes.open_batches(db, run_id, State.PLANNED, limit=10)
+        await changes.set_state(db, [batch.id for batch in found], State.SENT)
+    await hasty.mirror([person(7)], user_id=mpid, list_id=OTHER_LIST)
+    await hasty.mirror([Member(1000)], user_id=mpid, approved=True)
     assert hasty.emails() == {"1000@placeholder.email"}
 
 
