@@ -19,6 +19,7 @@ from core.settings import Settings
 from core.store import rejections, runs
 from core.submit import environment_connection, submit
 from sandbox.iterable import Running, running
+from tests.core.databases import furnish
 
 #: A Standard list that the local Iterable has from the start, and another.
 LIST, OTHER_LIST = 1001, 1002
@@ -169,6 +170,7 @@ async def syncing(
             database_url=SecretStr(database_url) if database_url else None,
             _env_file=None,  # type: ignore[call-arg]
         )
+        furnish(settings)
         async with open_engine(settings, "test", patience=patience) as engine, workflows.durable(engine):
             yield Sync(engine, local, directory)
 
