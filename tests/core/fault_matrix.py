@@ -17,7 +17,7 @@ from core.runs import Request, Status
 from core.store import mappings
 from core.submit import environment_connection, submit_mapping
 from sandbox.iterable import Fault
-from tests.core.harness import LIST, Member, Sync, people, syncing
+from tests.core.harness import LIST, Kept, Member, Sync, keep, people, syncing
 
 #: Gives up after a moment, and on a silent server after the time that is shown here as "at once".
 MOMENT = Patience(attempts=3, base=0.001, cap=0.002, retry_after=0.01, throttled=0.3, request=0.3)
@@ -103,9 +103,8 @@ async def observe(directory: Path, phase: str, fault: str) -> Row:
     """Let one run meet one fault in one phase for as long as it lasts, then let it pass."""
     # only who waits for an answer that never comes should give up waiting soon
     patience = MOMENT if fault.startswith("no answer") else replace(MOMENT, request=10.0)
-    async with syncing(directory, patience=patience) as sync:
-        if phase != "lists":  # it is asked for where nothing was synced to it yet
-            await sync.mirror(FIRST, user_id=MPID)
+    # the list is asked for where nothing was synced to it yet
+    async with syncing(directory, patience=patience, kept=None if phase == "lists" else await _first()) as sync:
         path, contains = PHASES[phase]
         sync.iterable.faults.add(replace(FAULTS[fault], path=path, contains=contains, method=METHODS.get(phase, "")))
         if phase == "size":
@@ -130,6 +129,16 @@ async def observe(directory: Path, phase: str, fault: str) -> Row:
         )
 
 
+_kept: list[Kept] = []
+
+
+async def _first() -> Kept:
+    """The first run has ended, which is the same for all rows."""
+    if not _kept:
+        _kept.append(await keep(FIRST, user_id=MPID))
+    return _kept[0]
+
+
 #: What passes, and what part of the requests each strikes where they come together.
 PASSING = ("500", "502 page", "503", "504 page", "reset", "reset, applied", "broken off", "not JSON", "429 for ever")
 MIXED_SHARE = 0.3
@@ -137,8 +146,7 @@ MIXED_SHARE = 0.3
 
 async def observe_mixed(directory: Path, seed: int) -> Row:
     """Let one run meet all passing faults together, in all phases, and resume it for as long as it fails."""
-    async with syncing(directory, patience=MOMENT) as sync:
-        await sync.mirror(FIRST, user_id=MPID)
+    async with syncing(directory, patience=MOMENT, kept=await _first()) as sync:
         each = MIXED_SHARE / len(PASSING)
         sync.iterable.faults.set([replace(FAULTS[name], path="/api/", probability=each) for name in PASSING], seed)
         run_id = await _queue(sync)

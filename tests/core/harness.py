@@ -1,6 +1,10 @@
 """What tests of whole runs stand on: the engine, a local Iterable, and audiences written in a line."""
 
 import asyncio
+import atexit
+import copy
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +22,8 @@ from core.runs import Mode, Request, Run, Status
 from core.settings import Settings
 from core.store import rejections, runs
 from core.submit import environment_connection, submit
-from sandbox.iterable import Running, running
+from sandbox.iterable import Running, State, running
+from tests.core.databases import furnish
 
 #: A Standard list that the local Iterable has from the start, and another.
 LIST, OTHER_LIST = 1001, 1002
@@ -156,11 +161,36 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.005)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What SQLite and the local Iterable held at some point, for many tests to begin from."""
+
+    data_dir: Path
+    state: State
+
+
+async def keep(members: Iterable[Member], **options: Any) -> Kept:
+    """Make a list equal to these members, and keep that until the process ends."""
+    directory = Path(tempfile.mkdtemp(prefix="iterable-sync-kept-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    async with syncing(directory) as sync:
+        await sync.mirror(members, **options)
+    return Kept(sync.engine.settings.data_dir, sync.iterable.state)
+
+
 @asynccontextmanager
 async def syncing(
-    directory: Path, database_url: str | None = None, patience: Patience | None = None, **iterable: Any
+    directory: Path,
+    database_url: str | None = None,
+    patience: Patience | None = None,
+    *,
+    kept: Kept | None = None,
+    **iterable: Any,
 ) -> AsyncIterator[Sync]:
-    """Open an engine on a new database and a local Iterable without a limit."""
+    """Open an engine on a new database, or one as `kept`, and a local Iterable without a limit."""
+    if kept is not None:
+        shutil.copytree(kept.data_dir, directory / "data")
+        iterable["state"] = copy.deepcopy(kept.state)
     async with running(**{"bulk_per_second": 0, **iterable}) as local:
         settings = Settings(
             ITERABLE_API_KEY=SecretStr(local.key),
@@ -169,6 +199,7 @@ async def syncing(
             database_url=SecretStr(database_url) if database_url else None,
             _env_file=None,  # type: ignore[call-arg]
         )
+        furnish(settings)
         async with open_engine(settings, "test", patience=patience) as engine, workflows.durable(engine):
             yield Sync(engine, local, directory)
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy import text
 
 from sandbox.mparticle import RefusedError, messages
+from tests.core.databases import new_postgresql
 from tests.core.firehose import shapes
 from tests.firehosing import TOKEN, VIPS, Live, firehosing, person
 
@@ -30,9 +31,7 @@ async def post(it: Live, body: bytes, path: str = PATH, method: str = "POST") ->
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_every_shape_is_answered(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Every message that mParticle may send is answered with 200, in the form that its schemas demand."""
-    from tests.core.conftest import new_postgresql_database
-
-    url = new_postgresql_database(request.getfixturevalue("postgresql_server")) if kind == "postgresql" else None
+    url = new_postgresql(request.getfixturevalue("postgresql_server")) if kind == "postgresql" else None
     with asyncio.Runner() as runner:
         stack = firehosing(tmp_path, url, worker=False)
         it = runner.run(stack.__aenter__())

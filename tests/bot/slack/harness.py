@@ -25,6 +25,7 @@ from sandbox.iterable import Running
 from sandbox.iterable import running as iterable_running
 from sandbox.slack import Slack
 from sandbox.slack import running as slack_running
+from tests.core.databases import furnish
 from tests.core.harness import QUICK, Member
 
 MANIFEST: dict[str, Any] = yaml.safe_load((Path(__file__).parents[3] / "manifest.yml").read_text())
@@ -154,6 +155,7 @@ async def bot(
 ) -> AsyncIterator[Workspace]:
     """The bot alone, in a Slack and with an Iterable that outlive it: so that it can be started again."""
     settings = settings_for(slack, iterable, directory, database_url)
+    furnish(settings)
     async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine, pace=pace) as services:
         await slack.wait_connected()
         yield Workspace(slack, iterable, engine, services)

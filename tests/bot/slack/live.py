@@ -21,6 +21,7 @@ from sandbox.mparticle import Audience, MParticle
 from sandbox.slack import running as slack_running
 from tests.bot.slack import harness
 from tests.bot.slack.harness import BRISK, MANIFEST, Workspace
+from tests.core.databases import furnish
 from tests.core.harness import QUICK
 from tests.firehosing import TOKEN
 
@@ -59,6 +60,7 @@ async def fed(directory: Path, pace: Pace = BRISK, **changed: Any) -> AsyncItera
         made = harness.settings_for(slack, iterable, directory)
         values = {"firehose_token": SecretStr(TOKEN), "firehose_gather_s": 0.02, **changed}
         settings = made.model_copy(update=values)
+        furnish(settings)
         engine = await stack.enter_async_context(open_engine(settings, "test", patience=QUICK))
         services = await stack.enter_async_context(serving(engine, pace=pace))
         if settings.slack_app_token is not None:

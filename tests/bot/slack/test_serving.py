@@ -23,6 +23,7 @@ from sandbox.slack import Slack
 from sandbox.slack import running as slack_running
 from tests.bot.slack.following import until
 from tests.bot.slack.harness import MANIFEST, MARKETING, MAYA, TEAM, Workspace, audience, bot, workspace
+from tests.core.databases import furnish
 from tests.core.harness import QUICK, people
 
 
@@ -218,6 +219,7 @@ def _settings(slack: Slack, directory: Path, **changed: Any) -> Settings:
 @asynccontextmanager
 async def _serving(settings: Settings, said: list[str] | None = None) -> AsyncIterator[tuple[Engine, Services]]:
     say = (said if said is not None else []).append
+    furnish(settings)
     async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine, say) as services:
         yield engine, services
 

@@ -21,6 +21,7 @@ from sandbox.slack import Slack
 from sandbox.slack import running as slack_running
 from sandbox.slack.world.samples import FIRST_TEAM, SECOND_TEAM
 from tests.bot.slack.harness import MANIFEST
+from tests.core.databases import furnish
 from tests.core.harness import QUICK
 
 pytestmark = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
@@ -44,6 +45,7 @@ async def many_workspaces(
                 "port": 0,
             }
         )
+        furnish(settings)
         said: list[str] = []
         async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine, said.append) as services:
             url = next(line.split()[2] for line in said if line.startswith("HTTP server: "))

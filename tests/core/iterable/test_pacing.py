@@ -12,6 +12,7 @@ from core.iterable.pacing import MISSED_S
 from core.store.database import Database
 from core.store.tables import pace
 from sandbox.iterable import running
+from tests.core.databases import new_sqlite
 from tests.core.iterable.conftest import LIST, QUICK
 from tests.core.iterable.slots import least_span, use
 
@@ -19,7 +20,7 @@ from tests.core.iterable.slots import least_span, use
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """SQLite alone: what differs on PostgreSQL is in test_sharing and in the store's tests."""
-    return f"sqlite:///{tmp_path / 'pace.sqlite'}"
+    return new_sqlite(tmp_path)
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ _processes = multiprocessing.get_context("forkserver")
 
 
 @pytest.fixture
-async def empty(database_url: str) -> AsyncIterator[Database]:
+async def empty(empty_database_url: str) -> AsyncIterator[Database]:
     """A database without tables."""
-    opened = Database(database_url)
+    opened = Database(empty_database_url)
     yield opened
     await opened.close()
 
@@ -33,9 +33,10 @@ def differences(connection: Connection) -> list[object]:
     return list(compare_metadata(context, metadata))
 
 
-async def test_migrations_make_the_tables(database: Database) -> None:
+async def test_migrations_make_the_tables(empty: Database) -> None:
     """The database that the migrations make is the one that the tables describe."""
-    async with database.read() as db:
+    await migrate(empty)
+    async with empty.read() as db:
         assert await db.run_sync(differences) == []
 
 
@@ -78,9 +79,9 @@ def _migrate(url: str) -> None:
     run(main())
 
 
-async def test_two_processes_at_once(empty: Database, database_url: str) -> None:
+async def test_two_processes_at_once(empty: Database, empty_database_url: str) -> None:
     """Of two processes that start on an empty database one makes the tables and the other waits for it."""
-    both = [_processes.Process(target=_migrate, args=(database_url,)) for _ in range(2)]
+    both = [_processes.Process(target=_migrate, args=(empty_database_url,)) for _ in range(2)]
     for process in both:
         process.start()
     for process in both:

@@ -1,0 +1,112 @@
+"""Of all processes on a database only one talks to Slack by itself, and it is another one as soon as that one ends."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from bot.live.follower import Follower
+from bot.live.lease import NAME, Lease
+from core.engine import Engine, open_engine
+from core.settings import Settings
+from core.store import leases
+from tests.bot.slack.following import LONG, ended, start
+from tests.bot.slack.harness import workspace
+from tests.core.harness import people
+
+
+async def another(stack: AsyncExitStack, directory: Path, database_url: str | None = None) -> Engine:
+    """The engine of another process on the same database."""
+    settings = Settings(
+        data_dir=directory / "data",
+        database_url=SecretStr(database_url) if database_url else None,
+        _env_file=None,  # type: ignore[call-arg]
+    )
+    return await stack.enter_async_context(open_engine(settings, "other"))
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    """What is to be closed at the end."""
+    async with AsyncExitStack() as it:
+        yield it
+
+
+async def is_held(engine: Engine) -> bool:
+    """Whether a process has the lease."""
+    async with engine.database.read() as db:
+        return await Lease(engine).is_held(db)
+
+
+async def test_one_has_it_until_it_gives_it_back(tmp_path: Path, database_url: str, stack: AsyncExitStack) -> None:
+    """Who has it keeps it, and nobody else gets it or gives it back, before that one has given it back."""
+    one, two = [await another(stack, tmp_path, database_url) for _ in range(2)]
+    assert await Lease(one).take()
+    assert not await Lease(two).take()
+    await Lease(two).give_back()
+    assert [await is_held(one), await is_held(two)] == [True, False]
+    assert await Lease(one).take()
+    await Lease(one).give_back()
+    assert [await is_held(one), await is_held(two)] == [False, False]
+    assert await Lease(two).take()
+    assert not await Lease(one).take()
+
+
+async def test_it_is_taken_from_who_ended_without_a_word(
+    tmp_path: Path, database_url: str, stack: AsyncExitStack
+) -> None:
+    """The lease of a process that is not there any more goes to the first who asks."""
+    async with AsyncExitStack() as until_it_ends:
+        assert await Lease(await another(until_it_ends, tmp_path, database_url)).take()
+    one, two = [await another(stack, tmp_path, database_url) for _ in range(2)]
+    assert await Lease(one).take()
+    assert not await Lease(two).take()
+
+
+@pytest.mark.parametrize("before", [None, "who ended"])
+async def test_one_of_two_who_see_it_free_at_once(
+    tmp_path: Path, database_url: str, stack: AsyncExitStack, before: str | None
+) -> None:
+    """Of two who have both seen that nobody who lives has it, the faster one gets it."""
+    database = (await another(stack, tmp_path, database_url)).database
+    if before is not None:
+        async with database.write() as db:
+            assert await leases.take(db, NAME, before, instead_of=None)
+    taken = []
+    for process in ("one", "two"):
+        async with database.write() as db:
+            taken.append(await leases.take(db, NAME, process, instead_of=before))
+    async with database.read() as db:
+        assert (taken, await leases.holder(db, NAME)) == ([True, False], "one")
+
+
+async def test_without_it_nothing_is_said(
+    stack: AsyncExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another process has the lease the bot posts nothing, not even where it had the lease a moment ago; then
+    it says what there is to say."""
+    other = Lease(await another(stack, tmp_path))
+    assert await other.take()
+    here = await stack.enter_async_context(workspace(tmp_path))
+    mapping = await here.mapping(await here.connection())
+    await ended(here, await start(here, tmp_path, mapping, people(range(3))))
+    follower = Follower(here.services)
+
+    assert await follower.look()
+    assert not follower._under_way
+
+    async def believes(_: Lease) -> bool:
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lease, "take", believes)
+        assert not await follower.look()
+        for task in list(follower._under_way.values()):
+            await task
+
+    assert not here.slack.calls("chat.postMessage")
+    await other.give_back()
+    await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
+    assert len(here.slack.calls("chat.postMessage")) == 1

