@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting, erasure
 from core.engine import Engine
-from core.live.carrying import BACKLOG, allowed, is_open
+from core.live.carrying import allowed, is_open
 from core.store import alerts, inbox, live, mappings, messages
 from core.store.mappings import Mapping, State
 
@@ -47,10 +47,10 @@ async def _watch(engine: Engine, mapping: Mapping) -> None:
                 connection_id=mapping.connection_id,
                 mapping_id=mapping.id,
                 run_id=None,
-                code=BACKLOG,
+                code=alerting.BACKLOG,
                 message=await _about(db, mapping, now - (oldest or now)),
             )
-    elif not late and known is not None and known.code == BACKLOG:
+    elif not late and known is not None and known.code == alerting.BACKLOG:
         async with engine.database.write() as db:
             await alerting.recovered(db, mapping.connection_id, mapping.id)
 

@@ -495,7 +495,7 @@ async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:
         await tend(it.engine)
         async with it.engine.database.read() as db:
             (alert,) = await alerts.current(db)
-        assert (alert.code, alert.repeats) == (carrying.BACKLOG, 0)
+        assert (alert.code, alert.repeats) == ("backlog", 0)
         assert "1 change of audience VIPs" in alert.message
         run_id = await carrying.begin(it.engine, mapping)
         assert run_id is not None
@@ -503,6 +503,25 @@ async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:
         await tend(it.engine)
         async with it.engine.database.read() as db:
             assert await alerts.open_of(db, mapping.connection_id, mapping.id) is None
+
+
+async def test_file_does_not_close_a_backlog_alert(tmp_path: Path, database_url: str) -> None:
+    """While live changes wait for too long, a file's run that succeeds is no all-clear for them."""
+    async with firehosing(tmp_path, database_url, worker=False, firehose_backlog_alert_s=1e-9, **NONE) as it:
+        await it.mparticle.add(VIPS, person(1))
+        mapping = await it.mapping()
+        await tend(it.engine)
+        async with it.engine.database.read() as db:
+            (opened,) = await alerts.current(db)
+            connection = await connections.by_id(db, mapping.connection_id)
+        assert (opened.code, opened.closed_at) == ("backlog", None)
+        assert connection is not None
+        file = tmp_path / "8754_VIPs.csv"
+        file.write_text("mpid,email\n2,p2@example.com\n")
+        run_id = (await submit(it.engine, connection, LIST, Request(path=str(file), mode=Mode.ADD))).run_id
+        assert await execute(it.engine, run_id) is Status.SUCCEEDED
+        async with it.engine.database.read() as db:
+            assert await alerts.current(db) == [opened]
 
 
 async def test_what_is_remembered_is_bounded(
