@@ -92,8 +92,12 @@ async def give_up(engine: Engine, this: Run) -> None:
 
 
 def is_open(mapping: Mapping) -> bool:
-    """Whether what waits for a mapping may be uploaded: somebody approved it, and it is not paused."""
-    return mapping.live and mapping.state is State.ACTIVE and mapping.list_id != NO_LIST
+    """Whether what waits for a mapping may be uploaded: somebody approved it, and it is not paused.
+
+    Where its members are to be taken off, that has to be in the inbox first, and what waited is to be dropped.
+    """
+    is_active = mapping.live and mapping.state is State.ACTIVE and mapping.list_id != NO_LIST
+    return is_active and mapping.emptied_to is None
 
 
 def allowed(mapping: Mapping) -> Allowed:

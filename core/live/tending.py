@@ -68,6 +68,9 @@ async def _about(db: AsyncConnection, mapping: Mapping, age: float) -> str:
 async def _pause_if_emptied(engine: Engine, mapping: Mapping) -> None:
     """Pause a disconnected mapping whose members a person had taken off, when they are off."""
     async with engine.database.write() as db:
+        now = await live.lock(db, mapping.id)
+        if now is None or now.emptied_to is not None or now.disconnected_at is None:
+            return
         waiting = await inbox.oldest(db, mapping.id)
         if waiting is None and not await live.unended(db, mapping.id):
             await mappings.change(db, mapping.id, state=State.PAUSED.value, disconnected_at=None)

@@ -104,9 +104,11 @@ async def note_new_addresses(db: AsyncConnection, connection_id: int, entries: s
     await _run(db, _PERHAPS_RENAMED, entries, connection_id=connection_id, former=FORMER, certain=False)
 
 
-async def size(db: AsyncConnection, mapping_id: int) -> int:
-    """Return how many members the ledger holds for a mapping."""
+async def size(db: AsyncConnection, mapping_id: int, *, after: str = "") -> int:
+    """Return how many members the ledger holds for a mapping, whose profile comes after that one."""
     query = select(func.count()).select_from(ledger).where(ledger.c.mapping_id == mapping_id)
+    if after:
+        query = query.where(ledger.c.profile > after)
     return int((await db.execute(query)).scalar_one())
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.runs import Run
-from core.store import inbox, mappings, rejections, runs
+from core.store import inbox, ledger, mappings, rejections, runs
 from core.store.mappings import Mapping, Removals, State
 from core.store.tables import batches, live_days
 from core.store.tables import mappings as mappings_table
@@ -157,6 +157,8 @@ async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus
     changes, run_id = (await db.execute(query)).one_or_none() or (0, None)
     all_of_it = await inbox.backlog(db, mapping_id)
     backlog, oldest, waiting = all_of_it.size, all_of_it.oldest, 0
+    if mapping.emptied_to is not None:  # those that are still to be marked, too
+        backlog += await ledger.size(db, mapping_id, after=mapping.emptied_to)
     if mapping.state is not State.ACTIVE:
         backlog, oldest, waiting = 0, None, all_of_it.size
     elif mapping.removals is Removals.ASK:
