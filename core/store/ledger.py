@@ -51,9 +51,9 @@ AND ledger.mapping_id IN (SELECT id FROM mappings WHERE connection_id = :connect
 
 _PERHAPS_RENAMED = """
 INSERT INTO ledger (mapping_id, profile, email, user_id, certain)
-SELECT nameless.mapping_id, CAST(:former AS text) || (value ->> 4), value ->> 4, value ->> 3, :certain
-FROM {entries} JOIN ledger AS nameless ON nameless.profile = value ->> 1 AND nameless.email IS NULL
-WHERE nameless.mapping_id IN (SELECT id FROM mappings WHERE connection_id = :connection_id)
+SELECT unsure.mapping_id, CAST(:former AS text) || (value ->> 4), value ->> 4, value ->> 3, :certain
+FROM {entries} JOIN ledger AS unsure ON unsure.profile = value ->> 1 AND unsure.email = value ->> 2
+WHERE unsure.mapping_id IN (SELECT id FROM mappings WHERE connection_id = :connection_id)
 ON CONFLICT (mapping_id, profile) DO NOTHING
 """
 

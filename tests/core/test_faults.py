@@ -7,6 +7,7 @@ import pytest
 
 from core import upload, workflows
 from core.identity import UserIdField
+from core.iterable import IterableClient, Unpaced
 from core.iterable import KeyRefusedError, ListGoneError, ListNotStandardError
 from core.plan import batches
 from core.store import changes, lists, rejections, runs
@@ -471,3 +472,25 @@ async def test_rename_to_an_address_that_others_have(sync: Sync, applied: bool) 
     await sync.mirror([person(7, email="p1@example.com"), person(1)], user_id=MPID)
     assert sync.emails() == {"p1@example.com"}
     assert (await sync.mirror([person(7, email="p1@example.com"), person(1)], user_id=MPID)).run.requests == 0
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_leaver_whose_rename_failed_is_taken_off_by_address(
+    tmp_path: Path, database_url: str, applied: bool
+) -> None:
+    """A leaver whose placeholder was perhaps renamed leaves all lists under the address that it has, and nobody does
+    who has the same user id: in an email-based project, ids are not unique."""
+    async with syncing(tmp_path, database_url, QUICK) as sync:
+        for list_id in (LIST, OTHER_LIST):
+            await sync.mirror([person(1)], user_id=MPID, list_id=list_id)
+            async with IterableClient(sync.iterable.key, base_url=sync.iterable.url, pacer=Unpaced()) as client:
+                await client.subscribe(list_id, [("other@example.com", "7")])
+            await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=list_id)
+        sync.iterable.faults.add(Fault("reset", path=RENAME, applied=applied))
+        assert_failed(await sync.mirror([person(7), person(1)], user_id=MPID), "unreachable")
+        sync.iterable.faults.clear()
+        for list_id in (LIST, OTHER_LIST):
+            outcome = await sync.mirror([person(1)], user_id=MPID, list_id=list_id)
+            assert outcome.counts == {"members": 1, "left": 1, "removed": 1, "unchanged": 1}
+            assert sync.emails(list_id) == {"other@example.com", "p1@example.com"}
+            assert (await sync.mirror([person(1)], user_id=MPID, list_id=list_id)).run.requests == 0
