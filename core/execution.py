@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import duckdb
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting
 from core.engine import Engine
@@ -59,18 +60,10 @@ async def plan(engine: Engine, run_id: str) -> Status:
 
 async def apply(engine: Engine, run_id: str) -> Status:
     """Make the changes of a planned run. Returns where it is then."""
-    this = await _load(engine, run_id)
-    if this.status is not Status.RUNNING:
-        return this.status
-    async with _every_ending_on_record(engine, run_id), _holding(engine, this):
-        if (await _load(engine, run_id)).status is Status.RUNNING:  # still, after the wait for the list
-            if not this.requests:  # one that has begun may finish
-                await _check_mapping(engine, this)
-            await _name_audience(engine, this)
-            await _change(engine, run_id, phase="uploading")
-            while not await _upload(engine, run_id):
-                logger.info("run %s: the list was changed by another run; planning the rest anew", run_id)
-            await _succeed(engine, run_id)
+    while (await _load(engine, run_id)).status is Status.RUNNING:
+        if not await _apply(engine, run_id):
+            logger.info("run %s: an earlier one went on while it waited; planning it anew", run_id)
+            await plan(engine, run_id)
     return (await _load(engine, run_id)).status
 
 
@@ -78,6 +71,44 @@ async def execute(engine: Engine, run_id: str) -> Status:
     """Plan a run and make its changes."""
     status = await plan(engine, run_id)
     return await apply(engine, run_id) if status is Status.RUNNING else status
+
+
+async def _apply(engine: Engine, run_id: str) -> bool:
+    """Make the changes of a planned run. Returns False, with nothing sent, where it has to be planned anew first."""
+    this = await _load(engine, run_id)
+    async with _every_ending_on_record(engine, run_id), _holding(engine, this):
+        this = await _load(engine, run_id)  # as it is after the wait for the list
+        if this.status is Status.RUNNING and this.revision is None:
+            await _change(engine, run_id, status=Status.QUEUED, plan=None)
+            return False
+        if this.status is Status.RUNNING:
+            if not this.requests:  # one that has begun may finish
+                await _check_mapping(engine, this)
+            await _name_audience(engine, this)
+            await _begin_upload(engine, this)
+            while not await _upload(engine, run_id):
+                logger.info("run %s: the list was changed by another run; planning the rest anew", run_id)
+            await _succeed(engine, run_id)
+    return True
+
+
+async def _begin_upload(engine: Engine, this: Run) -> None:
+    """Settle what becomes of a mapping's other runs now that this one writes.
+
+    A whole audience says all that earlier runs would have; as long as it only waits for approval, they are still needed.
+    Of a whole audience that came later and waits, it is not known any more what it would change.
+    """
+    earlier = await _earlier(engine, this) if this.mode is Mode.MIRROR else []
+    async with engine.database.write() as db:
+        await _replace(db, earlier, this)
+        if not this.request.live:  # a file leaves alone who has changed live since
+            await runs.outdate_later(db, this)
+        await runs.change(db, this.id, phase="uploading")
+
+
+async def _replace(db: AsyncConnection, earlier: list[Run], this: Run) -> None:
+    for run in earlier:
+        await runs.set_status(db, run.id, Status.CANCELLED, error=f"Replaced by run {this.id}.")
 
 
 async def _plan(engine: Engine, this: Run) -> bool:
@@ -96,13 +127,12 @@ async def _plan(engine: Engine, this: Run) -> bool:
             return False
         async with engine.database.write() as db:
             await publish(db, this.id, engine.presence.id, planned)
-            for run in earlier:  # a whole audience says all that they would have
-                await runs.set_status(db, run.id, Status.CANCELLED, error=f"Replaced by run {this.id}.")
             if this.request.dry_run:
                 await runs.set_status(db, this.id, Status.PLANNED)
             elif planned.plan.guards:
                 await runs.set_status(db, this.id, Status.NEEDS_APPROVAL)
             else:
+                await _replace(db, earlier, this)
                 await runs.change(db, this.id, status=Status.RUNNING.value)
     return True
 

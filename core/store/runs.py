@@ -297,6 +297,29 @@ async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | No
     return attempt
 
 
+async def outdate_later(db: AsyncConnection, this: Run) -> None:
+    """A run begins to write: whole audiences of its mapping that came later, and have sent nothing, lose their revision.
+
+    They are planned anew before they write.
+    """
+    begun = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.state.in_(["sent", "done"])).exists()
+    resumable = [status.value for status in Status if status.is_resumable]
+    await db.execute(
+        update(runs)
+        .where(
+            runs.c.connection_id == this.connection_id,
+            runs.c.list_id == this.list_id,
+            runs.c.mapping_id == this.mapping_id,
+            runs.c.created_at > this.created_at,
+            runs.c.mode == Mode.MIRROR.value,
+            runs.c.undo_of.is_(None),
+            runs.c.status.in_(resumable),
+            ~begun,
+        )
+        .values(revision=None)
+    )
+
+
 async def set_status(
     db: AsyncConnection, run_id: str, status: Status, *, error: str | None = None, code: str | None = None
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core import execution, workflows
+from core import approval, execution, workflows
 from core.engine import open_engine
 from core.errors import InputError
 from core.identity import UserIdField
@@ -155,6 +155,41 @@ async def test_mirror_replaces_an_unfinished_mirror(sync: Sync) -> None:
     assert replaced.run.status is Status.CANCELLED
     assert outcome.run.id in (replaced.run.error or "")
     assert sync.emails() == addresses(range(30, 70))
+
+
+async def failed_and_waiting(sync: Sync) -> tuple[str, str]:
+    """A delta that failed half-way, and a mirror after it that waits for approval because it removes so many."""
+    await sync.mirror(people(range(120)))
+    failed = await sync.submit(sync.delta_file(joined=people(range(200, 240))))
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
+    await workflows.start(failed)
+    sync.iterable.faults.clear()
+    waiting = await sync.mirror(people(range(50)))
+    assert waiting.run.status is Status.NEEDS_APPROVAL
+    assert (await sync.outcome(failed)).run.status is Status.FAILED
+    return failed, waiting.run.id
+
+
+async def test_mirror_that_is_declined_replaces_nothing(sync: Sync) -> None:
+    """What an earlier delta had left to do is still done after a mirror that nobody approved."""
+    failed, waiting = await failed_and_waiting(sync)
+    assert await approval.decline(sync.engine, waiting, by="U1", comment=None, team_id=None)
+    assert (await sync.resume(failed)).counts == {"members": 40, "added": 40}
+    assert sync.emails() == addresses(range(120)) | addresses(range(200, 240))
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_mirror_that_is_approved_replaces_what_came_before(sync: Sync, resumed: bool) -> None:
+    """A mirror that is approved replaces an earlier run, and is right also where that was resumed meanwhile."""
+    failed, waiting = await failed_and_waiting(sync)
+    if resumed:
+        assert (await sync.resume(failed)).run.status is Status.SUCCEEDED
+    assert await approval.approve(sync.engine, waiting, by="U1", comment=None, team_id=None)
+    assert await execution.execute(sync.engine, waiting) is Status.SUCCEEDED
+    if not resumed:
+        assert (await sync.outcome(failed)).run.error == f"Replaced by run {waiting}."
+    assert (await sync.outcome(waiting)).run.counters.missing == 0
+    assert sync.emails() == addresses(range(50))
 
 
 async def test_earlier_mirror_that_comes_late_does_not_undo_a_newer_one(sync: Sync) -> None:
