@@ -51,7 +51,7 @@ async def plan(engine: Engine, run_id: str) -> Status:
     if this.status not in _NOT_YET_PLANNED:
         return this.status
     async with _every_ending_on_record(engine, run_id):
-        await know_list(engine, this)
+        await _stoppable(engine, run_id, know_list(engine, this))
         while not await _plan(engine, this):
             for earlier in await _earlier(engine, this):
                 await _finish_first(engine, this, earlier)
@@ -95,7 +95,7 @@ async def _apply(engine: Engine, run_id: str) -> bool:
 async def _begin_upload(engine: Engine, this: Run) -> None:
     """Settle what becomes of a mapping's other runs now that this one writes.
 
-    A whole audience says all that earlier runs would have; as long as it only waits for approval, they are still needed.
+    A whole audience says all that earlier runs would have; while it only waits for approval, they are still needed.
     Of a whole audience that came later and waits, it is not known any more what it would change.
     """
     earlier = await _earlier(engine, this) if this.mode is Mode.MIRROR else []
@@ -226,7 +226,7 @@ async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
     async with engine.database.write() as db:
         if await runs.reopen(db, earlier, engine.presence.id) is None:
             return
-    status = await execute(engine, earlier.id)
+    status = await _execute_stoppably(engine, this, earlier.id)
     if status is Status.FAILED and (await _load(engine, earlier.id)).plan is not None:
         error = (await _load(engine, earlier.id)).error
         raise SyncError(
@@ -235,6 +235,25 @@ async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
         )
     if status is Status.INTERRUPTED:
         raise StoppedError("interrupt")
+
+
+async def _execute_stoppably(engine: Engine, this: Run, earlier_id: str) -> Status:
+    """Execute an earlier run. Where this one is asked to stop meanwhile, both do; the earlier can be resumed."""
+    task = asyncio.create_task(execute(engine, earlier_id), name=f"run {earlier_id}")
+    try:
+        while not (await asyncio.wait([task], timeout=LOOK_AGAIN_S))[0]:
+            try:
+                await _check_stop(engine, this.id)
+            except StoppedError:
+                async with engine.database.write() as db:
+                    await runs.ask_to_stop(db, earlier_id, "interrupt")
+                await task
+                raise
+        return task.result()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def is_worked_on(engine: Engine, this: Run) -> bool:

@@ -298,9 +298,9 @@ async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | No
 
 
 async def outdate_later(db: AsyncConnection, this: Run) -> None:
-    """A run begins to write: whole audiences of its mapping that came later, and have sent nothing, lose their revision.
+    """A run begins to write: later whole audiences of its mapping, which have sent nothing, are to be planned anew.
 
-    They are planned anew before they write.
+    They lose the revision that they were planned at.
     """
     begun = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.state.in_(["sent", "done"])).exists()
     resumable = [status.value for status in Status if status.is_resumable]

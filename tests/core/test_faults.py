@@ -7,8 +7,7 @@ import pytest
 
 from core import upload, workflows
 from core.identity import UserIdField
-from core.iterable import IterableClient, Unpaced
-from core.iterable import KeyRefusedError, ListGoneError, ListNotStandardError
+from core.iterable import IterableClient, KeyRefusedError, ListGoneError, ListNotStandardError, Unpaced
 from core.plan import batches
 from core.store import changes, lists, rejections, runs
 from core.store.changes import State
