@@ -102,11 +102,12 @@ async def set_day(db: AsyncConnection, mapping_id: int, day: str, **values: obje
         await db.execute(insert(live_days).values(mapping_id=mapping_id, day=day, **values))
 
 
-async def of_day(db: AsyncConnection, day: str) -> list[int]:
-    """Return the mappings that something came for on a day, or that something was done for."""
+async def of_days(db: AsyncConnection, days: Collection[str]) -> list[tuple[str, int]]:
+    """Return (day, mapping) where something came for a mapping on one of these days, or was done for it; by day."""
     came = or_(live_days.c.changes > 0, live_days.c.run_id.is_not(None))
-    query = select(live_days.c.mapping_id).where(live_days.c.day == day, came).order_by(live_days.c.mapping_id)
-    return list((await db.execute(query)).scalars())
+    query = select(live_days.c.day, live_days.c.mapping_id).where(live_days.c.day.in_(days), came)
+    rows = await db.execute(query.order_by(live_days.c.day, live_days.c.mapping_id))
+    return [(day, mapping_id) for day, mapping_id in rows]
 
 
 async def last_accepted(db: AsyncConnection, mapping_id: int) -> float | None:
