@@ -17,16 +17,19 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting
+from core.control import rejected_in
 from core.engine import Engine
 from core.errors import InputError, SettingsError, SyncError
 from core.fetch import fetched
+from core.iterable import Failure
 from core.plan import MEMORY_MB, plan_run, plan_undo, publish, replan_run
 from core.plan.planning import Planned
 from core.record import settle
 from core.runs import PROCESS_DIED, Mode, Run, Status
-from core.store import changes, connections, erasures, lists, mappings, rejections, runs
+from core.store import barred, changes, connections, erasures, lists, mappings, rejections, runs
 from core.store.changes import State
 from core.store.migrate import describe
+from core.store.rejections import Rejection
 from core.store.runs import TakenOverError
 from core.submit import check_state, know_list
 from core.upload import StaleError, StoppedError, Upload
@@ -39,6 +42,8 @@ T = TypeVar("T")
 LOOK_AGAIN_S = 0.3
 # How long the changes and rejections of a run are kept, for its file of rejections and to explain it.
 KEEP_S = 30 * 24 * 3600.0
+# Members refused for good that are remembered in one transaction.
+BARRED_A_WRITE = 1_000
 # Old runs that are cleared out at the end of each run.
 CLEAR_RUNS = 5
 
@@ -142,11 +147,14 @@ async def _read_and_plan(engine: Engine, this: Run) -> Planned:
     data_dir, address = engine.settings.data_dir, this.request.path
     if this.undo_of is not None:
         return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, this, mb))
+    if (tried_again := rejected_in(address)) is not None:
+        await _let_in_again(engine, this, tried_again)
     async with engine.database.read() as db:
         forgotten = await erasures.forgotten(db, engine.vault)
+        refused = await barred.of_connection(db, engine.vault, this.connection_id)
     async with fetched(address, data_dir / "fetched" / this.id, engine.fetchers) as path:
         here = this.model_copy(update={"request": this.request.model_copy(update={"path": str(path)})})
-        return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb, forgotten))
+        return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb, forgotten, refused))
 
 
 async def _upload(engine: Engine, run_id: str) -> bool:
@@ -190,7 +198,29 @@ async def _succeed(engine: Engine, run_id: str) -> None:
         else:
             await runs.set_status(db, run_id, Status.SUCCEEDED)
             await alerting.run_ended(db, this, Status.SUCCEEDED, None, None)
+    await _bar_refused(engine, this)
     await _clear_old(engine)
+
+
+async def _bar_refused(engine: Engine, this: Run) -> None:
+    """Remember whom Iterable refuses for good: the next run does not send them again as they are."""
+    for some in await _refused_for_good(engine, this.id):
+        async with engine.database.write() as db:
+            await barred.add(db, engine.vault, this.connection_id, some)
+
+
+async def _let_in_again(engine: Engine, this: Run, rejected_by: str) -> None:
+    """Whoever was rejected by a run is tried again: a person has asked for that."""
+    for some in await _refused_for_good(engine, rejected_by):
+        async with engine.database.write() as db:
+            await barred.remove(db, engine.vault, this.connection_id, some)
+
+
+async def _refused_for_good(engine: Engine, run_id: str) -> list[list[Rejection]]:
+    """Whom Iterable refused in a run as people who were forgotten, which is final; in pieces."""
+    async with engine.database.read() as db:
+        found = [each async for each in rejections.of_run(db, run_id, Failure.FORGOTTEN)]
+    return [found[begin : begin + BARRED_A_WRITE] for begin in range(0, len(found), BARRED_A_WRITE)]
 
 
 async def _earlier(engine: Engine, this: Run) -> list[Run]:

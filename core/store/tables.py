@@ -375,6 +375,15 @@ erased = Table(
     sqlite_with_rowid=False,
 )
 
+#: Members that Iterable refuses for good: salted digests of each with the identity under which it was refused.
+barred = Table(
+    "barred",
+    metadata,
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True),
+    Column("digest", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 #: Erasures that are under way.
 erasures = Table(
     "erasures",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core import upload, workflows
+from core import control, execution, upload, workflows
 from core.identity import UserIdField
 from core.iterable import IterableClient, KeyRefusedError, ListGoneError, ListNotStandardError, Unpaced
 from core.plan import batches
@@ -493,3 +493,44 @@ async def test_leaver_whose_rename_failed_is_taken_off_by_address(
             assert outcome.counts == {"members": 1, "left": 1, "removed": 1, "unchanged": 1}
             assert sync.emails(list_id) == {"other@example.com", "p1@example.com"}
             assert (await sync.mirror([person(1)], user_id=MPID, list_id=list_id)).run.requests == 0
+
+
+async def rejected_again(sync: Sync, run_id: str) -> Outcome:
+    """Try the members again that a run rejected, as *Retry rejected* does."""
+    sync.engine.fetchers[control.REJECTED] = lambda address, folder: control.write_rejected(
+        sync.engine, address, folder
+    )
+    again = await control.retry_rejected(sync.engine, run_id, by="U1", channel=None, team_id=None)
+    assert await execution.execute(sync.engine, again) is Status.SUCCEEDED
+    return await sync.outcome(again)
+
+
+@pytest.mark.parametrize("field", list(UserIdField))
+async def test_who_is_refused_for_good_is_not_sent_again(tmp_path: Path, database_url: str, field: UserIdField) -> None:
+    """Who was forgotten in Iterable counts as rejected in each sync and costs a request in the first one only, until
+    the member has another identity."""
+    async with syncing(tmp_path, database_url, QUICK) as sync:
+        sync.iterable.state.project().forgotten_emails.add("p2@example.com")
+        first = await sync.mirror(people([1, 2]), user_id=field)
+        again = await sync.mirror(people([1, 2]), user_id=field)
+        assert first.rejected == again.rejected == {"iterable_forgotten": 1}
+        assert (first.run.requests, again.run.requests) == (1, 0)
+        assert again.counts == {"members": 2, "unchanged": 1, "rejected": 1}
+        other = await sync.mirror([person(1), person(2, email="two@example.com")], user_id=field)
+        assert other.counts == {"members": 2, "added": 1, "unchanged": 1}
+        assert sync.emails() == {"p1@example.com", "two@example.com"}
+
+
+async def test_who_is_refused_for_good_is_sent_when_somebody_asks(sync: Sync) -> None:
+    """Trying the rejected again sends them; who is taken then can leave and come again like anybody."""
+    forgotten = sync.iterable.state.project().forgotten_emails
+    forgotten.add("p2@example.com")
+    refused = await sync.mirror(people([1, 2]))
+    still = await rejected_again(sync, refused.run.id)
+    assert (still.rejected, still.run.requests) == ({"iterable_forgotten": 1}, 1)
+    assert (await sync.mirror(people([1, 2]))).run.requests == 0
+    forgotten.clear()
+    assert (await rejected_again(sync, still.run.id)).counts == {"members": 1, "added": 1}
+    await sync.mirror(people([1]))
+    assert (await sync.mirror(people([1, 2]))).counts == {"members": 2, "added": 1, "unchanged": 1}
+    assert sync.emails() == {"p1@example.com", "p2@example.com"}
