@@ -9,6 +9,10 @@ from core.iterable import KeyRefusedError
 from core.runs import Run, Status
 from core.store import alerts
 
+#: The code of the alert that live changes wait for too long. It came of no run, and so no run's end closes it: it is
+#: closed when they do not wait any more (core/live/tending.py).
+BACKLOG = "backlog"
+
 
 async def failed(
     db: AsyncConnection, *, connection_id: int, mapping_id: int | None, run_id: str | None, code: str, message: str
@@ -32,13 +36,20 @@ async def recovered(db: AsyncConnection, connection_id: int, mapping_id: int | N
         await alerts.close(db, known.id, "recovered")
 
 
+async def run_succeeded(db: AsyncConnection, this: Run) -> None:
+    """Close what failed before of the run's mapping, and of its connection: both work again."""
+    known = await alerts.open_of(db, this.connection_id, this.mapping_id)
+    if known is not None and known.code != BACKLOG:
+        await alerts.close(db, known.id, "recovered")
+    await recovered(db, this.connection_id, None)
+
+
 async def run_ended(db: AsyncConnection, this: Run, status: Status, error: str | None, code: str | None) -> None:
     """Open or close what the ending of a run calls for. Runs of the command line tell whoever sits there themselves."""
     if this.live:  # of those there are many: core.live tells one failure from another, and a backlog from both
         return
     if status is Status.SUCCEEDED:
-        await recovered(db, this.connection_id, this.mapping_id)
-        await recovered(db, this.connection_id, None)
+        await run_succeeded(db, this)
     elif status is Status.FAILED and this.started_by is not None:
         whole = code == KeyRefusedError.code  # it concerns every mapping alike, and once is enough
         await failed(

@@ -1,6 +1,7 @@
 """Connecting an Iterable project: a key is tried before it is saved, and replaced without losing anything else."""
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Sequence
@@ -132,7 +133,17 @@ async def replace_key(
                 f'The key is of another Iterable project than "{known.name}": none of the lists that were synced are '
                 "in it. Save a connection of its own for it."
             )
-        await connections.change(db, known.id, api_key=changed.api_key, key_last4=changed.key_last4, refused_at=None)
+        now = await connections.by_id(db, known.id)
+        if now is None:
+            raise InputError("This connection is not there any more.")
+        await connections.change(
+            db,
+            known.id,
+            api_key=changed.api_key,
+            key_last4=changed.key_last4,
+            refused_at=None,
+            former_keys=_former_keys(engine, now, api_key),
+        )
         await alerting.recovered(db, known.id, None)
         if by is not None:
             before, after = {"key": f"...{known.key_last4}"}, {"key": f"...{changed.key_last4}"}
@@ -182,6 +193,14 @@ async def lists_of(engine: Engine, connection: Connection) -> list[IterableList]
         raise UnreachableError(
             f"Iterable did not answer within {ANSWER_WITHIN_S:.0f} seconds. Try again in a moment."
         ) from error
+
+
+def _former_keys(engine: Engine, connection: Connection, api_key: str) -> list[str]:
+    """Digests of the keys that a connection had before this one, oldest first: mParticle may go on sending one."""
+    former = list(connection.former_keys)
+    with contextlib.suppress(SettingsError):  # it was saved with another secret, so nobody can say which it was
+        former.append(project_of(engine.api_key(connection)))
+    return [each for each in dict.fromkeys(former) if each != project_of(api_key)]
 
 
 def with_key(engine: Engine, known: Sequence[Connection], api_key: str) -> list[Connection]:

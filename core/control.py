@@ -132,6 +132,12 @@ async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
     return path
 
 
+def rejected_in(address: str) -> str | None:
+    """The run whose rejected members an address stands for."""
+    scheme, _, run_id = address.partition(":")
+    return run_id if scheme == REJECTED else None
+
+
 async def _write_rows(file: TextIO, found: AsyncIterator[Rejection]) -> None:
     rows = csv.writer(file)
     rows.writerow(("mpid", "email", "customer_id"))

@@ -14,18 +14,22 @@ from typing import Any, TypeVar
 
 import duckdb
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting
+from core.control import rejected_in
 from core.engine import Engine
 from core.errors import InputError, SettingsError, SyncError
 from core.fetch import fetched
+from core.iterable import Failure
 from core.plan import MEMORY_MB, plan_run, plan_undo, publish, replan_run
 from core.plan.planning import Planned
 from core.record import StaleError, settle
 from core.runs import PROCESS_DIED, Mode, Run, Status
-from core.store import changes, connections, erasures, lists, mappings, rejections, runs
+from core.store import barred, changes, connections, erasures, lists, mappings, rejections, runs
 from core.store.changes import State
 from core.store.migrate import describe
+from core.store.rejections import Rejection
 from core.store.runs import TakenOverError
 from core.submit import check_state, know_list
 from core.upload import StoppedError, Upload
@@ -38,6 +42,8 @@ T = TypeVar("T")
 LOOK_AGAIN_S = 0.3
 # How long the changes and rejections of a run are kept, for its file of rejections and to explain it.
 KEEP_S = 30 * 24 * 3600.0
+# Members refused for good that are remembered in one transaction.
+BARRED_A_WRITE = 1_000
 # Old runs that are cleared out at the end of each run.
 CLEAR_RUNS = 5
 
@@ -50,7 +56,7 @@ async def plan(engine: Engine, run_id: str) -> Status:
     if this.status not in _NOT_YET_PLANNED:
         return this.status
     async with _every_ending_on_record(engine, run_id):
-        await know_list(engine, this)
+        await _stoppable(engine, run_id, know_list(engine, this))
         while not await _plan(engine, this):
             for earlier in await _earlier(engine, this):
                 await _finish_first(engine, this, earlier)
@@ -59,18 +65,10 @@ async def plan(engine: Engine, run_id: str) -> Status:
 
 async def apply(engine: Engine, run_id: str) -> Status:
     """Make the changes of a planned run. Returns where it is then."""
-    this = await _load(engine, run_id)
-    if this.status is not Status.RUNNING:
-        return this.status
-    async with _every_ending_on_record(engine, run_id), _holding(engine, this):
-        if (await _load(engine, run_id)).status is Status.RUNNING:  # still, after the wait for the list
-            if not this.requests:  # one that has begun may finish
-                await _check_mapping(engine, this)
-            await _name_audience(engine, this)
-            await _change(engine, run_id, phase="uploading")
-            while not await _upload(engine, run_id):
-                logger.info("run %s: the list was changed by another run; planning the rest anew", run_id)
-            await _succeed(engine, run_id)
+    while (await _load(engine, run_id)).status is Status.RUNNING:
+        if not await _apply(engine, run_id):
+            logger.info("run %s: an earlier one went on while it waited; planning it anew", run_id)
+            await plan(engine, run_id)
     return (await _load(engine, run_id)).status
 
 
@@ -78,6 +76,44 @@ async def execute(engine: Engine, run_id: str) -> Status:
     """Plan a run and make its changes."""
     status = await plan(engine, run_id)
     return await apply(engine, run_id) if status is Status.RUNNING else status
+
+
+async def _apply(engine: Engine, run_id: str) -> bool:
+    """Make the changes of a planned run. Returns False, with nothing sent, where it has to be planned anew first."""
+    this = await _load(engine, run_id)
+    async with _every_ending_on_record(engine, run_id), _holding(engine, this):
+        this = await _load(engine, run_id)  # as it is after the wait for the list
+        if this.status is Status.RUNNING and this.revision is None:
+            await _change(engine, run_id, status=Status.QUEUED, plan=None)
+            return False
+        if this.status is Status.RUNNING:
+            if not this.requests:  # one that has begun may finish
+                await _check_mapping(engine, this)
+            await _name_audience(engine, this)
+            await _begin_upload(engine, this)
+            while not await _upload(engine, run_id):
+                logger.info("run %s: the list was changed by another run; planning the rest anew", run_id)
+            await _succeed(engine, run_id)
+    return True
+
+
+async def _begin_upload(engine: Engine, this: Run) -> None:
+    """Settle what becomes of a mapping's other runs now that this one writes.
+
+    A whole audience says all that earlier runs would have; while it only waits for approval, they are still needed.
+    Of a whole audience that came later and waits, it is not known any more what it would change.
+    """
+    earlier = await _earlier(engine, this) if this.mode is Mode.MIRROR else []
+    async with engine.database.write() as db:
+        await _replace(db, earlier, this)
+        if not this.request.live:  # a file leaves alone who has changed live since
+            await runs.outdate_later(db, this)
+        await runs.change(db, this.id, phase="uploading")
+
+
+async def _replace(db: AsyncConnection, earlier: list[Run], this: Run) -> None:
+    for run in earlier:
+        await runs.set_status(db, run.id, Status.CANCELLED, error=f"Replaced by run {this.id}.")
 
 
 async def _plan(engine: Engine, this: Run) -> bool:
@@ -96,13 +132,12 @@ async def _plan(engine: Engine, this: Run) -> bool:
             return False
         async with engine.database.write() as db:
             await publish(db, this.id, engine.presence.id, planned)
-            for run in earlier:  # a whole audience says all that they would have
-                await runs.set_status(db, run.id, Status.CANCELLED, error=f"Replaced by run {this.id}.")
             if this.request.dry_run:
                 await runs.set_status(db, this.id, Status.PLANNED)
             elif planned.plan.guards:
                 await runs.set_status(db, this.id, Status.NEEDS_APPROVAL)
             else:
+                await _replace(db, earlier, this)
                 await runs.change(db, this.id, status=Status.RUNNING.value)
     return True
 
@@ -112,11 +147,14 @@ async def _read_and_plan(engine: Engine, this: Run) -> Planned:
     data_dir, address = engine.settings.data_dir, this.request.path
     if this.undo_of is not None:
         return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, this, mb))
+    if (tried_again := rejected_in(address)) is not None:
+        await _let_in_again(engine, this, tried_again)
     async with engine.database.read() as db:
         forgotten = await erasures.forgotten(db, engine.vault)
+        refused = await barred.of_connection(db, engine.vault, this.connection_id)
     async with fetched(address, data_dir / "fetched" / this.id, engine.fetchers) as path:
         here = this.model_copy(update={"request": this.request.model_copy(update={"path": str(path)})})
-        return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb, forgotten))
+        return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb, forgotten, refused))
 
 
 async def _upload(engine: Engine, run_id: str) -> bool:
@@ -160,7 +198,29 @@ async def _succeed(engine: Engine, run_id: str) -> None:
         else:
             await runs.set_status(db, run_id, Status.SUCCEEDED)
             await alerting.run_ended(db, this, Status.SUCCEEDED, None, None)
+    await _bar_refused(engine, this)
     await _clear_old(engine)
+
+
+async def _bar_refused(engine: Engine, this: Run) -> None:
+    """Remember whom Iterable refuses for good: the next run does not send them again as they are."""
+    for some in await _refused_for_good(engine, this.id):
+        async with engine.database.write() as db:
+            await barred.add(db, engine.vault, this.connection_id, some)
+
+
+async def _let_in_again(engine: Engine, this: Run, rejected_by: str) -> None:
+    """Whoever was rejected by a run is tried again: a person has asked for that."""
+    for some in await _refused_for_good(engine, rejected_by):
+        async with engine.database.write() as db:
+            await barred.remove(db, engine.vault, this.connection_id, some)
+
+
+async def _refused_for_good(engine: Engine, run_id: str) -> list[list[Rejection]]:
+    """Whom Iterable refused in a run as people who were forgotten, which is final; in pieces."""
+    async with engine.database.read() as db:
+        found = [each async for each in rejections.of_run(db, run_id, Failure.FORGOTTEN)]
+    return [found[begin : begin + BARRED_A_WRITE] for begin in range(0, len(found), BARRED_A_WRITE)]
 
 
 async def _earlier(engine: Engine, this: Run) -> list[Run]:
@@ -196,7 +256,7 @@ async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
     async with engine.database.write() as db:
         if await runs.reopen(db, earlier, engine.presence.id) is None:
             return
-    status = await execute(engine, earlier.id)
+    status = await _execute_stoppably(engine, this, earlier.id)
     if status is Status.FAILED and (await _load(engine, earlier.id)).plan is not None:
         error = (await _load(engine, earlier.id)).error
         raise SyncError(
@@ -205,6 +265,25 @@ async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
         )
     if status is Status.INTERRUPTED:
         raise StoppedError("interrupt")
+
+
+async def _execute_stoppably(engine: Engine, this: Run, earlier_id: str) -> Status:
+    """Execute an earlier run. Where this one is asked to stop meanwhile, both do; the earlier can be resumed."""
+    task = asyncio.create_task(execute(engine, earlier_id), name=f"run {earlier_id}")
+    try:
+        while not (await asyncio.wait([task], timeout=LOOK_AGAIN_S))[0]:
+            try:
+                await _check_stop(engine, this.id)
+            except StoppedError:
+                async with engine.database.write() as db:
+                    await runs.ask_to_stop(db, earlier_id, "interrupt")
+                await task
+                raise
+        return task.result()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def is_worked_on(engine: Engine, this: Run) -> bool:

@@ -161,12 +161,12 @@ async def settle(db: AsyncConnection, connection_id: int, list_id: int, but_run:
     unanswered = await lists.unanswered(db, connection_id, list_id, but_run)
     for batch_id, phase, mapping_id, members in unanswered:
         perhaps = decode(members)
-        if phase == Phase.RENAME:  # under one address or the other, on all lists: only the user id is sure
-            nameless = encode([[role, profile, old, user_id, None] for role, profile, old, user_id, *_ in perhaps])
-            await ledger.rename(db, connection_id, nameless, certain=False)
+        if phase == Phase.RENAME:  # under one address or the other, on all lists: both are noted, because a user id
+            # alone may be somebody else's, too
+            unsure = encode([[role, profile, old, user_id, old] for role, profile, old, user_id, *_ in perhaps])
+            await ledger.rename(db, connection_id, unsure, certain=False)
             await lists.bump(db, connection_id, list_id)
             await lists.bump_others(db, connection_id, list_id)
-            perhaps = [[role, profile, None, user_id] for role, profile, _, user_id, *_ in perhaps]
         if phase == Phase.REMOVE:
             await ledger.doubt(db, mapping_id, perhaps)
         else:

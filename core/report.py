@@ -184,4 +184,4 @@ def _duration(run: Run, now: float | None) -> float:
     if run.started_at is None:
         return 0.0
     ended = run.finished_at or (time.time() if now is None else now)
-    return round(max(0.0, ended - run.started_at), 3)
+    return round(max(0.0, ended - run.started_at - run.waited_s), 3)

@@ -164,6 +164,8 @@ class Run(BaseModel):
     created_at: float
     started_at: float | None
     finished_at: float | None
+    waited_s: float = 0.0
+    """Seconds since its start in which it waited for a person, or to be resumed."""
     error: str | None
     error_code: str | None
     started_by: str | None = None

@@ -12,6 +12,7 @@ from core.iterable import DataCenter, IterableList, KeyRefusedError, ListGoneErr
 from core.runs import Request, Run
 from core.store import connections, lists, mappings, runs
 from core.store.connections import Connection, project_of
+from core.store.database import to_the_end
 from core.store.mappings import Mapping, State
 
 #: Requests a second to an Iterable project where nobody says otherwise: no figure is published for the list
@@ -161,7 +162,7 @@ def check_state(mapping: Mapping) -> None:
 async def know_list(engine: Engine, this: Run) -> None:
     """See to it that the list of a run is known, asking Iterable where it was never synced to.
 
-    Raises an IterableError where it is of no use, or where Iterable can't be asked.
+    May be cancelled. Raises an IterableError where it is of no use, or where Iterable can't be asked.
     """
     async with engine.database.read() as db:
         if await lists.get(db, this.connection_id, this.list_id) is not None:
@@ -171,9 +172,17 @@ async def know_list(engine: Engine, this: Run) -> None:
     try:
         target = await check_list(engine, connection, this.list_id, patience=engine.patience)
     except KeyRefusedError:
-        async with engine.database.write() as db:
-            await connections.change(db, connection.id, refused_at=time.time())
+        await to_the_end(_note_refusal(engine, connection))
         raise
+    await to_the_end(_note(engine, connection, target))
+
+
+async def _note_refusal(engine: Engine, connection: Connection) -> None:
+    async with engine.database.write() as db:
+        await connections.change(db, connection.id, refused_at=time.time())
+
+
+async def _note(engine: Engine, connection: Connection, target: IterableList) -> None:
     async with engine.database.write() as db:
         await _note_list(db, connection.id, target)
 

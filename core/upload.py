@@ -7,10 +7,12 @@ settled.
 """
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import deque
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.changes import Phase, decode
@@ -20,7 +22,7 @@ from core.record import Recorder, StaleError
 from core.runs import Run
 from core.store import changes, connections, ledger, lists
 from core.store.changes import Batch, State
-from core.store.database import Database
+from core.store.database import Database, to_the_end
 from core.store.runs import TakenOverError
 
 # Requests under way at once: enough to fill the rate where an answer takes this long (seconds) ...
@@ -29,6 +31,8 @@ LATENCY_COVERED_S = 4.0
 FEWEST, MOST, UNLIMITED = 1, 64, 16
 # A process that dies leaves no more batches sent than this: those under way, and those claimed with the last of them.
 MOST_SENT = MOST + UNLIMITED
+# How often is looked whether the run is to stop, in seconds.
+LOOK_AGAIN_S = 0.3
 # Batches that need no request, applied in one transaction.
 QUIET_BATCHES = 10
 
@@ -71,13 +75,34 @@ class Upload:
         Raises the first error that stopped it, after what was under way has been recorded: StaleError,
         StoppedError, or a SyncError.
         """
+        watching = asyncio.create_task(self._watch(), name=f"watch {self._run.id}")
         try:
             async with self._database.read() as db:
                 phases = await changes.phases_left(db, self._run.id)
             for phase in phases:
                 await (self._apply_quietly(phase) if phase in (Phase.HOLD, Phase.RELEASE) else self._send_all(phase))
         finally:
+            watching.cancel()
+            await asyncio.wait([watching])
             await self._recorder.record_traffic()
+
+    async def _watch(self) -> None:
+        """Wake what waits, for its turn or to be tried again, as soon as somebody wants the run to stop."""
+        how = None
+        while how is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), LOOK_AGAIN_S)
+            how = await to_the_end(self._asked_to_stop())
+        self._failure = self._failure or StoppedError(how)
+        self._client.halt()
+
+    async def _asked_to_stop(self) -> str | None:
+        try:
+            async with self._database.read() as db:
+                stop = (await lists.grip(db, self._run.id)).stop
+        except (DBAPIError, OSError):  # who claims the next batch will notice, too
+            stop = None
+        return stop or ("interrupt" if self._stopping.is_set() else None)
 
     async def _apply_quietly(self, phase: Phase) -> None:
         apply = ledger.release if phase is Phase.RELEASE else _hold

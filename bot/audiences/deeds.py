@@ -33,6 +33,8 @@ async def drop(services: Services, actor: Actor, mapping_id: int) -> str:
     if it.mapping.state is State.ACTIVE or not status.waiting:
         raise InputError(views.refused_now(it.mapping))
     dropped = await live.drop_waiting(services.engine, it.mapping.id, by=actor.person, team_id=actor.team_id)
+    if dropped is None:  # somebody approved or resumed it at the same moment
+        raise InputError(views.refused_now((await _decidable(services, actor, mapping_id)).mapping))
     services.wake()
     return f"{plural(dropped, 'change')} dropped that waited for {it.label}."
 

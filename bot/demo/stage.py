@@ -33,7 +33,8 @@ LIST_NAME = "Spring shoppers"
 #: The token in the address that the demo's mParticle sends to. It is secret to nobody.
 FIREHOSE_TOKEN = "demo"  # noqa: S105
 
-_MANIFEST = Path(__file__).parents[2] / "manifest.yml"
+#: The one at the root of the project, as it is installed.
+MANIFEST = Path(__file__).parents[1] / "slack" / "manifest.yml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,9 @@ async def stage(
         yield Stage(slack, iterable, engine, services, first, later, target.id)
 
 
-def _manifest() -> dict[str, Any] | None:
-    """The app's manifest; it stands beside the code, and an installed package goes without it."""
-    found: dict[str, Any] | None = yaml.safe_load(_MANIFEST.read_text("utf-8")) if _MANIFEST.exists() else None
+def _manifest() -> dict[str, Any]:
+    """The app's manifest."""
+    found: dict[str, Any] = yaml.safe_load(MANIFEST.read_text("utf-8"))
     return found
 
 

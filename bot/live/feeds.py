@@ -17,6 +17,8 @@ from core.store.posts import Post
 from core.store.posts import State as PostState
 
 _DAY_S = 24 * 3600.0
+# So many days back, digests are posted that nobody posted then, because the bot or Slack was not there.
+MISSED_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,14 @@ class Feeds:
         names: Mapping[tuple[int, int], str],
         now: float,
     ) -> list[Day]:
-        """The digests of yesterday that were not posted."""
-        day = live.day_of(now - _DAY_S)
+        """The digests that were not posted: of yesterday, and of the days before where nobody did it then."""
+        ends = {live.day_of(now - ago * _DAY_S): now - ago * _DAY_S for ago in range(1, MISSED_DAYS + 1)}
         by_id = {each.id: each for each in found}
-        keys = {audiences.digest_key(each, day): each for each in await live.of_day(db, day) if each in by_id}
+        of_days = [(day, each) for day, each in await live.of_days(db, list(ends)) if each in by_id]
+        keys = {audiences.digest_key(each, day): (day, each) for day, each in of_days}
         known = await posts.of(db, list(keys)) if keys else {}
         due = []
-        for key, mapping_id in keys.items():
+        for key, (day, mapping_id) in keys.items():
             if key in known and known[key].state not in (PostState.NEW, PostState.SENDING):
                 continue
             mapping = by_id[mapping_id]
@@ -93,7 +96,7 @@ class Feeds:
             if audiences.channel_of(mapping, connection) is None:
                 continue
             fed = Fed(mapping, connection, names.get((mapping.connection_id, mapping.list_id)))
-            due.append(Day(fed, day, await live.status(db, mapping_id, now - _DAY_S)))
+            due.append(Day(fed, day, await live.status(db, mapping_id, ends[day])))
         return due
 
     async def _count(self, db: AsyncConnection, mapping: AudienceMapping) -> _Counted:

@@ -68,7 +68,7 @@ class Unspoken:
             self._day = today
             return []
         self._day = today
-        came = set(await live.of_day(db, yesterday))
+        came = {mapping_id for _, mapping_id in await live.of_days(db, [yesterday])}
         return [
             day_sentence(mapping, yesterday, await live.status(db, mapping.id, now - _DAY_S))
             for mapping in fed

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import time
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -103,7 +104,8 @@ class Targets:
     async def propose(self, mapping: Mapping) -> Mapping:
         """Make a mapping wait for approval; where none is required and a list is known, it is active at once."""
         state = self._first_state(mapping.list_id)
-        await mappings.change(self._db, mapping.id, state=state.value, live=True, disconnected_at=None)
+        again = {"live": True, "disconnected_at": None, "emptied_to": None}
+        await mappings.change(self._db, mapping.id, state=state.value, **again)
         connection = await connections.by_id(self._db, mapping.connection_id)
         await audit.add(
             self._db,
@@ -157,12 +159,18 @@ class Targets:
         return found
 
     async def _with_the_key(self, account_id: str, account: Account) -> Connection | None:
-        """The connection that a person saved with the key in the message: it is the account's from now on."""
+        """The connection that a person saved with the key in the message: it is the account's from now on.
+
+        Also where that key has been replaced since: mParticle goes on sending the one that was entered there until
+        somebody changes it, and the key that a person saved wins.
+        """
         key = account.account_settings.get(API_KEY, "").strip()
         if not key:
             return None
         saved = [each for each in await connections.everyone(self._db) if each.mparticle_account is None]
-        same = connecting.with_key(self._engine, saved, key)
+        same = connecting.with_key(self._engine, saved, key) or [
+            each for each in saved if each.api_key is not None and each.had_key(key)
+        ]
         if len(same) != 1:
             return None
         await connections.change(self._db, same[0].id, mparticle_account=account_id)
@@ -205,15 +213,10 @@ class Targets:
     async def _changed(self, connection: Connection, account: Account, offered: str) -> Connection:
         """Take over settings that were changed in mParticle, where they came from there before."""
         key = account.account_settings[API_KEY].strip()
-        await connections.change(
-            self._db,
-            connection.id,
-            api_key=self._engine.vault.encrypt(key),
-            key_last4=key[-4:],
-            user_id=_user_id(account).value,
-            refused_at=None,
-            mparticle_settings=offered,
-        )
+        values: dict[str, Any] = {"user_id": _user_id(account).value, "mparticle_settings": offered}
+        if project_of(key) not in connection.former_keys:  # otherwise a person has put another one in its place
+            values |= {"api_key": self._engine.vault.encrypt(key), "key_last4": key[-4:], "refused_at": None}
+        await connections.change(self._db, connection.id, **values)
         await audit.add(
             self._db,
             team_id=connection.team_id,

@@ -62,6 +62,10 @@ class IterableClient:
         """Close the session."""
         await self._transport.close()
 
+    def halt(self) -> None:
+        """Have requests that wait for their turn, or to be tried again, raise HaltedError. Those under way may end."""
+        self._transport.halt()
+
     async def lists(self) -> list[IterableList]:
         """All lists of the project, of every type."""
         return await self._transport.call(Request("GET", "/api/lists"), self._lists_pacer, parse_lists)

@@ -9,8 +9,8 @@ import io
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
@@ -52,6 +52,10 @@ _JSON = {"Content-Type": "application/json"}
 _KEY = re.compile(r"[!-~]+")
 
 
+class HaltedError(Exception):
+    """The client was halted while a request waited: for its turn, or to be tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked of Iterable; `list_id` is the list that it is about, for errors."""
@@ -87,6 +91,8 @@ class Transport:
         self._traffic = traffic
         self._patience = patience
         self._succeeded_at = -math.inf
+        self._halted = asyncio.Event()
+        self._waiting: set[asyncio.Task[Any]] = set()
 
     @property
     def host(self) -> str:
@@ -109,6 +115,12 @@ class Transport:
         session, self._session = self._session, self._given
         if session is not None and session is not self._given:
             await session.close()
+
+    def halt(self) -> None:
+        """Have whatever waits raise HaltedError now, and whatever would wait from now on. What is under way may end."""
+        self._halted.set()
+        for task in self._waiting:
+            task.cancel()
 
     async def call(self, request: Request, pacer: Pacer, parse: Callable[[Answer], T]) -> T:
         """Send a request until there is an answer, and return what `parse` reads from it.
@@ -158,17 +170,36 @@ class Transport:
                 if time.monotonic() - max(began, self._succeeded_at) > self._patience.throttled:
                     raise
                 await pacer.throttled(self._patience.believed(error.retry_after))
-                await asyncio.sleep(self._patience.delay(throttled, error.retry_after))
+                with self._wait():
+                    await asyncio.sleep(self._patience.delay(throttled, error.retry_after))
             except IterableError as error:
                 failures += 1
                 if not error.passing or failures >= self._patience.attempts:
                     raise
                 self._traffic.retries += 1
                 asked = error.retry_after if isinstance(error, UnavailableError) else None
-                await asyncio.sleep(self._patience.delay(failures, asked))
+                with self._wait():
+                    await asyncio.sleep(self._patience.delay(failures, asked))
             else:
                 self._succeeded_at = time.monotonic()
                 return result
+
+    @contextmanager
+    def _wait(self) -> Iterator[None]:
+        """Be woken from what is awaited in the block when the client is halted, by a HaltedError."""
+        if self._halted.is_set():
+            raise HaltedError
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._halted.is_set() and task.uncancel() == 0:  # nobody else wants the task to end
+                raise HaltedError from None
+            raise
+        finally:
+            self._waiting.discard(task)
 
     @asynccontextmanager
     async def _sent(
@@ -177,7 +208,9 @@ class Transport:
         """Send a request once, in its turn, and hold its response. What breaks meanwhile leaves as UnreachableError."""
         if self._session is None:
             raise RuntimeError("the client is not open: use it in `async with`")
-        leaving = _Leaving(pacer, await pacer.slot(), self._traffic)
+        with self._wait():
+            slot = await pacer.slot()
+        leaving = _Leaving(pacer, slot, self._traffic)
         if self._session is self._given:  # it may lack our tracing, so this is as near as we get
             leaving.now()
         try:

@@ -9,7 +9,7 @@ from core import alerting, execution
 from core.engine import Engine
 from core.iterable import KeyRefusedError
 from core.runs import Mode, Plan, Request, Run, Status
-from core.store import alerts, connections, inbox, live, runs
+from core.store import connections, inbox, live, runs
 from core.store.inbox import Allowed
 from core.store.mappings import NO_LIST, Mapping, Removals, State
 
@@ -18,8 +18,6 @@ logger = logging.getLogger(__name__)
 # Members that a run carries at most: so that it keeps neither its list from others nor the database from new changes
 # for long (to claim and to settle so many takes some 50 ms).
 MOST_MEMBERS = 5_000
-#: The code of the alert that live changes wait for too long: it is closed when they don't any more.
-BACKLOG = "backlog"
 # How a run that is the sum of a day says what it is made of.
 SHAPE = "live"
 
@@ -94,8 +92,12 @@ async def give_up(engine: Engine, this: Run) -> None:
 
 
 def is_open(mapping: Mapping) -> bool:
-    """Whether what waits for a mapping may be uploaded: somebody approved it, and it is not paused."""
-    return mapping.live and mapping.state is State.ACTIVE and mapping.list_id != NO_LIST
+    """Whether what waits for a mapping may be uploaded: somebody approved it, and it is not paused.
+
+    Where its members are to be taken off, that has to be in the inbox first, and what waited is to be dropped.
+    """
+    is_active = mapping.live and mapping.state is State.ACTIVE and mapping.list_id != NO_LIST
+    return is_active and mapping.emptied_to is None
 
 
 def allowed(mapping: Mapping) -> Allowed:
@@ -109,10 +111,7 @@ async def _add_to_day(db: AsyncConnection, this: Run) -> None:
     if sum_id is None:
         sum_id = await _new_sum(db, this)
         await live.set_day(db, this.mapping_id, day, run_id=sum_id)
-    known = await alerts.open_of(db, this.connection_id, this.mapping_id)
-    if known is not None and known.code != BACKLOG:
-        await alerting.recovered(db, this.connection_id, this.mapping_id)
-    await alerting.recovered(db, this.connection_id, None)
+    await alerting.run_succeeded(db, this)
     if this.counters.added + this.counters.updated + this.counters.removed:
         await live.set_day(db, this.mapping_id, day, last_accepted_at=this.finished_at)
     await live.add_to(db, this, sum_id)

@@ -6,12 +6,10 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
+from core.live.emptying import BEGINNING, PIECE
 from core.store import audit, inbox, live, mappings
 from core.store.audit import Action
 from core.store.mappings import Removals, State
-
-# Rows written in one transaction.
-PIECE = 2_000
 
 
 async def approve(
@@ -29,12 +27,21 @@ async def approve(
     return True
 
 
-async def drop_waiting(engine: Engine, mapping_id: int, *, by: str = "command line", team_id: str | None = None) -> int:
-    """Drop the changes that wait for a mapping and that no run carries. Returns how many."""
+async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> int | None:
+    """Drop the changes that wait for a mapping now and that no run carries. Returns how many.
+
+    Returns None, and drops nothing, where the mapping is active: then they are on their way to the list. Where somebody
+    approves it meanwhile, what has not been dropped by then goes out.
+    """
+    until = time.time()  # what comes later was not meant
     dropped = 0
     while True:
         async with engine.database.write() as db:
-            some = await inbox.drop_waiting(db, mapping_id, PIECE)
+            mapping = await live.lock(db, mapping_id)
+            is_active = mapping is None or mapping.state is State.ACTIVE
+            if is_active and not dropped:
+                return None
+            some = 0 if is_active else await inbox.drop_waiting(db, mapping_id, PIECE, until=until)
             dropped += some
             if some < PIECE:
                 await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"dropped": dropped})
@@ -59,7 +66,7 @@ async def keep_members(engine: Engine, mapping_id: int, *, by: str, team_id: str
         mapping = await live.lock(db, mapping_id)
         if mapping is None or mapping.disconnected_at is None or mapping.state is State.ACTIVE:
             return False
-        await mappings.change(db, mapping_id, disconnected_at=None)
+        await mappings.change(db, mapping_id, disconnected_at=None, emptied_to=None)
         await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"members": "kept"})
     return True
 
@@ -67,23 +74,15 @@ async def keep_members(engine: Engine, mapping_id: int, *, by: str, team_id: str
 async def remove_members(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> bool:
     """An audience was disconnected: take its members off the list. Returns False where that was decided already.
 
-    What still waited is dropped. The mapping is paused again when all are off.
+    What still waits is dropped. However many they are, a worker does that (core/live/emptying.py). The mapping is
+    paused again when all are off.
     """
-    async with engine.database.read() as db:
-        mapping = await mappings.by_id(db, mapping_id)
-    if mapping is None or mapping.disconnected_at is None or mapping.state is State.ACTIVE:
-        return False
-    await drop_waiting(engine, mapping_id, by=by, team_id=team_id)
-    after: str | None = ""
-    while after is not None:
-        async with engine.database.write() as db:
-            after = await inbox.put_removals(db, mapping_id, int(time.time() * 1000), after, PIECE)
     async with engine.database.write() as db:
-        now = await live.lock(db, mapping_id)
-        if now is None or now.disconnected_at is None or now.state is State.ACTIVE:
+        mapping = await live.lock(db, mapping_id)
+        if mapping is None or mapping.disconnected_at is None or mapping.state is State.ACTIVE:
             return False
         removals = Removals.REMOVE.value  # for once, whatever was to be done with single ones
-        await mappings.change(db, mapping_id, state=State.ACTIVE.value, removals=removals)
+        await mappings.change(db, mapping_id, state=State.ACTIVE.value, removals=removals, emptied_to=BEGINNING)
         await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"members": "removed"})
     return True
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting, erasure
 from core.engine import Engine
-from core.live.carrying import BACKLOG, allowed, is_open
+from core.live.carrying import allowed, is_open
 from core.store import alerts, inbox, live, mappings, messages
 from core.store.mappings import Mapping, State
 
@@ -47,10 +47,10 @@ async def _watch(engine: Engine, mapping: Mapping) -> None:
                 connection_id=mapping.connection_id,
                 mapping_id=mapping.id,
                 run_id=None,
-                code=BACKLOG,
+                code=alerting.BACKLOG,
                 message=await _about(db, mapping, now - (oldest or now)),
             )
-    elif not late and known is not None and known.code == BACKLOG:
+    elif not late and known is not None and known.code == alerting.BACKLOG:
         async with engine.database.write() as db:
             await alerting.recovered(db, mapping.connection_id, mapping.id)
 
@@ -68,6 +68,9 @@ async def _about(db: AsyncConnection, mapping: Mapping, age: float) -> str:
 async def _pause_if_emptied(engine: Engine, mapping: Mapping) -> None:
     """Pause a disconnected mapping whose members a person had taken off, when they are off."""
     async with engine.database.write() as db:
+        now = await live.lock(db, mapping.id)
+        if now is None or now.emptied_to is not None or now.disconnected_at is None:
+            return
         waiting = await inbox.oldest(db, mapping.id)
         if waiting is None and not await live.unended(db, mapping.id):
             await mappings.change(db, mapping.id, state=State.PAUSED.value, disconnected_at=None)

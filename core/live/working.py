@@ -13,10 +13,11 @@ from core.engine import Engine
 from core.errors import SyncError
 from core.iterable import KeyRefusedError
 from core.live import carrying
+from core.live.emptying import empty
 from core.live.tending import tend
 from core.runs import Run, Status
 from core.store import connections, inbox, live, runs
-from core.store.mappings import Mapping
+from core.store.mappings import Mapping, State
 
 logger = logging.getLogger(__name__)
 
@@ -62,13 +63,16 @@ class _Worker:
         """Begin to carry what is ready, and take up what was left."""
         async with self._engine.database.read() as db:
             left = {run.mapping_id: run for run in await live.unended(db)}
-            found = [each for each in await live.everyone(db) if each.id in left or carrying.is_open(each)]
+            everyone = await live.everyone(db)
+        found = [each for each in everyone if each.id in left or carrying.is_open(each) or _is_emptied(each)]
         for mapping in found:
             if len(self._tasks) >= MOST_AT_ONCE:
                 return
             if mapping.id not in self._tasks and time.monotonic() >= self._not_before.get(mapping.id, 0.0):
                 run = left.get(mapping.id)
-                if await (self._is_ready(mapping) if run is None else self._is_left(mapping, run)):
+                if _is_emptied(mapping) or await (
+                    self._is_ready(mapping) if run is None else self._is_left(mapping, run)
+                ):
                     task = asyncio.create_task(self._carry(mapping, run), name=f"live {mapping.id}")
                     self._tasks[mapping.id] = task
                     task.add_done_callback(partial(self._ended, mapping.id))
@@ -106,6 +110,9 @@ class _Worker:
 
     async def _carry(self, mapping: Mapping, left: Run | None) -> None:
         try:
+            if _is_emptied(mapping):
+                await empty(self._engine, mapping.id)
+                return
             if left is not None and left.list_id != mapping.list_id and not left.status.is_active:
                 await carrying.give_up(self._engine, left)  # it was for another list
                 return
@@ -150,6 +157,11 @@ class _Worker:
     def _wait(self, mapping: Mapping) -> None:
         self._failures[mapping.id] = failures = self._failures.get(mapping.id, 0) + 1
         self._not_before[mapping.id] = time.monotonic() + _delay(failures - 1)
+
+
+def _is_emptied(mapping: Mapping) -> bool:
+    """Whether a person said that its members are to be taken off, and that has not been put into the inbox yet."""
+    return mapping.state is State.ACTIVE and mapping.emptied_to is not None
 
 
 def _delay(attempts: int) -> float:

@@ -96,7 +96,7 @@ WHERE l.mapping_id <> $mapping_id AND l.certain
 """
 
 # `judged`: what becomes of each member. A member whose former identity was a placeholder is renamed, so that no orphan
-# stays behind (an interrupted rename leaves a row without an email). A member whose subscriber another mapping has put
+# stays behind (an interrupted rename leaves its row uncertain). A member whose subscriber another mapping has put
 # on the list is held, not sent.
 _JUDGED = """
 CREATE VIEW judged AS

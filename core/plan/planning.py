@@ -16,6 +16,7 @@ from core.changes import FORMER, Phase, Role, decode
 from core.errors import InputError
 from core.identity import UserIdField
 from core.plan import batches
+from core.plan.barred import refuse_barred
 from core.plan.compare import Verdicts, compare
 from core.plan.concerned import load_concerned
 from core.plan.deeds import load_deeds, reverse
@@ -54,7 +55,12 @@ class Planned:
 
 
 async def plan_run(
-    database: Database, data_dir: Path, this: Run, memory_mb: int, forgotten: Forgotten | None = None
+    database: Database,
+    data_dir: Path,
+    this: Run,
+    memory_mb: int,
+    forgotten: Forgotten | None = None,
+    barred: Forgotten | None = None,
 ) -> Planned:
     """Plan a run from its source: store the drafts of its changes, and its rejections, and return what was found.
 
@@ -78,6 +84,7 @@ async def plan_run(
         else:
             await load_concerned(con, database, target.id, [m.id for m in of_list])
         await keep_newer(con, target.id, as_if)
+        await refuse_barred(con, target.id, this.user_id, barred)
         members = await refuse_forgotten(con)
         verdicts = await _compare(con, target.id, this.user_id, as_if)
         members += one_number(con, "SELECT count(*) FROM source WHERE member")

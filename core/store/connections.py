@@ -13,10 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.identity import UserIdField
 from core.store.tables import connections
 
+# Columns that hold a JSON array.
+_SEQUENCES = ("operators", "approvers", "former_keys")
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection as stored. `api_key` is encrypted; None means that the key is in the environment."""
+    """A connection as stored. `api_key` is encrypted; None means that the key is in the environment.
+
+    `former_keys` are digests (`project_of`) of keys that were replaced.
+    """
 
     id: int
     name: str
@@ -35,6 +41,11 @@ class Connection:
     self_approval: bool = False
     mparticle_account: str | None = None
     mparticle_settings: str | None = None
+    former_keys: tuple[str, ...] = ()
+
+    def had_key(self, api_key: str) -> bool:
+        """Whether this was its key once: the first one, or one that was replaced."""
+        return project_of(api_key) in (self.project, *self.former_keys)
 
     @property
     def label(self) -> str:
@@ -88,7 +99,7 @@ async def add(
 
 async def change(db: AsyncConnection, connection_id: int, **values: Any) -> None:
     """Set columns of a connection. `operators` and `approvers` are sequences of Slack user ids."""
-    for name in ("operators", "approvers"):
+    for name in _SEQUENCES:
         if name in values:
             values[name] = json.dumps(values[name])
     await db.execute(update(connections).where(connections.c.id == connection_id).values(**values))
@@ -134,5 +145,5 @@ async def remove(db: AsyncConnection, connection_id: int) -> None:
 def _one(row: Any) -> Connection | None:
     if row is None:
         return None
-    people = {name: tuple(json.loads(row[name])) for name in ("operators", "approvers")}
-    return Connection(**{**row, **people, "user_id": UserIdField(row["user_id"])})
+    sequences = {name: tuple(json.loads(row[name])) for name in _SEQUENCES}
+    return Connection(**{**row, **sequences, "user_id": UserIdField(row["user_id"])})

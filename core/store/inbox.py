@@ -187,9 +187,14 @@ async def let_go(db: AsyncConnection, run_id: str) -> None:
     await db.execute(update(inbox).where(inbox.c.run_id == run_id).values(run_id=None))
 
 
-async def drop_waiting(db: AsyncConnection, mapping_id: int, limit: int) -> int:
-    """Delete up to `limit` changes that wait for a mapping and that no run carries. Returns how many."""
+async def drop_waiting(db: AsyncConnection, mapping_id: int, limit: int, *, until: float | None = None) -> int:
+    """Delete up to `limit` changes that wait for a mapping (since that time or before it) and that no run carries.
+
+    Returns how many.
+    """
     chosen = select(inbox.c.profile).where(_claimable(mapping_id, ALL)).limit(limit)
+    if until is not None:
+        chosen = chosen.where(inbox.c.waiting_since <= until)
     result = await db.execute(
         delete(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen), inbox.c.run_id.is_(None))
     )

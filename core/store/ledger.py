@@ -54,9 +54,9 @@ AND ledger.mapping_id IN (SELECT id FROM mappings WHERE connection_id = :connect
 
 _PERHAPS_RENAMED = """
 INSERT INTO ledger (mapping_id, profile, email, user_id, certain)
-SELECT nameless.mapping_id, CAST(:former AS text) || (value ->> 4), value ->> 4, value ->> 3, :certain
-FROM {entries} JOIN ledger AS nameless ON nameless.profile = value ->> 1 AND nameless.email IS NULL
-WHERE nameless.mapping_id IN (SELECT id FROM mappings WHERE connection_id = :connection_id)
+SELECT unsure.mapping_id, CAST(:former AS text) || (value ->> 4), value ->> 4, value ->> 3, :certain
+FROM {entries} JOIN ledger AS unsure ON unsure.profile = value ->> 1 AND unsure.email = value ->> 2
+WHERE unsure.mapping_id IN (SELECT id FROM mappings WHERE connection_id = :connection_id)
 ON CONFLICT (mapping_id, profile) DO NOTHING
 """
 
@@ -121,9 +121,11 @@ async def note_new_addresses(db: AsyncConnection, connection_id: int, entries: s
     await _run(db, _PERHAPS_RENAMED, entries, connection_id=connection_id, former=FORMER, certain=False)
 
 
-async def size(db: AsyncConnection, mapping_id: int) -> int:
-    """Return how many members the ledger holds for a mapping."""
+async def size(db: AsyncConnection, mapping_id: int, *, after: str = "") -> int:
+    """Return how many members the ledger holds for a mapping, whose profile comes after that one."""
     query = select(func.count()).select_from(ledger).where(ledger.c.mapping_id == mapping_id)
+    if after:
+        query = query.where(ledger.c.profile > after)
     return int((await db.execute(query)).scalar_one())
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.runs import Run
-from core.store import inbox, mappings, rejections, runs
+from core.store import inbox, ledger, mappings, rejections, runs
 from core.store.mappings import Mapping, Removals, State
 from core.store.tables import batches, live_days
 from core.store.tables import mappings as mappings_table
@@ -102,11 +102,12 @@ async def set_day(db: AsyncConnection, mapping_id: int, day: str, **values: obje
         await db.execute(insert(live_days).values(mapping_id=mapping_id, day=day, **values))
 
 
-async def of_day(db: AsyncConnection, day: str) -> list[int]:
-    """Return the mappings that something came for on a day, or that something was done for."""
+async def of_days(db: AsyncConnection, days: Collection[str]) -> list[tuple[str, int]]:
+    """Return (day, mapping) where something came for a mapping on one of these days, or was done for it; by day."""
     came = or_(live_days.c.changes > 0, live_days.c.run_id.is_not(None))
-    query = select(live_days.c.mapping_id).where(live_days.c.day == day, came).order_by(live_days.c.mapping_id)
-    return list((await db.execute(query)).scalars())
+    query = select(live_days.c.day, live_days.c.mapping_id).where(live_days.c.day.in_(days), came)
+    rows = await db.execute(query.order_by(live_days.c.day, live_days.c.mapping_id))
+    return [(day, mapping_id) for day, mapping_id in rows]
 
 
 async def last_accepted(db: AsyncConnection, mapping_id: int) -> float | None:
@@ -157,6 +158,8 @@ async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus
     changes, run_id = (await db.execute(query)).one_or_none() or (0, None)
     all_of_it = await inbox.backlog(db, mapping_id)
     backlog, oldest, waiting = all_of_it.size, all_of_it.oldest, 0
+    if mapping.emptied_to is not None:  # those that are still to be marked, too
+        backlog += await ledger.size(db, mapping_id, after=mapping.emptied_to)
     if mapping.state is not State.ACTIVE:
         backlog, oldest, waiting = 0, None, all_of_it.size
     elif mapping.removals is Removals.ASK:

@@ -63,6 +63,7 @@ class Mapping:
     live_list: str | None = None
     disconnected_at: float | None = None
     removals_until: float | None = None
+    emptied_to: str | None = None
 
     @property
     def label(self) -> str:

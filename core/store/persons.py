@@ -1,5 +1,6 @@
 """What is held about one person, in whatever table: finding it, and forgetting it."""
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from core.store.tables import runs as runs_table
 #: Why a change is not made whose member was forgotten meanwhile.
 ERASED = "erased"
 
+# Ids in one statement.
+IDS_A_STATEMENT = 1_000
 # Batches looked through at once: some 80 MB.
 BATCHES_A_LOOK = 500
 _BULK = (Phase.REMOVE, Phase.UPDATE, Phase.ADD)
@@ -67,13 +70,34 @@ async def known_as(db: AsyncConnection, person: Person) -> Person:
     return Person(profiles, emails, customers)
 
 
-async def forget(db: AsyncConnection, person: Person) -> dict[str, int]:
-    """Delete what tables hold of a person, but for the changes of runs. Returns how many rows of each.
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where tables name a person: profiles by mapping, and ids."""
+
+    ledger: dict[int, list[str]]
+    inbox: dict[int, list[str]]
+    rejections: list[int]
+
+
+async def rows_of(db: AsyncConnection, person: Person) -> Rows:
+    """Find the rows that name a person, but for the changes of runs. Whole tables are looked through for that."""
+    named: dict[str, dict[int, list[str]]] = {}
+    for table, condition in ((ledger, _in_ledger(person)), (inbox, _in(inbox, person))):
+        by_mapping: defaultdict[int, list[str]] = defaultdict(list)
+        for mapping_id, profile in await db.execute(select(table.c.mapping_id, table.c.profile).where(condition)):
+            by_mapping[mapping_id].append(profile)
+        named[table.name] = by_mapping
+    ids = select(rejections_table.c.id).where(_in(rejections_table, person))
+    return Rows(named[ledger.name], named[inbox.name], list((await db.execute(ids)).scalars()))
+
+
+async def forget(db: AsyncConnection, found: Rows) -> dict[str, int]:
+    """Delete the rows that name a person. Returns how many of each table. They are found by their keys.
 
     Rejections stay, without saying whose they are: the numbers of a run have to add up.
     """
     touched = select(mappings_table.c.connection_id, mappings_table.c.list_id).where(
-        mappings_table.c.id.in_(select(ledger.c.mapping_id).where(_in_ledger(person)))
+        mappings_table.c.id.in_(list(found.ledger))
     )
     for connection_id, list_id in [*await db.execute(touched.distinct())]:
         await db.execute(  # a plan made before is stale
@@ -81,12 +105,16 @@ async def forget(db: AsyncConnection, person: Person) -> dict[str, int]:
             .where(lists.c.connection_id == connection_id, lists.c.list_id == list_id)
             .values(revision=lists.c.revision + 1)
         )
-    in_ledger = await db.execute(delete(ledger).where(_in_ledger(person)))
-    in_inbox = await db.execute(delete(inbox).where(_in(inbox, person)))
-    rejected = await db.execute(
-        update(rejections_table).where(_in(rejections_table, person)).values(profile=None, email=None, customer_id=None)
-    )
-    return {"ledger": in_ledger.rowcount, "inbox": in_inbox.rowcount, "rejections": rejected.rowcount}
+    counts: dict[str, int] = {}
+    for table, by_mapping in ((ledger, found.ledger), (inbox, found.inbox)):
+        counts[table.name] = 0
+        for mapping_id, profiles in by_mapping.items():
+            theirs = (table.c.mapping_id == mapping_id, table.c.profile.in_(profiles))
+            counts[table.name] += (await db.execute(delete(table).where(*theirs))).rowcount
+    for begin in range(0, len(found.rejections), IDS_A_STATEMENT):
+        some = rejections_table.c.id.in_(found.rejections[begin : begin + IDS_A_STATEMENT])
+        await db.execute(update(rejections_table).where(some).values(profile=None, email=None, customer_id=None))
+    return {**counts, "rejections": len(found.rejections)}
 
 
 async def batches_with(db: AsyncConnection, person: Person, after: int) -> tuple[list[int], int | None]:

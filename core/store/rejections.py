@@ -50,14 +50,16 @@ async def by_reason(db: AsyncConnection, run_id: str) -> dict[str, int]:
     return {reason: count for reason, count in await db.execute(query)}  # noqa: C416  # rows, not pairs
 
 
-async def of_run(db: AsyncConnection, run_id: str) -> AsyncIterator[Rejection]:
-    """Yield the rejections of a run in the order in which they were found."""
+async def of_run(db: AsyncConnection, run_id: str, reason: str | None = None) -> AsyncIterator[Rejection]:
+    """Yield the rejections of a run (or those with this reason) in the order in which they were found."""
     query = (
         select(rejections.c.profile, rejections.c.email, rejections.c.customer_id, rejections.c.reason)
         .where(rejections.c.run_id == run_id)
         .order_by(rejections.c.id)
         .execution_options(yield_per=CHUNK)
     )
+    if reason is not None:
+        query = query.where(rejections.c.reason == reason)
     async for row in await db.stream(query):
         yield Rejection(*row)
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import case, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, case, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
@@ -189,9 +189,15 @@ async def claim(db: AsyncConnection, this: Run, worker: str) -> bool:
 async def decide(db: AsyncConnection, this: Run, *, request: Request | None, by: str, comment: str | None) -> bool:
     """Record who decided on a run that waits for approval: it goes on as queued with this request, or (None) is
     cancelled. Returns False where somebody else has decided already."""
-    going_on = {"status": Status.RUNNING.value, "worker": None, "attempt": runs.c.attempt + 1, "finished_at": None}
+    going_on = {
+        "status": Status.RUNNING.value,
+        "worker": None,
+        "attempt": runs.c.attempt + 1,
+        "finished_at": None,
+        "waited_s": _waited(),
+    }
     values = (
-        {"status": Status.CANCELLED.value, "finished_at": time.time(), "error": "Declined."}
+        {"status": Status.CANCELLED.value, "finished_at": time.time(), "waited_s": _waited(), "error": "Declined."}
         if request is None
         else {**going_on, "request": request.model_dump_json()}
     )
@@ -212,6 +218,7 @@ async def close(db: AsyncConnection, this: Run, error: str) -> bool:
             status=Status.CANCELLED.value,
             attempt=runs.c.attempt + 1,  # who is about to reopen it finds another
             finished_at=time.time(),
+            waited_s=_waited(),
             error=error,
             error_code=None,
         )
@@ -290,6 +297,7 @@ async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | No
             error=None,
             error_code=None,
             finished_at=None,
+            waited_s=_waited(),
         )
         .returning(runs.c.attempt)
     )
@@ -297,12 +305,35 @@ async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | No
     return attempt
 
 
+async def outdate_later(db: AsyncConnection, this: Run) -> None:
+    """A run begins to write: later whole audiences of its mapping, which have sent nothing, are to be planned anew.
+
+    They lose the revision that they were planned at.
+    """
+    begun = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.state.in_(["sent", "done"])).exists()
+    resumable = [status.value for status in Status if status.is_resumable]
+    await db.execute(
+        update(runs)
+        .where(
+            runs.c.connection_id == this.connection_id,
+            runs.c.list_id == this.list_id,
+            runs.c.mapping_id == this.mapping_id,
+            runs.c.created_at > this.created_at,
+            runs.c.mode == Mode.MIRROR.value,
+            runs.c.undo_of.is_(None),
+            runs.c.status.in_(resumable),
+            ~begun,
+        )
+        .values(revision=None)
+    )
+
+
 async def set_status(
     db: AsyncConnection, run_id: str, status: Status, *, error: str | None = None, code: str | None = None
 ) -> None:
     """Move a run to a status, with the error that led there if one did."""
     ended = None if status.is_active else time.time()
-    await change(db, run_id, status=status.value, finished_at=ended, error=error, error_code=code)
+    await change(db, run_id, status=status.value, finished_at=ended, waited_s=_waited(), error=error, error_code=code)
 
 
 async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: Plan, mode: Mode, revision: int) -> None:
@@ -345,6 +376,12 @@ async def old(db: AsyncConnection, before: float, limit: int) -> Sequence[str]:
     """Return ids of runs that ended before that time."""
     query = select(runs.c.id).where(runs.c.finished_at < before, runs.c.status != Status.NEEDS_APPROVAL.value)
     return (await db.execute(query.order_by(runs.c.finished_at).limit(limit))).scalars().all()
+
+
+def _waited() -> ColumnElement[float]:
+    """How long a run that goes on now has waited in all: nobody was at work on it since it stopped."""
+    since = func.coalesce(runs.c.finished_at, time.time())
+    return runs.c.waited_s + case((runs.c.started_at.is_(None), 0.0), else_=time.time() - since)
 
 
 def _one(row: Any) -> Run | None:

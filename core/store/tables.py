@@ -61,6 +61,8 @@ connections = Table(
     Column("mparticle_account", Text),
     # a digest of the settings that came with those messages last; NULL: saved by a person, messages change nothing
     Column("mparticle_settings", Text),
+    # digests of keys that it had before, as a JSON array: messages that still carry one are for it
+    Column("former_keys", Text, nullable=False, server_default="[]"),
 )
 
 #: Lists that have been synced to, one row each: what Iterable calls them, and who is working on them now.
@@ -108,6 +110,9 @@ mappings = Table(
     Column("disconnected_at", Float),
     # where removals ask: live removals that came up to this time are approved
     Column("removals_until", Float),
+    # up to which profile the members of a disconnected audience have been marked to be taken off, in the order of the
+    # ledger's key ("": none yet); NULL: that is not to be done, or was done
+    Column("emptied_to", Text),
     Index(None, "connection_id", "list_id"),
     Index(None, "account_id", "audience_id", "live_list", unique=True),
 )
@@ -162,6 +167,8 @@ runs = Table(
     Column("undo_of", Text),
     # how many people Iterable said were on the list afterwards
     Column("list_size", BigInteger),
+    # seconds since its start in which nobody was at work on it: it waited for approval, or to be resumed
+    Column("waited_s", Float, nullable=False, server_default="0"),
     # carries changes of the inbox, and has not been added to the run that holds the sum of its day
     Column("live", Boolean, nullable=False, server_default=false()),
     Index(None, "live"),
@@ -365,6 +372,15 @@ erased = Table(
     metadata,
     Column("digest", Text, primary_key=True),
     Column("stamp", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: Members that Iterable refuses for good: salted digests of each with the identity under which it was refused.
+barred = Table(
+    "barred",
+    metadata,
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True),
+    Column("digest", Text, primary_key=True),
     sqlite_with_rowid=False,
 )
 

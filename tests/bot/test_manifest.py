@@ -1,7 +1,9 @@
 """The manifest against the code: every command, shortcut, event and scope that the code uses, and no other."""
 
 import ast
+import tomllib
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.app import register
 from bot.clients import Clients
+from bot.demo import stage
 from bot.services import Services
 from bot.slack import building
 from bot.slack.building import Workspaces, build
@@ -169,3 +172,11 @@ def test_what_it_turns_on() -> None:
     assert settings["socket_mode_enabled"]
     assert not settings["token_rotation_enabled"]
     assert not settings["org_deploy_enabled"]
+
+
+def test_manifest_is_installed() -> None:
+    """What is installed has the manifest, from which the demo makes its Slack: the very one that people paste."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert stage.MANIFEST.is_relative_to(ROOT / "bot")
+    assert any(fnmatch(stage.MANIFEST.name, pattern) for pattern in options["package-data"]["*"])
+    assert stage.MANIFEST.read_text() == (ROOT / "manifest.yml").read_text()

@@ -2,8 +2,9 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from core import erasure
 from core.execution import execute
@@ -159,3 +160,27 @@ async def test_planned_change_is_not_made(tmp_path: Path, database_url: str) -> 
         assert (status.added, status.rejected_by_reason) == (1, {"erased": 1})
         await erasure.carry_out_all(it.engine)
         assert "p1@example.com" not in await everything(it)
+
+
+async def test_nothing_is_looked_for_while_others_can_not_write(tmp_path: Path) -> None:
+    """However large the tables are, an erasure holds SQLite's one write lock for rows that it knows by their keys."""
+    async with firehosing(tmp_path, firehose_approval="none") as it:
+        await started(it, 41, 42)
+        await it.mparticle.add(VIPS, person(42, email="not an address"))
+        await it.settled()
+        written: list[tuple[str, Any]] = []
+
+        def note(db: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+            if db.get_execution_options().get("writing") and statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                written.append((statement, parameters))
+
+        event.listen(it.engine.database.engine.sync_engine, "before_cursor_execute", note)
+        await it.mparticle.erase(email="p42@example.com")
+        await tend(it.engine)
+        event.remove(it.engine.database.engine.sync_engine, "before_cursor_execute", note)
+        assert sum("ledger" in statement for statement, _ in written)
+        async with it.engine.database.read() as db:
+            for statement, parameters in written:
+                found = await db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                scanned = {row.detail for row in found if row.detail.startswith("SCAN")}
+                assert not {f"SCAN {table}" for table in ("ledger", "inbox", "rejections", "changes")} & scanned

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from core import upload, workflows
+from core import control, execution, upload, workflows
 from core.identity import UserIdField
-from core.iterable import KeyRefusedError, ListGoneError, ListNotStandardError
+from core.iterable import IterableClient, KeyRefusedError, ListGoneError, ListNotStandardError, Unpaced
 from core.plan import batches
 from core.store import changes, lists, rejections, runs
 from core.store.changes import State
@@ -471,3 +471,66 @@ async def test_rename_to_an_address_that_others_have(sync: Sync, applied: bool) 
     await sync.mirror([person(7, email="p1@example.com"), person(1)], user_id=MPID)
     assert sync.emails() == {"p1@example.com"}
     assert (await sync.mirror([person(7, email="p1@example.com"), person(1)], user_id=MPID)).run.requests == 0
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_leaver_whose_rename_failed_is_taken_off_by_address(
+    tmp_path: Path, database_url: str, applied: bool
+) -> None:
+    """A leaver whose placeholder was perhaps renamed leaves all lists under the address that it has, and nobody does
+    who has the same user id: in an email-based project, ids are not unique."""
+    async with syncing(tmp_path, database_url, QUICK) as sync:
+        for list_id in (LIST, OTHER_LIST):
+            await sync.mirror([person(1)], user_id=MPID, list_id=list_id)
+            async with IterableClient(sync.iterable.key, base_url=sync.iterable.url, pacer=Unpaced()) as client:
+                await client.subscribe(list_id, [("other@example.com", "7")])
+            await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=list_id)
+        sync.iterable.faults.add(Fault("reset", path=RENAME, applied=applied))
+        assert_failed(await sync.mirror([person(7), person(1)], user_id=MPID), "unreachable")
+        sync.iterable.faults.clear()
+        for list_id in (LIST, OTHER_LIST):
+            outcome = await sync.mirror([person(1)], user_id=MPID, list_id=list_id)
+            assert outcome.counts == {"members": 1, "left": 1, "removed": 1, "unchanged": 1}
+            assert sync.emails(list_id) == {"other@example.com", "p1@example.com"}
+            assert (await sync.mirror([person(1)], user_id=MPID, list_id=list_id)).run.requests == 0
+
+
+async def rejected_again(sync: Sync, run_id: str) -> Outcome:
+    """Try the members again that a run rejected, as *Retry rejected* does."""
+    sync.engine.fetchers[control.REJECTED] = lambda address, folder: control.write_rejected(
+        sync.engine, address, folder
+    )
+    again = await control.retry_rejected(sync.engine, run_id, by="U1", channel=None, team_id=None)
+    assert await execution.execute(sync.engine, again) is Status.SUCCEEDED
+    return await sync.outcome(again)
+
+
+@pytest.mark.parametrize("field", list(UserIdField))
+async def test_who_is_refused_for_good_is_not_sent_again(tmp_path: Path, database_url: str, field: UserIdField) -> None:
+    """Who was forgotten in Iterable counts as rejected in each sync and costs a request in the first one only, until
+    the member has another identity."""
+    async with syncing(tmp_path, database_url, QUICK) as sync:
+        sync.iterable.state.project().forgotten_emails.add("p2@example.com")
+        first = await sync.mirror(people([1, 2]), user_id=field)
+        again = await sync.mirror(people([1, 2]), user_id=field)
+        assert first.rejected == again.rejected == {"iterable_forgotten": 1}
+        assert (first.run.requests, again.run.requests) == (1, 0)
+        assert again.counts == {"members": 2, "unchanged": 1, "rejected": 1}
+        other = await sync.mirror([person(1), person(2, email="two@example.com")], user_id=field)
+        assert other.counts == {"members": 2, "added": 1, "unchanged": 1}
+        assert sync.emails() == {"p1@example.com", "two@example.com"}
+
+
+async def test_who_is_refused_for_good_is_sent_when_somebody_asks(sync: Sync) -> None:
+    """Trying the rejected again sends them; who is taken then can leave and come again like anybody."""
+    forgotten = sync.iterable.state.project().forgotten_emails
+    forgotten.add("p2@example.com")
+    refused = await sync.mirror(people([1, 2]))
+    still = await rejected_again(sync, refused.run.id)
+    assert (still.rejected, still.run.requests) == ({"iterable_forgotten": 1}, 1)
+    assert (await sync.mirror(people([1, 2]))).run.requests == 0
+    forgotten.clear()
+    assert (await rejected_again(sync, still.run.id)).counts == {"members": 1, "added": 1}
+    await sync.mirror(people([1]))
+    assert (await sync.mirror(people([1, 2]))).counts == {"members": 2, "added": 1, "unchanged": 1}
+    assert sync.emails() == {"p1@example.com", "p2@example.com"}

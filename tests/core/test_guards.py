@@ -2,9 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from core import approval, control, execution
+from core.report import RunReport
 from core.runs import GuardName, Request
 from core.store import mappings, runs
 from core.store.mappings import Mapping
@@ -258,3 +262,32 @@ async def test_guards_name_no_option(sync: Sync) -> None:
         assert plan is not None
         assert len(plan.guards) >= 2
         assert not any("--" in guard.message for guard in plan.guards)
+
+
+@pytest.mark.parametrize("decision", ["resume", "approve", "decline", "cancel"])
+async def test_waiting_for_a_person_is_no_work(tmp_path: Path, database_url: str, decision: str) -> None:
+    """However a run that waited for hours was decided on, its duration is that of the work."""
+    async with syncing(tmp_path, database_url) as sync:
+        await sync.mirror(people(range(3)))
+        waiting = await sync.mirror([])
+        assert waiting.run.status is Status.NEEDS_APPROVAL
+        run_id = waiting.run.id
+        async with sync.engine.database.write() as db:  # planning took 1,000 seconds, and that is 50,000 ago
+            earlier = (
+                "UPDATE runs SET started_at = finished_at - 51000, finished_at = finished_at - 50000 WHERE id = :id"
+            )
+            await db.execute(text(earlier), {"id": run_id})
+        assert RunReport.of((await sync.outcome(run_id)).run, {}).duration_s == pytest.approx(1000)
+        by: dict[str, Any] = {"by": "U1", "team_id": None}
+        if decision == "resume":
+            await approve(sync, waiting)
+        elif decision == "approve":
+            assert await approval.approve(sync.engine, run_id, comment=None, **by)
+            await execution.execute(sync.engine, run_id)
+        elif decision == "decline":
+            assert await approval.decline(sync.engine, run_id, comment=None, **by)
+        else:
+            assert await control.cancel(sync.engine, run_id, **by)
+        ended = (await sync.outcome(run_id)).run
+        assert ended.status is (Status.CANCELLED if decision in ("decline", "cancel") else Status.SUCCEEDED)
+        assert RunReport.of(ended, {}).duration_s == pytest.approx(1000, abs=100)

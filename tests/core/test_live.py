@@ -1,5 +1,6 @@
 """Live audiences, from mParticle's messages to Iterable's list: what is stored, what waits, what goes out and when."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from core import live
+from core.connecting import connect, replace_key
 from core.execution import execute
 from core.identity import UserIdField
-from core.live import carrying, tending
+from core.iterable import DataCenter
+from core.live import carrying, emptying, tending
 from core.live.tending import tend
 from core.runs import Mode, Request, Status
 from core.store import alerts, audit, connections, mappings, rejections, runs
@@ -20,7 +23,7 @@ from core.store.mappings import NO_LIST, Removals, State
 from core.submit import submit
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
-from tests.firehosing import LIST, OTHER_LIST, VIPS, Live, firehosing, person, until
+from tests.firehosing import LIST, OTHER_LIST, VIPS, Live, firehosing, person, until, working
 
 NONE: dict[str, Any] = {"firehose_approval": "none"}
 
@@ -152,6 +155,52 @@ async def test_changed_settings_are_taken_over(tmp_path: Path) -> None:
         assert it.emails() == addresses(1, 2)
 
 
+async def test_replaced_key_wins_over_the_one_in_the_first_message(tmp_path: Path, database_url: str) -> None:
+    """An account whose first message still carries a key that a person has replaced gets that person's connection."""
+    async with firehosing(tmp_path, database_url, worker=False) as it:
+        await saved(it, *key_and_another(it))
+        await it.mparticle.connect(VIPS)
+        async with it.engine.database.read() as db:
+            (shop,) = await connections.everyone(db)
+        assert (shop.name, shop.mparticle_account, shop.mparticle_settings) == ("shop", "4711", None)
+        assert it.engine.api_key(shop) == "another-key"
+        assert (await it.mapping()).connection_id == shop.id
+
+
+async def test_replaced_key_stays_when_other_settings_change(tmp_path: Path) -> None:
+    """Who changes the User ID in mParticle's form, where the replaced key still stands, does not bring that back."""
+    async with firehosing(tmp_path, worker=False) as it:
+        await it.mparticle.connect(VIPS)
+        async with it.engine.database.read() as db:
+            (made,) = await connections.everyone(db)
+        await replace_key(it.engine, made, key_and_another(it)[1])
+        it.mparticle.account["account_settings"]["userIdField"] = "mpid"
+        await it.mparticle.connect(VIPS)
+        async with it.engine.database.read() as db:
+            (made,) = await connections.everyone(db)
+        assert (it.engine.api_key(made), made.user_id) == ("another-key", UserIdField.MPID)
+
+
+def key_and_another(it: Live) -> tuple[str, str]:
+    """The key that the messages carry, and another one of the same project."""
+    it.iterable.state.add_key("another-key", it.iterable.state.project().name)
+    return it.iterable.key, "another-key"
+
+
+async def saved(it: Live, first_key: str, *others: str) -> None:
+    """Save a connection, and replace its key as often as there are others."""
+    known = await connect(
+        it.engine,
+        name="shop",
+        api_key=first_key,
+        data_center=DataCenter.US,
+        user_id=UserIdField.CUSTOMER_ID,
+        rate=0.0,
+    )
+    for key in others:
+        known = await replace_key(it.engine, known.connection, key)
+
+
 async def until_refused(it: Live) -> None:
     """Wait until the key of the account's connection has been refused."""
 
@@ -220,8 +269,6 @@ async def started_without_approval(it: Live, now: int) -> None:
 
 async def test_message_that_comes_twice(tmp_path: Path, database_url: str) -> None:
     """A message that mParticle sends again counts once, also when both come at the same time."""
-    import asyncio
-
     from sandbox.mparticle import messages
 
     async with firehosing(tmp_path, database_url, **NONE) as it:
@@ -289,6 +336,31 @@ async def test_waiting_is_dropped_only_when_somebody_says_so(tmp_path: Path, dat
         async with it.engine.database.read() as db:
             last = (await audit.of(db, [f"mapping:{mapping.id}"]))[-1]
         assert (last.actor, last.after) == ("U2", {"dropped": 5})
+
+
+async def test_what_is_on_its_way_is_not_dropped(tmp_path: Path, database_url: str) -> None:
+    """Who drops what waits at the moment at which somebody else approves it drops nothing."""
+    async with firehosing(tmp_path, database_url, worker=False) as it:
+        await it.mparticle.add(VIPS, *map(person, range(5)))
+        await it.approve()
+        mapping = await it.mapping()
+        assert await live.drop_waiting(it.engine, mapping.id, by="U2") is None
+        assert (await it.status()).backlog == 5
+        async with it.engine.database.read() as db:
+            assert (await audit.of(db, [f"mapping:{mapping.id}"]))[-1].action is Action.MAPPING_APPROVED
+
+
+async def test_dropping_ends_where_somebody_approves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was dropped before an approval is said to have been, and all the rest is left to go out."""
+    monkeypatch.setattr("core.live.decisions.PIECE", 1)
+    async with firehosing(tmp_path, worker=False) as it:
+        await it.mparticle.add(VIPS, *map(person, range(20)))
+        mapping = await it.mapping()
+        approving = live.approve(it.engine, mapping.id, list_id=LIST, by="U1")
+        dropped, approved = await asyncio.gather(live.drop_waiting(it.engine, mapping.id, by="U2"), approving)
+        assert approved
+        assert (await it.status()).backlog == 20 - (dropped or 0)
+        assert (await it.status()).backlog > 0
 
 
 async def test_removals_that_ask(tmp_path: Path, database_url: str) -> None:
@@ -363,6 +435,50 @@ async def test_disconnected(tmp_path: Path, database_url: str, keep: bool) -> No
         mapping = await it.mapping()
         assert (mapping.state, mapping.disconnected_at) == (State.PAUSED, None)
         assert not await decide(it.engine, mapping.id, by="U1")
+
+
+async def test_taking_off_is_left_to_a_worker(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever says that the members are to be taken off does not wait for that: it is on record, how many are left is
+    shown, and a worker that stops half-way leaves the rest to the next."""
+    monkeypatch.setattr(emptying, "PIECE", 2)
+    async with firehosing(tmp_path, database_url, worker=False) as it:
+        async with working(it.engine):
+            await started(it, *range(1, 8))
+        await it.mparticle.add(VIPS, person(8))  # waits, and is dropped
+        await it.mparticle.disconnect(VIPS)
+        mapping = await it.mapping()
+        assert await live.remove_members(it.engine, mapping.id, by="U1")
+        async with it.engine.database.read() as db:
+            assert (await db.execute(text("SELECT profile FROM inbox WHERE NOT member"))).all() == []
+        assert (await it.status()).backlog == 1 + 7
+        for _ in range(3):
+            async with it.engine.database.write() as db:
+                assert await emptying.some(db, mapping.id)
+        assert ((await it.mapping()).emptied_to, (await it.status()).backlog) == ("4", 7)
+        await tend(it.engine)
+        assert (await it.mapping()).state is State.ACTIVE  # it is not done, though nothing may have been put yet
+        async with working(it.engine):
+            await it.settled()
+        await tend(it.engine)
+        mapping = await it.mapping()
+        assert (it.emails(), mapping.state, mapping.emptied_to) == (set(), State.PAUSED, None)
+
+
+async def test_connected_again_while_members_are_taken_off(tmp_path: Path) -> None:
+    """An audience that is connected again before its members are off is decided about anew, and keeps the others."""
+    async with firehosing(tmp_path, worker=False) as it:
+        async with working(it.engine):
+            await started(it, 1, 2)
+        await it.mparticle.disconnect(VIPS)
+        assert await live.remove_members(it.engine, (await it.mapping()).id, by="U1")
+        await it.mparticle.connect(VIPS)
+        assert (await it.mapping()).state is State.PROPOSED
+        await it.approve()
+        async with working(it.engine):
+            await it.settled()
+        assert it.emails() == addresses(1, 2)
 
 
 async def test_connected_again(tmp_path: Path) -> None:
@@ -495,7 +611,7 @@ async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:
         await tend(it.engine)
         async with it.engine.database.read() as db:
             (alert,) = await alerts.current(db)
-        assert (alert.code, alert.repeats) == (carrying.BACKLOG, 0)
+        assert (alert.code, alert.repeats) == ("backlog", 0)
         assert "1 change of audience VIPs" in alert.message
         run_id = await carrying.begin(it.engine, mapping)
         assert run_id is not None
@@ -503,6 +619,25 @@ async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:
         await tend(it.engine)
         async with it.engine.database.read() as db:
             assert await alerts.open_of(db, mapping.connection_id, mapping.id) is None
+
+
+async def test_file_does_not_close_a_backlog_alert(tmp_path: Path, database_url: str) -> None:
+    """While live changes wait for too long, a file's run that succeeds is no all-clear for them."""
+    async with firehosing(tmp_path, database_url, worker=False, firehose_backlog_alert_s=1e-9, **NONE) as it:
+        await it.mparticle.add(VIPS, person(1))
+        mapping = await it.mapping()
+        await tend(it.engine)
+        async with it.engine.database.read() as db:
+            (opened,) = await alerts.current(db)
+            connection = await connections.by_id(db, mapping.connection_id)
+        assert (opened.code, opened.closed_at) == ("backlog", None)
+        assert connection is not None
+        file = tmp_path / "8754_VIPs.csv"
+        file.write_text("mpid,email\n2,p2@example.com\n")
+        run_id = (await submit(it.engine, connection, LIST, Request(path=str(file), mode=Mode.ADD))).run_id
+        assert await execute(it.engine, run_id) is Status.SUCCEEDED
+        async with it.engine.database.read() as db:
+            assert await alerts.current(db) == [opened]
 
 
 async def test_what_is_remembered_is_bounded(

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from core import execution, workflows
+from core import approval, control, execution, workflows
 from core.engine import open_engine
 from core.errors import InputError
 from core.identity import UserIdField
+from core.iterable import DataCenter
 from core.plan import batches
-from core.store import changes, runs
+from core.runs import Request
+from core.store import changes, mappings, runs
 from core.store.changes import State
+from core.submit import environment_connection, submit, submit_mapping
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
 from tests.core.harness import LIST, OTHER_LIST, QUICK, Member, Patience, Status, Sync, people, person, syncing, until
@@ -158,6 +161,41 @@ async def test_mirror_replaces_an_unfinished_mirror(sync: Sync) -> None:
     assert sync.emails() == addresses(range(30, 70))
 
 
+async def failed_and_waiting(sync: Sync) -> tuple[str, str]:
+    """A delta that failed half-way, and a mirror after it that waits for approval because it removes so many."""
+    await sync.mirror(people(range(120)))
+    failed = await sync.submit(sync.delta_file(joined=people(range(200, 240))))
+    sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
+    await workflows.start(failed)
+    sync.iterable.faults.clear()
+    waiting = await sync.mirror(people(range(50)))
+    assert waiting.run.status is Status.NEEDS_APPROVAL
+    assert (await sync.outcome(failed)).run.status is Status.FAILED
+    return failed, waiting.run.id
+
+
+async def test_mirror_that_is_declined_replaces_nothing(sync: Sync) -> None:
+    """What an earlier delta had left to do is still done after a mirror that nobody approved."""
+    failed, waiting = await failed_and_waiting(sync)
+    assert await approval.decline(sync.engine, waiting, by="U1", comment=None, team_id=None)
+    assert (await sync.resume(failed)).counts == {"members": 40, "added": 40}
+    assert sync.emails() == addresses(range(120)) | addresses(range(200, 240))
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_mirror_that_is_approved_replaces_what_came_before(sync: Sync, resumed: bool) -> None:
+    """A mirror that is approved replaces an earlier run, and is right also where that was resumed meanwhile."""
+    failed, waiting = await failed_and_waiting(sync)
+    if resumed:
+        assert (await sync.resume(failed)).run.status is Status.SUCCEEDED
+    assert await approval.approve(sync.engine, waiting, by="U1", comment=None, team_id=None)
+    assert await execution.execute(sync.engine, waiting) is Status.SUCCEEDED
+    if not resumed:
+        assert (await sync.outcome(failed)).run.error == f"Replaced by run {waiting}."
+    assert (await sync.outcome(waiting)).run.counters.missing == 0
+    assert sync.emails() == addresses(range(50))
+
+
 async def test_earlier_mirror_that_comes_late_does_not_undo_a_newer_one(sync: Sync) -> None:
     """A mirror that was submitted earlier and starts later than another is replaced and sends nothing."""
     first = await sync.submit(sync.mirror_file(people(range(20))))
@@ -251,6 +289,79 @@ async def test_cancelled_halfway(hasty: Sync) -> None:
     assert outcome.run.counters.missing == 0
     assert hasty.emails() == addresses(range(100, 350))
     assert (await hasty.mirror(people(range(100, 350)))).run.requests == 0
+
+
+#: Where a run may wait for long: until it may send again, or (at a slow rate) at all.
+WAITS = [
+    pytest.param(Fault("throttle", path=SUBSCRIBE, after=1, retry_after=60.0), 0.0, id="throttled"),
+    pytest.param(Fault("error", path=SUBSCRIBE, after=1, status=503, retry_after=60.0), 0.0, id="failing"),
+    pytest.param(Fault("slow", path=SUBSCRIBE), 0.02, id="paced"),
+]
+
+
+async def ends_when_stopped(sync: Sync, run_id: str, is_waiting: Callable[[], bool], how: str = "cancel") -> Status:
+    """Execute a run, ask it to stop when it waits for what would take a minute, and return how it ended."""
+    running = asyncio.create_task(execution.execute(sync.engine, run_id))
+
+    async def waits() -> bool:
+        return is_waiting()
+
+    await until(waits)
+    if how == "cancel":
+        await control.cancel(sync.engine, run_id, by="U1", team_id=None)
+    else:
+        sync.engine.stopping.set()
+    async with asyncio.timeout(20):
+        return await running
+
+
+@pytest.mark.parametrize("how", ["cancel", "interrupt"])
+@pytest.mark.parametrize(("fault", "rate"), WAITS)
+async def test_stopped_while_it_waits(tmp_path: Path, fault: Fault, rate: float, how: str) -> None:
+    """A run that is to stop does so at once, also where it waits to be let in again or for its turn."""
+    async with syncing(tmp_path, patience=Patience()) as sync:
+        connection = await environment_connection(sync.engine, user_id=None, data_center=DataCenter.US, rate=rate)
+        request = Request(path=str(sync.mirror_file(people(range(30)))))
+        run_id = (await submit(sync.engine, connection, LIST, request)).run_id
+        sync.iterable.faults.set([fault])
+        ended = await ends_when_stopped(sync, run_id, lambda: fault.hits > 0, how)
+        assert ended is (Status.CANCELLED if how == "cancel" else Status.INTERRUPTED)
+        sync.iterable.faults.clear()
+        sync.engine.stopping.clear()
+        assert (await sync.mirror(people(range(5, 35)), approved=True)).run.counters.missing == 0
+        assert sync.emails() == addresses(range(5, 35))
+
+
+async def test_cancelled_while_iterable_is_asked_for_its_lists(tmp_path: Path) -> None:
+    """A run that waits to ask Iterable about its list can be cancelled."""
+    async with syncing(tmp_path, patience=Patience()) as sync:
+        connection = await environment_connection(sync.engine, user_id=None, data_center=DataCenter.US, rate=0)
+        async with sync.engine.database.write() as db:
+            made = await mappings.add(
+                db, connection_id=connection.id, list_id=LIST, audience_id=None, audience_name="A"
+            )
+            mapping = await mappings.by_id(db, made)
+        assert mapping is not None
+        request = Request(path=str(sync.mirror_file(people(range(3)))))
+        run_id = await submit_mapping(sync.engine, connection, mapping, request, worker=sync.engine.presence.id)
+        fault = Fault("throttle", path="/api/lists", retry_after=60.0)
+        sync.iterable.faults.set([fault])
+        assert await ends_when_stopped(sync, run_id, lambda: fault.hits > 0) is Status.CANCELLED
+
+
+async def test_cancelled_while_an_earlier_run_is_finished_first(tmp_path: Path) -> None:
+    """A run that is cancelled while it finishes an earlier one leaves that one to be resumed."""
+    async with syncing(tmp_path, patience=Patience()) as sync:
+        earlier = await sync.submit(sync.delta_file(joined=people(range(30))))
+        async with sync.engine.database.write() as db:
+            await runs.set_status(db, earlier, Status.INTERRUPTED)
+        later = await sync.submit(sync.delta_file(left=people(range(10))))
+        fault = Fault("throttle", path=SUBSCRIBE, retry_after=60.0)
+        sync.iterable.faults.set([fault])
+        assert await ends_when_stopped(sync, later, lambda: fault.hits > 0) is Status.CANCELLED
+        assert (await sync.outcome(earlier)).run.status is Status.INTERRUPTED
+        sync.iterable.faults.clear()
+        assert (await sync.resume(earlier)).counts == {"members": 30, "added": 30}
 
 
 async def test_cancelled_run_can_not_be_resumed(hasty: Sync) -> None:

@@ -14,6 +14,7 @@ from bot.connect import ids as connect
 from bot.mapping import ids as mapping
 from core.settings import FirehoseApproval
 from core.store import connections, mappings
+from core.store import live as store
 from core.store.mappings import Removals, State
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
@@ -294,6 +295,27 @@ async def test_daily_digest(tmp_path: Path) -> None:
         ahead = 2 * 24 * 3600.0
         await asyncio.sleep(0.5)
         assert len(top(here, "sync-alerts")) == 2
+
+
+async def test_digests_that_were_missed(tmp_path: Path) -> None:
+    """After days in which the bot was not there a digest says what each of them brought, within a week."""
+    ahead = 0.0
+
+    def clock() -> float:
+        return time.time() + ahead
+
+    async with fed(tmp_path, pace=replace(BRISK, clock=clock)) as here:
+        await joined(here, 1)
+        mapping_id = (await here.mapping_of(VIPS)).id
+        async with here.engine.database.write() as db:
+            for days, changes in ((1, 22), (-5, 33)):
+                await store.count(db, store.day_of(time.time() + days * 24 * 3600.0), {mapping_id: changes}, {})
+        ahead = 4 * 24 * 3600.0
+        await here.slack.wait_for(lambda: len(top(here, "sync-alerts")) == 3, LONG)
+        said = " ".join(top(here, "sync-alerts"))
+        assert "1 change from mParticle" in said
+        assert "22 changes from mParticle" in said
+        assert "33 changes" not in said
 
 
 async def test_backlog_is_alerted_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
