@@ -97,7 +97,7 @@ class Truth:
 
     def late(self, age: int) -> int:
         """A time before the last so many time stamps."""
-        return self.now() if not age else self.stamps[-min(age, len(self.stamps))] - 1
+        return self.now() if not age or not self.stamps else self.stamps[-min(age, len(self.stamps))] - 1
 
     def present(self, name: str) -> dict[int, Person]:
         """The members of an audience, as they are now."""
