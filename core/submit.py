@@ -1,6 +1,5 @@
 """Submitting a run: what a person asked for becomes a queued run, once all is checked that can be checked at once."""
 
-import time
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -172,7 +171,7 @@ async def know_list(engine: Engine, this: Run) -> None:
         target = await check_list(engine, connection, this.list_id, patience=engine.patience)
     except KeyRefusedError:
         async with engine.database.write() as db:
-            await connections.change(db, connection.id, refused_at=time.time())
+            await connections.refused(db, connection)
         raise
     async with engine.database.write() as db:
         await _note_list(db, connection.id, target)

@@ -1,23 +1,29 @@
 """What walks of the state machine have found, each in the fewest steps that show it."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core import execution
 from core.identity import UserIdField
+from core.iterable import IterableClient, KeyRefusedError
 from core.plan import batches
-from tests.core.world import checks, decisions, mparticle
+from core.runs import Mode, Status
+from tests.core.world import checks, decisions, mparticle, runs
 from tests.core.world.faults import Trouble
 from tests.core.world.meddling import MEDDLERS
-from tests.core.world.people import PEOPLE
+from tests.core.world.people import FIRST, PEOPLE, SECOND
 from tests.core.world.process import World
 from tests.core.world.storage import Postgresql, Sqlite
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def world(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
     """A world as the state machine has it, with the User ID setting customerId and runs in hand."""
     monkeypatch.setattr(batches, "BATCH_SIZE", 2)
     monkeypatch.setattr(execution, "LOOK_AGAIN_S", 0.02)
@@ -33,9 +39,39 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
 
 
 async def test_members_in_hand_when_their_audience_is_emptied(world: World) -> None:
-    """Whom a run has in hand that stopped, when a person says that all are to be taken off, is not put on after that."""
+    """Whom a run has in hand that stopped, when a person says that all are to be taken off, is not put on later."""
     await mparticle.tell(world, set(PEOPLE), set())
     await mparticle.carry(world, Trouble(what="stop", nth=1))
     await mparticle.subscribe(world, "remove")
     await mparticle.decide(world, "remove")
+    await checks.settle(world)
+
+
+async def test_key_replaced_while_a_run_has_the_old_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is refused because it began with the key before says nothing about the one that is there now."""
+    send = IterableClient.subscribe
+
+    async def rotate_first(client: IterableClient, *given: Any) -> Any:
+        monkeypatch.setattr(IterableClient, "subscribe", send)
+        await decisions.rotate(world)
+        return await client.subscribe(*given)
+
+    monkeypatch.setattr(IterableClient, "subscribe", rotate_first)
+    world.truth.audiences[FIRST] = {1}
+    this = await runs.sync(world, runs.write(world, FIRST), Mode.MIRROR, asks=False)
+    assert this is not None
+    assert (this.status, this.error_code) == (Status.FAILED, KeyRefusedError.code)
+    await checks.check(world)
+    await runs.retry(world, this.id)
+    await checks.settle(world)
+
+
+async def test_customer_id_that_another_mapping_does_not_have_yet(world: World) -> None:
+    """Who is on the list for one mapping, and gets another customer id, has it when another mapping takes over."""
+    world.truth.audiences[FIRST] = {1}
+    await checks.quiet_mirror(world, FIRST)
+    await decisions.make_active(world, SECOND)
+    world.truth.people[1] = replace(world.truth.people[1], customer_id="d1")
+    world.truth.audiences |= {FIRST: set(), SECOND: {1}}
+    await checks.quiet_mirror(world, SECOND)
     await checks.settle(world)

@@ -1,6 +1,7 @@
 """Runs, and what people do to them: start, approve, cancel, retry, repeat, undo."""
 
 import asyncio
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,14 +34,16 @@ class File:
     at: int | None
 
 
-def write(world: World, name: str, how: Mode, shape: Shape, left: set[int]) -> File:
+def write(
+    world: World, name: str, how: Mode = Mode.MIRROR, shape: Shape = Shape.TABLE, left: Collection[int] = ()
+) -> File:
     """Write what a run is told, and note it."""
     truth, at = world.truth, world.truth.now()
     members = truth.present(name)
     if how is Mode.DELTA:
         members = {number: person for number, person in members.items() if number % 2}
     truth.say(name, members.values())
-    gone = [truth.people[number] for number in sorted(left - truth.audiences[name])]
+    gone = [truth.people[number] for number in sorted(set(left) - truth.audiences[name])]
     path = world.sources.write(how, shape, list(members.values()), gone, at)
     return File(name, path, members, at if shape is Shape.DOWNLOAD and members and how is not Mode.DELTA else None)
 
@@ -134,7 +137,7 @@ async def lose_track(world: World) -> None:
         world.truth.live.lose()
 
 
-async def sync(world: World, file: File, how: Mode, *, asks: bool, trouble: Trouble) -> Run | None:
+async def sync(world: World, file: File, how: Mode, *, asks: bool, trouble: Trouble = QUIET) -> Run | None:
     """A run of a file. Returns it as it is then; None where it may not be synced now."""
     run_id = await queue(world, file, how, asks=asks)
     if run_id is None:
@@ -194,7 +197,7 @@ async def decide(world: World, run_id: str, trouble: Trouble, *, approved: bool)
         await carry_out(world, run_id, trouble=trouble)
 
 
-async def retry(world: World, run_id: str, trouble: Trouble) -> None:
+async def retry(world: World, run_id: str, trouble: Trouble = QUIET) -> None:
     """Let a run that failed or was interrupted go on."""
     await control.retry(world.engine, run_id, **FINAL)
     await carry_out(world, run_id, trouble=trouble)
