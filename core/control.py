@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
 from core.errors import InputError
+from core.identity import Reason
 from core.runs import Mode, Request, Run, Status
 from core.store import audit, connections, live, mappings, rejections, runs
 from core.store.audit import Action
@@ -136,7 +137,8 @@ async def _write_rows(file: TextIO, found: AsyncIterator[Rejection]) -> None:
     rows = csv.writer(file)
     rows.writerow(("mpid", "email", "customer_id"))
     async for each in found:
-        if each.profile is not None:
+        # of a hash nothing is known here, and without its address a member is another
+        if each.profile is not None and each.reason != Reason.HASHED_IDENTITY:
             rows.writerow((each.profile if ":" not in each.profile else "", each.email or "", each.customer_id or ""))
 
 

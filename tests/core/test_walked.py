@@ -15,7 +15,7 @@ from core.runs import Mode, Status
 from tests.core.world import checks, decisions, mparticle, runs
 from tests.core.world.faults import Trouble
 from tests.core.world.meddling import MEDDLERS
-from tests.core.world.people import FIRST, PEOPLE, SECOND
+from tests.core.world.people import FIRST, LISTS, LIVE, PEOPLE, SECOND, STRANGER
 from tests.core.world.process import World
 from tests.core.world.storage import Postgresql, Sqlite
 
@@ -74,4 +74,18 @@ async def test_customer_id_that_another_mapping_does_not_have_yet(world: World) 
     world.truth.people[1] = replace(world.truth.people[1], customer_id="d1")
     world.truth.audiences |= {FIRST: set(), SECOND: {1}}
     await checks.quiet_mirror(world, SECOND)
+    await checks.settle(world)
+
+
+async def test_retried_member_of_whom_there_is_only_a_hash(world: World) -> None:
+    """Who has an address that is told only by its hash is not put on the list as somebody without one."""
+    await decisions.change_setting(world)
+    assert world.truth.setting is UserIdField.MPID
+    await mparticle.tell(world, {1, 4}, set(), hashed=True)
+    await mparticle.carry(world)
+    (day,) = await world.runs()
+    assert day.counters.rejected == 2
+    await runs.retry_rejected(world, day.id)
+    assert (await world.runs())[-1].id != day.id
+    assert world.emails(LISTS[LIVE]) == {STRANGER}
     await checks.settle(world)

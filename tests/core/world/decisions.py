@@ -81,7 +81,6 @@ async def rotate_late(world: World) -> None:
         file = runs.write(world, FIRST, Mode.ADD, Shape.TABLE, set())
         request = Request(path=str(file.path), audience=FIRST, mode=Mode.ADD, approved=True)
         run_id = await control.start(world.engine, mapping, request, channel=None, **FINAL)
-        world.started.append(run_id)
         await runs.carry_out(world, run_id)
         this = await world.run(run_id)
         assert this.status is Status.SUCCEEDED or this.error_code == KeyRefusedError.code or this.plan is None

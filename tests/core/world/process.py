@@ -52,8 +52,7 @@ class World:
         self.truth = Truth(setting)
         self.queued = queued
         self.sources = Sources(directory)
-        #: Runs, oldest first; and messages of mParticle, to be sent again.
-        self.started: list[str] = []
+        #: Messages of mParticle, to be sent again.
         self.sent: list[Message] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self._directory, self._storage, self._meddlers = directory, storage, meddlers
@@ -197,10 +196,9 @@ class World:
         return found
 
     async def runs(self) -> list[Run]:
-        """The runs that were started here and are still there (those of a process that died may not be)."""
+        """All runs that people see, oldest first: those that were started, and the sums of live days."""
         async with self.engine.database.read() as db:
-            found = await runs.some(db, self.started)
-        return [found[run_id] for run_id in self.started if run_id in found]
+            return [run for run in await runs.latest(db, 1000) if not run.live][::-1]
 
     async def unfinished(self) -> list[Run]:
         """The runs that have not ended."""

@@ -64,7 +64,6 @@ async def queue(world: World, file: File, how: Mode, *, asks: bool) -> str | Non
         assert mapping.state in (State.DECLINED, State.PAUSED)
         return None
     assert mapping is None or mapping.state not in (State.DECLINED, State.PAUSED)
-    world.started.append(run_id)
     return run_id
 
 
@@ -203,13 +202,12 @@ async def retry(world: World, run_id: str, trouble: Trouble = QUIET) -> None:
     await carry_out(world, run_id, trouble=trouble)
 
 
-async def retry_rejected(world: World, run_id: str, trouble: Trouble) -> None:
+async def retry_rejected(world: World, run_id: str, trouble: Trouble = QUIET) -> None:
     """Try the members again that a run rejected, as they were then."""
     try:
         again = await control.retry_rejected(world.engine, run_id, channel=None, **FINAL)
     except InputError:  # it rejected nobody, somebody does that already, or the mapping is paused
         return
-    world.started.append(again)
     await carry_out(world, again, trouble=trouble)
 
 
@@ -219,7 +217,6 @@ async def take_back(world: World, run_id: str, trouble: Trouble) -> None:
         undoing = await undo.undo(world.engine, run_id, started_by=BY, channel=None)
     except InputError:
         return
-    world.started.append(undoing)
     await carry_out(world, undoing)
     if trouble.seed % 3 and (await world.run(undoing)).status is Status.NEEDS_APPROVAL:
         await decide(world, undoing, trouble, approved=True)
