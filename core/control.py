@@ -107,7 +107,7 @@ async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -
     Raises InputError where it has ended.
     """
     async with engine.database.write() as db:
-        run = await runs.by_id(db, run_id)
+        run = await runs.lock(db, run_id)  # nobody can take it up meanwhile
         if run is None or not run.status.is_resumable:
             raise InputError(f"Run {run_id} has ended; there is nothing to cancel.")
         if run.stop == "cancel":

@@ -1,17 +1,21 @@
 """What walks of the state machine have found, each in the fewest steps that show it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from core import execution
+from core import control, execution
 from core.identity import UserIdField
 from core.iterable import IterableClient, KeyRefusedError
 from core.plan import batches
 from core.runs import Mode, Status
+from core.store import runs as stored
+from tests.core.harness import until
 from tests.core.world import checks, decisions, mparticle, runs
 from tests.core.world.faults import Trouble
 from tests.core.world.meddling import MEDDLERS
@@ -89,3 +93,23 @@ async def test_retried_member_of_whom_there_is_only_a_hash(world: World) -> None
     assert (await world.runs())[-1].id != day.id
     assert world.emails(LISTS[LIVE]) == {STRANGER}
     await checks.settle(world)
+
+
+async def test_run_that_is_cancelled_when_it_is_taken_up(world: World) -> None:
+    """Who cancels a run at the moment at which a worker takes it is not told that nothing will be sent."""
+    run_id = await runs.queue(world, runs.write(world, SECOND), Mode.MIRROR, asks=True)
+    assert run_id is not None
+    async with world.engine.database.write() as db:
+        assert await stored.claim(db, await world.run(run_id), world.engine.presence.id)
+        cancelling = asyncio.create_task(control.cancel(world.engine, run_id, by="U1", team_id=None))
+        if not world.engine.database.is_sqlite:  # where it waits before it begins to write
+            await until(lambda: _is_waiting(world))
+    assert not await cancelling
+    assert (await world.run(run_id)).stop == "cancel"
+    await runs.carry_out(world, run_id)
+    assert (await world.run(run_id)).status is Status.CANCELLED
+
+
+async def _is_waiting(world: World) -> bool:
+    async with world.engine.database.read() as db:
+        return bool((await db.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))).scalar_one())
