@@ -34,6 +34,8 @@ from tests.core.world.storage import Postgresql, Sqlite
 WALKS = int(os.environ.get("ITERABLE_SYNC_WALKS", "0"))
 #: Walks of each kind where nobody says how many (the first of which is short), and steps of a walk.
 FEW_WALKS, STEPS = 2, 8
+#: A step that takes longer, in seconds, never ends.
+ENDLESS_S = 300.0
 
 DEATHS = ["crash", "crash applied", "crash at commit"]
 TROUBLES = st.builds(
@@ -64,15 +66,19 @@ class Machine(RuleBasedStateMachine):
         self.temporary = tempfile.TemporaryDirectory(prefix="sm-")
         self.world: World | None = None
         self.downloads: list[runs.File] = []
+        self.is_sound = True
 
     def do(self, work: Any) -> Any:
         """Do something in the machine's event loop."""
-        return self.runner.run(work)
+        self.is_sound = False
+        result = self.runner.run(asyncio.wait_for(work, ENDLESS_S))
+        self.is_sound = True
+        return result
 
     def teardown(self) -> None:
-        """Settle, and close everything."""
+        """Settle, where nothing has gone wrong so far, and close everything."""
         try:
-            if self.world is not None:
+            if self.world is not None and self.is_sound:
                 self.do(checks.settle(self.world))
         finally:
             if self.world is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core import approval, control, execution, undo, workflows
+from core.engine import Engine
 from core.errors import InputError
 from core.live import carrying
 from core.runs import Mode, Request, Run, Status
@@ -71,31 +72,29 @@ async def carry_out(world: World, *run_ids: str, trouble: Trouble = QUIET, besid
     """Execute runs, all at once; `beside`: each by a process of its own, where they are not left to the queue."""
     await lose_track(world)
     silent = [run for run_id in run_ids if await _must_be_silent(world, run := await world.run(run_id))]
-    async with AsyncExitStack() as others:
-        if world.queued:
-            work = _work(world, run_ids)
-        else:
-            alone = [await others.enter_async_context(world.another()) for _ in run_ids[1:] if beside]
-            engines = [world.engine, *(alone or [world.engine] * len(run_ids[1:]))]
-            work = _execute(engines, run_ids)
-        await world.disturbed(work, trouble, run_ids[0])
+    work = _work(world, run_ids) if world.queued else _execute(world, run_ids, beside=beside)
+    await world.disturbed(work, trouble, run_ids[0])
     for run in silent:
         assert (await world.run(run.id)).requests == 0, "sent although the mapping is paused"
 
 
-async def _execute(engines: list[Any], run_ids: tuple[str, ...]) -> None:
-    work = []
-    for engine, run_id in zip(engines, run_ids, strict=True):
-        async with engine.database.write() as db:
-            this = await runs.by_id(db, run_id)
-            assert this is not None
-            if this.worker is None and this.status.is_active:
-                assert await runs.claim(db, this, engine.presence.id)
-        work.append(carrying.execute(engine, run_id) if this.live else execution.execute(engine, run_id))
-    results = await asyncio.gather(*work, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+async def _execute(world: World, run_ids: tuple[str, ...], *, beside: bool) -> None:
+    async with AsyncExitStack() as others:
+        alone = [await others.enter_async_context(world.another()) for _ in run_ids[1:] if beside]
+        engines = [world.engine, *(alone or [world.engine] * len(run_ids[1:]))]
+        work = [_execute_one(engine, run_id) for engine, run_id in zip(engines, run_ids, strict=True)]
+        for result in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+
+async def _execute_one(engine: Engine, run_id: str) -> None:
+    async with engine.database.write() as db:
+        this = await runs.by_id(db, run_id)
+        assert this is not None
+        if this.worker is None and this.status.is_active:
+            assert await runs.claim(db, this, engine.presence.id)
+    await (carrying.execute(engine, run_id) if this.live else execution.execute(engine, run_id))
 
 
 async def _work(world: World, run_ids: tuple[str, ...]) -> None:
