@@ -19,7 +19,7 @@ from tests.core.harness import until
 from tests.core.world import checks, decisions, mparticle, runs
 from tests.core.world.faults import Trouble
 from tests.core.world.meddling import MEDDLERS
-from tests.core.world.people import FIRST, LISTS, LIVE, PEOPLE, SECOND, STRANGER
+from tests.core.world.people import FIRST, LISTS, LIVE, PEOPLE, REFUSED, SECOND, STRANGER
 from tests.core.world.process import World
 from tests.core.world.storage import Postgresql, Sqlite
 
@@ -79,6 +79,7 @@ async def test_customer_id_that_another_mapping_does_not_have_yet(world: World) 
     world.truth.audiences |= {FIRST: set(), SECOND: {1}}
     await checks.quiet_mirror(world, SECOND)
     await checks.settle(world)
+    await checks.check_user_ids(world, [FIRST, SECOND])
 
 
 async def test_retried_member_of_whom_there_is_only_a_hash(world: World) -> None:
@@ -92,6 +93,22 @@ async def test_retried_member_of_whom_there_is_only_a_hash(world: World) -> None
     await runs.retry_rejected(world, day.id)
     assert (await world.runs())[-1].id != day.id
     assert world.emails(LISTS[LIVE]) == {STRANGER}
+    await checks.settle(world)
+
+
+async def test_retried_member_who_has_been_synced_since(world: World) -> None:
+    """Who was refused under one address and is on the list under another by now stays when the refused are retried."""
+    world.truth.audiences[FIRST] = {1, 2}
+    for number in (1, 2):
+        world.truth.people[number] = replace(world.truth.people[number], email=REFUSED[1])
+    refused = await checks.quiet_mirror(world, FIRST)
+    assert refused.counters.rejected == 1
+    world.truth.people[1] = person = replace(world.truth.people[1], email="corrected@example.com")
+    await checks.quiet_mirror(world, FIRST)
+    await runs.retry_rejected(world, refused.id)
+    again = (await world.runs())[-1]
+    assert (again.id != refused.id, again.status) == (True, Status.SUCCEEDED)
+    assert world.emails(LISTS[FIRST]) == {STRANGER, person.email}
     await checks.settle(world)
 
 
