@@ -32,8 +32,8 @@ from tests.core.world.sources import Shape
 from tests.core.world.storage import Postgresql, Sqlite
 
 WALKS = int(os.environ.get("ITERABLE_SYNC_WALKS", "0"))
-#: Walks of each kind where nobody says how many (the first of which is short), and steps of a walk.
-FEW_WALKS, STEPS = 2, 8
+#: Walks of each kind where nobody says how many (the first of which is short), and steps of such a walk and of others.
+FEW_WALKS, FEW_STEPS, STEPS = 2, 6, 16
 #: A step that takes longer, in seconds, never ends.
 ENDLESS_S = 300.0
 
@@ -324,7 +324,7 @@ def test_whatever_happens(
         Machine,
         settings=settings(
             max_examples=WALKS or FEW_WALKS,
-            stateful_step_count=STEPS if not WALKS else 2 * STEPS,
+            stateful_step_count=STEPS if WALKS else FEW_STEPS,
             derandomize=not WALKS,
             database=None,
             deadline=None,
