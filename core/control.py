@@ -5,16 +5,16 @@ Nothing here takes long: a run is queued, and whoever works takes it up.
 
 import csv
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
 from core.errors import InputError
+from core.identity import Reason
 from core.runs import Mode, Request, Run, Status
-from core.store import audit, connections, live, mappings, rejections, runs
+from core.store import audit, connections, ledger, live, mappings, rejections, runs
 from core.store.audit import Action
 from core.store.mappings import Mapping
 from core.store.rejections import Rejection
@@ -25,6 +25,8 @@ REJECTED = "rejected"
 # A second click on the same button comes within so many seconds, and finds what it began among so many runs.
 TWICE_S = 10.0
 LOOKED_AT = 20
+# Rejected members that are looked up in the ledger at once.
+REJECTED_AT_ONCE = 1_000
 
 
 async def start(
@@ -106,7 +108,7 @@ async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -
     Raises InputError where it has ended.
     """
     async with engine.database.write() as db:
-        run = await runs.by_id(db, run_id)
+        run = await runs.lock(db, run_id)  # nobody can take it up meanwhile
         if run is None or not run.status.is_resumable:
             raise InputError(f"Run {run_id} has ended; there is nothing to cancel.")
         if run.stop == "cancel":
@@ -123,12 +125,26 @@ async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -
 
 
 async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
-    """Write the members that a run rejected as an audience: the fetcher for `rejected:<run id>`."""
+    """Write the members that a run rejected as an audience: the fetcher for `rejected:<run id>`.
+
+    Without those who are on the list by now: as they were when they were rejected, they would be taken off again.
+    """
     run_id = address.removeprefix(f"{REJECTED}:")
     path = directory / f"rejected-{run_id}.csv"
-    async with engine.database.read() as db:
+    run, _ = await _load(engine, run_id)
+    async with engine.database.read() as db, engine.database.read() as beside:
         with path.open("w", encoding="utf-8", newline="") as file:
-            await _write_rows(file, rejections.of_run(db, run_id))
+            rows = csv.writer(file)
+            rows.writerow(("mpid", "email", "customer_id"))
+            some: list[Rejection] = []
+            async for each in rejections.of_run(db, run_id):
+                # of a hash nothing is known here, and without its address a member is another
+                if each.profile is not None and each.reason != Reason.HASHED_IDENTITY:
+                    some.append(each)
+                if len(some) == REJECTED_AT_ONCE:
+                    await _write_rows(rows, beside, run.mapping_id, some)
+                    some = []
+            await _write_rows(rows, beside, run.mapping_id, some)
     return path
 
 
@@ -138,11 +154,11 @@ def rejected_in(address: str) -> str | None:
     return run_id if scheme == REJECTED else None
 
 
-async def _write_rows(file: TextIO, found: AsyncIterator[Rejection]) -> None:
-    rows = csv.writer(file)
-    rows.writerow(("mpid", "email", "customer_id"))
-    async for each in found:
-        if each.profile is not None:
+async def _write_rows(rows: Any, db: AsyncConnection, mapping_id: int, found: list[Rejection]) -> None:
+    known = await ledger.by_profile(db, mapping_id, [each.profile for each in found if each.profile is not None])
+    synced = {profile for _, profile, _, _, certain in known if certain}
+    for each in found:
+        if each.profile is not None and each.profile not in synced:
             rows.writerow((each.profile if ":" not in each.profile else "", each.email or "", each.customer_id or ""))
 
 

@@ -21,7 +21,7 @@ from core.control import rejected_in
 from core.engine import Engine
 from core.errors import InputError, SettingsError, SyncError
 from core.fetch import fetched
-from core.iterable import Failure
+from core.iterable import Failure, KeyRefusedError
 from core.plan import MEMORY_MB, plan_run, plan_undo, publish, replan_run
 from core.plan.planning import Planned
 from core.record import StaleError, settle
@@ -182,6 +182,10 @@ async def _upload(engine: Engine, run_id: str) -> bool:
             await Upload(engine.database, client, this, engine.presence.id, revision, engine.stopping).run()
         except StaleError:
             return False
+        except KeyRefusedError:
+            async with engine.database.write() as db:
+                await connections.refused(db, connection)
+            raise
     return True
 
 

@@ -1,6 +1,5 @@
 """Submitting a run: what a person asked for becomes a queued run, once all is checked that can be checked at once."""
 
-import time
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -179,7 +178,7 @@ async def know_list(engine: Engine, this: Run) -> None:
 
 async def _note_refusal(engine: Engine, connection: Connection) -> None:
     async with engine.database.write() as db:
-        await connections.change(db, connection.id, refused_at=time.time())
+        await connections.refused(db, connection)
 
 
 async def _note(engine: Engine, connection: Connection, target: IterableList) -> None:

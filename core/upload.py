@@ -9,7 +9,6 @@ settled.
 import asyncio
 import contextlib
 import math
-import time
 from collections import deque
 
 from sqlalchemy.exc import DBAPIError
@@ -20,7 +19,7 @@ from core.delivery import deliver
 from core.iterable import IterableClient, KeyRefusedError
 from core.record import Recorder, StaleError
 from core.runs import Run
-from core.store import changes, connections, ledger, lists
+from core.store import changes, ledger, lists
 from core.store.changes import Batch, State
 from core.store.database import Database, to_the_end
 from core.store.runs import TakenOverError
@@ -133,9 +132,6 @@ class Upload:
         except Exception as error:  # noqa: BLE001  # whatever it is, it is raised again by `_send_all`, when the
             # others have ended their batches and recorded what became of them
             self._failure = self._failure or error
-            if isinstance(error, KeyRefusedError):
-                async with self._database.write() as db:
-                    await connections.change(db, self._run.connection_id, refused_at=time.time())
 
     async def _claim(self, phase: Phase) -> Batch | None:
         """Take the next batch, its intent on disk. None when the phase has no more."""

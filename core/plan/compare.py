@@ -88,10 +88,11 @@ SELECT profile, leader FROM (
 ) WHERE profile <> leader
 """  # (hashes find the few that may be shared in a third of the memory; who shares is decided on the emails)
 
-# `elsewhere`: subscribers of this run whom another mapping has put on the list.
+# `elsewhere`: subscribers of this run whom another mapping has put on the list, under the same user id.
 _ELSEWHERE = """
 CREATE TABLE elsewhere AS
-SELECT DISTINCT l.email FROM ledger AS l SEMI JOIN desired AS d ON d.email = l.email
+SELECT DISTINCT l.email FROM ledger AS l SEMI JOIN desired AS d
+ON d.email = l.email AND (d.user_id IS NULL OR d.user_id = l.user_id)
 WHERE l.mapping_id <> $mapping_id AND l.certain
 """
 

@@ -105,6 +105,12 @@ async def change(db: AsyncConnection, connection_id: int, **values: Any) -> None
     await db.execute(update(connections).where(connections.c.id == connection_id).values(**values))
 
 
+async def refused(db: AsyncConnection, this: Connection) -> None:
+    """Record that Iterable refuses the key that a connection had, unless somebody has replaced that since."""
+    same_key = connections.c.api_key.is_not_distinct_from(this.api_key)
+    await db.execute(update(connections).where(connections.c.id == this.id, same_key).values(refused_at=time.time()))
+
+
 async def by_name(db: AsyncConnection, name: str) -> Connection | None:
     """Find a connection by its name."""
     return _one((await db.execute(select(connections).where(connections.c.name == name))).mappings().first())

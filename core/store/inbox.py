@@ -87,8 +87,15 @@ ON CONFLICT (mapping_id, profile) DO UPDATE SET
 async def put_removals(db: AsyncConnection, mapping_id: int, stamp: int, after: str, limit: int) -> str | None:
     """Store the removal of members that the ledger holds for a mapping, in the order of their keys, from one on.
 
-    Returns the last of them; None where there are no more.
+    Before the first of them: of those whom a run has in hand that has not ended, and that may still put them on the
+    list. Returns the last of them; None where there are no more.
     """
+    if not after:
+        await db.execute(
+            update(inbox)
+            .where(inbox.c.mapping_id == mapping_id, inbox.c.run_id.is_not(None))
+            .values(member=False, stamp=stamp, waiting_since=time.time(), run_id=None)
+        )
     some = (
         select(ledger.c.profile)
         .where(ledger.c.mapping_id == mapping_id, ledger.c.profile > after)

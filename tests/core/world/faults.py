@@ -1,0 +1,71 @@
+"""What goes wrong while a run is at work: requests that fail, and something that happens at one of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.iterable import Patience
+from sandbox.iterable import Fault
+
+HASTY = Patience(attempts=2, base=0.0005, cap=0.001, retry_after=0.01, throttled=0.2, request=5.0)
+
+
+class Crash(Fault):
+    """Lets requests pass until the one whose turn it is: then the process is dead, and so is all that it sends."""
+
+    def __init__(self, call: Callable[[], None], nth: int, applied: bool) -> None:
+        super().__init__("reset", applied=applied)
+        self._call, self._turn, self._over = call, nth, False
+
+    def strikes(self, method: str, path: str, body: bytes) -> bool:
+        """Whether the process is dead. Only the request at which it dies may still arrive."""
+        self.matched += 1
+        if self.matched == self._turn:
+            self._call()
+            return True
+        self.applied = self.applied and self.matched <= self._turn
+        return self.matched > self._turn
+
+
+class Trip(Fault):
+    """Lets every request pass, and calls a function at the one whose turn it is."""
+
+    def __init__(self, call: Callable[[], None], nth: int) -> None:
+        super().__init__("slow")
+        self._call, self._turn = call, nth
+
+    def strikes(self, method: str, path: str, body: bytes) -> bool:
+        """Count the request; it goes right."""
+        self.matched += 1
+        if self.matched == self._turn:
+            self._call()
+        return False
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What goes wrong while a run is at work: requests that fail by chance, and something at the nth event."""
+
+    chance: float = 0.0
+    path: str = "/api/"
+    seed: int = 0
+    what: str = "nothing"
+    nth: int = 1
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The requests that fail by chance."""
+        chance, path = self.chance, self.path
+        return [
+            Fault("reset", path=path, probability=chance / 2),
+            Fault("reset", path=path, probability=chance / 2, applied=True),
+            Fault("error", path=path, probability=chance / 2, status=503),
+            Fault("truncated", path=path, probability=chance / 4),
+        ]
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing goes wrong."""
+        return not self.chance and self.what == "nothing"
+
+
+QUIET = Trouble()
