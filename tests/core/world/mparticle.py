@@ -8,11 +8,11 @@ from typing import Any
 
 from core import erasure, live, propose
 from core.firehose.messages import Request, parse
-from core.live import carrying, tending
+from core.live import carrying, emptying, tending
 from core.runs import Status
 from core.store import live as store
 from core.store import runs as stored
-from core.store.mappings import Removals, State
+from core.store.mappings import Mapping, Removals, State
 from sandbox.mparticle import Audience, Profile, messages
 from tests.core.harness import OTHER_LIST
 from tests.core.world import runs
@@ -73,8 +73,8 @@ async def subscribe(world: World, action: str) -> None:
 async def carry(world: World, trouble: Trouble = QUIET) -> bool:
     """Carry what waits, or take up what was left, as the live worker does. Returns False where there is nothing."""
     mapping = await world.mapping(LIVE)
-    if mapping is None:
-        return False
+    if mapping is None or await _empty(world, mapping):
+        return mapping is not None
     async with world.engine.database.read() as db:
         left = await store.unended(db, mapping.id)
     if not left:
@@ -92,6 +92,17 @@ async def carry(world: World, trouble: Trouble = QUIET) -> bool:
     async with world.engine.database.write() as db:
         assert await stored.reopen(db, this, world.engine.presence.id) is not None
     await _execute(world, this.id, trouble)
+    return True
+
+
+async def _empty(world: World, mapping: Mapping) -> bool:
+    """Put the removal of everybody into the inbox, where somebody has decided so."""
+    if mapping.emptied_to is None or mapping.state is not State.ACTIVE:
+        return False
+    await emptying.empty(world.engine, mapping.id)
+    world.truth.live.lose_stamps()
+    world.truth.live.know({})
+    await runs.lose_track(world)
     return True
 
 
@@ -131,8 +142,6 @@ async def decide(world: World, what: str) -> None:
             assert mapping.disconnected_at is not None
             truth.set_removals(LIVE, Removals.REMOVE)
             truth.live.lose_stamps()
-            truth.live.know({})
-            await runs.lose_track(world)
         else:
             assert mapping.disconnected_at is None or mapping.state is State.ACTIVE
 
