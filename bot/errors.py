@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from bot.actor import Actor
 from bot.blocks import Message, notice, section
 from bot.reply import reply
-from bot.slack_errors import word_of
+from bot.slack.errors import word_of
 from bot.words import escape
 from core.errors import SyncError
 from core.store.migrate import describe

@@ -8,7 +8,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Actor
 from bot.blocks import Message
-from bot.slack_errors import word_of
+from bot.slack.errors import word_of
 
 logger = logging.getLogger(__name__)
 

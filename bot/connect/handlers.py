@@ -12,9 +12,9 @@ from bot.connect import forms, saving, views
 from bot.connect.details import Details, KeyOf
 from bot.connect.ids import Action, Block, Callback
 from bot.connect.opening import AdminsOnlyError, open_connect, open_edit, open_key, require_admin
-from bot.connect.trying import Told, Trial, show_outcome
 from bot.services import Services
 from bot.state import Inputs
+from bot.trying import Told, Trial, show_outcome
 from core.errors import InputError, SyncError
 
 __all__ = ["open_connect", "register"]

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from bot.home.viewers import Looking
 from bot.home.views import home_view
 from bot.services import Services
-from bot.slack_errors import word_of
+from bot.slack.errors import word_of
 from bot.status.commands import viewer_of
 from bot.status.overview import Overview
 

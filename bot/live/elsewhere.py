@@ -1,7 +1,7 @@
 """What is said where a message could not be shown in its place, and the person who started it gets it instead."""
 
 from bot.blocks import Message, context
-from bot.live.answers import DELETED
+from bot.slack.answers import DELETED
 from core.store.posts import Post, State
 
 _WHY = {

@@ -11,12 +11,12 @@ from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.live.answers import DELETED, ERRORS, TOO_MUCH, Trouble, Verdict, trouble_of
 from bot.live.lease import Lease
 from bot.live.pace import Budget, Pace
 from bot.live.payloads import digest_of, payload_of
 from bot.live.wishes import Stage, Wish
 from bot.services import Services
+from bot.slack.answers import DELETED, ERRORS, TOO_MUCH, Trouble, Verdict, trouble_of
 from core.store import posts
 from core.store.database import to_the_end
 from core.store.posts import Post, State

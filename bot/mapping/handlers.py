@@ -10,7 +10,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Actor, value_of
 from bot.blocks import Message
-from bot.connect.trying import Trial, show_outcome
 from bot.mapping import deciding, pausing, proposing, views
 from bot.mapping.form import MapMetadata, ReviewMetadata, Wanted
 from bot.mapping.ids import Action, Block, Callback
@@ -20,6 +19,7 @@ from bot.mapping.opening import open_map, open_review
 from bot.reply import reply
 from bot.services import Services
 from bot.state import Inputs
+from bot.trying import Trial, show_outcome
 from core.access import may_start
 from core.errors import InputError, SyncError
 

@@ -9,7 +9,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 
 from bot.clients import Clients
-from bot.slack_errors import word_of
+from bot.slack.errors import word_of
 from core.errors import InputError
 from core.fetch import FetchError, name_of, save
 

@@ -18,7 +18,7 @@ from bot.runs.form import StartMetadata, Wanted
 from bot.runs.ids import Block
 from bot.runs.sources import Attached
 from bot.services import Services
-from bot.slack_errors import word_of
+from bot.slack.errors import word_of
 from core import control
 from core.access import may_start
 from core.errors import InputError
