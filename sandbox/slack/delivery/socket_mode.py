@@ -41,6 +41,7 @@ class SocketMode:
 
     async def link(self, request: web.Request) -> web.StreamResponse:
         """Serve one connection until it ends."""
+        self.world.asked.add("socket")
         if request.query.get("ticket") not in self._tickets:
             return web.Response(status=403)
         if self.faults.strike("socket", {}):
