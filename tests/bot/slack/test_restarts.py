@@ -105,8 +105,8 @@ async def test_while_a_message_is_on_its_way(tmp_path: Path) -> None:
 async def test_another_process_does_not_talk_as_well(tmp_path: Path) -> None:
     """Of two programs on one database only one talks to Slack, and the other goes on when that one ends."""
     async with workspace(tmp_path) as here, AsyncExitStack() as stack:
-        mapping = await here.mapping(await here.connection())
         other = await stack.enter_async_context(bot(here.slack, here.iterable, tmp_path))
+        mapping = await here.mapping(await here.connection())
         await start(other, tmp_path, mapping, people(range(3)))
         await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
         assert len(top(here)) == 1
