@@ -70,9 +70,10 @@ class Poster:
                 return None
             begins_anew = post.stage == Stage.DONE and wish.stage is Stage.OPEN  # proposed again after it was declined
             return Step(not begins_anew, payload, digest, plain)
-        if _same(post, wish):  # lost or refused: this content is not tried there again
+        has_moved = post.state is State.REFUSED and post.target != wish.target  # somebody chose another channel
+        if _same(post, wish) and not has_moved:  # lost or refused: this content is not tried there again
             return None
-        return Step(post.ts is not None, payload, digest, plain)
+        return Step(post.ts is not None and not has_moved, payload, digest, plain)
 
     def is_time(self, wish: Wish, post: Post | None, step: Step) -> bool:
         """Whether it may be done now; it comes out of the budget."""
