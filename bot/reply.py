@@ -18,6 +18,7 @@ from bot.actor import Actor
 from bot.blocks import Message, context, notice, section
 from bot.live.payloads import as_text, words_of
 from bot.slack.answers import ERRORS, Trouble, Verdict, trouble_of
+from bot.words import plural
 from core.errors import SyncError
 
 # How long Slack may take to open or to change a modal, in seconds: a click opens one for as long.
@@ -85,7 +86,7 @@ async def reply(client: AsyncWebClient, actor: Actor, message: Message) -> None:
     logger.warning("an answer was not shown: %s", there.trouble.word)
     if there.perhaps:
         await _show_in_person(client, actor.person, Message(_NOT_CONFIRMED, [section(_NOT_CONFIRMED)]))
-    elif actor.channel is None and actor.trigger_id:
+    elif actor.trigger_id:
         await _show_as_modal(client, actor, message)
 
 
@@ -182,7 +183,7 @@ def _why_not_opened(trouble: Trouble) -> str:
     if trouble.word in _TOO_LATE:
         return "Slack took too long to open this. Please try again."
     if trouble.verdict is Verdict.LATER:
-        when = f"in {max(1, round(trouble.after)):.0f} seconds" if trouble.after is not None else "in a moment"
+        when = f"in {plural(max(1, round(trouble.after)), 'second')}" if trouble.after is not None else "in a moment"
         return f"Slack could not open the window just now, and nothing was done. Try again {when}."
     if trouble.verdict is Verdict.UNKNOWN:
         return "Slack did not say in time whether the window opened. If you don't see it, try again in a moment."

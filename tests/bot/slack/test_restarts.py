@@ -10,10 +10,9 @@ from sandbox.iterable import Running
 from sandbox.iterable import running as iterable_running
 from sandbox.iterable.faults import Fault
 from sandbox.slack import Slack
-from sandbox.slack import running as slack_running
 from sandbox.slack.faults import NO_ANSWER
 from tests.bot.slack.following import LONG, card, ended, replies, start, top, until
-from tests.bot.slack.harness import MANIFEST, MARKETING, bot, workspace
+from tests.bot.slack.harness import MARKETING, bot, local_slack, workspace
 from tests.core.harness import people
 
 
@@ -22,7 +21,7 @@ async def services() -> AsyncIterator[tuple[Slack, Running]]:
     """A local Slack and a local Iterable that outlive the bot."""
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
-        yield await stack.enter_async_context(slack_running(manifest=MANIFEST)), iterable
+        yield await stack.enter_async_context(local_slack()), iterable
 
 
 async def test_while_it_waits_for_approval(tmp_path: Path) -> None:
