@@ -16,14 +16,11 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.actor import Actor
 from bot.blocks import Message, notice, section
-from bot.reply import reply
-from bot.slack_errors import word_of
+from bot.reply import change_modal, reply
+from bot.slack.errors import word_of
 from bot.words import escape
 from core.errors import SyncError
 from core.store.migrate import describe
-
-# Slack's words for a click that was too long ago, or that has opened something already.
-_TOO_LATE = {"expired_trigger_id", "exchanged_trigger_id", "trigger_expired", "trigger_exchanged"}
 
 # Bolt looks every 10 ms whether a listener has acknowledged, and forgets the acknowledgement of one that raises in
 # between: Slack would get none. Its timer is due before this one (seconds).
@@ -48,8 +45,6 @@ def sentence_for(error: Exception) -> str:
     if isinstance(error, DBAPIError):
         logger.warning("the database failed", exc_info=error)
         return escape(describe(error))
-    if _slack_word(error) in _TOO_LATE:
-        return "Slack took too long to open this. Please try again."
     number = secrets.token_hex(4)
     if isinstance(error, SlackClientError | aiohttp.ClientError | asyncio.TimeoutError):
         logger.error("error %s: Slack did not take a call: %s", number, _slack_word(error))
@@ -63,20 +58,10 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], sentence: str) -> N
     if "user_id" not in body and "user" not in body:  # an event that nobody waits for
         return
     actor = Actor.of(body)
-    try:
-        if body.get("type") == "view_submission" and await _in_the_modal(client, body, sentence):
-            return
+    if body.get("type") == "view_submission":
+        await change_modal(client, actor, body["view"]["id"], notice("That did not work", sentence), sentence)
+    else:
         await reply(client, actor, Message(sentence, [section(sentence)]))
-    except (SlackClientError, aiohttp.ClientError, TimeoutError) as error:
-        logger.warning("a person could not be told of an error: %s", _slack_word(error))
-
-
-async def _in_the_modal(client: AsyncWebClient, body: dict[str, Any], sentence: str) -> bool:
-    try:
-        await client.views_update(view_id=body["view"]["id"], view=notice("That did not work", sentence))
-    except SlackApiError:  # it has been closed
-        return False
-    return True
 
 
 def _slack_word(error: Exception) -> str:

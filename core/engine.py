@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from core.errors import SettingsError
+from core.errors import NoApiKeyError, SettingsError
 from core.fetch import Fetcher
 from core.iterable import DataCenter, IterableClient, Patience, SharedPacer, Traffic
 from core.presence import Presence
@@ -46,9 +46,9 @@ class Engine:
         if connection.api_key is not None:
             return self.vault.decrypt(connection.api_key)
         if self.settings.iterable_api_key is None:
-            raise SettingsError(
+            raise NoApiKeyError(
                 "ITERABLE_API_KEY is not set. Set it to a server-side API key of the Iterable project, or save a "
-                "connection with `iterable-sync connections add` and name it with --connection."
+                "connection, which has its own."
             )
         return self.settings.iterable_api_key.get_secret_value()
 

@@ -1,7 +1,8 @@
 """What can go wrong, by what a person can do about it.
 
 Every error that reaches a person is one of these. The message is a sentence: what is wrong, where, and what
-to do. None of them ever holds an API key or an address. Errors that Iterable causes are in
+to do, in words that are true wherever it is read: what to press or to type is said by who shows it, by the
+error's code. None of them ever holds an API key or an address. Errors that Iterable causes are in
 `core.iterable.errors`, under the same base.
 """
 
@@ -46,3 +47,45 @@ class SettingsError(SyncError):
     """The environment, the data directory or the database is not as the program needs it."""
 
     code = "bad_settings"
+
+
+class SeveralAudiencesError(InputError):
+    """A file holds several audiences, and it was not said which one is meant."""
+
+    code = "several_audiences"
+
+
+class AudiencesOfOneNameError(InputError):
+    """A file holds several audiences of the name that was said."""
+
+    code = "audiences_of_one_name"
+
+
+class EarlierRunWaitsError(InputError):
+    """A run of the same mapping waits for approval, and comes first."""
+
+    code = "earlier_run_waits"
+
+
+class EarlierRunFailedError(SyncError):
+    """A run of the same mapping is unfinished, comes first, and has failed again."""
+
+    code = "earlier_run_failed"
+
+
+class AnotherListError(InputError):
+    """A list's id belongs to another list now."""
+
+    code = "another_list"
+
+
+class SeveralMappingsError(InputError):
+    """A list has several mappings, and it was not said which one is meant."""
+
+    code = "several_mappings"
+
+
+class NoApiKeyError(SettingsError):
+    """A connection has no API key of its own, and the environment has none."""
+
+    code = "no_api_key"

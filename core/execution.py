@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import alerting
 from core.control import rejected_in
 from core.engine import Engine
-from core.errors import InputError, SettingsError, SyncError
+from core.errors import EarlierRunFailedError, EarlierRunWaitsError, SettingsError, SyncError
 from core.fetch import fetched
 from core.iterable import Failure, KeyRefusedError
 from core.plan import MEMORY_MB, plan_run, plan_undo, publish, replan_run
@@ -252,10 +252,8 @@ async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
             await asyncio.sleep(LOOK_AGAIN_S)
         return
     if earlier.status is Status.NEEDS_APPROVAL:
-        raise InputError(
-            f"Run {earlier.id} of the same mapping waits for approval, and what it would do comes first. Approve it "
-            f"with `iterable-sync runs resume {earlier.id} --yes`, or drop it with `iterable-sync runs cancel "
-            f"{earlier.id}`."
+        raise EarlierRunWaitsError(
+            f"Run {earlier.id} of the same mapping waits for approval, and what it would do comes first."
         )
     async with engine.database.write() as db:
         if await runs.reopen(db, earlier, engine.presence.id) is None:
@@ -263,9 +261,8 @@ async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
     status = await _execute_stoppably(engine, this, earlier.id)
     if status is Status.FAILED and (await _load(engine, earlier.id)).plan is not None:
         error = (await _load(engine, earlier.id)).error
-        raise SyncError(
-            f"Run {earlier.id} of the same mapping is unfinished, must come first, and failed again: {error} Resume "
-            f"it later, or drop its changes with `iterable-sync runs cancel {earlier.id}`."
+        raise EarlierRunFailedError(
+            f"Run {earlier.id} of the same mapping is unfinished, must come first, and failed again: {error}"
         )
     if status is Status.INTERRUPTED:
         raise StoppedError("interrupt")
@@ -361,13 +358,15 @@ async def _every_ending_on_record(engine: Engine, run_id: str) -> AsyncIterator[
     except (duckdb.IOException, duckdb.OutOfMemoryException):
         logger.warning("run %s: no room for planning", run_id, exc_info=True)
         message = (
-            f"Planning needs more room than {engine.settings.data_dir} has. Free some space there and resume the run: "
+            f"Planning needs more room than {engine.settings.data_dir} has. Free some space there and try again: "
             "nothing has been sent."
         )
         await _end(engine, run_id, Status.FAILED, message, "storage")
     except Exception as error:  # a bug of ours: the person is told, the log has the rest, the run can be resumed
         logger.exception("run %s: unexpected error", run_id)
-        message = f"Something unexpected happened ({type(error).__name__}); the log has the details. Resume the run."
+        message = (
+            f"Something unexpected happened ({type(error).__name__}); the log has the details. Try again: it goes on."
+        )
         await _end(engine, run_id, Status.FAILED, message, "unexpected")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.errors import InputError
+from core.errors import AnotherListError, InputError, SeveralMappingsError
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableList, KeyRefusedError, ListGoneError, ListNotStandardError, Patience
 from core.runs import Request, Run
@@ -206,10 +206,10 @@ async def _note_list(db: AsyncConnection, connection_id: int, target: IterableLi
         await lists.add(db, connection_id, target.id, target.name, target.created_at)
     elif known.name != target.name and None not in (known.list_created_at, target.created_at):
         if known.list_created_at != target.created_at:
-            raise InputError(
+            raise AnotherListError(
                 f'List {target.id} is not the list that was synced here before: that one was called "{known.name}", '
                 f'this one is called "{target.name}" and was created at another time. If the API key is of another '
-                "Iterable project now, save a connection for it with `iterable-sync connections add`."
+                "Iterable project now, that project needs a connection of its own."
             )
         await lists.rename(db, connection_id, target.id, target.name)
 
@@ -227,7 +227,7 @@ async def _mapping(db: AsyncConnection, connection: Connection, list_id: int, au
         chosen = [m for m in of_list if m.id not in unused] or of_list[:1]
     if len(chosen) > 1:
         names = ", ".join(sorted(m.label for m in chosen))
-        raise InputError(f"List {list_id} is fed by several audiences ({names}). Say which with --audience.")
+        raise SeveralMappingsError(f"List {list_id} is fed by several audiences ({names}). Say which one is meant.")
     if chosen:
         return chosen[0]
     is_id = audience is not None and audience.isdecimal()

@@ -14,7 +14,7 @@ from bot.approval.views import Decision
 from bot.blocks import notice
 from bot.errors import sentence_for
 from bot.live.story import Story
-from bot.reply import open_modal
+from bot.reply import change_modal, open_modal
 from bot.services import Services
 from bot.state import Inputs
 from bot.words import escape
@@ -117,7 +117,7 @@ async def _answer(
         await (ack() if instead is None else ack(response_action="update", view=instead))
         return
     await ack(response_action="update", view=views.working())
-    await client.views_update(view_id=body["view"]["id"], view=await deciding or done)
+    await change_modal(client, Actor.of(body), body["view"]["id"], await deciding or done)
 
 
 async def _as_view(decision: Any) -> dict[str, Any] | None:

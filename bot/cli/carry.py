@@ -6,6 +6,7 @@ from bot.cli import approval, render
 from bot.cli.codes import Code
 from bot.cli.command import Session, print_json
 from bot.cli.progress import watch
+from bot.cli.remedies import BAD_INPUT, remedy
 from core import workflows
 from core.approval import open_guards
 from core.engine import Engine
@@ -65,7 +66,8 @@ def next_step(run: Run) -> str:
     """What to know or do about a run that did not succeed. A command has a line to itself, so that it can be copied."""
     match run.status:
         case Status.FAILED:
-            return f"{run.error or 'It failed.'}{_after_failure(run)}"
+            said = run.error or "It failed."
+            return f"{said}{remedy(run.error_code, said)}{_after_failure(run)}"
         case Status.INTERRUPTED:
             what = run.error if run.is_orphan else "The run was interrupted."
             return f"{what} What was done is recorded.\n{_go_on(run.id)}"
@@ -99,7 +101,7 @@ def _cancel(run_id: str) -> str:
 
 def code_of(run: Run) -> Code:
     """The exit code for a run's status."""
-    bad_input = run.error_code in {"bad_input", "bad_settings"} and run.requests == 0
+    bad_input = run.error_code in BAD_INPUT and run.requests == 0
     codes = {
         Status.SUCCEEDED: Code.OK,
         Status.PLANNED: Code.OK,

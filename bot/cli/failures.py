@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.cli.codes import Code
+from bot.cli.remedies import remedy
 from core.errors import InputError, SettingsError, SyncError
 
 ERROR_LOG = "error.log"
@@ -32,9 +33,12 @@ def failure_of(error: BaseException, data_dir: Path) -> Failure:
     if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
         return Failure(INTERRUPTED, Code.INTERRUPTED)
     if isinstance(error, SyncError):
-        return Failure(error.message, Code.BAD_INPUT if _is_bad_input(error) else Code.FAILED)
-    if (sentence := _of_the_database(error)) is not None:
-        return Failure(sentence, Code.FAILED)
+        return Failure(
+            f"{error.message}{remedy(error.code, error.message)}",
+            Code.BAD_INPUT if _is_bad_input(error) else Code.FAILED,
+        )
+    if (described := _of_the_database(error)) is not None:
+        return Failure(described, Code.FAILED)
     place = record(error, data_dir)
     where = f" Where it happened is in {place}; please report it." if place else " Please report it."
     return Failure(f"Something unexpected happened ({type(error).__name__}).{where}", Code.FAILED)

@@ -12,9 +12,11 @@ from bot.connect import forms, saving, views
 from bot.connect.details import Details, KeyOf
 from bot.connect.ids import Action, Block, Callback
 from bot.connect.opening import AdminsOnlyError, open_connect, open_edit, open_key, require_admin
-from bot.connect.trying import Told, Trial, show_outcome
+from bot.people import NotKnownError
+from bot.reply import NOT_CHANGED, change_modal
 from bot.services import Services
 from bot.state import Inputs
+from bot.trying import Told, Trial, show_outcome
 from core.errors import InputError, SyncError
 
 __all__ = ["open_connect", "register"]
@@ -55,7 +57,7 @@ def _register_again(app: AsyncApp, services: Services) -> None:
         else:
             connection = await services.connection(actor.team_id, details.connection_id)
             form = forms.edit_form(details, connection.key_last4)
-        await client.views_update(view_id=body["view"]["id"], view=form)
+        await change_modal(client, actor, body["view"]["id"], form, NOT_CHANGED)
 
     @app.action(Action.KEY_AGAIN)
     async def on_key_again(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -63,7 +65,7 @@ def _register_again(app: AsyncApp, services: Services) -> None:
         actor = Actor.of(body)
         await require_admin(services, client, actor, "replace an API key")
         connection = await services.connection(actor.team_id, int(value_of(body)))
-        await client.views_update(view_id=body["view"]["id"], view=forms.key_form(connection))
+        await change_modal(client, actor, body["view"]["id"], forms.key_form(connection), NOT_CHANGED)
 
 
 def _register_submitting(app: AsyncApp, services: Services) -> None:
@@ -132,6 +134,6 @@ def _key_problem(key: str) -> dict[str, str]:
 
 def _at(error: SyncError, blocks: Mapping[type[SyncError], Block]) -> dict[str, str]:
     """At which input an error is shown: that of the first class that it is of. What concerns none is shown alone."""
-    if isinstance(error, AdminsOnlyError):
+    if isinstance(error, AdminsOnlyError | NotKnownError):
         return {}
     return next(({block: error.message} for kind, block in blocks.items() if isinstance(error, kind)), {})

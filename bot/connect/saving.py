@@ -3,8 +3,8 @@
 from bot.actor import Actor
 from bot.connect import views
 from bot.connect.details import Details
-from bot.connect.trying import Told
 from bot.services import Services
+from bot.trying import Told
 from core import connecting
 from core.iterable import KeyRefusedError
 from core.runs import Run, Status

@@ -6,16 +6,14 @@ import logging
 import time
 from collections.abc import Sequence
 
-import aiohttp
 import orjson
-from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy.exc import DBAPIError
 
 from bot.home.viewers import Looking
 from bot.home.views import home_view
 from bot.services import Services
-from bot.slack_errors import word_of
+from bot.slack.answers import ERRORS, trouble_of
 from bot.status.commands import viewer_of
 from bot.status.overview import Overview
 
@@ -83,10 +81,10 @@ async def _publish(services: Services, client: AsyncWebClient, looking: Looking,
         looking.digest = ""  # what they see is not known until Slack has answered
         try:
             await client.views_publish(user_id=looking.person, view=view)
-        except SlackApiError as error:
-            logger.warning("a home page was not published: %s", word_of(error))
-        except (SlackClientError, aiohttp.ClientError, TimeoutError) as error:
-            logger.warning("a home page was not published: %s", type(error).__name__)
+        except ERRORS as error:
+            trouble = trouble_of(error)
+            logger.warning("a home page was not published: %s", trouble.word)
+            looking.held_until = time.monotonic() + (trouble.after or 0.0)
         else:
             looking.digest = digest
         return True

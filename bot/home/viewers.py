@@ -12,18 +12,24 @@ EAGER_S = 5.0
 
 @dataclass(slots=True)
 class Looking:
-    """One person who looks. Times are of time.monotonic(); `digest` is of what they see."""
+    """One person who looks. Times are of time.monotonic(); `digest` is of what they see.
+
+    `held_until` is when Slack takes a page again.
+    """
 
     team_id: str
     person: str
     seen_at: float
     clicked_at: float | None = None
     looked_at: float = 0.0
+    held_until: float = 0.0
     digest: str = ""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def is_due(self, now: float, apart: float) -> bool:
         """Whether it is time to see if their page has changed."""
+        if now < self.held_until:
+            return False
         eager = self.clicked_at is not None and now - self.clicked_at < EAGER_S
         return eager or now - self.looked_at >= apart
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from bot.alerts.views import Trouble, alert, all_clear
 from bot.live import elsewhere
 from bot.live.wishes import Stage, Wish, thread_of
-from core.store.posts import Post
+from core.store.connections import Connection
+from core.store.posts import Post, State
 
 #: How an alert is closed when it works again.
 RECOVERED = "recovered"
@@ -16,16 +17,16 @@ def key_of(alert_id: int) -> str:
     return f"alert:{alert_id}"
 
 
-def keys_of(alert_id: int) -> list[str]:
+def keys_of(alert_id: int, connection: Connection) -> list[str]:
     """The keys of all that may be seen of an alert."""
     key = key_of(alert_id)
-    return [key, f"{key}:dm", f"{key}:clear"]
+    return [key, f"{key}:dm", f"{key}:clear", *elsewhere.keys_for(key, connection)]
 
 
 def wishes(trouble: Trouble, posts: Mapping[str, Post], *, is_muted: bool) -> list[Wish]:
     """What is to be seen of an alert now. While it is muted, only what is there already follows it."""
     it, connection = trouble.alert, trouble.connection
-    main, direct, clear = keys_of(it.id)
+    main, direct, clear, *_ = keys_of(it.id, connection)
     is_open = it.closed_at is None
     stage = Stage.OPEN if is_open else Stage.FINAL
     starter = trouble.story.run.started_by if trouble.story is not None else None
@@ -41,7 +42,11 @@ def wishes(trouble: Trouble, posts: Mapping[str, Post], *, is_muted: bool) -> li
         if key == direct and elsewhere.is_due(posts.get(main), posts[main].stage if main in posts else ""):
             told = elsewhere.explained(message, posts.get(main))
         # who got it stays who is told, whoever starts the next run that fails
-        found.append(Wish(key, connection.team_id, post.target if post else target, stage, told, urgent=True))
+        has_it = post is not None and post.state is not State.REFUSED
+        where = post.target if post is not None and has_it else target
+        found.append(Wish(key, connection.team_id, where, stage, told, urgent=True))
+        if key == main and starter is None:
+            found += elsewhere.for_deciders(found[-1], connection, posts)
     thread = thread_of(posts.get(main)) or thread_of(posts.get(direct))
     if it.outcome == RECOVERED and thread is not None and (not is_muted or clear in posts):
         said = all_clear(trouble)

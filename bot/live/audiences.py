@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bot.audiences import views
 from bot.audiences.views import Fed
+from bot.live import elsewhere
 from bot.live.wishes import Stage, Wish
 from core.store.connections import Connection
 from core.store.live import LiveStatus
@@ -61,18 +62,18 @@ def wishes(fed: Fed, posts: Mapping[str, Post]) -> list[Wish]:
     key, team = removals_key(mapping.id), fed.connection.team_id
     if fed.removals:
         found.append(Wish(key, team, target, Stage.OPEN, views.removals(fed), urgent=key not in posts))
-    elif is_open(posts.get(key)):
-        told = views.removals_over(fed, posted_at(posts[key]))
+    elif is_asking(key, fed.connection, posts):
+        told = views.removals_over(fed, posted_at(posts.get(key)))
         found.append(Wish(key, team, target, Stage.FINAL, told, urgent=True))
     key = disconnected_key(mapping.id)
     if is_asked(mapping):
         if fed.members or mapping.decided_by is not None or key in posts:
             stage = Stage.OPEN if fed.members else Stage.FINAL
             found.append(Wish(key, team, target, stage, views.disconnected(fed), urgent=True))
-    elif is_open(posts.get(key)):
-        told = views.disconnected_over(fed, posted_at(posts[key]))
+    elif is_asking(key, fed.connection, posts):
+        told = views.disconnected_over(fed, posted_at(posts.get(key)))
         found.append(Wish(key, team, target, Stage.FINAL, told, urgent=True))
-    return found
+    return found + [each for wish in found for each in elsewhere.for_deciders(wish, fed.connection, posts)]
 
 
 def digest(day: Day) -> Wish | None:
@@ -84,11 +85,12 @@ def digest(day: Day) -> Wish | None:
     return Wish(day.key, day.fed.connection.team_id, target, Stage.REPLY, message)
 
 
-def is_open(post: Post | None) -> bool:
-    """Whether a message was posted (or tried) that does not show its end for good."""
-    return post is not None and post.stage != Stage.DONE
+def is_asking(key: str, connection: Connection, posts: Mapping[str, Post]) -> bool:
+    """Whether a message was posted (or tried), in its place or instead, that does not show its end for good."""
+    found = [posts[each] for each in (key, *elsewhere.keys_for(key, connection)) if each in posts]
+    return any(post.stage != Stage.DONE for post in found)
 
 
-def posted_at(post: Post) -> float:
+def posted_at(post: Post | None) -> float:
     """When a message was posted: what was decided before is not about it."""
-    return float(post.ts) if post.ts is not None else 0.0
+    return float(post.ts) if post is not None and post.ts is not None else 0.0

@@ -1,8 +1,16 @@
 """What is said where a message could not be shown in its place, and the person who started it gets it instead."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from bot.blocks import Message, context
-from bot.live.answers import DELETED
+from bot.live.wishes import Wish
+from bot.slack.answers import DELETED
+from core.store.connections import Connection
 from core.store.posts import Post, State
+
+# How many people get what belongs into a channel that does not take it.
+MOST_TOLD = 5
 
 _WHY = {
     "not_in_channel": "this app is not in {where}. Invite it there: type `/invite @iterable-sync` in {where}",
@@ -34,6 +42,23 @@ def why(post: Post | None) -> str:
         )
     because = _WHY.get(post.error or "", _UNKNOWN).format(where=where)
     return f"You get this here because {because}. Whatever comes next is tried in {where} again."
+
+
+def keys_for(key: str, connection: Connection) -> list[str]:
+    """The keys of what those who decide get in the place of a message that nobody here has asked for."""
+    return [f"{key}:dm:{person}" for person in connection.approvers[:MOST_TOLD]]
+
+
+def for_deciders(wish: Wish, connection: Connection, posts: Mapping[str, Post]) -> list[Wish]:
+    """What those who decide get in the place of a message that nobody here has asked for: it is mParticle's."""
+    post = posts.get(wish.key)
+    is_lacking = is_due(post, post.stage if post is not None else "")
+    told = replace(wish, message=explained(wish.message, post), urgent=True)
+    return [
+        replace(told, key=key, target=person)
+        for key, person in zip(keys_for(wish.key, connection), connection.approvers, strict=False)
+        if is_lacking or key in posts
+    ]
 
 
 def is_due(post: Post | None, stage: str) -> bool:

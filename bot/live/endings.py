@@ -9,13 +9,15 @@ from bot.live.story import Story, comment, done_words, origin, reason, rejected_
 from bot.runs.ids import Action
 from bot.undo import ids as undo
 from bot.words import duration, escape, number, person, plural
-from core.errors import InputError
+from core.errors import AudiencesOfOneNameError, InputError, SeveralAudiencesError
 from core.iterable import KeyRefusedError
 from core.report import explain
 from core.runs import Status
 
 # Characters of one section in which causes are told.
 CAUSES_MAX = 2800
+# The codes of errors that another file does not have.
+OF_THE_FILE = (InputError.code, SeveralAudiencesError.code, AudiencesOfOneNameError.code)
 _RETRY_LABEL = "Let the sync go on where it stopped"
 
 
@@ -131,7 +133,7 @@ def before(story: Story) -> str:
 
 def retry_buttons(story: Story) -> list[ButtonElement]:
     """*Retry* and its relatives, as far as they help."""
-    again = story.run.error_code == InputError.code and story.run.undo_of is None
+    again = story.run.error_code in OF_THE_FILE and story.run.undo_of is None
     buttons = [
         button("Retry", Action.RETRY, story.run.id, style=None if again else "primary", label=_RETRY_LABEL),
     ]

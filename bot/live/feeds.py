@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.audiences.views import Fed
-from bot.live import audiences
+from bot.live import audiences, elsewhere
 from bot.live.audiences import Day
 from core.store import audit, inbox, live, mappings, posts
 from core.store.connections import Connection
@@ -40,10 +40,14 @@ class Feeds:
         self._fresh = fresh
         self._counted: dict[int, _Counted] = {}
 
-    async def posts_of(self, db: AsyncConnection, found: list[AudienceMapping]) -> dict[str, Post]:
+    async def posts_of(
+        self, db: AsyncConnection, found: list[AudienceMapping], connections: Mapping[int, Connection]
+    ) -> dict[str, Post]:
         """The messages that ask something about these audiences."""
-        keys = [key(each.id) for each in found for key in (audiences.removals_key, audiences.disconnected_key)]
-        return await posts.of(db, keys) if keys else {}
+        asking = (audiences.removals_key, audiences.disconnected_key)
+        keys = [(key(each.id), connections[each.connection_id]) for each in found for key in asking]
+        wanted = [each for key, connection in keys for each in (key, *elsewhere.keys_for(key, connection))]
+        return await posts.of(db, wanted) if wanted else {}
 
     async def read(
         self,
@@ -57,7 +61,8 @@ class Feeds:
         told = []
         for mapping in found:
             keys = (audiences.removals_key(mapping.id), audiences.disconnected_key(mapping.id))
-            open_ = [key for key in keys if audiences.is_open(shown.get(key))]
+            connection = connections[mapping.connection_id]
+            open_ = [key for key in keys if audiences.is_asking(key, connection, shown)]
             asks = mapping.removals is Removals.ASK and mapping.state is State.ACTIVE
             if not (open_ or asks or audiences.is_asked(mapping)):
                 continue
@@ -65,7 +70,7 @@ class Feeds:
             entries = await audit.of(db, [f"mapping:{mapping.id}"]) if open_ else []
             name = names.get((mapping.connection_id, mapping.list_id))
             removals, members = counted.removals, counted.members
-            told.append(Fed(mapping, connections[mapping.connection_id], name, removals, members, entries))
+            told.append(Fed(mapping, connection, name, removals, members, entries))
         self._counted = {each.id: self._counted[each.id] for each in found if each.id in self._counted}
         return told
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.alerts.views import Trouble
 from bot.audiences.views import Fed
 from bot.live import alerts as alert_messages
+from bot.live import mappings as mapping_messages
 from bot.live import runs as run_messages
 from bot.live.audiences import Day
 from bot.live.feeds import Feeds
@@ -86,7 +87,7 @@ class Looker:
         return sight
 
     async def _look_at_feeds(self, db: AsyncConnection, sight: Sight, fed: list[AudienceMapping]) -> None:
-        sight.posts = await self._feeds.posts_of(db, fed)
+        sight.posts = await self._feeds.posts_of(db, fed, sight.connections)
         sight.feeds = await self._feeds.read(db, fed, sight.connections, sight.lists, sight.posts)
         sight.days = await self._feeds.days(db, fed, sight.connections, sight.lists, self._clock())
         for each in sight.proposals:
@@ -136,9 +137,8 @@ def _keys(sight: Sight) -> Iterable[str]:
     for run in sight.runs:
         yield from run_messages.keys_of(run, sight.entries.get(run.id, ()))
     for trouble in sight.troubles:
-        yield from alert_messages.keys_of(trouble.alert.id)
+        yield from alert_messages.keys_of(trouble.alert.id, trouble.connection)
     for mapping in sight.proposals:
-        yield f"mapping:{mapping.id}"
-        yield f"mapping:{mapping.id}:dm"
+        yield from mapping_messages.keys_of(mapping.id, sight.connections[mapping.connection_id])
     for day in sight.days:
         yield day.key

@@ -18,6 +18,12 @@ def key_of(mapping_id: int) -> str:
     return f"mapping:{mapping_id}"
 
 
+def keys_of(mapping_id: int, connection: Connection) -> list[str]:
+    """The keys of all that may be seen of a proposal."""
+    key = key_of(mapping_id)
+    return [key, f"{key}:dm", *elsewhere.keys_for(key, connection)]
+
+
 def wishes(
     mapping: AudienceMapping,
     connection: Connection,
@@ -35,7 +41,9 @@ def wishes(
     # how many changes wait is no more urgent than how far a run is
     urgent = not mapping.live or stage is Stage.FINAL or post is None or post.stage != stage
     found = [Wish(key, connection.team_id, target, stage, message, urgent=urgent)]
-    proposer = mapping.proposed_by if mapping.proposed_by != MPARTICLE else None
+    if mapping.proposed_by == MPARTICLE:
+        return found + elsewhere.for_deciders(found[0], connection, posts)
+    proposer = mapping.proposed_by
     if proposer is not None and (direct in posts or elsewhere.is_due(post, post.stage if post else "")):
         told = elsewhere.explained(message, post)
         found.append(Wish(direct, connection.team_id, proposer, stage, told, urgent=True))

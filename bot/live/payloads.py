@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from bot.blocks import TEXT_MAX, Message
@@ -19,13 +20,26 @@ def payload_of(message: Message, key: str, *, plain: bool = False) -> dict[str, 
     """The arguments of chat.postMessage and chat.update; `plain` as text alone."""
     payload = message.payload()
     if plain:
-        payload["text"] = cut("\n".join([payload["text"], *_texts(payload["blocks"])]), TEXT_MAX)
-        return {**payload, "blocks": []}
+        return payload | as_text(message)
     _fit(payload["blocks"])
     for number, block in enumerate(payload["blocks"]):
         if block["type"] == "actions" and not block.get("block_id"):
             block["block_id"] = f"{BLOCK}{key}#{number}"
     return payload
+
+
+def as_text(message: Message) -> dict[str, Any]:
+    """The text and the blocks of a message of which Slack takes only the text."""
+    payload = message.payload()
+    lines = [payload["text"], *_texts(payload["blocks"])]
+    if len(lines) > 1 and lines[0] == lines[1]:  # what only says a sentence
+        del lines[0]
+    return {"text": cut("\n".join(lines), TEXT_MAX), "blocks": []}
+
+
+def words_of(view: Mapping[str, Any]) -> str:
+    """What a modal says (mrkdwn), without its inputs."""
+    return "\n".join([f"*{view['title']['text']}*", *_texts(view["blocks"])])
 
 
 def key_of(block_id: str) -> str | None:

@@ -11,12 +11,12 @@ from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.live.answers import DELETED, ERRORS, TOO_MUCH, Trouble, Verdict, trouble_of
 from bot.live.lease import Lease
 from bot.live.pace import Budget, Pace
 from bot.live.payloads import digest_of, payload_of
 from bot.live.wishes import Stage, Wish
 from bot.services import Services
+from bot.slack.answers import DELETED, ERRORS, TOO_MUCH, Trouble, Verdict, trouble_of
 from core.store import posts
 from core.store.database import to_the_end
 from core.store.posts import Post, State
@@ -70,9 +70,10 @@ class Poster:
                 return None
             begins_anew = post.stage == Stage.DONE and wish.stage is Stage.OPEN  # proposed again after it was declined
             return Step(not begins_anew, payload, digest, plain)
-        if _same(post, wish):  # lost or refused: this content is not tried there again
+        has_moved = post.state is State.REFUSED and post.target != wish.target  # somebody chose another channel
+        if _same(post, wish) and not has_moved:  # lost or refused: this content is not tried there again
             return None
-        return Step(post.ts is not None, payload, digest, plain)
+        return Step(post.ts is not None and not has_moved, payload, digest, plain)
 
     def is_time(self, wish: Wish, post: Post | None, step: Step) -> bool:
         """Whether it may be done now; it comes out of the budget."""

@@ -1,13 +1,13 @@
 """Deciding on a proposed mapping of which no run waits."""
 
 from bot.actor import Actor
-from bot.connect.trying import Told
 from bot.mapping import views
 from bot.mapping.form import ReviewMetadata
 from bot.mapping.known import Known, by_id
 from bot.mapping.listing import Choice, resolve
 from bot.mapping.opening import why_not_review
 from bot.services import Services
+from bot.trying import Told
 from core import propose
 from core.live import decisions
 from core.store import lists

@@ -10,16 +10,16 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Actor, value_of
 from bot.blocks import Message
-from bot.connect.trying import Trial, show_outcome
 from bot.mapping import deciding, pausing, proposing, views
 from bot.mapping.form import MapMetadata, ReviewMetadata, Wanted
 from bot.mapping.ids import Action, Block, Callback
 from bot.mapping.known import Known, by_id
 from bot.mapping.listing import Choice, NoSuchListError, offered
 from bot.mapping.opening import open_map, open_review
-from bot.reply import reply
+from bot.reply import NOT_CHANGED, change_modal, reply
 from bot.services import Services
 from bot.state import Inputs
+from bot.trying import Trial, show_outcome
 from core.access import may_start
 from core.errors import InputError, SyncError
 
@@ -48,7 +48,7 @@ def _register_form(app: AsyncApp, services: Services) -> None:
         services.directory.warm(chosen)
         metadata = MapMetadata.load(view).model_copy(update={"connection_id": chosen.id})
         mine = [each for each in await services.connections(actor.team_id) if may_start(each, actor.person)]
-        await client.views_update(view_id=view["id"], hash=view["hash"], view=views.map_form(metadata, mine))
+        await change_modal(client, actor, view["id"], views.map_form(metadata, mine), NOT_CHANGED, hash=view["hash"])
 
     @app.options(Action.LIST)
     async def on_typing(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -100,8 +100,9 @@ def _register_review(app: AsyncApp, services: Services) -> None:
     async def on_decline(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         comment = Inputs(body["view"]).text(Block.COMMENT) or None
-        told = await deciding.decline(services, Actor.of(body), int(value_of(body)), comment)
-        await client.views_update(view_id=body["view"]["id"], view=told.view)
+        actor = Actor.of(body)
+        told = await deciding.decline(services, actor, int(value_of(body)), comment)
+        await change_modal(client, actor, body["view"]["id"], told.view, told.text)
 
 
 def _register_moves(app: AsyncApp, services: Services) -> None:

@@ -1,13 +1,13 @@
 """Proposing a mapping: the list is found or created, and a file that was put in becomes its first run."""
 
 from bot.actor import Actor
-from bot.connect.trying import Told
 from bot.mapping import views
 from bot.mapping.form import Wanted
 from bot.mapping.known import Known, require_start
 from bot.mapping.listing import resolve
 from bot.runs.files import address_of
 from bot.services import Services
+from bot.trying import Told
 from core import control, propose
 from core.audience.names import from_bucket_name, from_download_name
 from core.runs import Request

@@ -6,6 +6,7 @@ The file is written and sent in pieces, and has no name on the disk: whatever be
 import asyncio
 import csv
 import io
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,16 +16,16 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Actor
-from bot.blocks import Message
 from bot.mapping.known import Known
-from bot.reply import reply
+from bot.reply import NotShownError, direct, reply
 from bot.runs import views
 from bot.runs.deeds import load
 from bot.services import Services
+from bot.slack.answers import ERRORS, Verdict, trouble_of
 from core.access import may_see_rejected
 from core.engine import Engine
-from core.errors import InputError
-from core.fetch import FetchError
+from core.errors import InputError, SyncError
+from core.fetch import CHUNK
 from core.report import CSV_HEADER, csv_row
 from core.runs import Run
 from core.store import audit, rejections
@@ -35,6 +36,22 @@ from core.store.rejections import Rejection
 PIECE = 2_000
 # How long Slack may be silent while it takes the file, in seconds.
 SILENCE_S = 60.0
+# How long it waits before a step is repeated, in seconds; the longest that it waits because Slack says so.
+WAITS_S = (1.0, 3.0, 10.0)
+MOST_WAIT_S = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class NotSentError(SyncError):
+    """Slack did not take the file. `after`: how many seconds to wait; `perhaps`: nobody knows whether it did."""
+
+    code = "file_not_sent"
+
+    def __init__(self, why: str, *, after: float | None = None, perhaps: bool = False) -> None:
+        super().__init__(f"Slack did not take the file ({why}).")
+        self.after = after
+        self.perhaps = perhaps
 
 
 class Rejected:
@@ -75,15 +92,15 @@ class Rejected:
                 subject=f"run:{run.id}",
                 after={"members": sum(by_reason.values())},
             )
-        summary = views.rejected_summary(run, it, by_reason)
-        channel = str((await client.chat_postMessage(channel=actor.person, **summary.payload()))["channel"])
-        if channel != actor.channel:
-            await reply(client, actor, self._answer(run, by_reason))
-        async with _written(engine, run.id) as (file, size):
-            await _upload(client, channel, f"rejected-{run.id}.csv", file, size)
-
-    def _answer(self, run: Run, by_reason: dict[str, int]) -> Message:
-        return views.rejected_sent(run, sum(by_reason.values()))
+        try:
+            channel = await direct(client, actor.person, views.rejected_summary(run, it, by_reason))
+            if channel != actor.channel:
+                await reply(client, actor, views.rejected_sent(run, sum(by_reason.values())))
+            async with _written(engine, run.id) as (file, size):
+                await _upload(client, channel, f"rejected-{run.id}.csv", file, size)
+        except (NotShownError, NotSentError) as error:
+            logger.warning("a file of rejected members did not get to a person: %s", error.message)
+            await reply(client, actor, views.rejected_not_sent(run, perhaps=getattr(error, "perhaps", False)))
 
 
 def _why_none(run: Run) -> str:
@@ -119,17 +136,54 @@ def _write(file: io.TextIOWrapper, piece: Sequence[Rejection]) -> None:
 
 
 async def _upload(client: AsyncWebClient, channel: str, name: str, file: BinaryIO, size: int) -> None:
-    """Slack's three steps, with the file streamed (slack-sdk would hold all of it in memory)."""
-    place = await client.files_getUploadURLExternal(filename=name, length=size)
+    """Slack's three steps, with the file streamed (slack-sdk would hold all of it in memory).
+
+    The first two can be repeated, because nobody sees anything of them, and so is the third where it was certainly not
+    done. Raises NotSentError where Slack does not take it.
+    """
+    for wait in (*WAITS_S, None):
+        try:
+            file_id = await _put(client, name, file, size)
+            break
+        except NotSentError as error:
+            if wait is None:
+                raise
+            await asyncio.sleep(wait if error.after is None else min(error.after, MOST_WAIT_S))
+    for wait in (*WAITS_S, None):
+        try:
+            await client.files_completeUploadExternal(files=[{"id": file_id, "title": name}], channel_id=channel)
+        except ERRORS as error:
+            trouble = trouble_of(error)
+            if trouble.verdict is not Verdict.LATER or wait is None:
+                raise NotSentError(trouble.word, perhaps=trouble.verdict is Verdict.UNKNOWN) from error
+            await asyncio.sleep(wait if trouble.after is None else min(trouble.after, MOST_WAIT_S))
+        else:
+            return
+
+
+async def _put(client: AsyncWebClient, name: str, file: BinaryIO, size: int) -> str:
+    """Put the bytes where Slack wants them. Returns the id of the file, which nobody sees yet."""
+    try:
+        place = await client.files_getUploadURLExternal(filename=name, length=size)
+    except ERRORS as error:
+        trouble = trouble_of(error)
+        raise NotSentError(trouble.word, after=trouble.after) from error
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S)
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+    file.seek(0)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(str(place["upload_url"]), data=file, headers=headers) as response,
+            session.post(str(place["upload_url"]), data=_pieces(file), headers=headers) as response,
         ):
             if response.status != 200:
-                raise FetchError(f"Slack did not take the file (it answers {response.status}). Try again in a moment.")
+                raise NotSentError(f"status {response.status}")
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise FetchError("Slack could not be reached to take the file. Try again in a moment.") from error
-    await client.files_completeUploadExternal(files=[{"id": str(place["file_id"]), "title": name}], channel_id=channel)
+        raise NotSentError(type(error).__name__) from error
+    return str(place["file_id"])
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    """A file in pieces. aiohttp would close one that it is given, and it may be sent again."""
+    while piece := await asyncio.to_thread(file.read, CHUNK):
+        yield piece

@@ -3,8 +3,6 @@
 import asyncio
 from dataclasses import dataclass
 
-import aiohttp
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Actor
@@ -13,18 +11,21 @@ from bot.mapping.known import Known, by_id, find, require_start, why_not_now
 from bot.mapping.opening import open_map
 from bot.reply import open_modal, reply
 from bot.runs import views
-from bot.runs.files import address_of
+from bot.runs.files import GONE, address_of
 from bot.runs.form import StartMetadata, Wanted
 from bot.runs.ids import Block
 from bot.runs.sources import Attached
 from bot.services import Services
-from bot.slack_errors import word_of
+from bot.slack.answers import ERRORS, trouble_of
 from core import control
 from core.access import may_start
 from core.errors import InputError
 from core.fetch import check_allowed
 from core.runs import Request
 from core.store.mappings import NO_LIST
+
+# How long Slack may take to say whether there is such a file, in seconds: the run asks for it anyway.
+SEEN_WITHIN_S = 2.0
 
 
 class NotNowError(InputError):
@@ -128,12 +129,11 @@ async def _address(services: Services, client: AsyncWebClient, actor: Actor, wan
 
 async def _check_seen(client: AsyncWebClient, file_id: str) -> None:
     try:
-        await client.files_info(file=file_id)
-    except SlackApiError as error:
-        if word_of(error) in ("file_not_found", "file_deleted", "access_denied"):
+        async with asyncio.timeout(SEEN_WITHIN_S):
+            await client.files_info(file=file_id)
+    except ERRORS as error:
+        if trouble_of(error).word in GONE:
             raise InputError(
                 "This file is not there, or this app may not see it. Put it into a channel that the app is in."
             ) from error
-    except (aiohttp.ClientError, TimeoutError):
-        return
     # any other trouble is Slack's, and of the moment: the run says so if it stays

@@ -8,12 +8,12 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Actor
-from bot.connect.trying import ACK_WITHIN_S
 from bot.errors import sentence_for
 from bot.reply import reply
 from bot.runs import starting, views
 from bot.runs.form import Wanted
 from bot.services import Services
+from bot.trying import ACK_WITHIN_S
 from core.errors import InputError
 
 

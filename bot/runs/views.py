@@ -149,6 +149,16 @@ def rejected_sent(run: Run, count: int) -> Message:
     )
 
 
+def rejected_not_sent(run: Run, *, perhaps: bool) -> Message:
+    """The file did not get to the person, or nobody knows whether it did: how they get it otherwise."""
+    first = "Slack did not confirm" if perhaps else "Slack did not take"
+    look = "If it is not in your direct messages with this app, press" if perhaps else "Press"
+    return said(
+        f"{first} the file with the rejected members of run `{run.id}`. {look} *Rejected users* again in a moment. If "
+        "it stays so, whoever operates this program can write the same file where the program runs."
+    )
+
+
 def _line(run: Run, it: Known) -> str:
     state = _UNDER_WAY.get(run.status, run.status.value)
     return f"{it.label}: {state}\n`{run.id}`, {moment(run.created_at)}, by {person(run.started_by)}"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 from slack_bolt.async_app import AsyncApp
-from slack_bolt.authorization.async_authorize import AsyncInstallationStoreAuthorize
 from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
 from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
 
 from bot.clients import Clients
+from bot.slack.authorizing import OfMany, OfOne
 from bot.slack.installations import Installations, open_stores
+from bot.slack.installing import Installing
 from bot.slack.measuring import App
 from bot.slack.mode import Mode
 from bot.slack.scopes import BOT_SCOPES
@@ -57,8 +58,9 @@ def build(settings: Settings, mode: Mode, workspaces: Workspaces) -> AsyncApp:
         if mode is Mode.MANY:
             return _of_many(settings, workspaces)
         app = App(
-            client=workspaces.clients.with_token(value_of(settings.slack_bot_token)),
+            client=workspaces.clients.with_token(None),
             signing_secret=value_of(settings.slack_signing_secret) or "",
+            authorize=OfOne(value_of(settings.slack_bot_token)),
         )
     _say_when_removed(app)
     return app
@@ -74,27 +76,26 @@ def _of_many(settings: Settings, workspaces: Workspaces) -> AsyncApp:
     assert store is not None
     assert states is not None
     client = workspaces.clients.with_token(None)
-    # The bot's token is all that is used. auth.test is asked once for each of them, not before every answer.
-    authorize = AsyncInstallationStoreAuthorize(
-        logger=logger, installation_store=store, bot_only=True, cache_enabled=True, client=client
-    )
-    store.forgotten = authorize.authorize_result_cache.clear
     app = App(
         client=client,
         signing_secret=value_of(settings.slack_signing_secret),
-        authorize=authorize,  # type: ignore[arg-type]  # Bolt takes it, and says otherwise
+        authorize=OfMany(store),  # type: ignore[arg-type]  # Bolt takes it, and says otherwise
         user_facing_authorize_error_message=_NOT_INSTALLED,
-        oauth_settings=AsyncOAuthSettings(
-            client_id=settings.slack_client_id,
-            client_secret=value_of(settings.slack_client_secret),
-            scopes=BOT_SCOPES,
-            user_scopes=[],
-            install_path=INSTALL_PATH,
-            redirect_uri_path=REDIRECT_PATH,
-            authorization_url=settings.slack_api_url.removesuffix("api/") + "oauth/v2/authorize",
-            installation_store=store,
-            installation_store_bot_only=True,
-            state_store=states,
+        oauth_flow=Installing(
+            client=client,
+            logger=logger,
+            settings=AsyncOAuthSettings(
+                client_id=settings.slack_client_id,
+                client_secret=value_of(settings.slack_client_secret),
+                scopes=BOT_SCOPES,
+                user_scopes=[],
+                install_path=INSTALL_PATH,
+                redirect_uri_path=REDIRECT_PATH,
+                authorization_url=settings.slack_api_url.removesuffix("api/") + "oauth/v2/authorize",
+                installation_store=store,
+                installation_store_bot_only=True,
+                state_store=states,
+            ),
         ),
     )
     app.enable_token_revocation_listeners()

@@ -103,6 +103,8 @@ class Connection:
                 stands, now = await client.is_connected(), time.monotonic()
                 if stands and told:
                     logger.warning("the connection to Slack stands again")
+                if not stands:
+                    client.wss_uri = None  # slack-sdk would try this one for ever, and Slack takes it for seconds only
                 lost_at, told = (0.0, False) if stands else (lost_at or now, told)
                 if not stands and not told and now - lost_at >= TELL_AFTER_S:
                     logger.warning("the connection to Slack is lost, and tried again: %s", await self._why())

@@ -3,7 +3,6 @@
 The tables are slack-sdk's own, with slack-sdk's names, and are made where this mode is used.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from slack_sdk.oauth.installation_store import Bot, Installation
@@ -42,14 +41,13 @@ class _Sealed(TypeDecorator[str]):
 
 
 class Installations(AsyncSQLAlchemyInstallationStore):
-    """Where the bot is installed, with which token. `forgotten` is called where it no longer is."""
+    """Where the bot is installed, with which token."""
 
     def __init__(self, client_id: str, database: Database, vault: Vault) -> None:
         """Take the app's client id and the database. No I/O; see `open_stores`."""
         super().__init__(client_id, database.engine)
         for table in (self.installations, self.bots):
             _seal(table, vault)
-        self.forgotten: Callable[[], None] = lambda: None
         self._writer = AsyncSQLAlchemyInstallationStore(client_id, _writing(database))
         self._writer.installations, self._writer.bots = self.installations, self.bots
 
@@ -83,14 +81,12 @@ class Installations(AsyncSQLAlchemyInstallationStore):
     async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Forget the bot of a workspace."""
         await self._writer.async_delete_bot(enterprise_id=enterprise_id, team_id=team_id)
-        self.forgotten()
 
     async def async_delete_installation(
         self, *, enterprise_id: str | None, team_id: str | None, user_id: str | None = None
     ) -> None:
         """Forget an installation."""
         await self._writer.async_delete_installation(enterprise_id=enterprise_id, team_id=team_id, user_id=user_id)
-        self.forgotten()
 
 
 async def open_stores(

@@ -8,7 +8,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack import scopes
-from bot.slack_errors import status_of, word_of
+from bot.slack.errors import status_of, word_of
 from core.errors import SettingsError, SyncError
 
 _APP: Final = "your app at https://api.slack.com/apps"

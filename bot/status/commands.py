@@ -1,12 +1,9 @@
 """Subcommands of this feature."""
 
-import logging
-
-import aiohttp
-from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.help.call import Call
+from bot.people import NotKnownError
 from bot.reply import reply
 from bot.services import Services
 from bot.status.items import Viewer
@@ -20,8 +17,6 @@ from core.store import runs
 LATEST = 10
 # How many names an answer offers where a name was not found.
 _NAMES_OFFERED = 5
-
-logger = logging.getLogger(__name__)
 
 
 async def status(call: Call) -> None:
@@ -47,8 +42,7 @@ async def viewer_of(services: Services, client: AsyncWebClient, team_id: str, pe
     """Who looks. Where Slack does not say whether they are an admin, they are shown what everybody is."""
     try:
         return Viewer(person, await services.people.is_admin(client, team_id, person))
-    except (SlackClientError, aiohttp.ClientError, TimeoutError) as error:
-        logger.warning("whether a person is an admin is not known: %s", type(error).__name__)
+    except NotKnownError:
         return Viewer(person, is_admin=False)
 
 

@@ -6,7 +6,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Actor, value_of
-from bot.reply import open_modal
+from bot.reply import change_modal, open_modal
 from bot.services import Services
 from bot.undo import offer, views
 from bot.undo.ids import Action, Callback
@@ -26,8 +26,8 @@ def register(app: AsyncApp, services: Services) -> None:
     async def on_preview(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         metadata = views.UndoMetadata.load(body["view"])
         await ack(response_action="update", view=views.working(metadata))
-        asked = await offer.accept(services, Actor.of(body), metadata.run_id)
+        actor = Actor.of(body)
+        asked = await offer.accept(services, actor, metadata.run_id)
         services.wake()
-        await client.views_update(
-            view_id=body["view"]["id"], view=views.queued_modal(asked.run_id, metadata.run_id, asked.channel)
-        )
+        view = views.queued_modal(asked.run_id, metadata.run_id, asked.channel)
+        await change_modal(client, actor, body["view"]["id"], view)

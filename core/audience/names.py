@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from core.audience.files import File, readable
+from core.errors import AudiencesOfOneNameError, SeveralAudiencesError
 
 # How many audiences an error lists.
 LISTED = 10
@@ -67,32 +68,25 @@ def common_name(names: Iterable[str | None]) -> str | None:
     return known[0][:shared].rstrip(" -_") or known[0]
 
 
-#: The code of the error where a file holds several audiences and nobody said which one is meant.
-SEVERAL_AUDIENCES = "several_audiences"
-
-
 def choose(found: Sequence[Audience], wanted: str | None, file: File) -> int:
     """The place in `found` of the audience that is meant."""
     if wanted is None:
         if len(found) > 1:
-            several = file.error(
-                f"holds several audiences: {listing(found)}. Choose one of them with --audience, or map the one that "
-                "is meant by its id."
-            )
-            several.code = SEVERAL_AUDIENCES
+            several = file.error(f"holds several audiences: {listing(found)}. It has to be said which one is meant.")
+            several.code = SeveralAudiencesError.code
             raise several
         return 0
     chosen = [place for place, audience in enumerate(found) if audience.answers_to(wanted)]
     if len(chosen) > 1:
-        raise file.error(
-            f"holds several audiences of that name: {listing([found[place] for place in chosen])}. "
-            "Choose one of them by its id, with --audience."
-        )
+        alike = listing([found[place] for place in chosen])
+        several = file.error(f"holds several audiences of that name: {alike}. Their ids tell them apart.")
+        several.code = AudiencesOfOneNameError.code
+        raise several
     if chosen:
         return chosen[0]
     if found == [NOBODY]:
         return 0  # the file doesn't say, so the person does
-    raise file.error(f"doesn't hold the audience that --audience asks for, but {listing(found)}.")
+    raise file.error(f"doesn't hold the audience that is asked for, but {listing(found)}.")
 
 
 def listing(audiences: Sequence[Audience]) -> str:

@@ -233,7 +233,7 @@ def _name(into: dict[str, Failure], listed: Any, failure: Failure, *, lower: boo
 def unreadable(answer: Answer) -> UnavailableError:
     """What to raise for an answer that is not what was asked for: broken off, or a gateway's page."""
     message = (
-        f"Iterable's answer ({answer.status}) can't be read, also after several tries. Try again later; a run can be "
-        "resumed."
+        f"Iterable's answer ({answer.status}) can't be read, also after several tries. Try again later; a run goes "
+        "on where it stopped."
     )
     return UnavailableError(message, status=answer.status, list_id=answer.list_id)

@@ -122,7 +122,7 @@ class UnreachableError(IterableError):
 
     code = "unreachable"
     passing = True
-    sentence = "Iterable can't be reached. Check the network and try again; a run can be resumed."
+    sentence = "Iterable can't be reached. Check the network and try again; a run goes on where it stopped."
 
 
 class UnavailableError(IterableError):
@@ -131,7 +131,8 @@ class UnavailableError(IterableError):
     code = "unavailable"
     passing = True
     sentence = (
-        "Iterable is failing at the moment{answer}, also after several tries. Try again later; a run can be resumed."
+        "Iterable is failing at the moment{answer}, also after several tries. Try again later; a run goes on where it "
+        "stopped."
     )
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, **about: Any) -> None:
@@ -146,7 +147,8 @@ class ThrottledError(IterableError):
     passing = True
     sentence = (
         "Iterable has refused every request for a long time because there were too many{answer}. Something else may "
-        "be using up the project's limit. Lower the connection's rate, or try again later; a run can be resumed."
+        "be using up the project's limit. Lower the connection's rate, or try again later; a run goes on where it "
+        "stopped."
     )
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, **about: Any) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import audience
 from core.audience import Source
 from core.changes import FORMER, Phase, Role, decode
-from core.errors import InputError
+from core.errors import InputError, SeveralAudiencesError
 from core.identity import UserIdField
 from core.plan import batches
 from core.plan.barred import refuse_barred
@@ -177,7 +177,7 @@ async def _read_file(con: duckdb.DuckDBPyConnection, this: Run, target: Mapping)
         source: Source = await run(con, lambda: audience.read(path, con, audience=chosen))
     except InputError as error:
         mapped = target.audience_id or target.audience_name
-        if error.code != audience.SEVERAL_AUDIENCES or mapped is None:
+        if error.code != SeveralAudiencesError.code or mapped is None:
             raise
         source = await run(con, lambda: audience.read(path, con, audience=mapped))
     return source

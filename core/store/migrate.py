@@ -38,7 +38,7 @@ def describe(error: Exception) -> str:
             f"The database can't be written ({cause}). Make the data directory writable, or set ITERABLE_SYNC_DATA_DIR."
         )
     if "full" in lowered or "no space" in lowered:
-        return "The disk is full. Free some space and start again: nothing is lost, the run can be resumed."
+        return "The disk is full. Free some space and start again: nothing is lost, and a run goes on."
     if "not a database" in lowered or "malformed" in lowered:
         return f"The database file is damaged ({cause}). Restore it from a backup, or move it away to begin anew."
     if "locked" in lowered:

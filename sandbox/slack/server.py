@@ -35,10 +35,15 @@ def application(
         name: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def wrapped(request: web.Request) -> web.StreamResponse:
+            world.asked.add(name)
             fault = faults.strike(name, {})
             if fault and fault.kind != LOST_ANSWER:
+                world.changed()  # of silence nothing else would tell
                 return await strike(fault)
-            return await handler(request)
+            answered = await handler(request)
+            if fault and request.transport:
+                request.transport.abort()
+            return answered
 
         return wrapped
 

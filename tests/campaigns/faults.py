@@ -1,23 +1,28 @@
-"""Writes docs/faults.md: what becomes of a run that meets each answer of Iterable in each phase.
+"""Writes the section about Iterable in docs/faults.md: what becomes of a run that meets each answer of Iterable in each phase.
 
 python -m tests.campaigns.faults
+
+The section about Slack is left as it is: tests/campaigns/slack_faults.py writes it.
 """
 
 import asyncio
 import tempfile
 from pathlib import Path
 
+from tests.bot.slack.fault_matrix import HEADING
 from tests.core.fault_matrix import FAULTS, HEADER, PHASES, observe, observe_mixed
 
 DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
 INTRODUCTION = """\
-# What happens when Iterable fails
+# What happens when Iterable or Slack fails
+
+## Iterable
 
 Each row was observed: one run that renames placeholders, updates, removes and adds meets one answer of Iterable in one
 phase for as long as it tries, with patience cut down to moments. Then the fault passes, and the run is resumed; where
 it had succeeded all the same, with members rejected, the same audience is synced again. The last column says how that
 ended. `tests/core/test_fault_matrix.py` holds every row against the program; `python -m tests.campaigns.faults` writes
-this page.
+this section.
 
 In short: what passes is tried again and then fails the run, which can be resumed without loss; a key or a list that is
 refused stops it at once; a request that is refused for one of its members is split until that member is found; 429 only
@@ -35,7 +40,9 @@ async def main() -> None:
             print(lines[-1], flush=True)
     with tempfile.TemporaryDirectory() as directory:
         lines.append(str(await observe_mixed(Path(directory), 0)))
-    DOCS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    slack = DOCS.read_text(encoding="utf-8").partition(f"\n{HEADING}\n")[2]
+    section = f"\n{HEADING}\n{slack}" if slack else ""
+    DOCS.write_text("\n".join(lines) + f"\n{section}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -39,8 +39,13 @@ class SocketMode:
         self._tickets.add(ticket)
         return f"{self.world.base_url.replace('http', 'ws', 1)}/link?ticket={ticket}&app_id={self.world.app.id}"
 
+    def forget_links(self) -> None:
+        """Accept no address any more that was given until now, as Slack does after a while."""
+        self._tickets.clear()
+
     async def link(self, request: web.Request) -> web.StreamResponse:
         """Serve one connection until it ends."""
+        self.world.asked.add("socket")
         if request.query.get("ticket") not in self._tickets:
             return web.Response(status=403)
         if self.faults.strike("socket", {}):

@@ -34,6 +34,7 @@ class WebApi:
         """One request; it is kept in `world.calls` with its answer."""
         name = request.match_info["method"]
         call = Call(name, "", {}, {}, 200, self.world.now())
+        self.world.asked.add(name)
         try:
             answered = await self._answer(request, name, call)
         except SlackError as error:
@@ -58,6 +59,7 @@ class WebApi:
         call.team_id = asked.team_id
         fault = self.faults.strike(name, args)
         if fault and fault.kind != LOST_ANSWER:
+            self.world.changed()  # of silence nothing else would tell
             return await strike(fault)
         method = METHODS.get(name)
         if method is None:

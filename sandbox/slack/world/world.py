@@ -40,6 +40,7 @@ class World:
         self.response_urls: dict[str, ResponseUrl] = {}
         self.codes: dict[str, Code] = {}
         self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
+        self.asked: set[str] = set()  # the methods that were called, and what is beside them (`faults.BESIDE`)
         self.version = 0
         self._changed = asyncio.Event()
         self._numbers = itertools.count(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core import control
-from core.runs import Request, Run
+from core.runs import Mode, Request, Run
 from core.store.mappings import Mapping
 from sandbox.slack.world.model import Message
 from tests.bot.slack.harness import MARKETING, MAYA, TEAM, Workspace, audience
@@ -25,11 +25,12 @@ async def start(
     *,
     by: str = MAYA,
     channel: str | None = MARKETING,
+    mode: Mode | None = None,
 ) -> str:
     """Start a run, of an audience with these members, as a handler does."""
     path = directory / "audience.csv"
     path.write_bytes(audience(members))
-    request = Request(path=str(path))
+    request = Request(path=str(path), mode=mode)
     run_id = await control.start(here.engine, mapping, request, by=by, channel=channel, team_id=TEAM)
     here.services.wake()
     return run_id

@@ -25,6 +25,7 @@ from sandbox.iterable import Running
 from sandbox.iterable import running as iterable_running
 from sandbox.slack import Slack
 from sandbox.slack import running as slack_running
+from tests.bot.slack.covered import COVERED
 from tests.core.databases import furnish
 from tests.core.harness import QUICK, Member
 
@@ -138,13 +139,22 @@ def settings_for(slack: Slack, iterable: Running, directory: Path, database_url:
 
 
 @asynccontextmanager
+async def local_slack(**options: Any) -> AsyncIterator[Slack]:
+    """A local Slack with our app in it. At the end it tells whether the bot has called what no fault test covers."""
+    async with slack_running(manifest=MANIFEST, **options) as slack:
+        yield slack
+        unknown = slack.world.asked - COVERED
+        assert not unknown, f"the bot calls {unknown}, which tests/bot/slack/fault_matrix.py does not let fail"
+
+
+@asynccontextmanager
 async def workspace(
     directory: Path, database_url: str | None = None, pace: Pace = BRISK, **slack_options: Any
 ) -> AsyncIterator[Workspace]:
     """A local Slack and a local Iterable with the bot between them, for the length of the block."""
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
-        slack = await stack.enter_async_context(slack_running(manifest=MANIFEST, **slack_options))
+        slack = await stack.enter_async_context(local_slack(**slack_options))
         async with bot(slack, iterable, directory, database_url, pace) as it:
             yield it
 

@@ -18,9 +18,8 @@ from core.store.audit import Entry
 from core.store.mappings import Mapping
 from sandbox.iterable import running as iterable_running
 from sandbox.mparticle import Audience, MParticle
-from sandbox.slack import running as slack_running
 from tests.bot.slack import harness
-from tests.bot.slack.harness import BRISK, MANIFEST, Workspace
+from tests.bot.slack.harness import BRISK, Workspace
 from tests.core.databases import furnish
 from tests.core.harness import QUICK
 from tests.firehosing import TOKEN
@@ -56,7 +55,7 @@ async def fed(directory: Path, pace: Pace = BRISK, **changed: Any) -> AsyncItera
     """A local mParticle, Slack and Iterable with the bot between them. `changed` are settings of the bot."""
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
-        slack = await stack.enter_async_context(slack_running(manifest=MANIFEST))
+        slack = await stack.enter_async_context(harness.local_slack())
         made = harness.settings_for(slack, iterable, directory)
         values = {"firehose_token": SecretStr(TOKEN), "firehose_gather_s": 0.02, **changed}
         settings = made.model_copy(update=values)

@@ -10,10 +10,9 @@ from sandbox.iterable import Running
 from sandbox.iterable import running as iterable_running
 from sandbox.iterable.faults import Fault
 from sandbox.slack import Slack
-from sandbox.slack import running as slack_running
 from sandbox.slack.faults import NO_ANSWER
 from tests.bot.slack.following import LONG, card, ended, replies, start, top, until
-from tests.bot.slack.harness import MANIFEST, MARKETING, bot, workspace
+from tests.bot.slack.harness import MARKETING, bot, local_slack, workspace
 from tests.core.harness import people
 
 
@@ -22,7 +21,7 @@ async def services() -> AsyncIterator[tuple[Slack, Running]]:
     """A local Slack and a local Iterable that outlive the bot."""
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
-        yield await stack.enter_async_context(slack_running(manifest=MANIFEST)), iterable
+        yield await stack.enter_async_context(local_slack()), iterable
 
 
 async def test_while_it_waits_for_approval(tmp_path: Path) -> None:
@@ -105,8 +104,8 @@ async def test_while_a_message_is_on_its_way(tmp_path: Path) -> None:
 async def test_another_process_does_not_talk_as_well(tmp_path: Path) -> None:
     """Of two programs on one database only one talks to Slack, and the other goes on when that one ends."""
     async with workspace(tmp_path) as here, AsyncExitStack() as stack:
-        mapping = await here.mapping(await here.connection())
         other = await stack.enter_async_context(bot(here.slack, here.iterable, tmp_path))
+        mapping = await here.mapping(await here.connection())
         await start(other, tmp_path, mapping, people(range(3)))
         await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
         assert len(top(here)) == 1

@@ -22,7 +22,7 @@ from sandbox.iterable import running as iterable_running
 from sandbox.slack import Slack
 from sandbox.slack import running as slack_running
 from tests.bot.slack.following import until
-from tests.bot.slack.harness import MANIFEST, MARKETING, MAYA, TEAM, Workspace, audience, bot, workspace
+from tests.bot.slack.harness import MARKETING, MAYA, TEAM, Workspace, audience, bot, local_slack, workspace
 from tests.core.databases import furnish
 from tests.core.harness import QUICK, people
 
@@ -92,7 +92,7 @@ async def test_a_connection_that_stays_lost(
 )
 async def test_wrong_token(tmp_path: Path, changed: dict[str, Any], sentence: str) -> None:
     """A token that Slack does not take is a sentence with the setting's name, and nothing is started."""
-    async with slack_running(manifest=MANIFEST) as slack:
+    async with local_slack() as slack:
         with pytest.raises(SettingsError, match=sentence):
             await _start_and_stop(tmp_path, _settings(slack, tmp_path, **changed))
 
@@ -101,7 +101,7 @@ async def test_wrong_token(tmp_path: Path, changed: dict[str, Any], sentence: st
 
 async def test_token_of_an_app_that_was_removed(tmp_path: Path) -> None:
     """The token of a removed app is said to be one."""
-    async with slack_running(manifest=MANIFEST) as slack:
+    async with local_slack() as slack:
         await slack.uninstall()
 
         with pytest.raises(SettingsError, match="an app that was removed from its workspace"):
@@ -111,7 +111,7 @@ async def test_token_of_an_app_that_was_removed(tmp_path: Path) -> None:
 async def test_missing_scopes_are_said(tmp_path: Path) -> None:
     """The bot starts with the scopes that it has, and says which it lacks and what to do."""
     said: list[str] = []
-    async with slack_running(manifest=MANIFEST, scopes=["commands", "chat:write", "files:read"]) as slack:
+    async with local_slack(scopes=["commands", "chat:write", "files:read"]) as slack:
         await _start_and_stop(tmp_path, _settings(slack, tmp_path), said)
 
     assert "lacks files:write, users:read in Fernway Outdoor" in "\n".join(said)
@@ -121,7 +121,7 @@ async def test_slack_can_not_be_reached_at_first(tmp_path: Path, monkeypatch: py
     """Without Slack everything else runs; that is said once, and Slack is connected to when it is back."""
     monkeypatch.setattr(connection, "TRY_AGAIN_S", 0.05)
     said: list[str] = []
-    async with slack_running(manifest=MANIFEST) as slack:
+    async with local_slack() as slack:
         slack.faults.add("server_error", "auth.test")
         async with _serving(_settings(slack, tmp_path), said):
             await slack.wait_for(lambda: len(slack.calls("auth.test")) > 2)
@@ -137,7 +137,7 @@ async def test_http_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("SLACK_CLIENT_ID", "1.2")
     monkeypatch.setenv("SLACK_CLIENT_SECRET", "nobody's")
     said: list[str] = []
-    async with slack_running(manifest=MANIFEST) as slack:
+    async with local_slack() as slack:
         settings = _settings(slack, tmp_path, SLACK_APP_TOKEN=None, SLACK_SIGNING_SECRET=slack.signing_secret)
         async with _serving(settings, said):
             url = _address(said)
@@ -152,7 +152,7 @@ async def test_http_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_what_slack_is_asked_is_counted(tmp_path: Path) -> None:
     """The numbers hold each call of the Web API, and how long acknowledgements took."""
     said: list[str] = []
-    async with slack_running(manifest=MANIFEST) as slack, _serving(_settings(slack, tmp_path), said):
+    async with local_slack() as slack, _serving(_settings(slack, tmp_path), said):
         slack.faults.add("channel_not_found", "chat.postEphemeral")
         await slack.marketer.command("/iterable-sync help")
         await slack.wait_for(lambda: slack.calls("chat.postMessage"))
@@ -166,7 +166,7 @@ async def test_what_slack_is_asked_is_counted(tmp_path: Path) -> None:
 
 async def test_port_that_is_taken(tmp_path: Path) -> None:
     """A port that somebody else listens at is a sentence."""
-    async with slack_running(manifest=MANIFEST) as slack:
+    async with local_slack() as slack:
         port = int(slack.page_url.rstrip("/").rpartition(":")[2])
 
         with pytest.raises(SettingsError, match=f"can't listen at 127.0.0.1, port {port} .*Set ITERABLE_SYNC_PORT"):
@@ -198,7 +198,7 @@ async def test_without_slack_what_happens_goes_to_the_log(tmp_path: Path, caplog
 
 async def test_a_second_process_for_the_same_workspace(tmp_path: Path) -> None:
     """The bot is started again where it was: with the same data and the same Slack."""
-    async with iterable_running() as iterable, slack_running(manifest=MANIFEST) as slack:
+    async with iterable_running() as iterable, local_slack() as slack:
         for _ in range(2):
             async with bot(slack, iterable, tmp_path):
                 assert (await slack.marketer.command("/iterable-sync help")).ok

@@ -6,6 +6,7 @@ import pytest
 
 from bot.runs.ids import Action, Block, Callback
 from core import alerting
+from core.runs import Mode
 from core.store import alerts
 from sandbox import samples
 from sandbox.iterable.faults import Fault
@@ -266,6 +267,32 @@ async def test_file_of_another_audience(tmp_path: Path) -> None:
         assert "is of audience 99 (Lapsed), which would take its place." in shown
         assert "If somebody took the wrong file, decline: nothing happens." in shown
         assert here.emails() == {"p1@example.com"}
+
+
+async def test_earlier_run_waits(tmp_path: Path) -> None:
+    """Additions that may not overtake a run that waits fail with whom to ask and what to press, in Slack's words."""
+    async with workspace(tmp_path) as here:
+        mapping = await here.mapping(await here.connection(), active=False)
+        waits = await start(here, tmp_path, mapping, people(range(3)))
+        await read(here, "To approve")
+        await ended(here, await start(here, tmp_path, mapping, people(range(2)), mode=Mode.ADD))
+        shown = await read(here, "failed*")
+        assert f"Run {waits} of the same mapping waits for approval, and what it would do comes first." in shown
+        assert "*What to do:* have an approver decide on that run, in its message or on the Home page" in shown
+        assert "Then press *Retry*: it goes on where it stopped" in shown
+        assert "iterable-sync runs" not in shown
+
+
+async def test_file_of_several_audiences(tmp_path: Path) -> None:
+    """A file that holds several audiences, none of them the mapping's, says which, and how the right one is chosen."""
+    content = b"mpid,email,audience_id,audience_name\n1,p1@example.com,11,One\n2,p2@example.com,22,Two\n"
+    async with workspace(tmp_path) as here:
+        await here.mapping(await here.connection())
+        await put_in(here, "several.csv", content)
+        shown = await read(here, "failed*")
+        assert "One (11), Two (22)" in shown
+        assert "--audience" not in shown
+        assert "[Put in another file]" in shown
 
 
 # -- alerts -------------------------------------------------------------------------------------------

@@ -18,9 +18,8 @@ from bot.slack.building import open_workspaces
 from core.engine import Engine, open_engine
 from core.settings import Settings
 from sandbox.slack import Slack
-from sandbox.slack import running as slack_running
 from sandbox.slack.world.samples import FIRST_TEAM, SECOND_TEAM
-from tests.bot.slack.harness import MANIFEST
+from tests.bot.slack.harness import local_slack
 from tests.core.databases import furnish
 from tests.core.harness import QUICK
 
@@ -32,7 +31,7 @@ async def many_workspaces(
     folder: Path, database_url: str | None = None
 ) -> AsyncIterator[tuple[Slack, str, Engine, Services]]:
     """The bot for many workspaces, installed in none of them as far as it knows; with its address."""
-    async with slack_running(manifest=MANIFEST, event_retries=()) as slack:
+    async with local_slack(event_retries=()) as slack:
         settings = Settings.model_validate(
             {
                 "SLACK_API_URL": slack.api_url,

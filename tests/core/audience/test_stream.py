@@ -84,14 +84,14 @@ def test_several_audiences_need_a_choice(refusal: Callable[..., InputError]) -> 
     error = refusal(text, "records")
 
     assert "A10 (10), A11 (11)" in error.message
-    assert "A19 (19) and 2 more. Choose one of them with --audience, or" in error.message
+    assert "A19 (19) and 2 more. It has to be said which one is meant." in error.message
 
 
 def test_two_audiences_of_one_name(refusal: Callable[..., InputError]) -> None:
     """A name that doesn't tell them apart is no choice."""
     text = message(audience_id=1) + message(audience_id=2)
 
-    assert "by its id" in refusal(text, "records", audience="LowEngagement").message
+    assert "Their ids tell them apart" in refusal(text, "records", audience="LowEngagement").message
 
 
 def test_broken_json_in_concatenated_messages(refusal: Callable[..., InputError]) -> None:

@@ -98,7 +98,7 @@ def test_several_audiences_need_a_choice(tmp_path: Path, refusal: Refusal) -> No
 
     assert error.message == (
         "a.zip: holds several audiences: PotentialParisians (8754), Other Audience (99). "
-        "Choose one of them with --audience, or map the one that is meant by its id."
+        "It has to be said which one is meant."
     )
 
 
@@ -106,9 +106,7 @@ def test_an_audience_that_is_not_there(tmp_path: Path, refusal: Refusal) -> None
     """The error says what is there instead."""
     error = refusal(download_zip(tmp_path / "a.zip"), audience="Nobody")
 
-    assert error.message == (
-        "a.zip: doesn't hold the audience that --audience asks for, but PotentialParisians (8754)."
-    )
+    assert error.message == ("a.zip: doesn't hold the audience that is asked for, but PotentialParisians (8754).")
 
 
 def test_the_id_can_come_from_the_manifest(tmp_path: Path, reading: Reading) -> None:

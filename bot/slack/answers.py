@@ -7,7 +7,7 @@ from enum import Enum, auto
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.slack_errors import headers_of, status_of, word_of
+from bot.slack.errors import headers_of, status_of, word_of
 
 #: What stands for an error without a word of Slack's.
 NO_ANSWER = "no_answer"

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from slack_bolt.context.ack.async_ack import AsyncAck
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Actor
-from bot.blocks import Message, section
 from bot.errors import sentence_for
-from bot.reply import reply
+from bot.reply import change_modal
 from core.errors import SyncError
 
 # How long a modal stays as it is, in seconds. Errors that are known by then appear beside their inputs.
@@ -47,7 +45,8 @@ async def show_outcome(
     if not task.done():
         await ack(response_action="update", view=trial.waiting)
         await asyncio.gather(asyncio.wait([task]), asyncio.sleep(SETTLE_S))
-        await _update(_told(task, trial), client, actor, view_id)
+        told = _told(task, trial)
+        await change_modal(client, actor, view_id, told.view, told.text)
         return
     error = task.exception()
     errors = trial.at_inputs(error) if isinstance(error, SyncError) else {}
@@ -65,10 +64,3 @@ def _told(task: "asyncio.Task[Told]", trial: Trial) -> Told:
         raise error
     sentence = sentence_for(error)
     return Told(trial.failed(sentence), sentence)
-
-
-async def _update(told: Told, client: AsyncWebClient, actor: Actor, view_id: str) -> None:
-    try:
-        await client.views_update(view_id=view_id, view=told.view)
-    except SlackApiError:  # it has been closed meanwhile
-        await reply(client, actor, Message(told.text, [section(told.text)]))
