@@ -13,6 +13,7 @@ COVERED = frozenset(
         "files.getUploadURLExternal",
         "files.info",
         "oauth.v2.access",
+        "response_url",
         "socket",
         "upload",
         "users.info",

@@ -17,7 +17,7 @@ from tests.bot.slack.harness import Workspace, bot, local_slack, workspace
 from tests.bot.slack.test_workspaces import install, many_workspaces
 from tests.core.harness import people
 
-METHODS = ("apps.connections.open", "auth.test", "oauth.v2.access", "socket")
+METHODS = ("apps.connections.open", "auth.test", "oauth.v2.access", "response_url", "socket")
 _WORDS = (*PASSING, *REFUSALS, "invalid_arguments")
 
 
@@ -77,6 +77,7 @@ async def test_link_that_has_expired(tmp_path: Path) -> None:
         await is_answered(here)
 
 
+@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
 async def test_first_command_while_slack_is_busy(tmp_path: Path) -> None:
     """A command is acknowledged and answered though Slack does not say whose the token is, in one workspace or many."""
     async with workspace(tmp_path) as here:
@@ -106,6 +107,18 @@ async def test_installation(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
         assert await install(slack, url, "sven") == 200
         assert await services.clients.of("T02HARBOUR") is not None
     assert "code:" not in caplog.text
+
+
+@pytest.mark.parametrize("fault", ["5xx", "no answer"])
+async def test_where_it_is_not_installed(tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str) -> None:
+    """Who can't be told that nothing is installed is told at the next command."""
+    async with many_workspaces(tmp_path) as (slack, _, _, _):
+        fail(slack, fault, "response_url")
+        await slack.marketer.command("/iterable-sync help")
+        await slack.wait_for(lambda: slack.faults.active[-1].struck == 1, LONG)
+        await slack.marketer.command("/iterable-sync help")
+        await slack.wait_for_message("marketing", "not installed in this workspace", reader=slack.marketer)
+    assert not [each.getMessage() for each in caplog.records if each.exc_info]
 
 
 @pytest.mark.parametrize("seed", range(2))
