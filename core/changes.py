@@ -1,15 +1,20 @@
 """Changes: what a run does to the list, a member each, and how they are stored.
 
 A run's changes are stored in batches of up to 1,000, one row of the table `changes` each, because that is what one
-request carries: the intent to send a batch, and its outcome, are then one write. A batch is a JSON array of entries
+request carries: the intent to send a batch, and its outcome, are then one write. A batch is a list of entries
 
     [role, profile, email, user_id, ...]
 
-in which each sent entry is followed by those that hang on it (its followers). The database takes the ledger's rows
-straight from this JSON, so no member is copied through Python once the plan is made.
+in which each sent entry is followed by those that hang on it (its followers). It is stored by columns, as a JSON object
+
+    {"role": "aaf", "profile": [...], "email": [...], "user_id": [...], "more": [[...], ...]}
+
+(a letter for each entry; `more` only where an entry has more than four values), because most batches are sent and
+recorded as they are: then no entry is made of them.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -72,15 +77,42 @@ class Role(StrEnum):
 COUNTED = frozenset({Role.ADD, Role.UPDATE, Role.REMOVE})
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The entries of a batch, by columns: the n-th value of each belongs to the n-th entry."""
+
+    roles: str
+    profiles: list[str]
+    emails: list[str | None]
+    user_ids: list[str | None]
+    more: list[list[Any]] | None = None
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The entries one by one."""
+        firsts = zip(self.roles, self.profiles, self.emails, self.user_ids, strict=True)
+        if self.more is None:
+            return [list(entry) for entry in firsts]
+        return [[*entry, *more] for entry, more in zip(firsts, self.more, strict=True)]
+
+
 def encode(entries: Sequence[Sequence[Any]]) -> str:
     """Return entries as they are stored."""
-    return orjson.dumps(entries).decode()
+    columns: dict[str, Any] = {
+        "role": "".join(entry[0] for entry in entries),
+        "profile": [entry[1] for entry in entries],
+        "email": [entry[2] for entry in entries],
+        "user_id": [entry[3] for entry in entries],
+    }
+    if any(len(entry) > 4 for entry in entries):
+        columns["more"] = [entry[4:] for entry in entries]
+    return orjson.dumps(columns).decode()
 
 
-def decode(members: str) -> list[Entry]:
-    """Return the entries of a stored batch."""
-    entries: list[Entry] = orjson.loads(members)
-    return entries
+def decode(members: str) -> Columns:
+    """Return a stored batch."""
+    stored = orjson.loads(members)
+    return Columns(stored["role"], stored["profile"], stored["email"], stored["user_id"], stored.get("more"))
 
 
 def groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

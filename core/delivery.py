@@ -4,11 +4,11 @@ The table at the end of Iterable's facts is the behaviour: a request that is ref
 member, and failures that Iterable counts but does not name are counted as such.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from core.changes import Entry, Phase, decode, groups
-from core.iterable import BulkResult, Encoded, Failure, IterableClient, RefusedError, Subscriber, TooLargeError
+from core.changes import Columns, Entry, Phase, Role, groups
+from core.iterable import BulkResult, Failure, IterableClient, RefusedError, Subscriber, TooLargeError
 from core.store.changes import Batch
 
 # For a removal these are as good as done: whoever is not there, or was erased, is not on the list.
@@ -16,7 +16,7 @@ _GONE_ANYWAY = frozenset({Failure.NOT_FOUND, Failure.FORGOTTEN})
 
 #: A sent entry with its followers.
 Unit = list[Entry]
-_Call = Callable[[int, Encoded | list[Subscriber]], Awaitable[BulkResult]]
+_Call = Callable[[int, Sequence[Subscriber]], Awaitable[BulkResult]]
 
 
 @dataclass(slots=True)
@@ -53,9 +53,8 @@ async def deliver(client: IterableClient, list_id: int, batch: Batch) -> Deliver
         return await _rename(client, list_id, _units(batch))
     removal = batch.phase is Phase.REMOVE
     call = client.unsubscribe if removal else client.subscribe
-    assert batch.subscribers is not None
     try:
-        result = await call(list_id, Encoded(batch.subscribers))
+        result = await call(list_id, _sent(batch.columns))
     except (RefusedError, TooLargeError) as error:
         return await _halves(call, list_id, _units(batch), error, removal=removal)
     return None if result.is_clean else attribute(_units(batch), result, removal=removal)
@@ -127,5 +126,12 @@ def attribute(units: list[Unit], result: BulkResult, *, removal: bool) -> Delive
     return delivery
 
 
+def _sent(columns: Columns) -> Sequence[Subscriber]:
+    everybody = zip(columns.emails, columns.user_ids, strict=True)
+    if Role.FOLLOWER not in columns.roles:
+        return list(everybody)
+    return [sent for sent, role in zip(everybody, columns.roles, strict=True) if role != Role.FOLLOWER]
+
+
 def _units(batch: Batch) -> list[Unit]:
-    return list(groups(decode(batch.members)))
+    return list(groups(batch.entries))

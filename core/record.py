@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.changes import COUNTED, FORMER, Entry, Phase, Role, decode, encode
+from core.changes import COUNTED, FORMER, Columns, Entry, Phase, Role, decode
 from core.delivery import Delivery, Unit
 from core.identity import UserIdField
 from core.iterable import Traffic
@@ -94,23 +94,24 @@ class Recorder:
 
     async def _record(self, db: AsyncConnection, together: list[_Waiting]) -> None:
         counts: Counter[str] = Counter(self._new_traffic())
-        on_the_list: list[Entry] = []
+        on_the_list: list[Columns] = []
         for each in together:
             found, refused = self._count(each.batch, each.delivery)
             counts.update(found)
             await rejections.add(db, self._run.id, refused)
             if each.delivery is None and each.batch.phase is not Phase.REMOVE:
-                on_the_list += decode(each.batch.members)
+                on_the_list.append(each.batch.columns)
             else:
                 await self._note(db, each.batch, each.delivery or Delivery())
-        await ledger.put(db, self._run.mapping_id, on_the_list, certain=True)
+        if on_the_list:
+            await ledger.put_batches(db, self._run.mapping_id, on_the_list, certain=True)
         await runs.count(db, self._run.id, self._worker, dict(counts))
         await changes.set_state(db, [each.batch.id for each in together], State.DONE)
 
     async def _note(self, db: AsyncConnection, batch: Batch, delivery: Delivery) -> None:
         """Make the ledger say what a batch has changed."""
         this = self._run
-        members = batch.members
+        members = batch.entries
         if delivery.rejected or delivery.renamed:
             members = _entries(delivery.accepted)
         if batch.phase is Phase.RENAME:
@@ -125,9 +126,9 @@ class Recorder:
                 # The update that follows replaces the row that knew this address: the next run has to know it.
                 await ledger.put(db, this.mapping_id, stay, certain=True)
         elif batch.phase is Phase.REMOVE:  # with a failure that is not named, nobody in the batch is certain
-            await ledger.doubt(db, this.mapping_id, decode(members))
+            await ledger.doubt(db, this.mapping_id, members)
         else:
-            await ledger.put(db, this.mapping_id, decode(members), certain=not delivery.unattributed)
+            await ledger.put(db, this.mapping_id, members, certain=not delivery.unattributed)
 
     def _count(self, batch: Batch, delivery: Delivery | None) -> tuple[dict[str, int], list[Rejection]]:
         if delivery is None:
@@ -160,10 +161,10 @@ async def settle(db: AsyncConnection, connection_id: int, list_id: int, but_run:
     """
     unanswered = await lists.unanswered(db, connection_id, list_id, but_run)
     for batch_id, phase, mapping_id, members in unanswered:
-        perhaps = decode(members)
+        perhaps = decode(members).entries
         if phase == Phase.RENAME:  # under one address or the other, on all lists: both are noted, because a user id
             # alone may be somebody else's, too
-            unsure = encode([[role, profile, old, user_id, old] for role, profile, old, user_id, *_ in perhaps])
+            unsure = [[role, profile, old, user_id, old] for role, profile, old, user_id, *_ in perhaps]
             await ledger.rename(db, connection_id, unsure, certain=False)
             await lists.bump(db, connection_id, list_id)
             await lists.bump_others(db, connection_id, list_id)
@@ -172,7 +173,7 @@ async def settle(db: AsyncConnection, connection_id: int, list_id: int, but_run:
         else:
             await ledger.put(db, mapping_id, perhaps, certain=False)
         if phase == Phase.RENAME:
-            await ledger.note_new_addresses(db, connection_id, members)
+            await ledger.note_new_addresses(db, connection_id, perhaps)
         await changes.set_state(db, [batch_id], State.PLANNED)
     return bool(unanswered)
 
@@ -183,5 +184,5 @@ def _former(entry: Entry) -> Entry:
     return [Role.HOLD, profile if profile.startswith(FORMER) else FORMER + email, email, user_id]
 
 
-def _entries(units: list[Unit]) -> str:
-    return encode([entry for unit in units for entry in unit])
+def _entries(units: list[Unit]) -> list[Entry]:
+    return [entry for unit in units for entry in unit]

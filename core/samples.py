@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.changes import Entry, Phase, Role, decode
+from core.changes import Entry, Phase, Role
 from core.store import changes, rejections
 from core.store.changes import State
 from core.store.rejections import Rejection
@@ -36,7 +36,7 @@ async def _members(db: AsyncConnection, run_id: str, phase: Phase, role: Role, m
     names: list[str] = []
     # the first batch nearly always has enough; one of the next may, where it holds only former identities
     for batch in await changes.open_batches(db, run_id, State.PLANNED, limit=2, phase=phase):
-        names += [_name(entry) for entry in decode(batch.members) if entry[0] == role]
+        names += [_name(entry) for entry in batch.entries if entry[0] == role]
     return tuple(names[:most])
 
 

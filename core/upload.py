@@ -14,7 +14,7 @@ from collections import deque
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.changes import Phase, decode
+from core.changes import Phase
 from core.delivery import deliver
 from core.iterable import IterableClient, KeyRefusedError
 from core.record import Recorder, StaleError
@@ -104,13 +104,13 @@ class Upload:
         return stop or ("interrupt" if self._stopping.is_set() else None)
 
     async def _apply_quietly(self, phase: Phase) -> None:
-        apply = ledger.release if phase is Phase.RELEASE else _hold
+        apply = _release if phase is Phase.RELEASE else _hold
         while True:
             async with self._database.write() as db:
                 await self._check(db)
                 found = await changes.open_batches(db, self._run.id, State.PLANNED, limit=QUIET_BATCHES, phase=phase)
                 for batch in found:
-                    await apply(db, self._run.mapping_id, batch.members)
+                    await apply(db, self._run.mapping_id, batch)
                 await changes.set_state(db, [batch.id for batch in found], State.DONE)
             if not found:
                 return
@@ -159,8 +159,12 @@ class Upload:
             raise StaleError
 
 
-async def _hold(db: AsyncConnection, mapping_id: int, members: str) -> None:
-    await ledger.put(db, mapping_id, decode(members), certain=True)
+async def _hold(db: AsyncConnection, mapping_id: int, batch: Batch) -> None:
+    await ledger.put_batches(db, mapping_id, [batch.columns], certain=True)
+
+
+async def _release(db: AsyncConnection, mapping_id: int, batch: Batch) -> None:
+    await ledger.release(db, mapping_id, batch.entries)
 
 
 def _concurrency(rate: float) -> int:

@@ -75,12 +75,12 @@ def refuse_endless_line(file: File) -> None:
         raise file.error(LONG_ROW, line=line)
 
 
-def scan(files: Sequence[File], wanted: Sequence[str], types: Sequence[str]) -> str:
-    """`read_csv` over files that share a layout; columns that mean nothing get names of their own."""
-    shape = files[0].layout
+def scan(file: File, wanted: Sequence[str], types: Sequence[str]) -> str:
+    """`read_csv` over a file; columns that mean nothing get names of their own."""
+    shape = file.layout
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in zip(wanted, types, strict=True))
     return (
-        f"read_csv([{', '.join(file.sql for file in files)}], auto_detect=false, header=true, "
+        f"read_csv({file.sql}, auto_detect=false, header=true, "
         f"skip={shape.skip}, delim={literal(shape.delimiter)}, quote='\"', escape='\"', strict_mode=true, "
         f"compression='none', hive_partitioning=false, columns={{{columns}}})"
     )

@@ -9,15 +9,16 @@ import duckdb
 
 from core.audience import places
 from core.audience.csvfile import scan
-from core.audience.duck import query
 from core.audience.files import File
-from core.audience.gather import Count, Rows, gather, survey
+from core.audience.gather import Count, Rows, gather, stage
 from core.audience.names import Audience, choose, from_download_name
 from core.audience.source import Shape, Source, instant
-from core.audience.sql import literal, milliseconds
+from core.audience.sql import literal, milliseconds, stripped
 
-EMAIL_TYPES = {"email"}
-CUSTOMER_TYPES = {"customer_id", "customer", "customerid"}
+# As mParticle writes them, and other spellings, which are looked at only where a type is neither of these.
+EMAIL, CUSTOMER = "email", "customer_id"
+EMAIL_TYPES = {EMAIL}
+CUSTOMER_TYPES = {CUSTOMER, "customer", "customerid"}
 
 _COLUMNS = {
     "mpid": ("mpid", "VARCHAR"),
@@ -32,8 +33,8 @@ def read_csv(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> 
     """Read the CSV of a download that stands alone; its name may tell the audience."""
     audience = from_download_name(file.name)
     choose([audience], wanted, file)
-    counts = count_rows(con, file)
-    gather_profiles(con, [file], counts)
+    counts = stage_rows(con, file)
+    gather_profiles(con, file, counts)
     return source_of(file.given, audience, counts)
 
 
@@ -64,9 +65,9 @@ def fits(columns: Sequence[str]) -> bool:
     return {_plain(column) for column in columns} >= REQUIRED
 
 
-def count_rows(con: duckdb.DuckDBPyConnection, file: File) -> list[Count]:
-    """Check one CSV and count its rows by type of identity."""
-    return survey(con, _rows([file], None))
+def stage_rows(con: duckdb.DuckDBPyConnection, file: File) -> list[Count]:
+    """Check one CSV, put its rows on the stage, and count them by type of identity."""
+    return stage(con, _rows(file))
 
 
 def rows_by_type(counts: Sequence[Count]) -> dict[str, int]:
@@ -78,15 +79,9 @@ def rows_by_type(counts: Sequence[Count]) -> dict[str, int]:
     return found
 
 
-def gather_profiles(con: duckdb.DuckDBPyConnection, files: Sequence[File], counts: list[Count]) -> int:
-    """Make the table `source` of CSV files that were counted before, in their order."""
-    return gather(con, _rows(files, [count.label for count in counts]), counts)
-
-
-def count_profiles(con: duckdb.DuckDBPyConnection, file: File) -> int:
-    """How many profiles one CSV holds, of several that are gathered together."""
-    rows = _rows([file], None)
-    return int(query(con, f"SELECT count(DISTINCT TRY_CAST(mpid AS BIGINT)) FROM ({rows.sql})", file)[0][0])
+def gather_profiles(con: duckdb.DuckDBPyConnection, file: File, counts: list[Count]) -> int:
+    """Make the table `source` of the CSV files on the stage, of which this is the first."""
+    return gather(con, _rows(file), counts)
 
 
 def plain_type(label: str | None) -> str:
@@ -94,29 +89,29 @@ def plain_type(label: str | None) -> str:
     return (label or "").strip().lower()
 
 
-def _rows(files: Sequence[File], labels: Sequence[str | None] | None) -> Rows:
-    """The rows of CSV files; `labels` are the spellings of the types in them, once those are known."""
-    layout = files[0].layout
-    value = "trim(value)" if layout.padded else "value"
-    if labels is None:
-        email, customer = value, "NULL::VARCHAR"
-    else:
-        email, customer = _of_types(value, EMAIL_TYPES, labels), _of_types(value, CUSTOMER_TYPES, labels)
-    names, types = _named(layout.columns)
+def _rows(file: File) -> Rows:
+    value = "trim(value)" if file.layout.padded else "value"
+    names, types = _named(file.layout.columns)
     stamp = milliseconds("stamp") if "stamp" in names else "NULL::BIGINT"
     return Rows(
         "SELECT type AS label, NULL::VARCHAR AS name, coalesce(trim(mpid), '') AS mpid, true AS member, "
-        f"{email} AS email, {customer} AS customer_id, {stamp} AS stamp, false AS unreadable "
-        f"FROM {scan(files, names, types)}",
-        files[0],
-        lambda row: places.csv_line_of_row(files[0], row),
+        f"{_of_types(value, EMAIL, CUSTOMER, EMAIL_TYPES)} AS email, "
+        f"{_of_types(value, CUSTOMER, EMAIL, CUSTOMER_TYPES)} AS customer_id, {stamp} AS stamp, false AS unreadable "
+        f"FROM {scan(file, names, types)}",
+        file,
+        lambda row: places.csv_line_of_row(file, row),
         is_long=True,
     )
 
 
-def _of_types(value: str, types: set[str], labels: Sequence[str | None]) -> str:
-    spellings = [literal(label) for label in labels if label is not None and plain_type(label) in types]
-    return f"CASE WHEN type IN ({', '.join(spellings)}) THEN {value} END" if spellings else "NULL::VARCHAR"
+def _of_types(value: str, usual: str, other: str, types: set[str]) -> str:
+    """A value where its type is one of these, however that is spelled. What costs most is asked last."""
+    spellings = ", ".join(literal(name) for name in sorted(types))
+    word = literal(min(types, key=len))
+    return (
+        f"CASE WHEN type = {literal(usual)} THEN {value} WHEN type = {literal(other)} THEN NULL "
+        f"WHEN contains(lower(type), {word}) AND lower({stripped('type')}) IN ({spellings}) THEN {value} END"
+    )
 
 
 def _named(columns: Sequence[str]) -> tuple[list[str], list[str]]:

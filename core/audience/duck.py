@@ -57,6 +57,8 @@ def query(con: duckdb.DuckDBPyConnection, sql: str, file: File) -> list[tuple[An
         if overgrown is None and _disk_problem(exc, str(exc)) == NO_MEMORY:
             raise
         problem = overgrown or explain(exc, file)
+    except UnicodeDecodeError as exc:  # DuckDB cuts what it quotes off inside a letter, and that can't be a message
+        problem = explain(duckdb.Error(exc.object.decode(errors="replace")), file)
     try:
         raise problem  # outside the handler, so that DuckDB's text is not carried along as context
     finally:

@@ -1,4 +1,5 @@
-"""From rows to profiles: one pass over a file checks and counts, the next groups.
+"""From rows to profiles: one pass over a file checks its rows and puts them on a stage, in the order of the file; from
+there they are counted and grouped.
 
 Whatever the shape, a reader gives its rows as a SELECT in the order of the file, with the columns
 
@@ -12,7 +13,7 @@ Whatever the shape, a reader gives its rows as a SELECT in the order of the file
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import duckdb
 
@@ -60,7 +61,7 @@ _SUSPICIOUS = " OR ".join(
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one audience, or of several that are still to be told apart."""
+    """The rows of a file: of one audience, or of several that are still to be told apart."""
 
     sql: str
     file: File
@@ -75,7 +76,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Count:
-    """What one pass over the rows of one label has found."""
+    """What is known of the rows of one label."""
 
     label: str | None
     name: str | None
@@ -87,17 +88,40 @@ class Count:
 
 NOTHING = Count(label=None, name=None, rows=0, with_mpid=0, oldest=None, newest=None)
 
-
-def survey(con: duckdb.DuckDBPyConnection, rows: Rows) -> list[Count]:
-    """Read everything once: refuse the first faulty row, count the others by label."""
-    name = _short("name")
-    found = query(
-        con,
-        f"SELECT {_short('label')} AS short, coalesce(arg_max({name}, stamp), any_value({name})), count(*), "
-        f"count(mpid), min(stamp), max(stamp), count(*) FILTER (WHERE {_SUSPICIOUS}) FROM ({rows.sql}) "
-        f"GROUP BY short ORDER BY short LIMIT {MOST_LABELS + 1}",
-        rows.file,
+# Nothing is compressed: what is written once and read a few times is written in a fraction of the time. `rowid`, which
+# every table has, is the place of a row: rows are put on the stage in the order of the file.
+_STAGE = """
+    CREATE TABLE IF NOT EXISTS stage (
+        label VARCHAR, name VARCHAR, mpid BIGINT, member BOOLEAN, email VARCHAR, customer_id VARCHAR, stamp BIGINT,
+        suspicious BOOLEAN
     )
+"""
+_TO_STAGE = """
+    INSERT INTO stage
+    SELECT {label}, {name}, TRY_CAST(mpid AS BIGINT), member, {email}, {customer_id}, stamp, {suspicious} FROM ({rows})
+"""
+_COUNTS = """
+    SELECT label, coalesce(arg_max(name, stamp), any_value(name)), count(*), count(mpid), min(stamp), max(stamp),
+        bool_or(suspicious)
+    FROM stage WHERE rowid >= {first} GROUP BY label ORDER BY label LIMIT {most}
+"""
+
+
+def stage(con: duckdb.DuckDBPyConnection, rows: Rows) -> list[Count]:
+    """Read a file once: refuse its first faulty row, put the rows on the stage and count them by label.
+
+    The rows of several files may be put there, one file after the other; each call counts its own.
+    """
+    query(con, _STAGE, rows.file)
+    first = query(con, "SELECT count(*) FROM stage", rows.file)[0][0]
+    values = {
+        "label": _short("label"),
+        "name": _short("name"),
+        "email": _short("email", blank_as_null("email")),
+        "customer_id": _short("customer_id", blank_as_null("customer_id")),
+    }
+    query(con, _TO_STAGE.format(rows=rows.sql, suspicious=f"coalesce({_SUSPICIOUS}, false)", **values), rows.file)
+    found = query(con, _COUNTS.format(first=first, most=MOST_LABELS + 1), rows.file)
     if len(found) > MOST_LABELS:
         raise rows.file.error(
             f"holds more than {MOST_LABELS:,} audiences or types of identity: this is not an audience."
@@ -107,9 +131,15 @@ def survey(con: duckdb.DuckDBPyConnection, rows: Rows) -> list[Count]:
     return [Count(*counts[:-1]) for counts in found]
 
 
-def _short(text: str) -> str:
-    """A value that is not too long, so that counting by it doesn't take all memory."""
-    return f"CASE WHEN strlen({text}) <= {LONGEST_IDENTITY} THEN {text} END"
+def count_profiles(con: duckdb.DuckDBPyConnection, first: int, rows: int, file: File) -> int:
+    """How many profiles with an mpid so many rows of the stage hold, from the first of them on."""
+    sql = f"SELECT count(DISTINCT mpid) FROM stage WHERE rowid >= {first} AND rowid < {first + rows}"
+    return int(query(con, sql, file)[0][0])
+
+
+def _short(text: str, value: str | None = None) -> str:
+    """A value (or what becomes of it), where it is not too long: what is, is refused, and must not take all memory."""
+    return f"CASE WHEN strlen({text}) <= {LONGEST_IDENTITY} THEN {value or text} END"
 
 
 def _refuse_faulty(con: duckdb.DuckDBPyConnection, rows: Rows) -> None:
@@ -135,16 +165,14 @@ def read_rows(
 
     `told` is the audience that the file's name tells, for rows that don't.
     """
-    counts = survey(con, rows) or [NOTHING]
+    counts = stage(con, rows) or [NOTHING]
     audiences = [_audience(count) for count in counts]
     if audiences == [NOBODY]:
         audiences = [told]
     place = choose(audiences, wanted, rows.file)
     count, audience = counts[place], audiences[place]
-    if len(counts) > 1:
-        label = "NULL" if count.label is None else literal(count.label)
-        rows = replace(rows, sql=f"SELECT * FROM ({rows.sql}) WHERE label IS NOT DISTINCT FROM {label}")
-    gather(con, rows, [count])
+    label = "NULL" if count.label is None else literal(count.label)
+    gather(con, rows, [count], "" if len(counts) == 1 else f"WHERE label IS NOT DISTINCT FROM {label}")
     return Source(
         shape=shape,
         is_snapshot=not rows.is_delta,
@@ -162,32 +190,34 @@ def _audience(count: Count) -> Audience:
     return Audience(None if count.label == count.name else count.label, count.name)
 
 
-def gather(con: duckdb.DuckDBPyConnection, rows: Rows, counts: list[Count]) -> int:
-    """Make the table `source` of the rows, one row per profile, and tell how many profiles there are."""
-    total = sum(count.rows for count in counts)
+def gather(con: duckdb.DuckDBPyConnection, rows: Rows, counts: list[Count], chosen: str = "") -> int:
+    """Make the table `source` of what is on the stage, one row per profile, and tell how many profiles there are.
+
+    `counts` is what was counted of these rows; `chosen` is a condition (WHERE ...), if they are not all. The stage is
+    cleared.
+    """
     by_mpid = all(count.rows == count.with_mpid for count in counts)
+    total = int(query(con, "SELECT count(*) FROM stage", rows.file)[0][0])
     order = _order(counts, total)
     query(con, _TABLE, rows.file)
-    if rows.is_delta or not by_mpid or not _gather_joined(con, rows, total, order):
-        query(con, f"INSERT INTO source {_grouping(rows, order, by_mpid=by_mpid)}", rows.file)
+    if rows.is_delta or not by_mpid or not _gather_joined(con, rows, total, order, chosen):
+        query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=by_mpid)}", rows.file)
+    query(con, "DROP TABLE stage", rows.file)
     return int(query(con, "SELECT count(*) FROM source", rows.file)[0][0])
 
 
-def _gather_joined(con: duckdb.DuckDBPyConnection, rows: Rows, total: int, order: str) -> bool:
+def _gather_joined(con: duckdb.DuckDBPyConnection, rows: Rows, total: int, order: str, chosen: str) -> bool:
     """Fill `source` as if no profile had two identities of a kind, and group only those that have.
 
-    To join costs half of grouping texts. Returns False, and leaves `source` empty, where too many have.
+    To join costs a third of grouping texts. Returns False, and leaves `source` empty, where too many have.
     """
-    identities = (
-        f"SELECT TRY_CAST(mpid AS BIGINT) AS mpid, {blank_as_null('email')} AS email, "
-        f"{blank_as_null('customer_id')} AS customer_id FROM ({rows.sql})"
-    )
+    staged = f"SELECT * FROM stage {chosen}"
     # rows of one profile multiply when they are joined: more than there were are not looked at
-    joined = _JOINED if rows.is_long else "SELECT mpid::VARCHAR, mpid, true, email, customer_id FROM ({identities})"
-    query(con, f"INSERT INTO source {joined.format(identities=identities)} LIMIT {total + 1}", rows.file)
+    joined = (_JOINED if rows.is_long else _ALONE).format(staged=staged)
+    query(con, f"INSERT INTO source {joined} LIMIT {total + 1}", rows.file)
     found, told = query(con, "SELECT count(*), count(email) + count(customer_id) FROM source", rows.file)[0]
     if rows.is_long and told != total:
-        query(con, f"INSERT INTO source {_NEITHER.format(identities=identities)}", rows.file)
+        query(con, f"INSERT INTO source {_NEITHER.format(staged=staged)}", rows.file)
     query(con, _SEVERAL, rows.file)
     several = int(query(con, "SELECT count(*) FROM several", rows.file)[0][0])
     is_worth_it = bool(found <= total and several * FEW <= found)
@@ -195,48 +225,40 @@ def _gather_joined(con: duckdb.DuckDBPyConnection, rows: Rows, total: int, order
         query(con, "DELETE FROM source", rows.file)
     elif several:
         query(con, "DELETE FROM source WHERE mpid IN (SELECT mpid FROM several)", rows.file)
-        query(con, f"INSERT INTO source {_grouping(rows, order, by_mpid=True, of=_OF_SEVERAL)}", rows.file)
+        query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=True, of=_OF_SEVERAL)}", rows.file)
     query(con, "DROP TABLE several", rows.file)
     return is_worth_it
 
 
 # Fewer than one profile in so many is grouped by itself.
 FEW = 10
+_ALONE = "SELECT mpid::VARCHAR, mpid, true, email, customer_id FROM ({staged})"
 _JOINED = """
     SELECT coalesce(e.mpid, c.mpid)::VARCHAR, coalesce(e.mpid, c.mpid), true, e.email, c.customer_id
-    FROM (SELECT mpid, email FROM ({identities}) WHERE email IS NOT NULL) AS e
-    FULL JOIN (SELECT mpid, customer_id FROM ({identities}) WHERE customer_id IS NOT NULL) AS c ON c.mpid = e.mpid
+    FROM (SELECT mpid, email FROM ({staged}) WHERE email IS NOT NULL) AS e
+    FULL JOIN (SELECT mpid, customer_id FROM ({staged}) WHERE customer_id IS NOT NULL) AS c ON c.mpid = e.mpid
 """
 # Members all the same, whom nobody can be reached by.
 _NEITHER = """
-    SELECT DISTINCT mpid::VARCHAR, mpid, true, NULL, NULL FROM ({identities})
-    WHERE email IS NULL AND customer_id IS NULL AND mpid NOT IN (SELECT mpid FROM source)
+    SELECT DISTINCT mpid::VARCHAR, mpid, true, NULL, NULL FROM ({staged}) ANTI JOIN source USING (mpid)
+    WHERE email IS NULL AND customer_id IS NULL
 """
 _SEVERAL = "CREATE OR REPLACE TABLE several AS SELECT mpid FROM source GROUP BY mpid HAVING count(*) > 1"
 _OF_SEVERAL = "WHERE mpid IN (SELECT mpid FROM several)"
 
-# Written once and read once or twice: to compress it takes longer than to write it.
 _TABLE = """
     CREATE OR REPLACE TABLE source (
-        profile VARCHAR NOT NULL USING COMPRESSION uncompressed,
-        mpid BIGINT USING COMPRESSION uncompressed,
-        member BOOLEAN NOT NULL,
-        email VARCHAR USING COMPRESSION uncompressed,
-        customer_id VARCHAR USING COMPRESSION uncompressed
+        profile VARCHAR NOT NULL, mpid BIGINT, member BOOLEAN NOT NULL, email VARCHAR, customer_id VARCHAR
     )
 """
 
 
-def _grouping(rows: Rows, order: str, *, by_mpid: bool, of: str = "") -> str:
+def _grouping(rows: Rows, order: str, chosen: str, *, by_mpid: bool, of: str = "") -> str:
     """The SELECT that keeps the latest of each profile (`of` whom). Grouping by number costs half of that by text."""
     latest = "arg_max_null" if rows.is_delta else "arg_max"
     member = "arg_max(member, k)" if rows.is_delta else "true"
     kept = f"{member} AS member, {latest}(email, k) AS email, {latest}(customer_id, k) AS customer_id"
-    numbered = (
-        "SELECT TRY_CAST(mpid AS BIGINT) AS mpid, member, "
-        f"{blank_as_null('email')} AS email, {blank_as_null('customer_id')} AS customer_id, stamp, "
-        f"row_number() OVER () AS n FROM ({rows.sql})"
-    )
+    numbered = f"SELECT mpid, member, email, customer_id, stamp, rowid + 1 AS n FROM stage {chosen}"
     if by_mpid:
         grouped = f"SELECT mpid, {kept} FROM (SELECT *, {order} AS k FROM ({numbered}) {of}) GROUP BY mpid"
         return f"SELECT mpid::VARCHAR, mpid, member, email, customer_id FROM ({grouped})"
@@ -255,7 +277,7 @@ _PROFILE = f"""
 def _order(counts: list[Count], total: int) -> str:
     """An expression that is greater the later a row is: by time stamp, among equals by place in the file.
 
-    A row without a time stamp is older than any other.
+    A row without a time stamp is older than any other. `total` is how many rows there are on the stage, chosen or not.
 
     Both are packed into one number, as narrow as the time stamps that were found allow: 64 bits hold 20 million
     rows over 29 years; beyond that it takes 128 bits and a third more time.

@@ -46,6 +46,7 @@ def read(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = N
     finally:
         if source is None:
             with suppress(duckdb.Error):  # a full disk can have closed the database
+                con.execute("DROP TABLE IF EXISTS stage")
                 con.execute("DROP TABLE IF EXISTS source")
     if source is None:
         raise InputError(f"can't be read: {reason}.", path=file.name)

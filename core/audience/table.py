@@ -92,7 +92,7 @@ def csv_rows(file: File) -> Rows:
     columns = file.layout.columns
     found = columns_by_meaning(columns, file)
     names = [f"c{place}" for place in range(len(columns))]
-    source = scan([file], names, ["VARCHAR"] * len(columns))
+    source = scan(file, names, ["VARCHAR"] * len(columns))
     if len(columns) == 1:
         source += " WHERE c0 IS NOT NULL"  # otherwise a blank line is a row
     cell = "trim({})" if file.layout.padded else "{}"

@@ -8,6 +8,7 @@ import duckdb
 
 from core.audience import archive, download
 from core.audience.files import File, readable
+from core.audience.gather import count_profiles
 from core.audience.manifest import (
     NOT_COUNTED,
     TRUNCATED,
@@ -115,7 +116,7 @@ def _read_variants(
 ) -> Source:
     """Read the variants of an audience as one, and hold them against the manifest."""
     files = [_download(plain) for plain in unpacked]
-    counted = [download.count_rows(con, plain) for plain in files]
+    counted = [download.stage_rows(con, plain) for plain in files]
     for member, plain, counts in zip(members, files, counted, strict=True):
         check_rows(member.expected, download.rows_by_type(counts), plain)
     together = [count for counts in counted for count in counts]
@@ -123,13 +124,16 @@ def _read_variants(
     full = [plain for plain, counts in zip(files, counted, strict=True) if counts] or files[:1]
     if len({plain.layout for plain in full}) > 1:
         raise file.error("holds CSV files that are laid out in different ways. Download the audience again.")
-    profiles = download.gather_profiles(con, full, together)
+    if len(files) > 1:
+        first = 0
+        for member, plain, counts in zip(members, files, counted, strict=True):
+            rows = sum(count.rows for count in counts)
+            check_users(member.expected, count_profiles(con, first, rows, plain), plain)
+            first += rows
+    profiles = download.gather_profiles(con, full[0], together)
     if len(files) == 1:
         check_users(members[0].expected, profiles, files[0])
         check_users(told.total, profiles, file)
-    else:
-        for member, plain in zip(members, files, strict=True):
-            check_users(member.expected, download.count_profiles(con, plain), plain)
     audience = Audience(members[0].audience.id, common_name(member.audience.name for member in members))
     return download.source_of(file.name, audience, together, told.newest_ms)
 

@@ -15,7 +15,7 @@ from core.iterable.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from core.iterable.models import BulkResult, DataCenter, Encoded, Failure, IterableList, Subscriber, Traffic
+from core.iterable.models import BulkResult, DataCenter, Failure, IterableList, Subscriber, Traffic
 from core.iterable.pacing import Pacer, SharedPacer, Slot, Unpaced
 from core.iterable.patience import Patience
 
@@ -23,7 +23,6 @@ __all__ = [
     "BulkResult",
     "ConflictError",
     "DataCenter",
-    "Encoded",
     "Failure",
     "IterableClient",
     "IterableError",

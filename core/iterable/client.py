@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 
 from core.iterable.answers import parse_bulk, parse_done, parse_list_id, parse_lists, parse_size
-from core.iterable.models import BulkResult, Encoded, IterableList, Subscriber, Traffic
+from core.iterable.models import BulkResult, IterableList, Subscriber, Traffic
 from core.iterable.pacing import Pacer
 from core.iterable.patience import Patience
 from core.iterable.transport import Request, Transport
@@ -75,7 +75,7 @@ class IterableClient:
         body = orjson.dumps({"name": name, "description": description})
         return await self._transport.call(Request("POST", "/api/lists", body), self._pacer, parse_list_id)
 
-    async def subscribe(self, list_id: int, subscribers: Sequence[Subscriber] | Encoded) -> BulkResult:
+    async def subscribe(self, list_id: int, subscribers: Sequence[Subscriber]) -> BulkResult:
         """Put people, each an email and a user id, on a list; who is unknown is created. Safe to repeat.
 
         Raises ListError for a list that can't be used, TooLargeError above 4 MB and RefusedError where one of
@@ -83,7 +83,7 @@ class IterableClient:
         """
         return await self._bulk("/api/lists/subscribe", list_id, subscribers, {})
 
-    async def unsubscribe(self, list_id: int, subscribers: Sequence[Subscriber] | Encoded) -> BulkResult:
+    async def unsubscribe(self, list_id: int, subscribers: Sequence[Subscriber]) -> BulkResult:
         """Take people off a list, and off nothing else. Safe to repeat. Raises what `subscribe` raises.
 
         `channelUnsubscribe` is spelled out: true would unsubscribe them from the list's whole channel.
@@ -120,14 +120,15 @@ class IterableClient:
             yield line
 
     async def _bulk(
-        self, path: str, list_id: int, subscribers: Sequence[Subscriber] | Encoded, more: dict[str, Any]
+        self, path: str, list_id: int, subscribers: Sequence[Subscriber], more: dict[str, Any]
     ) -> BulkResult:
-        people = orjson.Fragment(subscribers.json) if isinstance(subscribers, Encoded) else _encodable(subscribers)
-        body = orjson.dumps({"listId": list_id, "subscribers": people, **more})
+        body = orjson.dumps({"listId": list_id, "subscribers": _encodable(subscribers), **more})
         return await self._transport.call(Request("POST", path, body, list_id), self._pacer, parse_bulk)
 
 
 def _encodable(subscribers: Sequence[Subscriber]) -> list[dict[str, str | None]]:
+    if not any(None in identities for identities in zip(*subscribers, strict=True)):
+        return [{"email": email, "userId": user_id} for email, user_id in subscribers]
     return [
         {"email": email, "userId": user_id}
         if email is not None and user_id is not None

@@ -33,13 +33,6 @@ Subscriber = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """Subscribers as a request carries them: a JSON array of objects with `email`, `userId` or both."""
-
-    json: str
-
-
-@dataclass(frozen=True, slots=True)
 class IterableList:
     """A list of people in Iterable. Only those of type Standard can be changed; `created_at` is in ms."""
 

@@ -115,7 +115,7 @@ def reverse(con: duckdb.DuckDBPyConnection, mapping_id: int) -> None:
 def _load_batch(con: duckdb.DuckDBPyConnection, batch_id: int, phase: Phase, members: str, sure: bool) -> None:
     rows = []
     leader, leader_counts = "", False
-    for nth, (role, profile, email, user_id, *more) in enumerate(decode(members)):
+    for nth, (role, profile, email, user_id, *more) in enumerate(decode(members).entries):
         if role != Role.FOLLOWER:
             leader, leader_counts = profile, role in COUNTED
         if profile.startswith(FORMER):

@@ -41,7 +41,7 @@ CREATE TABLE forgotten_here AS SELECT profile FROM source WHERE member AND (
 """
 # A mirror keeps whom a newer live change has put on the list, as that did.
 _KEEP = """
-INSERT INTO desired SELECT profile, email, user_id, false FROM ledger
+INSERT INTO desired BY NAME SELECT profile, email, user_id, false AS counted FROM ledger
 WHERE mapping_id = $mapping_id AND profile IN (SELECT profile FROM newer WHERE member)
     AND profile NOT IN (SELECT profile FROM desired)
 """

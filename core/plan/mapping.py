@@ -27,8 +27,8 @@ CHUNK = 10_000
 # carries, or the reason why it carries none. `refused`: who can't be synced, and why. `counted` is false for members
 # that an earlier plan of the same run has counted already. `formerly`: what such an earlier plan found in the ledger
 # (`known`: anything at all), for those who are to be on the list and those who are to leave it.
-TABLES = """
-CREATE TABLE desired (profile VARCHAR, email VARCHAR, user_id VARCHAR, counted BOOLEAN);
+_DESIRED_TABLE = "CREATE TABLE desired (profile VARCHAR, email VARCHAR, user_id VARCHAR, counted BOOLEAN);"
+_OTHER_TABLES = """
 CREATE TABLE gone (profile VARCHAR, email VARCHAR, user_id VARCHAR, counted BOOLEAN, reason VARCHAR);
 CREATE TABLE refused (profile VARCHAR, email VARCHAR, customer_id VARCHAR, reason VARCHAR);
 CREATE TABLE formerly (profile VARCHAR, known BOOLEAN, email VARCHAR, user_id VARCHAR, leaving BOOLEAN);
@@ -47,9 +47,33 @@ FORMERLY = pa.schema(
         ("leaving", pa.bool_()),
     ]
 )
+TABLES = _DESIRED_TABLE + _OTHER_TABLES
+
+# Members that have to pass through Python. The patterns are looked at once.
+_OTHERS = """
+CREATE TABLE others AS
+SELECT rowid AS place, profile, mpid, email, customer_id, {hashed} AS hashed FROM source WHERE member AND NOT {plain}
+"""
+_LEAVE_PLAIN = "DELETE FROM source WHERE NOT member OR rowid IN (SELECT place FROM others)"
+# What is left of `source` becomes `desired` as it is, without a copy.
+_BECOME_DESIRED = """
+ALTER TABLE source RENAME TO desired;
+ALTER TABLE desired RENAME COLUMN member TO counted;
+ALTER TABLE desired DROP COLUMN IF EXISTS hashed;
+"""
 
 # How `user_id` follows from the columns of `source`, and which of its values need no look.
-_USER_ID = {UserIdField.CUSTOMER_ID: "customer_id", UserIdField.MPID: "mpid::VARCHAR"}
+_USER_ID = {
+    UserIdField.CUSTOMER_ID: """
+ALTER TABLE desired DROP COLUMN mpid;
+ALTER TABLE desired RENAME COLUMN customer_id TO user_id;
+""",
+    UserIdField.MPID: """
+ALTER TABLE desired DROP COLUMN customer_id;
+ALTER TABLE desired ALTER COLUMN mpid TYPE VARCHAR;
+ALTER TABLE desired RENAME COLUMN mpid TO user_id;
+""",
+}
 _PLAIN_USER_ID = {
     UserIdField.CUSTOMER_ID: f"(customer_id IS NULL OR regexp_full_match(customer_id, '{USER_ID_PATTERN}'))",
     UserIdField.MPID: "mpid IS NOT NULL",
@@ -57,28 +81,27 @@ _PLAIN_USER_ID = {
 
 
 def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_removals: bool, live: bool = False) -> None:
-    """Fill `desired`, `gone` and `refused` from `source`. Without removals, rows of who has left are passed over.
+    """Make `source` the tables `desired`, `gone` and `refused`. Without removals, rows of who has left are passed over.
 
     Live ones say which identities there are only as hashes.
     """
     hashed = "hashed" if live else "0"
-    con.execute(TABLES)
+    con.execute(_OTHER_TABLES)
+    if with_removals:
+        _map_leavers(con, field, hashed)
     plain = (
         f"coalesce(strlen(email) <= {PLAIN_EMAIL_MAX_LENGTH} AND regexp_full_match(email, '{PLAIN_EMAIL_PATTERN}')"
         f" AND {_PLAIN_USER_ID[field]}, false)"
     )
-    con.execute(
-        f"INSERT INTO desired SELECT profile, email, {_USER_ID[field]}, true FROM source WHERE member AND {plain}"
-    )
-    _map_others(con, field, plain, hashed)
-    if with_removals:
-        _map_leavers(con, field, hashed)
+    con.execute(_OTHERS.format(hashed=hashed, plain=plain))
+    con.execute(_LEAVE_PLAIN)
+    con.execute(_BECOME_DESIRED)
+    con.execute(_USER_ID[field])
+    _map_others(con, field)
 
 
-def _map_others(con: duckdb.DuckDBPyConnection, field: UserIdField, plain: str, hashed: str) -> None:
-    rows = con.cursor().execute(
-        f"SELECT profile, mpid, email, customer_id, {hashed} FROM source WHERE member AND NOT {plain}"
-    )
+def _map_others(con: duckdb.DuckDBPyConnection, field: UserIdField) -> None:
+    rows = con.cursor().execute("SELECT profile, mpid, email, customer_id, hashed FROM others")
     while chunk := rows.fetchmany(CHUNK):
         desired, refused = [], []
         for profile, mpid, email, customer_id, hashes in chunk:

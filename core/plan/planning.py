@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import audience
 from core.audience import Source
-from core.changes import FORMER, Phase, Role, decode
+from core.changes import FORMER, Phase, Role
 from core.errors import InputError, SeveralAudiencesError
 from core.identity import UserIdField
 from core.plan import batches
@@ -33,7 +33,7 @@ from core.plan.mapping import DESIRED, FORMERLY, GONE, TABLES, map_members
 from core.plan.workspace import insert, load_ledger, run, workspace
 from core.runs import Mode, Plan, Run
 from core.store import changes, ledger, lists, mappings, rejections, runs
-from core.store.changes import Draft, State
+from core.store.changes import Batch, Draft, State
 from core.store.database import Database, to_the_end
 from core.store.erasures import Forgotten
 from core.store.mappings import Mapping, Removals
@@ -77,6 +77,7 @@ async def plan_run(
         mode = _mode(this, target, source)
         # who leaves the audience of a mapping that keeps them is not looked at: for the rest its runs are as they say
         as_if = Mode.ADD if target.removals is Removals.KEEP else mode
+        in_source = one_number(con, "SELECT count(*) FROM source WHERE member")
         live, with_removals = this.request.live, as_if is Mode.DELTA
         await run(con, lambda: map_members(con, this.user_id, with_removals=with_removals, live=live))
         if as_if is Mode.MIRROR:
@@ -85,9 +86,8 @@ async def plan_run(
             await load_concerned(con, database, target.id, [m.id for m in of_list])
         await keep_newer(con, target.id, as_if)
         await refuse_barred(con, target.id, this.user_id, barred)
-        members = await refuse_forgotten(con)
+        members = in_source + await refuse_forgotten(con)
         verdicts = await _compare(con, target.id, this.user_id, as_if)
-        members += one_number(con, "SELECT count(*) FROM source WHERE member")
         rejected = one_number(con, "SELECT count(*) FROM refused")
         await _store_rejections(con, database, this.id)
         requests = await store_batches(con, database, this.id)
@@ -294,12 +294,13 @@ async def _load_rest(con: duckdb.DuckDBPyConnection, database: Database, run_id:
             return
         after = found[-1].id
         for batch in found:
-            await run(con, _load_batch, con, batch.phase, batch.members)
+            await run(con, _load_batch, con, batch)
 
 
-def _load_batch(con: duckdb.DuckDBPyConnection, phase: Phase, members: str) -> None:
+def _load_batch(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     desired, gone, formerly = [], [], []
-    for role, profile, email, user_id, *more in decode(members):
+    phase = batch.phase
+    for role, profile, email, user_id, *more in batch.entries:
         if role in (Role.OLD, Role.RENAME) or profile.startswith(FORMER):
             continue  # found again, if it is still to be done, beside the update that it belongs to
         if phase in (Phase.REMOVE, Phase.RELEASE):

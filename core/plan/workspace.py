@@ -105,5 +105,5 @@ def insert(con: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, rows: 
     if rows:
         columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
         con.register("chunk", pa.table(columns, schema=schema))
-        con.execute(f"INSERT INTO {table} SELECT * FROM chunk")  # the name is ours
+        con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM chunk")  # the name is ours
         con.unregister("chunk")

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.changes import Phase
+from core.changes import Columns, Entry, Phase, decode
 from core.store.tables import batches, changes
 
 
@@ -24,26 +25,35 @@ class State(StrEnum):
     """Replaced by another plan; to be deleted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Draft:
     """A batch to be stored.
 
     `size` is the number of members that are sent, `counted` of those that count when they are accepted. `members` is
-    JSON (core/changes.py describes it); `subscribers` is the same as a request carries it, where one request does.
+    JSON (core/changes.py describes it).
     """
 
     phase: Phase
     size: int
     counted: int
     members: str
-    subscribers: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch(Draft):
     """A batch as stored."""
 
     id: int
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Its members: what is sent, and what the ledger learns, is taken from them."""
+        return decode(self.members)
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """The same, one by one."""
+        return self.columns.entries
 
 
 async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft]) -> None:
@@ -56,10 +66,7 @@ async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft]) 
     ids = result.scalars().all()
     await db.execute(
         insert(changes),
-        [
-            {"batch_id": batch_id, "members": draft.members, "subscribers": draft.subscribers}
-            for batch_id, draft in zip(ids, drafts, strict=True)
-        ],
+        [{"batch_id": batch_id, "members": draft.members} for batch_id, draft in zip(ids, drafts, strict=True)],
     )
 
 
@@ -79,7 +86,6 @@ async def open_batches(
             batches.c.size,
             batches.c.counted,
             changes.c.members,
-            changes.c.subscribers,
             batches.c.id,
         )
         .join(changes, changes.c.batch_id == batches.c.id)

@@ -1,20 +1,21 @@
 """The ledger: who has been synced to a mapping's list, and under which identity.
 
-Whoever is put on a list is written from the entries of a batch; for what is rarer, one statement reads the batch's
-JSON in the database.
+Whoever is put on a list is written from the columns of a batch; for what is rarer, one statement reads entries as JSON
+in the database.
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+import orjson
 from sqlalchemy import func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.changes import FORMER
+from core.changes import FORMER, Columns
 from core.store.tables import ledger
 
 # Rows written by one statement. Ten times as many are no faster, and each length is another statement to prepare.
@@ -61,30 +62,47 @@ ON CONFLICT (mapping_id, profile) DO NOTHING
 """
 
 
-async def put(db: AsyncConnection, mapping_id: int, entries: Iterable[Sequence[Any]], *, certain: bool) -> None:
+async def put(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]], *, certain: bool) -> None:
     """Record that the members of these entries are on the list, or, if not `certain`, that they may be."""
-    await _write(db, mapping_id, entries, _AS_NEW, certain=certain)
+    await _write(db, mapping_id, _columns(entries), _AS_NEW, certain=certain)
 
 
-async def doubt(db: AsyncConnection, mapping_id: int, entries: Iterable[Sequence[Any]]) -> None:
+async def put_batches(db: AsyncConnection, mapping_id: int, found: Sequence[Columns], *, certain: bool) -> None:
+    """As `put`, for whole batches."""
+    profiles = [profile for each in found for profile in each.profiles]
+    emails = [email for each in found for email in each.emails]
+    user_ids = [user_id for each in found for user_id in each.user_ids]
+    await _write(db, mapping_id, (profiles, emails, user_ids), _AS_NEW, certain=certain)
+
+
+async def doubt(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
     """Record that members who were to be taken off may be on the list, under the identity on record where there is one.
 
     It may be newer than that of the entry: a placeholder that was renamed meanwhile.
     """
-    await _write(db, mapping_id, entries, _AS_KNOWN, certain=False)
+    await _write(db, mapping_id, _columns(entries), _AS_KNOWN, certain=False)
 
 
-async def _write(
-    db: AsyncConnection, mapping_id: int, entries: Iterable[Sequence[Any]], known: str, *, certain: bool
-) -> None:
-    # of a profile that is there twice the last counts: PostgreSQL refuses to write a row twice in a statement
-    rows = list({entry[1]: entry[1:4] for entry in entries}.values())
-    whole = len(rows) - len(rows) % ROWS_A_STATEMENT
-    pieces = [rows[at : at + ROWS_A_STATEMENT] for at in range(0, whole, ROWS_A_STATEMENT)]
-    for count, many in ((ROWS_A_STATEMENT, pieces), (1, [[row] for row in rows[whole:]])):
-        if many:
+#: Profiles, emails and user ids; the n-th of each belong together.
+_Columns = tuple[Sequence[str], Sequence[str | None], Sequence[str | None]]
+
+
+def _columns(entries: Sequence[Sequence[Any]]) -> _Columns:
+    return [e[1] for e in entries], [e[2] for e in entries], [e[3] for e in entries]
+
+
+async def _write(db: AsyncConnection, mapping_id: int, columns: _Columns, known: str, *, certain: bool) -> None:
+    if db.dialect.name == "postgresql" and len(set(columns[0])) < len(columns[0]):
+        # of a profile that is there twice the last counts, and PostgreSQL refuses to write a row twice in a statement
+        columns = _columns([("", *row) for row in {row[0]: row for row in zip(*columns, strict=True)}.values()])
+    values = list(chain.from_iterable(zip(*columns, strict=True)))
+    rows = len(columns[0])
+    whole = rows - rows % ROWS_A_STATEMENT
+    for count, begin, end in ((ROWS_A_STATEMENT, 0, 3 * whole), (1, 3 * whole, 3 * rows)):
+        if begin < end:
             statement = _put(db.dialect.name, mapping_id, count, known, certain=certain)
-            await db.exec_driver_sql(statement, [tuple(chain.from_iterable(piece)) for piece in many])
+            bound = [tuple(values[at : at + 3 * count]) for at in range(begin, end, 3 * count)]
+            await db.exec_driver_sql(statement, bound)
 
 
 @lru_cache(maxsize=64)
@@ -95,17 +113,17 @@ def _put(dialect: str, mapping_id: int, count: int, known: str, *, certain: bool
     return _PUT.format(rows=", ".join([row] * count), known=known)
 
 
-async def take(db: AsyncConnection, mapping_id: int, entries: str) -> None:
+async def take(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
     """Forget the members of these entries, where they are still recorded under the identity that the entry names."""
     await _run(db, _TAKE, entries, mapping_id=mapping_id)
 
 
-async def release(db: AsyncConnection, mapping_id: int, entries: str) -> None:
+async def release(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
     """Forget members whose subscriber another row holds: where that row is there, and theirs has not changed."""
     await _run(db, _RELEASE, entries, mapping_id=mapping_id)
 
 
-async def rename(db: AsyncConnection, connection_id: int, entries: str, *, certain: bool) -> None:
+async def rename(db: AsyncConnection, connection_id: int, entries: Sequence[Sequence[Any]], *, certain: bool) -> None:
     """Record that placeholders were renamed, or, if not `certain`, that they may have been.
 
     In all mappings of the connection, because Iterable renames users, not memberships.
@@ -113,7 +131,7 @@ async def rename(db: AsyncConnection, connection_id: int, entries: str, *, certa
     await _run(db, _RENAME, entries, connection_id=connection_id, certain=certain)
 
 
-async def note_new_addresses(db: AsyncConnection, connection_id: int, entries: str) -> None:
+async def note_new_addresses(db: AsyncConnection, connection_id: int, entries: Sequence[Sequence[Any]]) -> None:
     """Record beside members whose placeholder was perhaps renamed, in all mappings, the address that they have then.
 
     Where a member has another address by the next plan, this one has to be known to be taken off.
@@ -212,6 +230,6 @@ async def rows_of(
         yield rows
 
 
-async def _run(db: AsyncConnection, statement: str, entries: str, **values: Any) -> None:
+async def _run(db: AsyncConnection, statement: str, entries: Sequence[Sequence[Any]], **values: Any) -> None:
     sql = statement.format(entries=_ENTRIES[db.dialect.name])
-    await db.execute(text(sql), {"entries": entries, **values})
+    await db.execute(text(sql), {"entries": orjson.dumps(entries).decode(), **values})

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import batches, changes, connections, lists, runs
@@ -108,24 +108,27 @@ class Grip:
     refused: bool
 
 
+# Built once, because it is asked at every turn of an upload.
+_GRIP = (
+    select(
+        lists.c.revision,
+        lists.c.held_by_worker,
+        lists.c.held_by_run,
+        runs.c.stop,
+        connections.c.refused_at,
+    )
+    .select_from(
+        runs.join(connections, connections.c.id == runs.c.connection_id).join(
+            lists, (lists.c.connection_id == runs.c.connection_id) & (lists.c.list_id == runs.c.list_id)
+        )
+    )
+    .where(runs.c.id == bindparam("run_id"))
+)
+
+
 async def grip(db: AsyncConnection, run_id: str) -> Grip:
     """Return what holds for a run now."""
-    query = (
-        select(
-            lists.c.revision,
-            lists.c.held_by_worker,
-            lists.c.held_by_run,
-            runs.c.stop,
-            connections.c.refused_at,
-        )
-        .select_from(
-            runs.join(connections, connections.c.id == runs.c.connection_id).join(
-                lists, (lists.c.connection_id == runs.c.connection_id) & (lists.c.list_id == runs.c.list_id)
-            )
-        )
-        .where(runs.c.id == run_id)
-    )
-    revision, worker, holder, stop, refused_at = (await db.execute(query)).one()
+    revision, worker, holder, stop, refused_at = (await db.execute(_GRIP, {"run_id": run_id})).one()
     return Grip(revision, worker, holder, stop, refused_at is not None)
 
 

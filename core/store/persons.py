@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import ColumnElement, Table, and_, delete, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.changes import COUNTED, FORMER, Entry, Phase, decode, encode, groups
+from core.changes import COUNTED, FORMER, Entry, decode, encode, groups
 from core.runs import Status
 from core.store import rejections, runs
 from core.store.changes import State
@@ -25,7 +25,6 @@ ERASED = "erased"
 IDS_A_STATEMENT = 1_000
 # Batches looked through at once: some 80 MB.
 BATCHES_A_LOOK = 500
-_BULK = (Phase.REMOVE, Phase.UPDATE, Phase.ADD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ async def forget_in_batch(db: AsyncConnection, batch_id: int, person: Person) ->
     row = (await db.execute(query)).one_or_none()
     if row is None or (row.state in (State.SENT.value, State.DRAFT.value) and Status(row.status).is_active):
         return 0
-    entries = decode(row.members)
+    entries = decode(row.members).entries
     left: list[Entry] = []
     for group in groups(entries):
         if not person.is_named_by(group[0]):
@@ -154,7 +153,7 @@ async def forget_in_batch(db: AsyncConnection, batch_id: int, person: Person) ->
     gone = len(entries) - len(left)
     if not gone:
         return 0
-    await _store(db, batch_id, Phase(row.phase), left)
+    await _store(db, batch_id, left)
     uncounted = sum(e[0] in COUNTED for e in entries) - sum(e[0] in COUNTED for e in left)
     if uncounted and row.state in (State.PLANNED.value, State.SENT.value):
         await runs.change(db, row.run_id, rejected=runs_table.c.rejected + uncounted)
@@ -170,24 +169,16 @@ async def may_be_in_hand(db: AsyncConnection, began: float) -> bool:
     return (await db.execute(query.limit(1))).first() is not None
 
 
-async def _store(db: AsyncConnection, batch_id: int, phase: Phase, entries: list[Entry]) -> None:
+async def _store(db: AsyncConnection, batch_id: int, entries: list[Entry]) -> None:
     if not entries:
         await db.execute(delete(batches).where(batches.c.id == batch_id))
         return
-    leaders = [group[0] for group in groups(entries)]
     await db.execute(
         update(batches)
         .where(batches.c.id == batch_id)
-        .values(size=len(leaders), counted=sum(entry[0] in COUNTED for entry in entries))
+        .values(size=sum(1 for _ in groups(entries)), counted=sum(entry[0] in COUNTED for entry in entries))
     )
-    subscribers = orjson.dumps([_subscriber(entry) for entry in leaders]).decode() if phase in _BULK else None
-    await db.execute(
-        update(changes).where(changes.c.batch_id == batch_id).values(members=encode(entries), subscribers=subscribers)
-    )
-
-
-def _subscriber(entry: Entry) -> dict[str, str]:
-    return {name: value for name, value in (("email", entry[2]), ("userId", entry[3])) if value is not None}
+    await db.execute(update(changes).where(changes.c.batch_id == batch_id).values(members=encode(entries)))
 
 
 def _in_ledger(person: Person) -> ColumnElement[bool]:

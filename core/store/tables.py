@@ -198,8 +198,6 @@ changes = Table(
     metadata,
     Column("batch_id", Id, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
     Column("members", Text, nullable=False),
-    # the same as a request carries it, ready to be sent
-    Column("subscribers", Text),
 )
 
 #: Who has been synced to a mapping's list, and under which identity.

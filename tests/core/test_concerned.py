@@ -76,7 +76,7 @@ async def _decided(
         verdicts = compare(con, mapping_id=mapping_ids[0], field=field, mode=Mode.DELTA)
         prepare(con)
         return verdicts, [
-            (phase, sorted(map(str, decode(draft.members)))) for phase in Phase for draft in drafts(con, phase)
+            (phase, sorted(map(str, decode(draft.members).entries))) for phase in Phase for draft in drafts(con, phase)
         ]
 
 

@@ -112,3 +112,11 @@ def test_lines_that_are_refused(refusal: Callable[..., InputError], line: str, m
 
     assert message in error.message
     assert error.line == (5 if line == change()[:-1] else 4)
+
+
+@pytest.mark.parametrize("letters", range(4))
+def test_a_refused_value_that_duckdb_quotes_in_part(refusal: Callable[..., InputError], letters: int) -> None:
+    """What it quotes it may cut off inside a letter: the sentence is the same."""
+    line = '{"IsAddRequest": ["' + "x" * letters + "é" * 60 + '"], "MembershipChangedTimestamp": 1}'
+
+    assert str(refusal(line, NAME)) == f"{NAME}, line 1: a value is not of the kind that is expected here."

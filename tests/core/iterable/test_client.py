@@ -7,7 +7,6 @@ from core.errors import SettingsError
 from core.iterable import (
     ConflictError,
     DataCenter,
-    Encoded,
     Failure,
     IterableClient,
     KeyRefusedError,
@@ -61,15 +60,6 @@ async def test_missing_identifiers_are_left_out(iterable: Running) -> None:
     async with connected(iterable, key=HYBRID_KEY) as client:
         await client.subscribe(HYBRID_LIST, [("ann@example.com", None), (None, "2")])
     assert iterable.state.members(HYBRID_LIST) == [("ann@example.com", None), (None, "2")]
-
-
-async def test_encoded_people_are_sent_as_they_are(client: IterableClient, iterable: Running) -> None:
-    """Who comes encoded already is subscribed and unsubscribed like others."""
-    people = Encoded('[{"email":"ann@example.com","userId":"1"},{"email":"bob@example.com","userId":"2"}]')
-    await client.subscribe(LIST, people)
-    assert iterable.state.members(LIST) == [ANN, BOB]
-    await client.unsubscribe(LIST, people)
-    assert iterable.state.size(LIST) == 0
 
 
 async def test_unsubscribe_takes_people_off_the_list(client: IterableClient, iterable: Running) -> None:

@@ -15,7 +15,7 @@ LIST = 1001
 
 def draft(phase: Phase, size: int, members: str = "[]") -> Draft:
     """A batch of a plan."""
-    return Draft(phase=phase, size=size, counted=size, members=members, subscribers=None)
+    return Draft(phase=phase, size=size, counted=size, members=members)
 
 
 async def add_connection(database: Database, name: str = "shop", **changed: Any) -> int:

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from core.changes import encode
 from core.store import ledger
 from core.store.database import Database
 from tests.core.store.seeds import add_connection, add_mapping
@@ -74,7 +73,7 @@ async def test_take(database: Database) -> None:
             ["r", "2", "old@example.com", "c"],
             ["r", "3", None, "c"],
         ]
-        await ledger.take(db, mapping.id, encode([*taken, ["r", "4", "d@example.com", None]]))
+        await ledger.take(db, mapping.id, [*taken, ["r", "4", "d@example.com", None]])
     assert await rows(database, mapping.id) == {"2": ("b@example.com", "c", True)}
     assert len(await rows(database, other.id)) == 3
 
@@ -99,14 +98,12 @@ async def test_release(database: Database, in_other_mapping: bool) -> None:
         await ledger.release(
             db,
             mapping.id,
-            encode(
-                [
-                    ["x", "1", "a@example.com", None, holder.id, "h1"],
-                    ["x", "2", "b@example.com", None, holder.id, "h2"],
-                    ["x", "3", None, "c3", holder.id, "h3"],
-                    ["x", "4", "d@example.com", None, holder.id, "nobody"],
-                ]
-            ),
+            [
+                ["x", "1", "a@example.com", None, holder.id, "h1"],
+                ["x", "2", "b@example.com", None, holder.id, "h2"],
+                ["x", "3", None, "c3", holder.id, "h3"],
+                ["x", "4", "d@example.com", None, holder.id, "nobody"],
+            ],
         )
     left = await rows(database, mapping.id)
     assert {profile for profile in left if not profile.startswith("h")} == {"2", "4"}
@@ -117,7 +114,7 @@ async def test_release_of_a_member_that_changed(database: Database) -> None:
     mapping = await add_mapping(database)
     await put(database, mapping.id, ["1", "new@example.com", None], ["2", "old@example.com", None])
     async with database.write() as db:
-        await ledger.release(db, mapping.id, encode([["o", "1", "old@example.com", None, mapping.id, "2"]]))
+        await ledger.release(db, mapping.id, [["o", "1", "old@example.com", None, mapping.id, "2"]])
     assert set(await rows(database, mapping.id)) == {"1", "2"}
 
 
@@ -132,7 +129,7 @@ async def test_rename(database: Database, certain: bool) -> None:
         await put(database, mapping_id, ["7", old, "7"], ["8", "8@placeholder.email", "8"])
     await put(database, other.id, ["7", None, "7"], certain=False)
     async with database.write() as db:
-        renamed = encode([["n", "7", old, "7", new], ["n", "8", "elsewhere@example.com", "8", "eight@example.com"]])
+        renamed = [["n", "7", old, "7", new], ["n", "8", "elsewhere@example.com", "8", "eight@example.com"]]
         await ledger.rename(db, one.connection_id, renamed, certain=certain)
     assert await rows(database, one.id) == {"7": (new, "7", certain), "8": ("8@placeholder.email", "8", True)}
     assert await rows(database, other.id) == {"7": (new, "7", False)}
@@ -144,7 +141,7 @@ async def test_rename_that_may_have_happened(database: Database) -> None:
     mapping = await add_mapping(database)
     await put(database, mapping.id, ["7", "7@placeholder.email", "7"])
     async with database.write() as db:
-        nameless = encode([["n", "7", "7@placeholder.email", "7", None]])
+        nameless = [["n", "7", "7@placeholder.email", "7", None]]
         await ledger.rename(db, mapping.connection_id, nameless, certain=False)
     assert await rows(database, mapping.id) == {"7": (None, "7", False)}
 
@@ -158,7 +155,7 @@ async def test_a_thousand_members_at_once(database: Database) -> None:
     assert found == {profile: (email, user_id, True) for profile, email, user_id in members}
     async with database.write() as db:
         assert await ledger.size(db, mapping.id) == 1000
-        await ledger.take(db, mapping.id, encode([["r", *member] for member in members]))
+        await ledger.take(db, mapping.id, [["r", *member] for member in members])
         assert await ledger.size(db, mapping.id) == 0
 
 

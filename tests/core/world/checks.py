@@ -53,7 +53,9 @@ async def check(world: World) -> None:
         unanswered = set()
         for of, phase, members in open_now:
             if of == list_id or phase == Order.RENAME:
-                unanswered |= {value for entry in decode(members) for value in entry[2:] if isinstance(value, str)}
+                unanswered |= {
+                    value for entry in decode(members).entries for value in entry[2:] if isinstance(value, str)
+                }
         of_this = [row for row in rows if of_list[row.mapping_id] == list_id]
         certain = {row.email for row in of_this if row.certain}
         known = {row.email for row in of_this} | unanswered | world.truth.forgotten | {STRANGER}
