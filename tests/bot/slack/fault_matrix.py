@@ -84,8 +84,10 @@ class Scene:
     # -- what is done -----------------------------------------------------------------------------
 
     def strike(self, channel: str | None = None) -> Fault:
-        """From now on Slack answers so."""
+        """From now on Slack answers so; edits of another scene's messages, which may come late, go right."""
         options = dict(FAULTS[self.fault])
+        if self.method == "chat.update":
+            options["text"] = self.name
         if self.fault in _ABOUT_BLOCKS and self.method.startswith("chat."):
             options["count"] = 1
         self.active = self.here.slack.faults.add(options.pop("kind"), self.method, channel=channel, **options)
@@ -678,7 +680,7 @@ async def observe(stage: Stage, point: Point, fault: str, expected: str | None =
             await asyncio.sleep(2.0)
         else:
             try:
-                await slack.wait_for(lambda: look() == expected, 8.0)
+                await slack.wait_for(lambda: look() == expected, LONG)
             except TimeoutError:
                 assert look() == expected, (point.what, fault, look(), expected)
         seen = look()
