@@ -162,13 +162,13 @@ class Scene:
                     post = await posts.get(db, key)
                 if post is not None and post.state not in (posts.State.NEW, posts.State.SENDING):
                     return
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
     async def ended(self, status: Status = Status.SUCCEEDED) -> None:
         """Wait until the run has ended; its list is then equal to the audience."""
         async with asyncio.timeout(LONG):
             while (run := await self.here.run(self.run_id)).status.is_active:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
         assert run.status is status, run.error
         if status is Status.SUCCEEDED:
             wanted = {f"p{number}@example.com" for number in range(10 * self.number, 10 * self.number + self.size)}
@@ -498,7 +498,7 @@ async def _of_this_scene(scene: Scene) -> None:
     """Wait until the form has become a run."""
     async with asyncio.timeout(LONG):
         while (run := await scene.here.latest_run()).audience != scene.name:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
     scene.run_id = run.id
 
 
@@ -520,7 +520,7 @@ async def _fetched(scene: Scene) -> Look:
     await maya.click(message, RunAction.RETRY)
     async with asyncio.timeout(LONG):
         while (await scene.here.run(scene.run_id)).status is not Status.SUCCEEDED:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
     await scene.ended()
     return lambda: f"“{said}”; *Retry* then: {scene.seen('*Synced')}" if scene.seen("*Synced") else ""
 
