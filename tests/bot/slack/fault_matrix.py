@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from sandbox.slack.faults import LOST_ANSWER, NO_ANSWER, RATE_LIMITED, SERVER_ER
 from sandbox.slack.people.person import Person
 from sandbox.slack.world.model import Message, View
 from tests.bot.slack.following import LONG
-from tests.bot.slack.harness import ALERTS, AMIR, MARKETING, MAYA, TEAM, audience
+from tests.bot.slack.harness import ALERTS, AMIR, BRISK, MARKETING, MAYA, TEAM, audience
 from tests.bot.slack.live import Fed, fed
 from tests.core.harness import Member
 from tests.core.harness import people as members
@@ -55,6 +55,8 @@ FAULTS: Mapping[str, dict[str, Any]] = {
 }
 #: Where bytes go and come, nobody answers with words.
 OF_BYTES = tuple(PASSING)
+#: What somebody did is shown as soon as ever; that nobody did anything is looked at less often.
+UNHURRIED = replace(BRISK, look=0.25, least_look=0.05)
 # These are about the blocks: text alone is taken.
 _ABOUT_BLOCKS = ("invalid_blocks", "msg_too_long")
 
@@ -663,7 +665,7 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
     with pytest.MonkeyPatch.context() as patch:
         for (module, constant), value in quick.items():
             patch.setattr(module, constant, value)
-        async with fed(directory) as here:
+        async with fed(directory, UNHURRIED) as here:
             made = Stage(here, await here.connection())
             await made.scene("", "429").mapping()  # where nothing is mapped, answers are others
             yield made
