@@ -66,6 +66,7 @@ class Upload:
         self._recorder = Recorder(database, this, worker, revision, client.traffic)
         self._claimed: deque[Batch] = deque()
         self._claiming = asyncio.Lock()
+        self._phase_left = True
         self._failure: Exception | None = None
 
     async def run(self) -> None:
@@ -119,6 +120,7 @@ class Upload:
         async with self._database.read() as db:  # a former attempt's: its answers were never recorded
             sent = await changes.open_batches(db, self._run.id, State.SENT, limit=MOST_SENT, phase=phase)
             self._claimed.extend(sent)
+        self._phase_left = True
         async with asyncio.TaskGroup() as senders:
             for _ in range(_concurrency(self._run.rate)):
                 senders.create_task(self._send_some(phase), name=f"send {self._run.id}")
@@ -136,15 +138,15 @@ class Upload:
     async def _claim(self, phase: Phase) -> Batch | None:
         """Take the next batch, its intent on disk. None when the phase has no more."""
         async with self._claiming:
-            if not self._claimed:
+            if not self._claimed and self._phase_left:
+                size = _claim_size(self._run.rate)
                 async with self._database.write() as db:
-                    found = await changes.open_batches(
-                        db, self._run.id, State.PLANNED, limit=_claim_size(self._run.rate), phase=phase
-                    )
+                    found = await changes.open_batches(db, self._run.id, State.PLANNED, limit=size, phase=phase)
                     if found:  # otherwise there is nothing left that could be stopped
                         await self._check(db)
                     await changes.set_state(db, [batch.id for batch in found], State.SENT)
                 self._claimed.extend(found)
+                self._phase_left = len(found) == size  # nobody else plans for this run while its list is held
             return self._claimed.popleft() if self._claimed else None
 
     async def _check(self, db: AsyncConnection) -> None:

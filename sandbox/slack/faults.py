@@ -25,8 +25,8 @@ class Fault:
     `kind` is one of the constants above, or any error code of Slack (`channel_not_found`,
     `not_in_channel`, `is_archived`, `invalid_blocks`, `msg_too_long`, ...), answered with `ok: false`.
     `method` is a pattern such as `chat.*`; besides Web API methods there are, only by their full names,
-    `upload`, `download`, `response_url` and `socket`. `count` limits how often it strikes, `probability`
-    makes it a matter of (seeded) chance.
+    `upload`, `download`, `response_url` and `socket`. `channel` and `text` spare the requests that go elsewhere, or
+    that don't say this. `count` limits how often it strikes, `probability` makes it a matter of (seeded) chance.
     """
 
     kind: str
@@ -37,6 +37,7 @@ class Fault:
     retry_after: int = 1
     status: int = 500
     channel: str | None = None
+    text: str | None = None
     id: int = field(default_factory=lambda: next(_numbers))
     struck: int = 0
 
@@ -51,12 +52,16 @@ class Fault:
             return False
         if not fnmatch.fnmatch(method, self.method):
             return False
-        if self.channel and args.get("channel", args.get("channel_id")) != self.channel:
+        if not self._concerns(args):
             return False
         if self.probability < 1 and self._random.random() >= self.probability:
             return False
         self.struck += 1
         return True
+
+    def _concerns(self, args: dict[str, Any]) -> bool:
+        elsewhere = self.channel and args.get("channel", args.get("channel_id")) != self.channel
+        return not elsewhere and (not self.text or self.text in repr(args))
 
     def as_json(self) -> dict[str, Any]:
         """What the page shows of it."""
@@ -69,6 +74,7 @@ class Fault:
             "retry_after": self.retry_after,
             "status": self.status,
             "channel": self.channel,
+            "text": self.text,
             "struck": self.struck,
         }
 

@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import copy
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -24,6 +25,9 @@ from core.store import rejections, runs
 from core.submit import environment_connection, submit
 from sandbox.iterable import Running, State, running
 from tests.core.databases import furnish
+
+#: How many random walks of a kind there are, where nobody wants more.
+WALKS = int(os.environ.get("ITERABLE_SYNC_WALKS", "1"))
 
 #: A Standard list that the local Iterable has from the start, and another.
 LIST, OTHER_LIST = 1001, 1002
@@ -208,6 +212,7 @@ __all__ = [
     "LIST",
     "OTHER_LIST",
     "QUICK",
+    "WALKS",
     "Member",
     "Mode",
     "Outcome",

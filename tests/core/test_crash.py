@@ -11,6 +11,11 @@ from tests.core.harness import Member, Status, people, syncing
 
 # Events at which the second of three syncs is killed: in planning, and in each phase of its upload.
 SOME_EVENTS = [10, 12, 14, 16, 18, 19, 21, 22, 24, 27, 30, 33, 36]
+# Each on one kind of database before the next sync, and on the other before it is resumed; the campaign tries all.
+ONE, OTHER = (
+    [pytest.param(kinds[at % 2], event, id=f"{kinds[at % 2]}-{event}") for at, event in enumerate(SOME_EVENTS)]
+    for kinds in (("sqlite", "postgresql"), ("postgresql", "sqlite"))
+)
 
 MPID = UserIdField.MPID
 FIRST = [Member(n) for n in range(1, 6)] + people(range(10, 20))
@@ -41,7 +46,7 @@ def expected(members: list[Member]) -> set[str]:
     return {member.email or f"{member.mpid}@placeholder.email" for member in members}
 
 
-@pytest.mark.parametrize("event", SOME_EVENTS)
+@pytest.mark.parametrize(("database_url", "event"), ONE, indirect=["database_url"])
 async def test_next_sync_after_a_crash(tmp_path: Path, database_url: str, event: int) -> None:
     """Whoever was perhaps put on the list by a process that died, and has left since, is taken off by the next sync."""
     async with syncing(tmp_path, database_url) as sync:
@@ -53,7 +58,7 @@ async def test_next_sync_after_a_crash(tmp_path: Path, database_url: str, event:
         assert (await sync.mirror(THIRD, user_id=MPID)).run.requests == 0
 
 
-@pytest.mark.parametrize("event", SOME_EVENTS)
+@pytest.mark.parametrize(("database_url", "event"), OTHER, indirect=["database_url"])
 async def test_resume_after_a_crash(tmp_path: Path, database_url: str, event: int) -> None:
     """A run that was killed is taken up again and ends with the numbers and the list of an undisturbed one."""
     async with syncing(tmp_path, database_url) as sync:

@@ -4,14 +4,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import erasure
 from core.execution import execute
 from core.live import carrying
 from core.live.tending import tend
 from core.runs import Mode, Request, Run, Status
-from core.store import audit, connections, rejections, runs
+from core.store import audit, connections, persons, rejections, runs
 from core.store.audit import Action
 from core.submit import submit
 from sandbox.iterable import Fault
@@ -142,6 +144,31 @@ async def test_while_a_run_is_under_way(tmp_path: Path, database_url: str) -> No
         held = await everything(it)
         assert "p2@example.com" not in held
         assert "p3@example.com" in held
+
+
+async def test_run_that_ends_meanwhile(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run writes down just before it ends, while the person is being deleted, is deleted by the next look."""
+    from core.execution import plan
+
+    async with firehosing(tmp_path, database_url, worker=False, firehose_approval="none") as it:
+        await it.mparticle.add(VIPS, person(1), person(2))
+        run_id = await carrying.begin(it.engine, await it.mapping())
+        assert run_id is not None
+        await plan(it.engine, run_id)
+        rows_of = persons.rows_of
+
+        async def found(db: AsyncConnection, whose: persons.Person) -> persons.Rows:
+            rows = await rows_of(db, whose)
+            await carrying.execute(it.engine, run_id)
+            return rows
+
+        with monkeypatch.context() as patch:
+            patch.setattr(erasure, "SOON_S", 60.0)
+            patch.setattr(persons, "rows_of", found)
+            await it.mparticle.erase(email="p1@example.com")
+        assert it.emails() == {"p1@example.com", "p2@example.com"}
+        await erasure.carry_out_all(it.engine)
+        assert "p1@example.com" not in await everything(it)
 
 
 async def test_planned_change_is_not_made(tmp_path: Path, database_url: str) -> None:

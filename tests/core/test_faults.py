@@ -2,15 +2,17 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import control, execution, upload, workflows
 from core.identity import UserIdField
 from core.iterable import IterableClient, KeyRefusedError, ListGoneError, ListNotStandardError, Unpaced
 from core.plan import batches
 from core.store import changes, lists, rejections, runs
-from core.store.changes import State
+from core.store.changes import Batch, State
 from sandbox.iterable import Fault
 from tests.core.harness import (
     LIST,
@@ -534,3 +536,17 @@ async def test_who_is_refused_for_good_is_sent_when_somebody_asks(sync: Sync) ->
     await sync.mirror(people([1]))
     assert (await sync.mirror(people([1, 2]))).counts == {"members": 2, "added": 1, "unchanged": 1}
     assert sync.emails() == {"p1@example.com", "p2@example.com"}
+
+
+async def test_end_of_the_changes_is_noticed_once(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nothing is left to send, the database is not asked again by everybody who would send."""
+    asked, open_batches = [], changes.open_batches
+
+    async def counted(db: AsyncConnection, run_id: str, state: State, **more: Any) -> list[Batch]:
+        asked.append(state)
+        return await open_batches(db, run_id, state, **more)
+
+    monkeypatch.setattr(changes, "open_batches", counted)
+    outcome = await sync.mirror(people(range(3)))
+    assert outcome.counts == {"members": 3, "added": 3}
+    assert asked.count(State.PLANNED) == 1

@@ -3,7 +3,6 @@
 Each walk is repeatable by its seed. `ITERABLE_SYNC_WALKS` sets how many walks there are for each User ID setting.
 """
 
-import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,11 +18,10 @@ from core.iterable import Patience
 from core.plan import batches
 from core.store import runs
 from sandbox.iterable import Fault
-from tests.core.harness import LIST, OTHER_LIST, Member, Outcome, Status, Sync, syncing
+from tests.core.harness import LIST, OTHER_LIST, WALKS, Member, Outcome, Status, Sync, syncing
 
-WALKS = int(os.environ.get("ITERABLE_SYNC_WALKS", "1"))
 #: Disturbed runs in an episode, after which there is quiet and the list is looked at; and episodes in a walk.
-DISTURBED, EPISODES = 3, 3
+DISTURBED, EPISODES = 3, 2
 
 PEOPLE = range(1, 19)
 ADDRESSES = [f"e{number}@example.com" for number in range(14)]

@@ -17,7 +17,7 @@ from core.store import mappings, runs
 from core.store.tables import batches as batches_table
 from core.undo import undo
 from sandbox.iterable import Fault
-from tests.core.harness import LIST, QUICK, Member, Outcome, Status, Sync, people, person, syncing
+from tests.core.harness import LIST, QUICK, WALKS, Member, Outcome, Status, Sync, people, person, syncing
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ async def test_nothing_to_undo(sync: Sync) -> None:
 
 
 @pytest.mark.parametrize("field", UserIdField)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(WALKS))
 async def test_undo_of_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: UserIdField, seed: int) -> None:
     """Whatever a run did, complete or not, undoing it gives the list back as it was."""
     monkeypatch.setattr(batches, "BATCH_SIZE", 2)

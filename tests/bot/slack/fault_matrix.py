@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from sandbox.slack.faults import LOST_ANSWER, NO_ANSWER, RATE_LIMITED, SERVER_ER
 from sandbox.slack.people.person import Person
 from sandbox.slack.world.model import Message, View
 from tests.bot.slack.following import LONG
-from tests.bot.slack.harness import ALERTS, AMIR, MARKETING, MAYA, TEAM, audience
+from tests.bot.slack.harness import ALERTS, AMIR, BRISK, MARKETING, MAYA, TEAM, audience
 from tests.bot.slack.live import Fed, fed
 from tests.core.harness import Member
 from tests.core.harness import people as members
@@ -55,6 +55,8 @@ FAULTS: Mapping[str, dict[str, Any]] = {
 }
 #: Where bytes go and come, nobody answers with words.
 OF_BYTES = tuple(PASSING)
+#: What somebody did is shown as soon as ever; that nobody did anything is looked at less often.
+UNHURRIED = replace(BRISK, look=0.25, least_look=0.05)
 # These are about the blocks: text alone is taken.
 _ABOUT_BLOCKS = ("invalid_blocks", "msg_too_long")
 
@@ -84,8 +86,10 @@ class Scene:
     # -- what is done -----------------------------------------------------------------------------
 
     def strike(self, channel: str | None = None) -> Fault:
-        """From now on Slack answers so."""
+        """From now on Slack answers so; edits of another scene's messages, which may come late, go right."""
         options = dict(FAULTS[self.fault])
+        if self.method == "chat.update":
+            options["text"] = self.name
         if self.fault in _ABOUT_BLOCKS and self.method.startswith("chat."):
             options["count"] = 1
         self.active = self.here.slack.faults.add(options.pop("kind"), self.method, channel=channel, **options)
@@ -160,13 +164,13 @@ class Scene:
                     post = await posts.get(db, key)
                 if post is not None and post.state not in (posts.State.NEW, posts.State.SENDING):
                     return
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
     async def ended(self, status: Status = Status.SUCCEEDED) -> None:
         """Wait until the run has ended; its list is then equal to the audience."""
         async with asyncio.timeout(LONG):
             while (run := await self.here.run(self.run_id)).status.is_active:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
         assert run.status is status, run.error
         if status is Status.SUCCEEDED:
             wanted = {f"p{number}@example.com" for number in range(10 * self.number, 10 * self.number + self.size)}
@@ -496,7 +500,7 @@ async def _of_this_scene(scene: Scene) -> None:
     """Wait until the form has become a run."""
     async with asyncio.timeout(LONG):
         while (run := await scene.here.latest_run()).audience != scene.name:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
     scene.run_id = run.id
 
 
@@ -518,7 +522,7 @@ async def _fetched(scene: Scene) -> Look:
     await maya.click(message, RunAction.RETRY)
     async with asyncio.timeout(LONG):
         while (await scene.here.run(scene.run_id)).status is not Status.SUCCEEDED:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
     await scene.ended()
     return lambda: f"“{said}”; *Retry* then: {scene.seen('*Synced')}" if scene.seen("*Synced") else ""
 
@@ -661,7 +665,7 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
     with pytest.MonkeyPatch.context() as patch:
         for (module, constant), value in quick.items():
             patch.setattr(module, constant, value)
-        async with fed(directory) as here:
+        async with fed(directory, UNHURRIED) as here:
             made = Stage(here, await here.connection())
             await made.scene("", "429").mapping()  # where nothing is mapped, answers are others
             yield made
@@ -678,7 +682,7 @@ async def observe(stage: Stage, point: Point, fault: str, expected: str | None =
             await asyncio.sleep(2.0)
         else:
             try:
-                await slack.wait_for(lambda: look() == expected, 8.0)
+                await slack.wait_for(lambda: look() == expected, LONG)
             except TimeoutError:
                 assert look() == expected, (point.what, fault, look(), expected)
         seen = look()

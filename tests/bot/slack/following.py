@@ -47,7 +47,7 @@ async def ended(here: Workspace, run_id: str) -> Run:
     """A run, once it has ended, perhaps after it was taken up again."""
     async with asyncio.timeout(LONG):
         while (found := await here.run(run_id)).status.is_active or found.is_orphan:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
     return found
 
 
@@ -55,7 +55,7 @@ async def until(predicate: Callable[[], bool]) -> None:
     """Wait for what changes nothing in the local Slack."""
     async with asyncio.timeout(LONG):
         while not predicate():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 def top(here: Workspace, channel: str = "marketing") -> list[str]:

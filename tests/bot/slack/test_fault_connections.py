@@ -77,7 +77,6 @@ async def test_link_that_has_expired(tmp_path: Path) -> None:
         await is_answered(here)
 
 
-@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
 async def test_first_command_while_slack_is_busy(tmp_path: Path) -> None:
     """A command is acknowledged and answered though Slack does not say whose the token is, in one workspace or many."""
     async with workspace(tmp_path) as here:
@@ -90,7 +89,6 @@ async def test_first_command_while_slack_is_busy(tmp_path: Path) -> None:
         await slack.wait_for(lambda: slack.calls("chat.postEphemeral"), LONG)
 
 
-@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
 async def test_installation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An installation that Slack does not complete at once is completed, or the page says to begin anew; the code that
     stands for a token is in no log."""

@@ -9,6 +9,9 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from bot.approval import handlers as approval
 from sandbox import samples
 from sandbox.iterable import Fault
 from sandbox.iterable import running as iterable_running
@@ -28,13 +31,17 @@ LIST_NAME = "Spring shoppers"
 RATE = "3"
 
 
-async def test_story(tmp_path: Path) -> None:
+async def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ada connects, Maya proposes, Amir approves; who was rejected comes to Maya alone; Iterable breaks, the alert
     says so, Retry ends it; and the list is equal to the audience each time."""
+    # the window closes when it is decided, however long that takes here
+    monkeypatch.setattr(approval, "PATIENCE_S", LONG_MS / 1000)
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
         target = iterable.state.add_list(LIST_NAME)
-        slack = await stack.enter_async_context(slack_running(manifest=MANIFEST, iterable_url=iterable.url))
+        slack = await stack.enter_async_context(
+            slack_running(manifest=MANIFEST, iterable_url=iterable.url, ack_timeout=LONG_MS / 1000)
+        )
         here = await stack.enter_async_context(bot(slack, iterable, tmp_path, pace=replace(BRISK, gap=0.2)))
         browser = await stack.enter_async_context(chromium.browsing())
         page = await browser.new_page(viewport={"width": 1280, "height": 1000})

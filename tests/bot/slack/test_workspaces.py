@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
-import pytest
 from slack_sdk.oauth.installation_store import Bot
 from sqlalchemy import text
 
@@ -22,8 +21,6 @@ from sandbox.slack.world.samples import FIRST_TEAM, SECOND_TEAM
 from tests.bot.slack.harness import local_slack
 from tests.core.databases import furnish
 from tests.core.harness import QUICK
-
-pytestmark = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
 
 
 @asynccontextmanager

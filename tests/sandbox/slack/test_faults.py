@@ -62,6 +62,15 @@ async def test_fault_of_one_channel(slack: Slack) -> None:
     assert (await post(slack), await post(slack, "C01ALERTS")) == ("ok", "channel_not_found")
 
 
+async def test_fault_of_one_message(slack: Slack) -> None:
+    """A fault may strike what says something and spare all else."""
+    slack.faults.add("channel_not_found", "chat.*", text="Hell")
+    client = client_of(slack)
+
+    assert (await client.chat_postMessage(channel="C01MARKETING", text="Heaven"))["ok"]
+    assert await post(slack) == "channel_not_found"
+
+
 async def test_chance_is_the_same_with_the_same_seed() -> None:
     """A fault with a probability strikes in the same order for the same seed."""
     runs = []

@@ -21,7 +21,6 @@ from tests.sandbox.slack.bolt import client_of, section, serving
 
 HOME = {"type": "home", "blocks": [section("Welcome")]}
 SCOPES = ["commands", "chat:write"]
-sdk_warns = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
 
 
 def oauth_app(slack: Slack, folder: Path) -> AsyncApp:
@@ -39,7 +38,6 @@ def oauth_app(slack: Slack, folder: Path) -> AsyncApp:
     return AsyncApp(client=client, signing_secret=slack.signing_secret, oauth_settings=settings)
 
 
-@sdk_warns
 async def test_install_in_the_second_workspace(slack: Slack, tmp_path: Path) -> None:
     """From /slack/install over the Allow button to a command in the new workspace."""
     app = oauth_app(slack, tmp_path)
@@ -76,7 +74,6 @@ def _with_redirect(authorize: str, url: str) -> str:
     return f"{authorize}&redirect_uri={url}/slack/oauth_redirect"
 
 
-@sdk_warns
 async def test_code_works_once_and_with_the_secret(slack: Slack) -> None:
     """oauth.v2.access answers a code once; wrong secrets and codes have their errors."""
     query = f"client_id={slack.client_id}&scope=commands,chat:write&state=s&redirect_uri=http://localhost/x"
