@@ -10,15 +10,13 @@ import duckdb
 from core.audience import places
 from core.audience.csvfile import scan
 from core.audience.files import File
-from core.audience.gather import Count, Rows, gather, stage
+from core.audience.gather import CUSTOMER, EMAIL, OTHER, USUAL_LABELS, Count, Rows, gather, stage
 from core.audience.names import Audience, choose, from_download_name
 from core.audience.source import Shape, Source, instant
 from core.audience.sql import literal, milliseconds, stripped
 
-# As mParticle writes them, and other spellings, which are looked at only where a type is neither of these.
-EMAIL, CUSTOMER = "email", "customer_id"
-EMAIL_TYPES = {EMAIL}
-CUSTOMER_TYPES = {CUSTOMER, "customer", "customerid"}
+EMAIL_TYPES = {"email"}
+CUSTOMER_TYPES = {"customer_id", "customer", "customerid"}
 
 _COLUMNS = {
     "mpid": ("mpid", "VARCHAR"),
@@ -94,9 +92,7 @@ def _rows(file: File) -> Rows:
     names, types = _named(file.layout.columns)
     stamp = milliseconds("stamp") if "stamp" in names else "NULL::BIGINT"
     return Rows(
-        "SELECT type AS label, NULL::VARCHAR AS name, coalesce(trim(mpid), '') AS mpid, true AS member, "
-        f"{_of_types(value, EMAIL, CUSTOMER, EMAIL_TYPES)} AS email, "
-        f"{_of_types(value, CUSTOMER, EMAIL, CUSTOMER_TYPES)} AS customer_id, {stamp} AS stamp, false AS unreadable "
+        f"SELECT type AS label, coalesce(trim(mpid), '') AS mpid, {value} AS value, {_KIND} AS kind, {stamp} AS stamp "
         f"FROM {scan(file, names, types)}",
         file,
         lambda row: places.csv_line_of_row(file, row),
@@ -104,14 +100,19 @@ def _rows(file: File) -> Rows:
     )
 
 
-def _of_types(value: str, usual: str, other: str, types: set[str]) -> str:
-    """A value where its type is one of these, however that is spelled. What costs most is asked last."""
-    spellings = ", ".join(literal(name) for name in sorted(types))
+def _spelled(types: set[str]) -> str:
+    """Whether a type is one of these, however it is spelled; what costs most is asked last."""
     word = literal(min(types, key=len))
-    return (
-        f"CASE WHEN type = {literal(usual)} THEN {value} WHEN type = {literal(other)} THEN NULL "
-        f"WHEN contains(lower(type), {word}) AND lower({stripped('type')}) IN ({spellings}) THEN {value} END"
-    )
+    return f"contains(lower(type), {word}) AND lower({stripped('type')}) IN ({', '.join(map(literal, sorted(types)))})"
+
+
+_KIND = f"""
+    CASE WHEN type = {literal(USUAL_LABELS[EMAIL])} THEN {EMAIL}
+         WHEN type = {literal(USUAL_LABELS[CUSTOMER])} THEN {CUSTOMER}
+         WHEN {_spelled(EMAIL_TYPES)} THEN {EMAIL}
+         WHEN {_spelled(CUSTOMER_TYPES)} THEN {CUSTOMER}
+         ELSE {OTHER} END
+"""
 
 
 def _named(columns: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -10,6 +10,11 @@ Whatever the shape, a reader gives its rows as a SELECT in the order of the file
     email, customer_id
     stamp        when, in milliseconds since 1970, or NULL
     unreadable   there is a time stamp, but none that can be read
+
+or, where a row holds one identity (`is_long`), with `label`, `mpid`, `stamp` and
+
+    value        the identity
+    kind         EMAIL or CUSTOMER, and OTHER for those that are of no use here
 """
 
 from collections.abc import Callable
@@ -28,6 +33,10 @@ MOST_LABELS = 1_000
 
 # In bytes. An address has 254 letters at most, and mParticle cuts off values at 4,096.
 LONGEST_IDENTITY = 4_096
+
+#: What kind of identity the row of a long file holds, and how the first two are spelled as a rule.
+OTHER, EMAIL, CUSTOMER = 0, 1, 2
+USUAL_LABELS = {EMAIL: "email", CUSTOMER: "customer_id"}
 
 # Rows that no audience has: what is wrong, and the condition.
 _FAULTS = (
@@ -57,6 +66,10 @@ _SUSPICIOUS = " OR ".join(
         *(condition for _, condition in _FAULTS[1:-1]),
     )
 )
+_SUSPICIOUS_LONG = (
+    "(TRY_CAST(mpid AS BIGINT)::VARCHAR = mpid) IS NOT TRUE OR contains(value, chr(0)) "
+    f"OR strlen(value) > {LONGEST_IDENTITY} OR strlen(label) > {LONGEST_IDENTITY}"
+)
 
 
 @dataclass(frozen=True)
@@ -70,8 +83,17 @@ class Rows:
     #: The rows tell who joined and who left, and a profile's identities are those of its latest row; otherwise
     #: all are members, and the latest of each kind of identity counts.
     is_delta: bool = False
-    #: A row holds one identity at most, and a profile has several rows; otherwise most profiles have one row.
+    #: A row holds one identity, and a profile has several rows; otherwise most profiles have one row.
     is_long: bool = False
+
+    @property
+    def wide(self) -> str:
+        """The rows with the columns that those of all files can have."""
+        return (
+            f"SELECT *, NULL::VARCHAR AS name, false AS unreadable, {_BY_KIND} FROM ({self.sql})"
+            if self.is_long
+            else self.sql
+        )
 
 
 @dataclass(frozen=True)
@@ -88,22 +110,45 @@ class Count:
 
 NOTHING = Count(label=None, name=None, rows=0, with_mpid=0, oldest=None, newest=None)
 
-# Nothing is compressed: what is written once and read a few times is written in a fraction of the time. `rowid`, which
-# every table has, is the place of a row: rows are put on the stage in the order of the file.
+_BY_KIND = (
+    f"true AS member, CASE WHEN kind = {EMAIL} THEN value END AS email, "
+    f"CASE WHEN kind = {CUSTOMER} THEN value END AS customer_id"
+)
+# Rows are put on the stage in the order of the file: `rowid`, which every table has, is the place of a row. `staged` is
+# how it is looked at.
 _STAGE = """
     CREATE TABLE IF NOT EXISTS stage (
         label VARCHAR, name VARCHAR, mpid BIGINT, member BOOLEAN, email VARCHAR, customer_id VARCHAR, stamp BIGINT,
         suspicious BOOLEAN
-    )
+    );
+    CREATE VIEW IF NOT EXISTS staged AS SELECT *, rowid AS place FROM stage
 """
 _TO_STAGE = """
     INSERT INTO stage
     SELECT {label}, {name}, TRY_CAST(mpid AS BIGINT), member, {email}, {customer_id}, stamp, {suspicious} FROM ({rows})
 """
+# The usual labels are not stored: to write them to each row takes as long as to read the row.
+_LONG_STAGE = f"""
+    CREATE TABLE IF NOT EXISTS stage (
+        label VARCHAR, kind UTINYINT, mpid BIGINT, value VARCHAR, stamp BIGINT, suspicious BOOLEAN
+    );
+    CREATE VIEW IF NOT EXISTS staged AS
+    SELECT CASE WHEN label IS NULL AND kind = {EMAIL} THEN {literal(USUAL_LABELS[EMAIL])}
+            WHEN label IS NULL AND kind = {CUSTOMER} THEN {literal(USUAL_LABELS[CUSTOMER])} ELSE label END AS label,
+        NULL::VARCHAR AS name, mpid, stamp, suspicious, {_BY_KIND}, rowid AS place
+    FROM stage
+"""
+_TO_LONG_STAGE = f"""
+    INSERT INTO stage
+    SELECT CASE WHEN label NOT IN ({", ".join(map(literal, USUAL_LABELS.values()))}) THEN {{label}} END, kind,
+        TRY_CAST(mpid AS BIGINT), CASE WHEN kind <> {OTHER} THEN {{value}} END, stamp, {{suspicious}}
+    FROM ({{rows}})
+"""
+CLEAR_STAGE = "DROP VIEW IF EXISTS staged; DROP TABLE IF EXISTS stage"
 _COUNTS = """
     SELECT label, coalesce(arg_max(name, stamp), any_value(name)), count(*), count(mpid), min(stamp), max(stamp),
         bool_or(suspicious)
-    FROM stage WHERE rowid >= {first} GROUP BY label ORDER BY label LIMIT {most}
+    FROM staged WHERE place >= {first} GROUP BY label ORDER BY label LIMIT {most}
 """
 
 
@@ -112,15 +157,13 @@ def stage(con: duckdb.DuckDBPyConnection, rows: Rows) -> list[Count]:
 
     The rows of several files may be put there, one file after the other; each call counts its own.
     """
-    query(con, _STAGE, rows.file)
+    query(con, _LONG_STAGE if rows.is_long else _STAGE, rows.file)
     first = query(con, "SELECT count(*) FROM stage", rows.file)[0][0]
-    values = {
-        "label": _short("label"),
-        "name": _short("name"),
-        "email": _short("email", blank_as_null("email")),
-        "customer_id": _short("customer_id", blank_as_null("customer_id")),
-    }
-    query(con, _TO_STAGE.format(rows=rows.sql, suspicious=f"coalesce({_SUSPICIOUS}, false)", **values), rows.file)
+    values = {name: _short(name) for name in ("label", "name")}
+    values |= {name: _short(name, blank_as_null(name)) for name in ("email", "customer_id", "value")}
+    to_stage = _TO_LONG_STAGE if rows.is_long else _TO_STAGE
+    suspicious = _SUSPICIOUS_LONG if rows.is_long else _SUSPICIOUS
+    query(con, to_stage.format(rows=rows.sql, suspicious=f"coalesce({suspicious}, false)", **values), rows.file)
     found = query(con, _COUNTS.format(first=first, most=MOST_LABELS + 1), rows.file)
     if len(found) > MOST_LABELS:
         raise rows.file.error(
@@ -133,7 +176,7 @@ def stage(con: duckdb.DuckDBPyConnection, rows: Rows) -> list[Count]:
 
 def count_profiles(con: duckdb.DuckDBPyConnection, first: int, rows: int, file: File) -> int:
     """How many profiles with an mpid so many rows of the stage hold, from the first of them on."""
-    sql = f"SELECT count(DISTINCT mpid) FROM stage WHERE rowid >= {first} AND rowid < {first + rows}"
+    sql = f"SELECT count(DISTINCT mpid) FROM staged WHERE place >= {first} AND place < {first + rows}"
     return int(query(con, sql, file)[0][0])
 
 
@@ -146,7 +189,7 @@ def _refuse_faulty(con: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     """Refuse the first row that has a fault, if one has."""
     # numbered after the values are gone: DuckDB holds 2,048 of those at once, and they may be of any length
     tested = ", ".join(f"{condition} AS fault_{place}" for place, (_, condition) in enumerate(_FAULTS))
-    numbered = f"SELECT *, row_number() OVER () AS n FROM (SELECT {tested} FROM ({rows.sql}))"
+    numbered = f"SELECT *, row_number() OVER () AS n FROM (SELECT {tested} FROM ({rows.wide}))"
     first = ", ".join(f"min(n) FILTER (WHERE fault_{place})" for place in range(len(_FAULTS)))
     found = query(con, f"SELECT {first} FROM ({numbered})", rows.file)[0]
     faults = [(row, message) for row, (message, _) in zip(found, _FAULTS, strict=True) if row is not None]
@@ -202,7 +245,7 @@ def gather(con: duckdb.DuckDBPyConnection, rows: Rows, counts: list[Count], chos
     query(con, _TABLE, rows.file)
     if rows.is_delta or not by_mpid or not _gather_joined(con, rows, total, order, chosen):
         query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=by_mpid)}", rows.file)
-    query(con, "DROP TABLE stage", rows.file)
+    query(con, CLEAR_STAGE, rows.file)
     return int(query(con, "SELECT count(*) FROM source", rows.file)[0][0])
 
 
@@ -211,7 +254,7 @@ def _gather_joined(con: duckdb.DuckDBPyConnection, rows: Rows, total: int, order
 
     To join costs a third of grouping texts. Returns False, and leaves `source` empty, where too many have.
     """
-    staged = f"SELECT * FROM stage {chosen}"
+    staged = f"SELECT * FROM staged {chosen}"
     # rows of one profile multiply when they are joined: more than there were are not looked at
     joined = (_JOINED if rows.is_long else _ALONE).format(staged=staged)
     query(con, f"INSERT INTO source {joined} LIMIT {total + 1}", rows.file)
@@ -258,7 +301,7 @@ def _grouping(rows: Rows, order: str, chosen: str, *, by_mpid: bool, of: str = "
     latest = "arg_max_null" if rows.is_delta else "arg_max"
     member = "arg_max(member, k)" if rows.is_delta else "true"
     kept = f"{member} AS member, {latest}(email, k) AS email, {latest}(customer_id, k) AS customer_id"
-    numbered = f"SELECT mpid, member, email, customer_id, stamp, rowid + 1 AS n FROM stage {chosen}"
+    numbered = f"SELECT mpid, member, email, customer_id, stamp, place + 1 AS n FROM staged {chosen}"
     if by_mpid:
         grouped = f"SELECT mpid, {kept} FROM (SELECT *, {order} AS k FROM ({numbered}) {of}) GROUP BY mpid"
         return f"SELECT mpid::VARCHAR, mpid, member, email, customer_id FROM ({grouped})"

@@ -9,6 +9,7 @@ import duckdb
 
 from core.audience import bucket, download, stream, table, zipped
 from core.audience.files import File, readable
+from core.audience.gather import CLEAR_STAGE
 from core.audience.recognise import Kind, recognise
 from core.audience.scratch import plainly_named
 from core.audience.source import Source
@@ -46,7 +47,7 @@ def read(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = N
     finally:
         if source is None:
             with suppress(duckdb.Error):  # a full disk can have closed the database
-                con.execute("DROP TABLE IF EXISTS stage")
+                con.execute(CLEAR_STAGE)
                 con.execute("DROP TABLE IF EXISTS source")
     if source is None:
         raise InputError(f"can't be read: {reason}.", path=file.name)
