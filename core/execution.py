@@ -16,7 +16,7 @@ import duckdb
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import alerting
+from core import alerting, keeping
 from core.control import rejected_in
 from core.engine import Engine
 from core.errors import EarlierRunFailedError, EarlierRunWaitsError, SettingsError, SyncError
@@ -26,8 +26,7 @@ from core.plan import MEMORY_MB, plan_run, plan_undo, publish, replan_run
 from core.plan.planning import Planned
 from core.record import StaleError, settle
 from core.runs import PROCESS_DIED, Mode, Run, Status
-from core.store import barred, changes, connections, erasures, lists, mappings, rejections, runs
-from core.store.changes import State
+from core.store import barred, connections, erasures, lists, mappings, rejections, runs
 from core.store.migrate import describe
 from core.store.rejections import Rejection
 from core.store.runs import TakenOverError
@@ -40,12 +39,8 @@ T = TypeVar("T")
 
 # How often a run that waits for its list looks again, and a planning looks whether it is to stop, in seconds.
 LOOK_AGAIN_S = 0.3
-# How long the changes and rejections of a run are kept, for its file of rejections and to explain it.
-KEEP_S = 30 * 24 * 3600.0
 # Members refused for good that are remembered in one transaction.
 BARRED_A_WRITE = 1_000
-# Old runs that are cleared out at the end of each run.
-CLEAR_RUNS = 5
 
 _NOT_YET_PLANNED = (Status.QUEUED, Status.PLANNING)
 
@@ -152,7 +147,7 @@ async def _read_and_plan(engine: Engine, this: Run) -> Planned:
     async with engine.database.read() as db:
         forgotten = await erasures.forgotten(db, engine.vault)
         refused = await barred.of_connection(db, engine.vault, this.connection_id)
-    async with fetched(address, data_dir / "fetched" / this.id, engine.fetchers) as path:
+    async with fetched(address, data_dir / keeping.FETCHED / this.id, engine.fetchers) as path:
         here = this.model_copy(update={"request": this.request.model_copy(update={"path": str(path)})})
         return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb, forgotten, refused))
 
@@ -203,7 +198,7 @@ async def _succeed(engine: Engine, run_id: str) -> None:
             await runs.set_status(db, run_id, Status.SUCCEEDED)
             await alerting.run_ended(db, this, Status.SUCCEEDED, None, None)
     await _bar_refused(engine, this)
-    await _clear_old(engine)
+    await keeping.clear_old(engine)
 
 
 async def _bar_refused(engine: Engine, this: Run) -> None:
@@ -420,16 +415,3 @@ async def _load(engine: Engine, run_id: str) -> Run:
         this = await runs.by_id(db, run_id)
     assert this is not None
     return this
-
-
-async def _clear_old(engine: Engine) -> None:
-    """Delete the changes and rejections of runs that ended long ago, a piece at a time."""
-    async with engine.database.read() as db:
-        old = await runs.old(db, time.time() - KEEP_S, CLEAR_RUNS)
-    for run_id in old:
-        left = True
-        while left:
-            async with engine.database.write() as db:
-                left = bool(
-                    await changes.drop(db, run_id, list(State), 200) + await rejections.drop(db, run_id, limit=5_000)
-                )

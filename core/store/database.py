@@ -22,6 +22,8 @@ T = TypeVar("T")
 # How long SQLite waits for another process's write lock, in seconds. Writes here take milliseconds; a backup
 # or a virus scanner may hold the file for longer.
 BUSY_TIMEOUT_S = 30.0
+# To how many bytes SQLite cuts its write-ahead log when all of it is in the database: a long read may let it grow.
+WAL_LEFT_BYTES = 16 * 1024 * 1024
 # SQLite's page cache for each connection, in KiB.
 SQLITE_CACHE_KIB = 16_384
 
@@ -137,6 +139,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        f"journal_size_limit={WAL_LEFT_BYTES}",
         f"cache_size=-{SQLITE_CACHE_KIB}",
         "temp_store=MEMORY",
     ):
