@@ -89,8 +89,8 @@ class _Worker:
             waiting = await inbox.waiting(db, mapping.id, ENOUGH_MEMBERS, carrying.allowed(mapping))
         if waiting.oldest is None:
             return False
-        gathered = time.time() - waiting.oldest >= self._engine.settings.firehose_gather_s
-        return gathered or waiting.size >= ENOUGH_MEMBERS
+        gathering = 0.0 <= time.time() - waiting.oldest < self._engine.settings.firehose_gather_s
+        return not gathering or waiting.size >= ENOUGH_MEMBERS
 
     async def _is_left(self, mapping: Mapping, run: Run) -> bool:
         """Whether a run is to be taken up (or what follows from its ending to be done) by this process."""
@@ -105,7 +105,7 @@ class _Worker:
                 return False
             if run.error_code == KeyRefusedError.code:  # and it has another key, or is to be tried again
                 return True
-            return time.time() >= (run.finished_at or 0.0) + _delay(run.attempt)
+            return not 0.0 <= time.time() - (run.finished_at or 0.0) < _delay(run.attempt)
         return run.status is Status.INTERRUPTED or not await execution.is_worked_on(self._engine, run)
 
     async def _carry(self, mapping: Mapping, left: Run | None) -> None:

@@ -1,5 +1,6 @@
 """What is held about one person, in whatever table: finding it, and forgetting it."""
 
+import time
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -163,9 +164,14 @@ async def forget_in_batch(db: AsyncConnection, batch_id: int, person: Person) ->
 
 
 async def may_be_in_hand(db: AsyncConnection, began: float) -> bool:
-    """Whether a run that was under way at a time still is: it may hold in memory what has been deleted since."""
+    """Whether a run that was under way at a time still is: it may hold in memory what has been deleted since.
+
+    So may one that seems to have begun in the future: the clock was put back.
+    """
+    started = runs_table.c.started_at
     query = select(runs_table.c.id).where(
-        runs_table.c.status.in_([Status.PLANNING.value, Status.RUNNING.value]), runs_table.c.started_at <= began
+        runs_table.c.status.in_([Status.PLANNING.value, Status.RUNNING.value]),
+        or_(started <= began, started > time.time()),
     )
     return (await db.execute(query.limit(1))).first() is not None
 
