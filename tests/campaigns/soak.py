@@ -70,7 +70,7 @@ KINDS: tuple[Mapping[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Sample:
-    """What the process uses: MB of memory, open files, and MB on disk by kind."""
+    """What the process uses: MB of memory, open files, and MB on disk by kind; `history_mb` is a part of the database."""
 
     memory_mb: float
     files: int
@@ -78,11 +78,17 @@ class Sample:
     log_mb: float
     workflows_mb: float
     others_mb: float
+    history_mb: float
 
     @property
     def disk_mb(self) -> float:
         """The whole data directory."""
         return self.database_mb + self.log_mb + self.workflows_mb + self.others_mb
+
+    @property
+    def bounded_mb(self) -> float:
+        """The data directory without the history, which is kept for ever."""
+        return self.disk_mb - self.history_mb
 
 
 @dataclass
@@ -143,7 +149,9 @@ class Serve:
             with suppress(FileNotFoundError):  # the process goes on meanwhile
                 if path.is_file():
                     sizes[_kind(path.name)] += path.stat().st_size
-        return Sample(memory / 1024, files, **{f"{kind}_mb": size / 1e6 for kind, size in sizes.items()})
+        history = sum(size for _, size in records(self.directory / "data" / "iterable-sync.sqlite").values())
+        on_disk = {f"{kind}_mb": size / 1e6 for kind, size in sizes.items()}
+        return Sample(memory / 1024, files, **on_disk, history_mb=history / 1e6)
 
 
 class Feeder:
@@ -331,7 +339,7 @@ async def soak(minutes: float, directory: Path) -> Figures:
                 await feeder.mirror()
             await _until_carried(engine)
             figures.samples.append(serve.sample())
-            figures.records = _records(directory / "data" / "iterable-sync.sqlite")
+            figures.records = records(directory / "data" / "iterable-sync.sqlite")
             _judge_growth(figures)
             wanted = {SHARED: feeders[0].emails | feeders[1].emails, OTHER: feeders[2].emails, own: streamed.emails}
             for list_id, emails in wanted.items():
@@ -348,7 +356,7 @@ async def soak(minutes: float, directory: Path) -> Figures:
     return figures
 
 
-def _records(database: Path) -> dict[str, tuple[int, int]]:
+def records(database: Path) -> dict[str, tuple[int, int]]:
     """Rows and bytes of what is never cleared away, with its indexes, as SQLite counts them."""
     found = {}
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
@@ -363,7 +371,11 @@ def _records(database: Path) -> dict[str, tuple[int, int]]:
 def _judge_growth(figures: Figures) -> None:
     """Compare what the process uses at the end with what it used when all had come into balance."""
     early, _, late = periods(figures.samples)
-    for what, name in (("memory_mb", "memory"), ("files", "open files"), ("disk_mb", "data directory")):
+    for what, name in (
+        ("memory_mb", "memory"),
+        ("files", "open files"),
+        ("bounded_mb", "data directory without its history"),
+    ):
         before, after = _most(early, what), _most(late, what)
         if after > before * MOST_GROWTH:
             figures.wrong.append(f"{name}: grew from {before:.1f} to {after:.1f}")
@@ -433,7 +445,7 @@ async def _feeders(engine: Engine, directory: Path, figures: Figures) -> list[Fe
 def page(figures: Figures, minutes: float) -> str:
     """The figures for docs/soak.md."""
     wrong = "\n".join(f"- {each}" for each in figures.wrong) or (
-        f"Nothing: every list held exactly whom it should, and nothing had grown to more than {MOST_GROWTH:g} times what it was."
+        f"Nothing: every list held exactly whom it should, and memory, open files and the data directory without its history had not grown to more than {MOST_GROWTH:g} times what they were."
     )
     rows = "\n".join(
         f"| {name} | " + " | ".join(f"{_most(some, what):.{digits}f}" for some in periods(figures.samples)) + " |"
@@ -441,14 +453,16 @@ def page(figures: Figures, minutes: float) -> str:
             ("memory (MB)", "memory_mb", 0),
             ("open files", "files", 0),
             ("data directory (MB)", "disk_mb", 1),
-            ("of that, the database", "database_mb", 1),
+            ("of that: the database", "database_mb", 1),
+            ("... and in it the history", "history_mb", 1),
             ("its write-ahead log", "log_mb", 1),
             ("the workflow engine's database", "workflows_mb", 2),
             ("other files", "others_mb", 2),
+            ("data directory without the history (MB)", "bounded_mb", 1),
         )
     )
-    records = ", ".join(
-        f"{rows:,} {name} ({size / 1e6:.2f} MB)" for name, (rows, size) in figures.records.items() if rows
+    history = " and ".join(
+        f"{rows:,} in `{name}`, {size / rows:,.0f} bytes each" for name, (rows, size) in figures.records.items() if rows
     )
     return f"""\
 # Soak
@@ -470,7 +484,10 @@ The most that was seen in {A_PERIOD} samples, each taken just before a kill:
 |---|---|---|---|
 {rows}
 
-History is never cleared away, and is in these sizes. At the end it was: {records}.
+The history (which runs there were, with their numbers, and who did what) is kept for ever, and grows by the run. At the end
+there were {history}. Everything else is bounded: what runs changed, rejections, ids of messages and time stamps of
+changes are kept for a time, the workflow engine's records go when their run has ended, and files of killed processes go.
+SQLite uses freed pages again and does not give them back, so the file is as large as the most that was ever in it.
 
 What was wrong at the end:
 
