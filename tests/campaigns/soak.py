@@ -50,8 +50,9 @@ SHARED, OTHER = 1001, 1002
 KILL_EVERY_S = 60.0
 SHARE_OF_FAULTS = 0.2
 PEOPLE = 6_000
-# From this minute on everything has come into balance: what is kept for longer than a kill takes, is kept for two minutes.
-STEADY_AFTER = 4
+# From this minute on everything is in balance: what is kept for days is kept for two minutes. SQLite's file is as large as
+# the most that was ever in it, so where there is time it is given some.
+STEADY_AFTER, STEADY_AFTER_LONG, LONG = 4, 10, 30
 # By how much the last samples may be above the first steady ones. Each is of so many minutes, and the largest of them.
 MOST_GROWTH = 1.25
 A_PERIOD = 3
@@ -383,9 +384,14 @@ def _judge_growth(figures: Figures) -> None:
 
 def periods(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sample]]:
     """The samples of the beginning (once all is in balance), of the middle and of the end."""
-    steady = samples[STEADY_AFTER - 1 :] or samples
+    steady = samples[steady_after(len(samples)) - 1 :] or samples
     middle = max(0, (len(steady) - A_PERIOD) // 2)
     return steady[:A_PERIOD], steady[middle : middle + A_PERIOD], steady[-A_PERIOD:]
+
+
+def steady_after(minutes: float) -> int:
+    """From which minute on all is in balance, in a soak of so many."""
+    return STEADY_AFTER_LONG if minutes >= LONG else STEADY_AFTER
 
 
 def _most(samples: list[Sample], what: str) -> float:
@@ -470,7 +476,7 @@ def page(figures: Figures, minutes: float) -> str:
 `python -m tests.campaigns.soak --minutes {minutes:g}`: files (mirror, delta, add; three mappings, two of them to one list)
 and live messages, synced by `iterable-sync serve` on SQLite while {SHARE_OF_FAULTS:.0%} of Iterable's answers failed and the
 process was killed (SIGKILL) every minute. What is kept for days was kept for {hurried.KEEP_S / 60:g} minutes
-(`tests/campaigns/hurried.py`), so that what comes and what goes were in balance after {STEADY_AFTER} minutes.
+(`tests/campaigns/hurried.py`), so that what comes and what goes were in balance after {steady_after(minutes)} minutes.
 
 | | |
 |---|---|
@@ -480,7 +486,7 @@ process was killed (SIGKILL) every minute. What is kept for days was kept for {h
 
 The most that was seen in {A_PERIOD} samples, each taken just before a kill:
 
-| | from minute {STEADY_AFTER} | in the middle | at the end |
+| | from minute {steady_after(minutes)} | in the middle | at the end |
 |---|---|---|---|
 {rows}
 
