@@ -16,11 +16,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from core.errors import SettingsError
 from core.store import workers
 from core.store.database import Database
+from core.store.migrate import describe
 from core.store.workers import Worker
 
 HEARTBEAT_S = 5.0
@@ -48,8 +49,12 @@ class Presence:
     async def here(self) -> AsyncIterator[None]:
         """Be alive for the length of the block."""
         lock = self._lock_own_file()
-        async with self._database.write() as db:
-            await workers.add(db, self.id, self._host, str(self._path))
+        try:
+            async with self._database.write() as db:
+                await workers.add(db, self.id, self._host, str(self._path))
+        except DBAPIError as error:
+            self._let_go(lock)
+            raise SettingsError(describe(error)) from error
         beating = asyncio.create_task(self._beat(), name="heartbeat")
         try:
             yield
@@ -57,10 +62,11 @@ class Presence:
             beating.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await beating
-            async with self._database.write() as db:
-                await workers.bury(db, self.id)
-            self._path.unlink(missing_ok=True)
-            os.close(lock)
+            try:
+                async with self._database.write() as db:
+                    await workers.bury(db, self.id)
+            finally:  # where that could not be recorded, others find the lock gone
+                self._let_go(lock)
 
     async def is_dead(self, worker_id: str) -> bool:
         """Whether a process is known to have ended."""
@@ -87,6 +93,10 @@ class Presence:
         for path in self._path.parent.glob("*.lock"):  # there are few
             if path.name not in known and not _is_young(path) and not _is_locked(path):
                 path.unlink(missing_ok=True)
+
+    def _let_go(self, lock: int) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(lock)
 
     def _lock_own_file(self) -> int:
         try:

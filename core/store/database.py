@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import SettingsError
@@ -32,6 +32,13 @@ GONE = (
     "The database file was removed or replaced while the program was running. Stop the program, put the file back (or "
     "a backup of it), and start again: what was sent before is on record in that file only."
 )
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Whether an error says that the database can't be written at all now, and not that something can't be written."""
+    cause = str(error.orig).lower()
+    gone = ("locked", "readonly", "read-only", "disk is full", "no space", "disk i/o", "unable to open")
+    return error.connection_invalidated or any(words in cause for words in gone)
 
 
 class Database:

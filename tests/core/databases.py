@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from pydantic import SecretStr
@@ -28,6 +29,9 @@ FILES = ("iterable-sync.sqlite", "iterable-sync-workflows.sqlite")
 # A database has three hundred files, which are quicker made in memory. In a container there may be little of it.
 MEMORY = Path("/dev/shm")
 ENOUGH = 1 << 30
+
+# Those that are running here, by address.
+_servers: dict[str, Any] = {}
 
 
 def memory() -> Path | None:
@@ -64,9 +68,18 @@ def postgresql() -> Iterator[str]:
                 for what in ("fsync", "full_page_writes", "autovacuum"):  # none of it outlives a power cut
                     connection.execute(f"ALTER SYSTEM SET {what} = off")
                 connection.execute("SELECT pg_reload_conf()")
+            _servers[address] = server
             yield address
         finally:
+            _servers.pop(address, None)
             server.cleanup()
+
+
+def restart(address: str) -> None:
+    """Stop a server and start it again."""
+    server = _servers[address]
+    server.stop()
+    server.ensure_postgres_running()
 
 
 def new_postgresql(server: str, *, empty: bool = False) -> str:
