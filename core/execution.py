@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import alerting, keeping
 from core.control import rejected_in
 from core.engine import Engine
-from core.errors import EarlierRunFailedError, EarlierRunWaitsError, SettingsError, SyncError
+from core.errors import EarlierRunFailedError, EarlierRunWaitsError, StorageError, SyncError
 from core.fetch import fetched
 from core.iterable import Failure, KeyRefusedError
 from core.plan import MEMORY_MB, plan_run, plan_undo, publish, replan_run
@@ -410,7 +410,7 @@ async def _end(engine: Engine, run_id: str, status: Status, error: str | None = 
             assert this is not None
             await alerting.run_ended(db, this, status, error, code)
     except DBAPIError as failed:
-        raise SettingsError(describe(failed)) from failed
+        raise StorageError(describe(failed)) from failed
 
 
 async def _stoppable(engine: Engine, run_id: str, work: Coroutine[Any, Any, T]) -> T:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from core import execution, keeping
 from core.approval import open_guards
 from core.engine import Engine
-from core.errors import InputError, SettingsError, SyncError
+from core.errors import InputError, StorageError, SyncError
 from core.runs import Status
 from core.store import connections, runs
 from core.store.migrate import describe
@@ -199,7 +199,7 @@ async def _ending(handle: WorkflowHandleAsync[str]) -> Status:
 async def _ending_tidily(engine: Engine, run_id: str, attempt: int) -> Status:
     """Execute an attempt in a process that is there for it alone, and after which there may be no worker to clear up.
 
-    Returns where the run ends. Raises SettingsError where not even that could be recorded.
+    Returns where the run ends. Raises StorageError where not even that could be recorded.
     """
     try:
         status = await _ending(await _begin_anew(run_id, attempt))
@@ -207,7 +207,7 @@ async def _ending_tidily(engine: Engine, run_id: str, attempt: int) -> Status:
         async with engine.database.read() as db:
             this = await runs.by_id(db, run_id)
         if this is None or this.status.is_active:
-            raise SettingsError(describe(error)) from error
+            raise StorageError(describe(error)) from error
         status = this.status
     try:
         await _tidy(engine)

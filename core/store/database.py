@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from core.errors import SettingsError
+from core.errors import SettingsError, StorageError
 
 T = TypeVar("T")
 
@@ -77,19 +77,19 @@ class Database:
                 yield connection
 
     def _check_file(self) -> None:
-        """Raise SettingsError where SQLite's file is not the one that was opened: what is written would be lost."""
+        """Raise StorageError where SQLite's file is not the one that was opened: what is written would be lost."""
         path = self.engine.url.database
         if not path or path == ":memory:" or path.startswith("file:"):
             return
         try:
             found = os.stat(path)  # noqa: PTH116  # as often as there are writes
         except FileNotFoundError:
-            raise SettingsError(GONE) from None
+            raise StorageError(GONE) from None
         file = (found.st_dev, found.st_ino)
         if self._file is None:
             self._file = file
         elif file != self._file:
-            raise SettingsError(GONE)
+            raise StorageError(GONE)
 
     async def close(self) -> None:
         """Give back all connections."""

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from bot.serve import serving
 from core import presence, workflows
 from core.engine import Engine, open_engine
-from core.errors import SettingsError
+from core.errors import StorageError
 from core.live import working as live_working
 from core.store import database as database_module
 from core.store import live as store
@@ -157,7 +157,7 @@ async def test_many_messages_while_it_is_locked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_deleted_under_it(tmp_path: Path, replaced: bool) -> None:
     """Where its database is removed, or another put in its place, it stops with a sentence and takes nothing more."""
-    with pytest.raises(SettingsError, match="removed or replaced"):  # noqa: PT012  # raised at the end
+    with pytest.raises(StorageError, match="removed or replaced"):  # noqa: PT012  # raised at the end
         async with serve(tmp_path) as here:
             await here.mparticle.add(VIPS, person(1))
             await here.carried()

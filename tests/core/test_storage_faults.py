@@ -11,7 +11,7 @@ import pytest
 
 from core import workflows
 from core.engine import open_engine
-from core.errors import SettingsError
+from core.errors import SettingsError, StorageError
 from core.plan import batches
 from core.settings import Settings
 from core.store import database as database_module
@@ -95,7 +95,7 @@ async def test_read_only_while_running(sync: Sync) -> None:
     run = asyncio.create_task(workflows.start(run_id))
     await until(has_begun)
     async with read_only(sync.engine.database):
-        with pytest.raises(SettingsError, match="can't be written"):
+        with pytest.raises(StorageError, match="can't be written"):
             await run
     sync.iterable.faults.clear()
     assert (await sync.mirror(people(range(100, 250)), approved=True)).run.status is Status.SUCCEEDED
@@ -109,7 +109,7 @@ async def test_deleted_while_running(sync: Sync) -> None:
     run_id = await sync.submit(path)
     kept = _file(sync).with_suffix(".kept")
     _file(sync).rename(kept)
-    with pytest.raises(SettingsError, match="removed or replaced"):
+    with pytest.raises(StorageError, match="removed or replaced"):
         await workflows.start(run_id)
     assert len(sync.emails()) == 5
     kept.rename(_file(sync))

@@ -9,7 +9,7 @@ import pytest
 
 from core import workflows
 from core.engine import open_engine
-from core.errors import SettingsError, SyncError
+from core.errors import SettingsError, StorageError, SyncError
 from core.plan import batches
 from core.settings import Settings
 from core.store import runs
@@ -104,7 +104,7 @@ async def test_read_only_while_running(
     """A run fails with a sentence when the database takes no changes any more, and goes on when it does."""
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
-    with pytest.raises(SettingsError, match="takes no changes"):
+    with pytest.raises(StorageError, match="takes no changes"):
         await workflows.start(run_id)
     set_read_only(postgresql_server, url, "off")
     async with sync.engine.database.write() as db:
