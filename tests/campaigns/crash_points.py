@@ -34,7 +34,7 @@ from tests.core.test_crash import FIRST, SECOND, THIRD, UNDISTURBED, expected
 DOCS = Path(__file__).parents[2] / "docs" / "crash-points.md"
 MPID = UserIdField.MPID
 # What processes that are killed would otherwise import each anew.
-multiprocessing.get_context("forkserver").set_forkserver_preload([f"{__package__}.{Path(__file__).stem}"])
+multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.core.crashing", "tests.core.test_crash"])
 # More than there are events.
 NEVER = 1_000_000
 # Events may be a few more in one run than in another: the last of them are tried, too.
