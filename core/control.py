@@ -62,7 +62,7 @@ async def _refuse_twice(db: AsyncConnection, mapping: Mapping, request: Request,
         if run.request.path != request.path or run.undo_of is not None:
             continue
         is_under_way = run.status.is_active or run.status is Status.NEEDS_APPROVAL
-        if is_under_way or (run.id != repeats and time.time() - run.created_at < TWICE_S):
+        if is_under_way or (run.id != repeats and 0.0 <= time.time() - run.created_at < TWICE_S):
             raise InputError(f"Somebody has started this already: it is run {run.id}.")
 
 

@@ -38,6 +38,9 @@ class Engine:
         self.stopping = asyncio.Event()
         #: Set when a run was queued in this process: whoever works need not wait until they look again.
         self.queued = asyncio.Event()
+        #: Lists (connection, list) that runs of this process have or are taking, and those not given back afterwards.
+        self.held: set[tuple[int, int]] = set()
+        self.not_given_back: set[tuple[int, int]] = set()
         #: How audiences are fetched that are not files here, by the scheme of their address.
         self.fetchers: dict[str, Fetcher] = {}
 

@@ -49,6 +49,12 @@ class SettingsError(SyncError):
     code = "bad_settings"
 
 
+class StorageError(SettingsError):
+    """The database, or the disk, failed while the program was at work: something may have been sent."""
+
+    code = "storage"
+
+
 class SeveralAudiencesError(InputError):
     """A file holds several audiences, and it was not said which one is meant."""
 

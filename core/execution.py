@@ -16,18 +16,17 @@ import duckdb
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import alerting
+from core import alerting, keeping
 from core.control import rejected_in
 from core.engine import Engine
-from core.errors import EarlierRunFailedError, EarlierRunWaitsError, SettingsError, SyncError
+from core.errors import EarlierRunFailedError, EarlierRunWaitsError, StorageError, SyncError
 from core.fetch import fetched
 from core.iterable import Failure, KeyRefusedError
 from core.plan import MEMORY_MB, plan_run, plan_undo, publish, replan_run
 from core.plan.planning import Planned
 from core.record import StaleError, settle
 from core.runs import PROCESS_DIED, Mode, Run, Status
-from core.store import barred, changes, connections, erasures, lists, mappings, rejections, runs
-from core.store.changes import State
+from core.store import barred, connections, erasures, lists, mappings, rejections, runs
 from core.store.migrate import describe
 from core.store.rejections import Rejection
 from core.store.runs import TakenOverError
@@ -40,12 +39,8 @@ T = TypeVar("T")
 
 # How often a run that waits for its list looks again, and a planning looks whether it is to stop, in seconds.
 LOOK_AGAIN_S = 0.3
-# How long the changes and rejections of a run are kept, for its file of rejections and to explain it.
-KEEP_S = 30 * 24 * 3600.0
 # Members refused for good that are remembered in one transaction.
 BARRED_A_WRITE = 1_000
-# Old runs that are cleared out at the end of each run.
-CLEAR_RUNS = 5
 
 _NOT_YET_PLANNED = (Status.QUEUED, Status.PLANNING)
 
@@ -152,7 +147,7 @@ async def _read_and_plan(engine: Engine, this: Run) -> Planned:
     async with engine.database.read() as db:
         forgotten = await erasures.forgotten(db, engine.vault)
         refused = await barred.of_connection(db, engine.vault, this.connection_id)
-    async with fetched(address, data_dir / "fetched" / this.id, engine.fetchers) as path:
+    async with fetched(address, data_dir / keeping.FETCHED / this.id, engine.fetchers) as path:
         here = this.model_copy(update={"request": this.request.model_copy(update={"path": str(path)})})
         return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb, forgotten, refused))
 
@@ -203,7 +198,7 @@ async def _succeed(engine: Engine, run_id: str) -> None:
             await runs.set_status(db, run_id, Status.SUCCEEDED)
             await alerting.run_ended(db, this, Status.SUCCEEDED, None, None)
     await _bar_refused(engine, this)
-    await _clear_old(engine)
+    await keeping.clear_old(engine)
 
 
 async def _bar_refused(engine: Engine, this: Run) -> None:
@@ -316,26 +311,63 @@ async def _name_audience(engine: Engine, this: Run) -> None:
 @asynccontextmanager
 async def _holding(engine: Engine, this: Run) -> AsyncIterator[None]:
     """Hold the run's list for the length of the block: one run at a time for a list, across all processes."""
-    worker = engine.presence.id
     where = (this.connection_id, this.list_id)
-    while True:
-        async with engine.database.write() as db:
-            if await lists.hold(db, *where, this.id, worker):
-                await runs.take(db, this.id, worker)
-                break
+    while not await _hold(engine, this, where):
+        async with engine.database.read() as db:
             state = await lists.get(db, *where)
         assert state is not None
         if state.held_by_worker is not None and await engine.presence.is_dead(state.held_by_worker):
             await engine.presence.bury_dead()
-        else:
+            continue
+        if state.held_by_run is not None:
             await _change(engine, this.id, phase=f"waiting for run {state.held_by_run}")
-            await _check_stop(engine, this.id)
-            await asyncio.sleep(LOOK_AGAIN_S)
+        await _check_stop(engine, this.id)
+        await asyncio.sleep(LOOK_AGAIN_S)
     try:
         yield
     finally:
+        await _give_back(engine, where)
+
+
+async def _hold(engine: Engine, this: Run, where: tuple[int, int]) -> bool:
+    """Take a list for a run, if nobody has it. Returns whether it is taken now."""
+    if where in engine.held:
+        return False
+    engine.held.add(where)
+    try:
         async with engine.database.write() as db:
-            await lists.let_go(db, *where, worker)
+            if where in engine.not_given_back:
+                await lists.let_go(db, *where, engine.presence.id)
+            taken = await lists.hold(db, *where, this.id, engine.presence.id)
+            if taken:
+                await runs.take(db, this.id, engine.presence.id)
+    except BaseException:  # and yet it may be taken
+        engine.not_given_back.add(where)
+        engine.held.discard(where)
+        raise
+    engine.not_given_back.discard(where)
+    if not taken:
+        engine.held.discard(where)
+    return taken
+
+
+async def give_back_late(engine: Engine) -> None:
+    """Give the lists back that could not be given back when a run had ended: nobody else can have them till then."""
+    for where in engine.not_given_back - engine.held:
+        engine.held.add(where)
+        await _give_back(engine, where)
+        engine.not_given_back.discard(where)
+
+
+async def _give_back(engine: Engine, where: tuple[int, int]) -> None:
+    try:
+        async with engine.database.write() as db:
+            await lists.let_go(db, *where, engine.presence.id)
+    except BaseException:
+        engine.not_given_back.add(where)
+        raise
+    finally:
+        engine.held.discard(where)
 
 
 @asynccontextmanager
@@ -378,7 +410,7 @@ async def _end(engine: Engine, run_id: str, status: Status, error: str | None = 
             assert this is not None
             await alerting.run_ended(db, this, status, error, code)
     except DBAPIError as failed:
-        raise SettingsError(describe(failed)) from failed
+        raise StorageError(describe(failed)) from failed
 
 
 async def _stoppable(engine: Engine, run_id: str, work: Coroutine[Any, Any, T]) -> T:
@@ -420,16 +452,3 @@ async def _load(engine: Engine, run_id: str) -> Run:
         this = await runs.by_id(db, run_id)
     assert this is not None
     return this
-
-
-async def _clear_old(engine: Engine) -> None:
-    """Delete the changes and rejections of runs that ended long ago, a piece at a time."""
-    async with engine.database.read() as db:
-        old = await runs.old(db, time.time() - KEEP_S, CLEAR_RUNS)
-    for run_id in old:
-        left = True
-        while left:
-            async with engine.database.write() as db:
-                left = bool(
-                    await changes.drop(db, run_id, list(State), 200) + await rejections.drop(db, run_id, limit=5_000)
-                )

@@ -11,21 +11,26 @@ import logging
 import os
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from core.errors import SettingsError
 from core.store import workers
 from core.store.database import Database
+from core.store.migrate import describe
 from core.store.workers import Worker
 
 HEARTBEAT_S = 5.0
 # Silence after which a process of another machine counts as dead. Long enough for a pause of a virtual machine;
 # and if it was alive after all, it finds its runs taken over before it writes again (runs.TakenOverError).
 DEAD_AFTER_S = 30.0
+
+# How long a process may take, in seconds, from making its lock file to putting itself on record.
+STARTING_S = 3600.0
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +49,12 @@ class Presence:
     async def here(self) -> AsyncIterator[None]:
         """Be alive for the length of the block."""
         lock = self._lock_own_file()
-        async with self._database.write() as db:
-            await workers.add(db, self.id, self._host, str(self._path))
+        try:
+            async with self._database.write() as db:
+                await workers.add(db, self.id, self._host, str(self._path))
+        except DBAPIError as error:
+            self._let_go(lock)
+            raise SettingsError(describe(error)) from error
         beating = asyncio.create_task(self._beat(), name="heartbeat")
         try:
             yield
@@ -53,10 +62,11 @@ class Presence:
             beating.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await beating
-            async with self._database.write() as db:
-                await workers.bury(db, self.id)
-            self._path.unlink(missing_ok=True)
-            os.close(lock)
+            try:
+                async with self._database.write() as db:
+                    await workers.bury(db, self.id)
+            finally:  # where that could not be recorded, others find the lock gone
+                self._let_go(lock)
 
     async def is_dead(self, worker_id: str) -> bool:
         """Whether a process is known to have ended."""
@@ -75,6 +85,18 @@ class Presence:
                 await workers.bury(db, worker.id)
             Path(worker.lock_path).unlink(missing_ok=True)  # noqa: ASYNC240  # takes no time
         return [worker.id for worker in dead]
+
+    async def remove_strays(self) -> None:
+        """Remove the lock files of processes that died before they were on record."""
+        async with self._database.read() as db:
+            known = {Path(worker.lock_path).name for worker in await workers.everyone(db)}
+        for path in self._path.parent.glob("*.lock"):  # there are few
+            if path.name not in known and not _is_young(path) and not _is_locked(path):
+                path.unlink(missing_ok=True)
+
+    def _let_go(self, lock: int) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(lock)
 
     def _lock_own_file(self) -> int:
         try:
@@ -101,14 +123,26 @@ class Presence:
         # A file of this machine's data directory tells at once; another host's, or another data directory's, can't.
         if worker.host != self._host or Path(worker.lock_path).parent != self._path.parent:
             return worker.silent_for > DEAD_AFTER_S
-        try:
-            lock = os.open(worker.lock_path, os.O_RDWR)
-        except FileNotFoundError:
-            return True
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(lock)
+        return not _is_locked(Path(worker.lock_path))
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        lock = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _is_young(path: Path) -> bool:
+    """Whether its process may be about to lock it, and to put itself on record."""
+    try:
+        return time.time() - path.stat().st_mtime < STARTING_S
+    except FileNotFoundError:
         return True

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.changes import Phase
 from core.engine import Engine
 from core.errors import InputError
-from core.execution import KEEP_S
+from core.keeping import KEEP_S
 from core.plan.deeds import NOT_KEPT
 from core.runs import Mode, Request, Run
 from core.store import changes, connections, mappings, runs

@@ -14,22 +14,30 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync
 from sqlalchemy.exc import DBAPIError
 
-from core import execution
+from core import execution, keeping
 from core.approval import open_guards
 from core.engine import Engine
-from core.errors import InputError
+from core.errors import InputError, StorageError, SyncError
 from core.runs import Status
 from core.store import connections, runs
+from core.store.migrate import describe
 
 # A constant of ours and not a hash of the code: a deploy must not strand runs.
 APPLICATION_VERSION = "1"
 # How often a worker looks for runs that were queued in another process, and for those whose process has died (seconds).
 LOOK_EVERY_S = 1.0
 TAKE_OVER_EVERY_S = 5.0
+# How often a worker clears away what is not needed any more (seconds).
+TIDY_EVERY_S = 60.0
+# How long DBOS's own record of an attempt is kept, and how many are looked at together. Nobody asks for it once the
+# attempt has ended: what became of a run is in our own tables.
+KEEP_ATTEMPTS_S = 300.0
+ATTEMPTS_AT_ONCE = 500
 # Runs that a worker has in hand at once. More would share the same pace, or wait for the same lists.
 MOST_RUNS = 4
 
@@ -83,9 +91,7 @@ async def durable(engine: Engine) -> AsyncIterator[None]:
 
 async def start(run_id: str) -> Status:
     """Execute a queued run in this process, and return where it ends."""
-    with SetWorkflowID(_workflow_id(run_id, 0)):
-        handle = await DBOS.start_workflow_async(_run, run_id)
-    return Status(await handle.get_result())
+    return await _ending_tidily(_running_engine(), run_id, 0)
 
 
 async def resume(engine: Engine, run_id: str) -> Status:
@@ -106,7 +112,7 @@ async def resume(engine: Engine, run_id: str) -> Status:
             raise InputError(f"A process is at work on run {run_id} already.")
         # whoever resumes it wants the key to be tried again
         await connections.change(db, this.connection_id, refused_at=None)
-    return await _ending(await _begin_anew(run_id, attempt))
+    return await _ending_tidily(engine, run_id, attempt)
 
 
 async def work(engine: Engine) -> None:
@@ -115,8 +121,9 @@ async def work(engine: Engine) -> None:
     Returns when what is under way has stopped.
     """
     engine.hands_over = True
-    taken: set[asyncio.Task[Status]] = set()
-    looked_for_orphans = -TAKE_OVER_EVERY_S
+    taken: set[asyncio.Task[None]] = set()
+    lost: set[str] = set()  # runs whose end could not be recorded
+    looked_for_orphans, tidied = -TAKE_OVER_EVERY_S, -TIDY_EVERY_S
     while not engine.stopping.is_set():
         engine.queued.clear()
         found: list[tuple[str, int]] = []
@@ -124,17 +131,44 @@ async def work(engine: Engine) -> None:
             if time.monotonic() - looked_for_orphans >= TAKE_OVER_EVERY_S:
                 looked_for_orphans = time.monotonic()
                 found += await _orphans(engine)
+            await execution.give_back_late(engine)
+            if lost:
+                found += await _reopened(engine, lost)
             found += await _queued(engine, MOST_RUNS - len(taken))
+            if time.monotonic() - tidied >= TIDY_EVERY_S:
+                tidied = time.monotonic()
+                await _tidy(engine)
         except (DBAPIError, OSError):  # the database is not there for a moment: what is to be done will still be
             logger.warning("the database could not be asked for runs", exc_info=True)
         for run_id, attempt in found:
             logger.info("taking up run %s", run_id)
-            task = asyncio.create_task(_ending(await _begin_anew(run_id, attempt)), name=f"run {run_id}")
+            task = asyncio.create_task(_carry(run_id, attempt, lost), name=f"run {run_id}")
             taken.add(task)
             task.add_done_callback(taken.discard)
             task.add_done_callback(lambda _: engine.queued.set())  # there is room for another
         await _until_any(engine.stopping, engine.queued)
     await asyncio.gather(*taken)
+
+
+async def _carry(run_id: str, attempt: int, lost: set[str]) -> None:
+    """Execute an attempt. Where not even its end could be recorded, the run is lost: ours, and nobody at work on it."""
+    try:
+        await _ending(await _begin_anew(run_id, attempt))
+    except (DBAPIError, OSError, SyncError):
+        logger.warning("run %s ended, and that could not be recorded", run_id, exc_info=True)
+        lost.add(run_id)
+
+
+async def _reopened(engine: Engine, lost: set[str]) -> list[tuple[str, int]]:
+    """Take lost runs up again, unless others have; returns their ids and attempts."""
+    found = []
+    for run_id in list(lost):
+        async with engine.database.write() as db:
+            this = await runs.by_id(db, run_id)
+            if this is not None and this.status.is_active and this.worker == engine.presence.id:
+                found.append((run_id, await runs.reopen(db, this, engine.presence.id)))
+        lost.discard(run_id)
+    return [(run_id, attempt) for run_id, attempt in found if attempt is not None]
 
 
 async def _until_any(*events: asyncio.Event) -> None:
@@ -162,6 +196,47 @@ async def _ending(handle: WorkflowHandleAsync[str]) -> Status:
     return Status(await handle.get_result())
 
 
+async def _ending_tidily(engine: Engine, run_id: str, attempt: int) -> Status:
+    """Execute an attempt in a process that is there for it alone, and after which there may be no worker to clear up.
+
+    Returns where the run ends. Raises StorageError where not even that could be recorded.
+    """
+    try:
+        status = await _ending(await _begin_anew(run_id, attempt))
+    except DBAPIError as error:  # DBOS's own, which matters no more where the run has ended
+        async with engine.database.read() as db:
+            this = await runs.by_id(db, run_id)
+        if this is None or this.status.is_active:
+            raise StorageError(describe(error)) from error
+        status = this.status
+    try:
+        await _tidy(engine)
+    except (DBAPIError, OSError):  # the run has ended, and another one will clear up
+        logger.warning("what is not needed any more could not be cleared away", exc_info=True)
+    return status
+
+
+async def _tidy(engine: Engine) -> None:
+    """Clear away what is not needed any more."""
+    await keeping.clear_old(engine)
+    await keeping.remove_leftovers(engine)
+    await _forget_attempts(engine)
+
+
+async def _forget_attempts(engine: Engine) -> None:
+    """Delete DBOS's records of attempts that have ended, also by the death of their process."""
+    before = datetime.fromtimestamp(time.time() - KEEP_ATTEMPTS_S, UTC).isoformat()
+    found = await DBOS.list_workflows_async(
+        name="run", end_time=before, limit=ATTEMPTS_AT_ONCE, load_input=False, load_output=False
+    )
+    async with engine.database.read() as db:
+        known = await runs.some(db, {_run_id(each.workflow_id) for each in found})
+    under_way = {_workflow_id(run.id, run.attempt) for run in known.values() if run.status.is_active}
+    ours = [each.workflow_id for each in found if _run_id(each.workflow_id) in known]
+    if ended := [each for each in ours if each not in under_way]:
+        await DBOS.delete_workflows_async(ended)
+
+
 async def _orphans(engine: Engine) -> list[tuple[str, int]]:
     """Reopen the runs whose process died while it was at work on them; returns their ids and attempts."""
     await engine.presence.bury_dead()
@@ -181,6 +256,10 @@ async def _begin_anew(run_id: str, attempt: int) -> WorkflowHandleAsync[str]:
 
 def _workflow_id(run_id: str, attempt: int) -> str:
     return f"{run_id}-{attempt}"
+
+
+def _run_id(workflow_id: str) -> str:
+    return workflow_id.rpartition("-")[0]
 
 
 def _running_engine() -> Engine:

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from bot.cli.codes import Code
 from bot.cli.remedies import remedy
-from core.errors import InputError, SettingsError, SyncError
+from core.errors import InputError, SettingsError, StorageError, SyncError
 
 ERROR_LOG = "error.log"
+# Beyond this the log of errors is begun anew, and the one before it kept.
+MOST_LOG_BYTES = 1_000_000
 INTERRUPTED = "Interrupted. Nothing was sent."
 
 
@@ -48,6 +50,8 @@ def record(error: BaseException, data_dir: Path) -> Path | None:
     """Append an error to the log of errors. Returns its path, or None where it can't be written."""
     path = data_dir / ERROR_LOG
     try:
+        if path.exists() and path.stat().st_size > MOST_LOG_BYTES:
+            path.replace(path.with_name(f"{ERROR_LOG}.1"))
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')}\n{''.join(_trace(error))}\n")
@@ -58,7 +62,7 @@ def record(error: BaseException, data_dir: Path) -> Path | None:
 
 def _is_bad_input(error: SyncError) -> bool:
     if isinstance(error, InputError | SettingsError):
-        return True
+        return not isinstance(error, StorageError)
     from core.iterable.errors import KeyRefusedError, ListError
 
     return isinstance(error, KeyRefusedError | ListError)

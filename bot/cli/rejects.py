@@ -17,6 +17,7 @@ async def write(path: Path, rejected: AsyncIterator[Rejection]) -> None:
     """Write a CSV file with mode 0600. Raises InputError where it can't be written."""
     if str(path) == "-":
         raise InputError("Addresses are only ever written to a file. Give its name: --csv rejects.csv")
+    file = None
     try:
         with _private(path) as file:
             # in quotation marks, so that no other separator than ours divides a cell
@@ -30,9 +31,17 @@ async def write(path: Path, rejected: AsyncIterator[Rejection]) -> None:
                     piece = []
             rows.writerows(piece)
     except OSError as error:
+        if file is not None:
+            await asyncio.to_thread(_remove, path)
         raise InputError(
             f"can't be written ({error.strerror}). Choose another file with --csv.", path=str(path)
         ) from error
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that is written in part: it could be taken for all."""
+    if path.is_file():
+        path.unlink()
 
 
 def _private(path: Path) -> TextIO:

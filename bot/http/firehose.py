@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.http import metrics
 from core.engine import Engine
+from core.errors import StorageError
 from core.firehose.intake import Intake
 from core.firehose.messages import MalformedError, parse
 
@@ -56,7 +57,7 @@ class _Endpoint:
         except MalformedError as error:
             logger.warning("a Firehose message was refused: %s", error.message)
             return _answer(400, error.message, field=error.field)
-        except (SQLAlchemyError, OSError):
+        except (SQLAlchemyError, OSError, StorageError):
             logger.warning("the database could not take a Firehose message", exc_info=True)
             return _answer(503, "the message could not be stored", retry=True)
         metrics.FIREHOSE_MESSAGES.labels(type=message.type, status="200").inc()

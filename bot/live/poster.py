@@ -23,6 +23,10 @@ from core.store.posts import Post, State
 
 logger = logging.getLogger(__name__)
 
+# No message waits for longer than this until it is tried again, in seconds: one that seems to has met a clock that was
+# put back since.
+LONGEST_WAIT_S = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -78,7 +82,7 @@ class Poster:
     def is_time(self, wish: Wish, post: Post | None, step: Step) -> bool:
         """Whether it may be done now; it comes out of the budget."""
         method = "chat.update" if step.edits else "chat.postMessage"
-        if post is not None and post.next_at > time.time():
+        if post is not None and 0.0 < post.next_at - time.time() < LONGEST_WAIT_S:
             return False
         if self._held_until.get((wish.team_id, method), 0.0) > time.monotonic():
             return False

@@ -9,7 +9,7 @@ from bot.undo.views import Undoable
 from core import undo
 from core.access import may_start
 from core.errors import InputError
-from core.execution import KEEP_S
+from core.keeping import KEEP_S
 from core.runs import Run
 from core.store import audit, lists, mappings, runs
 from core.store.audit import Action

@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+from core.store.database import is_away
+
 Item = TypeVar("Item")
 
 # Weight (profiles) written together: some 100 ms of SQLite's one write lock.
@@ -56,7 +58,7 @@ class Groups(Generic[Item]):
         try:
             results = await self._write([each.item for each in together])
         except DBAPIError as error:
-            if len(together) > 1:  # perhaps only one of them is the cause
+            if len(together) > 1 and not is_away(error):  # perhaps only one of them is the cause
                 for each in together:
                     await self._write_some([each])
                 return

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import erasure
 from core.engine import Engine
+from core.firehose.clock import Clock
 from core.firehose.groups import Groups
 from core.firehose.members import Member, member_of
 from core.firehose.messages import (
@@ -55,6 +56,7 @@ class Intake:
         self._engine = engine
         self._groups = Groups(self._write)
         self._known = Known()
+        self._clock = Clock()
 
     async def handle(self, request: Request) -> dict[str, Any]:
         """Take a message and return its answer as JSON. Whatever it said is on disk then.
@@ -100,7 +102,8 @@ class Intake:
         if profiles > PIECE:  # a message with very many profiles, which is alone
             await self._write_pieces(group)
         async with self._engine.database.write() as db:
-            taken = await messages.take(db, [str(request.id) for request in group])
+            await self._clock.ask(db)
+            taken = await messages.take(db, [str(request.id) for request in group], self._clock.now())
             if taken.any_refused or not all(isinstance(r, AudienceMembershipChangeRequest) for r in group):
                 self._known.forget()
             new, targets = taken.new, Targets(db, self._engine, self._known)
@@ -118,6 +121,7 @@ class Intake:
         """Write the changes of messages, which does no harm when it happens twice, before the messages are taken."""
         found = _Found()
         async with self._engine.database.write() as db:
+            await self._clock.ask(db)
             targets = Targets(db, self._engine, self._known)
             for request in group:
                 if isinstance(request, AudienceMembershipChangeRequest):
@@ -132,9 +136,9 @@ class Intake:
             case AudienceSubscriptionRequest():
                 await subscribe(db, targets, request)
             case DsrProcessingRequest():
-                await erasure.accept(db, self._engine.vault, request, stamp_of(request))
+                await erasure.accept(db, self._engine.vault, request, self._stamp_of(request))
             case AudienceMembershipChangeRequest():
-                stamp = stamp_of(request)
+                stamp = self._stamp_of(request)
                 for number, profile in enumerate(request.user_profiles):
                     member = member_of(profile, f"none:{request.id}:{number}")
                     for audience in profile.audiences:
@@ -171,7 +175,6 @@ class Intake:
             await inbox.put(db, changes)
         await live.count(db, live.day_of(time.time()), found.came, found.ignored)
 
-
-def stamp_of(request: _Written) -> int:
-    """mParticle's time stamp, in milliseconds."""
-    return max(-(2**62), min(request.timestamp_ms, int((time.time() + AHEAD_S) * 1000)))
+    def _stamp_of(self, request: _Written) -> int:
+        """mParticle's time stamp, in milliseconds."""
+        return max(-(2**62), min(request.timestamp_ms, int((self._clock.now() + AHEAD_S) * 1000)))

@@ -89,8 +89,8 @@ class _Worker:
             waiting = await inbox.waiting(db, mapping.id, ENOUGH_MEMBERS, carrying.allowed(mapping))
         if waiting.oldest is None:
             return False
-        gathered = time.time() - waiting.oldest >= self._engine.settings.firehose_gather_s
-        return gathered or waiting.size >= ENOUGH_MEMBERS
+        gathering = 0.0 <= time.time() - waiting.oldest < self._engine.settings.firehose_gather_s
+        return not gathering or waiting.size >= ENOUGH_MEMBERS
 
     async def _is_left(self, mapping: Mapping, run: Run) -> bool:
         """Whether a run is to be taken up (or what follows from its ending to be done) by this process."""
@@ -103,10 +103,12 @@ class _Worker:
                 connection = await connections.by_id(db, run.connection_id)
             if connection is None or connection.refused_at is not None:
                 return False
-            if run.error_code == KeyRefusedError.code:  # and it has another key, or is to be tried again
-                return True
-            return time.time() >= (run.finished_at or 0.0) + _delay(run.attempt)
-        return run.status is Status.INTERRUPTED or not await execution.is_worked_on(self._engine, run)
+            waits = 0.0 <= time.time() - (run.finished_at or 0.0) < _delay(run.attempt)
+            # refused: and it has another key by now, or is to be tried again
+            return run.error_code == KeyRefusedError.code or not waits
+        if run.status is Status.INTERRUPTED or run.worker == self._engine.presence.id:
+            return True  # ours, and yet nobody is at work on it here: its end could not be recorded
+        return not await execution.is_worked_on(self._engine, run)
 
     async def _carry(self, mapping: Mapping, left: Run | None) -> None:
         try:
@@ -123,7 +125,8 @@ class _Worker:
             if run_id is not None:
                 await carrying.execute(self._engine, run_id)
         except SyncError as error:
-            await self._failed(mapping, error)
+            with contextlib.suppress(DBAPIError):  # the database may be the cause: then it is told at the next try
+                await self._failed(mapping, error)
         except (DBAPIError, OSError):
             logger.warning("live changes could not be carried", exc_info=True)
             self._wait(mapping)

@@ -19,6 +19,8 @@ from core.errors import SettingsError
 from core.store import ledger
 from core.store.database import Database
 
+#: Where workspaces are, in the data directory.
+WORK = "work"
 #: What DuckDB may hold in memory, in MB; the rest goes to the workspace's directory. Ten million members fit the first;
 #: where something else does not, planning begins again with the next.
 MEMORY_MB = (170, 400, 800)
@@ -44,7 +46,7 @@ _LEDGER = pa.schema(
 async def workspace(data_dir: Path, run_id: str, memory_mb: int) -> AsyncIterator[duckdb.DuckDBPyConnection]:
     """Open an empty workspace for a run, and remove it at the end of the block."""
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep some 30 MB more
-    directory = data_dir / "work" / run_id
+    directory = data_dir / WORK / run_id
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)  # left by a process that was killed
     try:
         directory.mkdir(parents=True)

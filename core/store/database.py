@@ -12,16 +12,18 @@ from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from core.errors import SettingsError
+from core.errors import SettingsError, StorageError
 
 T = TypeVar("T")
 
 # How long SQLite waits for another process's write lock, in seconds. Writes here take milliseconds; a backup
 # or a virus scanner may hold the file for longer.
 BUSY_TIMEOUT_S = 30.0
+# To how many bytes SQLite cuts its write-ahead log when all of it is in the database: a long read may let it grow.
+WAL_LEFT_BYTES = 16 * 1024 * 1024
 # SQLite's page cache for each connection, in KiB.
 SQLITE_CACHE_KIB = 16_384
 
@@ -30,6 +32,13 @@ GONE = (
     "The database file was removed or replaced while the program was running. Stop the program, put the file back (or "
     "a backup of it), and start again: what was sent before is on record in that file only."
 )
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Whether an error says that the database can't be written at all now, and not that something can't be written."""
+    cause = str(error.orig).lower()
+    gone = ("locked", "readonly", "read-only", "disk is full", "no space", "disk i/o", "unable to open")
+    return error.connection_invalidated or any(words in cause for words in gone)
 
 
 class Database:
@@ -68,19 +77,19 @@ class Database:
                 yield connection
 
     def _check_file(self) -> None:
-        """Raise SettingsError where SQLite's file is not the one that was opened: what is written would be lost."""
+        """Raise StorageError where SQLite's file is not the one that was opened: what is written would be lost."""
         path = self.engine.url.database
         if not path or path == ":memory:" or path.startswith("file:"):
             return
         try:
             found = os.stat(path)  # noqa: PTH116  # as often as there are writes
         except FileNotFoundError:
-            raise SettingsError(GONE) from None
+            raise StorageError(GONE) from None
         file = (found.st_dev, found.st_ino)
         if self._file is None:
             self._file = file
         elif file != self._file:
-            raise SettingsError(GONE)
+            raise StorageError(GONE)
 
     async def close(self) -> None:
         """Give back all connections."""
@@ -137,6 +146,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        f"journal_size_limit={WAL_LEFT_BYTES}",
         f"cache_size=-{SQLITE_CACHE_KIB}",
         "temp_store=MEMORY",
     ):

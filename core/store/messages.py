@@ -1,11 +1,10 @@
 """Ids of the Firehose messages that have been taken: one that comes again counts once."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import messages
@@ -30,11 +29,17 @@ ON CONFLICT (id) DO NOTHING RETURNING id, EXISTS (SELECT 1 FROM erased) AS any_e
 """
 
 
-async def take(db: AsyncConnection, ids: Sequence[str]) -> Taken:
-    """Record that messages are being taken, and return which of them are new."""
+async def take(db: AsyncConnection, ids: Sequence[str], now: float) -> Taken:
+    """Record that messages are being taken now, and return which of them are new."""
     statement = text(_TAKE.format(id=_ID[db.dialect.name], ids=_IDS[db.dialect.name]))
-    rows = (await db.execute(statement, {"ids": orjson.dumps(ids).decode(), "now": time.time()})).all()
+    rows = (await db.execute(statement, {"ids": orjson.dumps(ids).decode(), "now": now})).all()
     return Taken({r.id for r in rows}, any(r.any_erased for r in rows), not rows or any(r.any_refused for r in rows))
+
+
+async def last(db: AsyncConnection) -> float | None:
+    """Return when a message was taken last."""
+    found: float | None = (await db.execute(select(func.max(messages.c.at)))).scalar_one()
+    return found
 
 
 async def clear_old(db: AsyncConnection, before: float, limit: int) -> int:

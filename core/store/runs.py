@@ -12,7 +12,7 @@ from core.errors import SyncError
 from core.runs import Mode, Plan, Request, Run, Status
 from core.store.mappings import Mapping
 from core.store.posts import DONE
-from core.store.tables import batches, mappings, posts, runs
+from core.store.tables import batches, mappings, posts, rejections, runs
 
 # No letter or digit that a person could take for another.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -373,8 +373,16 @@ async def approve(db: AsyncConnection, run_id: str, request: Request) -> None:
 
 
 async def old(db: AsyncConnection, before: float, limit: int) -> Sequence[str]:
-    """Return ids of runs that ended before that time."""
-    query = select(runs.c.id).where(runs.c.finished_at < before, runs.c.status != Status.NEEDS_APPROVAL.value)
+    """Return ids of runs that ended for good before that time, and of which changes or rejections are still kept.
+
+    Changes that were sent and never answered don't count: they are kept until another run has put them on record.
+    """
+    ended = [status.value for status in Status if not status.is_active and not status.is_resumable]
+    kept = or_(
+        select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.state != "sent").exists(),
+        select(rejections.c.id).where(rejections.c.run_id == runs.c.id).exists(),
+    )
+    query = select(runs.c.id).where(runs.c.finished_at < before, runs.c.status.in_(ended), kept)
     return (await db.execute(query.order_by(runs.c.finished_at).limit(limit))).scalars().all()
 
 

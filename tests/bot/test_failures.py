@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from bot.cli import logs
+from bot.cli import failures, logs
 from bot.cli.codes import Code
 from bot.cli.failures import failure_of
 from bot.cli.progress import duration
 from bot.cli.terminal import Terminal, clean
-from core.errors import InputError, SettingsError, SyncError
+from core.errors import InputError, SettingsError, StorageError, SyncError
 from core.iterable import KeyRefusedError, ListGoneError, UnavailableError
 
 
@@ -26,6 +26,7 @@ from core.iterable import KeyRefusedError, ListGoneError, UnavailableError
         (ListGoneError(list_id=1), Code.BAD_INPUT),
         (UnavailableError(), Code.FAILED),
         (SyncError("failed."), Code.FAILED),
+        (StorageError("failed under way."), Code.FAILED),
         (KeyboardInterrupt(), Code.INTERRUPTED),
     ],
 )
@@ -54,6 +55,14 @@ def test_unexpected_error_leaves_its_words_out(tmp_path: Path) -> None:
 def test_unexpected_error_without_a_place_to_write(tmp_path: Path) -> None:
     """Where nothing can be written down, there is still a sentence."""
     assert failure_of(ValueError(), tmp_path / "missing").sentence.endswith("Please report it.")
+
+
+def test_log_of_errors_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of errors does not grow for ever: there are two at most."""
+    monkeypatch.setattr(failures, "MOST_LOG_BYTES", 100)
+    for _ in range(5):
+        failure_of(ValueError("x" * 200), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["error.log", "error.log.1"]
 
 
 def test_error_of_the_database_is_described(tmp_path: Path) -> None:

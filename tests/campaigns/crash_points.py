@@ -1,38 +1,94 @@
 """Kills a run (SIGKILL) at every event there is, on both databases, and writes docs/crash-points.md.
 
-    python -m tests.campaigns.crash_points [--commits]
+    python -m tests.campaigns.crash_points [--commits] [--every N] [--at-once N]
 
 The events are before and after each write to the database and each request to Iterable; with --commits also each commit,
-those of the workflow engine included, which takes hours. They are found by instrumenting (tests/core/crashing.py), and
-counted by running to the end.
-After each crash, once the next sync of another audience follows, and once the killed run is resumed.
+those of the workflow engine included. They are found by instrumenting (tests/core/crashing.py), and listed by running to
+the end once. After each crash, once the next sync of another audience follows, and once the killed run is resumed. Several
+crashes are played at once, each with a database and a local Iterable of its own, copied from ones in which the first sync
+was made. With --every some of the events are left out, and no page is written.
 """
 
+import argparse
 import asyncio
+import multiprocessing
+import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.identity import UserIdField
 from core.runs import Status
 from core.store import runs
 from tests.core.crashing import crash, job
-from tests.core.databases import new_postgresql, postgresql, without
-from tests.core.harness import syncing
+from tests.core.databases import copied_postgresql, memory, new_postgresql, postgresql, without
+from tests.core.harness import Kept, keep, syncing
 from tests.core.test_crash import FIRST, SECOND, THIRD, UNDISTURBED, expected
 
 DOCS = Path(__file__).parents[2] / "docs" / "crash-points.md"
 MPID = UserIdField.MPID
+# What processes that are killed would otherwise import each anew.
+multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.core.crashing", "tests.core.test_crash"])
+# More than there are events.
+NEVER = 1_000_000
+# Events may be a few more in one run than in another: the last of them are tried, too.
+MARGIN = 4
 
 
-async def next_sync(directory: Path, database_url: str | None, at: int, *, commits: bool) -> str | None:
+@dataclass(frozen=True)
+class Prepared:
+    """A database and a local Iterable in which the first sync was made: `url` is PostgreSQL's, on `server`."""
+
+    name: str
+    kept: Kept
+    server: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A crash to be played: at which event, in what, and what follows."""
+
+    prepared: Prepared
+    scenario: str
+    at: int
+    commits: bool
+
+
+@dataclass(frozen=True)
+class Played:
+    """How a crash went: the event's name (None: it was past the end), and what was wrong ("" for nothing)."""
+
+    crash: Crash
+    event: str | None
+    wrong: str
+
+
+def play(this: Crash) -> Played:
+    """Play a crash, in a process that is there for it."""
+    prepared = this.prepared
+    url = copied_postgresql(prepared.server, prepared.url) if prepared.server and prepared.url else None
+    try:
+        with tempfile.TemporaryDirectory(dir=memory()) as directory:
+            told = Path(directory) / "event"
+            wrong = asyncio.run(SCENARIOS[this.scenario](Path(directory), url, this, told))
+            return Played(this, None if wrong is None else told.read_text(encoding="utf-8"), wrong or "")
+    finally:
+        if prepared.server and url:
+            without(prepared.server, url)
+
+
+async def next_sync(directory: Path, url: str | None, this: Crash, told: Path) -> str | None:
     """Kill the second of three syncs. Returns what was wrong after the third, "" for nothing, None past the end."""
-    async with syncing(directory, database_url) as sync:
-        await sync.mirror(FIRST, user_id=MPID)
-        if not await crash(job(sync, sync.mirror_file(SECOND), MPID, commits=commits), at):
+    async with syncing(directory, url, kept=this.prepared.kept) as sync:
+        second = job(sync, sync.mirror_file(SECOND), MPID, commits=this.commits, told=told)
+        if not await crash(second, this.at):
             return None
         outcome = await sync.mirror(THIRD, user_id=MPID, approved=True)
         if outcome.run.status is not Status.SUCCEEDED:
@@ -43,17 +99,17 @@ async def next_sync(directory: Path, database_url: str | None, at: int, *, commi
         return "" if again.run.requests == 0 else "a repeated sync sends something"
 
 
-async def resumed(directory: Path, database_url: str | None, at: int, *, commits: bool) -> str | None:
+async def resumed(directory: Path, url: str | None, this: Crash, told: Path) -> str | None:
     """Kill the second sync and resume it. Returns what was wrong, "" for nothing, None past the end."""
-    async with syncing(directory, database_url) as sync:
-        await sync.mirror(FIRST, user_id=MPID)
-        if not await crash(job(sync, sync.mirror_file(SECOND), MPID, commits=commits), at):
+    async with syncing(directory, url, kept=this.prepared.kept) as sync:
+        second = job(sync, sync.mirror_file(SECOND), MPID, commits=this.commits, told=told)
+        if not await crash(second, this.at):
             return None
         await sync.engine.presence.bury_dead()
         async with sync.engine.database.read() as db:
             stopped = (await runs.latest(db, 1))[0]
         if stopped.status is Status.SUCCEEDED:  # killed after its end, or before it was stored
-            wanted = SECOND if await _is_second(sync.emails()) else FIRST
+            wanted = SECOND if "ten@example.com" in sync.emails() else FIRST
             return "" if sync.emails() == expected(wanted) else "the list is not equal though the run had succeeded"
         outcome = await sync.resume(stopped.id)
         if outcome.run.status is not Status.SUCCEEDED:
@@ -63,65 +119,123 @@ async def resumed(directory: Path, database_url: str | None, at: int, *, commits
         return "" if sync.emails() == expected(SECOND) else "the list is not equal after the resumed run"
 
 
-async def _is_second(emails: set[str]) -> bool:
-    return "ten@example.com" in emails
+SCENARIOS = {"next sync": next_sync, "resumed": resumed}
 
 
 @contextmanager
-def _servers() -> Iterator[dict[str, str | None]]:
-    with postgresql() as address:
-        yield {"SQLite": None, "PostgreSQL": address}
+def _prepared() -> Iterator[list[Prepared]]:
+    """Make the first sync on each of the databases."""
+    with postgresql() as server:
+        url = new_postgresql(server)
+        yield [
+            Prepared("SQLite", asyncio.run(keep(FIRST, user_id=MPID))),
+            Prepared("PostgreSQL", asyncio.run(keep(FIRST, url, user_id=MPID)), server, url),
+        ]
 
 
-async def main(*, commits: bool) -> None:
-    """Kill at every event, print what is wrong, and write the figures."""
-    lines, wrong = [], 0
-    began = time.time()
-    with _servers() as servers:
-        for name, server in servers.items():
-            for scenario in (next_sync, resumed):
-                at = 0
-                while True:
-                    at += 1
-                    url = new_postgresql(server) if server else None
-                    with tempfile.TemporaryDirectory() as directory:
-                        found = await scenario(Path(directory), url, at, commits=commits)
-                    if server and url:
-                        without(server, url)
-                    if found is None:
-                        break
-                    if found:
-                        wrong += 1
-                        print(f"{name}, {scenario.__name__}, event {at}: {found}", flush=True)
-                print(f"{name}, {scenario.__name__}: {at - 1} events", flush=True)
-                lines.append(f"| {name} | {scenario.__name__.replace('_', ' ')} | {at - 1} |")
-    minutes = (time.time() - began) / 60
-    DOCS.write_text(_page(lines, wrong, minutes, commits=commits), encoding="utf-8")
+async def _events(prepared: Prepared, *, commits: bool) -> list[str]:
+    """Run the second sync to its end, and return the names of the events on the way."""
+    url = copied_postgresql(prepared.server, prepared.url) if prepared.server and prepared.url else None
+    with tempfile.TemporaryDirectory(dir=memory()) as directory:
+        told = Path(directory) / "events"
+        async with syncing(Path(directory), url, kept=prepared.kept) as sync:
+            undisturbed = job(sync, sync.mirror_file(SECOND), MPID, commits=commits, told=told)
+            assert not await crash(undisturbed, NEVER)
+        return told.read_text(encoding="utf-8").split("\n")
 
 
-def _page(lines: list[str], wrong: int, minutes: float, *, commits: bool) -> str:
+def play_all(*, commits: bool, every: int, at_once: int) -> tuple[list[Played], float]:
+    """Play all crashes. Returns how they went, and the minutes that took."""
+    began = time.monotonic()
+    processes = multiprocessing.get_context("spawn")
+    played: list[Played] = []
+    with _prepared() as databases, ProcessPoolExecutor(at_once, mp_context=processes) as pool:
+        todo = []
+        for prepared in databases:
+            events = asyncio.run(_events(prepared, commits=commits))
+            print(f"{prepared.name}: {len(events)} events", flush=True)
+            todo += [
+                Crash(prepared, scenario, at, commits)
+                for scenario in SCENARIOS
+                for at in range(1, len(events) + 1 + MARGIN, every)
+            ]
+        for number, future in enumerate(as_completed([pool.submit(play, each) for each in todo]), 1):
+            played.append(this := future.result())
+            if this.wrong:
+                crash_ = this.crash
+                print(
+                    f"{crash_.prepared.name}, {crash_.scenario}, {crash_.at} ({this.event}): {this.wrong}", flush=True
+                )
+            if number % 50 == 0:
+                print(f"{number} of {len(todo)} in {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
+    return played, (time.monotonic() - began) / 60
+
+
+def page(played: list[Played], minutes: float, at_once: int, *, commits: bool) -> str:
+    """The figures for docs/crash-points.md."""
+    kinds = [(name, scenario) for name in ("SQLite", "PostgreSQL") for scenario in SCENARIOS]
+    counts: Counter[tuple[str, str, str]] = Counter()
+    order: dict[str, int] = {}
+    for this in sorted(played, key=lambda each: each.crash.at):
+        if this.event is not None:
+            order.setdefault(this.event, this.crash.at)
+            counts[this.event, this.crash.prepared.name, this.crash.scenario] += 1
+    rows = "\n".join(
+        f"| {event} | " + " | ".join(str(counts[(event, *kind)] or "") for kind in kinds) + " |"
+        for event in sorted(order, key=lambda each: order[each])
+    )
+    sums = [sum(number for (_, *kind), number in counts.items() if tuple(kind) == each) for each in kinds]
+    wrong = [this for this in played if this.wrong]
+    listed = "".join(
+        f"\n- {w.crash.prepared.name}, {w.crash.scenario}, {w.event} (event {w.crash.at}): {w.wrong}" for w in wrong
+    )
     each = ", and at each commit, those of the workflow engine included" if commits else ""
-    table = "\n".join(lines)
+    option = " --commits" if commits else ""
     return f"""\
 # Crash points
 
 A sync that renames placeholders, updates, removes and adds was killed (SIGKILL) at every event there is: before and after
 each write to the database and each request to Iterable{each}. After each crash either the next sync followed ("next sync":
-of an audience that some have left meanwhile) or the killed run was resumed ("resumed"). The list must then equal the audience, the numbers be those of an undisturbed run, and a repeated sync
-send nothing.
+of an audience that some have left meanwhile) or the killed run was resumed ("resumed"). The list must then equal the
+audience, the numbers be those of an undisturbed run, and a repeated sync send nothing.
 
-| database | afterwards | events |
-|---|---|---|
-{table}
+Crashes: {len(played) - sum(this.event is None for this in played):,}. Ended otherwise than an undisturbed run: {len(wrong)}.{listed}
 
-Ended otherwise than an undisturbed run: {wrong}. The campaign took {minutes:.0f} minutes
-(`python -m tests.campaigns.crash_points`); the suite kills at some of the events (`tests/core/test_crash.py`).
+The campaign took {minutes:.0f} minutes, {at_once} crashes at once (`python -m tests.campaigns.crash_points{option}`); the suite kills at
+some of the events (`tests/core/test_crash.py`).
 
-Power loss: SQLite runs in WAL mode with `synchronous=FULL`, on purpose (`core/store/database.py`): with `NORMAL` the last
-commits may be lost when the power fails, and with them the intents of requests that have left. PostgreSQL's default
+## The events
+
+Where the process was killed, and how often: an event is a write (named after the function that writes), a request, or a
+commit, in the order in which each came first.
+
+| event | {" | ".join(f"{name}, {scenario}" for name, scenario in kinds)} |
+|---|---|---|---|---|
+{rows}
+| all | {" | ".join(str(number) for number in sums)} |
+
+## Power loss
+
+SQLite runs in WAL mode with `synchronous=FULL`, on purpose (`core/store/database.py`): with `NORMAL` the last commits may be
+lost when the power fails, and with them the intents of requests that have left. PostgreSQL's default
 (`synchronous_commit = on`) is as strict; do not turn it off for this database.
 """
 
 
+def main() -> None:
+    """Read the arguments, kill at every event, print what is wrong, and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--commits", action="store_true", help="kill at each commit, too")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="kill at each Nth event only")
+    parser.add_argument("--at-once", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
+    given = parser.parse_args()
+    played, minutes = play_all(commits=given.commits, every=given.every, at_once=given.at_once)
+    text = page(played, minutes, given.at_once, commits=given.commits)
+    if given.every == 1:
+        DOCS.write_text(text, encoding="utf-8")
+    print(text)
+    sys.exit(any(this.wrong for this in played))
+
+
 if __name__ == "__main__":
-    asyncio.run(main(commits="--commits" in sys.argv[1:]))
+    main()

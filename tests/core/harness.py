@@ -173,11 +173,14 @@ class Kept:
     state: State
 
 
-async def keep(members: Iterable[Member], **options: Any) -> Kept:
-    """Make a list equal to these members, and keep that until the process ends."""
+async def keep(members: Iterable[Member], database_url: str | None = None, **options: Any) -> Kept:
+    """Make a list equal to these members, and keep that until the process ends.
+
+    On PostgreSQL the database itself is what is kept, and the caller copies it.
+    """
     directory = Path(tempfile.mkdtemp(prefix="iterable-sync-kept-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    async with syncing(directory) as sync:
+    async with syncing(directory, database_url) as sync:
         await sync.mirror(members, **options)
     return Kept(sync.engine.settings.data_dir, sync.iterable.state)
 

@@ -2,27 +2,23 @@
 
 import asyncio
 import contextlib
-import multiprocessing
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
-from multiprocessing.synchronize import Event
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text
 
 from core import workflows
 from core.engine import open_engine
-from core.errors import SettingsError
+from core.errors import SettingsError, StorageError
 from core.plan import batches
 from core.settings import Settings
 from core.store import database as database_module
 from core.store import runs
 from sandbox.iterable import Fault
-from tests.core.harness import QUICK, Status, Sync, people, syncing
-
-_processes = multiprocessing.get_context("spawn")
+from tests.core.harness import QUICK, Status, Sync, people, syncing, until
+from tests.core.storage import disk_of, locked_by_another, read_only
 
 
 @pytest.fixture
@@ -37,38 +33,12 @@ def _file(sync: Sync) -> Path:
     return sync.engine.settings.data_dir / "iterable-sync.sqlite"
 
 
-async def _pages(sync: Sync) -> int:
-    async with sync.engine.database.read() as db:
-        return int((await db.execute(text("PRAGMA page_count"))).scalar_one())
-
-
-@contextlib.asynccontextmanager
-async def disk_of(sync: Sync, pages: int) -> AsyncIterator[None]:
-    """A disk that has room for so many pages of the database more, for the length of the block.
-
-    SQLite then fails as it does when the file system is full (SQLITE_FULL).
-    """
-    most = await _pages(sync) + pages
-    engine = sync.engine.database.engine
-
-    def limit(connection: sqlite3.Connection, *_: object) -> None:
-        connection.execute(f"PRAGMA max_page_count = {most}").close()
-
-    await engine.dispose()
-    event.listen(engine.sync_engine, "connect", limit)
-    try:
-        yield
-    finally:
-        event.remove(engine.sync_engine, "connect", limit)
-        await engine.dispose()
-
-
 @pytest.mark.parametrize("pages", [0, 3, 10, 20])
 async def test_disk_full(sync: Sync, pages: int) -> None:
     """A run for which the disk has no room fails with a sentence; it goes on when there is room, and nobody is lost."""
     await sync.mirror(people(range(5)))
     run_id = await sync.submit(sync.mirror_file(people(range(2, 900))))
-    async with disk_of(sync, pages):
+    async with disk_of(sync.engine.database, pages):
         with contextlib.suppress(SettingsError):  # where not even the failure can be recorded
             await workflows.start(run_id)
         stopped = (await sync.outcome(run_id)).run
@@ -79,28 +49,6 @@ async def test_disk_full(sync: Sync, pages: int) -> None:
     assert sync.emails() == {f"p{n}@example.com" for n in range(2, 900)}
 
 
-def _lock(path: str, locked: Event, release: Event) -> None:
-    with sqlite3.connect(path, isolation_level=None) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        locked.set()
-        release.wait(60)
-        connection.execute("ROLLBACK")
-
-
-@contextlib.contextmanager
-def locked_by_another(path: Path) -> Iterator[Event]:
-    """Another process holds the database's write lock until the event that is yielded is set."""
-    locked, release = _processes.Event(), _processes.Event()
-    process = _processes.Process(target=_lock, args=(str(path), locked, release))
-    process.start()
-    try:
-        assert locked.wait(30)
-        yield release
-    finally:
-        release.set()
-        process.join()
-
-
 async def test_locked_for_a_while(sync: Sync) -> None:
     """While another program holds the database a run waits, and then goes on as if nothing had been."""
     path = sync.mirror_file(people(range(30)))
@@ -108,7 +56,7 @@ async def test_locked_for_a_while(sync: Sync) -> None:
         run = asyncio.create_task(sync.run(path))
         done, _ = await asyncio.wait([run], timeout=0.5)
         assert not done
-        release.set()
+        release()
         outcome = await run
     assert outcome.counts == {"members": 30, "added": 30}
 
@@ -135,6 +83,25 @@ async def test_read_only(tmp_path: Path) -> None:
             pass
 
 
+async def test_read_only_while_running(sync: Sync) -> None:
+    """A database that takes no changes any more stops a run with a sentence; it goes on when it takes them."""
+    slow = Fault("slow", path="/api/lists/subscribe", delay=0.1)
+    sync.iterable.faults.add(slow)
+    run_id = await sync.submit(sync.mirror_file(people(range(200))))
+
+    async def has_begun() -> bool:
+        return slow.hits > 0
+
+    run = asyncio.create_task(workflows.start(run_id))
+    await until(has_begun)
+    async with read_only(sync.engine.database):
+        with pytest.raises(StorageError, match="can't be written"):
+            await run
+    sync.iterable.faults.clear()
+    assert (await sync.mirror(people(range(100, 250)), approved=True)).run.status is Status.SUCCEEDED
+    assert sync.emails() == {f"p{n}@example.com" for n in range(100, 250)}
+
+
 async def test_deleted_while_running(sync: Sync) -> None:
     """A database file that is removed under a running program stops the run before anything more is sent."""
     await sync.mirror(people(range(5)))
@@ -142,7 +109,7 @@ async def test_deleted_while_running(sync: Sync) -> None:
     run_id = await sync.submit(path)
     kept = _file(sync).with_suffix(".kept")
     _file(sync).rename(kept)
-    with pytest.raises(SettingsError, match="removed or replaced"):
+    with pytest.raises(StorageError, match="removed or replaced"):
         await workflows.start(run_id)
     assert len(sync.emails()) == 5
     kept.rename(_file(sync))

@@ -123,7 +123,9 @@ def audience(members: Iterable[Member]) -> bytes:
     return ("mpid,email,customer_id\n" + "".join(rows)).encode()
 
 
-def settings_for(slack: Slack, iterable: Running, directory: Path, database_url: str | None = None) -> Settings:
+def settings_for(
+    slack: Slack, iterable: Running, directory: Path, database_url: str | None = None, **more: Any
+) -> Settings:
     """The bot's settings for a local Slack (Socket Mode) and a local Iterable."""
     values: dict[str, Any] = {
         "SLACK_API_URL": slack.api_url,
@@ -134,6 +136,7 @@ def settings_for(slack: Slack, iterable: Running, directory: Path, database_url:
         "database_url": database_url,
         "worker_id": "test",
         "port": 0,
+        **more,
     }
     return Settings(**values)
 

@@ -149,10 +149,14 @@ async def test_unfinished_runs(database: Database) -> None:
 
 
 async def test_old_runs(database: Database) -> None:
-    """Runs that ended before a time are found, but none that waits for approval or has not ended."""
+    """Runs of which something is kept and that ended for good before a time are found, and none that can go on."""
     mapping = await add_mapping(database)
-    ended, waits, _active = [await add_run(database, mapping) for _ in range(3)]
+    ended, waits, failed, active, empty = [await add_run(database, mapping) for _ in range(5)]
     async with database.write() as db:
+        for run_id in (ended, waits, failed, active):
+            await rejections.add(db, run_id, [Rejection("1", None, None, "no_email")])
+        await runs.set_status(db, failed, Status.FAILED)
+        await runs.set_status(db, empty, Status.SUCCEEDED)
         await runs.set_status(db, ended, Status.SUCCEEDED)
         await runs.set_status(db, waits, Status.NEEDS_APPROVAL)
         assert await runs.old(db, time.time() + 60, 10) == [ended]

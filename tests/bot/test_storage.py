@@ -1,0 +1,172 @@
+"""The database fails under `serve`: Slack is acknowledged, mParticle asked to come again, and all goes on later."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from bot.serve import serving
+from core import presence, workflows
+from core.engine import Engine, open_engine
+from core.errors import StorageError
+from core.live import working as live_working
+from core.store import database as database_module
+from core.store import live as store
+from sandbox.iterable import Running
+from sandbox.iterable import running as iterable_running
+from sandbox.mparticle import MParticle, RefusedError
+from sandbox.slack import Slack
+from tests.bot.slack.harness import BRISK, local_slack, settings_for
+from tests.core.databases import furnish
+from tests.core.harness import QUICK, until
+from tests.core.storage import Lock, disk_of, read_only
+from tests.firehosing import LIST, TOKEN, VIPS, person
+
+
+@dataclass
+class Serving:
+    """The bot, who talks to it, and where its database is."""
+
+    engine: Engine
+    slack: Slack
+    iterable: Running
+    mparticle: MParticle
+
+    @property
+    def file(self) -> Path:
+        return self.engine.settings.data_dir / "iterable-sync.sqlite"
+
+    async def carried(self) -> None:
+        """Wait until nothing is on its way to the list."""
+
+        async def found() -> bool:
+            async with self.engine.database.read() as db:
+                (mapping,) = await store.everyone(db)
+                status = await store.status(db, mapping.id, time.time())
+                return not status.backlog and not await store.unended(db, mapping.id)
+
+        await until(found)
+
+    def emails(self) -> set[str]:
+        return {email or "" for email, _ in self.iterable.state.members(LIST)}
+
+
+@contextlib.asynccontextmanager
+async def serve(directory: Path) -> AsyncIterator[Serving]:
+    """Everything that `serve` runs, with a local Slack, a local Iterable and a local mParticle."""
+    async with contextlib.AsyncExitStack() as stack:
+        iterable = await stack.enter_async_context(iterable_running(bulk_per_second=0))
+        slack = await stack.enter_async_context(local_slack())
+        more: dict[str, Any] = {
+            "firehose_token": SecretStr(TOKEN),
+            "firehose_approval": "none",
+            "firehose_gather_s": 0.02,
+        }
+        settings = settings_for(slack, iterable, directory, **more)
+        furnish(settings)
+        engine = await stack.enter_async_context(open_engine(settings, "test", patience=QUICK))
+        services = await stack.enter_async_context(serving(engine, pace=BRISK))
+        await slack.wait_connected()
+        address = f"{services.address}/mparticle/firehose/{TOKEN}"
+        account = {"apiKey": iterable.key, "userIdField": "customerId"}
+        mparticle = await stack.enter_async_context(MParticle(address, settings=account, attempts=1))
+        yield Serving(engine, slack, iterable, mparticle)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for long."""
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(workflows, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(presence, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(live_working, "RETRY_S", 0.05)
+
+
+@contextlib.asynccontextmanager
+async def broken(here: Serving, how: str) -> AsyncIterator[None]:
+    """The database can't be written for the length of the block."""
+    if how == "locked":
+        lock = Lock(here.file)
+        lock.begin()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(lock.release)
+    elif how == "read-only":
+        async with read_only(here.engine.database):
+            yield
+    else:
+        async with disk_of(here.engine.database, 0):
+            yield
+
+
+@pytest.mark.parametrize("how", ["locked", "read-only", "full"])
+async def test_while_it_can_not_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
+    """What mParticle sends is refused and not lost, commands in Slack are acknowledged, and no part stops."""
+    caplog.set_level(logging.WARNING)
+    async with serve(tmp_path) as here:
+        await here.mparticle.add(VIPS, person(1))
+        await here.carried()
+        many = [person(number) for number in range(2, 400)]
+        async with broken(here, how):
+
+            async def is_refused() -> bool:
+                try:
+                    await here.mparticle.add(VIPS, *many)
+                except RefusedError as refused:
+                    return "503" in str(refused)
+                return False
+
+            await until(is_refused)
+            assert (await here.slack.marketer.command("/iterable-sync help")).ok
+            assert (await here.slack.marketer.command("/iterable-sync status")).ok
+
+            async def could_not_beat() -> bool:
+                return how == "full" or any("heartbeat could not" in each.getMessage() for each in caplog.records)
+
+            await until(could_not_beat)
+            assert not here.engine.stopping.is_set()
+        await here.mparticle.add(VIPS, *many)
+        await here.carried()
+        assert here.emails() == {f"p{number}@example.com" for number in range(1, 400)}
+
+
+async def test_many_messages_while_it_is_locked(tmp_path: Path) -> None:
+    """Messages that wait together for a lock are refused together, and not each after a wait of its own."""
+    async with serve(tmp_path) as here:
+        await here.mparticle.add(VIPS, person(0))
+        await here.carried()
+        async with broken(here, "locked"):
+            began = time.monotonic()
+            told = [here.mparticle.add(VIPS, person(number)) for number in range(1, 31)]
+            answers = await asyncio.gather(*told, return_exceptions=True)
+            took = time.monotonic() - began
+        refused = [answer for answer in answers if isinstance(answer, RefusedError)]
+        assert len(refused) >= 29  # one may have been faster than the lock
+        assert took < 30 * database_module.BUSY_TIMEOUT_S
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_deleted_under_it(tmp_path: Path, replaced: bool) -> None:
+    """Where its database is removed, or another put in its place, it stops with a sentence and takes nothing more."""
+    with pytest.raises(StorageError, match="removed or replaced"):  # noqa: PT012  # raised at the end
+        async with serve(tmp_path) as here:
+            await here.mparticle.add(VIPS, person(1))
+            await here.carried()
+            kept = here.file.with_suffix(".kept")
+            here.file.rename(kept)
+            if replaced:
+                here.file.write_bytes(kept.read_bytes())
+            with pytest.raises((RefusedError, aiohttp.ClientError)):  # it may have stopped listening
+                await here.mparticle.add(VIPS, person(2))
+            async with asyncio.timeout(20):
+                await here.engine.stopping.wait()
+            kept.rename(here.file)

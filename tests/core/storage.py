@@ -1,0 +1,144 @@
+"""Disks and databases that fail, for the length of a block."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from sqlalchemy import event, text
+
+from core.store.database import Database
+
+
+@contextlib.asynccontextmanager
+async def with_pragma(database: Database, pragma: str, afterwards: str) -> AsyncIterator[None]:
+    """Each connection to the database has this pragma when it is used, and afterwards the other."""
+    now = pragma
+
+    def take(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"PRAGMA {now}").close()
+
+    event.listen(database.engine.sync_engine, "checkout", take)
+    try:
+        yield
+    finally:
+        now = afterwards
+
+
+def read_only(database: Database) -> contextlib.AbstractAsyncContextManager[None]:
+    """A database that takes no changes."""
+    return with_pragma(database, "query_only = on", "query_only = off")
+
+
+@contextlib.asynccontextmanager
+async def disk_of(database: Database, pages: int) -> AsyncIterator[None]:
+    """A disk that has room for so many pages of the database more.
+
+    SQLite then fails as it does when the file system is full (SQLITE_FULL).
+    """
+    async with database.read() as db:
+        there = int((await db.execute(text("PRAGMA page_count"))).scalar_one())
+    async with with_pragma(database, f"max_page_count = {there + pages}", "max_page_count = 1000000"):
+        yield
+
+
+_LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+connection.execute("ROLLBACK")
+"""
+
+
+@contextlib.contextmanager
+def locked_by_another(path: Path) -> Iterator[Callable[[], None]]:
+    """Another process holds the database's write lock until what is yielded is called."""
+    command = [sys.executable, "-c", _LOCK, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"locked\n"
+            yield process.stdin.close
+        finally:
+            process.stdin.close()
+
+
+class Lock:
+    """The database's write lock, taken by somebody else as soon as it is free, until it is released."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the database's file."""
+        self._path = path
+        self._free = threading.Event()
+        self._thread = threading.Thread(target=self._hold)
+
+    def begin(self) -> None:
+        """Begin to wait for it, without keeping anybody from giving it back."""
+        self._thread.start()
+
+    def release(self) -> None:
+        """Give it back."""
+        self._free.set()
+        self._thread.join()
+
+    def _hold(self) -> None:
+        with contextlib.closing(sqlite3.connect(self._path, timeout=30.0, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            self._free.wait(120)
+            connection.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def small_disk(where: Path, megabytes: int) -> Iterator[Path]:
+    """A real file system of that size. Skips the test where this process may not mount one."""
+    where.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(where)]
+    mount = shutil.which("mount")
+    done = subprocess.run(command, capture_output=True, text=True, check=False) if mount else None
+    if done is None or done.returncode:
+        why = "there is no mount command" if done is None else done.stderr.strip()
+        pytest.skip(f"a small file system can't be mounted here ({why}): it takes root, or CAP_SYS_ADMIN")
+    try:
+        yield where
+    finally:
+        subprocess.run(["umount", "--lazy", str(where)], check=True)
+
+
+def fill(directory: Path, *, but: int = 0) -> Path:
+    """Fill a file system up to so many bytes. Returns the file that does it."""
+    filler = directory / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while (room := os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize - but) > 0:
+            file.write(bytes(min(room, 1 << 20)))
+    return filler
+
+
+def at_requests(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object], *, every: int) -> None:
+    """Do something whenever so many requests came to the local Iterable."""
+    seen = 0
+    original = web.Response.__init__
+
+    def counted(self: web.Response, *args: object, **options: object) -> None:
+        nonlocal seen
+        seen += 1
+        if seen % every == 0:
+            do()
+        original(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(web.Response, "__init__", counted)
+
+
+def once(do: Callable[[], object]) -> Callable[[], object]:
+    """Do something the first time only."""
+    left = [do]
+    return lambda: left.pop()() if left else None

@@ -1,0 +1,143 @@
+"""A real file system is full: what was to be written is told in a sentence, and it goes on when there is room."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from pydantic import SecretStr
+
+from core import execution, workflows
+from core.engine import open_engine
+from core.errors import SettingsError
+from core.settings import Settings
+from core.store import runs
+from tests.core.harness import QUICK, Status, Sync, people, syncing
+from tests.core.storage import fill, small_disk
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MB."""
+    with small_disk(tmp_path / "data", 12) as it:
+        yield it
+
+
+@pytest.fixture
+async def sync(tmp_path: Path, disk: Path) -> AsyncIterator[Sync]:
+    """An engine whose data directory is that file system."""
+    async with syncing(tmp_path, patience=QUICK) as it:
+        yield it
+
+
+def files(directory: Path) -> list[Path]:
+    """What is in a directory."""
+    return sorted(directory.iterdir())
+
+
+async def fails(sync: Sync, run_id: str) -> str:
+    """Execute a run that can't succeed. Returns what is told about it; nothing of its files is left."""
+    told = ""
+    try:
+        await workflows.start(run_id)
+    except SettingsError as error:  # not even the failure could be recorded
+        told = error.message
+    run = (await sync.outcome(run_id)).run
+    assert run.status is not Status.SUCCEEDED
+    for kind in ("work", "fetched"):
+        assert not list((sync.engine.settings.data_dir / kind).glob("*"))
+    return run.error or told
+
+
+@pytest.mark.parametrize("room", [0, 40_000, 200_000])
+async def test_no_room_for_the_database(sync: Sync, disk: Path, room: int) -> None:
+    """Without room for SQLite's log a run fails with a sentence, sends nothing that is not on record, and goes on."""
+    await sync.mirror(people(range(5)))
+    run_id = await sync.submit(sync.mirror_file(people(range(2, 9_000))))
+    filler = fill(disk, but=room)
+    told = await fails(sync, run_id)
+    assert "disk" in told or "room" in told
+    filler.unlink()
+    assert (await sync.mirror(people(range(2, 60)), approved=True)).run.status is Status.SUCCEEDED
+    assert sync.emails() == {f"p{n}@example.com" for n in range(2, 60)}
+
+
+async def test_no_room_for_planning(sync: Sync, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without room for what planning puts aside a run fails with a sentence, and nothing has been sent."""
+    monkeypatch.setattr(execution, "MEMORY_MB", (24,))
+    run_id = await sync.submit(sync.mirror_file(people(range(150_000))))
+    filler = fill(disk, but=MEGABYTE)
+    assert "Planning needs more room" in await fails(sync, run_id)
+    filler.unlink()
+    assert sync.emails() == set()
+    assert (await sync.mirror(people(range(10)))).run.status is Status.SUCCEEDED
+
+
+async def test_no_room_for_a_file_that_is_fetched(sync: Sync, disk: Path) -> None:
+    """A file from the web that does not fit is a sentence, and what came of it is removed."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=b"mpid,email\n" + b"1,p1@example.com\n" * 300_000)
+
+    app = web.Application()
+    app.router.add_get("/audience.csv", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}/audience.csv"
+        run_id = await sync.submit(Path("unused"))
+        async with sync.engine.database.write() as db:
+            request = (await sync.outcome(run_id)).run.request.model_copy(update={"path": address})
+            await runs.change(db, run_id, request=request.model_dump_json())
+        filler = fill(disk, but=2 * MEGABYTE)
+        assert "disk is full" in await fails(sync, run_id)
+        filler.unlink()
+        assert await workflows.resume(sync.engine, run_id) is Status.SUCCEEDED
+        assert sync.emails() == {"p1@example.com"}
+    finally:
+        await runner.cleanup()
+
+
+async def test_no_room_for_the_secret_key(disk: Path) -> None:
+    """Without room at the first start it says so, and leaves nothing behind that a later start takes for a key."""
+    settings = Settings(data_dir=disk, _env_file=None)  # type: ignore[call-arg]
+    filler = fill(disk)
+    with pytest.raises(SettingsError, match="No space left on device"):
+        async with open_engine(settings, "test"):
+            pass
+    assert files(disk) == [filler]
+    filler.unlink()
+    async with open_engine(settings, "test") as engine:
+        assert engine.vault.decrypt(engine.vault.encrypt("a key")) == "a key"
+
+
+async def test_no_room_for_a_new_database(disk: Path) -> None:
+    """Without room for the tables at the first start it says so."""
+    key = SecretStr("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+    settings = Settings(data_dir=disk, secret_key=key, _env_file=None)  # type: ignore[call-arg]
+    filler = fill(disk, but=20_000)
+    with pytest.raises(SettingsError, match=r"[Dd]isk"):
+        async with open_engine(settings, "test"):
+            pass
+    filler.unlink()
+    async with open_engine(settings, "test"):
+        pass
+
+
+async def test_no_room_while_it_stops(tmp_path: Path, disk: Path) -> None:
+    """A program that can't record that it ends is found to have ended all the same."""
+    settings = Settings(data_dir=disk, _env_file=None)  # type: ignore[call-arg]
+    with contextlib.suppress(Exception):
+        async with open_engine(settings, "first"):
+            filler = fill(disk)
+    filler.unlink()
+    assert not list((disk / "workers").iterdir())
+    async with open_engine(settings, "second") as engine:
+        await engine.presence.bury_dead()
+        async with engine.database.read() as db:
+            assert (await db.exec_driver_sql("SELECT count(*) FROM workers")).scalar_one() == 1

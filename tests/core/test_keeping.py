@@ -1,0 +1,161 @@
+"""What has had its time is cleared away, and nothing else: the data directory does not grow for ever."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from dbos import DBOS
+from sqlalchemy import func, select, text, update
+
+from core import keeping, presence, workflows
+from core.store import database, runs
+from core.store.tables import batches, rejections
+from core.store.tables import runs as runs_table
+from sandbox.iterable import Fault
+from tests.core.crashing import crash, job
+from tests.core.harness import QUICK, Member, Status, Sync, people, syncing, until
+
+
+@pytest.fixture
+async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
+    """An engine that gives up soon."""
+    async with syncing(tmp_path, database_url, patience=QUICK) as it:
+        yield it
+
+
+async def _kept(sync: Sync) -> tuple[int, int]:
+    """How many batches and rejections there are."""
+    async with sync.engine.database.read() as db:
+        counts = [
+            (await db.execute(select(func.count()).select_from(each))).scalar_one() for each in (batches, rejections)
+        ]
+    return counts[0], counts[1]
+
+
+async def _a_month_passes(sync: Sync) -> None:
+    async with sync.engine.database.write() as db:
+        await db.execute(update(runs_table).values(finished_at=runs_table.c.finished_at - keeping.KEEP_S))
+
+
+async def test_changes_of_all_old_runs_go(sync: Sync) -> None:
+    """However many runs are old, the changes and rejections of all of them go, in a few goes, and the records stay."""
+    many = keeping.CLEAR_RUNS + 2
+    for number in range(many):
+        await sync.mirror([*people(range(number + 1)), Member(-1)])
+    assert await _kept(sync) == (many, many)
+    await keeping.clear_old(sync.engine)
+    assert await _kept(sync) == (many, many)
+    await _a_month_passes(sync)
+    for _ in range(2):
+        await keeping.clear_old(sync.engine)
+    assert await _kept(sync) == (0, 0)
+    async with sync.engine.database.read() as db:
+        assert [run.counters.added for run in await runs.latest(db, 20)] == [1] * many
+
+
+async def test_what_a_run_has_left_to_do_stays(sync: Sync) -> None:
+    """The changes of a run that failed are kept, however long ago that was: it can still be resumed."""
+    sync.iterable.faults.add(Fault("error", path="/api/lists/subscribe"))
+    failed = await sync.delta(joined=people(range(5)))
+    assert failed.run.status is Status.FAILED
+    sync.iterable.faults.clear()
+    await _a_month_passes(sync)
+    await keeping.clear_old(sync.engine)
+    outcome = await sync.resume(failed.run.id)
+    assert outcome.run.status is Status.SUCCEEDED
+    assert sync.emails() == {f"p{n}@example.com" for n in range(5)}
+
+
+async def test_what_was_never_answered_stays(sync: Sync) -> None:
+    """Whom a cancelled run perhaps put on the list is kept until another run has noted it, however long that takes."""
+    await sync.mirror(people(range(3)))
+    sync.iterable.faults.add(Fault("reset", path="/api/lists/subscribe", applied=True))
+    lost = await sync.delta(joined=people([7]))
+    async with sync.engine.database.write() as db:
+        assert await runs.close(db, lost.run, "No longer wanted.")
+    sync.iterable.faults.clear()
+    assert sync.emails() == {f"p{n}@example.com" for n in (0, 1, 2, 7)}
+    await _a_month_passes(sync)
+    await keeping.clear_old(sync.engine)
+    await sync.mirror(people(range(3)), approved=True)
+    assert sync.emails() == {f"p{n}@example.com" for n in range(3)}
+
+
+async def test_leftovers_of_killed_processes_go(sync: Sync) -> None:
+    """Files made for a run go when nobody is at work on it, and not before; those of nobody known are left alone."""
+    ended = (await sync.mirror(people(range(3)))).run.id
+    queued = await sync.submit(sync.mirror_file(people(range(4))))
+    data_dir = sync.engine.settings.data_dir
+    made = [data_dir / kind / run_id for kind in ("work", "fetched") for run_id in (ended, queued, "another")]
+    for path in made:
+        path.mkdir(parents=True)
+        (path / "spill").write_text("left")
+    await keeping.remove_leftovers(sync.engine)
+    assert [path.name for path in made if path.exists()] == [queued, "another"] * 2
+
+
+async def test_stray_locks_go(sync: Sync) -> None:
+    """The lock file of a process that died before it was on record goes after a while, one that is held does not."""
+    mine = next((sync.engine.settings.data_dir / "workers").iterdir())
+    stray, young = mine.with_name("stray.lock"), mine.with_name("young.lock")
+    for path in (mine, stray, young):
+        path.touch()
+    long_ago = time.time() - presence.STARTING_S - 60
+    for path in (mine, stray):
+        os.utime(path, (long_ago, long_ago))
+    await keeping.remove_leftovers(sync.engine)
+    assert set(mine.parent.iterdir()) == {mine, young}
+
+
+async def test_attempts_are_forgotten(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workflow engine's records go when their attempt has ended, also by a kill, and with them its outputs."""
+    await sync.mirror(people(range(3)))
+    assert await crash(job(sync, sync.mirror_file(people(range(4))), (await sync.latest()).user_id), 14)
+    await sync.engine.presence.bury_dead()
+    found = await DBOS.list_workflows_async()
+    assert sorted(each.status for each in found) == ["PENDING", "SUCCESS"]
+    monkeypatch.setattr(workflows, "KEEP_ATTEMPTS_S", -60.0)
+    outcome = await sync.mirror(people(range(4)))
+    assert outcome.run.status is Status.SUCCEEDED
+    assert await DBOS.list_workflows_async() == []
+
+
+async def test_attempts_under_way_are_not_forgotten(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record of a run that somebody has in hand stays, however long it has been under way."""
+    monkeypatch.setattr(workflows, "KEEP_ATTEMPTS_S", -60.0)
+    slow = Fault("slow", path="/api/lists/subscribe", delay=0.5)
+    sync.iterable.faults.add(slow)
+    run = asyncio.create_task(sync.mirror(people(range(3))))
+
+    async def is_sent() -> bool:
+        return slow.hits > 0
+
+    await until(is_sent)
+    await workflows._forget_attempts(sync.engine)
+    assert len(await DBOS.list_workflows_async()) == 1
+    assert (await run).run.status is Status.SUCCEEDED
+    assert await DBOS.list_workflows_async() == []
+
+
+async def test_the_log_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's write-ahead log, grown while somebody read for long, is cut when it has been written back."""
+    monkeypatch.setattr(database, "WAL_LEFT_BYTES", 100_000)
+    async with syncing(tmp_path) as sync:
+        log = sync.engine.settings.data_dir / "iterable-sync.sqlite-wal"
+
+        async def write(size: int) -> None:
+            async with sync.engine.database.write() as db:
+                await db.execute(text("CREATE TABLE IF NOT EXISTS much (what BLOB)"))
+                await db.execute(text("INSERT INTO much VALUES (zeroblob(:size))"), {"size": size})
+
+        async with sync.engine.database.read() as db:
+            await db.execute(text("SELECT count(*) FROM runs"))
+            await write(8_000_000)
+        grown = log.stat().st_size
+        await write(10)
+        await write(10)
+        assert grown > 8_000_000
+        assert log.stat().st_size <= 100_000

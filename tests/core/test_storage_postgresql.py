@@ -1,0 +1,122 @@
+"""PostgreSQL fails under a run: it says so in a sentence or goes on, and nobody is lost."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from core import workflows
+from core.engine import open_engine
+from core.errors import SettingsError, StorageError, SyncError
+from core.plan import batches
+from core.settings import Settings
+from core.store import runs
+from tests.core.databases import new_postgresql, restart, without
+from tests.core.harness import QUICK, Status, Sync, people, syncing
+from tests.core.storage import at_requests, once
+
+
+@pytest.fixture
+def url(postgresql_server: str) -> Iterator[str]:
+    """The address of a new database."""
+    made = new_postgresql(postgresql_server)
+    yield made
+    without(postgresql_server, made)
+
+
+@pytest.fixture
+async def sync(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sync]:
+    """An engine on PostgreSQL with ten members a request."""
+    monkeypatch.setattr(batches, "BATCH_SIZE", 10)
+    async with syncing(tmp_path, url, patience=QUICK) as it:
+        yield it
+
+
+def terminate(server: str, url: str) -> int:
+    """End everybody's connections to a database. Returns how many."""
+    name = url.rpartition("?")[0].rpartition("/")[2]
+    with psycopg.connect(server, autocommit=True) as connection:
+        query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s"
+        found = connection.execute(query, (name,)).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+async def carried(sync: Sync, run_id: str) -> int:
+    """Execute a run, and resume it until it has succeeded. Returns how often it had to be taken up."""
+    for attempt in range(60):
+        with contextlib.suppress(SyncError):
+            await (workflows.resume(sync.engine, run_id) if attempt else workflows.start(run_id))
+        await sync.engine.presence.bury_dead()
+        run = (await sync.outcome(run_id)).run
+        if run.status is Status.SUCCEEDED:
+            return attempt
+        if run.status is Status.FAILED:
+            assert run.error is not None
+            assert "Traceback" not in run.error
+        elif run.status.is_active:  # not even its end could be recorded: its process would be found dead
+            async with sync.engine.database.write() as db:
+                await runs.set_status(db, run_id, Status.INTERRUPTED)
+    raise AssertionError("it never ends")
+
+
+@pytest.mark.parametrize("every", [2, 5, 13])
+async def test_connections_are_ended(
+    sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    """A run whose connections the server ends again and again, also while it writes, comes to the same end."""
+    await sync.mirror(people(range(60)))
+    run_id = await sync.submit(sync.mirror_file(people(range(30, 150))), approved=True)
+    at_requests(monkeypatch, lambda: terminate(postgresql_server, url), every=every)
+    await carried(sync, run_id)
+    assert sync.emails() == {f"p{n}@example.com" for n in range(30, 150)}
+    assert (await sync.outcome(run_id)).counts == {
+        "members": 120,
+        "left": 30,
+        "added": 90,
+        "removed": 30,
+        "unchanged": 30,
+    }
+
+
+async def test_the_server_is_restarted(sync: Sync, postgresql_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run under which the server is restarted comes to the same end."""
+    run_id = await sync.submit(sync.mirror_file(people(range(100))))
+    at_requests(monkeypatch, once(lambda: restart(postgresql_server)), every=4)
+    await carried(sync, run_id)
+    assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
+    assert (await sync.outcome(run_id)).counts == {"members": 100, "added": 100}
+
+
+def set_read_only(server: str, url: str, on: str) -> None:
+    """Let a database take no changes, or again, in all sessions from now on."""
+    name = url.rpartition("?")[0].rpartition("/")[2]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {on}".encode())
+    terminate(server, url)
+
+
+async def test_read_only_while_running(
+    sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run fails with a sentence when the database takes no changes any more, and goes on when it does."""
+    run_id = await sync.submit(sync.mirror_file(people(range(100))))
+    at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
+    with pytest.raises(StorageError, match="takes no changes"):
+        await workflows.start(run_id)
+    set_read_only(postgresql_server, url, "off")
+    async with sync.engine.database.write() as db:
+        await runs.set_status(db, run_id, Status.INTERRUPTED)
+    assert await workflows.resume(sync.engine, run_id) is Status.SUCCEEDED
+    assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
+
+
+async def test_read_only_at_the_start(tmp_path: Path, postgresql_server: str, url: str) -> None:
+    """A database that takes no changes is refused at the start, in a sentence that does not speak of directories."""
+    set_read_only(postgresql_server, url, "on")
+    settings = Settings(data_dir=tmp_path, database_url=url, _env_file=None)  # type: ignore[call-arg, arg-type]
+    with pytest.raises(SettingsError, match=r"takes no changes .*ITERABLE_SYNC_DATABASE_URL"):
+        async with open_engine(settings, "test"):
+            pass
