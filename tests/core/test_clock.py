@@ -168,4 +168,4 @@ async def test_an_erasure_waits_for_a_run_of_the_future(
         await execution.plan(sync.engine, run_id)
         shift(monkeypatch, 0.0)
         async with sync.engine.database.read() as db:
-            assert await persons.may_be_in_hand(db, time.time())
+            assert await persons.may_be_in_hand(db)
