@@ -27,7 +27,7 @@ from core.store.runs import TakenOverError
 # Requests under way at once: enough to fill the rate where an answer takes this long (seconds) ...
 LATENCY_COVERED_S = 4.0
 # ... within these bounds; the last is for a connection without a rate limit.
-FEWEST, MOST, UNLIMITED = 1, 64, 16
+FEWEST, MOST, UNLIMITED = 1, 64, 32
 # A process that dies leaves no more batches sent than this: those under way, and those claimed with the last of them.
 MOST_SENT = MOST + UNLIMITED
 # How often is looked whether the run is to stop, in seconds.

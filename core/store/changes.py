@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.changes import Columns, Entry, Phase, decode
@@ -120,9 +120,16 @@ async def states_of(db: AsyncConnection, run_id: str) -> set[tuple[Phase, State]
     return {(Phase(phase), State(state)) for phase, state in await db.execute(query)}
 
 
+_SET_STATE = (
+    update(batches)
+    .where(batches.c.id.in_(bindparam("ids", expanding=True)))
+    .values(state=bindparam("to_state", type_=batches.c.state.type))
+)
+
+
 async def set_state(db: AsyncConnection, ids: Sequence[int], state: State) -> None:
     """Move batches to a state."""
-    await db.execute(update(batches).where(batches.c.id.in_(ids)).values(state=state.value))
+    await db.execute(_SET_STATE, {"ids": list(ids), "to_state": state.value})
 
 
 async def phases_left(db: AsyncConnection, run_id: str) -> list[Phase]:

@@ -3,9 +3,10 @@
 import secrets
 import time
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
@@ -359,7 +360,21 @@ async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: Plan, mo
 
 async def count(db: AsyncConnection, run_id: str, worker: str, more: dict[str, int]) -> None:
     """Add to counters of a run while it is this worker's. Raises TakenOverError if it is not."""
-    await change(db, run_id, worker=worker, **{name: runs.c[name] + number for name, number in more.items()})
+    names = tuple(name for name, number in more.items() if number)
+    values = {"id_of_run": run_id, "its_worker": worker, **{f"more_{name}": more[name] for name in names}}
+    if not (await db.execute(_counting(names), values)).rowcount:
+        raise TakenOverError(f"Run {run_id} was taken over by another process.")
+
+
+@lru_cache(maxsize=64)
+def _counting(names: tuple[str, ...]) -> Update:
+    """The statement that adds to these counters; building one takes longer than executing it."""
+    added: dict[str, Any] = {name: runs.c[name] + bindparam(f"more_{name}", type_=runs.c[name].type) for name in names}
+    return (
+        update(runs)
+        .where(runs.c.id == bindparam("id_of_run"), runs.c.worker == bindparam("its_worker"))
+        .values(added or {"worker": runs.c.worker})
+    )
 
 
 async def ask_to_stop(db: AsyncConnection, run_id: str, how: str | None) -> None:
