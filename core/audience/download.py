@@ -10,10 +10,11 @@ import duckdb
 from core.audience import places
 from core.audience.csvfile import scan
 from core.audience.files import File
-from core.audience.gather import CUSTOMER, EMAIL, OTHER, USUAL_LABELS, Count, Rows, gather, stage
+from core.audience.gather import gather
 from core.audience.names import Audience, choose, from_download_name
 from core.audience.source import Shape, Source, instant
 from core.audience.sql import literal, milliseconds, stripped
+from core.audience.stage import CUSTOMER, EMAIL, OTHER, USUAL_LABELS, Count, Rows, stage
 
 EMAIL_TYPES = {"email"}
 CUSTOMER_TYPES = {"customer_id", "customer", "customerid"}

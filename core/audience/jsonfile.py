@@ -6,8 +6,8 @@ mParticle's stream lands in S3 as its objects one after the other, with nothing 
 
 from core.audience import places
 from core.audience.files import File
-from core.audience.gather import Rows
 from core.audience.sql import literal
+from core.audience.stage import Rows
 
 # In bytes, and of the identities in it a few thousand. What holds more costs DuckDB many times its size.
 LARGEST_OBJECT = 2 << 20

@@ -9,10 +9,10 @@ import duckdb
 
 from core.audience import bucket, download, stream, table, zipped
 from core.audience.files import File, readable
-from core.audience.gather import CLEAR_STAGE
 from core.audience.recognise import Kind, recognise
 from core.audience.scratch import plainly_named
 from core.audience.source import Source
+from core.audience.stage import CLEAR_STAGE
 from core.errors import InputError
 
 _READERS: dict[Kind, Callable[[duckdb.DuckDBPyConnection, File, str | None], Source]] = {

@@ -7,9 +7,10 @@ import duckdb
 
 from core.audience import jsonfile
 from core.audience.files import File
-from core.audience.gather import Rows, read_rows
+from core.audience.gather import read_rows
 from core.audience.source import Shape, Source
 from core.audience.sql import milliseconds_of_text
+from core.audience.stage import Rows
 
 _COLUMNS = {
     "MembershipChangedTimestamp": "VARCHAR",

@@ -13,9 +13,10 @@ from core.audience import places
 from core.audience.csvfile import MOST_COLUMNS, TOO_WIDE, scan
 from core.audience.duck import query
 from core.audience.files import File, refuse_bomb
-from core.audience.gather import LONGEST_IDENTITY, Rows, read_rows
+from core.audience.gather import read_rows
 from core.audience.source import Shape, Source
 from core.audience.sql import boolean, identifier, milliseconds_of_text
+from core.audience.stage import LONGEST_IDENTITY, Rows
 
 EMAIL = "email"
 CUSTOMER = "customer id"

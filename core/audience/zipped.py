@@ -8,7 +8,6 @@ import duckdb
 
 from core.audience import archive, download
 from core.audience.files import File, readable
-from core.audience.gather import count_profiles
 from core.audience.manifest import (
     NOT_COUNTED,
     TRUNCATED,
@@ -22,6 +21,7 @@ from core.audience.names import Audience, choose, common_name, from_download_nam
 from core.audience.recognise import Kind, recognise
 from core.audience.scratch import scratch
 from core.audience.source import Source
+from core.audience.stage import count_profiles
 
 
 @dataclass(frozen=True)

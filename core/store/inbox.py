@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.changes import FORMER
@@ -180,13 +180,15 @@ async def carried(db: AsyncConnection, run_id: str) -> list[Change]:
     return [Change(*row) for row in await db.execute(query.order_by(inbox.c.profile))]
 
 
-async def done(db: AsyncConnection, run_id: str) -> None:
-    """What a run carried is on record: keep the time stamps, and no identities."""
-    await db.execute(
+async def done(db: AsyncConnection, run_id: str, limit: int) -> int:
+    """Up to `limit` of what a run carried is on record: keep the time stamps, and no identities. Returns how many."""
+    some = select(inbox.c.mapping_id, inbox.c.profile).where(inbox.c.run_id == run_id).limit(limit)
+    result = await db.execute(
         update(inbox)
-        .where(inbox.c.run_id == run_id)
+        .where(tuple_(inbox.c.mapping_id, inbox.c.profile).in_(some))
         .values(waiting_since=None, run_id=None, email=None, customer_id=None, hashed=0)
     )
+    return int(result.rowcount)
 
 
 async def let_go(db: AsyncConnection, run_id: str) -> None:
