@@ -409,7 +409,8 @@ async def test_refused_address_does_not_keep_the_former_one_for_another_mapping(
 
 async def test_as_many_unanswered_batches_as_there_can_be(sync: Sync, small_batches: None) -> None:
     """All the batches that a process may leave unanswered are sent again, and counted once."""
-    run_id = await sync.submit(sync.mirror_file(people(range(800))))
+    members = 10 * (upload.MOST_SENT + 1)
+    run_id = await sync.submit(sync.mirror_file(people(range(members))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE)])
     await workflows.start(run_id)
     async with sync.engine.database.write() as db:
@@ -422,7 +423,7 @@ async def test_as_many_unanswered_batches_as_there_can_be(sync: Sync, small_batc
     sync.iterable.faults.clear()
     outcome = await sync.resume(run_id)
     assert outcome.run.status is Status.SUCCEEDED
-    assert outcome.counts == {"members": 800, "added": 800}
+    assert outcome.counts == {"members": members, "added": members}
 
 
 async def test_renamed_again_before_the_first_rename_was_answered(sync: Sync) -> None:

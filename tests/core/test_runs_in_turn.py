@@ -273,7 +273,7 @@ async def test_placeholder_renamed_while_its_removal_was_unanswered(tmp_path: Pa
 
 async def test_cancelled_halfway(hasty: Sync) -> None:
     """A run that is cancelled keeps what was done, sends no more, and the next mirror heals the list."""
-    run_id = await hasty.submit(hasty.mirror_file(people(range(300))))
+    run_id = await hasty.submit(hasty.mirror_file(people(range(900))))
 
     async def cancel() -> None:
         async with hasty.engine.database.write() as db:
@@ -282,12 +282,12 @@ async def test_cancelled_halfway(hasty: Sync) -> None:
     await meanwhile(hasty, run_id, cancel)
     cancelled = await hasty.outcome(run_id)
     assert cancelled.run.status is Status.CANCELLED
-    assert 0 < cancelled.counts["added"] < 300
+    assert 0 < cancelled.counts["added"] < 900
     assert len(hasty.emails()) == cancelled.counts["added"]
-    outcome = await hasty.mirror(people(range(100, 350)), approved=True)
+    outcome = await hasty.mirror(people(range(100, 950)), approved=True)
     assert outcome.run.counters.missing == 0
-    assert hasty.emails() == addresses(range(100, 350))
-    assert (await hasty.mirror(people(range(100, 350)))).run.requests == 0
+    assert hasty.emails() == addresses(range(100, 950))
+    assert (await hasty.mirror(people(range(100, 950)))).run.requests == 0
 
 
 #: Where a run may wait for long: until it may send again, or (at a slow rate) at all.

@@ -1,5 +1,6 @@
 """What watches over a process learns whether it lives, whether it can work, and how it does."""
 
+import re
 from pathlib import Path
 
 import aiohttp
@@ -56,5 +57,6 @@ async def test_metrics(tmp_path: Path) -> None:
         assert line in said
     assert "iterable_sync_firehose_seconds_bucket" in said
     assert "iterable_sync_slack_acknowledgement_seconds_bucket" in said
+    labels = " ".join(re.findall(r"{(.*)}", said))  # in the numbers any digits may stand
     for identifier in ("example.com", "8754", "4711", "VIPs"):
-        assert identifier not in said
+        assert identifier not in labels
