@@ -5,16 +5,21 @@ from asyncio import run
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import orjson
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from core.changes import Phase, encode
 from core.errors import SettingsError
+from core.store import changes
+from core.store.changes import State
 from core.store.database import Database
 from core.store.migrate import migrate
 from core.store.tables import metadata
+from tests.core.store.seeds import add_mapping, add_run, draft
 
 _processes = multiprocessing.get_context("forkserver")
 
@@ -120,3 +125,24 @@ async def test_address_of_no_database(url: str) -> None:
     with pytest.raises(SettingsError, match="ITERABLE_SYNC_DATABASE_URL") as refused:
         Database(url)
     assert url not in refused.value.message
+
+
+async def test_batches_of_an_earlier_form(database: Database) -> None:
+    """What a run had stored before batches were stored by columns is read as it was."""
+    entries = [["a", "1", "ä@example.com", 'c"1'], ["f", "2", "ä@example.com", None, "old@example.com", None]]
+    plain = [["a", "3", "three@example.com", None]]
+    run_id = await add_run(database, await add_mapping(database))
+    async with database.write() as db:
+        await changes.add_drafts(db, run_id, [draft(Phase.ADD, 1, encode(each)) for each in (entries, plain)])
+        await db.execute(text("ALTER TABLE changes ADD COLUMN subscribers TEXT"))
+        for batch, each in zip(
+            await changes.open_batches(db, run_id, State.DRAFT, limit=9), (entries, plain), strict=True
+        ):
+            former = {"batch": batch.id, "members": orjson.dumps(each).decode()}
+            await db.execute(text("UPDATE changes SET members = :members WHERE batch_id = :batch"), former)
+        await db.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+    await migrate(database)
+    async with database.read() as db:
+        found = await changes.open_batches(db, run_id, State.DRAFT, limit=9)
+        assert [batch.entries for batch in found] == [entries, plain]
+        assert await db.run_sync(differences) == []
