@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from core.changes import Phase, encode
+from core.changes import Entry, Phase, encode
 from core.errors import SettingsError
 from core.store import changes
 from core.store.changes import State
@@ -129,11 +129,11 @@ async def test_address_of_no_database(url: str) -> None:
 
 async def test_batches_of_an_earlier_form(database: Database) -> None:
     """What a run had stored before batches were stored by columns is read as it was."""
-    entries = [["a", "1", "ä@example.com", 'c"1'], ["f", "2", "ä@example.com", None, "old@example.com", None]]
-    plain = [["a", "3", "three@example.com", None]]
+    with_more = [["a", "1", "ä@example.com", 'c"1'], ["f", "2", "ä@example.com", None, "old@example.com", None]]
+    stored: list[list[Entry]] = [with_more, [["a", "3", "three@example.com", None]]]
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
-        await changes.add_drafts(db, run_id, [draft(Phase.ADD, 1, encode(each)) for each in (entries, plain)])
+        await changes.add_drafts(db, run_id, [draft(Phase.ADD, 1, encode(each)) for each in stored])
         await db.execute(text("ALTER TABLE changes ADD COLUMN subscribers TEXT"))
         for batch, each in zip(
             await changes.open_batches(db, run_id, State.DRAFT, limit=9), (entries, plain), strict=True
@@ -144,5 +144,5 @@ async def test_batches_of_an_earlier_form(database: Database) -> None:
     await migrate(database)
     async with database.read() as db:
         found = await changes.open_batches(db, run_id, State.DRAFT, limit=9)
-        assert [batch.entries for batch in found] == [entries, plain]
+        assert [batch.entries for batch in found] == stored
         assert await db.run_sync(differences) == []
