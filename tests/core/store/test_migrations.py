@@ -135,9 +135,7 @@ async def test_batches_of_an_earlier_form(database: Database) -> None:
     async with database.write() as db:
         await changes.add_drafts(db, run_id, [draft(Phase.ADD, 1, encode(each)) for each in stored])
         await db.execute(text("ALTER TABLE changes ADD COLUMN subscribers TEXT"))
-        for batch, each in zip(
-            await changes.open_batches(db, run_id, State.DRAFT, limit=9), (entries, plain), strict=True
-        ):
+        for batch, each in zip(await changes.open_batches(db, run_id, State.DRAFT, limit=9), stored, strict=True):
             former = {"batch": batch.id, "members": orjson.dumps(each).decode()}
             await db.execute(text("UPDATE changes SET members = :members WHERE batch_id = :batch"), former)
         await db.execute(text("UPDATE alembic_version SET version_num = '0004'"))
