@@ -129,7 +129,10 @@ async def test_address_of_no_database(url: str) -> None:
 
 async def test_batches_of_an_earlier_form(database: Database) -> None:
     """What a run had stored before batches were stored by columns is read as it was."""
-    with_more = [["a", "1", "ä@example.com", 'c"1'], ["f", "2", "ä@example.com", None, "old@example.com", None]]
+    with_more: list[Entry] = [
+        ["a", "1", "ä@example.com", 'c"1'],
+        ["f", "2", "ä@example.com", None, "old@example.com", None],
+    ]
     stored: list[list[Entry]] = [with_more, [["a", "3", "three@example.com", None]]]
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
