@@ -120,6 +120,22 @@ def test_among_equals_the_last_listed_wins(reading: Reading) -> None:
     assert profiles["1"][2] == "49@example.com"
 
 
+def test_among_equals_the_last_listed_wins_in_a_large_file(reading: Reading) -> None:
+    """Rows keep their order where threads read the parts of a file side by side."""
+    members = 130_000
+    rows = [f"{n % members}, 5, {n // members}-{n % members}@example.com, email" for n in range(2 * members)]
+    _, profiles = reading("\n".join([HEADER, *rows]))
+
+    assert profiles == {str(n): (n, True, f"1-{n}@example.com", None) for n in range(members)}
+
+
+def test_identities_that_are_of_no_use_may_be_anything(reading: Reading) -> None:
+    """A device's identity is passed over, however long it is; its profile is a member."""
+    _, profiles = reading(f"{HEADER}\n1, 5, {'x' * 5_000}, ios_idfv\n1, 5, a@example.com, email\n")
+
+    assert profiles == {"1": (1, True, "a@example.com", None)}
+
+
 def test_time_stamps_far_apart_compare(reading: Reading) -> None:
     """Time stamps at both ends of 64 bits don't overflow."""
     rows = [
