@@ -207,7 +207,8 @@ some of the events (`tests/core/test_crash.py`).
 ## The events
 
 Where the process was killed, and how often: an event is a write (named after the function that writes), a request, or a
-commit, in the order in which each came first.
+commit, in the order in which each came first. Requests and writes are made side by side, so an event may come at
+another number each time: where a cell is empty, something else came at its number.
 
 | event | {" | ".join(f"{name}, {scenario}" for name, scenario in kinds)} |
 |---|---|---|---|---|
