@@ -91,6 +91,22 @@ async def test_waits_until_approved(tmp_path: Path, database_url: str) -> None:
         assert it.emails() == addresses(0, 1, 2)
 
 
+async def test_run_carries_more_than_are_marked_at_once(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits is marked in pieces, and carried by runs of as many members as one may have."""
+    monkeypatch.setattr(carrying, "MARKED_AT_ONCE", 3)
+    monkeypatch.setattr(carrying, "MOST_MEMBERS", 9)
+    async with firehosing(tmp_path, database_url) as it:
+        await it.mparticle.connect(VIPS)
+        await it.mparticle.add(VIPS, *map(person, range(20)))
+        await it.approve()
+        status = await it.settled()
+        assert it.emails() == addresses(*range(20))
+        assert (status.added, status.backlog) == (20, 0)
+        assert it.iterable.state.log.total("/api/lists/subscribe") == 3
+
+
 async def test_list_is_chosen_when_it_is_approved(tmp_path: Path) -> None:
     """An audience whose settings name no list is proposed without one, and goes to the list that is chosen."""
     audience = Audience(5, "Nameless")
