@@ -1,5 +1,6 @@
 """Whatever Iterable answers, or fails to, a run ends as the table of answers says, and its numbers add up."""
 
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -551,3 +552,31 @@ async def test_end_of_the_changes_is_noticed_once(sync: Sync, monkeypatch: pytes
     outcome = await sync.mirror(people(range(3)))
     assert outcome.counts == {"members": 3, "added": 3}
     assert asked.count(State.PLANNED) == 1
+
+
+# A Parquet file whose column of time stamps claims to have a negative size.
+NEGATIVE_SIZE = base64.b64decode(
+    "UEFSMRUEFQoVCkwVAhUAEgAAAQAAAHgVABUSFRIsFQIVEBUGFQYcNgAoAXgYAXgREQAAAAIAAAACAQECABUAFQ4VDiwBAAAYCJax"
+    "xytzAQAAFgAoCJaxxytzAQAAGAiWsccrcwEAABERAAAAAgAAAAIBAQIAFQQZTDUAGAZzY2hlbWEVBgAVDCUCGAtjdXN0b21lcl9p"
+    "ZCUATBwAAAAVACUCGAVpc2FkZAAVBCUCGAl0aW1lc3RhbXAlEkyMEhwcAAAAAAAWAhkcGTwmABwVDBk1AAYQGRgLY3VzdG9tZXJf"
+    "aWQVABYCFnIWciYuJggcNgAoAXgYAXgREQAZLBUEFQAVAgAVABUQFQIAPBYCGQYZJgACAAAAJgAcFQAZJQYAGRgFaXNhZGQVABYC"
+    "FlQWVCZ6PBgBARgBARYAKAEBGAEBEREAGRwVABUAFQIAPCkGGSYAAgAAACYAHBUEGTUABhAZGAl0aW1lc3RhbXAVABYCFrwBFv//"
+    "//8BJs4BHBgIlrHHK3MBAAAYCJaxxytzAQAAFgAoCJaxxytzAQAAGAiWsccrcwEAABERABksFQQVABUCABUAFRAVAgA8KQYZJgAC"
+    "AAAAFoIDFgImCBaCAwAZHBgMQVJST1c6c2NoZW1hGKwCLy8vLy85Z0FBQUFRQUFBQUFBQUtBQXdBQmdBRkFBZ0FDZ0FBQUFBQkJB"
+    "QU1BQUFBQ0FBSUFBQUFCQUFJQUFBQUJBQUFBQU1BQUFCNEFBQUFQQUFBQUFRQUFBQ2svLy8vQUFBQkNoQUFBQUFnQUFBQUJBQUFB"
+    "QUFBQUFBSkFBQUFkR2x0WlhOMFlXMXdBQVlBQ0FBR0FBWUFBQUFBQUFFQTJQLy8vd0FBQVFZUUFBQUFHQUFBQUFRQUFBQUFBQUFB"
+    "QlFBQUFHbHpZV1JrQUFBQXhQLy8veEFBRkFBSUFBWUFCd0FNQUFBQUVBQVFBQUFBQUFBQkJSQUFBQUFnQUFBQUJBQUFBQUFBQUFB"
+    "TEFBQUFZM1Z6ZEc5dFpYSmZhV1FBQkFBRUFBUUFBQUE9ABggcGFycXVldC1jcHAtYXJyb3cgdmVyc2lvbiAyNi4wLjEZPBwAABwA"
+    "ABwAAADJAgAAUEFSMQ=="
+)
+
+
+async def test_a_file_for_which_duckdb_gives_up_its_workspace(sync: Sync) -> None:
+    """A file that DuckDB can't even fail at properly is a sentence, and the next run has a workspace of its own."""
+    path = sync.mirror_file([]).with_suffix(".parquet")
+    path.write_bytes(NEGATIVE_SIZE)
+    refused = (await sync.run(path)).run
+    assert refused.status is Status.FAILED
+    assert "is not a Parquet file that can be read" in (refused.error or "")
+    assert refused.requests == 0
+    assert (await sync.mirror(people(range(3)))).counts == {"members": 3, "added": 3}
