@@ -62,7 +62,7 @@ def gather(con: duckdb.DuckDBPyConnection, rows: Rows, counts: list[Count], chos
 def _gather_joined(con: duckdb.DuckDBPyConnection, rows: Rows, total: int, order: str, chosen: str) -> bool:
     """Fill `source` as if no profile had two identities of a kind, and group only those that have.
 
-    To join costs a third of grouping texts. Returns False, and leaves `source` empty, where too many have.
+    To join costs less than to group texts. Returns False, and leaves `source` empty, where too many have.
     """
     staged = f"SELECT * FROM staged {chosen}"
     # rows of one profile multiply when they are joined: more than there were are not looked at

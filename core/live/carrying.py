@@ -16,7 +16,7 @@ from core.store.mappings import NO_LIST, Mapping, Removals, State
 logger = logging.getLogger(__name__)
 
 # Members that a run carries at most, so that it does not keep its list from others for long, and how many of them are
-# marked in one transaction, so that new changes need not wait for long (some 10 ms).
+# marked in one transaction, so that new changes need not wait for long.
 MOST_MEMBERS = 5_000
 MARKED_AT_ONCE = 500
 # How a run that is the sum of a day says what it is made of.

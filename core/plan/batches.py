@@ -95,7 +95,7 @@ _SORTED = """
 SELECT role, profile, email, user_id, more FROM ({entries}) WHERE place >= $low AND ($high IS NULL OR place < $high)
 ORDER BY place, role = 'f', profile
 """
-# Most phases have entries of one role that lead and hold nothing more: what is left to sort takes half of the time.
+# Most phases have entries of one role that lead and hold nothing more: what is left to sort takes 0.6 of the time.
 _SORTED_ALIKE = """
 SELECT $role AS role, *, '' AS more FROM (
     SELECT profile, email, user_id FROM ({entries}) WHERE profile >= $low AND ($high IS NULL OR profile < $high)
