@@ -403,8 +403,9 @@ async def old(db: AsyncConnection, before: float, limit: int) -> Sequence[str]:
 
 def _waited() -> ColumnElement[float]:
     """How long a run that goes on now has waited in all: nobody was at work on it since it stopped."""
-    since = func.coalesce(runs.c.finished_at, time.time())
-    return runs.c.waited_s + case((runs.c.started_at.is_(None), 0.0), else_=time.time() - since)
+    now = time.time()
+    since = func.coalesce(runs.c.finished_at, now)
+    return runs.c.waited_s + case((runs.c.started_at.is_(None), 0.0), else_=now - since)
 
 
 def _one(row: Any) -> Run | None:
