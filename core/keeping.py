@@ -1,8 +1,8 @@
 """How long things are kept, and what is cleared away: so that the data directory does not grow for ever.
 
 Records of runs, of alerts and of who did what are history, and stay: less than a kilobyte each. What a run did to whom
-is far more, and personal: it goes after KEEP_S. What a killed process leaves behind goes when its run is in nobody's
-hands.
+is far more, and personal: it goes after KEEP_S, and so do the addresses of those who left. What a killed process leaves
+behind goes when its run is in nobody's hands.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from core.engine import Engine
 from core.plan.workspace import WORK
-from core.store import changes, rejections, runs
+from core.store import changes, last_known, rejections, runs
 from core.store.changes import State
 
 # How long the changes and rejections of a run are kept, for its file of rejections, to explain it and to undo it.
 KEEP_S = 30 * 24 * 3600.0
-# Old runs that are cleared at once, and how many of their batches and rejections in one transaction.
+# Old runs that are cleared at once, and how many of their batches and rejections, and of addresses, in one transaction.
 CLEAR_RUNS = 5
-CLEAR_BATCHES, CLEAR_REJECTIONS = 200, 5_000
+CLEAR_BATCHES, CLEAR_REJECTIONS, CLEAR_ADDRESSES = 200, 5_000, 5_000
 
 #: Where audiences are that had to be fetched, in the data directory.
 FETCHED = "fetched"
@@ -29,9 +29,17 @@ _CLEARED = [state for state in State if state is not State.SENT]
 
 
 async def clear_old(engine: Engine) -> None:
-    """Delete the changes and rejections of some runs that ended for good long ago, a piece at a time."""
+    """Delete the changes and rejections of some runs that ended for good long ago, and addresses of those who left.
+
+    A piece at a time.
+    """
+    before = time.time() - KEEP_S
     async with engine.database.read() as db:
-        old = await runs.old(db, time.time() - KEEP_S, CLEAR_RUNS)
+        old = await runs.old(db, before, CLEAR_RUNS)
+        left = await last_known.any_before(db, before)
+    while left:
+        async with engine.database.write() as db:
+            left = await last_known.clear_old(db, before, CLEAR_ADDRESSES) == CLEAR_ADDRESSES
     for run_id in old:
         left = True
         while left:

@@ -126,7 +126,8 @@ _OFF = """
 CREATE TABLE off AS
 SELECT profile, email, user_id, true AS leaver, counted, true AS known FROM known_leavers
 UNION ALL
-SELECT profile, email, user_id, true, counted, false FROM gone ANTI JOIN known_leavers USING (profile)
+SELECT profile, coalesce(g.email, a.email), user_id, true, counted, false
+FROM (SELECT * FROM gone ANTI JOIN known_leavers USING (profile)) AS g LEFT JOIN addresses AS a USING (profile)
 WHERE reason IS NULL
 UNION ALL
 SELECT profile, was, old_user_id, false, false, true FROM (

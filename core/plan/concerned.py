@@ -17,7 +17,10 @@ from core.store.ledger import Entry
 # Members of a source up to which looking their rows up is cheaper than copying all.
 MOST_LOOKED_UP = 5_000
 
-_MEMBERS = "SELECT profile, email, user_id FROM desired UNION ALL SELECT profile, email, user_id FROM gone"
+_MEMBERS = """
+SELECT profile, email, user_id FROM desired
+UNION ALL SELECT profile, coalesce(gone.email, addresses.email), user_id FROM gone LEFT JOIN addresses USING (profile)
+"""
 _HAS_OTHER_KEY = ("customer:", "email:")
 
 

@@ -25,12 +25,14 @@ CHUNK = 10_000
 
 # `desired`: who is to be on the list. `gone`: who the source says has left, with the identity that the profile
 # carries, or the reason why it carries none. `refused`: who can't be synced, and why. `counted` is false for members
-# that an earlier plan of the same run has counted already. `formerly`: what such an earlier plan found in the ledger
-# (`known`: anything at all), for those who are to be on the list and those who are to leave it.
+# that an earlier plan of the same run has counted already. `addresses`: the last known address of leavers who come
+# without one (core/plan/nameless.py). `formerly`: what such an earlier plan found in the ledger (`known`: anything at
+# all), for those who are to be on the list and those who are to leave it.
 _DESIRED_TABLE = "CREATE TABLE desired (profile VARCHAR, email VARCHAR, user_id VARCHAR, counted BOOLEAN);"
 _OTHER_TABLES = """
 CREATE TABLE gone (profile VARCHAR, email VARCHAR, user_id VARCHAR, counted BOOLEAN, reason VARCHAR);
 CREATE TABLE refused (profile VARCHAR, email VARCHAR, customer_id VARCHAR, reason VARCHAR);
+CREATE TABLE addresses (profile VARCHAR, email VARCHAR);
 CREATE TABLE formerly (profile VARCHAR, known BOOLEAN, email VARCHAR, user_id VARCHAR, leaving BOOLEAN);
 """
 

@@ -30,6 +30,7 @@ from core.plan.inbox import (
     refuse_forgotten,
 )
 from core.plan.mapping import DESIRED, FORMERLY, GONE, TABLES, map_members
+from core.plan.nameless import find_addresses
 from core.plan.workspace import insert, load_ledger, run, workspace
 from core.runs import Mode, Plan, Run
 from core.store import changes, ledger, lists, mappings, rejections, runs
@@ -80,6 +81,7 @@ async def plan_run(
         in_source = one_number(con, "SELECT count(*) FROM source WHERE member")
         live, with_removals = this.request.live, as_if is Mode.DELTA
         await run(con, lambda: map_members(con, this.user_id, with_removals=with_removals, live=live))
+        await find_addresses(con, database, target.id)
         if as_if is Mode.MIRROR:
             await load_ledger(con, database, [m.id for m in of_list])
         else:
@@ -135,6 +137,7 @@ async def replan_run(database: Database, data_dir: Path, this: Run, worker: str,
         # a follower may hang on a former identity, of a member that stays
         con.execute("DELETE FROM gone WHERE profile IN (SELECT profile FROM desired)")
         con.execute("DELETE FROM formerly WHERE leaving AND profile IN (SELECT profile FROM desired)")
+        await find_addresses(con, database, target.id)
         await load_ledger(con, database, [m.id for m in of_list])
         alone = 0
         if target.live and not this.request.live:

@@ -5,6 +5,7 @@ in the database.
 """
 
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,16 +36,24 @@ DO UPDATE SET {known}
 # What becomes of a row that is there.
 _AS_NEW = "email = excluded.email, user_id = excluded.user_id, certain = excluded.certain"
 _AS_KNOWN = "certain = excluded.certain"
-_TAKE = """
-DELETE FROM ledger WHERE mapping_id = :mapping_id AND (profile, coalesce(email, '')) IN
+# Which rows go: those under the identity that an entry names; and of these those whose holder is there.
+_TAKEN = """
+WHERE mapping_id = :mapping_id AND (profile, coalesce(email, '')) IN
 (SELECT value ->> 1, coalesce(value ->> 2, '') FROM {entries})
 """
-_RELEASE = """
-DELETE FROM ledger WHERE mapping_id = :mapping_id AND (profile, coalesce(email, '')) IN (
+_RELEASED = """
+WHERE mapping_id = :mapping_id AND (profile, coalesce(email, '')) IN (
     SELECT value ->> 1, coalesce(value ->> 2, '') FROM {entries} WHERE EXISTS (
         SELECT 1 FROM ledger AS holder
         WHERE holder.mapping_id = CAST(value ->> 4 AS bigint) AND holder.profile = value ->> 5
         AND (holder.email = value ->> 2 OR (value ->> 2 IS NULL AND holder.user_id = value ->> 3))))
+"""
+_DELETE = "DELETE FROM ledger"
+_REMEMBER = """
+INSERT INTO last_known (mapping_id, profile, email, at)
+SELECT mapping_id, profile, email, CAST(:now AS double precision) FROM ledger
+{which} AND email IS NOT NULL AND user_id IS NOT NULL AND NOT profile LIKE :former
+ON CONFLICT (mapping_id, profile) DO UPDATE SET email = excluded.email, at = excluded.at
 """
 _RENAME = """
 UPDATE ledger SET email = renamed.new_email, certain = ledger.certain AND :certain FROM (
@@ -115,12 +124,18 @@ def _put(dialect: str, mapping_id: int, count: int, known: str, *, certain: bool
 
 async def take(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
     """Forget the members of these entries, where they are still recorded under the identity that the entry names."""
-    await _run(db, _TAKE, entries, mapping_id=mapping_id)
+    await _forget(db, _TAKEN, mapping_id, entries)
 
 
 async def release(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
     """Forget members whose subscriber another row holds: where that row is there, and theirs has not changed."""
-    await _run(db, _RELEASE, entries, mapping_id=mapping_id)
+    await _forget(db, _RELEASED, mapping_id, entries)
+
+
+async def _forget(db: AsyncConnection, which: str, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
+    remember = _REMEMBER.replace("{which}", which)
+    await _run(db, remember, entries, mapping_id=mapping_id, now=time.time(), former=f"{FORMER}%")
+    await _run(db, _DELETE + which, entries, mapping_id=mapping_id)
 
 
 async def rename(db: AsyncConnection, connection_id: int, entries: Sequence[Sequence[Any]], *, certain: bool) -> None:

@@ -13,7 +13,7 @@ from core.runs import Status
 from core.store import rejections, runs
 from core.store.changes import State
 from core.store.rejections import Rejection
-from core.store.tables import batches, changes, inbox, ledger, lists
+from core.store.tables import batches, changes, inbox, last_known, ledger, lists
 from core.store.tables import mappings as mappings_table
 from core.store.tables import rejections as rejections_table
 from core.store.tables import runs as runs_table
@@ -54,6 +54,8 @@ class Person:
 async def known_as(db: AsyncConnection, person: Person) -> Person:
     """Return all that a person is known by, as the rows that name them say."""
     rows = [*await db.execute(select(ledger.c.profile, ledger.c.email, ledger.c.user_id).where(_in_ledger(person)))]
+    left = select(last_known.c.profile, last_known.c.email, literal(None)).where(_in_last_known(person))
+    rows += await db.execute(left)
     rows += await db.execute(
         select(inbox.c.profile, func.lower(inbox.c.email), inbox.c.customer_id).where(_in(inbox, person))
     )
@@ -75,19 +77,25 @@ class Rows:
 
     ledger: dict[int, list[str]]
     inbox: dict[int, list[str]]
+    last_known: dict[int, list[str]]
     rejections: list[int]
 
 
 async def rows_of(db: AsyncConnection, person: Person) -> Rows:
     """Find the rows that name a person, but for the changes of runs. Whole tables are looked through for that."""
     named: dict[str, dict[int, list[str]]] = {}
-    for table, condition in ((ledger, _in_ledger(person)), (inbox, _in(inbox, person))):
+    for table, condition in (
+        (ledger, _in_ledger(person)),
+        (inbox, _in(inbox, person)),
+        (last_known, _in_last_known(person)),
+    ):
         by_mapping: defaultdict[int, list[str]] = defaultdict(list)
         for mapping_id, profile in await db.execute(select(table.c.mapping_id, table.c.profile).where(condition)):
             by_mapping[mapping_id].append(profile)
         named[table.name] = by_mapping
     ids = select(rejections_table.c.id).where(_in(rejections_table, person))
-    return Rows(named[ledger.name], named[inbox.name], list((await db.execute(ids)).scalars()))
+    by_id = list((await db.execute(ids)).scalars())
+    return Rows(named[ledger.name], named[inbox.name], named[last_known.name], by_id)
 
 
 async def forget(db: AsyncConnection, found: Rows) -> dict[str, int]:
@@ -105,7 +113,7 @@ async def forget(db: AsyncConnection, found: Rows) -> dict[str, int]:
             .values(revision=lists.c.revision + 1)
         )
     counts: dict[str, int] = {}
-    for table, by_mapping in ((ledger, found.ledger), (inbox, found.inbox)):
+    for table, by_mapping in ((ledger, found.ledger), (inbox, found.inbox), (last_known, found.last_known)):
         counts[table.name] = 0
         for mapping_id, profiles in by_mapping.items():
             theirs = (table.c.mapping_id == mapping_id, table.c.profile.in_(profiles))
@@ -185,6 +193,10 @@ def _in_ledger(person: Person) -> ColumnElement[bool]:
         ledger.c.email.in_(_some(person.emails)),
         and_(ledger.c.user_id.in_(_some(person.customer_ids)), ledger.c.user_id != ledger.c.profile),
     )
+
+
+def _in_last_known(person: Person) -> ColumnElement[bool]:
+    return or_(last_known.c.profile.in_(_some(person.profiles)), last_known.c.email.in_(_some(person.emails)))
 
 
 def _in(table: Table, person: Person) -> ColumnElement[bool]:

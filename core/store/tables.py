@@ -213,6 +213,19 @@ ledger = Table(
     sqlite_with_rowid=False,
 )
 
+#: Under which address members were on the list that are off it again, of those who have a user id: Iterable still knows
+#: who that user id is, and a leaver may come again with nothing else.
+last_known = Table(
+    "last_known",
+    metadata,
+    Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), primary_key=True),
+    Column("profile", Text, primary_key=True),
+    Column("email", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Index(None, "at"),
+    sqlite_with_rowid=False,
+)
+
 #: Members that could not be synced in a run, with their reason.
 rejections = Table(
     "rejections",

@@ -21,7 +21,19 @@ from sandbox.mparticle import messages
 from tests.firehosing import LIST, VIPS, Live, firehosing, person, until
 
 # Everything that may hold an identity.
-TABLES = ("inbox", "ledger", "rejections", "changes", "erasures", "audit", "runs", "mappings", "messages", "erased")
+TABLES = (
+    "inbox",
+    "ledger",
+    "last_known",
+    "rejections",
+    "changes",
+    "erasures",
+    "audit",
+    "runs",
+    "mappings",
+    "messages",
+    "erased",
+)
 
 
 async def everything(it: Live) -> str:
@@ -77,6 +89,20 @@ async def test_nothing_is_left(tmp_path: Path, database_url: str) -> None:
             assert [r.profile async for r in rejections.of_run(db, run_id)] == [None]
 
 
+async def test_person_who_had_left(tmp_path: Path, database_url: str) -> None:
+    """The address under which somebody was on a list goes, too, whether the person is named by it or by mpid."""
+    async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
+        await started(it, 1, 2, 3)
+        await it.mparticle.delete(VIPS, *map(person, (1, 2, 3)))
+        await it.settled()
+        held = await everything(it)
+        assert all(f"p{number}@example.com" in held for number in (1, 2, 3))
+        await it.mparticle.erase(email="p1@example.com")
+        await it.mparticle.erase(mpid="2")
+        held = await everything(it)
+        assert [number for number in (1, 2, 3) if f"p{number}@example.com" in held] == [3]
+
+
 async def test_record_of_it(tmp_path: Path, database_url: str) -> None:
     """That it was done is on record, with the numbers and without the person."""
     async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
@@ -91,6 +117,7 @@ async def test_record_of_it(tmp_path: Path, database_url: str) -> None:
             "subject_request_id": request["subject_request_id"],
             "changes": 1,
             "inbox": 1,
+            "last_known": 0,
             "ledger": 1,
             "rejections": 0,
         }

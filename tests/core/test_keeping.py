@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text, update
 
 from core import keeping, presence, workflows
 from core.store import database, runs
-from core.store.tables import batches, rejections
+from core.store.tables import batches, last_known, rejections
 from core.store.tables import runs as runs_table
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
@@ -54,6 +54,22 @@ async def test_changes_of_all_old_runs_go(sync: Sync) -> None:
     assert await _kept(sync) == (0, 0)
     async with sync.engine.database.read() as db:
         assert [run.counters.added for run in await runs.latest(db, 20)] == [1] * many
+
+
+async def test_addresses_of_those_who_left_go(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under which address somebody was on a list is kept as long as what runs changed, and then goes, of everybody."""
+    monkeypatch.setattr(keeping, "CLEAR_ADDRESSES", 2)
+    await sync.mirror(people(range(8)))
+    for left in (range(5), range(5, 7)):
+        await sync.delta(left=people(left))
+        async with sync.engine.database.write() as db:
+            await db.execute(update(last_known).values(at=last_known.c.at - keeping.KEEP_S / 2 - 1))
+    await keeping.clear_old(sync.engine)
+    async with sync.engine.database.read() as db:
+        assert (await db.execute(select(last_known.c.email).order_by(last_known.c.email))).scalars().all() == [
+            "p5@example.com",
+            "p6@example.com",
+        ]
 
 
 async def test_what_a_run_has_left_to_do_stays(sync: Sync) -> None:

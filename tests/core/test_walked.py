@@ -127,6 +127,31 @@ async def test_run_that_is_cancelled_when_it_is_taken_up(world: World) -> None:
     assert (await world.run(run_id)).status is Status.CANCELLED
 
 
+async def test_leaver_of_whom_there_is_only_an_mpid(world: World) -> None:
+    """An mpid alone does not take an address off the list that somebody else's message has put there since.
+
+    Iterable knows the mpid at that address, from when the member was on the list under both.
+    """
+    await decisions.change_setting(world)
+    for joined, left, kind in (({4}, set(), ""), ({1}, {4}, ""), ({4}, set(), "keyless"), ({1}, {4}, "hashed")):
+        await mparticle.tell(world, joined, left, hashed=kind == "hashed", keyless=kind == "keyless")
+        await mparticle.carry(world)
+        await checks.check(world)
+    assert world.emails(LISTS[LIVE]) >= {world.truth.people[4].email}
+
+
+async def test_leaver_of_whom_another_list_knows_the_address(world: World) -> None:
+    """An mpid alone does not take an address off a list that another list's mapping knows with that mpid."""
+    await decisions.change_setting(world)
+    world.truth.audiences[FIRST] = {4}
+    await checks.quiet_mirror(world, FIRST)
+    for joined, left, kind in (({4}, set(), "keyless"), ({1}, {4}, "hashed")):
+        await mparticle.tell(world, joined, left, hashed=kind == "hashed", keyless=kind == "keyless")
+        await mparticle.carry(world)
+        await checks.check(world)
+    assert world.emails(LISTS[LIVE]) >= {world.truth.people[4].email}
+
+
 async def _is_waiting(world: World) -> bool:
     async with world.engine.database.read() as db:
         return bool((await db.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))).scalar_one())

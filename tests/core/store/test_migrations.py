@@ -141,6 +141,7 @@ async def test_batches_of_an_earlier_form(database: Database) -> None:
         for batch, each in zip(await changes.open_batches(db, run_id, State.DRAFT, limit=9), stored, strict=True):
             former = {"batch": batch.id, "members": orjson.dumps(each).decode()}
             await db.execute(text("UPDATE changes SET members = :members WHERE batch_id = :batch"), former)
+        await db.execute(text("DROP TABLE last_known"))
         await db.execute(text("UPDATE alembic_version SET version_num = '0004'"))
     await migrate(database)
     async with database.read() as db:

@@ -1,0 +1,51 @@
+"""Under which address members were on a list that are off it again. (core/store/ledger.py writes it.)
+
+A leaver may come with a user id alone, and not be in the ledger: it left before, or another mapping has it. Iterable
+still knows under which address that user id is, and the address may be somebody's who is to stay on the list.
+"""
+
+from collections.abc import Sequence
+
+import orjson
+from sqlalchemy import delete, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store.tables import last_known
+
+_PROFILES = {
+    "sqlite": "SELECT value FROM json_each(:profiles)",
+    "postgresql": "SELECT jsonb_array_elements_text(CAST(:profiles AS jsonb))",
+}
+# What this mapping knew last comes first, then what others of its connection know, then what they knew. All are found
+# by their primary keys.
+_FIND = """
+SELECT profile, email FROM (
+    SELECT profile, email, CASE WHEN mapping_id = :mapping_id THEN 0 ELSE 2 END AS preference, mapping_id
+    FROM last_known WHERE mapping_id IN {mappings} AND profile IN ({profiles})
+    UNION ALL
+    SELECT profile, email, 1, mapping_id
+    FROM ledger WHERE mapping_id IN {mappings} AND profile IN ({profiles}) AND email IS NOT NULL
+) AS found ORDER BY preference DESC, mapping_id DESC
+"""
+_OF_CONNECTION = """(SELECT id FROM mappings WHERE connection_id =
+    (SELECT connection_id FROM mappings WHERE id = :mapping_id))"""
+
+
+async def find(db: AsyncConnection, mapping_id: int, profiles: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (profile, address) of those of these profiles whose address is or was on record in the connection."""
+    statement = _FIND.format(mappings=_OF_CONNECTION, profiles=_PROFILES[db.dialect.name])
+    values = {"mapping_id": mapping_id, "profiles": orjson.dumps(list(profiles)).decode()}
+    rows = (await db.execute(text(statement), values)).all()
+    return sorted({row.profile: row.email for row in rows}.items())  # of a profile that is there twice the last stays
+
+
+async def any_before(db: AsyncConnection, before: float) -> bool:
+    """Whether there are addresses of members who went off a list before that time."""
+    return (await db.execute(select(last_known.c.at).where(last_known.c.at < before).limit(1))).first() is not None
+
+
+async def clear_old(db: AsyncConnection, before: float, limit: int) -> int:
+    """Forget up to `limit` addresses of members who went off a list before that time. Returns how many."""
+    some = select(last_known.c.mapping_id, last_known.c.profile).where(last_known.c.at < before).limit(limit)
+    chosen = tuple_(last_known.c.mapping_id, last_known.c.profile).in_(some)
+    return int((await db.execute(delete(last_known).where(chosen, last_known.c.at < before))).rowcount)
