@@ -101,6 +101,22 @@ SELECT $role AS role, *, '' AS more FROM (
     SELECT profile, email, user_id FROM ({entries}) WHERE profile >= $low AND ($high IS NULL OR profile < $high)
     ORDER BY profile)
 """
+# What there is at all: most runs have changes in one or two phases, and to ask for those of a phase takes milliseconds.
+_PRESENT = """
+SELECT verdict FROM judged
+UNION SELECT 'held' FROM attached WHERE verdict = 'unchanged'
+UNION SELECT verdict FROM attached
+UNION SELECT 'leaving' FROM leaving
+UNION SELECT 'kept by another' FROM off SEMI JOIN holders USING (profile)
+"""
+_MAY_HAVE = {
+    Phase.HOLD: {"held", "kept by another"},
+    Phase.REMOVE: {"leaving"},
+    Phase.RENAME: {"update"},
+    Phase.UPDATE: {"update"},
+    Phase.ADD: {"add"},
+    Phase.RELEASE: {"kept by another"},
+}
 _COUNT = """
 SELECT count(*), min(role), max(role), count(*) FILTER (role = 'f' OR more <> '' OR place <> profile) FROM ({entries})
 """
@@ -111,8 +127,8 @@ SLICE = 500_000
 SAMPLE = 20_000
 
 
-def prepare(con: duckdb.DuckDBPyConnection) -> None:
-    """Make the tables that the batches need beside those of `core.plan.compare`."""
+def prepare(con: duckdb.DuckDBPyConnection) -> list[Phase]:
+    """Make the tables that batches need beside those of `core.plan.compare`; return the phases that may have any."""
     con.execute(_ATTACHED)
     if con.execute("SELECT count(*) FROM formerly").fetchall()[0][0]:
         con.execute(_WAS.format(name="judged"))
@@ -121,6 +137,8 @@ def prepare(con: duckdb.DuckDBPyConnection) -> None:
     else:
         for name in ("judged", "attached", "leaving"):
             con.execute(f"CREATE VIEW {name}_was AS SELECT * FROM {name}")
+    present = {what for (what,) in con.execute(_PRESENT).fetchall()}
+    return [phase for phase in Phase if _MAY_HAVE[phase] & present]
 
 
 def drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]:

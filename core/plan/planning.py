@@ -253,8 +253,7 @@ async def _add_rejections(database: Database, run_id: str, found: list[Rejection
 async def store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> int:
     """Store the drafts of all phases and return how many requests they take."""
     requests = 0
-    await run(con, batches.prepare, con)
-    for phase in Phase:
+    for phase in await run(con, batches.prepare, con):
         async with aclosing(_ahead(con, batches.drafts(con, phase))) as pieces:
             async for piece in pieces:
                 await to_the_end(_add_drafts(database, run_id, piece))

@@ -74,10 +74,12 @@ async def _decided(
         put(con, "gone", GONE, members["gone"])
         await load_concerned(con, database, mapping_ids[0], mapping_ids)
         verdicts = compare(con, mapping_id=mapping_ids[0], field=field, mode=Mode.DELTA)
-        prepare(con)
-        return verdicts, [
+        present = prepare(con)
+        decided = [
             (phase, sorted(map(str, decode(draft.members).entries))) for phase in Phase for draft in drafts(con, phase)
         ]
+        assert {phase for phase, _ in decided} <= set(present), "changes of a phase that is passed over"
+        return verdicts, decided
 
 
 @pytest.mark.parametrize("field", UserIdField)
