@@ -43,7 +43,7 @@ async def approve_removals(services: Services, actor: Actor, mapping_id: int) ->
     """Let the removals go out that wait now."""
     it = await _decidable(services, actor, mapping_id)
     async with services.engine.database.read() as db:
-        waiting = await inbox.removals_that_wait(db, it.mapping.id, it.mapping.removals_until)
+        waiting = await inbox.removals_that_wait(db, it.mapping.id, it.mapping.approved_until)
     if not waiting:
         raise InputError(f"No removals of {it.mapping.label} wait for approval any more.")
     approved = await live.approve_removals(services.engine, it.mapping.id, by=actor.person, team_id=actor.team_id)

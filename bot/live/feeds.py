@@ -105,13 +105,13 @@ class Feeds:
         return due
 
     async def _count(self, db: AsyncConnection, mapping: AudienceMapping) -> _Counted:
-        of = (mapping.state, mapping.removals_until, mapping.disconnected_at)
+        of = (mapping.state, mapping.approved_until, mapping.disconnected_at)
         known = self._counted.get(mapping.id)
         if known is not None and known.of == of and time.monotonic() - known.at < self._fresh:
             return known
         removals = members = waiting = 0
         if mapping.state is State.ACTIVE and mapping.removals is Removals.ASK:
-            removals = await inbox.removals_that_wait(db, mapping.id, mapping.removals_until)
+            removals = await inbox.removals_that_wait(db, mapping.id, mapping.approved_until)
         if mapping.disconnected_at is not None:
             members = (await mappings.sizes(db, [mapping.id])).get(mapping.id, 0)
         if mapping.state is State.PROPOSED:

@@ -129,7 +129,7 @@ def is_open(mapping: Mapping) -> bool:
 
 def allowed(mapping: Mapping) -> Allowed:
     """Which changes of a mapping may be uploaded: where removals ask, those that a person has approved."""
-    return Allowed(mapping.removals is not Removals.ASK, mapping.removals_until)
+    return Allowed(mapping.removals is not Removals.ASK, mapping.approved_until)
 
 
 async def _add_to_day(db: AsyncConnection, this: Run) -> None:

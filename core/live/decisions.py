@@ -41,6 +41,8 @@ async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str
             is_active = mapping is None or mapping.state is State.ACTIVE
             if is_active and not dropped:
                 return None
+            if not dropped:
+                await inbox.date_back(db, mapping_id, until)
             some = 0 if is_active else await inbox.drop_waiting(db, mapping_id, PIECE, until=until)
             dropped += some
             if some < PIECE:
@@ -54,8 +56,10 @@ async def approve_removals(engine: Engine, mapping_id: int, *, by: str, team_id:
         mapping = await live.lock(db, mapping_id)
         if mapping is None:
             return 0
-        found = await inbox.removals_that_wait(db, mapping_id, mapping.removals_until)
-        await mappings.change(db, mapping_id, removals_until=time.time())
+        now = time.time()
+        await inbox.date_back(db, mapping_id, now)
+        found = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
+        await mappings.change(db, mapping_id, removals_until=now)
         await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"removals_approved": found})
     return found
 

@@ -196,6 +196,13 @@ async def let_go(db: AsyncConnection, run_id: str) -> None:
     await db.execute(update(inbox).where(inbox.c.run_id == run_id).values(run_id=None))
 
 
+async def date_back(db: AsyncConnection, mapping_id: int, now: float) -> None:
+    """What came after `now` came now: the clock was put back since, and a person decides about all that is there."""
+    await db.execute(
+        update(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since > now).values(waiting_since=now)
+    )
+
+
 async def drop_waiting(db: AsyncConnection, mapping_id: int, limit: int, *, until: float | None = None) -> int:
     """Delete up to `limit` changes that wait for a mapping (since that time or before it) and that no run carries.
 

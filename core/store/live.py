@@ -163,9 +163,9 @@ async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus
     if mapping.state is not State.ACTIVE:
         backlog, oldest, waiting = 0, None, all_of_it.size
     elif mapping.removals is Removals.ASK:
-        waiting = await inbox.removals_that_wait(db, mapping_id, mapping.removals_until)
+        waiting = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
         backlog -= waiting
-        oldest = await inbox.oldest(db, mapping_id, inbox.Allowed(False, mapping.removals_until))
+        oldest = await inbox.oldest(db, mapping_id, inbox.Allowed(False, mapping.approved_until))
     this = None if run_id is None else await runs.by_id(db, run_id)
     return LiveStatus(
         changes_today=changes,

@@ -70,6 +70,14 @@ class Mapping:
         """What a person calls it."""
         return self.audience_name or self.audience_id or f"list {self.list_id}"
 
+    @property
+    def approved_until(self) -> float | None:
+        """Up to when live removals came that are approved.
+
+        None where that time is to come: the clock was put back since, and what comes until then was not approved.
+        """
+        return None if (self.removals_until or 0.0) > time.time() else self.removals_until
+
 
 async def add(
     db: AsyncConnection,

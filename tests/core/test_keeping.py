@@ -1,6 +1,7 @@
 """What has had its time is cleared away, and nothing else: the data directory does not grow for ever."""
 
 import asyncio
+import fcntl
 import os
 import time
 from collections.abc import AsyncIterator
@@ -11,9 +12,11 @@ from dbos import DBOS
 from sqlalchemy import func, select, text, update
 
 from core import keeping, presence, workflows
+from core.plan import batches as plan
 from core.store import database, runs
 from core.store.tables import batches, last_known, rejections
 from core.store.tables import runs as runs_table
+from core.upload import UNLIMITED
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
 from tests.core.harness import QUICK, Member, Status, Sync, people, syncing, until
@@ -72,28 +75,30 @@ async def test_addresses_of_those_who_left_go(sync: Sync, monkeypatch: pytest.Mo
         ]
 
 
-async def test_what_a_run_has_left_to_do_stays(sync: Sync) -> None:
+async def test_what_a_run_has_left_to_do_stays(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """The changes of a run that failed are kept, however long ago that was: it can still be resumed."""
+    monkeypatch.setattr(plan, "BATCH_SIZE", 1)
     sync.iterable.faults.add(Fault("error", path="/api/lists/subscribe"))
-    failed = await sync.delta(joined=people(range(5)))
+    failed = await sync.delta(joined=people(range(2 * UNLIMITED)))  # more than are under way at once
     assert failed.run.status is Status.FAILED
     sync.iterable.faults.clear()
     await _a_month_passes(sync)
     await keeping.clear_old(sync.engine)
     outcome = await sync.resume(failed.run.id)
     assert outcome.run.status is Status.SUCCEEDED
-    assert sync.emails() == {f"p{n}@example.com" for n in range(5)}
+    assert sync.emails() == {f"p{n}@example.com" for n in range(2 * UNLIMITED)}
 
 
-async def test_what_was_never_answered_stays(sync: Sync) -> None:
+async def test_what_was_never_answered_stays(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whom a cancelled run perhaps put on the list is kept until another run has noted it, however long that takes."""
+    monkeypatch.setattr(plan, "BATCH_SIZE", 1)
     await sync.mirror(people(range(3)))
-    sync.iterable.faults.add(Fault("reset", path="/api/lists/subscribe", applied=True))
-    lost = await sync.delta(joined=people([7]))
+    sync.iterable.faults.add(Fault("reset", path="/api/lists/subscribe", after=1, applied=True))
+    lost = await sync.delta(joined=people([6, 7]))
     async with sync.engine.database.write() as db:
         assert await runs.close(db, lost.run, "No longer wanted.")
     sync.iterable.faults.clear()
-    assert sync.emails() == {f"p{n}@example.com" for n in (0, 1, 2, 7)}
+    assert sync.emails() == {f"p{n}@example.com" for n in (0, 1, 2, 6, 7)}
     await _a_month_passes(sync)
     await keeping.clear_old(sync.engine)
     await sync.mirror(people(range(3)), approved=True)
@@ -116,14 +121,16 @@ async def test_leftovers_of_killed_processes_go(sync: Sync) -> None:
 async def test_stray_locks_go(sync: Sync) -> None:
     """The lock file of a process that died before it was on record goes after a while, one that is held does not."""
     mine = next((sync.engine.settings.data_dir / "workers").iterdir())
-    stray, young = mine.with_name("stray.lock"), mine.with_name("young.lock")
-    for path in (mine, stray, young):
+    stray, young, held = (mine.with_name(f"{name}.lock") for name in ("stray", "young", "held"))
+    for path in (mine, stray, young, held):
         path.touch()
     long_ago = time.time() - presence.STARTING_S - 60
-    for path in (mine, stray):
+    for path in (mine, stray, held):
         os.utime(path, (long_ago, long_ago))
-    await keeping.remove_leftovers(sync.engine)
-    assert set(mine.parent.iterdir()) == {mine, young}
+    with held.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        await keeping.remove_leftovers(sync.engine)
+    assert set(mine.parent.iterdir()) == {mine, young, held}
 
 
 async def test_attempts_are_forgotten(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from sqlalchemy import text
+
 from core import control
 from core.propose import decide
 from core.runs import Status
@@ -13,7 +15,7 @@ from sandbox.iterable.faults import Fault
 from sandbox.slack.world.model import Message
 from tests.bot.slack.following import LONG, SUBSCRIBE, ended, replies, start, top
 from tests.bot.slack.harness import AMIR, BRISK, MAYA, TEAM, Workspace, workspace
-from tests.core.harness import people, person
+from tests.core.harness import people, person, until
 
 
 async def test_run_is_one_message_that_ends_as_its_summary(tmp_path: Path) -> None:
@@ -99,6 +101,26 @@ async def test_last_state_is_shown_when_slack_is_back(tmp_path: Path) -> None:
         here.slack.faults.remove(down.id)
         await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
         assert len(top(here)) == 1
+
+
+async def test_message_that_waits_when_the_clock_is_put_back(tmp_path: Path) -> None:
+    """A message that Slack did not take is not tried hours later because the clock was put back meanwhile."""
+    async with workspace(tmp_path) as here:
+        down = here.slack.faults.add("server_error", "chat.*", status=503)
+        mapping = await here.mapping(await here.connection())
+        run_id = await start(here, tmp_path, mapping, people(range(3)))
+        await ended(here, run_id)
+        await here.slack.wait_for(lambda: down.struck, LONG)
+
+        async def waits() -> bool:
+            """Whether it waits now, until a time that the clock has yet to come to."""
+            async with here.engine.database.write() as db:
+                found = await db.execute(text("UPDATE posts SET next_at = next_at + 90000 WHERE next_at > 0"))
+                return bool(found.rowcount)
+
+        await until(waits)
+        here.slack.faults.remove(down.id)
+        await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
 
 
 async def test_proposed_mapping_is_shown_until_it_is_decided(tmp_path: Path) -> None:
