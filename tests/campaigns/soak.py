@@ -5,8 +5,8 @@
 Files (mirror, delta, add; three mappings, two of them to one list) and live messages are synced by `iterable-sync serve`,
 which is killed (SIGKILL) every minute and started again. At the end the faults pass, every audience is synced once more,
 and each list must hold exactly whom it should. Memory, open files and the size of the data directory are sampled before
-each kill; what is kept for days is kept for two minutes (tests/campaigns/hurried.py), so that they have to stay what they
-are from the fourth minute on. The figures go to docs/soak.md; the exit code is 1 where something was wrong, growth included.
+each kill; a day takes a minute, and what is kept for days is kept for two (tests/campaigns/hurried.py), so that they have
+to stay what they are from the fourth minute on. The figures go to docs/soak.md; the exit code is 1 where something was wrong, growth included.
 """
 
 import argparse
@@ -479,8 +479,8 @@ def page(figures: Figures, minutes: float) -> str:
 
 `python -m tests.campaigns.soak --minutes {minutes:g}`: files (mirror, delta, add; three mappings, two of them to one list)
 and live messages, synced by `iterable-sync serve` on SQLite while {SHARE_OF_FAULTS:.0%} of Iterable's answers failed and the
-process was killed (SIGKILL) every minute. What is kept for days was kept for {hurried.KEEP_S / 60:g} minutes
-(`tests/campaigns/hurried.py`), so that what comes and what goes were in balance after {steady_after(minutes)} minutes. A run
+process was killed (SIGKILL) every minute. A day took a minute, and what is kept for days was kept for
+{hurried.KEEP_S / 60:g} minutes (`tests/campaigns/hurried.py`), so that what comes and what goes were in balance after {steady_after(minutes)} minutes. A run
 of each audience began {PACE_S:g} seconds after the one before, or when that had ended.
 
 | | |
