@@ -241,7 +241,8 @@ async def _orphans(engine: Engine) -> list[tuple[str, int]]:
     """Reopen the runs whose process died while it was at work on them; returns their ids and attempts."""
     await engine.presence.bury_dead()
     async with engine.database.write() as db:
-        orphans = [run for run in await runs.unfinished(db) if run.is_orphan]
+        # those that carry live changes are taken up by their own worker (core/live/working.py)
+        orphans = [run for run in await runs.unfinished(db) if run.is_orphan and not run.live]
         reopened = [(run.id, await runs.reopen(db, run, engine.presence.id)) for run in orphans]
     return [(run_id, attempt) for run_id, attempt in reopened if attempt is not None]
 

@@ -164,7 +164,7 @@ async def set_list_size(db: AsyncConnection, run_id: str, size: int) -> None:
 async def waiting(db: AsyncConnection) -> list[Run]:
     """Return the runs that are to be executed and that nobody has in hand, oldest first, at most one for each list.
 
-    Those of a list of which another run is in hand are left out.
+    Those of a list of which another run is in hand are left out, and those that carry live changes.
     """
     active = [status.value for status in Status if status.is_active]
     query = select(runs).where(runs.c.status.in_(active)).order_by(runs.c.created_at)
@@ -172,7 +172,7 @@ async def waiting(db: AsyncConnection) -> list[Run]:
     busy = {(run.connection_id, run.list_id) for run in found if run.worker is not None}
     free: dict[tuple[int, int], Run] = {}
     for run in found:
-        if run.worker is None and (run.connection_id, run.list_id) not in busy:
+        if run.worker is None and not run.live and (run.connection_id, run.list_id) not in busy:
             free.setdefault((run.connection_id, run.list_id), run)
     return list(free.values())
 

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import os
 import random
+import re
 import socket
 import sqlite3
 import subprocess
@@ -59,6 +60,7 @@ STEADY_AFTER, STEADY_AFTER_LONG, LONG = 4, 10, 30
 # By how much the last samples may be above the first steady ones. Each is of so many minutes, and the largest of them.
 MOST_GROWTH = 1.25
 A_PERIOD = 3
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT", re.M)
 # Faults of all kinds, each with an equal part of the share.
 KINDS: tuple[Mapping[str, Any], ...] = (
     {"action": "error"},
@@ -346,6 +348,8 @@ async def soak(minutes: float, directory: Path) -> Figures:
             figures.samples.append(serve.sample())
             figures.records = records(directory / "data" / "iterable-sync.sqlite")
             _judge_growth(figures)
+            if unexpected := _unexpected(directory / "data"):
+                figures.wrong.append(f"{unexpected} unexpected errors, in error.log")
             wanted = {SHARED: feeders[0].emails | feeders[1].emails, OTHER: feeders[2].emails, own: streamed.emails}
             for list_id, emails in wanted.items():
                 found = {email for email, _ in await _control(iterable_url, "GET", f"/lists/{list_id}/members")}
@@ -371,6 +375,12 @@ def records(database: Path) -> dict[str, tuple[int, int]]:
             (size,) = db.execute(f"SELECT sum(pgsize) FROM dbstat WHERE name IN ({names})", (table,)).fetchone()
             found[table] = (rows, size)
     return found
+
+
+def _unexpected(data_dir: Path) -> int:
+    """How many errors nobody had thought of: each begins with its time in one of the two files of them."""
+    logs = [data_dir / "error.log", data_dir / "error.log.1"]
+    return sum(len(_TIME.findall(each.read_text(encoding="utf-8"))) for each in logs if each.exists())
 
 
 def _judge_growth(figures: Figures) -> None:
@@ -455,7 +465,7 @@ async def _feeders(engine: Engine, directory: Path, figures: Figures) -> list[Fe
 def page(figures: Figures, minutes: float) -> str:
     """The figures for docs/soak.md."""
     wrong = "\n".join(f"- {each}" for each in figures.wrong) or (
-        f"Nothing: every list held exactly whom it should, and memory, open files and the data directory without its history had not grown to more than {MOST_GROWTH:g} times what they were."
+        f"Nothing: every list held exactly whom it should, no error came that nobody had thought of, and memory, open files and the data directory without its history had not grown to more than {MOST_GROWTH:g} times what they were."
     )
     rows = "\n".join(
         f"| {name} | " + " | ".join(f"{_most(some, what):.{digits}f}" for some in periods(figures.samples)) + " |"

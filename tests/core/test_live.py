@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from core import live
+from core import live, workflows
 from core.connecting import connect, replace_key
 from core.execution import execute
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.live import carrying, emptying, tending
 from core.live.tending import tend
-from core.runs import Mode, Request, Status
+from core.runs import PROCESS_DIED, Mode, Request, Status
 from core.store import alerts, audit, connections, mappings, rejections, runs
 from core.store import live as store
 from core.store.audit import Action
@@ -685,3 +685,23 @@ async def test_decisions_are_on_record(tmp_path: Path) -> None:
             ("U1", Action.MAPPING_APPROVED),
         ]
         assert store.day_of(0.0) == "1970-01-01"
+
+
+@pytest.mark.parametrize("how", ["its process died", "somebody let it go on"])
+async def test_what_was_left_is_taken_up_by_one_worker(tmp_path: Path, database_url: str, how: str) -> None:
+    """A run that carries live changes and was left is taken up by the worker of live changes alone, not by both."""
+    async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
+        await it.mparticle.add(VIPS, person(1))
+        run_id = await carrying.begin(it.engine, await it.mapping())
+        assert run_id is not None
+        async with it.engine.database.write() as db:
+            await runs.set_status(db, run_id, Status.INTERRUPTED, code=PROCESS_DIED)
+            if how == "somebody let it go on":
+                this = await runs.by_id(db, run_id)
+                assert this is not None
+                assert await runs.reopen(db, this, None) is not None
+        assert await workflows._orphans(it.engine) == []
+        assert await workflows._queued(it.engine, workflows.MOST_RUNS) == []
+        async with working(it.engine):
+            await it.settled()
+        assert it.emails() == addresses(1)
