@@ -11,6 +11,10 @@ from core.iterable import SharedPacer
 from core.store.database import Database
 from tests.core.iterable.slots import least_span, use
 
+# Each process reckons the database's clock in its own: on a busy machine that is wrong by some milliseconds. If they
+# did not share the rate, it would be half a second.
+ALMOST_A_SECOND = 0.95
+
 
 @pytest.fixture
 async def other(database: Database, database_url: str) -> AsyncIterator[Database]:
@@ -24,7 +28,7 @@ async def test_pacers_share_the_rate(database: Database, other: Database) -> Non
     """Two who use a project take no more slots together than one alone."""
     pacers = [SharedPacer(of, "p", 20) for of in (database, other)]
     taken = await asyncio.gather(*(use(pacer, 4) for pacer in pacers * 4))
-    assert least_span([slot.at for slots in taken for slot in slots], 20) > 1.0
+    assert least_span([slot.at for slots in taken for slot in slots], 20) > ALMOST_A_SECOND
 
 
 _TAKE = """
@@ -58,7 +62,7 @@ async def test_processes_share_the_rate(database: Database, database_url: str) -
         told, _ = await process.communicate()
         taken.extend(map(float, told.split()))
     assert len(taken) == 32
-    assert least_span(taken, 20) > 1.0
+    assert least_span(taken, 20) > ALMOST_A_SECOND
 
 
 async def test_late_departure_moves_shared_slots(database: Database, other: Database) -> None:
