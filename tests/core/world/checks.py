@@ -156,6 +156,8 @@ async def compare(
                 wanted.add(email)
         if not truth.removes(name):
             perhaps |= set().union(*(truth.ever(number) for number in truth.people if number not in members))
+            if name in truth.keyless:  # who changes the key together with the address: a leaver, and somebody new
+                perhaps |= set().union(*(truth.said[name].get(number, set()) for number in members))
     found = world.emails(list_id)
     assert found - perhaps == wanted - perhaps, list_id
     assert found >= wanted, list_id

@@ -45,6 +45,8 @@ async def tell(
         if truth.live.tell(person, stamp, joins=joins, is_late=age > 0, keyless=keyless):
             (truth.audiences[LIVE].add if joins else truth.audiences[LIVE].discard)(person.mpid)
     truth.say(LIVE, [person for _, person in told])
+    if keyless:
+        truth.keyless.add(LIVE)
     profiles = [(action, _profile(person, keyless=keyless)) for action, person in told]
     message = _read(messages.membership(_account(world), VIPS, profiles, at=stamp))
     world.sent.append(message)

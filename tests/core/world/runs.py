@@ -44,6 +44,8 @@ def write(
     if how is Mode.DELTA:
         members = {number: person for number, person in members.items() if number % 2}
     truth.say(name, members.values())
+    if shape is Shape.KEYLESS:
+        truth.keyless.add(name)
     gone = [truth.people[number] for number in sorted(set(left) - truth.audiences[name])]
     path = world.sources.write(how, shape, list(members.values()), gone, at)
     return File(name, path, members, at if shape is Shape.DOWNLOAD and members and how is not Mode.DELTA else None)

@@ -84,6 +84,8 @@ class Truth:
     removals: dict[str, Removals] = field(default_factory=dict)
     #: Under which addresses each mapping has ever been told of each member.
     said: dict[str, dict[int, set[str]]] = field(default_factory=lambda: {name: {} for name in LISTS})
+    #: Mappings that have been told of members without their mpids: with another key somebody is another member to them.
+    keyless: set[str] = field(default_factory=set)
     #: Addresses that somebody who was forgotten may have had: what is on a list under them is nobody's any more.
     forgotten: set[str] = field(default_factory=set)
     live: Believed = field(default_factory=Believed)
