@@ -94,8 +94,9 @@ class _Worker:
 
     async def _is_left(self, mapping: Mapping, run: Run) -> bool:
         """Whether a run is to be taken up (or what follows from its ending to be done) by this process."""
-        if run.status in (Status.SUCCEEDED, Status.CANCELLED):
-            return True
+        if run.status in (Status.SUCCEEDED, Status.CANCELLED):  # what follows is done by whose it was, if that lives
+            of = run.worker
+            return of in (None, self._engine.presence.id) or await self._engine.presence.is_dead(of)
         if not carrying.is_open(mapping):
             return False
         if run.status is Status.FAILED:

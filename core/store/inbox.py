@@ -160,9 +160,8 @@ async def claim(
     """Have a run carry the oldest rows of a mapping that no run carries, up to `limit`. Returns how many."""
     condition = _claimable(mapping_id, allowed)
     chosen = select(inbox.c.profile).where(condition).order_by(inbox.c.waiting_since).limit(limit)
-    result = await db.execute(
-        update(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen)).values(run_id=run_id)
-    )
+    theirs = (inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen))
+    result = await db.execute(update(inbox).where(_in_order(*theirs), condition).values(run_id=run_id))
     return int(result.rowcount)
 
 
@@ -182,10 +181,9 @@ async def carried(db: AsyncConnection, run_id: str) -> list[Change]:
 
 async def done(db: AsyncConnection, run_id: str, limit: int) -> int:
     """Up to `limit` of what a run carried is on record: keep the time stamps, and no identities. Returns how many."""
-    some = select(inbox.c.mapping_id, inbox.c.profile).where(inbox.c.run_id == run_id).limit(limit)
     result = await db.execute(
         update(inbox)
-        .where(tuple_(inbox.c.mapping_id, inbox.c.profile).in_(some))
+        .where(_in_order(inbox.c.run_id == run_id, limit=limit))
         .values(waiting_since=None, run_id=None, email=None, customer_id=None, hashed=0)
     )
     return int(result.rowcount)
@@ -252,3 +250,11 @@ def _waits(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
 def _claimable(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
     # said so that SQLite does not take the index of `run_id`, by which it finds all that waits and sorts it
     return and_(_waits(mapping_id, allowed), func.coalesce(inbox.c.run_id, "") == "")
+
+
+def _in_order(*conditions: ColumnElement[bool], limit: int | None = None) -> ColumnElement[bool]:
+    """That a row is one of these. PostgreSQL locks them in the order of `put`, so that there is no deadlock."""
+    keys = select(inbox.c.mapping_id, inbox.c.profile).where(*conditions)
+    return tuple_(inbox.c.mapping_id, inbox.c.profile).in_(
+        keys.order_by(inbox.c.mapping_id, inbox.c.profile).limit(limit).with_for_update()
+    )

@@ -10,20 +10,22 @@ from sqlalchemy import text
 
 from core import live, workflows
 from core.connecting import connect, replace_key
+from core.engine import open_engine
 from core.execution import execute
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.live import carrying, emptying, tending
+from core.live import carrying, emptying, tending, working
 from core.live.tending import tend
 from core.runs import PROCESS_DIED, Mode, Request, Status
-from core.store import alerts, audit, connections, mappings, rejections, runs
+from core.store import alerts, audit, connections, inbox, mappings, rejections, runs
 from core.store import live as store
 from core.store.audit import Action
 from core.store.mappings import NO_LIST, Removals, State
 from core.submit import submit
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
-from tests.firehosing import LIST, OTHER_LIST, VIPS, Live, firehosing, person, until, working
+from tests.firehosing import LIST, OTHER_LIST, VIPS, Live, firehosing, person, until
+from tests.firehosing import working as carrying_out
 
 NONE: dict[str, Any] = {"firehose_approval": "none"}
 
@@ -460,7 +462,7 @@ async def test_taking_off_is_left_to_a_worker(
     shown, and a worker that stops half-way leaves the rest to the next."""
     monkeypatch.setattr(emptying, "PIECE", 2)
     async with firehosing(tmp_path, database_url, worker=False) as it:
-        async with working(it.engine):
+        async with carrying_out(it.engine):
             await started(it, *range(1, 8))
         await it.mparticle.add(VIPS, person(8))  # waits, and is dropped
         await it.mparticle.disconnect(VIPS)
@@ -475,7 +477,7 @@ async def test_taking_off_is_left_to_a_worker(
         assert ((await it.mapping()).emptied_to, (await it.status()).backlog) == ("4", 7)
         await tend(it.engine)
         assert (await it.mapping()).state is State.ACTIVE  # it is not done, though nothing may have been put yet
-        async with working(it.engine):
+        async with carrying_out(it.engine):
             await it.settled()
         await tend(it.engine)
         mapping = await it.mapping()
@@ -485,14 +487,14 @@ async def test_taking_off_is_left_to_a_worker(
 async def test_connected_again_while_members_are_taken_off(tmp_path: Path) -> None:
     """An audience that is connected again before its members are off is decided about anew, and keeps the others."""
     async with firehosing(tmp_path, worker=False) as it:
-        async with working(it.engine):
+        async with carrying_out(it.engine):
             await started(it, 1, 2)
         await it.mparticle.disconnect(VIPS)
         assert await live.remove_members(it.engine, (await it.mapping()).id, by="U1")
         await it.mparticle.connect(VIPS)
         assert (await it.mapping()).state is State.PROPOSED
         await it.approve()
-        async with working(it.engine):
+        async with carrying_out(it.engine):
             await it.settled()
         assert it.emails() == addresses(1, 2)
 
@@ -702,6 +704,48 @@ async def test_what_was_left_is_taken_up_by_one_worker(tmp_path: Path, database_
                 assert await runs.reopen(db, this, None) is not None
         assert await workflows._orphans(it.engine) == []
         assert await workflows._queued(it.engine, workflows.MOST_RUNS) == []
-        async with working(it.engine):
+        async with carrying_out(it.engine):
             await it.settled()
         assert it.emails() == addresses(1)
+
+
+async def test_messages_and_a_run_that_begins_do_not_lock_each_other_out(tmp_path: Path, database_url: str) -> None:
+    """Members that are written while they are claimed are waited for, whatever the order in which they came."""
+    async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
+        await it.mparticle.add(VIPS, person(2))
+        await it.mparticle.add(VIPS, person(1))
+        mapping = await it.mapping()
+
+        def told(number: int) -> list[inbox.Change]:
+            return [inbox.Change(mapping.id, str(number), True, 2**40, f"p{number}@example.com")]
+
+        async with it.engine.database.write() as db:
+            await inbox.put(db, told(1))
+            claiming = asyncio.create_task(carrying.begin(it.engine, mapping))
+            if not it.engine.database.is_sqlite:
+                await until(lambda: _somebody_waits(it))
+            await inbox.put(db, told(2))
+        assert await claiming is not None
+
+
+async def _somebody_waits(it: Live) -> bool:
+    async with it.engine.database.read() as db:
+        return bool((await db.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))).scalar_one())
+
+
+async def test_run_whose_process_is_about_to_end_it(tmp_path: Path, database_url: str) -> None:
+    """A run that has succeeded is added to its day by the process that made it, and by another if that has died."""
+    async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
+        await it.mparticle.add(VIPS, person(1))
+        mapping = await it.mapping()
+        run_id = await carrying.begin(it.engine, mapping)
+        assert run_id is not None
+        assert await execute(it.engine, run_id) is Status.SUCCEEDED
+        async with open_engine(it.engine.settings, "other") as other, it.engine.database.read() as db:
+            run = await runs.by_id(db, run_id)
+            assert run is not None
+            assert not await working._Worker(other)._is_left(mapping, run)
+        assert await working._Worker(it.engine)._is_left(mapping, run)
+        async with open_engine(it.engine.settings, "next") as following:
+            orphan = run.model_copy(update={"worker": "somebody who died#1"})
+            assert await working._Worker(following)._is_left(mapping, orphan)
