@@ -183,7 +183,7 @@ async def done(db: AsyncConnection, run_id: str, limit: int) -> int:
     """Up to `limit` of what a run carried is on record: keep the time stamps, and no identities. Returns how many."""
     result = await db.execute(
         update(inbox)
-        .where(_in_order(inbox.c.run_id == run_id, limit=limit))
+        .where(_in_order(inbox.c.run_id == run_id, limit=limit), inbox.c.run_id == run_id)
         .values(waiting_since=None, run_id=None, email=None, customer_id=None, hashed=0)
     )
     return int(result.rowcount)
@@ -206,12 +206,10 @@ async def drop_waiting(db: AsyncConnection, mapping_id: int, limit: int, *, unti
 
     Returns how many.
     """
-    chosen = select(inbox.c.profile).where(_claimable(mapping_id, ALL)).limit(limit)
+    condition = _claimable(mapping_id, ALL)
     if until is not None:
-        chosen = chosen.where(inbox.c.waiting_since <= until)
-    result = await db.execute(
-        delete(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen), inbox.c.run_id.is_(None))
-    )
+        condition = and_(condition, inbox.c.waiting_since <= until)
+    result = await db.execute(delete(inbox).where(_in_order(condition, limit=limit), condition))
     return int(result.rowcount)
 
 
@@ -253,7 +251,10 @@ def _claimable(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
 
 
 def _in_order(*conditions: ColumnElement[bool], limit: int | None = None) -> ColumnElement[bool]:
-    """That a row is one of these. PostgreSQL locks them in the order of `put`, so that there is no deadlock."""
+    """That a row is one of these. PostgreSQL locks them in the order of `put`, so that there is no deadlock.
+
+    Whoever uses it says the conditions again: what came meanwhile is another change, and not one of these.
+    """
     keys = select(inbox.c.mapping_id, inbox.c.profile).where(*conditions)
     return tuple_(inbox.c.mapping_id, inbox.c.profile).in_(
         keys.order_by(inbox.c.mapping_id, inbox.c.profile).limit(limit).with_for_update()

@@ -717,7 +717,7 @@ async def test_messages_and_a_run_that_begins_do_not_lock_each_other_out(tmp_pat
         mapping = await it.mapping()
 
         def told(number: int) -> list[inbox.Change]:
-            return [inbox.Change(mapping.id, str(number), True, 2**40, f"p{number}@example.com")]
+            return [inbox.Change(mapping.id, str(number), True, 2**42, f"p{number}@example.com")]
 
         async with it.engine.database.write() as db:
             await inbox.put(db, told(1))
@@ -726,6 +726,34 @@ async def test_messages_and_a_run_that_begins_do_not_lock_each_other_out(tmp_pat
                 await until(lambda: _somebody_waits(it))
             await inbox.put(db, told(2))
         assert await claiming is not None
+
+
+@pytest.mark.parametrize("what", ["marked as done", "dropped"])
+async def test_change_that_comes_at_that_moment_is_not_lost(tmp_path: Path, database_url: str, what: str) -> None:
+    """A newer change of a member stays, though the older one is marked as done, or dropped, while it is written."""
+    async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
+        await it.mparticle.add(VIPS, person(1))
+        mapping = await it.mapping()
+
+        async def drop() -> None:
+            async with it.engine.database.write() as db:
+                await inbox.drop_waiting(db, mapping.id, 10, until=before)
+
+        async def mark() -> None:
+            assert run_id is not None
+            await carrying._mark_done(it.engine, run_id)
+
+        run_id = await carrying.begin(it.engine, mapping) if what == "marked as done" else None
+        before = time.time()
+        async with it.engine.database.write() as db:
+            newer = inbox.Change(mapping.id, "1", False, 2**42, "p1@example.com")
+            await inbox.put(db, [newer])
+            beside = asyncio.create_task(drop() if run_id is None else mark())
+            if not it.engine.database.is_sqlite:
+                await until(lambda: _somebody_waits(it))
+        await beside
+        async with it.engine.database.read() as db:
+            assert (await inbox.backlog(db, mapping.id)).size == 1
 
 
 async def _somebody_waits(it: Live) -> bool:
