@@ -160,8 +160,8 @@ async def claim(
     """Have a run carry the oldest rows of a mapping that no run carries, up to `limit`. Returns how many."""
     condition = _claimable(mapping_id, allowed)
     chosen = select(inbox.c.profile).where(condition).order_by(inbox.c.waiting_since).limit(limit)
-    theirs = (inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen))
-    result = await db.execute(update(inbox).where(_in_order(*theirs), condition).values(run_id=run_id))
+    theirs = and_(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen))
+    result = await db.execute(update(inbox).where(_of_mapping(mapping_id, theirs), condition).values(run_id=run_id))
     return int(result.rowcount)
 
 
@@ -183,7 +183,7 @@ async def done(db: AsyncConnection, run_id: str, limit: int) -> int:
     """Up to `limit` of what a run carried is on record: keep the time stamps, and no identities. Returns how many."""
     result = await db.execute(
         update(inbox)
-        .where(_in_order(inbox.c.run_id == run_id, limit=limit), inbox.c.run_id == run_id)
+        .where(_of_any(inbox.c.run_id == run_id, limit), inbox.c.run_id == run_id)
         .values(waiting_since=None, run_id=None, email=None, customer_id=None, hashed=0)
     )
     return int(result.rowcount)
@@ -209,7 +209,7 @@ async def drop_waiting(db: AsyncConnection, mapping_id: int, limit: int, *, unti
     condition = _claimable(mapping_id, ALL)
     if until is not None:
         condition = and_(condition, inbox.c.waiting_since <= until)
-    result = await db.execute(delete(inbox).where(_in_order(condition, limit=limit), condition))
+    result = await db.execute(delete(inbox).where(_of_mapping(mapping_id, condition, limit), condition))
     return int(result.rowcount)
 
 
@@ -250,12 +250,18 @@ def _claimable(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
     return and_(_waits(mapping_id, allowed), func.coalesce(inbox.c.run_id, "") == "")
 
 
-def _in_order(*conditions: ColumnElement[bool], limit: int | None = None) -> ColumnElement[bool]:
-    """That a row is one of these. PostgreSQL locks them in the order of `put`, so that there is no deadlock.
+# That a row is one of these. PostgreSQL locks them in the order of `put`, so that there is no deadlock. Whoever uses it
+# says the conditions again: what came meanwhile is another change, and not one of these.
 
-    Whoever uses it says the conditions again: what came meanwhile is another change, and not one of these.
-    """
-    keys = select(inbox.c.mapping_id, inbox.c.profile).where(*conditions)
+
+def _of_any(condition: ColumnElement[bool], limit: int) -> ColumnElement[bool]:
+    keys = select(inbox.c.mapping_id, inbox.c.profile).where(condition)
     return tuple_(inbox.c.mapping_id, inbox.c.profile).in_(
         keys.order_by(inbox.c.mapping_id, inbox.c.profile).limit(limit).with_for_update()
     )
+
+
+def _of_mapping(mapping_id: int, condition: ColumnElement[bool], limit: int | None = None) -> ColumnElement[bool]:
+    # apart, because SQLite finds rows by a list of pairs only where nothing else is said of them
+    profiles = select(inbox.c.profile).where(condition).order_by(inbox.c.profile).limit(limit).with_for_update()
+    return and_(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(profiles))
