@@ -215,16 +215,8 @@ async def drop_waiting(db: AsyncConnection, mapping_id: int, limit: int, *, unti
 
 async def clear_old(db: AsyncConnection, mapping_id: int, before: int, limit: int) -> int:
     """Forget up to `limit` time stamps of changes that are on record and older than that. Returns how many."""
-    chosen = (
-        select(inbox.c.profile)
-        .where(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since.is_(None), inbox.c.stamp < before)
-        .limit(limit)
-    )
-    result = await db.execute(
-        delete(inbox).where(
-            inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen), inbox.c.waiting_since.is_(None)
-        )
-    )
+    condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since.is_(None), inbox.c.stamp < before)
+    result = await db.execute(delete(inbox).where(_of_mapping(mapping_id, condition, limit), condition))
     return int(result.rowcount)
 
 

@@ -709,8 +709,11 @@ async def test_what_was_left_is_taken_up_by_one_worker(tmp_path: Path, database_
         assert it.emails() == addresses(1)
 
 
-async def test_messages_and_a_run_that_begins_do_not_lock_each_other_out(tmp_path: Path, database_url: str) -> None:
-    """Members that are written while they are claimed are waited for, whatever the order in which they came."""
+@pytest.mark.parametrize("what", ["claimed", "cleared"])
+async def test_messages_and_what_works_on_them_do_not_lock_each_other_out(
+    tmp_path: Path, database_url: str, what: str
+) -> None:
+    """Members that are written while they are claimed, or cleared, are waited for, in whatever order they came."""
     async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
         await it.mparticle.add(VIPS, person(2))
         await it.mparticle.add(VIPS, person(1))
@@ -719,13 +722,24 @@ async def test_messages_and_a_run_that_begins_do_not_lock_each_other_out(tmp_pat
         def told(number: int) -> list[inbox.Change]:
             return [inbox.Change(mapping.id, str(number), True, 2**42, f"p{number}@example.com")]
 
+        async def clear() -> bool:
+            async with it.engine.database.write() as db:
+                return await inbox.clear_old(db, mapping.id, 2**41, 10) == 0
+
+        async def claim() -> bool:
+            return await carrying.begin(it.engine, mapping) is not None
+
+        if what == "cleared":
+            run_id = await carrying.begin(it.engine, mapping)
+            assert run_id is not None
+            await carrying._mark_done(it.engine, run_id)
         async with it.engine.database.write() as db:
             await inbox.put(db, told(1))
-            claiming = asyncio.create_task(carrying.begin(it.engine, mapping))
+            beside = asyncio.create_task(claim() if what == "claimed" else clear())
             if not it.engine.database.is_sqlite:
                 await until(lambda: _somebody_waits(it))
             await inbox.put(db, told(2))
-        assert await claiming is not None
+        assert await beside
 
 
 @pytest.mark.parametrize("what", ["marked as done", "dropped"])
