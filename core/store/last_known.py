@@ -46,6 +46,7 @@ async def any_before(db: AsyncConnection, before: float) -> bool:
 
 async def clear_old(db: AsyncConnection, before: float, limit: int) -> int:
     """Forget up to `limit` addresses of members who went off a list before that time. Returns how many."""
-    some = select(last_known.c.mapping_id, last_known.c.profile).where(last_known.c.at < before).limit(limit)
-    chosen = tuple_(last_known.c.mapping_id, last_known.c.profile).in_(some)
+    keys = (last_known.c.mapping_id, last_known.c.profile)
+    some = select(*keys).where(last_known.c.at < before).order_by(*keys).limit(limit).with_for_update()
+    chosen = tuple_(*keys).in_(some)
     return int((await db.execute(delete(last_known).where(chosen, last_known.c.at < before))).rowcount)

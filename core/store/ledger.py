@@ -53,6 +53,7 @@ _REMEMBER = """
 INSERT INTO last_known (mapping_id, profile, email, at)
 SELECT mapping_id, profile, email, CAST(:now AS double precision) FROM ledger
 {which} AND email IS NOT NULL AND user_id IS NOT NULL AND NOT profile LIKE :former
+ORDER BY 1, 2 -- as they are cleared: PostgreSQL locks them in this order
 ON CONFLICT (mapping_id, profile) DO UPDATE SET email = excluded.email, at = excluded.at
 """
 _RENAME = """
