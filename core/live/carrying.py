@@ -78,7 +78,7 @@ async def end(engine: Engine, run_id: str) -> None:
     async with engine.database.read() as db:
         ended = await runs.by_id(db, run_id)
     if ended is not None and ended.live and ended.status is Status.SUCCEEDED:
-        while await _mark_done(engine, run_id) == MARKED_AT_ONCE:
+        while await _mark_done(engine, ended.mapping_id, run_id) == MARKED_AT_ONCE:
             pass
     async with engine.database.write() as db:
         this = await runs.by_id(db, run_id)
@@ -104,10 +104,10 @@ async def end(engine: Engine, run_id: str) -> None:
             )
 
 
-async def _mark_done(engine: Engine, run_id: str) -> int:
+async def _mark_done(engine: Engine, mapping_id: int, run_id: str) -> int:
     """Note of some of what a run carried that it is on record, which nothing changes any more."""
     async with engine.database.write() as db:
-        return await inbox.done(db, run_id, MARKED_AT_ONCE)
+        return await inbox.done(db, mapping_id, run_id, MARKED_AT_ONCE)
 
 
 async def give_up(engine: Engine, this: Run) -> None:

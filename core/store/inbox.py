@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.changes import FORMER
@@ -179,11 +179,12 @@ async def carried(db: AsyncConnection, run_id: str) -> list[Change]:
     return [Change(*row) for row in await db.execute(query.order_by(inbox.c.profile))]
 
 
-async def done(db: AsyncConnection, run_id: str, limit: int) -> int:
+async def done(db: AsyncConnection, mapping_id: int, run_id: str, limit: int) -> int:
     """Up to `limit` of what a run carried is on record: keep the time stamps, and no identities. Returns how many."""
+    condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.run_id == run_id)
     result = await db.execute(
         update(inbox)
-        .where(_of_any(inbox.c.run_id == run_id, limit), inbox.c.run_id == run_id)
+        .where(_of_mapping(mapping_id, condition, limit), condition)
         .values(waiting_since=None, run_id=None, email=None, customer_id=None, hashed=0)
     )
     return int(result.rowcount)
@@ -242,18 +243,10 @@ def _claimable(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
     return and_(_waits(mapping_id, allowed), func.coalesce(inbox.c.run_id, "") == "")
 
 
-# That a row is one of these. PostgreSQL locks them in the order of `put`, so that there is no deadlock. Whoever uses it
-# says the conditions again: what came meanwhile is another change, and not one of these.
-
-
-def _of_any(condition: ColumnElement[bool], limit: int) -> ColumnElement[bool]:
-    keys = select(inbox.c.mapping_id, inbox.c.profile).where(condition)
-    return tuple_(inbox.c.mapping_id, inbox.c.profile).in_(
-        keys.order_by(inbox.c.mapping_id, inbox.c.profile).limit(limit).with_for_update()
-    )
-
-
 def _of_mapping(mapping_id: int, condition: ColumnElement[bool], limit: int | None = None) -> ColumnElement[bool]:
-    # apart, because SQLite finds rows by a list of pairs only where nothing else is said of them
+    """That a row is one of those of a mapping. PostgreSQL locks them in the order of `put`, so there is no deadlock.
+
+    Whoever uses it says the condition again: what came meanwhile is another change, and not one of these.
+    """
     profiles = select(inbox.c.profile).where(condition).order_by(inbox.c.profile).limit(limit).with_for_update()
     return and_(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(profiles))

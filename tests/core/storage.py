@@ -49,6 +49,12 @@ async def disk_of(database: Database, pages: int) -> AsyncIterator[None]:
         yield
 
 
+async def somebody_waits(database: Database) -> bool:
+    """Whether somebody waits for a lock on the PostgreSQL server."""
+    async with database.read() as db:
+        return bool((await db.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))).scalar_one())
+
+
 _LOCK = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)

@@ -12,10 +12,10 @@ from core.live import tending
 from core.plan import batches
 from core.runs import Request
 from core.store import alerts, mappings, messages, persons, runs
-from core.store.mappings import Removals, State
+from core.store.mappings import Mapping, Removals, State
 from sandbox.iterable import Fault
 from tests.core.harness import Status, people, syncing
-from tests.firehosing import VIPS, firehosing, person, until
+from tests.firehosing import VIPS, Live, firehosing, person, until
 
 HOUR = 3600.0
 NONE: dict[str, Any] = {"firehose_approval": "none"}
@@ -85,16 +85,22 @@ async def test_gathering_ends_though_the_clock_was_put_back(tmp_path: Path, monk
         assert it.emails() == {"p1@example.com"}
 
 
+async def asking(it: Live) -> Mapping:
+    """A mapping with two persons on its list, whose removals are to be approved each time."""
+    await it.mparticle.add(VIPS, person(1), person(2), at=now_ms())
+    await it.settled()
+    mapping = await it.mapping()
+    async with it.engine.database.write() as db:
+        await mappings.change(db, mapping.id, removals=Removals.ASK.value)
+    return mapping
+
+
 async def test_what_is_decided_about_what_came_in_an_hour(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who approves the removals that wait, or drops what waits, means also what came before the clock was put back."""
     async with firehosing(tmp_path, database_url, **NONE) as it:
-        await it.mparticle.add(VIPS, person(1), person(2), at=now_ms())
-        await it.settled()
-        mapping = await it.mapping()
-        async with it.engine.database.write() as db:
-            await mappings.change(db, mapping.id, removals=Removals.ASK.value)
+        mapping = await asking(it)
         shift(monkeypatch, HOUR)
         await it.mparticle.tell(VIPS, [("delete", person(1))], at=now_ms())
         shift(monkeypatch, 0.0)
@@ -112,11 +118,7 @@ async def test_what_is_decided_about_what_came_in_an_hour(
 async def test_removals_are_not_approved_before_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Removals that were approved in an hour from now are no approval of those that come until then."""
     async with firehosing(tmp_path, **NONE) as it:
-        await it.mparticle.add(VIPS, person(1), person(2), at=now_ms())
-        await it.settled()
-        mapping = await it.mapping()
-        async with it.engine.database.write() as db:
-            await mappings.change(db, mapping.id, removals=Removals.ASK.value)
+        mapping = await asking(it)
         shift(monkeypatch, HOUR)
         await live.approve_removals(it.engine, mapping.id, by="U1")
         shift(monkeypatch, 0.0)

@@ -24,6 +24,7 @@ from core.store.mappings import NO_LIST, Removals, State
 from core.submit import submit
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
+from tests.core.storage import somebody_waits
 from tests.firehosing import LIST, OTHER_LIST, VIPS, Live, firehosing, person, until
 from tests.firehosing import working as carrying_out
 
@@ -732,12 +733,12 @@ async def test_messages_and_what_works_on_them_do_not_lock_each_other_out(
         if what == "cleared":
             run_id = await carrying.begin(it.engine, mapping)
             assert run_id is not None
-            await carrying._mark_done(it.engine, run_id)
+            await carrying._mark_done(it.engine, mapping.id, run_id)
         async with it.engine.database.write() as db:
             await inbox.put(db, told(1))
             beside = asyncio.create_task(claim() if what == "claimed" else clear())
             if not it.engine.database.is_sqlite:
-                await until(lambda: _somebody_waits(it))
+                await until(lambda: somebody_waits(it.engine.database))
             await inbox.put(db, told(2))
         assert await beside
 
@@ -755,7 +756,7 @@ async def test_change_that_comes_at_that_moment_is_not_lost(tmp_path: Path, data
 
         async def mark() -> None:
             assert run_id is not None
-            await carrying._mark_done(it.engine, run_id)
+            await carrying._mark_done(it.engine, mapping.id, run_id)
 
         run_id = await carrying.begin(it.engine, mapping) if what == "marked as done" else None
         before = time.time()
@@ -764,15 +765,10 @@ async def test_change_that_comes_at_that_moment_is_not_lost(tmp_path: Path, data
             await inbox.put(db, [newer])
             beside = asyncio.create_task(drop() if run_id is None else mark())
             if not it.engine.database.is_sqlite:
-                await until(lambda: _somebody_waits(it))
+                await until(lambda: somebody_waits(it.engine.database))
         await beside
         async with it.engine.database.read() as db:
             assert (await inbox.backlog(db, mapping.id)).size == 1
-
-
-async def _somebody_waits(it: Live) -> bool:
-    async with it.engine.database.read() as db:
-        return bool((await db.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))).scalar_one())
 
 
 async def test_run_whose_process_is_about_to_end_it(tmp_path: Path, database_url: str) -> None:

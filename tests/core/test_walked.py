@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from core import control, execution
 from core.identity import UserIdField
@@ -16,6 +15,7 @@ from core.plan import batches
 from core.runs import Mode, Status
 from core.store import runs as stored
 from tests.core.harness import until
+from tests.core.storage import somebody_waits
 from tests.core.world import checks, decisions, mparticle, runs
 from tests.core.world.faults import Trouble
 from tests.core.world.meddling import MEDDLERS
@@ -120,7 +120,7 @@ async def test_run_that_is_cancelled_when_it_is_taken_up(world: World) -> None:
         assert await stored.claim(db, await world.run(run_id), world.engine.presence.id)
         cancelling = asyncio.create_task(control.cancel(world.engine, run_id, by="U1", team_id=None))
         if not world.engine.database.is_sqlite:  # where it waits before it begins to write
-            await until(lambda: _is_waiting(world))
+            await until(lambda: somebody_waits(world.engine.database))
     assert not await cancelling
     assert (await world.run(run_id)).stop == "cancel"
     await runs.carry_out(world, run_id)
@@ -150,8 +150,3 @@ async def test_leaver_of_whom_another_list_knows_the_address(world: World) -> No
         await mparticle.carry(world)
         await checks.check(world)
     assert world.emails(LISTS[LIVE]) >= {world.truth.people[4].email}
-
-
-async def _is_waiting(world: World) -> bool:
-    async with world.engine.database.read() as db:
-        return bool((await db.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))).scalar_one())
