@@ -27,7 +27,7 @@ from sandbox.slack import Slack
 from tests.bot.slack.harness import BRISK, local_slack, settings_for
 from tests.core.databases import furnish
 from tests.core.harness import QUICK, until
-from tests.core.storage import Lock, disk_of, read_only
+from tests.core.storage import disk_of, lock_of, read_only
 from tests.firehosing import LIST, TOKEN, VIPS, person
 
 
@@ -94,12 +94,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def broken(here: Serving, how: str) -> AsyncIterator[None]:
     """The database can't be written for the length of the block."""
     if how == "locked":
-        lock = Lock(here.file)
-        lock.begin()
-        try:
+        async with lock_of(here.engine.database) as lock:
+            lock.begin()
             yield
-        finally:
-            await asyncio.to_thread(lock.release)
     elif how == "read-only":
         async with read_only(here.engine.database):
             yield

@@ -1,12 +1,12 @@
 """Disks and databases that fail, for the length of a block."""
 
+import asyncio
 import contextlib
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -80,28 +80,41 @@ def locked_by_another(path: Path) -> Iterator[Callable[[], None]]:
 
 
 class Lock:
-    """The database's write lock, taken by somebody else as soon as it is free, until it is released."""
+    """SQLite's write lock, in the hands of somebody else: taken in turn with this process's own transactions."""
 
-    def __init__(self, path: Path) -> None:
-        """Take the database's file."""
-        self._path = path
-        self._free = threading.Event()
-        self._thread = threading.Thread(target=self._hold)
+    def __init__(self, database: Database) -> None:
+        """Take the database."""
+        self._database = database
+        self._taking: asyncio.Task[sqlite3.Connection] | None = None
 
     def begin(self) -> None:
-        """Begin to wait for it, without keeping anybody from giving it back."""
-        self._thread.start()
+        """Take it as soon as those who wait for it now have had it."""
+        self._taking = asyncio.create_task(self._take())
 
-    def release(self) -> None:
-        """Give it back."""
-        self._free.set()
-        self._thread.join()
+    async def release(self) -> None:
+        """Give it back, if it was taken."""
+        if self._taking is not None:
+            (await self._taking).close()
+            self._taking = None
 
-    def _hold(self) -> None:
-        with contextlib.closing(sqlite3.connect(self._path, timeout=30.0, isolation_level=None)) as connection:
+    async def _take(self) -> sqlite3.Connection:
+        turns, path = self._database._writer, self._database.engine.url.database
+        assert turns is not None
+        assert path is not None
+        connection = sqlite3.connect(path, isolation_level=None)
+        async with turns:
             connection.execute("BEGIN IMMEDIATE")
-            self._free.wait(120)
-            connection.execute("ROLLBACK")
+        return connection
+
+
+@contextlib.asynccontextmanager
+async def lock_of(database: Database) -> AsyncIterator[Lock]:
+    """A lock that is given back at the end of the block."""
+    lock = Lock(database)
+    try:
+        yield lock
+    finally:
+        await lock.release()
 
 
 @contextlib.contextmanager

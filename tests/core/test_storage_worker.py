@@ -17,7 +17,7 @@ from core.store import lists
 from core.store.tables import runs as runs_table
 from tests.core.databases import new_postgresql, without
 from tests.core.harness import LIST, QUICK, Sync, people, syncing, until
-from tests.core.storage import Lock, at_requests, once
+from tests.core.storage import at_requests, lock_of, once
 from tests.core.test_storage_postgresql import set_read_only
 from tests.firehosing import VIPS, firehosing, person
 
@@ -76,15 +76,13 @@ async def test_locked_under_a_worker(
     """A run whose failure could not be recorded, nor its list given back, is taken up again by the same worker."""
     quick(monkeypatch)
     caplog.set_level(logging.WARNING)
-    async with syncing(tmp_path, patience=QUICK) as sync:
-        file = sync.engine.settings.data_dir / "iterable-sync.sqlite"
-        lock = Lock(file)
+    async with syncing(tmp_path, patience=QUICK) as sync, lock_of(sync.engine.database) as lock:
         at_requests(monkeypatch, once(lock.begin), every=3)
         run_id = await queued(sync)
         async with working(sync) as worker:
             await until(said(caplog, "ended, and that could not be recorded"))
             assert not worker.done()
-            lock.release()
+            await lock.release()
             await is_done(sync, run_id)
         assert sync.emails() == {f"p{n}@example.com" for n in range(30)}
         assert (await sync.outcome(run_id)).counts == {"members": 30, "added": 30}
@@ -116,13 +114,11 @@ async def test_locked_under_live_changes(
     """A live run whose failure could not be recorded is taken up again by the same worker."""
     quick(monkeypatch)
     caplog.set_level(logging.WARNING)
-    async with firehosing(tmp_path, firehose_approval="none") as it:
-        file = it.engine.settings.data_dir / "iterable-sync.sqlite"
-        lock = Lock(file)
+    async with firehosing(tmp_path, firehose_approval="none") as it, lock_of(it.engine.database) as lock:
         at_requests(monkeypatch, once(lock.begin), every=3)
         await it.mparticle.add(VIPS, *map(person, range(30)))
         await until(said(caplog, "live changes could not be carried"))
-        lock.release()
+        await lock.release()
         status = await it.settled()
         assert it.emails() == {f"p{n}@example.com" for n in range(30)}
         assert status.added == 30

@@ -85,11 +85,14 @@ class Scene:
 
     # -- what is done -----------------------------------------------------------------------------
 
-    def strike(self, channel: str | None = None) -> Fault:
-        """From now on Slack answers so; edits of another scene's messages, which may come late, go right."""
+    def strike(self, channel: str | None = None, text: str | None = None) -> Fault:
+        """From now on Slack answers so, or only to what says this.
+
+        Edits of another scene's messages, which may come late, go right.
+        """
         options = dict(FAULTS[self.fault])
         if self.method == "chat.update":
-            options["text"] = self.name
+            options["text"] = text or self.name
         if self.fault in _ABOUT_BLOCKS and self.method.startswith("chat."):
             options["count"] = 1
         self.active = self.here.slack.faults.add(options.pop("kind"), self.method, channel=channel, **options)
@@ -293,7 +296,7 @@ async def _summary(scene: Scene) -> Look:
     async with scene.held():
         await scene.start(mapping)
         await scene.settled(f"run:{scene.run_id}")
-        scene.strike(MARKETING)
+        scene.strike(MARKETING, f"Synced {scene.name}")
     await scene.ended()
     await scene.struck()
     return lambda: scene.seen("*Synced")
