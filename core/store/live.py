@@ -131,8 +131,12 @@ async def unended(db: AsyncConnection, mapping_id: int | None = None) -> list[Ru
 
 
 async def lock(db: AsyncConnection, mapping_id: int) -> Mapping | None:
-    """Find a mapping, and keep others from changing it until the transaction ends."""
-    query = select(mappings_table).where(mappings_table.c.id == mapping_id).with_for_update()
+    """Find a mapping, and keep others from changing it until the transaction ends.
+
+    They may still add rows that refer to it: a message that waited for that, with rows that are wanted here, would be a
+    deadlock on PostgreSQL.
+    """
+    query = select(mappings_table).where(mappings_table.c.id == mapping_id).with_for_update(key_share=True)
     row = (await db.execute(query)).mappings().first()
     return None if row is None else mappings.from_row(row)
 

@@ -740,6 +740,7 @@ async def test_messages_and_what_works_on_them_do_not_lock_each_other_out(
             if not it.engine.database.is_sqlite:
                 await until(lambda: somebody_waits(it.engine.database))
             await inbox.put(db, told(2))
+            await inbox.put(db, told(3))  # who is new, so that the database looks at the mapping
         assert await beside
 
 

@@ -1,0 +1,187 @@
+"""An hour of mixed work while a fifth of Iterable's answers fail and the processes are killed again and again.
+
+    python -m tests.campaigns.soak [--postgresql] [--minutes 60]
+
+Files (mirror, delta, add; three mappings, two of them to one list) and live messages are synced by `iterable-sync serve`,
+which is killed (SIGKILL) every minute and started again; with --postgresql by three of them beside each other, killed in
+rhythms of their own, of which one stands for another machine. At the end the faults pass, every audience is synced once
+more, and each list must hold exactly whom it should. Memory, open files and the size of what is kept are sampled before
+each kill of the first; a day takes a minute, and what is kept for days is kept for two (tests/campaigns/hurried.py), so
+that they have to stay what they are from the fourth minute on. The figures go to docs/soak.md; the exit code is 1 where
+something was wrong, growth included.
+"""
+
+import argparse
+import asyncio
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+from core.engine import open_engine
+from core.settings import Settings
+from tests.campaigns import hurried
+from tests.campaigns.soak.feeding import OTHER, PACE_S, SHARED, LiveFeeder, feeders
+from tests.campaigns.soak.figures import Figures
+from tests.campaigns.soak.serving import ROOT, Serve, free_port, unexpected
+from tests.campaigns.soak.storage import Sqlite, Storage, on_postgresql
+
+DOCS = ROOT / "docs" / "soak.md"
+KILL_EVERY_S = 60.0
+# Processes beside each other are killed at other moments. What another machine's has in hand is taken over once it was
+# silent for half a minute, or goes on when it is started again.
+OTHERS_EVERY_S = (37.0, 47.0)
+SHARE_OF_FAULTS = 0.2
+# Faults of all kinds, each with an equal part of the share.
+KINDS: tuple[Mapping[str, Any], ...] = (
+    {"action": "error"},
+    {"action": "html"},
+    {"action": "error", "status": 503},
+    {"action": "reset"},
+    {"action": "reset", "applied": True},
+    {"action": "truncated"},
+    {"action": "not_json"},
+    {"action": "throttle", "retry_after": 0.2},
+)
+ONE = "One process on SQLite"
+SEVERAL = "Several processes on PostgreSQL"
+INTRODUCTION = f"""\
+# Soak
+
+Files (mirror, delta, add; three mappings, two of them to one list) and live messages, synced by `iterable-sync serve` while
+{SHARE_OF_FAULTS:.0%} of Iterable's answers failed and processes were killed (SIGKILL) and started again. A day took a minute, and what is kept
+for days was kept for {hurried.KEEP_S / 60:g} minutes (`tests/campaigns/hurried.py`), so that what comes and what goes came into balance. A run of
+each audience began {PACE_S:g} seconds after the one before, or when that had ended.
+
+The history (which runs there were, with their numbers, and who did what) is kept for ever, and grows by the run. Everything
+else is bounded: what runs changed, rejections, ids of messages and time stamps of changes are kept for a time, the workflow
+engine's records go when their run has ended, and files of killed processes go. Databases use freed pages again and do not
+give them back, so they are as large as the most that was ever in them.
+"""
+HOW = {
+    ONE: f"""\
+`python -m tests.campaigns.soak`: one process, killed every {KILL_EVERY_S:g} seconds.""",
+    SEVERAL: f"""\
+`python -m tests.campaigns.soak --postgresql`: three processes beside each other, each of which took live messages and runs.
+One was killed every {KILL_EVERY_S:g} seconds, one every {OTHERS_EVERY_S[0]:g}, and one, with a data directory of its own as on another machine, every {OTHERS_EVERY_S[1]:g}.""",
+}
+
+
+async def soak(storage: Storage, minutes: float, directory: Path) -> Figures:
+    """Work for so many minutes, and compare."""
+    figures = Figures()
+    port = free_port()
+    iterable_url = f"http://127.0.0.1:{port}"
+    iterable = subprocess.Popen(
+        [sys.executable, "-m", "sandbox.iterable", "--port", str(port), "--bulk-per-second", "0"],
+        stdout=subprocess.DEVNULL,
+    )
+    secret_key = Fernet.generate_key().decode()
+    settings = Settings(
+        iterable_url=iterable_url,
+        data_dir=directory / "data",
+        database_url=SecretStr(storage.url) if storage.url else None,
+        secret_key=SecretStr(secret_key),
+        _env_file=None,  # type: ignore[call-arg]
+    )
+    processes = [Serve(directory / "data", iterable_url, storage, secret_key, KILL_EVERY_S)]
+    if storage.url is not None:
+        for name, every in zip(("data", "elsewhere"), OTHERS_EVERY_S, strict=True):
+            processes.append(Serve(directory / name, iterable_url, storage, secret_key, every))
+    try:
+        await _until_answers(iterable_url)
+        own = (await _control(iterable_url, "POST", "/lists", name="Live"))["id"]
+        async with open_engine(settings, "soak") as engine:
+            files = await feeders(engine, directory, figures)
+            streamed = LiveFeeder([each.url for each in processes], own, figures)
+            each = SHARE_OF_FAULTS / len(KINDS)
+            await _control(iterable_url, "PUT", "/faults", faults=[{**kind, "probability": each} for kind in KINDS])
+            for process in processes:
+                process.start()
+            until = time.monotonic() + minutes * 60
+            async with asyncio.TaskGroup() as group:
+                for feeder in files:
+                    group.create_task(feeder.feed(until))
+                group.create_task(streamed.feed(until))
+                for process in processes:
+                    group.create_task(process.kill_again_and_again(until, figures, processes))
+            await _control(iterable_url, "DELETE", "/faults")
+            for feeder in files:
+                await feeder.mirror()
+            await streamed.carried(engine)
+            figures.samples.append(processes[0].sample(processes))
+            figures.records = storage.records()
+            figures.judge_growth()
+            if errors := unexpected({each.data_dir for each in processes}):
+                figures.wrong.append(f"{errors} unexpected errors, in error.log")
+            wanted = {SHARED: files[0].emails | files[1].emails, OTHER: files[2].emails, own: streamed.emails}
+            for list_id, emails in wanted.items():
+                found = {email for email, _ in await _control(iterable_url, "GET", f"/lists/{list_id}/members")}
+                if found != emails:
+                    figures.wrong.append(
+                        f"list {list_id}: {len(emails - found)} missing, {len(found - emails)} too many"
+                    )
+    finally:
+        for process in processes:
+            process.kill()
+        iterable.terminate()
+        iterable.wait()
+    return figures
+
+
+async def _control(url: str, method: str, path: str, **json: Any) -> Any:
+    async with aiohttp.ClientSession() as session, session.request(method, f"{url}/_sandbox{path}", json=json) as got:
+        got.raise_for_status()
+        return await got.json()
+
+
+async def _until_answers(url: str) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(aiohttp.ClientError):
+                await _control(url, "GET", "")
+                return
+            await asyncio.sleep(0.1)
+
+
+def write(title: str, section: str) -> None:
+    """Put a section in the place of its former self; the other stays as it is."""
+    page = DOCS.read_text(encoding="utf-8") if DOCS.exists() else ""
+    parts = re.split(r"^## (.+)\n\n", page, flags=re.M)[1:]
+    sections = {**dict(zip(parts[::2], parts[1::2], strict=True)), title: section}
+    known = [f"## {each}\n\n{sections[each].strip()}\n" for each in (ONE, SEVERAL) if each in sections]
+    DOCS.write_text("\n".join([INTRODUCTION, *known]), encoding="utf-8")
+
+
+def main() -> None:
+    """Read the arguments, work, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--postgresql", action="store_true", help="several processes on PostgreSQL")
+    arguments = parser.parse_args()
+    title = SEVERAL if arguments.postgresql else ONE
+    there = Path(tempfile.mkdtemp(prefix="iterable-sync-soak-"))
+    with on_postgresql() if arguments.postgresql else nullcontext(Sqlite(there / "data")) as storage:
+        figures = asyncio.run(soak(storage, arguments.minutes, there))
+    if figures.wrong:
+        print(f"The logs are in {there}.")
+    else:
+        shutil.rmtree(there)
+    section = figures.section(HOW[title], arguments.minutes)
+    print(section)
+    write(title, section)
+    sys.exit(bool(figures.wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The work of the soak: audiences that change, as files and live."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from core import control
+from core.connecting import connect
+from core.engine import Engine
+from core.errors import SyncError
+from core.identity import UserIdField
+from core.iterable import DataCenter
+from core.propose import propose
+from core.runs import Mode, Request, Run, Status
+from core.store import live, mappings, runs
+from core.store.mappings import Removals, State
+from sandbox.iterable.state import DEFAULT_KEY
+from sandbox.mparticle import Audience, MParticle, Profile, RefusedError
+from tests.campaigns.soak.figures import Figures
+
+# 1001 and 1002 are Standard lists of the local Iterable from the start; live changes get one of their own.
+SHARED, OTHER = 1001, 1002
+PEOPLE = 6_000
+# A run of each audience begins no sooner than this after the one before, in seconds: so that what is kept for two minutes
+# is as much at the end as at the start, however busy the machine is with other work.
+PACE_S = 4.0
+
+
+def email_of(member: int) -> str:
+    """The address of a member."""
+    return f"p{member}@example.com"
+
+
+class Feeder:
+    """An audience whose members come and go, and the runs that carry them."""
+
+    def __init__(self, engine: Engine, mapping_id: int, number: int, directory: Path, figures: Figures) -> None:
+        """Take the mapping; the number seeds chance."""
+        self._engine = engine
+        self._mapping_id = mapping_id
+        self._random = random.Random(number)
+        self._members = {self._random.randrange(PEOPLE) for _ in range(PEOPLE // 2)}
+        # Two audiences of the shared list overlap; each has an order of identity of its own.
+        self._path = directory / f"audience-{number}.csv"
+        self._figures = figures
+
+    @property
+    def emails(self) -> set[str]:
+        """Who should be on the list."""
+        return {email_of(member) for member in self._members}
+
+    async def feed(self, until: float) -> None:
+        """Sync again and again, at an even pace."""
+        while (began := time.monotonic()) < until:
+            joined = {self._random.randrange(PEOPLE) for _ in range(PEOPLE // 20)}
+            left = set(self._random.sample(sorted(self._members), len(self._members) // 20)) - joined
+            kind = self._random.choice(list(Mode))
+            self._members |= joined
+            if kind is not Mode.ADD:
+                self._members -= left
+            if kind is Mode.DELTA:
+                self._write(joined, left)
+            else:
+                self._write(self._members)
+            await self.sync(kind)
+            await asyncio.sleep(max(0.0, began + PACE_S - time.monotonic()))
+
+    async def sync(self, mode: Mode) -> None:
+        """Sync the file as it is, however often that has to be retried."""
+        async with self._engine.database.read() as db:
+            mapping = await mappings.by_id(db, self._mapping_id)
+        assert mapping is not None
+        request = Request(path=str(self._path), mode=mode, approved=True)
+        run_id = await control.start(self._engine, mapping, request, by="U1", channel=None, team_id=None)
+        self._figures.runs += 1
+        while (run := await self._run(run_id)).status is not Status.SUCCEEDED:
+            if run.status is Status.FAILED:
+                with suppress(SyncError):
+                    await control.retry(self._engine, run_id, by="U1", team_id=None)
+                    self._figures.retried += 1
+            elif run.status in (Status.CANCELLED, Status.NEEDS_APPROVAL, Status.PLANNED):
+                self._figures.wrong.append(f"run {run_id} is {run.status}: {run.error}")
+                return
+            await asyncio.sleep(0.5)
+
+    async def mirror(self) -> None:
+        """Sync the whole audience."""
+        self._write(self._members)
+        await self.sync(Mode.MIRROR)
+
+    async def _run(self, run_id: str) -> Run:
+        async with self._engine.database.read() as db:
+            found = await runs.by_id(db, run_id)
+        assert found is not None
+        return found
+
+    def _write(self, joined: set[int], left: set[int] | None = None) -> None:
+        rows = [f"{member},{email_of(member)},c{member},true" for member in joined]
+        rows += [f"{member},{email_of(member)},c{member},false" for member in left or ()]
+        if left is None:
+            self._path.write_text("mpid,email,customer_id\n" + "".join(f"{r.removesuffix(',true')}\n" for r in rows))
+        else:
+            self._path.write_text("mpid,email,customerid,isadd\n" + "".join(f"{row}\n" for row in rows))
+
+
+async def feeders(engine: Engine, directory: Path, figures: Figures) -> list[Feeder]:
+    """Three audiences that are files, mapped: two to the shared list, one to the other."""
+    saved = await connect(
+        engine,
+        name="Soak",
+        api_key=DEFAULT_KEY,
+        data_center=DataCenter.US,
+        user_id=UserIdField.CUSTOMER_ID,
+        rate=0,
+        approvers=("U2",),
+    )
+    made = []
+    for number, list_id in enumerate((SHARED, SHARED, OTHER)):
+        mapping = await propose(
+            engine,
+            saved.connection,
+            next(each for each in saved.lists if each.id == list_id),
+            audience=f"Audience {number}",
+            mode="auto",
+            removals=Removals.REMOVE,
+            channel=None,
+            by="U1",
+            team_id=None,
+        )
+        async with engine.database.write() as db:
+            await mappings.decide(db, mapping.id, State.ACTIVE, by="U2", comment=None)
+        made.append(Feeder(engine, mapping.id, number, directory, figures))
+    return made
+
+
+class LiveFeeder:
+    """An audience that changes live."""
+
+    def __init__(self, urls: Sequence[str], list_id: int, figures: Figures) -> None:
+        """Take the addresses to which each message may go: one of them, by chance."""
+        self._urls = urls
+        self._audience = Audience(77, "Live", {"listId": str(list_id)})
+        self._figures = figures
+        self._random = random.Random(77)
+        self.members: set[int] = set()
+
+    @property
+    def emails(self) -> set[str]:
+        """Who should be on the list."""
+        return {email_of(member) for member in self.members}
+
+    async def feed(self, until: float) -> None:
+        """Send changes until it is time to stop; each is sent until it is answered."""
+        account = {"apiKey": DEFAULT_KEY, "userIdField": "customerId"}
+        async with MParticle(self._urls[0], settings=account, attempts=1) as mparticle:
+            await self._insist(mparticle, lambda: mparticle.connect(self._audience))
+            while time.monotonic() < until:
+                joined = {self._random.randrange(PEOPLE) for _ in range(20)}
+                left = set(self._random.sample(sorted(self.members), min(8, len(self.members)))) - joined
+                told = [("add", _profile(member)) for member in joined] + [("delete", _profile(m)) for m in left]
+                at = time.time_ns() // 1_000_000
+                await self._insist(mparticle, partial(mparticle.tell, self._audience, told, at=at))
+                self.members = (self.members | joined) - left
+                self._figures.messages += 1
+                await asyncio.sleep(0.2)
+
+    async def carried(self, engine: Engine) -> None:
+        """Wait until all of it is on the list."""
+        async with asyncio.timeout(600):
+            while True:
+                async with engine.database.read() as db:
+                    (mapping,) = await live.everyone(db)
+                    status = await live.status(db, mapping.id, time.time())
+                    if status.backlog == 0 and not await live.unended(db, mapping.id):
+                        return
+                await asyncio.sleep(0.5)
+
+    async def _insist(self, mparticle: MParticle, send: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            mparticle.url = self._random.choice(self._urls)
+            try:
+                await send()
+            except RefusedError:
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+
+def _profile(member: int) -> Profile:
+    return Profile(mpid=member, email=email_of(member), customer_id=f"c{member}")

@@ -1,0 +1,137 @@
+"""What the soak's processes keep: SQLite in the data directory of one, or PostgreSQL that several share."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+
+from tests.core.databases import new_postgresql, postgresql
+
+# What is never cleared away.
+HISTORY = ("runs", "audit", "alerts", "posts")
+
+Records = dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """MB on disk, by what they are; `history` is a part of the database."""
+
+    parts: Mapping[str, float]
+    history: float
+
+
+class Storage(Protocol):
+    """Where the processes keep what they know."""
+
+    #: The database's address; None for SQLite in the data directory.
+    url: str | None
+
+    def sizes(self, data_dirs: list[Path]) -> Sizes:
+        """How much there is."""
+        ...
+
+    def records(self) -> Records:
+        """Rows and bytes of what is never cleared away, with its indexes."""
+        ...
+
+
+class Sqlite:
+    """SQLite, in a data directory."""
+
+    url: str | None = None
+
+    def __init__(self, data_dir: Path) -> None:
+        """Take the directory."""
+        self._path = data_dir / "iterable-sync.sqlite"
+
+    def sizes(self, data_dirs: list[Path]) -> Sizes:
+        """How much there is."""
+        parts = {
+            "the database": 0.0,
+            "its write-ahead log": 0.0,
+            "the workflow engine's database": 0.0,
+            "other files": 0.0,
+        }
+        for path, size in _files(data_dirs):
+            parts[_kind(path.name)] += size / 1e6
+        return Sizes(parts, _history(self.records()))
+
+    def records(self) -> Records:
+        """Rows and bytes, as SQLite counts them."""
+        found = {}
+        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as db:
+            for table in HISTORY:
+                (rows,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()
+                names = "SELECT name FROM sqlite_master WHERE tbl_name = ?"
+                (size,) = db.execute(f"SELECT sum(pgsize) FROM dbstat WHERE name IN ({names})", (table,)).fetchone()
+                found[table] = (rows, size)
+        return found
+
+
+class Postgresql:
+    """A PostgreSQL database."""
+
+    def __init__(self, url: str) -> None:
+        """Take its address."""
+        self.url: str | None = url
+        self._address = url
+
+    def sizes(self, data_dirs: list[Path]) -> Sizes:
+        """How much there is."""
+        engine = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind IN ('r', 'p') "
+        engine += "AND relnamespace = 'dbos'::regnamespace"
+        with psycopg.connect(self._address, autocommit=True) as db:
+            ((whole, workflows),) = db.execute(f"SELECT pg_database_size(current_database()), ({engine})").fetchall()
+        parts = {
+            "the database": float(whole - workflows) / 1e6,
+            "the workflow engine's tables": float(workflows) / 1e6,
+            "files": sum(size for _, size in _files(data_dirs)) / 1e6,
+        }
+        return Sizes(parts, _history(self.records()))
+
+    def records(self) -> Records:
+        """Rows and bytes, as PostgreSQL counts them."""
+        found = {}
+        with psycopg.connect(self._address, autocommit=True) as db:
+            for table in HISTORY:
+                ((rows, size),) = db.execute(
+                    f"SELECT (SELECT count(*) FROM {table}), pg_total_relation_size('{table}')"
+                ).fetchall()
+                found[table] = (int(rows), int(size))
+        return found
+
+
+@contextmanager
+def on_postgresql() -> Iterator[Postgresql]:
+    """A new and empty database, on a server that clears up behind changes as it does by itself, only sooner."""
+    with postgresql() as server:
+        with psycopg.connect(server, autocommit=True) as db:
+            db.execute("ALTER SYSTEM RESET autovacuum")
+            db.execute("ALTER SYSTEM SET autovacuum_naptime = '5s'")
+            db.execute("SELECT pg_reload_conf()")
+        yield Postgresql(new_postgresql(server, empty=True))
+
+
+def _history(records: Records) -> float:
+    return sum(size for _, size in records.values()) / 1e6
+
+
+def _files(directories: list[Path]) -> Iterator[tuple[Path, int]]:
+    for directory in directories:
+        for path in directory.rglob("*"):
+            with suppress(FileNotFoundError):  # the processes go on meanwhile
+                if path.is_file():
+                    yield path, path.stat().st_size
+
+
+def _kind(name: str) -> str:
+    if name == "iterable-sync.sqlite":
+        return "the database"
+    if name.startswith("iterable-sync.sqlite-"):
+        return "its write-ahead log"
+    return "the workflow engine's database" if name.startswith("iterable-sync-workflows.sqlite") else "other files"
