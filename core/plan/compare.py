@@ -96,11 +96,15 @@ ON d.email = l.email AND (d.user_id IS NULL OR d.user_id = l.user_id)
 WHERE l.mapping_id <> $mapping_id AND l.certain
 """
 
+# Of so many members what becomes of them is a table, and not a view: to plan the queries that look at it would take
+# longer than to copy them.
+FEW = 10_000
+
 # `judged`: what becomes of each member. A member whose former identity was a placeholder is renamed, so that no orphan
 # stays behind (an interrupted rename leaves its row uncertain). A member whose subscriber another mapping has put
 # on the list is held, not sent.
 _JUDGED = """
-CREATE VIEW judged AS
+CREATE {kind} judged AS
 SELECT p.*, f.leader, CASE
         WHEN f.leader IS NOT NULL THEN 'follower'
         WHEN p.same THEN 'unchanged'
@@ -214,7 +218,8 @@ def compare(
     con.execute(_FOLLOWERS)
     con.execute(_ELSEWHERE, this)
     by_mpid = "true" if field is UserIdField.MPID else "false"
-    con.execute(_JUDGED.format(placeholder=PLACEHOLDER_DOMAIN, by_mpid=by_mpid))
+    kind = "TABLE" if _one(con, "SELECT count(*) FROM placed") <= FEW else "VIEW"
+    con.execute(_JUDGED.format(kind=kind, placeholder=PLACEHOLDER_DOMAIN, by_mpid=by_mpid))
     con.execute(_KNOWN_LEAVERS, this)
     con.execute(_OFF.format(placeholder=PLACEHOLDER_DOMAIN))
     con.execute(_NOT_REMOVABLE)

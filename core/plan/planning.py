@@ -31,7 +31,7 @@ from core.plan.inbox import (
 )
 from core.plan.mapping import DESIRED, FORMERLY, GONE, TABLES, map_members
 from core.plan.nameless import find_addresses
-from core.plan.workspace import insert, load_ledger, run, workspace
+from core.plan.workspace import SMALL_BYTES, SMALL_ROWS, insert, load_ledger, run, workspace
 from core.runs import Mode, Plan, Run
 from core.store import changes, ledger, lists, mappings, rejections, runs
 from core.store.changes import Batch, Draft, State
@@ -73,7 +73,7 @@ async def plan_run(
         target, of_list, revision = await target_of(db, this)
         # a guard wants to know, and live changes pass none
         ledger_size = 0 if this.request.live else await ledger.size(db, target.id)
-    async with workspace(data_dir, this.id, memory_mb) as con:
+    async with workspace(data_dir, this.id, memory_mb, small=_is_small(this, ledger_size)) as con:
         source = await _read(con, database, this, target, forgotten)
         mode = _mode(this, target, source)
         # who leaves the audience of a mapping that keeps them is not looked at: for the rest its runs are as they say
@@ -110,6 +110,17 @@ async def plan_run(
         **asdict(verdicts),
     )
     return Planned(plan, mode, revision)
+
+
+def _is_small(this: Run, ledger_size: int) -> bool:
+    """Whether there is little to plan."""
+    if this.request.live:
+        return True
+    try:
+        size = Path(this.request.path).stat().st_size
+    except OSError:  # reading it will say what is wrong
+        return True
+    return size <= SMALL_BYTES and ledger_size <= SMALL_ROWS
 
 
 async def publish(db: AsyncConnection, run_id: str, worker: str, planned: Planned) -> None:

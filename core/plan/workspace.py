@@ -23,8 +23,10 @@ from core.store.database import Database
 WORK = "work"
 #: What DuckDB may hold in memory, in MB; the rest goes to the workspace's directory. Ten million members fit the first;
 #: where something else does not, planning begins again with the next.
-MEMORY_MB = (170, 400, 800)
+MEMORY_MB = (200, 400, 800)
+# Another thread is not worth its making for less than so many bytes of an audience, and rows of a ledger.
 THREADS = 2
+SMALL_BYTES, SMALL_ROWS = 1_000_000, 20_000
 # Rows of the ledger copied at once: some ten milliseconds of Python.
 LEDGER_CHUNK = 20_000
 
@@ -43,8 +45,10 @@ _LEDGER = pa.schema(
 
 
 @asynccontextmanager
-async def workspace(data_dir: Path, run_id: str, memory_mb: int) -> AsyncIterator[duckdb.DuckDBPyConnection]:
-    """Open an empty workspace for a run, and remove it at the end of the block."""
+async def workspace(
+    data_dir: Path, run_id: str, memory_mb: int, *, small: bool = False
+) -> AsyncIterator[duckdb.DuckDBPyConnection]:
+    """Open an empty workspace for a run, and remove it at the end of the block. `small`: for little work."""
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep some 30 MB more
     directory = data_dir / WORK / run_id
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)  # left by a process that was killed
@@ -61,7 +65,9 @@ async def workspace(data_dir: Path, run_id: str, memory_mb: int) -> AsyncIterato
         ":memory:",
         config={
             "memory_limit": f"{memory_mb}MB",
-            "threads": THREADS,
+            "threads": 1 if small else THREADS,
+            # it makes filters of what is joined: here most finds its counterpart, and each filter costs milliseconds
+            "disabled_optimizers": "join_filter_pushdown",
             "temp_directory": str(directory / "spill"),
             # extensions would be fetched from the network
             "autoinstall_known_extensions": False,
