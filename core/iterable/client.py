@@ -127,8 +127,6 @@ class IterableClient:
 
 
 def _encodable(subscribers: Sequence[Subscriber]) -> list[dict[str, str | None]]:
-    if not any(None in identities for identities in zip(*subscribers, strict=True)):
-        return [{"email": email, "userId": user_id} for email, user_id in subscribers]
     return [
         {"email": email, "userId": user_id}
         if email is not None and user_id is not None

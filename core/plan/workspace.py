@@ -23,7 +23,7 @@ from core.store.database import Database
 WORK = "work"
 #: What DuckDB may hold in memory, in MB; the rest goes to the workspace's directory. Ten million members fit the first;
 #: where something else does not, planning begins again with the next.
-MEMORY_MB = (200, 400, 800)
+MEMORY_MB = (170, 400, 800)
 # Another thread is not worth its making for less than so many bytes of an audience, and rows of a ledger.
 THREADS = 2
 SMALL_BYTES, SMALL_ROWS = 1_000_000, 20_000
