@@ -78,7 +78,7 @@ async def end(engine: Engine, run_id: str) -> None:
     async with engine.database.read() as db:
         ended = await runs.by_id(db, run_id)
     if ended is not None and ended.live and ended.status is Status.SUCCEEDED:
-        while await _mark_done(engine, ended.mapping_id, run_id) == MARKED_AT_ONCE:
+        while await _mark_done(engine, ended.mapping_id, run_id):
             pass
     async with engine.database.write() as db:
         this = await runs.by_id(db, run_id)
@@ -104,8 +104,8 @@ async def end(engine: Engine, run_id: str) -> None:
             )
 
 
-async def _mark_done(engine: Engine, mapping_id: int, run_id: str) -> int:
-    """Note of some of what a run carried that it is on record, which nothing changes any more."""
+async def _mark_done(engine: Engine, mapping_id: int, run_id: str) -> bool:
+    """Note of some of what a run carried that it is on record, which nothing changes any more; is there more of it?"""
     async with engine.database.write() as db:
         return await inbox.done(db, mapping_id, run_id, MARKED_AT_ONCE)
 

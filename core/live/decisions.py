@@ -45,7 +45,7 @@ async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str
                 await inbox.date_back(db, mapping_id, until)
             some = 0 if is_active else await inbox.drop_waiting(db, mapping_id, PIECE, until=until)
             dropped += some
-            if some < PIECE:
+            if not some:
                 await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"dropped": dropped})
                 return dropped
 

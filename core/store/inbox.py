@@ -161,7 +161,7 @@ async def claim(
     condition = _claimable(mapping_id, allowed)
     chosen = select(inbox.c.profile).where(condition).order_by(inbox.c.waiting_since).limit(limit)
     theirs = and_(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen))
-    result = await db.execute(update(inbox).where(_of_mapping(mapping_id, theirs), condition).values(run_id=run_id))
+    result = await db.execute(update(inbox).where(_of_mapping(db, mapping_id, theirs), condition).values(run_id=run_id))
     return int(result.rowcount)
 
 
@@ -179,15 +179,18 @@ async def carried(db: AsyncConnection, run_id: str) -> list[Change]:
     return [Change(*row) for row in await db.execute(query.order_by(inbox.c.profile))]
 
 
-async def done(db: AsyncConnection, mapping_id: int, run_id: str, limit: int) -> int:
-    """Up to `limit` of what a run carried is on record: keep the time stamps, and no identities. Returns how many."""
+async def done(db: AsyncConnection, mapping_id: int, run_id: str, limit: int) -> bool:
+    """Up to `limit` of what a run carried is on record: keep the time stamps, and no identities.
+
+    Returns whether the run carries more: who is not marked when it is over would wait for ever.
+    """
     condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.run_id == run_id)
-    result = await db.execute(
+    await db.execute(
         update(inbox)
-        .where(_of_mapping(mapping_id, condition, limit), condition)
+        .where(_of_mapping(db, mapping_id, condition, limit), condition)
         .values(waiting_since=None, run_id=None, email=None, customer_id=None, hashed=0)
     )
-    return int(result.rowcount)
+    return (await db.execute(select(inbox.c.profile).where(condition).limit(1))).first() is not None
 
 
 async def let_go(db: AsyncConnection, run_id: str) -> None:
@@ -205,19 +208,19 @@ async def date_back(db: AsyncConnection, mapping_id: int, now: float) -> None:
 async def drop_waiting(db: AsyncConnection, mapping_id: int, limit: int, *, until: float | None = None) -> int:
     """Delete up to `limit` changes that wait for a mapping (since that time or before it) and that no run carries.
 
-    Returns how many.
+    Returns how many; while there are any, there may be more.
     """
     condition = _claimable(mapping_id, ALL)
     if until is not None:
         condition = and_(condition, inbox.c.waiting_since <= until)
-    result = await db.execute(delete(inbox).where(_of_mapping(mapping_id, condition, limit), condition))
+    result = await db.execute(delete(inbox).where(_of_mapping(db, mapping_id, condition, limit), condition))
     return int(result.rowcount)
 
 
 async def clear_old(db: AsyncConnection, mapping_id: int, before: int, limit: int) -> int:
     """Forget up to `limit` time stamps of changes that are on record and older than that. Returns how many."""
     condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since.is_(None), inbox.c.stamp < before)
-    result = await db.execute(delete(inbox).where(_of_mapping(mapping_id, condition, limit), condition))
+    result = await db.execute(delete(inbox).where(_of_mapping(db, mapping_id, condition, limit), condition))
     return int(result.rowcount)
 
 
@@ -243,10 +246,15 @@ def _claimable(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
     return and_(_waits(mapping_id, allowed), func.coalesce(inbox.c.run_id, "") == "")
 
 
-def _of_mapping(mapping_id: int, condition: ColumnElement[bool], limit: int | None = None) -> ColumnElement[bool]:
+def _of_mapping(
+    db: AsyncConnection, mapping_id: int, condition: ColumnElement[bool], limit: int | None = None
+) -> ColumnElement[bool]:
     """That a row is one of those of a mapping. PostgreSQL locks them in the order of `put`, so there is no deadlock.
 
     Whoever uses it says the condition again: what came meanwhile is another change, and not one of these.
     """
-    profiles = select(inbox.c.profile).where(condition).order_by(inbox.c.profile).limit(limit).with_for_update()
-    return and_(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(profiles))
+    chosen = select(inbox.c.profile).where(condition).order_by(inbox.c.profile).limit(limit).with_for_update()
+    if db.dialect.name == "postgresql":
+        # chosen once: as a part of the statement it may be done again for each row, and finds others then, and more
+        chosen = select(chosen.cte().c.profile)
+    return and_(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen))

@@ -772,6 +772,26 @@ async def test_change_that_comes_at_that_moment_is_not_lost(tmp_path: Path, data
             assert (await inbox.backlog(db, mapping.id)).size == 1
 
 
+async def test_so_many_are_marked_at_once(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many are marked in one transaction as should be, however PostgreSQL goes about it; and in the end all are."""
+    monkeypatch.setattr(carrying, "MARKED_AT_ONCE", 3)
+    async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
+        await it.mparticle.add(VIPS, *map(person, range(10)))
+        mapping = await it.mapping()
+        run_id = await carrying.begin(it.engine, mapping)
+        assert run_id is not None
+        async with it.engine.database.write() as db:
+            if not it.engine.database.is_sqlite:
+                for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material"):
+                    await db.execute(text(f"SET LOCAL enable_{way} = off"))
+            assert await inbox.done(db, mapping.id, run_id, 3)
+            assert len(await inbox.carried(db, run_id)) == 7
+        assert await execute(it.engine, run_id) is Status.SUCCEEDED
+        await carrying.end(it.engine, run_id)
+        async with it.engine.database.read() as db:
+            assert (await inbox.backlog(db, mapping.id)).size == 0
+
+
 async def test_run_whose_process_is_about_to_end_it(tmp_path: Path, database_url: str) -> None:
     """A run that has succeeded is added to its day by the process that made it, and by another if that has died."""
     async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:

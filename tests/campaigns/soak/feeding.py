@@ -159,8 +159,9 @@ class LiveFeeder:
         async with MParticle(self._urls[0], settings=account, attempts=1) as mparticle:
             await self._insist(mparticle, lambda: mparticle.connect(self._audience))
             while time.monotonic() < until:
-                joined = {self._random.randrange(PEOPLE) for _ in range(20)}
-                left = set(self._random.sample(sorted(self.members), min(8, len(self.members)))) - joined
+                many = 1 if self._figures.messages % 40 else 40  # a run marks them as done in pieces then
+                joined = {self._random.randrange(PEOPLE) for _ in range(20 * many)}
+                left = set(self._random.sample(sorted(self.members), min(8 * many, len(self.members)))) - joined
                 told = [("add", _profile(member)) for member in joined] + [("delete", _profile(m)) for m in left]
                 at = time.time_ns() // 1_000_000
                 await self._insist(mparticle, partial(mparticle.tell, self._audience, told, at=at))
