@@ -44,7 +44,7 @@ BRISK = Pace(
     posts_a_minute=6000,
     back_off=0.1,
     most_back_off=0.5,
-    proposals=0.3,
+    proposals=1.0,
     ending=3.0,
 )
 

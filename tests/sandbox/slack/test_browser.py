@@ -35,8 +35,8 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def slack() -> AsyncIterator[Slack]:
-    """A local Slack with Slack's own three seconds."""
-    async with running(event_retries=()) as one:
+    """A local Slack that gives the bot more than Slack's three seconds: here it is the page that is tried."""
+    async with running(event_retries=(), ack_timeout=15.0) as one:
         yield one
 
 
