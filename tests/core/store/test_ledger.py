@@ -1,11 +1,15 @@
 """The ledger's statements, each of which reads a batch of changes as it is stored."""
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
 
-from core.store import ledger
+from core.store import last_known, ledger
 from core.store.database import Database
+from tests.core.harness import until
+from tests.core.storage import somebody_waits
 from tests.core.store.seeds import add_connection, add_mapping
 
 #: Profile to email, user id, certain.
@@ -169,3 +173,27 @@ async def test_rows_of_several_mappings(database: Database) -> None:
         found = [tuple(row) async for some in ledger.rows_of(db, [one.id, other.id], 10) for row in some]
         assert sorted(row[0] for row in found) == [one.id, other.id]
         assert [row async for row in ledger.rows_of(db, [], 10)] == []
+
+
+async def test_addresses_of_leavers_are_written_and_cleared_in_one_order(database: Database) -> None:
+    """Who clears old addresses waits for a run that writes them again, in whatever order they had become old."""
+    mapping = await add_mapping(database)
+    leavers = {profile: [profile, f"{profile}@example.com", f"c{profile}"] for profile in ("1", "2")}
+    for profile in ("2", "1"):  # the second became old first
+        await put(database, mapping.id, leavers[profile])
+        async with database.write() as db:
+            await ledger.take(db, mapping.id, [["r", *leavers[profile]]])
+    await put(database, mapping.id, *leavers.values())
+    before = time.time()
+
+    async def clear() -> int:
+        async with database.write() as db:
+            return await last_known.clear_old(db, before, 10)
+
+    async with database.write() as db:
+        await ledger.take(db, mapping.id, [["r", *leavers["1"]]])
+        beside = asyncio.create_task(clear())
+        if not database.is_sqlite:
+            await until(lambda: somebody_waits(database))
+        await ledger.take(db, mapping.id, [["r", *leavers["2"]]])
+    assert await beside == 0  # they are new again
