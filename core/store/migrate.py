@@ -1,12 +1,9 @@
 """Bringing the database to the present form, at start and under a lock, with no step for the operator."""
 
+from functools import cache
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.errors import SettingsError
 from core.store.database import Database
 
+MIGRATIONS = Path(__file__).parent / "migrations"
 # A PostgreSQL advisory lock of our own: any number will do that nobody else uses in this database.
 MIGRATION_LOCK = 0x17E7AB1E
 
@@ -24,7 +22,11 @@ async def migrate(database: Database) -> None:
         async with database.write() as connection:
             if not database.is_sqlite:  # SQLite's one write lock is held already
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-            await connection.run_sync(_upgrade)
+            if not await is_current(connection):
+                # seldom needed, and takes a tenth of a second to import
+                from core.store.upgrade import upgrade
+
+                await connection.run_sync(upgrade)
     except (DBAPIError, OSError) as error:
         raise SettingsError(describe(error)) from error
 
@@ -76,24 +78,18 @@ _SENTENCES = (
 
 async def is_current(db: AsyncConnection) -> bool:
     """Whether the database is in the form that this program knows."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    return bool(await db.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision()) == head)
+    return await db.run_sync(_form) == newest()
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
+@cache
+def newest() -> str:
+    """The form that this program knows: each migration's file is named after the form that it leads to."""
+    return max(path.name for path in MIGRATIONS.glob("versions/*.py")).partition("_")[0]
 
 
-def _upgrade(connection: Connection) -> None:
-    config = _config()
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in known:
-        raise SettingsError(
-            f"The database was made by a newer version of iterable-sync (its form is {current}). Install that "
-            "version, or point ITERABLE_SYNC_DATA_DIR at another directory."
-        )
-    command.upgrade(config, "head")
+def _form(connection: Connection) -> str | None:
+    """The form in which a database is; None where it is empty."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found

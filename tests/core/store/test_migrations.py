@@ -9,6 +9,7 @@ import orjson
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
@@ -17,7 +18,7 @@ from core.errors import SettingsError
 from core.store import changes
 from core.store.changes import State
 from core.store.database import Database
-from core.store.migrate import migrate
+from core.store.migrate import MIGRATIONS, migrate, newest
 from core.store.tables import metadata
 from tests.core.store.seeds import add_mapping, add_run, draft
 
@@ -43,6 +44,14 @@ async def test_migrations_make_the_tables(empty: Database) -> None:
     await migrate(empty)
     async with empty.read() as db:
         assert await db.run_sync(differences) == []
+
+
+async def test_files_are_named_after_the_forms_that_they_lead_to() -> None:
+    """By its name alone the program knows which form is the newest."""
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    names = {Path(script.path).name.partition("_")[0]: script.revision for script in scripts.walk_revisions()}
+    assert all(name == revision for name, revision in names.items())
+    assert newest() == scripts.get_current_head()
 
 
 async def test_difference_would_be_seen(database: Database) -> None:
