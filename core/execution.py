@@ -60,11 +60,13 @@ async def plan(engine: Engine, run_id: str) -> Status:
 
 async def apply(engine: Engine, run_id: str) -> Status:
     """Make the changes of a planned run. Returns where it is then."""
-    while (await _load(engine, run_id)).status is Status.RUNNING:
-        if not await _apply(engine, run_id):
+    this = await _load(engine, run_id)
+    while this.status is Status.RUNNING:
+        if not await _apply(engine, this):
             logger.info("run %s: an earlier one went on while it waited; planning it anew", run_id)
             await plan(engine, run_id)
-    return (await _load(engine, run_id)).status
+        this = await _load(engine, run_id)
+    return this.status
 
 
 async def execute(engine: Engine, run_id: str) -> Status:
@@ -73,9 +75,9 @@ async def execute(engine: Engine, run_id: str) -> Status:
     return await apply(engine, run_id) if status is Status.RUNNING else status
 
 
-async def _apply(engine: Engine, run_id: str) -> bool:
+async def _apply(engine: Engine, this: Run) -> bool:
     """Make the changes of a planned run. Returns False, with nothing sent, where it has to be planned anew first."""
-    this = await _load(engine, run_id)
+    run_id = this.id
     async with _every_ending_on_record(engine, run_id), _holding(engine, this):
         this = await _load(engine, run_id)  # as it is after the wait for the list
         if this.status is Status.RUNNING and this.revision is None:
