@@ -3,13 +3,17 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import rejections, runs
 
 # Rows fetched at once when a file of rejections is written.
 CHUNK = 10_000
+
+
+# As it is, because there may be very many: SQLAlchemy would look at each row.
+_ADD = "INSERT INTO rejections (run_id, profile, email, customer_id, reason) VALUES (?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +28,9 @@ class Rejection:
 
 async def add(db: AsyncConnection, run_id: str, found: Sequence[Rejection]) -> None:
     """Store rejections of a run."""
-    if not found:
-        return
-    rows = [
-        {
-            "run_id": run_id,
-            "profile": r.profile,
-            "email": r.email,
-            "customer_id": r.customer_id,
-            "reason": r.reason,
-        }
-        for r in found
-    ]
-    await db.execute(insert(rejections), rows)
+    if found:
+        rows = [(run_id, each.profile, each.email, each.customer_id, each.reason) for each in found]
+        await db.exec_driver_sql(_ADD.replace("?", "%s") if db.dialect.name == "postgresql" else _ADD, rows)
 
 
 async def by_reason(db: AsyncConnection, run_id: str) -> dict[str, int]:
