@@ -14,10 +14,7 @@ from core.audience.gather import gather
 from core.audience.names import Audience, choose, from_download_name
 from core.audience.source import Shape, Source, instant
 from core.audience.sql import literal, milliseconds, stripped
-from core.audience.stage import CUSTOMER, EMAIL, OTHER, USUAL_LABELS, Count, Rows, stage
-
-EMAIL_TYPES = {"email"}
-CUSTOMER_TYPES = {"customer_id", "customer", "customerid"}
+from core.audience.stage import KINDS, OTHER, Count, Rows, stage
 
 _COLUMNS = {
     "mpid": ("mpid", "VARCHAR"),
@@ -101,18 +98,14 @@ def _rows(file: File) -> Rows:
     )
 
 
-def _spelled(types: set[str]) -> str:
-    """Whether a type is one of these, however it is spelled; what costs most is asked last."""
-    word = literal(min(types, key=len))
-    return f"contains(lower(type), {word}) AND lower({stripped('type')}) IN ({', '.join(map(literal, sorted(types)))})"
-
-
+# However a type is spelled; what costs most is asked last.
+_BY_TYPE = " ".join(f"WHEN {literal(label)} THEN {kind}" for label, kind in KINDS.items())
 _KIND = f"""
-    CASE WHEN type = {literal(USUAL_LABELS[EMAIL])} THEN {EMAIL}
-         WHEN type = {literal(USUAL_LABELS[CUSTOMER])} THEN {CUSTOMER}
-         WHEN {_spelled(EMAIL_TYPES)} THEN {EMAIL}
-         WHEN {_spelled(CUSTOMER_TYPES)} THEN {CUSTOMER}
-         ELSE {OTHER} END
+    CASE type {_BY_TYPE} ELSE
+        CASE WHEN contains(lower(type), 'email') OR contains(lower(type), 'customer')
+             THEN CASE lower({stripped("type")}) {_BY_TYPE} ELSE {OTHER} END
+             ELSE {OTHER} END
+    END
 """
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from core.audience.download import EMAIL_TYPES
 from core.audience.files import File, readable
+from core.audience.stage import EMAIL, KINDS
 
 # A download has a CSV for each variant.
 MOST_FILES = 1_000
@@ -45,7 +45,7 @@ class Manifest:
 
     def require_email(self, file: File) -> None:
         """Refuse a download that was made without emails: nobody in it could be added to a list."""
-        if self.identities is not None and not EMAIL_TYPES & set(self.identities):
+        if self.identities is not None and not any(KINDS.get(each) == EMAIL for each in self.identities):
             raise file.error("was made without email addresses. Download the audience again and choose Email there.")
 
 

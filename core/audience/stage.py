@@ -13,7 +13,7 @@ Whatever the shape, a reader gives its rows as a SELECT in the order of the file
 or, where a row holds one identity (`is_long`), with `label`, `mpid`, `stamp` and
 
     value        the identity
-    kind         EMAIL or CUSTOMER, and OTHER for those that are of no use here
+    kind         one of KINDS, and OTHER for those that are of no use here
 
 From the table `stage` they are read through the view `staged`, which has the same columns for both and the place of
 each row; mpids are numbers there, and blank identities are NULL.
@@ -34,9 +34,9 @@ MOST_LABELS = 1_000
 # In bytes. An address has 254 letters at most, and mParticle cuts off values at 4,096.
 LONGEST_IDENTITY = 4_096
 
-#: What kind of identity the row of a long file holds, and how the first two are spelled as a rule.
-OTHER, EMAIL, CUSTOMER = 0, 1, 2
-USUAL_LABELS = {EMAIL: "email", CUSTOMER: "customer_id"}
+#: What kind of identity the row of a long file holds, by how its type is spelled (but for accidents).
+KINDS = {"email": 1, "customer_id": 2, "customer": 3, "customerid": 4}
+OTHER, EMAIL = 0, 1
 
 # Rows that no audience has: what is wrong, and the condition.
 _FAULTS = (
@@ -110,7 +110,7 @@ class Count:
 
 _BY_KIND = (
     f"true AS member, CASE WHEN kind = {EMAIL} THEN value END AS email, "
-    f"CASE WHEN kind = {CUSTOMER} THEN value END AS customer_id"
+    f"CASE WHEN kind > {EMAIL} THEN value END AS customer_id"
 )
 # Rows are put on the stage in the order of the file, so `rowid`, which every table has, is the place of a row.
 _STAGE = """
@@ -124,21 +124,20 @@ _TO_STAGE = """
     INSERT INTO stage
     SELECT {label}, {name}, TRY_CAST(mpid AS BIGINT), member, {email}, {customer_id}, stamp, {suspicious} FROM ({rows})
 """
-# The usual labels are not stored: to write them to each row would be a fifth of what this costs.
+# Without labels, which would be a tenth of it: they follow from the kind, and where the identity is of no use its label
+# is kept in its place.
+_LABELS = " ".join(f"WHEN {kind} THEN {literal(label)}" for label, kind in KINDS.items())
 _LONG_STAGE = f"""
-    CREATE TABLE IF NOT EXISTS stage (
-        label VARCHAR, kind UTINYINT, mpid BIGINT, value VARCHAR, stamp BIGINT, suspicious BOOLEAN
-    );
+    CREATE TABLE IF NOT EXISTS stage (kind UTINYINT, mpid BIGINT, value VARCHAR, stamp BIGINT, suspicious BOOLEAN);
     CREATE VIEW IF NOT EXISTS staged AS
-    SELECT CASE WHEN label IS NULL AND kind = {EMAIL} THEN {literal(USUAL_LABELS[EMAIL])}
-            WHEN label IS NULL AND kind = {CUSTOMER} THEN {literal(USUAL_LABELS[CUSTOMER])} ELSE label END AS label,
-        NULL::VARCHAR AS name, mpid, stamp, suspicious, {_BY_KIND}, rowid AS place
+    SELECT CASE kind {_LABELS} ELSE value END AS label, NULL::VARCHAR AS name, mpid, stamp, suspicious, {_BY_KIND},
+        rowid AS place
     FROM stage
 """
 _TO_LONG_STAGE = f"""
     INSERT INTO stage
-    SELECT CASE WHEN label NOT IN ({", ".join(map(literal, USUAL_LABELS.values()))}) THEN {{label}} END, kind,
-        TRY_CAST(mpid AS BIGINT), CASE WHEN kind <> {OTHER} THEN {{value}} END, stamp, {{suspicious}}
+    SELECT kind, TRY_CAST(mpid AS BIGINT), CASE WHEN kind = {OTHER} THEN {{label}} ELSE {{value}} END, stamp,
+        {{suspicious}}
     FROM ({{rows}})
 """
 CLEAR_STAGE = "DROP VIEW IF EXISTS staged; DROP TABLE IF EXISTS stage"
