@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import Select, event, select
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -98,6 +98,15 @@ class Database:
     async def close(self) -> None:
         """Give back all connections."""
         await self.engine.dispose()
+
+
+def chosen_once(db: AsyncConnection, chosen: Select[Any]) -> Select[Any]:
+    """A SELECT that a statement takes its rows from, executed once, and before that.
+
+    Where it locks or limits them, PostgreSQL may otherwise do it again for each row, and find others then, and more.
+    (SQLite does it once; and a statement that begins with WITH does not tell there how many rows it changed.)
+    """
+    return select(*chosen.cte().c) if db.dialect.name == "postgresql" else chosen
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:

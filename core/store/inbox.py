@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, upd
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.changes import FORMER
+from core.store.database import chosen_once
 from core.store.tables import inbox, ledger
 
 #: Bits of `hashed`: which identities are there only as hashes.
@@ -254,7 +255,4 @@ def _of_mapping(
     Whoever uses it says the condition again: what came meanwhile is another change, and not one of these.
     """
     chosen = select(inbox.c.profile).where(condition).order_by(inbox.c.profile).limit(limit).with_for_update()
-    if db.dialect.name == "postgresql":
-        # chosen once: as a part of the statement it may be done again for each row, and finds others then, and more
-        chosen = select(chosen.cte().c.profile)
-    return and_(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen))
+    return and_(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen_once(db, chosen)))

@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import delete, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store.database import chosen_once
 from core.store.tables import last_known
 
 _PROFILES = {
@@ -48,5 +49,5 @@ async def clear_old(db: AsyncConnection, before: float, limit: int) -> int:
     """Forget up to `limit` addresses of members who went off a list before that time. Returns how many."""
     keys = (last_known.c.mapping_id, last_known.c.profile)
     some = select(*keys).where(last_known.c.at < before).order_by(*keys).limit(limit).with_for_update()
-    chosen = tuple_(*keys).in_(some)
+    chosen = tuple_(*keys).in_(chosen_once(db, some))
     return int((await db.execute(delete(last_known).where(chosen, last_known.c.at < before))).rowcount)

@@ -39,8 +39,8 @@ class Connection(aiosqlite.Connection):
 class Cursor:
     """As much of a DB-API cursor as SQLAlchemy uses, each method awaitable.
 
-    It executes, fetches and closes in one turn. Where somebody stops waiting for that, it is done all the same, and
-    nothing stays open that would keep the transaction from being rolled back.
+    It executes, fetches the first rows and, where they are all, closes in one turn, which goes to its end also where
+    somebody stops waiting for it.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -119,6 +119,6 @@ class Cursor:
             self._close()
 
     def _close(self) -> None:
-        assert self._open is not None
-        self._open.close()
-        self._open = None
+        if self._open is not None:  # whoever stopped waiting asks for it while the statement is still executed
+            self._open.close()
+            self._open = None

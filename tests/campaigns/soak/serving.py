@@ -64,15 +64,15 @@ class Serve:
         """Whether it ended by itself."""
         return self._process is not None and self._process.poll() is not None
 
-    async def kill_again_and_again(self, until: float, figures: Figures, others: list["Serve"]) -> None:
+    async def kill_again_and_again(self, until: float, figures: Figures, everyone: list["Serve"]) -> None:
         """Kill it and start it again until it is time to stop; what it uses is noted before."""
         while time.monotonic() + self.every < until:
             await asyncio.sleep(self.every)
             if self.has_ended:
                 figures.wrong.append("a process ended by itself")
             else:
-                if self is others[0]:
-                    figures.samples.append(self.sample(others))
+                if self is everyone[0]:
+                    figures.samples.append(self.sample(everyone))
                 self.kill()
             figures.kills += 1
             self.start()

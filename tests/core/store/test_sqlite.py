@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -103,3 +104,27 @@ async def test_cancelled_in_a_statement(database: Database, tmp_path: Path) -> N
         other.commit()
     async with database.read() as db:
         assert (await db.execute(text("SELECT name FROM things"))).scalars().all() == ["other"]
+
+
+async def test_closed_while_it_executes() -> None:
+    """Who stopped waiting for a statement may close its cursor, though it closes by itself at its end."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def wait() -> int:
+        begun.set()
+        return int(goes_on.wait(30))
+
+    connection = sqlite.Connection(":memory:")
+    await connection
+    try:
+        await connection.create_function("wait", 0, wait)
+        cursor = connection.cursor()
+        executing = asyncio.create_task(cursor.execute("SELECT wait()"))
+        await asyncio.to_thread(begun.wait, 30)
+        executing.cancel()
+        closing = asyncio.create_task(cursor.close())
+        await asyncio.sleep(0)  # it is in the queue of the thread, behind the statement
+        goes_on.set()
+        await closing
+    finally:
+        await connection.close()
