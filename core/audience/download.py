@@ -86,11 +86,11 @@ def plain_type(label: str | None) -> str:
 
 
 def _rows(file: File) -> Rows:
-    value = "trim(value)" if file.layout.padded else "value"
+    mpid, value = ("trim(mpid)", "trim(value)") if file.layout.padded else ("mpid", "value")
     names, types = _named(file.layout.columns)
     stamp = milliseconds("stamp") if "stamp" in names else "NULL::BIGINT"
     return Rows(
-        f"SELECT type AS label, coalesce(trim(mpid), '') AS mpid, {value} AS value, {_KIND} AS kind, {stamp} AS stamp "
+        f"SELECT type AS label, {mpid} AS mpid, {value} AS value, {_KIND} AS kind, {stamp} AS stamp "
         f"FROM {scan(file, names, types)}",
         file,
         lambda row: places.csv_line_of_row(file, row),

@@ -56,6 +56,8 @@ def gather(con: duckdb.DuckDBPyConnection, rows: Rows, counts: list[Count], chos
     if rows.is_delta or not by_mpid or not _gather_joined(con, rows, total, order, chosen):
         query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=by_mpid)}", rows.file)
     query(con, CLEAR_STAGE, rows.file)
+    if by_mpid:
+        query(con, _NAME_BY_MPID, rows.file)
     return int(query(con, "SELECT count(*) FROM source", rows.file)[0][0])
 
 
@@ -85,15 +87,15 @@ def _gather_joined(con: duckdb.DuckDBPyConnection, rows: Rows, total: int, order
 
 # Fewer than one profile in so many is grouped by itself.
 FEW = 10
-_ALONE = "SELECT mpid::VARCHAR, mpid, true, email, customer_id FROM ({staged})"
+_ALONE = "SELECT NULL, mpid, true, email, customer_id FROM ({staged})"
 _JOINED = """
-    SELECT coalesce(e.mpid, c.mpid)::VARCHAR, coalesce(e.mpid, c.mpid), true, e.email, c.customer_id
+    SELECT NULL, coalesce(e.mpid, c.mpid), true, e.email, c.customer_id
     FROM (SELECT mpid, email FROM ({staged}) WHERE email IS NOT NULL) AS e
     FULL JOIN (SELECT mpid, customer_id FROM ({staged}) WHERE customer_id IS NOT NULL) AS c ON c.mpid = e.mpid
 """
 # Members all the same, whom nobody can be reached by.
 _NEITHER = """
-    SELECT DISTINCT mpid::VARCHAR, mpid, true, NULL, NULL FROM ({staged}) ANTI JOIN source USING (mpid)
+    SELECT DISTINCT NULL, mpid, true, NULL, NULL FROM ({staged}) ANTI JOIN source USING (mpid)
     WHERE email IS NULL AND customer_id IS NULL
 """
 _SEVERAL = "CREATE OR REPLACE TABLE several AS SELECT mpid FROM source GROUP BY mpid HAVING count(*) > 1"
@@ -101,9 +103,11 @@ _OF_SEVERAL = "WHERE mpid IN (SELECT mpid FROM several)"
 
 _TABLE = """
     CREATE OR REPLACE TABLE source (
-        profile VARCHAR NOT NULL, mpid BIGINT, member BOOLEAN NOT NULL, email VARCHAR, customer_id VARCHAR
+        profile VARCHAR, mpid BIGINT, member BOOLEAN NOT NULL, email VARCHAR, customer_id VARCHAR
     )
 """
+# The text of mpids is made last: beside the stage there may be no room for it.
+_NAME_BY_MPID = "ALTER TABLE source ALTER COLUMN profile TYPE VARCHAR USING mpid::VARCHAR"
 
 
 def _grouping(rows: Rows, order: str, chosen: str, *, by_mpid: bool, of: str = "") -> str:
@@ -114,7 +118,7 @@ def _grouping(rows: Rows, order: str, chosen: str, *, by_mpid: bool, of: str = "
     numbered = f"SELECT mpid, member, email, customer_id, stamp, place + 1 AS n FROM staged {chosen}"
     if by_mpid:
         grouped = f"SELECT mpid, {kept} FROM (SELECT *, {order} AS k FROM ({numbered}) {of}) GROUP BY mpid"
-        return f"SELECT mpid::VARCHAR, mpid, member, email, customer_id FROM ({grouped})"
+        return f"SELECT NULL, mpid, member, email, customer_id FROM ({grouped})"
     keyed = f"SELECT *, {order} AS k, {_PROFILE} AS profile FROM ({numbered})"
     return f"SELECT profile, any_value(mpid) AS mpid, {kept} FROM ({keyed}) GROUP BY profile"
 

@@ -90,7 +90,8 @@ class Rows:
     def wide(self) -> str:
         """The rows with the columns that those of all files can have."""
         return (
-            f"SELECT *, NULL::VARCHAR AS name, false AS unreadable, {_BY_KIND} FROM ({self.sql})"
+            "SELECT * REPLACE (coalesce(mpid, '') AS mpid), NULL::VARCHAR AS name, false AS unreadable, "
+            f"{_BY_KIND} FROM ({self.sql})"
             if self.is_long
             else self.sql
         )

@@ -1,6 +1,7 @@
 """Planning, the end: the judged members cut into batches, in the order in which they are sent."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import duckdb
 import pyarrow as pa
@@ -157,15 +158,12 @@ def drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]:
         for chunk in reader:
             rows = pa.Table.from_batches([chunk])
             rows = rows if rest is None else pa.concat_tables([rest, rows]).combine_chunks()
-            begin = 0
             # a batch ends before the leader that would be one too many
-            for first_of_next in pc.indices_nonzero(rows["leads"])[BATCH_SIZE::BATCH_SIZE]:
-                end = first_of_next.as_py()
-                yield _draft(phase, rows.slice(begin, end - begin))
-                begin = end
-            rest = rows.slice(begin)
+            bounds = [0, *pc.indices_nonzero(rows["leads"])[BATCH_SIZE::BATCH_SIZE].to_pylist()]
+            yield from _cut(phase, rows, bounds)
+            rest = rows.slice(bounds[-1])
     if rest is not None:
-        yield _draft(phase, rest)
+        yield from _cut(phase, rest, [0, rest.num_rows])
 
 
 def _slices(
@@ -182,24 +180,32 @@ def _slices(
         yield from zip(["", *bounds], [*bounds, None], strict=True)
 
 
-def _draft(phase: Phase, rows: pa.Table) -> Draft:
-    return Draft(
-        phase=phase,
-        size=pc.sum(rows["leads"]).as_py(),
-        counted=pc.sum(rows["counts"]).as_py(),
-        members=_members(rows),
-    )
+def _cut(phase: Phase, rows: pa.Table, bounds: list[int]) -> Iterator[Draft]:
+    """Yield a draft for each two bounds, that is, for the rows from one to the next.
+
+    Entries are stored as in core/changes.py, put together without making a Python object of each, and a column of all
+    batches at once.
+    """
+    if len(bounds) < 2:
+        return
+    rows = rows.slice(0, bounds[-1])
+    roles = _joined(rows["role"], "", bounds)
+    columns = [_joined(rows[name], ",", bounds) for name in ("profile", "email", "user_id")]
+    more = _joined(rows["more"], "],[", bounds)
+    sizes, counted = (_totals(rows[name], bounds) for name in ("leads", "counts"))
+    for place, (role, profiles, emails, user_ids) in enumerate(zip(roles, *columns, strict=True)):
+        members = f'"role":"{role}","profile":[{profiles}],"email":[{emails}],"user_id":[{user_ids}]'
+        if more[place].strip("],["):
+            members += f',"more":[[{more[place]}]]'
+        yield Draft(phase=phase, size=sizes[place], counted=counted[place], members=f"{{{members}}}")
 
 
-def _members(rows: pa.Table) -> str:
-    """Entries as they are stored (core/changes.py), put together without making a Python object of each."""
-    columns = [f'"role":"{_joined(rows["role"], "")}"']
-    columns += [f'"{name}":[{_joined(rows[name], ",")}]' for name in ("profile", "email", "user_id")]
-    if pc.any(pc.not_equal(rows["more"], "")).as_py():
-        columns.append(f'"more":[[{_joined(rows["more"], "],[")}]]')
-    return f"{{{','.join(columns)}}}"
+def _joined(values: pa.ChunkedArray, separator: str, bounds: list[int]) -> list[str]:
+    joined: list[str] = pc.binary_join(pa.ListArray.from_arrays(bounds, values.combine_chunks()), separator).to_pylist()
+    return joined
 
 
-def _joined(values: pa.ChunkedArray, separator: str) -> str:
-    (joined,) = pc.binary_join(pa.ListArray.from_arrays([0, len(values)], values.combine_chunks()), separator)
-    return str(joined)
+def _totals(flags: pa.ChunkedArray, bounds: list[int]) -> list[int]:
+    """How many of the rows between two bounds have a flag."""
+    sums = [0, *pc.take(pc.cumulative_sum(flags.cast(pa.int64())), [bound - 1 for bound in bounds[1:]]).to_pylist()]
+    return [after - before for before, after in pairwise(sums)]
