@@ -4,7 +4,7 @@ The table at the end of Iterable's facts is the behaviour: a request that is ref
 member, and failures that Iterable counts but does not name are counted as such.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from core.changes import Columns, Entry, Phase, Role, groups
@@ -16,7 +16,7 @@ _GONE_ANYWAY = frozenset({Failure.NOT_FOUND, Failure.FORGOTTEN})
 
 #: A sent entry with its followers.
 Unit = list[Entry]
-_Call = Callable[[int, Sequence[Subscriber]], Awaitable[BulkResult]]
+_Call = Callable[[int, Iterable[Subscriber]], Awaitable[BulkResult]]
 
 
 @dataclass(slots=True)
@@ -126,10 +126,10 @@ def attribute(units: list[Unit], result: BulkResult, *, removal: bool) -> Delive
     return delivery
 
 
-def _sent(columns: Columns) -> Sequence[Subscriber]:
+def _sent(columns: Columns) -> Iterable[Subscriber]:
     everybody = zip(columns.emails, columns.user_ids, strict=True)
     if Role.FOLLOWER not in columns.roles:
-        return list(everybody)
+        return everybody
     return [sent for sent, role in zip(everybody, columns.roles, strict=True) if role != Role.FOLLOWER]
 
 

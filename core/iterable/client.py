@@ -1,6 +1,6 @@
 """Iterable's API, as far as a sync needs it. The endpoints are those of Iterable's API description 1.8."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -75,7 +75,7 @@ class IterableClient:
         body = orjson.dumps({"name": name, "description": description})
         return await self._transport.call(Request("POST", "/api/lists", body), self._pacer, parse_list_id)
 
-    async def subscribe(self, list_id: int, subscribers: Sequence[Subscriber]) -> BulkResult:
+    async def subscribe(self, list_id: int, subscribers: Iterable[Subscriber]) -> BulkResult:
         """Put people, each an email and a user id, on a list; who is unknown is created. Safe to repeat.
 
         Raises ListError for a list that can't be used, TooLargeError above 4 MB and RefusedError where one of
@@ -83,7 +83,7 @@ class IterableClient:
         """
         return await self._bulk("/api/lists/subscribe", list_id, subscribers, {})
 
-    async def unsubscribe(self, list_id: int, subscribers: Sequence[Subscriber]) -> BulkResult:
+    async def unsubscribe(self, list_id: int, subscribers: Iterable[Subscriber]) -> BulkResult:
         """Take people off a list, and off nothing else. Safe to repeat. Raises what `subscribe` raises.
 
         `channelUnsubscribe` is spelled out: true would unsubscribe them from the list's whole channel.
@@ -120,13 +120,13 @@ class IterableClient:
             yield line
 
     async def _bulk(
-        self, path: str, list_id: int, subscribers: Sequence[Subscriber], more: dict[str, Any]
+        self, path: str, list_id: int, subscribers: Iterable[Subscriber], more: dict[str, Any]
     ) -> BulkResult:
         body = orjson.dumps({"listId": list_id, "subscribers": _encodable(subscribers), **more})
         return await self._transport.call(Request("POST", path, body, list_id), self._pacer, parse_bulk)
 
 
-def _encodable(subscribers: Sequence[Subscriber]) -> list[dict[str, str | None]]:
+def _encodable(subscribers: Iterable[Subscriber]) -> list[dict[str, str | None]]:
     return [
         {"email": email, "userId": user_id}
         if email is not None and user_id is not None

@@ -79,10 +79,12 @@ async def put(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[A
 
 async def put_batches(db: AsyncConnection, mapping_id: int, found: Sequence[Columns], *, certain: bool) -> None:
     """As `put`, for whole batches."""
-    profiles = [profile for each in found for profile in each.profiles]
-    emails = [email for each in found for email in each.emails]
-    user_ids = [user_id for each in found for user_id in each.user_ids]
-    await _write(db, mapping_id, (profiles, emails, user_ids), _AS_NEW, certain=certain)
+    columns = (
+        list(chain.from_iterable(each.profiles for each in found)),
+        list(chain.from_iterable(each.emails for each in found)),
+        list(chain.from_iterable(each.user_ids for each in found)),
+    )
+    await _write(db, mapping_id, columns, _AS_NEW, certain=certain)
 
 
 async def doubt(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
@@ -105,8 +107,9 @@ async def _write(db: AsyncConnection, mapping_id: int, columns: _Columns, known:
     if db.dialect.name == "postgresql" and len(set(columns[0])) < len(columns[0]):
         # of a profile that is there twice the last counts, and PostgreSQL refuses to write a row twice in a statement
         columns = _columns([("", *row) for row in {row[0]: row for row in zip(*columns, strict=True)}.values()])
-    values = list(chain.from_iterable(zip(*columns, strict=True)))
     rows = len(columns[0])
+    values: list[str | None] = [None] * (3 * rows)
+    values[0::3], values[1::3], values[2::3] = columns  # row after row, without a tuple for each
     whole = rows - rows % ROWS_A_STATEMENT
     for count, begin, end in ((ROWS_A_STATEMENT, 0, 3 * whole), (1, 3 * whole, 3 * rows)):
         if begin < end:
