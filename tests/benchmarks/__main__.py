@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from tests.benchmarks import firehose as live_changes
 from tests.benchmarks.audiences import write_download
 
 MILLION = 1_000_000
+# How often what a member costs is measured.
+TURNS = 5
 PACED_RATE = 20
 # Members of the pacing benchmark: 400 requests at 20 a second.
 PACED_MEMBERS = 400_000
@@ -57,18 +60,26 @@ class Bench:
 
 
 def cost(bench: Bench) -> None:
-    """What a member costs from the file to the recorded outcome, and how that compares with a bare loop."""
-    file = bench.audience(MILLION)
-    ours = bench.measure("sync", "--file", str(file), "--data-dir", bench.data_dir("cost"))
-    again = bench.measure("sync", "--file", str(file), "--data-dir", bench.data_dir("cost"))
-    yardstick = bench.measure("read", "--file", str(file))
-    bare = bench.measure("bare", "--members", str(MILLION))
-    _say("CPU a member, end to end", f"{ours['cpu_s'] / ours['members'] * 1e6:.1f} us", "<= 6 us")
-    _say("  of that, planning", f"{ours['planning_cpu_s'] / ours['members'] * 1e6:.1f} us", "-")
-    _say("  DuckDB alone, reading and grouping the file", f"{yardstick['cpu_s'] / MILLION * 1e6:.1f} us", "-")
-    _say("  end to end, of that", f"{ours['cpu_s'] / yardstick['cpu_s']:.1f}", "-")
-    ratio = (ours["members"] / ours["seconds"]) / (bare["members"] / bare["seconds"])
-    _say("rate, of a bare loop's", f"{ratio:.2f}", ">= 0.15")
+    """What a member costs from the file to the recorded outcome, and how that compares with a bare loop.
+
+    All is measured in turn, several times. What else a shared machine does can only add to CPU time, so it is the least
+    that is held against a target; and a ratio is of the best of both.
+    """
+    file = str(bench.audience(MILLION))
+    ours, yardsticks, bare = [], [], []
+    for turn in range(TURNS):
+        ours.append(bench.measure("sync", "--file", file, "--data-dir", bench.data_dir(f"cost-{turn}")))
+        yardsticks.append(bench.measure("read", "--file", file))
+        bare.append(bench.measure("bare", "--members", str(MILLION)))
+    again = bench.measure("sync", "--file", file, "--data-dir", bench.data_dir("cost-0"))
+    assert all(found["members"] == MILLION for found in ours)
+    total, alone = ([found["cpu_s"] for found in each] for each in (ours, yardsticks))
+    _say(f"CPU a member, end to end, least of {TURNS}", _spread(total), "<= 6 us")
+    _say("  of that, planning", _spread([found["planning_cpu_s"] for found in ours]), "-")
+    _say("  DuckDB alone, reading and grouping the file", _spread(alone), "-")
+    _say("  end to end, of that", f"{min(total) / min(alone):.1f}", "<= 3.4 (6 us, where DuckDB alone took 1.75)")
+    fastest, fastest_bare = (min(found["seconds"] for found in each) for each in (ours, bare))
+    _say("rate, of a bare loop's", f"{fastest_bare / fastest:.2f}", ">= 0.15")
     _say("requests of an unchanged second run", f"{again['requests']:.0f}", "0")
 
 
@@ -187,8 +198,14 @@ def _local_iterable(limit: str) -> Iterator[str]:
             server.communicate()
 
 
+def _spread(seconds: list[float]) -> str:
+    """The least of what a million members took, in microseconds a member, with the median and the most."""
+    least, median, most = (f"{measure(seconds):.1f}" for measure in (min, statistics.median, max))
+    return f"{least} us ({median}, {most})"
+
+
 def _say(what: str, measured: str, target: str) -> None:
-    print(f"{what:<55} {measured:>12}   target {target}", flush=True)
+    print(f"{what:<55} {measured:>18}   target {target}", flush=True)
 
 
 def main() -> None:
