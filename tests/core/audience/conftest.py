@@ -1,5 +1,8 @@
 """A workspace to read into."""
 
+# As text: hypothesis keeps the tests to the very end, where DuckDB reports types that are still used as leaks.
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
