@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from core import execution
+from core.execution import stopping
 from core.identity import UserIdField
 from core.plan import batches
 from core.runs import Mode, Run, Status
@@ -316,7 +316,7 @@ def test_whatever_happens(
 ) -> None:
     """After each step the numbers add up and the ledger is what the lists hold, and quiet brings the lists in order."""
     monkeypatch.setattr(batches, "BATCH_SIZE", 2)
-    monkeypatch.setattr(execution, "LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr(stopping, "LOOK_AGAIN_S", 0.02)
     monkeypatch.setattr(Machine, "queued", queued)
     if kind == "postgresql":
         monkeypatch.setattr(Machine, "server", request.getfixturevalue("postgresql_server"))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from core import control, execution
+from core import control
+from core.execution import stopping
 from core.identity import UserIdField
 from core.iterable import IterableClient, KeyRefusedError
 from core.plan import batches
@@ -30,7 +31,7 @@ async def world(
 ) -> AsyncIterator[World]:
     """A world as the state machine has it, with the User ID setting customerId and runs in hand."""
     monkeypatch.setattr(batches, "BATCH_SIZE", 2)
-    monkeypatch.setattr(execution, "LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr(stopping, "LOOK_AGAIN_S", 0.02)
     if request.param == "sqlite":
         opened = World(tmp_path, Sqlite(tmp_path / "database"), UserIdField.CUSTOMER_ID, MEDDLERS)
     else:
