@@ -40,6 +40,7 @@ class World:
         self.response_urls: dict[str, ResponseUrl] = {}
         self.codes: dict[str, Code] = {}
         self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
+        self.trigger_seconds = TRIGGER_SECONDS
         self.asked: set[str] = set()  # the methods that were called, and what is beside them (`faults.BESIDE`)
         self.version = 0
         self._changed = asyncio.Event()
@@ -139,7 +140,7 @@ class World:
     def new_trigger(self, user: User, channel: str = "") -> Trigger:
         """A trigger for this person, who is in this conversation."""
         trigger_id = f"{next(self._numbers)}.{secrets.token_hex(8)}"
-        trigger = Trigger(trigger_id, user.id, self.now() + TRIGGER_SECONDS, channel)
+        trigger = Trigger(trigger_id, user.id, self.now() + self.trigger_seconds, channel)
         self.triggers[trigger.id] = trigger
         return trigger
 
