@@ -88,7 +88,10 @@ class Rows:
 
     @property
     def wide(self) -> str:
-        """The rows with the columns that those of all files can have."""
+        """The rows with the columns that those of all files can have.
+
+        A row that holds one identity has to say whose it is: there, no mpid is as bad as one that is no number.
+        """
         return (
             "SELECT * REPLACE (coalesce(mpid, '') AS mpid), NULL::VARCHAR AS name, false AS unreadable, "
             f"{_BY_KIND} FROM ({self.sql})"

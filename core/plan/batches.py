@@ -189,15 +189,17 @@ def _cut(phase: Phase, rows: pa.Table, bounds: list[int]) -> Iterator[Draft]:
     if len(bounds) < 2:
         return
     rows = rows.slice(0, bounds[-1])
-    roles = _joined(rows["role"], "", bounds)
-    columns = [_joined(rows[name], ",", bounds) for name in ("profile", "email", "user_id")]
-    more = _joined(rows["more"], "],[", bounds)
+    columns = (
+        _joined(rows["role"], "", bounds),
+        *(_joined(rows[name], ",", bounds) for name in ("profile", "email", "user_id")),
+        _joined(rows["more"], "],[", bounds),
+    )
     sizes, counted = (_totals(rows[name], bounds) for name in ("leads", "counts"))
-    for place, (role, profiles, emails, user_ids) in enumerate(zip(roles, *columns, strict=True)):
+    for role, profiles, emails, user_ids, more, size, counts in zip(*columns, sizes, counted, strict=True):
         members = f'"role":"{role}","profile":[{profiles}],"email":[{emails}],"user_id":[{user_ids}]'
-        if more[place].strip("],["):
-            members += f',"more":[[{more[place]}]]'
-        yield Draft(phase=phase, size=sizes[place], counted=counted[place], members=f"{{{members}}}")
+        if more.strip("],["):  # otherwise there is nothing but what it was joined by
+            members += f',"more":[[{more}]]'
+        yield Draft(phase=phase, size=size, counted=counts, members=f"{{{members}}}")
 
 
 def _joined(values: pa.ChunkedArray, separator: str, bounds: list[int]) -> list[str]:

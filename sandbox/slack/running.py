@@ -261,7 +261,8 @@ async def running(
     if scopes is not None:
         app.scopes = tuple(scopes)
     world = sample_world(app, f"http://{host}:{listening.getsockname()[1]}")
-    world.trigger_seconds = max(world.trigger_seconds, ack_timeout)  # no use in answering later than that
+    # whoever has longer to acknowledge a command has as long to open a view for it
+    world.trigger_seconds = max(world.trigger_seconds, ack_timeout)
     faults, rates = Faults(), Rates(rate_limits)
     sockets = SocketMode(world, faults, ack_timeout)
     delivery = Delivery(world, sockets, HttpMode(app.signing_secret, ack_timeout), event_retries)
