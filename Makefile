@@ -1,4 +1,6 @@
-# What there is to do with this project. `make demo` is where to begin.
+# Everything that people and CI do with this project. `make` alone lists it.
+
+.DEFAULT_GOAL := help
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,25 +9,36 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench clean
+# Least share of the code that `make coverage` accepts, in percent.
+COVERAGE := 90
 
-demo: $(VENV)/.installed  ## opens a Slack of its own in the browser; ARGS=--tour plays the story in the terminal
+.PHONY: help demo test coverage check bench clean
+
+help:  ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed  ## Open a local Slack workspace with the bot in the browser; ARGS=--tour plays it in the terminal
 	$(BIN)/iterable-sync demo $(ARGS)
 
-test: $(VENV)/.installed-dev  ## runs the tests
+test: $(VENV)/.installed-dev  ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.installed-dev  ## looks at style, types and imports
+coverage: $(VENV)/.installed-dev  ## Run the tests and fail if they cover too little of the code
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) $(ARGS)
+
+check: $(VENV)/.installed-dev  ## Check style, types, imports, spelling and phrases
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python -m tools.phrases
 
-bench: $(VENV)/.installed-dev  ## measures speed and size
+bench: $(VENV)/.installed-dev  ## Measure speed and memory
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-clean:  ## removes what was installed and made
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+clean:  ## Remove everything that these targets created
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -1,0 +1,102 @@
+"""The check that keeps banned phrases out of code and documents."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tools.phrases import CONFIG, Config, check, find_files, find_phrases, load_config, main
+
+CONFIGURED = load_config(CONFIG)
+
+
+def _words(text: str, suffix: str = ".md") -> list[tuple[int, str]]:
+    return [(line, words) for line, words, _ in find_phrases(text, suffix, CONFIGURED.phrases)]
+
+
+def _tree(root: Path, files: Mapping[str, str]) -> list[Path]:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return list(find_files(root))
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Somebody has to approve it.",
+        "Ask the people whom it concerns.",
+        "The run is planned anew.",
+        "It goes on where it stopped.",
+        "The channel is told.",
+        "Approvers are told.",
+        "The worker beside it stops.",
+        "It is meant as a number.",
+        "It does not run any more.",
+        "Put in another file.",
+        "A table, each row of which is a run.",
+        "Returns None where there was no run.",
+        "Raises InputError where the file is wrong.",
+        "Where a run has failed, it can be resumed.",
+    ],
+)
+def test_banned_phrases_are_found(sentence: str) -> None:
+    """Each kind of banned phrase is found in a sentence that has it."""
+    assert _words(sentence)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Besides, nothing stops.",
+        "It needs any more than a second.",
+        "The input is put into the table.",
+        "Where is the file?",
+        "This page says where to look.",
+        "## Where a change belongs\n\nA handler, for example, reads the payload.",
+        "Run `whom` again, see [the page](anew.md).",
+        "```\nsomebody\n```",
+    ],
+)
+def test_other_words_are_left_alone(sentence: str) -> None:
+    """Words that only look like a banned phrase, code, and targets of links are not found."""
+    assert _words(sentence) == []
+
+
+def test_a_phrase_is_found_across_lines() -> None:
+    """A phrase that is wrapped is found at the line of its first word: in text, comments and strings."""
+    assert _words("One.\nThe run goes\non.") == [(2, "goes on")]
+    assert _words('#: It goes\n#: on.\nx = f"it is "  f"told {x}"\n', ".py") == [(1, "goes on"), (3, "is told")]
+
+
+def test_code_is_no_prose() -> None:
+    """Names and SQL are not prose, and no phrase is found across code."""
+    source = 'beside = whom("SELECT 1 WHERE x", "is", told)\n"told"\nanew: int\n'
+    assert _words(source, ".py") == []
+
+
+def test_a_finding_says_what_to_write(tmp_path: Path) -> None:
+    """A line of the output has the file, the line, the words, what to write instead, and why."""
+    files = _tree(tmp_path, {"docs/page.md": "Fine.\n\nAsk somebody.\n"})
+    (complaint,) = check(files, tmp_path, Config(CONFIGURED.phrases), is_whole_tree=False)
+    assert complaint.startswith('docs/page.md:3: "somebody": write the role')
+    assert complaint.endswith("Nearly always stands for a role or a process that has a name.")
+
+
+def test_exceptions_only_shrink(tmp_path: Path) -> None:
+    """A path in the list of exceptions is let pass while it is not clean, and reported once it is clean or gone."""
+    files = _tree(tmp_path, {"core/a.py": "# anew\n", "core/b.py": "", "bot/c.py": "", ".venv/d.py": "# anew\n"})
+    config = Config(CONFIGURED.phrases, ("core", "bot", "gone.md"))
+    assert [path.name for path in files] == ["c.py", "a.py", "b.py"]
+    assert check(files, tmp_path, config, is_whole_tree=True) == [
+        'tools/phrases.toml: remove the exception "bot": it is clean, or does not exist.',
+        'tools/phrases.toml: remove the exception "gone.md": it is clean, or does not exist.',
+    ]
+    assert check(files, tmp_path, config, is_whole_tree=False) == []
+
+
+def test_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """Files can be named, as pre-commit does; others than Python and Markdown are passed over."""
+    assert main([str(CONFIG), __file__]) == 0
+    assert capsys.readouterr().out == ""

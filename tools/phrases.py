@@ -1,0 +1,160 @@
+"""Refuse phrases that our English does without: `python -m tools.phrases [FILE ...]` (default: the whole tree).
+
+Reads the phrases and the exceptions from `phrases.toml`, next to this file. Only prose is checked: comments and strings
+of Python files, and Markdown outside of code. Prints a line for each finding (`path:line: ...`) and exits with 1 if
+there is one. For the whole tree, an exception that is no longer needed is a finding too, so that the list only shrinks.
+"""
+
+import io
+import re
+import sys
+import tokenize
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CONFIG = Path(__file__).with_name("phrases.toml")
+SUFFIXES = (".py", ".md")
+
+# Directories of other tools.
+_GENERATED = frozenset({"build", "data", "node_modules"})
+# Stands for code between two pieces of prose, so that no phrase is found across it.
+_CODE = "\0"
+# From Python 3.12 on, an f-string is several tokens.
+_STRINGS = frozenset(
+    getattr(tokenize, name) for name in ("STRING", "FSTRING_MIDDLE", "TSTRING_MIDDLE") if hasattr(tokenize, name)
+)
+_QUOTES = re.compile(r"""^[a-zA-Z]*("{3}|'{3}|"|')|("{3}|'{3}|"|')$""")
+_COMMENT_MARK = re.compile(r"^#+:?")
+_MARKDOWN_CODE = re.compile(r"^(?P<fence>```+).*?^(?P=fence)[ \t]*$|(?P<tick>`+).+?(?P=tick)", re.DOTALL | re.MULTILINE)
+_LINK_TARGET = re.compile(r"\]\([^)]*\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A banned phrase: what matches it, what to write instead, and why."""
+
+    pattern: re.Pattern[str]
+    use: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The phrases, the paths that are not clean yet, and those that quote phrases. Paths are relative to the root."""
+
+    phrases: tuple[Phrase, ...]
+    exceptions: tuple[str, ...] = ()
+    quoting: tuple[str, ...] = ()
+
+
+def load_config(path: Path = CONFIG) -> Config:
+    """Read the phrases and the exceptions. Raises TOMLDecodeError, KeyError or re.error if the file is wrong."""
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    phrases = tuple(Phrase(_compile(each["pattern"]), each["use"], each["reason"]) for each in content["phrase"])
+    exceptions = content["exceptions"]
+    return Config(phrases, tuple(exceptions["paths"]), tuple(exceptions["quoting"]))
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    """Whole words, in any case, with any white space between them."""
+    return re.compile(rf"\b(?:{pattern})(?!\w)".replace(" ", r"\s+"), re.IGNORECASE)
+
+
+def find_files(root: Path) -> Iterator[Path]:
+    """Yield the files of a tree that are checked, in order, without hidden directories and virtual environments."""
+    for path in sorted(root.iterdir()):
+        if path.is_dir():
+            is_foreign = path.name in _GENERATED or path.name.startswith(".") or (path / "pyvenv.cfg").exists()
+            if not is_foreign and not path.is_symlink():
+                yield from find_files(path)
+        elif path.suffix in SUFFIXES:
+            yield path
+
+
+def find_phrases(text: str, suffix: str, phrases: Iterable[Phrase]) -> list[tuple[int, str, Phrase]]:
+    """Return the banned phrases in a file's text, in order: line (from 1), the words in the text, and the phrase.
+
+    `suffix` is the file's: ".py" or ".md". Raises tokenize.TokenError or SyntaxError if the Python can't be tokenized.
+    """
+    prose = _prose_of_python(text) if suffix == ".py" else _prose_of_markdown(text)
+    found = [(match, phrase) for phrase in phrases for match in phrase.pattern.finditer(prose)]
+    found.sort(key=lambda each: each[0].start())
+    return [(prose.count("\n", 0, match.start()) + 1, " ".join(match[0].split()), phrase) for match, phrase in found]
+
+
+def _prose_of_python(source: str) -> str:
+    """The source with everything but comments and strings made unreadable; each line keeps its number."""
+    starts = [0]
+    for line in source.split("\n"):  # only at these, as the tokenizer does
+        starts.append(starts[-1] + len(line) + 1)
+    prose = [character if character.isspace() else _CODE for character in source]
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            words = _COMMENT_MARK.sub(_blank, token.string)
+        elif token.type in _STRINGS:
+            words = _QUOTES.sub(_blank, token.string)
+        else:
+            continue
+        begin = starts[token.start[0] - 1] + token.start[1]
+        prose[begin : begin + len(words)] = words
+    return "".join(prose)
+
+
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match[0])
+
+
+def _prose_of_markdown(source: str) -> str:
+    """The text without code and without the targets of links; each line keeps its number."""
+    for pattern in (_MARKDOWN_CODE, _LINK_TARGET):
+        source = pattern.sub(lambda code: re.sub(r"\S", _CODE, code[0]), source)
+    return source
+
+
+def is_below(path: str, directory: str) -> bool:
+    """Whether a path is this directory (or file), or in it."""
+    return path == directory or path.startswith(f"{directory.rstrip('/')}/")
+
+
+def check(files: Iterable[Path], root: Path, config: Config, *, is_whole_tree: bool) -> list[str]:
+    """Return a line for each phrase in the files that are no exceptions.
+
+    With `is_whole_tree` (the files are all that there are), also a line for each exception that is not needed.
+    """
+    complaints: list[str] = []
+    needed: set[str] = set()
+    for path in files:
+        name = path.relative_to(root).as_posix()
+        if name in config.quoting:
+            continue
+        found = find_phrases(path.read_text(encoding="utf-8"), path.suffix, config.phrases)
+        excused = {exception for exception in config.exceptions if is_below(name, exception)}
+        if excused:
+            needed |= excused if found else set()
+            continue
+        complaints += [
+            f'{name}:{line}: "{words}": write {phrase.use}. {phrase.reason}' for line, words, phrase in found
+        ]
+    if is_whole_tree:
+        complaints += [
+            f'tools/{CONFIG.name}: remove the exception "{exception}": it is clean, or does not exist.'
+            for exception in config.exceptions
+            if exception not in needed
+        ]
+    return complaints
+
+
+def main(names: Sequence[str]) -> int:
+    """Check these files, or the whole tree. Returns the exit code."""
+    files = [path for name in names if (path := Path(name).resolve()).suffix in SUFFIXES]
+    complaints = check(files if names else find_files(ROOT), ROOT, load_config(), is_whole_tree=not names)
+    for complaint in complaints:
+        print(complaint)
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
