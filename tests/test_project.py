@@ -1,0 +1,45 @@
+"""What CI, pre-commit and make do agrees, because each of them says it."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_make_alone_lists_every_target() -> None:
+    """Each target that a person may call has a description for `make help`, which is the default."""
+    assert ".DEFAULT_GOAL := help" in MAKEFILE
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
+    assert re.findall(r"^([a-z-]+):.*## [A-Z]", MAKEFILE, re.MULTILINE) == phony.split()
+
+
+def test_pre_commit_uses_the_pinned_versions() -> None:
+    """Each tool that pre-commit installs has the version of constraints.txt."""
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+    installed = {
+        package
+        for repo in config["repos"]
+        for hook in repo["hooks"]
+        for package in hook.get("additional_dependencies", ())
+    }
+    assert installed
+    assert installed <= set(pinned)
+
+
+def test_ci_calls_make_on_each_supported_python() -> None:
+    """The workflow runs make targets that exist, and its versions of Python begin with the oldest that is supported."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    jobs = workflow["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = {command.split()[-1] for command in commands if command.startswith("make")}
+    assert targets == {"check", "test", "coverage"}
+    for job in ("check", "test"):
+        versions = jobs[job]["strategy"]["matrix"]["python"]
+        assert versions == ["3.11", "3.12", "3.13", "3.14"]
+        assert project["requires-python"] == f">={versions[0]}"
