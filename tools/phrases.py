@@ -22,10 +22,9 @@ SUFFIXES = (".py", ".md")
 _GENERATED = frozenset({"build", "data", "node_modules"})
 # Stands for code between two pieces of prose, so that no phrase is found across it.
 _CODE = "\0"
-# From Python 3.12 on, an f-string is several tokens.
-_STRINGS = frozenset(
-    getattr(tokenize, name) for name in ("STRING", "FSTRING_MIDDLE", "TSTRING_MIDDLE") if hasattr(tokenize, name)
-)
+# From Python 3.12 on, an f-string is several tokens: its quotes, and what is between its fields.
+_STRINGS = frozenset(getattr(tokenize, name) for name in ("STRING", "FSTRING_MIDDLE") if hasattr(tokenize, name))
+_MARKS = frozenset(getattr(tokenize, name) for name in ("FSTRING_START", "FSTRING_END") if hasattr(tokenize, name))
 _QUOTES = re.compile(r"""^[a-zA-Z]*("{3}|'{3}|"|')|("{3}|'{3}|"|')$""")
 _COMMENT_MARK = re.compile(r"^#+:?")
 _MARKDOWN_CODE = re.compile(r"^(?P<fence>```+).*?^(?P=fence)[ \t]*$|(?P<tick>`+).+?(?P=tick)", re.DOTALL | re.MULTILINE)
@@ -96,6 +95,8 @@ def _prose_of_python(source: str) -> str:
             words = _COMMENT_MARK.sub(_blank, token.string)
         elif token.type in _STRINGS:
             words = _QUOTES.sub(_blank, token.string)
+        elif token.type in _MARKS:
+            words = " " * len(token.string)
         else:
             continue
         begin = starts[token.start[0] - 1] + token.start[1]
