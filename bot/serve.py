@@ -5,21 +5,23 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-from bot import fetchers, server
+from bot import source_fetchers
 from bot.app import register
-from bot.beside import Part, beside
-from bot.home.pages import Pages
-from bot.live.follower import Follower
-from bot.live.pace import Pace
-from bot.live.unspoken import Unspoken
-from bot.people import People
+from bot.features.home.publisher import Pages
+from bot.messages.limits import Pace
+from bot.messages.log_notifier import Unspoken
+from bot.messages.reconciler import Follower
 from bot.services import Services
-from bot.slack.building import INSTALL_PATH, build, open_workspaces
+from bot.slack.admins import People
+from bot.slack.app_factory import INSTALL_PATH, build, open_workspaces
 from bot.slack.connection import Connection, Say
 from bot.slack.mode import Mode, mode_of
-from core import live, workflows
-from core.directory import Directory
+from bot.supervisor import Part, beside
+from bot.web import server
+from core import live
+from core.connections.list_cache import Directory
 from core.engine import Engine
+from core.runs import workflows
 
 
 def _silent(_line: str) -> None:
@@ -43,7 +45,7 @@ async def serving(engine: Engine, say: Say = _silent, pace: Pace | None = None) 
         stack.push_async_callback(directory.close)
         one_workspace = mode is not Mode.MANY
         services = Services(engine, directory, workspaces.clients, People(), one_workspace=one_workspace)
-        await fetchers.register(engine, workspaces.clients)
+        await source_fetchers.register(engine, workspaces.clients)
         slack = None
         if mode is not Mode.OFFLINE:
             slack = Connection(services, mode, register(build(settings, mode, workspaces), services))

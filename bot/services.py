@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from bot.clients import Clients
-from bot.home.viewers import Viewers
-from bot.live.wake import Wake
-from bot.people import People
-from core.directory import Directory
+from bot.slack.admins import People
+from bot.slack.clients import Clients
+from bot.slack.home_viewers import Viewers
+from bot.wakeup import Wake
+from core.connections.list_cache import Directory
 from core.engine import Engine
 from core.errors import InputError
 from core.store import connections

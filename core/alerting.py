@@ -6,11 +6,11 @@ What is said where is not decided here: an alert is a row (core/store/alerts.py)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.iterable import KeyRefusedError
-from core.runs import Run, Status
+from core.models.run import Run, Status
 from core.store import alerts
 
 #: The code of the alert that live changes wait for too long. It came of no run, and so no run's end closes it: it is
-#: closed when they do not wait any more (core/live/tending.py).
+#: closed when they do not wait any more (core/live/maintenance.py).
 BACKLOG = "backlog"
 
 

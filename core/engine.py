@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from core.errors import NoApiKeyError, SettingsError
-from core.fetch import Fetcher
 from core.iterable import DataCenter, IterableClient, Patience, SharedPacer, Traffic
-from core.presence import Presence
-from core.secrets import Vault, open_vault
 from core.settings import Settings
+from core.sources.fetch import Fetcher
 from core.store.connections import Connection
 from core.store.database import Database
 from core.store.migrate import migrate
+from core.vault import Vault, open_vault
+from core.worker_registry import Presence
 
 
 class Engine:

@@ -10,12 +10,12 @@ from typing import Any
 from aiohttp import web
 from pydantic import SecretStr
 
-from bot.http import firehose, health, metrics
+from bot.web import firehose, health, metrics
 from core import live
 from core.engine import Engine, open_engine
 from core.iterable import Patience
 from core.settings import Settings
-from core.store import live as store
+from core.store import live_mappings as store
 from core.store import mappings
 from core.store.mappings import Mapping
 from sandbox.iterable import Running, running

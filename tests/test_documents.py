@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.help.subcommands import SUBCOMMANDS
-from core.report import EXPLANATIONS
+from bot.features.help.subcommands import SUBCOMMANDS
+from core.reporting.run_report import EXPLANATIONS
 from core.settings import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -10,11 +10,11 @@ import sys
 
 import typer
 
-from bot.cli import connections, demo, doctor, mappings, runs, sandbox, serve, sync, worker
-from bot.cli.codes import Code
-from bot.cli.command import tell
-from bot.cli.failures import INTERRUPTED, Failure
-from bot.cli.terminal import Terminal
+from bot.cli.commands import connections, demo, doctor, mappings, runs, sandbox, serve, sync, worker
+from bot.cli.errors import INTERRUPTED, Failure
+from bot.cli.exit_codes import Code
+from bot.cli.session import tell
+from bot.ui.terminal import Terminal
 
 app = typer.Typer(
     name="iterable-sync",
@@ -70,7 +70,7 @@ def _usage(error: typer.TyperException) -> str:
 def _tell(failure: Failure, *, as_json: bool) -> None:
     report = None
     if as_json:
-        from core.report import RunReport
+        from core.reporting.run_report import RunReport
 
         report = RunReport()
     tell(failure, Terminal(), report)

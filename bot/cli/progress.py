@@ -11,10 +11,10 @@ from typing import Protocol, Self
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from bot.cli.terminal import Terminal, clean
+from bot.ui.terminal import Terminal, clean
 from core.engine import Engine
-from core.runs import Run, Status
-from core.store import changes, runs
+from core.models.run import Run, Status
+from core.store import batches, runs
 
 # How often the database is asked how far a run is, in seconds.
 LOOK_EVERY_S = 0.2
@@ -109,7 +109,7 @@ async def _moment(engine: Engine, run_id: str, course: _Course) -> Moment | None
             return Moment(run.phase.capitalize())
         if run.plan is None or run.phase == "planning":
             return Moment("Stopping" if engine.stopping.is_set() else "Reading and comparing")
-        done, total = await changes.progress(db, run_id)
+        done, total = await batches.progress(db, run_id)
     course.add(done)
     rate = None if engine.stopping.is_set() else course.rate  # what is left is not waited for
     return Moment(_activity(engine, run, course), done, total, rate)

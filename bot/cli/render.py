@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.cli.progress import duration
-from bot.cli.terminal import clean
-from core.report import RunReport, explain
-from core.runs import GuardName, Plan, Run, Status
+from bot.ui.terminal import clean
+from core.models.run import GuardName, Plan, Run, Status
+from core.reporting.run_report import RunReport, explain
 
 _STYLES = {
     Status.SUCCEEDED: "bold green",

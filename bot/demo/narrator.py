@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from bot.cli.terminal import Terminal, clean
+from bot.ui.terminal import Terminal, clean
 from sandbox.slack import Message, Person, Slack
 
 _WIDTH = 110

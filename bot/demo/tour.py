@@ -3,24 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.alerts.ids import Action as AlertAction
-from bot.approval.ids import Action as ApprovalAction
-from bot.approval.ids import Block as ApprovalBlock
-from bot.approval.ids import Callback as ApprovalCallback
-from bot.cli.terminal import Terminal
-from bot.connect.ids import Block as ConnectBlock
-from bot.connect.ids import Callback as ConnectCallback
+from bot.demo.environment import LIST_NAME, Stage, stage
 from bot.demo.narrator import Narrator
-from bot.demo.stage import LIST_NAME, Stage, stage
-from bot.live.pace import Pace
-from bot.mapping.ids import Action as MappingAction
-from bot.mapping.ids import Block as MappingBlock
-from bot.mapping.ids import Callback as MappingCallback
-from bot.runs.ids import Action as RunsAction
-from bot.runs.ids import Block as RunsBlock
-from bot.runs.ids import Callback as RunsCallback
+from bot.features.alerts.ids import Action as AlertAction
+from bot.features.approval.ids import Action as ApprovalAction
+from bot.features.approval.ids import Block as ApprovalBlock
+from bot.features.approval.ids import Callback as ApprovalCallback
+from bot.features.connect.ids import Block as ConnectBlock
+from bot.features.connect.ids import Callback as ConnectCallback
+from bot.features.mapping.ids import Action as MappingAction
+from bot.features.mapping.ids import Block as MappingBlock
+from bot.features.mapping.ids import Callback as MappingCallback
+from bot.features.runs.ids import Action as RunsAction
+from bot.features.runs.ids import Block as RunsBlock
+from bot.features.runs.ids import Callback as RunsCallback
+from bot.messages.limits import Pace
+from bot.ui.terminal import Terminal
 from core.iterable import Patience
-from sandbox import samples
+from sandbox import sample_audiences
 from sandbox.iterable.faults import Fault
 from sandbox.slack import Message, Person
 
@@ -44,10 +44,10 @@ async def play(terminal: Terminal, port: int = 0) -> bool:
         await tour.map()
         await tour.approve()
         await tour.look_at_rejected()
-        equal = tour.compare(samples.first())
+        equal = tour.compare(sample_audiences.first())
         await tour.break_iterable()
         await tour.retry()
-        equal = tour.compare(samples.later()) and equal
+        equal = tour.compare(sample_audiences.later()) and equal
         tour.farewell()
     return equal
 
@@ -175,9 +175,9 @@ class _Tour:
         self.say.shows(ALERTS, await self._reply_to(alert))
         self.say.shows(MARKETING, await self._with_button(MARKETING, RunsAction.AGAIN))
 
-    def compare(self, members: Sequence[samples.Member]) -> bool:
+    def compare(self, members: Sequence[sample_audiences.Member]) -> bool:
         """Hold the list in the local Iterable against the audience, and say what is found."""
-        wanted = samples.emails(members)
+        wanted = sample_audiences.emails(members)
         found = {email for email, _ in self.here.iterable.state.members(self.here.list_id) if email}
         missing, too_many = len(wanted - found), len(found - wanted)
         equal = not missing and not too_many

@@ -1,6 +1,6 @@
 """What is in the channel when somebody comes in: who is who, what to do first, the key, and a file to sync."""
 
-from bot.demo.stage import LIST_NAME, Stage
+from bot.demo.environment import LIST_NAME, Stage
 
 MARKETING = "marketing"
 

@@ -9,11 +9,11 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.services import Services
 from bot.slack import preflight
-from bot.slack.building import value_of
-from bot.slack.listening import Listening
+from bot.slack.app_factory import value_of
+from bot.slack.listener_tracker import Listening
 from bot.slack.mode import Mode
 from bot.slack.preflight import SlackUnreachableError
-from bot.slack.socket import connected
+from bot.slack.socket_mode import connected
 from core.errors import SyncError
 
 # How long the first connection may take before we say that we are ready, in seconds. It goes on after that.

@@ -4,10 +4,10 @@ import time
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.firehose.messages import AudienceSubscriptionRequest, SubscriptionAction
-from core.firehose.targets import ACTOR, Targets, list_setting
-from core.store import audit, connections, mappings
-from core.store.audit import Action
+from core.firehose.router import ACTOR, Targets, list_setting
+from core.firehose.schema import AudienceSubscriptionRequest, SubscriptionAction
+from core.store import audit_log, connections, mappings
+from core.store.audit_log import Action
 from core.store.mappings import Mapping, State
 
 
@@ -55,7 +55,7 @@ async def _disconnect(db: AsyncConnection, targets: Targets, mapping: Mapping) -
     state = mapping.state if mapping.state is State.DECLINED else State.PAUSED
     await mappings.change(db, mapping.id, state=state.value, disconnected_at=time.time())
     connection = await connections.by_id(db, mapping.connection_id)
-    await audit.add(
+    await audit_log.add(
         db,
         team_id=connection.team_id if connection else None,
         actor=ACTOR,

@@ -16,8 +16,8 @@ from core.iterable.errors import (
     UnreachableError,
 )
 from core.iterable.models import BulkResult, DataCenter, Failure, IterableList, Subscriber, Traffic
-from core.iterable.pacing import Pacer, SharedPacer, Slot, Unpaced
-from core.iterable.patience import Patience
+from core.iterable.rate_limiter import Pacer, SharedPacer, Slot, Unpaced
+from core.iterable.retry import Patience
 
 __all__ = [
     "BulkResult",

@@ -7,10 +7,10 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
-from core.iterable.answers import parse_bulk, parse_done, parse_list_id, parse_lists, parse_size
 from core.iterable.models import BulkResult, IterableList, Subscriber, Traffic
-from core.iterable.pacing import Pacer
-from core.iterable.patience import Patience
+from core.iterable.rate_limiter import Pacer
+from core.iterable.responses import parse_bulk, parse_done, parse_list_id, parse_lists, parse_size
+from core.iterable.retry import Patience
 from core.iterable.transport import Request, Transport
 
 # Limits of single endpoints, in requests a second for a project.

@@ -20,7 +20,6 @@ import aiohttp
 from yarl import URL
 
 from core.errors import SettingsError
-from core.iterable.answers import Answer, error_in
 from core.iterable.errors import (
     IterableError,
     KeyRefusedError,
@@ -31,8 +30,9 @@ from core.iterable.errors import (
     UnreachableError,
 )
 from core.iterable.models import Traffic
-from core.iterable.pacing import Pacer, Slot
-from core.iterable.patience import Patience
+from core.iterable.rate_limiter import Pacer, Slot
+from core.iterable.responses import Answer, error_in
+from core.iterable.retry import Patience
 
 T = TypeVar("T")
 

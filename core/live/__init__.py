@@ -14,6 +14,6 @@ from core.live.decisions import (
     keep_members,
     remove_members,
 )
-from core.live.working import work
+from core.live.worker import work
 
 __all__ = ["approve", "approve_removals", "drop_waiting", "keep_members", "remove_members", "work"]

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.live.emptying import BEGINNING, PIECE
-from core.store import audit, inbox, live, mappings
-from core.store.audit import Action
+from core.live.bulk_removal import BEGINNING, PIECE
+from core.store import audit_log, inbox, live_mappings, mappings
+from core.store.audit_log import Action
 from core.store.mappings import Removals, State
 
 
@@ -17,7 +17,8 @@ async def approve(
 ) -> bool:
     """Approve a live mapping that is proposed, to that list: what waits for it is uploaded from now on.
 
-    Returns False where somebody has decided already. Whoever calls has checked the list (`core.submit.check_list`).
+    Returns False where somebody has decided already. Whoever calls has checked the list
+    (`core.runs.submission.check_list`).
     """
     async with engine.database.write() as db:
         if not await mappings.decide(db, mapping_id, State.ACTIVE, by=by, comment=comment):
@@ -37,7 +38,7 @@ async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str
     dropped = 0
     while True:
         async with engine.database.write() as db:
-            mapping = await live.lock(db, mapping_id)
+            mapping = await live_mappings.lock(db, mapping_id)
             is_active = mapping is None or mapping.state is State.ACTIVE
             if is_active and not dropped:
                 return None
@@ -53,7 +54,7 @@ async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str
 async def approve_removals(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> int:
     """Where removals ask: let those go out that wait now. Returns how many."""
     async with engine.database.write() as db:
-        mapping = await live.lock(db, mapping_id)
+        mapping = await live_mappings.lock(db, mapping_id)
         if mapping is None:
             return 0
         now = time.time()
@@ -67,7 +68,7 @@ async def approve_removals(engine: Engine, mapping_id: int, *, by: str, team_id:
 async def keep_members(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> bool:
     """An audience was disconnected: leave its members on the list. Returns False where that was decided already."""
     async with engine.database.write() as db:
-        mapping = await live.lock(db, mapping_id)
+        mapping = await live_mappings.lock(db, mapping_id)
         if mapping is None or mapping.disconnected_at is None or mapping.state is State.ACTIVE:
             return False
         await mappings.change(db, mapping_id, disconnected_at=None, emptied_to=None)
@@ -78,11 +79,11 @@ async def keep_members(engine: Engine, mapping_id: int, *, by: str, team_id: str
 async def remove_members(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> bool:
     """An audience was disconnected: take its members off the list. Returns False where that was decided already.
 
-    What still waits is dropped. However many they are, a worker does that (core/live/emptying.py). The mapping is
+    What still waits is dropped. However many they are, a worker does that (core/live/bulk_removal.py). The mapping is
     paused again when all are off.
     """
     async with engine.database.write() as db:
-        mapping = await live.lock(db, mapping_id)
+        mapping = await live_mappings.lock(db, mapping_id)
         if mapping is None or mapping.disconnected_at is None or mapping.state is State.ACTIVE:
             return False
         removals = Removals.REMOVE.value  # for once, whatever was to be done with single ones
@@ -94,4 +95,4 @@ async def remove_members(engine: Engine, mapping_id: int, *, by: str, team_id: s
 async def _note(
     db: AsyncConnection, mapping_id: int, action: Action, by: str, team_id: str | None, after: dict[str, Any]
 ) -> None:
-    await audit.add(db, team_id=team_id, actor=by, action=action, subject=f"mapping:{mapping_id}", after=after)
+    await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=f"mapping:{mapping_id}", after=after)

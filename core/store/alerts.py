@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Text, cast, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.posts import DONE
+from core.store.slack_messages import DONE
 from core.store.tables import alerts, posts
 
 # How long a closed alert is still looked at, so that its message says so, in seconds.

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import SettingsError, StorageError
-from core.store import sqlite
+from core.store import sqlite_driver
 
 T = TypeVar("T")
 
@@ -144,7 +144,7 @@ def _engine(url: str) -> AsyncEngine:
     engine = create_async_engine(
         parsed.set(drivername="sqlite+aiosqlite"),
         hide_parameters=True,
-        connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": sqlite.Connection},
+        connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": sqlite_driver.Connection},
         pool_size=10,
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)

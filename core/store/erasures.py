@@ -11,8 +11,8 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.secrets import Vault
 from core.store.tables import erased, erasures, salts
+from core.vault import Vault
 
 _SALT = "erasure"
 _MARK = """

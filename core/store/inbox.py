@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.changes import FORMER
+from core.models.batch import FORMER
 from core.store.database import chosen_once
 from core.store.tables import inbox, ledger
 

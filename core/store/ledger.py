@@ -16,13 +16,13 @@ import orjson
 from sqlalchemy import func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.changes import FORMER, Columns
+from core.models.batch import FORMER, Columns
 from core.store.tables import ledger
 
 # Rows written by one statement. More are no faster, and each length is another statement to prepare.
 ROWS_A_STATEMENT = 200
 
-# Entries are arrays: role, profile, email, user id, and two more for some roles (core/changes.py). Both databases
+# Entries are arrays: role, profile, email, user id, and two more for some roles (core/models/batch.py). Both databases
 # read them with the same operators; only the function that makes rows of an array has another name.
 _ENTRIES = {
     "sqlite": "json_each(:entries)",

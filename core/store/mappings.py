@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Text, and_, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.posts import DONE
+from core.store.slack_messages import DONE
 from core.store.tables import connections, ledger, mappings, posts, runs
 
 #: The list of a live mapping for which none has been chosen yet.

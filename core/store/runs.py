@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, lit
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
-from core.runs import Mode, Plan, Request, Run, Status
+from core.models.run import Mode, Plan, Request, Run, Status
 from core.store.mappings import Mapping
-from core.store.posts import DONE
+from core.store.slack_messages import DONE
 from core.store.tables import batches, mappings, posts, rejections, runs
 
 # No letter or digit that a person could take for another.

@@ -131,7 +131,7 @@ runs = Table(
     Column("user_id", Text, nullable=False),
     Column("rate", Float, nullable=False),
     Column("audience", Text),
-    # what was asked for and what planning found (core.runs: Request, Plan), as JSON
+    # what was asked for and what planning found (core.models.run: Request, Plan), as JSON
     Column("request", Text, nullable=False),
     Column("plan", Text),
     # the ledger's revision that the changes were planned at
@@ -191,7 +191,7 @@ batches = Table(
     Index(None, "run_id", "phase", "state"),
 )
 
-#: The members of each batch, as JSON (core.changes describes it). Apart from `batches`, because SQLite rewrites a
+#: The members of each batch, as JSON (core.models.batch describes it). Apart from `batches`, because SQLite rewrites a
 #: whole row to change one column.
 changes = Table(
     "changes",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.runs import PROCESS_DIED, Status
+from core.models.run import PROCESS_DIED, Status
 from core.store.tables import lists, runs, workers
 
 _DIED = "The process that was at work on it ended."

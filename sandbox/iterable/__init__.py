@@ -5,8 +5,8 @@ leads to is in `rules`, what can go wrong in `faults`, what can be asked and tol
 """
 
 from sandbox.iterable.faults import Fault, Faults
-from sandbox.iterable.limits import Limit
-from sandbox.iterable.running import Running, running, serve
+from sandbox.iterable.lifecycle import Running, running, serve
+from sandbox.iterable.rate_limits import Limit
 from sandbox.iterable.server import app
 from sandbox.iterable.settings import Settings
 from sandbox.iterable.state import DEFAULT_KEY, HYBRID_KEY, USER_ID_KEY, State

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from sandbox.iterable.running import Running, serve
+from sandbox.iterable.lifecycle import Running, serve
 
 
 def main() -> int:

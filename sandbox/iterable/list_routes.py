@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
-from sandbox.iterable import lean, membership
-from sandbox.iterable.calls import SUBSCRIBER, UNSUBSCRIBER, Call
-from sandbox.iterable.errors import Answer, ApiError, bad_params
+from sandbox.iterable import benchmark_mode, membership
 from sandbox.iterable.lists import MailingList
 from sandbox.iterable.membership import Outcome
-from sandbox.iterable.rules import BUCKETS
+from sandbox.iterable.request import SUBSCRIBER, UNSUBSCRIBER, Call
+from sandbox.iterable.responses import Answer, ApiError, bad_params
+from sandbox.iterable.scripted_outcomes import BUCKETS
 from sandbox.iterable.settings import Settings
 
 _MOST_PREVIEWED = 5000
@@ -46,7 +46,7 @@ def subscribe(call: Call) -> Answer:
     batch = call.batch(body["subscribers"], "subscribers", SUBSCRIBER)
     settings = call.state.settings
     if call.state.lean:
-        outcome = lean.hashed(batch, by_user_id=call.project.type == "userId")
+        outcome = benchmark_mode.hashed(batch, by_user_id=call.project.type == "userId")
     else:
         outcome = membership.upsert(
             call.project,
@@ -65,7 +65,7 @@ def unsubscribe(call: Call) -> Answer:
     target = _standard(call, body["listId"])
     batch = call.batch(body["subscribers"], "subscribers", UNSUBSCRIBER)
     if call.state.lean:
-        outcome = lean.hashed(batch, by_user_id=call.project.type == "userId", unsubscribing=True)
+        outcome = benchmark_mode.hashed(batch, by_user_id=call.project.type == "userId", unsubscribing=True)
         target.leave(outcome.numbers, call.at)
     else:
         outcome = membership.remove(call.project, target, batch, call.at)

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sandbox.iterable import profiles, rules
-from sandbox.iterable.errors import bad_params
+from sandbox.iterable import scripted_outcomes, user_fields
 from sandbox.iterable.lists import MailingList
-from sandbox.iterable.rules import POISON, WHEN_UNSUBSCRIBING, Failure
+from sandbox.iterable.responses import bad_params
+from sandbox.iterable.scripted_outcomes import POISON, WHEN_UNSUBSCRIBING, Failure
 from sandbox.iterable.state import Project
 
 PLACEHOLDER: Final = "placeholder.email"
@@ -153,7 +153,7 @@ def _conflict(
 def _placeholder(user_id: str) -> str:
     """The email of a person made from a user id: the id itself where that can be an address."""
     email = f"{user_id}@{PLACEHOLDER}"
-    if email == email.lower() and rules.valid_email(email):
+    if email == email.lower() and scripted_outcomes.valid_email(email):
         return email
     return f"{hashlib.sha256(user_id.encode()).hexdigest()[:32]}@{PLACEHOLDER}"
 
@@ -164,8 +164,8 @@ def _upsert_plain(project: Project, batch: Batch, unique_user_ids: bool) -> Sequ
     given = user_ids if batch.has_user_ids else [user_id for user_id in user_ids if user_id is not None]
     if not batch.has_emails or (project.type == "userId" and not batch.has_user_ids):
         return None
-    emails = rules.plain_emails(batch.emails)
-    if emails is None or not rules.plain_user_ids(given):
+    emails = scripted_outcomes.plain_emails(batch.emails)
+    if emails is None or not scripted_outcomes.plain_user_ids(given):
         return None
     if not project.forgotten_emails.isdisjoint(emails) or not project.forgotten_user_ids.isdisjoint(given):
         return None
@@ -185,9 +185,9 @@ def _find_plain(project: Project, batch: Batch) -> list[int] | None:
     user_ids = [user_id for user_id in batch.user_ids if user_id is not None]
     try:
         if project.type != "userId" and batch.has_emails:
-            plain = rules.plain_user_ids(user_ids)
+            plain = scripted_outcomes.plain_user_ids(user_ids)
             return list(map(people.emails.first.__getitem__, map(str.lower, emails))) if plain else None
-        if batch.has_user_ids and (not emails or (project.type == "userId" and rules.plain_emails(emails))):
+        if batch.has_user_ids and (not emails or (project.type == "userId" and scripted_outcomes.plain_emails(emails))):
             return list(map(people.user_ids.first.__getitem__, user_ids))
     except KeyError:
         pass
@@ -199,9 +199,9 @@ def _lowered(batch: Batch) -> list[str | None]:
 
 
 def _verdicts(emails: list[str | None], user_ids: list[str | None]) -> list[Failure | None]:
-    verdicts = list(map(rules.judge, emails, user_ids))
+    verdicts = list(map(scripted_outcomes.judge, emails, user_ids))
     if any(verdict is not None and verdict.bucket == POISON for verdict in verdicts):
-        raise bad_params(rules.POISONED)
+        raise bad_params(scripted_outcomes.POISONED)
     return verdicts
 
 
@@ -216,7 +216,7 @@ def _upsert_each(project: Project, batch: Batch, existing_only: bool, unique_use
         found = (
             verdict
             or forgotten(project, email, user_id)
-            or profiles.refused(project, data, email, user_id)
+            or user_fields.refused(project, data, email, user_id)
             or resolve(
                 project,
                 email,
@@ -232,5 +232,5 @@ def _upsert_each(project: Project, batch: Batch, existing_only: bool, unique_use
         numbers.append(found)
         if data:
             merge = extra.get("mergeNestedObjects", False)
-            outcome.created_fields |= profiles.store(project, found, data, merge)
+            outcome.created_fields |= user_fields.store(project, found, data, merge)
     return outcome

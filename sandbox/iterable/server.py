@@ -11,10 +11,10 @@ from http.client import responses
 
 from aiohttp import web
 
-from sandbox.iterable import api, control
-from sandbox.iterable.calls import Call
-from sandbox.iterable.errors import Answer
+from sandbox.iterable import admin_api, dispatch
 from sandbox.iterable.faults import Fault
+from sandbox.iterable.request import Call
+from sandbox.iterable.responses import Answer
 from sandbox.iterable.state import State
 
 _MOST_READ = 256 * 1024 * 1024  # bytes; what is larger than the limit is read, and then refused in JSON
@@ -27,7 +27,7 @@ def app(state: State | None = None) -> web.Application:
     server = _Server(state or State())
     application = web.Application(client_max_size=_MOST_READ)
     application.router.add_route("*", "/api{tail:.*}", server.handle)
-    control.add_routes(application, server.state)
+    admin_api.add_routes(application, server.state)
     application.on_shutdown.append(server.stop)
     return application
 
@@ -58,12 +58,14 @@ class _Server:
         state.log.in_flight += 1
         state.log.peak_in_flight = max(state.log.peak_in_flight, state.log.in_flight)
         call = Call(state, request.method, request.path, request.query, request.headers, b"", at)
-        route = api.route_of(call)
+        route = dispatch.route_of(call)
         reply, fault = Reply(), None
         try:
             call.body = await request.read()
             fault = state.faults.pick(call.method, call.path, call.body)
-            reply = _sent(api.answer(call, route)) if fault is None else await self._play(request, call, route, fault)
+            reply = (
+                _sent(dispatch.answer(call, route)) if fault is None else await self._play(request, call, route, fault)
+            )
         finally:
             state.log.in_flight -= 1
             state.log.add(
@@ -79,14 +81,14 @@ class _Server:
             )
         return reply.response
 
-    async def _play(self, request: web.Request, call: Call, route: api.Route | None, fault: Fault) -> Reply:
+    async def _play(self, request: web.Request, call: Call, route: dispatch.Route | None, fault: Fault) -> Reply:
         """What a fault makes of a request."""
         if fault.action == "slow":
-            early = api.answer(call, route) if fault.applied else None
+            early = dispatch.answer(call, route) if fault.applied else None
             if not await self._pause(fault.delay):
                 return _torn(request)
-            return _sent(early or api.answer(call, route))
-        answer = api.answer(call, route) if fault.applied else Answer()
+            return _sent(early or dispatch.answer(call, route))
+        answer = dispatch.answer(call, route) if fault.applied else Answer()
         waited = await self._pause(fault.delay)
         if fault.action == "hang":
             await self._stopping.wait()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from sandbox.iterable.limits import DEFAULT_LIMITS, Limit
+from sandbox.iterable.rate_limits import DEFAULT_LIMITS, Limit
 
 EmailCase = Literal["capital", "upper", "lower"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from sandbox.iterable.faults import Faults
-from sandbox.iterable.limits import SlidingWindow
 from sandbox.iterable.lists import LeanList, ListType, MailingList
-from sandbox.iterable.log import RequestLog
-from sandbox.iterable.people import People
+from sandbox.iterable.rate_limits import SlidingWindow
+from sandbox.iterable.request_log import RequestLog
 from sandbox.iterable.settings import Settings
+from sandbox.iterable.users import People
 
 ProjectType = Literal["email", "userId", "hybrid"]
 PROJECT_TYPES: Final[tuple[str, ...]] = get_args(ProjectType)

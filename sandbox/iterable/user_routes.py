@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-from sandbox.iterable import lean, membership, profiles, rules
-from sandbox.iterable.calls import SUBSCRIBER, Call
-from sandbox.iterable.errors import Answer, ApiError, bad_params
+from sandbox.iterable import benchmark_mode, membership, scripted_outcomes, user_fields
 from sandbox.iterable.list_routes import report
-from sandbox.iterable.rules import Failure
+from sandbox.iterable.request import SUBSCRIBER, Call
+from sandbox.iterable.responses import Answer, ApiError, bad_params
+from sandbox.iterable.scripted_outcomes import Failure
 
 _USER: Final = {**SUBSCRIBER, "createNewFields": bool}
 _REFUSALS: Final = {
@@ -37,7 +37,7 @@ def update_email(call: Call) -> Answer:
         raise bad_params(f"[{call.path}] missing: currentEmail or currentUserId")
     people = call.project.people
     email, new = current and current.lower(), body["newEmail"].lower()
-    _refuse(rules.judge(new, None))
+    _refuse(scripted_outcomes.judge(new, None))
     number = membership.find(call.project, email, user_id)
     if number is None:
         raise _refusal(membership.not_found(call.project, email, user_id))
@@ -56,14 +56,14 @@ def update(call: Call) -> Answer:
     if email is None and user_id is None:
         raise bad_params(f"[{call.path}] missing: email or userId")
     project, unique = call.project, call.state.settings.unique_user_ids
-    _refuse(rules.judge(email, user_id))
+    _refuse(scripted_outcomes.judge(email, user_id))
     _refuse(membership.forgotten(project, email, user_id))
-    _refuse(profiles.refused(project, data, email, user_id))
+    _refuse(user_fields.refused(project, data, email, user_id))
     prefer = body.get("preferUserId", False)
     found = membership.resolve(project, email, user_id, prefer_user_id=prefer, unique_user_ids=unique)
     number = _number(found)
     _change_identity(call, number, data)
-    profiles.store(project, number, data, body.get("mergeNestedObjects", False))
+    user_fields.store(project, number, data, body.get("mergeNestedObjects", False))
     return _success()
 
 
@@ -72,7 +72,7 @@ def bulk_update(call: Call) -> Answer:
     body = call.json({"users": list}, {"createNewFields": bool})
     batch = call.batch(body["users"], "users", SUBSCRIBER)
     if call.state.lean:
-        outcome = lean.hashed(batch, by_user_id=call.project.type == "userId")
+        outcome = benchmark_mode.hashed(batch, by_user_id=call.project.type == "userId")
     else:
         outcome = membership.upsert(call.project, batch, unique_user_ids=call.state.settings.unique_user_ids)
     return Answer.json(report(outcome, len(body["users"]), call.state.settings))
@@ -114,12 +114,12 @@ def _change_identity(call: Call, number: int, data: dict[str, object]) -> None:
     email, user_id = data.pop("email", None), data.pop("userId", None)
     people, kind = call.project.people, call.project.type
     if isinstance(user_id, str):
-        _refuse(rules.judge(None, user_id))
+        _refuse(scripted_outcomes.judge(None, user_id))
         if kind != "email" and people.user_ids.first.get(user_id, number) != number:
             raise _refusal(Failure("conflictUserIds", user_id))
         people.user_ids.set(number, user_id)
     if isinstance(email, str) and kind != "email":
-        _refuse(rules.judge(email.lower(), None))
+        _refuse(scripted_outcomes.judge(email.lower(), None))
         if kind == "hybrid" and people.emails.first.get(email.lower(), number) != number:
             raise _refusal(Failure("conflictEmails", email))
         people.emails.set(number, email.lower())
@@ -139,7 +139,7 @@ def _refuse(failure: Failure | None) -> None:
 def _refusal(failure: Failure) -> ApiError:
     """A failure of one person as the single-user endpoints put it."""
     if failure.bucket not in _REFUSALS:
-        return bad_params(rules.POISONED)
+        return bad_params(scripted_outcomes.POISONED)
     status, code, words = _REFUSALS[failure.bucket]
     return ApiError(status, code, f"{words}: {failure.value}")
 

@@ -1,6 +1,6 @@
 """A local mParticle: sends Firehose messages as mParticle does, and sends again what is not answered with 200."""
 
+from sandbox.mparticle.client import MParticle, RefusedError
 from sandbox.mparticle.messages import Audience, Profile
-from sandbox.mparticle.player import MParticle, RefusedError
 
 __all__ = ["Audience", "MParticle", "Profile", "RefusedError"]

@@ -8,7 +8,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from sandbox.slack.serving import introduction, serve
+from sandbox.slack.process import introduction, serve
 
 
 def main() -> None:

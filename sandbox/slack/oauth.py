@@ -6,8 +6,8 @@ import html
 
 from aiohttp import web
 
-from sandbox.slack.people.administration import allow, install_problem
-from sandbox.slack.world.world import World
+from sandbox.slack.users.administration import allow, install_problem
+from sandbox.slack.workspace.workspace import World
 
 MEANINGS = {
     "commands": "Add shortcuts and slash commands",

@@ -7,13 +7,13 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.slack.errors import SlackError
-from sandbox.slack.people.writing import respond
+from sandbox.slack.users.composing import respond
 from sandbox.slack.validation import checked_message_blocks
 from sandbox.slack.web_api.chat import change_message
 from sandbox.slack.web_api.endpoint import respond as answer
 from sandbox.slack.web_api.request import read_arguments
-from sandbox.slack.world.permissions import ResponseUrl
-from sandbox.slack.world.world import World
+from sandbox.slack.workspace.grants import ResponseUrl
+from sandbox.slack.workspace.workspace import World
 
 MOST_USES = 5
 

@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from sandbox.slack import oauth, response_urls
-from sandbox.slack.delivery.delivery import Delivery
+from sandbox.slack.browser import routes
+from sandbox.slack.browser.control_panel import Panel
+from sandbox.slack.browser.mparticle import Player
+from sandbox.slack.delivery.dispatcher import Delivery
 from sandbox.slack.faults import LOST_ANSWER, Faults
-from sandbox.slack.page import routes
-from sandbox.slack.page.mparticle import Player
-from sandbox.slack.page.panel import Panel
-from sandbox.slack.rates import Rates
+from sandbox.slack.rate_limits import Rates
 from sandbox.slack.web_api import files
 from sandbox.slack.web_api.endpoint import WebApi, strike
-from sandbox.slack.world.world import World
+from sandbox.slack.workspace.workspace import World
 
 MOST_BYTES = 1024**3
 

@@ -13,13 +13,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bot.serve import serving
-from core import control
-from core.connecting import connect
+from core.connections.manage import connect
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableList
-from core.propose import propose
-from core.runs import Request, Run, Status
+from core.mapping_lifecycle import propose
+from core.models.run import Request, Run, Status
+from core.runs import commands
 from core.settings import Settings
 from core.store import mappings, runs
 from core.store.connections import Connection
@@ -147,7 +147,7 @@ async def _mapping(engine: Engine, connection: Connection, list_id: int) -> Mapp
 async def _sync(engine: Engine, mapping: Mapping, file: str) -> None:
     """Sync the file as a person's run, in this process."""
     request = Request(path=file, approved=True)
-    run_id = await control.start(engine, mapping, request, by=AMIR, channel=MARKETING, team_id=TEAM)
+    run_id = await commands.start(engine, mapping, request, by=AMIR, channel=MARKETING, team_id=TEAM)
     while (run := await _run(engine, run_id)).status.is_active:  # noqa: ASYNC110  # it changes in the database
         await asyncio.sleep(0.25)
     assert run.status is Status.SUCCEEDED, run.error

@@ -15,12 +15,12 @@ from typing import Any
 
 import yaml
 
-from bot.connect import ids as connect
-from bot.home import ids as home
-from bot.runs import ids as runs
+from bot.features.connect import ids as connect
+from bot.features.home import ids as home
+from bot.features.runs import ids as runs
 from sandbox.slack import Slack, running
-from sandbox.slack.people.outcome import Outcome
-from sandbox.slack.world.values import NotPossibleError
+from sandbox.slack.users.outcome import Outcome
+from sandbox.slack.workspace.view_state import NotPossibleError
 from tests.benchmarks.lag import Lag
 
 # Presses a second, of all kinds together.

@@ -14,13 +14,13 @@ import orjson
 from pydantic import SecretStr
 
 from bot.cli import GC_THRESHOLD
-from core import execution
 from core.engine import open_engine
 from core.iterable import DataCenter
-from core.runs import Request
+from core.models.run import Request
+from core.runs import executor
+from core.runs.submission import environment_connection, submit
 from core.settings import Settings
 from core.store import runs
-from core.submit import environment_connection, submit
 from sandbox.iterable import DEFAULT_KEY
 
 LIST = 1001
@@ -52,9 +52,9 @@ async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool
         request = Request(path=file, approved=True, dry_run=dry_run)
         run_id = (await submit(engine, connection, LIST, request)).run_id
         began, cpu = time.monotonic(), _cpu()
-        await execution.plan(engine, run_id)
+        await executor.plan(engine, run_id)
         planned, planned_cpu = time.monotonic(), _cpu() - cpu
-        await execution.apply(engine, run_id)
+        await executor.apply(engine, run_id)
         took = {"seconds": time.monotonic() - began, "planning_s": planned - began, "cpu_s": _cpu() - cpu}
         took["planning_cpu_s"] = planned_cpu
         async with engine.database.read() as db:

@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from bot import beside as module
-from bot.beside import PartFailedError, beside
+from bot import supervisor as module
+from bot.supervisor import PartFailedError, beside
 from core.engine import Engine
 from core.errors import SettingsError
 

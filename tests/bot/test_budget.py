@@ -1,6 +1,6 @@
 """The budget of edits that a workspace has."""
 
-from bot.live.pace import Budget
+from bot.messages.limits import Budget
 
 
 def test_holds_the_rate_and_keeps_a_reserve() -> None:

@@ -12,16 +12,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.approval.ids import Action as ApprovalAction
-from bot.approval.ids import Callback as ApprovalCallback
-from bot.connect.ids import Block as ConnectBlock
-from bot.connect.ids import Callback as ConnectCallback
-from bot.demo.stage import LIST_NAME, stage
+from bot.demo.environment import LIST_NAME, stage
 from bot.demo.welcome import furnish
-from bot.mapping.ids import Action as MappingAction
-from bot.mapping.ids import Block as MappingBlock
-from bot.mapping.ids import Callback as MappingCallback
-from bot.runs.ids import Callback as RunsCallback
+from bot.features.approval.ids import Action as ApprovalAction
+from bot.features.approval.ids import Callback as ApprovalCallback
+from bot.features.connect.ids import Block as ConnectBlock
+from bot.features.connect.ids import Callback as ConnectCallback
+from bot.features.mapping.ids import Action as MappingAction
+from bot.features.mapping.ids import Block as MappingBlock
+from bot.features.mapping.ids import Callback as MappingCallback
+from bot.features.runs.ids import Callback as RunsCallback
 from sandbox.iterable.state import DEFAULT_KEY
 from tests.bot.commands import COMMAND, Commands, until
 from tests.bot.slack.following import until as arrived
@@ -127,7 +127,7 @@ async def test_steps_of_the_welcome(tmp_path: Path) -> None:
 async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The panel's *Play mParticle* connects an audience and streams its changes into the demo's bot: it is approved in
     Slack, its people arrive in Iterable, and what becomes of them is asked when it is disconnected."""
-    monkeypatch.setattr("sandbox.slack.page.mparticle.RATE", 0.0)
+    monkeypatch.setattr("sandbox.slack.browser.mparticle.RATE", 0.0)
     async with stage(0, pace=BRISK) as here, aiohttp.ClientSession() as session:
         slack, (ada, amir) = here.slack, (here.slack.admin, here.slack.approver)
         await ada.command("/iterable-sync")

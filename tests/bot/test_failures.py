@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from bot.cli import failures, logs
-from bot.cli.codes import Code
-from bot.cli.failures import failure_of
+from bot.cli import errors, logging_setup
+from bot.cli.errors import failure_of
+from bot.cli.exit_codes import Code
 from bot.cli.progress import duration
-from bot.cli.terminal import Terminal, clean
+from bot.ui.terminal import Terminal, clean
 from core.errors import InputError, SettingsError, StorageError, SyncError
 from core.iterable import KeyRefusedError, ListGoneError, UnavailableError
 
@@ -59,7 +59,7 @@ def test_unexpected_error_without_a_place_to_write(tmp_path: Path) -> None:
 
 def test_log_of_errors_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log of errors does not grow for ever: there are two at most."""
-    monkeypatch.setattr(failures, "MOST_LOG_BYTES", 100)
+    monkeypatch.setattr(errors, "MOST_LOG_BYTES", 100)
     for _ in range(5):
         failure_of(ValueError("x" * 200), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["error.log", "error.log.1"]
@@ -91,7 +91,7 @@ def test_thread_that_ends_by_an_error_prints_no_traceback(
     """An error in a thread is a line and goes into the log; one for a command that was interrupted is not even that."""
     monkeypatch.setattr("threading.excepthook", threading.excepthook)
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    logs.configure(Terminal(), tmp_path)
+    logging_setup.configure(Terminal(), tmp_path)
 
     for words in ("somebody@example.com", "Event loop is closed"):
         thread = threading.Thread(target=_fail, args=[words])

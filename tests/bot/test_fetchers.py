@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bot import fetchers
+from bot import source_fetchers
 from core.engine import open_engine
 from core.settings import Settings
 
@@ -13,7 +13,7 @@ async def test_by_settings(tmp_path: Path) -> None:
     for token in (None, "xoxb-x"):
         settings = Settings.model_validate({"SLACK_BOT_TOKEN": token, "data_dir": tmp_path})
         async with open_engine(settings, "test") as engine:
-            await fetchers.register(engine)
+            await source_fetchers.register(engine)
             found.append(set(engine.fetchers))
 
     assert found == [{"rejected"}, {"rejected", "slack-file"}]

@@ -12,13 +12,13 @@ import yaml
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.app import register
-from bot.clients import Clients
-from bot.demo import stage
+from bot.demo import environment
 from bot.services import Services
-from bot.slack import building
-from bot.slack.building import Workspaces, build
-from bot.slack.installations import Installations
-from bot.slack.measuring import App
+from bot.slack import app_factory
+from bot.slack.app_factory import Workspaces, build
+from bot.slack.clients import Clients
+from bot.slack.installation_store import Installations
+from bot.slack.instrumentation import App
 from bot.slack.mode import mode_of
 from bot.slack.scopes import BOT_SCOPES
 from core.settings import Settings
@@ -100,7 +100,7 @@ MANY = {"SLACK_CLIENT_ID": "1.2", "SLACK_CLIENT_SECRET": "x", "SLACK_SIGNING_SEC
 @pytest.fixture(params=[SOCKET_MODE, MANY], ids=["one workspace", "many workspaces"])
 def app(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Recording:
     """The bot as it is, with all its listeners."""
-    monkeypatch.setattr(building, "App", Recording)
+    monkeypatch.setattr(app_factory, "App", Recording)
     settings = Settings.model_validate(request.param)
     store = cast(Installations, _Store()) if settings.slack_client_id else None
     workspaces = Workspaces(Clients(settings.slack_api_url, None, None), store, cast(Any, _Store()))
@@ -177,6 +177,6 @@ def test_what_it_turns_on() -> None:
 def test_manifest_is_installed() -> None:
     """What is installed has the manifest, from which the demo makes its Slack: the very one that people paste."""
     options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert stage.MANIFEST.is_relative_to(ROOT / "bot")
-    assert any(fnmatch(stage.MANIFEST.name, pattern) for pattern in options["package-data"]["*"])
-    assert stage.MANIFEST.read_text() == (ROOT / "manifest.yml").read_text()
+    assert environment.MANIFEST.is_relative_to(ROOT / "bot")
+    assert any(fnmatch(environment.MANIFEST.name, pattern) for pattern in options["package-data"]["*"])
+    assert environment.MANIFEST.read_text() == (ROOT / "manifest.yml").read_text()

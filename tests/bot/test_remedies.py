@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bot.cli.remedies import remedy
+from bot.cli.remediation import remedy
 from core.errors import EarlierRunFailedError, EarlierRunWaitsError
 from tests.bot.commands import Commands
 

@@ -14,12 +14,13 @@ import pytest
 from pydantic import SecretStr
 
 from bot.serve import serving
-from core import presence, workflows
+from core import worker_registry
 from core.engine import Engine, open_engine
 from core.errors import StorageError
-from core.live import working as live_working
+from core.live import worker as live_working
+from core.runs import workflows
 from core.store import database as database_module
-from core.store import live as store
+from core.store import live_mappings as store
 from sandbox.iterable import Running
 from sandbox.iterable import running as iterable_running
 from sandbox.mparticle import MParticle, RefusedError
@@ -86,7 +87,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for long."""
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.1)
     monkeypatch.setattr(workflows, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(presence, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(worker_registry, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(live_working, "RETRY_S", 0.05)
 
 

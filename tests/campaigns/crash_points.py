@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.identity import UserIdField
-from core.runs import Status
+from core.models.run import Status
 from core.store import runs
 from tests.core.crashing import crash, job
 from tests.core.databases import copied_postgresql, memory, new_postgresql, postgresql, without

@@ -112,8 +112,8 @@ def _executions(log: str) -> int:
 def _part(work: Path, seconds: int) -> int:
     """Fuzz until the time is up, or until the process dies."""
     atheris = importlib.import_module("atheris")
-    with atheris.instrument_imports(include=["core.audience", "core.errors"], enable_loader_override=False):
-        import core.audience  # noqa: F401
+    with atheris.instrument_imports(include=["core.sources", "core.errors"], enable_loader_override=False):
+        import core.sources  # noqa: F401
     with ExitStack() as stack:
         target = _target(work, stack)
         atheris.Setup(

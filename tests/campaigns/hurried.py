@@ -6,9 +6,10 @@ For the soak, so that what is kept and what is cleared away come into balance wi
 """
 
 from bot.cli import main
-from core import keeping, workflows
-from core.live import tending
-from core.store import live
+from core import retention
+from core.live import maintenance
+from core.runs import workflows
+from core.store import live_mappings
 
 # Instead of 30 days, 7 days and 5 minutes; and cleared away every 10 seconds instead of every minute.
 KEEP_S = 120.0
@@ -23,12 +24,12 @@ DAYS_BEGIN = 1.76e9
 
 def hurry() -> None:
     """Keep things for a short time."""
-    keeping.KEEP_S = KEEP_S
-    tending.REMEMBER_S = REMEMBER_S
+    retention.KEEP_S = KEEP_S
+    maintenance.REMEMBER_S = REMEMBER_S
     workflows.KEEP_ATTEMPTS_S = KEEP_ATTEMPTS_S
     workflows.TIDY_EVERY_S = TIDY_EVERY_S
-    day_of = live.day_of
-    live.day_of = lambda at: day_of((at - DAYS_BEGIN) * 24 * 3600 / A_DAY_S)
+    day_of = live_mappings.day_of
+    live_mappings.day_of = lambda at: day_of((at - DAYS_BEGIN) * 24 * 3600 / A_DAY_S)
 
 
 if __name__ == "__main__":

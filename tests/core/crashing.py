@@ -23,14 +23,14 @@ from pydantic import SecretStr
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import workflows
 from core.engine import open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient
-from core.runs import Request
+from core.models.run import Request
+from core.runs import workflows
+from core.runs.submission import environment_connection, submit
 from core.settings import Settings
 from core.store.database import Database
-from core.submit import environment_connection, submit
 from tests.core.harness import LIST, Sync
 
 _processes = multiprocessing.get_context("forkserver")

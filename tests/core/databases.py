@@ -20,8 +20,8 @@ from typing import Any
 import psycopg
 from pydantic import SecretStr
 
-from core import workflows
 from core.engine import open_engine
+from core.runs import workflows
 from core.settings import Settings
 
 FILES = ("iterable-sync.sqlite", "iterable-sync-workflows.sqlite")

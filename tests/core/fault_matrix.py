@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core import workflows
 from core.errors import SyncError
 from core.identity import UserIdField
 from core.iterable import DataCenter, Patience
-from core.runs import Request, Status
+from core.models.run import Request, Status
+from core.runs import workflows
+from core.runs.submission import environment_connection, submit_mapping
 from core.store import mappings
-from core.submit import environment_connection, submit_mapping
 from sandbox.iterable import Fault
 from tests.core.harness import LIST, Kept, Member, Sync, keep, people, syncing
 

@@ -15,14 +15,14 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from core import workflows
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient, Patience, Unpaced
-from core.runs import Mode, Request, Run, Status
+from core.models.run import Mode, Request, Run, Status
+from core.runs import workflows
+from core.runs.submission import environment_connection, submit
 from core.settings import Settings
 from core.store import rejections, runs
-from core.submit import environment_connection, submit
 from sandbox.iterable import Running, State, running
 from tests.core.databases import furnish
 

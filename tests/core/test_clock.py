@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from core import control, execution, live
-from core.live import tending
-from core.plan import batches
-from core.runs import Request
-from core.store import alerts, mappings, messages, persons, runs
+from core import live
+from core.live import maintenance
+from core.models.run import Request
+from core.planning import batching
+from core.runs import commands, executor
+from core.store import alerts, mappings, personal_data, processed_messages, runs
 from core.store.mappings import Mapping, Removals, State
 from sandbox.iterable import Fault
 from tests.core.harness import Status, people, syncing
@@ -67,7 +68,7 @@ async def test_a_clock_that_was_far_ahead(tmp_path: Path, monkeypatch: pytest.Mo
     """After a start, a message taken while the clock was a year ahead says nothing about the time."""
     async with firehosing(tmp_path, worker=False, **NONE) as it:
         async with it.engine.database.write() as db:
-            await messages.take(db, ["of next year"], time.time() + 365 * 24 * HOUR)
+            await processed_messages.take(db, ["of next year"], time.time() + 365 * 24 * HOUR)
         await it.mparticle.add(VIPS, person(1), at=now_ms() + int(48 * HOUR * 1000))
         await it.mparticle.tell(VIPS, [("delete", person(1))], at=now_ms() + 400_000)
         async with it.engine.database.read() as db:
@@ -154,7 +155,7 @@ async def test_backlog_alert_and_the_clock(tmp_path: Path, monkeypatch: pytest.M
         await it.mparticle.add(VIPS, person(1), at=now_ms())
 
         async def are_open() -> int:
-            await tending.tend(it.engine)
+            await maintenance.tend(it.engine)
             async with it.engine.database.read() as db:
                 return len([alert for alert in await alerts.current(db) if alert.closed_at is None])
 
@@ -170,7 +171,7 @@ async def test_a_run_in_the_midst_of_which_the_clock_is_put(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A paced run goes on at its pace while the clock is put back and forth, and its duration is not negative."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 10)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 10)
     async with syncing(tmp_path, database_url) as sync:
         run_id = await sync.submit(sync.mirror_file(people(range(300))))
         async with sync.engine.database.write() as db:
@@ -179,7 +180,7 @@ async def test_a_run_in_the_midst_of_which_the_clock_is_put(
         offsets = (0.0, -HOUR, HOUR)
         monkeypatch.setattr(time, "time", lambda: _true_time() + offsets[next(looks) // 7 % 3])
         began = time.monotonic()
-        status = await execution.execute(sync.engine, run_id)
+        status = await executor.execute(sync.engine, run_id)
         assert time.monotonic() - began < 20
         shift(monkeypatch, 0.0)
         run = (await sync.outcome(run_id)).run
@@ -198,7 +199,7 @@ async def test_a_run_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyP
             mapping = await mappings.by_id(db, first.mapping_id)
         assert mapping is not None
         request = Request(path=first.request.path)
-        again = await control.start(sync.engine, mapping, request, by="U1", channel=None, team_id=None, repeats="x")
+        again = await commands.start(sync.engine, mapping, request, by="U1", channel=None, team_id=None, repeats="x")
         assert again != first.id
 
 
@@ -209,7 +210,7 @@ async def test_an_erasure_waits_for_a_run_of_the_future(
     async with syncing(tmp_path, database_url) as sync:
         run_id = await sync.submit(sync.mirror_file(people(range(3))))
         shift(monkeypatch, HOUR)
-        await execution.plan(sync.engine, run_id)
+        await executor.plan(sync.engine, run_id)
         shift(monkeypatch, 0.0)
         async with sync.engine.database.read() as db:
-            assert await persons.may_be_in_hand(db)
+            assert await personal_data.may_be_in_hand(db)

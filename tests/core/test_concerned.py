@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from core.changes import Phase, decode
 from core.identity import UserIdField
-from core.plan import concerned
-from core.plan.batches import drafts, prepare
-from core.plan.compare import compare
-from core.plan.concerned import load_concerned
-from core.plan.mapping import DESIRED, GONE, TABLES
-from core.plan.workspace import insert as put
-from core.plan.workspace import workspace
-from core.runs import Mode
+from core.models.batch import Phase, decode
+from core.models.run import Mode
+from core.planning import ledger_lookup
+from core.planning.batching import drafts, prepare
+from core.planning.diff import compare
+from core.planning.identity_mapping import DESIRED, GONE, TABLES
+from core.planning.ledger_lookup import load_concerned
+from core.planning.workspace import insert as put
+from core.planning.workspace import workspace
 from core.store import connections, mappings, tables
 from core.store.database import Database
 
@@ -107,5 +107,5 @@ async def test_decides_as_with_the_whole_ledger(
             gone.append((profile, email, user_id, True, None if email or user_id else "no_identity"))
     members: dict[str, list[Any]] = {"desired": desired, "gone": gone}
     looked_up = await _decided(database, tmp_path, mapping_ids, members, field)
-    monkeypatch.setattr(concerned, "MOST_LOOKED_UP", -1)
+    monkeypatch.setattr(ledger_lookup, "MOST_LOOKED_UP", -1)
     assert looked_up == await _decided(database, tmp_path, mapping_ids, members, field)

@@ -9,10 +9,9 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from core import workflows
 from core.engine import open_engine
 from core.errors import SettingsError
-from core.execution import running
+from core.runs import executor, workflows
 from core.settings import Settings
 from core.store import runs
 from tests.core.harness import QUICK, Status, Sync, people, syncing
@@ -68,7 +67,7 @@ async def test_no_room_for_the_database(sync: Sync, disk: Path, room: int) -> No
 
 async def test_no_room_for_planning(sync: Sync, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without room for what reading and planning put aside a run fails with a sentence, and nothing has been sent."""
-    monkeypatch.setattr(running, "MEMORY_MB", (24,))
+    monkeypatch.setattr(executor, "MEMORY_MB", (24,))
     run_id = await sync.submit(sync.mirror_file(people(range(150_000))))
     filler = fill(disk, but=MEGABYTE)
     assert "no room to read the audience" in await fails(sync, run_id)
@@ -82,7 +81,7 @@ async def test_no_room_for_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with small_disk(tmp_path / "data", 80) as disk:
         async with syncing(tmp_path, patience=QUICK) as sync:
             await sync.mirror(people(range(100_000)))
-            monkeypatch.setattr(running, "MEMORY_MB", (32,))
+            monkeypatch.setattr(executor, "MEMORY_MB", (32,))
             run_id = await sync.submit(sync.mirror_file(people(range(10))), approved=True)
             filler = fill(disk, but=MEGABYTE)
             assert "Planning needs more room" in await fails(sync, run_id)

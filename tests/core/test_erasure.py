@@ -8,14 +8,14 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import erasure
-from core.execution import execute
-from core.live import carrying
-from core.live.tending import tend
-from core.runs import Mode, Request, Run, Status
-from core.store import audit, connections, persons, rejections, runs
-from core.store.audit import Action
-from core.submit import submit
+from core.live import micro_batch
+from core.live.maintenance import tend
+from core.models.run import Mode, Request, Run, Status
+from core.privacy import erasure
+from core.runs.executor import execute
+from core.runs.submission import submit
+from core.store import audit_log, connections, personal_data, rejections, runs
+from core.store.audit_log import Action
 from sandbox.iterable import Fault
 from sandbox.mparticle import messages
 from tests.firehosing import LIST, VIPS, Live, firehosing, person, until
@@ -111,7 +111,7 @@ async def test_record_of_it(tmp_path: Path, database_url: str) -> None:
         await it.mparticle.send(request)
         await it.mparticle.send(request)
         async with it.engine.database.read() as db:
-            (entry,) = await audit.of(db, [f"erasure:{request['id']}"])
+            (entry,) = await audit_log.of(db, [f"erasure:{request['id']}"])
         assert (entry.actor, entry.action) == ("mparticle", Action.ERASED)
         assert entry.after == {
             "subject_request_id": request["subject_request_id"],
@@ -175,23 +175,23 @@ async def test_while_a_run_is_under_way(tmp_path: Path, database_url: str) -> No
 
 async def test_run_that_ends_meanwhile(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run writes down just before it ends, while the person is being deleted, is deleted by the next look."""
-    from core.execution import plan
+    from core.runs.executor import plan
 
     async with firehosing(tmp_path, database_url, worker=False, firehose_approval="none") as it:
         await it.mparticle.add(VIPS, person(1), person(2))
-        run_id = await carrying.begin(it.engine, await it.mapping())
+        run_id = await micro_batch.begin(it.engine, await it.mapping())
         assert run_id is not None
         await plan(it.engine, run_id)
-        rows_of = persons.rows_of
+        rows_of = personal_data.rows_of
 
-        async def found(db: AsyncConnection, whose: persons.Person) -> persons.Rows:
+        async def found(db: AsyncConnection, whose: personal_data.Person) -> personal_data.Rows:
             rows = await rows_of(db, whose)
-            await carrying.execute(it.engine, run_id)
+            await micro_batch.execute(it.engine, run_id)
             return rows
 
         with monkeypatch.context() as patch:
             patch.setattr(erasure, "SOON_S", 60.0)
-            patch.setattr(persons, "rows_of", found)
+            patch.setattr(personal_data, "rows_of", found)
             await it.mparticle.erase(email="p1@example.com")
         assert it.emails() == {"p1@example.com", "p2@example.com"}
         await erasure.carry_out_all(it.engine)
@@ -200,15 +200,15 @@ async def test_run_that_ends_meanwhile(tmp_path: Path, database_url: str, monkey
 
 async def test_planned_change_is_not_made(tmp_path: Path, database_url: str) -> None:
     """A change that is planned and not sent is taken out, and the run's numbers add up all the same."""
-    from core.execution import plan
+    from core.runs.executor import plan
 
     async with firehosing(tmp_path, database_url, worker=False, firehose_approval="none") as it:
         await it.mparticle.add(VIPS, person(1), person(2))
-        run_id = await carrying.begin(it.engine, await it.mapping())
+        run_id = await micro_batch.begin(it.engine, await it.mapping())
         assert run_id is not None
         await plan(it.engine, run_id)
         await it.mparticle.erase(email="p1@example.com")
-        await carrying.execute(it.engine, run_id)
+        await micro_batch.execute(it.engine, run_id)
         assert it.emails() == {"p2@example.com"}
         status = await it.status()
         assert (status.added, status.rejected_by_reason) == (1, {"erased": 1})

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import control, execution, upload, workflows
+from core.delivery import uploader
 from core.identity import UserIdField
 from core.iterable import IterableClient, KeyRefusedError, ListGoneError, ListNotStandardError, Unpaced
-from core.plan import batches
-from core.store import changes, lists, rejections, runs
-from core.store.changes import Batch, State
+from core.planning import batching
+from core.runs import commands, executor, workflows
+from core.store import batches, lists, rejections, runs
+from core.store.batches import Batch, State
 from sandbox.iterable import Fault
 from tests.core.harness import (
     LIST,
@@ -59,7 +60,7 @@ async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten members a request."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 10)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 10)
 
 
 def addresses(numbers: range) -> set[str]:
@@ -386,7 +387,7 @@ async def test_address_that_changes_hands_in_a_run_that_failed(
 
 async def test_addresses_that_are_swapped_in_a_run_that_failed(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of members that swap addresses, in a run that failed halfway, none is left on the list."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 1)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 1)
     await sync.mirror([*people(range(40)), person(500)])
     swapped = [person(n, email=f"p{39 - n}@example.com") for n in range(40)]
     run_id = await sync.submit(sync.mirror_file([*swapped, person(500)]))
@@ -410,16 +411,16 @@ async def test_refused_address_does_not_keep_the_former_one_for_another_mapping(
 
 async def test_as_many_unanswered_batches_as_there_can_be(sync: Sync, small_batches: None) -> None:
     """All the batches that a process may leave unanswered are sent again, and counted once."""
-    members = 10 * (upload.MOST_SENT + 1)
+    members = 10 * (uploader.MOST_SENT + 1)
     run_id = await sync.submit(sync.mirror_file(people(range(members))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE)])
     await workflows.start(run_id)
     async with sync.engine.database.write() as db:
-        found = await changes.open_batches(db, run_id, State.PLANNED, limit=upload.MOST)
-        await changes.set_state(db, [batch.id for batch in found], State.SENT)
+        found = await batches.open_batches(db, run_id, State.PLANNED, limit=uploader.MOST)
+        await batches.set_state(db, [batch.id for batch in found], State.SENT)
         assert (
             len(await lists.unanswered(db, (await sync.outcome(run_id)).run.connection_id, LIST, ""))
-            == upload.MOST_SENT
+            == uploader.MOST_SENT
         )
     sync.iterable.faults.clear()
     outcome = await sync.resume(run_id)
@@ -501,11 +502,11 @@ async def test_leaver_whose_rename_failed_is_taken_off_by_address(
 
 async def rejected_again(sync: Sync, run_id: str) -> Outcome:
     """Try the members again that a run rejected, as *Retry rejected* does."""
-    sync.engine.fetchers[control.REJECTED] = lambda address, folder: control.write_rejected(
+    sync.engine.fetchers[commands.REJECTED] = lambda address, folder: commands.write_rejected(
         sync.engine, address, folder
     )
-    again = await control.retry_rejected(sync.engine, run_id, by="U1", channel=None, team_id=None)
-    assert await execution.execute(sync.engine, again) is Status.SUCCEEDED
+    again = await commands.retry_rejected(sync.engine, run_id, by="U1", channel=None, team_id=None)
+    assert await executor.execute(sync.engine, again) is Status.SUCCEEDED
     return await sync.outcome(again)
 
 
@@ -542,13 +543,13 @@ async def test_who_is_refused_for_good_is_sent_when_somebody_asks(sync: Sync) ->
 
 async def test_end_of_the_changes_is_noticed_once(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """When nothing is left to send, the database is not asked again by everybody who would send."""
-    asked, open_batches = [], changes.open_batches
+    asked, open_batches = [], batches.open_batches
 
     async def counted(db: AsyncConnection, run_id: str, state: State, **more: Any) -> list[Batch]:
         asked.append(state)
         return await open_batches(db, run_id, state, **more)
 
-    monkeypatch.setattr(changes, "open_batches", counted)
+    monkeypatch.setattr(batches, "open_batches", counted)
     outcome = await sync.mirror(people(range(3)))
     assert outcome.counts == {"members": 3, "added": 3}
     assert asked.count(State.PLANNED) == 1

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from core import approval, control, execution
-from core.report import RunReport
-from core.runs import GuardName, Request
+from core.models.run import GuardName, Request
+from core.reporting.run_report import RunReport
+from core.runs import approval, commands, executor
 from core.store import mappings, runs
 from core.store.mappings import Mapping
 from tests.core.harness import LIST, Member, Outcome, Status, Sync, people, person, syncing
@@ -283,11 +283,11 @@ async def test_waiting_for_a_person_is_no_work(tmp_path: Path, database_url: str
             await approve(sync, waiting)
         elif decision == "approve":
             assert await approval.approve(sync.engine, run_id, comment=None, **by)
-            await execution.execute(sync.engine, run_id)
+            await executor.execute(sync.engine, run_id)
         elif decision == "decline":
             assert await approval.decline(sync.engine, run_id, comment=None, **by)
         else:
-            assert await control.cancel(sync.engine, run_id, **by)
+            assert await commands.cancel(sync.engine, run_id, **by)
         ended = (await sync.outcome(run_id)).run
         assert ended.status is (Status.CANCELLED if decision in ("decline", "cancel") else Status.SUCCEEDED)
         assert RunReport.of(ended, {}).duration_s == pytest.approx(1000, abs=100)

@@ -27,7 +27,7 @@ from core.identity import (
     removal_of,
     subscriber_of,
 )
-from core.plan.mapping import map_members
+from core.planning.identity_mapping import map_members
 
 CUSTOMER_ID, MPID = UserIdField.CUSTOMER_ID, UserIdField.MPID
 

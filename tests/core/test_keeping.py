@@ -11,12 +11,13 @@ import pytest
 from dbos import DBOS
 from sqlalchemy import func, select, text, update
 
-from core import keeping, presence, workflows
-from core.plan import batches as plan
+from core import retention, worker_registry
+from core.delivery.uploader import UNLIMITED
+from core.planning import batching as plan
+from core.runs import workflows
 from core.store import database, runs
 from core.store.tables import batches, last_known, rejections
 from core.store.tables import runs as runs_table
-from core.upload import UNLIMITED
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
 from tests.core.harness import QUICK, Member, Status, Sync, people, syncing, until
@@ -40,20 +41,20 @@ async def _kept(sync: Sync) -> tuple[int, int]:
 
 async def _a_month_passes(sync: Sync) -> None:
     async with sync.engine.database.write() as db:
-        await db.execute(update(runs_table).values(finished_at=runs_table.c.finished_at - keeping.KEEP_S))
+        await db.execute(update(runs_table).values(finished_at=runs_table.c.finished_at - retention.KEEP_S))
 
 
 async def test_changes_of_all_old_runs_go(sync: Sync) -> None:
     """However many runs are old, the changes and rejections of all of them go, in a few goes, and the records stay."""
-    many = keeping.CLEAR_RUNS + 2
+    many = retention.CLEAR_RUNS + 2
     for number in range(many):
         await sync.mirror([*people(range(number + 1)), Member(-1)])
     assert await _kept(sync) == (many, many)
-    await keeping.clear_old(sync.engine)
+    await retention.clear_old(sync.engine)
     assert await _kept(sync) == (many, many)
     await _a_month_passes(sync)
     for _ in range(2):
-        await keeping.clear_old(sync.engine)
+        await retention.clear_old(sync.engine)
     assert await _kept(sync) == (0, 0)
     async with sync.engine.database.read() as db:
         assert [run.counters.added for run in await runs.latest(db, 20)] == [1] * many
@@ -61,13 +62,13 @@ async def test_changes_of_all_old_runs_go(sync: Sync) -> None:
 
 async def test_addresses_of_those_who_left_go(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under which address somebody was on a list is kept as long as what runs changed, and then goes, of everybody."""
-    monkeypatch.setattr(keeping, "CLEAR_ADDRESSES", 2)
+    monkeypatch.setattr(retention, "CLEAR_ADDRESSES", 2)
     await sync.mirror(people(range(8)))
     for left in (range(5), range(5, 7)):
         await sync.delta(left=people(left))
         async with sync.engine.database.write() as db:
-            await db.execute(update(last_known).values(at=last_known.c.at - keeping.KEEP_S / 2 - 1))
-    await keeping.clear_old(sync.engine)
+            await db.execute(update(last_known).values(at=last_known.c.at - retention.KEEP_S / 2 - 1))
+    await retention.clear_old(sync.engine)
     async with sync.engine.database.read() as db:
         assert (await db.execute(select(last_known.c.email).order_by(last_known.c.email))).scalars().all() == [
             "p5@example.com",
@@ -83,7 +84,7 @@ async def test_what_a_run_has_left_to_do_stays(sync: Sync, monkeypatch: pytest.M
     assert failed.run.status is Status.FAILED
     sync.iterable.faults.clear()
     await _a_month_passes(sync)
-    await keeping.clear_old(sync.engine)
+    await retention.clear_old(sync.engine)
     outcome = await sync.resume(failed.run.id)
     assert outcome.run.status is Status.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(2 * UNLIMITED)}
@@ -100,7 +101,7 @@ async def test_what_was_never_answered_stays(sync: Sync, monkeypatch: pytest.Mon
     sync.iterable.faults.clear()
     assert sync.emails() == {f"p{n}@example.com" for n in (0, 1, 2, 6, 7)}
     await _a_month_passes(sync)
-    await keeping.clear_old(sync.engine)
+    await retention.clear_old(sync.engine)
     await sync.mirror(people(range(3)), approved=True)
     assert sync.emails() == {f"p{n}@example.com" for n in range(3)}
 
@@ -114,7 +115,7 @@ async def test_leftovers_of_killed_processes_go(sync: Sync) -> None:
     for path in made:
         path.mkdir(parents=True)
         (path / "spill").write_text("left")
-    await keeping.remove_leftovers(sync.engine)
+    await retention.remove_leftovers(sync.engine)
     assert [path.name for path in made if path.exists()] == [queued, "another"] * 2
 
 
@@ -124,12 +125,12 @@ async def test_stray_locks_go(sync: Sync) -> None:
     stray, young, held = (mine.with_name(f"{name}.lock") for name in ("stray", "young", "held"))
     for path in (mine, stray, young, held):
         path.touch()
-    long_ago = time.time() - presence.STARTING_S - 60
+    long_ago = time.time() - worker_registry.STARTING_S - 60
     for path in (mine, stray, held):
         os.utime(path, (long_ago, long_ago))
     with held.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        await keeping.remove_leftovers(sync.engine)
+        await retention.remove_leftovers(sync.engine)
     assert set(mine.parent.iterdir()) == {mine, young, held}
 
 

@@ -8,20 +8,21 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from core import live, workflows
-from core.connecting import connect, replace_key
+from core import live
+from core.connections.manage import connect, replace_key
 from core.engine import open_engine
-from core.execution import execute
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.live import carrying, emptying, tending, working
-from core.live.tending import tend
-from core.runs import PROCESS_DIED, Mode, Request, Status
-from core.store import alerts, audit, connections, inbox, mappings, rejections, runs
-from core.store import live as store
-from core.store.audit import Action
+from core.live import bulk_removal, maintenance, micro_batch, worker
+from core.live.maintenance import tend
+from core.models.run import PROCESS_DIED, Mode, Request, Status
+from core.runs import workflows
+from core.runs.executor import execute
+from core.runs.submission import submit
+from core.store import alerts, audit_log, connections, inbox, mappings, rejections, runs
+from core.store import live_mappings as store
+from core.store.audit_log import Action
 from core.store.mappings import NO_LIST, Removals, State
-from core.submit import submit
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
 from tests.core.storage import somebody_waits
@@ -98,8 +99,8 @@ async def test_run_carries_more_than_are_marked_at_once(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits is marked in pieces, and carried by runs of as many members as one may have."""
-    monkeypatch.setattr(carrying, "MARKED_AT_ONCE", 3)
-    monkeypatch.setattr(carrying, "MOST_MEMBERS", 9)
+    monkeypatch.setattr(micro_batch, "MARKED_AT_ONCE", 3)
+    monkeypatch.setattr(micro_batch, "MOST_MEMBERS", 9)
     async with firehosing(tmp_path, database_url) as it:
         await it.mparticle.connect(VIPS)
         await it.mparticle.add(VIPS, *map(person, range(20)))
@@ -353,7 +354,7 @@ async def test_waiting_is_dropped_only_when_somebody_says_so(tmp_path: Path, dat
         assert await live.drop_waiting(it.engine, mapping.id, by="U2") == 5
         assert (await it.status()).waiting == 0
         async with it.engine.database.read() as db:
-            last = (await audit.of(db, [f"mapping:{mapping.id}"]))[-1]
+            last = (await audit_log.of(db, [f"mapping:{mapping.id}"]))[-1]
         assert (last.actor, last.after) == ("U2", {"dropped": 5})
 
 
@@ -366,7 +367,7 @@ async def test_what_is_on_its_way_is_not_dropped(tmp_path: Path, database_url: s
         assert await live.drop_waiting(it.engine, mapping.id, by="U2") is None
         assert (await it.status()).backlog == 5
         async with it.engine.database.read() as db:
-            assert (await audit.of(db, [f"mapping:{mapping.id}"]))[-1].action is Action.MAPPING_APPROVED
+            assert (await audit_log.of(db, [f"mapping:{mapping.id}"]))[-1].action is Action.MAPPING_APPROVED
 
 
 async def test_dropping_ends_where_somebody_approves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,7 +462,7 @@ async def test_taking_off_is_left_to_a_worker(
 ) -> None:
     """Whoever says that the members are to be taken off does not wait for that: it is on record, how many are left is
     shown, and a worker that stops half-way leaves the rest to the next."""
-    monkeypatch.setattr(emptying, "PIECE", 2)
+    monkeypatch.setattr(bulk_removal, "PIECE", 2)
     async with firehosing(tmp_path, database_url, worker=False) as it:
         async with carrying_out(it.engine):
             await started(it, *range(1, 8))
@@ -474,7 +475,7 @@ async def test_taking_off_is_left_to_a_worker(
         assert (await it.status()).backlog == 1 + 7
         for _ in range(3):
             async with it.engine.database.write() as db:
-                assert await emptying.some(db, mapping.id)
+                assert await bulk_removal.some(db, mapping.id)
         assert ((await it.mapping()).emptied_to, (await it.status()).backlog) == ("4", 7)
         await tend(it.engine)
         assert (await it.mapping()).state is State.ACTIVE  # it is not done, though nothing may have been put yet
@@ -512,7 +513,7 @@ async def test_connected_again(tmp_path: Path) -> None:
 
 async def test_failed_run_is_taken_up_again(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run could not deliver goes out later, and each member is counted once."""
-    monkeypatch.setattr("core.live.working.RETRY_S", 0.01)
+    monkeypatch.setattr("core.live.worker.RETRY_S", 0.01)
     async with firehosing(tmp_path, database_url) as it:
         await started(it, 1)
         it.iterable.faults.add(Fault(action="error", status=500, path="/api/lists/subscribe", times=7))
@@ -542,15 +543,15 @@ async def test_cancelled_run_loses_nothing(tmp_path: Path) -> None:
     """Whoever cancels a live run has its changes wait for the next one."""
     async with firehosing(tmp_path, worker=False, **NONE) as it:
         await it.mparticle.add(VIPS, person(1))
-        run_id = await carrying.begin(it.engine, await it.mapping())
+        run_id = await micro_batch.begin(it.engine, await it.mapping())
         assert run_id is not None
         async with it.engine.database.write() as db:
             await runs.ask_to_stop(db, run_id, "cancel")
-        await carrying.execute(it.engine, run_id)
+        await micro_batch.execute(it.engine, run_id)
         assert (await it.status()).backlog == 1
-        run_id = await carrying.begin(it.engine, await it.mapping())
+        run_id = await micro_batch.begin(it.engine, await it.mapping())
         assert run_id is not None
-        await carrying.execute(it.engine, run_id)
+        await micro_batch.execute(it.engine, run_id)
         assert it.emails() == addresses(1)
 
 
@@ -632,9 +633,9 @@ async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:
             (alert,) = await alerts.current(db)
         assert (alert.code, alert.repeats) == ("backlog", 0)
         assert "1 change of audience VIPs" in alert.message
-        run_id = await carrying.begin(it.engine, mapping)
+        run_id = await micro_batch.begin(it.engine, mapping)
         assert run_id is not None
-        await carrying.execute(it.engine, run_id)
+        await micro_batch.execute(it.engine, run_id)
         await tend(it.engine)
         async with it.engine.database.read() as db:
             assert await alerts.open_of(db, mapping.connection_id, mapping.id) is None
@@ -668,7 +669,7 @@ async def test_what_is_remembered_is_bounded(
         async with it.engine.database.write() as db:
             await mappings.change(db, (await it.mapping()).id, state=State.PAUSED.value)
         await it.mparticle.add(VIPS, person(3))
-        monkeypatch.setattr(tending, "REMEMBER_S", -10.0)
+        monkeypatch.setattr(maintenance, "REMEMBER_S", -10.0)
         await tend(it.engine)
         async with it.engine.database.read() as db:
             assert (await db.execute(text("SELECT count(*) FROM messages"))).scalar_one() == 0
@@ -682,7 +683,7 @@ async def test_decisions_are_on_record(tmp_path: Path) -> None:
         mapping = await it.mapping()
         assert not await live.approve(it.engine, mapping.id, list_id=LIST, by="U2")
         async with it.engine.database.read() as db:
-            found = await audit.of(db, [f"mapping:{mapping.id}"])
+            found = await audit_log.of(db, [f"mapping:{mapping.id}"])
         assert [(entry.actor, entry.action) for entry in found] == [
             ("mparticle", Action.MAPPING_PROPOSED),
             ("U1", Action.MAPPING_APPROVED),
@@ -695,7 +696,7 @@ async def test_what_was_left_is_taken_up_by_one_worker(tmp_path: Path, database_
     """A run that carries live changes and was left is taken up by the worker of live changes alone, not by both."""
     async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
         await it.mparticle.add(VIPS, person(1))
-        run_id = await carrying.begin(it.engine, await it.mapping())
+        run_id = await micro_batch.begin(it.engine, await it.mapping())
         assert run_id is not None
         async with it.engine.database.write() as db:
             await runs.set_status(db, run_id, Status.INTERRUPTED, code=PROCESS_DIED)
@@ -728,12 +729,12 @@ async def test_messages_and_what_works_on_them_do_not_lock_each_other_out(
                 return await inbox.clear_old(db, mapping.id, 2**41, 10) == 0
 
         async def claim() -> bool:
-            return await carrying.begin(it.engine, mapping) is not None
+            return await micro_batch.begin(it.engine, mapping) is not None
 
         if what == "cleared":
-            run_id = await carrying.begin(it.engine, mapping)
+            run_id = await micro_batch.begin(it.engine, mapping)
             assert run_id is not None
-            await carrying._mark_done(it.engine, mapping.id, run_id)
+            await micro_batch._mark_done(it.engine, mapping.id, run_id)
         async with it.engine.database.write() as db:
             await inbox.put(db, told(1))
             beside = asyncio.create_task(claim() if what == "claimed" else clear())
@@ -757,9 +758,9 @@ async def test_change_that_comes_at_that_moment_is_not_lost(tmp_path: Path, data
 
         async def mark() -> None:
             assert run_id is not None
-            await carrying._mark_done(it.engine, mapping.id, run_id)
+            await micro_batch._mark_done(it.engine, mapping.id, run_id)
 
-        run_id = await carrying.begin(it.engine, mapping) if what == "marked as done" else None
+        run_id = await micro_batch.begin(it.engine, mapping) if what == "marked as done" else None
         before = time.time()
         async with it.engine.database.write() as db:
             newer = inbox.Change(mapping.id, "1", False, 2**42, "p1@example.com")
@@ -774,11 +775,11 @@ async def test_change_that_comes_at_that_moment_is_not_lost(tmp_path: Path, data
 
 async def test_so_many_are_marked_at_once(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many are marked in one transaction as should be, however PostgreSQL goes about it; and in the end all are."""
-    monkeypatch.setattr(carrying, "MARKED_AT_ONCE", 3)
+    monkeypatch.setattr(micro_batch, "MARKED_AT_ONCE", 3)
     async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
         await it.mparticle.add(VIPS, *map(person, range(10)))
         mapping = await it.mapping()
-        run_id = await carrying.begin(it.engine, mapping)
+        run_id = await micro_batch.begin(it.engine, mapping)
         assert run_id is not None
         async with it.engine.database.write() as db:
             if not it.engine.database.is_sqlite:
@@ -787,7 +788,7 @@ async def test_so_many_are_marked_at_once(tmp_path: Path, database_url: str, mon
             assert await inbox.done(db, mapping.id, run_id, 3)
             assert len(await inbox.carried(db, run_id)) == 7
         assert await execute(it.engine, run_id) is Status.SUCCEEDED
-        await carrying.end(it.engine, run_id)
+        await micro_batch.end(it.engine, run_id)
         async with it.engine.database.read() as db:
             assert (await inbox.backlog(db, mapping.id)).size == 0
 
@@ -797,14 +798,14 @@ async def test_run_whose_process_is_about_to_end_it(tmp_path: Path, database_url
     async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
         await it.mparticle.add(VIPS, person(1))
         mapping = await it.mapping()
-        run_id = await carrying.begin(it.engine, mapping)
+        run_id = await micro_batch.begin(it.engine, mapping)
         assert run_id is not None
         assert await execute(it.engine, run_id) is Status.SUCCEEDED
         async with open_engine(it.engine.settings, "other") as other, it.engine.database.read() as db:
             run = await runs.by_id(db, run_id)
             assert run is not None
-            assert not await working._Worker(other)._is_left(mapping, run)
-        assert await working._Worker(it.engine)._is_left(mapping, run)
+            assert not await worker._Worker(other)._is_left(mapping, run)
+        assert await worker._Worker(it.engine)._is_left(mapping, run)
         async with open_engine(it.engine.settings, "next") as following:
             orphan = run.model_copy(update={"worker": "somebody who died#1"})
-            assert await working._Worker(following)._is_left(mapping, orphan)
+            assert await worker._Worker(following)._is_left(mapping, orphan)

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from core import workflows
 from core.identity import Profile as Identities
 from core.identity import Subscriber, UserIdField, subscriber_of
 from core.iterable import Patience
-from core.plan import batches
+from core.planning import batching
+from core.runs import workflows
 from core.store import runs
 from sandbox.iterable import Fault
 from tests.core.harness import LIST, OTHER_LIST, WALKS, Member, Outcome, Status, Sync, syncing
@@ -205,7 +205,7 @@ def assert_exact(outcome: Outcome) -> None:
 @pytest.mark.parametrize("number", range(WALKS))
 async def test_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: UserIdField, number: int) -> None:
     """After any disturbance, quiet mirrors of all audiences make the lists equal to them, and then nothing is sent."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 2)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 2)
     async with syncing(tmp_path, patience=HASTY) as sync:
         for list_id in (LIST, OTHER_LIST):
             await sync.subscribe_by_hand(STRANGER, list_id)

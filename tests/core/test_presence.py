@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text, update
 
-from core import presence
+from core import worker_registry
 from core.errors import SettingsError
-from core.presence import DEAD_AFTER_S, Presence
 from core.store import workers
 from core.store.database import Database
 from core.store.tables import workers as table
+from core.worker_registry import DEAD_AFTER_S, Presence
 from tests.core.harness import until
 
 _processes = multiprocessing.get_context("forkserver")
@@ -136,7 +136,7 @@ async def test_heart_goes_on_after_a_failure(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A heartbeat that can't be written, because the database is away for a moment, is not the last."""
-    monkeypatch.setattr(presence, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(worker_registry, "HEARTBEAT_S", 0.01)
     here = Presence(database, tmp_path, "me")
     async with here.here():
         async with database.write() as db:

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
+from core.delivery.recorder import UNATTRIBUTED
 from core.identity import Reason, UserIdField
 from core.iterable import Failure
-from core.record import UNATTRIBUTED
-from core.report import CSV_HEADER, EXPLANATIONS, RunReport, csv_row, explain
-from core.runs import Counters, Guard, GuardName, Mode, Plan, Request, Run, Status
-from core.store.persons import ERASED
+from core.models.run import Counters, Guard, GuardName, Mode, Plan, Request, Run, Status
+from core.reporting.run_report import CSV_HEADER, EXPLANATIONS, RunReport, csv_row, explain
+from core.store.personal_data import ERASED
 from core.store.rejections import Rejection
 
 KEYS = [

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from core import approval, control, execution, workflows
 from core.engine import open_engine
 from core.errors import InputError
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.plan import batches
-from core.runs import Request
-from core.store import changes, mappings, runs
-from core.store.changes import State
-from core.submit import environment_connection, submit, submit_mapping
+from core.models.run import Request
+from core.planning import batching
+from core.runs import approval, commands, executor, workflows
+from core.runs.submission import environment_connection, submit, submit_mapping
+from core.store import batches, mappings, runs
+from core.store.batches import State
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
 from tests.core.harness import LIST, OTHER_LIST, QUICK, Member, Patience, Status, Sync, people, person, syncing, until
@@ -49,7 +49,7 @@ async def hasty(tmp_path: Path) -> AsyncIterator[Sync]:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten members a request."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 10)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 10)
 
 
 def addresses(numbers: range) -> set[str]:
@@ -104,7 +104,7 @@ async def test_two_runs_at_once_in_two_processes(tmp_path: Path, database_url: s
         members = {letter: [person(n, email=f"{letter}{n}@example.com") for n in range(60)] for letter in "ab"}
         one, two = [await sync.submit(sync.mirror_file(members[name], name), audience=name) for name in "ab"]
         sync.iterable.faults.set([Fault("slow", delay=0.01)])
-        ended = await asyncio.gather(execution.execute(sync.engine, one), execution.execute(other, two))
+        ended = await asyncio.gather(executor.execute(sync.engine, one), executor.execute(other, two))
         assert list(ended) == [Status.SUCCEEDED] * 2
         assert sorted(runs_on_the_list(sync)) == ["a", "b"]
         assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
@@ -196,7 +196,7 @@ async def test_mirror_that_is_approved_replaces_what_came_before(sync: Sync, res
     if resumed:
         assert (await sync.resume(failed)).run.status is Status.SUCCEEDED
     assert await approval.approve(sync.engine, waiting, by="U1", comment=None, team_id=None)
-    assert await execution.execute(sync.engine, waiting) is Status.SUCCEEDED
+    assert await executor.execute(sync.engine, waiting) is Status.SUCCEEDED
     if not resumed:
         assert (await sync.outcome(failed)).run.error == f"Replaced by run {waiting}."
     assert (await sync.outcome(waiting)).run.counters.missing == 0
@@ -271,8 +271,8 @@ async def test_placeholder_renamed_while_its_removal_was_unanswered(tmp_path: Pa
         assert await workflows.start(run_id) is Status.FAILED
         sync.iterable.faults.clear()
         async with sync.engine.database.write() as db:  # as a process leaves it that dies before the answer
-            found = await changes.open_batches(db, run_id, State.PLANNED, limit=10)
-            await changes.set_state(db, [batch.id for batch in found], State.SENT)
+            found = await batches.open_batches(db, run_id, State.PLANNED, limit=10)
+            await batches.set_state(db, [batch.id for batch in found], State.SENT)
         await sync.mirror([person(7)], user_id=mpid, list_id=OTHER_LIST)
         await sync.mirror([Member(1000)], user_id=mpid, approved=True)
         assert sync.emails() == {"1000@placeholder.email"}
@@ -307,14 +307,14 @@ WAITS = [
 
 async def ends_when_stopped(sync: Sync, run_id: str, is_waiting: Callable[[], bool], how: str = "cancel") -> Status:
     """Execute a run, ask it to stop when it waits for what would take a minute, and return how it ended."""
-    running = asyncio.create_task(execution.execute(sync.engine, run_id))
+    running = asyncio.create_task(executor.execute(sync.engine, run_id))
 
     async def waits() -> bool:
         return is_waiting()
 
     await until(waits)
     if how == "cancel":
-        await control.cancel(sync.engine, run_id, by="U1", team_id=None)
+        await commands.cancel(sync.engine, run_id, by="U1", team_id=None)
     else:
         sync.engine.stopping.set()
     async with asyncio.timeout(20):

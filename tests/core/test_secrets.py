@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from core.errors import SettingsError
-from core.secrets import KEY_FILE, Vault, open_vault
+from core.vault import KEY_FILE, Vault, open_vault
 from tests.core.harness import people, syncing
 
 SECRET = "an-api-key-of-iterable"

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from core.execution import stopping
 from core.identity import UserIdField
-from core.plan import batches
-from core.runs import Mode, Run, Status
+from core.models.run import Mode, Run, Status
+from core.planning import batching
+from core.runs import cancellation
 from core.store.mappings import Removals
 from tests.core.world import checks, decisions, mparticle, runs
 from tests.core.world.faults import Trouble
@@ -315,8 +315,8 @@ def test_whatever_happens(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, queued: bool
 ) -> None:
     """After each step the numbers add up and the ledger is what the lists hold, and quiet brings the lists in order."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 2)
-    monkeypatch.setattr(stopping, "LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 2)
+    monkeypatch.setattr(cancellation, "LOOK_AGAIN_S", 0.02)
     monkeypatch.setattr(Machine, "queued", queued)
     if kind == "postgresql":
         monkeypatch.setattr(Machine, "server", request.getfixturevalue("postgresql_server"))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from core import workflows
 from core.engine import open_engine
 from core.errors import SettingsError, StorageError
-from core.plan import batches
+from core.planning import batching
+from core.runs import workflows
 from core.settings import Settings
 from core.store import database as database_module
 from core.store import runs
@@ -24,7 +24,7 @@ from tests.core.storage import disk_of, locked_by_another, read_only
 @pytest.fixture
 async def sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sync]:
     """An engine on SQLite with ten members a request."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 10)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 10)
     async with syncing(tmp_path, patience=QUICK) as it:
         yield it
 

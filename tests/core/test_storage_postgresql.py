@@ -7,10 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from core import workflows
 from core.engine import open_engine
 from core.errors import SettingsError, StorageError, SyncError
-from core.plan import batches
+from core.planning import batching
+from core.runs import workflows
 from core.settings import Settings
 from core.store import runs
 from tests.core.databases import new_postgresql, restart, without
@@ -29,7 +29,7 @@ def url(postgresql_server: str) -> Iterator[str]:
 @pytest.fixture
 async def sync(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sync]:
     """An engine on PostgreSQL with ten members a request."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 10)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 10)
     async with syncing(tmp_path, url, patience=QUICK) as it:
         yield it
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from core import presence, workflows
-from core.live import working as live_working
-from core.plan import batches
+from core import worker_registry
+from core.live import worker as live_working
+from core.planning import batching
+from core.runs import workflows
 from core.store import database as database_module
 from core.store import lists
 from core.store.tables import runs as runs_table
@@ -43,10 +44,10 @@ async def queued(sync: Sync) -> str:
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for long, and a request carries ten members."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 10)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 10)
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.1)
     monkeypatch.setattr(workflows, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(presence, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(worker_registry, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(live_working, "RETRY_S", 0.05)
 
 

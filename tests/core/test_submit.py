@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from core import workflows
 from core.errors import InputError
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.runs import Request
+from core.models.run import Request
+from core.runs import workflows
+from core.runs.submission import environment_connection, submit_mapping
 from core.store import connections, lists, mappings, runs
 from core.store.connections import Connection
 from core.store.mappings import Mapping
-from core.submit import environment_connection, submit_mapping
 from tests.core.harness import LIST, Status, Sync, people, person, syncing
 
 GONE, DYNAMIC = 4711, 1003

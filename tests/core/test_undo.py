@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from core import workflows
 from core.errors import InputError
 from core.identity import UserIdField
-from core.plan import batches
-from core.runs import GuardName
+from core.models.run import GuardName
+from core.planning import batching
+from core.runs import workflows
+from core.runs.undo import undo
 from core.store import mappings, runs
 from core.store.tables import batches as batches_table
-from core.undo import undo
 from sandbox.iterable import Fault
 from tests.core.harness import LIST, QUICK, WALKS, Member, Outcome, Status, Sync, people, person, syncing
 
@@ -151,7 +151,7 @@ async def test_changes_while_it_waits_stay(sync: Sync) -> None:
 
 async def test_half_done_run(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a run that failed half-way that is taken back which it did, and nobody finishes it."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 2)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 2)
     await sync.mirror(people(range(10)))
     before = members(sync)
     sync.iterable.faults.set([Fault("error", path="/api/lists/subscribe", after=2, status=503)])
@@ -166,7 +166,7 @@ async def test_half_done_run(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_lost_answers(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run sent without ever seeing the answer is taken back as well."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 2)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 2)
     await sync.mirror(people(range(6)))
     before = members(sync)
     sync.iterable.faults.set([Fault("reset", path="/api/lists/", probability=1.0, applied=True)])
@@ -248,7 +248,7 @@ async def test_nothing_to_undo(sync: Sync) -> None:
 @pytest.mark.parametrize("seed", range(WALKS))
 async def test_undo_of_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: UserIdField, seed: int) -> None:
     """Whatever a run did, complete or not, undoing it gives the list back as it was."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 2)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 2)
     chance = random.Random(f"{field}:{seed}")
 
     def somebody(number: int) -> Member:

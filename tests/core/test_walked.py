@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from core import control
-from core.execution import stopping
 from core.identity import UserIdField
 from core.iterable import IterableClient, KeyRefusedError
-from core.plan import batches
-from core.runs import Mode, Status
+from core.models.run import Mode, Status
+from core.planning import batching
+from core.runs import cancellation, commands
 from core.store import runs as stored
 from tests.core.harness import until
 from tests.core.storage import somebody_waits
@@ -30,8 +29,8 @@ async def world(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     """A world as the state machine has it, with the User ID setting customerId and runs in hand."""
-    monkeypatch.setattr(batches, "BATCH_SIZE", 2)
-    monkeypatch.setattr(stopping, "LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 2)
+    monkeypatch.setattr(cancellation, "LOOK_AGAIN_S", 0.02)
     if request.param == "sqlite":
         opened = World(tmp_path, Sqlite(tmp_path / "database"), UserIdField.CUSTOMER_ID, MEDDLERS)
     else:
@@ -119,7 +118,7 @@ async def test_run_that_is_cancelled_when_it_is_taken_up(world: World) -> None:
     assert run_id is not None
     async with world.engine.database.write() as db:
         assert await stored.claim(db, await world.run(run_id), world.engine.presence.id)
-        cancelling = asyncio.create_task(control.cancel(world.engine, run_id, by="U1", team_id=None))
+        cancelling = asyncio.create_task(commands.cancel(world.engine, run_id, by="U1", team_id=None))
         if not world.engine.database.is_sqlite:  # where it waits before it begins to write
             await until(lambda: somebody_waits(world.engine.database))
     assert not await cancelling

@@ -8,12 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from core import audience
-from sandbox import samples
-from sandbox.samples import Member
+from core import sources
+from sandbox import sample_audiences
+from sandbox.sample_audiences import Member
 
 
-@pytest.mark.parametrize("write", [samples.write_first, samples.write_later])
+@pytest.mark.parametrize("write", [sample_audiences.write_first, sample_audiences.write_later])
 def test_bytes_are_the_same_every_time(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     """Writing a sample twice gives the same file."""
     before = write(tmp_path).read_bytes()
@@ -22,12 +22,16 @@ def test_bytes_are_the_same_every_time(tmp_path: Path, write: Callable[[Path], P
 
 
 @pytest.mark.parametrize(
-    ("write", "members"), [(samples.write_first, samples.first()), (samples.write_later, samples.later())]
+    ("write", "members"),
+    [
+        (sample_audiences.write_first, sample_audiences.first()),
+        (sample_audiences.write_later, sample_audiences.later()),
+    ],
 )
 def test_download_is_read_as_what_it_is(tmp_path: Path, write: Callable[[Path], Path], members: list[Member]) -> None:
     """The reader takes a sample for an audience download, holds it against its manifest, and finds every member."""
     with duckdb.connect() as con:
-        source = audience.read(write(tmp_path), con)
+        source = sources.read(write(tmp_path), con)
         found = con.execute("SELECT mpid, email, customer_id FROM source").fetchall()
 
     assert (source.audience_id, source.audience_name) == ("8754", "SpringShoppers")
@@ -38,7 +42,7 @@ def test_download_is_read_as_what_it_is(tmp_path: Path, write: Callable[[Path], 
 
 def test_download_has_the_oddities_of_real_ones(tmp_path: Path) -> None:
     """Spaces after commas, negative mpids, time stamps in seconds and in milliseconds, rows in no order."""
-    with zipfile.ZipFile(samples.write_first(tmp_path)) as archive:
+    with zipfile.ZipFile(sample_audiences.write_first(tmp_path)) as archive:
         name = json.loads(archive.read("manifest.json"))["files"][0]["file_name"]
         header, *rows = archive.read(name).decode().splitlines()
 
@@ -52,11 +56,11 @@ def test_download_has_the_oddities_of_real_ones(tmp_path: Path) -> None:
 
 def test_audience_changes_within_a_week() -> None:
     """Between the downloads some leave, some join, and some have another address; not so many that a guard steps in."""
-    before = {member.mpid: member for member in samples.first()}
-    after = {member.mpid: member for member in samples.later()}
+    before = {member.mpid: member for member in sample_audiences.first()}
+    after = {member.mpid: member for member in sample_audiences.later()}
 
     both = before.keys() & after.keys()
-    assert len(before) == len(samples.first())
+    assert len(before) == len(sample_audiences.first())
     assert 100 < len(before.keys() - after.keys()) < len(before) / 5
     assert len(after.keys() - before.keys()) > 100
     assert sum(before[mpid].email != after[mpid].email for mpid in both) > 50
@@ -64,7 +68,7 @@ def test_audience_changes_within_a_week() -> None:
 
 def test_addresses_to_expect_are_lower_case() -> None:
     """What a list should hold is as Iterable stores it, each address once."""
-    expected = samples.emails(samples.first())
+    expected = sample_audiences.emails(sample_audiences.first())
 
     assert len(expected) == 4700
     assert all(email == email.lower() and email.endswith("@example.com") for email in expected)

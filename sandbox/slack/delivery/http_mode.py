@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import aiohttp
 import orjson
 
-from sandbox.slack.delivery.answer import TIMED_OUT, UNREACHABLE, Answer
+from sandbox.slack.delivery.ack import TIMED_OUT, UNREACHABLE, Answer
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.slack.world.model import Channel, Json, Message, User, View
-from sandbox.slack.world.world import World
+from sandbox.slack.workspace.models import Channel, Json, Message, User, View
+from sandbox.slack.workspace.workspace import World
 
 TOKEN = "local-verification-token"  # noqa: S105 - deprecated by Slack, checked by nobody
 

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 from aiohttp import WSMsgType, web
 
-from sandbox.slack.delivery.answer import TIMED_OUT, UNREACHABLE, Answer
+from sandbox.slack.delivery.ack import TIMED_OUT, UNREACHABLE, Answer
 from sandbox.slack.faults import Faults
-from sandbox.slack.world.world import World
+from sandbox.slack.workspace.workspace import World
 
 MOST_CONNECTIONS = 10
 LINK_SECONDS = 18_060

@@ -1,7 +1,7 @@
 """Checks of messages and views as Slack makes them; every finding names its place as a JSON pointer."""
 
+from sandbox.slack.validation.checker import Problem
 from sandbox.slack.validation.messages import checked_message_blocks, message_problems
-from sandbox.slack.validation.rules import Problem
 from sandbox.slack.validation.views import checked_view, view_problems
 
 __all__ = ["Problem", "checked_message_blocks", "checked_view", "message_problems", "view_problems"]

@@ -8,9 +8,9 @@ from typing import Any
 from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
 
+from sandbox.slack.validation.checker import ANY_TEXT, PLAIN, Checker
 from sandbox.slack.validation.elements import check_element, check_image
 from sandbox.slack.validation.rich_text import check_rich_text
-from sandbox.slack.validation.rules import ANY_TEXT, PLAIN, Checker
 from sandbox.slack.validation.tables import check_data_table, check_table
 
 MESSAGE, HOME, MODAL = "message", "home", "modal"

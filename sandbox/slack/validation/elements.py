@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.slack.validation.rules import ANY_TEXT, PLAIN, Checker
+from sandbox.slack.validation.checker import ANY_TEXT, PLAIN, Checker
 
 SECTION, ACTIONS, INPUT, CONTEXT, CARD = "section", "actions", "input", "context", "card"
 EVERYWHERE = (SECTION, ACTIONS, INPUT)

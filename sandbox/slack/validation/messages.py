@@ -6,8 +6,8 @@ from typing import Any
 
 from sandbox.slack.errors import SlackError
 from sandbox.slack.validation.blocks import check_blocks
-from sandbox.slack.validation.rules import Checker, Problem
-from sandbox.slack.world.model import Json
+from sandbox.slack.validation.checker import Checker, Problem
+from sandbox.slack.workspace.models import Json
 
 MOST_BLOCKS = 50
 MOST_MARKDOWN = 12_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.slack.validation.rules import Checker
+from sandbox.slack.validation.checker import Checker
 
 PARTS = {
     "text": "text",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.slack.validation.checker import Checker
 from sandbox.slack.validation.rich_text import check_rich_text
-from sandbox.slack.validation.rules import Checker
 
 MOST_ROWS, MOST_COLUMNS = 100, 20
 

@@ -8,8 +8,8 @@ import orjson
 
 from sandbox.slack.errors import SlackError
 from sandbox.slack.validation.blocks import check_blocks
-from sandbox.slack.validation.rules import PLAIN, Checker, Problem
-from sandbox.slack.world.model import Json
+from sandbox.slack.validation.checker import PLAIN, Checker, Problem
+from sandbox.slack.workspace.models import Json
 
 MOST_BLOCKS = 100
 MOST_BYTES = 250_000

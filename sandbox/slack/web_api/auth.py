@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox.slack.errors import SlackError
 from sandbox.slack.web_api.request import ApiRequest
-from sandbox.slack.world.model import Json
+from sandbox.slack.workspace.models import Json
 
 
 def auth_test(request: ApiRequest) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.slack.errors import SlackError
 from sandbox.slack.validation import message_problems, view_problems
 from sandbox.slack.web_api.request import ApiRequest
-from sandbox.slack.world.model import Json
+from sandbox.slack.workspace.models import Json
 
 
 def validate(request: ApiRequest) -> Json:

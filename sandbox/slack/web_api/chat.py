@@ -7,8 +7,8 @@ from typing import Any
 from sandbox.slack.errors import SlackError
 from sandbox.slack.validation import checked_message_blocks
 from sandbox.slack.web_api.request import ApiRequest
-from sandbox.slack.world.model import Channel, Json, Message
-from sandbox.slack.world.world import World
+from sandbox.slack.workspace.models import Channel, Json, Message
+from sandbox.slack.workspace.workspace import World
 
 MOST_TEXT = 40_000
 NOT_INTERACTIVE = ("plain_text", "mrkdwn", "image")

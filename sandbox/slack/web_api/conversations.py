@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox.slack.errors import SlackError
 from sandbox.slack.web_api.request import ApiRequest
-from sandbox.slack.world.model import Channel, Json
+from sandbox.slack.workspace.models import Channel, Json
 
 MOST_A_PAGE = 1_000
 

@@ -12,11 +12,11 @@ from aiohttp import web
 from sandbox.slack.delivery.socket_mode import SocketMode
 from sandbox.slack.errors import SlackError
 from sandbox.slack.faults import LOST_ANSWER, NO_ANSWER, RATE_LIMITED, SERVER_ERROR, Fault, Faults
-from sandbox.slack.rates import Rates
+from sandbox.slack.rate_limits import Rates
 from sandbox.slack.web_api.methods import METHODS, Method
 from sandbox.slack.web_api.request import ApiRequest, read_arguments
-from sandbox.slack.world.permissions import Call
-from sandbox.slack.world.world import World
+from sandbox.slack.workspace.grants import Call
+from sandbox.slack.workspace.workspace import World
 
 SILENCE_SECONDS = 600.0
 

@@ -11,9 +11,9 @@ from aiohttp import web
 from sandbox.slack.errors import SlackError
 from sandbox.slack.web_api.chat import thread_of
 from sandbox.slack.web_api.request import ApiRequest
-from sandbox.slack.world.model import File, Json, Message, User
-from sandbox.slack.world.permissions import Install
-from sandbox.slack.world.world import World
+from sandbox.slack.workspace.grants import Install
+from sandbox.slack.workspace.models import File, Json, Message, User
+from sandbox.slack.workspace.workspace import World
 
 LOGIN_PAGE = (
     "<!DOCTYPE html><html lang='en'><head><title>Sign in</title></head>"

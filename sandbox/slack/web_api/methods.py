@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sandbox.slack.web_api import auth, blocks, chat, conversations, files, views
 from sandbox.slack.web_api.request import ApiRequest
-from sandbox.slack.world.model import Json
+from sandbox.slack.workspace.models import Json
 
 CHANNELS = ("channels:read", "groups:read", "im:read", "mpim:read")
 

@@ -9,9 +9,9 @@ import orjson
 from aiohttp import web
 
 from sandbox.slack.errors import SlackError
-from sandbox.slack.world.model import Channel, User
-from sandbox.slack.world.permissions import Install
-from sandbox.slack.world.world import World
+from sandbox.slack.workspace.grants import Install
+from sandbox.slack.workspace.models import Channel, User
+from sandbox.slack.workspace.workspace import World
 
 
 @dataclass

@@ -6,9 +6,9 @@ from sandbox.slack.errors import SlackError
 from sandbox.slack.validation import checked_view
 from sandbox.slack.web_api.chat import with_ids
 from sandbox.slack.web_api.request import ApiRequest
-from sandbox.slack.world.model import Json, User, View
-from sandbox.slack.world.values import first_values
-from sandbox.slack.world.world import World
+from sandbox.slack.workspace.models import Json, User, View
+from sandbox.slack.workspace.view_state import first_values
+from sandbox.slack.workspace.workspace import World
 
 MOST_STACKED = 3
 

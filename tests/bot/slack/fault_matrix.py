@@ -14,26 +14,27 @@ from typing import Any
 
 import pytest
 
-from bot import clients, people, reply
-from bot.connect.ids import Callback as ConnectCallback
-from bot.home import pages
-from bot.mapping.ids import Action as MappingAction
-from bot.mapping.ids import Callback as MappingCallback
-from bot.runs import files, rejected
-from bot.runs.ids import Action as RunAction
-from bot.runs.ids import Block, Callback
-from bot.undo.ids import Callback as UndoCallback
-from core import approval, control, propose
+from bot.features.connect.ids import Callback as ConnectCallback
+from bot.features.home import publisher
+from bot.features.mapping.ids import Action as MappingAction
+from bot.features.mapping.ids import Callback as MappingCallback
+from bot.features.runs import rejected_file
+from bot.features.runs.ids import Action as RunAction
+from bot.features.runs.ids import Block, Callback
+from bot.features.undo.ids import Callback as UndoCallback
+from bot.slack import admins, clients, file_source, reply
+from core import mapping_lifecycle
 from core.iterable import IterableList
-from core.runs import Request, Status
-from core.store import lists, mappings, posts
+from core.models.run import Request, Status
+from core.runs import approval, commands
+from core.store import lists, mappings, slack_messages
 from core.store.connections import Connection
 from core.store.mappings import Mapping as AudienceMapping
 from core.store.mappings import Removals, State
 from sandbox.mparticle import Audience
 from sandbox.slack.faults import LOST_ANSWER, NO_ANSWER, RATE_LIMITED, SERVER_ERROR, Fault
-from sandbox.slack.people.person import Person
-from sandbox.slack.world.model import Message, View
+from sandbox.slack.users.user_driver import Person
+from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.following import LONG
 from tests.bot.slack.harness import ALERTS, AMIR, BRISK, MARKETING, MAYA, TEAM, audience
 from tests.bot.slack.live import Fed, fed
@@ -113,7 +114,7 @@ class Scene:
         made = self.here.iterable.state.add_list(f"List {self.number:03d}")
         self.list_id = made.id
         target = IterableList(made.id, made.name, "Standard")
-        mapping = await propose.propose(
+        mapping = await mapping_lifecycle.propose(
             self.here.engine,
             self.connection,
             target,
@@ -141,7 +142,7 @@ class Scene:
         file = folder / f"{self.name}.csv"
         file.write_bytes(self.file(more))
         request = Request(path=path or str(file))
-        self.run_id = await control.start(self.here.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
+        self.run_id = await commands.start(self.here.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
         self.here.services.wake()
         return self.run_id
 
@@ -164,8 +165,8 @@ class Scene:
         async with asyncio.timeout(LONG):
             while True:
                 async with self.here.engine.database.read() as db:
-                    post = await posts.get(db, key)
-                if post is not None and post.state not in (posts.State.NEW, posts.State.SENDING):
+                    post = await slack_messages.get(db, key)
+                if post is not None and post.state not in (slack_messages.State.NEW, slack_messages.State.SENDING):
                     return
                 await asyncio.sleep(0.05)
 
@@ -274,7 +275,7 @@ async def _proposal_decided(scene: Scene) -> Look:
     mapping = await scene.mapping(active=False)
     await scene.here.slack.wait_for(lambda: scene.seen("proposes a mapping"), LONG)
     scene.strike(MARKETING)
-    await propose.decide(scene.here.engine, mapping.id, State.DECLINED, by=AMIR, comment=None, team_id=TEAM)
+    await mapping_lifecycle.decide(scene.here.engine, mapping.id, State.DECLINED, by=AMIR, comment=None, team_id=TEAM)
     scene.here.services.wake()
     await scene.struck()
     return lambda: scene.seen("Declined by")
@@ -657,13 +658,13 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
     quick = {
         (clients, "TIMEOUT_S"): 1.5,
         (reply, "BACK_OFF_S"): 0.05,
-        (people, "FRESH_S"): -1.0,
-        (pages, "LOOK_EVERY_S"): 0.05,
-        (pages, "APART_S"): 0.1,
-        (files, "WAITS_S"): (0.05, 0.05),
-        (files, "SILENCE_S"): 1.5,
-        (rejected, "WAITS_S"): (0.05, 0.05),
-        (rejected, "SILENCE_S"): 1.5,
+        (admins, "FRESH_S"): -1.0,
+        (publisher, "LOOK_EVERY_S"): 0.05,
+        (publisher, "APART_S"): 0.1,
+        (file_source, "WAITS_S"): (0.05, 0.05),
+        (file_source, "SILENCE_S"): 1.5,
+        (rejected_file, "WAITS_S"): (0.05, 0.05),
+        (rejected_file, "SILENCE_S"): 1.5,
     }
     with pytest.MonkeyPatch.context() as patch:
         for (module, constant), value in quick.items():

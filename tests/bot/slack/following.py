@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core import control
-from core.runs import Mode, Request, Run
+from core.models.run import Mode, Request, Run
+from core.runs import commands
 from core.store.mappings import Mapping
-from sandbox.slack.world.model import Message
+from sandbox.slack.workspace.models import Message
 from tests.bot.slack.harness import MARKETING, MAYA, TEAM, Workspace, audience
 from tests.core.harness import Member
 
@@ -31,7 +31,7 @@ async def start(
     path = directory / "audience.csv"
     path.write_bytes(audience(members))
     request = Request(path=str(path), mode=mode)
-    run_id = await control.start(here.engine, mapping, request, by=by, channel=channel, team_id=TEAM)
+    run_id = await commands.start(here.engine, mapping, request, by=by, channel=channel, team_id=TEAM)
     here.services.wake()
     return run_id
 

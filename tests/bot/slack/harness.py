@@ -8,15 +8,15 @@ from typing import Any
 
 import yaml
 
-from bot.live.pace import Pace
+from bot.messages.limits import Pace
 from bot.serve import serving
 from bot.services import Services
-from core.connecting import connect
+from core.connections.manage import connect
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableList
-from core.propose import propose
-from core.runs import Run
+from core.mapping_lifecycle import propose
+from core.models.run import Run
 from core.settings import Settings
 from core.store import mappings, runs
 from core.store.connections import Connection

@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from bot.live.pace import Pace
+from bot.messages.limits import Pace
 from bot.serve import serving
 from core.engine import open_engine
-from core.store import audit
-from core.store import live as store
-from core.store.audit import Entry
+from core.store import audit_log
+from core.store import live_mappings as store
+from core.store.audit_log import Entry
 from core.store.mappings import Mapping
 from sandbox.iterable import running as iterable_running
 from sandbox.mparticle import Audience, MParticle
@@ -47,7 +47,7 @@ class Fed(Workspace):
         """What was done to the mapping of an audience."""
         mapping = await self.mapping_of(audience)
         async with self.engine.database.read() as db:
-            return await audit.of(db, [f"mapping:{mapping.id}"])
+            return await audit_log.of(db, [f"mapping:{mapping.id}"])
 
 
 @asynccontextmanager

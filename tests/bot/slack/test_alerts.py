@@ -3,12 +3,13 @@
 import time
 from pathlib import Path
 
-from bot.alerts.ids import Action
-from core import alerting, control
-from core.store import audit
+from bot.features.alerts.ids import Action
+from core import alerting
+from core.runs import commands
+from core.store import audit_log
 from core.store.mappings import Mapping
 from sandbox.iterable.faults import Fault
-from sandbox.slack.world.model import Message
+from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, SUBSCRIBE, ended, replies, start, top
 from tests.bot.slack.harness import MAYA, OKSANA, TEAM, Workspace, workspace
 from tests.core.harness import people
@@ -44,7 +45,7 @@ async def test_alert_comes_once_counts_and_ends(tmp_path: Path) -> None:
         await failing(here, tmp_path, mapping, status=500)
         await here.slack.wait_for(lambda: ", 2 times" in here.slack.render(message), LONG)
         here.iterable.faults.clear()
-        await control.retry(here.engine, (await here.latest_run()).id, by=MAYA, team_id=TEAM)
+        await commands.retry(here.engine, (await here.latest_run()).id, by=MAYA, team_id=TEAM)
         here.services.wake()
         await here.slack.wait_for(lambda: "*Works again" in here.slack.render(message), LONG)
         await here.slack.wait_for(lambda: replies(here, message), LONG)
@@ -73,8 +74,8 @@ async def test_somebody_takes_it(tmp_path: Path) -> None:
         await here.slack.wait_for(lambda: "@Oksana Bondar is on it" in here.slack.render(message), LONG)
         assert "[I take it]" not in here.slack.render(message)
         async with here.engine.database.read() as db:
-            (entry,) = await audit.of(db, ["alert:1"])
-        assert (entry.actor, entry.action) == (OKSANA, audit.Action.ALERT_TAKEN)
+            (entry,) = await audit_log.of(db, ["alert:1"])
+        assert (entry.actor, entry.action) == (OKSANA, audit_log.Action.ALERT_TAKEN)
 
 
 async def test_muted_for_a_day(tmp_path: Path) -> None:
@@ -96,8 +97,8 @@ async def test_muted_for_a_day(tmp_path: Path) -> None:
         await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
         assert len([each for each in here.slack.messages("sync-alerts") if not each.only_for]) == posted
         async with here.engine.database.read() as db:
-            (entry,) = await audit.of(db, ["alert:1"])
-        assert entry.action is audit.Action.ALERT_MUTED
+            (entry,) = await audit_log.of(db, ["alert:1"])
+        assert entry.action is audit_log.Action.ALERT_MUTED
         assert (entry.after or {})["until"] > time.time() + 23 * 3600
 
 

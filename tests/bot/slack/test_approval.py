@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bot.approval.ids import Action, Callback
-from core.runs import Status
-from core.store import audit, connections
-from sandbox.slack.people.person import Person
-from sandbox.slack.world.model import Message, View
+from bot.features.approval.ids import Action, Callback
+from core.models.run import Status
+from core.store import audit_log, connections
+from sandbox.slack.users.user_driver import Person
+from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.following import LONG, card, ended, replies, start, top
 from tests.bot.slack.harness import ADA, AMIR, BRISK, MAYA, Workspace, workspace
 from tests.core.harness import people, person
@@ -89,8 +89,8 @@ async def test_two_at_once_decide_once(tmp_path: Path) -> None:
         (first,) = [each for each in (amir, ada) if not each.views]
         assert f"@{first.user.real_name} approved this" in here.slack.render(late.view)
         async with here.engine.database.read() as db:
-            entries = await audit.of(db, [f"run:{await run_of(here)}"])
-        assert [each.actor for each in entries if each.action is audit.Action.RUN_APPROVED] == [first.id]
+            entries = await audit_log.of(db, [f"run:{await run_of(here)}"])
+        assert [each.actor for each in entries if each.action is audit_log.Action.RUN_APPROVED] == [first.id]
 
 
 async def test_who_comes_late_is_told_who_decided(tmp_path: Path) -> None:
@@ -180,8 +180,8 @@ async def test_an_approval_that_waits_is_reminded_of_once_a_day(tmp_path: Path) 
         days[0] = 3.2  # two days were missed, and one reminder is enough
         await here.slack.wait_for(lambda: len(reminded()) == 2, LONG)
         async with here.engine.database.read() as db:
-            entries = await audit.of(db, [f"run:{await run_of(here)}"])
-        said = [each.after for each in entries if each.action is audit.Action.RUN_REMINDED]
+            entries = await audit_log.of(db, [f"run:{await run_of(here)}"])
+        said = [each.after for each in entries if each.action is audit_log.Action.RUN_REMINDED]
         assert said == [{"day": 1}, {"day": 3}]
         assert len(top(here)) == 1
 

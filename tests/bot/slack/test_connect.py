@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from bot import people
-from bot.connect.ids import Action, Block, Callback
-from bot.home import pages
-from core.runs import Request, Status
-from core.store import alerts, audit, connections
+from bot.features.connect.ids import Action, Block, Callback
+from bot.features.home import publisher
+from bot.slack import admins
+from core.models.run import Request, Status
+from core.runs.submission import submit_mapping
+from core.store import alerts, audit_log, connections
 from core.store.connections import Connection
-from core.submit import submit_mapping
 from sandbox.iterable import Fault
-from sandbox.slack.world.model import View
+from sandbox.slack.workspace.models import View
 from tests.bot.slack.harness import ADA, ALERTS, AMIR, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import Member
 
@@ -38,10 +38,10 @@ async def saved(here: Workspace) -> list[Connection]:
         return await connections.everyone(db)
 
 
-async def entries(here: Workspace, connection: Connection) -> list[audit.Entry]:
+async def entries(here: Workspace, connection: Connection) -> list[audit_log.Entry]:
     """What the audit table says about a connection."""
     async with here.engine.database.read() as db:
-        return await audit.of(db, [f"connection:{connection.id}"])
+        return await audit_log.of(db, [f"connection:{connection.id}"])
 
 
 async def shown(here: Workspace, title: str) -> View:
@@ -78,7 +78,7 @@ async def test_connect(tmp_path: Path) -> None:
         assert (connection.team_id, connection.alert_channel) == (TEAM, ALERTS)
         assert (connection.operators, connection.approvers, connection.self_approval) == ((MAYA,), (AMIR,), False)
         (entry,) = await entries(here, connection)
-        assert (entry.actor, entry.action, entry.team_id) == (ADA, audit.Action.CONNECTION_ADDED, TEAM)
+        assert (entry.actor, entry.action, entry.team_id) == (ADA, audit_log.Action.CONNECTION_ADDED, TEAM)
         assert here.iterable.key not in repr(entry)
         assert here.iterable.key not in everything_that_was_shown(here)
 
@@ -148,7 +148,7 @@ async def test_only_admins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         form = await connect_form(here)
         await here.slack.admin.fill(form, details(here.iterable.key))
         here.slack.admin.user.is_admin = here.slack.admin.user.is_owner = False
-        monkeypatch.setattr(people, "FRESH_S", -1.0)  # a minute passes
+        monkeypatch.setattr(admins, "FRESH_S", -1.0)  # a minute passes
         await here.slack.admin.submit(form)
         told_so = await shown(here, "Not connected")
         assert "Only an admin or owner" in here.slack.render(told_so)
@@ -175,7 +175,7 @@ async def test_edit(tmp_path: Path) -> None:
             connection.approvers,
         )
         (entry,) = await entries(here, connection)
-        assert entry.action is audit.Action.CONNECTION_CHANGED
+        assert entry.action is audit_log.Action.CONNECTION_CHANGED
         assert entry.before == {"name": "Shop", "rate": 0.0, "self_approval": False}
         assert entry.after == {"name": "Store", "rate": 0.5, "self_approval": True}
 
@@ -202,8 +202,8 @@ async def test_another_data_center(tmp_path: Path) -> None:
 
 async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new key takes the place of a refused one, ends its alert, and the runs that it stopped can be retried."""
-    monkeypatch.setattr(pages, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(pages, "APART_S", 0.1)
+    monkeypatch.setattr(publisher, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(publisher, "APART_S", 0.1)
     async with workspace(tmp_path) as here:
         connection = await here.connection()
         mapping = await here.mapping(connection)
@@ -233,7 +233,7 @@ async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         async with here.engine.database.read() as db:
             assert await alerts.open_of(db, connection.id, None) is None
         (entry,) = await entries(here, connection)
-        assert entry.action is audit.Action.KEY_REPLACED
+        assert entry.action is audit_log.Action.KEY_REPLACED
         assert NEW not in repr(entry)
         assert NEW not in everything_that_was_shown(here)
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot import clients
-from bot.slack import connection, installing, socket
-from core.runs import Status
+from bot.slack import clients, connection, oauth_flow, socket_mode
+from core.models.run import Status
 from sandbox.iterable import running as iterable_running
 from sandbox.slack import Slack
 from tests.bot.slack.fault_matrix import FAULTS, PASSING, REFUSALS
@@ -27,8 +26,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(connection, "TRY_AGAIN_S", 0.05)
     monkeypatch.setattr(connection, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(socket, "PING_EVERY_S", 0.2)
-    monkeypatch.setattr(installing, "WAITS_S", (0.05, 0.05))
+    monkeypatch.setattr(socket_mode, "PING_EVERY_S", 0.2)
+    monkeypatch.setattr(oauth_flow, "WAITS_S", (0.05, 0.05))
 
 
 def fail(slack: Slack, fault: str, method: str) -> None:
@@ -129,7 +128,7 @@ async def test_everything_at_once(tmp_path: Path, seed: int) -> None:
             kind = str(options["kind"])
             here.slack.faults.add(kind, "*", probability=0.06, seed=10 * seed + number, retry_after=1, status=503)
         amir = here.slack.approver
-        from bot.approval.ids import Action, Callback
+        from bot.features.approval.ids import Action, Callback
 
         async with asyncio.timeout(3 * LONG):
             while not amir.views:

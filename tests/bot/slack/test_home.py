@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from bot.approval.ids import Action as ApprovalAction
-from bot.home import pages
-from bot.home.ids import Action
-from bot.mapping.ids import Action as MappingAction
-from bot.runs.ids import Action as RunAction
-from core import propose
-from core.runs import Request
+from bot.features.approval.ids import Action as ApprovalAction
+from bot.features.home import publisher
+from bot.features.home.ids import Action
+from bot.features.mapping.ids import Action as MappingAction
+from bot.features.runs.ids import Action as RunAction
+from core import mapping_lifecycle
+from core.models.run import Request
+from core.runs.submission import submit_mapping
 from core.store import mappings
 from core.store.mappings import Mapping
-from core.submit import submit_mapping
 from sandbox.iterable import Fault
-from sandbox.slack.people.person import Person
-from sandbox.slack.world.model import View
+from sandbox.slack.users.user_driver import Person
+from sandbox.slack.workspace.models import View
 from tests.bot.slack.harness import AMIR, LIST, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import people
 
@@ -25,8 +25,8 @@ from tests.core.harness import people
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages are looked after often, so that tests need not wait."""
-    monkeypatch.setattr(pages, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(pages, "APART_S", 0.1)
+    monkeypatch.setattr(publisher, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(publisher, "APART_S", 0.1)
 
 
 def buttons(view: View) -> set[str]:
@@ -107,7 +107,7 @@ async def test_mappings_and_last_run(tmp_path: Path) -> None:
         assert "*SpringShoppers* → List 1001 (Shop): active" in here.slack.render(page)
         assert {RunAction.START, MappingAction.PAUSE, MappingAction.OPEN} <= buttons(page)
 
-        assert await propose.pause(here.engine, mapping.id, by=MAYA, team_id=TEAM)
+        assert await mapping_lifecycle.pause(here.engine, mapping.id, by=MAYA, team_id=TEAM)
         await home_with(here, here.slack.marketer, "paused")
         assert MappingAction.RESUME in buttons(page)
         assert MappingAction.PAUSE not in buttons(page)
@@ -137,12 +137,12 @@ async def test_published_only_when_different(tmp_path: Path) -> None:
 
 async def test_soon_after_a_click(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes of a click on the page is seen there at once, not only when the page's turn comes."""
-    monkeypatch.setattr(pages, "APART_S", 600.0)
+    monkeypatch.setattr(publisher, "APART_S", 600.0)
     async with workspace(tmp_path) as here:
         mapping = await here.mapping(await here.connection())
         page = await here.slack.marketer.open_home()
         await here.slack.marketer.click(page, Action.REFRESH)
-        assert await propose.pause(here.engine, mapping.id, by=MAYA, team_id=TEAM)
+        assert await mapping_lifecycle.pause(here.engine, mapping.id, by=MAYA, team_id=TEAM)
         await home_with(here, here.slack.marketer, "paused")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from bot.live.follower import Follower
-from bot.live.lease import NAME, Lease
+from bot.messages.leadership import NAME, Lease
+from bot.messages.reconciler import Follower
 from core.engine import Engine, open_engine
 from core.settings import Settings
 from core.store import leases

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from core import control
-from core.propose import decide
-from core.runs import Status
+from core.mapping_lifecycle import decide
+from core.models.run import Status
+from core.runs import commands
 from core.store import runs
 from core.store.mappings import State
 from sandbox.iterable.faults import Fault
-from sandbox.slack.world.model import Message
+from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, SUBSCRIBE, ended, replies, start, top
 from tests.bot.slack.harness import AMIR, BRISK, MAYA, TEAM, Workspace, workspace
 from tests.core.harness import people, person, until
@@ -70,7 +70,7 @@ async def test_failure_says_what_happened_what_was_done_and_what_to_do(tmp_path:
         assert "*Done before:* nothing" in shown
         assert "[Retry] [Replace key]" in shown
         here.iterable.faults.clear()
-        await control.retry(here.engine, run_id, by=MAYA, team_id=TEAM)
+        await commands.retry(here.engine, run_id, by=MAYA, team_id=TEAM)
         here.services.wake()
         await here.slack.wait_for(lambda: "Synced" in here.slack.render(message), LONG)
         assert replies(here, message) == ["@Maya Lindqvist let this sync go on."]
@@ -84,7 +84,7 @@ async def test_cancelled_run_says_so(tmp_path: Path) -> None:
         # long enough for whoever works on it to hear of it on the way
         run_id = await start(here, tmp_path, mapping, people(range(40_000)))
         message = await here.slack.wait_for_message("marketing", "Uploading", timeout=LONG)
-        await control.cancel(here.engine, run_id, by=MAYA, team_id=TEAM)
+        await commands.cancel(here.engine, run_id, by=MAYA, team_id=TEAM)
         here.services.wake()
         await here.slack.wait_for(lambda: "was cancelled" in here.slack.render(message), LONG)
         assert replies(here, message) == ["@Maya Lindqvist asked to cancel this sync."]

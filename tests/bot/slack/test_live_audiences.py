@@ -9,17 +9,17 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.audiences.ids import Action
-from bot.connect import ids as connect
-from bot.mapping import ids as mapping
+from bot.features.connect import ids as connect
+from bot.features.live_audiences.ids import Action
+from bot.features.mapping import ids as mapping
 from core.settings import FirehoseApproval
 from core.store import connections, mappings
-from core.store import live as store
+from core.store import live_mappings as store
 from core.store.mappings import Removals, State
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
-from sandbox.slack.people.person import Person
-from sandbox.slack.world.model import Message
+from sandbox.slack.users.user_driver import Person
+from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, top
 from tests.bot.slack.harness import ADA, AMIR, BRISK
 from tests.bot.slack.live import Fed, fed
@@ -320,7 +320,7 @@ async def test_digests_that_were_missed(tmp_path: Path) -> None:
 
 async def test_backlog_is_alerted_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where changes wait for longer than the limit an alert says so, and an all-clear when they don't any more."""
-    monkeypatch.setattr("core.live.working.TEND_EVERY_S", 0.1)
+    monkeypatch.setattr("core.live.worker.TEND_EVERY_S", 0.1)
     async with fed(tmp_path, firehose_backlog_alert_s=0.2) as here:
         await joined(here, 1)
         here.iterable.faults.set([Fault("slow", path="/api/lists/subscribe", delay=1.0)])
@@ -369,7 +369,7 @@ async def test_drop_in(tmp_path: Path) -> None:
 async def test_without_slack_it_goes_to_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Without Slack's tokens what would have been asked there is in the log, as information and without addresses; and
     the Firehose, health and numbers are answered all the same."""
-    caplog.set_level(logging.INFO, "bot.live.unspoken")
+    caplog.set_level(logging.INFO, "bot.messages.log_notifier")
     async with fed(tmp_path, slack_bot_token=None, slack_app_token=None) as here:
         await here.mparticle.add(VIPS, person(1))
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from bot.mapping.ids import Action, Block, Callback
-from core.runs import GuardName, Status
-from core.store import audit, mappings
+from bot.features.mapping.ids import Action, Block, Callback
+from core.models.run import GuardName, Status
+from core.store import audit_log, mappings
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, Mapping, Removals, State
 from sandbox.iterable import Fault
-from sandbox.slack.people.person import Person
-from sandbox.slack.world.model import Message, View
+from sandbox.slack.users.user_driver import Person
+from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.harness import AMIR, LIST, MARKETING, MAYA, Workspace, audience, workspace
 from tests.core.harness import people, until
 
@@ -70,8 +70,8 @@ async def test_proposes_a_mapping_to_a_list_found_by_typing(tmp_path: Path) -> N
         assert (made.removals, made.mode, made.channel) == (Removals.ASK, "auto", MARKETING)
         assert f"Spring <Shoppers>* → *{target.name}* is proposed" in here.slack.render(here.slack.marketer.view)
         async with here.engine.database.read() as db:
-            done = await audit.of(db, [f"mapping:{made.id}"])
-        assert [(each.actor, each.action) for each in done] == [(MAYA, audit.Action.MAPPING_PROPOSED)]
+            done = await audit_log.of(db, [f"mapping:{made.id}"])
+        assert [(each.actor, each.action) for each in done] == [(MAYA, audit_log.Action.MAPPING_PROPOSED)]
 
 
 async def test_a_file_in_the_form_is_planned_at_once(tmp_path: Path) -> None:

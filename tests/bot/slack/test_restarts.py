@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from bot.approval.ids import Action, Callback
-from core.runs import Status
+from bot.features.approval.ids import Action, Callback
+from core.models.run import Status
 from sandbox.iterable import Running
 from sandbox.iterable import running as iterable_running
 from sandbox.iterable.faults import Fault

@@ -6,22 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from bot.blocks import Message as Shown
-from bot.blocks import actions, button
-from bot.connect.ids import Callback as ConnectCallback
-from bot.mapping.ids import Callback as MappingCallback
-from bot.runs.files import address_of
-from bot.runs.ids import Action, Block, Callback, Shortcut
-from bot.runs.sources import file_id_of
-from core import control, propose
+from bot.features.connect.ids import Callback as ConnectCallback
+from bot.features.mapping.ids import Callback as MappingCallback
+from bot.features.runs.file_links import file_id_of
+from bot.features.runs.ids import Action, Block, Callback, Shortcut
+from bot.slack.file_source import address_of
+from bot.ui.blocks import Message as Shown
+from bot.ui.blocks import actions, button
+from core import mapping_lifecycle
 from core.errors import InputError
-from core.report import CSV_HEADER
-from core.runs import Mode, Request, Run, Status
-from core.store import audit, rejections, runs
+from core.models.run import Mode, Request, Run, Status
+from core.reporting.run_report import CSV_HEADER
+from core.runs import commands
+from core.store import audit_log, rejections, runs
 from core.store.mappings import Mapping
 from core.store.rejections import Rejection
-from sandbox.slack.people.person import Person
-from sandbox.slack.world.model import Message, View
+from sandbox.slack.users.user_driver import Person
+from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.harness import MARKETING, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import people, person, until
 
@@ -64,7 +65,7 @@ async def started(here: Workspace, mapping: Mapping, content: bytes) -> str:
     path = here.engine.settings.data_dir / "audience.csv"
     path.write_bytes(content)
     request = Request(path=str(path))
-    return await control.start(here.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
+    return await commands.start(here.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
 
 
 async def with_button(here: Workspace, action: Action, run_id: str) -> Message:
@@ -166,7 +167,7 @@ async def test_run_names_its_mapping(tmp_path: Path) -> None:
         await here.slack.admin.command("/iterable-sync run springshoppers")
         await told(here, "Only operators and approvers of Shop", here.slack.admin)
         view = await form(here)
-        await propose.pause(here.engine, mapping.id, by=MAYA, team_id=TEAM)
+        await mapping_lifecycle.pause(here.engine, mapping.id, by=MAYA, team_id=TEAM)
         file = here.slack.marketer.file("a.csv", audience(people(range(2))))
         await here.slack.marketer.fill(view, {Block.FILE: file})
         assert "is paused" in (await here.slack.marketer.submit()).errors[Block.MAPPING]
@@ -245,8 +246,8 @@ async def test_retries_once(tmp_path: Path) -> None:
         await here.slack.operator.click(message, Action.RETRY)
         await told(here, "Somebody has retried run", here.slack.operator)
         async with here.engine.database.read() as db:
-            done = await audit.of(db, [f"run:{run_id}"])
-        assert [each.action for each in done].count(audit.Action.RUN_RETRIED) == 1
+            done = await audit_log.of(db, [f"run:{run_id}"])
+        assert [each.action for each in done].count(audit_log.Action.RUN_RETRIED) == 1
 
 
 async def test_runs_again_once(tmp_path: Path) -> None:
@@ -294,8 +295,8 @@ async def test_rejected_members_come_privately(tmp_path: Path) -> None:
         assert rows[1][:4] == ["2", "'=broken", "c2", "invalid_email"]
         assert not any(each.files or "broken" in here.slack.render(each) for each in maya.messages("marketing"))
         async with here.engine.database.read() as db:
-            last = (await audit.of(db, [f"run:{run_id}"]))[-1]
-        assert (last.actor, last.action) == (MAYA, audit.Action.REJECTIONS_TAKEN)
+            last = (await audit_log.of(db, [f"run:{run_id}"]))[-1]
+        assert (last.actor, last.action) == (MAYA, audit_log.Action.REJECTIONS_TAKEN)
 
 
 async def test_rejected_members_are_kept_from_others(tmp_path: Path) -> None:

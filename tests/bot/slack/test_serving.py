@@ -12,11 +12,11 @@ import pytest
 
 from bot.serve import serving
 from bot.services import Services
-from bot.slack import connection, listening, socket
-from core import control
+from bot.slack import connection, listener_tracker, socket_mode
 from core.engine import Engine, open_engine
 from core.errors import SettingsError
-from core.runs import Request
+from core.models.run import Request
+from core.runs import commands
 from core.settings import Settings
 from sandbox.iterable import running as iterable_running
 from sandbox.slack import Slack
@@ -38,7 +38,7 @@ async def test_connects_and_stops(tmp_path: Path) -> None:
 
 async def test_does_not_leave_a_listener_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A listener that waits for Slack for ever does not outlive the bot, nor keep it from ending."""
-    monkeypatch.setattr(listening, "GRACE_S", 0.1)
+    monkeypatch.setattr(listener_tracker, "GRACE_S", 0.1)
     async with workspace(tmp_path) as here:
         here.slack.faults.add("no_answer", "chat.postEphemeral")
         assert (await here.slack.marketer.command("/iterable-sync help")).ok
@@ -49,7 +49,7 @@ async def test_does_not_leave_a_listener_behind(tmp_path: Path, monkeypatch: pyt
 
 async def test_stays_through_refreshed_and_lost_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slack asks for another connection, and loses that one: commands are answered after both."""
-    monkeypatch.setattr(socket, "PING_EVERY_S", 0.2)
+    monkeypatch.setattr(socket_mode, "PING_EVERY_S", 0.2)
     async with workspace(tmp_path) as here:
         for lose in (here.slack.refresh_sockets, here.slack.drop_sockets):
             await _lose(here.slack, lose)
@@ -60,7 +60,7 @@ async def test_a_connection_that_stays_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log says once that Slack takes no connection, and why, and that it stands again."""
-    monkeypatch.setattr(socket, "PING_EVERY_S", 0.5)
+    monkeypatch.setattr(socket_mode, "PING_EVERY_S", 0.5)
     monkeypatch.setattr(connection, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(connection, "TELL_AFTER_S", 0.1)
 
@@ -175,7 +175,7 @@ async def test_port_that_is_taken(tmp_path: Path) -> None:
 
 async def test_without_slack_what_happens_goes_to_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """How a run ends is in the log, without addresses; what ended before the start is not told again."""
-    caplog.set_level(logging.INFO, "bot.live.unspoken")
+    caplog.set_level(logging.INFO, "bot.messages.log_notifier")
     async with iterable_running() as iterable, slack_running() as slack:
         settings = _settings(slack, tmp_path, SLACK_BOT_TOKEN=None, SLACK_APP_TOKEN=None, iterable_url=iterable.url)
         async with _serving(settings) as (engine, services):
@@ -183,7 +183,7 @@ async def test_without_slack_what_happens_goes_to_the_log(tmp_path: Path, caplog
             mapping = await here.mapping(await here.connection())
             file = tmp_path / "audience.csv"
             file.write_bytes(audience(people(range(3))))
-            run_id = await control.start(
+            run_id = await commands.start(
                 engine, mapping, Request(path=str(file)), by=MAYA, channel=MARKETING, team_id=TEAM
             )
             async with asyncio.timeout(10):

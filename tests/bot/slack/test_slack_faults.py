@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.approval.ids import Action, Callback
-from core.runs import Status
-from core.store import posts
+from bot.features.approval.ids import Action, Callback
+from core.models.run import Status
+from core.store import slack_messages
 from sandbox.iterable.faults import Fault
 from sandbox.slack.faults import LOST_ANSWER, NO_ANSWER, RATE_LIMITED, SERVER_ERROR
 from tests.bot.slack.following import LONG, SUBSCRIBE, card, ended, replies, start, top, until
@@ -38,8 +38,8 @@ async def until_lost(here: Workspace, stage: str) -> None:
     async with asyncio.timeout(LONG):
         while True:
             async with here.engine.database.read() as db:
-                post = await posts.get(db, key)
-            if post is not None and (post.state, post.stage) == (posts.State.LOST, stage):
+                post = await slack_messages.get(db, key)
+            if post is not None and (post.state, post.stage) == (slack_messages.State.LOST, stage):
                 return
             await asyncio.sleep(0.02)
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from bot.home import pages
-from bot.status.lines import live_line
+from bot.features.home import publisher
+from bot.features.status.phrases import live_line
 from core.iterable import KeyRefusedError
-from core.runs import Request
+from core.models.run import Request
+from core.runs.submission import submit_mapping
 from core.store import alerts, mappings
-from core.store.live import LiveStatus
+from core.store.live_mappings import LiveStatus
 from core.store.mappings import NO_LIST
-from core.submit import submit_mapping
 from tests.bot.slack.harness import MAYA, Workspace, audience, workspace
 from tests.core.harness import people
 
@@ -54,7 +54,7 @@ async def test_status(tmp_path: Path) -> None:
 
 async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`history` shows the latest runs of a mapping with what they changed, and offers to repeat those that can be."""
-    monkeypatch.setattr(pages, "APART_S", 0.1)
+    monkeypatch.setattr(publisher, "APART_S", 0.1)
     async with workspace(tmp_path) as here:
         connection = await here.connection()
         assert "There are no runs yet" in await told(here, "history", "no runs")

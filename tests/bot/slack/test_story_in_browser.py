@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.approval import handlers as approval
-from sandbox import samples
+from bot.features.approval import handlers as approval
+from sandbox import sample_audiences
 from sandbox.iterable import Fault
 from sandbox.iterable import running as iterable_running
 from sandbox.slack import running as slack_running
@@ -53,14 +53,14 @@ async def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
         await screen.open()
         await connect(here, screen)
-        await propose(here, screen, samples.write_first(tmp_path))
+        await propose(here, screen, sample_audiences.write_first(tmp_path))
         assert here.emails(target.id) == set()
         await approve(here, screen)
-        assert here.emails(target.id) == samples.emails(samples.first())
+        assert here.emails(target.id) == sample_audiences.emails(sample_audiences.first())
         await look_at_rejected(here, screen)
-        await break_iterable(here, screen, samples.write_later(tmp_path))
+        await break_iterable(here, screen, sample_audiences.write_later(tmp_path))
         await retry(screen)
-        assert here.emails(target.id) == samples.emails(samples.later())
+        assert here.emails(target.id) == sample_audiences.emails(sample_audiences.later())
         await look_at_home(here, screen)
 
         assert errors == []

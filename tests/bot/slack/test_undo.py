@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from bot.approval import ids as approval_ids
-from bot.undo.ids import Action, Callback
-from core import approval, control, propose
-from core.runs import Request, Run, Status
-from core.store import audit, connections
+from bot.features.approval import ids as approval_ids
+from bot.features.undo.ids import Action, Callback
+from core import mapping_lifecycle
+from core.models.run import Request, Run, Status
+from core.runs import approval, commands
+from core.store import audit_log, connections
 from core.store.connections import Connection
 from core.store.mappings import Mapping
-from sandbox.slack.world.model import Message, View
+from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.harness import AMIR, MARKETING, MAYA, OKSANA, TEAM, Workspace, audience, workspace
 from tests.core.harness import people, until
 
@@ -18,7 +19,7 @@ async def synced(here: Workspace, mapping: Mapping, numbers: range) -> Run:
     """A run that Maya started and Amir approved where it asked, ended."""
     path = here.engine.settings.data_dir / f"audience-{numbers.start}-{numbers.stop}.csv"
     path.write_bytes(audience(people(numbers)))
-    run_id = await control.start(
+    run_id = await commands.start(
         here.engine, mapping, Request(path=str(path)), by=MAYA, channel=MARKETING, team_id=TEAM
     )
     return await ended(here, run_id)
@@ -99,8 +100,8 @@ async def test_list_is_as_before(tmp_path: Path) -> None:
         assert here.emails() == {f"p{number}@example.com" for number in range(10)}
         await summary_of(here, "3 added, 0 updated, 2 removed")
         async with here.engine.database.read() as db:
-            entries = [each for each in await audit.of(db, [f"run:{run.id}"]) if each.after == {"run": undoing.id}]
-        assert [(each.action, each.actor) for each in entries] == [(audit.Action.RUN_UNDO_ASKED, MAYA)]
+            entries = [each for each in await audit_log.of(db, [f"run:{run.id}"]) if each.after == {"run": undoing.id}]
+        assert [(each.action, each.actor) for each in entries] == [(audit_log.Action.RUN_UNDO_ASKED, MAYA)]
 
 
 async def test_runs_are_offered(tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ async def test_what_cannot_be_undone(tmp_path: Path) -> None:
         await maya.command(f"/iterable-sync undo {nothing.id}")
         await told(here, f"Run {nothing.id} changed nothing, so there is nothing to undo.")
         view = await opened(here, run)
-        await propose.pause(here.engine, mapping.id, by=OKSANA, team_id=TEAM)
+        await mapping_lifecycle.pause(here.engine, mapping.id, by=OKSANA, team_id=TEAM)
         await maya.submit(view)
         await here.slack.wait_for(lambda: "is paused, so nothing is sent" in here.slack.render(maya.view))
         assert (await here.latest_run()).id == nothing.id

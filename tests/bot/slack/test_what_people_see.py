@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.runs.ids import Action, Block, Callback
+from bot.features.runs.ids import Action, Block, Callback
 from core import alerting
-from core.runs import Mode
+from core.models.run import Mode
 from core.store import alerts
-from sandbox import samples
+from sandbox import sample_audiences
 from sandbox.iterable.faults import Fault
-from sandbox.slack.world.model import Message
+from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, SUBSCRIBE, ended, start
 from tests.bot.slack.harness import LIST, MARKETING, Workspace, audience, workspace
 from tests.core.harness import people, person
@@ -43,9 +43,9 @@ async def failed(here: Workspace, directory: Path, fault: Fault, number: int = 3
     return await read(here, "Failing: ", "sync-alerts")
 
 
-def download(directory: Path, members: list[samples.Member]) -> bytes:
+def download(directory: Path, members: list[sample_audiences.Member]) -> bytes:
     """An audience download."""
-    return samples.write(directory / "spring.zip", members, 1_740_819_600).read_bytes()
+    return sample_audiences.write(directory / "spring.zip", members, 1_740_819_600).read_bytes()
 
 
 # -- members that can't be synced -------------------------------------------------------------------
@@ -174,7 +174,9 @@ async def test_list_deleted_in_iterable(tmp_path: Path) -> None:
 
 async def test_truncated_download(tmp_path: Path) -> None:
     """A download that was cut off is refused whole, nothing is sent, and the next file is a press away."""
-    content = download(tmp_path, [samples.Member(number, f"p{number}@example.com", None) for number in range(100)])
+    content = download(
+        tmp_path, [sample_audiences.Member(number, f"p{number}@example.com", None) for number in range(100)]
+    )
     async with workspace(tmp_path) as here:
         await here.mapping(await here.connection())
         await put_in(here, "spring.zip", content[: len(content) // 2])
@@ -196,7 +198,9 @@ async def test_download_without_emails(tmp_path: Path) -> None:
     """A download made without the identity Email says that nobody has one, not that all went well."""
     async with workspace(tmp_path) as here:
         await here.mapping(await here.connection())
-        await put_in(here, "spring.zip", download(tmp_path, [samples.Member(n, None, f"c{n}") for n in range(5)]))
+        await put_in(
+            here, "spring.zip", download(tmp_path, [sample_audiences.Member(n, None, f"c{n}") for n in range(5)])
+        )
         shown = await read(here, "Nobody could be synced")
         assert "0 added, 0 updated, 0 removed, 5 rejected." in shown
         assert "• *5*: The profile has no email address." in shown

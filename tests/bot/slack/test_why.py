@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.why.typed import meant
-from core import control
-from core.runs import Request, Status
-from core.store import audit
+from bot.features.why.parse import meant
+from core.models.run import Request, Status
+from core.runs import commands
+from core.store import audit_log
 from core.store.mappings import Mapping
-from sandbox.slack.people.person import Person
+from sandbox.slack.users.user_driver import Person
 from tests.bot.slack.harness import ADA, AMIR, MARKETING, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import Member, person, until
 
@@ -19,7 +19,7 @@ async def synced(here: Workspace, mapping: Mapping, members: list[Member]) -> st
     path = here.engine.settings.data_dir / "audience.csv"
     path.write_bytes(audience(members))
     request = Request(path=str(path), approved=True)
-    run_id = await control.start(here.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
+    run_id = await commands.start(here.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
 
     async def has_ended() -> bool:
         return not (await here.run(run_id)).status.is_active
@@ -57,8 +57,8 @@ async def test_person_is_explained(tmp_path: Path) -> None:
         ]
         assert not any("p1@example.com" in each for each in seen_by_others)
         async with here.engine.database.read() as db:
-            entries = await audit.of(db, ["person"])
-        assert [(each.actor, each.action) for each in entries] == [(MAYA, audit.Action.LOOKED_UP)] * 2
+            entries = await audit_log.of(db, ["person"])
+        assert [(each.actor, each.action) for each in entries] == [(MAYA, audit_log.Action.LOOKED_UP)] * 2
         assert "p1" not in str(entries).lower()
         assert "c3" not in str(entries)
 

@@ -13,11 +13,11 @@ from sqlalchemy import text
 
 from bot.serve import serving
 from bot.services import Services
-from bot.slack.building import open_workspaces
+from bot.slack.app_factory import open_workspaces
 from core.engine import Engine, open_engine
 from core.settings import Settings
 from sandbox.slack import Slack
-from sandbox.slack.world.samples import FIRST_TEAM, SECOND_TEAM
+from sandbox.slack.workspace.sample_workspaces import FIRST_TEAM, SECOND_TEAM
 from tests.bot.slack.harness import local_slack
 from tests.core.databases import furnish
 from tests.core.harness import QUICK

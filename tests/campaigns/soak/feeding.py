@@ -8,15 +8,15 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from core import control
-from core.connecting import connect
+from core.connections.manage import connect
 from core.engine import Engine
 from core.errors import SyncError
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.propose import propose
-from core.runs import Mode, Request, Run, Status
-from core.store import live, mappings, runs
+from core.mapping_lifecycle import propose
+from core.models.run import Mode, Request, Run, Status
+from core.runs import commands
+from core.store import live_mappings, mappings, runs
 from core.store.mappings import Removals, State
 from sandbox.iterable.state import DEFAULT_KEY
 from sandbox.mparticle import Audience, MParticle, Profile, RefusedError
@@ -75,12 +75,12 @@ class Feeder:
             mapping = await mappings.by_id(db, self._mapping_id)
         assert mapping is not None
         request = Request(path=str(self._path), mode=mode, approved=True)
-        run_id = await control.start(self._engine, mapping, request, by="U1", channel=None, team_id=None)
+        run_id = await commands.start(self._engine, mapping, request, by="U1", channel=None, team_id=None)
         self._figures.runs += 1
         while (run := await self._run(run_id)).status is not Status.SUCCEEDED:
             if run.status is Status.FAILED:
                 with suppress(SyncError):
-                    await control.retry(self._engine, run_id, by="U1", team_id=None)
+                    await commands.retry(self._engine, run_id, by="U1", team_id=None)
                     self._figures.retried += 1
             elif run.status in (Status.CANCELLED, Status.NEEDS_APPROVAL, Status.PLANNED):
                 self._figures.wrong.append(f"run {run_id} is {run.status}: {run.error}")
@@ -174,9 +174,9 @@ class LiveFeeder:
         async with asyncio.timeout(600):
             while True:
                 async with engine.database.read() as db:
-                    (mapping,) = await live.everyone(db)
-                    status = await live.status(db, mapping.id, time.time())
-                    if status.backlog == 0 and not await live.unended(db, mapping.id):
+                    (mapping,) = await live_mappings.everyone(db)
+                    status = await live_mappings.status(db, mapping.id, time.time())
+                    if status.backlog == 0 and not await live_mappings.unended(db, mapping.id):
                         return
                 await asyncio.sleep(0.5)
 

@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from core.audience import Source, read
 from core.errors import InputError
+from core.sources import Source, read
 
 Profiles = dict[str, tuple[Any, ...]]
 Reading = Callable[..., tuple[Source, Profiles]]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 
-from core.audience import Source, read
 from core.errors import InputError
+from core.sources import Source, read
 
 COLUMNS = [
     ("profile", "VARCHAR"),
@@ -22,7 +22,7 @@ COLUMNS = [
 
 @contextmanager
 def planning_workspace(directory: Path, threads: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A workspace with the limits of core/plan/workspace.py."""
+    """A workspace with the limits of core/planning/workspace.py."""
     with duckdb.connect(
         ":memory:",
         config={

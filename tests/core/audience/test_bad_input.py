@@ -12,9 +12,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from core.audience import csvfile, duck, read
-from core.audience.files import File
 from core.errors import InputError, SettingsError, SyncError
+from core.sources import csv_format, duckdb_errors, read
+from core.sources.source_file import File
 from tests.core.audience.factories import HEADER, change, download_csv
 
 Refusal = Callable[..., InputError]
@@ -157,7 +157,7 @@ def test_latin_1_in_json(refusal: Refusal) -> None:
 def test_utf8_split_where_the_head_ends(refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A letter of two bytes at the edge of what is looked at first is no error."""
     text = f"{HEADER}\n1, 5, é, email\n1"
-    monkeypatch.setattr(csvfile, "HEAD", text.encode().index(b"\xc3") + 1)
+    monkeypatch.setattr(csv_format, "HEAD", text.encode().index(b"\xc3") + 1)
 
     assert "the row has 1 cells" in refusal(text).message
 
@@ -219,7 +219,7 @@ def test_errors_of_duckdb(tmp_path: Path, problem: Exception, kind: type[SyncErr
     """A full disk is not the fault of the file, and neither kind shows what it holds."""
     path = tmp_path / "a.csv"
     path.write_text("email\n")
-    error = duck.explain(problem, File(path, "a.csv"))
+    error = duckdb_errors.explain(problem, File(path, "a.csv"))
 
     assert isinstance(error, kind)
     assert "secret" not in error.message
@@ -228,7 +228,7 @@ def test_errors_of_duckdb(tmp_path: Path, problem: Exception, kind: type[SyncErr
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
 def test_a_disk_that_can_not_be_written(code: int) -> None:
     """What a person can do about it is in the message."""
-    with pytest.raises(SettingsError, match="data dir"), duck.disk_errors():
+    with pytest.raises(SettingsError, match="data dir"), duckdb_errors.disk_errors():
         raise OSError(code, "disk")
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from core.audience import Shape, Source
+from core.sources import Shape, Source
 from tests.core.audience.conftest import Reading
 from tests.core.audience.factories import CSV_NAME, HEADER, HYDE, JEKYLL, UTTERSON, download_csv
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.audience import Source, read
 from core.errors import InputError
+from core.sources import Source, read
 from tests.campaigns.wrapping import BUCKET, MEMBERS, PLAIN, SPLIT, TOLD, ZIPPED, seeds, wrapped
 from tests.core.audience.factories import HEADER
 from tests.core.audience.oracle import planning_workspace, read_or_refuse

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.audience import Source, read
 from core.errors import InputError
+from core.sources import Source, read
 from tests.core.audience.factories import HEADER, change, zip_of
 from tests.core.audience.oracle import planning_workspace, read_or_refuse
 

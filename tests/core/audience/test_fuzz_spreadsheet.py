@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.cli import rejects
-from core.report import CSV_HEADER, csv_row
+from bot.cli import rejected_csv
+from core.reporting.run_report import CSV_HEADER, csv_row
 from core.store.rejections import Rejection
 
 SIGNS = "=+-@＝＋－＠"
@@ -89,7 +89,7 @@ def test_the_file_has_every_cell_in_quotation_marks(tmp_path: Path) -> None:
         for each in found:
             yield each
 
-    asyncio.run(rejects.write(tmp_path / "rejects.csv", rejected()))
+    asyncio.run(rejected_csv.write(tmp_path / "rejects.csv", rejected()))
 
     text = (tmp_path / "rejects.csv").read_bytes().decode()
     assert text.startswith('"profile","email","customer_id","reason","what_it_means"\r\n"1","a;b\t""c\n","\'=1+1",')

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.audience.names import NOBODY, Audience, common_name, from_bucket_name, from_download_name
+from core.sources.audience_ref import NOBODY, Audience, common_name, from_bucket_name, from_download_name
 
 
 @pytest.mark.parametrize(

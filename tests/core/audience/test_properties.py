@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.audience import Source, read
-from core.audience.files import File
-from core.audience.recognise import recognise
 from core.errors import InputError
+from core.sources import Source, read
+from core.sources.detection import recognise
+from core.sources.source_file import File
 from tests.core.audience.conftest import Profiles, profiles
 from tests.core.audience.factories import CSV_NAME, HEADER, change, download_csv, manifest, message, table_csv
 

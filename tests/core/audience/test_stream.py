@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from core.audience import Shape, Source
 from core.errors import InputError
+from core.sources import Shape, Source
 from tests.core.audience.conftest import Reading
 from tests.core.audience.factories import message
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core.audience import Shape, Source
 from core.errors import InputError
+from core.sources import Shape, Source
 from tests.core.audience.conftest import Reading
 from tests.core.audience.factories import table_csv
 

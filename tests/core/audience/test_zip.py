@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from core.audience import Shape, archive
 from core.errors import InputError
+from core.sources import Shape, zip_archive
 from tests.core.audience.conftest import Reading
 from tests.core.audience.factories import (
     CSV_NAME,
@@ -302,7 +302,7 @@ def test_a_list_of_a_million_members_is_not_read(
     tmp_path: Path, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of the file tells how many there are, before they are listed."""
-    monkeypatch.setattr(archive, "MOST_MEMBERS", 0)
+    monkeypatch.setattr(zip_archive, "MOST_MEMBERS", 0)
 
     assert "files: this is not an audience download" in refusal(download_zip(tmp_path / "a.zip")).message
 

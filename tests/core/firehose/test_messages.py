@@ -9,15 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.firehose.members import member_of
-from core.firehose.messages import (
-    AudienceMembershipChangeRequest,
-    MalformedError,
-    UserProfile,
-    parse,
-    response,
-)
-from core.firehose.module import registration
+from core.firehose.member import member_of
+from core.firehose.module_registration import registration
+from core.firehose.schema import AudienceMembershipChangeRequest, MalformedError, UserProfile, parse, response
 from core.store.inbox import CUSTOMER_ID_HASHED, EMAIL_HASHED
 from tests.core.firehose import shapes
 

@@ -22,7 +22,7 @@ from core.iterable import (
     UnavailableError,
     UnexpectedAnswerError,
 )
-from core.iterable.answers import (
+from core.iterable.responses import (
     Answer,
     error_in,
     parse_bulk,

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from core.iterable import IterableClient, SharedPacer, Traffic
-from core.iterable.pacing import MISSED_S
+from core.iterable.rate_limiter import MISSED_S
 from core.store.database import Database
 from core.store.tables import pace
 from sandbox.iterable import running

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from core.changes import Phase
 from core.identity import UserIdField
-from core.runs import Request
+from core.models.batch import Phase
+from core.models.run import Request
 from core.store import connections, lists, mappings, runs
-from core.store.changes import Draft
+from core.store.batches import Draft
 from core.store.database import Database
 from core.store.mappings import Mapping
 

@@ -5,9 +5,9 @@ import time
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from core.changes import Phase
 from core.identity import UserIdField
-from core.store import changes, connections, ledger, lists, mappings, rejections, runs
+from core.models.batch import Phase
+from core.store import batches, connections, ledger, lists, mappings, rejections, runs
 from core.store.connections import project_of
 from core.store.database import Database
 from core.store.rejections import Rejection
@@ -124,7 +124,7 @@ async def test_removed_connection_takes_everything_along(database: Database) -> 
     for mapping in (gone, stays):
         ids[mapping.id] = await add_run(database, mapping)
         async with database.write() as db:
-            await changes.add_drafts(db, ids[mapping.id], [draft(Phase.ADD, 1)])
+            await batches.add_drafts(db, ids[mapping.id], [draft(Phase.ADD, 1)])
             await rejections.add(db, ids[mapping.id], [Rejection("1", None, None, "no_email")])
             await ledger.put(db, mapping.id, [["a", "1", "p1@example.com", None]], certain=True)
     async with database.write() as db:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.store import last_known, ledger
+from core.store import last_known_emails, ledger
 from core.store.database import Database
 from tests.core.harness import until
 from tests.core.storage import somebody_waits
@@ -188,7 +188,7 @@ async def test_addresses_of_leavers_are_written_and_cleared_in_one_order(databas
 
     async def clear() -> int:
         async with database.write() as db:
-            return await last_known.clear_old(db, before, 10)
+            return await last_known_emails.clear_old(db, before, 10)
 
     async with database.write() as db:
         await ledger.take(db, mapping.id, [["r", *leavers["1"]]])

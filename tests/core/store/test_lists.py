@@ -2,9 +2,9 @@
 
 import asyncio
 
-from core.changes import Phase
-from core.store import changes, connections, lists, runs
-from core.store.changes import State
+from core.models.batch import Phase
+from core.store import batches, connections, lists, runs
+from core.store.batches import State
 from core.store.database import Database
 from tests.core.store.seeds import LIST, add_mapping, add_run, draft
 
@@ -106,9 +106,9 @@ async def test_unanswered_batches_of_other_runs(database: Database) -> None:
     ids = [await add_run(database, each) for each in (mapping, other, elsewhere)]
     async with database.write() as db:
         for run_id in ids:
-            await changes.add_drafts(db, run_id, [draft(Phase.ADD, 1, f'["{run_id}"]'), draft(Phase.ADD, 1)])
-            await changes.publish(db, run_id)
-            (sent, _) = await changes.open_batches(db, run_id, State.PLANNED, limit=2)
-            await changes.set_state(db, [sent.id], State.SENT)
+            await batches.add_drafts(db, run_id, [draft(Phase.ADD, 1, f'["{run_id}"]'), draft(Phase.ADD, 1)])
+            await batches.publish(db, run_id)
+            (sent, _) = await batches.open_batches(db, run_id, State.PLANNED, limit=2)
+            await batches.set_state(db, [sent.id], State.SENT)
         found = await lists.unanswered(db, mapping.connection_id, LIST, ids[0])
     assert [row[1:] for row in found] == [(Phase.ADD, other.id, f'["{ids[1]}"]')]

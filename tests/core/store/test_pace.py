@@ -8,9 +8,9 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import select
 
-from core.store import pace
+from core.store import rate_limits
 from core.store.database import Database
-from core.store.pace import Reservation
+from core.store.rate_limits import Reservation
 from core.store.tables import pace as pace_table
 
 INTERVAL = 0.25
@@ -28,7 +28,7 @@ def reserve(database: Database) -> Reserve:
         now: float = NOON, count: int = 1, late: float = 0.0, project: str = "p", interval: float = INTERVAL
     ) -> Reservation:
         async with database.write() as connection:
-            return await pace.reserve(connection, project, interval, count=count, late=late, now=now)
+            return await rate_limits.reserve(connection, project, interval, count=count, late=late, now=now)
 
     return reserving
 
@@ -39,7 +39,7 @@ def throttle(database: Database) -> Throttle:
 
     async def throttling(now: float, pause: float = 0.0) -> None:
         async with database.write() as connection:
-            await pace.throttle(connection, "p", pause, now=now)
+            await rate_limits.throttle(connection, "p", pause, now=now)
 
     return throttling
 
@@ -118,21 +118,21 @@ async def test_throttling_slows_down(reserve: Reserve, throttle: Throttle) -> No
     """After a 429 slots are further apart."""
     await reserve()
     await throttle(NOON)
-    assert (await reserve()).spacing == pytest.approx(INTERVAL * pace.SLOWDOWN)
+    assert (await reserve()).spacing == pytest.approx(INTERVAL * rate_limits.SLOWDOWN)
 
 
 async def test_burst_of_throttling_counts_once(reserve: Reserve, throttle: Throttle) -> None:
     """Answers to requests that were on their way together are one event."""
     for number in range(10):
         await throttle(NOON + number * 0.1)
-    assert (await reserve()).spacing == pytest.approx(INTERVAL * pace.SLOWDOWN)
+    assert (await reserve()).spacing == pytest.approx(INTERVAL * rate_limits.SLOWDOWN)
 
 
 async def test_throttling_again_slows_down_more(reserve: Reserve, throttle: Throttle) -> None:
     """A 429 soon after the last says that the rate is too high."""
     await throttle(NOON)
     await throttle(NOON + 10)
-    expected = (pace.SLOWDOWN - 10 * pace.RECOVERY_PER_S) * pace.SLOWDOWN_AGAIN
+    expected = (rate_limits.SLOWDOWN - 10 * rate_limits.RECOVERY_PER_S) * rate_limits.SLOWDOWN_AGAIN
     assert (await reserve(NOON + 10)).spacing == pytest.approx(INTERVAL * expected)
 
 
@@ -140,7 +140,7 @@ async def test_slowdown_has_a_limit(reserve: Reserve, throttle: Throttle) -> Non
     """However many 429s come, some requests still leave."""
     for number in range(40):
         await throttle(NOON + 10 * number)
-    assert (await reserve(NOON + 390)).spacing == pytest.approx(INTERVAL * pace.MAX_SLOWDOWN)
+    assert (await reserve(NOON + 390)).spacing == pytest.approx(INTERVAL * rate_limits.MAX_SLOWDOWN)
 
 
 async def test_slowdown_is_taken_back_slowly(reserve: Reserve, throttle: Throttle) -> None:
@@ -160,8 +160,8 @@ async def test_recovery_survives_a_clock_that_jumped_back(reserve: Reserve, thro
 async def test_real_clock_is_the_databases(database: Database) -> None:
     """Without a time given the clock is used: here both kinds of database have this machine's."""
     async with database.write() as connection:
-        found = await pace.reserve(connection, "p", INTERVAL)
-        await pace.throttle(connection, "p", 10.0)
+        found = await rate_limits.reserve(connection, "p", INTERVAL)
+        await rate_limits.throttle(connection, "p", 10.0)
         row = (await connection.execute(select(pace_table))).one()
     assert abs(found.now - time.time()) < 60
     assert found.now <= row.throttled_at
@@ -174,7 +174,7 @@ async def test_slots_are_taken_by_one_only(database: Database, database_url: str
 
     async def take(of: Database) -> float:
         async with of.write() as connection:
-            return (await pace.reserve(connection, "p", INTERVAL)).first
+            return (await rate_limits.reserve(connection, "p", INTERVAL)).first
 
     try:
         found = sorted(await asyncio.gather(*(take(of) for of in [database, other] * 15)))

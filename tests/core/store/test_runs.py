@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from core.changes import Phase
-from core.runs import PROCESS_DIED, Guard, GuardName, Mode, Plan, Request, Run, Status
-from core.store import changes, lists, rejections, runs, workers
-from core.store.changes import State
+from core.models.batch import Phase
+from core.models.run import PROCESS_DIED, Guard, GuardName, Mode, Plan, Request, Run, Status
+from core.store import batches, lists, rejections, runs, workers
+from core.store.batches import State
 from core.store.database import Database
 from core.store.rejections import Rejection
 from core.store.runs import TakenOverError
@@ -167,21 +167,21 @@ async def test_drafts_become_the_plan(database: Database) -> None:
     """Published drafts are what is to be done, in the place of what was left of the plan before."""
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
-        await changes.add_drafts(db, run_id, [draft(Phase.ADD, 2, '["old"]'), draft(Phase.ADD, 2, '["sent"]')])
-        await changes.publish(db, run_id)
-        (_, sent) = await changes.open_batches(db, run_id, State.PLANNED, limit=5)
-        await changes.set_state(db, [sent.id], State.SENT)
-        await changes.add_drafts(db, run_id, [draft(Phase.REMOVE, 1, '["new"]'), draft(Phase.ADD, 3, '["more"]')])
-        planned = await changes.open_batches(db, run_id, State.PLANNED, limit=5)
+        await batches.add_drafts(db, run_id, [draft(Phase.ADD, 2, '["old"]'), draft(Phase.ADD, 2, '["sent"]')])
+        await batches.publish(db, run_id)
+        (_, sent) = await batches.open_batches(db, run_id, State.PLANNED, limit=5)
+        await batches.set_state(db, [sent.id], State.SENT)
+        await batches.add_drafts(db, run_id, [draft(Phase.REMOVE, 1, '["new"]'), draft(Phase.ADD, 3, '["more"]')])
+        planned = await batches.open_batches(db, run_id, State.PLANNED, limit=5)
         assert [batch.members for batch in planned] == ['["old"]']
-        await changes.publish(db, run_id)
-        planned = await changes.open_batches(db, run_id, State.PLANNED, limit=5)
+        await batches.publish(db, run_id)
+        planned = await batches.open_batches(db, run_id, State.PLANNED, limit=5)
         assert [(batch.phase, batch.size, batch.members) for batch in planned] == [
             (Phase.REMOVE, 1, '["new"]'),
             (Phase.ADD, 3, '["more"]'),
         ]
-        assert [batch.members for batch in await changes.open_batches(db, run_id, State.VOID, limit=5)] == ['["old"]']
-        assert [batch.id for batch in await changes.open_batches(db, run_id, State.SENT, limit=5)] == [sent.id]
+        assert [batch.members for batch in await batches.open_batches(db, run_id, State.VOID, limit=5)] == ['["old"]']
+        assert [batch.id for batch in await batches.open_batches(db, run_id, State.SENT, limit=5)] == [sent.id]
 
 
 async def test_batches_in_order(database: Database) -> None:
@@ -190,39 +190,39 @@ async def test_batches_in_order(database: Database) -> None:
     run_id, other = await add_run(database, mapping), await add_run(database, mapping)
     phases = [Phase.RELEASE, Phase.ADD, Phase.REMOVE, Phase.ADD]
     async with database.write() as db:
-        await changes.add_drafts(db, other, [draft(Phase.UPDATE, 1)])
-        await changes.add_drafts(db, run_id, [draft(phase, n, f"[{n}]") for n, phase in enumerate(phases)])
-        await changes.publish(db, run_id)
-        assert await changes.phases_left(db, run_id) == [Phase.REMOVE, Phase.ADD, Phase.RELEASE]
-        found = await changes.open_batches(db, run_id, State.PLANNED, limit=10)
+        await batches.add_drafts(db, other, [draft(Phase.UPDATE, 1)])
+        await batches.add_drafts(db, run_id, [draft(phase, n, f"[{n}]") for n, phase in enumerate(phases)])
+        await batches.publish(db, run_id)
+        assert await batches.phases_left(db, run_id) == [Phase.REMOVE, Phase.ADD, Phase.RELEASE]
+        found = await batches.open_batches(db, run_id, State.PLANNED, limit=10)
         assert [batch.members for batch in found] == ["[0]", "[1]", "[2]", "[3]"]
-        of_phase = await changes.open_batches(db, run_id, State.PLANNED, limit=10, phase=Phase.ADD)
+        of_phase = await batches.open_batches(db, run_id, State.PLANNED, limit=10, phase=Phase.ADD)
         assert of_phase == [found[1], found[3]]
-        assert await changes.open_batches(db, run_id, State.PLANNED, limit=1, after=found[1].id) == [found[2]]
+        assert await batches.open_batches(db, run_id, State.PLANNED, limit=1, after=found[1].id) == [found[2]]
 
 
 async def test_progress(database: Database) -> None:
     """Progress counts the changes that are done, and all that are not void."""
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
-        assert await changes.progress(db, run_id) == (0, 0)
-        await changes.add_drafts(db, run_id, [draft(Phase.ADD, size) for size in (1, 10, 100, 1000)])
-        await changes.publish(db, run_id)
-        done, sent, void, _ = await changes.open_batches(db, run_id, State.PLANNED, limit=5)
+        assert await batches.progress(db, run_id) == (0, 0)
+        await batches.add_drafts(db, run_id, [draft(Phase.ADD, size) for size in (1, 10, 100, 1000)])
+        await batches.publish(db, run_id)
+        done, sent, void, _ = await batches.open_batches(db, run_id, State.PLANNED, limit=5)
         for batch, state in ((done, State.DONE), (sent, State.SENT), (void, State.VOID)):
-            await changes.set_state(db, [batch.id], state)
-        assert await changes.progress(db, run_id) == (1, 1011)
+            await batches.set_state(db, [batch.id], state)
+        assert await batches.progress(db, run_id) == (1, 1011)
 
 
 async def test_changes_are_dropped_in_pieces(database: Database) -> None:
     """Batches in some states are deleted a piece at a time, with their members."""
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
-        await changes.add_drafts(db, run_id, [draft(Phase.ADD, 1)] * 5)
-        assert await changes.drop(db, run_id, [State.PLANNED], 10) == 0
-        assert await changes.drop(db, run_id, list(State), 3) == 3
-        assert len(await changes.open_batches(db, run_id, State.DRAFT, limit=10)) == 2
-        assert await changes.drop(db, run_id, [State.DRAFT], 3) == 2
+        await batches.add_drafts(db, run_id, [draft(Phase.ADD, 1)] * 5)
+        assert await batches.drop(db, run_id, [State.PLANNED], 10) == 0
+        assert await batches.drop(db, run_id, list(State), 3) == 3
+        assert len(await batches.open_batches(db, run_id, State.DRAFT, limit=10)) == 2
+        assert await batches.drop(db, run_id, [State.DRAFT], 3) == 2
 
 
 async def test_rejections_are_kept_in_order(database: Database) -> None:

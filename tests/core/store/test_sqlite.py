@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from core.store import sqlite
+from core.store import sqlite_driver
 from core.store.database import Database
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT i FROM n"
@@ -35,7 +35,9 @@ async def put(database: Database, count: int) -> None:
             await db.execute(text("INSERT INTO things VALUES (:id, :name)"), rows)
 
 
-@pytest.mark.parametrize("count", [0, 1, sqlite.AHEAD - 1, sqlite.AHEAD, sqlite.AHEAD + 1, 5 * sqlite.AHEAD])
+@pytest.mark.parametrize(
+    "count", [0, 1, sqlite_driver.AHEAD - 1, sqlite_driver.AHEAD, sqlite_driver.AHEAD + 1, 5 * sqlite_driver.AHEAD]
+)
 async def test_all_rows(database: Database, count: int) -> None:
     """All rows come, however many there are, at once, in pieces or one by one."""
     await put(database, count)
@@ -72,7 +74,7 @@ async def test_error_leaves_the_transaction_usable(database: Database) -> None:
 
 async def test_rows_that_nobody_fetches_hold_nothing(database: Database, tmp_path: Path) -> None:
     """Who stops in the middle of the rows leaves nothing behind that keeps the log from being written back."""
-    await put(database, 5 * sqlite.AHEAD)
+    await put(database, 5 * sqlite_driver.AHEAD)
     async with database.read() as db:
         result = await db.stream(text("SELECT id FROM things"))
         assert (await anext(result.__aiter__()))[0] == 1
@@ -114,7 +116,7 @@ async def test_closed_while_it_executes() -> None:
         begun.set()
         return int(goes_on.wait(30))
 
-    connection = sqlite.Connection(":memory:")
+    connection = sqlite_driver.Connection(":memory:")
     await connection
     try:
         await connection.create_function("wait", 0, wait)

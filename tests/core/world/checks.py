@@ -4,10 +4,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from core import erasure
-from core.changes import Phase as Order
-from core.changes import decode
-from core.runs import Mode, Run, Status
+from core.models.batch import Phase as Order
+from core.models.batch import decode
+from core.models.run import Mode, Run, Status
+from core.privacy import erasure
 from core.store import connections, erasures, mappings, rejections, runs
 from core.store.mappings import State
 from tests.core.harness import LIST, OTHER_LIST

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from core import connecting, control, propose
+from core import mapping_lifecycle
+from core.connections import manage
 from core.identity import UserIdField
 from core.iterable import IterableList, KeyRefusedError
-from core.runs import Mode, Request, Status
+from core.models.run import Mode, Request, Status
+from core.runs import commands
 from core.store import mappings
 from core.store.mappings import Removals, State
 from tests.core.harness import LIST
@@ -23,7 +25,7 @@ async def propose_second(world: World) -> None:
     target = IterableList(id=LIST, name="Newsletter", type="Standard", created_at=1_735_689_600_000)
     removals = world.truth.removals.setdefault(SECOND, Removals.ASK)
     options: dict[str, Any] = {"mode": "auto", "removals": removals, "channel": None, **FINAL}
-    await propose.propose(world.engine, await world.connection(), target, audience=SECOND, **options)
+    await mapping_lifecycle.propose(world.engine, await world.connection(), target, audience=SECOND, **options)
 
 
 async def pause_or_resume(world: World, name: str) -> None:
@@ -31,9 +33,9 @@ async def pause_or_resume(world: World, name: str) -> None:
     mapping = await world.mapping(name)
     if mapping is not None and mapping.disconnected_at is None:
         if mapping.state is State.PAUSED:
-            assert await propose.resume(world.engine, mapping.id, **FINAL)
+            assert await mapping_lifecycle.resume(world.engine, mapping.id, **FINAL)
         else:
-            assert await propose.pause(world.engine, mapping.id, **FINAL) == (mapping.state is State.ACTIVE)
+            assert await mapping_lifecycle.pause(world.engine, mapping.id, **FINAL) == (mapping.state is State.ACTIVE)
 
 
 async def set_removals(world: World, name: str, removals: Removals) -> None:
@@ -53,22 +55,22 @@ async def make_active(world: World, name: str) -> None:
     if mapping.state is State.DECLINED:
         await propose_second(world)
     if mapping.state is State.PAUSED:
-        assert await propose.resume(world.engine, mapping.id, **FINAL)
+        assert await mapping_lifecycle.resume(world.engine, mapping.id, **FINAL)
     elif mapping.state is not State.ACTIVE:
-        await propose.decide(world.engine, mapping.id, State.ACTIVE, comment=None, **FINAL)
+        await mapping_lifecycle.decide(world.engine, mapping.id, State.ACTIVE, comment=None, **FINAL)
 
 
 async def change_setting(world: World) -> None:
     """Somebody changes the User ID setting of the connection."""
     (other,) = set(UserIdField) - {world.truth.setting}
     world.truth.setting = other
-    await connecting.change(world.engine, await world.connection(), user_id=other, **FINAL)
+    await manage.change(world.engine, await world.connection(), user_id=other, **FINAL)
 
 
 async def rotate(world: World) -> None:
     """Somebody replaces the API key by another of the same project, and then the old one is revoked."""
     old, world.key = world.key, world.new_key()
-    await connecting.replace_key(world.engine, await world.connection(), world.key, by=BY)
+    await manage.replace_key(world.engine, await world.connection(), world.key, by=BY)
     world.revoke(old)
 
 
@@ -80,9 +82,9 @@ async def rotate_late(world: World) -> None:
     if mapping is not None and mapping.state is State.ACTIVE:
         file = runs.write(world, FIRST, Mode.ADD, Shape.TABLE, set())
         request = Request(path=str(file.path), audience=FIRST, mode=Mode.ADD, approved=True)
-        run_id = await control.start(world.engine, mapping, request, channel=None, **FINAL)
+        run_id = await commands.start(world.engine, mapping, request, channel=None, **FINAL)
         await runs.carry_out(world, run_id)
         this = await world.run(run_id)
         assert this.status is Status.SUCCEEDED or this.error_code == KeyRefusedError.code or this.plan is None
         assert not this.requests or this.status is not Status.SUCCEEDED
-    await connecting.replace_key(world.engine, await world.connection(), world.key, by=BY)
+    await manage.replace_key(world.engine, await world.connection(), world.key, by=BY)

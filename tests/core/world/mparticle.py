@@ -6,11 +6,12 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from core import erasure, live, propose
-from core.firehose.messages import Request, parse
-from core.live import carrying, emptying, tending
-from core.runs import Status
-from core.store import live as store
+from core import live, mapping_lifecycle
+from core.firehose.schema import Request, parse
+from core.live import bulk_removal, maintenance, micro_batch
+from core.models.run import Status
+from core.privacy import erasure
+from core.store import live_mappings as store
 from core.store import runs as stored
 from core.store.mappings import Mapping, Removals, State
 from sandbox.mparticle import Audience, Profile, messages
@@ -80,16 +81,16 @@ async def carry(world: World, trouble: Trouble = QUIET) -> bool:
     async with world.engine.database.read() as db:
         left = await store.unended(db, mapping.id)
     if not left:
-        run_id = await carrying.begin(world.engine, mapping)
+        run_id = await micro_batch.begin(world.engine, mapping)
         if run_id is None:
             return False
         await _execute(world, run_id, trouble)
         return True
     (this,) = left
     if this.status in (Status.SUCCEEDED, Status.CANCELLED):
-        await carrying.end(world.engine, this.id)
+        await micro_batch.end(world.engine, this.id)
         return True
-    if not carrying.is_open(mapping):
+    if not micro_batch.is_open(mapping):
         return False
     async with world.engine.database.write() as db:
         assert await stored.reopen(db, this, world.engine.presence.id) is not None
@@ -101,7 +102,7 @@ async def _empty(world: World, mapping: Mapping) -> bool:
     """Put the removal of everybody into the inbox, where somebody has decided so."""
     if mapping.emptied_to is None or mapping.state is not State.ACTIVE:
         return False
-    await emptying.empty(world.engine, mapping.id)
+    await bulk_removal.empty(world.engine, mapping.id)
     world.truth.live.lose_stamps()
     world.truth.live.know({})
     await runs.lose_track(world)
@@ -110,7 +111,7 @@ async def _empty(world: World, mapping: Mapping) -> bool:
 
 async def _execute(world: World, run_id: str, trouble: Trouble) -> None:
     await runs.lose_track(world)
-    work = carrying.execute(world.engine, run_id)
+    work = micro_batch.execute(world.engine, run_id)
     await world.disturbed(work, trouble, run_id)
 
 
@@ -124,7 +125,7 @@ async def carry_all(world: World) -> None:
 
 async def tend(world: World) -> None:
     """What the live worker does now and then."""
-    await tending.tend(world.engine)
+    await maintenance.tend(world.engine)
 
 
 async def decide(world: World, what: str) -> None:
@@ -166,7 +167,7 @@ async def make_active(world: World) -> None:
     if mapping.disconnected_at is not None and mapping.state is State.PAUSED:
         await subscribe(world, "add")
     elif mapping.state is State.PAUSED:
-        assert await propose.resume(world.engine, mapping.id, by=BY, team_id=None)
+        assert await mapping_lifecycle.resume(world.engine, mapping.id, by=BY, team_id=None)
     if world.truth.removals.get(LIVE) is Removals.ASK:
         await live.approve_removals(world.engine, mapping.id, by=BY)
 

@@ -9,13 +9,14 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy import event
 
-from core import connecting, control, workflows
+from core.connections import manage
 from core.engine import Engine, open_engine
-from core.firehose.intake import Intake
-from core.firehose.messages import Request as Message
+from core.firehose.ingest import Intake
+from core.firehose.schema import Request as Message
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient, Unpaced
-from core.runs import Run
+from core.models.run import Run
+from core.runs import commands, workflows
 from core.settings import FirehoseApproval, Settings
 from core.store import connections, mappings, runs
 from core.store.connections import Connection
@@ -66,7 +67,7 @@ class World:
         self.key = self.iterable.key
         await self._start()
         options: dict[str, Any] = {"data_center": DataCenter.US, "user_id": self.truth.setting, "rate": 0}
-        connected = await connecting.connect(self.engine, name="shop", api_key=self.key, **options)
+        connected = await manage.connect(self.engine, name="shop", api_key=self.key, **options)
         self.connection_id = connected.connection.id
         for number in PEOPLE:
             customer_id = f"c{number}" if number % 4 else None
@@ -102,7 +103,9 @@ class World:
             _env_file=None,  # type: ignore[call-arg]
         )
         async with open_engine(made, "test", patience=HASTY) as engine:
-            engine.fetchers[control.REJECTED] = lambda address, folder: control.write_rejected(engine, address, folder)
+            engine.fetchers[commands.REJECTED] = lambda address, folder: commands.write_rejected(
+                engine, address, folder
+            )
             yield engine
 
     def die(self) -> None:

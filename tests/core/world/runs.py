@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core import approval, control, execution, undo, workflows
 from core.engine import Engine
 from core.errors import InputError
-from core.live import carrying
-from core.runs import Mode, Request, Run, Status
+from core.live import micro_batch
+from core.models.run import Mode, Request, Run, Status
+from core.runs import approval, commands, executor, undo, workflows
+from core.runs.submission import submit
 from core.store import inbox, runs
 from core.store.mappings import State
-from core.submit import submit
 from tests.core.harness import until
 from tests.core.world.faults import QUIET, Trouble
 from tests.core.world.people import LISTS, LIVE, Person
@@ -59,7 +59,7 @@ async def queue(world: World, file: File, how: Mode, *, asks: bool) -> str | Non
         request = request.model_copy(update={"mode": how})
     try:
         if mapping is not None and (asks or world.queued):
-            run_id = await control.start(world.engine, mapping, request, channel=None, **FINAL)
+            run_id = await commands.start(world.engine, mapping, request, channel=None, **FINAL)
         else:
             run_id = (await submit(world.engine, await world.connection(), LISTS[file.name], request)).run_id
     except InputError:
@@ -96,7 +96,7 @@ async def _execute_one(engine: Engine, run_id: str) -> None:
         assert this is not None
         if this.worker is None and this.status.is_active:
             assert await runs.claim(db, this, engine.presence.id)
-    await (carrying.execute(engine, run_id) if this.live else execution.execute(engine, run_id))
+    await (micro_batch.execute(engine, run_id) if this.live else executor.execute(engine, run_id))
 
 
 async def _work(world: World, run_ids: tuple[str, ...]) -> None:
@@ -169,7 +169,7 @@ async def is_waiting(world: World) -> bool:
 async def cancel(world: World, run_id: str) -> None:
     """Cancel a run, if it has not ended."""
     try:
-        await control.cancel(world.engine, run_id, **FINAL)
+        await commands.cancel(world.engine, run_id, **FINAL)
     except InputError:
         this = await world.run(run_id)
         assert not this.status.is_resumable or this.stop == "cancel"
@@ -199,14 +199,14 @@ async def decide(world: World, run_id: str, trouble: Trouble, *, approved: bool)
 
 async def retry(world: World, run_id: str, trouble: Trouble = QUIET) -> None:
     """Let a run that failed or was interrupted go on."""
-    await control.retry(world.engine, run_id, **FINAL)
+    await commands.retry(world.engine, run_id, **FINAL)
     await carry_out(world, run_id, trouble=trouble)
 
 
 async def retry_rejected(world: World, run_id: str, trouble: Trouble = QUIET) -> None:
     """Try the members again that a run rejected, as they were then."""
     try:
-        again = await control.retry_rejected(world.engine, run_id, channel=None, **FINAL)
+        again = await commands.retry_rejected(world.engine, run_id, channel=None, **FINAL)
     except InputError:  # it rejected nobody, somebody does that already, or the mapping is paused
         return
     await carry_out(world, again, trouble=trouble)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from itertools import count
 from pathlib import Path
 
-from core.runs import Mode
+from core.models.run import Mode
 from tests.core.world.people import Person
 
 

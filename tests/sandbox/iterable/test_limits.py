@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.iterable import HYBRID_KEY, Limit
-from sandbox.iterable.limits import SlidingWindow
+from sandbox.iterable.rate_limits import SlidingWindow
 from tests.sandbox.iterable.conftest import HYBRID_LIST, LIST, Client, Clock
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sandbox.iterable import State
 from sandbox.iterable.membership import Batch, remove, upsert
-from sandbox.iterable.rules import Failure
+from sandbox.iterable.scripted_outcomes import Failure
 
 _subscribers = st.lists(
     st.tuples(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.iterable import rules
+from sandbox.iterable import scripted_outcomes
 from tests.sandbox.iterable.conftest import LIST, Client
 from tests.sandbox.iterable.test_subscribe import person
 
@@ -94,20 +94,20 @@ _emails = st.lists(st.sampled_from(PIECES), max_size=5).map("".join)
 @settings(max_examples=500, deadline=None)
 def test_the_fast_check_of_a_batch_never_passes_what_the_slow_one_refuses(emails: list[str]) -> None:
     """A batch that is found plain at once holds only addresses that are good one by one."""
-    plain = rules.plain_emails(emails)
+    plain = scripted_outcomes.plain_emails(emails)
     if plain is not None:
         assert plain == [email.lower() for email in emails]
-        assert [rules.judge(email, None) for email in plain] == [None] * len(emails)
+        assert [scripted_outcomes.judge(email, None) for email in plain] == [None] * len(emails)
 
 
 @given(st.lists(st.text(alphabet="a -\tü9", max_size=54), max_size=5))
 def test_the_fast_check_of_user_ids_never_passes_what_the_slow_one_refuses(user_ids: list[str]) -> None:
     """User ids that are found plain at once are good one by one."""
-    if rules.plain_user_ids(user_ids):
-        assert [rules.judge(None, user_id) for user_id in user_ids] == [None] * len(user_ids)
+    if scripted_outcomes.plain_user_ids(user_ids):
+        assert [scripted_outcomes.judge(None, user_id) for user_id in user_ids] == [None] * len(user_ids)
 
 
 @pytest.mark.parametrize("emails", [["a@example.com"], ["a.b@x.org", "c+d@y.de", "e_f@sub.z.co.uk"] * 3])
 def test_the_fast_check_passes_ordinary_batches(emails: list[str]) -> None:
     """Ordinary addresses do not need a second look."""
-    assert rules.plain_emails(emails) == emails
+    assert scripted_outcomes.plain_emails(emails) == emails

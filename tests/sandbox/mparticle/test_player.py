@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 from aiohttp import web
 
-from sandbox.mparticle import Audience, MParticle, Profile, RefusedError, messages, player
-from sandbox.mparticle.story import play_story
+from sandbox.mparticle import Audience, MParticle, Profile, RefusedError, client, messages
+from sandbox.mparticle.scenario import play_story
 
 AUDIENCE = Audience(1, "VIPs", {"listId": "42"})
 
@@ -37,7 +37,7 @@ async def endpoint(*statuses: int, **answer: Any) -> AsyncIterator[tuple[str, li
 
 async def test_sends_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is answered with a 5xx is sent again, with the same id."""
-    monkeypatch.setattr(player, "PAUSE_S", 0.001)
+    monkeypatch.setattr(client, "PAUSE_S", 0.001)
     async with endpoint(503, 500) as (url, sent), MParticle(url) as mparticle:
         await mparticle.add(AUDIENCE, Profile(1))
     assert len(sent) == 3

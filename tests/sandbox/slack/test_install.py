@@ -16,7 +16,7 @@ from slack_sdk.oauth.state_store import FileOAuthStateStore
 from slack_sdk.web.async_client import AsyncWebClient
 
 from sandbox.slack import NotPossibleError, Slack, running
-from sandbox.slack.world.samples import SECOND_TEAM
+from sandbox.slack.workspace.sample_workspaces import SECOND_TEAM
 from tests.sandbox.slack.bolt import client_of, section, serving
 
 HOME = {"type": "home", "blocks": [section("Welcome")]}

@@ -1,0 +1,36 @@
+"""Asking a person about the guards that a plan has passed."""
+
+from bot.cli import render
+from bot.ui.terminal import Terminal
+from core.engine import Engine
+from core.models.run import Run
+from core.reporting.run_report import RunReport
+from core.runs.approval import open_guards
+from core.store import runs
+
+
+def how_to_overrule(run: Run) -> str:
+    """The command that lets a run go on."""
+    options = sorted({render.option_for(guard.name) for guard in open_guards(run)})
+    return f"iterable-sync runs resume {run.id} {' '.join(options)}".rstrip()
+
+
+async def approve(engine: Engine, run: Run, *, yes: bool, allow_empty: bool) -> Run:
+    """Record that the guards of a run are overruled, and return the run."""
+    request = run.request.model_copy(
+        update={"approved": run.request.approved or yes, "allow_empty": run.request.allow_empty or allow_empty}
+    )
+    async with engine.database.write() as db:
+        await runs.approve(db, run.id, request)
+    return run.model_copy(update={"request": request})
+
+
+async def ask(engine: Engine, terminal: Terminal, run: Run) -> Run:
+    """Show the plan of a run that waits for approval; where a person sits there, ask. Returns the run as it is then."""
+    terminal.tell(render.plan(run, RunReport.of(run, {})))
+    if not terminal.is_attended:
+        return run
+    terminal.say("")
+    if await terminal.asks("Go on?", engine.stopping):
+        return await approve(engine, run, yes=True, allow_empty=True)
+    return run

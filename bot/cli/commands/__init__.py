@@ -1,0 +1,1 @@
+"""The subcommands of iterable-sync, a module for each."""

@@ -1,0 +1,236 @@
+"""`iterable-sync connections`: Iterable projects, each with its API key, data center, User ID setting and rate."""
+
+import getpass
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli import options
+from bot.cli.exit_codes import Code
+from bot.cli.session import Session, carry_out
+from core.errors import InputError, SettingsError
+from core.identity import UserIdField
+
+if TYPE_CHECKING:
+    from core.engine import Engine
+    from core.iterable import IterableList
+    from core.store.connections import Connection
+
+app = typer.Typer(help="Iterable projects: API key, data center, User ID setting and rate.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name.")]
+KeyStdin = Annotated[bool, typer.Option("--key-stdin", help="Read the API key from standard input.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    data_center: options.DataCenter = None,
+    user_id: options.NewUserId = None,
+    rate: options.NewRate = None,
+    key_stdin: KeyStdin = False,
+) -> Code:
+    """Save a connection, after its API key was tried.
+
+    The key is taken from ITERABLE_API_KEY, else asked for; it is stored encrypted, and is never an argument.
+    """
+    return carry_out(lambda session: _add(session, name, data_center, user_id, rate, key_stdin=key_stdin))
+
+
+@app.command()
+def key(name: Name, key_stdin: KeyStdin = False) -> Code:
+    """Replace the API key of a connection, after it was tried."""
+    return carry_out(lambda session: _key(session, name, key_stdin=key_stdin))
+
+
+@app.command("list")
+def list_() -> Code:
+    """List the connections."""
+    return carry_out(_list)
+
+
+@app.command()
+def show(name: Name) -> Code:
+    """Show a connection. Of its key only the last four characters are shown."""
+    return carry_out(lambda session: _show(session, name))
+
+
+@app.command()
+def remove(name: Name, yes: options.Sure = False) -> Code:
+    """Forget a connection with its mappings, runs and ledgers. The lists in Iterable stay as they are."""
+    return carry_out(lambda session: _remove(session, name, yes=yes))
+
+
+async def _add(
+    session: Session,
+    name: str,
+    data_center: options.DataCenterChoice | None,
+    user_id: UserIdField | None,
+    rate: float | None,
+    *,
+    key_stdin: bool,
+) -> Code:
+    from core.connections.manage import check_name, connect
+    from core.iterable import DataCenter
+    from core.runs.submission import DEFAULT_RATE
+    from core.store import connections
+
+    name = check_name(name)
+    async with session.engine() as engine:
+        async with engine.database.read() as db:
+            if await connections.by_name(db, name) is not None:  # before a person types a key for nothing
+                raise InputError(
+                    f'There is a connection "{name}" already. Replace its key with `iterable-sync connections key`, '
+                    "or choose another name."
+                )
+        connected = await connect(
+            engine,
+            name=name,
+            api_key=_read_key(session, key_stdin=key_stdin),
+            data_center=DataCenter(data_center or options.DataCenterChoice.US),
+            user_id=user_id or UserIdField.CUSTOMER_ID,
+            rate=DEFAULT_RATE if rate is None else rate,
+        )
+    session.terminal.line(
+        f'Connection "{name}" was saved. Iterable accepts its key (...{connected.connection.key_last4}); the project '
+        f"has {_static(connected.lists)} that can be synced to."
+    )
+    return Code.OK
+
+
+async def _key(session: Session, name: str, *, key_stdin: bool) -> Code:
+    from core.connections.manage import replace_key
+
+    async with session.engine() as engine:
+        known = await _load(engine, name)
+        if known.api_key is None:  # before a person types a key for nothing
+            raise InputError(f"The key of {known.label} is not saved: it is the one in the environment. Set it there.")
+        connected = await replace_key(engine, known, _read_key(session, key_stdin=key_stdin))
+    last4 = connected.connection.key_last4
+    session.terminal.line(f'Connection "{name}" has a new key (...{last4}), which Iterable accepts.')
+    return Code.OK
+
+
+async def _list(session: Session) -> Code:
+    from bot.cli.render import table
+    from core.store import connections
+
+    async with session.engine() as engine, engine.database.read() as db:
+        found = await connections.everyone(db)
+    if not found:
+        session.terminal.line("No connection is saved yet. Save one with: iterable-sync connections add NAME")
+        return Code.OK
+    rows = [(c.label, c.data_center, c.user_id.value, _rate(c), f"...{c.key_last4}", _state(c)) for c in found]
+    columns = ("Name", "Data center", "User ID", "Rate", "Key", "State")
+    session.terminal.show(table(columns, rows, cut=("Name",)))
+    return Code.OK
+
+
+async def _show(session: Session, name: str) -> Code:
+    from bot.cli.render import facts, when
+    from core.store import mappings
+
+    async with session.engine() as engine:
+        found = await _load(engine, name)
+        async with engine.database.read() as db:
+            of_connection = await mappings.of_connection(db, found.id)
+    fed = "\n".join(f"{m.audience_name or m.audience_id or 'any audience'} to list {m.list_id}" for m in of_connection)
+    session.terminal.show(
+        facts(
+            [
+                ("Connection", found.label),
+                ("Data center", found.data_center),
+                ("User ID", found.user_id.value),
+                ("Rate", _rate(found)),
+                ("Key", f"...{found.key_last4}"),
+                ("State", _state(found) + _remedy(found)),
+                ("Mappings", fed or "none yet"),
+                ("Since", when(found.created_at)),
+            ]
+        )
+    )
+    return Code.OK
+
+
+async def _remove(session: Session, name: str, *, yes: bool) -> Code:
+    from bot.cli.confirm_removal import may_remove
+    from core.store import connections, mappings
+
+    async with session.engine() as engine:
+        found = await _load(engine, name)
+        async with engine.database.read() as db:
+            doomed = await mappings.of_connection(db, found.id)
+        if not await may_remove(session, engine, f'connection "{name}"', doomed, yes=yes):
+            return Code.NEEDS_APPROVAL
+        async with engine.database.write() as db:
+            await connections.remove(db, found.id)
+    session.terminal.line(f'Connection "{name}" was removed. The lists in Iterable stay as they are.')
+    return Code.OK
+
+
+async def _load(engine: "Engine", name: str) -> "Connection":
+    from core.store import connections
+
+    async with engine.database.read() as db:
+        found = await connections.by_name(db, name)
+        if found is None:  # one that is not saved is called by what is shown of it
+            everyone = await connections.everyone(db)
+            found = next((each for each in everyone if each.label == name), None)
+    if found is None:
+        raise InputError(
+            f'There is no connection "{name}". `iterable-sync connections list` shows those that there are.'
+        )
+    return found
+
+
+def _read_key(session: Session, *, key_stdin: bool) -> str:
+    if key_stdin:
+        found = sys.stdin.readline()
+    elif session.settings.iterable_api_key is not None:
+        session.terminal.say("Using the key in ITERABLE_API_KEY.")
+        found = session.settings.iterable_api_key.get_secret_value()
+    elif session.terminal.is_attended:
+        with session.interruption.unwatched():
+            found = _typed_key(session)
+    else:
+        raise SettingsError(
+            "There is no API key. Set ITERABLE_API_KEY, or give the key on standard input: --key-stdin."
+        )
+    if not found.strip():
+        raise InputError("The API key is empty. Copy it again from Iterable.")
+    return found.strip()
+
+
+def _typed_key(session: Session) -> str:
+    try:
+        return getpass.getpass("API key (it is not shown): ")
+    except (EOFError, KeyboardInterrupt) as ended:  # which leave the cursor behind the question
+        session.terminal.say("")
+        if isinstance(ended, EOFError):
+            return ""
+        raise
+
+
+def _static(found: "list[IterableList]") -> str:
+    number = sum(each.is_standard for each in found)
+    return f"{number:,} static list" if number == 1 else f"{number:,} static lists"
+
+
+def _rate(connection: "Connection") -> str:
+    return f"{connection.rate:g} a second" if connection.rate else "no limit"
+
+
+def _state(connection: "Connection") -> str:
+    if connection.refused_at is not None:
+        return "key refused"
+    return "not saved" if connection.api_key is None else "saved"
+
+
+def _remedy(connection: "Connection") -> str:
+    """What to do about a key that Iterable refused."""
+    if connection.refused_at is None:
+        return ""
+    if connection.api_key is None:
+        return ": set ITERABLE_API_KEY to one that Iterable accepts"
+    return f": replace it with `iterable-sync connections key {connection.name}`"

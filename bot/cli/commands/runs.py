@@ -1,0 +1,229 @@
+"""`iterable-sync runs`: what was done, what was stopped, and whom it could not sync."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli import options
+from bot.cli.exit_codes import Code
+from bot.cli.session import Session, carry_out, print_json
+from core.errors import InputError
+
+if TYPE_CHECKING:
+    from core.engine import Engine
+    from core.models.run import Run
+    from core.reporting.run_report import RunReport
+
+# How often it is looked whether a run has stopped, in seconds.
+LOOK_EVERY_S = 0.2
+
+app = typer.Typer(help="What was done, what was stopped, and whom it could not sync.")
+
+
+@app.command("list")
+def list_(limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20) -> Code:
+    """List the latest runs."""
+    return carry_out(lambda session: _list(session, limit))
+
+
+@app.command()
+def show(run_id: options.RunId, as_json: options.Json = False) -> Code:
+    """Show a run: where it is, its numbers, what it rejected and why."""
+    report = _blank(run_id) if as_json else None
+    return carry_out(lambda session: _show(session, run_id), report=report)
+
+
+@app.command()
+def resume(
+    run_id: options.RunId,
+    yes: options.Yes = False,
+    allow_empty: options.AllowEmpty = False,
+    as_json: options.Json = False,
+) -> Code:
+    """Go on with a run that was interrupted, failed, or waits for approval. Exit codes are those of sync."""
+    report = _blank(run_id) if as_json else None
+    return carry_out(lambda session: _resume(session, run_id, yes=yes, allow_empty=allow_empty), report=report)
+
+
+@app.command()
+def cancel(run_id: options.RunId) -> Code:
+    """Drop what is left of a run. What it has done stays done, and stays recorded."""
+    return carry_out(lambda session: _cancel(session, run_id))
+
+
+@app.command()
+def rejects(
+    run_id: options.RunId,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the rejected members with their addresses to this file.")
+    ] = None,
+) -> Code:
+    """Say whom a run could not sync, and why. Addresses are only ever written to a file."""
+    return carry_out(lambda session: _rejects(session, run_id, csv))
+
+
+async def _list(session: Session, limit: int) -> Code:
+    from bot.cli.render import lately, short_status, table
+    from core.store import runs
+
+    async with session.engine() as engine:
+        await engine.presence.bury_dead()
+        async with engine.database.read() as db:
+            found = await runs.latest(db, limit)
+    if not found:
+        session.terminal.line("There are no runs yet. Start one with: iterable-sync sync FILE --list ID")
+        return Code.OK
+    columns = ("Run", "Began", "Status", "List", "Audience", "Changes", "Rejected")
+    rows = [
+        (
+            run.id,
+            lately(run.created_at),
+            short_status(run.status),
+            str(run.list_id),
+            run.audience or "",
+            _changes(run),
+            f"{run.counters.rejected:,}",
+        )
+        for run in found
+    ]
+    session.terminal.show(table(columns, rows, numbers=("Rejected",), cut=("Audience",)))
+    return Code.OK
+
+
+async def _show(session: Session, run_id: str) -> Code:
+    from bot.cli import progress, render, run_session
+    from core.models.run import Status
+    from core.reporting.run_report import RunReport
+    from core.store import rejections
+
+    async with session.engine() as engine:
+        await engine.presence.bury_dead()
+        run = await _load(engine, run_id)
+        async with engine.database.read() as db:
+            report = RunReport.of(run, await rejections.by_reason(db, run_id))
+        now = await progress.glance(engine, run_id) if run.status.is_active else ""
+    if session.terminal.as_json:
+        print_json(report)
+        return Code.OK
+    waits = run.status is Status.NEEDS_APPROVAL and run.plan is not None
+    session.terminal.show(render.plan(run, report) if waits else render.summary(report, run))
+    session.terminal.line(f"\nAsked for on {render.when(run.created_at)}, from {run.request.path}", "dim")
+    if sentence := now or run_session.next_step(run):
+        session.terminal.line(sentence)
+    return Code.OK
+
+
+async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool) -> Code:
+    from bot.cli import approval_prompt
+    from bot.cli.run_session import carry, conclude
+    from core.models.run import Status
+    from core.runs import workflows
+    from core.runs.approval import open_guards
+
+    async with session.engine() as engine:
+        run = await _load(engine, run_id)
+        if not run.status.is_resumable:
+            raise InputError(f"Run {run_id} has ended ({run.status}). Start a new one with `iterable-sync sync`.")
+        if run.status.is_active and not await _is_abandoned(engine, run):
+            raise InputError(
+                f"A process is at work on run {run_id}. See how far it is: iterable-sync runs show {run_id}"
+            )
+        if yes or allow_empty:
+            run = await approval_prompt.approve(engine, run, yes=yes, allow_empty=allow_empty)
+        async with session.durable(engine):
+            if run.status is Status.NEEDS_APPROVAL and open_guards(run):
+                with session.interruption.stopping_with(engine.stopping.set):
+                    run = await approval_prompt.ask(engine, session.terminal, run)
+                if open_guards(run):
+                    return await conclude(session, engine, run_id)
+            return await carry(session, engine, run_id, workflows.resume(engine, run_id))
+
+
+async def _cancel(session: Session, run_id: str) -> Code:
+    from core.models.run import Status
+    from core.store import runs
+
+    async with session.engine() as engine:
+        run = await _load(engine, run_id)
+        if not run.status.is_resumable:
+            raise InputError(f"Run {run_id} has ended ({run.status}); there is nothing to cancel.")
+        asked = False
+        while run.status.is_active and run.worker is not None and not await _is_abandoned(engine, run):
+            if not asked:
+                asked = True
+                session.terminal.say(f"A process is at work on run {run_id}; it stops after what is under way.")
+                async with engine.database.write() as db:
+                    await runs.ask_to_stop(db, run_id, "cancel")
+            await asyncio.sleep(LOOK_EVERY_S)
+            run = await _load(engine, run_id)
+        if run.status in (Status.SUCCEEDED, Status.PLANNED):
+            session.terminal.say(f"Run {run_id} ended before it could be cancelled ({run.status}).", "yellow")
+            return Code.FAILED
+        if run.status is not Status.CANCELLED:
+            async with engine.database.write() as db:
+                await runs.set_status(db, run_id, Status.CANCELLED)
+    session.terminal.line(f"Run {run_id} was cancelled. What it had done stays done, and is recorded.")
+    return Code.OK
+
+
+async def _rejects(session: Session, run_id: str, csv: Path | None) -> Code:
+    from bot.cli.rejected_csv import write
+    from bot.cli.render import rejections as rendered
+    from core.reporting.run_report import RunReport
+    from core.store import rejections
+
+    async with session.engine() as engine:
+        run = await _load(engine, run_id)
+        async with engine.database.read() as db:
+            by_reason = RunReport.of(run, await rejections.by_reason(db, run_id)).rejected_by_reason
+            if csv is not None and by_reason:
+                await write(csv, rejections.of_run(db, run_id))
+    terminal = session.terminal
+    if not by_reason and run.counters.rejected:
+        terminal.line(
+            f"Run {run_id} rejected {run.counters.rejected:,} members; who they were is kept for 30 days only."
+        )
+    elif not by_reason:
+        terminal.line(f"Run {run_id} rejected nobody.")
+    elif csv is not None:
+        terminal.line(f"{sum(by_reason.values()):,} rejected members were written to {csv}. It holds addresses.")
+    else:
+        terminal.show(rendered(by_reason))
+        terminal.line("\nWith --csv FILE, who they are is written to a file: it holds addresses.")
+    return Code.OK
+
+
+def _changes(run: "Run") -> str:
+    """Added, updated and removed, in short; of a run that was only planned, what it would do."""
+    from core.reporting.run_report import RunReport
+
+    numbers = RunReport.of(run, {})
+    return f"+{numbers.added:,} ~{numbers.updated:,} -{numbers.removed:,}"
+
+
+async def _load(engine: "Engine", run_id: str) -> "Run":
+    from core.store import runs
+
+    async with engine.database.read() as db:
+        run = await runs.by_id(db, run_id)
+    if run is None:
+        raise InputError(f'There is no run "{run_id}". `iterable-sync runs list` shows those that there are.')
+    return run
+
+
+async def _is_abandoned(engine: "Engine", run: "Run") -> bool:
+    """Whether nobody is at work on a run that should be worked on."""
+    if run.worker is None:
+        return True
+    if not await engine.presence.is_dead(run.worker):
+        return False
+    await engine.presence.bury_dead()
+    return True
+
+
+def _blank(run_id: str) -> "RunReport":
+    from core.reporting.run_report import RunReport
+
+    return RunReport(run_id=run_id)

@@ -1,0 +1,30 @@
+"""`iterable-sync serve`: the bot, the HTTP server and a worker, until Ctrl-C or SIGTERM."""
+
+import logging
+
+from bot.cli.exit_codes import Code
+from bot.cli.session import Session, carry_out
+
+
+def serve() -> Code:
+    """Run the bot in Slack, the HTTP server and a worker, until Ctrl-C or SIGTERM."""
+    return carry_out(_serve)
+
+
+async def _serve(session: Session) -> Code:
+    from bot.messages import log_notifier
+    from bot.serve import serving
+
+    log_notifier.logger.setLevel(logging.INFO)  # without Slack's tokens it is where people are told
+    terminal = session.terminal
+    async with session.engine() as engine:
+
+        def stop() -> None:
+            terminal.say("Stopping after what is under way. A second signal leaves at once.")
+            engine.stopping.set()
+
+        with session.interruption.stopping_with(stop):
+            async with serving(engine, terminal.line):
+                terminal.line("Ready. Ctrl-C ends it.")
+                await engine.stopping.wait()
+    return Code.OK

@@ -1,0 +1,147 @@
+"""`iterable-sync sync`: one run, now."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli import options
+from bot.cli.exit_codes import Code
+from bot.cli.session import Session, carry_out
+from core.errors import InputError
+from core.identity import UserIdField
+
+if TYPE_CHECKING:
+    from core.engine import Engine
+    from core.reporting.run_report import RunReport
+    from core.store.connections import Connection
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be synced, and how."""
+
+    file: Path
+    list_id: int
+    connection: str | None = None
+    user_id: UserIdField | None = None
+    mode: options.ModeChoice = options.ModeChoice.AUTO
+    audience: str | None = None
+    dry_run: bool = False
+    yes: bool = False
+    allow_empty: bool = False
+    rate: float | None = None
+    data_center: options.DataCenterChoice | None = None
+
+
+def sync(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="An audience: a download (ZIP or CSV), a file that "
+            "mParticle wrote to a bucket (JSON), or a table (CSV, Parquet).",
+        ),
+    ],
+    list_id: options.ListId,
+    connection: options.ConnectionName = None,
+    user_id: options.UserId = None,
+    mode: options.Mode = options.ModeChoice.AUTO,
+    audience: Annotated[
+        str | None, typer.Option(help="The audience's id or name, where the file or the list has several.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and send nothing.")] = False,
+    yes: options.Yes = False,
+    as_json: options.Json = False,
+    allow_empty: options.AllowEmpty = False,
+    rate: options.Rate = None,
+    data_center: options.DataCenter = None,
+) -> Code:
+    """Make an Iterable list equal to an mParticle audience.
+
+    Exit codes:
+    0 the run succeeded (rejected members are reported, and no failure),
+    1 it failed,
+    2 wrong usage or bad input, and nothing was sent,
+    3 a guard stopped it, and nobody approved,
+    130 interrupted; it can be resumed.
+    """
+    order = Order(file, list_id, connection, user_id, mode, audience, dry_run, yes, allow_empty, rate, data_center)
+    report = _blank(order) if as_json else None
+    return carry_out(lambda session: run_order(session, order, report), report=report)
+
+
+async def run_order(session: Session, order: Order, report: "RunReport | None" = None) -> Code:
+    """Carry out an order from the file to the summary. `report` learns the run's id as soon as there is one."""
+    _check(order)
+    from bot.cli.run_session import carry
+    from core.models.run import Mode, Request
+    from core.runs import workflows
+    from core.runs.submission import submit
+
+    request = Request(
+        path=str(order.file.absolute()),  # a run may be resumed elsewhere
+        audience=order.audience,
+        mode=None if order.mode is options.ModeChoice.AUTO else Mode(order.mode),
+        dry_run=order.dry_run,
+        allow_empty=order.allow_empty,
+        approved=order.yes,
+    )
+    async with session.engine() as engine:
+        connection = await connection_for(engine, order.connection, order.user_id, order.data_center, order.rate)
+        async with workflows.durable(engine):
+            submission = await submit(engine, connection, order.list_id, request, rate=order.rate)
+            if report is not None:
+                report.run_id = submission.run_id
+            target = submission.target
+            session.terminal.say(f'Run {submission.run_id}: {order.file.name} to list {target.id} "{target.name}"')
+            return await carry(session, engine, submission.run_id, workflows.start(submission.run_id))
+
+
+async def connection_for(
+    engine: "Engine",
+    name: str | None,
+    user_id: UserIdField | None = None,
+    data_center: options.DataCenterChoice | None = None,
+    rate: float | None = None,
+) -> "Connection":
+    """The saved connection of that name, or the one that stands for ITERABLE_API_KEY."""
+    from core.iterable import DataCenter
+    from core.runs.submission import environment_connection
+    from core.store import connections
+
+    if name is None:
+        center = DataCenter(data_center or options.DataCenterChoice.US)
+        return await environment_connection(engine, user_id=user_id, data_center=center, rate=rate)
+    if data_center is not None:
+        raise InputError("--data-center goes with ITERABLE_API_KEY; a saved connection has its own. Leave one out.")
+    async with engine.database.read() as db:
+        found = await connections.by_name(db, name)
+        known = [connection.name for connection in await connections.everyone(db) if connection.api_key]
+    if found is None:
+        listed = f"There are: {', '.join(known)}." if known else "None is saved yet."
+        raise InputError(f'There is no connection "{name}". {listed} Save one with `iterable-sync connections add`.')
+    return dataclasses.replace(found, user_id=user_id or found.user_id)
+
+
+def _check(order: Order) -> None:
+    """Refuse at once what needs no look into the file."""
+    try:
+        if order.file.is_dir():
+            raise InputError("is a directory. Give the file inside it.", path=str(order.file))
+        if not order.file.exists():
+            raise InputError("there is no such file. Check the path.", path=str(order.file))
+    except (OSError, ValueError) as error:
+        raise InputError("can't be opened. Check the path.", path=str(order.file)) from error
+
+
+def _blank(order: Order) -> "RunReport":
+    from core.reporting.run_report import RunReport
+
+    return RunReport(
+        mode=None if order.mode is options.ModeChoice.AUTO else order.mode.value,
+        user_id=order.user_id.value if order.user_id else None,
+        list_id=order.list_id,
+        audience=order.audience,
+    )

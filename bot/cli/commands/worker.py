@@ -1,0 +1,32 @@
+"""`iterable-sync worker`: a process that executes queued runs, and takes over those of processes that died."""
+
+import logging
+from functools import partial
+
+from bot.cli.exit_codes import Code
+from bot.cli.session import Session, carry_out
+
+
+def worker() -> Code:
+    """Execute queued runs, and take over those of processes that died, until Ctrl-C or SIGTERM."""
+    return carry_out(_work)
+
+
+async def _work(session: Session) -> Code:
+    from bot.supervisor import beside
+    from core import live
+    from core.runs import workflows
+
+    logging.getLogger(workflows.__name__).setLevel(logging.INFO)  # which runs it takes over
+    async with session.engine() as engine, session.durable(engine):
+
+        def stop() -> None:
+            session.terminal.say("Stopping after what is under way. A second signal leaves at once.")
+            engine.stopping.set()
+
+        with session.interruption.stopping_with(stop):
+            parts = {"worker": partial(workflows.work, engine), "live worker": partial(live.work, engine)}
+            async with beside(engine, **parts):
+                session.terminal.say(f"Worker {engine.presence.id} looks for runs. Ctrl-C ends it.")
+                await engine.stopping.wait()
+    return Code.OK

@@ -1,0 +1,90 @@
+"""What goes wrong, as one sentence and an exit code: never a traceback, a key or an address.
+
+The traceback of what nobody expected goes into a file in the data directory: places in the code and types of errors
+only, because the words of an error may quote an address.
+"""
+
+import asyncio
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.cli.exit_codes import Code
+from bot.cli.remediation import remedy
+from core.errors import InputError, SettingsError, StorageError, SyncError
+
+ERROR_LOG = "error.log"
+# Beyond this the log of errors is begun anew, and the one before it kept.
+MOST_LOG_BYTES = 1_000_000
+INTERRUPTED = "Interrupted. Nothing was sent."
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What to say, and how to exit."""
+
+    sentence: str
+    code: Code
+
+
+def failure_of(error: BaseException, data_dir: Path) -> Failure:
+    """Return what an error that reached the top means for a person."""
+    if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+        return Failure(INTERRUPTED, Code.INTERRUPTED)
+    if isinstance(error, SyncError):
+        return Failure(
+            f"{error.message}{remedy(error.code, error.message)}",
+            Code.BAD_INPUT if _is_bad_input(error) else Code.FAILED,
+        )
+    if (described := _of_the_database(error)) is not None:
+        return Failure(described, Code.FAILED)
+    place = record(error, data_dir)
+    where = f" Where it happened is in {place}; please report it." if place else " Please report it."
+    return Failure(f"Something unexpected happened ({type(error).__name__}).{where}", Code.FAILED)
+
+
+def record(error: BaseException, data_dir: Path) -> Path | None:
+    """Append an error to the log of errors. Returns its path, or None where it can't be written."""
+    path = data_dir / ERROR_LOG
+    try:
+        if path.exists() and path.stat().st_size > MOST_LOG_BYTES:
+            path.replace(path.with_name(f"{ERROR_LOG}.1"))
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')}\n{''.join(_trace(error))}\n")
+    except OSError:
+        return None
+    return path
+
+
+def _is_bad_input(error: SyncError) -> bool:
+    if isinstance(error, InputError | SettingsError):
+        return not isinstance(error, StorageError)
+    from core.iterable.errors import KeyRefusedError, ListError
+
+    return isinstance(error, KeyRefusedError | ListError)
+
+
+def _of_the_database(error: BaseException) -> str | None:
+    from sqlalchemy.exc import DBAPIError
+
+    from core.store.migrate import describe
+
+    return describe(error) if isinstance(error, DBAPIError) else None
+
+
+def _trace(error: BaseException) -> Iterator[str]:
+    """The frames of an error and of those that it came of, without their words."""
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        yield f"{type(at).__module__}.{type(at).__qualname__}\n"
+        yield from traceback.format_tb(at.__traceback__)
+        if isinstance(at, BaseExceptionGroup):
+            for part in at.exceptions:
+                yield from _trace(part)
+        at = at.__cause__ or at.__context__

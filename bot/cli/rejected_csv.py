@@ -1,0 +1,51 @@
+"""Writing the rejected members of a run to a file that only its owner may read."""
+
+import asyncio
+import csv
+import os
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TextIO
+
+from core.errors import InputError
+from core.reporting.run_report import CSV_HEADER, csv_row
+from core.store.rejections import CHUNK, Rejection
+
+
+async def write(path: Path, rejected: AsyncIterator[Rejection]) -> None:
+    """Write a CSV file with mode 0600. Raises InputError where it can't be written."""
+    if str(path) == "-":
+        raise InputError("Addresses are only ever written to a file. Give its name: --csv rejects.csv")
+    file = None
+    try:
+        with _private(path) as file:
+            # in quotation marks, so that no other separator than ours divides a cell
+            rows = csv.writer(file, quoting=csv.QUOTE_ALL)
+            rows.writerow(CSV_HEADER)
+            piece: list[tuple[str, ...]] = []
+            async for rejection in rejected:
+                piece.append(csv_row(rejection))
+                if len(piece) == CHUNK:
+                    await asyncio.to_thread(rows.writerows, piece)
+                    piece = []
+            rows.writerows(piece)
+    except OSError as error:
+        if file is not None:
+            await asyncio.to_thread(_remove, path)
+        raise InputError(
+            f"can't be written ({error.strerror}). Choose another file with --csv.", path=str(path)
+        ) from error
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that is written in part: it could be taken for all."""
+    if path.is_file():
+        path.unlink()
+
+
+def _private(path: Path) -> TextIO:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # one that was there may have been open to all
+        os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "w", encoding="utf-8", newline="")

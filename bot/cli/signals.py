@@ -1,0 +1,71 @@
+"""Ctrl-C and SIGTERM: the first stops cleanly, the second leaves at once."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from bot.cli.exit_codes import Code
+from bot.ui.terminal import Terminal
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """What happens on a signal. Outside `stopping_with` the command is cancelled, inside it is asked to stop."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        """Take the terminal, to give it back as it was."""
+        self._terminal = terminal
+        self._asked = False
+        self._stop: Callable[[], None] | None = None
+        self._last_words = ""
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Handle signals of this process for the length of the block, which is in the task to be cancelled."""
+        self._begin()
+        try:
+            yield
+        finally:
+            self._end()
+
+    @contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """Let Ctrl-C raise KeyboardInterrupt for the length of a block in which the loop waits for a person."""
+        self._end()
+        try:
+            yield
+        finally:
+            self._begin()
+
+    @contextmanager
+    def stopping_with(self, stop: Callable[[], None], *, last_words: str = "") -> Iterator[None]:
+        """Call `stop` on the first signal within the block, and say the last words on the second."""
+        before = self._stop, self._last_words
+        self._stop, self._last_words = stop, last_words
+        try:
+            yield
+        finally:
+            self._stop, self._last_words = before
+
+    def _begin(self) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._on_signal, task)
+
+    def _end(self) -> None:
+        for number in _SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _on_signal(self, task: asyncio.Task[object]) -> None:
+        if self._asked:
+            self._terminal.leave(self._last_words)
+            os._exit(Code.INTERRUPTED)
+        self._asked = True
+        if self._stop is None:
+            task.cancel()
+        else:
+            self._stop()

@@ -1,0 +1,103 @@
+"""What a person sets of a connection, as a modal remembers it: everything but the key."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+from bot.features.connect.ids import Block
+from bot.ui.modal_state import Inputs, Metadata
+from core.connections.manage import check_name
+from core.errors import InputError
+from core.identity import UserIdField
+from core.iterable import DataCenter
+from core.runs.submission import DEFAULT_RATE
+from core.store.connections import Connection
+
+# Faster than this, a number was meant for something else (requests a minute, for example).
+RATE_MAX = 1000.0
+
+
+class Details(Metadata):
+    """The settings of a connection. `connection_id` is that of the one that is edited."""
+
+    connection_id: int | None = None
+    name: str = ""
+    data_center: DataCenter = DataCenter.US
+    user_id: UserIdField = UserIdField.CUSTOMER_ID
+    rate: float | None = DEFAULT_RATE
+    channel: str | None = None
+    operators: tuple[str, ...] = ()
+    approvers: tuple[str, ...] = ()
+    self_approval: bool = False
+
+    @classmethod
+    def of(cls, connection: Connection) -> Self:
+        """Those of a saved connection."""
+        return cls(
+            connection_id=connection.id,
+            name=connection.name,
+            data_center=DataCenter(connection.data_center),
+            user_id=connection.user_id,
+            rate=connection.rate,
+            channel=connection.alert_channel,
+            operators=connection.operators,
+            approvers=connection.approvers,
+            self_approval=connection.self_approval,
+        )
+
+    @classmethod
+    def read(cls, view: Mapping[str, Any]) -> Self:
+        """Those that a person put into the modal."""
+        inputs = Inputs(view)
+        return cls(
+            connection_id=cls.load(view).connection_id,
+            name=inputs.text(Block.NAME),
+            data_center=DataCenter(inputs.choice(Block.DATA_CENTER) or DataCenter.US),
+            user_id=UserIdField(inputs.choice(Block.USER_ID) or UserIdField.CUSTOMER_ID),
+            rate=_number(inputs.text(Block.RATE)),
+            channel=inputs.conversation(Block.CHANNEL),
+            operators=tuple(inputs.person_ids(Block.OPERATORS)),
+            approvers=tuple(inputs.person_ids(Block.APPROVERS)),
+            self_approval=inputs.is_checked(Block.SELF_APPROVAL),
+        )
+
+    def problems(self) -> dict[str, str]:
+        """What is wrong with it, by block: as far as that can be said without asking anybody."""
+        found: dict[str, str] = {}
+        try:
+            check_name(self.name)
+        except InputError as error:
+            found[Block.NAME] = error.message
+        if self.rate is None or not 0 <= self.rate <= RATE_MAX:
+            found[Block.RATE] = (
+                f"A number from 0 (no limit) to {RATE_MAX:,.0f} is needed. Where in doubt: {DEFAULT_RATE:g}."
+            )
+        if not self.approvers:
+            found[Block.APPROVERS] = "Somebody has to approve what is proposed. Choose at least one person."
+        return found
+
+    def values(self) -> dict[str, Any]:
+        """As core.connections.manage takes them."""
+        return {
+            "name": self.name,
+            "user_id": self.user_id,
+            "rate": self.rate,
+            "alert_channel": self.channel,
+            "operators": self.operators,
+            "approvers": self.approvers,
+            "self_approval": self.self_approval,
+        }
+
+
+class KeyOf(Metadata):
+    """The connection whose key is replaced."""
+
+    connection_id: int
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

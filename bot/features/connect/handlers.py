@@ -1,0 +1,139 @@
+"""Connecting an Iterable project to a workspace: the forms, and what becomes of what is put in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.features.connect import actions, modals, views
+from bot.features.connect.form import Details, KeyOf
+from bot.features.connect.ids import Action, Block, Callback
+from bot.features.connect.open import AdminsOnlyError, open_connect, open_edit, open_key, require_admin
+from bot.services import Services
+from bot.slack.actor import Actor, value_of
+from bot.slack.admins import NotKnownError
+from bot.slack.reply import NOT_CHANGED, change_modal
+from bot.slack.submission import Told, Trial, show_outcome
+from bot.ui.modal_state import Inputs
+from core.errors import InputError, SyncError
+
+__all__ = ["open_connect", "register"]
+
+
+def register(app: AsyncApp, services: Services) -> None:
+    """Add the listeners of this feature to the app."""
+    _register_opening(app, services)
+    _register_again(app, services)
+    _register_submitting(app, services)
+
+
+def _register_opening(app: AsyncApp, services: Services) -> None:
+    @app.action(Action.OPEN)
+    async def on_open(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        await open_connect(services, client, Actor.of(body))
+
+    @app.action(Action.EDIT)
+    async def on_edit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        await open_edit(services, client, Actor.of(body), int(value_of(body)))
+
+    @app.action(Action.KEY)
+    async def on_key(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        await open_key(services, client, Actor.of(body), int(value_of(body)))
+
+
+def _register_again(app: AsyncApp, services: Services) -> None:
+    @app.action(Action.AGAIN)
+    async def on_again(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        details, actor = Details.load(body["view"]), Actor.of(body)
+        await require_admin(services, client, actor, "connect an Iterable project")
+        if details.connection_id is None:
+            form = modals.connect_form(details)
+        else:
+            connection = await services.connection(actor.team_id, details.connection_id)
+            form = modals.edit_form(details, connection.key_last4)
+        await change_modal(client, actor, body["view"]["id"], form, NOT_CHANGED)
+
+    @app.action(Action.KEY_AGAIN)
+    async def on_key_again(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = Actor.of(body)
+        await require_admin(services, client, actor, "replace an API key")
+        connection = await services.connection(actor.team_id, int(value_of(body)))
+        await change_modal(client, actor, body["view"]["id"], modals.key_form(connection), NOT_CHANGED)
+
+
+def _register_submitting(app: AsyncApp, services: Services) -> None:
+    @app.view(Callback.CONNECT)
+    async def on_connect(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        details, key = Details.read(body["view"]), Inputs(body["view"]).text(Block.KEY)
+        if problems := {**_key_problem(key), **details.problems()}:
+            await ack(response_action="errors", errors=problems)
+            return
+        actor = Actor.of(body)
+
+        async def work() -> Told:
+            await require_admin(services, client, actor, "connect an Iterable project")
+            return await actions.connect(services, actor, details, key)
+
+        trial = Trial(
+            waiting=views.trying("Connect a project"),
+            failed=lambda sentence: views.connect_failed(details, sentence),
+            at_inputs=lambda error: _at(error, {InputError: Block.NAME, SyncError: Block.KEY}),
+        )
+        await show_outcome(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+
+    @app.view(Callback.EDIT)
+    async def on_edit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        details, actor = Details.read(body["view"]), Actor.of(body)
+        if problems := details.problems():
+            await ack(response_action="errors", errors=problems)
+            return
+
+        async def work() -> Told:
+            await require_admin(services, client, actor, "change a connection")
+            return await actions.edit(services, actor, details)
+
+        trial = Trial(
+            waiting=views.trying("Edit connection"),
+            failed=lambda sentence: views.edit_failed(details, sentence),
+            at_inputs=lambda error: _at(error, {InputError: Block.NAME, SyncError: Block.DATA_CENTER}),
+        )
+        await show_outcome(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+
+    @app.view(Callback.KEY)
+    async def on_key(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        connection_id, key = KeyOf.load(body["view"]).connection_id, Inputs(body["view"]).text(Block.KEY)
+        if problems := _key_problem(key):
+            await ack(response_action="errors", errors=problems)
+            return
+        actor = Actor.of(body)
+
+        async def work() -> Told:
+            await require_admin(services, client, actor, "replace an API key")
+            return await actions.replace_key(services, actor, connection_id, key)
+
+        trial = Trial(
+            waiting=views.trying("Replace key"),
+            failed=lambda sentence: views.key_failed(connection_id, sentence),
+            at_inputs=lambda error: _at(error, {SyncError: Block.KEY}),
+        )
+        await show_outcome(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+
+
+def _key_problem(key: str) -> dict[str, str]:
+    if key and key.isascii() and key.isprintable() and " " not in key:
+        return {}
+    return {Block.KEY: "An API key is letters and digits without blanks. Copy it again from Iterable."}
+
+
+def _at(error: SyncError, blocks: Mapping[type[SyncError], Block]) -> dict[str, str]:
+    """At which input an error is shown: that of the first class that it is of. What concerns none is shown alone."""
+    if isinstance(error, AdminsOnlyError | NotKnownError):
+        return {}
+    return next(({block: error.message} for kind, block in blocks.items() if isinstance(error, kind)), {})

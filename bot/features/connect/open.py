@@ -1,0 +1,66 @@
+"""Opening the forms of this feature, for those who may: admins and owners of the workspace."""
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.features.connect import modals, views
+from bot.features.connect.form import Details
+from bot.services import Services
+from bot.slack.actor import Actor
+from bot.slack.reply import open_modal, reply
+from bot.ui.blocks import Message, notice
+from core.errors import InputError
+from core.store.connections import Connection
+
+
+class AdminsOnlyError(InputError):
+    """Only admins and owners of the workspace may do this."""
+
+    code = "admins_only"
+
+
+async def open_connect(services: Services, client: AsyncWebClient, actor: Actor) -> None:
+    """Open *Connect*; a person who may not connect is told whom to ask for what."""
+    known = await services.connections(actor.team_id)
+    if await services.people.is_admin(client, actor.team_id, actor.person):
+        await open_modal(client, actor, modals.connect_form(Details(), known))
+    else:
+        message = views.admins_only("connect an Iterable project") if known else views.ask_an_admin()
+        await _explain(client, actor, message)
+
+
+async def open_edit(services: Services, client: AsyncWebClient, actor: Actor, connection_id: int) -> None:
+    """Open the form that changes a connection; a person who may not is told whom to ask."""
+    connection = await _for_admins(services, client, actor, connection_id, "change a connection")
+    if connection is not None:
+        await open_modal(client, actor, modals.edit_form(Details.of(connection), connection.key_last4))
+
+
+async def open_key(services: Services, client: AsyncWebClient, actor: Actor, connection_id: int) -> None:
+    """Open the form that replaces a key; a person who may not is told whom to ask."""
+    connection = await _for_admins(services, client, actor, connection_id, "replace an API key")
+    if connection is not None:
+        await open_modal(client, actor, modals.key_form(connection))
+
+
+async def require_admin(services: Services, client: AsyncWebClient, actor: Actor, what: str) -> None:
+    """Raise AdminsOnlyError where a person may not connect projects."""
+    if not await services.people.is_admin(client, actor.team_id, actor.person):
+        raise AdminsOnlyError(f"Only an admin or owner of this workspace can {what}. Ask one of them to do it.")
+
+
+async def _for_admins(
+    services: Services, client: AsyncWebClient, actor: Actor, connection_id: int, what: str
+) -> Connection | None:
+    connection = await services.connection(actor.team_id, connection_id)
+    if await services.people.is_admin(client, actor.team_id, actor.person):
+        return connection
+    await _explain(client, actor, views.admins_only(what))
+    return None
+
+
+async def _explain(client: AsyncWebClient, actor: Actor, message: Message) -> None:
+    """Say why not, where the person looks: in the channel, or over the home page or the modal that they clicked in."""
+    if actor.channel is not None:
+        await reply(client, actor, message)
+    else:
+        await open_modal(client, actor, notice("Ask an admin", message.text))

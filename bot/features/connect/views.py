@@ -1,0 +1,156 @@
+"""What connecting looks like once a form is submitted: the wait, how it ended, and whom to ask."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from slack_sdk.models.blocks import Block as KitBlock
+
+from bot.features.connect.form import Details
+from bot.features.connect.ids import Action
+from bot.features.mapping.ids import Action as MappingAction
+from bot.features.runs.ids import Action as RunsAction
+from bot.ui.blocks import Message, actions, button, context, modal, section
+from bot.ui.formatting import escape, plural
+from core.connections.manage import Connected
+from core.store.connections import Connection
+
+# How many runs that a refused key stopped are offered to be retried.
+MOST_RETRIES = 5
+
+
+def trying(title: str) -> dict[str, Any]:
+    """While Iterable has not answered yet."""
+    text = "*Trying the key…* Iterable is asked whether it takes it. This window will say what came of it."
+    return modal(title, [section(text)])
+
+
+def connect_failed(details: Details, sentence: str) -> dict[str, Any]:
+    """Nothing was saved: why (mrkdwn), and a way back to the form."""
+    blocks = [
+        section(f"*Not connected, and nothing was saved.* {sentence}"),
+        actions(button("Try again", Action.AGAIN, style="primary")),
+        context("What you put in is kept, but for the key: it has to be entered again."),
+    ]
+    return modal("Not connected", blocks, metadata=details)
+
+
+def edit_failed(details: Details, sentence: str) -> dict[str, Any]:
+    """Nothing was changed: why (mrkdwn), and a way back to the form."""
+    blocks = [
+        section(f"*Nothing was changed.* {sentence}"),
+        actions(button("Try again", Action.AGAIN, style="primary")),
+    ]
+    return modal("Not saved", blocks, metadata=details)
+
+
+def key_failed(connection_id: int, sentence: str) -> dict[str, Any]:
+    """The key was not replaced: why (mrkdwn), and a way back to the form."""
+    blocks = [
+        section(f"*The key was not replaced.* {sentence}"),
+        actions(button("Try again", Action.KEY_AGAIN, str(connection_id), style="primary")),
+    ]
+    return modal("Key not replaced", blocks)
+
+
+def said_connected(connected: Connected) -> str:
+    """In a sentence: it worked (mrkdwn)."""
+    key = escape(connected.connection.key_last4)
+    return f"Connected: {_lists(connected)} that can be synced to, key …{key}."
+
+
+def connected_view(connected: Connected) -> dict[str, Any]:
+    """It worked: what there is, and what comes next."""
+    connection = connected.connection
+    blocks: list[KitBlock] = [
+        section(f"*{said_connected(connected)}*"),
+        section(f"Next: map an audience to a list of *{escape(connection.name)}*. An approver then lets it begin."),
+        actions(button("Map an audience", MappingAction.OPEN, str(connection.id), style="primary")),
+        *_invite(connection),
+    ]
+    return modal("Connected", blocks)
+
+
+def said_replaced(connected: Connected) -> str:
+    """In a sentence: it worked (mrkdwn)."""
+    connection = connected.connection
+    return (
+        f"Key replaced: {escape(connection.name)} has the key …{escape(connection.key_last4)} now, which Iterable "
+        f"accepts ({_lists(connected)} that can be synced to)."
+    )
+
+
+def replaced_view(connected: Connected, failed_runs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """It worked. `failed_runs` are the runs (id, audience) that the former key stopped: each can go on."""
+    blocks: list[KitBlock] = [section(f"*{said_replaced(connected)}*")]
+    if failed_runs:
+        them = plural(len(failed_runs), "run")
+        blocks.append(section(f"{them} stopped because of the former key. *Retry* goes on where it stopped."))
+        blocks += [
+            section(
+                f"*{escape(audience)}*",
+                accessory=button("Retry", RunsAction.RETRY, run_id, label=f"Retry the sync of {audience}"),
+            )
+            for run_id, audience in failed_runs[:MOST_RETRIES]
+        ]
+    return modal("Key replaced", blocks)
+
+
+def saved_view(name: str, changed: Sequence[str]) -> dict[str, Any]:
+    """It worked: what changed."""
+    return modal("Saved", [section(said_saved(name, changed))])
+
+
+def said_saved(name: str, changed: Sequence[str]) -> str:
+    """In a sentence: what changed (mrkdwn)."""
+    if not changed:
+        return f"*{escape(name)}* stays as it is: nothing was different."
+    return f"Saved: *{escape(name)}* has another {', '.join(_SAID.get(each, each) for each in changed)}."
+
+
+def admins_only(what: str) -> Message:
+    """What a person who may not connect is told: whom to ask for what."""
+    text = (
+        f"Only an admin or owner of this workspace can {what}. Ask one of them to type `/iterable-sync connect`, or "
+        "to use the Home page of this app."
+    )
+    return Message(text, [section(text)])
+
+
+def ask_an_admin() -> Message:
+    """What a person who may not connect is told where nothing is connected yet: whom to ask for what."""
+    text = (
+        "Nothing is connected to Iterable yet, so nothing can be synced. An admin or owner of this workspace can do it."
+    )
+    ask = (
+        "Ask one of them to type `/iterable-sync connect`. They need:\n"
+        "• a server-side API key of the Iterable project, and whether it is in the US or the EU\n"
+        "• who approves syncs (you can be one of them), and the channel for alerts"
+    )
+    return Message(f"{text} Ask one of them to type `/iterable-sync connect`.", [section(text), section(ask)])
+
+
+_SAID = {
+    "name": "name",
+    "data_center": "data center",
+    "user_id": "User ID",
+    "rate": "rate",
+    "alert_channel": "channel for alerts",
+    "operators": "list of people who may start runs",
+    "approvers": "list of approvers",
+    "self_approval": "rule about approving one's own",
+}
+
+
+def _lists(connected: Connected) -> str:
+    return plural(sum(each.is_standard for each in connected.lists), "list")
+
+
+def _invite(connection: Connection) -> list[KitBlock]:
+    if connection.alert_channel is None:
+        return []
+    return [
+        context(
+            f"Alerts go to <#{connection.alert_channel}>. Where this app is not in that channel yet, type "
+            "`/invite @iterable-sync` there."
+        )
+    ]

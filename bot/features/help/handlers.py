@@ -1,0 +1,29 @@
+"""The slash command: answered at once, then handed to the subcommand's feature."""
+
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.features.help.ids import COMMAND
+from bot.features.help.subcommands import SUBCOMMANDS, parse, probably_meant
+from bot.features.help.views import unknown
+from bot.features.slash_command import Call
+from bot.services import Services
+from bot.slack.actor import Actor
+from bot.slack.reply import reply
+
+
+def register(app: AsyncApp, services: Services) -> None:
+    """Add the listeners of this feature to the app."""
+
+    @app.command(COMMAND)
+    async def on_command(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        name, argument = parse(body.get("text") or "")
+        actor = Actor.of(body)
+        if name in SUBCOMMANDS:
+            await SUBCOMMANDS[name].run(Call(services, client, actor, argument))
+        else:
+            await reply(client, actor, unknown(name, probably_meant(name)))

@@ -1,0 +1,64 @@
+"""What the home page looks like."""
+
+from typing import Any
+
+from slack_sdk.models.blocks import Block
+from slack_sdk.models.views import View
+
+from bot.features.connect.ids import Action as ConnectAction
+from bot.features.home.ids import Action
+from bot.features.mapping.ids import Action as MappingAction
+from bot.features.runs.ids import Action as RunAction
+from bot.features.status import sections
+from bot.features.status.sections import Viewer
+from bot.features.status.workspace_status import Overview
+from bot.ui.blocks import MOST_BLOCKS_OF_A_VIEW, actions, button, header, section
+
+# How many blocks the parts may take, so that there is room for each; the mappings, which come last, get what is left.
+_ALERTS, _WAITING, _UNDER_WAY, _CONNECTIONS = 13, 13, 13, 16
+
+
+def home_view(overview: Overview, viewer: Viewer) -> dict[str, Any]:
+    """The home page of a person."""
+    blocks = _page(overview, viewer) if overview.connections else _welcome(viewer)
+    made: dict[str, Any] = View(type="home", blocks=blocks).to_dict()
+    return made
+
+
+def _welcome(viewer: Viewer) -> list[Block]:
+    what = "Iterable Sync keeps Iterable lists equal to mParticle audiences, and shows what changes before it does."
+    if viewer.is_admin:
+        then = "It begins with connecting an Iterable project: its API key, who approves, and where alerts go."
+        buttons = [button("Connect a project", ConnectAction.OPEN, style="primary"), _refresh()]
+    else:
+        then = "Nothing is connected yet. Ask an admin or owner of this workspace to type `/iterable-sync connect`."
+        buttons = [_refresh()]
+    return [header("Welcome to Iterable Sync"), section(what), section(then), actions(*buttons)]
+
+
+def _page(overview: Overview, viewer: Viewer) -> list[Block]:
+    blocks: list[Block] = [header("Iterable Sync"), actions(*_buttons(overview, viewer))]
+    blocks += sections.alerts(overview, viewer).blocks(_ALERTS)
+    blocks += sections.waiting(overview, viewer).blocks(_WAITING)
+    blocks += sections.under_way(overview, viewer).blocks(_UNDER_WAY)
+    blocks += sections.connections(overview, viewer).blocks(_CONNECTIONS)
+    if not overview.mapped:
+        blocks.append(section("*No audience is mapped to a list yet.* Map one, and an approver lets it begin."))
+        return blocks
+    blocks += sections.mappings(overview, viewer).blocks(MOST_BLOCKS_OF_A_VIEW - len(blocks))
+    return blocks
+
+
+def _buttons(overview: Overview, viewer: Viewer) -> list[Any]:
+    buttons = []
+    if overview.may_start_any(viewer.person):
+        if overview.mapped:
+            buttons.append(button("Start a sync", RunAction.START, style="primary"))
+        buttons.append(button("Map an audience", MappingAction.OPEN))
+    if viewer.is_admin:
+        buttons.append(button("Connect a project", ConnectAction.OPEN))
+    return [*buttons, _refresh()]
+
+
+def _refresh() -> Any:
+    return button("Refresh", Action.REFRESH)

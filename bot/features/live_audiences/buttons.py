@@ -1,0 +1,64 @@
+"""The buttons of live audiences: the same ones in messages, on the home page and in `status`."""
+
+from slack_sdk.models.blocks import ButtonElement
+
+from bot.features.live_audiences.ids import Action
+from bot.ui.blocks import button, confirmation
+from bot.ui.formatting import cut, escape, plural
+from core.store.mappings import Mapping
+
+_NAME_MAX = 60
+
+
+def drop(mapping: Mapping) -> ButtonElement:
+    """*Drop what waits*, with the question whether it is meant."""
+    ask = confirmation(
+        "Drop what waits?",
+        f"The changes of {_name(mapping)} that wait are deleted and never reach Iterable. mParticle does not send them "
+        "again by itself.",
+        "Drop them",
+        "Let them wait",
+    )
+    label = f"Drop the changes that wait for {mapping.label}"
+    return button("Drop what waits", Action.DROP, str(mapping.id), style="danger", confirm=ask, label=label)
+
+
+def approve_removals(mapping: Mapping, number: int) -> ButtonElement:
+    """*Approve removals*, with the question whether it is meant."""
+    ask = confirmation(
+        "Take them off the list?",
+        f"{plural(number, 'person has', 'people have')} left {_name(mapping)}, and will be taken off the list in "
+        "Iterable.",
+        "Approve removals",
+        "Not now",
+    )
+    label = f"Approve the removals of {mapping.label}"
+    return button("Approve removals", Action.REMOVALS, str(mapping.id), style="primary", confirm=ask, label=label)
+
+
+def keep(mapping: Mapping) -> ButtonElement:
+    """*Keep them on the list*, with the question whether it is meant."""
+    ask = confirmation(
+        "Keep the members on the list?",
+        f"Nothing changes on the list. {_name(mapping)} stays paused.",
+        "Keep them",
+        "Decide later",
+    )
+    label = f"Keep the members of {mapping.label} on the list"
+    return button("Keep them on the list", Action.KEEP, str(mapping.id), confirm=ask, label=label)
+
+
+def remove(mapping: Mapping) -> ButtonElement:
+    """*Take them off*, with the question whether it is meant."""
+    ask = confirmation(
+        "Take the members off the list?",
+        f"Everybody whom {_name(mapping)} put on the list is taken off in Iterable. What still waits is dropped.",
+        "Take them off",
+        "Decide later",
+    )
+    label = f"Take the members of {mapping.label} off the list"
+    return button("Take them off", Action.REMOVE, str(mapping.id), style="danger", confirm=ask, label=label)
+
+
+def _name(mapping: Mapping) -> str:
+    return escape(cut(mapping.label, _NAME_MAX))

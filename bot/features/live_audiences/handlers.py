@@ -1,0 +1,36 @@
+"""Live audiences: what waits is dropped, removals are approved, members of a disconnected audience are decided on."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.features.live_audiences import actions
+from bot.features.live_audiences.actions import NotAllowedError
+from bot.features.live_audiences.ids import Action
+from bot.services import Services
+from bot.slack.actor import Actor, value_of
+from bot.slack.reply import reply
+from bot.ui.blocks import Message, section
+
+
+def register(app: AsyncApp, services: Services) -> None:
+    """Add this feature's listeners."""
+
+    def on(action: Action, deed: Callable[[Services, Actor, int], Awaitable[str]]) -> None:
+        @app.action(action)
+        async def on_click(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+            await ack()
+            actor = Actor.of(body)
+            try:
+                said = await deed(services, actor, int(value_of(body)))
+            except NotAllowedError as error:
+                said = error.message
+            await reply(client, actor, Message(said, [section(said)]))
+
+    on(Action.DROP, actions.drop)
+    on(Action.REMOVALS, actions.approve_removals)
+    on(Action.KEEP, actions.keep)
+    on(Action.REMOVE, actions.remove)

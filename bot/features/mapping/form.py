@@ -1,0 +1,93 @@
+"""What a person puts into *Map an audience*, as a typed value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from bot.features.mapping.ids import Block
+from bot.features.mapping.list_select import Choice
+from bot.ui.modal_state import Inputs, Metadata
+from core.errors import InputError
+from core.mapping_lifecycle import check_audience
+from core.store.mappings import Removals
+
+_MODES = ("auto", "mirror", "add")
+
+
+class MapMetadata(Metadata):
+    """The connection that the lists are of, and the channel where the person is."""
+
+    connection_id: int
+    channel: str | None = None
+
+
+class ReviewMetadata(Metadata):
+    """The mapping that is decided on, its connection, and whether a list has to be chosen."""
+
+    mapping_id: int
+    connection_id: int
+    needs_list: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutIn:
+    """A file that was put into a modal, by Slack's id and name."""
+
+    id: str
+    name: str
+
+    @classmethod
+    def read(cls, inputs: Inputs, block: str) -> Self | None:
+        """Read the one file of an input."""
+        files = inputs.files(block)
+        return cls(str(files[0]["id"]), str(files[0].get("name") or "")) if files else None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A mapping that a person proposes. `audience` is None where the file says it."""
+
+    metadata: MapMetadata
+    audience: str | None
+    file: PutIn | None
+    choice: Choice | None
+    mode: str
+    removals: Removals
+    channel: str | None
+
+    @classmethod
+    def read(cls, view: Mapping[str, Any]) -> Self:
+        """Read the submitted modal."""
+        inputs, metadata = Inputs(view), MapMetadata.load(view)
+        return cls(
+            metadata=metadata,
+            audience=inputs.text(Block.AUDIENCE) or None,
+            file=PutIn.read(inputs, Block.FILE),
+            choice=Choice.read(inputs.choice(Block.LIST.of(metadata.connection_id))),
+            mode=_one_of(_MODES, inputs.choice(Block.MODE)),
+            removals=Removals(inputs.choice(Block.REMOVALS) or Removals.REMOVE),
+            channel=inputs.conversation(Block.CHANNEL),
+        )
+
+    @property
+    def list_block(self) -> str:
+        """The input where the list is chosen."""
+        return Block.LIST.of(self.metadata.connection_id)
+
+    def problems(self) -> dict[str, str]:
+        """What is wrong with it, by block: as far as that can be said without asking anybody."""
+        found: dict[str, str] = {}
+        if self.audience is not None:
+            try:
+                check_audience(self.audience)
+            except InputError as error:
+                found[Block.AUDIENCE] = error.message
+        elif self.file is None:
+            found[Block.AUDIENCE] = "Type the audience's name or id, or put its file in below."
+        if self.choice is None:
+            found[self.list_block] = "Choose a list. Type its name, or a new name to create it."
+        return found
+
+
+def _one_of(known: tuple[str, ...], value: str | None) -> str:
+    return value if value in known else known[0]

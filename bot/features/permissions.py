@@ -1,0 +1,16 @@
+"""Who decides: approvers of a connection; of one that mParticle's messages made, admins until approvers are named."""
+
+from bot.services import Services
+from bot.slack.actor import Actor
+from core.connections.permissions import has_stand_ins, why_not_approve
+from core.store.connections import Connection
+
+
+async def why_not_decide(
+    services: Services, actor: Actor, connection: Connection, asked_by: str | None = None
+) -> str | None:
+    """Why a person can't decide what `asked_by` asked for, in a sentence (mrkdwn); None where they can."""
+    is_admin = False
+    if has_stand_ins(connection) and (client := await services.clients.of(actor.team_id)) is not None:
+        is_admin = await services.people.is_admin(client, actor.team_id, actor.person)
+    return why_not_approve(connection, actor.person, asked_by, is_admin=is_admin)

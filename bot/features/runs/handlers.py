@@ -1,0 +1,73 @@
+"""Runs: started, cancelled, retried, repeated; rejected members for who may have them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.features.runs import actions, start, submit, views
+from bot.features.runs.file_links import attached
+from bot.features.runs.ids import Action, Callback, Shortcut
+from bot.features.runs.mapping_options import Suggestions
+from bot.features.runs.rejected_file import Rejected
+from bot.services import Services
+from bot.slack.actor import Actor, value_of
+from bot.slack.reply import reply
+from bot.ui.blocks import Message
+
+
+def register(app: AsyncApp, services: Services) -> None:
+    """Add the listeners of this feature to the app."""
+    _register_form(app, services)
+    _register_deeds(app, services)
+
+
+def _register_form(app: AsyncApp, services: Services) -> None:
+    suggestions = Suggestions(services)
+
+    @app.action(Action.START)
+    async def on_start(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        mapping_id = value_of(body)
+        await start.open_start(services, client, Actor.of(body), mapping_id=int(mapping_id) if mapping_id else None)
+
+    @app.shortcut(Shortcut.SYNC)
+    async def on_shortcut(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor, files = Actor.of(body), tuple(attached(body.get("message") or {}))
+        if files:
+            await start.open_start(services, client, actor, files=files)
+        else:
+            await reply(client, actor, views.no_file())
+
+    @app.options(Action.MAPPING)
+    async def on_typing(ack: AsyncAck, body: dict[str, Any]) -> None:
+        options = await suggestions.of(Actor.of(body), str(body.get("value") or ""))
+        await ack(options=[each.to_dict() for each in options])
+
+    @app.view(Callback.START)
+    async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await submit.submit(services, ack, body, client)
+
+
+def _register_deeds(app: AsyncApp, services: Services) -> None:
+    def on(action: Action, deed: Callable[[Services, Actor, str], Awaitable[Message]]) -> None:
+        @app.action(action)
+        async def on_click(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+            await ack()
+            actor = Actor.of(body)
+            await reply(client, actor, await deed(services, actor, value_of(body)))
+
+    on(Action.CANCEL, actions.cancel)
+    on(Action.AGAIN, actions.again)
+    on(Action.RETRY, actions.retry)
+    on(Action.RETRY_REJECTED, actions.retry_rejected)
+
+    rejected = Rejected(services)
+
+    @app.action(Action.REJECTED)
+    async def on_rejected(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        await rejected.send(client, Actor.of(body), value_of(body))

@@ -1,0 +1,81 @@
+"""What a person does about a failure, by its code: a sentence that begins after "What to do:" (mrkdwn)."""
+
+from collections.abc import Mapping
+
+from core.errors import (
+    AnotherListError,
+    AudiencesOfOneNameError,
+    EarlierRunFailedError,
+    EarlierRunWaitsError,
+    InputError,
+    NoApiKeyError,
+    SettingsError,
+    SeveralAudiencesError,
+)
+from core.iterable import (
+    KeyRefusedError,
+    ListError,
+    ListGoneError,
+    ListNotStandardError,
+    ThrottledError,
+    UnavailableError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
+from core.sources.fetch import FetchError
+
+_GOES_ON = "it goes on where it stopped, and nothing is done twice."
+_ANOTHER_LIST = (
+    "ask whoever keeps the lists in Iterable. If the list is there again, press *Retry*; if not, map the audience to "
+    "another list with `/iterable-sync map`, and *Pause* this mapping."
+)
+_ONE_OF_SEVERAL = (
+    "map the one that is meant by its id, with `/iterable-sync map`, or press *Put in another file* and take one that "
+    "holds that audience alone."
+)
+
+_ADVICE: Mapping[str, str] = {
+    UnavailableError.code: f"nothing is wrong with your audience. Wait some minutes, then press *Retry*: {_GOES_ON}",
+    UnreachableError.code: f"nothing is wrong with your audience. Wait some minutes, then press *Retry*: {_GOES_ON}",
+    ThrottledError.code: (
+        "wait until what else uses this Iterable project has ended, or have an admin lower *Requests a second* of the "
+        f"connection. Then press *Retry*: {_GOES_ON}"
+    ),
+    KeyRefusedError.code: (
+        f"an admin presses *Replace key* and puts in a new one from Iterable. Then press *Retry*: {_GOES_ON}"
+    ),
+    ListError.code: _ANOTHER_LIST,
+    ListGoneError.code: _ANOTHER_LIST,
+    ListNotStandardError.code: _ANOTHER_LIST,
+    UnexpectedAnswerError.code: (
+        f"have an admin check the connection's data center (*Edit* on the Home page). Then press *Retry*: {_GOES_ON}"
+    ),
+    InputError.code: (
+        "put right what is said above, then press *Put in another file*. *Retry* reads the same one once more."
+    ),
+    SeveralAudiencesError.code: _ONE_OF_SEVERAL,
+    AudiencesOfOneNameError.code: _ONE_OF_SEVERAL,
+    EarlierRunWaitsError.code: (
+        "have an approver decide on that run, in its message or on the Home page, or drop it with "
+        f"`/iterable-sync cancel` and its id. Then press *Retry*: {_GOES_ON}"
+    ),
+    EarlierRunFailedError.code: (
+        "see to that run first; its message says what to do. What it had left is dropped with `/iterable-sync cancel` "
+        f"and its id. Then press *Retry*: {_GOES_ON}"
+    ),
+    AnotherListError.code: (
+        "have an admin connect the other project with `/iterable-sync connect`, and map the audience there with "
+        "`/iterable-sync map`."
+    ),
+    NoApiKeyError.code: f"an admin presses *Replace key* on the Home page. Then press *Retry*: {_GOES_ON}",
+    FetchError.code: "nothing was lost. Wait some minutes, then press *Retry*: the audience is fetched again.",
+    SettingsError.code: f"tell whoever operates this program. When that is mended, press *Retry*: {_GOES_ON}",
+}
+_OTHERWISE = (
+    f"press *Retry*: {_GOES_ON} If it fails again, tell whoever operates this program, with the id of the run below."
+)
+
+
+def advice(code: str | None) -> str:
+    """What to do about a failure."""
+    return _ADVICE.get(code or "", _OTHERWISE)

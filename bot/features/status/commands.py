@@ -1,0 +1,63 @@
+"""Subcommands of this feature."""
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.features.slash_command import Call
+from bot.features.status.sections import Viewer
+from bot.features.status.views import Past, history_message, status_message
+from bot.features.status.workspace_status import Mapped, Overview
+from bot.services import Services
+from bot.slack.admins import NotKnownError
+from bot.slack.reply import reply
+from core import mapping_lifecycle
+from core.errors import InputError
+from core.store import runs
+
+#: How many runs `history` shows.
+LATEST = 10
+# How many names an answer offers where a name was not found.
+_NAMES_OFFERED = 5
+
+
+async def status(call: Call) -> None:
+    """Show privately what is under way, what waits and how the mappings are."""
+    overview = await Overview.read(call.services, call.actor.team_id)
+    viewer = await viewer_of(call.services, call.client, call.actor.team_id, call.actor.person)
+    await reply(call.client, call.actor, status_message(overview, viewer))
+
+
+async def history(call: Call) -> None:
+    """Show privately the latest runs, of a mapping or of all. Raises InputError where no mapping is called so."""
+    overview = await Overview.read(call.services, call.actor.team_id, with_declined=True)
+    chosen = await _chosen(call, overview)
+    async with call.services.engine.database.read() as db:
+        found = await runs.latest_of(db, [each.mapping.id for each in chosen], LATEST)
+    mapped = overview.by_mapping
+    past = [Past(run, mapped[run.mapping_id], _is_last(run.id, mapped[run.mapping_id])) for run in found]
+    of = chosen[0].mapping.label if call.argument and len(chosen) == 1 else call.argument or None
+    await reply(call.client, call.actor, history_message(past, of, call.actor.person))
+
+
+async def viewer_of(services: Services, client: AsyncWebClient, team_id: str, person: str) -> Viewer:
+    """Who looks. Where Slack does not say whether they are an admin, they are shown what everybody is."""
+    try:
+        return Viewer(person, await services.people.is_admin(client, team_id, person))
+    except NotKnownError:
+        return Viewer(person, is_admin=False)
+
+
+async def _chosen(call: Call, overview: Overview) -> list[Mapped]:
+    if not call.argument:
+        return list(overview.mapped)
+    services, team_id = call.services, call.actor.team_id
+    found = await mapping_lifecycle.find(services.engine, team_id, call.argument, with_shared=services.one_workspace)
+    chosen = [overview.by_mapping[mapping.id] for _, mapping in found if mapping.id in overview.by_mapping]
+    if not chosen:
+        names = ", ".join(sorted({each.mapping.label for each in overview.mapped})[:_NAMES_OFFERED])
+        there_are = f"There are: {names}." if names else "No audience is mapped yet: `/iterable-sync map` begins."
+        raise InputError(f'No mapping is called "{call.argument}". {there_are}')
+    return chosen
+
+
+def _is_last(run_id: str, mapped: Mapped) -> bool:
+    return mapped.last is not None and mapped.last.id == run_id

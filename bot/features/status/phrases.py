@@ -1,0 +1,169 @@
+"""How a run, a mapping and an approval are told in a line or two (mrkdwn): shared by `status`, `history` and home."""
+
+from bot.features.live_audiences.views import deciders
+from bot.features.status.workspace_status import Mapped, UnderWay
+from bot.ui.formatting import bar, duration, escape, moment, number, person, plural, share
+from core.connections.permissions import has_stand_ins
+from core.identity import UserIdField
+from core.models.run import Run, Status
+from core.runs.approval import open_guards
+from core.store.alerts import Alert
+from core.store.connections import Connection
+from core.store.live_mappings import LiveStatus
+from core.store.mappings import State
+
+_STATUSES = {
+    Status.QUEUED: "waits for its turn",
+    Status.PLANNING: "being compared with the list",
+    Status.NEEDS_APPROVAL: "waits for approval",
+    Status.RUNNING: "being sent",
+    Status.INTERRUPTED: "stopped half-way",
+    Status.SUCCEEDED: "succeeded",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "cancelled",
+    Status.PLANNED: "was only a trial",
+}
+_STATES = {
+    State.PROPOSED: "waits for approval",
+    State.ACTIVE: "active",
+    State.PAUSED: "paused: nothing is synced",
+    State.DECLINED: "declined",
+}
+
+
+def target_line(mapped: Mapped) -> str:
+    """Which audience goes where."""
+    audience, name = escape(mapped.mapping.label), escape(mapped.list_name)
+    return f"*{audience}* → {name} ({escape(mapped.connection.name)})"
+
+
+def status_words(run: Run) -> str:
+    """What became of a run, in plain words."""
+    if run.status is Status.CANCELLED and run.decided_by is not None and run.error is not None:
+        return f"declined by {person(run.decided_by)}"
+    if run.phase.startswith("waiting for run") and run.status.is_active:
+        return "waits for another run of this list"
+    return _STATUSES[run.status]
+
+
+def counts_line(run: Run) -> str:
+    """What a run changed. Of one that waits, what it would change."""
+    if run.plan is not None and run.status in (Status.NEEDS_APPROVAL, Status.PLANNED):
+        plan = run.plan
+        changes = f"{plan.to_add:,} to add, {plan.to_update:,} to update, {plan.to_remove:,} to remove"
+    else:
+        changed = run.counters
+        changes = f"{changed.added:,} added, {changed.updated:,} updated, {changed.removed:,} removed"
+    return f"{changes}, {number(run.counters.rejected)} rejected"
+
+
+def last_run_line(run: Run | None) -> str:
+    """A mapping's newest run."""
+    if run is None:
+        return "Not synced yet"
+    at = run.finished_at if run.finished_at is not None and not run.status.is_active else run.created_at
+    line = f"Last run {moment(at)}: {status_words(run)}"
+    return f"{line}, {counts_line(run)}" if run.status in (Status.SUCCEEDED, Status.RUNNING) else line
+
+
+def mapping_lines(mapped: Mapped) -> str:
+    """A mapping: where it goes, whether it is active, and its last run or (fed by mParticle) how it stands."""
+    state = _STATES[mapped.mapping.state]
+    last = last_run_line(mapped.last) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
+    if mapped.mapping.disconnected_at is not None:
+        last += f"\nmParticle disconnected this audience {moment(mapped.mapping.disconnected_at)}"
+    return f"{target_line(mapped)}: {state}\n{last}"
+
+
+def live_line(status: LiveStatus, waiting_for: str = "waiting for approval") -> str:
+    """How a mapping stands that mParticle feeds."""
+    parts = [
+        f"Live: {plural(status.changes_today, 'change')} today",
+        f"{status.added:,} added, {status.updated:,} updated, {status.removed:,} removed",
+        f"{number(status.rejected)} rejected",
+    ]
+    if status.backlog:
+        parts.append(f"{number(status.backlog)} on the way{_for_minutes(status.oldest_age_s)}")
+    if status.waiting:
+        parts.append(f"{number(status.waiting)} {waiting_for}")
+    if status.last_accepted_at is not None:
+        parts.append(f"last accepted {moment(status.last_accepted_at)}")
+    return ", ".join(parts)
+
+
+def _what_for(mapped: Mapped) -> str:
+    if mapped.mapping.state is State.PAUSED:
+        return "waiting until it is resumed"
+    if mapped.mapping.state is State.ACTIVE:
+        return (
+            "removals waiting for approval"
+            if mapped.live and mapped.live.waiting != 1
+            else "removal waiting for approval"
+        )
+    return "waiting for approval"
+
+
+def _for_minutes(seconds: float | None) -> str:
+    # not to the second: a page that shows it would differ each time
+    return f" (for {duration(seconds // 60 * 60)})" if seconds is not None and seconds >= 60 else ""
+
+
+def progress_lines(each: UnderWay) -> str:
+    """A run that has not ended: what it does, and how far it is."""
+    lines = f"{target_line(each.mapped)}: {status_words(each.run)}"
+    if each.run.status is Status.RUNNING and each.total:
+        lines += f"\n{bar(each.done, each.total)} {number(each.done)} of {number(each.total)}"
+        lines += f" ({share(each.done, each.total)})"
+    by = "mParticle" if each.run.request.live else person(each.run.started_by)
+    return f"{lines}\nStarted by {by} {moment(each.run.created_at)}"
+
+
+def waiting_lines(each: UnderWay) -> str:
+    """A run that waits for approval: who asked for it, since when, for what, and why it is asked about."""
+    lines = f"{target_line(each.mapped)}: {counts_line(each.run)}"
+    lines += f"\nAsked for by {person(each.run.started_by)}, waits since "
+    lines += moment(each.run.finished_at or each.run.created_at)
+    guards = " ".join(guard.message for guard in open_guards(each.run))
+    return f"{lines}\n{escape(guards)}" if guards else lines
+
+
+def approvers_line(mapped: Mapped) -> str:
+    """Who may decide."""
+    if has_stand_ins(mapped.connection):
+        return deciders(mapped.connection)
+    named = ", ".join(person(each) for each in mapped.connection.approvers)
+    return f"Approvers: {named or 'nobody yet; an admin names them under *Edit*'}"
+
+
+def connection_line(connection: Connection) -> str:
+    """A connection: whether it works, and how it is set."""
+    name, key = escape(connection.name), f"key …{escape(connection.key_last4)}"
+    if connection.refused_at is not None:
+        since = moment(connection.refused_at)
+        return f"*{name}*: key refused by Iterable since {since}\nNothing is synced until it is replaced ({key})"
+    rate = f"{connection.rate:g} requests a second" if connection.rate else "no limit of requests"
+    where = f", alerts in <#{connection.alert_channel}>" if connection.alert_channel else ", no channel for alerts"
+    user_id = "Customer ID" if connection.user_id is UserIdField.CUSTOMER_ID else "mParticle ID"
+    return f"*{name}*: healthy\n{connection.data_center.upper()}, {user_id}, {rate}, {key}{where}"
+
+
+def alert_lines(alert: Alert, about: str) -> str:
+    """An open alert: what it is about (mrkdwn), what failed, since when, and who looks after it."""
+    again = f", {plural(alert.repeats, 'time')} more since" if alert.repeats else ""
+    taken = f"\n{person(alert.taken_by)} looks after it" if alert.taken_by else ""
+    return f"{about}: {escape(alert.message)}\nSince {moment(alert.opened_at)}{again}{taken}"
+
+
+def unapproved_lines(mapped: Mapped) -> str:
+    """A mapping that waits for approval by itself."""
+    since = moment(mapped.mapping.created_at)
+    proposed = mapped.mapping.proposed_by
+    if mapped.live is not None:
+        waits = plural(mapped.live.waiting, "change waits", "changes wait")
+        return f"{target_line(mapped)}: a new mapping\nComes from mParticle, waits since {since}. {waits}."
+    return f"{target_line(mapped)}: a new mapping\nProposed by {person(proposed)}, waits since {since}"
+
+
+def named(connection: Connection) -> str:
+    """A connection's name, as a thing that is talked about."""
+    return f"*{escape(connection.name)}*"

@@ -1,0 +1,192 @@
+"""What is shown of everything that stands somehow, in parts, with the buttons that a person may press. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slack_sdk.models.blocks import Block, ButtonElement
+
+from bot.features.alerts.ids import Action as AlertAction
+from bot.features.approval.ids import Action as ApprovalAction
+from bot.features.connect.ids import Action as ConnectAction
+from bot.features.live_audiences import buttons
+from bot.features.mapping.ids import Action as MappingAction
+from bot.features.runs.ids import Action as RunAction
+from bot.features.status import phrases
+from bot.features.status.workspace_status import Mapped, Overview, UnderWay
+from bot.ui.blocks import actions, button, confirmation, context, header, section
+from bot.ui.formatting import plural
+from core.connections.permissions import has_stand_ins, may_start, why_not_approve
+from core.iterable import KeyRefusedError
+from core.models.run import Status
+from core.store.alerts import Alert
+from core.store.connections import Connection
+from core.store.mappings import NO_LIST, State
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at it: what they may not do is not offered."""
+
+    person: str
+    is_admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing: some lines (mrkdwn), and buttons."""
+
+    text: str
+    buttons: tuple[ButtonElement, ...] = ()
+
+    @property
+    def blocks(self) -> list[Block]:
+        """As few blocks as it takes: one button stands beside the text, several below it."""
+        if len(self.buttons) == 1:
+            return [section(self.text, accessory=self.buttons[0])]
+        return [section(self.text), *([actions(*self.buttons)] if self.buttons else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Things of one kind under a heading."""
+
+    title: str
+    items: Sequence[Item]
+
+    def blocks(self, room: int) -> list[Block]:
+        """Its blocks, at most so many; what is not shown is counted. Nothing where there are no items."""
+        if not self.items:
+            return []
+        shown: list[Block] = [header(self.title)]
+        for number, item in enumerate(self.items):
+            left = len(self.items) - number
+            needed = len(item.blocks) + (1 if left > 1 else 0)  # room to say how many are not shown
+            if len(shown) + needed > room:
+                return [*shown, context(f"{left} more not shown.")]
+            shown += item.blocks
+        return shown
+
+
+def alerts(overview: Overview, viewer: Viewer) -> Part:
+    """What fails."""
+    items = [_alert(overview, each, viewer) for each in overview.alerts]
+    return Part(f"{plural(len(items), 'open alert')}", items)
+
+
+def waiting(overview: Overview, viewer: Viewer) -> Part:
+    """What waits for a decision."""
+    items = [_waiting(each, viewer) for each in overview.waiting]
+    items += [_unapproved(each, viewer) for each in overview.unapproved]
+    return Part(f"{plural(len(items), 'approval waits', 'approvals wait')}", items)
+
+
+def under_way(overview: Overview, viewer: Viewer) -> Part:
+    """Runs that have not ended."""
+    items = [_under_way(each, viewer) for each in overview.under_way]
+    return Part(f"{plural(len(items), 'run')} in progress", items)
+
+
+def connections(overview: Overview, viewer: Viewer) -> Part:
+    """The connections."""
+    return Part("Connections", [_connection(each, viewer) for each in overview.connections])
+
+
+def mappings(overview: Overview, viewer: Viewer) -> Part:
+    """The mappings with their last run."""
+    return Part("Mappings", [_mapping(each, viewer) for each in overview.mapped])
+
+
+def _alert(overview: Overview, alert: Alert, viewer: Viewer) -> Item:
+    connection = next(each for each in overview.connections if each.id == alert.connection_id)
+    mapped = overview.by_mapping.get(alert.mapping_id or 0)
+    about = phrases.target_line(mapped) if mapped else phrases.named(connection)
+    found: list[ButtonElement] = []
+    if alert.code == KeyRefusedError.code:
+        if viewer.is_admin:
+            found.append(_replace_key(connection))
+    elif alert.run_id is not None and may_start(connection, viewer.person) and not (mapped and mapped.mapping.live):
+        # what mParticle sends is tried again by itself
+        found.append(button("Retry", RunAction.RETRY, alert.run_id, label=f"Retry the run {alert.run_id}"))
+    if alert.taken_by is None and may_start(connection, viewer.person):
+        found.append(button("I take it", AlertAction.TAKE, str(alert.id), label=f"I look after {connection.name}"))
+    return Item(phrases.alert_lines(alert, about), tuple(found))
+
+
+def _waiting(each: UnderWay, viewer: Viewer) -> Item:
+    connection = each.mapped.connection
+    if why_not_approve(connection, viewer.person, each.run.started_by) is not None:
+        return Item(f"{phrases.waiting_lines(each)}\n{phrases.approvers_line(each.mapped)}")
+    label = f"Review the sync of {each.mapped.mapping.label}"
+    review = button("Review", ApprovalAction.REVIEW, each.run.id, style="primary", label=label)
+    return Item(phrases.waiting_lines(each), (review,))
+
+
+def _unapproved(mapped: Mapped, viewer: Viewer) -> Item:
+    asked_by = mapped.mapping.proposed_by
+    if why_not_approve(mapped.connection, viewer.person, asked_by, is_admin=viewer.is_admin) is not None:
+        return Item(f"{phrases.unapproved_lines(mapped)}\n{phrases.approvers_line(mapped)}")
+    label = f"Review the mapping of {mapped.mapping.label}"
+    review = button("Review", MappingAction.REVIEW, str(mapped.mapping.id), style="primary", label=label)
+    told = phrases.unapproved_lines(mapped)
+    if has_stand_ins(mapped.connection):  # admins decide, and are told how that becomes others' business
+        told += f"\n{phrases.approvers_line(mapped)}"
+    if mapped.live is not None and mapped.live.waiting:
+        return Item(told, (review, buttons.drop(mapped.mapping)))
+    return Item(told, (review,))
+
+
+def live(mapped: Mapped, viewer: Viewer) -> tuple[ButtonElement, ...]:
+    """What a person may decide about a mapping that mParticle feeds and that was approved."""
+    mapping, status = mapped.mapping, mapped.live
+    if status is None or mapping.state not in (State.ACTIVE, State.PAUSED):
+        return ()
+    if why_not_approve(mapped.connection, viewer.person, None, is_admin=viewer.is_admin) is not None:
+        return ()
+    found: list[ButtonElement] = []
+    if mapping.state is State.ACTIVE and status.waiting:
+        found.append(buttons.approve_removals(mapping, status.waiting))
+    if mapping.state is State.PAUSED and mapping.disconnected_at is not None:
+        found += [buttons.keep(mapping), buttons.remove(mapping)]
+    if mapping.state is State.PAUSED and status.waiting:
+        found.append(buttons.drop(mapping))
+    return tuple(found)
+
+
+def _under_way(each: UnderWay, viewer: Viewer) -> Item:
+    if not may_start(each.mapped.connection, viewer.person):
+        return Item(phrases.progress_lines(each))
+    name = each.mapped.mapping.label
+    question = confirmation("Cancel this run?", "What has been sent stays as it is.", "Cancel the run", "Let it go on")
+    found = [button("Cancel", RunAction.CANCEL, each.run.id, confirm=question, label=f"Cancel the sync of {name}")]
+    if each.run.status is Status.INTERRUPTED and not each.run.request.live:
+        found.insert(0, button("Retry", RunAction.RETRY, each.run.id, label=f"Go on with the sync of {name}"))
+    return Item(phrases.progress_lines(each), tuple(found))
+
+
+def _connection(connection: Connection, viewer: Viewer) -> Item:
+    if not viewer.is_admin:
+        return Item(phrases.connection_line(connection))
+    edit = button("Edit", ConnectAction.EDIT, str(connection.id), label=f"Edit {connection.name}")
+    return Item(phrases.connection_line(connection), (_replace_key(connection), edit))
+
+
+def _mapping(mapped: Mapped, viewer: Viewer) -> Item:
+    mapping = mapped.mapping
+    decided = live(mapped, viewer)
+    if not may_start(mapped.connection, viewer.person):
+        return Item(phrases.mapping_lines(mapped), decided)
+    found: list[ButtonElement] = []
+    if mapping.state in (State.ACTIVE, State.PROPOSED) and not mapping.live and mapping.list_id != NO_LIST:
+        label = f"Sync {mapping.label} now"
+        found.append(button("Sync now", RunAction.START, str(mapping.id), label=label))
+    if mapping.state is State.ACTIVE:
+        found.append(button("Pause", MappingAction.PAUSE, str(mapping.id), label=f"Pause {mapping.label}"))
+    if mapping.state is State.PAUSED and mapping.disconnected_at is None:
+        found.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
+    return Item(phrases.mapping_lines(mapped), (*decided, *found))
+
+
+def _replace_key(connection: Connection) -> ButtonElement:
+    style = "primary" if connection.refused_at is not None else None
+    label = f"Replace the key of {connection.name}"
+    return button("Replace key", ConnectAction.KEY, str(connection.id), style=style, label=label)

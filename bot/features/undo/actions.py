@@ -1,0 +1,89 @@
+"""Which runs a person may take back, and asking for it."""
+
+import time
+from dataclasses import dataclass
+
+from bot.features.undo.views import Undoable
+from bot.services import Services
+from bot.slack.actor import Actor
+from core.connections.permissions import may_start
+from core.errors import InputError
+from core.models.run import Run
+from core.retention import KEEP_S
+from core.runs import undo
+from core.store import audit_log, lists, mappings, runs
+from core.store.audit_log import Action
+from core.store.connections import Connection
+from core.store.mappings import Mapping
+
+# Runs that are offered where a person names none.
+MOST_OFFERED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The run that takes another one back, and the channel where it is shown (None: where its person is)."""
+
+    run_id: str
+    channel: str | None
+
+
+async def for_person(services: Services, actor: Actor, run_id: str) -> Undoable:
+    """Return a run that a person may take back. Raises InputError where it can't be, or where they may not."""
+    it, _ = await _load(services, actor, run_id)
+    await undo.check(services.engine, it.run)
+    return it
+
+
+async def latest(services: Services, actor: Actor) -> list[Undoable]:
+    """Return the latest runs that a person may take back, newest first. Raises InputError where they may none."""
+    seen = await services.connections(actor.team_id)
+    mine = [each.id for each in seen if may_start(each, actor.person)]
+    if seen and not mine:
+        raise InputError(_refusal(seen[0]))
+    async with services.engine.database.read() as db:
+        found = await runs.undoable(db, mine, ended_after=time.time() - KEEP_S, limit=MOST_OFFERED)
+        names = await lists.names(db, mine)
+    return [_undoable(run, names.get((run.connection_id, run.list_id))) for run in found]
+
+
+async def accept(services: Services, actor: Actor, run_id: str) -> Asked:
+    """Queue the run that takes a run back; it waits for approval. Raises InputError where that can't be, or may not."""
+    it, mapping = await _load(services, actor, run_id)
+    channel = it.run.channel or mapping.channel or actor.channel
+    undoing = await undo.undo(services.engine, it.run.id, started_by=actor.person, channel=channel)
+    async with services.engine.database.write() as db:
+        await audit_log.add(
+            db,
+            team_id=actor.team_id,
+            actor=actor.person,
+            action=Action.RUN_UNDO_ASKED,
+            subject=f"run:{it.run.id}",
+            after={"run": undoing},
+        )
+    return Asked(undoing, channel)
+
+
+async def _load(services: Services, actor: Actor, run_id: str) -> tuple[Undoable, Mapping]:
+    async with services.engine.database.read() as db:
+        run = await runs.by_id(db, run_id)
+        mapping = await mappings.by_id(db, run.mapping_id) if run is not None else None
+        target = await lists.get(db, run.connection_id, run.list_id) if run is not None else None
+    seen = {each.id: each for each in await services.connections(actor.team_id)}
+    connection = seen.get(run.connection_id) if run is not None else None
+    if run is None or mapping is None or connection is None:
+        raise InputError(
+            f'There is no run "{run_id[:40]}". `/iterable-sync undo` alone shows those that can be undone.'
+        )
+    if not may_start(connection, actor.person):
+        raise InputError(_refusal(connection))
+    return _undoable(run, target.name if target else None), mapping
+
+
+def _undoable(run: Run, list_name: str | None) -> Undoable:
+    list_name = list_name or f"list {run.list_id}"
+    return Undoable(run, run.audience or "its audience", list_name)
+
+
+def _refusal(connection: Connection) -> str:
+    return f"Only operators and approvers of {connection.label} can undo its runs. Ask one of them."

@@ -1,0 +1,138 @@
+"""Taking a run back, as it looks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slack_sdk.models.blocks import Block
+
+from bot.features.undo.ids import Action, Callback
+from bot.ui.blocks import Message, button, context, facts, header, modal, notice, section
+from bot.ui.formatting import cut, escape, moment, number, person, plural
+from bot.ui.modal_state import Metadata
+from core.models.run import Counters, Run, Status
+
+# A name in a sentence is cut at this length.
+_NAME_MAX = 80
+
+
+class UndoMetadata(Metadata):
+    """Which run the modal is about."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undoable:
+    """A run, with what people call its audience and its list."""
+
+    run: Run
+    audience: str
+    list_name: str
+
+    @property
+    def label(self) -> str:
+        """Audience and list (mrkdwn)."""
+        return f"*{escape(cut(self.audience, _NAME_MAX))}* to *{escape(cut(self.list_name, _NAME_MAX))}*"
+
+
+def undo_modal(it: Undoable) -> dict[str, Any]:
+    """What a run did and what taking it back means; *Preview* goes on."""
+    run, counters = it.run, it.run.counters
+    blocks: list[Block] = [
+        section(f"Run `{run.id}`: {it.label} (list {run.list_id})"),
+        *facts(
+            [
+                ("Added", number(counters.added)),
+                ("Updated", number(counters.updated)),
+                ("Removed", number(counters.removed)),
+                ("Ended", moment(run.finished_at or run.created_at)),
+                ("Started by", person(run.started_by)),
+                *([("Approved by", person(run.decided_by))] if run.decided_by else []),
+            ]
+        ),
+        header("What taking it back means"),
+        section("\n".join(f"• {each}" for each in _meanings(run))),
+        header("Think of"),
+        section("\n".join(f"• {each}" for each in _warnings(it))),
+        context("*Preview* works out what would change. Nothing is sent until an approver has approved it."),
+    ]
+    return modal(
+        "Undo a run",
+        blocks,
+        callback=Callback.UNDO,
+        submit="Preview",
+        close="Leave it",
+        metadata=UndoMetadata(run_id=run.id),
+    )
+
+
+def working(metadata: UndoMetadata) -> dict[str, Any]:
+    """Shown while the preview is being queued."""
+    return notice("Undo a run", f"Asking for a preview of taking run `{metadata.run_id}` back…")
+
+
+def queued_modal(run_id: str, undone: str, channel: str | None) -> dict[str, Any]:
+    """The preview is on its way."""
+    where = f"in <#{channel}>" if channel and not channel.startswith("D") else "in your direct messages"
+    return notice(
+        "Undo is on its way",
+        f"Run `{run_id}` works out what taking run `{undone}` back would change. Its message appears {where}, with the "
+        "numbers and the buttons to approve or decline. Nothing is sent before that.",
+    )
+
+
+def choices(found: Sequence[Undoable]) -> Message:
+    """The latest runs that can be undone, a button each."""
+    if not found:
+        text = "There is no run that can be undone: none changed a list in the last 30 days, or they all were undone."
+        return Message(text, [section(text)])
+    text = f"Which run? Here are the latest that can be undone ({plural(len(found), 'run')})."
+    rows = [
+        section(
+            f"{it.label}: {_did(it.run.counters)}\n`{it.run.id}`, {moment(it.run.finished_at or it.run.created_at)}, "
+            f"by {person(it.run.started_by)}",
+            accessory=button("Undo…", Action.OPEN, it.run.id, label=f"Undo run {it.run.id} of {it.audience}"),
+        )
+        for it in found
+    ]
+    return Message(text, [section(text), *rows, context("Another one: `/iterable-sync undo <run>`")])
+
+
+def _did(counters: Counters) -> str:
+    numbers = (("added", counters.added), ("updated", counters.updated), ("removed", counters.removed))
+    return ", ".join(f"{value:,} {name}" for name, value in numbers if value) or "nothing counted"
+
+
+def _meanings(run: Run) -> list[str]:
+    counters = run.counters
+    lines = []
+    if counters.added:
+        lines.append(f"{plural(counters.added, 'person', 'people')} whom it added: taken off the list.")
+    if counters.removed:
+        lines.append(f"{plural(counters.removed, 'person', 'people')} whom it removed: put back on the list.")
+    if counters.updated:
+        lines.append(
+            f"{plural(counters.updated, 'person', 'people')} whose identity it updated: back under the former one."
+        )
+    if run.status is not Status.SUCCEEDED:
+        lines.append("It did not come to its end, and nobody can finish it then. Answers that were lost count as done.")
+    lines.append("Who was changed by another run since is left alone, so it may be fewer.")
+    return lines
+
+
+def _warnings(it: Undoable) -> list[str]:
+    counters = it.run.counters
+    lines = []
+    if counters.added or counters.updated:
+        lines.append(
+            "Who joined the list may have started journeys already. Taking them off the list does not stop a journey, "
+            "and does not call back what was sent."
+        )
+    if counters.removed or counters.updated:
+        lines.append("Who is put back joins the list anew: that can start journeys.")
+    lines.append(
+        "The next sync of the same audience does it again. Correct the audience before that, or pause the mapping when "
+        f"the undo has ended: `/iterable-sync pause {escape(it.audience)}`"
+    )
+    return lines

@@ -1,0 +1,38 @@
+"""Finding lost messages again: where somebody presses a button in one, it is there after all."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+
+from bot.messages.payload import key_of
+from bot.services import Services
+from core.store import slack_messages
+from core.store.slack_messages import State
+
+
+def register(app: AsyncApp, services: Services) -> None:
+    """Adopt messages whose posting was never confirmed, at every click in one."""
+
+    @app.middleware
+    async def adopt_clicked(body: dict[str, Any], next: Callable[[], Awaitable[Any]]) -> Any:  # noqa: A002  # Bolt's
+        for action in body.get("actions") or ():
+            if (key := key_of(str(action.get("block_id") or ""))) is not None:
+                await adopt(services, body, key)
+        return await next()
+
+
+async def adopt(services: Services, body: Mapping[str, Any], key: str) -> None:
+    """Take the message in which somebody acted for that of `key`, if that one was lost; it is followed again."""
+    container = body.get("container") or {}
+    channel = (body.get("channel") or {}).get("id") or container.get("channel_id")
+    ts = container.get("message_ts")
+    if channel is None or ts is None or container.get("is_ephemeral"):
+        return
+    async with services.engine.database.read() as db:
+        post = await slack_messages.get(db, key)
+    if post is None or post.state is not State.LOST:
+        return
+    async with services.engine.database.write() as db:
+        await slack_messages.change(db, key, state=State.POSTED.value, channel=channel, ts=ts, digest="", error=None)
+    services.wake()

@@ -1,0 +1,118 @@
+"""Installations in many workspaces (OAuth), in our database; their tokens are encrypted like API keys.
+
+The tables are slack-sdk's own, with slack-sdk's names, and are made where this mode is used.
+"""
+
+from typing import Any
+
+from slack_sdk.oauth.installation_store import Bot, Installation
+from slack_sdk.oauth.installation_store.sqlalchemy import AsyncSQLAlchemyInstallationStore
+from slack_sdk.oauth.state_store.sqlalchemy import AsyncSQLAlchemyOAuthStateStore
+from sqlalchemy import MetaData, Table, Text, select, text
+from sqlalchemy.types import TypeDecorator
+
+from core.store.database import Database
+from core.store.migrate import MIGRATION_LOCK
+from core.vault import Vault
+
+# How long a person may take on Slack's install page, in seconds.
+STATE_EXPIRES_S = 600
+
+_SECRET = ("bot_token", "bot_refresh_token", "user_token", "user_refresh_token", "incoming_webhook_url")
+
+
+class _Sealed(TypeDecorator[str]):
+    """A text that is encrypted in the database."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, vault: Vault) -> None:
+        super().__init__()
+        self._vault = vault
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        """Encrypt what goes in."""
+        return None if value is None else self._vault.encrypt(value).decode("ascii")
+
+    def process_result_value(self, value: str | None, dialect: Any) -> str | None:
+        """Decrypt what comes out. Raises SettingsError where the key is another one."""
+        return None if value is None else self._vault.decrypt(value.encode("ascii"))
+
+
+class Installations(AsyncSQLAlchemyInstallationStore):
+    """Where the bot is installed, with which token."""
+
+    def __init__(self, client_id: str, database: Database, vault: Vault) -> None:
+        """Take the app's client id and the database. No I/O; see `open_stores`."""
+        super().__init__(client_id, database.engine)
+        for table in (self.installations, self.bots):
+            _seal(table, vault)
+        self._writer = AsyncSQLAlchemyInstallationStore(client_id, _writing(database))
+        self._writer.installations, self._writer.bots = self.installations, self.bots
+
+    async def async_save(self, installation: Installation) -> None:
+        """Store an installation, and its bot."""
+        await self._writer.async_save(installation)
+
+    async def async_save_bot(self, bot: Bot) -> None:
+        """Store the bot of an installation."""
+        await self._writer.async_save_bot(bot)
+
+    async def async_find_bot(
+        self, *, enterprise_id: str | None, team_id: str | None, is_enterprise_install: bool | None = False
+    ) -> Bot | None:
+        """Find the bot of a workspace. Who does not know the organization that the workspace is in need not name it."""
+        if enterprise_id is None and team_id is not None:
+            enterprise_id = await self._organization_of(team_id)
+        return await super().async_find_bot(
+            enterprise_id=enterprise_id, team_id=team_id, is_enterprise_install=is_enterprise_install
+        )
+
+    async def _organization_of(self, team_id: str) -> str | None:
+        bots = self.bots.c
+        query = select(bots.enterprise_id).where(bots.client_id == self.client_id, bots.team_id == team_id)
+        async with self.engine.connect() as connection:
+            found: str | None = (
+                await connection.execute(query.order_by(bots.installed_at.desc()).limit(1))
+            ).scalar_one_or_none()
+        return found
+
+    async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
+        """Forget the bot of a workspace."""
+        await self._writer.async_delete_bot(enterprise_id=enterprise_id, team_id=team_id)
+
+    async def async_delete_installation(
+        self, *, enterprise_id: str | None, team_id: str | None, user_id: str | None = None
+    ) -> None:
+        """Forget an installation."""
+        await self._writer.async_delete_installation(enterprise_id=enterprise_id, team_id=team_id, user_id=user_id)
+
+
+async def open_stores(
+    client_id: str, database: Database, vault: Vault
+) -> tuple[Installations, AsyncSQLAlchemyOAuthStateStore]:
+    """Return the stores of installations and of OAuth states. Their tables are made where there are none."""
+    installations = Installations(client_id, database, vault)
+    states = AsyncSQLAlchemyOAuthStateStore(STATE_EXPIRES_S, _writing(database))
+    async with database.write() as db:
+        if not database.is_sqlite:  # two processes that start at once must not both make them
+            await db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        for metadata in (installations.metadata, states.metadata):
+            await db.run_sync(_create, metadata)
+    return installations, states
+
+
+def _create(connection: Any, metadata: MetaData) -> None:
+    metadata.create_all(connection)
+
+
+def _writing(database: Database) -> Any:
+    # On SQLite, a transaction that writes after it has read must say so when it begins.
+    return database.engine.execution_options(writing=True)
+
+
+def _seal(table: Table, vault: Vault) -> None:
+    for name in _SECRET:
+        if name in table.c:
+            table.c[name].type = _Sealed(vault)

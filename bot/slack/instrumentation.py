@@ -1,0 +1,65 @@
+"""Counting what Slack is asked, and how long its people wait for an acknowledgement: for /metrics."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
+from slack_sdk.http_retry.async_handler import AsyncRetryHandler
+from slack_sdk.http_retry.request import HttpRequest
+from slack_sdk.http_retry.response import HttpResponse
+from slack_sdk.http_retry.state import RetryState
+
+from bot.web.metrics import ACKNOWLEDGEMENT_SECONDS, SLACK_CALLS
+
+_KINDS = {
+    "block_actions": "action",
+    "block_suggestion": "options",
+    "event_callback": "event",
+    "message_action": "shortcut",
+    "shortcut": "shortcut",
+    "view_closed": "view",
+    "view_submission": "view",
+}
+
+
+class Counting(AsyncRetryHandler):
+    """Counts the calls of a client by method and answer. It repeats nothing; slack-sdk shows it every answer."""
+
+    async def can_retry_async(
+        self,
+        *,
+        state: RetryState,
+        request: HttpRequest,
+        response: HttpResponse | None = None,
+        error: Exception | None = None,
+    ) -> bool:
+        """Count, and say no."""
+        method = request.url.partition("?")[0].rpartition("/")[2]
+        SLACK_CALLS.labels(method=method, answer=_answer(response)).inc()
+        return False
+
+
+class App(AsyncApp):
+    """A Bolt app that measures how long acknowledgements take, whichever way requests come."""
+
+    async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
+        """Hand a request to its listener; returns when that has acknowledged it."""
+        begun = time.perf_counter()
+        response = await super().async_dispatch(req)
+        ACKNOWLEDGEMENT_SECONDS.labels(kind=_kind(req.body)).observe(time.perf_counter() - begun)
+        return response
+
+
+def _answer(response: HttpResponse | None) -> str:
+    if response is None:
+        return "none"
+    if response.body is None:
+        return f"http_{response.status_code}"
+    return "ok" if response.body.get("ok") else str(response.body.get("error"))
+
+
+def _kind(body: Mapping[str, Any]) -> str:
+    return "command" if "command" in body else _KINDS.get(str(body.get("type")), "other")

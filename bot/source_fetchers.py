@@ -1,0 +1,21 @@
+"""How audiences are fetched that are neither files here nor at an address that core knows."""
+
+from typing import TYPE_CHECKING
+
+from core.engine import Engine
+from core.runs import commands
+
+if TYPE_CHECKING:
+    from bot.slack.clients import Clients
+
+
+async def register(engine: Engine, clients: "Clients | None" = None) -> None:
+    """Let runs of this process read what earlier ones rejected, and files in Slack as far as Slack is set."""
+    engine.fetchers[commands.REJECTED] = lambda address, folder: commands.write_rejected(engine, address, folder)
+    settings = engine.settings
+    if clients is None and settings.slack_bot_token is None and settings.slack_client_id is None:
+        return
+    from bot.slack.app_factory import open_workspaces
+    from bot.slack.file_source import SLACK_FILE, SlackFiles  # slack-sdk takes its time, and not everybody has a Slack
+
+    engine.fetchers[SLACK_FILE] = SlackFiles(clients or (await open_workspaces(engine)).clients).fetch

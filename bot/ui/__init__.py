@@ -1,0 +1,1 @@
+"""Block Kit, formatting and the terminal: how things look, whichever feature shows them."""

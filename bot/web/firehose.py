@@ -1,0 +1,78 @@
+"""POST /mparticle/firehose/<token>: the endpoint that mParticle's Firehose sends its messages to.
+
+200 means that what the message said is on disk. Whatever else is answered, mParticle sends the message again.
+"""
+
+import hmac
+import logging
+
+from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.web import metrics
+from core.engine import Engine
+from core.errors import StorageError
+from core.firehose.ingest import Intake
+from core.firehose.schema import MalformedError, parse
+
+logger = logging.getLogger(__name__)
+
+# What a sender is asked to wait, in seconds, where we can't take a message now.
+RETRY_AFTER_S = 5
+_READ_AT_ONCE = 256 * 1024
+
+
+class _Endpoint:
+    def __init__(self, engine: Engine, token: str) -> None:
+        self._token = token.encode()
+        self._intake = Intake(engine)
+        self._most_bytes = int(engine.settings.firehose_max_mb * 1_000_000)
+        self._most_at_once = engine.settings.firehose_max_concurrent
+        self._at_once = 0
+
+    async def handle(self, request: web.Request) -> web.Response:
+        given = request.match_info["token"].encode(errors="surrogatepass")
+        if not hmac.compare_digest(given, self._token) or request.method != "POST":
+            raise web.HTTPNotFound
+        if self._at_once >= self._most_at_once:
+            return _answer(503, "too many messages at once", retry=True)
+        self._at_once += 1
+        try:
+            with metrics.FIREHOSE_SECONDS.time():
+                return await self._take(request)
+        finally:
+            self._at_once -= 1
+
+    async def _take(self, request: web.Request) -> web.Response:
+        if (request.content_length or 0) > self._most_bytes:
+            return _answer(413, f"a message may have {self._most_bytes:,} bytes")
+        body = bytearray()
+        async for chunk in request.content.iter_chunked(_READ_AT_ONCE):
+            body += chunk
+            if len(body) > self._most_bytes:
+                return _answer(413, f"a message may have {self._most_bytes:,} bytes")
+        try:
+            message = parse(bytes(body))
+            answer = await self._intake.handle(message)
+        except MalformedError as error:
+            logger.warning("a Firehose message was refused: %s", error.message)
+            return _answer(400, error.message, field=error.field)
+        except (SQLAlchemyError, OSError, StorageError):
+            logger.warning("the database could not take a Firehose message", exc_info=True)
+            return _answer(503, "the message could not be stored", retry=True)
+        metrics.FIREHOSE_MESSAGES.labels(type=message.type, status="200").inc()
+        return web.json_response(answer)
+
+
+def add_routes(app: web.Application, engine: Engine) -> None:
+    """Answer mParticle, if the token is set; without it there is no such address."""
+    if engine.settings.firehose_token is not None:
+        endpoint = _Endpoint(engine, engine.settings.firehose_token.get_secret_value())
+        app.router.add_route("*", "/mparticle/firehose/{token}", endpoint.handle)
+
+
+def _answer(status: int, message: str, *, field: str | None = None, retry: bool = False) -> web.Response:
+    metrics.FIREHOSE_MESSAGES.labels(type="", status=str(status)).inc()
+    content = {"error": message} | ({"field": field} if field else {})
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if retry else {}
+    return web.json_response(content, status=status, headers=headers)

@@ -1,9 +1,0 @@
-"""Why a person is on a list, or is not."""
-
-from slack_bolt.async_app import AsyncApp
-
-from bot.services import Services
-
-
-def register(app: AsyncApp, services: Services) -> None:
-    """Add the listeners of this feature to the app."""

@@ -1,0 +1,188 @@
+"""Recording what became of the batches of a run: outcome, ledger and counters in one transaction."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.delivery.sender import Delivery, Unit
+from core.identity import UserIdField
+from core.iterable import Traffic
+from core.models.batch import COUNTED, FORMER, Columns, Entry, Phase, Role, decode
+from core.models.run import Run
+from core.store import batches, ledger, lists, rejections, runs
+from core.store.batches import Batch, State
+from core.store.database import Database
+from core.store.rejections import Rejection
+
+#: Why a member is rejected whose failure Iterable counted without saying whose it is.
+UNATTRIBUTED = "iterable_unattributed"
+
+# What an accepted member counts as. (A rename is counted by the update that follows it.)
+_COUNTERS = {Phase.REMOVE: "removed", Phase.RENAME: "updated", Phase.UPDATE: "updated", Phase.ADD: "added"}
+
+
+class StaleError(Exception):
+    """Other runs changed the list's ledger since this run was planned: what is left must be planned anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    batch: Batch
+    delivery: Delivery | None
+    recorded: asyncio.Future[None]
+
+
+class Recorder:
+    """Writes what became of batches. Those that end while another write is under way are written together."""
+
+    def __init__(self, database: Database, this: Run, worker: str, revision: int, traffic: Traffic) -> None:
+        """Take the run, the worker whose it is, the revision of the ledger, and what its client counts."""
+        self._database = database
+        self._run = this
+        self._worker = worker
+        self._revision = revision
+        self._traffic = traffic
+        self._reported = Traffic()
+        self._waiting: list[_Waiting] = []
+        self._writing = asyncio.Lock()
+
+    async def record(self, batch: Batch, delivery: Delivery | None) -> None:
+        """Return when what became of a batch is on disk.
+
+        Raises TakenOverError where the run is another's by now, and StaleError where leavers may have got another
+        address before they were taken off under this one: then they are to be planned anew.
+        """
+        mine = _Waiting(batch, delivery, asyncio.get_running_loop().create_future())
+        self._waiting.append(mine)
+        async with self._writing:
+            if not mine.recorded.done():
+                together, self._waiting = self._waiting, []
+                await self._write(together)
+        await mine.recorded
+
+    async def record_traffic(self) -> None:
+        """Write what the client has sent and nothing has been recorded of yet."""
+        async with self._database.write() as db:
+            await runs.count(db, self._run.id, self._worker, self._new_traffic())
+
+    async def _write(self, together: list[_Waiting]) -> None:
+        try:
+            async with self._database.write() as db:
+                stale = await self._is_stale(db, together)
+                await (self._put_back if stale else self._record)(db, together)
+            if stale:
+                raise StaleError
+        except BaseException as error:  # whoever waits for this write has to hear of it
+            for each in together:
+                each.recorded.set_exception(error)
+                each.recorded.exception()  # heard of, also by those who stopped waiting
+            raise
+        for each in together:
+            each.recorded.set_result(None)
+
+    async def _is_stale(self, db: AsyncConnection, together: list[_Waiting]) -> bool:
+        """Whether a run on another list has renamed placeholders while some of these were to be taken off."""
+        if all(each.batch.phase is not Phase.REMOVE for each in together):
+            return False
+        return (await lists.grip(db, self._run.id)).revision != self._revision
+
+    async def _put_back(self, db: AsyncConnection, together: list[_Waiting]) -> None:
+        await runs.count(db, self._run.id, self._worker, self._new_traffic())
+        await batches.set_state(db, [each.batch.id for each in together], State.PLANNED)
+
+    async def _record(self, db: AsyncConnection, together: list[_Waiting]) -> None:
+        counts: Counter[str] = Counter(self._new_traffic())
+        on_the_list: list[Columns] = []
+        for each in together:
+            found, refused = self._count(each.batch, each.delivery)
+            counts.update(found)
+            await rejections.add(db, self._run.id, refused)
+            if each.delivery is None and each.batch.phase is not Phase.REMOVE:
+                on_the_list.append(each.batch.columns)
+            else:
+                await self._note(db, each.batch, each.delivery or Delivery())
+        if on_the_list:
+            await ledger.put_batches(db, self._run.mapping_id, on_the_list, certain=True)
+        await runs.count(db, self._run.id, self._worker, dict(counts))
+        await batches.set_state(db, [each.batch.id for each in together], State.DONE)
+
+    async def _note(self, db: AsyncConnection, batch: Batch, delivery: Delivery) -> None:
+        """Make the ledger say what a batch has changed."""
+        this = self._run
+        members = batch.entries
+        if delivery.rejected or delivery.renamed:
+            members = _entries(delivery.accepted)
+        if batch.phase is Phase.RENAME:
+            for units, certain in ((delivery.renamed, True), (delivery.vanished, False)):
+                if units:
+                    await ledger.rename(db, this.connection_id, _entries(units), certain=certain)
+                    await lists.bump_others(db, this.connection_id, this.list_id)
+            await ledger.take(db, this.mapping_id, members)
+        elif batch.phase is Phase.REMOVE and not delivery.unattributed:
+            await ledger.take(db, this.mapping_id, members)
+            if stay := [_former(unit[0]) for unit, _ in delivery.rejected if unit[0][0] == Role.OLD and unit[0][2]]:
+                # The update that follows replaces the row that knew this address: the next run has to know it.
+                await ledger.put(db, this.mapping_id, stay, certain=True)
+        elif batch.phase is Phase.REMOVE:  # with a failure that is not named, nobody in the batch is certain
+            await ledger.doubt(db, this.mapping_id, members)
+        else:
+            await ledger.put(db, this.mapping_id, members, certain=not delivery.unattributed)
+
+    def _count(self, batch: Batch, delivery: Delivery | None) -> tuple[dict[str, int], list[Rejection]]:
+        if delivery is None:
+            return {_COUNTERS[batch.phase]: batch.counted}, []
+        accepted = sum(unit[0][0] in COUNTED for unit in delivery.accepted)
+        refused = [self._rejection(unit[0], why) for unit, why in delivery.rejected if unit[0][0] in COUNTED]
+        nameless = min(delivery.unattributed, accepted)
+        refused += [Rejection(None, None, None, UNATTRIBUTED)] * nameless
+        return {_COUNTERS[batch.phase]: accepted - nameless, "rejected": len(refused)}, refused
+
+    def _rejection(self, entry: Entry, reason: str) -> Rejection:
+        _, profile, email, user_id, *_ = entry
+        return Rejection(profile, email, user_id if self._run.user_id is UserIdField.CUSTOMER_ID else None, reason)
+
+    def _new_traffic(self) -> dict[str, int]:
+        now, before = self._traffic, self._reported
+        more = {
+            "requests": now.requests - before.requests,
+            "retries": now.retries - before.retries,
+            "throttled": now.throttled - before.throttled,
+        }
+        self._reported = Traffic(now.requests, now.retries, now.throttled)
+        return more
+
+
+async def settle(db: AsyncConnection, connection_id: int, list_id: int, but_run: str) -> bool:
+    """Put on record what other runs sent to a list and never saw answered: perhaps done, perhaps not.
+
+    The caller holds the list, so that none of those runs is under way. Returns whether there was anything.
+    """
+    unanswered = await lists.unanswered(db, connection_id, list_id, but_run)
+    for batch_id, phase, mapping_id, members in unanswered:
+        perhaps = decode(members).entries
+        if phase == Phase.RENAME:  # under one address or the other, on all lists: both are noted, because a user id
+            # alone may be somebody else's, too
+            unsure = [[role, profile, old, user_id, old] for role, profile, old, user_id, *_ in perhaps]
+            await ledger.rename(db, connection_id, unsure, certain=False)
+            await lists.bump(db, connection_id, list_id)
+            await lists.bump_others(db, connection_id, list_id)
+        if phase == Phase.REMOVE:
+            await ledger.doubt(db, mapping_id, perhaps)
+        else:
+            await ledger.put(db, mapping_id, perhaps, certain=False)
+        if phase == Phase.RENAME:
+            await ledger.note_new_addresses(db, connection_id, perhaps)
+        await batches.set_state(db, [batch_id], State.PLANNED)
+    return bool(unanswered)
+
+
+def _former(entry: Entry) -> Entry:
+    """A row of its own for a former identity that could not be taken off the list."""
+    _, profile, email, user_id, *_ = entry
+    return [Role.HOLD, profile if profile.startswith(FORMER) else FORMER + email, email, user_id]
+
+
+def _entries(units: list[Unit]) -> list[Entry]:
+    return [entry for unit in units for entry in unit]

@@ -1,0 +1,178 @@
+"""Uploading the changes of a run: batches, paced and concurrent.
+
+The order of writing is what keeps the promise that nothing is lost. Before a request leaves, its batch is marked as
+sent: from then on its members count as perhaps on the list. After the answer, the outcome, the ledger and the counters
+are written in one transaction (core/delivery/recorder.py). Whatever ends the process in between, the batch is sent
+again, or settled.
+"""
+
+import asyncio
+import contextlib
+import math
+from collections import deque
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.delivery.recorder import Recorder, StaleError
+from core.delivery.sender import deliver
+from core.iterable import IterableClient, KeyRefusedError
+from core.models.batch import Phase
+from core.models.run import Run
+from core.store import batches, ledger, lists
+from core.store.batches import Batch, State
+from core.store.database import Database, to_the_end
+from core.store.runs import TakenOverError
+
+# Requests under way at once: enough to fill the rate where an answer takes this long (seconds) ...
+LATENCY_COVERED_S = 4.0
+# ... within these bounds; the last is for a connection without a rate limit.
+FEWEST, MOST, UNLIMITED = 1, 64, 32
+# A process that dies leaves no more batches sent than this: those under way, and those claimed with the last of them.
+MOST_SENT = MOST + UNLIMITED
+# How often is looked whether the run is to stop, in seconds.
+LOOK_AGAIN_S = 0.3
+# Batches that need no request, applied in one transaction.
+QUIET_BATCHES = 10
+
+
+class StoppedError(Exception):
+    """Somebody wants the run to stop. `how` is "cancel" or "interrupt"."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how = how
+
+
+class Upload:
+    """The upload of one run by this process. Make one, `await run()` it once."""
+
+    def __init__(
+        self,
+        database: Database,
+        client: IterableClient,
+        this: Run,
+        worker: str,
+        revision: int,
+        stopping: asyncio.Event,
+    ) -> None:
+        """Take what the upload works with. The caller holds the list, whose ledger is at `revision`."""
+        self._database = database
+        self._client = client
+        self._run = this
+        self._worker = worker
+        self._revision = revision
+        self._stopping = stopping
+        self._recorder = Recorder(database, this, worker, revision, client.traffic)
+        self._claimed: deque[Batch] = deque()
+        self._claiming = asyncio.Lock()
+        self._phase_left = True
+        self._failure: Exception | None = None
+
+    async def run(self) -> None:
+        """Make all changes that are left.
+
+        Raises the first error that stopped it, after what was under way has been recorded: StaleError,
+        StoppedError, or a SyncError.
+        """
+        watching = asyncio.create_task(self._watch(), name=f"watch {self._run.id}")
+        try:
+            async with self._database.read() as db:
+                phases = await batches.phases_left(db, self._run.id)
+            for phase in phases:
+                await (self._apply_quietly(phase) if phase in (Phase.HOLD, Phase.RELEASE) else self._send_all(phase))
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+            await self._recorder.record_traffic()
+
+    async def _watch(self) -> None:
+        """Wake what waits, for its turn or to be tried again, as soon as somebody wants the run to stop."""
+        how = None
+        while how is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), LOOK_AGAIN_S)
+            how = await to_the_end(self._asked_to_stop())
+        self._failure = self._failure or StoppedError(how)
+        self._client.halt()
+
+    async def _asked_to_stop(self) -> str | None:
+        try:
+            async with self._database.read() as db:
+                stop = (await lists.grip(db, self._run.id)).stop
+        except (DBAPIError, OSError):  # who claims the next batch will notice, too
+            stop = None
+        return stop or ("interrupt" if self._stopping.is_set() else None)
+
+    async def _apply_quietly(self, phase: Phase) -> None:
+        apply = _release if phase is Phase.RELEASE else _hold
+        while True:
+            async with self._database.write() as db:
+                await self._check(db)
+                found = await batches.open_batches(db, self._run.id, State.PLANNED, limit=QUIET_BATCHES, phase=phase)
+                for batch in found:
+                    await apply(db, self._run.mapping_id, batch)
+                await batches.set_state(db, [batch.id for batch in found], State.DONE)
+            if not found:
+                return
+
+    async def _send_all(self, phase: Phase) -> None:
+        async with self._database.read() as db:  # a former attempt's: its answers were never recorded
+            sent = await batches.open_batches(db, self._run.id, State.SENT, limit=MOST_SENT, phase=phase)
+            self._claimed.extend(sent)
+        self._phase_left = True
+        async with asyncio.TaskGroup() as senders:
+            for _ in range(_concurrency(self._run.rate)):
+                senders.create_task(self._send_some(phase), name=f"send {self._run.id}")
+        if self._failure is not None:
+            raise self._failure
+
+    async def _send_some(self, phase: Phase) -> None:
+        try:
+            while self._failure is None and (batch := await self._claim(phase)) is not None:
+                await self._recorder.record(batch, await deliver(self._client, self._run.list_id, batch))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is raised again by `_send_all`, when the
+            # others have ended their batches and recorded what became of them
+            self._failure = self._failure or error
+
+    async def _claim(self, phase: Phase) -> Batch | None:
+        """Take the next batch, its intent on disk. None when the phase has no more."""
+        async with self._claiming:
+            if not self._claimed and self._phase_left:
+                size = _claim_size(self._run.rate)
+                async with self._database.write() as db:
+                    found = await batches.open_batches(db, self._run.id, State.PLANNED, limit=size, phase=phase)
+                    if found:  # otherwise there is nothing left that could be stopped
+                        await self._check(db)
+                    await batches.set_state(db, [batch.id for batch in found], State.SENT)
+                self._claimed.extend(found)
+                self._phase_left = len(found) == size  # nobody else plans for this run while its list is held
+            return self._claimed.popleft() if self._claimed else None
+
+    async def _check(self, db: AsyncConnection) -> None:
+        grip = await lists.grip(db, self._run.id)
+        if (grip.worker, grip.run_id) != (self._worker, self._run.id):
+            raise TakenOverError(f"Run {self._run.id} was taken over by another process.")
+        if grip.stop is not None or self._stopping.is_set():
+            raise StoppedError(grip.stop or "interrupt")
+        if grip.refused:
+            raise KeyRefusedError
+        if grip.revision != self._revision:
+            raise StaleError
+
+
+async def _hold(db: AsyncConnection, mapping_id: int, batch: Batch) -> None:
+    await ledger.put_batches(db, mapping_id, [batch.columns], certain=True)
+
+
+async def _release(db: AsyncConnection, mapping_id: int, batch: Batch) -> None:
+    await ledger.release(db, mapping_id, batch.entries)
+
+
+def _concurrency(rate: float) -> int:
+    return min(MOST, max(FEWEST, math.ceil(rate * LATENCY_COVERED_S))) if rate else UNLIMITED
+
+
+def _claim_size(rate: float) -> int:
+    # At a slow pace a batch is claimed when it is about to leave; at full speed a write for several saves time.
+    return 1 if 0 < rate < 20 else UNLIMITED

@@ -1,0 +1,258 @@
+"""What a message is for: the connection of its mParticle account, and the mapping of an audience.
+
+Where nobody has saved a connection for the account, one is made of the settings in the message, as the hosted
+integration uses them; where an audience has no mapping yet, one is proposed.
+"""
+
+import hashlib
+import json
+import math
+import time
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.connections import manage
+from core.engine import Engine
+from core.firehose.module_registration import API_KEY, LIST_ID, USER_ID_FIELD
+from core.firehose.schema import Account
+from core.identity import UserIdField
+from core.iterable import DataCenter
+from core.runs.submission import DEFAULT_RATE
+from core.settings import FirehoseApproval
+from core.store import audit_log, connections, live_mappings, mappings
+from core.store.audit_log import Action
+from core.store.connections import Connection, project_of
+from core.store.mappings import NO_LIST, Mapping, State
+
+#: Who did it, in the audit, where a message of mParticle's did.
+ACTOR = "mparticle"
+
+_LARGEST_LIST = 2**31 - 1
+# How long connections and mappings are taken for what they were, in seconds.
+MOMENT_S = 0.5
+
+
+class Known:
+    """Connections and mappings as they were a moment ago: of most messages they need not be looked up."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.connections: dict[str, Connection] = {}
+        self.mappings: dict[tuple[str, str, str], Mapping] = {}
+        self._since = -math.inf
+
+    def forget(self) -> None:
+        """Look everything up again."""
+        self._since = time.monotonic()
+        self.connections.clear()
+        self.mappings.clear()
+
+    def forget_old(self) -> None:
+        """Look everything up again, if the moment is over."""
+        if time.monotonic() - self._since > MOMENT_S:
+            self.forget()
+
+
+class Targets:
+    """Finds, and where they are missing makes, connections and mappings. Lives as long as one transaction."""
+
+    def __init__(self, db: AsyncConnection, engine: Engine, known: Known) -> None:
+        """Take the transaction, and what is known."""
+        self._db = db
+        self._engine = engine
+        known.forget_old()
+        self._connections, self._mappings = known.connections, known.mappings
+
+    async def connection(self, account: Account) -> Connection:
+        """Return the connection of an account. One that a person saved wins over what the message says."""
+        account_id = str(account.account_id)
+        found = self._connections.get(account_id) or await self._saved(account_id)
+        offered = _offered(account)
+        if found is None:
+            found = await self._with_the_key(account_id, account)
+        if found is None:
+            found = await self._made(account_id, account, offered)
+        elif found.mparticle_settings not in (None, offered) and account.account_settings.get(API_KEY):
+            found = await self._changed(found, account, offered)
+        self._connections[account_id] = found
+        return found
+
+    async def mapping(
+        self, account: Account, audience_id: int, audience_name: str, settings: dict[str, str]
+    ) -> Mapping:
+        """Return the mapping of an audience, proposed where there is none."""
+        found = await self.known(account, audience_id, settings)
+        if found is None:
+            connection = await self.connection(account)
+            found = await self._proposed(connection, account, audience_id, audience_name, settings)
+            self.keep(found)
+        return found
+
+    async def known(self, account: Account, audience_id: int, settings: dict[str, str]) -> Mapping | None:
+        """Return the mapping of an audience, if there is one."""
+        key = (str(account.account_id), str(audience_id), list_setting(settings))
+        if key not in self._mappings:
+            for each in await live_mappings.of_audiences(self._db, [key[0]], [key[1]]):
+                self.keep(each)
+        return self._mappings.get(key)
+
+    def keep(self, mapping: Mapping) -> None:
+        """Remember a mapping as it is now."""
+        self._mappings[mapping.account_id or "", mapping.audience_id or "", mapping.live_list or ""] = mapping
+
+    async def propose(self, mapping: Mapping) -> Mapping:
+        """Make a mapping wait for approval; where none is required and a list is known, it is active at once."""
+        state = self._first_state(mapping.list_id)
+        again = {"live": True, "disconnected_at": None, "emptied_to": None}
+        await mappings.change(self._db, mapping.id, state=state.value, **again)
+        connection = await connections.by_id(self._db, mapping.connection_id)
+        await audit_log.add(
+            self._db,
+            team_id=connection.team_id if connection else None,
+            actor=ACTOR,
+            action=Action.MAPPING_PROPOSED if state is State.PROPOSED else Action.MAPPING_APPROVED,
+            subject=f"mapping:{mapping.id}",
+            after={"audience_id": mapping.audience_id, "list_id": mapping.list_id, "live": True},
+        )
+        found = await mappings.by_id(self._db, mapping.id)
+        assert found is not None
+        self.keep(found)
+        return found
+
+    async def _proposed(
+        self, connection: Connection, account: Account, audience_id: int, name: str, settings: dict[str, str]
+    ) -> Mapping:
+        wanted = list_setting(settings)
+        list_id = list_of(wanted)
+        source = {"account_id": str(account.account_id), "live_list": wanted, "live": True}
+        for each in await live_mappings.of_lists_without_source(self._db, connection.id, str(audience_id)):
+            if list_id in (NO_LIST, each.list_id) and each.state is not State.DECLINED:
+                # a mapping that files have fed: it has been decided about, and the ledger knows its list
+                await mappings.change(self._db, each.id, **source)
+                found = await mappings.by_id(self._db, each.id)
+                assert found is not None
+                return found
+        mapping_id = await mappings.add(
+            self._db,
+            connection_id=connection.id,
+            list_id=list_id,
+            audience_id=str(audience_id),
+            audience_name=name,
+            state=State.PROPOSED,
+            proposed_by=ACTOR,
+        )
+        await mappings.change(self._db, mapping_id, **source)
+        found = await mappings.by_id(self._db, mapping_id)
+        assert found is not None
+        return await self.propose(found)
+
+    def _first_state(self, list_id: int) -> State:
+        free = self._engine.settings.firehose_approval is FirehoseApproval.NONE
+        return State.ACTIVE if free and list_id != NO_LIST else State.PROPOSED
+
+    async def _saved(self, account_id: str) -> Connection | None:
+        found = await connections.of_account(self._db, account_id)
+        if found is None and (named := await connections.by_name(self._db, _name(account_id))) is not None:
+            await connections.change(self._db, named.id, mparticle_account=account_id)
+            found = await connections.by_id(self._db, named.id)
+        return found
+
+    async def _with_the_key(self, account_id: str, account: Account) -> Connection | None:
+        """The connection that a person saved with the key in the message: it is the account's from now on.
+
+        Also where that key has been replaced since: mParticle goes on sending the one that was entered there until
+        somebody changes it, and the key that a person saved wins.
+        """
+        key = account.account_settings.get(API_KEY, "").strip()
+        if not key:
+            return None
+        saved = [each for each in await connections.everyone(self._db) if each.mparticle_account is None]
+        same = manage.with_key(self._engine, saved, key) or [
+            each for each in saved if each.api_key is not None and each.had_key(key)
+        ]
+        if len(same) != 1:
+            return None
+        await connections.change(self._db, same[0].id, mparticle_account=account_id)
+        await audit_log.add(
+            self._db,
+            team_id=same[0].team_id,
+            actor=ACTOR,
+            action=Action.CONNECTION_CHANGED,
+            subject=f"connection:{same[0].id}",
+            after={"mparticle_account": account_id},
+        )
+        return await connections.by_id(self._db, same[0].id)
+
+    async def _made(self, account_id: str, account: Account, offered: str) -> Connection:
+        key = account.account_settings.get(API_KEY, "").strip()
+        connection_id = await connections.add(
+            self._db,
+            name=_name(account_id),
+            # without a key in the message it is the one in the environment
+            api_key=self._engine.vault.encrypt(key) if key else None,
+            key_last4=key[-4:],
+            project=project_of(key) if key else "",
+            data_center=DataCenter.US.value,
+            user_id=_user_id(account),
+            rate=DEFAULT_RATE,
+        )
+        await connections.change(self._db, connection_id, mparticle_account=account_id, mparticle_settings=offered)
+        await audit_log.add(
+            self._db,
+            team_id=None,
+            actor=ACTOR,
+            action=Action.CONNECTION_ADDED,
+            subject=f"connection:{connection_id}",
+            after={"name": _name(account_id)},
+        )
+        found = await connections.by_id(self._db, connection_id)
+        assert found is not None
+        return found
+
+    async def _changed(self, connection: Connection, account: Account, offered: str) -> Connection:
+        """Take over settings that were changed in mParticle, where they came from there before."""
+        key = account.account_settings[API_KEY].strip()
+        values: dict[str, Any] = {"user_id": _user_id(account).value, "mparticle_settings": offered}
+        if project_of(key) not in connection.former_keys:  # otherwise a person has put another one in its place
+            values |= {"api_key": self._engine.vault.encrypt(key), "key_last4": key[-4:], "refused_at": None}
+        await connections.change(self._db, connection.id, **values)
+        await audit_log.add(
+            self._db,
+            team_id=connection.team_id,
+            actor=ACTOR,
+            action=Action.CONNECTION_CHANGED,
+            subject=f"connection:{connection.id}",
+        )
+        found = await connections.by_id(self._db, connection.id)
+        assert found is not None
+        return found
+
+
+def list_setting(settings: dict[str, str]) -> str:
+    """The list in an audience's settings, as it stands there; nothing where there is none."""
+    return settings.get(LIST_ID, "").strip()
+
+
+def list_of(setting: str) -> int:
+    """The list that a setting names, or NO_LIST."""
+    if not (setting.isascii() and setting.isdecimal()):
+        return NO_LIST
+    number = int(setting) if len(setting) < 20 else 0
+    return number if number <= _LARGEST_LIST else NO_LIST
+
+
+def _name(account_id: str) -> str:
+    return f"mparticle-{account_id}"
+
+
+def _user_id(account: Account) -> UserIdField:
+    wanted = account.account_settings.get(USER_ID_FIELD, "").strip()
+    # as the hosted integration reads it: mpid or else the customer id
+    return UserIdField.MPID if wanted == UserIdField.MPID.value else UserIdField.CUSTOMER_ID
+
+
+def _offered(account: Account) -> str:
+    """A digest of the settings that make a connection: tells whether they are others than before, and not what."""
+    values = [account.account_settings.get(API_KEY, "").strip(), _user_id(account).value]
+    return hashlib.sha256(json.dumps(["iterable-sync:settings", *values]).encode()).hexdigest()[:24]

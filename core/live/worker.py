@@ -1,0 +1,173 @@
+"""The worker of live mappings: looks what waits, carries it, takes up what was left, and tends to the rest."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from functools import partial
+
+from sqlalchemy.exc import DBAPIError
+
+from core import alerting
+from core.engine import Engine
+from core.errors import SyncError
+from core.iterable import KeyRefusedError
+from core.live import micro_batch
+from core.live.bulk_removal import empty
+from core.live.maintenance import tend
+from core.models.run import Run, Status
+from core.runs import executor
+from core.store import connections, inbox, live_mappings, runs
+from core.store.mappings import Mapping, State
+
+logger = logging.getLogger(__name__)
+
+# How often a worker looks what waits, and how often it tends to alerts, erasures and what is to be cleared (seconds).
+LOOK_EVERY_S = 0.25
+TEND_EVERY_S = 5.0
+# So many members are enough to begin a run before the time to gather them is over.
+ENOUGH_MEMBERS = 1_000
+# Mappings that a worker carries at once.
+MOST_AT_ONCE = 4
+# After a failure a mapping is tried again after this long, twice as long after the next, up to the other (seconds).
+RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
+
+
+async def work(engine: Engine) -> None:
+    """Carry live changes until the engine is stopping. Returns when what is under way has stopped."""
+    await _Worker(engine).work()
+
+
+class _Worker:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._not_before: dict[int, float] = {}
+        self._failures: dict[int, int] = {}
+
+    async def work(self) -> None:
+        stopping = self._engine.stopping
+        tended = -TEND_EVERY_S
+        while not stopping.is_set():
+            try:
+                await self._look()
+                if time.monotonic() - tended >= TEND_EVERY_S:
+                    tended = time.monotonic()
+                    await tend(self._engine)
+            except (DBAPIError, OSError):  # the database is not there for a moment: what is to be done will still be
+                logger.warning("the database could not be asked for live changes", exc_info=True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), LOOK_EVERY_S)
+        await asyncio.gather(*self._tasks.values())
+
+    async def _look(self) -> None:
+        """Begin to carry what is ready, and take up what was left."""
+        async with self._engine.database.read() as db:
+            left = {run.mapping_id: run for run in await live_mappings.unended(db)}
+            everyone = await live_mappings.everyone(db)
+        found = [each for each in everyone if each.id in left or micro_batch.is_open(each) or _is_emptied(each)]
+        for mapping in found:
+            if len(self._tasks) >= MOST_AT_ONCE:
+                return
+            if mapping.id not in self._tasks and time.monotonic() >= self._not_before.get(mapping.id, 0.0):
+                run = left.get(mapping.id)
+                if _is_emptied(mapping) or await (
+                    self._is_ready(mapping) if run is None else self._is_left(mapping, run)
+                ):
+                    task = asyncio.create_task(self._carry(mapping, run), name=f"live {mapping.id}")
+                    self._tasks[mapping.id] = task
+                    task.add_done_callback(partial(self._ended, mapping.id))
+
+    def _ended(self, mapping_id: int, _task: asyncio.Task[None]) -> None:
+        del self._tasks[mapping_id]
+
+    async def _is_ready(self, mapping: Mapping) -> bool:
+        """Whether a mapping's changes have been gathered."""
+        async with self._engine.database.read() as db:
+            connection = await connections.by_id(db, mapping.connection_id)
+            if connection is None or connection.refused_at is not None:
+                return False
+            waiting = await inbox.waiting(db, mapping.id, ENOUGH_MEMBERS, micro_batch.allowed(mapping))
+        if waiting.oldest is None:
+            return False
+        gathering = 0.0 <= time.time() - waiting.oldest < self._engine.settings.firehose_gather_s
+        return not gathering or waiting.size >= ENOUGH_MEMBERS
+
+    async def _is_left(self, mapping: Mapping, run: Run) -> bool:
+        """Whether a run is to be taken up (or what follows from its ending to be done) by this process."""
+        if run.status in (Status.SUCCEEDED, Status.CANCELLED):  # what follows is done by whose it was, if that lives
+            of = run.worker
+            return of in (None, self._engine.presence.id) or await self._engine.presence.is_dead(of)
+        if not micro_batch.is_open(mapping):
+            return False
+        if run.status is Status.FAILED:
+            async with self._engine.database.read() as db:
+                connection = await connections.by_id(db, run.connection_id)
+            if connection is None or connection.refused_at is not None:
+                return False
+            waits = 0.0 <= time.time() - (run.finished_at or 0.0) < _delay(run.attempt)
+            # refused: and it has another key by now, or is to be tried again
+            return run.error_code == KeyRefusedError.code or not waits
+        if run.status is Status.INTERRUPTED or run.worker == self._engine.presence.id:
+            return True  # ours, and yet nobody is at work on it here: its end could not be recorded
+        return not await executor.is_worked_on(self._engine, run)
+
+    async def _carry(self, mapping: Mapping, left: Run | None) -> None:
+        try:
+            if _is_emptied(mapping):
+                await empty(self._engine, mapping.id)
+                return
+            if left is not None and left.list_id != mapping.list_id and not left.status.is_active:
+                await micro_batch.give_up(self._engine, left)  # it was for another list
+                return
+            if left is not None and left.status in (Status.SUCCEEDED, Status.CANCELLED):
+                await micro_batch.end(self._engine, left.id)
+                return
+            run_id = await (self._reopened(left) if left is not None else micro_batch.begin(self._engine, mapping))
+            if run_id is not None:
+                await micro_batch.execute(self._engine, run_id)
+        except SyncError as error:
+            with contextlib.suppress(DBAPIError):  # the database may be the cause: then it is told at the next try
+                await self._failed(mapping, error)
+        except (DBAPIError, OSError):
+            logger.warning("live changes could not be carried", exc_info=True)
+            self._wait(mapping)
+        except Exception:  # a bug of ours must not end the worker: everything is still in the inbox
+            logger.exception("live changes could not be carried")
+            self._wait(mapping)
+        else:
+            self._failures.pop(mapping.id, None)
+
+    async def _reopened(self, run: Run) -> str | None:
+        async with self._engine.database.write() as db:
+            attempt = await runs.reopen(db, run, self._engine.presence.id)
+        return None if attempt is None else run.id
+
+    async def _failed(self, mapping: Mapping, error: SyncError) -> None:
+        """No run could be begun: a person has to know."""
+        self._wait(mapping)
+        whole = isinstance(error, KeyRefusedError)
+        async with self._engine.database.write() as db:
+            if whole:
+                await connections.change(db, mapping.connection_id, refused_at=time.time())
+            await alerting.failed(
+                db,
+                connection_id=mapping.connection_id,
+                mapping_id=None if whole else mapping.id,
+                run_id=None,
+                code=error.code,
+                message=error.message,
+            )
+
+    def _wait(self, mapping: Mapping) -> None:
+        self._failures[mapping.id] = failures = self._failures.get(mapping.id, 0) + 1
+        self._not_before[mapping.id] = time.monotonic() + _delay(failures - 1)
+
+
+def _is_emptied(mapping: Mapping) -> bool:
+    """Whether a person said that its members are to be taken off, and that has not been put into the inbox yet."""
+    return mapping.state is State.ACTIVE and mapping.emptied_to is not None
+
+
+def _delay(attempts: int) -> float:
+    return float(min(LONGEST_RETRY_S, RETRY_S * 2 ** min(attempts, 10)))

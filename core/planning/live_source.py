@@ -1,0 +1,137 @@
+"""Planning with live changes: a run's members from the inbox, and what keeps a file from undoing newer ones."""
+
+from collections.abc import Sequence
+
+import duckdb
+import pyarrow as pa
+
+from core.models.run import Mode, Run
+from core.planning.workspace import insert, run
+from core.sources import Shape, Source
+from core.store import inbox
+from core.store.database import Database
+from core.store.erasures import Forgotten
+from core.store.personal_data import ERASED
+
+# As core/audience makes it, and which identities there are only as hashes.
+_SOURCE = """
+CREATE OR REPLACE TABLE source (
+    profile VARCHAR NOT NULL, mpid BIGINT, member BOOLEAN NOT NULL, email VARCHAR, customer_id VARCHAR, hashed INTEGER)
+"""
+_STRING = pa.string()
+_ROWS = pa.schema(
+    [
+        ("profile", _STRING),
+        ("mpid", pa.int64()),
+        ("member", pa.bool_()),
+        ("email", _STRING),
+        ("customer_id", _STRING),
+        ("hashed", pa.int32()),
+    ]
+)
+_NEWER = pa.schema([("profile", _STRING), ("member", pa.bool_())])
+_CHUNK = 20_000
+
+# Who was forgotten, by any identity that the source has of them. (An email is looked at as it would be sent.)
+_FORGOTTEN = """
+CREATE TABLE forgotten_here AS SELECT profile FROM source WHERE member AND (
+    sha256($salt || 'mpid:' || mpid) IN (SELECT digest FROM digests)
+    OR sha256($salt || 'email:' || lower(trim(email))) IN (SELECT digest FROM digests)
+    OR sha256($salt || 'customer:' || customer_id) IN (SELECT digest FROM digests))
+"""
+# A mirror keeps whom a newer live change has put on the list, as that did.
+_KEEP = """
+INSERT INTO desired BY NAME SELECT profile, email, user_id, false AS counted FROM ledger
+WHERE mapping_id = $mapping_id AND profile IN (SELECT profile FROM newer WHERE member)
+    AND profile NOT IN (SELECT profile FROM desired)
+"""
+
+
+async def read_inbox(con: duckdb.DuckDBPyConnection, database: Database, this: Run) -> Source:
+    """Make the table `source` of what the inbox has for a live run."""
+    async with database.read() as db:
+        found = await inbox.carried(db, this.id)
+    rows = [(c.profile, _mpid(c.profile), c.member, c.email, c.customer_id, c.hashed) for c in found]
+    await run(con, _make_source, con, rows)
+    return Source(
+        shape=Shape.LIVE,
+        is_snapshot=False,
+        audience_id=None,
+        audience_name=None,
+        file_name="mParticle",
+        rows=len(rows),
+        has_mpid=True,
+        as_of=None,
+    )
+
+
+async def leave_out_newer(con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, source: Source) -> None:
+    """Leave members out of a file's `source` about whom mParticle has said something newer since."""
+    con.execute("CREATE TABLE newer (profile VARCHAR, member BOOLEAN)")
+    if source.as_of is None:  # nobody knows how old it is
+        return
+    async with database.read() as db:
+        async for rows in inbox.newer(db, mapping_id, int(source.as_of.timestamp() * 1000), _CHUNK):
+            await run(con, insert, con, "newer", _NEWER, rows)
+    await run(con, con.execute, "DELETE FROM source WHERE profile IN (SELECT profile FROM newer)")
+
+
+async def leave_out_changed_since(
+    con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, since: float
+) -> int:
+    """Leave out of what is left of a file's plan whom live changes concern that are newer than it.
+
+    Returns how many of those count.
+    """
+    con.execute("CREATE TABLE newer (profile VARCHAR, member BOOLEAN)")
+    async with database.read() as db:
+        async for rows in inbox.newer(db, mapping_id, int(since * 1000), _CHUNK):
+            await run(con, insert, con, "newer", _NEWER, rows)
+    left_out = 0
+    for table in ("desired", "gone"):
+        query = f"SELECT count(*) FROM {table} SEMI JOIN newer USING (profile) WHERE counted"
+        left_out += int(con.execute(query).fetchall()[0][0])
+        con.execute(f"DELETE FROM {table} WHERE profile IN (SELECT profile FROM newer)")
+    return left_out
+
+
+async def keep_newer(con: duckdb.DuckDBPyConnection, mapping_id: int, mode: Mode) -> None:
+    """Add to `desired`, not to be counted, those left out whom live changes have put on the list."""
+    if mode is Mode.MIRROR and con.execute("SELECT count(*) FROM newer WHERE member").fetchall()[0][0]:
+        await run(con, con.execute, _KEEP, {"mapping_id": mapping_id})
+
+
+async def leave_out_forgotten(con: duckdb.DuckDBPyConnection, forgotten: Forgotten | None) -> None:
+    """Leave out of a file's `source` who asked to be forgotten."""
+    await run(con, _leave_out_forgotten, con, forgotten)
+
+
+async def refuse_forgotten(con: duckdb.DuckDBPyConnection) -> int:
+    """Count those left out as rejected, without saying who they are. Returns how many."""
+    found: int = await run(con, _refuse_forgotten, con)
+    return found
+
+
+def _leave_out_forgotten(con: duckdb.DuckDBPyConnection, forgotten: Forgotten | None) -> None:
+    if forgotten is None:
+        con.execute("CREATE TABLE forgotten_here (profile VARCHAR)")
+        return
+    con.execute("CREATE TABLE digests (digest VARCHAR)")
+    insert(con, "digests", pa.schema([("digest", _STRING)]), [(digest,) for digest in forgotten.digests])
+    con.execute(_FORGOTTEN, {"salt": forgotten.salt})
+    con.execute("DELETE FROM source WHERE profile IN (SELECT profile FROM forgotten_here)")
+
+
+def _refuse_forgotten(con: duckdb.DuckDBPyConnection) -> int:
+    con.execute("INSERT INTO refused SELECT NULL, NULL, NULL, $reason FROM forgotten_here", {"reason": ERASED})
+    return int(con.execute("SELECT count(*) FROM forgotten_here").fetchall()[0][0])
+
+
+def _make_source(con: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[object]]) -> None:
+    con.execute(_SOURCE)
+    insert(con, "source", _ROWS, rows)
+
+
+def _mpid(profile: str) -> int | None:
+    digits = profile.removeprefix("-")
+    return int(profile) if digits.isascii() and digits.isdecimal() else None

@@ -1,0 +1,354 @@
+"""Planning a run: from its source or, where the ledger has changed meanwhile, from what was left of its plan."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core import sources
+from core.errors import InputError, SeveralAudiencesError
+from core.identity import UserIdField
+from core.models.batch import FORMER, Phase, Role
+from core.models.run import Mode, Plan, Run
+from core.planning import batching
+from core.planning.applied_changes import load_deeds, reverse
+from core.planning.diff import Verdicts, compare
+from core.planning.guards import guards
+from core.planning.identity_mapping import DESIRED, FORMERLY, GONE, TABLES, map_members
+from core.planning.last_known_emails import find_addresses
+from core.planning.ledger_lookup import load_concerned
+from core.planning.live_source import (
+    keep_newer,
+    leave_out_changed_since,
+    leave_out_forgotten,
+    leave_out_newer,
+    read_inbox,
+    refuse_forgotten,
+)
+from core.planning.suppression import refuse_barred
+from core.planning.workspace import SMALL_BYTES, SMALL_ROWS, insert, load_ledger, run, workspace
+from core.sources import Source
+from core.store import batches, ledger, lists, mappings, rejections, runs
+from core.store.batches import Batch, Draft, State
+from core.store.database import Database, to_the_end
+from core.store.erasures import Forgotten
+from core.store.mappings import Mapping, Removals
+from core.store.rejections import Rejection
+
+# Batches written in one transaction: some 4 MB, which holds SQLite's write lock for some 25 ms.
+BATCHES_A_WRITE = 25
+REJECTIONS_A_WRITE = 5_000
+BATCHES_A_DROP = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What planning a run has found. Its changes are stored as drafts: `publish` makes them count."""
+
+    plan: Plan
+    mode: Mode
+    revision: int
+
+
+async def plan_run(
+    database: Database,
+    data_dir: Path,
+    this: Run,
+    memory_mb: int,
+    forgotten: Forgotten | None = None,
+    barred: Forgotten | None = None,
+) -> Planned:
+    """Plan a run from its source: store the drafts of its changes, and its rejections, and return what was found.
+
+    The caller holds the run's list. Raises InputError where the file can't be used (nothing has been sent), and
+    duckdb.OutOfMemoryException where `memory_mb` is too little; then it can be called again with more.
+    """
+    await forget(database, this.id)
+    async with database.read() as db:
+        target, of_list, revision = await target_of(db, this)
+        # a guard wants to know, and live changes pass none
+        ledger_size = 0 if this.request.live else await ledger.size(db, target.id)
+    async with workspace(data_dir, this.id, memory_mb, small=_is_small(this, ledger_size)) as con:
+        source = await _read(con, database, this, target, forgotten)
+        mode = _mode(this, target, source)
+        # who leaves the audience of a mapping that keeps them is not looked at: for the rest its runs are as they say
+        as_if = Mode.ADD if target.removals is Removals.KEEP else mode
+        in_source = one_number(con, "SELECT count(*) FROM source WHERE member")
+        live, with_removals = this.request.live, as_if is Mode.DELTA
+        await run(con, lambda: map_members(con, this.user_id, with_removals=with_removals, live=live))
+        await find_addresses(con, database, target.id)
+        if as_if is Mode.MIRROR:
+            await load_ledger(con, database, [m.id for m in of_list])
+        else:
+            await load_concerned(con, database, target.id, [m.id for m in of_list])
+        await keep_newer(con, target.id, as_if)
+        await refuse_barred(con, target.id, this.user_id, barred)
+        members = in_source + await refuse_forgotten(con)
+        verdicts = await _compare(con, target.id, this.user_id, as_if)
+        rejected = one_number(con, "SELECT count(*) FROM refused")
+        await _store_rejections(con, database, this.id)
+        requests = await store_batches(con, database, this.id)
+    plan = Plan(
+        shape=source.shape,
+        file_name=source.file_name,
+        audience_id=source.audience_id or target.audience_id,
+        audience_name=source.audience_name or target.audience_name,
+        as_of=source.as_of,
+        members=members,
+        rejected=rejected,
+        ledger_size=ledger_size,
+        requests=requests,
+        seconds=requests / this.rate if this.rate else 0.0,
+        guards=guards(
+            this.request, mode, target, source, members=members, to_remove=verdicts.to_remove, ledger_size=ledger_size
+        ),
+        **asdict(verdicts),
+    )
+    return Planned(plan, mode, revision)
+
+
+def _is_small(this: Run, ledger_size: int) -> bool:
+    """Whether there is little to plan."""
+    if this.request.live:
+        return True
+    try:
+        size = Path(this.request.path).stat().st_size
+    except OSError:  # reading it will say what is wrong
+        return True
+    return size <= SMALL_BYTES and ledger_size <= SMALL_ROWS
+
+
+async def publish(db: AsyncConnection, run_id: str, worker: str, planned: Planned) -> None:
+    """Make what was planned the run's plan.
+
+    The caller decides in the same transaction what becomes of the run: one that has a plan goes on with it when it is
+    taken up again, without a guard being asked.
+    """
+    await batches.publish(db, run_id)
+    await runs.set_plan(db, run_id, worker, planned.plan, planned.mode, planned.revision)
+
+
+async def replan_run(database: Database, data_dir: Path, this: Run, worker: str, memory_mb: int) -> None:
+    """Plan anew what is left of a run whose list's ledger was changed by others since it was planned.
+
+    Members that have been counted stay counted; those that have nothing to do any more become unchanged or
+    duplicates. The caller holds the list and has settled what was sent and left unanswered.
+    """
+    await _drop(database, this.id, [State.DRAFT])
+    async with database.read() as db:
+        target, of_list, revision = await target_of(db, this)
+    async with workspace(data_dir, this.id, memory_mb) as con:
+        con.execute(TABLES)
+        await _load_rest(con, database, this.id)
+        # a follower may hang on a former identity, of a member that stays
+        con.execute("DELETE FROM gone WHERE profile IN (SELECT profile FROM desired)")
+        con.execute("DELETE FROM formerly WHERE leaving AND profile IN (SELECT profile FROM desired)")
+        await find_addresses(con, database, target.id)
+        await load_ledger(con, database, [m.id for m in of_list])
+        alone = 0
+        if target.live and not this.request.live:
+            alone += await leave_out_changed_since(con, database, target.id, this.created_at)
+        if this.undo_of is not None:
+            await load_deeds(con, database, this.undo_of)
+            alone += await run(con, _leave_alone, con, target.id)
+        verdicts = await _compare(con, target.id, this.user_id, Mode.DELTA, keys_are_known=this.undo_of is not None)
+        await store_batches(con, database, this.id)
+    more = {"unchanged": verdicts.unchanged + alone, "duplicates": verdicts.duplicates}
+    await to_the_end(_publish_anew(database, this.id, worker, more, revision))
+    await _drop(database, this.id, [State.VOID])
+
+
+async def _publish_anew(database: Database, run_id: str, worker: str, more: dict[str, int], revision: int) -> None:
+    async with database.write() as db:
+        await batches.publish(db, run_id)
+        await runs.count(db, run_id, worker, more)
+        await runs.change(db, run_id, revision=revision)
+
+
+async def _read(
+    con: duckdb.DuckDBPyConnection, database: Database, this: Run, target: Mapping, forgotten: Forgotten | None
+) -> Source:
+    """Read the run's members into the table `source`."""
+    if this.request.live:
+        source = await read_inbox(con, database, this)
+        forgotten = None  # what is older than an erasure was not taken; what is newer counts
+    else:
+        source = await _read_file(con, this, target)
+        await leave_out_newer(con, database, this.mapping_id, source)
+    await leave_out_forgotten(con, forgotten)
+    return source
+
+
+async def _read_file(con: duckdb.DuckDBPyConnection, this: Run, target: Mapping) -> Source:
+    """Read the run's file: of several audiences in it the one that was asked for, else the mapping's."""
+    path, chosen = Path(this.request.path), this.request.audience
+    try:
+        source: Source = await run(con, lambda: sources.read(path, con, audience=chosen))
+    except InputError as error:
+        mapped = target.audience_id or target.audience_name
+        if error.code != SeveralAudiencesError.code or mapped is None:
+            raise
+        source = await run(con, lambda: sources.read(path, con, audience=mapped))
+    return source
+
+
+def _mode(this: Run, target: Mapping, source: Source) -> Mode:
+    wanted = this.request.mode or (Mode(target.mode) if target.mode != "auto" else None)
+    if wanted is Mode.MIRROR and not source.is_snapshot:
+        raise InputError(
+            "holds additions and removals, not a whole audience, so the list can't be made equal to it. "
+            "Choose the mode delta, or none.",
+            path=source.file_name,
+        )
+    return wanted or (Mode.MIRROR if source.is_snapshot else Mode.DELTA)
+
+
+async def target_of(db: AsyncConnection, this: Run) -> tuple[Mapping, list[Mapping], int]:
+    """The run's mapping, all mappings of its list, and the revision of the list's ledger."""
+    target = await mappings.by_id(db, this.mapping_id)
+    state = await lists.get(db, this.connection_id, this.list_id)
+    assert target is not None
+    assert state is not None
+    return target, await mappings.of_connection(db, this.connection_id, this.list_id), state.revision
+
+
+async def _compare(
+    con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, mode: Mode, *, keys_are_known: bool = False
+) -> Verdicts:
+    verdicts: Verdicts = await run(
+        con, lambda: compare(con, mapping_id=mapping_id, field=field, mode=mode, keys_are_known=keys_are_known)
+    )
+    return verdicts
+
+
+# What an undo has not done yet, and what somebody else has changed since it was planned. (What it has sent without
+# seeing the answer is recorded under the identity that it wanted, and uncertain.)
+_NO_LONGER = """
+CREATE TABLE no_longer AS
+SELECT profile FROM desired AS d ANTI JOIN (SELECT profile FROM reversals WHERE action = 'on') USING (profile)
+WHERE NOT EXISTS (SELECT 1 FROM ledger AS l WHERE l.mapping_id = $mapping_id AND l.profile = d.profile
+    AND NOT l.certain AND l.email = d.email AND l.user_id IS NOT DISTINCT FROM d.user_id)
+UNION ALL
+SELECT profile FROM gone ANTI JOIN (SELECT profile FROM reversals WHERE action = 'off') USING (profile)
+"""
+
+
+def _leave_alone(con: duckdb.DuckDBPyConnection, mapping_id: int) -> int:
+    """Take out of what is left of an undo whom others have changed meanwhile. Returns how many of those count."""
+    reverse(con, mapping_id)
+    con.execute(_NO_LONGER, {"mapping_id": mapping_id})
+    alone = 0
+    for table in ("desired", "gone"):
+        alone += one_number(con, f"SELECT count(*) FROM {table} SEMI JOIN no_longer USING (profile) WHERE counted")
+        con.execute(f"DELETE FROM {table} WHERE profile IN (SELECT profile FROM no_longer)")
+    return alone
+
+
+async def _store_rejections(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> None:
+    rows = con.cursor()
+    await run(con, rows.execute, "SELECT profile, email, customer_id, reason FROM refused ORDER BY profile")
+    while found := await run(con, rows.fetchmany, REJECTIONS_A_WRITE):
+        await to_the_end(_add_rejections(database, run_id, [Rejection(*row) for row in found]))
+
+
+async def _add_rejections(database: Database, run_id: str, found: list[Rejection]) -> None:
+    async with database.write() as db:
+        await rejections.add(db, run_id, found)
+
+
+async def store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> int:
+    """Store the drafts of all phases and return how many requests they take."""
+    requests = 0
+    for phase in await run(con, batching.prepare, con):
+        async with aclosing(_ahead(con, batching.drafts(con, phase))) as pieces:
+            async for piece in pieces:
+                await to_the_end(_add_drafts(database, run_id, piece))
+                if phase is Phase.RENAME:
+                    requests += sum(draft.size for draft in piece)
+                elif phase not in (Phase.HOLD, Phase.RELEASE):
+                    requests += len(piece)
+    return requests
+
+
+async def _ahead(con: duckdb.DuckDBPyConnection, drafts: Iterator[Draft]) -> AsyncGenerator[list[Draft], None]:
+    """Yield drafts in pieces; the next piece is made while the one before is written."""
+    piece = await run(con, _take, drafts)
+    while piece:
+        following = asyncio.create_task(run(con, _take, drafts))
+        try:
+            yield piece
+            piece = await following
+        finally:  # where writing has failed, nobody may close the workspace under it
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+async def _add_drafts(database: Database, run_id: str, drafts: list[Draft]) -> None:
+    async with database.write() as db:
+        await batches.add_drafts(db, run_id, drafts)
+
+
+def _take(drafts: Iterator[Draft]) -> list[Draft]:
+    return list(islice(drafts, BATCHES_A_WRITE))
+
+
+async def _load_rest(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> None:
+    """Make `desired` and `gone` of the batches that are still planned."""
+    after = 0
+    while True:
+        async with database.read() as db:
+            found = await batches.open_batches(db, run_id, State.PLANNED, limit=BATCHES_A_WRITE, after=after)
+        if not found:
+            return
+        after = found[-1].id
+        for batch in found:
+            await run(con, _load_batch, con, batch)
+
+
+def _load_batch(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    desired, gone, formerly = [], [], []
+    phase = batch.phase
+    for role, profile, email, user_id, *more in batch.entries:
+        if role in (Role.OLD, Role.RENAME) or profile.startswith(FORMER):
+            continue  # found again, if it is still to be done, beside the update that it belongs to
+        if phase in (Phase.REMOVE, Phase.RELEASE):
+            gone.append((profile, email, user_id, role == Role.REMOVE, None))
+            formerly.append((profile, phase is Phase.RELEASE or not more, None, None, True))
+        else:
+            desired.append((profile, email, user_id, role in (Role.ADD, Role.UPDATE)))
+            formerly.append((profile, bool(more), *(more or (None, None)), False))
+    insert(con, "desired", DESIRED, desired)
+    insert(con, "gone", GONE, gone)
+    insert(con, "formerly", FORMERLY, formerly)
+
+
+async def forget(database: Database, run_id: str) -> None:
+    """Delete what an earlier planning of the run left. Nothing of it has been sent."""
+    await _drop(database, run_id, list(State))
+    while await to_the_end(_drop_rejections(database, run_id)) == REJECTIONS_A_WRITE:
+        pass
+
+
+async def _drop_rejections(database: Database, run_id: str) -> int:
+    async with database.write() as db:
+        return await rejections.drop(db, run_id, limit=REJECTIONS_A_WRITE)
+
+
+async def _drop(database: Database, run_id: str, states: list[State]) -> None:
+    while await to_the_end(_drop_some(database, run_id, states)) == BATCHES_A_DROP:
+        pass
+
+
+async def _drop_some(database: Database, run_id: str, states: list[State]) -> int:
+    async with database.write() as db:
+        return await batches.drop(db, run_id, states, BATCHES_A_DROP)
+
+
+def one_number(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    """Return the number that a query yields."""
+    return int(con.execute(query).fetchall()[0][0])

@@ -1,0 +1,1 @@
+"""Privacy: erasure requests, and members that Iterable rejects for good."""

@@ -1,0 +1,66 @@
+"""How long things are kept, and what is cleared away: so that the data directory does not grow for ever.
+
+Records of runs, of alerts and of who did what are history, and stay: less than a kilobyte each. What a run did to whom
+is far more, and personal: it goes after KEEP_S, and so do the addresses of those who left. What a killed process leaves
+behind goes when its run is in nobody's hands.
+"""
+
+import asyncio
+import shutil
+import time
+from pathlib import Path
+
+from core.engine import Engine
+from core.planning.workspace import WORK
+from core.store import batches, last_known_emails, rejections, runs
+from core.store.batches import State
+
+# How long the changes and rejections of a run are kept, for its file of rejections, to explain it and to undo it.
+KEEP_S = 30 * 24 * 3600.0
+# Old runs that are cleared at once, and how many of their batches and rejections, and of addresses, in one transaction.
+CLEAR_RUNS = 5
+CLEAR_BATCHES, CLEAR_REJECTIONS, CLEAR_ADDRESSES = 200, 5_000, 5_000
+
+#: Where audiences are that had to be fetched, in the data directory.
+FETCHED = "fetched"
+
+# What was sent and not answered is needed until the list's next run has noted whom it concerns.
+_CLEARED = [state for state in State if state is not State.SENT]
+
+
+async def clear_old(engine: Engine) -> None:
+    """Delete the changes and rejections of some runs that ended for good long ago, and addresses of those who left.
+
+    A piece at a time.
+    """
+    before = time.time() - KEEP_S
+    async with engine.database.read() as db:
+        old = await runs.old(db, before, CLEAR_RUNS)
+        left = await last_known_emails.any_before(db, before)
+    while left:
+        async with engine.database.write() as db:
+            left = await last_known_emails.clear_old(db, before, CLEAR_ADDRESSES) == CLEAR_ADDRESSES
+    for run_id in old:
+        left = True
+        while left:
+            async with engine.database.write() as db:
+                found = await batches.drop(db, run_id, _CLEARED, CLEAR_BATCHES)
+                left = bool(found + await rejections.drop(db, run_id, limit=CLEAR_REJECTIONS))
+
+
+async def remove_leftovers(engine: Engine) -> None:
+    """Remove the files of killed processes: their locks, and what they made for runs that nobody has in hand now."""
+    await engine.presence.remove_strays()
+    found = await asyncio.to_thread(_folders, engine.settings.data_dir)
+    if not found:
+        return
+    async with engine.database.read() as db:
+        known = await runs.some(db, {path.name for path in found})
+    for path in found:
+        run = known.get(path.name)
+        if run is not None and not run.status.is_active:
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+
+def _folders(data_dir: Path) -> list[Path]:
+    return [path for name in (WORK, FETCHED) if (data_dir / name).is_dir() for path in (data_dir / name).iterdir()]

@@ -1,0 +1,50 @@
+"""A run as the database has it: somebody else may have asked it to stop."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from core.delivery.uploader import StoppedError
+from core.engine import Engine
+from core.models.run import Run
+from core.store import runs
+
+T = TypeVar("T")
+
+# How often a run that waits for its list looks again, and a planning looks whether it is to stop, in seconds.
+LOOK_AGAIN_S = 0.3
+
+
+async def stoppable(engine: Engine, run_id: str, work: Coroutine[Any, Any, T]) -> T:
+    """Do work that takes long, unless the run is asked to stop meanwhile: then raise StoppedError."""
+    task = asyncio.create_task(work, name=f"plan {run_id}")
+    try:
+        while not (await asyncio.wait([task], timeout=LOOK_AGAIN_S))[0]:
+            await check_stop(engine, run_id)
+        return await task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def check_stop(engine: Engine, run_id: str) -> None:
+    """Raise StoppedError where a run, or this process, is to stop."""
+    stop = (await load(engine, run_id)).stop
+    if stop is not None or engine.stopping.is_set():
+        raise StoppedError(stop or "interrupt")
+
+
+async def change(engine: Engine, run_id: str, **values: Any) -> None:
+    """Set values of a run."""
+    async with engine.database.write() as db:
+        await runs.change(db, run_id, **values)
+
+
+async def load(engine: Engine, run_id: str) -> Run:
+    """Return a run as it is now."""
+    async with engine.database.read() as db:
+        this = await runs.by_id(db, run_id)
+    assert this is not None
+    return this

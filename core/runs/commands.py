@@ -1,0 +1,182 @@
+"""What people do to runs: start, cancel, retry, repeat. Each is recorded in the audit table with who did it.
+
+Nothing here takes long: a run is queued, and whoever works takes it up.
+"""
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.engine import Engine
+from core.errors import InputError
+from core.identity import Reason
+from core.models.run import Mode, Request, Run, Status
+from core.runs.submission import queue
+from core.store import audit_log, connections, ledger, live_mappings, mappings, rejections, runs
+from core.store.audit_log import Action
+from core.store.mappings import Mapping
+from core.store.rejections import Rejection
+
+#: The scheme of the address under which the members that a run rejected are an audience.
+REJECTED = "rejected"
+# A second click on the same button comes within so many seconds, and finds what it began among so many runs.
+TWICE_S = 10.0
+LOOKED_AT = 20
+# Rejected members that are looked up in the ledger at once.
+REJECTED_AT_ONCE = 1_000
+
+
+async def start(
+    engine: Engine,
+    mapping: Mapping,
+    request: Request,
+    *,
+    by: str,
+    channel: str | None,
+    team_id: str | None,
+    repeats: str | None = None,
+) -> str:
+    """Queue a run of a mapping. Returns its id. Raises InputError where the mapping is paused or declined.
+
+    `repeats` is the run that is repeated by it: who clicks twice repeats it once, and gets an InputError.
+    """
+    async with engine.database.write() as db:
+        connection = await connections.by_id(db, mapping.connection_id)
+        assert connection is not None
+        if repeats is not None:
+            await _refuse_twice(db, mapping, request, repeats)
+        run_id = await queue(db, connection, mapping, request, started_by=by, channel=channel)
+        after = {"mapping": mapping.id, "mode": request.mode}
+        subject = f"run:{run_id}"
+        await audit_log.add(db, team_id=team_id, actor=by, action=Action.RUN_STARTED, subject=subject, after=after)
+    engine.queued.set()
+    return run_id
+
+
+async def _refuse_twice(db: AsyncConnection, mapping: Mapping, request: Request, repeats: str) -> None:
+    await live_mappings.lock(db, mapping.id)
+    for run in await runs.latest_of(db, [mapping.id], LOOKED_AT):
+        if run.request.path != request.path or run.undo_of is not None:
+            continue
+        is_under_way = run.status.is_active or run.status is Status.NEEDS_APPROVAL
+        if is_under_way or (run.id != repeats and 0.0 <= time.time() - run.created_at < TWICE_S):
+            raise InputError(f"Somebody has started this already: it is run {run.id}.")
+
+
+async def again(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
+    """Queue a run like this one, of the audience as it is now where it came from. Returns its id."""
+    run, mapping = await _load(engine, run_id)
+    if run.undo_of is not None:
+        raise InputError("A run that took back another one can't be repeated. Start a sync instead.")
+    request = run.request.model_copy(update={"approved": False, "allow_empty": False})
+    return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
+
+
+async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> None:
+    """Let a run that failed or was interrupted go on where it stopped. Raises InputError where it can't."""
+    run, _ = await _load(engine, run_id)
+    if run.status not in (Status.FAILED, Status.INTERRUPTED):
+        now = run.status.value.replace("_", " ")
+        if run.attempt and run.status is not Status.CANCELLED:  # what failed went on since
+            raise InputError(f"Somebody has retried run {run_id} already ({now}).")
+        raise InputError(f"Run {run_id} did not fail ({now}), so it can't be retried.")
+    async with engine.database.write() as db:
+        if await runs.reopen(db, run, None) is None:
+            raise InputError(f"Somebody has retried run {run_id} already.")
+        await connections.change(db, run.connection_id, refused_at=None)  # the key is to be tried again
+    await _record(engine, Action.RUN_RETRIED, run_id, by, team_id, None)
+    engine.queued.set()
+
+
+async def retry_rejected(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
+    """Queue a run that tries the members again that this one could not sync. Returns its id."""
+    run, mapping = await _load(engine, run_id)
+    async with engine.database.read() as db:
+        found = await rejections.by_reason(db, run_id)
+    if not found:
+        raise InputError(f"Run {run_id} rejected nobody, or it is too long ago to know whom.")
+    request = Request(path=f"{REJECTED}:{run_id}", audience=run.request.audience, mode=Mode.ADD)
+    return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
+
+
+async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> bool:
+    """Cancel a run. Returns True where it is cancelled, False where it will be, after what is under way.
+
+    Raises InputError where it has ended.
+    """
+    async with engine.database.write() as db:
+        run = await runs.lock(db, run_id)  # nobody can take it up meanwhile
+        if run is None or not run.status.is_resumable:
+            raise InputError(f"Run {run_id} has ended; there is nothing to cancel.")
+        if run.stop == "cancel":
+            raise InputError(f"Run {run_id} is being cancelled already: it stops after the requests under way.")
+        in_hand = run.status.is_active and run.worker is not None
+        if in_hand:
+            await runs.ask_to_stop(db, run_id, "cancel")
+        else:
+            await runs.set_status(db, run_id, Status.CANCELLED)
+        await audit_log.add(
+            db, team_id=team_id, actor=by, action=Action.RUN_CANCELLED, subject=f"run:{run_id}", before=_state(run)
+        )
+    return not in_hand
+
+
+async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
+    """Write the members that a run rejected as an audience: the fetcher for `rejected:<run id>`.
+
+    Without those who are on the list by now: as they were when they were rejected, they would be taken off again.
+    """
+    run_id = address.removeprefix(f"{REJECTED}:")
+    path = directory / f"rejected-{run_id}.csv"
+    run, _ = await _load(engine, run_id)
+    async with engine.database.read() as db, engine.database.read() as beside:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(("mpid", "email", "customer_id"))
+            some: list[Rejection] = []
+            async for each in rejections.of_run(db, run_id):
+                # of a hash nothing is known here, and without its address a member is another
+                if each.profile is not None and each.reason != Reason.HASHED_IDENTITY:
+                    some.append(each)
+                if len(some) == REJECTED_AT_ONCE:
+                    await _write_rows(rows, beside, run.mapping_id, some)
+                    some = []
+            await _write_rows(rows, beside, run.mapping_id, some)
+    return path
+
+
+def rejected_in(address: str) -> str | None:
+    """The run whose rejected members an address stands for."""
+    scheme, _, run_id = address.partition(":")
+    return run_id if scheme == REJECTED else None
+
+
+async def _write_rows(rows: Any, db: AsyncConnection, mapping_id: int, found: list[Rejection]) -> None:
+    known = await ledger.by_profile(db, mapping_id, [each.profile for each in found if each.profile is not None])
+    synced = {profile for _, profile, _, _, certain in known if certain}
+    for each in found:
+        if each.profile is not None and each.profile not in synced:
+            rows.writerow((each.profile if ":" not in each.profile else "", each.email or "", each.customer_id or ""))
+
+
+async def _load(engine: Engine, run_id: str) -> tuple[Run, Mapping]:
+    async with engine.database.read() as db:
+        run = await runs.by_id(db, run_id)
+        mapping = await mappings.by_id(db, run.mapping_id) if run is not None else None
+    if run is None or mapping is None:
+        raise InputError(f'There is no run "{run_id}".')
+    return run, mapping
+
+
+async def _record(
+    engine: Engine, action: Action, run_id: str, by: str, team_id: str | None, after: dict[str, object] | None
+) -> None:
+    async with engine.database.write() as db:
+        await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=f"run:{run_id}", after=after)
+
+
+def _state(run: Run) -> dict[str, object]:
+    return {"status": run.status.value}

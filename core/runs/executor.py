@@ -1,0 +1,294 @@
+"""The steps of a run: planning, and making its changes; earlier runs of the same mapping come first.
+
+What is done here can be repeated at any point: where a run is, is in the database. `core.runs.workflows` makes sure
+that it is repeated when the process dies.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import duckdb
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core import alerting, retention
+from core.delivery.recorder import StaleError, settle
+from core.delivery.uploader import StoppedError, Upload
+from core.engine import Engine
+from core.errors import EarlierRunFailedError, EarlierRunWaitsError
+from core.iterable import KeyRefusedError
+from core.models.run import Mode, Run, Status
+from core.planning import MEMORY_MB, plan_run, plan_undo, publish, replan_run
+from core.planning.planner import Planned
+from core.privacy.suppression import bar_refused, let_in_again
+from core.runs import cancellation
+from core.runs.cancellation import change, check_stop, load, stoppable
+from core.runs.commands import rejected_in
+from core.runs.list_lock import holding
+from core.runs.outcome import every_ending_on_record
+from core.runs.submission import check_state, know_list
+from core.sources.fetch import fetched
+from core.store import connections, erasures, lists, mappings, runs, suppressions
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_NOT_YET_PLANNED = (Status.QUEUED, Status.PLANNING)
+
+
+async def plan(engine: Engine, run_id: str) -> Status:
+    """Plan a run, unless that has been done. Returns where it is then: RUNNING means that it may go on."""
+    this = await load(engine, run_id)
+    if this.status not in _NOT_YET_PLANNED:
+        return this.status
+    async with every_ending_on_record(engine, run_id):
+        await stoppable(engine, run_id, know_list(engine, this))
+        while not await _plan(engine, this):
+            for earlier in await _earlier(engine, this):
+                await _finish_first(engine, this, earlier)
+    return (await load(engine, run_id)).status
+
+
+async def apply(engine: Engine, run_id: str) -> Status:
+    """Make the changes of a planned run. Returns where it is then."""
+    this = await load(engine, run_id)
+    while this.status is Status.RUNNING:
+        if not await _apply(engine, this):
+            logger.info("run %s: an earlier one went on while it waited; planning it anew", run_id)
+            await plan(engine, run_id)
+        this = await load(engine, run_id)
+    return this.status
+
+
+async def execute(engine: Engine, run_id: str) -> Status:
+    """Plan a run and make its changes."""
+    status = await plan(engine, run_id)
+    return await apply(engine, run_id) if status is Status.RUNNING else status
+
+
+async def _apply(engine: Engine, this: Run) -> bool:
+    """Make the changes of a planned run. Returns False, with nothing sent, where it has to be planned anew first."""
+    run_id = this.id
+    async with every_ending_on_record(engine, run_id), holding(engine, this):
+        this = await load(engine, run_id)  # as it is after the wait for the list
+        if this.status is Status.RUNNING and this.revision is None:
+            await change(engine, run_id, status=Status.QUEUED, plan=None)
+            return False
+        if this.status is Status.RUNNING:
+            if not this.requests:  # one that has begun may finish
+                await _check_mapping(engine, this)
+            await _name_audience(engine, this)
+            await _begin_upload(engine, this)
+            while not await _upload(engine, run_id):
+                logger.info("run %s: the list was changed by another run; planning the rest anew", run_id)
+            await _succeed(engine, run_id)
+    return True
+
+
+async def _begin_upload(engine: Engine, this: Run) -> None:
+    """Settle what becomes of a mapping's other runs now that this one writes.
+
+    A whole audience says all that earlier runs would have; while it only waits for approval, they are still needed.
+    Of a whole audience that came later and waits, it is not known any more what it would change.
+    """
+    earlier = await _earlier(engine, this) if this.mode is Mode.MIRROR else []
+    async with engine.database.write() as db:
+        await _replace(db, earlier, this)
+        if not this.request.live:  # a file leaves alone who has changed live since
+            await runs.outdate_later(db, this)
+        await runs.change(db, this.id, phase="uploading")
+
+
+async def _replace(db: AsyncConnection, earlier: list[Run], this: Run) -> None:
+    for run in earlier:
+        await runs.set_status(db, run.id, Status.CANCELLED, error=f"Replaced by run {this.id}.")
+
+
+async def _plan(engine: Engine, this: Run) -> bool:
+    """Plan a run. Returns False, with nothing decided, where an earlier run must be finished first."""
+    async with holding(engine, this):
+        if (await load(engine, this.id)).status not in _NOT_YET_PLANNED:  # any more, after the wait for the list
+            return True
+        await _check_mapping(engine, this)
+        started = this.started_at or time.time()
+        await change(engine, this.id, status=Status.PLANNING, started_at=started, phase="planning")
+        async with engine.database.write() as db:
+            await settle(db, this.connection_id, this.list_id, this.id)
+        planned = await stoppable(engine, this.id, _read_and_plan(engine, this))
+        earlier = [] if this.request.dry_run else await _earlier(engine, this)
+        if earlier and planned.mode is not Mode.MIRROR:
+            return False
+        async with engine.database.write() as db:
+            await publish(db, this.id, engine.presence.id, planned)
+            if this.request.dry_run:
+                await runs.set_status(db, this.id, Status.PLANNED)
+            elif planned.plan.guards:
+                await runs.set_status(db, this.id, Status.NEEDS_APPROVAL)
+            else:
+                await _replace(db, earlier, this)
+                await runs.change(db, this.id, status=Status.RUNNING.value)
+    return True
+
+
+async def _read_and_plan(engine: Engine, this: Run) -> Planned:
+    """Plan a run whose audience may have to be fetched first."""
+    data_dir, address = engine.settings.data_dir, this.request.path
+    if this.undo_of is not None:
+        return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, this, mb))
+    if (tried_again := rejected_in(address)) is not None:
+        await let_in_again(engine, this, tried_again)
+    async with engine.database.read() as db:
+        forgotten = await erasures.forgotten(db, engine.vault)
+        refused = await suppressions.of_connection(db, engine.vault, this.connection_id)
+    async with fetched(address, data_dir / retention.FETCHED / this.id, engine.fetchers) as path:
+        here = this.model_copy(update={"request": this.request.model_copy(update={"path": str(path)})})
+        return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb, forgotten, refused))
+
+
+async def _upload(engine: Engine, run_id: str) -> bool:
+    """Upload what is left of a run. Returns False where its plan turned out stale."""
+    this = await load(engine, run_id)
+    where = (this.connection_id, this.list_id)
+    async with engine.database.write() as db:
+        await settle(db, *where, run_id)
+        state = await lists.get(db, *where)
+        connection = await connections.by_id(db, this.connection_id)
+        assert state is not None
+        assert connection is not None
+        if state.revision != this.revision:
+            await settle(db, *where, "")
+    if state.revision != this.revision:
+        data_dir, worker = engine.settings.data_dir, engine.presence.id
+        await _with_enough_memory(
+            lambda mb: stoppable(engine, run_id, replan_run(engine.database, data_dir, this, worker, mb))
+        )
+    async with engine.database.write() as db:
+        revision = await lists.bump(db, *where)
+        await runs.change(db, run_id, revision=revision)
+    async with engine.client(connection, rate=this.rate) as client:
+        try:
+            await Upload(engine.database, client, this, engine.presence.id, revision, engine.stopping).run()
+        except StaleError:
+            return False
+        except KeyRefusedError:
+            async with engine.database.write() as db:
+                await connections.refused(db, connection)
+            raise
+    return True
+
+
+async def _succeed(engine: Engine, run_id: str) -> None:
+    this = await load(engine, run_id)
+    async with engine.database.write() as db:
+        if this.counters.missing:
+            message = (
+                f"The numbers do not add up: {this.counters.missing} members are not accounted for. The list may be "
+                "right; run the sync again, and report this with the run's id."
+            )
+            await runs.set_status(db, run_id, Status.FAILED, error=message, code="not_accounted_for")
+            await alerting.run_ended(db, this, Status.FAILED, message, "not_accounted_for")
+        else:
+            await runs.set_status(db, run_id, Status.SUCCEEDED)
+            await alerting.run_ended(db, this, Status.SUCCEEDED, None, None)
+    await bar_refused(engine, this)
+    await retention.clear_old(engine)
+
+
+async def _earlier(engine: Engine, this: Run) -> list[Run]:
+    """Runs of the same mapping that began before this one, sent or would send something, and have not ended."""
+    async with engine.database.read() as db:
+        found = await runs.unfinished(db, mapping_id=this.mapping_id)
+    return [
+        run
+        for run in found
+        if run.created_at < this.created_at
+        # an undo that waits is compared once more when it is approved, so it holds up nobody
+        and not (run.undo_of is not None and run.status is Status.NEEDS_APPROVAL)
+        # what is live waits for no approval of a file, which leaves alone who has changed since
+        and not (this.request.live and run.status is Status.NEEDS_APPROVAL)
+        and not (run.status is Status.FAILED and run.plan is None)  # nothing of it could be used
+    ]
+
+
+async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
+    """Finish an earlier run, or wait until whoever is at work on it has, because what comes now only adds to it."""
+    if await is_worked_on(engine, earlier):
+        await change(engine, this.id, phase=f"waiting for run {earlier.id}")
+        while await is_worked_on(engine, await load(engine, earlier.id)):
+            await check_stop(engine, this.id)
+            await asyncio.sleep(cancellation.LOOK_AGAIN_S)
+        return
+    if earlier.status is Status.NEEDS_APPROVAL:
+        raise EarlierRunWaitsError(
+            f"Run {earlier.id} of the same mapping waits for approval, and what it would do comes first."
+        )
+    async with engine.database.write() as db:
+        if await runs.reopen(db, earlier, engine.presence.id) is None:
+            return
+    status = await _execute_stoppably(engine, this, earlier.id)
+    if status is Status.FAILED and (await load(engine, earlier.id)).plan is not None:
+        error = (await load(engine, earlier.id)).error
+        raise EarlierRunFailedError(
+            f"Run {earlier.id} of the same mapping is unfinished, must come first, and failed again: {error}"
+        )
+    if status is Status.INTERRUPTED:
+        raise StoppedError("interrupt")
+
+
+async def _execute_stoppably(engine: Engine, this: Run, earlier_id: str) -> Status:
+    """Execute an earlier run. Where this one is asked to stop meanwhile, both do; the earlier can be resumed."""
+    task = asyncio.create_task(execute(engine, earlier_id), name=f"run {earlier_id}")
+    try:
+        while not (await asyncio.wait([task], timeout=cancellation.LOOK_AGAIN_S))[0]:
+            try:
+                await check_stop(engine, this.id)
+            except StoppedError:
+                async with engine.database.write() as db:
+                    await runs.ask_to_stop(db, earlier_id, "interrupt")
+                await task
+                raise
+        return task.result()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def is_worked_on(engine: Engine, this: Run) -> bool:
+    """Whether a process that is alive has a run in hand."""
+    return this.status.is_active and this.worker is not None and not await engine.presence.is_dead(this.worker)
+
+
+async def _check_mapping(engine: Engine, this: Run) -> None:
+    """Raise InputError where the run's mapping must not be synced now."""
+    async with engine.database.read() as db:
+        target = await mappings.by_id(db, this.mapping_id)
+    assert target is not None
+    check_state(target)
+
+
+async def _name_audience(engine: Engine, this: Run) -> None:
+    """Record of which audience the mapping is, so that a file of another one is noticed."""
+    assert this.plan is not None
+    found = (this.plan.audience_id, this.plan.audience_name)
+    async with engine.database.write() as db:
+        target = await mappings.by_id(db, this.mapping_id)
+        assert target is not None
+        if None not in (target.audience_id, found[0]) and target.audience_id != found[0]:  # and a person approved it
+            await mappings.set_audience(db, target.id, *found)
+        else:
+            await mappings.name_audience(db, target.id, *found)
+
+
+async def _with_enough_memory(plan: Callable[[int], Awaitable[T]]) -> T:
+    """Plan within the first of the memory limits that suffices. Raises duckdb.OutOfMemoryException where none does."""
+    for memory_mb in MEMORY_MB[:-1]:
+        try:
+            return await plan(memory_mb)
+        except duckdb.OutOfMemoryException:
+            logger.info("planning needs more than %s MB of memory", memory_mb)
+    return await plan(MEMORY_MB[-1])

@@ -1,0 +1,73 @@
+"""One run at a time for a list, across all processes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from core.engine import Engine
+from core.models.run import Run
+from core.runs import cancellation
+from core.runs.cancellation import change, check_stop
+from core.store import lists, runs
+
+
+@asynccontextmanager
+async def holding(engine: Engine, this: Run) -> AsyncIterator[None]:
+    """Hold the run's list for the length of the block: one run at a time for a list, across all processes."""
+    where = (this.connection_id, this.list_id)
+    while not await _hold(engine, this, where):
+        async with engine.database.read() as db:
+            state = await lists.get(db, *where)
+        assert state is not None
+        if state.held_by_worker is not None and await engine.presence.is_dead(state.held_by_worker):
+            await engine.presence.bury_dead()
+            continue
+        if state.held_by_run is not None:
+            await change(engine, this.id, phase=f"waiting for run {state.held_by_run}")
+        await check_stop(engine, this.id)
+        await asyncio.sleep(cancellation.LOOK_AGAIN_S)
+    try:
+        yield
+    finally:
+        await _give_back(engine, where)
+
+
+async def _hold(engine: Engine, this: Run, where: tuple[int, int]) -> bool:
+    """Take a list for a run, if nobody has it. Returns whether it is taken now."""
+    if where in engine.held:
+        return False
+    engine.held.add(where)
+    try:
+        async with engine.database.write() as db:
+            if where in engine.not_given_back:
+                await lists.let_go(db, *where, engine.presence.id)
+            taken = await lists.hold(db, *where, this.id, engine.presence.id)
+            if taken:
+                await runs.take(db, this.id, engine.presence.id)
+    except BaseException:  # and yet it may be taken
+        engine.not_given_back.add(where)
+        engine.held.discard(where)
+        raise
+    engine.not_given_back.discard(where)
+    if not taken:
+        engine.held.discard(where)
+    return taken
+
+
+async def give_back_late(engine: Engine) -> None:
+    """Give the lists back that could not be given back when a run had ended: nobody else can have them till then."""
+    for where in engine.not_given_back - engine.held:
+        engine.held.add(where)
+        await _give_back(engine, where)
+        engine.not_given_back.discard(where)
+
+
+async def _give_back(engine: Engine, where: tuple[int, int]) -> None:
+    try:
+        async with engine.database.write() as db:
+            await lists.let_go(db, *where, engine.presence.id)
+    except BaseException:
+        engine.not_given_back.add(where)
+        raise
+    finally:
+        engine.held.discard(where)

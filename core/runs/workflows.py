@@ -1,0 +1,269 @@
+"""Durable runs: the only file that knows the workflow engine (DBOS Transact).
+
+DBOS sees to it that a run which was begun is carried to its end: it records that the run was started, and which of its
+steps ended. What a step has done is in our own tables, so that a step can be repeated at any point; that is why there
+are only two, and why an interrupted upload goes on where it was.
+
+A run is one workflow for each attempt. The queue is the table of runs: `work` claims those that nobody has in hand, one
+at a time for a list, and takes over those of processes that died.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync
+from sqlalchemy.exc import DBAPIError
+
+from core import retention
+from core.engine import Engine
+from core.errors import InputError, StorageError, SyncError
+from core.models.run import Status
+from core.runs import executor, list_lock
+from core.runs.approval import open_guards
+from core.store import connections, runs
+from core.store.migrate import describe
+
+# A constant of ours and not a hash of the code: a deploy must not strand runs.
+APPLICATION_VERSION = "1"
+# How often a worker looks for runs that were queued in another process, and for those whose process has died (seconds).
+LOOK_EVERY_S = 1.0
+TAKE_OVER_EVERY_S = 5.0
+# How often a worker clears away what is not needed any more (seconds).
+TIDY_EVERY_S = 60.0
+# How long DBOS's own record of an attempt is kept, and how many are looked at together. Nobody asks for it once the
+# attempt has ended: what became of a run is in our own tables.
+KEEP_ATTEMPTS_S = 300.0
+ATTEMPTS_AT_ONCE = 500
+# Runs that a worker has in hand at once. More would share the same pace, or wait for the same lists.
+MOST_RUNS = 4
+
+logger = logging.getLogger(__name__)
+
+_engine: Engine | None = None
+
+
+@DBOS.step(name="plan")
+async def _plan(run_id: str) -> str:
+    return await executor.plan(_running_engine(), run_id)
+
+
+@DBOS.step(name="apply")
+async def _apply(run_id: str) -> str:
+    return await executor.apply(_running_engine(), run_id)
+
+
+@DBOS.workflow(name="run")
+async def _run(run_id: str) -> str:
+    status = await _plan(run_id)
+    return await _apply(run_id) if status == Status.RUNNING else status
+
+
+@asynccontextmanager
+async def durable(engine: Engine) -> AsyncIterator[None]:
+    """Run workflows in this process for the length of the block."""
+    global _engine  # noqa: PLW0603  # DBOS calls the workflows, and they have to find the engine
+    url = engine.settings.resolved_database_url
+    config: DBOSConfig = {
+        "name": "iterable-sync",
+        # a file of its own on SQLite: each file has one writer at a time
+        "system_database_url": url.replace(".sqlite", "-workflows.sqlite") if engine.database.is_sqlite else url,
+        "application_version": APPLICATION_VERSION,
+        "executor_id": engine.presence.id,
+        "log_level": "ERROR",
+        # nobody sends our workflows notifications; this is how long DBOS takes to end
+        "notification_listener_polling_interval_sec": 0.1,
+    }
+    _engine = engine
+    DBOS(config=config)
+    DBOS.launch()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(DBOS.destroy)
+        # DBOS made its threads those of the loop, and they are gone now; the loop may live on
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
+        _engine = None
+
+
+async def start(run_id: str) -> Status:
+    """Execute a queued run in this process, and return where it ends."""
+    return await _ending_tidily(_running_engine(), run_id, 0)
+
+
+async def resume(engine: Engine, run_id: str) -> Status:
+    """Take a stopped run up again in this process, as a new attempt, and return where it ends.
+
+    Raises InputError where somebody is at work on it, or where it has ended for good.
+    """
+    async with engine.database.write() as db:
+        this = await runs.by_id(db, run_id)
+        assert this is not None
+        if not this.status.is_resumable:
+            raise InputError(f"Run {run_id} has ended ({this.status}) and can't be resumed. Start a new one.")
+        if this.status is Status.NEEDS_APPROVAL and (waits_for := open_guards(this)):
+            raise InputError(f"Run {run_id} waits for approval: {' '.join(guard.message for guard in waits_for)}")
+        worked_on = await executor.is_worked_on(engine, this)
+        attempt = None if worked_on else await runs.reopen(db, this, engine.presence.id)
+        if attempt is None:
+            raise InputError(f"A process is at work on run {run_id} already.")
+        # whoever resumes it wants the key to be tried again
+        await connections.change(db, this.connection_id, refused_at=None)
+    return await _ending_tidily(engine, run_id, attempt)
+
+
+async def work(engine: Engine) -> None:
+    """Execute queued runs, and take over those of processes that die, until the engine is stopping.
+
+    Returns when what is under way has stopped.
+    """
+    engine.hands_over = True
+    taken: set[asyncio.Task[None]] = set()
+    lost: set[str] = set()  # runs whose end could not be recorded
+    looked_for_orphans, tidied = -TAKE_OVER_EVERY_S, -TIDY_EVERY_S
+    while not engine.stopping.is_set():
+        engine.queued.clear()
+        found: list[tuple[str, int]] = []
+        try:
+            if time.monotonic() - looked_for_orphans >= TAKE_OVER_EVERY_S:
+                looked_for_orphans = time.monotonic()
+                found += await _orphans(engine)
+            await list_lock.give_back_late(engine)
+            if lost:
+                found += await _reopened(engine, lost)
+            found += await _queued(engine, MOST_RUNS - len(taken))
+            if time.monotonic() - tidied >= TIDY_EVERY_S:
+                tidied = time.monotonic()
+                await _tidy(engine)
+        except (DBAPIError, OSError):  # the database is not there for a moment: what is to be done will still be
+            logger.warning("the database could not be asked for runs", exc_info=True)
+        for run_id, attempt in found:
+            logger.info("taking up run %s", run_id)
+            task = asyncio.create_task(_carry(run_id, attempt, lost), name=f"run {run_id}")
+            taken.add(task)
+            task.add_done_callback(taken.discard)
+            task.add_done_callback(lambda _: engine.queued.set())  # there is room for another
+        await _until_any(engine.stopping, engine.queued)
+    await asyncio.gather(*taken)
+
+
+async def _carry(run_id: str, attempt: int, lost: set[str]) -> None:
+    """Execute an attempt. Where not even its end could be recorded, the run is lost: ours, and nobody at work on it."""
+    try:
+        await _ending(await _begin_anew(run_id, attempt))
+    except (DBAPIError, OSError, SyncError):
+        logger.warning("run %s ended, and that could not be recorded", run_id, exc_info=True)
+        lost.add(run_id)
+
+
+async def _reopened(engine: Engine, lost: set[str]) -> list[tuple[str, int]]:
+    """Take lost runs up again, unless others have; returns their ids and attempts."""
+    found = []
+    for run_id in list(lost):
+        async with engine.database.write() as db:
+            this = await runs.by_id(db, run_id)
+            if this is not None and this.status.is_active and this.worker == engine.presence.id:
+                found.append((run_id, await runs.reopen(db, this, engine.presence.id)))
+        lost.discard(run_id)
+    return [(run_id, attempt) for run_id, attempt in found if attempt is not None]
+
+
+async def _until_any(*events: asyncio.Event) -> None:
+    """Wait until one of these is set, or it is time to look again."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+async def _queued(engine: Engine, room: int) -> list[tuple[str, int]]:
+    """Claim queued runs that nobody has in hand, at most one for each list; returns their ids and attempts."""
+    if room <= 0:
+        return []
+    async with engine.database.read() as db:
+        waiting = await runs.waiting(db)
+    if not waiting:
+        return []
+    async with engine.database.write() as db:
+        claimed = [run for run in waiting[:room] if await runs.claim(db, run, engine.presence.id)]
+    return [(run.id, run.attempt) for run in claimed]
+
+
+async def _ending(handle: WorkflowHandleAsync[str]) -> Status:
+    return Status(await handle.get_result())
+
+
+async def _ending_tidily(engine: Engine, run_id: str, attempt: int) -> Status:
+    """Execute an attempt in a process that is there for it alone, and after which there may be no worker to clear up.
+
+    Returns where the run ends. Raises StorageError where not even that could be recorded.
+    """
+    try:
+        status = await _ending(await _begin_anew(run_id, attempt))
+    except DBAPIError as error:  # DBOS's own, which matters no more where the run has ended
+        async with engine.database.read() as db:
+            this = await runs.by_id(db, run_id)
+        if this is None or this.status.is_active:
+            raise StorageError(describe(error)) from error
+        status = this.status
+    try:
+        await _tidy(engine)
+    except (DBAPIError, OSError):  # the run has ended, and another one will clear up
+        logger.warning("what is not needed any more could not be cleared away", exc_info=True)
+    return status
+
+
+async def _tidy(engine: Engine) -> None:
+    """Clear away what is not needed any more."""
+    await retention.clear_old(engine)
+    await retention.remove_leftovers(engine)
+    await _forget_attempts(engine)
+
+
+async def _forget_attempts(engine: Engine) -> None:
+    """Delete DBOS's records of attempts that have ended, also by the death of their process."""
+    before = datetime.fromtimestamp(time.time() - KEEP_ATTEMPTS_S, UTC).isoformat()
+    found = await DBOS.list_workflows_async(
+        name="run", end_time=before, limit=ATTEMPTS_AT_ONCE, load_input=False, load_output=False
+    )
+    async with engine.database.read() as db:
+        known = await runs.some(db, {_run_id(each.workflow_id) for each in found})
+    under_way = {_workflow_id(run.id, run.attempt) for run in known.values() if run.status.is_active}
+    ours = [each.workflow_id for each in found if _run_id(each.workflow_id) in known]
+    if ended := [each for each in ours if each not in under_way]:
+        await DBOS.delete_workflows_async(ended)
+
+
+async def _orphans(engine: Engine) -> list[tuple[str, int]]:
+    """Reopen the runs whose process died while it was at work on them; returns their ids and attempts."""
+    await engine.presence.bury_dead()
+    async with engine.database.write() as db:
+        # those that carry live changes are taken up by their own worker (core/live/worker.py)
+        orphans = [run for run in await runs.unfinished(db) if run.is_orphan and not run.live]
+        reopened = [(run.id, await runs.reopen(db, run, engine.presence.id)) for run in orphans]
+    return [(run_id, attempt) for run_id, attempt in reopened if attempt is not None]
+
+
+async def _begin_anew(run_id: str, attempt: int) -> WorkflowHandleAsync[str]:
+    """Begin an attempt in the place of the one before, whatever became of that."""
+    if attempt:
+        await DBOS.cancel_workflow_async(_workflow_id(run_id, attempt - 1))
+    with SetWorkflowID(_workflow_id(run_id, attempt)):
+        return await DBOS.start_workflow_async(_run, run_id)
+
+
+def _workflow_id(run_id: str, attempt: int) -> str:
+    return f"{run_id}-{attempt}"
+
+
+def _run_id(workflow_id: str) -> str:
+    return workflow_id.rpartition("-")[0]
+
+
+def _running_engine() -> Engine:
+    assert _engine is not None
+    return _engine

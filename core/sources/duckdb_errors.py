@@ -1,0 +1,152 @@
+"""The one place where DuckDB is called, and where what it complains of becomes a sentence.
+
+DuckDB quotes the offending row in its messages, and rows hold addresses: nothing of a message reaches a person
+but numbers, and its exception is not chained to ours.
+"""
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+
+from core.errors import InputError, SettingsError, SyncError
+from core.sources import error_location
+from core.sources.source_file import File
+
+NO_ROOM = (
+    "There is no room to read the audience: the disk that holds the data directory is full. "
+    "Free some space there, or move it with ITERABLE_SYNC_DATA_DIR, and try again."
+)
+NO_DISK = "The disk failed while the audience was read: check it, and that the file is still there, and try again."
+NO_WRITING = "Temporary files can't be written in the data directory: make it writable and try again."
+NO_MEMORY = (
+    "There is not enough memory to read the audience: the limit was reached, and the disk could not help out. "
+    "Free some memory or disk space and try again."
+)
+
+NOT_UTF8 = "is not UTF-8 text. Save it again with the encoding UTF-8."
+NO_INTEGER = "the mpid is not a whole number of 64 bits. A spreadsheet may have rewritten it: use the file as exported."
+BROKEN_JSON = "the JSON is broken here. If the file was cut off, fetch it again."
+OVERGROWN = "the object is too large or too deeply nested: no audience has such a member."
+LONG_ROW = "the row is longer than 2 MB: no audience has such a row."
+BROKEN_PARQUET = "is not a Parquet file that can be read: it is damaged or cut off. Export it again."
+
+_FULL = re.compile(r"no space left|disk quota|max_temp_directory_size|could not write|failed to offload", re.I)
+_RECORD = re.compile(r"CSV Error on Line: (\d+)")
+_WIDTH = re.compile(r"^Expected Number of Columns: (\d+) Found: (\d+)$", re.M)
+_VALUE = re.compile(r"JSON transform error in file .*?, in (?:record/value|line) (\d+):", re.S)
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT}
+_ACCESS_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def query(con: duckdb.DuckDBPyConnection, sql: str, file: File) -> list[tuple[Any, ...]]:
+    """Run a statement that reads `file`; what goes wrong is raised as an `InputError` or a `SettingsError`.
+
+    An interrupt is not an error of the file, and passes; so does a memory limit that was too low, which the caller
+    can raise.
+    """
+    try:
+        return con.execute(sql).fetchall()
+    except duckdb.InterruptException:
+        raise
+    except (duckdb.Error, RuntimeError) as exc:
+        overgrown = _overgrown_object(exc, file)
+        if overgrown is None and _disk_problem(exc, str(exc)) == NO_MEMORY:
+            raise
+        problem = overgrown or explain(exc, file)
+    except UnicodeDecodeError as exc:  # DuckDB cuts what it quotes off inside a letter, and that can't be a message
+        problem = explain(duckdb.Error(exc.object.decode(errors="replace")), file)
+    try:
+        raise problem  # outside the handler, so that DuckDB's text is not carried along as context
+    finally:
+        del problem  # which holds this frame, which would hold it, and the connection with both
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Tell a full or read-only disk from a bad file."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in _DISK_ERRORS:
+            raise SettingsError(NO_ROOM) from exc
+        if exc.errno in _ACCESS_ERRORS:
+            raise SettingsError(NO_WRITING) from exc
+        raise
+
+
+def explain(exc: Exception, file: File) -> SyncError:
+    """An error of DuckDB's in our words."""
+    text = str(exc)
+    problem = _disk_problem(exc, text)
+    if problem is not None and not (problem == NO_DISK and error_location.is_parquet(file.path)):
+        return SettingsError(problem)
+    if error_location.is_parquet(file.path):
+        return file.error(BROKEN_PARQUET)
+    if "CSV Error on Line" in text or "CSV Parser" in text:
+        return _csv_error(text, file)
+    if "JSON" in text or "maximum_object_size" in text:
+        return _json_error(text, file)
+    return file.error("can't be read: it is damaged or not in a form that is known here.")
+
+
+def _disk_problem(exc: Exception, text: str) -> str | None:
+    """What is wrong with memory or disk; a Parquet file that was cut off looks like a disk that failed."""
+    if not isinstance(exc, (duckdb.OutOfMemoryException, duckdb.IOException)):
+        return None
+    if _FULL.search(text):
+        return NO_ROOM
+    return NO_MEMORY if isinstance(exc, duckdb.OutOfMemoryException) else NO_DISK
+
+
+def _csv_error(text: str, file: File) -> InputError:
+    bad = error_location.not_utf8(file.path) if "Invalid unicode" in text else None
+    if bad is not None:
+        return file.error(NOT_UTF8, line=bad)
+    record = _RECORD.search(text)
+    line = error_location.csv_line_of_record(file, int(record[1])) if record else None
+    return file.error(_csv_message(text), line=line)
+
+
+def _csv_message(text: str) -> str:
+    width = _WIDTH.search(text)
+    if width:
+        return f"the row has {width[2]} cells where the header has {width[1]}. Export it again, or correct the row."
+    if "unterminated quote" in text:
+        return "a quotation mark is not closed, or stands inside a value that is not quoted."
+    if "Maximum line size" in text:
+        return LONG_ROW
+    if "Error when converting column" in text:
+        return "the time stamp is not a whole number."
+    if "invalid state" in text:
+        return "the lines end in different ways, or quotation marks don't match. Export it again as plain CSV."
+    return "is not well-formed CSV. Export it again."
+
+
+def _overgrown_object(exc: Exception, file: File) -> InputError | None:
+    """What is wrong with a JSON file if parsing one of its objects took all memory, rather than grouping all."""
+    if not (
+        isinstance(exc, duckdb.OutOfMemoryException)
+        and "allocate data" in str(exc)
+        and error_location.is_json(file.path)
+    ):
+        return None
+    line, _ = error_location.json_break(file.path)
+    return None if line is None else file.error(OVERGROWN, line=line)
+
+
+def _json_error(text: str, file: File) -> InputError:
+    if "maximum_object_size" in text:
+        return file.error("holds an object of more than 2 MB: no audience has such a member.")
+    value = _VALUE.search(text)
+    if value:
+        line = error_location.json_line(file.path, int(value[1]))
+        return file.error("a value is not of the kind that is expected here.", line=line)
+    bad = error_location.not_utf8(file.path)
+    if bad is not None:
+        return file.error(NOT_UTF8, line=bad)
+    line, column = error_location.json_break(file.path)
+    return file.error(BROKEN_JSON, line=line, column=column)

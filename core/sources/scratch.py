@@ -1,0 +1,39 @@
+"""A directory for what is made while an audience is read, gone afterwards."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+
+from core.sources.duckdb_errors import disk_errors, query
+from core.sources.source_file import File, is_pattern
+
+
+@contextmanager
+def scratch(con: duckdb.DuckDBPyConnection, file: File) -> Iterator[Path]:
+    """A directory beside the one that DuckDB spills to, which has room and is ours; otherwise the system's."""
+    spill = Path(query(con, "SELECT current_setting('temp_directory')", file)[0][0])
+    is_usable = spill.is_absolute() and spill.parent.is_dir() and not is_pattern(spill.parent)
+    with disk_errors():
+        folder = tempfile.TemporaryDirectory(prefix="audience-", dir=spill.parent if is_usable else None)
+    with folder as name:
+        yield Path(name)
+
+
+@contextmanager
+def plainly_named(con: duckdb.DuckDBPyConnection, file: File) -> Iterator[File]:
+    """The file under a path that DuckDB doesn't take for a pattern: a link, where its own would be taken for one.
+
+    To escape a pattern is not enough: DuckDB then lists the directory, and fails at what else may lie there.
+    """
+    if not is_pattern(file.path):
+        yield file
+        return
+    with scratch(con, file) as folder:
+        link = folder / "file"
+        with disk_errors():
+            link.symlink_to(file.path)
+        yield replace(file, path=link)

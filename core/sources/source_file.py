@@ -1,0 +1,82 @@
+"""One file to be read: where it lies, what it is called, and how its text is laid out."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import InputError
+from core.sources.sql_expressions import literal
+
+# What would move the cursor of a terminal, break a line of a table or turn its writing around.
+_UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# In letters. File systems take names of 255 bytes.
+LONGEST_NAME = 255
+LONGEST_MESSAGE = 1_500
+
+# Unpacked, in bytes: a thousand million rows.
+LARGEST = 64 << 30
+# An audience packs about 4 to 1, and text that repeats itself perhaps 50 to 1; a bomb a thousand to 1.
+HIGHEST_RATIO = 200
+# Below this size the ratio doesn't matter.
+SMALL = 16 << 20
+
+_PATTERN = re.compile(r"[\[*?\\]")
+
+
+@dataclass(frozen=True)
+class CsvLayout:
+    """How a CSV file separates its cells, and the names in its header."""
+
+    delimiter: str
+    columns: tuple[str, ...]
+    #: Blank lines in front of the header.
+    skip: int = 0
+    #: White space can stand around a cell: it belongs to the separator, not to the value.
+    padded: bool = False
+
+
+@dataclass(frozen=True)
+class File:
+    """A file on disk and the name that a person knows it by, which is all that errors show of it."""
+
+    path: Path
+    name: str
+    layout: CsvLayout = CsvLayout(",", ())
+    #: The ZIP that it was unpacked from.
+    archive: str | None = None
+
+    @property
+    def given(self) -> str:
+        """The name of the file that a person gave."""
+        return self.archive or self.name
+
+    @property
+    def shown(self) -> str:
+        """The name in an error."""
+        return f"{self.archive}/{self.name}" if self.archive else self.name
+
+    @property
+    def sql(self) -> str:
+        """The path as an SQL literal. It must not be a pattern (see scratch.py)."""
+        return literal(str(self.path))
+
+    def error(self, message: str, *, line: int | None = None, column: int | None = None) -> InputError:
+        """What to raise where the file can't be used."""
+        return InputError(readable(message, LONGEST_MESSAGE), path=self.shown, line=line, column=column)
+
+
+def readable(text: str, longest: int = LONGEST_NAME) -> str:
+    """A text out of a file as it can be shown to a person: on one line, of some length, without control characters."""
+    plain = _UNREADABLE.sub("?", text[: longest + 1])
+    return plain if len(plain) <= longest else plain[: longest - 2] + "…" + plain[-1:]
+
+
+def refuse_bomb(unpacked: int, packed: int, file: File) -> None:
+    """Refuse what is packed so that it becomes far larger than it looks."""
+    if unpacked > LARGEST or (unpacked > SMALL and unpacked > HIGHEST_RATIO * packed):
+        raise file.error("unpacks to far more than an audience does. This is not from mParticle: don't open it.")
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether DuckDB takes a path for a pattern that stands for other files, or a sign in it for a separator."""
+    return _PATTERN.search(str(path)) is not None

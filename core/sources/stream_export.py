@@ -1,0 +1,42 @@
+"""Shape 3, the stream delta: who joined and who left which audience, as mParticle sends it to Amazon Kinesis.
+
+Format as in mParticle's documentation of that integration, which spells the identities with capitals.
+"""
+
+import duckdb
+
+from core.sources import json_format
+from core.sources.grouping import read_rows
+from core.sources.source import Shape, Source
+from core.sources.source_file import File
+from core.sources.sql_expressions import milliseconds_of_text
+from core.sources.staging import Rows
+
+_COLUMNS = {
+    "MembershipChangedTimestamp": "VARCHAR",
+    "AudienceId": "VARCHAR",
+    "AudienceName": "VARCHAR",
+    "IsMember": "BOOLEAN",
+    "UserIdentities": "JSON",
+}
+
+
+def read_stream(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
+    """Read a file from the stream, one audience of it."""
+    return read_rows(con, Shape.STREAM, _rows(file), wanted)
+
+
+def _rows(file: File) -> Rows:
+    stamp = milliseconds_of_text("MembershipChangedTimestamp")
+    mpid = f"coalesce({', '.join(_identity(name) for name in ('MPID', 'Mpid', 'mpid'))})"
+    return json_format.rows(
+        f"SELECT coalesce(AudienceId, AudienceName) AS label, AudienceName AS name, nullif(trim({mpid}), '') AS mpid, "
+        f"IsMember AS member, {_identity('Email')} AS email, {_identity('CustomerId')} AS customer_id, "
+        f"{stamp} AS stamp, MembershipChangedTimestamp <> '' AND {stamp} IS NULL AS unreadable "
+        f"FROM {json_format.scan(file, _COLUMNS)}",
+        file,
+    )
+
+
+def _identity(name: str) -> str:
+    return f"(UserIdentities ->> '$.{name}')"

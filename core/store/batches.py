@@ -1,0 +1,173 @@
+"""The stored changes of runs: batches that are drafted, planned, sent, done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.models.batch import Columns, Entry, Phase, decode
+from core.store.tables import batches, changes
+
+
+class State(StrEnum):
+    """How far a batch is."""
+
+    DRAFT = "draft"
+    """Written by a planning that has not ended."""
+    PLANNED = "planned"
+    SENT = "sent"
+    """The intent: a request with it may have left, and its answer has not been recorded."""
+    DONE = "done"
+    VOID = "void"
+    """Replaced by another plan; to be deleted."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A batch to be stored.
+
+    `size` is the number of members that are sent, `counted` of those that count when they are accepted. `members` is
+    JSON (core/models/batch.py describes it).
+    """
+
+    phase: Phase
+    size: int
+    counted: int
+    members: str
+
+
+@dataclass(frozen=True)
+class Batch(Draft):
+    """A batch as stored."""
+
+    id: int
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Its members: what is sent, and what the ledger learns, is taken from them."""
+        return decode(self.members)
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """The same, one by one."""
+        return self.columns.entries
+
+
+async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft]) -> None:
+    """Store batches of a plan that is being made."""
+    rows = [
+        {"run_id": run_id, "phase": int(d.phase), "size": d.size, "counted": d.counted, "state": State.DRAFT.value}
+        for d in drafts
+    ]
+    result = await db.execute(insert(batches).returning(batches.c.id, sort_by_parameter_order=True), rows)
+    ids = result.scalars().all()
+    await db.execute(
+        insert(changes),
+        [{"batch_id": batch_id, "members": draft.members} for batch_id, draft in zip(ids, drafts, strict=True)],
+    )
+
+
+async def publish(db: AsyncConnection, run_id: str) -> None:
+    """Make the drafts of a run its plan, in the place of what was left of the plan before."""
+    await _move(db, run_id, State.PLANNED, State.VOID)
+    await _move(db, run_id, State.DRAFT, State.PLANNED)
+
+
+async def open_batches(
+    db: AsyncConnection, run_id: str, state: State, *, limit: int, phase: Phase | None = None, after: int = 0
+) -> list[Batch]:
+    """Return the next batches in a state (of a phase, or of all) whose id is above `after`, oldest first."""
+    query = (
+        select(
+            batches.c.phase,
+            batches.c.size,
+            batches.c.counted,
+            changes.c.members,
+            batches.c.id,
+        )
+        .join(changes, changes.c.batch_id == batches.c.id)
+        .where(batches.c.run_id == run_id, batches.c.state == state.value, batches.c.id > after)
+        .order_by(batches.c.id)
+        .limit(limit)
+    )
+    if phase is not None:
+        query = query.where(batches.c.phase == int(phase))
+    return [Batch(Phase(phase), *rest) for phase, *rest in await db.execute(query)]
+
+
+async def begun(db: AsyncConnection, run_id: str, *, limit: int, after: int = 0) -> list[tuple[int, Phase, State, str]]:
+    """Return the next batches of a run that were or may have been applied, whose id is above `after`, oldest first.
+
+    They are what was done, what was sent, and what is planned: a batch whose answer was lost is planned again.
+    """
+    states = [State.DONE.value, State.SENT.value, State.PLANNED.value]
+    query = (
+        select(batches.c.id, batches.c.phase, batches.c.state, changes.c.members)
+        .join(changes, changes.c.batch_id == batches.c.id)
+        .where(batches.c.run_id == run_id, batches.c.state.in_(states), batches.c.id > after)
+        .order_by(batches.c.id)
+        .limit(limit)
+    )
+    return [(i, Phase(phase), State(state), members) for i, phase, state, members in await db.execute(query)]
+
+
+async def states_of(db: AsyncConnection, run_id: str) -> set[tuple[Phase, State]]:
+    """Return which phases of a run have batches in which states."""
+    query = select(batches.c.phase, batches.c.state).distinct().where(batches.c.run_id == run_id)
+    return {(Phase(phase), State(state)) for phase, state in await db.execute(query)}
+
+
+_SET_STATE = (
+    update(batches)
+    .where(batches.c.id.in_(bindparam("ids", expanding=True)))
+    .values(state=bindparam("to_state", type_=batches.c.state.type))
+)
+
+
+async def set_state(db: AsyncConnection, ids: Sequence[int], state: State) -> None:
+    """Move batches to a state."""
+    await db.execute(_SET_STATE, {"ids": list(ids), "to_state": state.value})
+
+
+async def phases_left(db: AsyncConnection, run_id: str) -> list[Phase]:
+    """Return the phases in which something is left to do, in order."""
+    query = (
+        select(batches.c.phase)
+        .distinct()
+        .where(batches.c.run_id == run_id, batches.c.state.in_([State.PLANNED.value, State.SENT.value]))
+    )
+    return sorted(Phase(phase) for (phase,) in (await db.execute(query)))
+
+
+async def progress(db: AsyncConnection, run_id: str) -> tuple[int, int]:
+    """Return how many changes of a run are done, and how many there are in all."""
+    query = (
+        select(batches.c.state, func.sum(batches.c.size))
+        .where(
+            batches.c.run_id == run_id,
+            batches.c.state.in_([State.PLANNED.value, State.SENT.value, State.DONE.value]),
+        )
+        .group_by(batches.c.state)
+    )
+    found = {state: int(size) for state, size in (await db.execute(query))}
+    return found.get(State.DONE.value, 0), sum(found.values())
+
+
+async def drop(db: AsyncConnection, run_id: str, states: Sequence[State], limit: int) -> int:
+    """Delete up to `limit` batches in these states: a piece at a time keeps the write lock short. Returns how many."""
+    chosen = (
+        select(batches.c.id)
+        .where(batches.c.run_id == run_id, batches.c.state.in_([state.value for state in states]))
+        .limit(limit)
+    )
+    result = await db.execute(delete(batches).where(batches.c.id.in_(chosen)))
+    return int(result.rowcount)
+
+
+async def _move(db: AsyncConnection, run_id: str, before: State, after: State) -> None:
+    await db.execute(
+        update(batches).where(batches.c.run_id == run_id, batches.c.state == before.value).values(state=after.value)
+    )

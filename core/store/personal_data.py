@@ -1,0 +1,213 @@
+"""What is held about one person, in whatever table: finding it, and forgetting it."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import ColumnElement, Table, and_, delete, func, literal, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.models.batch import COUNTED, FORMER, Entry, decode, encode, groups
+from core.models.run import Status
+from core.store import rejections, runs
+from core.store.batches import State
+from core.store.rejections import Rejection
+from core.store.tables import batches, changes, inbox, last_known, ledger, lists
+from core.store.tables import mappings as mappings_table
+from core.store.tables import rejections as rejections_table
+from core.store.tables import runs as runs_table
+
+#: Why a change is not made whose member was forgotten meanwhile.
+ERASED = "erased"
+
+# Ids in one statement.
+IDS_A_STATEMENT = 1_000
+# Batches looked through at once: some 80 MB.
+BATCHES_A_LOOK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """By what a person is known: profiles (keys of members), addresses in lower case, customer ids."""
+
+    profiles: set[str]
+    emails: set[str]
+    customer_ids: set[str]
+
+    @property
+    def all_profiles(self) -> set[str]:
+        """Profiles, and what stands for former addresses."""
+        return self.profiles | {FORMER + email for email in self.emails}
+
+    def is_named_by(self, entry: Entry) -> bool:
+        """Whether an entry of a batch is about the person."""
+        _, profile, email, user_id, *more = entry
+        return (
+            profile in self.all_profiles
+            or email in self.emails
+            or (user_id in self.customer_ids and user_id != profile)  # (an mpid may look like a customer id)
+            or any(each in self.emails for each in more)
+        )
+
+
+async def known_as(db: AsyncConnection, person: Person) -> Person:
+    """Return all that a person is known by, as the rows that name them say."""
+    rows = [*await db.execute(select(ledger.c.profile, ledger.c.email, ledger.c.user_id).where(_in_ledger(person)))]
+    left = select(last_known.c.profile, last_known.c.email, literal(None)).where(_in_last_known(person))
+    rows += await db.execute(left)
+    rows += await db.execute(
+        select(inbox.c.profile, func.lower(inbox.c.email), inbox.c.customer_id).where(_in(inbox, person))
+    )
+    table = rejections_table
+    rows += await db.execute(
+        select(table.c.profile, func.lower(table.c.email), table.c.customer_id).where(_in(table, person))
+    )
+    profiles, emails, customers = set(person.profiles), set(person.emails), set(person.customer_ids)
+    for profile, email, customer_id in rows:
+        profiles.update([profile] if profile and not profile.startswith(FORMER) else [])
+        emails.update([email.strip()] if email else [])
+        customers.update([customer_id] if customer_id and customer_id != profile else [])
+    return Person(profiles, emails, customers)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where tables name a person: profiles by mapping, and ids."""
+
+    ledger: dict[int, list[str]]
+    inbox: dict[int, list[str]]
+    last_known: dict[int, list[str]]
+    rejections: list[int]
+
+
+async def rows_of(db: AsyncConnection, person: Person) -> Rows:
+    """Find the rows that name a person, but for the changes of runs. Whole tables are looked through for that."""
+    named: dict[str, dict[int, list[str]]] = {}
+    for table, condition in (
+        (ledger, _in_ledger(person)),
+        (inbox, _in(inbox, person)),
+        (last_known, _in_last_known(person)),
+    ):
+        by_mapping: defaultdict[int, list[str]] = defaultdict(list)
+        for mapping_id, profile in await db.execute(select(table.c.mapping_id, table.c.profile).where(condition)):
+            by_mapping[mapping_id].append(profile)
+        named[table.name] = by_mapping
+    ids = select(rejections_table.c.id).where(_in(rejections_table, person))
+    by_id = list((await db.execute(ids)).scalars())
+    return Rows(named[ledger.name], named[inbox.name], named[last_known.name], by_id)
+
+
+async def forget(db: AsyncConnection, found: Rows) -> dict[str, int]:
+    """Delete the rows that name a person. Returns how many of each table. They are found by their keys.
+
+    Rejections stay, without saying whose they are: the numbers of a run have to add up.
+    """
+    touched = select(mappings_table.c.connection_id, mappings_table.c.list_id).where(
+        mappings_table.c.id.in_(list(found.ledger))
+    )
+    for connection_id, list_id in [*await db.execute(touched.distinct())]:
+        await db.execute(  # a plan made before is stale
+            update(lists)
+            .where(lists.c.connection_id == connection_id, lists.c.list_id == list_id)
+            .values(revision=lists.c.revision + 1)
+        )
+    counts: dict[str, int] = {}
+    for table, by_mapping in ((ledger, found.ledger), (inbox, found.inbox), (last_known, found.last_known)):
+        counts[table.name] = 0
+        for mapping_id, profiles in by_mapping.items():
+            theirs = (table.c.mapping_id == mapping_id, table.c.profile.in_(profiles))
+            counts[table.name] += (await db.execute(delete(table).where(*theirs))).rowcount
+    for begin in range(0, len(found.rejections), IDS_A_STATEMENT):
+        some = rejections_table.c.id.in_(found.rejections[begin : begin + IDS_A_STATEMENT])
+        await db.execute(update(rejections_table).where(some).values(profile=None, email=None, customer_id=None))
+    return {**counts, "rejections": len(found.rejections)}
+
+
+async def batches_with(db: AsyncConnection, person: Person, after: int) -> tuple[list[int], int | None]:
+    """Look through some batches, from that id on, for a person.
+
+    Returns the ids of those that may name the person, and the last one looked at, if there are more.
+    """
+    some = select(changes.c.batch_id).where(changes.c.batch_id > after).order_by(changes.c.batch_id)
+    bound = (await db.execute(some.offset(BATCHES_A_LOOK - 1).limit(1))).scalar_one_or_none()
+    needles = sorted(person.all_profiles | person.emails | person.customer_ids)
+    position = func.instr if db.dialect.name == "sqlite" else func.strpos
+    named = or_(literal(value=False), *(position(changes.c.members, orjson.dumps(n).decode()) > 0 for n in needles))
+    query = select(changes.c.batch_id).where(changes.c.batch_id > after, named)
+    if bound is not None:
+        query = query.where(changes.c.batch_id <= bound)
+    return list((await db.execute(query.order_by(changes.c.batch_id))).scalars()), bound
+
+
+async def forget_in_batch(db: AsyncConnection, batch_id: int, person: Person) -> int:
+    """Take a person out of a batch, unless a process has it in hand. Returns how many entries that were.
+
+    A member that the run has counted and will not send now counts as rejected, so that its numbers add up.
+    """
+    query = (
+        select(batches.c.run_id, batches.c.phase, batches.c.state, changes.c.members, runs_table.c.status)
+        .select_from(batches.join(changes, changes.c.batch_id == batches.c.id).join(runs_table))
+        .where(batches.c.id == batch_id)
+    )
+    row = (await db.execute(query)).one_or_none()
+    if row is None or (row.state in (State.SENT.value, State.DRAFT.value) and Status(row.status).is_active):
+        return 0
+    entries = decode(row.members).entries
+    left: list[Entry] = []
+    for group in groups(entries):
+        if not person.is_named_by(group[0]):
+            left += [entry for entry in group if not person.is_named_by(entry)]
+    gone = len(entries) - len(left)
+    if not gone:
+        return 0
+    await _store(db, batch_id, left)
+    uncounted = sum(e[0] in COUNTED for e in entries) - sum(e[0] in COUNTED for e in left)
+    if uncounted and row.state in (State.PLANNED.value, State.SENT.value):
+        await runs.change(db, row.run_id, rejected=runs_table.c.rejected + uncounted)
+        await rejections.add(db, row.run_id, [Rejection(None, None, None, ERASED)] * uncounted)
+    return gone
+
+
+async def may_be_in_hand(db: AsyncConnection) -> bool:
+    """Whether a run is under way: it may hold in memory, and write down, what is deleted from now on."""
+    query = select(runs_table.c.id).where(runs_table.c.status.in_([Status.PLANNING.value, Status.RUNNING.value]))
+    return (await db.execute(query.limit(1))).first() is not None
+
+
+async def _store(db: AsyncConnection, batch_id: int, entries: list[Entry]) -> None:
+    if not entries:
+        await db.execute(delete(batches).where(batches.c.id == batch_id))
+        return
+    await db.execute(
+        update(batches)
+        .where(batches.c.id == batch_id)
+        .values(size=sum(1 for _ in groups(entries)), counted=sum(entry[0] in COUNTED for entry in entries))
+    )
+    await db.execute(update(changes).where(changes.c.batch_id == batch_id).values(members=encode(entries)))
+
+
+def _in_ledger(person: Person) -> ColumnElement[bool]:
+    return or_(
+        ledger.c.profile.in_(_some(person.all_profiles)),
+        ledger.c.email.in_(_some(person.emails)),
+        and_(ledger.c.user_id.in_(_some(person.customer_ids)), ledger.c.user_id != ledger.c.profile),
+    )
+
+
+def _in_last_known(person: Person) -> ColumnElement[bool]:
+    return or_(last_known.c.profile.in_(_some(person.profiles)), last_known.c.email.in_(_some(person.emails)))
+
+
+def _in(table: Table, person: Person) -> ColumnElement[bool]:
+    """The rows of the inbox, or of the rejections, that name a person."""
+    columns = table.c
+    return or_(
+        columns.profile.in_(_some(person.all_profiles)),
+        func.lower(func.trim(columns.email)).in_(_some(person.emails)),
+        columns.customer_id.in_(_some(person.customer_ids)),
+    )
+
+
+def _some(values: Collection[str]) -> list[str]:
+    return sorted(values)

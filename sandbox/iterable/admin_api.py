@@ -1,0 +1,258 @@
+"""The control API under /_sandbox, in JSON: what people, tests and panels ask and tell the local Iterable.
+
+| request                             | does                                                              |
+|-------------------------------------|-------------------------------------------------------------------|
+| GET /_sandbox                       | projects, lists with sizes, latest requests, totals, faults       |
+| POST /_sandbox/reset                | back to the samples                                               |
+| GET, PATCH /_sandbox/settings       | shows, changes settings (`sandbox.iterable.settings`)             |
+| GET, DELETE /_sandbox/faults        | shows, clears the faults                                          |
+| POST /_sandbox/faults               | adds one fault (`sandbox.iterable.faults`)                        |
+| PUT /_sandbox/faults                | replaces them: {faults, seed?}                                    |
+| POST /_sandbox/lists                | a list of any type: {name, type?, description?, project?}         |
+| GET /_sandbox/lists/{id}/members    | [[email, userId], ...]                                            |
+| GET /_sandbox/lists/{id}/history    | {joins, leaves, people: [[email, userId, joins, leaves], ...]}    |
+| POST /_sandbox/forget               | forgets a person: {email? userId? project?}                       |
+| POST /_sandbox/projects             | a project: {name, type, key}                                      |
+| POST /_sandbox/keys                 | {key, status: active, revoked or forbidden, project?}             |
+| GET /_sandbox/requests              | the log: ?path= &method= &after=seq &limit=                       |
+| DELETE /_sandbox/requests           | empties the log                                                   |
+
+Errors are 400 or 404 with {error}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import orjson
+from aiohttp import web
+
+from sandbox.iterable.faults import fault_from
+from sandbox.iterable.lists import LIST_TYPES, ListType, MailingList
+from sandbox.iterable.request_log import Record
+from sandbox.iterable.state import KEY_STATUSES, PROJECT_TYPES, KeyStatus, ProjectType, State
+
+_SHOWN_REQUESTS = 50
+_Handler = Callable[[web.Request], Awaitable[object]]
+
+
+def add_routes(application: web.Application, state: State) -> None:
+    """Adds the control API of a state to an application."""
+    control = _Control(state)
+    for method, path, handler in (
+        ("GET", "", control.overview),
+        ("POST", "/reset", control.reset),
+        ("GET", "/settings", control.settings),
+        ("PATCH", "/settings", control.change_settings),
+        ("GET", "/faults", control.faults),
+        ("POST", "/faults", control.add_fault),
+        ("PUT", "/faults", control.set_faults),
+        ("DELETE", "/faults", control.clear_faults),
+        ("POST", "/lists", control.add_list),
+        ("GET", r"/lists/{id:\d+}/members", control.members),
+        ("GET", r"/lists/{id:\d+}/history", control.history),
+        ("POST", "/forget", control.forget),
+        ("POST", "/projects", control.add_project),
+        ("POST", "/keys", control.set_key),
+        ("GET", "/requests", control.requests),
+        ("DELETE", "/requests", control.clear_requests),
+    ):
+        application.router.add_route(method, f"/_sandbox{path}", _in_json(handler))
+
+
+def _in_json(handler: _Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            status, value = 200, await handler(request)
+        except KeyError as exc:
+            status, value = 404, {"error": f"there is no {exc.args[0]}"}
+        except ValueError as exc:
+            status, value = 400, {"error": str(exc)}
+        return web.Response(status=status, body=orjson.dumps(value), content_type="application/json")
+
+    return handle
+
+
+class _Control:
+    """What the control API does to a state."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    async def overview(self, _request: web.Request) -> object:
+        """Everything at a glance."""
+        state, log = self.state, self.state.log
+        return {
+            "lean": state.lean,
+            "now": state.clock(),
+            "projects": [
+                {
+                    "name": project.name,
+                    "type": project.type,
+                    "people": len(project.people),
+                    "channelUnsubscribed": len(project.channel_unsubscribed),
+                    "keys": {key: held.status for key, held in state.keys.items() if held.project == project.name},
+                    "lists": [self._shown(found) for found in state.lists_of(project)],
+                }
+                for project in state.projects.values()
+            ],
+            "requests": _rows(log.find(limit=_SHOWN_REQUESTS)),
+            "totals": log.totals_by_route(),
+            "subscribers": log.subscribers,
+            "inFlight": log.in_flight,
+            "peakInFlight": log.peak_in_flight,
+            "faults": [fault.as_dict() for fault in state.faults.rules],
+        }
+
+    async def reset(self, _request: web.Request) -> object:
+        """Back to the samples."""
+        self.state.reset()
+        return {}
+
+    async def settings(self, _request: web.Request) -> object:
+        """The settings."""
+        return self.state.settings.as_dict()
+
+    async def change_settings(self, request: web.Request) -> object:
+        """Changes some settings."""
+        self.state.settings.update(await _body(request))
+        return self.state.settings.as_dict()
+
+    async def faults(self, _request: web.Request) -> object:
+        """The faults in force."""
+        faults = self.state.faults
+        return {"seed": faults.seed, "faults": [fault.as_dict() for fault in faults.rules]}
+
+    async def add_fault(self, request: web.Request) -> object:
+        """One fault more."""
+        self.state.faults.add(fault_from(await _body(request)))
+        return await self.faults(request)
+
+    async def set_faults(self, request: web.Request) -> object:
+        """These faults instead."""
+        body = await _body(request)
+        given, seed = body.get("faults"), body.get("seed")
+        if not isinstance(given, list) or not all(isinstance(fault, dict) for fault in given):
+            raise ValueError("faults is an array of objects")
+        if seed is not None and type(seed) is not int:
+            raise ValueError("seed is a whole number")
+        self.state.faults.set([fault_from(fault) for fault in given], seed)
+        return await self.faults(request)
+
+    async def clear_faults(self, request: web.Request) -> object:
+        """No faults."""
+        self.state.faults.clear()
+        return await self.faults(request)
+
+    async def add_list(self, request: web.Request) -> object:
+        """A list of any type."""
+        body = await _body(request)
+        list_type = _one_of(body, "type", LIST_TYPES, "Standard")
+        project = _text(body, "project")
+        self._known_project(project)
+        return self._shown(
+            self.state.add_list(
+                _text(body, "name", required=True),
+                cast(ListType, list_type),
+                description=_text(body, "description"),
+                project=project,
+            )
+        )
+
+    async def members(self, request: web.Request) -> object:
+        """Who is on a list."""
+        return self.state.members(self._list(request).id)
+
+    async def history(self, request: web.Request) -> object:
+        """Who joined and left a list, and how often."""
+        found = self._list(request)
+        joins, leaves = (sum(len(e.numbers) for e in found.events if e.joined is joined) for joined in (True, False))
+        return {"joins": joins, "leaves": leaves, "people": self.state.history(found.id)}
+
+    async def forget(self, request: web.Request) -> object:
+        """Forgets a person."""
+        body = await _body(request)
+        email, user_id, project = _text(body, "email"), _text(body, "userId"), _text(body, "project")
+        if not email and not user_id:
+            raise ValueError("email or userId says whom to forget")
+        self._known_project(project)
+        known = self.state.forget(email=email or None, user_id=user_id or None, project=project)
+        return {"known": known}
+
+    async def add_project(self, request: web.Request) -> object:
+        """A new project."""
+        body = await _body(request)
+        project_type = _one_of(body, "type", PROJECT_TYPES, "email")
+        name, key = _text(body, "name", required=True), _text(body, "key", required=True)
+        self.state.add_project(name, cast(ProjectType, project_type), key)
+        return {"name": name, "type": project_type}
+
+    async def set_key(self, request: web.Request) -> object:
+        """Revokes, forbids, restores or adds a key."""
+        body = await _body(request)
+        key, project = _text(body, "key", required=True), _text(body, "project")
+        status = cast(KeyStatus, _one_of(body, "status", KEY_STATUSES, "active"))
+        self._known_project(project)
+        held = self.state.keys.get(key)
+        self.state.add_key(key, project or (held.project if held else ""), status)
+        return {"status": status}
+
+    async def requests(self, request: web.Request) -> object:
+        """The log."""
+        query = request.query
+        limit = _whole(query.get("limit"))
+        found = self.state.log.find(
+            query.get("path", ""), query.get("method", ""), _whole(query.get("after")) or 0, limit
+        )
+        return {"now": self.state.clock(), "requests": _rows(found)}
+
+    async def clear_requests(self, _request: web.Request) -> object:
+        """Empties the log."""
+        self.state.log.clear()
+        return {}
+
+    def _shown(self, found: MailingList) -> dict[str, object]:
+        return {"id": found.id, "name": found.name, "type": found.type, "size": found.size()}
+
+    def _list(self, request: web.Request) -> MailingList:
+        list_id = int(request.match_info["id"])
+        if list_id not in self.state.lists:
+            raise KeyError(f"list {list_id}")
+        return self.state.lists[list_id]
+
+    def _known_project(self, name: str) -> None:
+        if name and name not in self.state.projects:
+            raise KeyError(f"project {name!r}")
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    try:
+        body = orjson.loads(await request.read())
+    except orjson.JSONDecodeError as exc:
+        raise ValueError(f"the body is not JSON: {exc}") from exc
+    if not isinstance(body, dict):
+        raise ValueError("the body is a JSON object")
+    return body
+
+
+def _text(body: dict[str, Any], name: str, *, required: bool = False) -> str:
+    value = body.get(name, "")
+    if not isinstance(value, str) or (required and not value):
+        raise ValueError(f"{name} is a string")
+    return value
+
+
+def _one_of(body: dict[str, Any], name: str, choices: tuple[str, ...], default: str) -> str:
+    value = body.get(name, default)
+    if value not in choices:
+        raise ValueError(f"{name} is one of {', '.join(choices)}")
+    return str(value)
+
+
+def _whole(value: str | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _rows(records: list[Record]) -> list[dict[str, Any]]:
+    return [record.as_dict() for record in records]

@@ -1,0 +1,100 @@
+"""Starts and stops the local Iterable: within a test, or as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from sandbox.iterable.faults import Faults
+from sandbox.iterable.rate_limits import Limit
+from sandbox.iterable.server import app
+from sandbox.iterable.settings import Settings
+from sandbox.iterable.state import DEFAULT_KEY, State
+
+_GRACE = 2.0  # seconds that requests have to end when the server stops
+_GC_THRESHOLD = 50_000  # objects; a request of 1,000 subscribers makes and drops about 1,000
+
+
+@dataclass(frozen=True)
+class Running:
+    """A local Iterable that answers at `url`."""
+
+    url: str
+    state: State
+    key: str = DEFAULT_KEY
+
+    @property
+    def faults(self) -> Faults:
+        """The faults in force."""
+        return self.state.faults
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.state.settings
+
+
+@contextlib.asynccontextmanager
+async def running(
+    state: State | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    bulk_per_second: int | None = None,
+    lean: bool = False,
+    seed: int = 0,
+    clock: Callable[[], float] | None = None,
+) -> AsyncIterator[Running]:
+    """A local Iterable for the time of the block, on a free port by default.
+
+    `bulk_per_second` is the limit for subscribe and unsubscribe together, 0 for none. `lean`, `seed` and
+    `clock` make the state, where none is given.
+    """
+    if state is None:
+        state = (
+            State(faults=Faults(seed), lean=lean)
+            if clock is None
+            else State(faults=Faults(seed), lean=lean, clock=clock)
+        )
+    if bulk_per_second is not None:
+        state.settings.limits["bulk"] = Limit(bulk_per_second)
+    runner = web.AppRunner(app(state), access_log=None, shutdown_timeout=_GRACE)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        bound_host, bound_port = runner.addresses[0][:2]
+        yield Running(f"http://{bound_host}:{bound_port}", state)
+    finally:
+        await runner.cleanup()
+
+
+async def serve(
+    port: int = 0,
+    *,
+    host: str = "127.0.0.1",
+    bulk_per_second: int | None = None,
+    lean: bool = False,
+    seed: int = 0,
+    ready: Callable[[Running], None] | None = None,
+) -> None:
+    """Runs a local Iterable until SIGINT or SIGTERM; `ready` is called once it answers."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 20, 100)
+    try:
+        async with running(host=host, port=port, bulk_per_second=bulk_per_second, lean=lean, seed=seed) as iterable:
+            if ready is not None:
+                ready(iterable)
+            await stop.wait()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

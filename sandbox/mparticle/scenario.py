@@ -1,0 +1,50 @@
+"""What a marketer would do in mParticle, told as it happens."""
+
+from collections.abc import Callable
+
+from sandbox.mparticle.client import MParticle
+from sandbox.mparticle.messages import Audience, Profile
+
+# How often it is said how far the stream is: every so many profiles.
+SAY_EVERY = 1_000
+
+
+def profile(number: int) -> Profile:
+    """The profile of that number. As in real audiences, one in twenty has no email."""
+    email = None if number % 20 == 0 else f"shopper{number}@example.com"
+    return Profile(-number if number % 2 else number, email, f"customer-{number}")
+
+
+async def play_story(
+    player: MParticle,
+    audience: Audience,
+    say: Callable[[str], None],
+    *,
+    members: int,
+    leave: int = 0,
+    rate: float = 0.0,
+    disconnect: bool = False,
+    erase: int = 0,
+) -> None:
+    """Register, connect an audience, have profiles join and leave it, and what else is asked for."""
+    found = await player.register()
+    say(f"Registered: {found['name']} {found['version']}.")
+    await player.connect(audience)
+    say(f"Connected audience {audience.name} ({audience.id}).")
+    changes = [("add", profile(number)) for number in range(1, members + 1)]
+    changes += [("delete", profile(number)) for number in range(1, min(leave, members) + 1)]
+    said = 0
+    async for sent in player.stream(audience, changes, rate=rate):
+        if sent - said >= SAY_EVERY or sent == len(changes):
+            said = sent
+            say(f"{sent:,} of {len(changes):,} changes were taken.")
+        if player.suspended:
+            say("The endpoint asks to send no more: a person has to look at the connection.")
+            break
+    for number in range(1, erase + 1):
+        await player.erase(mpid=str(profile(number).mpid))
+    if erase:
+        say(f"Asked to forget {erase:,} people.")
+    if disconnect:
+        await player.disconnect(audience)
+        say(f"Disconnected audience {audience.name}.")

@@ -1,0 +1,290 @@
+"""A local Slack that is running: `async with running() as slack`, and what a test can ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from sandbox.slack.browser.mparticle import Player
+from sandbox.slack.delivery.dispatcher import EVENT_RETRY_SECONDS, Delivery
+from sandbox.slack.delivery.http_mode import HttpMode
+from sandbox.slack.delivery.socket_mode import SocketMode
+from sandbox.slack.faults import Faults
+from sandbox.slack.rate_limits import Rates
+from sandbox.slack.server import application
+from sandbox.slack.text_renderer import render_text
+from sandbox.slack.users import administration
+from sandbox.slack.users.user_driver import Person
+from sandbox.slack.workspace.app import App
+from sandbox.slack.workspace.grants import Call
+from sandbox.slack.workspace.models import Channel, Message, User
+from sandbox.slack.workspace.sample_workspaces import FIRST_TEAM, sample_world
+from sandbox.slack.workspace.view_state import NotPossibleError
+from sandbox.slack.workspace.workspace import World
+
+T = TypeVar("T")
+ACK_SECONDS = 3.0
+SHUTDOWN_SECONDS = 0.2
+
+
+class Slack:
+    """The workspace from outside: addresses and secrets for the bot, people to act, ways to wait."""
+
+    def __init__(self, world: World, faults: Faults, rates: Rates, delivery: Delivery) -> None:
+        self.mparticle = Player(world)
+        self.world = world
+        self.faults = faults
+        self.rates = rates
+        self.delivery = delivery
+
+    # -- what the bot is given ------------------------------------------------------------------
+
+    @property
+    def page_url(self) -> str:
+        """The page for the browser."""
+        return f"{self.world.base_url}/"
+
+    @property
+    def api_url(self) -> str:
+        """SLACK_API_URL."""
+        return f"{self.world.base_url}/api/"
+
+    @property
+    def authorize_url(self) -> str:
+        """The install page, for Bolt's `authorization_url`."""
+        return f"{self.world.base_url}/oauth/v2/authorize"
+
+    @property
+    def bot_token(self) -> str:
+        """SLACK_BOT_TOKEN, of the first workspace."""
+        return self.world.installs[FIRST_TEAM].token
+
+    @property
+    def app_token(self) -> str:
+        """SLACK_APP_TOKEN."""
+        return self.world.app.app_token
+
+    @property
+    def signing_secret(self) -> str:
+        """SLACK_SIGNING_SECRET."""
+        return self.world.app.signing_secret
+
+    @property
+    def client_id(self) -> str:
+        """SLACK_CLIENT_ID."""
+        return self.world.app.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """SLACK_CLIENT_SECRET."""
+        return self.world.app.client_secret
+
+    def environment(self, http: bool = False) -> dict[str, str]:
+        """The environment variables for a bot in one workspace, over Socket Mode or HTTP."""
+        shared = {"SLACK_API_URL": self.api_url, "SLACK_BOT_TOKEN": self.bot_token}
+        if http:
+            return shared | {"SLACK_SIGNING_SECRET": self.signing_secret}
+        return shared | {"SLACK_APP_TOKEN": self.app_token}
+
+    def use_mparticle(self, address: str, settings: Mapping[str, str]) -> None:
+        """Let people play mParticle from the panel: its messages go to this address, with these account settings."""
+        self.mparticle.use(address, settings)
+
+    def use_http(self, request_url: str, options_url: str | None = None) -> None:
+        """From now on, deliver to this request URL instead of over Socket Mode."""
+        self.delivery.http_mode.request_url = request_url
+        self.delivery.http_mode.options_url = options_url
+
+    # -- who and what is there ------------------------------------------------------------------
+
+    def person(self, name: str) -> Person:
+        """A person by name or id."""
+        for user in self.world.people():
+            if name in (user.name, user.id):
+                return Person(self, user)
+        raise NotPossibleError(f"there is nobody called {name!r}")
+
+    @property
+    def marketer(self) -> Person:
+        """Maya, who runs campaigns."""
+        return self.person("maya")
+
+    @property
+    def approver(self) -> Person:
+        """Amir, who approves."""
+        return self.person("amir")
+
+    @property
+    def operator(self) -> Person:
+        """Oksana, who keeps things running."""
+        return self.person("oksana")
+
+    @property
+    def admin(self) -> Person:
+        """Ada, who administers the workspace."""
+        return self.person("ada")
+
+    def channel(self, channel: Channel | str, seen_by: User | None = None) -> Channel:
+        """A conversation by name or id; `dm` is the person's own with the bot."""
+        if isinstance(channel, Channel):
+            return channel
+        if channel == "dm" and seen_by:
+            return self.world.direct_message(seen_by)
+        team = seen_by.team_id if seen_by else FIRST_TEAM
+        for one in self.world.channels.values():
+            if channel == one.id or (one.name == channel.lstrip("#") and one.team_id == team):
+                return one
+        raise NotPossibleError(f"there is no channel {channel!r}")
+
+    def messages(
+        self, channel: Channel | str, reader: Person | None = None, thread: Message | None = None
+    ) -> list[Message]:
+        """Messages of a conversation in order; what only one person sees is left out unless they read."""
+        found = self.channel(channel, reader.user if reader else None).messages
+        return [
+            one
+            for one in found
+            if (one.only_for is None or (reader and one.only_for == reader.id))
+            and (thread is None or thread.ts in (one.ts, one.thread_ts))
+        ]
+
+    def calls(self, method: str) -> list[Call]:
+        """The Web API requests for a method, in order."""
+        return [one for one in self.world.calls if one.method == method]
+
+    def render(self, what: Any) -> str:
+        """A message or view as plain text, with names instead of ids."""
+        return render_text(what, self.world)
+
+    # -- waiting --------------------------------------------------------------------------------
+
+    async def wait_for(
+        self,
+        predicate: Callable[[], T | None],
+        timeout: float = 5.0,  # noqa: ASYNC109 - part of the driver's vocabulary
+        what: str = "",
+    ) -> T:
+        """Return the predicate's value as soon as it is true; it is asked again after each change of the workspace.
+
+        Where it looks at something else, whoever changes that calls `slack.world.changed()`.
+        """
+        async with self._in_time(timeout, what or _source(predicate)):
+            while True:
+                version = self.world.version
+                value = predicate()
+                if value:
+                    return value
+                await self.world.next_change(version)
+        raise AssertionError
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self, seconds: float, what: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            raise TimeoutError(f"not within {seconds:g} s: {what}") from None
+
+    async def wait_for_message(
+        self,
+        channel: Channel | str,
+        text: str = "",
+        *,
+        reader: Person | None = None,
+        thread: Message | None = None,
+        timeout: float = 5.0,  # noqa: ASYNC109 - part of the driver's vocabulary
+    ) -> Message:
+        """The latest message of the app whose rendered text contains `text`, once there is one."""
+
+        def found() -> Message | None:
+            seen = [one for one in self.messages(channel, reader, thread) if one.bot_id]
+            return next((one for one in reversed(seen) if text in self.render(one)), None)
+
+        return await self.wait_for(found, timeout, f"a message with {text!r} in {channel}")
+
+    async def wait_connected(self, connections: int = 1, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - part of the driver's vocabulary
+        """Wait until the bot's Socket Mode connection stands."""
+        sockets = self.delivery.socket_mode
+        await self.wait_for(lambda: len(sockets.connections) >= connections, timeout, "a Socket Mode connection")
+
+    # -- making things happen -------------------------------------------------------------------
+
+    def advance(self, seconds: float) -> None:
+        """Put Slack's clock forward, for triggers, response_urls and codes that expire."""
+        self.world.advance(seconds)
+
+    async def drop_sockets(self) -> None:
+        """Lose every Socket Mode connection without a word."""
+        await self.delivery.socket_mode.drop()
+
+    async def refresh_sockets(self, reason: str = "refresh_requested") -> None:
+        """Ask every Socket Mode connection to reconnect."""
+        await self.delivery.socket_mode.refresh(reason)
+
+    async def uninstall(self, team_id: str = FIRST_TEAM, tokens_first: bool = False) -> None:
+        """Remove the app from a workspace."""
+        await administration.uninstall(self.delivery, team_id, tokens_first)
+
+    async def revoke_tokens(self, team_id: str = FIRST_TEAM) -> None:
+        """Take away the bot's token without removing the app."""
+        await administration.revoke_tokens(self.delivery, team_id)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    manifest: Mapping[str, Any] | None = None,
+    scopes: Iterable[str] | None = None,
+    request_url: str | None = None,
+    options_url: str | None = None,
+    rate_limits: bool = False,
+    ack_timeout: float = ACK_SECONDS,
+    event_retries: Sequence[float] = EVENT_RETRY_SECONDS,
+    iterable_url: str | None = None,
+) -> AsyncIterator[Slack]:
+    """Run a local Slack in this event loop.
+
+    `manifest` is the app's manifest, parsed; without one there is `/iterable-sync`, a message shortcut
+    `sync-to-iterable` and the usual scopes, which `scopes` replaces. `request_url` switches from Socket
+    Mode to HTTP. `iterable_url` is a local Iterable whose lists and switches the page shows beside.
+    """
+    listening = socket.create_server((host, port))
+    app = App.from_manifest(manifest) if manifest else App()
+    if scopes is not None:
+        app.scopes = tuple(scopes)
+    world = sample_world(app, f"http://{host}:{listening.getsockname()[1]}")
+    # whoever has longer to acknowledge a command has as long to open a view for it
+    world.trigger_seconds = max(world.trigger_seconds, ack_timeout)
+    faults, rates = Faults(), Rates(rate_limits)
+    sockets = SocketMode(world, faults, ack_timeout)
+    delivery = Delivery(world, sockets, HttpMode(app.signing_secret, ack_timeout), event_retries)
+    slack = Slack(world, faults, rates, delivery)
+    if request_url:
+        slack.use_http(request_url, options_url)
+    runner = web.AppRunner(
+        application(world, faults, rates, delivery, iterable_url, slack.mparticle),
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        yield slack
+    finally:
+        await delivery.close()
+        await runner.cleanup()
+
+
+def _source(predicate: Callable[..., Any]) -> str:
+    try:
+        return inspect.getsource(predicate).strip()
+    except (OSError, TypeError):
+        return repr(predicate)

@@ -1,0 +1,111 @@
+"""What people press and choose: buttons, menus, typeaheads, shortcuts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.slack.delivery import payloads
+from sandbox.slack.delivery.dispatcher import Delivery
+from sandbox.slack.users.outcome import Outcome, trouble
+from sandbox.slack.validation.checker import Checker
+from sandbox.slack.validation.elements import check_suggestions
+from sandbox.slack.workspace.models import Json, Message, User, View
+from sandbox.slack.workspace.view_state import NotPossibleError, chosen, find_element, options_of
+
+Place = Message | View
+
+
+async def click(
+    delivery: Delivery, user: User, where: Place, name: str, value: Any = None, confirm: bool = True
+) -> Outcome:
+    """Press the button `action_id` (or `block_id/action_id`), or choose `value` in a menu."""
+    check_on_screen(delivery, user, where)
+    block, element = find_element(where.blocks, name, value)
+    if element.get("confirm") and not confirm:
+        return Outcome(sent=False)
+    action: Json = {
+        "type": element["type"],
+        "action_id": element["action_id"],
+        "block_id": block["block_id"],
+    }
+    if element["type"] == "button":
+        action["text"] = element["text"]
+        if "value" in element:
+            action["value"] = element["value"]
+    elif element["type"] == "overflow":
+        named = (value, str(value))
+        picked = [one for one in options_of(element) if one["value"] in named or one["text"]["text"] in named]
+        if not picked:
+            raise NotPossibleError(f"there is no option {value!r}")
+        action["selected_option"] = picked[0]
+    else:
+        action |= put(user, where, block, element, value)
+    return await act(delivery, user, where, action)
+
+
+def check_on_screen(delivery: Delivery, user: User, where: Place) -> None:
+    """Nobody can press what is not, or no longer, on the screen."""
+    if isinstance(where, View):
+        there = where is user.home or where in user.views
+    else:
+        there = where in where.channel.messages and where.only_for in (None, user.id)
+    if not there:
+        raise NotPossibleError("this message or view is not on the screen (any more)")
+
+
+def put(user: User, where: Place, block: Json, element: Json, value: Any) -> Json:
+    """Put a value into an input and return its new state."""
+    offered = where.suggested.get(element["action_id"], []) if isinstance(where, View) else []
+    state = chosen(element, value, offered)
+    values = where.values if isinstance(where, View) else where.values.setdefault(user.id, {})
+    values.setdefault(block["block_id"], {})[element["action_id"]] = state
+    return state
+
+
+async def act(delivery: Delivery, user: User, where: Place, action: Json) -> Outcome:
+    """Tell the app of an action and wait for its acknowledgement."""
+    answer = await delivery.send("interactive", payloads.block_actions(delivery.world, user, where, action))
+    if answer.error:
+        return Outcome(answer.error, trouble(answer.error))
+    return Outcome(payload=answer.payload)
+
+
+async def suggest(delivery: Delivery, user: User, where: Place, name: str, typed: str) -> list[Json]:
+    """Type into an external_select and return the options that the app offers (groups opened).
+
+    Nothing is asked, and nothing offered, before `min_query_length` letters.
+    """
+    check_on_screen(delivery, user, where)
+    block, element = find_element(where.blocks, name)
+    least = element.get("min_query_length")
+    if len(typed) < (3 if least is None else least):
+        return []
+    payload = payloads.block_suggestion(delivery.world, user, where, block["block_id"], element["action_id"], typed)
+    answer = await delivery.send("interactive", payload)
+    if answer.error:
+        raise NotPossibleError(f"the options could not be loaded: {answer.error}")
+    check = Checker("modal")
+    check_suggestions(check, answer.payload)
+    if check.problems:
+        raise NotPossibleError(f"the app offered options that Slack refuses: {check.problems[0]}")
+    options = options_of(answer.payload)
+    if isinstance(where, View):
+        known = where.suggested.setdefault(element["action_id"], [])
+        known += [one for one in options if one not in known]
+    return options
+
+
+async def shortcut(delivery: Delivery, user: User, callback_id: str, message: Message | None = None) -> Outcome:
+    """Use a shortcut on a message, or a global one."""
+    world = delivery.world
+    kind = "message" if message else "global"
+    if not any(one.callback_id == callback_id and one.kind == kind for one in world.app.shortcuts):
+        raise NotPossibleError(f"the app has no {kind} shortcut {callback_id!r}")
+    if message:
+        payload = payloads.message_shortcut(world, user, callback_id, message)
+    else:
+        payload = payloads.global_shortcut(world, user, callback_id)
+    answer = await delivery.send("interactive", payload)
+    if answer.error:
+        return Outcome(answer.error, trouble(answer.error))
+    return Outcome(payload=answer.payload)

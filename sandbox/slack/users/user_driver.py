@@ -1,0 +1,144 @@
+"""A person of the workspace, as a test or a tour moves them: one method for each thing that people do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sandbox.slack.users import administration, composing, interactions, modals
+from sandbox.slack.users.outcome import Outcome
+from sandbox.slack.web_api.files import new_file
+from sandbox.slack.workspace.models import Channel, File, Json, Message, User, View
+from sandbox.slack.workspace.view_state import NotPossibleError
+
+if TYPE_CHECKING:
+    from sandbox.slack.lifecycle import Slack
+
+
+class Person:
+    """Does what a person at the screen could do, and returns when the app has acknowledged it."""
+
+    def __init__(self, slack: Slack, user: User) -> None:
+        self.slack = slack
+        self.user = user
+
+    @property
+    def id(self) -> str:
+        """The person's Slack id."""
+        return self.user.id
+
+    @property
+    def views(self) -> list[View]:
+        """The modals that are open, the one on top last."""
+        return self.user.views
+
+    @property
+    def view(self) -> View:
+        """The modal on top."""
+        if not self.user.views:
+            raise NotPossibleError(f"{self.user.name} has no modal open")
+        return self.user.views[-1]
+
+    @property
+    def direct_message(self) -> Channel:
+        """The conversation with the bot."""
+        return self.slack.world.direct_message(self.user)
+
+    def messages(self, channel: Channel | str, thread: Message | None = None) -> list[Message]:
+        """What this person reads in a conversation, or in a thread of it."""
+        return self.slack.messages(channel, reader=self, thread=thread)
+
+    # -- writing --------------------------------------------------------------------------------
+
+    async def command(self, typed: str, channel: Channel | str = "marketing", thread: Message | None = None) -> Outcome:
+        """Type a slash command."""
+        where = self.slack.channel(channel, self.user)
+        return await composing.command(self.slack.delivery, self.user, where, typed, thread.ts if thread else None)
+
+    async def say(self, text: str, channel: Channel | str, thread: Message | None = None) -> Message:
+        """Write a message."""
+        where = self.slack.channel(channel, self.user)
+        return composing.say(self.slack.world, self.user, where, text, thread.ts if thread else None)
+
+    async def upload_file(
+        self,
+        channel: Channel | str,
+        name: str,
+        content: bytes,
+        comment: str = "",
+        thread: Message | None = None,
+    ) -> Message:
+        """Put a file into a conversation; returns the message that carries it."""
+        where = self.slack.channel(channel, self.user)
+        return composing.upload(
+            self.slack.world, self.user, where, name, content, comment, thread.ts if thread else None
+        )
+
+    def file(self, name: str, content: bytes) -> File:
+        """A file to put into a `file_input` with `fill`."""
+        file = new_file(self.slack.world, self.user, name, content)
+        file.for_app = True
+        return file
+
+    async def invite(self, channel: Channel | str) -> None:
+        """Bring the bot into a channel."""
+        composing.invite(self.slack.world, self.user, self.slack.channel(channel, self.user))
+
+    # -- pressing -------------------------------------------------------------------------------
+
+    async def click(self, where: Message | View, name: str, value: Any = None, confirm: bool = True) -> Outcome:
+        """Press a button or choose in a menu: `action_id` or `block_id/action_id`.
+
+        `value` is what to choose, or tells buttons with the same action_id apart. `confirm` is the answer
+        to the confirmation dialog, if the element has one.
+        """
+        return await interactions.click(self.slack.delivery, self.user, where, name, value, confirm)
+
+    async def suggest(self, where: Message | View, name: str, typed: str) -> list[Json]:
+        """Type into an external_select; returns the options that the app offers."""
+        return await interactions.suggest(self.slack.delivery, self.user, where, name, typed)
+
+    async def shortcut(self, callback_id: str, message: Message | None = None) -> Outcome:
+        """Use a message shortcut, or a global one."""
+        return await interactions.shortcut(self.slack.delivery, self.user, callback_id, message)
+
+    # -- modals and home ------------------------------------------------------------------------
+
+    async def open_view(self, callback_id: str | None = None, timeout: float = 5.0) -> View:  # noqa: ASYNC109 - part of the driver's vocabulary
+        """Wait until a modal (with this callback_id) is on top, and return it."""
+
+        def on_top() -> View | None:
+            top = self.views[-1] if self.views else None
+            return top if top and callback_id in (None, top.callback_id) else None
+
+        return await self.slack.wait_for(on_top, timeout, f"a modal {callback_id or ''} for {self.user.name}")
+
+    async def fill(self, view: View, values: Mapping[str, Any]) -> Outcome:
+        """Put values into inputs named `action_id` or `block_id/action_id`.
+
+        Options are named by value or text, people and channels by id, files come from `file()`.
+        """
+        return await modals.fill(self.slack.delivery, self.user, view, values)
+
+    async def submit(self, view: View | None = None) -> Outcome:
+        """Press the submit button of the modal on top."""
+        return await modals.submit(self.slack.delivery, self.user, view or self.view)
+
+    async def close(self, view: View | None = None, everything: bool = False) -> Outcome:
+        """Close the modal on top, or with `everything` the whole stack (the x in the corner)."""
+        return await modals.close(self.slack.delivery, self.user, view or self.view, everything)
+
+    async def open_home(self, timeout: float = 5.0) -> View:  # noqa: ASYNC109 - part of the driver's vocabulary
+        """Open the app's home tab and wait until the app has published it anew."""
+        before = self.user.home.hash if self.user.home else None
+        await administration.open_home(self.slack.delivery, self.user)
+
+        def published() -> View | None:
+            home = self.user.home
+            return home if home and home.hash != before else None
+
+        return await self.slack.wait_for(published, timeout, f"the home tab of {self.user.name}")
+
+    async def allow_install(self, authorize_url: str) -> str:
+        """Press Allow on the install page; returns the address that the browser is sent to."""
+        return administration.allow(self.slack.world, self.user, authorize_url)

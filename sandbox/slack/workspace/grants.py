@@ -1,0 +1,67 @@
+"""What may be done for a time: installs with their tokens, triggers, response_urls, codes. And a record of calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sandbox.slack.workspace.models import Json, Message
+
+
+@dataclass
+class Install:
+    """The app in a workspace: its bot user and its token."""
+
+    team_id: str
+    bot_user: str
+    bot_id: str
+    token: str
+    scopes: frozenset[str]
+    installed_by: str = ""
+    gone: str | None = None  # the error that its token gets since it was revoked
+
+
+@dataclass
+class Trigger:
+    """Permission to open one modal, for three seconds."""
+
+    id: str
+    user: str
+    expires: float
+    channel: str = ""  # where the person was
+    used: bool = False
+
+
+@dataclass
+class ResponseUrl:
+    """Permission to answer an interaction, five times within half an hour."""
+
+    id: str
+    user: str
+    channel: str
+    expires: float
+    origin: Message | None = None
+    uses: int = 0
+
+
+@dataclass
+class Code:
+    """What the install page hands out, to be exchanged for a token once."""
+
+    code: str
+    team_id: str
+    user: str
+    redirect_uri: str
+    scopes: frozenset[str]
+    expires: float
+
+
+@dataclass
+class Call:
+    """One Web API request and what it was answered."""
+
+    method: str
+    team_id: str
+    args: Json
+    answer: Json
+    status: int
+    at: float
