@@ -7,19 +7,19 @@ from functools import partial
 
 from bot import source_fetchers
 from bot.app import register
-from bot.features.home.publisher import Pages
-from bot.messages.limits import Pace
-from bot.messages.log_notifier import Unspoken
-from bot.messages.reconciler import Follower
+from bot.features.home.publisher import HomePublisher
+from bot.messages.limits import MessagingLimits
+from bot.messages.log_notifier import LogNotifier
+from bot.messages.reconciler import MessageReconciler
 from bot.services import Services
-from bot.slack.admins import People
-from bot.slack.app_factory import INSTALL_PATH, build, open_workspaces
-from bot.slack.connection import Connection, Say
-from bot.slack.mode import Mode, mode_of
-from bot.supervisor import Part, beside
+from bot.slack.admins import AdminDirectory
+from bot.slack.app_factory import INSTALL_PATH, build_app, open_workspaces
+from bot.slack.connection import Say, SlackConnection
+from bot.slack.mode import SlackMode, mode_of
+from bot.supervisor import Part, supervise
 from bot.web import server
 from core import live
-from core.connections.list_cache import Directory
+from core.connections.list_cache import ListCache
 from core.engine import Engine
 from core.runs import workflows
 
@@ -29,7 +29,7 @@ def _silent(_line: str) -> None:
 
 
 @asynccontextmanager
-async def serving(engine: Engine, say: Say = _silent, pace: Pace | None = None) -> AsyncIterator[Services]:
+async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | None = None) -> AsyncIterator[Services]:
     """Run the bot with its worker for the length of the block. At the end, what is under way stops and is recorded.
 
     `pace` is how fast Slack is told what happens.
@@ -41,43 +41,46 @@ async def serving(engine: Engine, say: Say = _silent, pace: Pace | None = None) 
     mode = mode_of(settings)
     async with AsyncExitStack() as stack:
         workspaces = await open_workspaces(engine)
-        directory = Directory(engine)
+        directory = ListCache(engine)
         stack.push_async_callback(directory.close)
-        one_workspace = mode is not Mode.MANY
-        services = Services(engine, directory, workspaces.clients, People(), one_workspace=one_workspace)
+        one_workspace = mode is not SlackMode.MANY
+        services = Services(engine, directory, workspaces.clients, AdminDirectory(), one_workspace=one_workspace)
         await source_fetchers.register(engine, workspaces.clients)
         slack = None
-        if mode is not Mode.OFFLINE:
-            slack = Connection(services, mode, register(build(settings, mode, workspaces), services))
+        if mode is not SlackMode.OFFLINE:
+            slack = SlackConnection(services, mode, register(build_app(settings, mode, workspaces), services))
             await slack.look(say)
         await stack.enter_async_context(workflows.durable(engine))
         if slack is not None:
             stack.push_async_callback(slack.listening.finish)
         address = await stack.enter_async_context(server.listening(engine, slack.app if slack else None))
         _introduce(mode, address, engine, say)
-        parts: dict[str, Part] = {"worker": partial(workflows.work, engine), "live worker": partial(live.work, engine)}
+        parts: dict[str, Part] = {
+            "worker": partial(workflows.run_worker, engine),
+            "live worker": partial(live.work, engine),
+        }
         if slack is None:
-            parts["follower"] = Unspoken(engine, services.wake).run
+            parts["follower"] = LogNotifier(engine, services.wake).run
         else:
-            parts["follower"] = Follower(services, pace or Pace()).run
-            parts["home pages"] = Pages(services).run
+            parts["follower"] = MessageReconciler(services, pace or MessagingLimits()).run
+            parts["home pages"] = HomePublisher(services).run
             parts["connection to Slack"] = partial(slack.run, say)
-        async with beside(engine, **parts):
+        async with supervise(engine, **parts):
             if slack is not None:
                 await slack.until_first_connected()
             yield replace(services, address=address)
 
 
-def _introduce(mode: Mode, address: str, engine: Engine, say: Say) -> None:
-    if mode is Mode.OFFLINE:
+def _introduce(mode: SlackMode, address: str, engine: Engine, say: Say) -> None:
+    if mode is SlackMode.OFFLINE:
         say("Slack: none of its settings is set, so nothing is told there; it goes to the log instead.")
-    elif mode is Mode.MANY:
+    elif mode is SlackMode.MANY:
         say(
             f"Slack: many workspaces, each installs the app at {address}{INSTALL_PATH} (or the address it has outside)."
         )
-    if mode in (Mode.HTTP, Mode.MANY):
+    if mode in (SlackMode.HTTP, SlackMode.MANY):
         say(f"Slack's requests are answered at {address}{server.EVENTS_PATH} (request URL and options URL).")
-    if mode in (Mode.SOCKET, Mode.HTTP) and engine.settings.slack_client_id is not None:
+    if mode in (SlackMode.SOCKET, SlackMode.HTTP) and engine.settings.slack_client_id is not None:
         say("SLACK_CLIENT_ID is not used: SLACK_BOT_TOKEN says that there is one workspace.")
     say(f"HTTP server: {address} (health at /healthz and /readyz, numbers at /metrics).")
     if engine.settings.firehose_token is not None:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from bot.slack.admins import People
+from bot.slack.admins import AdminDirectory
 from bot.slack.clients import Clients
-from bot.slack.home_viewers import Viewers
-from bot.wakeup import Wake
-from core.connections.list_cache import Directory
+from bot.slack.home_viewers import HomeViewers
+from bot.wakeup import WakeSignal
+from core.connections.list_cache import ListCache
 from core.engine import Engine
 from core.errors import InputError
 from core.store import connections
@@ -20,12 +20,12 @@ class Services:
     """
 
     engine: Engine
-    directory: Directory
+    directory: ListCache
     clients: Clients
-    people: People
+    people: AdminDirectory
     one_workspace: bool
-    wake: Wake = field(default_factory=Wake)
-    viewers: Viewers = field(default_factory=Viewers)
+    wake: WakeSignal = field(default_factory=WakeSignal)
+    viewers: HomeViewers = field(default_factory=HomeViewers)
     address: str = ""
 
     async def connections(self, team_id: str) -> list[Connection]:

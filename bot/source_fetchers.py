@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 async def register(engine: Engine, clients: "Clients | None" = None) -> None:
     """Let runs of this process read what earlier ones rejected, and files in Slack as far as Slack is set."""
-    engine.fetchers[commands.REJECTED] = lambda address, folder: commands.write_rejected(engine, address, folder)
+    engine.fetchers[commands.REJECTED_SCHEME] = lambda address, folder: commands.write_rejected(engine, address, folder)
     settings = engine.settings
     if clients is None and settings.slack_bot_token is None and settings.slack_client_id is None:
         return

@@ -17,14 +17,14 @@ Part = Callable[[], Awaitable[None]]
 logger = logging.getLogger(__name__)
 
 
-class PartFailedError(SyncError):
+class ServiceFailedError(SyncError):
     """A part ended that should not have."""
 
     code = "part_failed"
 
 
 @asynccontextmanager
-async def beside(engine: Engine, **parts: Part) -> AsyncIterator[None]:
+async def supervise(engine: Engine, **parts: Part) -> AsyncIterator[None]:
     """Run parts beside the block, and ask them to stop (engine.stopping) at the block's end.
 
     Where a part ends by itself, all are asked to stop, and its error is raised at the end: a SyncError as it is,
@@ -76,7 +76,7 @@ async def _first_of(failures: list[SyncError]) -> AsyncIterator[None]:
         raise first from first.__cause__
 
 
-def _failed(name: str, why: str) -> PartFailedError:
-    return PartFailedError(
+def _failed(name: str, why: str) -> ServiceFailedError:
+    return ServiceFailedError(
         f"The {name} stopped unexpectedly{why}, so everything was stopped. Start it again: runs go on where they were."
     )

@@ -3,7 +3,7 @@
 import asyncio
 
 
-class Wake:
+class WakeSignal:
     """An event that any handler may set and one follower waits for."""
 
     def __init__(self) -> None:

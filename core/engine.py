@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from core.errors import NoApiKeyError, SettingsError
-from core.iterable import DataCenter, IterableClient, Patience, SharedPacer, Traffic
+from core.iterable import DataCenter, IterableClient, RequestStats, RetryPolicy, SharedRateLimiter
 from core.settings import Settings
 from core.sources.fetch import Fetcher
 from core.store.connections import Connection
 from core.store.database import Database
 from core.store.migrate import migrate
 from core.vault import Vault, open_vault
-from core.worker_registry import Presence
+from core.worker_registry import WorkerRegistration
 
 
 class Engine:
@@ -25,7 +25,7 @@ class Engine:
     """
 
     def __init__(
-        self, settings: Settings, database: Database, vault: Vault, presence: Presence, patience: Patience
+        self, settings: Settings, database: Database, vault: Vault, presence: WorkerRegistration, patience: RetryPolicy
     ) -> None:
         """Take the parts, opened. Use `open_engine`."""
         self.settings = settings
@@ -56,16 +56,16 @@ class Engine:
         return self.settings.iterable_api_key.get_secret_value()
 
     def client(
-        self, connection: Connection, *, rate: float | None = None, patience: Patience | None = None
+        self, connection: Connection, *, rate: float | None = None, patience: RetryPolicy | None = None
     ) -> IterableClient:
         """A client for a connection, at its pace (or at another rate). The caller opens it with `async with`."""
         url = self.settings.iterable_url or DataCenter(connection.data_center).url
-        pacer = SharedPacer(self.database, connection.project, connection.rate if rate is None else rate)
+        pacer = SharedRateLimiter(self.database, connection.project, connection.rate if rate is None else rate)
         return IterableClient(
             self.api_key(connection),
             base_url=url,
             pacer=pacer,
-            traffic=Traffic(),
+            traffic=RequestStats(),
             patience=patience or self.patience,
         )
 
@@ -82,7 +82,7 @@ def _check_sqlite(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, worker_name: str, *, patience: Patience | None = None
+    settings: Settings, worker_name: str, *, patience: RetryPolicy | None = None
 ) -> AsyncIterator[Engine]:
     """Open the engine for the length of the block: the database is brought up to date, and this process is announced.
 
@@ -104,8 +104,8 @@ async def open_engine(
     database = Database(settings.resolved_database_url)
     try:
         await migrate(database)
-        presence = Presence(database, settings.data_dir.absolute(), worker_name)
-        async with presence.here():
-            yield Engine(settings, database, vault, presence, patience or Patience())
+        presence = WorkerRegistration(database, settings.data_dir.absolute(), worker_name)
+        async with presence.register():
+            yield Engine(settings, database, vault, presence, patience or RetryPolicy())
     finally:
         await database.close()

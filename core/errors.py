@@ -67,7 +67,7 @@ class AudiencesOfOneNameError(InputError):
     code = "audiences_of_one_name"
 
 
-class EarlierRunWaitsError(InputError):
+class EarlierRunAwaitingApprovalError(InputError):
     """A run of the same mapping waits for approval, and comes first."""
 
     code = "earlier_run_waits"

@@ -23,12 +23,12 @@ USER_ID_PATTERN = r"[ -~]{0,51}[!-~]"
 
 #: Addresses that are already as they would be sent: `subscriber_of` returns them unchanged. Most are, so
 #: planning lets the database skip them by this pattern (RE2 and Python read it alike) and maps only the rest.
-PLAIN_EMAIL_PATTERN = r"[a-z0-9_+-]+(\.[a-z0-9_+-]+){0,20}@[a-z0-9-]+(\.[a-z0-9-]+){1,20}"
+NORMALIZED_EMAIL_PATTERN = r"[a-z0-9_+-]+(\.[a-z0-9_+-]+){0,20}@[a-z0-9-]+(\.[a-z0-9-]+){1,20}"
 PLAIN_EMAIL_MAX_LENGTH = 200
 
 _USER_ID = re.compile(USER_ID_PATTERN)
 # White space and what no text may hold: control characters, and halves of surrogate pairs from bad JSON.
-_NEVER_IN_AN_ADDRESS = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
+_FORBIDDEN_IN_EMAIL = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class UserIdField(StrEnum):
@@ -38,7 +38,7 @@ class UserIdField(StrEnum):
     MPID = "mpid"
 
 
-class Reason(StrEnum):
+class RejectionReason(StrEnum):
     """Why a member is rejected before anything is sent for it."""
 
     NO_EMAIL = "no_email"
@@ -76,7 +76,7 @@ def normalize_email(email: str | None) -> str | None:
     return (email or "").strip().lower() or None
 
 
-def is_address(email: str) -> bool:
+def is_valid_email(email: str) -> bool:
     """Whether a normalized email may be an address. In doubt yes: Iterable is the judge."""
     local, at, domain = email.partition("@")
     return bool(
@@ -86,48 +86,48 @@ def is_address(email: str) -> bool:
         and "@" not in domain
         and "." in domain
         and len(email) <= MAX_EMAIL_LENGTH
-        and not _NEVER_IN_AN_ADDRESS.search(email)
+        and not _FORBIDDEN_IN_EMAIL.search(email)
     )
 
 
-def is_user_id(user_id: str) -> bool:
+def is_valid_user_id(user_id: str) -> bool:
     """Whether Iterable would take this as a userId."""
     return _USER_ID.fullmatch(user_id) is not None
 
 
-def placeholder(mpid: int | str) -> str:
+def placeholder_email(mpid: int | str) -> str:
     """Return the address that stands for a profile without an email when the User ID setting is mpid."""
     return f"{mpid}@{PLACEHOLDER_DOMAIN}"
 
 
-def subscriber_of(profile: Profile, field: UserIdField) -> Subscriber | Reason:
+def resolve_subscriber(profile: Profile, field: UserIdField) -> Subscriber | RejectionReason:
     """Map a member to the subscriber that is put on the list, or say why it can't be."""
     user_id = _user_id(profile, field)
-    if user_id is not None and not is_user_id(user_id):
-        return Reason.INVALID_USER_ID
+    if user_id is not None and not is_valid_user_id(user_id):
+        return RejectionReason.INVALID_USER_ID
     email = normalize_email(profile.email)
     if email is not None:
-        return Subscriber(email, user_id) if is_address(email) else Reason.INVALID_EMAIL
+        return Subscriber(email, user_id) if is_valid_email(email) else RejectionReason.INVALID_EMAIL
     if profile.email_is_hashed:
-        return Reason.HASHED_IDENTITY
+        return RejectionReason.HASHED_IDENTITY
     if field is UserIdField.CUSTOMER_ID:
-        return Reason.NO_EMAIL
+        return RejectionReason.NO_EMAIL
     if profile.mpid is None:
-        return Reason.NO_IDENTITY
-    return Subscriber(placeholder(profile.mpid), user_id)
+        return RejectionReason.NO_IDENTITY
+    return Subscriber(placeholder_email(profile.mpid), user_id)
 
 
-def removal_of(profile: Profile, field: UserIdField) -> Subscriber | Reason:
+def resolve_for_removal(profile: Profile, field: UserIdField) -> Subscriber | RejectionReason:
     """Map a leaver that was never synced to any identity that it carries: an email, or else a user id."""
     email = normalize_email(profile.email)
-    if email is not None and not is_address(email):
+    if email is not None and not is_valid_email(email):
         email = None
     user_id = _user_id(profile, field)
-    if user_id is not None and not is_user_id(user_id):
+    if user_id is not None and not is_valid_user_id(user_id):
         user_id = None
     if email is None and user_id is None:
         hashed = profile.email_is_hashed or profile.customer_id_is_hashed
-        return Reason.HASHED_IDENTITY if hashed else Reason.NO_IDENTITY
+        return RejectionReason.HASHED_IDENTITY if hashed else RejectionReason.NO_IDENTITY
     return Subscriber(email, user_id)
 
 

@@ -6,9 +6,9 @@ from core.engine import Engine
 from core.errors import InputError
 from core.iterable import IterableList
 from core.store import audit_log, connections, lists, mappings
-from core.store.audit_log import Action
+from core.store.audit_log import AuditAction
 from core.store.connections import Connection
-from core.store.mappings import Mapping, Removals, State
+from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 
 AUDIENCE_MAX_LENGTH = 200
 
@@ -20,11 +20,11 @@ async def propose(
     *,
     audience: str | None,
     mode: str,
-    removals: Removals,
+    removals: RemovalPolicy,
     channel: str | None,
     by: str,
     team_id: str | None,
-) -> Mapping:
+) -> AudienceMapping:
     """Save a proposed mapping of an audience (its name, or its id; None: as its first file says) to a list.
 
     Raises InputError where there is one already, or where the audience's name can't be one. One that was declined is
@@ -36,7 +36,13 @@ async def propose(
         if await lists.get(db, connection.id, target.id) is None:
             await lists.add(db, connection.id, target.id, target.name, target.created_at)
         mapping_id = await _declined_before(db, connection, target, name)
-        values = {"mode": mode, "state": State.PROPOSED, "removals": removals, "channel": channel, "proposed_by": by}
+        values = {
+            "mode": mode,
+            "state": MappingStatus.PROPOSED,
+            "removals": removals,
+            "channel": channel,
+            "proposed_by": by,
+        }
         if mapping_id is None:
             mapping_id = await mappings.add(
                 db,
@@ -45,7 +51,7 @@ async def propose(
                 audience_id=name if is_id else None,
                 audience_name=None if is_id else name,
                 mode=mode,
-                state=State.PROPOSED,
+                state=MappingStatus.PROPOSED,
                 removals=removals,
                 channel=channel,
                 proposed_by=by,
@@ -56,7 +62,7 @@ async def propose(
             db,
             team_id=team_id,
             actor=by,
-            action=Action.MAPPING_PROPOSED,
+            action=AuditAction.MAPPING_PROPOSED,
             subject=f"mapping:{mapping_id}",
             after={"audience": name, "list": target.id, "mode": mode, "removals": removals.value},
         )
@@ -79,33 +85,37 @@ async def _declined_before(
     """The mapping of this audience to this list that was declined. Raises InputError where there is a living one."""
     for known in await mappings.of_connection(db, connection.id, target.id):
         if _is_of(known, name):
-            if known.state is not State.DECLINED:
+            if known.state is not MappingStatus.DECLINED:
                 raise InputError(f'{known.label} goes to "{target.name}" already: that mapping is {known.state}.')
             return known.id
     return None
 
 
-def _is_of(known: Mapping, name: str | None) -> bool:
+def _is_of(known: AudienceMapping, name: str | None) -> bool:
     names = [each.casefold() for each in (known.audience_id, known.audience_name) if each]
     return name.casefold() in names if name is not None else not names
 
 
 async def pause(engine: Engine, mapping_id: int, *, by: str, team_id: str | None) -> bool:
     """Let nothing of a mapping be synced until somebody resumes it. Returns False where it was not active."""
-    return await _move(engine, mapping_id, State.ACTIVE, State.PAUSED, Action.MAPPING_PAUSED, by, team_id)
+    return await _move(
+        engine, mapping_id, MappingStatus.ACTIVE, MappingStatus.PAUSED, AuditAction.MAPPING_PAUSED, by, team_id
+    )
 
 
 async def resume(engine: Engine, mapping_id: int, *, by: str, team_id: str | None) -> bool:
     """Let a paused mapping be synced again. Returns False where it was not paused."""
-    return await _move(engine, mapping_id, State.PAUSED, State.ACTIVE, Action.MAPPING_RESUMED, by, team_id)
+    return await _move(
+        engine, mapping_id, MappingStatus.PAUSED, MappingStatus.ACTIVE, AuditAction.MAPPING_RESUMED, by, team_id
+    )
 
 
-async def decide(
-    engine: Engine, mapping_id: int, state: State, *, by: str, comment: str | None, team_id: str | None
+async def decide_proposal(
+    engine: Engine, mapping_id: int, state: MappingStatus, *, by: str, comment: str | None, team_id: str | None
 ) -> bool:
     """Approve (ACTIVE) or decline (DECLINED) a proposed mapping of which no run waits. Returns False where somebody
     has decided already."""
-    action = Action.MAPPING_APPROVED if state is State.ACTIVE else Action.MAPPING_DECLINED
+    action = AuditAction.MAPPING_APPROVED if state is MappingStatus.ACTIVE else AuditAction.MAPPING_DECLINED
     async with engine.database.write() as db:
         if not await mappings.decide(db, mapping_id, state, by=by, comment=comment):
             return False
@@ -114,13 +124,15 @@ async def decide(
     return True
 
 
-async def find(engine: Engine, team_id: str, text: str, *, with_shared: bool) -> list[tuple[Connection, Mapping]]:
+async def find(
+    engine: Engine, team_id: str, text: str, *, with_shared: bool
+) -> list[tuple[Connection, AudienceMapping]]:
     """Return the mappings of a workspace whose audience, list id or own id is this text; else those that contain it.
 
     An empty text finds all of them.
     """
     wanted = text.strip().casefold()
-    found: list[tuple[Connection, Mapping]] = []
+    found: list[tuple[Connection, AudienceMapping]] = []
     async with engine.database.read() as db:
         for connection in await connections.of_team(db, team_id, with_shared=with_shared):
             found += [(connection, mapping) for mapping in await mappings.of_connection(db, connection.id)]
@@ -128,13 +140,19 @@ async def find(engine: Engine, team_id: str, text: str, *, with_shared: bool) ->
     return exact or [pair for pair in found if any(wanted in name for name in _names(pair[1]))]
 
 
-def _names(mapping: Mapping) -> list[str]:
+def _names(mapping: AudienceMapping) -> list[str]:
     names = (mapping.label, mapping.audience_name, mapping.audience_id, str(mapping.list_id), str(mapping.id))
     return [name.casefold() for name in names if name]
 
 
 async def _move(
-    engine: Engine, mapping_id: int, before: State, after: State, action: Action, by: str, team_id: str | None
+    engine: Engine,
+    mapping_id: int,
+    before: MappingStatus,
+    after: MappingStatus,
+    action: AuditAction,
+    by: str,
+    team_id: str | None,
 ) -> bool:
     async with engine.database.write() as db:
         known = await mappings.by_id(db, mapping_id)

@@ -13,10 +13,10 @@ from pathlib import Path
 from core.engine import Engine
 from core.planning.workspace import WORK
 from core.store import batches, last_known_emails, rejections, runs
-from core.store.batches import State
+from core.store.batches import BatchStatus
 
 # How long the changes and rejections of a run are kept, for its file of rejections, to explain it and to undo it.
-KEEP_S = 30 * 24 * 3600.0
+RETENTION_S = 30 * 24 * 3600.0
 # Old runs that are cleared at once, and how many of their batches and rejections, and of addresses, in one transaction.
 CLEAR_RUNS = 5
 CLEAR_BATCHES, CLEAR_REJECTIONS, CLEAR_ADDRESSES = 200, 5_000, 5_000
@@ -25,17 +25,17 @@ CLEAR_BATCHES, CLEAR_REJECTIONS, CLEAR_ADDRESSES = 200, 5_000, 5_000
 FETCHED = "fetched"
 
 # What was sent and not answered is needed until the list's next run has noted whom it concerns.
-_CLEARED = [state for state in State if state is not State.SENT]
+_CLEARED = [state for state in BatchStatus if state is not BatchStatus.SENT]
 
 
-async def clear_old(engine: Engine) -> None:
+async def purge_expired(engine: Engine) -> None:
     """Delete the changes and rejections of some runs that ended for good long ago, and addresses of those who left.
 
     A piece at a time.
     """
-    before = time.time() - KEEP_S
+    before = time.time() - RETENTION_S
     async with engine.database.read() as db:
-        old = await runs.old(db, before, CLEAR_RUNS)
+        old = await runs.expired(db, before, CLEAR_RUNS)
         left = await last_known_emails.any_before(db, before)
     while left:
         async with engine.database.write() as db:
@@ -48,14 +48,14 @@ async def clear_old(engine: Engine) -> None:
                 left = bool(found + await rejections.drop(db, run_id, limit=CLEAR_REJECTIONS))
 
 
-async def remove_leftovers(engine: Engine) -> None:
+async def remove_orphaned_files(engine: Engine) -> None:
     """Remove the files of killed processes: their locks, and what they made for runs that nobody has in hand now."""
-    await engine.presence.remove_strays()
+    await engine.presence.remove_stale_lock_files()
     found = await asyncio.to_thread(_folders, engine.settings.data_dir)
     if not found:
         return
     async with engine.database.read() as db:
-        known = await runs.some(db, {path.name for path in found})
+        known = await runs.by_ids(db, {path.name for path in found})
     for path in found:
         run = known.get(path.name)
         if run is not None and not run.status.is_active:

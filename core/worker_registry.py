@@ -35,7 +35,7 @@ STARTING_S = 3600.0
 logger = logging.getLogger(__name__)
 
 
-class Presence:
+class WorkerRegistration:
     """This process among the workers. `id` is new at every start: a restart is not taken for its former self."""
 
     def __init__(self, database: Database, data_dir: Path, name: str) -> None:
@@ -46,7 +46,7 @@ class Presence:
         self._path = data_dir / "workers" / f"{self.id.replace('/', '_')}.lock"
 
     @asynccontextmanager
-    async def here(self) -> AsyncIterator[None]:
+    async def register(self) -> AsyncIterator[None]:
         """Be alive for the length of the block."""
         lock = self._lock_own_file()
         try:
@@ -64,7 +64,7 @@ class Presence:
                 await beating
             try:
                 async with self._database.write() as db:
-                    await workers.bury(db, self.id)
+                    await workers.remove_dead(db, self.id)
             finally:  # where that could not be recorded, others find the lock gone
                 self._let_go(lock)
 
@@ -76,17 +76,17 @@ class Presence:
             worker = await workers.by_id(db, worker_id)
         return worker is None or self._has_ended(worker)
 
-    async def bury_dead(self) -> list[str]:
+    async def reap_dead_workers(self) -> list[str]:
         """Forget the processes that have ended, leaving their runs to be taken up. Returns their ids."""
         async with self._database.read() as db:
             dead = [w for w in await workers.everyone(db) if w.id != self.id and self._has_ended(w)]
         for worker in dead:
             async with self._database.write() as db:
-                await workers.bury(db, worker.id)
+                await workers.remove_dead(db, worker.id)
             Path(worker.lock_path).unlink(missing_ok=True)  # noqa: ASYNC240  # takes no time
         return [worker.id for worker in dead]
 
-    async def remove_strays(self) -> None:
+    async def remove_stale_lock_files(self) -> None:
         """Remove the lock files of processes that died before they were on record."""
         async with self._database.read() as db:
             known = {Path(worker.lock_path).name for worker in await workers.everyone(db)}

@@ -13,11 +13,11 @@ from pydantic import SecretStr
 from bot.web import firehose, health, metrics
 from core import live
 from core.engine import Engine, open_engine
-from core.iterable import Patience
+from core.iterable import RetryPolicy
 from core.settings import Settings
 from core.store import live_mappings as store
 from core.store import mappings
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 from sandbox.iterable import Running, running
 from sandbox.mparticle import Audience, MParticle, Profile
 from tests.core.databases import furnish
@@ -28,7 +28,14 @@ LIST, OTHER_LIST = 1001, 1002
 #: An audience whose settings name the list, as where the hosted integration was used before.
 VIPS = Audience(8754, "VIPs", {"listId": str(LIST)})
 
-QUICK = Patience(attempts=3, base=0.001, cap=0.002, retry_after=0.01, throttled=0.5, request=5.0)
+QUICK = RetryPolicy(
+    max_attempts=3,
+    backoff_initial_s=0.001,
+    backoff_max_s=0.002,
+    retry_after=0.01,
+    throttle_timeout_s=0.5,
+    request_timeout_s=5.0,
+)
 
 
 def person(number: int, **changed: Any) -> Profile:
@@ -45,12 +52,12 @@ class Live:
     mparticle: MParticle
     base_url: str
 
-    async def mappings(self) -> list[Mapping]:
+    async def mappings(self) -> list[AudienceMapping]:
         """All live mappings."""
         async with self.engine.database.read() as db:
             return await store.everyone(db)
 
-    async def mapping(self, audience: Audience = VIPS) -> Mapping:
+    async def mapping(self, audience: Audience = VIPS) -> AudienceMapping:
         """The live mapping of an audience."""
         (found,) = [m for m in await self.mappings() if m.audience_id == str(audience.id)]
         return found

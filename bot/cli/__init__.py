@@ -12,7 +12,7 @@ import typer
 
 from bot.cli.commands import connections, demo, doctor, mappings, runs, sandbox, serve, sync, worker
 from bot.cli.errors import INTERRUPTED, Failure
-from bot.cli.exit_codes import Code
+from bot.cli.exit_codes import ExitCode
 from bot.cli.session import tell
 from bot.ui.terminal import Terminal
 
@@ -48,14 +48,14 @@ def main(args: list[str] | None = None) -> None:
 
 def _main(args: list[str]) -> int:
     try:
-        return int(app(args or ["--help"], prog_name="iterable-sync", standalone_mode=False) or Code.OK)
+        return int(app(args or ["--help"], prog_name="iterable-sync", standalone_mode=False) or ExitCode.OK)
     except typer.TyperException as error:
-        failure = Failure(_usage(error), Code.BAD_INPUT)
+        failure = Failure(_usage(error), ExitCode.BAD_INPUT)
     except (typer.Abort, KeyboardInterrupt):
-        failure = Failure(INTERRUPTED, Code.INTERRUPTED)
+        failure = Failure(INTERRUPTED, ExitCode.INTERRUPTED)
     except BrokenPipeError:  # whoever read the output has gone; nothing more can be said
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Code.FAILED
+        return ExitCode.FAILED
     _tell(failure, as_json="--json" in args)
     return failure.code
 

@@ -7,15 +7,17 @@ from bot.cli.session import Session
 from core.engine import Engine
 from core.errors import InputError
 from core.store import mappings, runs
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 
 
-async def may_remove(session: Session, engine: Engine, what: str, doomed: Sequence[Mapping], *, yes: bool) -> bool:
+async def confirm_removal(
+    session: Session, engine: Engine, what: str, doomed: Sequence[AudienceMapping], *, yes: bool
+) -> bool:
     """Whether these mappings may be forgotten. Raises InputError while a run is at work on one of them.
 
     Where members were synced a person has to agree, because nothing can take those off the list afterwards.
     """
-    await engine.presence.bury_dead()
+    await engine.presence.reap_dead_workers()
     async with engine.database.read() as db:
         active = [run for m in doomed for run in await runs.unfinished(db, mapping_id=m.id) if run.status.is_active]
         sizes = await mappings.sizes(db, [m.id for m in doomed])

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.cli.exit_codes import Code
-from bot.cli.remediation import remedy
+from bot.cli.exit_codes import ExitCode
+from bot.cli.remediation import remediation
 from core.errors import InputError, SettingsError, StorageError, SyncError
 
 ERROR_LOG = "error.log"
@@ -27,23 +27,23 @@ class Failure:
     """What to say, and how to exit."""
 
     sentence: str
-    code: Code
+    code: ExitCode
 
 
 def failure_of(error: BaseException, data_dir: Path) -> Failure:
     """Return what an error that reached the top means for a person."""
     if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
-        return Failure(INTERRUPTED, Code.INTERRUPTED)
+        return Failure(INTERRUPTED, ExitCode.INTERRUPTED)
     if isinstance(error, SyncError):
         return Failure(
-            f"{error.message}{remedy(error.code, error.message)}",
-            Code.BAD_INPUT if _is_bad_input(error) else Code.FAILED,
+            f"{error.message}{remediation(error.code, error.message)}",
+            ExitCode.BAD_INPUT if _is_bad_input(error) else ExitCode.FAILED,
         )
     if (described := _of_the_database(error)) is not None:
-        return Failure(described, Code.FAILED)
+        return Failure(described, ExitCode.FAILED)
     place = record(error, data_dir)
     where = f" Where it happened is in {place}; please report it." if place else " Please report it."
-    return Failure(f"Something unexpected happened ({type(error).__name__}).{where}", Code.FAILED)
+    return Failure(f"Something unexpected happened ({type(error).__name__}).{where}", ExitCode.FAILED)
 
 
 def record(error: BaseException, data_dir: Path) -> Path | None:
@@ -63,9 +63,9 @@ def record(error: BaseException, data_dir: Path) -> Path | None:
 def _is_bad_input(error: SyncError) -> bool:
     if isinstance(error, InputError | SettingsError):
         return not isinstance(error, StorageError)
-    from core.iterable.errors import KeyRefusedError, ListError
+    from core.iterable.errors import InvalidApiKeyError, ListError
 
-    return isinstance(error, KeyRefusedError | ListError)
+    return isinstance(error, InvalidApiKeyError | ListError)
 
 
 def _of_the_database(error: BaseException) -> str | None:

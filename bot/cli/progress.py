@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from bot.ui.terminal import Terminal, clean
 from core.engine import Engine
-from core.models.run import Run, Status
+from core.models.run import Run, RunStatus
 from core.store import batches, runs
 
 # How often the database is asked how far a run is, in seconds.
@@ -42,14 +42,14 @@ class Moment:
         return (self.all - self.done) / self.rate if self.rate else None
 
 
-class Face(AbstractContextManager["Face"], Protocol):
+class ProgressDisplay(AbstractContextManager["ProgressDisplay"], Protocol):
     """What shows the moments of a run."""
 
     def show(self, moment: Moment) -> None:
         """Show how far it is."""
 
 
-async def watch(engine: Engine, terminal: Terminal, run_id: str, work: Awaitable[Status]) -> Status:
+async def watch(engine: Engine, terminal: Terminal, run_id: str, work: Awaitable[RunStatus]) -> RunStatus:
     """Await the work on a run, and show its progress meanwhile."""
     task = asyncio.ensure_future(work)
     course = _Course()
@@ -103,7 +103,7 @@ class _Course:
 async def _moment(engine: Engine, run_id: str, course: _Course) -> Moment | None:
     async with engine.database.read() as db:
         run = await runs.by_id(db, run_id)
-        if run is None or run.phase == "" or run.status is Status.FAILED:
+        if run is None or run.phase == "" or run.status is RunStatus.FAILED:
             return None
         if run.phase.startswith("waiting"):
             return Moment(run.phase.capitalize())
@@ -118,12 +118,12 @@ async def _moment(engine: Engine, run_id: str, course: _Course) -> Moment | None
 def _activity(engine: Engine, run: Run, course: _Course) -> str:
     if engine.stopping.is_set():
         return "Stopping"
-    if run.status is Status.RUNNING and course.silent_for > max(SILENCE_S, 3 / run.rate if run.rate else 0.0):
+    if run.status is RunStatus.RUNNING and course.silent_for > max(SILENCE_S, 3 / run.rate if run.rate else 0.0):
         return f"No answer for {course.silent_for:.0f} s"
     return "Uploading"
 
 
-def _face(terminal: Terminal) -> Face:
+def _face(terminal: Terminal) -> ProgressDisplay:
     return _Bar(terminal) if terminal.err.is_terminal else _Lines(terminal)
 
 

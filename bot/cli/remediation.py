@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from core.errors import (
     AnotherListError,
     AudiencesOfOneNameError,
+    EarlierRunAwaitingApprovalError,
     EarlierRunFailedError,
-    EarlierRunWaitsError,
     InputError,
     NoApiKeyError,
     SettingsError,
@@ -22,7 +22,7 @@ BAD_INPUT = frozenset(
         SettingsError.code,
         SeveralAudiencesError.code,
         AudiencesOfOneNameError.code,
-        EarlierRunWaitsError.code,
+        EarlierRunAwaitingApprovalError.code,
         AnotherListError.code,
         SeveralMappingsError.code,
         NoApiKeyError.code,
@@ -33,7 +33,7 @@ _REMEDIES: Mapping[str, str] = {
     SeveralAudiencesError.code: " Choose it with --audience, or map it by its id.",
     AudiencesOfOneNameError.code: " Choose it by its id, with --audience.",
     SeveralMappingsError.code: " Choose it with --audience.",
-    EarlierRunWaitsError.code: (
+    EarlierRunAwaitingApprovalError.code: (
         "\n  To approve it:  iterable-sync runs resume {run} --yes\n  To drop it:     iterable-sync runs cancel {run}"
     ),
     EarlierRunFailedError.code: "\n  To drop its changes:  iterable-sync runs cancel {run}",
@@ -44,7 +44,7 @@ _REMEDIES: Mapping[str, str] = {
 _RUN = re.compile(r"Run (\w+)")
 
 
-def remedy(code: str | None, sentence: str) -> str:
+def remediation(code: str | None, sentence: str) -> str:
     """What follows an error's sentence on the terminal. A command has a line to itself, so that it can be copied."""
     run = _RUN.match(sentence)
     return _REMEDIES.get(code or "", "").replace("{run}", run[1] if run else "RUN")

@@ -10,16 +10,16 @@ from rich.text import Text
 
 from bot.cli.progress import duration
 from bot.ui.terminal import clean
-from core.models.run import GuardName, Plan, Run, Status
+from core.models.run import GuardName, Run, RunPlan, RunStatus
 from core.reporting.run_report import RunReport, explain
 
 _STYLES = {
-    Status.SUCCEEDED: "bold green",
-    Status.PLANNED: "bold green",
-    Status.FAILED: "bold red",
-    Status.CANCELLED: "bold yellow",
-    Status.INTERRUPTED: "bold yellow",
-    Status.NEEDS_APPROVAL: "bold yellow",
+    RunStatus.SUCCEEDED: "bold green",
+    RunStatus.PLANNED: "bold green",
+    RunStatus.FAILED: "bold red",
+    RunStatus.CANCELLED: "bold yellow",
+    RunStatus.INTERRUPTED: "bold yellow",
+    RunStatus.NEEDS_APPROVAL: "bold yellow",
 }
 JOURNEYS = "Joining a list can start journeys in Iterable, and so send messages."
 
@@ -29,7 +29,7 @@ def summary(report: RunReport, run: Run) -> RenderableType:
     parts: list[RenderableType] = [_head(report, run)]
     if run.plan is not None:
         parts.append(Padding(_numbers(report, run.status), (1, 0, 0, 2), expand=False))
-        if run.status is Status.PLANNED:
+        if run.status is RunStatus.PLANNED:
             parts.append(_estimate(run.plan, run.rate))
     if report.rejected_by_reason:
         parts += [Text("\nRejected, and why", style="bold"), rejections(report.rejected_by_reason)]
@@ -109,14 +109,16 @@ def lately(seconds: float) -> str:
     return when(seconds)[5:]
 
 
-def status_words(status: Status) -> str:
+def status_words(status: RunStatus) -> str:
     """A status in plain words."""
-    return {Status.NEEDS_APPROVAL: "waits for approval", Status.PLANNED: "planned (dry run)"}.get(status, status.value)
+    return {RunStatus.NEEDS_APPROVAL: "waits for approval", RunStatus.PLANNED: "planned (dry run)"}.get(
+        status, status.value
+    )
 
 
-def short_status(status: Status) -> str:
+def short_status(status: RunStatus) -> str:
     """A status in a word or two, for a table."""
-    return {Status.NEEDS_APPROVAL: "to approve"}.get(status, status.value)
+    return {RunStatus.NEEDS_APPROVAL: "to approve"}.get(status, status.value)
 
 
 def _head(report: RunReport, run: Run) -> Text:
@@ -126,8 +128,8 @@ def _head(report: RunReport, run: Run) -> Text:
     return head
 
 
-def _numbers(report: RunReport, status: Status) -> Table:
-    planned = status in (Status.PLANNED, Status.NEEDS_APPROVAL)
+def _numbers(report: RunReport, status: RunStatus) -> Table:
+    planned = status in (RunStatus.PLANNED, RunStatus.NEEDS_APPROVAL)
     names = ("to add", "to update", "to remove") if planned else ("added", "updated", "removed")
     accounted = report.added + report.updated + report.removed + report.unchanged + report.duplicates + report.rejected
     rest = report.members + report.left - accounted
@@ -151,7 +153,7 @@ def _numbers(report: RunReport, status: Status) -> Table:
     return grid
 
 
-def _estimate(found: Plan, rate: float) -> Text:
+def _estimate(found: RunPlan, rate: float) -> Text:
     if not found.requests:
         return Text("\nNothing has been sent, and there is nothing to send.", style="dim")
     pace = f"about {duration(max(found.seconds, 1.0))} at {rate:g} a second" if rate else "without a rate limit"

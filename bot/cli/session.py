@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from bot.cli import logging_setup
 from bot.cli.errors import Failure, failure_of
-from bot.cli.exit_codes import Code
-from bot.cli.signals import Interruption
+from bot.cli.exit_codes import ExitCode
+from bot.cli.signals import SignalHandler
 from bot.ui.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Session:
 
     settings: "Settings"
     terminal: Terminal
-    interruption: Interruption
+    interruption: SignalHandler
 
     @asynccontextmanager
     async def engine(self) -> AsyncIterator["Engine"]:
@@ -46,7 +46,7 @@ class Session:
             yield
 
 
-def carry_out(work: Callable[[Session], Awaitable[Code]], *, report: "RunReport | None" = None) -> Code:
+def run_command(work: Callable[[Session], Awaitable[ExitCode]], *, report: "RunReport | None" = None) -> ExitCode:
     """Carry out a command and return how it ended.
 
     A failure is said on standard error. With `report`, which then means --json, it is told there too, and the report
@@ -60,7 +60,7 @@ def carry_out(work: Callable[[Session], Awaitable[Code]], *, report: "RunReport 
         settings = load_settings()
         data_dir = settings.data_dir
         logging_setup.configure(terminal, data_dir)
-        return asyncio.run(_within_signals(work, Session(settings, terminal, Interruption(terminal))))
+        return asyncio.run(_within_signals(work, Session(settings, terminal, SignalHandler(terminal))))
     except BrokenPipeError:  # of our output: those of the network are errors of Iterable by now
         raise
     except (Exception, KeyboardInterrupt, asyncio.CancelledError) as error:  # noqa: BLE001  # this is the top
@@ -69,7 +69,7 @@ def carry_out(work: Callable[[Session], Awaitable[Code]], *, report: "RunReport 
     return failure.code
 
 
-def run_plainly(work: Callable[[Terminal], Awaitable[Code]]) -> Code:
+def run_plainly(work: Callable[[Terminal], Awaitable[ExitCode]]) -> ExitCode:
     """Carry out a command that finds out for itself whether the settings can be used."""
     terminal = Terminal()
     logging_setup.configure(terminal, Path())
@@ -86,7 +86,7 @@ def tell(failure: Failure, terminal: Terminal, report: "RunReport | None") -> No
     """Tell a person, and where there is a report a program, what went wrong."""
     terminal.say(failure.sentence, "red")
     if report is not None:
-        report.status = "interrupted" if failure.code is Code.INTERRUPTED else "failed"
+        report.status = "interrupted" if failure.code is ExitCode.INTERRUPTED else "failed"
         report.error = failure.sentence
         print_json(report)
 
@@ -96,10 +96,10 @@ def print_json(report: "RunReport") -> None:
     print(report.to_json(), flush=True)  # a console would wrap it
 
 
-async def _within_signals(work: Callable[[Session], Awaitable[Code]], session: Session) -> Code:
+async def _within_signals(work: Callable[[Session], Awaitable[ExitCode]], session: Session) -> ExitCode:
     with session.interruption.watched():
         return await work(session)
 
 
-async def _awaited(work: Callable[[Terminal], Awaitable[Code]], terminal: Terminal) -> Code:
+async def _awaited(work: Callable[[Terminal], Awaitable[ExitCode]], terminal: Terminal) -> ExitCode:
     return await work(terminal)

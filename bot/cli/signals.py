@@ -6,13 +6,13 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from bot.cli.exit_codes import Code
+from bot.cli.exit_codes import ExitCode
 from bot.ui.terminal import Terminal
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interruption:
+class SignalHandler:
     """What happens on a signal. Outside `stopping_with` the command is cancelled, inside it is asked to stop."""
 
     def __init__(self, terminal: Terminal) -> None:
@@ -63,7 +63,7 @@ class Interruption:
     def _on_signal(self, task: asyncio.Task[object]) -> None:
         if self._asked:
             self._terminal.leave(self._last_words)
-            os._exit(Code.INTERRUPTED)
+            os._exit(ExitCode.INTERRUPTED)
         self._asked = True
         if self._stop is None:
             task.cancel()

@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from bot.messages.limits import Pace
+from bot.messages.limits import MessagingLimits
 from bot.serve import serving
 from bot.services import Services
 from core.engine import Engine, open_engine
 from core.errors import InputError
-from core.iterable import Patience
+from core.iterable import RetryPolicy
 from core.settings import Settings
 from sandbox import sample_audiences
 from sandbox.iterable import Running as Iterable
@@ -24,7 +24,9 @@ from sandbox.slack import Slack
 from sandbox.slack import running as slack_running
 
 #: How long a run goes on when Iterable is broken by the switch: long enough to see it wait, and no longer.
-PATIENCE = Patience(attempts=4, base=0.5, cap=4.0, throttled=30.0, request=10.0)
+PATIENCE = RetryPolicy(
+    max_attempts=4, backoff_initial_s=0.5, backoff_max_s=4.0, throttle_timeout_s=30.0, request_timeout_s=10.0
+)
 #: Less than the real Iterable permits, so that a person can watch the 5,000 sample members for some 15 seconds.
 WATCHABLE = Limit(1, 2.0)
 #: The list that the demo suggests.
@@ -38,7 +40,7 @@ MANIFEST = Path(__file__).parents[1] / "slack" / "manifest.yml"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class DemoEnvironment:
     """Everything that plays along."""
 
     slack: Slack
@@ -51,9 +53,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(
-    port: int, *, pace: Pace | None = None, patience: Patience = PATIENCE, limit: Limit | None = None
-) -> AsyncIterator[Stage]:
+async def demo_environment(
+    port: int, *, pace: MessagingLimits | None = None, patience: RetryPolicy = PATIENCE, limit: Limit | None = None
+) -> AsyncIterator[DemoEnvironment]:
     """Open everything for the length of the block. Raises InputError where the port of Slack's page is taken.
 
     `limit` is how many requests that carry members the local Iterable permits.
@@ -79,7 +81,7 @@ async def stage(
         await slack.wait_connected()
         address = f"{services.address}/mparticle/firehose/{FIREHOSE_TOKEN}"
         slack.use_mparticle(address, {"apiKey": iterable.key, "userIdField": "customerId"})
-        yield Stage(slack, iterable, engine, services, first, later, target.id)
+        yield DemoEnvironment(slack, iterable, engine, services, first, later, target.id)
 
 
 def _manifest() -> dict[str, Any]:

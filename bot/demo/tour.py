@@ -3,23 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.demo.environment import LIST_NAME, Stage, stage
+from bot.demo.environment import LIST_NAME, DemoEnvironment, demo_environment
 from bot.demo.narrator import Narrator
-from bot.features.alerts.ids import Action as AlertAction
-from bot.features.approval.ids import Action as ApprovalAction
-from bot.features.approval.ids import Block as ApprovalBlock
-from bot.features.approval.ids import Callback as ApprovalCallback
-from bot.features.connect.ids import Block as ConnectBlock
-from bot.features.connect.ids import Callback as ConnectCallback
-from bot.features.mapping.ids import Action as MappingAction
-from bot.features.mapping.ids import Block as MappingBlock
-from bot.features.mapping.ids import Callback as MappingCallback
-from bot.features.runs.ids import Action as RunsAction
-from bot.features.runs.ids import Block as RunsBlock
-from bot.features.runs.ids import Callback as RunsCallback
-from bot.messages.limits import Pace
+from bot.features.alerts.ids import AlertAction
+from bot.features.approval.ids import ApprovalAction, ApprovalBlock, ApprovalCallback
+from bot.features.connect.ids import ConnectBlock, ConnectCallback
+from bot.features.mapping.ids import MappingAction, MappingBlock, MappingCallback
+from bot.features.runs.ids import RunAction, RunCallback
+from bot.features.runs.ids import RunBlock as RunsBlock
+from bot.messages.limits import MessagingLimits
 from bot.ui.terminal import Terminal
-from core.iterable import Patience
+from core.iterable import RetryPolicy
 from sandbox import sample_audiences
 from sandbox.iterable.faults import Fault
 from sandbox.slack import Message, Person
@@ -28,9 +22,11 @@ from sandbox.slack import Message, Person
 RATE = "1.5"
 MARKETING, ALERTS = "#marketing", "#sync-alerts"
 #: Faster than in earnest: nobody waits in front of the tour for a message to be edited.
-_PACE = Pace(look=0.3, gap=1.0)
+_PACE = MessagingLimits(look=0.3, gap=1.0)
 #: Iterable is given up sooner than in earnest.
-_PATIENCE = Patience(attempts=3, base=0.2, cap=0.5, throttled=10.0, request=10.0)
+_PATIENCE = RetryPolicy(
+    max_attempts=3, backoff_initial_s=0.2, backoff_max_s=0.5, throttle_timeout_s=10.0, request_timeout_s=10.0
+)
 # How long anything of the story may take, in seconds.
 _LONG = 30.0
 _REJECTED_SHOWN = 4
@@ -38,7 +34,7 @@ _REJECTED_SHOWN = 4
 
 async def play(terminal: Terminal, port: int = 0) -> bool:
     """Play all of it. Returns whether each list was found equal to its audience."""
-    async with stage(port, pace=_PACE, patience=_PATIENCE) as here:
+    async with demo_environment(port, pace=_PACE, patience=_PATIENCE) as here:
         tour = _Tour(here, Narrator(terminal, here.slack))
         await tour.connect()
         await tour.map()
@@ -54,7 +50,7 @@ async def play(terminal: Terminal, port: int = 0) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Tour:
-    here: Stage
+    here: DemoEnvironment
     say: Narrator
 
     @property
@@ -130,16 +126,14 @@ class _Tour:
         self.say.does(self.amir, 'writes "Fits the spring plan", and presses Approve')
         await self.amir.fill(view, {ApprovalBlock.COMMENT: "Fits the spring plan"})
         await self.amir.submit(view)
-        self.say.shows(f"{MARKETING}, while it runs", await self._with_button(MARKETING, RunsAction.CANCEL))
-        self.say.shows(
-            f"{MARKETING}, the same message at the end", await self._with_button(MARKETING, RunsAction.AGAIN)
-        )
+        self.say.shows(f"{MARKETING}, while it runs", await self._with_button(MARKETING, RunAction.CANCEL))
+        self.say.shows(f"{MARKETING}, the same message at the end", await self._with_button(MARKETING, RunAction.AGAIN))
 
     async def look_at_rejected(self) -> None:
         """Maya asks for those who could not be synced."""
         self.say.does(self.maya, "presses Rejected users")
-        summary = await self._with_button(MARKETING, RunsAction.REJECTED)
-        await self.maya.click(summary, RunsAction.REJECTED)
+        summary = await self._with_button(MARKETING, RunAction.REJECTED)
+        await self.maya.click(summary, RunAction.REJECTED)
         sent = await self.here.slack.wait_for(self._file_for_maya, _LONG, "the file of rejected users")
         self.say.shows("direct message to Maya", sent)
         lines = (sent.files[0].content or b"").decode().splitlines()
@@ -158,7 +152,7 @@ class _Tour:
         self.here.iterable.faults.add(Fault("error", path="/api/lists/", after=1, status=503))
         self.say.does(self.maya, "types /iterable-sync run SpringShoppers, and puts the new file in")
         await self.maya.command("/iterable-sync run SpringShoppers")
-        view = await self.maya.open_view(RunsCallback.START, _LONG)
+        view = await self.maya.open_view(RunCallback.START, _LONG)
         await self.maya.fill(
             view, {RunsBlock.FILE: [self.maya.file(self.here.later.name, self.here.later.read_bytes())]}
         )
@@ -171,9 +165,9 @@ class _Tour:
         self.here.iterable.faults.clear()
         self.say.does(self.maya, "presses Retry on the alert")
         alert = await self._with_button(ALERTS, AlertAction.TAKE)
-        await self.maya.click(alert, RunsAction.RETRY)
+        await self.maya.click(alert, RunAction.RETRY)
         self.say.shows(ALERTS, await self._reply_to(alert))
-        self.say.shows(MARKETING, await self._with_button(MARKETING, RunsAction.AGAIN))
+        self.say.shows(MARKETING, await self._with_button(MARKETING, RunAction.AGAIN))
 
     def compare(self, members: Sequence[sample_audiences.Member]) -> bool:
         """Hold the list in the local Iterable against the audience, and say what is found."""

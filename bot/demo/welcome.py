@@ -1,11 +1,11 @@
 """What is in the channel when somebody comes in: who is who, what to do first, the key, and a file to sync."""
 
-from bot.demo.environment import LIST_NAME, Stage
+from bot.demo.environment import LIST_NAME, DemoEnvironment
 
 MARKETING = "marketing"
 
 
-async def furnish(here: Stage) -> None:
+async def post_welcome_messages(here: DemoEnvironment) -> None:
     """Write the messages, as people of the workspace would."""
     ada, maya = here.slack.admin, here.slack.marketer
     await ada.say(_how_to_begin(here.iterable.key), MARKETING)

@@ -11,6 +11,6 @@ async def why_not_decide(
 ) -> str | None:
     """Why a person can't decide what `asked_by` asked for, in a sentence (mrkdwn); None where they can."""
     is_admin = False
-    if has_stand_ins(connection) and (client := await services.clients.of(actor.team_id)) is not None:
+    if has_stand_ins(connection) and (client := await services.clients.for_team(actor.team_id)) is not None:
         is_admin = await services.people.is_admin(client, actor.team_id, actor.person)
     return why_not_approve(connection, actor.person, asked_by, is_admin=is_admin)

@@ -10,7 +10,7 @@ from bot.slack.actor import Actor
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SlashCommand:
     """Who typed it where, and what came after the subcommand's name. Slack has been answered already."""
 
     services: Services
@@ -20,4 +20,4 @@ class Call:
 
 
 #: Carries a subcommand out, and shows the person what came of it. May raise any SyncError.
-Subcommand = Callable[[Call], Awaitable[None]]
+SubcommandHandler = Callable[[SlashCommand], Awaitable[None]]

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from bot.features.alerts.views import Trouble, alert, all_clear
+from bot.features.alerts.views import AlertView, alert, all_clear
 from bot.messages import fallback
-from bot.messages.desired import Stage, Wish, thread_of
+from bot.messages.desired import DesiredMessage, MessageKind, thread_of
 from core.store.connections import Connection
-from core.store.slack_messages import Post, State
+from core.store.slack_messages import MessageStatus, SlackMessage
 
 #: How an alert is closed when it works again.
 RECOVERED = "recovered"
@@ -23,12 +23,12 @@ def keys_of(alert_id: int, connection: Connection) -> list[str]:
     return [key, f"{key}:dm", f"{key}:clear", *fallback.keys_for(key, connection)]
 
 
-def wishes(trouble: Trouble, posts: Mapping[str, Post], *, is_muted: bool) -> list[Wish]:
+def wishes(trouble: AlertView, posts: Mapping[str, SlackMessage], *, is_muted: bool) -> list[DesiredMessage]:
     """What is to be seen of an alert now. While it is muted, only what is there already follows it."""
     it, connection = trouble.alert, trouble.connection
     main, direct, clear, *_ = keys_of(it.id, connection)
     is_open = it.closed_at is None
-    stage = Stage.OPEN if is_open else Stage.FINAL
+    stage = MessageKind.OPEN if is_open else MessageKind.FINAL
     starter = trouble.story.run.started_by if trouble.story is not None else None
     message = alert(trouble)
     found = []
@@ -39,18 +39,20 @@ def wishes(trouble: Trouble, posts: Mapping[str, Post], *, is_muted: bool) -> li
         if post is None and (is_muted or not is_open):
             continue
         told = message
-        if key == direct and fallback.is_due(posts.get(main), posts[main].stage if main in posts else ""):
-            told = fallback.explained(message, posts.get(main))
+        if key == direct and fallback.needs_fallback(posts.get(main), posts[main].stage if main in posts else ""):
+            told = fallback.with_fallback_note(message, posts.get(main))
         # who got it stays who is told, whoever starts the next run that fails
-        has_it = post is not None and post.state is not State.REFUSED
+        has_it = post is not None and post.state is not MessageStatus.REJECTED
         where = post.target if post is not None and has_it else target
-        found.append(Wish(key, connection.team_id, where, stage, told, urgent=True))
+        found.append(DesiredMessage(key, connection.team_id, where, stage, told, urgent=True))
         if key == main and starter is None:
             found += fallback.for_deciders(found[-1], connection, posts)
     thread = thread_of(posts.get(main)) or thread_of(posts.get(direct))
     if it.outcome == RECOVERED and thread is not None and (not is_muted or clear in posts):
         said = all_clear(trouble)
         found.append(
-            Wish(clear, connection.team_id, thread.channel, Stage.REPLY, said, True, thread=thread, broadcast=True)
+            DesiredMessage(
+                clear, connection.team_id, thread.channel, MessageKind.REPLY, said, True, thread=thread, broadcast=True
+            )
         )
     return found

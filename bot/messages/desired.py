@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.ui.blocks import Message
-from core.store.slack_messages import DONE, Post, State
+from core.store.slack_messages import DONE, MessageStatus, SlackMessage
 
 
-class Stage(StrEnum):
+class MessageKind(StrEnum):
     """What kind of content a message shows. Where a message is lost, the next stage is posted anew."""
 
     PLANNING = "planning"
@@ -30,15 +30,15 @@ class Thread:
     ts: str
 
 
-def thread_of(post: Post | None) -> Thread | None:
+def thread_of(post: SlackMessage | None) -> Thread | None:
     """The thread of a message that is there."""
-    if post is None or post.state is not State.POSTED or post.channel is None or post.ts is None:
+    if post is None or post.state is not MessageStatus.POSTED or post.channel is None or post.ts is None:
         return None
     return Thread(post.channel, post.ts)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DesiredMessage:
     """A message that is to be seen. `target` is a channel's or a person's id.
 
     `urgent` goes before what is not, where Slack's limits are near.
@@ -47,7 +47,7 @@ class Wish:
     key: str
     team_id: str | None
     target: str
-    stage: Stage
+    stage: MessageKind
     message: Message
     urgent: bool = False
     thread: Thread | None = None
@@ -57,4 +57,4 @@ class Wish:
     @property
     def is_said_once(self) -> bool:
         """Whether it is never changed once it was said."""
-        return self.stage is Stage.REPLY
+        return self.stage is MessageKind.REPLY

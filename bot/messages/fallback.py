@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bot.messages.desired import Wish
+from bot.messages.desired import DesiredMessage
 from bot.slack.api_errors import DELETED
 from bot.ui.blocks import Message, context
 from core.store.connections import Connection
-from core.store.slack_messages import Post, State
+from core.store.slack_messages import MessageStatus, SlackMessage
 
 # How many people get what belongs into a channel that does not take it.
 MOST_TOLD = 5
@@ -24,18 +24,18 @@ _WHY = {
 _UNKNOWN = "Slack does not take it there"
 
 
-def explained(message: Message, post: Post | None) -> Message:
+def with_fallback_note(message: Message, post: SlackMessage | None) -> Message:
     """The message with a sentence that says why it is not where it should be, or that it is there again."""
     sentence = why(post)
     return Message(message.text, [context(sentence), *message.blocks]) if sentence else message
 
 
-def why(post: Post | None) -> str:
+def why(post: SlackMessage | None) -> str:
     """Why a message is not where it should be (mrkdwn); nothing where it is there."""
-    if post is None or post.state not in (State.LOST, State.REFUSED):
+    if post is None or post.state not in (MessageStatus.UNCONFIRMED, MessageStatus.REJECTED):
         return ""
     where = f"<#{post.target}>"
-    if post.state is State.LOST:
+    if post.state is MessageStatus.UNCONFIRMED:
         return (
             f"You get this here because Slack did not confirm that it was posted in {where}: it may be there, "
             "and it may not."
@@ -49,11 +49,13 @@ def keys_for(key: str, connection: Connection) -> list[str]:
     return [f"{key}:dm:{person}" for person in connection.approvers[:MOST_TOLD]]
 
 
-def for_deciders(wish: Wish, connection: Connection, posts: Mapping[str, Post]) -> list[Wish]:
+def for_deciders(
+    wish: DesiredMessage, connection: Connection, posts: Mapping[str, SlackMessage]
+) -> list[DesiredMessage]:
     """What those who decide get in the place of a message that nobody here has asked for: it is mParticle's."""
     post = posts.get(wish.key)
-    is_lacking = is_due(post, post.stage if post is not None else "")
-    told = replace(wish, message=explained(wish.message, post), urgent=True)
+    is_lacking = needs_fallback(post, post.stage if post is not None else "")
+    told = replace(wish, message=with_fallback_note(wish.message, post), urgent=True)
     return [
         replace(told, key=key, target=person)
         for key, person in zip(keys_for(wish.key, connection), connection.approvers, strict=False)
@@ -61,10 +63,10 @@ def for_deciders(wish: Wish, connection: Connection, posts: Mapping[str, Post]) 
     ]
 
 
-def is_due(post: Post | None, stage: str) -> bool:
+def needs_fallback(post: SlackMessage | None, stage: str) -> bool:
     """Whether what a message shows now is not seen where it should be, and will not be."""
     if post is None or post.stage != stage:
         return False
-    if post.state is State.LOST:
+    if post.state is MessageStatus.UNCONFIRMED:
         return True
-    return post.state is State.REFUSED and post.error != DELETED
+    return post.state is MessageStatus.REJECTED and post.error != DELETED

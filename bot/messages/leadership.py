@@ -8,7 +8,7 @@ from core.store import leases
 NAME = "slack"
 
 
-class Lease:
+class LeaderLease:
     """Whether it is this process's turn."""
 
     def __init__(self, engine: Engine) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class MessagingLimits:
     """Seconds, where nothing else is said. Slack takes some 50 edits a minute of an app in a workspace (Tier 3)."""
 
     look: float = 1.0
@@ -35,7 +35,7 @@ class Pace:
 
 
 @dataclass(slots=True)
-class Budget:
+class TokenBucket:
     """What a workspace (or a channel) may still have: a bucket that holds `at_once` and fills by the minute's rate."""
 
     a_minute: int

@@ -4,11 +4,11 @@ import asyncio
 import logging
 import time
 
-from bot.wakeup import Wake
+from bot.wakeup import WakeSignal
 from core.engine import Engine
 from core.errors import SyncError
-from core.models.run import Run, Status
-from core.runs.submission import IMPATIENT
+from core.models.run import Run, RunStatus
+from core.runs.submission import INTERACTIVE_RETRY
 from core.store import runs
 from core.store.connections import Connection
 from core.store.database import to_the_end
@@ -21,10 +21,10 @@ MOST_REMEMBERED = 500
 logger = logging.getLogger(__name__)
 
 
-class Sizes:
+class ListSizeFetcher:
     """Asks Iterable how many people are on a list, once for each run."""
 
-    def __init__(self, engine: Engine, wake: Wake) -> None:
+    def __init__(self, engine: Engine, wake: WakeSignal) -> None:
         """Take the engine, and whom to wake when a size is known. No I/O."""
         self._engine = engine
         self._wake = wake
@@ -32,7 +32,7 @@ class Sizes:
 
     def is_to_come(self, run: Run, connection: Connection) -> bool:
         """Whether the size after this run will be known; it is asked for where that was not done yet."""
-        if run.status is not Status.SUCCEEDED or run.list_size is not None:
+        if run.status is not RunStatus.SUCCEEDED or run.list_size is not None:
             return False
         if run.finished_at is None or run.finished_at < time.time() - FRESH_S:
             return False
@@ -50,8 +50,8 @@ class Sizes:
 
     async def _fetch(self, run: Run, connection: Connection) -> None:
         try:
-            async with self._engine.client(connection, patience=IMPATIENT) as client:
-                size = await client.list_size(run.list_id)
+            async with self._engine.client(connection, patience=INTERACTIVE_RETRY) as client:
+                size = await client.get_list_size(run.list_id)
             await to_the_end(self._store(run.id, size))
         except SyncError as error:
             logger.info("the size of the list after run %s is not known: %s", run.id, error.code)

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.features.live_audiences.views import Fed
+from bot.features.live_audiences.views import LiveAudience
 from bot.messages import fallback, live_audience_messages
 from bot.messages.live_audience_messages import Day
 from core.store import audit_log, inbox, live_mappings, mappings, slack_messages
 from core.store.connections import Connection
-from core.store.mappings import Mapping as AudienceMapping
-from core.store.mappings import Removals, State
-from core.store.slack_messages import Post
-from core.store.slack_messages import State as PostState
+from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
+from core.store.slack_messages import MessageStatus as PostState
+from core.store.slack_messages import SlackMessage
 
 _DAY_S = 24 * 3600.0
 # So many days back, digests are posted that nobody posted then, because the bot or Slack was not there.
@@ -32,7 +31,7 @@ class _Counted:
     waiting: int
 
 
-class Feeds:
+class LiveAudienceReader:
     """Reads, and remembers for some seconds what it has counted."""
 
     def __init__(self, fresh: float) -> None:
@@ -42,7 +41,7 @@ class Feeds:
 
     async def posts_of(
         self, db: AsyncConnection, found: list[AudienceMapping], connections: Mapping[int, Connection]
-    ) -> dict[str, Post]:
+    ) -> dict[str, SlackMessage]:
         """The messages that ask something about these audiences."""
         asking = (live_audience_messages.removals_key, live_audience_messages.disconnected_key)
         keys = [(key(each.id), connections[each.connection_id]) for each in found for key in asking]
@@ -55,8 +54,8 @@ class Feeds:
         found: list[AudienceMapping],
         connections: Mapping[int, Connection],
         names: Mapping[tuple[int, int], str],
-        shown: Mapping[str, Post],
-    ) -> list[Fed]:
+        shown: Mapping[str, SlackMessage],
+    ) -> list[LiveAudience]:
         """Those of which something is asked, or is shown to be asked."""
         told = []
         for mapping in found:
@@ -66,14 +65,14 @@ class Feeds:
             )
             connection = connections[mapping.connection_id]
             open_ = [key for key in keys if live_audience_messages.is_asking(key, connection, shown)]
-            asks = mapping.removals is Removals.ASK and mapping.state is State.ACTIVE
+            asks = mapping.removals is RemovalPolicy.ASK and mapping.state is MappingStatus.ACTIVE
             if not (open_ or asks or live_audience_messages.is_asked(mapping)):
                 continue
             counted = await self._count(db, mapping)
             entries = await audit_log.of(db, [f"mapping:{mapping.id}"]) if open_ else []
             name = names.get((mapping.connection_id, mapping.list_id))
             removals, members = counted.removals, counted.members
-            told.append(Fed(mapping, connection, name, removals, members, entries))
+            told.append(LiveAudience(mapping, connection, name, removals, members, entries))
         self._counted = {each.id: self._counted[each.id] for each in found if each.id in self._counted}
         return told
 
@@ -103,7 +102,7 @@ class Feeds:
             connection = connections[mapping.connection_id]
             if live_audience_messages.channel_of(mapping, connection) is None:
                 continue
-            fed = Fed(mapping, connection, names.get((mapping.connection_id, mapping.list_id)))
+            fed = LiveAudience(mapping, connection, names.get((mapping.connection_id, mapping.list_id)))
             due.append(Day(fed, day, await live_mappings.status(db, mapping_id, ends[day])))
         return due
 
@@ -113,11 +112,11 @@ class Feeds:
         if known is not None and known.of == of and time.monotonic() - known.at < self._fresh:
             return known
         removals = members = waiting = 0
-        if mapping.state is State.ACTIVE and mapping.removals is Removals.ASK:
+        if mapping.state is MappingStatus.ACTIVE and mapping.removals is RemovalPolicy.ASK:
             removals = await inbox.removals_that_wait(db, mapping.id, mapping.approved_until)
         if mapping.disconnected_at is not None:
             members = (await mappings.sizes(db, [mapping.id])).get(mapping.id, 0)
-        if mapping.state is State.PROPOSED:
+        if mapping.state is MappingStatus.PROPOSED:
             waiting = (await inbox.backlog(db, mapping.id)).size
         counted = _Counted(of, time.monotonic(), removals, members, waiting)
         self._counted[mapping.id] = counted

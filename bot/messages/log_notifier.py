@@ -6,34 +6,34 @@ import time
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.wakeup import Wake
+from bot.wakeup import WakeSignal
 from core.engine import Engine
-from core.models.run import Run, Status
+from core.models.run import Run, RunStatus
 from core.store import alerts, live_mappings, runs
 from core.store.alerts import Alert
 from core.store.live_mappings import LiveStatus
-from core.store.mappings import Mapping, State
+from core.store.mappings import AudienceMapping, MappingStatus
 
 # How often it looks, in seconds.
 LOOK_EVERY_S = 1.0
 # Newer runs than these are not looked at; more don't end within the time between two looks.
 MOST_RUNS = 100
 _DAY_S = 24 * 3600.0
-_TOLD = (Status.NEEDS_APPROVAL, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.INTERRUPTED)
+_TOLD = (RunStatus.NEEDS_APPROVAL, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED)
 
 logger = logging.getLogger(__name__)
 
 
-class Unspoken:
+class LogNotifier:
     """Says in the log how runs end, what waits for a person, what fails, and what days brought: each once."""
 
-    def __init__(self, engine: Engine, wake: Wake) -> None:
+    def __init__(self, engine: Engine, wake: WakeSignal) -> None:
         """Take the engine. No I/O."""
         self._engine = engine
         self._wake = wake
-        self._runs: dict[str, tuple[Status, int]] = {}
+        self._runs: dict[str, tuple[RunStatus, int]] = {}
         self._alerts: dict[int, bool] = {}
-        self._audiences: dict[int, tuple[State, bool]] = {}
+        self._audiences: dict[int, tuple[MappingStatus, bool]] = {}
         self._day = ""
 
     async def run(self) -> None:
@@ -60,7 +60,7 @@ class Unspoken:
             logger.info("%s", said)
         self._runs = {run.id: self._runs[run.id] for run in found}
 
-    async def _days(self, db: AsyncConnection, fed: list[Mapping]) -> list[str]:
+    async def _days(self, db: AsyncConnection, fed: list[AudienceMapping]) -> list[str]:
         """What the day brought that has just ended."""
         now = time.time()
         today, yesterday = live_mappings.day_of(now), live_mappings.day_of(now - _DAY_S)
@@ -75,14 +75,14 @@ class Unspoken:
             if mapping.id in came
         ]
 
-    def _of_audience(self, mapping: Mapping) -> str | None:
+    def _of_audience(self, mapping: AudienceMapping) -> str | None:
         now = (mapping.state, mapping.disconnected_at is not None)
         if self._audiences.get(mapping.id) == now:
             return None
         self._audiences[mapping.id] = now
-        if mapping.disconnected_at is not None and mapping.state is not State.ACTIVE:
+        if mapping.disconnected_at is not None and mapping.state is not MappingStatus.ACTIVE:
             return f"mParticle disconnected audience {mapping.label}: its members stay on list {mapping.list_id}"
-        if mapping.state is State.PROPOSED:
+        if mapping.state is MappingStatus.PROPOSED:
             return f"audience {mapping.label} from mParticle waits for approval, which somebody gives in Slack"
         return None
 
@@ -103,7 +103,7 @@ class Unspoken:
         return f"alert {alert.id}: {alert.message}"
 
 
-def day_sentence(mapping: Mapping, day: str, status: LiveStatus) -> str:
+def day_sentence(mapping: AudienceMapping, day: str, status: LiveStatus) -> str:
     """What a day brought for an audience, in a line, for the log."""
     numbers = f"{status.added:,} added, {status.updated:,} updated, {status.removed:,} removed"
     return (
@@ -114,10 +114,10 @@ def day_sentence(mapping: Mapping, day: str, status: LiveStatus) -> str:
 
 def sentence_of(run: Run) -> str:
     """A run in a line, for the log."""
-    if run.status is Status.SUCCEEDED:
+    if run.status is RunStatus.SUCCEEDED:
         numbers = ", ".join(f"{value:,} {name}" for name, value in run.counters.model_dump().items() if value)
         return f"run {run.id} to list {run.list_id} succeeded: {numbers or 'nobody in it'}"
-    if run.status is Status.NEEDS_APPROVAL:
+    if run.status is RunStatus.NEEDS_APPROVAL:
         return f"run {run.id} to list {run.list_id} waits for approval, which somebody gives in Slack"
     status = run.status.value.replace("_", " ")
     return f"run {run.id} to list {run.list_id} {status}" + (f": {run.error}" if run.error else "")

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 
 from bot.features.mapping.views import proposal
 from bot.messages import fallback
-from bot.messages.desired import Stage, Wish
+from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.live_audience_messages import channel_of
 from core.firehose.router import ACTOR as MPARTICLE
 from core.store.connections import Connection
-from core.store.mappings import Mapping as AudienceMapping
-from core.store.mappings import State
-from core.store.slack_messages import Post
+from core.store.mappings import AudienceMapping, MappingStatus
+from core.store.slack_messages import SlackMessage
 
 
 def key_of(mapping_id: int) -> str:
@@ -28,23 +27,23 @@ def wishes(
     mapping: AudienceMapping,
     connection: Connection,
     list_name: str | None,
-    posts: Mapping[str, Post],
+    posts: Mapping[str, SlackMessage],
     waiting: int = 0,
-) -> list[Wish]:
+) -> list[DesiredMessage]:
     """What is to be seen of a proposal now, or of what became of it. `waiting` is how many changes have come for it."""
     target = channel_of(mapping, connection)
     assert target is not None
     key = key_of(mapping.id)
     post, direct = posts.get(key), f"{key}:dm"
-    stage = Stage.OPEN if mapping.state is State.PROPOSED else Stage.FINAL
+    stage = MessageKind.OPEN if mapping.state is MappingStatus.PROPOSED else MessageKind.FINAL
     message = proposal(mapping, connection, list_name or "", waiting)
     # how many changes wait is no more urgent than how far a run is
-    urgent = not mapping.live or stage is Stage.FINAL or post is None or post.stage != stage
-    found = [Wish(key, connection.team_id, target, stage, message, urgent=urgent)]
+    urgent = not mapping.live or stage is MessageKind.FINAL or post is None or post.stage != stage
+    found = [DesiredMessage(key, connection.team_id, target, stage, message, urgent=urgent)]
     if mapping.proposed_by == MPARTICLE:
         return found + fallback.for_deciders(found[0], connection, posts)
     proposer = mapping.proposed_by
-    if proposer is not None and (direct in posts or fallback.is_due(post, post.stage if post else "")):
-        told = fallback.explained(message, post)
-        found.append(Wish(direct, connection.team_id, proposer, stage, told, urgent=True))
+    if proposer is not None and (direct in posts or fallback.needs_fallback(post, post.stage if post else "")):
+        told = fallback.with_fallback_note(message, post)
+        found.append(DesiredMessage(direct, connection.team_id, proposer, stage, told, urgent=True))
     return found

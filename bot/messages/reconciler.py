@@ -16,16 +16,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.messages import alert_messages, reminders, run_messages
 from bot.messages import live_audience_messages as audience_messages
 from bot.messages import proposal_messages as mapping_messages
-from bot.messages.desired import Stage, Wish
-from bot.messages.leadership import Lease
-from bot.messages.limits import Pace
-from bot.messages.list_sizes import Sizes
-from bot.messages.publisher import Poster, Step
-from bot.messages.snapshot import Looker, Sight
+from bot.messages.desired import DesiredMessage, MessageKind
+from bot.messages.leadership import LeaderLease
+from bot.messages.limits import MessagingLimits
+from bot.messages.list_sizes import ListSizeFetcher
+from bot.messages.publisher import MessagePublisher, PendingUpdate
+from bot.messages.snapshot import Snapshot, SnapshotReader
 from bot.services import Services
 from core.store import audit_log, runs, slack_messages
 from core.store.database import to_the_end
-from core.store.slack_messages import Post, State
+from core.store.slack_messages import MessageStatus, SlackMessage
 
 # How often runs are looked for whose start nobody noticed (seconds): it takes a look at all runs.
 SWEEP_EVERY_S = 60.0
@@ -34,18 +34,18 @@ _RUN = "run:"
 logger = logging.getLogger(__name__)
 
 
-class Follower:
+class MessageReconciler:
     """Posts and edits the messages of runs and alerts. Run one in each process: only one of them works at a time."""
 
-    def __init__(self, services: Services, pace: Pace | None = None) -> None:
+    def __init__(self, services: Services, pace: MessagingLimits | None = None) -> None:
         """Take the services. No I/O."""
         self._services = services
         self._engine = services.engine
-        self._pace = pace or Pace()
-        self._lease = Lease(services.engine)
-        self._poster = Poster(services, self._lease, self._pace)
-        self._sizes = Sizes(services.engine, services.wake)
-        self._looker = Looker(self._pace)
+        self._pace = pace or MessagingLimits()
+        self._lease = LeaderLease(services.engine)
+        self._poster = MessagePublisher(services, self._lease, self._pace)
+        self._sizes = ListSizeFetcher(services.engine, services.wake)
+        self._looker = SnapshotReader(self._pace)
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._undone: set[str] = set()
         self._swept_at = -SWEEP_EVERY_S
@@ -68,7 +68,7 @@ class Follower:
             waking.cancel()
             await self._end()
 
-    async def look(self) -> bool:
+    async def reconcile_once(self) -> bool:
         """Look once, and begin what is to be done. Returns whether everything is shown as it is."""
         if not await self._lease.take():
             return True
@@ -89,7 +89,7 @@ class Follower:
     async def _look_safely(self) -> bool:
         """Look; where the database is not there for a moment, the next look will show what this one would have."""
         try:
-            return await self.look()
+            return await self.reconcile_once()
         except (DBAPIError, OSError):
             logger.warning("the database could not be asked what to show", exc_info=True)
         except Exception:  # what one look can't show must not end all that follow
@@ -108,7 +108,7 @@ class Follower:
             if subject.startswith(_RUN):
                 self._undone.add(subject.removeprefix(_RUN))
 
-    async def _remind(self, sight: Sight) -> None:
+    async def _remind(self, sight: Snapshot) -> None:
         for run in sight.runs:
             day = reminders.due(run, sight.entries.get(run.id, ()), self._pace.clock())
             if day is not None and run.id in sight.stories:
@@ -117,14 +117,16 @@ class Follower:
 
     # -- what is to be done -----------------------------------------------------------------------
 
-    def _steps(self, sight: Sight, busy: Set[str]) -> list[tuple[Wish, Post | None, Step]]:
+    def _steps(
+        self, sight: Snapshot, busy: Set[str]
+    ) -> list[tuple[DesiredMessage, SlackMessage | None, PendingUpdate]]:
         """What is to be done now, what matters most first. What is shown for good is noted."""
         steps = []
         for subject, wishes, is_last in self._wished(sight):
             found = [(wish, sight.posts.get(wish.key)) for wish in wishes]
             open_ = [(wish, post, step) for wish, post in found if (step := self._poster.step(wish, post))]
             steps += [each for each in open_ if each[0].key not in busy]
-            stuck = [wish.key for wish, post in found if post is not None and post.state is State.SENDING]
+            stuck = [wish.key for wish, post in found if post is not None and post.state is MessageStatus.SENDING]
             for key in stuck:
                 if key not in busy:  # its process died, or could not write down what became of it
                     self._begin(key, self._lose(key))
@@ -133,7 +135,7 @@ class Follower:
                 self._note_done(subject, sight, found)
         return sorted(steps, key=lambda each: (not each[0].urgent, each[2].edits))
 
-    def _wished(self, sight: Sight) -> Iterator[tuple[str, list[Wish], bool]]:
+    def _wished(self, sight: Snapshot) -> Iterator[tuple[str, list[DesiredMessage], bool]]:
         """What is to be seen: of what, the wishes, and whether they are the last ones."""
         for run in sight.runs:
             target = sight.target_of(run)
@@ -141,8 +143,8 @@ class Follower:
                 entries = sight.entries.get(run.id, [])
                 with self._one_at_a_time(run.id):
                     story = sight.stories[run.id]
-                    wishes = run_messages.wishes(story, target, entries, sight.posts)
-                    is_last = wishes[0].stage is Stage.FINAL and not self._sizes.is_to_come(run, story.connection)
+                    wishes = run_messages.desired_messages(story, target, entries, sight.posts)
+                    is_last = wishes[0].stage is MessageKind.FINAL and not self._sizes.is_to_come(run, story.connection)
                     yield run.id, wishes, is_last
         for trouble in sight.troubles:
             it = trouble.alert
@@ -158,15 +160,15 @@ class Follower:
             waiting = sight.waiting.get(mapping.id, 0)
             with self._one_at_a_time(f"mapping {mapping.id}"):
                 wishes = mapping_messages.wishes(mapping, connection, name, sight.posts, waiting)
-                yield f"mapping {mapping.id}", wishes, wishes[0].stage is Stage.FINAL
+                yield f"mapping {mapping.id}", wishes, wishes[0].stage is MessageKind.FINAL
         yield from self._of_feeds(sight)
 
-    def _of_feeds(self, sight: Sight) -> Iterator[tuple[str, list[Wish], bool]]:
+    def _of_feeds(self, sight: Snapshot) -> Iterator[tuple[str, list[DesiredMessage], bool]]:
         """What is to be seen of audiences that mParticle feeds."""
         for fed in sight.feeds:
             with self._one_at_a_time(f"audience {fed.mapping.id}"):
                 for wish in audience_messages.wishes(fed, sight.posts):
-                    yield wish.key, [wish], wish.stage is Stage.FINAL
+                    yield wish.key, [wish], wish.stage is MessageKind.FINAL
         for day in sight.days:
             with self._one_at_a_time(day.key):
                 said = audience_messages.digest(day)
@@ -182,19 +184,21 @@ class Follower:
                 self._broken.add(subject)
                 logger.exception("%s can't be shown", subject)
 
-    def _note_done(self, subject: str, sight: Sight, found: Sequence[tuple[Wish, Post | None]]) -> None:
+    def _note_done(
+        self, subject: str, sight: Snapshot, found: Sequence[tuple[DesiredMessage, SlackMessage | None]]
+    ) -> None:
         self._undone.discard(subject)
         keys = [wish.key for wish, post in found if not wish.is_said_once and post is not None]
         for key in keys:
-            if sight.posts[key].stage != Stage.DONE:
-                self._begin(key, self._set(key, stage=Stage.DONE.value))
+            if sight.posts[key].stage != MessageKind.DONE:
+                self._begin(key, self._set(key, stage=MessageKind.DONE.value))
 
     # -- doing it ---------------------------------------------------------------------------------
 
     def _begin(self, key: str, work: Awaitable[None]) -> None:
         self._under_way[key] = asyncio.create_task(self._guarded(key, work), name=f"message {key}")
 
-    async def _take(self, wish: Wish, post: Post | None, step: Step) -> None:
+    async def _take(self, wish: DesiredMessage, post: SlackMessage | None, step: PendingUpdate) -> None:
         async def work() -> None:
             if await self._poster.take(wish, post, step):
                 self._services.wake()
@@ -213,7 +217,7 @@ class Follower:
 
     async def _lose(self, key: str) -> None:
         logger.info("nobody knows whether message %s was posted", key)
-        await self._set(key, state=State.LOST.value, error="interrupted")
+        await self._set(key, state=MessageStatus.UNCONFIRMED.value, error="interrupted")
         self._services.wake()
 
     async def _set(self, key: str, **values: object) -> None:

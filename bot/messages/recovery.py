@@ -8,7 +8,7 @@ from slack_bolt.async_app import AsyncApp
 from bot.messages.payload import key_of
 from bot.services import Services
 from core.store import slack_messages
-from core.store.slack_messages import State
+from core.store.slack_messages import MessageStatus
 
 
 def register(app: AsyncApp, services: Services) -> None:
@@ -18,11 +18,11 @@ def register(app: AsyncApp, services: Services) -> None:
     async def adopt_clicked(body: dict[str, Any], next: Callable[[], Awaitable[Any]]) -> Any:  # noqa: A002  # Bolt's
         for action in body.get("actions") or ():
             if (key := key_of(str(action.get("block_id") or ""))) is not None:
-                await adopt(services, body, key)
+                await recover_message(services, body, key)
         return await next()
 
 
-async def adopt(services: Services, body: Mapping[str, Any], key: str) -> None:
+async def recover_message(services: Services, body: Mapping[str, Any], key: str) -> None:
     """Take the message in which somebody acted for that of `key`, if that one was lost; it is followed again."""
     container = body.get("container") or {}
     channel = (body.get("channel") or {}).get("id") or container.get("channel_id")
@@ -31,8 +31,10 @@ async def adopt(services: Services, body: Mapping[str, Any], key: str) -> None:
         return
     async with services.engine.database.read() as db:
         post = await slack_messages.get(db, key)
-    if post is None or post.state is not State.LOST:
+    if post is None or post.state is not MessageStatus.UNCONFIRMED:
         return
     async with services.engine.database.write() as db:
-        await slack_messages.change(db, key, state=State.POSTED.value, channel=channel, ts=ts, digest="", error=None)
+        await slack_messages.change(
+            db, key, state=MessageStatus.POSTED.value, channel=channel, ts=ts, digest="", error=None
+        )
     services.wake()

@@ -6,7 +6,7 @@ import time
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.api_errors import ERRORS, trouble_of
+from bot.slack.api_errors import ERRORS, classify
 from core.errors import SyncError
 
 # How long an answer is believed, in seconds: an admin who was removed must not stay one for long.
@@ -17,13 +17,13 @@ ANSWER_WITHIN_S = 1.5
 logger = logging.getLogger(__name__)
 
 
-class NotKnownError(SyncError):
+class AdminLookupError(SyncError):
     """Slack does not say whether somebody is an admin, so what only admins may do is not done."""
 
     code = "admin_not_known"
 
 
-class People:
+class AdminDirectory:
     """Whether people are admins, asked of Slack (users.info, scope users:read) and remembered for a minute."""
 
     def __init__(self) -> None:
@@ -38,9 +38,9 @@ class People:
                 async with asyncio.timeout(ANSWER_WITHIN_S):
                     user = (await client.users_info(user=person))["user"]
             except ERRORS as error:
-                word = trouble_of(error).word
+                word = classify(error).word
                 logger.warning("whether a person is an admin is not known: %s", word)
-                raise NotKnownError(
+                raise AdminLookupError(
                     f"Slack does not say at the moment whether you are an admin of this workspace ({word}), and only "
                     "admins may do this. Nothing was done. Try again in a moment."
                 ) from error

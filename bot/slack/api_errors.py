@@ -21,54 +21,56 @@ _PERHAPS_DONE = {"fatal_error", "internal_error"}
 _LATER = {"ratelimited", "rate_limited", "service_unavailable", "request_timeout", "message_limit_exceeded"}
 
 
-class Verdict(Enum):
+class FailureClass(Enum):
     """What is to be done."""
 
-    LATER = auto()
+    RETRY_LATER = auto()
     """It was certainly not taken, and may be later."""
     UNKNOWN = auto()
     """Nobody knows whether it was taken."""
-    OTHERWISE = auto()
+    FALL_BACK = auto()
     """The content was not taken; another form of it may be."""
     REFUSED = auto()
     """It is not taken there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class SlackFailure:
     """Why Slack did not take a message. `after`: seconds that Slack asks to wait for."""
 
-    verdict: Verdict
+    verdict: FailureClass
     word: str
     after: float | None = None
 
 
-def trouble_of(error: Exception) -> Trouble:
+def classify(error: Exception) -> SlackFailure:
     """Judge an error of a call to Slack."""
     if isinstance(error, SlackApiError):
         return _said(error)
     if isinstance(
         error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
     ):  # nobody was there: nothing has left
-        return Trouble(Verdict.LATER, "unreachable")
-    return Trouble(Verdict.UNKNOWN, NO_ANSWER)
+        return SlackFailure(FailureClass.RETRY_LATER, "unreachable")
+    return SlackFailure(FailureClass.UNKNOWN, NO_ANSWER)
 
 
 #: Errors that calls to Slack may raise.
 ERRORS = (SlackClientError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
-def _said(error: SlackApiError) -> Trouble:
+def _said(error: SlackApiError) -> SlackFailure:
     word, status = word_of(error), status_of(error)
     if status == 429 or word in _LATER:
-        return Trouble(Verdict.LATER, word, _seconds(headers_of(error).get("retry-after")))
+        return SlackFailure(FailureClass.RETRY_LATER, word, _seconds(headers_of(error).get("retry-after")))
     if word in _PERHAPS_DONE:
-        return Trouble(Verdict.UNKNOWN, word)
+        return SlackFailure(FailureClass.UNKNOWN, word)
     if status >= 500:  # a gateway's answer, not the method's
-        return Trouble(Verdict.LATER, f"status {status}", _seconds(headers_of(error).get("retry-after")))
+        return SlackFailure(
+            FailureClass.RETRY_LATER, f"status {status}", _seconds(headers_of(error).get("retry-after"))
+        )
     if word in TOO_MUCH:
-        return Trouble(Verdict.OTHERWISE, word)
-    return Trouble(Verdict.REFUSED, word)
+        return SlackFailure(FailureClass.FALL_BACK, word)
+    return SlackFailure(FailureClass.REFUSED, word)
 
 
 def _seconds(header: str | None) -> float | None:

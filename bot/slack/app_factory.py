@@ -11,12 +11,12 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
 from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
 
-from bot.slack.authorize import OfMany, OfOne
+from bot.slack.authorize import MultiWorkspaceAuthorize, SingleWorkspaceAuthorize
 from bot.slack.clients import Clients
-from bot.slack.installation_store import Installations, open_stores
-from bot.slack.instrumentation import App
-from bot.slack.mode import Mode
-from bot.slack.oauth_flow import Installing
+from bot.slack.installation_store import EncryptedInstallationStore, open_stores
+from bot.slack.instrumentation import MeasuredApp
+from bot.slack.mode import SlackMode
+from bot.slack.oauth_flow import RetryingOAuthFlow
 from bot.slack.scopes import BOT_SCOPES
 from core.engine import Engine
 from core.settings import Settings
@@ -38,7 +38,7 @@ class Workspaces:
     """Slack's clients, and in the mode of many workspaces the stores that they come from."""
 
     clients: Clients
-    installations: Installations | None = None
+    installations: EncryptedInstallationStore | None = None
     states: AsyncOAuthStateStore | None = None
 
 
@@ -52,15 +52,15 @@ async def open_workspaces(engine: Engine) -> Workspaces:
     return Workspaces(Clients(settings.slack_api_url, token, None))
 
 
-def build(settings: Settings, mode: Mode, workspaces: Workspaces) -> AsyncApp:
+def build_app(settings: Settings, mode: SlackMode, workspaces: Workspaces) -> AsyncApp:
     """Return an app without listeners but those that Slack needs for itself. No I/O."""
     with _without_environment():
-        if mode is Mode.MANY:
+        if mode is SlackMode.MANY:
             return _of_many(settings, workspaces)
-        app = App(
+        app = MeasuredApp(
             client=workspaces.clients.with_token(None),
             signing_secret=value_of(settings.slack_signing_secret) or "",
-            authorize=OfOne(value_of(settings.slack_bot_token)),
+            authorize=SingleWorkspaceAuthorize(value_of(settings.slack_bot_token)),
         )
     _say_when_removed(app)
     return app
@@ -76,12 +76,12 @@ def _of_many(settings: Settings, workspaces: Workspaces) -> AsyncApp:
     assert store is not None
     assert states is not None
     client = workspaces.clients.with_token(None)
-    app = App(
+    app = MeasuredApp(
         client=client,
         signing_secret=value_of(settings.slack_signing_secret),
-        authorize=OfMany(store),  # type: ignore[arg-type]  # Bolt takes it, and says otherwise
+        authorize=MultiWorkspaceAuthorize(store),  # type: ignore[arg-type]  # Bolt takes it, and says otherwise
         user_facing_authorize_error_message=_NOT_INSTALLED,
-        oauth_flow=Installing(
+        oauth_flow=RetryingOAuthFlow(
             client=client,
             logger=logger,
             settings=AsyncOAuthSettings(

@@ -10,7 +10,7 @@ from slack_bolt.authorization.async_authorize import AsyncAuthorize
 from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
 
 
-class OfOne(AsyncAuthorize):
+class SingleWorkspaceAuthorize(AsyncAuthorize):
     """The one workspace, whose token is in the settings."""
 
     def __init__(self, token: str | None) -> None:
@@ -25,7 +25,7 @@ class OfOne(AsyncAuthorize):
         return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, user_id=user_id, bot_token=self._token)
 
 
-class OfMany(AsyncAuthorize):
+class MultiWorkspaceAuthorize(AsyncAuthorize):
     """The workspaces that have installed the app."""
 
     def __init__(self, installations: AsyncInstallationStore) -> None:

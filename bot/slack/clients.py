@@ -3,7 +3,7 @@
 from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.instrumentation import Counting
+from bot.slack.instrumentation import CallMetricsHandler
 
 # How long a call to Slack may take, in seconds: a person or a message waits for it.
 TIMEOUT_S = 15
@@ -24,9 +24,11 @@ class Clients:
         It repeats nothing by itself: a message whose answer was lost must not be posted twice, and who is told to
         wait decides for himself whether there is time.
         """
-        return AsyncWebClient(token=token, base_url=self._api_url, timeout=TIMEOUT_S, retry_handlers=[Counting()])
+        return AsyncWebClient(
+            token=token, base_url=self._api_url, timeout=TIMEOUT_S, retry_handlers=[CallMetricsHandler()]
+        )
 
-    async def of(self, team_id: str | None) -> AsyncWebClient | None:
+    async def for_team(self, team_id: str | None) -> AsyncWebClient | None:
         """The client for a workspace, or None where the bot is not installed there (any more)."""
         if self._token is not None:
             return self.with_token(self._token)

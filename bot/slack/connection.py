@@ -10,8 +10,8 @@ from slack_bolt.async_app import AsyncApp
 from bot.services import Services
 from bot.slack import preflight
 from bot.slack.app_factory import value_of
-from bot.slack.listener_tracker import Listening
-from bot.slack.mode import Mode
+from bot.slack.listener_tracker import ListenerTracker
+from bot.slack.mode import SlackMode
 from bot.slack.preflight import SlackUnreachableError
 from bot.slack.socket_mode import connected
 from core.errors import SyncError
@@ -31,18 +31,18 @@ logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
 
 
-class Connection:
+class SlackConnection:
     """The way between Slack and an app, in any mode but the one without Slack."""
 
-    def __init__(self, services: Services, mode: Mode, app: AsyncApp) -> None:
+    def __init__(self, services: Services, mode: SlackMode, app: AsyncApp) -> None:
         """Take the app with its listeners. No I/O."""
         self.app = app
-        self.listening = Listening(app)
+        self.listening = ListenerTracker(app)
         self._engine = services.engine
         self._client = services.clients.with_token(value_of(services.engine.settings.slack_bot_token))
         self._app_token = value_of(services.engine.settings.slack_app_token) or ""
         self._mode = mode
-        self._seen = mode is Mode.MANY  # whose tokens come with each installation
+        self._seen = mode is SlackMode.MANY  # whose tokens come with each installation
         self._connected = asyncio.Event()
 
     async def look(self, say: Say) -> None:
@@ -54,7 +54,7 @@ class Connection:
 
     async def until_first_connected(self) -> None:
         """Wait for the connection where there will be one at once."""
-        if self._seen and self._mode is Mode.SOCKET:
+        if self._seen and self._mode is SlackMode.SOCKET:
             await _within(FIRST_CONNECTION_S, self._connected)
 
     async def run(self, say: Say) -> None:
@@ -67,7 +67,7 @@ class Connection:
                 await self._look(say)
             except SlackUnreachableError:
                 continue
-        if self._mode is not Mode.SOCKET:
+        if self._mode is not SlackMode.SOCKET:
             await stopping.wait()
             return
         # the first connection is waited for, and stopping must not wait with it
@@ -85,11 +85,11 @@ class Connection:
     async def _look(self, say: Say) -> None:
         if self._seen:
             return
-        identity = await preflight.who(self._client)
-        if self._mode is Mode.SOCKET:
+        identity = await preflight.fetch_bot_identity(self._client)
+        if self._mode is SlackMode.SOCKET:
             await preflight.check_app_token(self._client, self._app_token)
         self._seen = True
-        how = "Socket Mode" if self._mode is Mode.SOCKET else "HTTP mode"
+        how = "Socket Mode" if self._mode is SlackMode.SOCKET else "HTTP mode"
         say(f'Slack: workspace "{identity.team}" as @{identity.user}, {how}.')
         if identity.missing_scopes:
             say(f"Something will not work: {preflight.lacks(identity)}")

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.slack.actor import Actor
 from bot.slack.errors import word_of
-from bot.slack.reply import change_modal, reply
+from bot.slack.reply import change_modal, reply_privately
 from bot.ui.blocks import Message, notice, section
 from bot.ui.formatting import escape
 from core.errors import SyncError
@@ -61,7 +61,7 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], sentence: str) -> N
     if body.get("type") == "view_submission":
         await change_modal(client, actor, body["view"]["id"], notice("That did not work", sentence), sentence)
     else:
-        await reply(client, actor, Message(sentence, [section(sentence)]))
+        await reply_privately(client, actor, Message(sentence, [section(sentence)]))
 
 
 def _slack_word(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.api_errors import ERRORS, trouble_of
+from bot.slack.api_errors import ERRORS, classify
 from bot.slack.clients import Clients
 from core.errors import InputError
 from core.sources.fetch import FetchError, name_of, save
@@ -57,7 +57,7 @@ class SlackFiles:
         """Download a file. Raises InputError where it can't be had, FetchError where it can't be had now."""
         team_id, _, file_id = address.removeprefix(f"{SLACK_FILE}:").partition("/")
         for wait in (*WAITS_S, None):
-            client = await self._clients.of(team_id)
+            client = await self._clients.for_team(team_id)
             if client is None or client.token is None:
                 raise InputError("The bot is not installed in the workspace that has the file. Install it there again.")
             try:
@@ -76,7 +76,7 @@ async def _described(client: AsyncWebClient, file_id: str) -> dict[str, Any]:
     try:
         file: dict[str, Any] = (await client.files_info(file=file_id))["file"]
     except ERRORS as error:
-        trouble = trouble_of(error)
+        trouble = classify(error)
         if trouble.word in GONE:
             raise InputError(
                 "The file is not there any more, or the bot may not see it. Put it into Slack again, in a channel "

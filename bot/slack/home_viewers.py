@@ -11,7 +11,7 @@ EAGER_S = 5.0
 
 
 @dataclass(slots=True)
-class Looking:
+class HomeViewer:
     """One person who looks. Times are of time.monotonic(); `digest` is of what they see.
 
     `held_until` is when Slack takes a page again.
@@ -34,17 +34,17 @@ class Looking:
         return eager or now - self.looked_at >= apart
 
 
-class Viewers:
+class HomeViewers:
     """Those who look at the home page, in this process."""
 
     def __init__(self) -> None:
         """No I/O."""
-        self._looking: dict[tuple[str, str], Looking] = {}
+        self._looking: dict[tuple[str, str], HomeViewer] = {}
 
-    def opened(self, team_id: str, person: str) -> Looking:
+    def opened(self, team_id: str, person: str) -> HomeViewer:
         """Somebody opened the page."""
         now = time.monotonic()
-        found = self._looking.setdefault((team_id, person), Looking(team_id, person, now))
+        found = self._looking.setdefault((team_id, person), HomeViewer(team_id, person, now))
         found.seen_at = now
         return found
 
@@ -52,7 +52,7 @@ class Viewers:
         """Somebody pressed a button on the page: what comes of it is to be seen there soon."""
         self.opened(team_id, person).clicked_at = time.monotonic()
 
-    def due(self, apart: float) -> list[Looking]:
+    def due(self, apart: float) -> list[HomeViewer]:
         """Those whose page is to be looked after now, the longest waiting first; who looks no more is forgotten."""
         now = time.monotonic()
         self._looking = {key: each for key, each in self._looking.items() if now - each.seen_at < LOOKS_S}

@@ -40,7 +40,7 @@ class _Sealed(TypeDecorator[str]):
         return None if value is None else self._vault.decrypt(value.encode("ascii"))
 
 
-class Installations(AsyncSQLAlchemyInstallationStore):
+class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
     """Where the bot is installed, with which token."""
 
     def __init__(self, client_id: str, database: Database, vault: Vault) -> None:
@@ -91,9 +91,9 @@ class Installations(AsyncSQLAlchemyInstallationStore):
 
 async def open_stores(
     client_id: str, database: Database, vault: Vault
-) -> tuple[Installations, AsyncSQLAlchemyOAuthStateStore]:
+) -> tuple[EncryptedInstallationStore, AsyncSQLAlchemyOAuthStateStore]:
     """Return the stores of installations and of OAuth states. Their tables are made where there are none."""
-    installations = Installations(client_id, database, vault)
+    installations = EncryptedInstallationStore(client_id, database, vault)
     states = AsyncSQLAlchemyOAuthStateStore(STATE_EXPIRES_S, _writing(database))
     async with database.write() as db:
         if not database.is_sqlite:  # two processes that start at once must not both make them

@@ -25,7 +25,7 @@ _KINDS = {
 }
 
 
-class Counting(AsyncRetryHandler):
+class CallMetricsHandler(AsyncRetryHandler):
     """Counts the calls of a client by method and answer. It repeats nothing; slack-sdk shows it every answer."""
 
     async def can_retry_async(
@@ -42,7 +42,7 @@ class Counting(AsyncRetryHandler):
         return False
 
 
-class App(AsyncApp):
+class MeasuredApp(AsyncApp):
     """A Bolt app that measures how long acknowledgements take, whichever way requests come."""
 
     async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:

@@ -10,7 +10,7 @@ from slack_bolt.listener.async_listener_start_handler import AsyncListenerStartH
 GRACE_S = 5.0
 
 
-class Listening(AsyncListenerStartHandler):
+class ListenerTracker(AsyncListenerStartHandler):
     """Knows the tasks of an app's listeners. Bolt starts them and does not wait for them."""
 
     def __init__(self, app: AsyncApp) -> None:

@@ -8,7 +8,7 @@ from core.settings import Settings
 _WHERE = "See your app at https://api.slack.com/apps"
 
 
-class Mode(StrEnum):
+class SlackMode(StrEnum):
     """How Slack reaches this process."""
 
     OFFLINE = "offline"
@@ -21,7 +21,7 @@ class Mode(StrEnum):
     """Slack sends requests to us, from every workspace that has installed the app."""
 
 
-def mode_of(settings: Settings) -> Mode:
+def mode_of(settings: Settings) -> SlackMode:
     """Return the mode. Raises SettingsError where half of what one needs is set, and says which half is missing."""
     app_token, signing_secret = settings.slack_app_token, settings.slack_signing_secret
     if settings.slack_bot_token is not None:
@@ -38,20 +38,20 @@ def mode_of(settings: Settings) -> Mode:
                 f"Installing in many workspaces needs {_listed(list(needed))}, and {_listed(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} not set. {_WHERE} > Basic Information."
             )
-        return Mode.MANY
+        return SlackMode.MANY
     if app_token is not None or signing_secret is not None:
         found = "SLACK_APP_TOKEN" if app_token is not None else "SLACK_SIGNING_SECRET"
         raise SettingsError(
             f"{found} is set, and SLACK_BOT_TOKEN is not. {_WHERE} > OAuth & Permissions for it (xoxb-...)."
         )
-    return Mode.OFFLINE
+    return SlackMode.OFFLINE
 
 
-def _of_one_workspace(*, app: bool, signing: bool) -> Mode:
+def _of_one_workspace(*, app: bool, signing: bool) -> SlackMode:
     if app:
-        return Mode.SOCKET
+        return SlackMode.SOCKET
     if signing:
-        return Mode.HTTP
+        return SlackMode.HTTP
     raise SettingsError(
         "SLACK_BOT_TOKEN is set, but not how Slack reaches the bot. Set SLACK_APP_TOKEN for Socket Mode (xapp-..., "
         "nothing has to be reachable from outside), or SLACK_SIGNING_SECRET for HTTP mode. "

@@ -7,7 +7,7 @@ from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_sdk.oauth.installation_store import Installation
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.slack.api_errors import ERRORS, Verdict, trouble_of
+from bot.slack.api_errors import ERRORS, FailureClass, classify
 
 # How long it waits before Slack is asked once more, in seconds: a person looks at their browser meanwhile.
 WAITS_S = (1.0, 3.0)
@@ -16,7 +16,7 @@ MOST_WAIT_S = 5.0
 logger = logging.getLogger(__name__)
 
 
-class Installing(AsyncOAuthFlow):
+class RetryingOAuthFlow(AsyncOAuthFlow):
     """Bolt's flow, which fails for good at the first answer that is missing, and has the code in its log."""
 
     async def run_installation(self, code: str) -> Installation | None:
@@ -51,9 +51,9 @@ class Installing(AsyncOAuthFlow):
                     redirect_uri=self.settings.redirect_uri,
                 )
             except ERRORS as error:
-                trouble = trouble_of(error)
+                trouble = classify(error)
                 logger.warning("an installation was not completed: %s", trouble.word)
-                if trouble.verdict not in (Verdict.LATER, Verdict.UNKNOWN) or wait is None:
+                if trouble.verdict not in (FailureClass.RETRY_LATER, FailureClass.UNKNOWN) or wait is None:
                     return None
                 await asyncio.sleep(wait if trouble.after is None else min(trouble.after, MOST_WAIT_S))
         raise AssertionError
@@ -63,5 +63,5 @@ class Installing(AsyncOAuthFlow):
         try:
             return str((await self.client.auth_test(token=token))["bot_id"])
         except ERRORS as error:
-            logger.warning("the id of a bot is not known: %s", trouble_of(error).word)
+            logger.warning("the id of a bot is not known: %s", classify(error).word)
             return None

@@ -41,7 +41,7 @@ class SlackUnreachableError(SyncError):
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class BotIdentity:
     """Who the bot is: from auth.test. `missing_scopes` are those that the bot needs and does not have."""
 
     team: str
@@ -50,7 +50,7 @@ class Identity:
     missing_scopes: tuple[str, ...]
 
 
-async def who(client: AsyncWebClient) -> Identity:
+async def fetch_bot_identity(client: AsyncWebClient) -> BotIdentity:
     """Ask Slack whose the bot's token is. Raises SettingsError where it is wrong, else SlackUnreachableError."""
     try:
         answer = await client.auth_test()
@@ -63,7 +63,7 @@ async def who(client: AsyncWebClient) -> Identity:
     lacking = () if granted is None else tuple(scopes.missing(granted))
     if not answer.get("bot_id"):
         raise SettingsError(f"SLACK_BOT_TOKEN is a token of another kind. Copy {_BOT_TOKEN}.")
-    return Identity(str(answer["team"]), str(answer["team_id"]), str(answer["user"]), lacking)
+    return BotIdentity(str(answer["team"]), str(answer["team_id"]), str(answer["user"]), lacking)
 
 
 async def check_app_token(client: AsyncWebClient, app_token: str) -> None:
@@ -76,7 +76,7 @@ async def check_app_token(client: AsyncWebClient, app_token: str) -> None:
         raise _unreachable(error) from error
 
 
-def lacks(identity: Identity) -> str:
+def lacks(identity: BotIdentity) -> str:
     """A sentence about the scopes that are missing."""
     return (
         f"the bot lacks {', '.join(identity.missing_scopes)} in {identity.team}. Give {_APP} the manifest.yml of this "

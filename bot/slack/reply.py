@@ -16,7 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.messages.payload import as_text, words_of
 from bot.slack.actor import Actor
-from bot.slack.api_errors import ERRORS, Trouble, Verdict, trouble_of
+from bot.slack.api_errors import ERRORS, FailureClass, SlackFailure, classify
 from bot.ui.blocks import Message, context, notice, section
 from bot.ui.formatting import plural
 from core.errors import SyncError
@@ -42,32 +42,32 @@ logger = logging.getLogger(__name__)
 _Send = Callable[..., Awaitable[Any]]
 
 
-class NotOpenedError(SyncError):
+class ModalNotOpenedError(SyncError):
     """Slack did not open a modal. Only the person can have it opened: a click is good for one, and for 3 s."""
 
     code = "modal_not_opened"
 
 
-class NotShownError(SyncError):
+class MessageNotDeliveredError(SyncError):
     """Slack did not show a message, or did not say whether it did."""
 
     code = "message_not_shown"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SendResult:
     """What came of showing a message in one place: where it is, or why it is not."""
 
     channel: str = ""
-    trouble: Trouble | None = None
+    trouble: SlackFailure | None = None
 
     @property
     def perhaps(self) -> bool:
         """Whether nobody knows."""
-        return self.trouble is not None and self.trouble.verdict is Verdict.UNKNOWN
+        return self.trouble is not None and self.trouble.verdict is FailureClass.UNKNOWN
 
 
-async def reply(client: AsyncWebClient, actor: Actor, message: Message) -> None:
+async def reply_privately(client: AsyncWebClient, actor: Actor, message: Message) -> None:
     """Show a message to one person only: in the channel where they acted, else in the conversation with the bot.
 
     Never raises: what Slack takes nowhere is logged.
@@ -90,14 +90,14 @@ async def reply(client: AsyncWebClient, actor: Actor, message: Message) -> None:
         await _show_as_modal(client, actor, message)
 
 
-async def direct(client: AsyncWebClient, person: str, message: Message) -> str:
+async def send_direct_message(client: AsyncWebClient, person: str, message: Message) -> str:
     """Show a message in a person's conversation with the bot. Returns its channel.
 
     Raises NotShownError where Slack does not take it, or does not say so.
     """
     shown = await _show_in_person(client, person, message)
     if shown.trouble is not None:
-        raise NotShownError(f"Slack did not confirm a direct message ({shown.trouble.word}).")
+        raise MessageNotDeliveredError(f"Slack did not confirm a direct message ({shown.trouble.word}).")
     return shown.channel
 
 
@@ -110,9 +110,9 @@ async def open_modal(client: AsyncWebClient, actor: Actor, view: dict[str, Any])
         async with asyncio.timeout(MODAL_WITHIN_S):
             answer = await client.views_open(trigger_id=actor.trigger_id, view=view)
     except ERRORS as error:
-        trouble = trouble_of(error)
+        trouble = classify(error)
         logger.info("a modal was not opened: %s", trouble.word)
-        raise NotOpenedError(_why_not_opened(trouble)) from error
+        raise ModalNotOpenedError(_why_not_opened(trouble)) from error
     return str(answer["view"]["id"])
 
 
@@ -122,7 +122,10 @@ async def change_modal(
     """Show something else in a modal. Where Slack does not, or where it has been closed, the person is told `text`
     (mrkdwn, else what the modal would have said) where they acted. `more` goes to views.update."""
     trouble = await _change(client, view_id, view, **more)
-    if trouble is not None and trouble.verdict in (Verdict.LATER, Verdict.UNKNOWN):  # a change can be repeated
+    if trouble is not None and trouble.verdict in (
+        FailureClass.RETRY_LATER,
+        FailureClass.UNKNOWN,
+    ):  # a change can be repeated
         wait = trouble.after or 0.0
         if wait <= MODAL_WITHIN_S:
             await asyncio.sleep(wait)
@@ -130,39 +133,39 @@ async def change_modal(
     if trouble is not None:
         logger.info("what a modal was to show is told instead: %s", trouble.word)
         said = text or words_of(view)
-        await reply(client, actor, Message(said, [section(said)]))
+        await reply_privately(client, actor, Message(said, [section(said)]))
 
 
-async def _change(client: AsyncWebClient, view_id: str, view: dict[str, Any], **more: str) -> Trouble | None:
+async def _change(client: AsyncWebClient, view_id: str, view: dict[str, Any], **more: str) -> SlackFailure | None:
     try:
         async with asyncio.timeout(MODAL_WITHIN_S):
             await client.views_update(view_id=view_id, view=view, **more)
     except ERRORS as error:
-        return trouble_of(error)
+        return classify(error)
     return None
 
 
-async def _show(send: _Send, message: Message) -> Shown:
+async def _show(send: _Send, message: Message) -> SendResult:
     """Show a message once, as text alone where Slack does not take its blocks."""
     payload = message.payload()
     for content in ({"text": payload["text"], "blocks": payload["blocks"]}, as_text(message)):
         try:
             answer = await send(**content)
         except ERRORS as error:
-            trouble = trouble_of(error)
+            trouble = classify(error)
         else:
-            return Shown(channel=str(answer.get("channel") or ""))
-        if trouble.verdict is not Verdict.OTHERWISE:
+            return SendResult(channel=str(answer.get("channel") or ""))
+        if trouble.verdict is not FailureClass.FALL_BACK:
             break
-    return Shown(trouble=trouble)
+    return SendResult(trouble=trouble)
 
 
-async def _show_in_person(client: AsyncWebClient, person: str, message: Message) -> Shown:
+async def _show_in_person(client: AsyncWebClient, person: str, message: Message) -> SendResult:
     """Show a message in a person's conversation with the bot, once Slack takes it."""
     ends, wait = time.monotonic() + PATIENCE_S, BACK_OFF_S
     while True:
         shown = await _show(partial(client.chat_postMessage, channel=person), message)
-        if shown.trouble is None or shown.trouble.verdict is not Verdict.LATER:
+        if shown.trouble is None or shown.trouble.verdict is not FailureClass.RETRY_LATER:
             return shown
         pause = wait if shown.trouble.after is None else shown.trouble.after
         if time.monotonic() + pause > ends:
@@ -175,17 +178,17 @@ async def _show_as_modal(client: AsyncWebClient, actor: Actor, message: Message)
     """Show a message over what the person looks at, if their click is still good for it."""
     try:
         await open_modal(client, actor, notice("Iterable Sync", as_text(message)["text"]))
-    except NotOpenedError:
+    except ModalNotOpenedError:
         logger.warning("a person could not be told anything")
 
 
-def _why_not_opened(trouble: Trouble) -> str:
+def _why_not_opened(trouble: SlackFailure) -> str:
     if trouble.word in _TOO_LATE:
         return "Slack took too long to open this. Please try again."
-    if trouble.verdict is Verdict.LATER:
+    if trouble.verdict is FailureClass.RETRY_LATER:
         when = f"in {plural(max(1, round(trouble.after)), 'second')}" if trouble.after is not None else "in a moment"
         return f"Slack could not open the window just now, and nothing was done. Try again {when}."
-    if trouble.verdict is Verdict.UNKNOWN:
+    if trouble.verdict is FailureClass.UNKNOWN:
         return "Slack did not say in time whether the window opened. If you don't see it, try again in a moment."
     return (
         f"Slack did not open the window ({trouble.word}), and nothing was done. Try again; if it stays so, tell "

@@ -20,7 +20,7 @@ SETTLE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ModalResult:
     """What a person is told: as a modal, and in a sentence (mrkdwn) where the modal has been closed."""
 
     view: dict[str, Any]
@@ -28,7 +28,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class SubmissionModals:
     """How a trial is shown: while it takes long, where it failed (a sentence, mrkdwn), and at which inputs."""
 
     waiting: dict[str, Any]
@@ -36,8 +36,14 @@ class Trial:
     at_inputs: Callable[[SyncError], Mapping[str, str]]
 
 
-async def show_outcome(
-    work: Coroutine[Any, Any, Told], trial: Trial, *, ack: AsyncAck, client: AsyncWebClient, actor: Actor, view_id: str
+async def respond_to_submission(
+    work: Coroutine[Any, Any, ModalResult],
+    trial: SubmissionModals,
+    *,
+    ack: AsyncAck,
+    client: AsyncWebClient,
+    actor: Actor,
+    view_id: str,
 ) -> None:
     """Do the work, and show in the modal what came of it. Never raises what the work raised."""
     task = asyncio.create_task(work)
@@ -56,11 +62,11 @@ async def show_outcome(
         await ack(response_action="update", view=_told(task, trial).view)
 
 
-def _told(task: "asyncio.Task[Told]", trial: Trial) -> Told:
+def _told(task: "asyncio.Task[ModalResult]", trial: SubmissionModals) -> ModalResult:
     error = task.exception()
     if error is None:
         return task.result()
     if not isinstance(error, Exception):
         raise error
     sentence = sentence_for(error)
-    return Told(trial.failed(sentence), sentence)
+    return ModalResult(trial.failed(sentence), sentence)

@@ -60,7 +60,7 @@ def section(text: str, *, accessory: Any = None, block_id: str | None = None) ->
     return SectionBlock(text=mrkdwn(text), accessory=accessory, block_id=block_id)
 
 
-def facts(pairs: Sequence[tuple[str, str]]) -> list[SectionBlock]:
+def fields(pairs: Sequence[tuple[str, str]]) -> list[SectionBlock]:
     """Names with their values (mrkdwn) in two columns."""
     texts = [f"*{name}*\n{value}" for name, value in pairs]
     return [

@@ -21,7 +21,7 @@ class Metadata(BaseModel):
         return cls.model_validate_json(view["private_metadata"] or "{}")
 
 
-class Inputs:
+class ViewInputs:
     """The values of a modal's inputs, by block id (each block has one element)."""
 
     def __init__(self, view: Mapping[str, Any]) -> None:

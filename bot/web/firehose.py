@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.web import metrics
 from core.engine import Engine
 from core.errors import StorageError
-from core.firehose.ingest import Intake
+from core.firehose.ingest import FirehoseIngest
 from core.firehose.schema import MalformedError, parse
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ _READ_AT_ONCE = 256 * 1024
 class _Endpoint:
     def __init__(self, engine: Engine, token: str) -> None:
         self._token = token.encode()
-        self._intake = Intake(engine)
+        self._intake = FirehoseIngest(engine)
         self._most_bytes = int(engine.settings.firehose_max_mb * 1_000_000)
         self._most_at_once = engine.settings.firehose_max_concurrent
         self._at_once = 0

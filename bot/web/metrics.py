@@ -43,7 +43,7 @@ ACKNOWLEDGEMENT_SECONDS = Histogram(
 class _Stored(Collector):
     """What the database says, as it was read."""
 
-    def __init__(self, found: metric_store.Totals) -> None:
+    def __init__(self, found: metric_store.Metrics) -> None:
         self._found = found
 
     def collect(self) -> list[Metric]:

@@ -10,7 +10,7 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
-from bot.slack.mode import Mode, mode_of
+from bot.slack.mode import SlackMode, mode_of
 from bot.web import firehose, health, metrics
 from core.engine import Engine
 from core.errors import SettingsError
@@ -27,7 +27,7 @@ def application(engine: Engine, app: AsyncApp | None) -> web.Application:
     server = web.Application()
     for part in (health, metrics, firehose):
         part.add_routes(server, engine)
-    if app is not None and mode_of(engine.settings) in (Mode.HTTP, Mode.MANY):
+    if app is not None and mode_of(engine.settings) in (SlackMode.HTTP, SlackMode.MANY):
         _add_slack(server, app)
     return server
 

@@ -5,7 +5,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 
-from core.connections.manage import lists_of
+from core.connections.manage import fetch_lists
 from core.engine import Engine
 from core.errors import SyncError
 from core.iterable import IterableList
@@ -25,7 +25,7 @@ class _Known:
     failure: SyncError | None = None
 
 
-class Directory:
+class ListCache:
     """The Standard lists of each connection's project. Close it (`await close()`) at the end."""
 
     def __init__(self, engine: Engine) -> None:
@@ -33,7 +33,7 @@ class Directory:
         self._engine = engine
         self._known: dict[int, _Known] = {}
 
-    def warm(self, connection: Connection) -> None:
+    def prefetch(self, connection: Connection) -> None:
         """Begin to fetch a project's lists, because they will soon be asked for."""
         self._renew(connection)
 
@@ -71,7 +71,7 @@ class Directory:
 
     async def _fetch(self, connection: Connection, known: _Known) -> None:
         try:
-            found = await lists_of(self._engine, connection)
+            found = await fetch_lists(self._engine, connection)
         except SyncError as error:
             logger.info("the lists of connection %s could not be fetched: %s", connection.id, error.code)
             known.failure = error

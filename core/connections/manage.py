@@ -14,9 +14,9 @@ from core.engine import Engine
 from core.errors import InputError, SettingsError
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableList, UnreachableError
-from core.runs.submission import IMPATIENT
+from core.runs.submission import INTERACTIVE_RETRY
 from core.store import audit_log, connections, mappings
-from core.store.audit_log import Action
+from core.store.audit_log import AuditAction
 from core.store.connections import Connection, project_of
 from core.store.mappings import NO_LIST
 
@@ -83,7 +83,7 @@ async def connect(
         refused_at=None,
         created_at=time.time(),
     )
-    found = await lists_of(engine, made)
+    found = await fetch_lists(engine, made)
     async with engine.database.write() as db:
         await _check_free(db, name)  # somebody may have been faster, or have clicked twice
         values: dict[str, Any] = {
@@ -107,7 +107,7 @@ async def connect(
         saved = await connections.by_id(db, connection_id)
         assert saved is not None
         if by is not None:
-            await _record(db, Action.CONNECTION_ADDED, saved, by, team_id, after=_settings(saved))
+            await _record(db, AuditAction.CONNECTION_ADDED, saved, by, team_id, after=_settings(saved))
     return Connected(saved, found)
 
 
@@ -125,7 +125,7 @@ async def replace_key(
         raise InputError(f"The key of {known.label} is not saved: it is the one in the environment. Set it there.")
     api_key = _stripped(api_key)
     changed = dataclasses.replace(known, api_key=engine.vault.encrypt(api_key), key_last4=api_key[-4:])
-    found = await lists_of(engine, changed)
+    found = await fetch_lists(engine, changed)
     async with engine.database.write() as db:
         synced = {mapping.list_id for mapping in await mappings.of_connection(db, known.id)} - {NO_LIST}
         if synced and synced.isdisjoint(each.id for each in found):
@@ -144,10 +144,10 @@ async def replace_key(
             refused_at=None,
             former_keys=_former_keys(engine, now, api_key),
         )
-        await alerting.recovered(db, known.id, None)
+        await alerting.resolve(db, known.id, None)
         if by is not None:
             before, after = {"key": f"...{known.key_last4}"}, {"key": f"...{changed.key_last4}"}
-            await _record(db, Action.KEY_REPLACED, known, by, team_id, before=before, after=after)
+            await _record(db, AuditAction.KEY_REPLACED, known, by, team_id, before=before, after=after)
     return Connected(dataclasses.replace(changed, refused_at=None), found)
 
 
@@ -162,7 +162,7 @@ async def change(
     values = {**values, "name": check_name(values.get("name", known.name))}
     changed = dataclasses.replace(known, **values)
     if changed.data_center != known.data_center:
-        await lists_of(engine, changed)
+        await fetch_lists(engine, changed)
         values["refused_at"] = None
     async with engine.database.write() as db:
         before = await connections.by_id(db, known.id)
@@ -173,21 +173,21 @@ async def change(
             raise InputError(f'There is a connection "{changed.name}" already. Choose another name.')
         await connections.change(db, known.id, **{**values, "user_id": changed.user_id.value})
         if changed.data_center != known.data_center:
-            await alerting.recovered(db, known.id, None)
+            await alerting.resolve(db, known.id, None)
         was, now = _settings(before), _settings(dataclasses.replace(before, **values))
         differing = {name: (was[name], now[name]) for name in now if was[name] != now[name]}
         if differing:
             was_then = {name: pair[0] for name, pair in differing.items()}
             is_now = {name: pair[1] for name, pair in differing.items()}
-            await _record(db, Action.CONNECTION_CHANGED, known, by, team_id, before=was_then, after=is_now)
+            await _record(db, AuditAction.CONNECTION_CHANGED, known, by, team_id, before=was_then, after=is_now)
     return differing
 
 
-async def lists_of(engine: Engine, connection: Connection) -> list[IterableList]:
+async def fetch_lists(engine: Engine, connection: Connection) -> list[IterableList]:
     """Ask Iterable for the project's lists, giving up after seconds. Raises an IterableError where the key does not
     work."""
     try:
-        async with asyncio.timeout(ANSWER_WITHIN_S), engine.client(connection, patience=IMPATIENT) as client:
+        async with asyncio.timeout(ANSWER_WITHIN_S), engine.client(connection, patience=INTERACTIVE_RETRY) as client:
             return await client.lists()
     except TimeoutError as error:
         raise UnreachableError(
@@ -242,7 +242,7 @@ def _settings(connection: Connection) -> dict[str, Any]:
 
 async def _record(
     db: AsyncConnection,
-    action: Action,
+    action: AuditAction,
     connection: Connection,
     by: str,
     team_id: str | None,

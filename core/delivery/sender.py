@@ -7,20 +7,27 @@ member, and failures that Iterable counts but does not name are counted as such.
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
-from core.iterable import BulkResult, Failure, IterableClient, RefusedError, Subscriber, TooLargeError
-from core.models.batch import Columns, Entry, Phase, Role, groups
+from core.iterable import (
+    BulkResult,
+    FailureReason,
+    IterableClient,
+    RequestRejectedError,
+    RequestTooLargeError,
+    SubscriberKey,
+)
+from core.models.batch import BatchColumns, BatchEntry, Operation, Phase, groups
 from core.store.batches import Batch
 
 # For a removal these are as good as done: whoever is not there, or was erased, is not on the list.
-_GONE_ANYWAY = frozenset({Failure.NOT_FOUND, Failure.FORGOTTEN})
+_GONE_ANYWAY = frozenset({FailureReason.NOT_FOUND, FailureReason.FORGOTTEN})
 
 #: A sent entry with its followers.
-Unit = list[Entry]
-_Call = Callable[[int, Iterable[Subscriber]], Awaitable[BulkResult]]
+EntryGroup = list[BatchEntry]
+_Call = Callable[[int, Iterable[SubscriberKey]], Awaitable[BulkResult]]
 
 
 @dataclass(slots=True)
-class Delivery:
+class BatchOutcome:
     """What became of the members of a batch, each with its followers.
 
     `unattributed` of those accepted were not, and Iterable does not say which. `renamed` are placeholders that have
@@ -28,14 +35,14 @@ class Delivery:
     before, in a request whose answer was lost.
     """
 
-    accepted: list[Unit] = field(default_factory=list)
-    rejected: list[tuple[Unit, str]] = field(default_factory=list)
+    accepted: list[EntryGroup] = field(default_factory=list)
+    rejected: list[tuple[EntryGroup, str]] = field(default_factory=list)
     unattributed: int = 0
-    renamed: list[Unit] = field(default_factory=list)
-    vanished: list[Unit] = field(default_factory=list)
+    renamed: list[EntryGroup] = field(default_factory=list)
+    vanished: list[EntryGroup] = field(default_factory=list)
 
-    def __add__(self, other: "Delivery") -> "Delivery":
-        return Delivery(
+    def __add__(self, other: "BatchOutcome") -> "BatchOutcome":
+        return BatchOutcome(
             self.accepted + other.accepted,
             self.rejected + other.rejected,
             self.unattributed + other.unattributed,
@@ -44,7 +51,7 @@ class Delivery:
         )
 
 
-async def deliver(client: IterableClient, list_id: int, batch: Batch) -> Delivery | None:
+async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> BatchOutcome | None:
     """Send a batch. Returns None where every member was accepted: then nothing had to be unpacked.
 
     Raises an IterableError where the batch as a whole could not be delivered, whatever its members.
@@ -55,43 +62,48 @@ async def deliver(client: IterableClient, list_id: int, batch: Batch) -> Deliver
     call = client.unsubscribe if removal else client.subscribe
     try:
         result = await call(list_id, _sent(batch.columns))
-    except (RefusedError, TooLargeError) as error:
-        return await _halves(call, list_id, _units(batch), error, removal=removal)
-    return None if result.is_clean else attribute(_units(batch), result, removal=removal)
+    except (RequestRejectedError, RequestTooLargeError) as error:
+        return await _bisect(call, list_id, _units(batch), error, removal=removal)
+    return None if result.is_clean else attribute_failures(_units(batch), result, removal=removal)
 
 
-async def _some(call: _Call, list_id: int, units: list[Unit], *, removal: bool) -> Delivery:
+async def _send_units(call: _Call, list_id: int, units: list[EntryGroup], *, removal: bool) -> BatchOutcome:
     try:
         result = await call(list_id, [(unit[0][2], unit[0][3]) for unit in units])
-    except (RefusedError, TooLargeError) as error:
-        return await _halves(call, list_id, units, error, removal=removal)
-    return Delivery(accepted=units) if result.is_clean else attribute(units, result, removal=removal)
+    except (RequestRejectedError, RequestTooLargeError) as error:
+        return await _bisect(call, list_id, units, error, removal=removal)
+    return BatchOutcome(accepted=units) if result.is_clean else attribute_failures(units, result, removal=removal)
 
 
-async def _halves(
-    call: _Call, list_id: int, units: list[Unit], error: RefusedError | TooLargeError, *, removal: bool
-) -> Delivery:
+async def _bisect(
+    call: _Call,
+    list_id: int,
+    units: list[EntryGroup],
+    error: RequestRejectedError | RequestTooLargeError,
+    *,
+    removal: bool,
+) -> BatchOutcome:
     """Send in halves what was refused as a whole, down to the member."""
     if len(units) == 1:
-        reason = error.failure if isinstance(error, RefusedError) else Failure.INVALID_DATA
-        return Delivery(rejected=[(units[0], reason)])
+        reason = error.failure if isinstance(error, RequestRejectedError) else FailureReason.INVALID_DATA
+        return BatchOutcome(rejected=[(units[0], reason)])
     half = len(units) // 2
-    first = await _some(call, list_id, units[:half], removal=removal)
-    return first + await _some(call, list_id, units[half:], removal=removal)
+    first = await _send_units(call, list_id, units[:half], removal=removal)
+    return first + await _send_units(call, list_id, units[half:], removal=removal)
 
 
-async def _rename(client: IterableClient, list_id: int, units: list[Unit]) -> Delivery:
+async def _rename(client: IterableClient, list_id: int, units: list[EntryGroup]) -> BatchOutcome:
     """Rename placeholders. Where Iterable can't, the placeholder is taken off; the update puts the real address on."""
-    delivery = Delivery()
+    delivery = BatchOutcome()
     for unit in units:
         _, _, old, user_id, new = unit[0][:5]
         try:
             await _rename_one(client, old, user_id, new)
-        except RefusedError as error:
+        except RequestRejectedError as error:
             # The new address has a user already, or the placeholder none, or (in a userID-based project)
             # this is not how emails are changed.
-            delivery += await _some(client.unsubscribe, list_id, [unit], removal=True)
-            if error.failure is Failure.NOT_FOUND:
+            delivery += await _send_units(client.unsubscribe, list_id, [unit], removal=True)
+            if error.failure is FailureReason.NOT_FOUND:
                 delivery.vanished.append(unit)
         else:
             delivery.renamed.append(unit)
@@ -100,19 +112,19 @@ async def _rename(client: IterableClient, list_id: int, units: list[Unit]) -> De
 
 async def _rename_one(client: IterableClient, old: str, user_id: str | None, new: str) -> None:
     try:
-        await client.rename(old, new)
-    except RefusedError as error:
-        if error.failure is not Failure.NOT_FOUND or user_id is None:
+        await client.update_placeholder_email(old, new)
+    except RequestRejectedError as error:
+        if error.failure is not FailureReason.NOT_FOUND or user_id is None:
             raise
         try:  # an earlier rename, to another address, was made though its answer was lost
-            await client.rename_user(user_id, new)
-        except RefusedError:
+            await client.update_email_by_user_id(user_id, new)
+        except RequestRejectedError:
             raise error from None
 
 
-def attribute(units: list[Unit], result: BulkResult, *, removal: bool) -> Delivery:
+def attribute_failures(units: list[EntryGroup], result: BulkResult, *, removal: bool) -> BatchOutcome:
     """Say of each member what an answer means for it, whatever the case of the email that Iterable returns."""
-    delivery = Delivery()
+    delivery = BatchOutcome()
     named = 0
     for unit in units:
         _, _, email, user_id, *_ = unit[0]
@@ -126,12 +138,12 @@ def attribute(units: list[Unit], result: BulkResult, *, removal: bool) -> Delive
     return delivery
 
 
-def _sent(columns: Columns) -> Iterable[Subscriber]:
+def _sent(columns: BatchColumns) -> Iterable[SubscriberKey]:
     everybody = zip(columns.emails, columns.user_ids, strict=True)
-    if Role.FOLLOWER not in columns.roles:
+    if Operation.DUPLICATE not in columns.roles:
         return everybody
-    return [sent for sent, role in zip(everybody, columns.roles, strict=True) if role != Role.FOLLOWER]
+    return [sent for sent, role in zip(everybody, columns.roles, strict=True) if role != Operation.DUPLICATE]
 
 
-def _units(batch: Batch) -> list[Unit]:
+def _units(batch: Batch) -> list[EntryGroup]:
     return list(groups(batch.entries))

@@ -14,13 +14,13 @@ from collections import deque
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.delivery.recorder import Recorder, StaleError
-from core.delivery.sender import deliver
-from core.iterable import IterableClient, KeyRefusedError
+from core.delivery.recorder import Recorder, StalePlanError
+from core.delivery.sender import send_batch
+from core.iterable import InvalidApiKeyError, IterableClient
 from core.models.batch import Phase
 from core.models.run import Run
 from core.store import batches, ledger, lists
-from core.store.batches import Batch, State
+from core.store.batches import Batch, BatchStatus
 from core.store.database import Database, to_the_end
 from core.store.runs import TakenOverError
 
@@ -36,7 +36,7 @@ LOOK_AGAIN_S = 0.3
 QUIET_BATCHES = 10
 
 
-class StoppedError(Exception):
+class RunStoppedError(Exception):
     """Somebody wants the run to stop. `how` is "cancel" or "interrupt"."""
 
     def __init__(self, how: str) -> None:
@@ -44,7 +44,7 @@ class StoppedError(Exception):
         self.how = how
 
 
-class Upload:
+class Uploader:
     """The upload of one run by this process. Make one, `await run()` it once."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Upload:
             async with self._database.read() as db:
                 phases = await batches.phases_left(db, self._run.id)
             for phase in phases:
-                await (self._apply_quietly(phase) if phase in (Phase.HOLD, Phase.RELEASE) else self._send_all(phase))
+                await (self._apply_quietly(phase) if phase in (Phase.RETAIN, Phase.RELEASE) else self._send_all(phase))
         finally:
             watching.cancel()
             await asyncio.wait([watching])
@@ -93,13 +93,13 @@ class Upload:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), LOOK_AGAIN_S)
             how = await to_the_end(self._asked_to_stop())
-        self._failure = self._failure or StoppedError(how)
+        self._failure = self._failure or RunStoppedError(how)
         self._client.halt()
 
     async def _asked_to_stop(self) -> str | None:
         try:
             async with self._database.read() as db:
-                stop = (await lists.grip(db, self._run.id)).stop
+                stop = (await lists.check_run_guard(db, self._run.id)).stop
         except (DBAPIError, OSError):  # who claims the next batch will notice, too
             stop = None
         return stop or ("interrupt" if self._stopping.is_set() else None)
@@ -109,16 +109,18 @@ class Upload:
         while True:
             async with self._database.write() as db:
                 await self._check(db)
-                found = await batches.open_batches(db, self._run.id, State.PLANNED, limit=QUIET_BATCHES, phase=phase)
+                found = await batches.open_batches(
+                    db, self._run.id, BatchStatus.PLANNED, limit=QUIET_BATCHES, phase=phase
+                )
                 for batch in found:
                     await apply(db, self._run.mapping_id, batch)
-                await batches.set_state(db, [batch.id for batch in found], State.DONE)
+                await batches.set_state(db, [batch.id for batch in found], BatchStatus.DONE)
             if not found:
                 return
 
     async def _send_all(self, phase: Phase) -> None:
         async with self._database.read() as db:  # a former attempt's: its answers were never recorded
-            sent = await batches.open_batches(db, self._run.id, State.SENT, limit=MOST_SENT, phase=phase)
+            sent = await batches.open_batches(db, self._run.id, BatchStatus.SENT, limit=MOST_SENT, phase=phase)
             self._claimed.extend(sent)
         self._phase_left = True
         async with asyncio.TaskGroup() as senders:
@@ -130,7 +132,7 @@ class Upload:
     async def _send_some(self, phase: Phase) -> None:
         try:
             while self._failure is None and (batch := await self._claim(phase)) is not None:
-                await self._recorder.record(batch, await deliver(self._client, self._run.list_id, batch))
+                await self._recorder.record(batch, await send_batch(self._client, self._run.list_id, batch))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is raised again by `_send_all`, when the
             # others have ended their batches and recorded what became of them
             self._failure = self._failure or error
@@ -141,24 +143,24 @@ class Upload:
             if not self._claimed and self._phase_left:
                 size = _claim_size(self._run.rate)
                 async with self._database.write() as db:
-                    found = await batches.open_batches(db, self._run.id, State.PLANNED, limit=size, phase=phase)
+                    found = await batches.open_batches(db, self._run.id, BatchStatus.PLANNED, limit=size, phase=phase)
                     if found:  # otherwise there is nothing left that could be stopped
                         await self._check(db)
-                    await batches.set_state(db, [batch.id for batch in found], State.SENT)
+                    await batches.set_state(db, [batch.id for batch in found], BatchStatus.SENT)
                 self._claimed.extend(found)
                 self._phase_left = len(found) == size  # nobody else plans for this run while its list is held
             return self._claimed.popleft() if self._claimed else None
 
     async def _check(self, db: AsyncConnection) -> None:
-        grip = await lists.grip(db, self._run.id)
+        grip = await lists.check_run_guard(db, self._run.id)
         if (grip.worker, grip.run_id) != (self._worker, self._run.id):
             raise TakenOverError(f"Run {self._run.id} was taken over by another process.")
         if grip.stop is not None or self._stopping.is_set():
-            raise StoppedError(grip.stop or "interrupt")
+            raise RunStoppedError(grip.stop or "interrupt")
         if grip.refused:
-            raise KeyRefusedError
+            raise InvalidApiKeyError
         if grip.revision != self._revision:
-            raise StaleError
+            raise StalePlanError
 
 
 async def _hold(db: AsyncConnection, mapping_id: int, batch: Batch) -> None:

@@ -26,7 +26,7 @@ class _Waiting(Generic[Item]):
     written: asyncio.Future[Any]
 
 
-class Groups(Generic[Item]):
+class GroupCommit(Generic[Item]):
     """Writes items. `write` writes several in one transaction, and returns a result for each."""
 
     def __init__(self, write: Callable[[list[Item]], Awaitable[list[Any]]]) -> None:

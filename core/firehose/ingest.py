@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.firehose.group_commit import Groups
-from core.firehose.ingest_clock import Clock
-from core.firehose.member import Member, member_of
+from core.firehose.group_commit import GroupCommit
+from core.firehose.ingest_clock import IngestClock
+from core.firehose.member import Member, member_from_profile
 from core.firehose.module_registration import registration
-from core.firehose.router import Known, Targets
+from core.firehose.router import RouteCache, Router
 from core.firehose.schema import (
     Audience,
     AudienceMembershipChangeRequest,
@@ -28,7 +28,7 @@ from core.firehose.subscriptions import subscribe
 from core.privacy import erasure
 from core.store import connections, erasures, inbox, live_mappings, processed_messages
 from core.store.inbox import Change
-from core.store.mappings import Mapping, State
+from core.store.mappings import AudienceMapping, MappingStatus
 
 # Changes written in one transaction; those of a message with more are written in pieces.
 PIECE = 5_000
@@ -48,15 +48,15 @@ class _Found:
     ignored: Counter[int] = field(default_factory=Counter)
 
 
-class Intake:
+class FirehoseIngest:
     """Takes messages, many at once. One for a process is enough."""
 
     def __init__(self, engine: Engine) -> None:
         """Take the engine."""
         self._engine = engine
-        self._groups = Groups(self._write)
-        self._known = Known()
-        self._clock = Clock()
+        self._groups = GroupCommit(self._write)
+        self._known = RouteCache()
+        self._clock = IngestClock()
 
     async def handle(self, request: Request) -> dict[str, Any]:
         """Take a message and return its answer as JSON. Whatever it said is on disk then.
@@ -74,7 +74,7 @@ class Intake:
                 return response(request, audience_subscription_settings=settings)
             case DsrProcessingRequest():
                 await self._groups.put(request, 1)
-                await erasure.carry_out_soon(self._engine, str(request.id))
+                await erasure.try_carry_out(self._engine, str(request.id))
                 return response(request)
             case AudienceMembershipChangeRequest(user_profiles=profiles):
                 if profiles:
@@ -103,10 +103,10 @@ class Intake:
             await self._write_pieces(group)
         async with self._engine.database.write() as db:
             await self._clock.ask(db)
-            taken = await processed_messages.take(db, [str(request.id) for request in group], self._clock.now())
+            taken = await processed_messages.deduplicate(db, [str(request.id) for request in group], self._clock.now())
             if taken.any_refused or not all(isinstance(r, AudienceMembershipChangeRequest) for r in group):
                 self._known.forget()
-            new, targets = taken.new, Targets(db, self._engine, self._known)
+            new, targets = taken.new, Router(db, self._engine, self._known)
             refused, found = [], _Found()
             for request in group:
                 if str(request.id) in new:
@@ -122,7 +122,7 @@ class Intake:
         found = _Found()
         async with self._engine.database.write() as db:
             await self._clock.ask(db)
-            targets = Targets(db, self._engine, self._known)
+            targets = Router(db, self._engine, self._known)
             for request in group:
                 if isinstance(request, AudienceMembershipChangeRequest):
                     await self._take(db, targets, request, found)
@@ -131,7 +131,7 @@ class Intake:
             async with self._engine.database.write() as db:
                 await self._store(db, piece, with_changes=True, look=await erasures.any_erased(db))
 
-    async def _take(self, db: AsyncConnection, targets: Targets, request: _Written, found: _Found) -> None:
+    async def _take(self, db: AsyncConnection, targets: Router, request: _Written, found: _Found) -> None:
         match request:
             case AudienceSubscriptionRequest():
                 await subscribe(db, targets, request)
@@ -140,23 +140,25 @@ class Intake:
             case AudienceMembershipChangeRequest():
                 stamp = self._stamp_of(request)
                 for number, profile in enumerate(request.user_profiles):
-                    member = member_of(profile, f"none:{request.id}:{number}")
+                    member = member_from_profile(profile, f"none:{request.id}:{number}")
                     for audience in profile.audiences:
                         mapping = await self._mapping(targets, request, audience)
                         self._judge(mapping, audience, member, stamp, found)
 
     async def _mapping(
-        self, targets: Targets, request: AudienceMembershipChangeRequest, audience: Audience
-    ) -> Mapping | None:
+        self, targets: Router, request: AudienceMembershipChangeRequest, audience: Audience
+    ) -> AudienceMapping | None:
         settings = audience.audience_subscription_settings
         if audience.action is MembershipAction.ATTRIBUTE_UPDATE:
             return await targets.known(request.account, audience.audience_id, settings)
         return await targets.mapping(request.account, audience.audience_id, audience.audience_name, settings)
 
-    def _judge(self, mapping: Mapping | None, audience: Audience, member: Member, stamp: int, found: _Found) -> None:
+    def _judge(
+        self, mapping: AudienceMapping | None, audience: Audience, member: Member, stamp: int, found: _Found
+    ) -> None:
         if mapping is None:
             return
-        if audience.action is MembershipAction.ATTRIBUTE_UPDATE or mapping.state is State.DECLINED:
+        if audience.action is MembershipAction.ATTRIBUTE_UPDATE or mapping.state is MappingStatus.DECLINED:
             found.ignored[mapping.id] += 1
             return
         found.came[mapping.id] += 1

@@ -10,7 +10,7 @@ from core.store import processed_messages
 CREDIBLE_S = 24 * 3600.0
 
 
-class Clock:
+class IngestClock:
     """A clock for the order of what comes in. One for a process is enough."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ class Member:
     hashed: int
 
 
-def member_of(profile: UserProfile, nobody: str) -> Member:
+def member_from_profile(profile: UserProfile, nobody: str) -> Member:
     """Return the member that a profile is; `nobody` is the key of one that has no identity at all."""
     email = _last(profile, "email")
     customer_id = _last(profile, "customer")

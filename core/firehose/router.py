@@ -21,9 +21,9 @@ from core.iterable import DataCenter
 from core.runs.submission import DEFAULT_RATE
 from core.settings import FirehoseApproval
 from core.store import audit_log, connections, live_mappings, mappings
-from core.store.audit_log import Action
+from core.store.audit_log import AuditAction
 from core.store.connections import Connection, project_of
-from core.store.mappings import NO_LIST, Mapping, State
+from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
 
 #: Who did it, in the audit, where a message of mParticle's did.
 ACTOR = "mparticle"
@@ -33,13 +33,13 @@ _LARGEST_LIST = 2**31 - 1
 MOMENT_S = 0.5
 
 
-class Known:
+class RouteCache:
     """Connections and mappings as they were a moment ago: of most messages they need not be looked up."""
 
     def __init__(self) -> None:
         """Begin with none."""
         self.connections: dict[str, Connection] = {}
-        self.mappings: dict[tuple[str, str, str], Mapping] = {}
+        self.mappings: dict[tuple[str, str, str], AudienceMapping] = {}
         self._since = -math.inf
 
     def forget(self) -> None:
@@ -54,10 +54,10 @@ class Known:
             self.forget()
 
 
-class Targets:
+class Router:
     """Finds, and where they are missing makes, connections and mappings. Lives as long as one transaction."""
 
-    def __init__(self, db: AsyncConnection, engine: Engine, known: Known) -> None:
+    def __init__(self, db: AsyncConnection, engine: Engine, known: RouteCache) -> None:
         """Take the transaction, and what is known."""
         self._db = db
         self._engine = engine
@@ -80,7 +80,7 @@ class Targets:
 
     async def mapping(
         self, account: Account, audience_id: int, audience_name: str, settings: dict[str, str]
-    ) -> Mapping:
+    ) -> AudienceMapping:
         """Return the mapping of an audience, proposed where there is none."""
         found = await self.known(account, audience_id, settings)
         if found is None:
@@ -89,7 +89,7 @@ class Targets:
             self.keep(found)
         return found
 
-    async def known(self, account: Account, audience_id: int, settings: dict[str, str]) -> Mapping | None:
+    async def known(self, account: Account, audience_id: int, settings: dict[str, str]) -> AudienceMapping | None:
         """Return the mapping of an audience, if there is one."""
         key = (str(account.account_id), str(audience_id), list_setting(settings))
         if key not in self._mappings:
@@ -97,11 +97,11 @@ class Targets:
                 self.keep(each)
         return self._mappings.get(key)
 
-    def keep(self, mapping: Mapping) -> None:
+    def keep(self, mapping: AudienceMapping) -> None:
         """Remember a mapping as it is now."""
         self._mappings[mapping.account_id or "", mapping.audience_id or "", mapping.live_list or ""] = mapping
 
-    async def propose(self, mapping: Mapping) -> Mapping:
+    async def propose(self, mapping: AudienceMapping) -> AudienceMapping:
         """Make a mapping wait for approval; where none is required and a list is known, it is active at once."""
         state = self._first_state(mapping.list_id)
         again = {"live": True, "disconnected_at": None, "emptied_to": None}
@@ -111,7 +111,7 @@ class Targets:
             self._db,
             team_id=connection.team_id if connection else None,
             actor=ACTOR,
-            action=Action.MAPPING_PROPOSED if state is State.PROPOSED else Action.MAPPING_APPROVED,
+            action=AuditAction.MAPPING_PROPOSED if state is MappingStatus.PROPOSED else AuditAction.MAPPING_APPROVED,
             subject=f"mapping:{mapping.id}",
             after={"audience_id": mapping.audience_id, "list_id": mapping.list_id, "live": True},
         )
@@ -122,12 +122,12 @@ class Targets:
 
     async def _proposed(
         self, connection: Connection, account: Account, audience_id: int, name: str, settings: dict[str, str]
-    ) -> Mapping:
+    ) -> AudienceMapping:
         wanted = list_setting(settings)
         list_id = list_of(wanted)
         source = {"account_id": str(account.account_id), "live_list": wanted, "live": True}
         for each in await live_mappings.of_lists_without_source(self._db, connection.id, str(audience_id)):
-            if list_id in (NO_LIST, each.list_id) and each.state is not State.DECLINED:
+            if list_id in (NO_LIST, each.list_id) and each.state is not MappingStatus.DECLINED:
                 # a mapping that files have fed: it has been decided about, and the ledger knows its list
                 await mappings.change(self._db, each.id, **source)
                 found = await mappings.by_id(self._db, each.id)
@@ -139,7 +139,7 @@ class Targets:
             list_id=list_id,
             audience_id=str(audience_id),
             audience_name=name,
-            state=State.PROPOSED,
+            state=MappingStatus.PROPOSED,
             proposed_by=ACTOR,
         )
         await mappings.change(self._db, mapping_id, **source)
@@ -147,9 +147,9 @@ class Targets:
         assert found is not None
         return await self.propose(found)
 
-    def _first_state(self, list_id: int) -> State:
+    def _first_state(self, list_id: int) -> MappingStatus:
         free = self._engine.settings.firehose_approval is FirehoseApproval.NONE
-        return State.ACTIVE if free and list_id != NO_LIST else State.PROPOSED
+        return MappingStatus.ACTIVE if free and list_id != NO_LIST else MappingStatus.PROPOSED
 
     async def _saved(self, account_id: str) -> Connection | None:
         found = await connections.of_account(self._db, account_id)
@@ -178,7 +178,7 @@ class Targets:
             self._db,
             team_id=same[0].team_id,
             actor=ACTOR,
-            action=Action.CONNECTION_CHANGED,
+            action=AuditAction.CONNECTION_CHANGED,
             subject=f"connection:{same[0].id}",
             after={"mparticle_account": account_id},
         )
@@ -202,7 +202,7 @@ class Targets:
             self._db,
             team_id=None,
             actor=ACTOR,
-            action=Action.CONNECTION_ADDED,
+            action=AuditAction.CONNECTION_ADDED,
             subject=f"connection:{connection_id}",
             after={"name": _name(account_id)},
         )
@@ -221,7 +221,7 @@ class Targets:
             self._db,
             team_id=connection.team_id,
             actor=ACTOR,
-            action=Action.CONNECTION_CHANGED,
+            action=AuditAction.CONNECTION_CHANGED,
             subject=f"connection:{connection.id}",
         )
         found = await connections.by_id(self._db, connection.id)

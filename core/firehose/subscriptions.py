@@ -4,14 +4,14 @@ import time
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.firehose.router import ACTOR, Targets, list_setting
+from core.firehose.router import ACTOR, Router, list_setting
 from core.firehose.schema import AudienceSubscriptionRequest, SubscriptionAction
 from core.store import audit_log, connections, mappings
-from core.store.audit_log import Action
-from core.store.mappings import Mapping, State
+from core.store.audit_log import AuditAction
+from core.store.mappings import AudienceMapping, MappingStatus
 
 
-async def subscribe(db: AsyncConnection, targets: Targets, request: AudienceSubscriptionRequest) -> None:
+async def subscribe(db: AsyncConnection, targets: Router, request: AudienceSubscriptionRequest) -> None:
     """Do what a subscription message says."""
     if request.action is SubscriptionAction.REMOVE:
         await _remove(db, targets, request)
@@ -21,17 +21,17 @@ async def subscribe(db: AsyncConnection, targets: Targets, request: AudienceSubs
         await _add(db, targets, request)
 
 
-async def _add(db: AsyncConnection, targets: Targets, request: AudienceSubscriptionRequest) -> None:
+async def _add(db: AsyncConnection, targets: Router, request: AudienceSubscriptionRequest) -> None:
     known = await targets.known(request.account, request.audience_id, request.audience_subscription_settings)
     mapping = known or await targets.mapping(
         request.account, request.audience_id, request.audience_name, request.audience_subscription_settings
     )
-    if known is not None and (mapping.state is State.DECLINED or mapping.disconnected_at is not None):
+    if known is not None and (mapping.state is MappingStatus.DECLINED or mapping.disconnected_at is not None):
         mapping = await targets.propose(mapping)  # connected anew: it is to be decided about anew
     await _rename(db, targets, mapping, request.audience_name)
 
 
-async def _update(db: AsyncConnection, targets: Targets, request: AudienceSubscriptionRequest) -> None:
+async def _update(db: AsyncConnection, targets: Router, request: AudienceSubscriptionRequest) -> None:
     now, before = request.audience_subscription_settings, request.previous_audience_subscription_settings
     if before and list_setting(before) != list_setting(now):
         # The ledger of a mapping is of one list. So another list is another mapping, and what becomes of the members
@@ -42,24 +42,24 @@ async def _update(db: AsyncConnection, targets: Targets, request: AudienceSubscr
     await _add(db, targets, request)
 
 
-async def _remove(db: AsyncConnection, targets: Targets, request: AudienceSubscriptionRequest) -> None:
+async def _remove(db: AsyncConnection, targets: Router, request: AudienceSubscriptionRequest) -> None:
     mapping = await targets.known(request.account, request.audience_id, request.audience_subscription_settings)
     if mapping is not None:
         await _disconnect(db, targets, mapping)
 
 
-async def _disconnect(db: AsyncConnection, targets: Targets, mapping: Mapping) -> None:
+async def _disconnect(db: AsyncConnection, targets: Router, mapping: AudienceMapping) -> None:
     """Pause a mapping, until a person says what becomes of its list's members."""
     if mapping.disconnected_at is not None:
         return
-    state = mapping.state if mapping.state is State.DECLINED else State.PAUSED
+    state = mapping.state if mapping.state is MappingStatus.DECLINED else MappingStatus.PAUSED
     await mappings.change(db, mapping.id, state=state.value, disconnected_at=time.time())
     connection = await connections.by_id(db, mapping.connection_id)
     await audit_log.add(
         db,
         team_id=connection.team_id if connection else None,
         actor=ACTOR,
-        action=Action.MAPPING_PAUSED,
+        action=AuditAction.MAPPING_PAUSED,
         subject=f"mapping:{mapping.id}",
         before={"state": mapping.state.value},
         after={"state": state.value, "disconnected": True},
@@ -67,14 +67,14 @@ async def _disconnect(db: AsyncConnection, targets: Targets, mapping: Mapping) -
     await _refresh(db, targets, mapping)
 
 
-async def _rename(db: AsyncConnection, targets: Targets, mapping: Mapping, name: str) -> None:
+async def _rename(db: AsyncConnection, targets: Router, mapping: AudienceMapping, name: str) -> None:
     if mapping.audience_name == name:
         return
     await mappings.change(db, mapping.id, audience_name=name)
     await _refresh(db, targets, mapping)
 
 
-async def _refresh(db: AsyncConnection, targets: Targets, mapping: Mapping) -> None:
+async def _refresh(db: AsyncConnection, targets: Router, mapping: AudienceMapping) -> None:
     found = await mappings.by_id(db, mapping.id)
     assert found is not None
     targets.keep(found)

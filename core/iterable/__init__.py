@@ -3,45 +3,45 @@
 from core.iterable.client import IterableClient
 from core.iterable.errors import (
     ConflictError,
+    InvalidApiKeyError,
     IterableError,
-    KeyRefusedError,
     ListError,
-    ListGoneError,
+    ListNotFoundError,
     ListNotStandardError,
-    RefusedError,
-    ThrottledError,
-    TooLargeError,
+    RateLimitedError,
+    RequestRejectedError,
+    RequestTooLargeError,
     UnavailableError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
-from core.iterable.models import BulkResult, DataCenter, Failure, IterableList, Subscriber, Traffic
-from core.iterable.rate_limiter import Pacer, SharedPacer, Slot, Unpaced
-from core.iterable.retry import Patience
+from core.iterable.models import BulkResult, DataCenter, FailureReason, IterableList, RequestStats, SubscriberKey
+from core.iterable.rate_limiter import NoRateLimit, RateLimiter, SharedRateLimiter, Slot
+from core.iterable.retry import RetryPolicy
 
 __all__ = [
     "BulkResult",
     "ConflictError",
     "DataCenter",
-    "Failure",
+    "FailureReason",
+    "InvalidApiKeyError",
     "IterableClient",
     "IterableError",
     "IterableList",
-    "KeyRefusedError",
     "ListError",
-    "ListGoneError",
+    "ListNotFoundError",
     "ListNotStandardError",
-    "Pacer",
-    "Patience",
-    "RefusedError",
-    "SharedPacer",
+    "NoRateLimit",
+    "RateLimitedError",
+    "RateLimiter",
+    "RequestRejectedError",
+    "RequestStats",
+    "RequestTooLargeError",
+    "RetryPolicy",
+    "SharedRateLimiter",
     "Slot",
-    "Subscriber",
-    "ThrottledError",
-    "TooLargeError",
-    "Traffic",
+    "SubscriberKey",
     "UnavailableError",
-    "UnexpectedAnswerError",
-    "Unpaced",
+    "UnexpectedResponseError",
     "UnreachableError",
 ]

@@ -7,11 +7,11 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
-from core.iterable.models import BulkResult, IterableList, Subscriber, Traffic
-from core.iterable.rate_limiter import Pacer
+from core.iterable.models import BulkResult, IterableList, RequestStats, SubscriberKey
+from core.iterable.rate_limiter import RateLimiter
 from core.iterable.responses import parse_bulk, parse_done, parse_list_id, parse_lists, parse_size
-from core.iterable.retry import Patience
-from core.iterable.transport import Request, Transport
+from core.iterable.retry import RetryPolicy
+from core.iterable.transport import ApiRequest, Transport
 
 # Limits of single endpoints, in requests a second for a project.
 LISTS_RATE = 100.0
@@ -32,19 +32,19 @@ class IterableClient:
         api_key: str,
         *,
         base_url: str,
-        pacer: Pacer,
+        pacer: RateLimiter,
         session: aiohttp.ClientSession | None = None,
-        traffic: Traffic | None = None,
-        patience: Patience | None = None,
+        traffic: RequestStats | None = None,
+        patience: RetryPolicy | None = None,
     ) -> None:
         """Take what a connection says; no I/O. Raises KeyRefusedError or SettingsError for what can't be right."""
-        self.traffic = traffic if traffic is not None else Traffic()
+        self.traffic = traffic if traffic is not None else RequestStats()
         self._pacer = pacer
         self._lists_pacer = pacer.endpoint("lists", LISTS_RATE)
         self._size_pacer = pacer.endpoint("size", SIZE_RATE)
         self._users_pacer = pacer.endpoint("getUsers", USERS_RATE)
         self._transport = Transport(
-            api_key, base_url, session=session, traffic=self.traffic, patience=patience or Patience()
+            api_key, base_url, session=session, traffic=self.traffic, patience=patience or RetryPolicy()
         )
 
     def __repr__(self) -> str:
@@ -64,18 +64,18 @@ class IterableClient:
 
     def halt(self) -> None:
         """Have requests that wait for their turn, or to be tried again, raise HaltedError. Those under way may end."""
-        self._transport.halt()
+        self._transport.abort_waiting()
 
     async def lists(self) -> list[IterableList]:
         """All lists of the project, of every type."""
-        return await self._transport.call(Request("GET", "/api/lists"), self._lists_pacer, parse_lists)
+        return await self._transport.call(ApiRequest("GET", "/api/lists"), self._lists_pacer, parse_lists)
 
     async def create_list(self, name: str, description: str = "") -> int:
         """Create a static list and return its id. A lost answer may leave a list behind that nobody knows of."""
         body = orjson.dumps({"name": name, "description": description})
-        return await self._transport.call(Request("POST", "/api/lists", body), self._pacer, parse_list_id)
+        return await self._transport.call(ApiRequest("POST", "/api/lists", body), self._pacer, parse_list_id)
 
-    async def subscribe(self, list_id: int, subscribers: Iterable[Subscriber]) -> BulkResult:
+    async def subscribe(self, list_id: int, subscribers: Iterable[SubscriberKey]) -> BulkResult:
         """Put people, each an email and a user id, on a list; who is unknown is created. Safe to repeat.
 
         Raises ListError for a list that can't be used, TooLargeError above 4 MB and RefusedError where one of
@@ -83,30 +83,30 @@ class IterableClient:
         """
         return await self._bulk("/api/lists/subscribe", list_id, subscribers, {})
 
-    async def unsubscribe(self, list_id: int, subscribers: Iterable[Subscriber]) -> BulkResult:
+    async def unsubscribe(self, list_id: int, subscribers: Iterable[SubscriberKey]) -> BulkResult:
         """Take people off a list, and off nothing else. Safe to repeat. Raises what `subscribe` raises.
 
         `channelUnsubscribe` is spelled out: true would unsubscribe them from the list's whole channel.
         """
         return await self._bulk("/api/lists/unsubscribe", list_id, subscribers, {"channelUnsubscribe": False})
 
-    async def rename(self, placeholder_email: str, new_email: str) -> None:
+    async def update_placeholder_email(self, placeholder_email: str, new_email: str) -> None:
         """Give a person with a placeholder their real address (email-based projects).
 
         Raises ConflictError (see its `failure`) where the new address is taken or forgotten, or where nobody has
         the placeholder: the last may also mean that an earlier try succeeded and its answer was lost.
         """
         body = orjson.dumps({"currentEmail": placeholder_email, "newEmail": new_email})
-        await self._transport.call(Request("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
+        await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
 
-    async def rename_user(self, user_id: str, new_email: str) -> None:
+    async def update_email_by_user_id(self, user_id: str, new_email: str) -> None:
         """Give the person with a user id another address (email-based projects). Raises ConflictError as `rename`."""
         body = orjson.dumps({"currentUserId": user_id, "newEmail": new_email})
-        await self._transport.call(Request("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
+        await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
 
-    async def list_size(self, list_id: int) -> int:
+    async def get_list_size(self, list_id: int) -> int:
         """How many people are on a list. Iterable allows this 5 times a minute. Raises ListGoneError."""
-        request = Request("GET", f"/api/lists/{list_id}/size", list_id=list_id)
+        request = ApiRequest("GET", f"/api/lists/{list_id}/size", list_id=list_id)
         return await self._transport.call(request, self._size_pacer, parse_size)
 
     async def list_users(self, list_id: int) -> AsyncIterator[str]:
@@ -115,18 +115,18 @@ class IterableClient:
         Iterable allows this 5 times a minute. Raises ListGoneError, and UnreachableError where the answer breaks
         off halfway.
         """
-        request = Request("GET", "/api/lists/getUsers", list_id=list_id, params={"listId": str(list_id)})
+        request = ApiRequest("GET", "/api/lists/getUsers", list_id=list_id, params={"listId": str(list_id)})
         async for line in self._transport.lines(request, self._users_pacer):
             yield line
 
     async def _bulk(
-        self, path: str, list_id: int, subscribers: Iterable[Subscriber], more: dict[str, Any]
+        self, path: str, list_id: int, subscribers: Iterable[SubscriberKey], more: dict[str, Any]
     ) -> BulkResult:
         body = orjson.dumps({"listId": list_id, "subscribers": _encodable(subscribers), **more})
-        return await self._transport.call(Request("POST", path, body, list_id), self._pacer, parse_bulk)
+        return await self._transport.call(ApiRequest("POST", path, body, list_id), self._pacer, parse_bulk)
 
 
-def _encodable(subscribers: Iterable[Subscriber]) -> list[dict[str, str | None]]:
+def _encodable(subscribers: Iterable[SubscriberKey]) -> list[dict[str, str | None]]:
     return [
         {"email": email, "userId": user_id}
         if email is not None and user_id is not None

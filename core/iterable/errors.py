@@ -8,7 +8,7 @@ for `passing` and for nothing else. A message never holds an API key, an address
 from typing import Any, ClassVar
 
 from core.errors import SyncError
-from core.iterable.models import Failure
+from core.iterable.models import FailureReason
 
 
 class IterableError(SyncError):
@@ -19,9 +19,9 @@ class IterableError(SyncError):
     """
 
     code = "iterable_error"
-    passing: ClassVar[bool] = False
+    is_transient: ClassVar[bool] = False
     #: The default message. `{list_id}` and `{answer}` (status and code in parentheses, or nothing) are filled in.
-    sentence: ClassVar[str] = "Iterable's answer{answer} was not understood."
+    default_message: ClassVar[str] = "Iterable's answer{answer} was not understood."
 
     def __init__(
         self,
@@ -35,14 +35,14 @@ class IterableError(SyncError):
         self.api_code = api_code
         self.list_id = list_id
         known = ", ".join(str(part) for part in (status, api_code) if part is not None)
-        super().__init__(message or self.sentence.format(list_id=list_id, answer=f" ({known})" if known else ""))
+        super().__init__(message or self.default_message.format(list_id=list_id, answer=f" ({known})" if known else ""))
 
 
-class KeyRefusedError(IterableError):
+class InvalidApiKeyError(IterableError):
     """The API key is not accepted: the connection is broken, for every run that uses it."""
 
     code = "key_refused"
-    sentence = (
+    default_message = (
         "Iterable refuses the API key{answer}. Check that it is a server-side key of this project, that it has not "
         "been deleted, and that the data center (US or EU) is the project's."
     )
@@ -52,17 +52,17 @@ class ListError(IterableError):
     """The list can't be used: the mapping is broken."""
 
     code = "list_refused"
-    sentence = (
+    default_message = (
         "Iterable does not accept list {list_id}{answer}. Check in Iterable that it exists and that it is a static "
         "list, or choose another list."
     )
 
 
-class ListGoneError(ListError):
+class ListNotFoundError(ListError):
     """The list does not exist in the key's project, or was deleted."""
 
     code = "list_gone"
-    sentence = (
+    default_message = (
         "List {list_id} does not exist in the Iterable project of this API key{answer}. Check the list's id in "
         "Iterable, or choose another list."
     )
@@ -72,46 +72,46 @@ class ListNotStandardError(ListError):
     """The list is not static: only lists of type Standard can be subscribed to."""
 
     code = "list_not_standard"
-    sentence = (
+    default_message = (
         "List {list_id} is not a static list{answer}, and Iterable lets only those be changed. Choose a list of "
         "type Standard, or create one."
     )
 
 
-class RefusedError(IterableError):
+class RequestRejectedError(IterableError):
     """The request was refused as it is; where it carries several members, one of them may be the cause."""
 
     code = "request_refused"
-    sentence = "Iterable refused the request{answer}. Sending the same again will not help."
+    default_message = "Iterable refused the request{answer}. Sending the same again will not help."
 
     @property
-    def failure(self) -> Failure:
+    def failure(self) -> FailureReason:
         """What the refusal means for a member that was sent alone."""
-        return _FAILURES.get(self.api_code or "", Failure.INVALID_DATA)
+        return _FAILURES.get(self.api_code or "", FailureReason.INVALID_DATA)
 
 
-class ConflictError(RefusedError):
+class ConflictError(RequestRejectedError):
     """A person's new identity belongs to somebody already, is forgotten, or the old one is unknown."""
 
     code = "identity_conflict"
-    sentence = (
+    default_message = (
         "Iterable can't give the person that identity{answer}: it is somebody else's, it has been forgotten, or the "
         "person is not known."
     )
 
 
-class TooLargeError(IterableError):
+class RequestTooLargeError(IterableError):
     """The request's body is larger than Iterable takes: send it in parts."""
 
     code = "request_too_large"
-    sentence = "The request is larger than Iterable accepts{answer}. Send it in smaller parts."
+    default_message = "The request is larger than Iterable accepts{answer}. Send it in smaller parts."
 
 
-class UnexpectedAnswerError(IterableError):
+class UnexpectedResponseError(IterableError):
     """Something answered that is not Iterable's API, or an API other than the one described."""
 
     code = "unexpected_answer"
-    sentence = (
+    default_message = (
         "What answered{answer} does not look like Iterable's API. Check the data center, and "
         "ITERABLE_SYNC_ITERABLE_URL if it is set."
     )
@@ -121,16 +121,16 @@ class UnreachableError(IterableError):
     """No answer came: the host can't be reached, or the connection broke, or time ran out."""
 
     code = "unreachable"
-    passing = True
-    sentence = "Iterable can't be reached. Check the network and try again; a run goes on where it stopped."
+    is_transient = True
+    default_message = "Iterable can't be reached. Check the network and try again; a run goes on where it stopped."
 
 
 class UnavailableError(IterableError):
     """Iterable, or a gateway before it, is failing at the moment: 5xx, or an answer that is not JSON."""
 
     code = "unavailable"
-    passing = True
-    sentence = (
+    is_transient = True
+    default_message = (
         "Iterable is failing at the moment{answer}, also after several tries. Try again later; a run goes on where it "
         "stopped."
     )
@@ -140,12 +140,12 @@ class UnavailableError(IterableError):
         self.retry_after = retry_after
 
 
-class ThrottledError(IterableError):
+class RateLimitedError(IterableError):
     """429: requests come faster than Iterable takes them. Reaches a caller only after a long time of nothing else."""
 
     code = "throttled"
-    passing = True
-    sentence = (
+    is_transient = True
+    default_message = (
         "Iterable has refused every request for a long time because there were too many{answer}. Something else may "
         "be using up the project's limit. Lower the connection's rate, or try again later; a run goes on where it "
         "stopped."
@@ -157,12 +157,12 @@ class ThrottledError(IterableError):
 
 
 _FAILURES = {
-    "InvalidEmailAddressError": Failure.INVALID_EMAIL,
-    "InvalidUserIdError": Failure.INVALID_USER_ID,
-    "EmailAlreadyExists": Failure.CONFLICT,
-    "UserIdAlreadyExists": Failure.CONFLICT,
-    "ExternalKeyConflict": Failure.CONFLICT,
-    "ForgottenUserError": Failure.FORGOTTEN,
-    "UnknownEmailError": Failure.NOT_FOUND,
-    "UnknownUserIdError": Failure.NOT_FOUND,
+    "InvalidEmailAddressError": FailureReason.INVALID_EMAIL,
+    "InvalidUserIdError": FailureReason.INVALID_USER_ID,
+    "EmailAlreadyExists": FailureReason.CONFLICT,
+    "UserIdAlreadyExists": FailureReason.CONFLICT,
+    "ExternalKeyConflict": FailureReason.CONFLICT,
+    "ForgottenUserError": FailureReason.FORGOTTEN,
+    "UnknownEmailError": FailureReason.NOT_FOUND,
+    "UnknownUserIdError": FailureReason.NOT_FOUND,
 }

@@ -17,7 +17,7 @@ class DataCenter(StrEnum):
         return "https://api.eu.iterable.com" if self is DataCenter.EU else "https://api.iterable.com"
 
 
-class Failure(StrEnum):
+class FailureReason(StrEnum):
     """Why Iterable did not accept a member, in the words that reports use."""
 
     INVALID_EMAIL = "iterable_invalid_email"
@@ -29,7 +29,7 @@ class Failure(StrEnum):
 
 
 #: Who is sent: an email and a user id, at least one of them.
-Subscriber = tuple[str | None, str | None]
+SubscriberKey = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class BulkResult:
 
     success_count: int
     fail_count: int
-    failed_emails: Mapping[str, Failure] = field(default_factory=dict)
-    failed_user_ids: Mapping[str, Failure] = field(default_factory=dict)
+    failed_emails: Mapping[str, FailureReason] = field(default_factory=dict)
+    failed_user_ids: Mapping[str, FailureReason] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
@@ -69,7 +69,7 @@ class BulkResult:
 
 
 @dataclass(slots=True)
-class Traffic:
+class RequestStats:
     """What a client has sent: requests in all, those repeated after a passing fault, and answers of 429."""
 
     requests: int = 0

@@ -11,14 +11,14 @@ TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class ProbeResult:
     """An answer, whatever it was. `clock_off` is how many seconds this machine's clock is ahead, if that is known."""
 
     host: str
     clock_off: float | None
 
 
-async def reach(url: str) -> Reached | str:
+async def probe(url: str) -> ProbeResult | str:
     """Ask a host for anything, without a key. Returns why not, in words, where no answer comes."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
@@ -26,7 +26,7 @@ async def reach(url: str) -> Reached | str:
             began = time.time()
             async with session.get(f"{url}/api/lists", allow_redirects=False) as answer:
                 middle = (began + time.time()) / 2
-                return Reached(str(answer.url.origin()), _off(middle, answer.headers.get("Date")))
+                return ProbeResult(str(answer.url.origin()), _off(middle, answer.headers.get("Date")))
     except aiohttp.ClientConnectorDNSError:
         return "its name is not known"
     except aiohttp.ClientSSLError:

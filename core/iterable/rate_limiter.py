@@ -58,41 +58,41 @@ class Slot:
     left_at: float = -math.inf
 
 
-class Pacer(Protocol):
+class RateLimiter(Protocol):
     """Says when a request may leave."""
 
     async def slot(self) -> Slot:
         """Return when the next request may leave; what comes back is handed to `left`."""
 
-    def left(self, slot: Slot) -> None:
+    def mark_sent(self, slot: Slot) -> None:
         """Take note that the request of that slot leaves only now."""
 
-    async def throttled(self, retry_after: float | None) -> None:
+    async def on_throttled(self, retry_after: float | None) -> None:
         """Take note of a 429, with the seconds that it asks to wait."""
 
-    def endpoint(self, name: str, rate: float) -> "Pacer":
+    def endpoint(self, name: str, rate: float) -> "RateLimiter":
         """The pace of a single endpoint that has a limit of its own, in requests a second."""
 
 
-class Unpaced:
+class NoRateLimit:
     """No pace at all: for tests, and for servers without a limit."""
 
     async def slot(self) -> Slot:
         """Return at once."""
         return Slot(0.0)
 
-    def left(self, slot: Slot) -> None:
+    def mark_sent(self, slot: Slot) -> None:
         """Do nothing."""
 
-    async def throttled(self, retry_after: float | None) -> None:
+    async def on_throttled(self, retry_after: float | None) -> None:
         """Do nothing: the client itself waits before it repeats a request."""
 
-    def endpoint(self, _name: str, _rate: float) -> "Unpaced":
+    def endpoint(self, _name: str, _rate: float) -> "NoRateLimit":
         """No pace either."""
         return self
 
 
-class SharedPacer:
+class SharedRateLimiter:
     """The pace of an Iterable project, shared through the database by every process that uses it.
 
     `rate` is in requests a second. 0 means no limit: then the database is not asked, except for a while after
@@ -145,7 +145,7 @@ class SharedPacer:
         finally:
             self._waiting -= 1
 
-    def left(self, slot: Slot) -> None:
+    def mark_sent(self, slot: Slot) -> None:
         """Take note that the request of that slot leaves only now, and move later slots back if others need that."""
         slot.left_at = time.monotonic()
         late = slot.left_at - slot.at - LATE_S - (self._moved - slot.moved)
@@ -154,7 +154,7 @@ class SharedPacer:
             self._moved += by
             self._reserved = deque(Slot(waiting.at + by, self._moved) for waiting in self._reserved)
 
-    async def throttled(self, retry_after: float | None) -> None:
+    async def on_throttled(self, retry_after: float | None) -> None:
         """Pause and slow down everybody who shares the project."""
         pause = PAUSE_S if retry_after is None else retry_after
         now = time.monotonic()
@@ -163,9 +163,9 @@ class SharedPacer:
         self._reserved.clear()
         await to_the_end(self._throttle(pause))
 
-    def endpoint(self, name: str, rate: float) -> "SharedPacer":
+    def endpoint(self, name: str, rate: float) -> "SharedRateLimiter":
         """The pace of one endpoint of the project, shared as well. Without a limit for all, there is none for one."""
-        return SharedPacer(self._database, f"{self._project}:{name}", rate if self._rate else 0.0)
+        return SharedRateLimiter(self._database, f"{self._project}:{name}", rate if self._rate else 0.0)
 
     async def _next(self) -> Slot:
         async with self._reserving:
@@ -210,4 +210,4 @@ class SharedPacer:
 
     async def _throttle(self, pause: float) -> None:
         async with self._database.write() as connection:
-            await rate_limits.throttle(connection, self._project, pause)
+            await rate_limits.slow_down(connection, self._project, pause)

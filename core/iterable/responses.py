@@ -16,18 +16,18 @@ import orjson
 
 from core.iterable.errors import (
     ConflictError,
+    InvalidApiKeyError,
     IterableError,
-    KeyRefusedError,
     ListError,
-    ListGoneError,
+    ListNotFoundError,
     ListNotStandardError,
-    RefusedError,
-    ThrottledError,
-    TooLargeError,
+    RateLimitedError,
+    RequestRejectedError,
+    RequestTooLargeError,
     UnavailableError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
-from core.iterable.models import BulkResult, Failure, IterableList
+from core.iterable.models import BulkResult, FailureReason, IterableList
 
 _KEY_CODES = {
     "BadApiKey",
@@ -49,9 +49,9 @@ _CONFLICT_CODES = {
 _PASSING_STATUSES = {408, 425}
 # Errors by `code` where neither the status nor `msg` has said more.
 _BY_CODE: dict[str, type[IterableError]] = {
-    **dict.fromkeys(_KEY_CODES, KeyRefusedError),
+    **dict.fromkeys(_KEY_CODES, InvalidApiKeyError),
     **dict.fromkeys(_CONFLICT_CODES, ConflictError),
-    "BatchTooLarge": TooLargeError,
+    "BatchTooLarge": RequestTooLargeError,
     "DatabaseError": UnavailableError,
 }
 _CODE = re.compile(r"[A-Za-z]{1,40}")
@@ -60,22 +60,22 @@ _ADDRESS = re.compile(r"\S*@\S*")
 # Tried in this order. Iterable's words for a list of the wrong type are not published, hence the variants.
 _LIST_WORDS: list[tuple[re.Pattern[str], type[IterableError]]] = [
     (re.compile(r"\bnot (a )?(static|standard)\b", re.IGNORECASE), ListNotStandardError),
-    (re.compile(r"error\.lists\.invalidListId", re.IGNORECASE), ListGoneError),
+    (re.compile(r"error\.lists\.invalidListId", re.IGNORECASE), ListNotFoundError),
     (re.compile(r"error\.lists\.\w", re.IGNORECASE), ListError),
 ]
 
 # The reasons in `failedUpdates`; each is a pair of lists, `<reason>Emails` and `<reason>UserIds`.
 _FAILED_UPDATES = {
-    "forgotten": Failure.FORGOTTEN,
-    "conflict": Failure.CONFLICT,
-    "notFound": Failure.NOT_FOUND,
-    "invalid": Failure.INVALID_EMAIL,
-    "invalidData": Failure.INVALID_DATA,
+    "forgotten": FailureReason.FORGOTTEN,
+    "conflict": FailureReason.CONFLICT,
+    "notFound": FailureReason.NOT_FOUND,
+    "invalid": FailureReason.INVALID_EMAIL,
+    "invalidData": FailureReason.INVALID_DATA,
 }
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiResponse:
     """An HTTP answer: its status, its Retry-After header, its body, and the list that was asked about."""
 
     status: int
@@ -97,14 +97,14 @@ class Answer:
         return self.json if isinstance(self.json, dict) else None
 
 
-def error_in(answer: Answer) -> IterableError | None:
+def error_from(answer: ApiResponse) -> IterableError | None:
     """The error that an answer stands for, or None if it is a success (by its status, code and `msg`)."""
     fields = answer.fields or {}
     code = fields.get("code")
     api_code = code if isinstance(code, str) and code != "Success" and _CODE.fullmatch(code) else None
     about: dict[str, Any] = {"status": answer.status, "api_code": api_code, "list_id": answer.list_id}
     if answer.status == 429 or api_code == "RateLimitExceeded":
-        return ThrottledError(retry_after=seconds_of(answer.retry_after), **about)
+        return RateLimitedError(retry_after=parse_retry_after(answer.retry_after), **about)
     kind = (
         _by_message(fields.get("msg"), answer.list_id)
         or _by_status(answer.status, is_json=answer.fields is not None)
@@ -112,7 +112,7 @@ def error_in(answer: Answer) -> IterableError | None:
         or _by_remainder(answer.status, api_code, answer.list_id)
     )
     if kind is UnavailableError:
-        return UnavailableError(retry_after=seconds_of(answer.retry_after), **about)
+        return UnavailableError(retry_after=parse_retry_after(answer.retry_after), **about)
     return kind(**about) if kind else None
 
 
@@ -127,8 +127,8 @@ def _by_status(status: int, *, is_json: bool) -> type[IterableError] | None:
     if status >= 500 or status in _PASSING_STATUSES:
         return UnavailableError
     if 300 <= status < 400:  # following it could hand the key to somebody else
-        return UnexpectedAnswerError
-    known = {401: KeyRefusedError, 409: ConflictError, 413: TooLargeError}.get(status)
+        return UnexpectedResponseError
+    known = {401: InvalidApiKeyError, 409: ConflictError, 413: RequestTooLargeError}.get(status)
     if known is None and status >= 400 and not is_json:  # a gateway's page, not Iterable's word
         return UnavailableError
     return known
@@ -136,15 +136,15 @@ def _by_status(status: int, *, is_json: bool) -> type[IterableError] | None:
 
 def _by_remainder(status: int, api_code: str | None, list_id: int | None) -> type[IterableError] | None:
     if status == 403:
-        return KeyRefusedError
+        return InvalidApiKeyError
     if status == 404 and api_code == "NotFound" and list_id is not None:
-        return ListGoneError
+        return ListNotFoundError
     if status == 400 or (status < 300 and api_code):
-        return RefusedError
-    return UnexpectedAnswerError if status >= 300 else None
+        return RequestRejectedError
+    return UnexpectedResponseError if status >= 300 else None
 
 
-def seconds_of(retry_after: str | None) -> float | None:
+def parse_retry_after(retry_after: str | None) -> float | None:
     """Seconds to wait by a Retry-After header (a number, or an HTTP date); None if it says nothing usable."""
     if retry_after is None:
         return None
@@ -159,11 +159,11 @@ def seconds_of(retry_after: str | None) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def parse_lists(answer: Answer) -> list[IterableList]:
+def parse_lists(answer: ApiResponse) -> list[IterableList]:
     """The lists in the answer of `GET /api/lists`. Raises UnavailableError if it is not that."""
     lists = (answer.fields or {}).get("lists")
     if not isinstance(lists, list):
-        raise unreadable(answer)
+        raise unparsable_error(answer)
     try:
         return [
             IterableList(
@@ -176,32 +176,32 @@ def parse_lists(answer: Answer) -> list[IterableList]:
             for entry in lists
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise unreadable(answer) from error
+        raise unparsable_error(answer) from error
 
 
-def parse_list_id(answer: Answer) -> int:
+def parse_list_id(answer: ApiResponse) -> int:
     """The id in the answer of `POST /api/lists`. Raises UnavailableError if there is none."""
     found = (answer.fields or {}).get("listId")
     if not isinstance(found, int):
-        raise unreadable(answer)
+        raise unparsable_error(answer)
     return found
 
 
-def parse_size(answer: Answer) -> int:
+def parse_size(answer: ApiResponse) -> int:
     """The number in the answer of `GET /api/lists/{listId}/size`. Raises UnavailableError if it is none."""
     try:
         return int(answer.body)
     except ValueError as error:
-        raise unreadable(answer) from error
+        raise unparsable_error(answer) from error
 
 
-def parse_done(answer: Answer) -> None:
+def parse_done(answer: ApiResponse) -> None:
     """Check that the answer is `{code, msg, params}`. Raises UnavailableError if it is not."""
     if answer.fields is None:
-        raise unreadable(answer)
+        raise unparsable_error(answer)
 
 
-def parse_bulk(answer: Answer) -> BulkResult:
+def parse_bulk(answer: ApiResponse) -> BulkResult:
     """The outcome in the answer of a subscribe or unsubscribe. Raises UnavailableError if it is not one.
 
     The deprecated top-level lists name members that failed without saying why, so they count only for those that
@@ -210,27 +210,27 @@ def parse_bulk(answer: Answer) -> BulkResult:
     fields = answer.fields or {}
     succeeded, failed = fields.get("successCount"), fields.get("failCount")
     if not isinstance(succeeded, int) or not isinstance(failed, int):
-        raise unreadable(answer)
+        raise unparsable_error(answer)
     updates = fields.get("failedUpdates")
     updates = updates if isinstance(updates, dict) else {}
-    emails: dict[str, Failure] = {}
-    user_ids: dict[str, Failure] = {}
+    emails: dict[str, FailureReason] = {}
+    user_ids: dict[str, FailureReason] = {}
     for reason, failure in _FAILED_UPDATES.items():
-        id_failure = Failure.INVALID_USER_ID if failure is Failure.INVALID_EMAIL else failure
+        id_failure = FailureReason.INVALID_USER_ID if failure is FailureReason.INVALID_EMAIL else failure
         _name(emails, updates.get(f"{reason}Emails"), failure, lower=True)
         _name(user_ids, updates.get(f"{reason}UserIds"), id_failure)
-    _name(emails, fields.get("invalidEmails"), Failure.INVALID_EMAIL, lower=True)
-    _name(user_ids, fields.get("invalidUserIds"), Failure.INVALID_USER_ID)
+    _name(emails, fields.get("invalidEmails"), FailureReason.INVALID_EMAIL, lower=True)
+    _name(user_ids, fields.get("invalidUserIds"), FailureReason.INVALID_USER_ID)
     return BulkResult(succeeded, failed, emails, user_ids)
 
 
-def _name(into: dict[str, Failure], listed: Any, failure: Failure, *, lower: bool = False) -> None:
+def _name(into: dict[str, FailureReason], listed: Any, failure: FailureReason, *, lower: bool = False) -> None:
     for name in listed if isinstance(listed, list) else ():
         if isinstance(name, str):
             into.setdefault(name.lower() if lower else name, failure)
 
 
-def unreadable(answer: Answer) -> UnavailableError:
+def unparsable_error(answer: ApiResponse) -> UnavailableError:
     """What to raise for an answer that is not what was asked for: broken off, or a gateway's page."""
     message = (
         f"Iterable's answer ({answer.status}) can't be read, also after several tries. Try again later; a run goes "

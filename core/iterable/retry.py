@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long to go on when things fail, in seconds except for `attempts`.
 
     A passing fault is tried again up to `attempts` times in all, after a random part of a delay that doubles from
@@ -13,19 +13,19 @@ class Patience:
     client succeeded. A Retry-After is believed up to `retry_after`. `request` is the time for one request.
     """
 
-    attempts: int = 8
-    base: float = 0.5
-    cap: float = 30.0
+    max_attempts: int = 8
+    backoff_initial_s: float = 0.5
+    backoff_max_s: float = 30.0
     retry_after: float = 300.0
-    throttled: float = 900.0
-    request: float = 60.0
+    throttle_timeout_s: float = 900.0
+    request_timeout_s: float = 60.0
 
     def delay(self, failures: int, asked: float | None = None) -> float:
         """Seconds to wait after that many failures in a row, and not less than Iterable asked for."""
-        grown = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
+        grown = min(self.backoff_max_s, self.backoff_initial_s * 2.0 ** min(failures - 1, 30))
         jittered = random.uniform(0.0, grown)  # noqa: S311 — spreads load, keeps no secret
-        return max(jittered, self.believed(asked) or 0.0)
+        return max(jittered, self.bounded_retry_after(asked) or 0.0)
 
-    def believed(self, asked: float | None) -> float | None:
+    def bounded_retry_after(self, asked: float | None) -> float | None:
         """The seconds of a Retry-After, bounded."""
         return None if asked is None else min(asked, self.retry_after)

@@ -21,18 +21,18 @@ from yarl import URL
 
 from core.errors import SettingsError
 from core.iterable.errors import (
+    InvalidApiKeyError,
     IterableError,
-    KeyRefusedError,
-    ThrottledError,
-    TooLargeError,
+    RateLimitedError,
+    RequestTooLargeError,
     UnavailableError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
-from core.iterable.models import Traffic
-from core.iterable.rate_limiter import Pacer, Slot
-from core.iterable.responses import Answer, error_in
-from core.iterable.retry import Patience
+from core.iterable.models import RequestStats
+from core.iterable.rate_limiter import RateLimiter, Slot
+from core.iterable.responses import ApiResponse, error_from
+from core.iterable.retry import RetryPolicy
 
 T = TypeVar("T")
 
@@ -52,12 +52,12 @@ _JSON = {"Content-Type": "application/json"}
 _KEY = re.compile(r"[!-~]+")
 
 
-class HaltedError(Exception):
+class AbortedError(Exception):
     """The client was halted while a request waited: for its turn, or to be tried again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ApiRequest:
     """What is asked of Iterable; `list_id` is the list that it is about, for errors."""
 
     method: str
@@ -76,12 +76,12 @@ class Transport:
         base_url: str,
         *,
         session: aiohttp.ClientSession | None,
-        traffic: Traffic,
-        patience: Patience,
+        traffic: RequestStats,
+        patience: RetryPolicy,
     ) -> None:
         """Take the key and the address. Raises KeyRefusedError or SettingsError where one can't be right."""
         if not _KEY.fullmatch(api_key):
-            raise KeyRefusedError(
+            raise InvalidApiKeyError(
                 "The Iterable API key is empty, or holds characters that no key has. Copy it again from Iterable."
             )
         self._base = _checked(base_url)
@@ -116,27 +116,27 @@ class Transport:
         if session is not None and session is not self._given:
             await session.close()
 
-    def halt(self) -> None:
+    def abort_waiting(self) -> None:
         """Have whatever waits raise HaltedError now, and whatever would wait from now on. What is under way may end."""
         self._halted.set()
         for task in self._waiting:
             task.cancel()
 
-    async def call(self, request: Request, pacer: Pacer, parse: Callable[[Answer], T]) -> T:
+    async def call(self, request: ApiRequest, pacer: RateLimiter, parse: Callable[[ApiResponse], T]) -> T:
         """Send a request until there is an answer, and return what `parse` reads from it.
 
         Raises the IterableError that the answer stands for; a passing one only when patience is at its end.
         """
         if request.body is not None and len(request.body) > BODY_LIMIT:
-            raise TooLargeError(list_id=request.list_id)
+            raise RequestTooLargeError(list_id=request.list_id)
 
         async def once() -> T:
-            async with self._sent(request, pacer, self._patience.request) as response:
+            async with self._sent(request, pacer, self._patience.request_timeout_s) as response:
                 return parse(await _succeeded(response, request.list_id))
 
-        return await self._until_answered(once, pacer)
+        return await self._with_retries(once, pacer)
 
-    async def lines(self, request: Request, pacer: Pacer) -> AsyncIterator[str]:
+    async def lines(self, request: ApiRequest, pacer: RateLimiter) -> AsyncIterator[str]:
         """Send a request until there is an answer, and yield the answer's lines as they come.
 
         Raises what `call` raises; also, and without another try, UnreachableError where the answer breaks off.
@@ -149,32 +149,32 @@ class Transport:
                     await _succeeded(response, request.list_id)
                 return response, opened.pop_all()
 
-        response, opened = await self._until_answered(once, pacer)
+        response, opened = await self._with_retries(once, pacer)
         async with opened:
             first = True
             async for line in _lines(response):
-                if first and (error := error_in(Answer(200, line, list_id=request.list_id))):
+                if first and (error := error_from(ApiResponse(200, line, list_id=request.list_id))):
                     raise error
                 first = False
                 yield line.decode(errors="replace")
 
-    async def _until_answered(self, once: Callable[[], Awaitable[T]], pacer: Pacer) -> T:
+    async def _with_retries(self, once: Callable[[], Awaitable[T]], pacer: RateLimiter) -> T:
         failures = throttled = 0
         began = time.monotonic()
         while True:
             try:
                 result = await once()
-            except ThrottledError as error:
+            except RateLimitedError as error:
                 throttled += 1
                 self._traffic.throttled += 1
-                if time.monotonic() - max(began, self._succeeded_at) > self._patience.throttled:
+                if time.monotonic() - max(began, self._succeeded_at) > self._patience.throttle_timeout_s:
                     raise
-                await pacer.throttled(self._patience.believed(error.retry_after))
+                await pacer.on_throttled(self._patience.bounded_retry_after(error.retry_after))
                 with self._wait():
                     await asyncio.sleep(self._patience.delay(throttled, error.retry_after))
             except IterableError as error:
                 failures += 1
-                if not error.passing or failures >= self._patience.attempts:
+                if not error.is_transient or failures >= self._patience.max_attempts:
                     raise
                 self._traffic.retries += 1
                 asked = error.retry_after if isinstance(error, UnavailableError) else None
@@ -188,7 +188,7 @@ class Transport:
     def _wait(self) -> Iterator[None]:
         """Be woken from what is awaited in the block when the client is halted, by a HaltedError."""
         if self._halted.is_set():
-            raise HaltedError
+            raise AbortedError
         task = asyncio.current_task()
         assert task is not None
         self._waiting.add(task)
@@ -196,14 +196,14 @@ class Transport:
             yield
         except asyncio.CancelledError:
             if self._halted.is_set() and task.uncancel() == 0:  # nobody else wants the task to end
-                raise HaltedError from None
+                raise AbortedError from None
             raise
         finally:
             self._waiting.discard(task)
 
     @asynccontextmanager
     async def _sent(
-        self, request: Request, pacer: Pacer, seconds: float | None
+        self, request: ApiRequest, pacer: RateLimiter, seconds: float | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request once, in its turn, and hold its response. What breaks meanwhile leaves as UnreachableError."""
         if self._session is None:
@@ -221,7 +221,7 @@ class Transport:
                 data=_payload(request.body),
                 headers=self._headers if request.body is None else self._headers | _JSON,
                 timeout=aiohttp.ClientTimeout(
-                    total=seconds, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._patience.request
+                    total=seconds, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._patience.request_timeout_s
                 ),
                 allow_redirects=False,
                 trace_request_ctx=leaving,
@@ -239,13 +239,13 @@ class Transport:
 class _Leaving:
     """A request on its way out, and what must be told when it leaves."""
 
-    pacer: Pacer
+    pacer: RateLimiter
     slot: Slot
-    traffic: Traffic
+    traffic: RequestStats
 
     def now(self) -> None:
         self.traffic.requests += 1
-        self.pacer.left(self.slot)
+        self.pacer.mark_sent(self.slot)
 
 
 async def _on_leaving(_session: aiohttp.ClientSession, context: SimpleNamespace, _what: Any) -> None:
@@ -255,17 +255,17 @@ async def _on_leaving(_session: aiohttp.ClientSession, context: SimpleNamespace,
         leaving.now()
 
 
-async def _succeeded(response: aiohttp.ClientResponse, list_id: int | None) -> Answer:
+async def _succeeded(response: aiohttp.ClientResponse, list_id: int | None) -> ApiResponse:
     """Read an answer whole. Raises the IterableError that it stands for, if it is no success."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():
         size += len(chunk)
         if size > ANSWER_LIMIT:
-            raise UnexpectedAnswerError(status=response.status, list_id=list_id)
+            raise UnexpectedResponseError(status=response.status, list_id=list_id)
         chunks.append(chunk)
-    answer = Answer(response.status, b"".join(chunks), response.headers.get("Retry-After"), list_id)
-    error = error_in(answer)
+    answer = ApiResponse(response.status, b"".join(chunks), response.headers.get("Retry-After"), list_id)
+    error = error_from(answer)
     if error is not None:
         raise error
     return answer
@@ -276,7 +276,7 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     async for chunk in response.content.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > LINE_LIMIT:
-            raise UnexpectedAnswerError(status=response.status)
+            raise UnexpectedResponseError(status=response.status)
         for line in lines:
             if stripped := line.rstrip(b"\r"):
                 yield stripped

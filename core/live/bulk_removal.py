@@ -18,15 +18,15 @@ PIECE = 2_000
 BEGINNING = ""
 
 
-async def empty(engine: Engine, mapping_id: int) -> None:
+async def run_bulk_removal(engine: Engine, mapping_id: int) -> None:
     """Go on with it to its end, or until the engine is stopping."""
     while not engine.stopping.is_set():
         async with engine.database.write() as db:
-            if not await some(db, mapping_id):
+            if not await remove_next_chunk(db, mapping_id):
                 return
 
 
-async def some(db: AsyncConnection, mapping_id: int) -> bool:
+async def remove_next_chunk(db: AsyncConnection, mapping_id: int) -> bool:
     """Do a piece. Returns whether there is more to do."""
     mapping = await live_mappings.lock(db, mapping_id)
     if mapping is None or mapping.emptied_to is None:  # it was connected again

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.engine import Engine
 from core.live.bulk_removal import BEGINNING, PIECE
 from core.store import audit_log, inbox, live_mappings, mappings
-from core.store.audit_log import Action
-from core.store.mappings import Removals, State
+from core.store.audit_log import AuditAction
+from core.store.mappings import MappingStatus, RemovalPolicy
 
 
 async def approve(
@@ -21,10 +21,10 @@ async def approve(
     (`core.runs.submission.check_list`).
     """
     async with engine.database.write() as db:
-        if not await mappings.decide(db, mapping_id, State.ACTIVE, by=by, comment=comment):
+        if not await mappings.decide(db, mapping_id, MappingStatus.ACTIVE, by=by, comment=comment):
             return False
         await mappings.change(db, mapping_id, list_id=list_id, disconnected_at=None)
-        await _note(db, mapping_id, Action.MAPPING_APPROVED, by, team_id, {"list_id": list_id, "comment": comment})
+        await _note(db, mapping_id, AuditAction.MAPPING_APPROVED, by, team_id, {"list_id": list_id, "comment": comment})
     return True
 
 
@@ -39,15 +39,15 @@ async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str
     while True:
         async with engine.database.write() as db:
             mapping = await live_mappings.lock(db, mapping_id)
-            is_active = mapping is None or mapping.state is State.ACTIVE
+            is_active = mapping is None or mapping.state is MappingStatus.ACTIVE
             if is_active and not dropped:
                 return None
             if not dropped:
-                await inbox.date_back(db, mapping_id, until)
+                await inbox.backdate(db, mapping_id, until)
             some = 0 if is_active else await inbox.drop_waiting(db, mapping_id, PIECE, until=until)
             dropped += some
             if not some:
-                await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"dropped": dropped})
+                await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"dropped": dropped})
                 return dropped
 
 
@@ -58,10 +58,10 @@ async def approve_removals(engine: Engine, mapping_id: int, *, by: str, team_id:
         if mapping is None:
             return 0
         now = time.time()
-        await inbox.date_back(db, mapping_id, now)
+        await inbox.backdate(db, mapping_id, now)
         found = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
         await mappings.change(db, mapping_id, removals_until=now)
-        await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"removals_approved": found})
+        await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"removals_approved": found})
     return found
 
 
@@ -69,10 +69,10 @@ async def keep_members(engine: Engine, mapping_id: int, *, by: str, team_id: str
     """An audience was disconnected: leave its members on the list. Returns False where that was decided already."""
     async with engine.database.write() as db:
         mapping = await live_mappings.lock(db, mapping_id)
-        if mapping is None or mapping.disconnected_at is None or mapping.state is State.ACTIVE:
+        if mapping is None or mapping.disconnected_at is None or mapping.state is MappingStatus.ACTIVE:
             return False
         await mappings.change(db, mapping_id, disconnected_at=None, emptied_to=None)
-        await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"members": "kept"})
+        await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"members": "kept"})
     return True
 
 
@@ -84,15 +84,15 @@ async def remove_members(engine: Engine, mapping_id: int, *, by: str, team_id: s
     """
     async with engine.database.write() as db:
         mapping = await live_mappings.lock(db, mapping_id)
-        if mapping is None or mapping.disconnected_at is None or mapping.state is State.ACTIVE:
+        if mapping is None or mapping.disconnected_at is None or mapping.state is MappingStatus.ACTIVE:
             return False
-        removals = Removals.REMOVE.value  # for once, whatever was to be done with single ones
-        await mappings.change(db, mapping_id, state=State.ACTIVE.value, removals=removals, emptied_to=BEGINNING)
-        await _note(db, mapping_id, Action.MAPPING_CHANGED, by, team_id, {"members": "removed"})
+        removals = RemovalPolicy.REMOVE.value  # for once, whatever was to be done with single ones
+        await mappings.change(db, mapping_id, state=MappingStatus.ACTIVE.value, removals=removals, emptied_to=BEGINNING)
+        await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"members": "removed"})
     return True
 
 
 async def _note(
-    db: AsyncConnection, mapping_id: int, action: Action, by: str, team_id: str | None, after: dict[str, Any]
+    db: AsyncConnection, mapping_id: int, action: AuditAction, by: str, team_id: str | None, after: dict[str, Any]
 ) -> None:
     await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=f"mapping:{mapping_id}", after=after)

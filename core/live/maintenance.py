@@ -7,10 +7,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting
 from core.engine import Engine
-from core.live.micro_batch import allowed, is_open
+from core.live.micro_batch import can_deliver, delivery_filter
 from core.privacy import erasure
 from core.store import alerts, inbox, live_mappings, mappings, processed_messages
-from core.store.mappings import Mapping, State
+from core.store.mappings import AudienceMapping, MappingStatus
 
 logger = logging.getLogger(__name__)
 
@@ -20,30 +20,30 @@ REMEMBER_S = 7 * 24 * 3600.0
 CLEAR_ROWS, CLEAR_PIECES = 2_000, 5
 
 
-async def tend(engine: Engine) -> None:
+async def run_maintenance(engine: Engine) -> None:
     """Do all of it once."""
-    await engine.presence.bury_dead()
+    await engine.presence.reap_dead_workers()
     await erasure.carry_out_all(engine)
     async with engine.database.read() as db:
         found = await live_mappings.everyone(db)
     for mapping in found:
-        if is_open(mapping):
+        if can_deliver(mapping):
             await _watch(engine, mapping)
-        if mapping.state is State.ACTIVE and mapping.disconnected_at is not None:
+        if mapping.state is MappingStatus.ACTIVE and mapping.disconnected_at is not None:
             await _pause_if_emptied(engine, mapping)
     await _clear(engine, found)
 
 
-async def _watch(engine: Engine, mapping: Mapping) -> None:
+async def _watch(engine: Engine, mapping: AudienceMapping) -> None:
     """Raise an alert where changes wait for too long, and close it when they don't any more."""
     limit, now = engine.settings.firehose_backlog_alert_s, time.time()
     async with engine.database.read() as db:
-        oldest = await inbox.oldest(db, mapping.id, allowed(mapping))
+        oldest = await inbox.oldest(db, mapping.id, delivery_filter(mapping))
         known = await alerts.open_of(db, mapping.connection_id, mapping.id)
     late = oldest is not None and now - oldest > limit
     if late and known is None:
         async with engine.database.write() as db:
-            await alerting.failed(
+            await alerting.open_or_repeat(
                 db,
                 connection_id=mapping.connection_id,
                 mapping_id=mapping.id,
@@ -53,10 +53,10 @@ async def _watch(engine: Engine, mapping: Mapping) -> None:
             )
     elif not late and known is not None and known.code == alerting.BACKLOG:
         async with engine.database.write() as db:
-            await alerting.recovered(db, mapping.connection_id, mapping.id)
+            await alerting.resolve(db, mapping.connection_id, mapping.id)
 
 
-async def _about(db: AsyncConnection, mapping: Mapping, age: float) -> str:
+async def _about(db: AsyncConnection, mapping: AudienceMapping, age: float) -> str:
     size = (await inbox.backlog(db, mapping.id)).size
     changes = "1 change" if size == 1 else f"{size:,} changes"
     return (
@@ -66,7 +66,7 @@ async def _about(db: AsyncConnection, mapping: Mapping, age: float) -> str:
     )
 
 
-async def _pause_if_emptied(engine: Engine, mapping: Mapping) -> None:
+async def _pause_if_emptied(engine: Engine, mapping: AudienceMapping) -> None:
     """Pause a disconnected mapping whose members a person had taken off, when they are off."""
     async with engine.database.write() as db:
         now = await live_mappings.lock(db, mapping.id)
@@ -74,10 +74,10 @@ async def _pause_if_emptied(engine: Engine, mapping: Mapping) -> None:
             return
         waiting = await inbox.oldest(db, mapping.id)
         if waiting is None and not await live_mappings.unended(db, mapping.id):
-            await mappings.change(db, mapping.id, state=State.PAUSED.value, disconnected_at=None)
+            await mappings.change(db, mapping.id, state=MappingStatus.PAUSED.value, disconnected_at=None)
 
 
-async def _clear(engine: Engine, found: list[Mapping]) -> None:
+async def _clear(engine: Engine, found: list[AudienceMapping]) -> None:
     before = time.time() - REMEMBER_S
     for _ in range(CLEAR_PIECES):
         async with engine.database.write() as db:

@@ -7,12 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting
 from core.engine import Engine
-from core.iterable import KeyRefusedError
-from core.models.run import Mode, Plan, Request, Run, Status
+from core.iterable import InvalidApiKeyError
+from core.models.run import Run, RunPlan, RunRequest, RunStatus, SyncMode
 from core.runs import executor
 from core.store import connections, inbox, live_mappings, runs
-from core.store.inbox import Allowed
-from core.store.mappings import NO_LIST, Mapping, Removals, State
+from core.store.inbox import DeliveryFilter
+from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -24,26 +24,26 @@ MARKED_AT_ONCE = 500
 SHAPE = "live"
 
 
-async def begin(engine: Engine, mapping: Mapping) -> str | None:
+async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | None:
     """Store a run that carries what waits for a mapping. Returns its id; None where there is nothing to carry, or
     another run of the mapping has not ended.
     """
     run_id = runs.new_id()
     async with engine.database.write() as db:
         now = await live_mappings.lock(db, mapping.id)
-        if now is None or not is_open(now) or await live_mappings.unended(db, mapping.id):
+        if now is None or not can_deliver(now) or await live_mappings.unended(db, mapping.id):
             return None
         connection = await connections.by_id(db, now.connection_id)
         assert connection is not None
-        claimed = await inbox.claim(db, now.id, run_id, MARKED_AT_ONCE, allowed(now))
+        claimed = await inbox.claim(db, now.id, run_id, MARKED_AT_ONCE, delivery_filter(now))
         if not claimed:
             return None
-        request = Request(path="", live=True, mode=Mode.DELTA, approved=True, allow_empty=True)
+        request = RunRequest(path="", live=True, mode=SyncMode.DELTA, approved=True, allow_empty=True)
         await runs.add(
             db,
             run_id=run_id,
             mapping=now,
-            mode=Mode.DELTA.value,
+            mode=SyncMode.DELTA.value,
             user_id=connection.user_id.value,
             rate=connection.rate,
             request=request,
@@ -59,26 +59,26 @@ async def begin(engine: Engine, mapping: Mapping) -> str | None:
     return run_id
 
 
-async def _claim_more(engine: Engine, mapping: Mapping, run_id: str) -> int:
+async def _claim_more(engine: Engine, mapping: AudienceMapping, run_id: str) -> int:
     async with engine.database.write() as db:
         now = await live_mappings.lock(db, mapping.id)
-        if now is None or not is_open(now):
+        if now is None or not can_deliver(now):
             return 0
-        return await inbox.claim(db, now.id, run_id, MARKED_AT_ONCE, allowed(now))
+        return await inbox.claim(db, now.id, run_id, MARKED_AT_ONCE, delivery_filter(now))
 
 
-async def execute(engine: Engine, run_id: str) -> Status:
+async def execute(engine: Engine, run_id: str) -> RunStatus:
     """Execute a run, and see to what follows from how it ended."""
     status = await executor.execute(engine, run_id)
-    await end(engine, run_id)
+    await finalize(engine, run_id)
     return status
 
 
-async def end(engine: Engine, run_id: str) -> None:
+async def finalize(engine: Engine, run_id: str) -> None:
     """Do what follows from the ending of a run. May be called again, and by any process."""
     async with engine.database.read() as db:
         ended = await runs.by_id(db, run_id)
-    if ended is not None and ended.live and ended.status is Status.SUCCEEDED:
+    if ended is not None and ended.live and ended.status is RunStatus.SUCCEEDED:
         while await _mark_done(engine, ended.mapping_id, run_id):
             pass
     async with engine.database.write() as db:
@@ -88,14 +88,14 @@ async def end(engine: Engine, run_id: str) -> None:
         this = await runs.by_id(db, run_id)  # as it is now that nobody else can end it
         if this is None or not this.live:
             return
-        if this.status is Status.SUCCEEDED:
-            await _add_to_day(db, this)
-        elif this.status is Status.CANCELLED:  # whoever did that, what it carried still has to be done
-            await inbox.let_go(db, this.id)
+        if this.status is RunStatus.SUCCEEDED:
+            await _merge_into_daily_run(db, this)
+        elif this.status is RunStatus.CANCELLED:  # whoever did that, what it carried still has to be done
+            await inbox.unclaim(db, this.id)
             await runs.change(db, this.id, live=False)
-        elif this.status is Status.FAILED:
-            whole = this.error_code == KeyRefusedError.code  # it concerns every mapping alike, and once is enough
-            await alerting.failed(
+        elif this.status is RunStatus.FAILED:
+            whole = this.error_code == InvalidApiKeyError.code  # it concerns every mapping alike, and once is enough
+            await alerting.open_or_repeat(
                 db,
                 connection_id=this.connection_id,
                 mapping_id=None if whole else this.mapping_id,
@@ -108,32 +108,32 @@ async def end(engine: Engine, run_id: str) -> None:
 async def _mark_done(engine: Engine, mapping_id: int, run_id: str) -> bool:
     """Note of some of what a run carried that it is on record, which nothing changes any more; is there more of it?"""
     async with engine.database.write() as db:
-        return await inbox.done(db, mapping_id, run_id, MARKED_AT_ONCE)
+        return await inbox.mark_delivered(db, mapping_id, run_id, MARKED_AT_ONCE)
 
 
-async def give_up(engine: Engine, this: Run) -> None:
+async def abandon(engine: Engine, this: Run) -> None:
     """Cancel a run that stopped: what it carried waits for the next one."""
     async with engine.database.write() as db:
-        if this.status is not Status.SUCCEEDED and await runs.reopen(db, this, engine.presence.id) is not None:
-            await runs.set_status(db, this.id, Status.CANCELLED)
-    await end(engine, this.id)
+        if this.status is not RunStatus.SUCCEEDED and await runs.reopen(db, this, engine.presence.id) is not None:
+            await runs.set_status(db, this.id, RunStatus.CANCELLED)
+    await finalize(engine, this.id)
 
 
-def is_open(mapping: Mapping) -> bool:
+def can_deliver(mapping: AudienceMapping) -> bool:
     """Whether what waits for a mapping may be uploaded: somebody approved it, and it is not paused.
 
     Where its members are to be taken off, that has to be in the inbox first, and what waited is to be dropped.
     """
-    is_active = mapping.live and mapping.state is State.ACTIVE and mapping.list_id != NO_LIST
+    is_active = mapping.live and mapping.state is MappingStatus.ACTIVE and mapping.list_id != NO_LIST
     return is_active and mapping.emptied_to is None
 
 
-def allowed(mapping: Mapping) -> Allowed:
+def delivery_filter(mapping: AudienceMapping) -> DeliveryFilter:
     """Which changes of a mapping may be uploaded: where removals ask, those that a person has approved."""
-    return Allowed(mapping.removals is not Removals.ASK, mapping.approved_until)
+    return DeliveryFilter(mapping.removals is not RemovalPolicy.ASK, mapping.approved_until)
 
 
-async def _add_to_day(db: AsyncConnection, this: Run) -> None:
+async def _merge_into_daily_run(db: AsyncConnection, this: Run) -> None:
     day = live_mappings.day_of(this.finished_at or time.time())
     sum_id = await live_mappings.run_of_day(db, this.mapping_id, day)
     if sum_id is None:
@@ -158,11 +158,11 @@ async def _new_sum(db: AsyncConnection, this: Run) -> str:
         rate=this.rate,
         request=this.request,
     )
-    plan = Plan(shape=SHAPE, audience_id=mapping.audience_id, audience_name=mapping.audience_name)
+    plan = RunPlan(shape=SHAPE, audience_id=mapping.audience_id, audience_name=mapping.audience_name)
     await runs.change(
         db,
         sum_id,
-        status=Status.SUCCEEDED.value,
+        status=RunStatus.SUCCEEDED.value,
         started_at=this.started_at,
         finished_at=this.finished_at,
         plan=plan.model_dump_json(),

@@ -11,14 +11,14 @@ from sqlalchemy.exc import DBAPIError
 from core import alerting
 from core.engine import Engine
 from core.errors import SyncError
-from core.iterable import KeyRefusedError
+from core.iterable import InvalidApiKeyError
 from core.live import micro_batch
-from core.live.bulk_removal import empty
-from core.live.maintenance import tend
-from core.models.run import Run, Status
+from core.live.bulk_removal import run_bulk_removal
+from core.live.maintenance import run_maintenance
+from core.models.run import Run, RunStatus
 from core.runs import executor
 from core.store import connections, inbox, live_mappings, runs
-from core.store.mappings import Mapping, State
+from core.store.mappings import AudienceMapping, MappingStatus
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class _Worker:
                 await self._look()
                 if time.monotonic() - tended >= TEND_EVERY_S:
                     tended = time.monotonic()
-                    await tend(self._engine)
+                    await run_maintenance(self._engine)
             except (DBAPIError, OSError):  # the database is not there for a moment: what is to be done will still be
                 logger.warning("the database could not be asked for live changes", exc_info=True)
             with contextlib.suppress(TimeoutError):
@@ -65,7 +65,7 @@ class _Worker:
         async with self._engine.database.read() as db:
             left = {run.mapping_id: run for run in await live_mappings.unended(db)}
             everyone = await live_mappings.everyone(db)
-        found = [each for each in everyone if each.id in left or micro_batch.is_open(each) or _is_emptied(each)]
+        found = [each for each in everyone if each.id in left or micro_batch.can_deliver(each) or _is_emptied(each)]
         for mapping in found:
             if len(self._tasks) >= MOST_AT_ONCE:
                 return
@@ -81,49 +81,54 @@ class _Worker:
     def _ended(self, mapping_id: int, _task: asyncio.Task[None]) -> None:
         del self._tasks[mapping_id]
 
-    async def _is_ready(self, mapping: Mapping) -> bool:
+    async def _is_ready(self, mapping: AudienceMapping) -> bool:
         """Whether a mapping's changes have been gathered."""
         async with self._engine.database.read() as db:
             connection = await connections.by_id(db, mapping.connection_id)
             if connection is None or connection.refused_at is not None:
                 return False
-            waiting = await inbox.waiting(db, mapping.id, ENOUGH_MEMBERS, micro_batch.allowed(mapping))
+            waiting = await inbox.waiting(db, mapping.id, ENOUGH_MEMBERS, micro_batch.delivery_filter(mapping))
         if waiting.oldest is None:
             return False
         gathering = 0.0 <= time.time() - waiting.oldest < self._engine.settings.firehose_gather_s
         return not gathering or waiting.size >= ENOUGH_MEMBERS
 
-    async def _is_left(self, mapping: Mapping, run: Run) -> bool:
+    async def _is_left(self, mapping: AudienceMapping, run: Run) -> bool:
         """Whether a run is to be taken up (or what follows from its ending to be done) by this process."""
-        if run.status in (Status.SUCCEEDED, Status.CANCELLED):  # what follows is done by whose it was, if that lives
+        if run.status in (
+            RunStatus.SUCCEEDED,
+            RunStatus.CANCELLED,
+        ):  # what follows is done by whose it was, if that lives
             of = run.worker
             return of in (None, self._engine.presence.id) or await self._engine.presence.is_dead(of)
-        if not micro_batch.is_open(mapping):
+        if not micro_batch.can_deliver(mapping):
             return False
-        if run.status is Status.FAILED:
+        if run.status is RunStatus.FAILED:
             async with self._engine.database.read() as db:
                 connection = await connections.by_id(db, run.connection_id)
             if connection is None or connection.refused_at is not None:
                 return False
             waits = 0.0 <= time.time() - (run.finished_at or 0.0) < _delay(run.attempt)
             # refused: and it has another key by now, or is to be tried again
-            return run.error_code == KeyRefusedError.code or not waits
-        if run.status is Status.INTERRUPTED or run.worker == self._engine.presence.id:
+            return run.error_code == InvalidApiKeyError.code or not waits
+        if run.status is RunStatus.INTERRUPTED or run.worker == self._engine.presence.id:
             return True  # ours, and yet nobody is at work on it here: its end could not be recorded
-        return not await executor.is_worked_on(self._engine, run)
+        return not await executor.is_in_progress(self._engine, run)
 
-    async def _carry(self, mapping: Mapping, left: Run | None) -> None:
+    async def _carry(self, mapping: AudienceMapping, left: Run | None) -> None:
         try:
             if _is_emptied(mapping):
-                await empty(self._engine, mapping.id)
+                await run_bulk_removal(self._engine, mapping.id)
                 return
             if left is not None and left.list_id != mapping.list_id and not left.status.is_active:
-                await micro_batch.give_up(self._engine, left)  # it was for another list
+                await micro_batch.abandon(self._engine, left)  # it was for another list
                 return
-            if left is not None and left.status in (Status.SUCCEEDED, Status.CANCELLED):
-                await micro_batch.end(self._engine, left.id)
+            if left is not None and left.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
+                await micro_batch.finalize(self._engine, left.id)
                 return
-            run_id = await (self._reopened(left) if left is not None else micro_batch.begin(self._engine, mapping))
+            run_id = await (
+                self._reopened(left) if left is not None else micro_batch.create_micro_batch(self._engine, mapping)
+            )
             if run_id is not None:
                 await micro_batch.execute(self._engine, run_id)
         except SyncError as error:
@@ -143,14 +148,14 @@ class _Worker:
             attempt = await runs.reopen(db, run, self._engine.presence.id)
         return None if attempt is None else run.id
 
-    async def _failed(self, mapping: Mapping, error: SyncError) -> None:
+    async def _failed(self, mapping: AudienceMapping, error: SyncError) -> None:
         """No run could be begun: a person has to know."""
         self._wait(mapping)
-        whole = isinstance(error, KeyRefusedError)
+        whole = isinstance(error, InvalidApiKeyError)
         async with self._engine.database.write() as db:
             if whole:
                 await connections.change(db, mapping.connection_id, refused_at=time.time())
-            await alerting.failed(
+            await alerting.open_or_repeat(
                 db,
                 connection_id=mapping.connection_id,
                 mapping_id=None if whole else mapping.id,
@@ -159,14 +164,14 @@ class _Worker:
                 message=error.message,
             )
 
-    def _wait(self, mapping: Mapping) -> None:
+    def _wait(self, mapping: AudienceMapping) -> None:
         self._failures[mapping.id] = failures = self._failures.get(mapping.id, 0) + 1
         self._not_before[mapping.id] = time.monotonic() + _delay(failures - 1)
 
 
-def _is_emptied(mapping: Mapping) -> bool:
+def _is_emptied(mapping: AudienceMapping) -> bool:
     """Whether a person said that its members are to be taken off, and that has not been put into the inbox yet."""
-    return mapping.state is State.ACTIVE and mapping.emptied_to is not None
+    return mapping.state is MappingStatus.ACTIVE and mapping.emptied_to is not None
 
 
 def _delay(attempts: int) -> float:

@@ -25,19 +25,19 @@ BATCH_SIZE = 1_000
 
 #: A profile of the ledger that begins so stands for a former identity, of a member that got another, which is on the
 #: list until its next holder is recorded. It is the address that follows.
-FORMER = "former:"
+FORMER_IDENTITY_PREFIX = "former:"
 
 #: An entry as stored: role, profile, email, user_id, and for some roles more values. So that a run can be undone, they
 #: are the email and the user id which the ledger had before, where it knew a member that is put on the list or held
 #: there, and `false` for a leaver that the ledger did not know.
-Entry = list[Any]
+BatchEntry = list[Any]
 
 
 class Phase(IntEnum):
     """The order in which a run's changes are made. A phase begins when the one before has ended."""
 
     REMOVE = 0
-    HOLD = 1
+    RETAIN = 1
     """Nothing is sent: the ledger learns of members whose subscriber is on the list already, and of former identities
     that stay on the list for somebody else. After the removals, because until a member's former identity is off the
     list, its row is all that is known of that."""
@@ -50,22 +50,22 @@ class Phase(IntEnum):
     is all that is known of the subscriber."""
 
 
-class Role(StrEnum):
+class Operation(StrEnum):
     """What an entry is, and so what its outcome does to the ledger and the counters."""
 
     ADD = "a"
     """Subscribe; counts as added."""
     UPDATE = "u"
     """Subscribe under a new identity; counts as updated."""
-    QUIET = "q"
+    RESUBSCRIBE_UNCOUNTED = "q"
     """Subscribe; has been counted before."""
-    FOLLOWER = "f"
+    DUPLICATE = "f"
     """Not sent: maps to the same subscriber as the sent entry before it, and shares its fate in the ledger."""
-    HOLD = "h"
+    RETAIN = "h"
     """Not sent: the subscriber is on the list already."""
     REMOVE = "r"
     """Unsubscribe; counts as removed."""
-    OLD = "o"
+    UNSUBSCRIBE_FORMER = "o"
     """Unsubscribe (or release) the former identity of a member that is updated; is not counted."""
     RENAME = "n"
     """Rename a placeholder; the fifth value is the new email. The update that follows is counted."""
@@ -74,11 +74,11 @@ class Role(StrEnum):
 
 
 #: The entries that count when they are accepted.
-COUNTED = frozenset({Role.ADD, Role.UPDATE, Role.REMOVE})
+COUNTED = frozenset({Operation.ADD, Operation.UPDATE, Operation.REMOVE})
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class BatchColumns:
     """The entries of a batch, by columns: the n-th value of each belongs to the n-th entry."""
 
     roles: str
@@ -88,7 +88,7 @@ class Columns:
     more: list[list[Any]] | None = None
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[BatchEntry]:
         """The entries one by one."""
         firsts = zip(self.roles, self.profiles, self.emails, self.user_ids, strict=True)
         if self.more is None:
@@ -109,17 +109,17 @@ def encode(entries: Sequence[Sequence[Any]]) -> str:
     return orjson.dumps(columns).decode()
 
 
-def decode(members: str) -> Columns:
+def decode(members: str) -> BatchColumns:
     """Return a stored batch."""
     stored = orjson.loads(members)
-    return Columns(stored["role"], stored["profile"], stored["email"], stored["user_id"], stored.get("more"))
+    return BatchColumns(stored["role"], stored["profile"], stored["email"], stored["user_id"], stored.get("more"))
 
 
-def groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+def groups(entries: Sequence[BatchEntry]) -> Iterator[list[BatchEntry]]:
     """Yield each sent entry together with its followers, in order."""
-    group: list[Entry] = []
+    group: list[BatchEntry] = []
     for entry in entries:
-        if entry[0] != Role.FOLLOWER and group:
+        if entry[0] != Operation.DUPLICATE and group:
             yield group
             group = []
         group.append(entry)

@@ -12,7 +12,7 @@ from core.identity import UserIdField
 PROCESS_DIED = "process_died"
 
 
-class Mode(StrEnum):
+class SyncMode(StrEnum):
     """What a run does with its source."""
 
     MIRROR = "mirror"
@@ -23,7 +23,7 @@ class Mode(StrEnum):
     """Nobody is removed."""
 
 
-class Status(StrEnum):
+class RunStatus(StrEnum):
     """Where a run is."""
 
     QUEUED = "queued"
@@ -42,12 +42,12 @@ class Status(StrEnum):
     @property
     def is_active(self) -> bool:
         """Whether a process should be at work on it."""
-        return self in (Status.QUEUED, Status.PLANNING, Status.RUNNING)
+        return self in (RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.RUNNING)
 
     @property
     def is_resumable(self) -> bool:
         """Whether it can be taken up again."""
-        return self in (Status.INTERRUPTED, Status.FAILED, Status.NEEDS_APPROVAL) or self.is_active
+        return self in (RunStatus.INTERRUPTED, RunStatus.FAILED, RunStatus.NEEDS_APPROVAL) or self.is_active
 
 
 class GuardName(StrEnum):
@@ -73,14 +73,14 @@ class Guard(BaseModel):
     message: str
 
 
-class Request(BaseModel):
+class RunRequest(BaseModel):
     """What was asked for. `audience` selects one where a file carries several."""
 
     model_config = ConfigDict(frozen=True)
 
     path: str
     audience: str | None = None
-    mode: Mode | None = None
+    mode: SyncMode | None = None
     dry_run: bool = False
     allow_empty: bool = False
     approved: bool = False
@@ -89,7 +89,7 @@ class Request(BaseModel):
     """The members are those that the inbox has for this run, not a file."""
 
 
-class Plan(BaseModel):
+class RunPlan(BaseModel):
     """What planning found, before anything is sent."""
 
     model_config = ConfigDict(frozen=True)
@@ -115,7 +115,7 @@ class Plan(BaseModel):
     guards: tuple[Guard, ...] = ()
 
 
-class Counters(BaseModel):
+class RunCounters(BaseModel):
     """The numbers of a run. Each member is in exactly one of the last six (promise 1 of the design)."""
 
     model_config = ConfigDict(frozen=True)
@@ -145,19 +145,19 @@ class Run(BaseModel):
     mapping_id: int
     connection_id: int
     list_id: int
-    status: Status
+    status: RunStatus
     phase: str
-    mode: Mode
+    mode: SyncMode
     user_id: UserIdField
     rate: float
     audience: str | None
-    request: Request
-    plan: Plan | None
+    request: RunRequest
+    plan: RunPlan | None
     revision: int | None
     attempt: int
     worker: str | None
     stop: str | None
-    counters: Counters
+    counters: RunCounters
     requests: int
     retries: int
     throttled: int
@@ -180,7 +180,7 @@ class Run(BaseModel):
     @property
     def is_orphan(self) -> bool:
         """Whether its process died while it was at work on it."""
-        return self.status is Status.INTERRUPTED and self.error_code == PROCESS_DIED
+        return self.status is RunStatus.INTERRUPTED and self.error_code == PROCESS_DIED
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> "Run":
@@ -189,8 +189,8 @@ class Run(BaseModel):
         return cls.model_validate(
             {
                 **row,
-                "request": Request.model_validate_json(row["request"]),
-                "plan": Plan.model_validate_json(plan) if plan else None,
-                "counters": {name: row[name] for name in Counters.model_fields},
+                "request": RunRequest.model_validate_json(row["request"]),
+                "plan": RunPlan.model_validate_json(plan) if plan else None,
+                "counters": {name: row[name] for name in RunCounters.model_fields},
             }
         )

@@ -6,8 +6,8 @@ The first happens in core/audience, the others here, all in a DuckDB workspace. 
 (an undo), `deeds` and `undoing` take the place of the first two.
 """
 
-from core.planning.planner import Planned, plan_run, publish, replan_run
+from core.planning.planner import PlanResult, plan_run, publish_plan, replan_run
 from core.planning.undo_planner import plan_undo
 from core.planning.workspace import MEMORY_MB
 
-__all__ = ["MEMORY_MB", "Planned", "plan_run", "plan_undo", "publish", "replan_run"]
+__all__ = ["MEMORY_MB", "PlanResult", "plan_run", "plan_undo", "publish_plan", "replan_run"]

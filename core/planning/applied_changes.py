@@ -8,10 +8,10 @@ import duckdb
 import pyarrow as pa
 
 from core.errors import InputError
-from core.models.batch import COUNTED, FORMER, Phase, Role, decode
+from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, Operation, Phase, decode
 from core.planning.workspace import insert, run
 from core.store import batches, rejections
-from core.store.batches import State
+from core.store.batches import BatchStatus
 from core.store.database import Database
 
 # Batches, and rejections, read at once.
@@ -88,17 +88,17 @@ FROM firsts AS f JOIN lasts AS l USING (profile) LEFT JOIN now AS n USING (profi
 """
 
 
-async def load_deeds(con: duckdb.DuckDBPyConnection, database: Database, undone: str) -> None:
+async def load_applied_changes(con: duckdb.DuckDBPyConnection, database: Database, undone: str) -> None:
     """Make the workspace's tables of what the run `undone` did. Raises InputError where that is not kept any more."""
     con.execute(_TABLES)
     after = 0
     while True:
         async with database.read() as db:
-            found = await batches.begun(db, undone, limit=BATCHES_A_READ, after=after)
+            found = await batches.sent_batches(db, undone, limit=BATCHES_A_READ, after=after)
         if not found:
             break
         for batch_id, phase, state, members in found:
-            await run(con, _load_batch, con, batch_id, phase, members, state is State.DONE)
+            await run(con, _load_batch, con, batch_id, phase, members, state is BatchStatus.DONE)
         after = found[-1][0]
     if not after:
         raise InputError(NOT_KEPT.format(undone))
@@ -107,7 +107,7 @@ async def load_deeds(con: duckdb.DuckDBPyConnection, database: Database, undone:
             await run(con, insert, con, "rejected", _REJECTED, [(profile,) for profile in profiles])
 
 
-def reverse(con: duckdb.DuckDBPyConnection, mapping_id: int) -> None:
+def compute_reversals(con: duckdb.DuckDBPyConnection, mapping_id: int) -> None:
     """Make the table `reversals` of the deeds, and of what `ledger` says now."""
     con.execute(_REVERSALS, {"mapping_id": mapping_id})
 
@@ -116,9 +116,9 @@ def _load_batch(con: duckdb.DuckDBPyConnection, batch_id: int, phase: Phase, mem
     rows = []
     leader, leader_counts = "", False
     for nth, (role, profile, email, user_id, *more) in enumerate(decode(members).entries):
-        if role != Role.FOLLOWER:
+        if role != Operation.DUPLICATE:
             leader, leader_counts = profile, role in COUNTED
-        if profile.startswith(FORMER):
+        if profile.startswith(FORMER_IDENTITY_PREFIX):
             continue  # nobody's: found again beside the member that it was of
         new_email, known, was = None, True, (email, user_id)
         if phase is Phase.RENAME:
@@ -126,7 +126,7 @@ def _load_batch(con: duckdb.DuckDBPyConnection, batch_id: int, phase: Phase, mem
         elif phase is Phase.REMOVE:
             kind, known = "off", not more
         elif phase is Phase.RELEASE:
-            kind = "old" if role == Role.OLD else "off"
+            kind = "old" if role == Operation.UNSUBSCRIBE_FORMER else "off"
         else:
             kind, known = "on", bool(more)
             was = (more[0], more[1]) if more else (None, None)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.identity import PLACEHOLDER_DOMAIN
-from core.models.batch import BATCH_SIZE, FORMER, Phase
+from core.models.batch import BATCH_SIZE, FORMER_IDENTITY_PREFIX, Phase
 from core.store.batches import Draft
 
 # Rows fetched at once.
@@ -46,7 +46,7 @@ SELECT 'f', profile, email, user_id, {_FORMER_STATE}, leader FROM attached_was W
 # that leads: a leader comes before its followers, and all are sorted by it, so that the ledger's rows are written in
 # the order of their key.
 _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
-    Phase.HOLD: (
+    Phase.RETAIN: (
         f"""
         SELECT 'h' AS role, profile, email, user_id, {_FORMER_STATE} AS more, profile AS place
         FROM judged_was WHERE verdict = 'held'
@@ -56,7 +56,7 @@ _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
         UNION ALL
         SELECT 'h', $former || email, email, min(user_id), '', '!' || email -- before all others: they replace it
         FROM off SEMI JOIN holders USING (profile) WHERE NOT leaver GROUP BY email""",
-        {"former": FORMER},
+        {"former": FORMER_IDENTITY_PREFIX},
     ),
     Phase.REMOVE: (
         """
@@ -83,7 +83,7 @@ _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
         SELECT 'x', $former || email, email, min(user_id),
             min(holder)[1] || ',' || to_json(min(holder)[2]), $former || email
         FROM off JOIN holders USING (profile) WHERE NOT leaver GROUP BY email""",
-        {"former": FORMER},
+        {"former": FORMER_IDENTITY_PREFIX},
     ),
 }
 # Values become JSON in DuckDB, off the event loop and without the GIL.
@@ -111,7 +111,7 @@ UNION SELECT 'leaving' FROM leaving
 UNION SELECT 'kept by another' FROM off SEMI JOIN holders USING (profile)
 """
 _MAY_HAVE = {
-    Phase.HOLD: {"held", "kept by another"},
+    Phase.RETAIN: {"held", "kept by another"},
     Phase.REMOVE: {"leaving"},
     Phase.RENAME: {"update"},
     Phase.UPDATE: {"update"},
@@ -142,7 +142,7 @@ def prepare(con: duckdb.DuckDBPyConnection) -> list[Phase]:
     return [phase for phase in Phase if _MAY_HAVE[phase] & present]
 
 
-def drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]:
+def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]:
     """Yield the batches of a phase as they are to be stored."""
     entries, values = _ENTRIES[phase]
     count, role, last_role, others = con.execute(_COUNT.format(entries=entries), values).fetchall()[0]

@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 
 from core.identity import PLACEHOLDER_DOMAIN, UserIdField
-from core.models.batch import FORMER
-from core.models.run import Mode
+from core.models.batch import FORMER_IDENTITY_PREFIX
+from core.models.run import SyncMode
 
 # Sources without mpids know members by customer id or email only. Where the ledger knows the same person under another
 # key, that key is used, so that a removal finds who was added from a download.
@@ -98,7 +98,7 @@ WHERE l.mapping_id <> $mapping_id AND l.certain
 
 # Of so many members what becomes of them is a table, and not a view: to plan the queries that look at it would take
 # longer than to copy them.
-FEW = 10_000
+MATERIALIZE_BELOW_ROWS = 10_000
 
 # `judged`: what becomes of each member. A member whose former identity was a placeholder is renamed, so that no orphan
 # stays behind (an interrupted rename leaves its row uncertain). A member whose subscriber another mapping has put
@@ -186,7 +186,7 @@ SELECT
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class DiffCounts:
     """How many members, each counted once, have which outcome before them."""
 
     left: int
@@ -197,9 +197,9 @@ class Verdicts:
     duplicates: int
 
 
-def compare(
-    con: duckdb.DuckDBPyConnection, *, mapping_id: int, field: UserIdField, mode: Mode, keys_are_known: bool = False
-) -> Verdicts:
+def diff_against_ledger(
+    con: duckdb.DuckDBPyConnection, *, mapping_id: int, field: UserIdField, mode: SyncMode, keys_are_known: bool = False
+) -> DiffCounts:
     """Judge `desired` and `gone` against `ledger`; leaves the tables that `core.planning.batching` reads.
 
     `keys_are_known`: the profiles were taken from the ledger, so that none is there under another key.
@@ -210,15 +210,15 @@ def compare(
             con.execute(_KNOWN_KEYS, this)
             con.execute(_USE_KNOWN_KEYS)
         con.execute(_PLACED, this)
-        if mode is Mode.MIRROR:
-            con.execute(_MIRROR_LEAVERS, {"former": FORMER})
-        con.execute(_FORMER_IDENTITIES, {"former": FORMER})
+        if mode is SyncMode.MIRROR:
+            con.execute(_MIRROR_LEAVERS, {"former": FORMER_IDENTITY_PREFIX})
+        con.execute(_FORMER_IDENTITIES, {"former": FORMER_IDENTITY_PREFIX})
     else:
         con.execute(_PLACED_FIRST_TIME)
     con.execute(_FOLLOWERS)
     con.execute(_ELSEWHERE, this)
     by_mpid = "true" if field is UserIdField.MPID else "false"
-    kind = "TABLE" if _one(con, "SELECT count(*) FROM placed") <= FEW else "VIEW"
+    kind = "TABLE" if _one(con, "SELECT count(*) FROM placed") <= MATERIALIZE_BELOW_ROWS else "VIEW"
     con.execute(_JUDGED.format(kind=kind, placeholder=PLACEHOLDER_DOMAIN, by_mpid=by_mpid))
     con.execute(_KNOWN_LEAVERS, this)
     con.execute(_OFF.format(placeholder=PLACEHOLDER_DOMAIN))
@@ -227,7 +227,7 @@ def compare(
     con.execute(_LEAVING)
     verdicts: dict[str, int] = dict(con.execute(_VERDICTS).fetchall())
     left, to_remove, held_leavers = con.execute(_LEAVERS).fetchall()[0]
-    return Verdicts(
+    return DiffCounts(
         left=left,
         to_add=verdicts.get("add", 0),
         to_update=verdicts.get("update", 0),

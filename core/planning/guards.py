@@ -3,9 +3,9 @@
 What they say is shown in Slack as well as on a terminal, so it names neither buttons nor options.
 """
 
-from core.models.run import Guard, GuardName, Mode, Request
+from core.models.run import Guard, GuardName, RunRequest, SyncMode
 from core.sources import Source
-from core.store.mappings import Mapping, Removals, State
+from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 
 # Removals above this share of the mapping's members ask for approval ...
 MASS_REMOVAL_SHARE = 0.20
@@ -13,22 +13,29 @@ MASS_REMOVAL_SHARE = 0.20
 MASS_REMOVAL_FROM = 100
 
 
-def guards(
-    request: Request, mode: Mode, mapping: Mapping, source: Source, *, members: int, to_remove: int, ledger_size: int
+def check_guards(
+    request: RunRequest,
+    mode: SyncMode,
+    mapping: AudienceMapping,
+    source: Source,
+    *,
+    members: int,
+    to_remove: int,
+    ledger_size: int,
 ) -> tuple[Guard, ...]:
     """Return the guards that a plan has passed and that what was asked for does not overrule.
 
     Where the mapping keeps those who leave, nobody is removed, and so an empty audience does nothing.
     """
     found = []
-    if mapping.state is State.PROPOSED and not request.approved:
+    if mapping.state is MappingStatus.PROPOSED and not request.approved:
         found.append(
             Guard(
                 name=GuardName.NEW_MAPPING,
                 message=f"Nobody has approved yet that {_whom(mapping, source)} is synced to list {mapping.list_id}.",
             )
         )
-    emptied = mode is Mode.MIRROR and members == 0 and mapping.removals is not Removals.KEEP
+    emptied = mode is SyncMode.MIRROR and members == 0 and mapping.removals is not RemovalPolicy.KEEP
     if emptied and not request.allow_empty:
         found.append(
             Guard(
@@ -58,12 +65,12 @@ def undo_guard(undone: str, *, to_add: int, to_update: int, to_remove: int) -> G
     return Guard(name=GuardName.UNDO, message=f"This takes back what run {undone} did: {what}.")
 
 
-def is_other_audience(mapping: Mapping, source: Source) -> bool:
+def is_other_audience(mapping: AudienceMapping, source: Source) -> bool:
     """Whether a source says that it is of another audience than the mapping's."""
     return None not in (mapping.audience_id, source.audience_id) and mapping.audience_id != source.audience_id
 
 
-def _about_removals(mapping: Mapping, to_remove: int, ledger_size: int) -> list[Guard]:
+def _about_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) -> list[Guard]:
     """At most one: the more telling."""
     if ledger_size > MASS_REMOVAL_FROM and to_remove > MASS_REMOVAL_SHARE * ledger_size:
         message = (
@@ -71,14 +78,14 @@ def _about_removals(mapping: Mapping, to_remove: int, ledger_size: int) -> list[
             f"more than {MASS_REMOVAL_SHARE:.0%}."
         )
         return [Guard(name=GuardName.MASS_REMOVAL, message=message)]
-    if mapping.removals is Removals.ASK and to_remove:
+    if mapping.removals is RemovalPolicy.ASK and to_remove:
         are = "1 member" if to_remove == 1 else f"{to_remove:,} members"
         message = f"{are} would be removed from list {mapping.list_id}, and removals are to be approved each time."
         return [Guard(name=GuardName.REMOVALS, message=message)]
     return []
 
 
-def _whom(mapping: Mapping, source: Source) -> str:
+def _whom(mapping: AudienceMapping, source: Source) -> str:
     name = mapping.audience_name or source.audience_name or mapping.audience_id or source.audience_id
     return f"audience {name}" if name else source.file_name
 

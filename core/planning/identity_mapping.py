@@ -8,14 +8,14 @@ import duckdb
 import pyarrow as pa
 
 from core.identity import (
+    NORMALIZED_EMAIL_PATTERN,
     PLAIN_EMAIL_MAX_LENGTH,
-    PLAIN_EMAIL_PATTERN,
     USER_ID_PATTERN,
     Profile,
     Subscriber,
     UserIdField,
-    removal_of,
-    subscriber_of,
+    resolve_for_removal,
+    resolve_subscriber,
 )
 from core.planning.workspace import insert
 from core.store.inbox import CUSTOMER_ID_HASHED, EMAIL_HASHED
@@ -92,7 +92,7 @@ def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_remo
     if with_removals:
         _map_leavers(con, field, hashed)
     plain = (
-        f"coalesce(strlen(email) <= {PLAIN_EMAIL_MAX_LENGTH} AND regexp_full_match(email, '{PLAIN_EMAIL_PATTERN}')"
+        f"coalesce(strlen(email) <= {PLAIN_EMAIL_MAX_LENGTH} AND regexp_full_match(email, '{NORMALIZED_EMAIL_PATTERN}')"
         f" AND {_PLAIN_USER_ID[field]}, false)"
     )
     con.execute(_OTHERS.format(hashed=hashed, plain=plain))
@@ -107,7 +107,7 @@ def _map_others(con: duckdb.DuckDBPyConnection, field: UserIdField) -> None:
     while chunk := rows.fetchmany(CHUNK):
         desired, refused = [], []
         for profile, mpid, email, customer_id, hashes in chunk:
-            mapped = subscriber_of(_profile(mpid, email, customer_id, hashes), field)
+            mapped = resolve_subscriber(_profile(mpid, email, customer_id, hashes), field)
             if isinstance(mapped, Subscriber):
                 desired.append((profile, mapped.email, mapped.user_id, True))
             else:
@@ -121,7 +121,7 @@ def _map_leavers(con: duckdb.DuckDBPyConnection, field: UserIdField, hashed: str
     while chunk := rows.fetchmany(CHUNK):
         gone: list[tuple[str, str | None, str | None, bool, str | None]] = []
         for profile, mpid, email, customer_id, hashes in chunk:
-            mapped = removal_of(_profile(mpid, email, customer_id, hashes), field)
+            mapped = resolve_for_removal(_profile(mpid, email, customer_id, hashes), field)
             if isinstance(mapped, Subscriber):
                 gone.append((profile, mapped.email, mapped.user_id, True, None))
             else:

@@ -18,7 +18,7 @@ _ADDRESSES = pa.schema([("profile", pa.string()), ("email", pa.string())])
 _NAMELESS = "SELECT profile FROM gone WHERE reason IS NULL AND email IS NULL ORDER BY profile"
 
 
-async def find_addresses(con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int) -> None:
+async def fill_last_known_emails(con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int) -> None:
     """Fill the table `addresses` for the leavers in `gone`."""
     rows = con.cursor()
     await run(con, rows.execute, _NAMELESS)

@@ -24,7 +24,7 @@ UNION ALL SELECT profile, coalesce(gone.email, addresses.email), user_id FROM go
 _HAS_OTHER_KEY = ("customer:", "email:")
 
 
-async def load_concerned(
+async def load_relevant_ledger(
     con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, mapping_ids: Sequence[int]
 ) -> None:
     """Make the workspace's table `ledger` of the rows that `desired` and `gone` concern, or of all if those are many.
@@ -56,7 +56,7 @@ async def _concerned(
     async with database.read() as db:
         found = {
             *await ledger.by_profile(db, mapping_id, [profile for profile, _, _ in members]),
-            *await ledger.former(db, mapping_id),
+            *await ledger.former_identities(db, mapping_id),
         }
         looked_for: set[str] = set()
         while True:  # once, and again for those who are known by their user id under another email

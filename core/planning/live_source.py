@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import duckdb
 import pyarrow as pa
 
-from core.models.run import Mode, Run
+from core.models.run import Run, SyncMode
 from core.planning.workspace import insert, run
-from core.sources import Shape, Source
+from core.sources import Source, SourceFormat
 from core.store import inbox
 from core.store.database import Database
-from core.store.erasures import Forgotten
+from core.store.erasures import SuppressionList
 from core.store.personal_data import ERASED
 
 # As core/audience makes it, and which identities there are only as hashes.
@@ -47,14 +47,14 @@ WHERE mapping_id = $mapping_id AND profile IN (SELECT profile FROM newer WHERE m
 """
 
 
-async def read_inbox(con: duckdb.DuckDBPyConnection, database: Database, this: Run) -> Source:
+async def load_live_changes(con: duckdb.DuckDBPyConnection, database: Database, this: Run) -> Source:
     """Make the table `source` of what the inbox has for a live run."""
     async with database.read() as db:
-        found = await inbox.carried(db, this.id)
+        found = await inbox.claimed_by(db, this.id)
     rows = [(c.profile, _mpid(c.profile), c.member, c.email, c.customer_id, c.hashed) for c in found]
     await run(con, _make_source, con, rows)
     return Source(
-        shape=Shape.LIVE,
+        shape=SourceFormat.LIVE,
         is_snapshot=False,
         audience_id=None,
         audience_name=None,
@@ -65,7 +65,9 @@ async def read_inbox(con: duckdb.DuckDBPyConnection, database: Database, this: R
     )
 
 
-async def leave_out_newer(con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, source: Source) -> None:
+async def exclude_newer_live_changes(
+    con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, source: Source
+) -> None:
     """Leave members out of a file's `source` about whom mParticle has said something newer since."""
     con.execute("CREATE TABLE newer (profile VARCHAR, member BOOLEAN)")
     if source.as_of is None:  # nobody knows how old it is
@@ -76,7 +78,7 @@ async def leave_out_newer(con: duckdb.DuckDBPyConnection, database: Database, ma
     await run(con, con.execute, "DELETE FROM source WHERE profile IN (SELECT profile FROM newer)")
 
 
-async def leave_out_changed_since(
+async def exclude_changed_since(
     con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, since: float
 ) -> int:
     """Leave out of what is left of a file's plan whom live changes concern that are newer than it.
@@ -95,24 +97,24 @@ async def leave_out_changed_since(
     return left_out
 
 
-async def keep_newer(con: duckdb.DuckDBPyConnection, mapping_id: int, mode: Mode) -> None:
+async def restore_newer(con: duckdb.DuckDBPyConnection, mapping_id: int, mode: SyncMode) -> None:
     """Add to `desired`, not to be counted, those left out whom live changes have put on the list."""
-    if mode is Mode.MIRROR and con.execute("SELECT count(*) FROM newer WHERE member").fetchall()[0][0]:
+    if mode is SyncMode.MIRROR and con.execute("SELECT count(*) FROM newer WHERE member").fetchall()[0][0]:
         await run(con, con.execute, _KEEP, {"mapping_id": mapping_id})
 
 
-async def leave_out_forgotten(con: duckdb.DuckDBPyConnection, forgotten: Forgotten | None) -> None:
+async def exclude_erased(con: duckdb.DuckDBPyConnection, forgotten: SuppressionList | None) -> None:
     """Leave out of a file's `source` who asked to be forgotten."""
     await run(con, _leave_out_forgotten, con, forgotten)
 
 
-async def refuse_forgotten(con: duckdb.DuckDBPyConnection) -> int:
+async def reject_erased(con: duckdb.DuckDBPyConnection) -> int:
     """Count those left out as rejected, without saying who they are. Returns how many."""
     found: int = await run(con, _refuse_forgotten, con)
     return found
 
 
-def _leave_out_forgotten(con: duckdb.DuckDBPyConnection, forgotten: Forgotten | None) -> None:
+def _leave_out_forgotten(con: duckdb.DuckDBPyConnection, forgotten: SuppressionList | None) -> None:
     if forgotten is None:
         con.execute("CREATE TABLE forgotten_here (profile VARCHAR)")
         return

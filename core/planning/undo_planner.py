@@ -9,12 +9,12 @@ from pathlib import Path
 
 import duckdb
 
-from core.models.run import Mode, Plan, Run
-from core.planning.applied_changes import load_deeds, reverse
-from core.planning.diff import compare
+from core.models.run import Run, RunPlan, SyncMode
+from core.planning.applied_changes import compute_reversals, load_applied_changes
+from core.planning.diff import diff_against_ledger
 from core.planning.guards import undo_guard
 from core.planning.identity_mapping import TABLES
-from core.planning.planner import Planned, forget, one_number, store_batches, target_of
+from core.planning.planner import PlanResult, discard_drafts, load_targets, scalar, store_batches
 from core.planning.workspace import load_ledger, run, workspace
 from core.store import ledger
 from core.store.database import Database
@@ -27,32 +27,34 @@ _GONE = "INSERT INTO gone SELECT profile, email, user_id, true, NULL FROM revers
 _ALONE = "SELECT count(*) FROM reversals WHERE action = 'alone'"
 
 
-async def plan_undo(database: Database, data_dir: Path, this: Run, memory_mb: int) -> Planned:
+async def plan_undo(database: Database, data_dir: Path, this: Run, memory_mb: int) -> PlanResult:
     """Plan a run that takes back what another did (`this.undo_of`), as `plan_run` plans one from its file.
 
     Members that are not as that run left them are not touched, and count as unchanged. Raises InputError where what it
     did is not kept any more.
     """
     assert this.undo_of is not None
-    await forget(database, this.id)
+    await discard_drafts(database, this.id)
     async with database.read() as db:
-        target, of_list, revision = await target_of(db, this)
+        target, of_list, revision = await load_targets(db, this)
         ledger_size = await ledger.size(db, target.id)
     async with workspace(data_dir, this.id, memory_mb) as con:
         con.execute(TABLES)
-        await load_deeds(con, database, this.undo_of)
+        await load_applied_changes(con, database, this.undo_of)
         await load_ledger(con, database, [m.id for m in of_list])
         await run(con, _fill, con, target.id)
         verdicts = await run(
             con,
-            lambda: compare(con, mapping_id=target.id, field=this.user_id, mode=Mode.DELTA, keys_are_known=True),
+            lambda: diff_against_ledger(
+                con, mapping_id=target.id, field=this.user_id, mode=SyncMode.DELTA, keys_are_known=True
+            ),
         )
-        alone = one_number(con, _ALONE)
-        desired = one_number(con, "SELECT count(*) FROM desired")
+        alone = scalar(con, _ALONE)
+        desired = scalar(con, "SELECT count(*) FROM desired")
         requests = await store_batches(con, database, this.id)
     found = asdict(verdicts)
     found["unchanged"] += alone
-    plan = Plan(
+    plan = RunPlan(
         shape=SHAPE,
         audience_id=target.audience_id,
         audience_name=target.audience_name,
@@ -69,10 +71,10 @@ async def plan_undo(database: Database, data_dir: Path, this: Run, memory_mb: in
         ),
         **found,
     )
-    return Planned(plan, Mode.DELTA, revision)
+    return PlanResult(plan, SyncMode.DELTA, revision)
 
 
 def _fill(con: duckdb.DuckDBPyConnection, mapping_id: int) -> None:
-    reverse(con, mapping_id)
+    compute_reversals(con, mapping_id)
     con.execute(_DESIRED)
     con.execute(_GONE)

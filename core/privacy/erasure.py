@@ -24,9 +24,9 @@ from core.firehose.router import ACTOR
 from core.firehose.schema import DsrProcessingRequest, Encoding
 from core.identity import normalize_email
 from core.store import audit_log, erasures, personal_data
-from core.store.audit_log import Action
+from core.store.audit_log import AuditAction
 from core.store.inbox import Change
-from core.store.personal_data import Person
+from core.store.personal_data import DataSubject
 from core.vault import Vault
 
 logger = logging.getLogger(__name__)
@@ -55,9 +55,9 @@ class _Subject:
     mpid: list[str] = field(default_factory=list)
 
     @property
-    def person(self) -> Person:
+    def person(self) -> DataSubject:
         profiles = [*self.mpid, *(f"customer:{c}" for c in self.customer), *(f"email:{e}" for e in self.email)]
-        return Person(set(profiles), set(self.email), set(self.customer))
+        return DataSubject(set(profiles), set(self.email), set(self.customer))
 
 
 async def accept(db: AsyncConnection, vault: Vault, request: DsrProcessingRequest, stamp: int) -> None:
@@ -68,12 +68,12 @@ async def accept(db: AsyncConnection, vault: Vault, request: DsrProcessingReques
         value = normalize_email(identity.value) if kind == "email" else identity.value.strip()
         if kind and value and identity.encoding == Encoding.RAW:
             getattr(subject, kind).append(value)
-    await erasures.mark(db, _digests(await erasures.salt_of(db, vault), subject.person), stamp)
+    await erasures.mark_erased(db, _digests(await erasures.salt_of(db, vault), subject.person), stamp)
     content = {name: getattr(subject, name) for name in ("stamp", "request", "email", "customer", "mpid")}
     await erasures.begin(db, str(request.id), vault.encrypt(json.dumps(content)))
 
 
-async def carry_out_soon(engine: Engine, erasure_id: str) -> None:
+async def try_carry_out(engine: Engine, erasure_id: str) -> None:
     """Carry an erasure out, unless that takes long: then a worker does. It is on disk that it is to be done."""
     try:
         await asyncio.wait_for(_carry_out(engine, erasure_id), SOON_S)
@@ -106,7 +106,7 @@ async def without_erased(
         if change.member:
             back += found
         left.append(change)
-    await erasures.unmark(db, back)
+    await erasures.clear_erased(db, back)
     return left
 
 
@@ -120,14 +120,14 @@ async def _carry_out(engine: Engine, erasure_id: str) -> None:
         person = await personal_data.known_as(db, subject.person)
     counts = Counter(erasure.counts)
     async with engine.database.write() as db:  # before looking for rows: what mParticle sends now is passed over
-        await erasures.mark(db, _digests(await erasures.salt_of(db, engine.vault), person), subject.stamp)
+        await erasures.mark_erased(db, _digests(await erasures.salt_of(db, engine.vault), person), subject.stamp)
     async with engine.database.read() as db:
         in_hand = await personal_data.may_be_in_hand(
             db
         )  # asked first: one that ends from now on may not be seen in the rows
         rows = await personal_data.rows_of(db, person)
     async with engine.database.write() as db:
-        counts.update(await personal_data.forget(db, rows))
+        counts.update(await personal_data.erase(db, rows))
         await erasures.note(db, erasure_id, dict(counts))
     counts["changes"] += await _forget_changes(engine, person)
     async with engine.database.write() as db:
@@ -139,13 +139,13 @@ async def _carry_out(engine: Engine, erasure_id: str) -> None:
                 db,
                 team_id=None,
                 actor=ACTOR,
-                action=Action.ERASED,
+                action=AuditAction.ERASED,
                 subject=f"erasure:{erasure_id}",
                 after={"subject_request_id": subject.request, **{name: counts[name] for name in sorted(counts)}},
             )
 
 
-async def _forget_changes(engine: Engine, person: Person) -> int:
+async def _forget_changes(engine: Engine, person: DataSubject) -> int:
     """Take a person out of the stored changes of all runs, a piece at a time. Returns in how many places it was."""
     found, after = 0, 0
     while True:
@@ -159,7 +159,7 @@ async def _forget_changes(engine: Engine, person: Person) -> int:
         after = last
 
 
-def _digests(salt: str, person: Person) -> list[str]:
+def _digests(salt: str, person: DataSubject) -> list[str]:
     mpids = [profile for profile in person.profiles if not profile.startswith(("customer:", "email:"))]
     return [
         *(erasures.digest(salt, "mpid", each) for each in mpids),

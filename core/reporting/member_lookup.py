@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from core.engine import Engine
 from core.store import ledger, lists, mappings, rejections
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class MemberFinding:
     """What is known of a person in one mapping.
 
     `identity` is the email and the user id under which the ledger holds them (None: it does not), and `certain` is
@@ -17,7 +17,7 @@ class Finding:
     their last rejection, where there was one.
     """
 
-    mapping: Mapping
+    mapping: AudienceMapping
     list_name: str
     identity: tuple[str | None, str | None] | None
     certain: bool
@@ -26,13 +26,13 @@ class Finding:
     when: float | None = None
 
 
-async def why(engine: Engine, connection_ids: Sequence[int], text: str) -> list[Finding]:
+async def lookup_member(engine: Engine, connection_ids: Sequence[int], text: str) -> list[MemberFinding]:
     """Return what is known of a person, by an email, a user id (customer id) or an mpid, a finding a mapping.
 
     A mapping of which nothing is known of the person has none. Rejections are kept for 30 days.
     """
     wanted = text.strip()
-    found: list[Finding] = []
+    found: list[MemberFinding] = []
     async with engine.database.read() as db:
         names = await lists.names(db, connection_ids)
         for connection_id in connection_ids:
@@ -45,7 +45,7 @@ async def why(engine: Engine, connection_ids: Sequence[int], text: str) -> list[
                 if row is None and last is None:
                     continue
                 found.append(
-                    Finding(
+                    MemberFinding(
                         mapping=mapping,
                         list_name=names.get((connection_id, mapping.list_id), f"list {mapping.list_id}"),
                         identity=(row.email, row.user_id) if row is not None else None,

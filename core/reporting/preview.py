@@ -4,19 +4,19 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.batch import Entry, Phase, Role
+from core.models.batch import BatchEntry, Operation, Phase
 from core.store import batches, rejections
-from core.store.batches import State
+from core.store.batches import BatchStatus
 from core.store.rejections import Rejection
 
 #: Members of each kind.
 EACH = 5
 
-_KINDS = ((Phase.ADD, Role.ADD), (Phase.UPDATE, Role.UPDATE), (Phase.REMOVE, Role.REMOVE))
+_KINDS = ((Phase.ADD, Operation.ADD), (Phase.UPDATE, Operation.UPDATE), (Phase.REMOVE, Operation.REMOVE))
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
+class PlanPreview:
     """Email addresses (or user ids, where there is none) of a few members of each kind: mask them before they are
     shown."""
 
@@ -26,20 +26,20 @@ class Samples:
     rejected: tuple[Rejection, ...]
 
 
-async def of_run(db: AsyncConnection, run_id: str, each: int = EACH) -> Samples:
+async def load_preview(db: AsyncConnection, run_id: str, each: int = EACH) -> PlanPreview:
     """Read samples of a run that has been planned and has sent nothing yet."""
     added, updated, removed = [await _members(db, run_id, phase, role, each) for phase, role in _KINDS]
-    return Samples(added, updated, removed, tuple(await rejections.first(db, run_id, each)))
+    return PlanPreview(added, updated, removed, tuple(await rejections.first(db, run_id, each)))
 
 
-async def _members(db: AsyncConnection, run_id: str, phase: Phase, role: Role, most: int) -> tuple[str, ...]:
+async def _members(db: AsyncConnection, run_id: str, phase: Phase, role: Operation, most: int) -> tuple[str, ...]:
     names: list[str] = []
     # the first batch nearly always has enough; one of the next may, where it holds only former identities
-    for batch in await batches.open_batches(db, run_id, State.PLANNED, limit=2, phase=phase):
+    for batch in await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=2, phase=phase):
         names += [_name(entry) for entry in batch.entries if entry[0] == role]
     return tuple(names[:most])
 
 
-def _name(entry: Entry) -> str:
+def _name(entry: BatchEntry) -> str:
     _, profile, email, user_id, *_ = entry
     return str(email or user_id or profile)

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from core.delivery.recorder import UNATTRIBUTED
-from core.identity import Reason
-from core.iterable.models import Failure
-from core.models.run import Plan, Run, Status
+from core.identity import RejectionReason
+from core.iterable.models import FailureReason
+from core.models.run import Run, RunPlan, RunStatus
 from core.store.personal_data import ERASED
 from core.store.rejections import Rejection
 
@@ -38,48 +38,48 @@ class Explanation:
 
 
 EXPLANATIONS: Mapping[str, Explanation] = {
-    Reason.NO_EMAIL: Explanation(
+    RejectionReason.NO_EMAIL: Explanation(
         "The profile has no email address.",
         "Collect the address in mParticle, or choose the User ID setting mpid, which gives such a profile a "
         "placeholder address.",
     ),
-    Reason.INVALID_EMAIL: Explanation(
+    RejectionReason.INVALID_EMAIL: Explanation(
         "The email can't be an address: it lacks an @ or a domain, or has white space in it.",
         "Correct the address where it is collected; the next sync takes it.",
     ),
-    Reason.INVALID_USER_ID: Explanation(
+    RejectionReason.INVALID_USER_ID: Explanation(
         "The customer id is not one that Iterable takes: at most 52 plain characters, with no space at the end.",
         "Correct the customer id in mParticle, or choose the User ID setting mpid.",
     ),
-    Reason.HASHED_IDENTITY: Explanation(
+    RejectionReason.HASHED_IDENTITY: Explanation(
         "The identity is there only as a hash, and Iterable needs the address itself.",
         "Have mParticle send raw identities to this output.",
     ),
-    Reason.NO_IDENTITY: Explanation(
+    RejectionReason.NO_IDENTITY: Explanation(
         "The profile has neither an email nor a user id, only device identities for example.",
         "Nothing can be done, unless the person is known elsewhere: then send that identity to mParticle.",
     ),
-    Failure.INVALID_EMAIL: Explanation(
+    FailureReason.INVALID_EMAIL: Explanation(
         "Iterable does not accept the email address.",
         "Look for typing errors in the domain and correct the address where it is collected.",
     ),
-    Failure.INVALID_USER_ID: Explanation(
+    FailureReason.INVALID_USER_ID: Explanation(
         "Iterable does not accept the user id.",
         "Correct the customer id in mParticle.",
     ),
-    Failure.CONFLICT: Explanation(
+    FailureReason.CONFLICT: Explanation(
         "In Iterable the email and the user id belong to two different people.",
         "Merge the two users in Iterable, or correct the identity in mParticle.",
     ),
-    Failure.FORGOTTEN: Explanation(
+    FailureReason.FORGOTTEN: Explanation(
         "The person was forgotten in Iterable (GDPR) and can never be added again.",
         "Nothing can be done: this is final. Take the person out of the audience to stop seeing it.",
     ),
-    Failure.NOT_FOUND: Explanation(
+    FailureReason.NOT_FOUND: Explanation(
         "Iterable does not know this user.",
         "Check the project's type in Iterable: one that is based on user ids knows nobody by email alone.",
     ),
-    Failure.INVALID_DATA: Explanation(
+    FailureReason.INVALID_DATA: Explanation(
         "Iterable refused this member's data without giving a narrower reason.",
         "Look the member up in Iterable, and sync again.",
     ),
@@ -110,7 +110,7 @@ class RunReport:
     """
 
     run_id: str | None = None
-    status: str = Status.FAILED.value
+    status: str = RunStatus.FAILED.value
     mode: str | None = None
     user_id: str | None = None
     list_id: int | None = None
@@ -135,9 +135,9 @@ class RunReport:
         """Make the report of a run and of how many it rejected for each reason."""
         counters = run.counters.model_dump()
         error = run.error
-        if run.plan is not None and run.status in (Status.PLANNED, Status.NEEDS_APPROVAL):
+        if run.plan is not None and run.status in (RunStatus.PLANNED, RunStatus.NEEDS_APPROVAL):
             counters |= _planned(run.plan)
-        if run.plan is not None and run.status is Status.NEEDS_APPROVAL:
+        if run.plan is not None and run.status is RunStatus.NEEDS_APPROVAL:
             error = " ".join(guard.message for guard in run.plan.guards)
         return cls(
             run_id=run.id,
@@ -176,7 +176,7 @@ def _harmless(cell: str) -> str:
     return f"'{inner}" if _FORMULA.match(cell) else inner
 
 
-def _planned(plan: Plan) -> dict[str, int]:
+def _planned(plan: RunPlan) -> dict[str, int]:
     return {"added": plan.to_add, "updated": plan.to_update, "removed": plan.to_remove}
 
 

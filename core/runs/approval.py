@@ -5,9 +5,9 @@ decides once. Who may decide is asked before (core/connections/permissions.py).
 """
 
 from core.engine import Engine
-from core.models.run import Guard, GuardName, Request, Run
+from core.models.run import Guard, GuardName, Run, RunRequest
 from core.store import audit_log, mappings, runs
-from core.store.audit_log import Action
+from core.store.audit_log import AuditAction
 
 
 def open_guards(run: Run) -> list[Guard]:
@@ -17,7 +17,7 @@ def open_guards(run: Run) -> list[Guard]:
     return [guard for guard in run.plan.guards if not _is_overruled(guard, run.request)]
 
 
-def _is_overruled(guard: Guard, request: Request) -> bool:
+def _is_overruled(guard: Guard, request: RunRequest) -> bool:
     return request.allow_empty if guard.name is GuardName.EMPTY_AUDIENCE else request.approved
 
 
@@ -49,13 +49,13 @@ async def _decide(
         request = this.request.model_copy(update={"approved": True, "allow_empty": True}) if approved else None
         if not await runs.decide(db, this, request=request, by=by, comment=comment):
             return False
-        state = mappings.State.ACTIVE if approved else mappings.State.DECLINED
+        state = mappings.MappingStatus.ACTIVE if approved else mappings.MappingStatus.DECLINED
         await mappings.decide(db, this.mapping_id, state, by=by, comment=comment)
         await audit_log.add(
             db,
             team_id=team_id,
             actor=by,
-            action=Action.RUN_APPROVED if approved else Action.RUN_DECLINED,
+            action=AuditAction.RUN_APPROVED if approved else AuditAction.RUN_DECLINED,
             subject=f"run:{run_id}",
             after={"comment": comment, "guards": [guard.name.value for guard in open_guards(this)]},
         )

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from core.delivery.uploader import StoppedError
+from core.delivery.uploader import RunStoppedError
 from core.engine import Engine
 from core.models.run import Run
 from core.store import runs
@@ -21,7 +21,7 @@ async def stoppable(engine: Engine, run_id: str, work: Coroutine[Any, Any, T]) -
     task = asyncio.create_task(work, name=f"plan {run_id}")
     try:
         while not (await asyncio.wait([task], timeout=LOOK_AGAIN_S))[0]:
-            await check_stop(engine, run_id)
+            await raise_if_stopped(engine, run_id)
         return await task
     finally:
         task.cancel()
@@ -29,11 +29,11 @@ async def stoppable(engine: Engine, run_id: str, work: Coroutine[Any, Any, T]) -
             await task
 
 
-async def check_stop(engine: Engine, run_id: str) -> None:
+async def raise_if_stopped(engine: Engine, run_id: str) -> None:
     """Raise StoppedError where a run, or this process, is to stop."""
     stop = (await load(engine, run_id)).stop
     if stop is not None or engine.stopping.is_set():
-        raise StoppedError(stop or "interrupt")
+        raise RunStoppedError(stop or "interrupt")
 
 
 async def change(engine: Engine, run_id: str, **values: Any) -> None:

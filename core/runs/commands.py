@@ -12,16 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
 from core.errors import InputError
-from core.identity import Reason
-from core.models.run import Mode, Request, Run, Status
-from core.runs.submission import queue
+from core.identity import RejectionReason
+from core.models.run import Run, RunRequest, RunStatus, SyncMode
+from core.runs.submission import enqueue
 from core.store import audit_log, connections, ledger, live_mappings, mappings, rejections, runs
-from core.store.audit_log import Action
-from core.store.mappings import Mapping
+from core.store.audit_log import AuditAction
+from core.store.mappings import AudienceMapping
 from core.store.rejections import Rejection
 
 #: The scheme of the address under which the members that a run rejected are an audience.
-REJECTED = "rejected"
+REJECTED_SCHEME = "rejected"
 # A second click on the same button comes within so many seconds, and finds what it began among so many runs.
 TWICE_S = 10.0
 LOOKED_AT = 20
@@ -31,8 +31,8 @@ REJECTED_AT_ONCE = 1_000
 
 async def start(
     engine: Engine,
-    mapping: Mapping,
-    request: Request,
+    mapping: AudienceMapping,
+    request: RunRequest,
     *,
     by: str,
     channel: str | None,
@@ -48,25 +48,25 @@ async def start(
         assert connection is not None
         if repeats is not None:
             await _refuse_twice(db, mapping, request, repeats)
-        run_id = await queue(db, connection, mapping, request, started_by=by, channel=channel)
+        run_id = await enqueue(db, connection, mapping, request, started_by=by, channel=channel)
         after = {"mapping": mapping.id, "mode": request.mode}
         subject = f"run:{run_id}"
-        await audit_log.add(db, team_id=team_id, actor=by, action=Action.RUN_STARTED, subject=subject, after=after)
+        await audit_log.add(db, team_id=team_id, actor=by, action=AuditAction.RUN_STARTED, subject=subject, after=after)
     engine.queued.set()
     return run_id
 
 
-async def _refuse_twice(db: AsyncConnection, mapping: Mapping, request: Request, repeats: str) -> None:
+async def _refuse_twice(db: AsyncConnection, mapping: AudienceMapping, request: RunRequest, repeats: str) -> None:
     await live_mappings.lock(db, mapping.id)
     for run in await runs.latest_of(db, [mapping.id], LOOKED_AT):
         if run.request.path != request.path or run.undo_of is not None:
             continue
-        is_under_way = run.status.is_active or run.status is Status.NEEDS_APPROVAL
+        is_under_way = run.status.is_active or run.status is RunStatus.NEEDS_APPROVAL
         if is_under_way or (run.id != repeats and 0.0 <= time.time() - run.created_at < TWICE_S):
             raise InputError(f"Somebody has started this already: it is run {run.id}.")
 
 
-async def again(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
+async def repeat(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
     """Queue a run like this one, of the audience as it is now where it came from. Returns its id."""
     run, mapping = await _load(engine, run_id)
     if run.undo_of is not None:
@@ -78,16 +78,16 @@ async def again(engine: Engine, run_id: str, *, by: str, channel: str | None, te
 async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> None:
     """Let a run that failed or was interrupted go on where it stopped. Raises InputError where it can't."""
     run, _ = await _load(engine, run_id)
-    if run.status not in (Status.FAILED, Status.INTERRUPTED):
+    if run.status not in (RunStatus.FAILED, RunStatus.INTERRUPTED):
         now = run.status.value.replace("_", " ")
-        if run.attempt and run.status is not Status.CANCELLED:  # what failed went on since
+        if run.attempt and run.status is not RunStatus.CANCELLED:  # what failed went on since
             raise InputError(f"Somebody has retried run {run_id} already ({now}).")
         raise InputError(f"Run {run_id} did not fail ({now}), so it can't be retried.")
     async with engine.database.write() as db:
         if await runs.reopen(db, run, None) is None:
             raise InputError(f"Somebody has retried run {run_id} already.")
         await connections.change(db, run.connection_id, refused_at=None)  # the key is to be tried again
-    await _record(engine, Action.RUN_RETRIED, run_id, by, team_id, None)
+    await _record(engine, AuditAction.RUN_RETRIED, run_id, by, team_id, None)
     engine.queued.set()
 
 
@@ -98,7 +98,7 @@ async def retry_rejected(engine: Engine, run_id: str, *, by: str, channel: str |
         found = await rejections.by_reason(db, run_id)
     if not found:
         raise InputError(f"Run {run_id} rejected nobody, or it is too long ago to know whom.")
-    request = Request(path=f"{REJECTED}:{run_id}", audience=run.request.audience, mode=Mode.ADD)
+    request = RunRequest(path=f"{REJECTED_SCHEME}:{run_id}", audience=run.request.audience, mode=SyncMode.ADD)
     return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 
 
@@ -115,11 +115,11 @@ async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -
             raise InputError(f"Run {run_id} is being cancelled already: it stops after the requests under way.")
         in_hand = run.status.is_active and run.worker is not None
         if in_hand:
-            await runs.ask_to_stop(db, run_id, "cancel")
+            await runs.request_stop(db, run_id, "cancel")
         else:
-            await runs.set_status(db, run_id, Status.CANCELLED)
+            await runs.set_status(db, run_id, RunStatus.CANCELLED)
         await audit_log.add(
-            db, team_id=team_id, actor=by, action=Action.RUN_CANCELLED, subject=f"run:{run_id}", before=_state(run)
+            db, team_id=team_id, actor=by, action=AuditAction.RUN_CANCELLED, subject=f"run:{run_id}", before=_state(run)
         )
     return not in_hand
 
@@ -129,7 +129,7 @@ async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
 
     Without those who are on the list by now: as they were when they were rejected, they would be taken off again.
     """
-    run_id = address.removeprefix(f"{REJECTED}:")
+    run_id = address.removeprefix(f"{REJECTED_SCHEME}:")
     path = directory / f"rejected-{run_id}.csv"
     run, _ = await _load(engine, run_id)
     async with engine.database.read() as db, engine.database.read() as beside:
@@ -139,7 +139,7 @@ async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
             some: list[Rejection] = []
             async for each in rejections.of_run(db, run_id):
                 # of a hash nothing is known here, and without its address a member is another
-                if each.profile is not None and each.reason != Reason.HASHED_IDENTITY:
+                if each.profile is not None and each.reason != RejectionReason.HASHED_IDENTITY:
                     some.append(each)
                 if len(some) == REJECTED_AT_ONCE:
                     await _write_rows(rows, beside, run.mapping_id, some)
@@ -151,7 +151,7 @@ async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
 def rejected_in(address: str) -> str | None:
     """The run whose rejected members an address stands for."""
     scheme, _, run_id = address.partition(":")
-    return run_id if scheme == REJECTED else None
+    return run_id if scheme == REJECTED_SCHEME else None
 
 
 async def _write_rows(rows: Any, db: AsyncConnection, mapping_id: int, found: list[Rejection]) -> None:
@@ -162,7 +162,7 @@ async def _write_rows(rows: Any, db: AsyncConnection, mapping_id: int, found: li
             rows.writerow((each.profile if ":" not in each.profile else "", each.email or "", each.customer_id or ""))
 
 
-async def _load(engine: Engine, run_id: str) -> tuple[Run, Mapping]:
+async def _load(engine: Engine, run_id: str) -> tuple[Run, AudienceMapping]:
     async with engine.database.read() as db:
         run = await runs.by_id(db, run_id)
         mapping = await mappings.by_id(db, run.mapping_id) if run is not None else None
@@ -172,7 +172,7 @@ async def _load(engine: Engine, run_id: str) -> tuple[Run, Mapping]:
 
 
 async def _record(
-    engine: Engine, action: Action, run_id: str, by: str, team_id: str | None, after: dict[str, object] | None
+    engine: Engine, action: AuditAction, run_id: str, by: str, team_id: str | None, after: dict[str, object] | None
 ) -> None:
     async with engine.database.write() as db:
         await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=f"run:{run_id}", after=after)

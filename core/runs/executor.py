@@ -15,21 +15,21 @@ import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting, retention
-from core.delivery.recorder import StaleError, settle
-from core.delivery.uploader import StoppedError, Upload
+from core.delivery.recorder import StalePlanError, reconcile_in_doubt
+from core.delivery.uploader import RunStoppedError, Uploader
 from core.engine import Engine
-from core.errors import EarlierRunFailedError, EarlierRunWaitsError
-from core.iterable import KeyRefusedError
-from core.models.run import Mode, Run, Status
-from core.planning import MEMORY_MB, plan_run, plan_undo, publish, replan_run
-from core.planning.planner import Planned
-from core.privacy.suppression import bar_refused, let_in_again
+from core.errors import EarlierRunAwaitingApprovalError, EarlierRunFailedError
+from core.iterable import InvalidApiKeyError
+from core.models.run import Run, RunStatus, SyncMode
+from core.planning import MEMORY_MB, plan_run, plan_undo, publish_plan, replan_run
+from core.planning.planner import PlanResult
+from core.privacy.suppression import lift_suppression, suppress_rejected
 from core.runs import cancellation
-from core.runs.cancellation import change, check_stop, load, stoppable
+from core.runs.cancellation import change, load, raise_if_stopped, stoppable
 from core.runs.commands import rejected_in
-from core.runs.list_lock import holding
-from core.runs.outcome import every_ending_on_record
-from core.runs.submission import check_state, know_list
+from core.runs.list_lock import hold_list_lock
+from core.runs.outcome import record_outcome
+from core.runs.submission import check_mapping_active, ensure_list_known
 from core.sources.fetch import fetched
 from core.store import connections, erasures, lists, mappings, runs, suppressions
 
@@ -37,26 +37,26 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_NOT_YET_PLANNED = (Status.QUEUED, Status.PLANNING)
+_NOT_YET_PLANNED = (RunStatus.QUEUED, RunStatus.PLANNING)
 
 
-async def plan(engine: Engine, run_id: str) -> Status:
+async def plan(engine: Engine, run_id: str) -> RunStatus:
     """Plan a run, unless that has been done. Returns where it is then: RUNNING means that it may go on."""
     this = await load(engine, run_id)
     if this.status not in _NOT_YET_PLANNED:
         return this.status
-    async with every_ending_on_record(engine, run_id):
-        await stoppable(engine, run_id, know_list(engine, this))
+    async with record_outcome(engine, run_id):
+        await stoppable(engine, run_id, ensure_list_known(engine, this))
         while not await _plan(engine, this):
             for earlier in await _earlier(engine, this):
-                await _finish_first(engine, this, earlier)
+                await _finish_earlier_runs(engine, this, earlier)
     return (await load(engine, run_id)).status
 
 
-async def apply(engine: Engine, run_id: str) -> Status:
+async def apply(engine: Engine, run_id: str) -> RunStatus:
     """Make the changes of a planned run. Returns where it is then."""
     this = await load(engine, run_id)
-    while this.status is Status.RUNNING:
+    while this.status is RunStatus.RUNNING:
         if not await _apply(engine, this):
             logger.info("run %s: an earlier one went on while it waited; planning it anew", run_id)
             await plan(engine, run_id)
@@ -64,83 +64,83 @@ async def apply(engine: Engine, run_id: str) -> Status:
     return this.status
 
 
-async def execute(engine: Engine, run_id: str) -> Status:
+async def execute(engine: Engine, run_id: str) -> RunStatus:
     """Plan a run and make its changes."""
     status = await plan(engine, run_id)
-    return await apply(engine, run_id) if status is Status.RUNNING else status
+    return await apply(engine, run_id) if status is RunStatus.RUNNING else status
 
 
 async def _apply(engine: Engine, this: Run) -> bool:
     """Make the changes of a planned run. Returns False, with nothing sent, where it has to be planned anew first."""
     run_id = this.id
-    async with every_ending_on_record(engine, run_id), holding(engine, this):
+    async with record_outcome(engine, run_id), hold_list_lock(engine, this):
         this = await load(engine, run_id)  # as it is after the wait for the list
-        if this.status is Status.RUNNING and this.revision is None:
-            await change(engine, run_id, status=Status.QUEUED, plan=None)
+        if this.status is RunStatus.RUNNING and this.revision is None:
+            await change(engine, run_id, status=RunStatus.QUEUED, plan=None)
             return False
-        if this.status is Status.RUNNING:
+        if this.status is RunStatus.RUNNING:
             if not this.requests:  # one that has begun may finish
                 await _check_mapping(engine, this)
             await _name_audience(engine, this)
-            await _begin_upload(engine, this)
+            await _mark_uploading(engine, this)
             while not await _upload(engine, run_id):
                 logger.info("run %s: the list was changed by another run; planning the rest anew", run_id)
             await _succeed(engine, run_id)
     return True
 
 
-async def _begin_upload(engine: Engine, this: Run) -> None:
+async def _mark_uploading(engine: Engine, this: Run) -> None:
     """Settle what becomes of a mapping's other runs now that this one writes.
 
     A whole audience says all that earlier runs would have; while it only waits for approval, they are still needed.
     Of a whole audience that came later and waits, it is not known any more what it would change.
     """
-    earlier = await _earlier(engine, this) if this.mode is Mode.MIRROR else []
+    earlier = await _earlier(engine, this) if this.mode is SyncMode.MIRROR else []
     async with engine.database.write() as db:
-        await _replace(db, earlier, this)
+        await _supersede_waiting(db, earlier, this)
         if not this.request.live:  # a file leaves alone who has changed live since
-            await runs.outdate_later(db, this)
+            await runs.invalidate_later_plans(db, this)
         await runs.change(db, this.id, phase="uploading")
 
 
-async def _replace(db: AsyncConnection, earlier: list[Run], this: Run) -> None:
+async def _supersede_waiting(db: AsyncConnection, earlier: list[Run], this: Run) -> None:
     for run in earlier:
-        await runs.set_status(db, run.id, Status.CANCELLED, error=f"Replaced by run {this.id}.")
+        await runs.set_status(db, run.id, RunStatus.CANCELLED, error=f"Replaced by run {this.id}.")
 
 
 async def _plan(engine: Engine, this: Run) -> bool:
     """Plan a run. Returns False, with nothing decided, where an earlier run must be finished first."""
-    async with holding(engine, this):
+    async with hold_list_lock(engine, this):
         if (await load(engine, this.id)).status not in _NOT_YET_PLANNED:  # any more, after the wait for the list
             return True
         await _check_mapping(engine, this)
         started = this.started_at or time.time()
-        await change(engine, this.id, status=Status.PLANNING, started_at=started, phase="planning")
+        await change(engine, this.id, status=RunStatus.PLANNING, started_at=started, phase="planning")
         async with engine.database.write() as db:
-            await settle(db, this.connection_id, this.list_id, this.id)
+            await reconcile_in_doubt(db, this.connection_id, this.list_id, this.id)
         planned = await stoppable(engine, this.id, _read_and_plan(engine, this))
         earlier = [] if this.request.dry_run else await _earlier(engine, this)
-        if earlier and planned.mode is not Mode.MIRROR:
+        if earlier and planned.mode is not SyncMode.MIRROR:
             return False
         async with engine.database.write() as db:
-            await publish(db, this.id, engine.presence.id, planned)
+            await publish_plan(db, this.id, engine.presence.id, planned)
             if this.request.dry_run:
-                await runs.set_status(db, this.id, Status.PLANNED)
+                await runs.set_status(db, this.id, RunStatus.PLANNED)
             elif planned.plan.guards:
-                await runs.set_status(db, this.id, Status.NEEDS_APPROVAL)
+                await runs.set_status(db, this.id, RunStatus.NEEDS_APPROVAL)
             else:
-                await _replace(db, earlier, this)
-                await runs.change(db, this.id, status=Status.RUNNING.value)
+                await _supersede_waiting(db, earlier, this)
+                await runs.change(db, this.id, status=RunStatus.RUNNING.value)
     return True
 
 
-async def _read_and_plan(engine: Engine, this: Run) -> Planned:
+async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
     """Plan a run whose audience may have to be fetched first."""
     data_dir, address = engine.settings.data_dir, this.request.path
     if this.undo_of is not None:
         return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, this, mb))
     if (tried_again := rejected_in(address)) is not None:
-        await let_in_again(engine, this, tried_again)
+        await lift_suppression(engine, this, tried_again)
     async with engine.database.read() as db:
         forgotten = await erasures.forgotten(db, engine.vault)
         refused = await suppressions.of_connection(db, engine.vault, this.connection_id)
@@ -154,13 +154,13 @@ async def _upload(engine: Engine, run_id: str) -> bool:
     this = await load(engine, run_id)
     where = (this.connection_id, this.list_id)
     async with engine.database.write() as db:
-        await settle(db, *where, run_id)
+        await reconcile_in_doubt(db, *where, run_id)
         state = await lists.get(db, *where)
         connection = await connections.by_id(db, this.connection_id)
         assert state is not None
         assert connection is not None
         if state.revision != this.revision:
-            await settle(db, *where, "")
+            await reconcile_in_doubt(db, *where, "")
     if state.revision != this.revision:
         data_dir, worker = engine.settings.data_dir, engine.presence.id
         await _with_enough_memory(
@@ -171,10 +171,10 @@ async def _upload(engine: Engine, run_id: str) -> bool:
         await runs.change(db, run_id, revision=revision)
     async with engine.client(connection, rate=this.rate) as client:
         try:
-            await Upload(engine.database, client, this, engine.presence.id, revision, engine.stopping).run()
-        except StaleError:
+            await Uploader(engine.database, client, this, engine.presence.id, revision, engine.stopping).run()
+        except StalePlanError:
             return False
-        except KeyRefusedError:
+        except InvalidApiKeyError:
             async with engine.database.write() as db:
                 await connections.refused(db, connection)
             raise
@@ -189,13 +189,13 @@ async def _succeed(engine: Engine, run_id: str) -> None:
                 f"The numbers do not add up: {this.counters.missing} members are not accounted for. The list may be "
                 "right; run the sync again, and report this with the run's id."
             )
-            await runs.set_status(db, run_id, Status.FAILED, error=message, code="not_accounted_for")
-            await alerting.run_ended(db, this, Status.FAILED, message, "not_accounted_for")
+            await runs.set_status(db, run_id, RunStatus.FAILED, error=message, code="not_accounted_for")
+            await alerting.on_run_ended(db, this, RunStatus.FAILED, message, "not_accounted_for")
         else:
-            await runs.set_status(db, run_id, Status.SUCCEEDED)
-            await alerting.run_ended(db, this, Status.SUCCEEDED, None, None)
-    await bar_refused(engine, this)
-    await retention.clear_old(engine)
+            await runs.set_status(db, run_id, RunStatus.SUCCEEDED)
+            await alerting.on_run_ended(db, this, RunStatus.SUCCEEDED, None, None)
+    await suppress_rejected(engine, this)
+    await retention.purge_expired(engine)
 
 
 async def _earlier(engine: Engine, this: Run) -> list[Run]:
@@ -207,48 +207,48 @@ async def _earlier(engine: Engine, this: Run) -> list[Run]:
         for run in found
         if run.created_at < this.created_at
         # an undo that waits is compared once more when it is approved, so it holds up nobody
-        and not (run.undo_of is not None and run.status is Status.NEEDS_APPROVAL)
+        and not (run.undo_of is not None and run.status is RunStatus.NEEDS_APPROVAL)
         # what is live waits for no approval of a file, which leaves alone who has changed since
-        and not (this.request.live and run.status is Status.NEEDS_APPROVAL)
-        and not (run.status is Status.FAILED and run.plan is None)  # nothing of it could be used
+        and not (this.request.live and run.status is RunStatus.NEEDS_APPROVAL)
+        and not (run.status is RunStatus.FAILED and run.plan is None)  # nothing of it could be used
     ]
 
 
-async def _finish_first(engine: Engine, this: Run, earlier: Run) -> None:
+async def _finish_earlier_runs(engine: Engine, this: Run, earlier: Run) -> None:
     """Finish an earlier run, or wait until whoever is at work on it has, because what comes now only adds to it."""
-    if await is_worked_on(engine, earlier):
+    if await is_in_progress(engine, earlier):
         await change(engine, this.id, phase=f"waiting for run {earlier.id}")
-        while await is_worked_on(engine, await load(engine, earlier.id)):
-            await check_stop(engine, this.id)
+        while await is_in_progress(engine, await load(engine, earlier.id)):
+            await raise_if_stopped(engine, this.id)
             await asyncio.sleep(cancellation.LOOK_AGAIN_S)
         return
-    if earlier.status is Status.NEEDS_APPROVAL:
-        raise EarlierRunWaitsError(
+    if earlier.status is RunStatus.NEEDS_APPROVAL:
+        raise EarlierRunAwaitingApprovalError(
             f"Run {earlier.id} of the same mapping waits for approval, and what it would do comes first."
         )
     async with engine.database.write() as db:
         if await runs.reopen(db, earlier, engine.presence.id) is None:
             return
     status = await _execute_stoppably(engine, this, earlier.id)
-    if status is Status.FAILED and (await load(engine, earlier.id)).plan is not None:
+    if status is RunStatus.FAILED and (await load(engine, earlier.id)).plan is not None:
         error = (await load(engine, earlier.id)).error
         raise EarlierRunFailedError(
             f"Run {earlier.id} of the same mapping is unfinished, must come first, and failed again: {error}"
         )
-    if status is Status.INTERRUPTED:
-        raise StoppedError("interrupt")
+    if status is RunStatus.INTERRUPTED:
+        raise RunStoppedError("interrupt")
 
 
-async def _execute_stoppably(engine: Engine, this: Run, earlier_id: str) -> Status:
+async def _execute_stoppably(engine: Engine, this: Run, earlier_id: str) -> RunStatus:
     """Execute an earlier run. Where this one is asked to stop meanwhile, both do; the earlier can be resumed."""
     task = asyncio.create_task(execute(engine, earlier_id), name=f"run {earlier_id}")
     try:
         while not (await asyncio.wait([task], timeout=cancellation.LOOK_AGAIN_S))[0]:
             try:
-                await check_stop(engine, this.id)
-            except StoppedError:
+                await raise_if_stopped(engine, this.id)
+            except RunStoppedError:
                 async with engine.database.write() as db:
-                    await runs.ask_to_stop(db, earlier_id, "interrupt")
+                    await runs.request_stop(db, earlier_id, "interrupt")
                 await task
                 raise
         return task.result()
@@ -258,7 +258,7 @@ async def _execute_stoppably(engine: Engine, this: Run, earlier_id: str) -> Stat
             await task
 
 
-async def is_worked_on(engine: Engine, this: Run) -> bool:
+async def is_in_progress(engine: Engine, this: Run) -> bool:
     """Whether a process that is alive has a run in hand."""
     return this.status.is_active and this.worker is not None and not await engine.presence.is_dead(this.worker)
 
@@ -268,7 +268,7 @@ async def _check_mapping(engine: Engine, this: Run) -> None:
     async with engine.database.read() as db:
         target = await mappings.by_id(db, this.mapping_id)
     assert target is not None
-    check_state(target)
+    check_mapping_active(target)
 
 
 async def _name_audience(engine: Engine, this: Run) -> None:

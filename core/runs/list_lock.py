@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from core.engine import Engine
 from core.models.run import Run
 from core.runs import cancellation
-from core.runs.cancellation import change, check_stop
+from core.runs.cancellation import change, raise_if_stopped
 from core.store import lists, runs
 
 
 @asynccontextmanager
-async def holding(engine: Engine, this: Run) -> AsyncIterator[None]:
+async def hold_list_lock(engine: Engine, this: Run) -> AsyncIterator[None]:
     """Hold the run's list for the length of the block: one run at a time for a list, across all processes."""
     where = (this.connection_id, this.list_id)
     while not await _hold(engine, this, where):
@@ -20,11 +20,11 @@ async def holding(engine: Engine, this: Run) -> AsyncIterator[None]:
             state = await lists.get(db, *where)
         assert state is not None
         if state.held_by_worker is not None and await engine.presence.is_dead(state.held_by_worker):
-            await engine.presence.bury_dead()
+            await engine.presence.reap_dead_workers()
             continue
         if state.held_by_run is not None:
             await change(engine, this.id, phase=f"waiting for run {state.held_by_run}")
-        await check_stop(engine, this.id)
+        await raise_if_stopped(engine, this.id)
         await asyncio.sleep(cancellation.LOOK_AGAIN_S)
     try:
         yield
@@ -40,10 +40,10 @@ async def _hold(engine: Engine, this: Run, where: tuple[int, int]) -> bool:
     try:
         async with engine.database.write() as db:
             if where in engine.not_given_back:
-                await lists.let_go(db, *where, engine.presence.id)
-            taken = await lists.hold(db, *where, this.id, engine.presence.id)
+                await lists.release(db, *where, engine.presence.id)
+            taken = await lists.acquire(db, *where, this.id, engine.presence.id)
             if taken:
-                await runs.take(db, this.id, engine.presence.id)
+                await runs.assign_worker(db, this.id, engine.presence.id)
     except BaseException:  # and yet it may be taken
         engine.not_given_back.add(where)
         engine.held.discard(where)
@@ -54,7 +54,7 @@ async def _hold(engine: Engine, this: Run, where: tuple[int, int]) -> bool:
     return taken
 
 
-async def give_back_late(engine: Engine) -> None:
+async def release_stale_locks(engine: Engine) -> None:
     """Give the lists back that could not be given back when a run had ended: nobody else can have them till then."""
     for where in engine.not_given_back - engine.held:
         engine.held.add(where)
@@ -65,7 +65,7 @@ async def give_back_late(engine: Engine) -> None:
 async def _give_back(engine: Engine, where: tuple[int, int]) -> None:
     try:
         async with engine.database.write() as db:
-            await lists.let_go(db, *where, engine.presence.id)
+            await lists.release(db, *where, engine.presence.id)
     except BaseException:
         engine.not_given_back.add(where)
         raise

@@ -7,19 +7,33 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.engine import Engine
 from core.errors import AnotherListError, InputError, SeveralMappingsError
 from core.identity import UserIdField
-from core.iterable import DataCenter, IterableList, KeyRefusedError, ListGoneError, ListNotStandardError, Patience
-from core.models.run import Request, Run
+from core.iterable import (
+    DataCenter,
+    InvalidApiKeyError,
+    IterableList,
+    ListNotFoundError,
+    ListNotStandardError,
+    RetryPolicy,
+)
+from core.models.run import Run, RunRequest
 from core.store import connections, lists, mappings, runs
 from core.store.connections import Connection, project_of
 from core.store.database import to_the_end
-from core.store.mappings import Mapping, State
+from core.store.mappings import AudienceMapping, MappingStatus
 
 #: Requests a second to an Iterable project where nobody says otherwise: no figure is published for the list
 #: endpoints, and this is the one for bulk updates of users.
 DEFAULT_RATE = 5.0
 
 # A person waits for this answer, so a host that can't be reached is reported after a few seconds.
-IMPATIENT = Patience(attempts=3, base=0.3, cap=2.0, retry_after=5.0, throttled=10.0, request=10.0)
+INTERACTIVE_RETRY = RetryPolicy(
+    max_attempts=3,
+    backoff_initial_s=0.3,
+    backoff_max_s=2.0,
+    retry_after=5.0,
+    throttle_timeout_s=10.0,
+    request_timeout_s=10.0,
+)
 
 
 async def environment_connection(
@@ -68,7 +82,7 @@ class Submission:
 
 
 async def submit(
-    engine: Engine, connection: Connection, list_id: int, request: Request, *, rate: float | None = None
+    engine: Engine, connection: Connection, list_id: int, request: RunRequest, *, rate: float | None = None
 ) -> Submission:
     """Queue a run for a list. Raises InputError, SettingsError or an IterableError where it can't even begin."""
     target = await check_list(engine, connection, list_id)
@@ -76,7 +90,7 @@ async def submit(
         await connections.change(db, connection.id, refused_at=None)  # the key has just worked
         await _note_list(db, connection.id, target)
         mapping = await _mapping(db, connection, list_id, request.audience)
-        check_state(mapping)
+        check_mapping_active(mapping)
         run_id = runs.new_id()
         await runs.add(
             db,
@@ -94,8 +108,8 @@ async def submit(
 async def submit_mapping(
     engine: Engine,
     connection: Connection,
-    mapping: Mapping,
-    request: Request,
+    mapping: AudienceMapping,
+    request: RunRequest,
     *,
     started_by: str | None = None,
     channel: str | None = None,
@@ -108,18 +122,18 @@ async def submit_mapping(
     person and a place in Slack. Raises InputError where the mapping is paused or was declined meanwhile.
     """
     async with engine.database.write() as db:
-        run_id = await queue(
+        run_id = await enqueue(
             db, connection, mapping, request, started_by=started_by, channel=channel, undo_of=undo_of, worker=worker
         )
     engine.queued.set()
     return run_id
 
 
-async def queue(
+async def enqueue(
     db: AsyncConnection,
     connection: Connection,
-    mapping: Mapping,
-    request: Request,
+    mapping: AudienceMapping,
+    request: RunRequest,
     *,
     user_id: UserIdField | None = None,
     started_by: str | None = None,
@@ -131,7 +145,7 @@ async def queue(
     now = await mappings.by_id(db, mapping.id)
     if now is None:
         raise InputError(f"The mapping of {mapping.label} to list {mapping.list_id} is not there any more.")
-    check_state(now)
+    check_mapping_active(now)
     run_id = runs.new_id()
     await runs.add(
         db,
@@ -149,16 +163,16 @@ async def queue(
     return run_id
 
 
-def check_state(mapping: Mapping) -> None:
+def check_mapping_active(mapping: AudienceMapping) -> None:
     """Raise InputError where a mapping must not be synced now."""
     what = f"The mapping of {mapping.label} to list {mapping.list_id}"
-    if mapping.state is State.PAUSED:
+    if mapping.state is MappingStatus.PAUSED:
         raise InputError(f"{what} is paused, so nothing is sent. Resume the mapping, and start the run again.")
-    if mapping.state is State.DECLINED:
+    if mapping.state is MappingStatus.DECLINED:
         raise InputError(f"{what} was declined, so nothing is sent. Propose it again and have it approved.")
 
 
-async def know_list(engine: Engine, this: Run) -> None:
+async def ensure_list_known(engine: Engine, this: Run) -> None:
     """See to it that the list of a run is known, asking Iterable where it was never synced to.
 
     May be cancelled. Raises an IterableError where it is of no use, or where Iterable can't be asked.
@@ -170,7 +184,7 @@ async def know_list(engine: Engine, this: Run) -> None:
     assert connection is not None
     try:
         target = await check_list(engine, connection, this.list_id, patience=engine.patience)
-    except KeyRefusedError:
+    except InvalidApiKeyError:
         await to_the_end(_note_refusal(engine, connection))
         raise
     await to_the_end(_note(engine, connection, target))
@@ -187,13 +201,13 @@ async def _note(engine: Engine, connection: Connection, target: IterableList) ->
 
 
 async def check_list(
-    engine: Engine, connection: Connection, list_id: int, *, patience: Patience = IMPATIENT
+    engine: Engine, connection: Connection, list_id: int, *, patience: RetryPolicy = INTERACTIVE_RETRY
 ) -> IterableList:
     """Return a list of the connection's project. Raises ListGoneError or ListNotStandardError where it is of no use."""
     async with engine.client(connection, patience=patience) as client:
         found = next((each for each in await client.lists() if each.id == list_id), None)
     if found is None:
-        raise ListGoneError(list_id=list_id)
+        raise ListNotFoundError(list_id=list_id)
     if not found.is_standard:
         raise ListNotStandardError(list_id=list_id)
     return found
@@ -214,7 +228,7 @@ async def _note_list(db: AsyncConnection, connection_id: int, target: IterableLi
         await lists.rename(db, connection_id, target.id, target.name)
 
 
-async def _mapping(db: AsyncConnection, connection: Connection, list_id: int, audience: str | None) -> Mapping:
+async def _mapping(db: AsyncConnection, connection: Connection, list_id: int, audience: str | None) -> AudienceMapping:
     """The mapping that a run is for: the named one, or the list's only one; made where there is none."""
     of_list = await mappings.of_connection(db, connection.id, list_id)
     if audience is not None:

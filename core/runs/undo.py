@@ -7,12 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.engine import Engine
 from core.errors import InputError
 from core.models.batch import Phase
-from core.models.run import Mode, Request, Run
+from core.models.run import Run, RunRequest, SyncMode
 from core.planning.applied_changes import NOT_KEPT
-from core.retention import KEEP_S
-from core.runs.submission import queue
+from core.retention import RETENTION_S
+from core.runs.submission import enqueue
 from core.store import batches, connections, mappings, runs
-from core.store.batches import State
+from core.store.batches import BatchStatus
 
 _SENT = (Phase.REMOVE, Phase.RENAME, Phase.UPDATE, Phase.ADD)
 
@@ -31,24 +31,26 @@ async def undo(engine: Engine, run_id: str, *, started_by: str | None, channel: 
         this = await runs.lock(db, run_id)
         if this is None:
             raise InputError(f'There is no run "{run_id}".')
-        if (already := await runs.undoing(db, run_id)) is not None:
+        if (already := await runs.active_undo_of(db, run_id)) is not None:
             return already.id
         await _check(db, this)
         mapping = await mappings.by_id(db, this.mapping_id)
         connection = await connections.by_id(db, this.connection_id)
         assert mapping is not None
         assert connection is not None
-        undoing = await queue(
+        undoing = await enqueue(
             db,
             connection,
             mapping,
-            Request(path="", mode=Mode.DELTA),
+            RunRequest(path="", mode=SyncMode.DELTA),
             user_id=this.user_id,
             started_by=started_by,
             channel=channel,
             undo_of=run_id,
         )
-        if this.status.is_resumable and not await runs.close(db, this, f"Replaced by run {undoing}, which undoes it."):
+        if this.status.is_resumable and not await runs.cancel_stopped(
+            db, this, f"Replaced by run {undoing}, which undoes it."
+        ):
             raise InputError(f"Run {run_id} was taken up again. Wait until it has ended, and undo it then.")
     engine.queued.set()
     return undoing
@@ -66,13 +68,13 @@ async def _check(db: AsyncConnection, this: Run) -> None:
     _check_deeds(this, await batches.states_of(db, this.id))
 
 
-def _check_deeds(this: Run, found: set[tuple[Phase, State]]) -> None:
+def _check_deeds(this: Run, found: set[tuple[Phase, BatchStatus]]) -> None:
     """Raise InputError where a run has done nothing, or what it did is not kept any more."""
     counters = this.counters
-    begun = any(state in (State.DONE, State.SENT) and phase in _SENT for phase, state in found)
-    perhaps = this.requests and any(state is State.PLANNED for _, state in found)
+    begun = any(state in (BatchStatus.DONE, BatchStatus.SENT) and phase in _SENT for phase, state in found)
+    perhaps = this.requests and any(state is BatchStatus.PLANNED for _, state in found)
     if not (begun or perhaps or counters.added or counters.updated or counters.removed):
         raise InputError(f"Run {this.id} changed nothing, so there is nothing to undo.")
-    is_old = this.finished_at is not None and this.finished_at < time.time() - KEEP_S
+    is_old = this.finished_at is not None and this.finished_at < time.time() - RETENTION_S
     if is_old or not (begun or perhaps):
         raise InputError(NOT_KEPT.format(this.id))

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from core import retention
 from core.engine import Engine
 from core.errors import InputError, StorageError, SyncError
-from core.models.run import Status
+from core.models.run import RunStatus
 from core.runs import executor, list_lock
 from core.runs.approval import open_guards
 from core.store import connections, runs
@@ -31,16 +31,16 @@ from core.store.migrate import describe
 # A constant of ours and not a hash of the code: a deploy must not strand runs.
 APPLICATION_VERSION = "1"
 # How often a worker looks for runs that were queued in another process, and for those whose process has died (seconds).
-LOOK_EVERY_S = 1.0
-TAKE_OVER_EVERY_S = 5.0
+POLL_INTERVAL_S = 1.0
+RESCUE_INTERVAL_S = 5.0
 # How often a worker clears away what is not needed any more (seconds).
-TIDY_EVERY_S = 60.0
+CLEANUP_INTERVAL_S = 60.0
 # How long DBOS's own record of an attempt is kept, and how many are looked at together. Nobody asks for it once the
 # attempt has ended: what became of a run is in our own tables.
 KEEP_ATTEMPTS_S = 300.0
 ATTEMPTS_AT_ONCE = 500
 # Runs that a worker has in hand at once. More would share the same pace, or wait for the same lists.
-MOST_RUNS = 4
+MAX_CONCURRENT_RUNS = 4
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ async def _apply(run_id: str) -> str:
 @DBOS.workflow(name="run")
 async def _run(run_id: str) -> str:
     status = await _plan(run_id)
-    return await _apply(run_id) if status == Status.RUNNING else status
+    return await _apply(run_id) if status == RunStatus.RUNNING else status
 
 
 @asynccontextmanager
@@ -90,12 +90,12 @@ async def durable(engine: Engine) -> AsyncIterator[None]:
         _engine = None
 
 
-async def start(run_id: str) -> Status:
+async def start(run_id: str) -> RunStatus:
     """Execute a queued run in this process, and return where it ends."""
-    return await _ending_tidily(_running_engine(), run_id, 0)
+    return await _shutdown(_running_engine(), run_id, 0)
 
 
-async def resume(engine: Engine, run_id: str) -> Status:
+async def resume(engine: Engine, run_id: str) -> RunStatus:
     """Take a stopped run up again in this process, as a new attempt, and return where it ends.
 
     Raises InputError where somebody is at work on it, or where it has ended for good.
@@ -105,18 +105,18 @@ async def resume(engine: Engine, run_id: str) -> Status:
         assert this is not None
         if not this.status.is_resumable:
             raise InputError(f"Run {run_id} has ended ({this.status}) and can't be resumed. Start a new one.")
-        if this.status is Status.NEEDS_APPROVAL and (waits_for := open_guards(this)):
+        if this.status is RunStatus.NEEDS_APPROVAL and (waits_for := open_guards(this)):
             raise InputError(f"Run {run_id} waits for approval: {' '.join(guard.message for guard in waits_for)}")
-        worked_on = await executor.is_worked_on(engine, this)
+        worked_on = await executor.is_in_progress(engine, this)
         attempt = None if worked_on else await runs.reopen(db, this, engine.presence.id)
         if attempt is None:
             raise InputError(f"A process is at work on run {run_id} already.")
         # whoever resumes it wants the key to be tried again
         await connections.change(db, this.connection_id, refused_at=None)
-    return await _ending_tidily(engine, run_id, attempt)
+    return await _shutdown(engine, run_id, attempt)
 
 
-async def work(engine: Engine) -> None:
+async def run_worker(engine: Engine) -> None:
     """Execute queued runs, and take over those of processes that die, until the engine is stopping.
 
     Returns when what is under way has stopped.
@@ -124,19 +124,19 @@ async def work(engine: Engine) -> None:
     engine.hands_over = True
     taken: set[asyncio.Task[None]] = set()
     lost: set[str] = set()  # runs whose end could not be recorded
-    looked_for_orphans, tidied = -TAKE_OVER_EVERY_S, -TIDY_EVERY_S
+    looked_for_orphans, tidied = -RESCUE_INTERVAL_S, -CLEANUP_INTERVAL_S
     while not engine.stopping.is_set():
         engine.queued.clear()
         found: list[tuple[str, int]] = []
         try:
-            if time.monotonic() - looked_for_orphans >= TAKE_OVER_EVERY_S:
+            if time.monotonic() - looked_for_orphans >= RESCUE_INTERVAL_S:
                 looked_for_orphans = time.monotonic()
-                found += await _orphans(engine)
-            await list_lock.give_back_late(engine)
+                found += await _orphaned_runs(engine)
+            await list_lock.release_stale_locks(engine)
             if lost:
                 found += await _reopened(engine, lost)
-            found += await _queued(engine, MOST_RUNS - len(taken))
-            if time.monotonic() - tidied >= TIDY_EVERY_S:
+            found += await _queued(engine, MAX_CONCURRENT_RUNS - len(taken))
+            if time.monotonic() - tidied >= CLEANUP_INTERVAL_S:
                 tidied = time.monotonic()
                 await _tidy(engine)
         except (DBAPIError, OSError):  # the database is not there for a moment: what is to be done will still be
@@ -175,7 +175,7 @@ async def _reopened(engine: Engine, lost: set[str]) -> list[tuple[str, int]]:
 async def _until_any(*events: asyncio.Event) -> None:
     """Wait until one of these is set, or it is time to look again."""
     waiting = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiting, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(waiting, timeout=POLL_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()
 
@@ -193,11 +193,11 @@ async def _queued(engine: Engine, room: int) -> list[tuple[str, int]]:
     return [(run.id, run.attempt) for run in claimed]
 
 
-async def _ending(handle: WorkflowHandleAsync[str]) -> Status:
-    return Status(await handle.get_result())
+async def _ending(handle: WorkflowHandleAsync[str]) -> RunStatus:
+    return RunStatus(await handle.get_result())
 
 
-async def _ending_tidily(engine: Engine, run_id: str, attempt: int) -> Status:
+async def _shutdown(engine: Engine, run_id: str, attempt: int) -> RunStatus:
     """Execute an attempt in a process that is there for it alone, and after which there may be no worker to clear up.
 
     Returns where the run ends. Raises StorageError where not even that could be recorded.
@@ -219,8 +219,8 @@ async def _ending_tidily(engine: Engine, run_id: str, attempt: int) -> Status:
 
 async def _tidy(engine: Engine) -> None:
     """Clear away what is not needed any more."""
-    await retention.clear_old(engine)
-    await retention.remove_leftovers(engine)
+    await retention.purge_expired(engine)
+    await retention.remove_orphaned_files(engine)
     await _forget_attempts(engine)
 
 
@@ -231,16 +231,16 @@ async def _forget_attempts(engine: Engine) -> None:
         name="run", end_time=before, limit=ATTEMPTS_AT_ONCE, load_input=False, load_output=False
     )
     async with engine.database.read() as db:
-        known = await runs.some(db, {_run_id(each.workflow_id) for each in found})
+        known = await runs.by_ids(db, {_run_id(each.workflow_id) for each in found})
     under_way = {_workflow_id(run.id, run.attempt) for run in known.values() if run.status.is_active}
     ours = [each.workflow_id for each in found if _run_id(each.workflow_id) in known]
     if ended := [each for each in ours if each not in under_way]:
         await DBOS.delete_workflows_async(ended)
 
 
-async def _orphans(engine: Engine) -> list[tuple[str, int]]:
+async def _orphaned_runs(engine: Engine) -> list[tuple[str, int]]:
     """Reopen the runs whose process died while it was at work on them; returns their ids and attempts."""
-    await engine.presence.bury_dead()
+    await engine.presence.reap_dead_workers()
     async with engine.database.write() as db:
         # those that carry live changes are taken up by their own worker (core/live/worker.py)
         orphans = [run for run in await runs.unfinished(db) if run.is_orphan and not run.live]

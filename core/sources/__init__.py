@@ -1,6 +1,6 @@
 """Reading audience files: whatever the shape, one row per profile."""
 
 from core.sources.reader import read
-from core.sources.source import Shape, Source
+from core.sources.source import Source, SourceFormat
 
-__all__ = ["Shape", "Source", "read"]
+__all__ = ["Source", "SourceFormat", "read"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from core.errors import AudiencesOfOneNameError, SeveralAudiencesError
-from core.sources.source_file import File, readable
+from core.sources.source_file import SourceFile, readable
 
 # How many audiences an error lists.
 LISTED = 10
@@ -21,7 +21,7 @@ _BUCKET = re.compile(r"(.+)_(\d+)_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9A-Za-z-]+\.
 
 
 @dataclass(frozen=True)
-class Audience:
+class AudienceRef:
     """An audience as far as a file tells: id and name, either of which it may leave out."""
 
     id: str | None = None
@@ -42,19 +42,19 @@ class Audience:
         return wanted == self.id or (self.name is not None and _plain(wanted) == _plain(self.name))
 
 
-NOBODY = Audience()
+NOBODY = AudienceRef()
 
 
-def from_download_name(file_name: str) -> Audience:
+def from_download_name(file_name: str) -> AudienceRef:
     """The audience that the name of a downloaded CSV tells."""
     match = _DOWNLOAD.fullmatch(file_name)
-    return Audience(match[1], match[2]) if match else NOBODY
+    return AudienceRef(match[1], match[2]) if match else NOBODY
 
 
-def from_bucket_name(file_name: str) -> Audience:
+def from_bucket_name(file_name: str) -> AudienceRef:
     """The audience that the name of a file in a bucket tells."""
     match = _BUCKET.fullmatch(file_name)
-    return Audience(match[2], match[1]) if match else NOBODY
+    return AudienceRef(match[2], match[1]) if match else NOBODY
 
 
 def common_name(names: Iterable[str | None]) -> str | None:
@@ -68,7 +68,7 @@ def common_name(names: Iterable[str | None]) -> str | None:
     return known[0][:shared].rstrip(" -_") or known[0]
 
 
-def choose(found: Sequence[Audience], wanted: str | None, file: File) -> int:
+def choose(found: Sequence[AudienceRef], wanted: str | None, file: SourceFile) -> int:
     """The place in `found` of the audience that is meant."""
     if wanted is None:
         if len(found) > 1:
@@ -89,7 +89,7 @@ def choose(found: Sequence[Audience], wanted: str | None, file: File) -> int:
     raise file.error(f"doesn't hold the audience that is asked for, but {listing(found)}.")
 
 
-def listing(audiences: Sequence[Audience]) -> str:
+def listing(audiences: Sequence[AudienceRef]) -> str:
     """Some audiences in a sentence, and how many more there are."""
     shown = ", ".join(str(audience) for audience in audiences[:LISTED])
     more = len(audiences) - LISTED

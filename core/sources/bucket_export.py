@@ -8,10 +8,10 @@ import duckdb
 from core.sources import json_format
 from core.sources.audience_ref import from_bucket_name
 from core.sources.grouping import read_rows
-from core.sources.source import Shape, Source
-from core.sources.source_file import File
+from core.sources.source import Source, SourceFormat
+from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import milliseconds_of_text
-from core.sources.staging import Rows
+from core.sources.staging import StagedRows
 
 _COLUMNS = {
     "IsAddRequest": "BOOLEAN",
@@ -20,9 +20,9 @@ _COLUMNS = {
 }
 
 
-def read_bucket(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
+def read_bucket(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
     """Read a file from the bucket; its name tells the audience."""
-    return read_rows(con, Shape.BUCKET, _rows(file), wanted, from_bucket_name(file.name))
+    return read_rows(con, SourceFormat.BUCKET, _rows(file), wanted, from_bucket_name(file.name))
 
 
 def is_validation(file_name: str) -> bool:
@@ -30,7 +30,7 @@ def is_validation(file_name: str) -> bool:
     return file_name.lower().startswith("mparticle-validation-")
 
 
-def _rows(file: File) -> Rows:
+def _rows(file: SourceFile) -> StagedRows:
     stamp = milliseconds_of_text("MembershipChangedTimestamp")
     return json_format.rows(
         "SELECT NULL::VARCHAR AS label, NULL::VARCHAR AS name, nullif(trim(IdentityValues.mpid), '') AS mpid, "

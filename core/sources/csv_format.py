@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from core.sources import error_location
 from core.sources.duckdb_errors import LONG_ROW, NOT_UTF8
-from core.sources.source_file import CsvLayout, File
+from core.sources.source_file import CsvLayout, SourceFile
 from core.sources.sql_expressions import literal
 
 # How much of a file is looked at to recognise it; also the longest header.
@@ -20,7 +20,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _QUOTED = re.compile(r'"[^"]*"')
 
 
-def check_text(head: bytes, file: File) -> None:
+def check_text(head: bytes, file: SourceFile) -> None:
     """Refuse what is not UTF-8 text, as far as the head of a file shows."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or _every_other_nul(head):
         raise file.error("is encoded in UTF-16. Save it again with the encoding UTF-8.")
@@ -31,7 +31,7 @@ def check_text(head: bytes, file: File) -> None:
         raise file.error(NOT_UTF8, line=bad)
 
 
-def refuse_nul(file: File) -> None:
+def refuse_nul(file: SourceFile) -> None:
     """Refuse a file for its first NUL byte."""
     line, column = error_location.nul(file.path) or (None, None)
     raise file.error("holds a NUL byte: it is damaged, or not a text file. Export it again.", line=line, column=column)
@@ -48,7 +48,7 @@ def not_utf8_in(head: bytes) -> int | None:
     return None
 
 
-def layout(head: bytes, file: File, meanings: Callable[[str], object]) -> CsvLayout:
+def layout(head: bytes, file: SourceFile, meanings: Callable[[str], object]) -> CsvLayout:
     """How a CSV file is laid out, by its header; `meanings` tells the columns that mean something here."""
     text = head.decode(errors="ignore").removeprefix("\ufeff")
     blank = _blank_lines(text, file)
@@ -68,14 +68,14 @@ def layout(head: bytes, file: File, meanings: Callable[[str], object]) -> CsvLay
     return CsvLayout(delimiter, columns, blank, padded=any(spaced))
 
 
-def refuse_endless_line(file: File) -> None:
+def refuse_endless_line(file: SourceFile) -> None:
     """Refuse a line that doesn't fit DuckDB's buffer, and that it would drop without a word at the end of a file."""
     line = error_location.endless_line(file.path)
     if line is not None:
         raise file.error(LONG_ROW, line=line)
 
 
-def scan(file: File, wanted: Sequence[str], types: Sequence[str]) -> str:
+def scan(file: SourceFile, wanted: Sequence[str], types: Sequence[str]) -> str:
     """`read_csv` over a file; columns that mean nothing get names of their own."""
     shape = file.layout
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in zip(wanted, types, strict=True))
@@ -86,7 +86,7 @@ def scan(file: File, wanted: Sequence[str], types: Sequence[str]) -> str:
     )
 
 
-def _blank_lines(text: str, file: File) -> int:
+def _blank_lines(text: str, file: SourceFile) -> int:
     """How many lines there are in front of the header."""
     lines = _LINE_END.split(text)
     for blank, line in enumerate(lines):

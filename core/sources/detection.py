@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from core.sources import csv_format, download_csv, error_location, tabular
 from core.sources.duckdb_errors import BROKEN_JSON
-from core.sources.source_file import File
+from core.sources.source_file import SourceFile
 
 ACCEPTED = (
     "mParticle's audience downloads (ZIP or CSV), its bucket and stream exports (JSON objects), "
@@ -19,7 +19,7 @@ _PARQUET = b"PAR1"
 _BOM = b"\xef\xbb\xbf"
 
 
-class Kind(Enum):
+class FileFormat(Enum):
     """What the bytes of a file are; a ZIP still has to be opened to tell its shape."""
 
     ZIP = auto()
@@ -31,21 +31,21 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Recognised:
+class DetectedFile:
     """What a file is, and the file with the layout that was found."""
 
-    kind: Kind
-    file: File
+    kind: FileFormat
+    file: SourceFile
 
 
-def recognise(file: File) -> Recognised:
+def detect(file: SourceFile) -> DetectedFile:
     """Tell what a file is from its content, or refuse it with an `InputError`."""
     with file.path.open("rb") as stream:
         head = stream.read(csv_format.HEAD)
     if head.startswith(_ZIP):
-        return Recognised(Kind.ZIP, file)
+        return DetectedFile(FileFormat.ZIP, file)
     if head.startswith(_PARQUET):
-        return Recognised(Kind.PARQUET, file)
+        return DetectedFile(FileFormat.PARQUET, file)
     if head.startswith(_GZIP):
         raise file.error("is compressed with gzip. Unpack it first.")
     if file.name.lower().endswith((".zip", ".parquet")):
@@ -57,23 +57,23 @@ def recognise(file: File) -> Recognised:
         raise file.error("is empty. Export it again.")
     start = head.removeprefix(_BOM).lstrip()[:1]
     if start in (b"{", b"["):
-        return Recognised(_json_kind(head, file), file)
+        return DetectedFile(_json_kind(head, file), file)
     return _csv(head, file)
 
 
-def _csv(head: bytes, file: File) -> Recognised:
+def _csv(head: bytes, file: SourceFile) -> DetectedFile:
     csv_format.refuse_endless_line(file)
     found = replace(file, layout=csv_format.layout(head, file, _meaning))
     if download_csv.fits(found.layout.columns):
-        return Recognised(Kind.DOWNLOAD_CSV, found)
-    return Recognised(Kind.TABLE_CSV, found)
+        return DetectedFile(FileFormat.DOWNLOAD_CSV, found)
+    return DetectedFile(FileFormat.TABLE_CSV, found)
 
 
 def _meaning(column: str) -> str | None:
     return download_csv.meaning(column) or tabular.meaning(column)
 
 
-def _json_kind(head: bytes, file: File) -> Kind:
+def _json_kind(head: bytes, file: SourceFile) -> FileFormat:
     text = head.decode(errors="ignore").removeprefix("\ufeff").lstrip()
     if text.startswith("["):
         raise file.error(f"is a JSON array. Accepted are {ACCEPTED}.")
@@ -87,7 +87,7 @@ def _json_kind(head: bytes, file: File) -> Kind:
             raise file.error("the first object is longer than 1 MB: this is not an audience.", line=1)
         raise file.error(BROKEN_JSON, line=line, column=column)
     if "IsAddRequest" in first:
-        return Kind.BUCKET_JSON
+        return FileFormat.BUCKET_JSON
     if "IsMember" in first:
-        return Kind.STREAM_JSON
+        return FileFormat.STREAM_JSON
     raise file.error(f"holds JSON objects, but not those of an audience. Accepted are {ACCEPTED}.")

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import duckdb
 
 from core.sources import error_location
-from core.sources.audience_ref import Audience, choose, from_download_name
+from core.sources.audience_ref import AudienceRef, choose, from_download_name
 from core.sources.csv_format import scan
-from core.sources.grouping import gather
-from core.sources.source import Shape, Source, instant
-from core.sources.source_file import File
+from core.sources.grouping import group_rows
+from core.sources.source import Source, SourceFormat, instant
+from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import literal, milliseconds, stripped
-from core.sources.staging import KINDS, OTHER, Count, Rows, stage
+from core.sources.staging import KINDS, OTHER, LabelCount, StagedRows, stage
 
 _COLUMNS = {
     "mpid": ("mpid", "VARCHAR"),
@@ -25,7 +25,7 @@ _COLUMNS = {
 REQUIRED = {"mpid", "identityvalue", "identitytype"}
 
 
-def read_csv(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
+def read_csv(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
     """Read the CSV of a download that stands alone; its name may tell the audience."""
     audience = from_download_name(file.name)
     choose([audience], wanted, file)
@@ -34,12 +34,14 @@ def read_csv(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> 
     return source_of(file.given, audience, counts)
 
 
-def source_of(file_name: str, audience: Audience, counts: Sequence[Count], manifest_ms: int | None = None) -> Source:
+def source_of(
+    file_name: str, audience: AudienceRef, counts: Sequence[LabelCount], manifest_ms: int | None = None
+) -> Source:
     """What is known of a download after reading."""
     rows = sum(count.rows for count in counts)
     stamps = [manifest_ms, *(count.newest for count in counts)]
     return Source(
-        shape=Shape.DOWNLOAD,
+        shape=SourceFormat.DOWNLOAD,
         is_snapshot=True,
         audience_id=audience.id,
         audience_name=audience.name,
@@ -61,12 +63,12 @@ def fits(columns: Sequence[str]) -> bool:
     return {_plain(column) for column in columns} >= REQUIRED
 
 
-def stage_rows(con: duckdb.DuckDBPyConnection, file: File) -> list[Count]:
+def stage_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> list[LabelCount]:
     """Check one CSV, put its rows on the stage, and count them by type of identity."""
     return stage(con, _rows(file))
 
 
-def rows_by_type(counts: Sequence[Count]) -> dict[str, int]:
+def rows_by_type(counts: Sequence[LabelCount]) -> dict[str, int]:
     """How many rows there are of each type of identity."""
     found: dict[str, int] = {}
     for count in counts:
@@ -75,9 +77,9 @@ def rows_by_type(counts: Sequence[Count]) -> dict[str, int]:
     return found
 
 
-def gather_profiles(con: duckdb.DuckDBPyConnection, file: File, counts: list[Count]) -> int:
+def gather_profiles(con: duckdb.DuckDBPyConnection, file: SourceFile, counts: list[LabelCount]) -> int:
     """Make the table `source` of the CSV files on the stage, of which this is the first."""
-    return gather(con, _rows(file), counts)
+    return group_rows(con, _rows(file), counts)
 
 
 def plain_type(label: str | None) -> str:
@@ -85,11 +87,11 @@ def plain_type(label: str | None) -> str:
     return (label or "").strip().lower()
 
 
-def _rows(file: File) -> Rows:
+def _rows(file: SourceFile) -> StagedRows:
     mpid, value = ("trim(mpid)", "trim(value)") if file.layout.padded else ("mpid", "value")
     names, types = _named(file.layout.columns)
     stamp = milliseconds("stamp") if "stamp" in names else "NULL::BIGINT"
-    return Rows(
+    return StagedRows(
         f"SELECT type AS label, {mpid} AS mpid, {value} AS value, {_KIND} AS kind, {stamp} AS stamp "
         f"FROM {scan(file, names, types)}",
         file,

@@ -7,12 +7,12 @@ from pathlib import Path, PurePosixPath
 import duckdb
 
 from core.sources import download_csv, zip_archive
-from core.sources.audience_ref import Audience, choose, common_name, from_download_name
-from core.sources.detection import Kind, recognise
+from core.sources.audience_ref import AudienceRef, choose, common_name, from_download_name
+from core.sources.detection import FileFormat, detect
 from core.sources.manifest import NOT_COUNTED, TRUNCATED, Expected, Manifest, check_rows, check_users, parse
 from core.sources.scratch import scratch
 from core.sources.source import Source
-from core.sources.source_file import File, readable
+from core.sources.source_file import SourceFile, readable
 from core.sources.staging import count_profiles
 
 
@@ -21,15 +21,15 @@ class Member:
     """A CSV in the ZIP, and what the manifest says of it."""
 
     name: str
-    audience: Audience
+    audience: AudienceRef
     expected: Expected
 
 
 def read_zip(
     con: duckdb.DuckDBPyConnection,
-    file: File,
+    file: SourceFile,
     wanted: str | None,
-    read_csv: Callable[[duckdb.DuckDBPyConnection, File, str | None], Source],
+    read_csv: Callable[[duckdb.DuckDBPyConnection, SourceFile, str | None], Source],
 ) -> Source:
     """Read a ZIP; `read_csv` reads the only CSV of one that has no manifest."""
     with zip_archive.opened(file) as opened:
@@ -49,7 +49,7 @@ def read_zip(
             return _read_variants(con, file, chosen, unpacked, told)
 
 
-def _only_csv(opened: zip_archive.Archive, file: File, folder: Path) -> File:
+def _only_csv(opened: zip_archive.Archive, file: SourceFile, folder: Path) -> SourceFile:
     found = opened.csv_names()
     if len(found) != 1:
         raise file.error(
@@ -59,7 +59,7 @@ def _only_csv(opened: zip_archive.Archive, file: File, folder: Path) -> File:
     return _unpack(opened, found[0], folder / "0.csv", file)
 
 
-def _members(opened: zip_archive.Archive, told: Manifest, file: File) -> list[Member]:
+def _members(opened: zip_archive.Archive, told: Manifest, file: SourceFile) -> list[Member]:
     """The CSV files, in the order of the manifest."""
     found = {PurePosixPath(name).name: name for name in opened.csv_names()}
     if len(found) < len(opened.csv_names()):
@@ -79,32 +79,36 @@ def _members(opened: zip_archive.Archive, told: Manifest, file: File) -> list[Me
     ]
 
 
-def _audience_of(name: str, told: Manifest) -> Audience:
+def _audience_of(name: str, told: Manifest) -> AudienceRef:
     audience = from_download_name(name)
     if audience.id is None and len(told.audience_ids) == 1:
-        return Audience(told.audience_ids[0], audience.name)
+        return AudienceRef(told.audience_ids[0], audience.name)
     return audience
 
 
-def _chosen(members: Sequence[Member], wanted: str | None, file: File) -> list[Member]:
+def _chosen(members: Sequence[Member], wanted: str | None, file: SourceFile) -> list[Member]:
     """The variants of one audience."""
     variants: dict[str | None, list[Member]] = {}
     for member in members:
         variants.setdefault(member.audience.id, []).append(member)
     found = [
-        Audience(audience_id, common_name(member.audience.name for member in group))
+        AudienceRef(audience_id, common_name(member.audience.name for member in group))
         for audience_id, group in variants.items()
     ]
     return list(variants.values())[choose(found, wanted, file)]
 
 
-def _unpack(opened: zip_archive.Archive, name: str, target: Path, file: File) -> File:
+def _unpack(opened: zip_archive.Archive, name: str, target: Path, file: SourceFile) -> SourceFile:
     opened.extract(name, target)
-    return File(target, readable(PurePosixPath(name).name), archive=file.name)
+    return SourceFile(target, readable(PurePosixPath(name).name), archive=file.name)
 
 
 def _read_variants(
-    con: duckdb.DuckDBPyConnection, file: File, members: Sequence[Member], unpacked: Sequence[File], told: Manifest
+    con: duckdb.DuckDBPyConnection,
+    file: SourceFile,
+    members: Sequence[Member],
+    unpacked: Sequence[SourceFile],
+    told: Manifest,
 ) -> Source:
     """Read the variants of an audience as one, and hold them against the manifest."""
     files = [_download(plain) for plain in unpacked]
@@ -126,12 +130,12 @@ def _read_variants(
     if len(files) == 1:
         check_users(members[0].expected, profiles, files[0])
         check_users(told.total, profiles, file)
-    audience = Audience(members[0].audience.id, common_name(member.audience.name for member in members))
+    audience = AudienceRef(members[0].audience.id, common_name(member.audience.name for member in members))
     return download_csv.source_of(file.name, audience, together, told.newest_ms)
 
 
-def _download(plain: File) -> File:
-    found = recognise(plain)
-    if found.kind is not Kind.DOWNLOAD_CSV:
+def _download(plain: SourceFile) -> SourceFile:
+    found = detect(plain)
+    if found.kind is not FileFormat.DOWNLOAD_CSV:
         raise plain.error("has not the columns of an audience download. Download the audience again.")
     return found.file

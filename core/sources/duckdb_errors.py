@@ -14,7 +14,7 @@ import duckdb
 
 from core.errors import InputError, SettingsError, SyncError
 from core.sources import error_location
-from core.sources.source_file import File
+from core.sources.source_file import SourceFile
 
 NO_ROOM = (
     "There is no room to read the audience: the disk that holds the data directory is full. "
@@ -42,7 +42,7 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT}
 _ACCESS_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def query(con: duckdb.DuckDBPyConnection, sql: str, file: File) -> list[tuple[Any, ...]]:
+def query(con: duckdb.DuckDBPyConnection, sql: str, file: SourceFile) -> list[tuple[Any, ...]]:
     """Run a statement that reads `file`; what goes wrong is raised as an `InputError` or a `SettingsError`.
 
     An interrupt is not an error of the file, and passes; so does a memory limit that was too low, which the caller
@@ -78,7 +78,7 @@ def disk_errors() -> Iterator[None]:
         raise
 
 
-def explain(exc: Exception, file: File) -> SyncError:
+def explain(exc: Exception, file: SourceFile) -> SyncError:
     """An error of DuckDB's in our words."""
     text = str(exc)
     problem = _disk_problem(exc, text)
@@ -102,7 +102,7 @@ def _disk_problem(exc: Exception, text: str) -> str | None:
     return NO_MEMORY if isinstance(exc, duckdb.OutOfMemoryException) else NO_DISK
 
 
-def _csv_error(text: str, file: File) -> InputError:
+def _csv_error(text: str, file: SourceFile) -> InputError:
     bad = error_location.not_utf8(file.path) if "Invalid unicode" in text else None
     if bad is not None:
         return file.error(NOT_UTF8, line=bad)
@@ -126,7 +126,7 @@ def _csv_message(text: str) -> str:
     return "is not well-formed CSV. Export it again."
 
 
-def _overgrown_object(exc: Exception, file: File) -> InputError | None:
+def _overgrown_object(exc: Exception, file: SourceFile) -> InputError | None:
     """What is wrong with a JSON file if parsing one of its objects took all memory, rather than grouping all."""
     if not (
         isinstance(exc, duckdb.OutOfMemoryException)
@@ -138,7 +138,7 @@ def _overgrown_object(exc: Exception, file: File) -> InputError | None:
     return None if line is None else file.error(OVERGROWN, line=line)
 
 
-def _json_error(text: str, file: File) -> InputError:
+def _json_error(text: str, file: SourceFile) -> InputError:
     if "maximum_object_size" in text:
         return file.error("holds an object of more than 2 MB: no audience has such a member.")
     value = _VALUE.search(text)

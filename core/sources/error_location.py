@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from core.sources.source_file import File
+from core.sources.source_file import SourceFile
 
 CHUNK = 1 << 20
 # In characters: an object longer than this is broken rather than unfinished, or too long to be read.
@@ -86,19 +86,19 @@ def _parts(stream: BinaryIO, size: int) -> Iterator[bytes]:
         yield part
 
 
-def csv_line_of_record(file: File, record: int) -> int | None:
+def csv_line_of_record(file: SourceFile, record: int) -> int | None:
     """The line where a record begins, DuckDB counting quoted line ends as part of one record."""
     if not any(b'"' in chunk for chunk in chunks(file.path)):
         return record
     return _csv_line(file, record, blank=True)
 
 
-def csv_line_of_row(file: File, row: int) -> int | None:
+def csv_line_of_row(file: SourceFile, row: int) -> int | None:
     """The line where the n-th data row begins; blank lines are no rows."""
     return _csv_line(file, row + 1, blank=False)
 
 
-def _csv_line(file: File, record: int, *, blank: bool) -> int | None:
+def _csv_line(file: SourceFile, record: int, *, blank: bool) -> int | None:
     """The line where the n-th record begins, the header being the first."""
     single = len(file.layout.columns) == 1
     with file.path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:

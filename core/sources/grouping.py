@@ -2,17 +2,21 @@
 
 import duckdb
 
-from core.sources.audience_ref import NOBODY, Audience, choose
+from core.sources.audience_ref import NOBODY, AudienceRef, choose
 from core.sources.duckdb_errors import query
-from core.sources.source import Shape, Source, instant
+from core.sources.source import Source, SourceFormat, instant
 from core.sources.sql_expressions import literal, stripped
-from core.sources.staging import CLEAR_STAGE, Count, Rows, stage
+from core.sources.staging import CLEAR_STAGE, LabelCount, StagedRows, stage
 
-NOTHING = Count(label=None, name=None, rows=0, with_mpid=0, oldest=None, newest=None)
+NOTHING = LabelCount(label=None, name=None, rows=0, with_mpid=0, oldest=None, newest=None)
 
 
 def read_rows(
-    con: duckdb.DuckDBPyConnection, shape: Shape, rows: Rows, wanted: str | None, told: Audience = NOBODY
+    con: duckdb.DuckDBPyConnection,
+    shape: SourceFormat,
+    rows: StagedRows,
+    wanted: str | None,
+    told: AudienceRef = NOBODY,
 ) -> Source:
     """Read the rows of a file of one statement: check, choose the audience, group.
 
@@ -25,7 +29,7 @@ def read_rows(
     place = choose(audiences, wanted, rows.file)
     count, audience = counts[place], audiences[place]
     label = "NULL" if count.label is None else literal(count.label)
-    gather(con, rows, [count], "" if len(counts) == 1 else f"WHERE label IS NOT DISTINCT FROM {label}")
+    group_rows(con, rows, [count], "" if len(counts) == 1 else f"WHERE label IS NOT DISTINCT FROM {label}")
     return Source(
         shape=shape,
         is_snapshot=not rows.is_delta,
@@ -38,12 +42,12 @@ def read_rows(
     )
 
 
-def _audience(count: Count) -> Audience:
+def _audience(count: LabelCount) -> AudienceRef:
     """The audience that a label stands for: an id, or a name where rows have no ids."""
-    return Audience(None if count.label == count.name else count.label, count.name)
+    return AudienceRef(None if count.label == count.name else count.label, count.name)
 
 
-def gather(con: duckdb.DuckDBPyConnection, rows: Rows, counts: list[Count], chosen: str = "") -> int:
+def group_rows(con: duckdb.DuckDBPyConnection, rows: StagedRows, counts: list[LabelCount], chosen: str = "") -> int:
     """Make the table `source` of what is on the stage, one row per profile, and tell how many profiles there are.
 
     `counts` is what was counted of these rows; `chosen` is a condition (WHERE ...), if they are not all. The stage is
@@ -61,7 +65,7 @@ def gather(con: duckdb.DuckDBPyConnection, rows: Rows, counts: list[Count], chos
     return int(query(con, "SELECT count(*) FROM source", rows.file)[0][0])
 
 
-def _gather_joined(con: duckdb.DuckDBPyConnection, rows: Rows, total: int, order: str, chosen: str) -> bool:
+def _gather_joined(con: duckdb.DuckDBPyConnection, rows: StagedRows, total: int, order: str, chosen: str) -> bool:
     """Fill `source` as if no profile had two identities of a kind, and group only those that have.
 
     To join costs less than to group texts. Returns False, and leaves `source` empty, where too many have.
@@ -110,7 +114,7 @@ _TABLE = """
 _NAME_BY_MPID = "ALTER TABLE source ALTER COLUMN profile TYPE VARCHAR USING mpid::VARCHAR"
 
 
-def _grouping(rows: Rows, order: str, chosen: str, *, by_mpid: bool, of: str = "") -> str:
+def _grouping(rows: StagedRows, order: str, chosen: str, *, by_mpid: bool, of: str = "") -> str:
     """The SELECT that keeps the latest of each profile (`of` whom). Grouping by number costs half of that by text."""
     latest = "arg_max_null" if rows.is_delta else "arg_max"
     member = "arg_max(member, k)" if rows.is_delta else "true"
@@ -131,7 +135,7 @@ _PROFILE = f"""
 """
 
 
-def _order(counts: list[Count], total: int) -> str:
+def _order(counts: list[LabelCount], total: int) -> str:
     """An expression that is greater the later a row is: by time stamp, among equals by place in the file.
 
     A row without a time stamp is older than any other. `total` is how many rows there are on the stage, chosen or not.

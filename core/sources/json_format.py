@@ -5,15 +5,15 @@ mParticle's stream lands in S3 as its objects one after the other, with nothing 
 """
 
 from core.sources import error_location
-from core.sources.source_file import File
+from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import literal
-from core.sources.staging import Rows
+from core.sources.staging import StagedRows
 
 # In bytes, and of the identities in it a few thousand. What holds more costs DuckDB many times its size.
 LARGEST_OBJECT = 2 << 20
 
 
-def scan(file: File, columns: dict[str, str]) -> str:
+def scan(file: SourceFile, columns: dict[str, str]) -> str:
     """`read_json` over a file."""
     named = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
     return (
@@ -22,6 +22,6 @@ def scan(file: File, columns: dict[str, str]) -> str:
     )
 
 
-def rows(sql: str, file: File) -> Rows:
+def rows(sql: str, file: SourceFile) -> StagedRows:
     """Rows of a JSON file: changes of membership, of which the latest of a profile counts."""
-    return Rows(sql, file, lambda row: error_location.json_line(file.path, row), is_delta=True)
+    return StagedRows(sql, file, lambda row: error_location.json_line(file.path, row), is_delta=True)

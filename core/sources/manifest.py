@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from core.sources.source_file import File, readable
+from core.sources.source_file import SourceFile, readable
 from core.sources.staging import EMAIL, KINDS
 
 # A download has a CSV for each variant.
@@ -43,13 +43,13 @@ class Manifest:
     total: Expected = NOT_COUNTED
     newest_ms: int | None = None
 
-    def require_email(self, file: File) -> None:
+    def require_email(self, file: SourceFile) -> None:
         """Refuse a download that was made without emails: nobody in it could be added to a list."""
         if self.identities is not None and not any(KINDS.get(each) == EMAIL for each in self.identities):
             raise file.error("was made without email addresses. Download the audience again and choose Email there.")
 
 
-def parse(content: bytes, file: File) -> Manifest:
+def parse(content: bytes, file: SourceFile) -> Manifest:
     """Read a manifest."""
     try:
         fields = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
@@ -68,7 +68,7 @@ def parse(content: bytes, file: File) -> Manifest:
     )
 
 
-def check_rows(expected: Expected, found: Mapping[str, int], file: File) -> None:
+def check_rows(expected: Expected, found: Mapping[str, int], file: SourceFile) -> None:
     """Refuse a file whose rows, counted by type of identity, are not those that the manifest counts."""
     rows = sum(found.values())
     if expected.rows is not None and expected.rows != rows:
@@ -79,13 +79,13 @@ def check_rows(expected: Expected, found: Mapping[str, int], file: File) -> None
             _truncated(file, f"it has {here:,} rows of type {readable(kind, 40)} where its manifest counts {count:,}")
 
 
-def check_users(expected: Expected, found: int, file: File) -> None:
+def check_users(expected: Expected, found: int, file: SourceFile) -> None:
     """Refuse a file whose profiles are not as many as the manifest counts."""
     if expected.users is not None and expected.users != found:
         _truncated(file, f"it has {found:,} profiles where its manifest counts {expected.users:,}")
 
 
-def _truncated(file: File, what: str) -> None:
+def _truncated(file: SourceFile, what: str) -> None:
     raise file.error(TRUNCATED.format(what))
 
 

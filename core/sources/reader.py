@@ -9,18 +9,18 @@ import duckdb
 
 from core.errors import InputError
 from core.sources import bucket_export, download_csv, download_zip, stream_export, tabular
-from core.sources.detection import Kind, recognise
+from core.sources.detection import FileFormat, detect
 from core.sources.scratch import plainly_named
 from core.sources.source import Source
-from core.sources.source_file import File, readable
+from core.sources.source_file import SourceFile, readable
 from core.sources.staging import CLEAR_STAGE
 
-_READERS: dict[Kind, Callable[[duckdb.DuckDBPyConnection, File, str | None], Source]] = {
-    Kind.DOWNLOAD_CSV: download_csv.read_csv,
-    Kind.BUCKET_JSON: bucket_export.read_bucket,
-    Kind.STREAM_JSON: stream_export.read_stream,
-    Kind.TABLE_CSV: tabular.read_csv,
-    Kind.PARQUET: tabular.read_parquet,
+_READERS: dict[FileFormat, Callable[[duckdb.DuckDBPyConnection, SourceFile, str | None], Source]] = {
+    FileFormat.DOWNLOAD_CSV: download_csv.read_csv,
+    FileFormat.BUCKET_JSON: bucket_export.read_bucket,
+    FileFormat.STREAM_JSON: stream_export.read_stream,
+    FileFormat.TABLE_CSV: tabular.read_csv,
+    FileFormat.PARQUET: tabular.read_parquet,
 }
 
 
@@ -35,7 +35,7 @@ def read(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = N
     cases there is no table. An interrupt of `con` passes as DuckDB's `InterruptException`, and a memory limit that
     was too low as its `OutOfMemoryException`.
     """
-    file = File(path, readable((path.name or str(path)).encode(errors="replace").decode()))
+    file = SourceFile(path, readable((path.name or str(path)).encode(errors="replace").decode()))
     _refuse_unreadable(file)
     source = None
     try:
@@ -54,21 +54,21 @@ def read(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = N
     return source
 
 
-def _read(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
-    found = recognise(file)
-    if found.kind is Kind.ZIP:
+def _read(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
+    found = detect(file)
+    if found.kind is FileFormat.ZIP:
         return download_zip.read_zip(con, file, wanted, _read_unpacked)
     return _READERS[found.kind](con, found.file, wanted)
 
 
-def _read_unpacked(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
-    found = recognise(file)
-    if found.kind is Kind.ZIP:
+def _read_unpacked(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
+    found = detect(file)
+    if found.kind is FileFormat.ZIP:
         raise file.error("is a ZIP in a ZIP. Unpack it first.")
     return _READERS[found.kind](con, found.file, wanted)
 
 
-def _refuse_unreadable(file: File) -> None:
+def _refuse_unreadable(file: SourceFile) -> None:
     """Refuse what is no file, or an empty one."""
     size, reason = -1, ""
     try:

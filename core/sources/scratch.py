@@ -9,11 +9,11 @@ from pathlib import Path
 import duckdb
 
 from core.sources.duckdb_errors import disk_errors, query
-from core.sources.source_file import File, is_pattern
+from core.sources.source_file import SourceFile, is_pattern
 
 
 @contextmanager
-def scratch(con: duckdb.DuckDBPyConnection, file: File) -> Iterator[Path]:
+def scratch(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Iterator[Path]:
     """A directory beside the one that DuckDB spills to, which has room and is ours; otherwise the system's."""
     spill = Path(query(con, "SELECT current_setting('temp_directory')", file)[0][0])
     is_usable = spill.is_absolute() and spill.parent.is_dir() and not is_pattern(spill.parent)
@@ -24,7 +24,7 @@ def scratch(con: duckdb.DuckDBPyConnection, file: File) -> Iterator[Path]:
 
 
 @contextmanager
-def plainly_named(con: duckdb.DuckDBPyConnection, file: File) -> Iterator[File]:
+def plainly_named(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Iterator[SourceFile]:
     """The file under a path that DuckDB doesn't take for a pattern: a link, where its own would be taken for one.
 
     To escape a pattern is not enough: DuckDB then lists the directory, and fails at what else may lie there.

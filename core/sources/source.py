@@ -8,7 +8,7 @@ from enum import StrEnum
 LAST_INSTANT_MS = 253_402_300_799_999
 
 
-class Shape(StrEnum):
+class SourceFormat(StrEnum):
     """The forms in which an audience arrives: as a file, or live."""
 
     DOWNLOAD = "download"
@@ -22,7 +22,7 @@ class Shape(StrEnum):
 class Source:
     """An audience that has been read; its profiles are in the table `source`."""
 
-    shape: Shape
+    shape: SourceFormat
     #: The file holds the whole audience, rather than who joined and who left.
     is_snapshot: bool
     #: From the manifest, the file name or the rows.

@@ -36,7 +36,7 @@ class CsvLayout:
 
 
 @dataclass(frozen=True)
-class File:
+class SourceFile:
     """A file on disk and the name that a person knows it by, which is all that errors show of it."""
 
     path: Path
@@ -71,7 +71,7 @@ def readable(text: str, longest: int = LONGEST_NAME) -> str:
     return plain if len(plain) <= longest else plain[: longest - 2] + "…" + plain[-1:]
 
 
-def refuse_bomb(unpacked: int, packed: int, file: File) -> None:
+def refuse_bomb(unpacked: int, packed: int, file: SourceFile) -> None:
     """Refuse what is packed so that it becomes far larger than it looks."""
     if unpacked > LARGEST or (unpacked > SMALL and unpacked > HIGHEST_RATIO * packed):
         raise file.error("unpacks to far more than an audience does. This is not from mParticle: don't open it.")

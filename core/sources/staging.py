@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import duckdb
 
 from core.sources.duckdb_errors import NO_INTEGER, query
-from core.sources.source_file import File
+from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import blank_as_null, literal
 
 # More audiences, or types of identity, than this in one file are a mistake.
@@ -73,11 +73,11 @@ _SUSPICIOUS_LONG = (
 
 
 @dataclass(frozen=True)
-class Rows:
+class StagedRows:
     """The rows of a file: of one audience, or of several that are still to be told apart."""
 
     sql: str
-    file: File
+    file: SourceFile
     #: The line in the file of the n-th row; None where a file has no lines.
     line: Callable[[int], int | None] | None
     #: The rows tell who joined and who left, and a profile's identities are those of its latest row; otherwise
@@ -101,7 +101,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Count:
+class LabelCount:
     """What is known of the rows of one label."""
 
     label: str | None
@@ -152,7 +152,7 @@ _COUNTS = """
 """
 
 
-def stage(con: duckdb.DuckDBPyConnection, rows: Rows) -> list[Count]:
+def stage(con: duckdb.DuckDBPyConnection, rows: StagedRows) -> list[LabelCount]:
     """Read a file once: refuse its first faulty row, put the rows on the stage and count them by label.
 
     The rows of several files may be put there, one file after the other; each call counts its own.
@@ -171,10 +171,10 @@ def stage(con: duckdb.DuckDBPyConnection, rows: Rows) -> list[Count]:
         )
     if any(counts[-1] or "\0" in f"{counts[0]}{counts[1]}" for counts in found):
         _refuse_faulty(con, rows)
-    return [Count(*counts[:-1]) for counts in found]
+    return [LabelCount(*counts[:-1]) for counts in found]
 
 
-def count_profiles(con: duckdb.DuckDBPyConnection, first: int, rows: int, file: File) -> int:
+def count_profiles(con: duckdb.DuckDBPyConnection, first: int, rows: int, file: SourceFile) -> int:
     """How many profiles with an mpid so many rows of the stage hold, from the first of them on."""
     sql = f"SELECT count(DISTINCT mpid) FROM staged WHERE place >= {first} AND place < {first + rows}"
     return int(query(con, sql, file)[0][0])
@@ -185,7 +185,7 @@ def _short(text: str, value: str | None = None) -> str:
     return f"CASE WHEN strlen({text}) <= {LONGEST_IDENTITY} THEN {value or text} END"
 
 
-def _refuse_faulty(con: duckdb.DuckDBPyConnection, rows: Rows) -> None:
+def _refuse_faulty(con: duckdb.DuckDBPyConnection, rows: StagedRows) -> None:
     """Refuse the first row that has a fault, if one has."""
     # numbered after the values are gone: DuckDB holds 2,048 of those at once, and they may be of any length
     tested = ", ".join(f"{condition} AS fault_{place}" for place, (_, condition) in enumerate(_FAULTS))

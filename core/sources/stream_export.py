@@ -7,10 +7,10 @@ import duckdb
 
 from core.sources import json_format
 from core.sources.grouping import read_rows
-from core.sources.source import Shape, Source
-from core.sources.source_file import File
+from core.sources.source import Source, SourceFormat
+from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import milliseconds_of_text
-from core.sources.staging import Rows
+from core.sources.staging import StagedRows
 
 _COLUMNS = {
     "MembershipChangedTimestamp": "VARCHAR",
@@ -21,12 +21,12 @@ _COLUMNS = {
 }
 
 
-def read_stream(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
+def read_stream(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
     """Read a file from the stream, one audience of it."""
-    return read_rows(con, Shape.STREAM, _rows(file), wanted)
+    return read_rows(con, SourceFormat.STREAM, _rows(file), wanted)
 
 
-def _rows(file: File) -> Rows:
+def _rows(file: SourceFile) -> StagedRows:
     stamp = milliseconds_of_text("MembershipChangedTimestamp")
     mpid = f"coalesce({', '.join(_identity(name) for name in ('MPID', 'Mpid', 'mpid'))})"
     return json_format.rows(

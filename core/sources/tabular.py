@@ -13,10 +13,10 @@ from core.sources import error_location
 from core.sources.csv_format import MOST_COLUMNS, TOO_WIDE, scan
 from core.sources.duckdb_errors import query
 from core.sources.grouping import read_rows
-from core.sources.source import Shape, Source
-from core.sources.source_file import File, refuse_bomb
+from core.sources.source import Source, SourceFormat
+from core.sources.source_file import SourceFile, refuse_bomb
 from core.sources.sql_expressions import boolean, identifier, milliseconds_of_text
-from core.sources.staging import LONGEST_IDENTITY, Rows
+from core.sources.staging import LONGEST_IDENTITY, StagedRows
 
 EMAIL = "email"
 CUSTOMER = "customer id"
@@ -50,17 +50,17 @@ def meaning(column: str) -> str | None:
     return _MEANINGS.get("".join(letter for letter in column.lower() if letter.isalnum()))
 
 
-def read_csv(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
+def read_csv(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
     """Read a CSV table, one audience of it if it tells several."""
-    return read_rows(con, Shape.TABLE, csv_rows(file), wanted)
+    return read_rows(con, SourceFormat.TABLE, csv_rows(file), wanted)
 
 
-def read_parquet(con: duckdb.DuckDBPyConnection, file: File, wanted: str | None) -> Source:
+def read_parquet(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
     """Read a Parquet table, one audience of it if it tells several."""
-    return read_rows(con, Shape.TABLE, parquet_rows(con, file), wanted)
+    return read_rows(con, SourceFormat.TABLE, parquet_rows(con, file), wanted)
 
 
-def columns_by_meaning(columns: Sequence[str], file: File) -> dict[str, int]:
+def columns_by_meaning(columns: Sequence[str], file: SourceFile) -> dict[str, int]:
     """Where each column that matters stands."""
     found: dict[str, int] = {}
     for place, column in enumerate(columns):
@@ -77,7 +77,7 @@ def columns_by_meaning(columns: Sequence[str], file: File) -> dict[str, int]:
     return found
 
 
-def _refuse_columns(columns: Sequence[str], file: File) -> None:
+def _refuse_columns(columns: Sequence[str], file: SourceFile) -> None:
     accepted = "; ".join(f"{name}: {', '.join(_SPELLINGS[name])}" for name in (EMAIL, CUSTOMER, MPID))
     if any("@" in column for column in columns):
         raise file.error(
@@ -88,7 +88,7 @@ def _refuse_columns(columns: Sequence[str], file: File) -> None:
     raise file.error(f"has no column with an identity, only {shown}{more}. Accepted are {accepted}.")
 
 
-def csv_rows(file: File) -> Rows:
+def csv_rows(file: SourceFile) -> StagedRows:
     """The rows of a CSV table."""
     columns = file.layout.columns
     found = columns_by_meaning(columns, file)
@@ -99,7 +99,7 @@ def csv_rows(file: File) -> Rows:
     cell = "trim({})" if file.layout.padded else "{}"
     texts = {name: cell.format(names[place]) for name, place in found.items()}
     stamp = milliseconds_of_text(texts[STAMP]) if STAMP in texts else "NULL::BIGINT"
-    return Rows(
+    return StagedRows(
         _select(source, texts, stamp),
         file,
         lambda row: error_location.csv_line_of_row(file, row),
@@ -107,7 +107,7 @@ def csv_rows(file: File) -> Rows:
     )
 
 
-def parquet_rows(con: duckdb.DuckDBPyConnection, file: File) -> Rows:
+def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
     """The rows of a Parquet table."""
     source = f"read_parquet({file.sql}, hive_partitioning=false)"
     described = query(con, f"DESCRIBE SELECT * FROM {source}", file)
@@ -129,10 +129,10 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: File) -> Rows:
     _refuse_long(con, file, {columns[place]: types[name] for name, place in found.items()})
     texts = {name: _parquet_text(identifier(columns[place]), types[name]) for name, place in found.items()}
     stamp = _parquet_stamp(identifier(columns[found[STAMP]]), types[STAMP]) if STAMP in found else "NULL::BIGINT"
-    return Rows(_select(source, texts, stamp), file, None, is_delta=IS_ADD in found)
+    return StagedRows(_select(source, texts, stamp), file, None, is_delta=IS_ADD in found)
 
 
-def _refuse_packed(con: duckdb.DuckDBPyConnection, file: File) -> None:
+def _refuse_packed(con: duckdb.DuckDBPyConnection, file: SourceFile) -> None:
     """A column of equal values takes a few bytes, however many there are and however long they are."""
     size = file.path.stat().st_size
     columns = query(
@@ -147,7 +147,7 @@ def _refuse_packed(con: duckdb.DuckDBPyConnection, file: File) -> None:
     refuse_bomb(int(rows or 0), size, file)
 
 
-def _refuse_long(con: duckdb.DuckDBPyConnection, file: File, types: dict[str, str]) -> None:
+def _refuse_long(con: duckdb.DuckDBPyConnection, file: SourceFile, types: dict[str, str]) -> None:
     """Look at the lengths alone: a long value that is stored once can stand in each of a million rows."""
     measures = {"VARCHAR": "strlen", "BLOB": "octet_length"}
     columns = [column for column, kind in types.items() if kind in measures]

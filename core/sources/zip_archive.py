@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from core.errors import SettingsError
 from core.sources.duckdb_errors import NO_ROOM, disk_errors
-from core.sources.source_file import File, refuse_bomb
+from core.sources.source_file import SourceFile, refuse_bomb
 
 # A download has a CSV for each variant and a manifest.
 MOST_MEMBERS = 1_000
@@ -42,7 +42,7 @@ _DAMAGE = (
 
 
 @contextmanager
-def opened(file: File) -> Iterator["Archive"]:
+def opened(file: SourceFile) -> Iterator["Archive"]:
     """The ZIP, if it is one and harmless."""
     _refuse_large_directory(file)
     with _damage_refused(file):
@@ -52,7 +52,7 @@ def opened(file: File) -> Iterator["Archive"]:
 
 
 @contextmanager
-def _damage_refused(file: File) -> Iterator[None]:
+def _damage_refused(file: SourceFile) -> Iterator[None]:
     """Turn what a damaged ZIP leads to into one error; a place outside the file is an invalid argument."""
     try:
         yield
@@ -69,7 +69,7 @@ def _damage_refused(file: File) -> Iterator[None]:
 class Archive:
     """The members of a ZIP that matter: CSV files and the manifest."""
 
-    def __init__(self, archive: zipfile.ZipFile, file: File) -> None:
+    def __init__(self, archive: zipfile.ZipFile, file: SourceFile) -> None:
         self._archive = archive
         self._file = file
         members = [member for member in archive.infolist() if not member.filename.endswith("/")]
@@ -113,7 +113,7 @@ class Archive:
             return packed.read(LARGEST_MANIFEST)
 
 
-def _refuse_harmful(member: zipfile.ZipInfo, file: File) -> None:
+def _refuse_harmful(member: zipfile.ZipInfo, file: SourceFile) -> None:
     parts = PurePosixPath(member.filename.replace("\\", "/")).parts
     if ".." in parts or member.filename.startswith(("/", "\\")) or _DRIVE.match(member.filename):
         raise file.error("holds a file whose path leads out of the ZIP. This is not from mParticle: don't open it.")
@@ -123,7 +123,7 @@ def _refuse_harmful(member: zipfile.ZipInfo, file: File) -> None:
         raise file.error("is packed in a way that is not read here. Unpack it, and give the CSV file.")
 
 
-def _refuse_bomb(members: list[zipfile.ZipInfo], file: File) -> None:
+def _refuse_bomb(members: list[zipfile.ZipInfo], file: SourceFile) -> None:
     if len(members) > MOST_MEMBERS:
         raise file.error(f"holds more than {MOST_MEMBERS:,} files: this is not an audience download.")
     unpacked = sum(member.file_size for member in members)
@@ -131,7 +131,7 @@ def _refuse_bomb(members: list[zipfile.ZipInfo], file: File) -> None:
     refuse_bomb(unpacked, packed, file)
 
 
-def _refuse_large_directory(file: File) -> None:
+def _refuse_large_directory(file: SourceFile) -> None:
     """Look at the last record of the ZIP, so that no list of a million members is read."""
     with file.path.open("rb") as stream:
         size = stream.seek(0, 2)

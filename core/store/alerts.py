@@ -83,14 +83,14 @@ async def to_follow(db: AsyncConnection) -> list[Alert]:
     return [Alert(**row) for row in (await db.execute(query)).mappings()]
 
 
-async def muted(db: AsyncConnection) -> set[tuple[int, int | None]]:
+async def snoozed(db: AsyncConnection) -> set[tuple[int, int | None]]:
     """Return the mappings (connection id, mapping id; None: the connection as a whole) of which nobody wants to hear
     for now."""
     query = select(alerts.c.connection_id, alerts.c.mapping_id).where(alerts.c.muted_until > time.time())
     return {(connection_id, mapping_id) for connection_id, mapping_id in await db.execute(query)}
 
 
-async def take(db: AsyncConnection, alert_id: int, by: str) -> bool:
+async def acknowledge(db: AsyncConnection, alert_id: int, by: str) -> bool:
     """Record who sees to an alert. Returns False where somebody does already."""
     query = update(alerts).where(alerts.c.id == alert_id, alerts.c.taken_by.is_(None)).values(taken_by=by)
     return bool((await db.execute(query)).rowcount)

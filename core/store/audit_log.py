@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.store.tables import audit
 
 
-class Action(StrEnum):
+class AuditAction(StrEnum):
     """What people do."""
 
     CONNECTION_ADDED = "connection.added"
@@ -40,14 +40,14 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One thing that somebody did. `subject` is what it was done to, such as "run:abc"."""
 
     id: int
     at: float
     team_id: str | None
     actor: str
-    action: Action
+    action: AuditAction
     subject: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
@@ -58,7 +58,7 @@ async def add(
     *,
     team_id: str | None,
     actor: str,
-    action: Action,
+    action: AuditAction,
     subject: str,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
@@ -88,16 +88,16 @@ async def subjects_since(db: AsyncConnection, entry_id: int) -> list[tuple[int, 
     return [(each, subject) for each, subject in await db.execute(query)]
 
 
-async def of(db: AsyncConnection, subjects: Sequence[str]) -> list[Entry]:
+async def of(db: AsyncConnection, subjects: Sequence[str]) -> list[AuditEntry]:
     """Return what was done to these, oldest first."""
     query = select(audit).where(audit.c.subject.in_(subjects)).order_by(audit.c.id)
     return [
-        Entry(
+        AuditEntry(
             row.id,
             row.at,
             row.team_id,
             row.actor,
-            Action(row.action),
+            AuditAction(row.action),
             row.subject,
             json.loads(row.before) if row.before else None,
             json.loads(row.after) if row.after else None,

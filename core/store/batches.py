@@ -8,11 +8,11 @@ from functools import cached_property
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.batch import Columns, Entry, Phase, decode
+from core.models.batch import BatchColumns, BatchEntry, Phase, decode
 from core.store.tables import batches, changes
 
 
-class State(StrEnum):
+class BatchStatus(StrEnum):
     """How far a batch is."""
 
     DRAFT = "draft"
@@ -21,7 +21,7 @@ class State(StrEnum):
     SENT = "sent"
     """The intent: a request with it may have left, and its answer has not been recorded."""
     DONE = "done"
-    VOID = "void"
+    SUPERSEDED = "void"
     """Replaced by another plan; to be deleted."""
 
 
@@ -46,12 +46,12 @@ class Batch(Draft):
     id: int
 
     @cached_property
-    def columns(self) -> Columns:
+    def columns(self) -> BatchColumns:
         """Its members: what is sent, and what the ledger learns, is taken from them."""
         return decode(self.members)
 
     @cached_property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[BatchEntry]:
         """The same, one by one."""
         return self.columns.entries
 
@@ -59,7 +59,13 @@ class Batch(Draft):
 async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft]) -> None:
     """Store batches of a plan that is being made."""
     rows = [
-        {"run_id": run_id, "phase": int(d.phase), "size": d.size, "counted": d.counted, "state": State.DRAFT.value}
+        {
+            "run_id": run_id,
+            "phase": int(d.phase),
+            "size": d.size,
+            "counted": d.counted,
+            "state": BatchStatus.DRAFT.value,
+        }
         for d in drafts
     ]
     result = await db.execute(insert(batches).returning(batches.c.id, sort_by_parameter_order=True), rows)
@@ -72,12 +78,12 @@ async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft]) 
 
 async def publish(db: AsyncConnection, run_id: str) -> None:
     """Make the drafts of a run its plan, in the place of what was left of the plan before."""
-    await _move(db, run_id, State.PLANNED, State.VOID)
-    await _move(db, run_id, State.DRAFT, State.PLANNED)
+    await _move(db, run_id, BatchStatus.PLANNED, BatchStatus.SUPERSEDED)
+    await _move(db, run_id, BatchStatus.DRAFT, BatchStatus.PLANNED)
 
 
 async def open_batches(
-    db: AsyncConnection, run_id: str, state: State, *, limit: int, phase: Phase | None = None, after: int = 0
+    db: AsyncConnection, run_id: str, state: BatchStatus, *, limit: int, phase: Phase | None = None, after: int = 0
 ) -> list[Batch]:
     """Return the next batches in a state (of a phase, or of all) whose id is above `after`, oldest first."""
     query = (
@@ -98,12 +104,14 @@ async def open_batches(
     return [Batch(Phase(phase), *rest) for phase, *rest in await db.execute(query)]
 
 
-async def begun(db: AsyncConnection, run_id: str, *, limit: int, after: int = 0) -> list[tuple[int, Phase, State, str]]:
+async def sent_batches(
+    db: AsyncConnection, run_id: str, *, limit: int, after: int = 0
+) -> list[tuple[int, Phase, BatchStatus, str]]:
     """Return the next batches of a run that were or may have been applied, whose id is above `after`, oldest first.
 
     They are what was done, what was sent, and what is planned: a batch whose answer was lost is planned again.
     """
-    states = [State.DONE.value, State.SENT.value, State.PLANNED.value]
+    states = [BatchStatus.DONE.value, BatchStatus.SENT.value, BatchStatus.PLANNED.value]
     query = (
         select(batches.c.id, batches.c.phase, batches.c.state, changes.c.members)
         .join(changes, changes.c.batch_id == batches.c.id)
@@ -111,13 +119,13 @@ async def begun(db: AsyncConnection, run_id: str, *, limit: int, after: int = 0)
         .order_by(batches.c.id)
         .limit(limit)
     )
-    return [(i, Phase(phase), State(state), members) for i, phase, state, members in await db.execute(query)]
+    return [(i, Phase(phase), BatchStatus(state), members) for i, phase, state, members in await db.execute(query)]
 
 
-async def states_of(db: AsyncConnection, run_id: str) -> set[tuple[Phase, State]]:
+async def states_of(db: AsyncConnection, run_id: str) -> set[tuple[Phase, BatchStatus]]:
     """Return which phases of a run have batches in which states."""
     query = select(batches.c.phase, batches.c.state).distinct().where(batches.c.run_id == run_id)
-    return {(Phase(phase), State(state)) for phase, state in await db.execute(query)}
+    return {(Phase(phase), BatchStatus(state)) for phase, state in await db.execute(query)}
 
 
 _SET_STATE = (
@@ -127,7 +135,7 @@ _SET_STATE = (
 )
 
 
-async def set_state(db: AsyncConnection, ids: Sequence[int], state: State) -> None:
+async def set_state(db: AsyncConnection, ids: Sequence[int], state: BatchStatus) -> None:
     """Move batches to a state."""
     await db.execute(_SET_STATE, {"ids": list(ids), "to_state": state.value})
 
@@ -137,7 +145,7 @@ async def phases_left(db: AsyncConnection, run_id: str) -> list[Phase]:
     query = (
         select(batches.c.phase)
         .distinct()
-        .where(batches.c.run_id == run_id, batches.c.state.in_([State.PLANNED.value, State.SENT.value]))
+        .where(batches.c.run_id == run_id, batches.c.state.in_([BatchStatus.PLANNED.value, BatchStatus.SENT.value]))
     )
     return sorted(Phase(phase) for (phase,) in (await db.execute(query)))
 
@@ -148,15 +156,15 @@ async def progress(db: AsyncConnection, run_id: str) -> tuple[int, int]:
         select(batches.c.state, func.sum(batches.c.size))
         .where(
             batches.c.run_id == run_id,
-            batches.c.state.in_([State.PLANNED.value, State.SENT.value, State.DONE.value]),
+            batches.c.state.in_([BatchStatus.PLANNED.value, BatchStatus.SENT.value, BatchStatus.DONE.value]),
         )
         .group_by(batches.c.state)
     )
     found = {state: int(size) for state, size in (await db.execute(query))}
-    return found.get(State.DONE.value, 0), sum(found.values())
+    return found.get(BatchStatus.DONE.value, 0), sum(found.values())
 
 
-async def drop(db: AsyncConnection, run_id: str, states: Sequence[State], limit: int) -> int:
+async def drop(db: AsyncConnection, run_id: str, states: Sequence[BatchStatus], limit: int) -> int:
     """Delete up to `limit` batches in these states: a piece at a time keeps the write lock short. Returns how many."""
     chosen = (
         select(batches.c.id)
@@ -167,7 +175,7 @@ async def drop(db: AsyncConnection, run_id: str, states: Sequence[State], limit:
     return int(result.rowcount)
 
 
-async def _move(db: AsyncConnection, run_id: str, before: State, after: State) -> None:
+async def _move(db: AsyncConnection, run_id: str, before: BatchStatus, after: BatchStatus) -> None:
     await db.execute(
         update(batches).where(batches.c.run_id == run_id, batches.c.state == before.value).values(state=after.value)
     )

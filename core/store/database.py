@@ -144,7 +144,7 @@ def _engine(url: str) -> AsyncEngine:
     engine = create_async_engine(
         parsed.set(drivername="sqlite+aiosqlite"),
         hide_parameters=True,
-        connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": sqlite_driver.Connection},
+        connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": sqlite_driver.DriverConnection},
         pool_size=10,
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)

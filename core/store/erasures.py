@@ -60,17 +60,17 @@ async def any_erased(db: AsyncConnection) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class SuppressionList:
     """Who asked to be forgotten and has not come again: digests, and the salt that they were made with."""
 
     salt: str
     digests: list[str]
 
 
-async def forgotten(db: AsyncConnection, vault: Vault) -> Forgotten | None:
+async def forgotten(db: AsyncConnection, vault: Vault) -> SuppressionList | None:
     """Return who was forgotten, or None where nobody was."""
     salt, digests = await _salt(db, vault), list((await db.execute(select(erased.c.digest))).scalars())
-    return Forgotten(salt, digests) if digests and salt else None
+    return SuppressionList(salt, digests) if digests and salt else None
 
 
 async def stamps(db: AsyncConnection, of: Collection[str]) -> dict[str, int]:
@@ -82,13 +82,13 @@ async def stamps(db: AsyncConnection, of: Collection[str]) -> dict[str, int]:
     return found
 
 
-async def mark(db: AsyncConnection, of: Collection[str], stamp: int) -> None:
+async def mark_erased(db: AsyncConnection, of: Collection[str], stamp: int) -> None:
     """Remember that the people whom these digests stand for asked to be forgotten at that time."""
     if of:
         await db.execute(text(_MARK), [{"digest": each, "stamp": stamp} for each in sorted(of)])
 
 
-async def unmark(db: AsyncConnection, of: Sequence[str]) -> None:
+async def clear_erased(db: AsyncConnection, of: Sequence[str]) -> None:
     """They came again."""
     for begin in range(0, len(of), _CHUNK):
         await db.execute(delete(erased).where(erased.c.digest.in_(of[begin : begin + _CHUNK])))

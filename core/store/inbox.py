@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.batch import FORMER
+from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.store.database import chosen_once
 from core.store.tables import inbox, ledger
 
@@ -36,14 +36,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class DeliveryFilter:
     """Which changes may go out: without `removals`, of those only what came up to `removals_until`."""
 
     removals: bool = True
     removals_until: float | None = None
 
 
-ALL = Allowed()
+ALL = DeliveryFilter()
 
 _ROWS = {
     "sqlite": "json_each(:rows)",
@@ -106,7 +106,7 @@ async def put_removals(db: AsyncConnection, mapping_id: int, stamp: int, after: 
     last: str | None = next(reversed((await db.execute(some)).scalars().all()), None)
     if last is not None:
         values = {"mapping_id": mapping_id, "member": False, "stamp": stamp, "after": after, "last": last}
-        await db.execute(text(_PUT_REMOVALS), {**values, "former": f"{FORMER}%", "now": time.time()})
+        await db.execute(text(_PUT_REMOVALS), {**values, "former": f"{FORMER_IDENTITY_PREFIX}%", "now": time.time()})
     return last
 
 
@@ -118,7 +118,7 @@ class Waiting:
     oldest: float | None
 
 
-async def waiting(db: AsyncConnection, mapping_id: int, limit: int, allowed: Allowed = ALL) -> Waiting:
+async def waiting(db: AsyncConnection, mapping_id: int, limit: int, allowed: DeliveryFilter = ALL) -> Waiting:
     """Return what a next run of a mapping could carry: how many, up to `limit`, and since when the first waits."""
     condition = _claimable(mapping_id, allowed)
     some = select(inbox.c.waiting_since).where(condition).order_by(inbox.c.waiting_since).limit(limit).subquery()
@@ -135,7 +135,7 @@ async def backlog(db: AsyncConnection, mapping_id: int) -> Waiting:
     return Waiting(int(size), oldest)
 
 
-async def oldest(db: AsyncConnection, mapping_id: int, allowed: Allowed = ALL) -> float | None:
+async def oldest(db: AsyncConnection, mapping_id: int, allowed: DeliveryFilter = ALL) -> float | None:
     """Return since when the oldest change waits for a mapping, carried by a run or not."""
     condition = _waits(mapping_id, allowed)
     query = select(inbox.c.waiting_since).where(condition).order_by(inbox.c.waiting_since).limit(1)
@@ -156,7 +156,7 @@ async def claim(
     mapping_id: int,
     run_id: str,
     limit: int,
-    allowed: Allowed = ALL,
+    allowed: DeliveryFilter = ALL,
 ) -> int:
     """Have a run carry the oldest rows of a mapping that no run carries, up to `limit`. Returns how many."""
     condition = _claimable(mapping_id, allowed)
@@ -166,7 +166,7 @@ async def claim(
     return int(result.rowcount)
 
 
-async def carried(db: AsyncConnection, run_id: str) -> list[Change]:
+async def claimed_by(db: AsyncConnection, run_id: str) -> list[Change]:
     """Return what a run carries."""
     query = select(
         inbox.c.mapping_id,
@@ -180,7 +180,7 @@ async def carried(db: AsyncConnection, run_id: str) -> list[Change]:
     return [Change(*row) for row in await db.execute(query.order_by(inbox.c.profile))]
 
 
-async def done(db: AsyncConnection, mapping_id: int, run_id: str, limit: int) -> bool:
+async def mark_delivered(db: AsyncConnection, mapping_id: int, run_id: str, limit: int) -> bool:
     """Up to `limit` of what a run carried is on record: keep the time stamps, and no identities.
 
     Returns whether the run carries more: who is not marked when it is over would wait for ever.
@@ -194,12 +194,12 @@ async def done(db: AsyncConnection, mapping_id: int, run_id: str, limit: int) ->
     return (await db.execute(select(inbox.c.profile).where(condition).limit(1))).first() is not None
 
 
-async def let_go(db: AsyncConnection, run_id: str) -> None:
+async def unclaim(db: AsyncConnection, run_id: str) -> None:
     """A run carries nothing any more: what it carried waits for the next one."""
     await db.execute(update(inbox).where(inbox.c.run_id == run_id).values(run_id=None))
 
 
-async def date_back(db: AsyncConnection, mapping_id: int, now: float) -> None:
+async def backdate(db: AsyncConnection, mapping_id: int, now: float) -> None:
     """What came after `now` came now: the clock was put back since, and a person decides about all that is there."""
     await db.execute(
         update(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since > now).values(waiting_since=now)
@@ -235,14 +235,14 @@ async def newer(
         yield rows
 
 
-def _waits(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
+def _waits(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
     found = and_(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since.is_not(None))
     if allowed.removals:
         return found
     return and_(found, or_(inbox.c.member, inbox.c.waiting_since <= (allowed.removals_until or 0.0)))
 
 
-def _claimable(mapping_id: int, allowed: Allowed) -> ColumnElement[bool]:
+def _claimable(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
     # said so that SQLite does not take the index of `run_id`, by which it finds all that waits and sorts it
     return and_(_waits(mapping_id, allowed), func.coalesce(inbox.c.run_id, "") == "")
 

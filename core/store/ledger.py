@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.batch import FORMER, Columns
+from core.models.batch import FORMER_IDENTITY_PREFIX, BatchColumns
 from core.store.tables import ledger
 
 # Rows written by one statement. More are no faster, and each length is another statement to prepare.
@@ -72,12 +72,12 @@ ON CONFLICT (mapping_id, profile) DO NOTHING
 """
 
 
-async def put(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]], *, certain: bool) -> None:
+async def upsert(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]], *, certain: bool) -> None:
     """Record that the members of these entries are on the list, or, if not `certain`, that they may be."""
     await _write(db, mapping_id, _columns(entries), _AS_NEW, certain=certain)
 
 
-async def put_batches(db: AsyncConnection, mapping_id: int, found: Sequence[Columns], *, certain: bool) -> None:
+async def put_batches(db: AsyncConnection, mapping_id: int, found: Sequence[BatchColumns], *, certain: bool) -> None:
     """As `put`, for whole batches."""
     columns = (
         list(chain.from_iterable(each.profiles for each in found)),
@@ -87,7 +87,7 @@ async def put_batches(db: AsyncConnection, mapping_id: int, found: Sequence[Colu
     await _write(db, mapping_id, columns, _AS_NEW, certain=certain)
 
 
-async def doubt(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
+async def mark_uncertain(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
     """Record that members who were to be taken off may be on the list, under the identity on record where there is one.
 
     It may be newer than that of the entry: a placeholder that was renamed meanwhile.
@@ -126,7 +126,7 @@ def _put(dialect: str, mapping_id: int, count: int, known: str, *, certain: bool
     return _PUT.format(rows=", ".join([row] * count), known=known)
 
 
-async def take(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
+async def delete_matching(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
     """Forget the members of these entries, where they are still recorded under the identity that the entry names."""
     await _forget(db, _TAKEN, mapping_id, entries)
 
@@ -138,7 +138,7 @@ async def release(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequen
 
 async def _forget(db: AsyncConnection, which: str, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
     remember = _REMEMBER.replace("{which}", which)
-    await _run(db, remember, entries, mapping_id=mapping_id, now=time.time(), former=f"{FORMER}%")
+    await _run(db, remember, entries, mapping_id=mapping_id, now=time.time(), former=f"{FORMER_IDENTITY_PREFIX}%")
     await _run(db, _DELETE + which, entries, mapping_id=mapping_id)
 
 
@@ -155,7 +155,7 @@ async def note_new_addresses(db: AsyncConnection, connection_id: int, entries: S
 
     Where a member has another address by the next plan, this one has to be known to be taken off.
     """
-    await _run(db, _PERHAPS_RENAMED, entries, connection_id=connection_id, former=FORMER, certain=False)
+    await _run(db, _PERHAPS_RENAMED, entries, connection_id=connection_id, former=FORMER_IDENTITY_PREFIX, certain=False)
 
 
 async def size(db: AsyncConnection, mapping_id: int, *, after: str = "") -> int:
@@ -183,7 +183,9 @@ async def of_person(db: AsyncConnection, mapping_ids: Sequence[int], wanted: str
         ledger.c.profile.in_([wanted, f"customer:{wanted}"]),
     )
     query = select(ledger.c.mapping_id, ledger.c.email, ledger.c.user_id, ledger.c.certain).where(
-        ledger.c.mapping_id.in_(mapping_ids), is_theirs, ~ledger.c.profile.startswith(FORMER, autoescape=True)
+        ledger.c.mapping_id.in_(mapping_ids),
+        is_theirs,
+        ~ledger.c.profile.startswith(FORMER_IDENTITY_PREFIX, autoescape=True),
     )
     return {mapping_id: Row(*row) for mapping_id, *row in await db.execute(query)}
 
@@ -217,12 +219,12 @@ async def by_identity(
     return await _look_up(db, _BY_IDENTITY, wanted)
 
 
-async def former(db: AsyncConnection, mapping_id: int) -> list[Entry]:
+async def former_identities(db: AsyncConnection, mapping_id: int) -> list[Entry]:
     """Return the rows of a mapping that stand for former identities."""
     # a range of the primary key: ";" comes after ":"
-    is_former = ledger.c.profile.between(FORMER, FORMER[:-1] + ";")
+    is_former = ledger.c.profile.between(FORMER_IDENTITY_PREFIX, FORMER_IDENTITY_PREFIX[:-1] + ";")
     found = await db.execute(select(ledger).where(ledger.c.mapping_id == mapping_id, is_former))
-    return [tuple(row) for row in found if row.profile.startswith(FORMER)]
+    return [tuple(row) for row in found if row.profile.startswith(FORMER_IDENTITY_PREFIX)]
 
 
 async def _look_up(db: AsyncConnection, statement: str, wanted: Mapping[str, int | Sequence[str]]) -> list[Entry]:

@@ -50,7 +50,7 @@ async def rename(db: AsyncConnection, connection_id: int, list_id: int, name: st
     await _set(db, connection_id, list_id, name=name)
 
 
-async def hold(db: AsyncConnection, connection_id: int, list_id: int, run_id: str, worker: str) -> bool:
+async def acquire(db: AsyncConnection, connection_id: int, list_id: int, run_id: str, worker: str) -> bool:
     """Take a list for a run, if nobody has it. Returns whether it is taken now."""
     result = await db.execute(
         update(lists)
@@ -64,7 +64,7 @@ async def hold(db: AsyncConnection, connection_id: int, list_id: int, run_id: st
     return bool(result.rowcount)
 
 
-async def let_go(db: AsyncConnection, connection_id: int, list_id: int, worker: str) -> None:
+async def release(db: AsyncConnection, connection_id: int, list_id: int, worker: str) -> None:
     """Give a list back, if this worker (a process) has it."""
     await db.execute(
         update(lists)
@@ -98,7 +98,7 @@ async def bump_others(db: AsyncConnection, connection_id: int, list_id: int) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Grip:
+class RunGuard:
     """What must still hold before a run sends: it has the list, nobody changed that, and nobody wants it to stop."""
 
     revision: int
@@ -126,13 +126,13 @@ _GRIP = (
 )
 
 
-async def grip(db: AsyncConnection, run_id: str) -> Grip:
+async def check_run_guard(db: AsyncConnection, run_id: str) -> RunGuard:
     """Return what holds for a run now."""
     revision, worker, holder, stop, refused_at = (await db.execute(_GRIP, {"run_id": run_id})).one()
-    return Grip(revision, worker, holder, stop, refused_at is not None)
+    return RunGuard(revision, worker, holder, stop, refused_at is not None)
 
 
-async def unanswered(
+async def has_unanswered_batches(
     db: AsyncConnection, connection_id: int, list_id: int, but_run: str
 ) -> list[tuple[int, int, int, str]]:
     """Return the batches of a list's other runs that were sent and never answered: id, phase, mapping id, entries."""

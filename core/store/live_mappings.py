@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import Run
 from core.store import inbox, ledger, mappings, rejections, runs
-from core.store.mappings import Mapping, Removals, State
+from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 from core.store.tables import batches, live_days
 from core.store.tables import mappings as mappings_table
 from core.store.tables import rejections as rejections_table
@@ -54,13 +54,15 @@ def day_of(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
-async def everyone(db: AsyncConnection) -> list[Mapping]:
+async def everyone(db: AsyncConnection) -> list[AudienceMapping]:
     """Return all live mappings, oldest first."""
     query = select(mappings_table).where(mappings_table.c.live).order_by(mappings_table.c.id)
     return [mappings.from_row(row) for row in (await db.execute(query)).mappings()]
 
 
-async def of_audiences(db: AsyncConnection, account_ids: Collection[str], ids: Collection[str]) -> list[Mapping]:
+async def of_audiences(
+    db: AsyncConnection, account_ids: Collection[str], ids: Collection[str]
+) -> list[AudienceMapping]:
     """Return the live mappings of these accounts that are of these audiences."""
     query = select(mappings_table).where(
         mappings_table.c.account_id.in_(account_ids), mappings_table.c.audience_id.in_(ids)
@@ -68,7 +70,7 @@ async def of_audiences(db: AsyncConnection, account_ids: Collection[str], ids: C
     return [mappings.from_row(row) for row in (await db.execute(query)).mappings()]
 
 
-async def of_lists_without_source(db: AsyncConnection, connection_id: int, audience_id: str) -> list[Mapping]:
+async def of_lists_without_source(db: AsyncConnection, connection_id: int, audience_id: str) -> list[AudienceMapping]:
     """Return the mappings of a connection and an audience that no Firehose feeds yet."""
     query = select(mappings_table).where(
         mappings_table.c.connection_id == connection_id,
@@ -130,7 +132,7 @@ async def unended(db: AsyncConnection, mapping_id: int | None = None) -> list[Ru
     return [Run.from_row(dict(row)) for row in (await db.execute(query)).mappings()]
 
 
-async def lock(db: AsyncConnection, mapping_id: int) -> Mapping | None:
+async def lock(db: AsyncConnection, mapping_id: int) -> AudienceMapping | None:
     """Find a mapping, and keep others from changing it until the transaction ends.
 
     They may still add rows that refer to it: a message that waited for that, with rows that are wanted here, would be a
@@ -164,12 +166,12 @@ async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus
     backlog, oldest, waiting = all_of_it.size, all_of_it.oldest, 0
     if mapping.emptied_to is not None:  # those that are still to be marked, too
         backlog += await ledger.size(db, mapping_id, after=mapping.emptied_to)
-    if mapping.state is not State.ACTIVE:
+    if mapping.state is not MappingStatus.ACTIVE:
         backlog, oldest, waiting = 0, None, all_of_it.size
-    elif mapping.removals is Removals.ASK:
+    elif mapping.removals is RemovalPolicy.ASK:
         waiting = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
         backlog -= waiting
-        oldest = await inbox.oldest(db, mapping_id, inbox.Allowed(False, mapping.approved_until))
+        oldest = await inbox.oldest(db, mapping_id, inbox.DeliveryFilter(False, mapping.approved_until))
     this = None if run_id is None else await runs.by_id(db, run_id)
     return LiveStatus(
         changes_today=changes,

@@ -16,7 +16,7 @@ from core.store.tables import connections, ledger, mappings, posts, runs
 NO_LIST = 0
 
 
-class State(StrEnum):
+class MappingStatus(StrEnum):
     """Whether a mapping may be synced."""
 
     PROPOSED = "proposed"
@@ -27,7 +27,7 @@ class State(StrEnum):
     DECLINED = "declined"
 
 
-class Removals(StrEnum):
+class RemovalPolicy(StrEnum):
     """What to do with members who leave the audience."""
 
     REMOVE = "remove"
@@ -38,7 +38,7 @@ class Removals(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class AudienceMapping:
     """A mapping as stored. `mode` is what a run does when it is not told: auto, mirror, delta or add.
 
     A live one is fed by mParticle's messages; its `list_id` is NO_LIST until a person has chosen a list.
@@ -51,8 +51,8 @@ class Mapping:
     audience_name: str | None
     mode: str
     created_at: float
-    state: State = State.ACTIVE
-    removals: Removals = Removals.REMOVE
+    state: MappingStatus = MappingStatus.ACTIVE
+    removals: RemovalPolicy = RemovalPolicy.REMOVE
     channel: str | None = None
     proposed_by: str | None = None
     decided_by: str | None = None
@@ -87,8 +87,8 @@ async def add(
     audience_id: str | None,
     audience_name: str | None,
     mode: str = "auto",
-    state: State = State.ACTIVE,
-    removals: Removals = Removals.REMOVE,
+    state: MappingStatus = MappingStatus.ACTIVE,
+    removals: RemovalPolicy = RemovalPolicy.REMOVE,
     channel: str | None = None,
     proposed_by: str | None = None,
 ) -> int:
@@ -112,7 +112,7 @@ async def add(
     return int(result.scalar_one())
 
 
-async def by_id(db: AsyncConnection, mapping_id: int) -> Mapping | None:
+async def by_id(db: AsyncConnection, mapping_id: int) -> AudienceMapping | None:
     """Find a mapping by its id."""
     row = (await db.execute(select(mappings).where(mappings.c.id == mapping_id))).mappings().first()
     return None if row is None else from_row(row)
@@ -123,17 +123,17 @@ async def change(db: AsyncConnection, mapping_id: int, **values: Any) -> None:
     await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(**values))
 
 
-async def decide(db: AsyncConnection, mapping_id: int, state: State, *, by: str, comment: str | None) -> bool:
+async def decide(db: AsyncConnection, mapping_id: int, state: MappingStatus, *, by: str, comment: str | None) -> bool:
     """Approve or decline a proposed mapping. Returns False where somebody else has decided already."""
     result = await db.execute(
         update(mappings)
-        .where(mappings.c.id == mapping_id, mappings.c.state == State.PROPOSED.value)
+        .where(mappings.c.id == mapping_id, mappings.c.state == MappingStatus.PROPOSED.value)
         .values(state=state.value, decided_by=by, decided_at=time.time(), comment=comment)
     )
     return bool(result.rowcount)
 
 
-async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | None = None) -> list[Mapping]:
+async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | None = None) -> list[AudienceMapping]:
     """Return the mappings of a connection, or those to one of its lists, oldest first."""
     query = select(mappings).where(mappings.c.connection_id == connection_id).order_by(mappings.c.id)
     if list_id is not None:
@@ -141,18 +141,18 @@ async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | 
     return [from_row(row) for row in (await db.execute(query)).mappings()]
 
 
-async def some(db: AsyncConnection, ids: Collection[int]) -> dict[int, Mapping]:
+async def by_ids(db: AsyncConnection, ids: Collection[int]) -> dict[int, AudienceMapping]:
     """Find mappings by their ids."""
     rows = (await db.execute(select(mappings).where(mappings.c.id.in_(list(ids))))).mappings()
     return {mapping.id: mapping for mapping in map(from_row, rows)}
 
 
-async def proposals(db: AsyncConnection) -> list[Mapping]:
+async def proposals(db: AsyncConnection) -> list[AudienceMapping]:
     """Return the mappings that are proposed in a channel (perhaps anew) and of which no run was started, and those of
     which Slack does not show (yet) that somebody has decided. What mParticle proposes is told where alerts are."""
     shown = posts.c.key == literal("mapping:") + cast(mappings.c.id, Text)
     started = select(runs.c.id).where(runs.c.mapping_id == mappings.c.id, runs.c.status != "cancelled").exists()
-    proposed = mappings.c.state == State.PROPOSED.value
+    proposed = mappings.c.state == MappingStatus.PROPOSED.value
     query = (
         select(mappings)
         .select_from(mappings.outerjoin(posts, shown).join(connections, connections.c.id == mappings.c.connection_id))
@@ -214,6 +214,6 @@ async def sizes(db: AsyncConnection, mapping_ids: list[int]) -> dict[int, int]:
     return dict(tuple(row) for row in rows)
 
 
-def from_row(row: Any) -> Mapping:
+def from_row(row: Any) -> AudienceMapping:
     """Make a mapping of its row."""
-    return Mapping(**{**row, "state": State(row["state"]), "removals": Removals(row["removals"])})
+    return AudienceMapping(**{**row, "state": MappingStatus(row["state"]), "removals": RemovalPolicy(row["removals"])})

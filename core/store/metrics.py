@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.mappings import State
+from core.store.mappings import MappingStatus
 from core.store.tables import connections, inbox, mappings, pace, runs
 
 _OUTCOMES = ("added", "updated", "removed", "unchanged", "duplicates", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class Metrics:
     """What there is in all. `oldest` is since when the first live change waits that may be uploaded."""
 
     runs: dict[str, int]
@@ -25,7 +25,7 @@ class Totals:
     oldest: float | None
 
 
-async def read(db: AsyncConnection) -> Totals:
+async def read(db: AsyncConnection) -> Metrics:
     """Read the totals."""
     by_status = await db.execute(select(runs.c.status, func.count()).group_by(runs.c.status))
     names = (*_OUTCOMES, "requests", "retries", "throttled")
@@ -36,9 +36,9 @@ async def read(db: AsyncConnection) -> Totals:
     )
     rates = (await db.execute(paced.where(connections.c.rate > 0))).scalars().all()
     slowdown = (await db.execute(select(func.max(pace.c.slowdown)))).scalar_one_or_none()
-    backlog, oldest = await _waiting(db, mappings.c.state == State.ACTIVE.value)
-    waiting, _ = await _waiting(db, mappings.c.state != State.ACTIVE.value)
-    return Totals(
+    backlog, oldest = await _waiting(db, mappings.c.state == MappingStatus.ACTIVE.value)
+    waiting, _ = await _waiting(db, mappings.c.state != MappingStatus.ACTIVE.value)
+    return Metrics(
         runs={status: int(number) for status, number in by_status},
         members={name: found[name] for name in _OUTCOMES},
         requests={

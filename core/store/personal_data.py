@@ -8,10 +8,10 @@ import orjson
 from sqlalchemy import ColumnElement, Table, and_, delete, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.batch import COUNTED, FORMER, Entry, decode, encode, groups
-from core.models.run import Status
+from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, BatchEntry, decode, encode, groups
+from core.models.run import RunStatus
 from core.store import rejections, runs
-from core.store.batches import State
+from core.store.batches import BatchStatus
 from core.store.rejections import Rejection
 from core.store.tables import batches, changes, inbox, last_known, ledger, lists
 from core.store.tables import mappings as mappings_table
@@ -28,7 +28,7 @@ BATCHES_A_LOOK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class DataSubject:
     """By what a person is known: profiles (keys of members), addresses in lower case, customer ids."""
 
     profiles: set[str]
@@ -38,9 +38,9 @@ class Person:
     @property
     def all_profiles(self) -> set[str]:
         """Profiles, and what stands for former addresses."""
-        return self.profiles | {FORMER + email for email in self.emails}
+        return self.profiles | {FORMER_IDENTITY_PREFIX + email for email in self.emails}
 
-    def is_named_by(self, entry: Entry) -> bool:
+    def is_named_by(self, entry: BatchEntry) -> bool:
         """Whether an entry of a batch is about the person."""
         _, profile, email, user_id, *more = entry
         return (
@@ -51,7 +51,7 @@ class Person:
         )
 
 
-async def known_as(db: AsyncConnection, person: Person) -> Person:
+async def known_as(db: AsyncConnection, person: DataSubject) -> DataSubject:
     """Return all that a person is known by, as the rows that name them say."""
     rows = [*await db.execute(select(ledger.c.profile, ledger.c.email, ledger.c.user_id).where(_in_ledger(person)))]
     left = select(last_known.c.profile, last_known.c.email, literal(None)).where(_in_last_known(person))
@@ -65,10 +65,10 @@ async def known_as(db: AsyncConnection, person: Person) -> Person:
     )
     profiles, emails, customers = set(person.profiles), set(person.emails), set(person.customer_ids)
     for profile, email, customer_id in rows:
-        profiles.update([profile] if profile and not profile.startswith(FORMER) else [])
+        profiles.update([profile] if profile and not profile.startswith(FORMER_IDENTITY_PREFIX) else [])
         emails.update([email.strip()] if email else [])
         customers.update([customer_id] if customer_id and customer_id != profile else [])
-    return Person(profiles, emails, customers)
+    return DataSubject(profiles, emails, customers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Rows:
     rejections: list[int]
 
 
-async def rows_of(db: AsyncConnection, person: Person) -> Rows:
+async def rows_of(db: AsyncConnection, person: DataSubject) -> Rows:
     """Find the rows that name a person, but for the changes of runs. Whole tables are looked through for that."""
     named: dict[str, dict[int, list[str]]] = {}
     for table, condition in (
@@ -98,7 +98,7 @@ async def rows_of(db: AsyncConnection, person: Person) -> Rows:
     return Rows(named[ledger.name], named[inbox.name], named[last_known.name], by_id)
 
 
-async def forget(db: AsyncConnection, found: Rows) -> dict[str, int]:
+async def erase(db: AsyncConnection, found: Rows) -> dict[str, int]:
     """Delete the rows that name a person. Returns how many of each table. They are found by their keys.
 
     Rejections stay, without saying whose they are: the numbers of a run have to add up.
@@ -124,7 +124,7 @@ async def forget(db: AsyncConnection, found: Rows) -> dict[str, int]:
     return {**counts, "rejections": len(found.rejections)}
 
 
-async def batches_with(db: AsyncConnection, person: Person, after: int) -> tuple[list[int], int | None]:
+async def batches_with(db: AsyncConnection, person: DataSubject, after: int) -> tuple[list[int], int | None]:
     """Look through some batches, from that id on, for a person.
 
     Returns the ids of those that may name the person, and the last one looked at, if there are more.
@@ -140,7 +140,7 @@ async def batches_with(db: AsyncConnection, person: Person, after: int) -> tuple
     return list((await db.execute(query.order_by(changes.c.batch_id))).scalars()), bound
 
 
-async def forget_in_batch(db: AsyncConnection, batch_id: int, person: Person) -> int:
+async def forget_in_batch(db: AsyncConnection, batch_id: int, person: DataSubject) -> int:
     """Take a person out of a batch, unless a process has it in hand. Returns how many entries that were.
 
     A member that the run has counted and will not send now counts as rejected, so that its numbers add up.
@@ -151,10 +151,12 @@ async def forget_in_batch(db: AsyncConnection, batch_id: int, person: Person) ->
         .where(batches.c.id == batch_id)
     )
     row = (await db.execute(query)).one_or_none()
-    if row is None or (row.state in (State.SENT.value, State.DRAFT.value) and Status(row.status).is_active):
+    if row is None or (
+        row.state in (BatchStatus.SENT.value, BatchStatus.DRAFT.value) and RunStatus(row.status).is_active
+    ):
         return 0
     entries = decode(row.members).entries
-    left: list[Entry] = []
+    left: list[BatchEntry] = []
     for group in groups(entries):
         if not person.is_named_by(group[0]):
             left += [entry for entry in group if not person.is_named_by(entry)]
@@ -163,7 +165,7 @@ async def forget_in_batch(db: AsyncConnection, batch_id: int, person: Person) ->
         return 0
     await _store(db, batch_id, left)
     uncounted = sum(e[0] in COUNTED for e in entries) - sum(e[0] in COUNTED for e in left)
-    if uncounted and row.state in (State.PLANNED.value, State.SENT.value):
+    if uncounted and row.state in (BatchStatus.PLANNED.value, BatchStatus.SENT.value):
         await runs.change(db, row.run_id, rejected=runs_table.c.rejected + uncounted)
         await rejections.add(db, row.run_id, [Rejection(None, None, None, ERASED)] * uncounted)
     return gone
@@ -171,11 +173,11 @@ async def forget_in_batch(db: AsyncConnection, batch_id: int, person: Person) ->
 
 async def may_be_in_hand(db: AsyncConnection) -> bool:
     """Whether a run is under way: it may hold in memory, and write down, what is deleted from now on."""
-    query = select(runs_table.c.id).where(runs_table.c.status.in_([Status.PLANNING.value, Status.RUNNING.value]))
+    query = select(runs_table.c.id).where(runs_table.c.status.in_([RunStatus.PLANNING.value, RunStatus.RUNNING.value]))
     return (await db.execute(query.limit(1))).first() is not None
 
 
-async def _store(db: AsyncConnection, batch_id: int, entries: list[Entry]) -> None:
+async def _store(db: AsyncConnection, batch_id: int, entries: list[BatchEntry]) -> None:
     if not entries:
         await db.execute(delete(batches).where(batches.c.id == batch_id))
         return
@@ -187,7 +189,7 @@ async def _store(db: AsyncConnection, batch_id: int, entries: list[Entry]) -> No
     await db.execute(update(changes).where(changes.c.batch_id == batch_id).values(members=encode(entries)))
 
 
-def _in_ledger(person: Person) -> ColumnElement[bool]:
+def _in_ledger(person: DataSubject) -> ColumnElement[bool]:
     return or_(
         ledger.c.profile.in_(_some(person.all_profiles)),
         ledger.c.email.in_(_some(person.emails)),
@@ -195,11 +197,11 @@ def _in_ledger(person: Person) -> ColumnElement[bool]:
     )
 
 
-def _in_last_known(person: Person) -> ColumnElement[bool]:
+def _in_last_known(person: DataSubject) -> ColumnElement[bool]:
     return or_(last_known.c.profile.in_(_some(person.profiles)), last_known.c.email.in_(_some(person.emails)))
 
 
-def _in(table: Table, person: Person) -> ColumnElement[bool]:
+def _in(table: Table, person: DataSubject) -> ColumnElement[bool]:
     """The rows of the inbox, or of the rejections, that name a person."""
     columns = table.c
     return or_(

@@ -11,7 +11,7 @@ from core.store.tables import messages
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Deduplicated:
     """Which messages are new; and whether anybody was forgotten, or a key is refused: that is looked at only then."""
 
     new: set[str]
@@ -29,11 +29,13 @@ ON CONFLICT (id) DO NOTHING RETURNING id, EXISTS (SELECT 1 FROM erased) AS any_e
 """
 
 
-async def take(db: AsyncConnection, ids: Sequence[str], now: float) -> Taken:
+async def deduplicate(db: AsyncConnection, ids: Sequence[str], now: float) -> Deduplicated:
     """Record that messages are being taken now, and return which of them are new."""
     statement = text(_TAKE.format(id=_ID[db.dialect.name], ids=_IDS[db.dialect.name]))
     rows = (await db.execute(statement, {"ids": orjson.dumps(ids).decode(), "now": now})).all()
-    return Taken({r.id for r in rows}, any(r.any_erased for r in rows), not rows or any(r.any_refused for r in rows))
+    return Deduplicated(
+        {r.id for r in rows}, any(r.any_erased for r in rows), not rows or any(r.any_refused for r in rows)
+    )
 
 
 async def last(db: AsyncConnection) -> float | None:

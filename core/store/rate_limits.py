@@ -58,7 +58,7 @@ async def reserve(
     return Reservation(row.next_at - count * spacing, spacing, row.at)
 
 
-async def throttle(connection: AsyncConnection, project: str, pause: float, *, now: float | None = None) -> None:
+async def slow_down(connection: AsyncConnection, project: str, pause: float, *, now: float | None = None) -> None:
     """Take note of a 429: nobody gets a slot for `pause` seconds, and slots are wider apart after it."""
     statements, clock = _statements_for(connection, now)
     await connection.execute(statements.throttle, {"of_project": project, "pause": pause, **clock})

@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, lit
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
-from core.models.run import Mode, Plan, Request, Run, Status
-from core.store.mappings import Mapping
+from core.models.run import Run, RunPlan, RunRequest, RunStatus, SyncMode
+from core.store.mappings import AudienceMapping
 from core.store.slack_messages import DONE
 from core.store.tables import batches, mappings, posts, rejections, runs
 
@@ -35,11 +35,11 @@ async def add(
     db: AsyncConnection,
     *,
     run_id: str,
-    mapping: Mapping,
+    mapping: AudienceMapping,
     mode: str,
     user_id: str,
     rate: float,
-    request: Request,
+    request: RunRequest,
     worker: str | None = None,
     started_by: str | None = None,
     channel: str | None = None,
@@ -56,7 +56,7 @@ async def add(
             mapping_id=mapping.id,
             connection_id=mapping.connection_id,
             list_id=mapping.list_id,
-            status=Status.QUEUED.value,
+            status=RunStatus.QUEUED.value,
             mode=mode,
             user_id=user_id,
             rate=rate,
@@ -84,7 +84,7 @@ async def latest(db: AsyncConnection, limit: int) -> list[Run]:
 
 async def unfinished(db: AsyncConnection, *, mapping_id: int | None = None) -> list[Run]:
     """Return the runs that can be taken up again (of one mapping or of all), oldest first."""
-    resumable = [status.value for status in Status if status.is_resumable]
+    resumable = [status.value for status in RunStatus if status.is_resumable]
     query = select(runs).where(runs.c.status.in_(resumable)).order_by(runs.c.created_at)
     if mapping_id is not None:
         query = query.where(runs.c.mapping_id == mapping_id)
@@ -96,8 +96,8 @@ async def under_way(db: AsyncConnection, mapping_ids: Sequence[int]) -> list[Run
 
     What live mappings send by themselves is left out, unless it waits for a person.
     """
-    states = [status.value for status in Status if status.is_resumable and status is not Status.FAILED]
-    waits = runs.c.status == Status.NEEDS_APPROVAL.value
+    states = [status.value for status in RunStatus if status.is_resumable and status is not RunStatus.FAILED]
+    waits = runs.c.status == RunStatus.NEEDS_APPROVAL.value
     query = select(runs).where(runs.c.mapping_id.in_(mapping_ids), runs.c.status.in_(states), ~runs.c.live | waits)
     rows = (await db.execute(query.order_by(runs.c.created_at))).mappings()
     return [run for row in rows if (run := _one(row))]
@@ -131,7 +131,7 @@ async def last_of_each(db: AsyncConnection, mapping_ids: Sequence[int]) -> dict[
 
 async def to_follow(db: AsyncConnection, ids: Collection[str]) -> list[Run]:
     """Return the runs that people started in Slack and that have not ended, and those with these ids; oldest first."""
-    unended = [status.value for status in Status if status.is_resumable and status is not Status.FAILED]
+    unended = [status.value for status in RunStatus if status.is_resumable and status is not RunStatus.FAILED]
     query = select(runs).where(
         runs.c.started_by.is_not(None), or_(runs.c.status.in_(unended), runs.c.id.in_(list(ids)))
     )
@@ -139,7 +139,7 @@ async def to_follow(db: AsyncConnection, ids: Collection[str]) -> list[Run]:
     return [run for row in rows if (run := _one(row))]
 
 
-async def some(db: AsyncConnection, ids: Collection[str]) -> dict[str, Run]:
+async def by_ids(db: AsyncConnection, ids: Collection[str]) -> dict[str, Run]:
     """Find runs by their ids."""
     rows = (await db.execute(select(runs).where(runs.c.id.in_(list(ids))))).mappings()
     return {run.id: run for row in rows if (run := _one(row))}
@@ -166,7 +166,7 @@ async def waiting(db: AsyncConnection) -> list[Run]:
 
     Those of a list of which another run is in hand are left out, and those that carry live changes.
     """
-    active = [status.value for status in Status if status.is_active]
+    active = [status.value for status in RunStatus if status.is_active]
     query = select(runs).where(runs.c.status.in_(active)).order_by(runs.c.created_at)
     found = [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
     busy = {(run.connection_id, run.list_id) for run in found if run.worker is not None}
@@ -187,36 +187,36 @@ async def claim(db: AsyncConnection, this: Run, worker: str) -> bool:
     return bool(result.rowcount)
 
 
-async def decide(db: AsyncConnection, this: Run, *, request: Request | None, by: str, comment: str | None) -> bool:
+async def decide(db: AsyncConnection, this: Run, *, request: RunRequest | None, by: str, comment: str | None) -> bool:
     """Record who decided on a run that waits for approval: it goes on as queued with this request, or (None) is
     cancelled. Returns False where somebody else has decided already."""
     going_on = {
-        "status": Status.RUNNING.value,
+        "status": RunStatus.RUNNING.value,
         "worker": None,
         "attempt": runs.c.attempt + 1,
         "finished_at": None,
         "waited_s": _waited(),
     }
     values = (
-        {"status": Status.CANCELLED.value, "finished_at": time.time(), "waited_s": _waited(), "error": "Declined."}
+        {"status": RunStatus.CANCELLED.value, "finished_at": time.time(), "waited_s": _waited(), "error": "Declined."}
         if request is None
         else {**going_on, "request": request.model_dump_json()}
     )
     result = await db.execute(
         update(runs)
-        .where(runs.c.id == this.id, runs.c.status == Status.NEEDS_APPROVAL.value)
+        .where(runs.c.id == this.id, runs.c.status == RunStatus.NEEDS_APPROVAL.value)
         .values(**values, decided_by=by, decided_at=time.time(), comment=comment)
     )
     return bool(result.rowcount)
 
 
-async def close(db: AsyncConnection, this: Run, error: str) -> bool:
+async def cancel_stopped(db: AsyncConnection, this: Run, error: str) -> bool:
     """Cancel a run that stopped, so that nobody takes it up again. Returns False where somebody was faster."""
     result = await db.execute(
         update(runs)
         .where(runs.c.id == this.id, runs.c.attempt == this.attempt, runs.c.status == this.status.value)
         .values(
-            status=Status.CANCELLED.value,
+            status=RunStatus.CANCELLED.value,
             attempt=runs.c.attempt + 1,  # who is about to reopen it finds another
             finished_at=time.time(),
             waited_s=_waited(),
@@ -232,21 +232,23 @@ async def lock(db: AsyncConnection, run_id: str) -> Run | None:
     return _one((await db.execute(select(runs).where(runs.c.id == run_id).with_for_update())).mappings().first())
 
 
-async def undoing(db: AsyncConnection, run_id: str) -> Run | None:
+async def active_undo_of(db: AsyncConnection, run_id: str) -> Run | None:
     """Find a run that is to take back what this one did, and has not ended."""
-    unfinished = [status.value for status in Status if status.is_resumable]
+    unfinished = [status.value for status in RunStatus if status.is_resumable]
     query = select(runs).where(runs.c.undo_of == run_id, runs.c.status.in_(unfinished)).limit(1)
     return _one((await db.execute(query)).mappings().first())
 
 
-async def undoable(db: AsyncConnection, connection_ids: Sequence[int], *, ended_after: float, limit: int) -> list[Run]:
+async def undo_candidates(
+    db: AsyncConnection, connection_ids: Sequence[int], *, ended_after: float, limit: int
+) -> list[Run]:
     """Return the newest runs of these connections that changed a list and whose changes are kept, newest first.
 
     Those that are at work are left out, and those that were taken back or are about to be.
     """
-    active = [status.value for status in Status if status.is_active]
+    active = [status.value for status in RunStatus if status.is_active]
     other = runs.alias()
-    gone = [Status.SUCCEEDED.value, *(status.value for status in Status if status.is_resumable)]
+    gone = [RunStatus.SUCCEEDED.value, *(status.value for status in RunStatus if status.is_resumable)]
     taken_back = select(other.c.id).where(other.c.undo_of == runs.c.id, other.c.status.in_(gone)).exists()
     kept = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.state.in_(["done", "sent"])).exists()
     query = (
@@ -275,7 +277,7 @@ async def change(db: AsyncConnection, run_id: str, *, worker: str | None = None,
         raise TakenOverError(f"Run {run_id} was taken over by another process.")
 
 
-async def take(db: AsyncConnection, run_id: str, worker: str) -> None:
+async def assign_worker(db: AsyncConnection, run_id: str, worker: str) -> None:
     """Make a run this worker's: any other that still works on it will get a TakenOverError."""
     await db.execute(update(runs).where(runs.c.id == run_id).values(worker=worker))
 
@@ -286,7 +288,7 @@ async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | No
     Returns the new attempt's number, or None where somebody else was faster.
     """
     planned = runs.c.plan.is_not(None)
-    status = case((planned, Status.RUNNING.value), else_=Status.QUEUED.value)
+    status = case((planned, RunStatus.RUNNING.value), else_=RunStatus.QUEUED.value)
     result = await db.execute(
         update(runs)
         .where(runs.c.id == this.id, runs.c.attempt == this.attempt)
@@ -306,13 +308,13 @@ async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | No
     return attempt
 
 
-async def outdate_later(db: AsyncConnection, this: Run) -> None:
+async def invalidate_later_plans(db: AsyncConnection, this: Run) -> None:
     """A run begins to write: later whole audiences of its mapping, which have sent nothing, are to be planned anew.
 
     They lose the revision that they were planned at.
     """
     begun = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.state.in_(["sent", "done"])).exists()
-    resumable = [status.value for status in Status if status.is_resumable]
+    resumable = [status.value for status in RunStatus if status.is_resumable]
     await db.execute(
         update(runs)
         .where(
@@ -320,7 +322,7 @@ async def outdate_later(db: AsyncConnection, this: Run) -> None:
             runs.c.list_id == this.list_id,
             runs.c.mapping_id == this.mapping_id,
             runs.c.created_at > this.created_at,
-            runs.c.mode == Mode.MIRROR.value,
+            runs.c.mode == SyncMode.MIRROR.value,
             runs.c.undo_of.is_(None),
             runs.c.status.in_(resumable),
             ~begun,
@@ -330,14 +332,14 @@ async def outdate_later(db: AsyncConnection, this: Run) -> None:
 
 
 async def set_status(
-    db: AsyncConnection, run_id: str, status: Status, *, error: str | None = None, code: str | None = None
+    db: AsyncConnection, run_id: str, status: RunStatus, *, error: str | None = None, code: str | None = None
 ) -> None:
     """Move a run to a status, with the error that led there if one did."""
     ended = None if status.is_active else time.time()
     await change(db, run_id, status=status.value, finished_at=ended, waited_s=_waited(), error=error, error_code=code)
 
 
-async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: Plan, mode: Mode, revision: int) -> None:
+async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: RunPlan, mode: SyncMode, revision: int) -> None:
     """Record what planning found. The counters start with the members that nothing has to be sent for."""
     await change(
         db,
@@ -377,22 +379,22 @@ def _counting(names: tuple[str, ...]) -> Update:
     )
 
 
-async def ask_to_stop(db: AsyncConnection, run_id: str, how: str | None) -> None:
+async def request_stop(db: AsyncConnection, run_id: str, how: str | None) -> None:
     """Ask whoever executes a run to stop: "cancel" or "interrupt"; None withdraws it."""
     await change(db, run_id, stop=how)
 
 
-async def approve(db: AsyncConnection, run_id: str, request: Request) -> None:
+async def approve(db: AsyncConnection, run_id: str, request: RunRequest) -> None:
     """Record what was asked for together with what a person has approved since."""
     await change(db, run_id, request=request.model_dump_json())
 
 
-async def old(db: AsyncConnection, before: float, limit: int) -> Sequence[str]:
+async def expired(db: AsyncConnection, before: float, limit: int) -> Sequence[str]:
     """Return ids of runs that ended for good before that time, and of which changes or rejections are still kept.
 
     Changes that were sent and never answered don't count: they are kept until another run has put them on record.
     """
-    ended = [status.value for status in Status if not status.is_active and not status.is_resumable]
+    ended = [status.value for status in RunStatus if not status.is_active and not status.is_resumable]
     kept = or_(
         select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.state != "sent").exists(),
         select(rejections.c.id).where(rejections.c.run_id == runs.c.id).exists(),

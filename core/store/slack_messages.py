@@ -17,7 +17,7 @@ DONE = "done"
 CHUNK = 500
 
 
-class State(StrEnum):
+class MessageStatus(StrEnum):
     """How far a post is."""
 
     NEW = "new"
@@ -25,14 +25,14 @@ class State(StrEnum):
     SENDING = "sending"
     """The intent: perhaps posted."""
     POSTED = "posted"
-    LOST = "lost"
+    UNCONFIRMED = "lost"
     """Sent, and the answer never seen. Never sent again as it was: it may be there."""
-    REFUSED = "refused"
+    REJECTED = "refused"
     """It can't be posted where it should be (the channel is archived, the bot is not in it, ...)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class SlackMessage:
     """A post as stored. `target` is where it is to be; `channel` and `ts` are where it is."""
 
     key: str
@@ -42,7 +42,7 @@ class Post:
     ts: str | None
     stage: str
     digest: str
-    state: State
+    state: MessageStatus
     tries: int
     next_at: float
     updated_at: float
@@ -52,19 +52,21 @@ class Post:
 async def add(db: AsyncConnection, key: str, *, team_id: str | None, target: str) -> None:
     """Store a post that is to be made."""
     await db.execute(
-        insert(posts).values(key=key, team_id=team_id, target=target, state=State.NEW.value, updated_at=time.time())
+        insert(posts).values(
+            key=key, team_id=team_id, target=target, state=MessageStatus.NEW.value, updated_at=time.time()
+        )
     )
 
 
-async def get(db: AsyncConnection, key: str) -> Post | None:
+async def get(db: AsyncConnection, key: str) -> SlackMessage | None:
     """Find a post by its key."""
     row = (await db.execute(select(posts).where(posts.c.key == key))).mappings().first()
     return None if row is None else _one(row)
 
 
-async def of(db: AsyncConnection, keys: Collection[str]) -> dict[str, Post]:
+async def of(db: AsyncConnection, keys: Collection[str]) -> dict[str, SlackMessage]:
     """Find posts by their keys."""
-    found: dict[str, Post] = {}
+    found: dict[str, SlackMessage] = {}
     wanted = list(keys)
     for first in range(0, len(wanted), CHUNK):
         query = select(posts).where(posts.c.key.in_(wanted[first : first + CHUNK]))
@@ -72,7 +74,7 @@ async def of(db: AsyncConnection, keys: Collection[str]) -> dict[str, Post]:
     return found
 
 
-async def at(db: AsyncConnection, channel: str, ts: str) -> Post | None:
+async def at(db: AsyncConnection, channel: str, ts: str) -> SlackMessage | None:
     """Find the post that is this message."""
     row = (await db.execute(select(posts).where(posts.c.channel == channel, posts.c.ts == ts))).mappings().first()
     return None if row is None else _one(row)
@@ -88,5 +90,5 @@ async def drop(db: AsyncConnection, key: str) -> None:
     await db.execute(delete(posts).where(posts.c.key == key))
 
 
-def _one(row: Any) -> Post:
-    return Post(**{**row, "state": State(row["state"])})
+def _one(row: Any) -> SlackMessage:
+    return SlackMessage(**{**row, "state": MessageStatus(row["state"])})

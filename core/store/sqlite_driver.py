@@ -15,7 +15,7 @@ import aiosqlite
 AHEAD = 50
 
 
-class Connection(aiosqlite.Connection):
+class DriverConnection(aiosqlite.Connection):
     """aiosqlite's connection with other cursors. It opens when it is awaited."""
 
     def __init__(self, database: str, **options: Any) -> None:
@@ -43,7 +43,7 @@ class Cursor:
     somebody stops waiting for it.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: DriverConnection) -> None:
         """Take the connection. No I/O."""
         self._connection = connection
         self._open: sqlite3.Cursor | None = None

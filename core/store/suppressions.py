@@ -6,7 +6,7 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import erasures
-from core.store.erasures import Forgotten
+from core.store.erasures import SuppressionList
 from core.store.rejections import Rejection
 from core.store.tables import barred
 from core.vault import Vault
@@ -36,10 +36,10 @@ async def remove(db: AsyncConnection, vault: Vault, connection_id: int, found: S
         await db.execute(delete(barred).where(barred.c.connection_id == connection_id, some))
 
 
-async def of_connection(db: AsyncConnection, vault: Vault, connection_id: int) -> Forgotten | None:
+async def of_connection(db: AsyncConnection, vault: Vault, connection_id: int) -> SuppressionList | None:
     """Return who was refused for good, or None where nobody was."""
     found = (await db.execute(select(barred.c.digest).where(barred.c.connection_id == connection_id))).scalars().all()
-    return Forgotten(await erasures.salt_of(db, vault), list(found)) if found else None
+    return SuppressionList(await erasures.salt_of(db, vault), list(found)) if found else None
 
 
 def _digests(salt: str, found: Iterable[Rejection]) -> set[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.run import PROCESS_DIED, Status
+from core.models.run import PROCESS_DIED, RunStatus
 from core.store.tables import lists, runs, workers
 
 _DIED = "The process that was at work on it ended."
@@ -47,16 +47,16 @@ async def everyone(db: AsyncConnection) -> list[Worker]:
     return [Worker(row.id, row.host, row.lock_path, now - row.heartbeat_at) for row in rows]
 
 
-async def bury(db: AsyncConnection, worker_id: str) -> None:
+async def remove_dead(db: AsyncConnection, worker_id: str) -> None:
     """Forget a process: give back its lists, and leave its runs to whoever takes them up."""
     await db.execute(
         update(lists).where(lists.c.held_by_worker == worker_id).values(held_by_run=None, held_by_worker=None)
     )
-    active = [status.value for status in Status if status.is_active]
+    active = [status.value for status in RunStatus if status.is_active]
     await db.execute(
         update(runs)
         .where(runs.c.worker == worker_id, runs.c.status.in_(active))
-        .values(status=Status.INTERRUPTED.value, worker=None, error_code=PROCESS_DIED, error=_DIED)
+        .values(status=RunStatus.INTERRUPTED.value, worker=None, error_code=PROCESS_DIED, error=_DIED)
     )
     await db.execute(delete(workers).where(workers.c.id == worker_id))
 

@@ -18,12 +18,12 @@ from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableList
 from core.mapping_lifecycle import propose
-from core.models.run import Request, Run, Status
+from core.models.run import Run, RunRequest, RunStatus
 from core.runs import commands
 from core.settings import Settings
 from core.store import mappings, runs
 from core.store.connections import Connection
-from core.store.mappings import Mapping, Removals, State
+from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 from sandbox.iterable import DEFAULT_KEY
 from tests.benchmarks.crowd import RATE
 from tests.benchmarks.lag import Lag
@@ -127,30 +127,30 @@ async def _connection(engine: Engine) -> Connection:
     return saved.connection
 
 
-async def _mapping(engine: Engine, connection: Connection, list_id: int) -> Mapping:
+async def _mapping(engine: Engine, connection: Connection, list_id: int) -> AudienceMapping:
     mapping = await propose(
         engine,
         connection,
         IterableList(list_id, f"List {list_id}", "Standard"),
         audience="SpringShoppers",
         mode="mirror",
-        removals=Removals.REMOVE,
+        removals=RemovalPolicy.REMOVE,
         channel=MARKETING,
         by=AMIR,
         team_id=TEAM,
     )
     async with engine.database.write() as db:
-        await mappings.decide(db, mapping.id, State.ACTIVE, by=AMIR, comment=None)
+        await mappings.decide(db, mapping.id, MappingStatus.ACTIVE, by=AMIR, comment=None)
     return mapping
 
 
-async def _sync(engine: Engine, mapping: Mapping, file: str) -> None:
+async def _sync(engine: Engine, mapping: AudienceMapping, file: str) -> None:
     """Sync the file as a person's run, in this process."""
-    request = Request(path=file, approved=True)
+    request = RunRequest(path=file, approved=True)
     run_id = await commands.start(engine, mapping, request, by=AMIR, channel=MARKETING, team_id=TEAM)
     while (run := await _run(engine, run_id)).status.is_active:  # noqa: ASYNC110  # it changes in the database
         await asyncio.sleep(0.25)
-    assert run.status is Status.SUCCEEDED, run.error
+    assert run.status is RunStatus.SUCCEEDED, run.error
 
 
 async def _run(engine: Engine, run_id: str) -> Run:

@@ -44,17 +44,22 @@ class Crowd:
         maya, oksana, ada = self._slack.marketer, self._slack.operator, self._slack.admin
         await self._slack.wait_connected(timeout=30)
         await ada.command("/iterable-sync connect")
-        form = await ada.open_view(connect.Callback.CONNECT)
+        form = await ada.open_view(connect.ConnectCallback.CONNECT)
         await ada.fill(
-            form, {connect.Block.NAME: "Two", connect.Block.KEY: "not a key", connect.Block.APPROVERS: ["U01AMIR"]}
+            form,
+            {
+                connect.ConnectBlock.NAME: "Two",
+                connect.ConnectBlock.KEY: "not a key",
+                connect.ConnectBlock.APPROVERS: ["U01AMIR"],
+            },
         )
         await maya.command("/iterable-sync")
-        start = await maya.open_view(runs.Callback.START)
+        start = await maya.open_view(runs.RunCallback.START)
         await oksana.open_home()
 
         async def refresh() -> Outcome:
             assert oksana.user.home is not None
-            return await oksana.click(oksana.user.home, home.Action.REFRESH)
+            return await oksana.click(oksana.user.home, home.HomeAction.REFRESH)
 
         async def submit() -> Outcome:
             outcome = await ada.submit(form)
@@ -64,7 +69,7 @@ class Crowd:
         self._presses = (
             lambda: maya.command("/iterable-sync help"),
             refresh,
-            lambda: maya.suggest(start, runs.Action.MAPPING, "s"),
+            lambda: maya.suggest(start, runs.RunAction.MAPPING, "s"),
             submit,
         )
         return {}

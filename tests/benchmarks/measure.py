@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from bot.cli import GC_THRESHOLD
 from core.engine import open_engine
 from core.iterable import DataCenter
-from core.models.run import Request
+from core.models.run import RunRequest
 from core.runs import executor
 from core.runs.submission import environment_connection, submit
 from core.settings import Settings
@@ -49,7 +49,7 @@ async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool
     )
     async with open_engine(settings, "benchmark") as engine:
         connection = await environment_connection(engine, user_id=None, data_center=DataCenter.US, rate=rate)
-        request = Request(path=file, approved=True, dry_run=dry_run)
+        request = RunRequest(path=file, approved=True, dry_run=dry_run)
         run_id = (await submit(engine, connection, LIST, request)).run_id
         began, cpu = time.monotonic(), _cpu()
         await executor.plan(engine, run_id)

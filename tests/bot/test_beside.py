@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from bot import supervisor as module
-from bot.supervisor import PartFailedError, beside
+from bot.supervisor import ServiceFailedError, supervise
 from core.engine import Engine
 from core.errors import SettingsError
 
@@ -32,7 +32,7 @@ async def test_parts_end_with_the_block() -> None:
         await here.stopping.wait()
         ended.append("part")
 
-    async with beside(here.engine, part=part):
+    async with supervise(here.engine, part=part):
         assert not ended
 
     assert ended == ["part"]
@@ -50,8 +50,8 @@ async def test_a_part_that_fails_stops_the_others_cleanly() -> None:
     async def broken() -> None:
         raise ValueError("ada@example.com")
 
-    with pytest.raises(PartFailedError, match=r"The follower stopped unexpectedly \(ValueError\)") as caught:
-        async with beside(here.engine, careful=careful, follower=broken):
+    with pytest.raises(ServiceFailedError, match=r"The follower stopped unexpectedly \(ValueError\)") as caught:
+        async with supervise(here.engine, careful=careful, follower=broken):
             await here.stopping.wait()
 
     assert ended == ["careful"]
@@ -65,8 +65,8 @@ async def test_a_part_that_returns_too_early() -> None:
     async def short() -> None:
         return
 
-    with pytest.raises(PartFailedError, match="The worker stopped unexpectedly, so everything was stopped"):
-        async with beside(here.engine, worker=short):
+    with pytest.raises(ServiceFailedError, match="The worker stopped unexpectedly, so everything was stopped"):
+        async with supervise(here.engine, worker=short):
             await asyncio.Event().wait()
 
 
@@ -82,7 +82,7 @@ async def test_a_part_with_a_sentence_of_its_own(monkeypatch: pytest.MonkeyPatch
         await asyncio.Event().wait()
 
     with pytest.raises(SettingsError, match="was revoked"):
-        async with beside(here.engine, slack=refused, stubborn=stubborn):
+        async with supervise(here.engine, slack=refused, stubborn=stubborn):
             await here.stopping.wait()
 
 
@@ -94,5 +94,5 @@ async def test_an_error_of_the_block() -> None:
         await here.stopping.wait()
 
     with pytest.raises(KeyError):
-        async with beside(here.engine, part=part):
+        async with supervise(here.engine, part=part):
             raise KeyError

@@ -1,12 +1,12 @@
 """The budget of edits that a workspace has."""
 
-from bot.messages.limits import Budget
+from bot.messages.limits import TokenBucket
 
 
 def test_holds_the_rate_and_keeps_a_reserve() -> None:
     """Progress leaves the reserve to what matters more, and over time no more than the rate is given out."""
     now = [0.0]
-    budget = Budget(a_minute=40, at_once=20, reserve=10, clock=lambda: now[0])
+    budget = TokenBucket(a_minute=40, at_once=20, reserve=10, clock=lambda: now[0])
     given = 0
     while budget.take("T1", urgent=False):
         given += 1

@@ -12,16 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.demo.environment import LIST_NAME, stage
-from bot.demo.welcome import furnish
-from bot.features.approval.ids import Action as ApprovalAction
-from bot.features.approval.ids import Callback as ApprovalCallback
-from bot.features.connect.ids import Block as ConnectBlock
-from bot.features.connect.ids import Callback as ConnectCallback
-from bot.features.mapping.ids import Action as MappingAction
-from bot.features.mapping.ids import Block as MappingBlock
-from bot.features.mapping.ids import Callback as MappingCallback
-from bot.features.runs.ids import Callback as RunsCallback
+from bot.demo.environment import LIST_NAME, demo_environment
+from bot.demo.welcome import post_welcome_messages
+from bot.features.approval.ids import ApprovalAction, ApprovalCallback
+from bot.features.connect.ids import ConnectBlock, ConnectCallback
+from bot.features.mapping.ids import MappingAction, MappingBlock, MappingCallback
+from bot.features.runs.ids import RunCallback
 from sandbox.iterable.state import DEFAULT_KEY
 from tests.bot.commands import COMMAND, Commands, until
 from tests.bot.slack.following import until as arrived
@@ -96,8 +92,8 @@ def test_page(run: Commands) -> None:
 
 async def test_steps_of_the_welcome(tmp_path: Path) -> None:
     """What the first message in the channel says can be done, step by step, as it says it."""
-    async with stage(0, pace=BRISK) as here:
-        await furnish(here)
+    async with demo_environment(0, pace=BRISK) as here:
+        await post_welcome_messages(here)
         slack, (ada, maya, amir) = here.slack, (here.slack.admin, here.slack.marketer, here.slack.approver)
         file = next(one for one in slack.messages("marketing") if one.files)
 
@@ -116,7 +112,7 @@ async def test_steps_of_the_welcome(tmp_path: Path) -> None:
         await slack.wait_for(lambda: "Proposed" in slack.render(maya.view))
         await maya.close()
         assert (await maya.shortcut("sync-to-iterable", file)).ok
-        assert (await maya.submit(await maya.open_view(RunsCallback.START))).ok
+        assert (await maya.submit(await maya.open_view(RunCallback.START))).ok
 
         card = await slack.wait_for_message("marketing", "To approve: SpringShoppers", timeout=10)
         await amir.click(card, ApprovalAction.REVIEW)
@@ -128,7 +124,7 @@ async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """The panel's *Play mParticle* connects an audience and streams its changes into the demo's bot: it is approved in
     Slack, its people arrive in Iterable, and what becomes of them is asked when it is disconnected."""
     monkeypatch.setattr("sandbox.slack.browser.mparticle.RATE", 0.0)
-    async with stage(0, pace=BRISK) as here, aiohttp.ClientSession() as session:
+    async with demo_environment(0, pace=BRISK) as here, aiohttp.ClientSession() as session:
         slack, (ada, amir) = here.slack, (here.slack.admin, here.slack.approver)
         await ada.command("/iterable-sync")
         form = await ada.open_view(ConnectCallback.CONNECT)

@@ -10,27 +10,27 @@ from sqlalchemy.exc import OperationalError
 
 from bot.cli import errors, logging_setup
 from bot.cli.errors import failure_of
-from bot.cli.exit_codes import Code
+from bot.cli.exit_codes import ExitCode
 from bot.cli.progress import duration
 from bot.ui.terminal import Terminal, clean
 from core.errors import InputError, SettingsError, StorageError, SyncError
-from core.iterable import KeyRefusedError, ListGoneError, UnavailableError
+from core.iterable import InvalidApiKeyError, ListNotFoundError, UnavailableError
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (InputError("is empty."), Code.BAD_INPUT),
-        (SettingsError("is wrong."), Code.BAD_INPUT),
-        (KeyRefusedError(), Code.BAD_INPUT),
-        (ListGoneError(list_id=1), Code.BAD_INPUT),
-        (UnavailableError(), Code.FAILED),
-        (SyncError("failed."), Code.FAILED),
-        (StorageError("failed under way."), Code.FAILED),
-        (KeyboardInterrupt(), Code.INTERRUPTED),
+        (InputError("is empty."), ExitCode.BAD_INPUT),
+        (SettingsError("is wrong."), ExitCode.BAD_INPUT),
+        (InvalidApiKeyError(), ExitCode.BAD_INPUT),
+        (ListNotFoundError(list_id=1), ExitCode.BAD_INPUT),
+        (UnavailableError(), ExitCode.FAILED),
+        (SyncError("failed."), ExitCode.FAILED),
+        (StorageError("failed under way."), ExitCode.FAILED),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
     ],
 )
-def test_code_says_whose_move_it_is(tmp_path: Path, error: BaseException, code: Code) -> None:
+def test_code_says_whose_move_it_is(tmp_path: Path, error: BaseException, code: ExitCode) -> None:
     """What a person gave wrongly is told from what failed, and from what was interrupted."""
     assert failure_of(error, tmp_path).code is code
 
@@ -43,7 +43,7 @@ def test_unexpected_error_leaves_its_words_out(tmp_path: Path) -> None:
         failure = failure_of(error, tmp_path)
 
     log = tmp_path / "error.log"
-    assert failure.code is Code.FAILED
+    assert failure.code is ExitCode.FAILED
     assert "(ValueError)" in failure.sentence
     assert str(log) in failure.sentence
     assert "builtins.ValueError" in log.read_text()

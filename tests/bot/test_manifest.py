@@ -15,10 +15,10 @@ from bot.app import register
 from bot.demo import environment
 from bot.services import Services
 from bot.slack import app_factory
-from bot.slack.app_factory import Workspaces, build
+from bot.slack.app_factory import Workspaces, build_app
 from bot.slack.clients import Clients
-from bot.slack.installation_store import Installations
-from bot.slack.instrumentation import App
+from bot.slack.installation_store import EncryptedInstallationStore
+from bot.slack.instrumentation import MeasuredApp
 from bot.slack.mode import mode_of
 from bot.slack.scopes import BOT_SCOPES
 from core.settings import Settings
@@ -55,7 +55,7 @@ SCOPES = {
 METHODS = {name for name in dir(AsyncWebClient) if "_" in name.strip("_") and not name.startswith("_")} - {"api_call"}
 
 
-class Recording(App):
+class Recording(MeasuredApp):
     """A Bolt app that remembers what it listens to."""
 
     def __init__(self, **options: Any) -> None:
@@ -102,9 +102,9 @@ def app(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Reco
     """The bot as it is, with all its listeners."""
     monkeypatch.setattr(app_factory, "App", Recording)
     settings = Settings.model_validate(request.param)
-    store = cast(Installations, _Store()) if settings.slack_client_id else None
+    store = cast(EncryptedInstallationStore, _Store()) if settings.slack_client_id else None
     workspaces = Workspaces(Clients(settings.slack_api_url, None, None), store, cast(Any, _Store()))
-    made = register(build(settings, mode_of(settings), workspaces), cast(Services, None))
+    made = register(build_app(settings, mode_of(settings), workspaces), cast(Services, None))
     assert isinstance(made, Recording)
     return made
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.slack.mode import Mode, mode_of
+from bot.slack.mode import SlackMode, mode_of
 from core.errors import SettingsError
 from core.settings import Settings
 
@@ -14,15 +14,15 @@ SECRET = {"SLACK_CLIENT_SECRET": "x"}
 @pytest.mark.parametrize(
     ("values", "mode"),
     [
-        ({}, Mode.OFFLINE),
-        (BOT | APP, Mode.SOCKET),
-        (BOT | APP | SIGNING | CLIENT | SECRET, Mode.SOCKET),
-        (BOT | SIGNING, Mode.HTTP),
-        (BOT | SIGNING | CLIENT | SECRET, Mode.HTTP),
-        (CLIENT | SECRET | SIGNING, Mode.MANY),
+        ({}, SlackMode.OFFLINE),
+        (BOT | APP, SlackMode.SOCKET),
+        (BOT | APP | SIGNING | CLIENT | SECRET, SlackMode.SOCKET),
+        (BOT | SIGNING, SlackMode.HTTP),
+        (BOT | SIGNING | CLIENT | SECRET, SlackMode.HTTP),
+        (CLIENT | SECRET | SIGNING, SlackMode.MANY),
     ],
 )
-def test_mode(values: dict[str, str], mode: Mode) -> None:
+def test_mode(values: dict[str, str], mode: SlackMode) -> None:
     """What is set decides; a bot's token means one workspace."""
     assert mode_of(Settings.model_validate(values)) is mode
 

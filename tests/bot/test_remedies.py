@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bot.cli.remediation import remedy
-from core.errors import EarlierRunFailedError, EarlierRunWaitsError
+from bot.cli.remediation import remediation
+from core.errors import EarlierRunAwaitingApprovalError, EarlierRunFailedError
 from tests.bot.commands import Commands
 
 WAITS = "Run k3v9m2x7qa of the same mapping waits for approval, and what it would do comes first."
@@ -11,9 +11,11 @@ WAITS = "Run k3v9m2x7qa of the same mapping waits for approval, and what it woul
 
 def test_the_run_that_comes_first_is_named() -> None:
     """The commands are whole, so that they can be copied."""
-    assert "  To approve it:  iterable-sync runs resume k3v9m2x7qa --yes\n" in remedy(EarlierRunWaitsError.code, WAITS)
-    assert remedy(EarlierRunFailedError.code, WAITS).endswith("iterable-sync runs cancel k3v9m2x7qa")
-    assert not remedy("error", WAITS)
+    assert "  To approve it:  iterable-sync runs resume k3v9m2x7qa --yes\n" in remediation(
+        EarlierRunAwaitingApprovalError.code, WAITS
+    )
+    assert remediation(EarlierRunFailedError.code, WAITS).endswith("iterable-sync runs cancel k3v9m2x7qa")
+    assert not remediation("error", WAITS)
 
 
 def test_one_of_several_audiences(run: Commands, tmp_path: Path) -> None:

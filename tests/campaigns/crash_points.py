@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.identity import UserIdField
-from core.models.run import Status
+from core.models.run import RunStatus
 from core.store import runs
 from tests.core.crashing import crash, job
 from tests.core.databases import copied_postgresql, memory, new_postgresql, postgresql, without
@@ -91,7 +91,7 @@ async def next_sync(directory: Path, url: str | None, this: Crash, told: Path) -
         if not await crash(second, this.at):
             return None
         outcome = await sync.mirror(THIRD, user_id=MPID, approved=True)
-        if outcome.run.status is not Status.SUCCEEDED:
+        if outcome.run.status is not RunStatus.SUCCEEDED:
             return f"the next sync {outcome.run.status}: {outcome.run.error}"
         if sync.emails() != expected(THIRD):
             return "the list is not equal after the next sync"
@@ -105,14 +105,14 @@ async def resumed(directory: Path, url: str | None, this: Crash, told: Path) -> 
         second = job(sync, sync.mirror_file(SECOND), MPID, commits=this.commits, told=told)
         if not await crash(second, this.at):
             return None
-        await sync.engine.presence.bury_dead()
+        await sync.engine.presence.reap_dead_workers()
         async with sync.engine.database.read() as db:
             stopped = (await runs.latest(db, 1))[0]
-        if stopped.status is Status.SUCCEEDED:  # killed after its end, or before it was stored
+        if stopped.status is RunStatus.SUCCEEDED:  # killed after its end, or before it was stored
             wanted = SECOND if "ten@example.com" in sync.emails() else FIRST
             return "" if sync.emails() == expected(wanted) else "the list is not equal though the run had succeeded"
         outcome = await sync.resume(stopped.id)
-        if outcome.run.status is not Status.SUCCEEDED:
+        if outcome.run.status is not RunStatus.SUCCEEDED:
             return f"the resumed run {outcome.run.status}: {outcome.run.error}"
         if outcome.counts != UNDISTURBED:
             return f"the resumed run counts {outcome.counts}"

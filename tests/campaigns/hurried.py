@@ -24,10 +24,10 @@ DAYS_BEGIN = 1.76e9
 
 def hurry() -> None:
     """Keep things for a short time."""
-    retention.KEEP_S = KEEP_S
+    retention.RETENTION_S = KEEP_S
     maintenance.REMEMBER_S = REMEMBER_S
     workflows.KEEP_ATTEMPTS_S = KEEP_ATTEMPTS_S
-    workflows.TIDY_EVERY_S = TIDY_EVERY_S
+    workflows.CLEANUP_INTERVAL_S = TIDY_EVERY_S
     day_of = live_mappings.day_of
     live_mappings.day_of = lambda at: day_of((at - DAYS_BEGIN) * 24 * 3600 / A_DAY_S)
 

@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.engine import open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient
-from core.models.run import Request
+from core.models.run import RunRequest
 from core.runs import workflows
 from core.runs.submission import environment_connection, submit
 from core.settings import Settings
@@ -108,7 +108,7 @@ async def _sync(job: Job, at: int) -> None:
         event.listen(sqlalchemy.Engine, "commit", lambda connection: happened(_name_of_commit(connection)))
     async with open_engine(settings_of(job), "crashing") as engine, workflows.durable(engine):
         connection = await environment_connection(engine, user_id=job.user_id, data_center=DataCenter.US, rate=0)
-        submission = await submit(engine, connection, job.list_id, Request(path=str(job.file), approved=True))
+        submission = await submit(engine, connection, job.list_id, RunRequest(path=str(job.file), approved=True))
         await workflows.start(submission.run_id)
     _tell(job, names)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from core.errors import SyncError
 from core.identity import UserIdField
-from core.iterable import DataCenter, Patience
-from core.models.run import Request, Status
+from core.iterable import DataCenter, RetryPolicy
+from core.models.run import RunRequest, RunStatus
 from core.runs import workflows
 from core.runs.submission import environment_connection, submit_mapping
 from core.store import mappings
@@ -20,7 +20,14 @@ from sandbox.iterable import Fault
 from tests.core.harness import LIST, Kept, Member, Sync, keep, people, syncing
 
 #: Gives up after a moment, and on a silent server after the time that is shown here as "at once".
-MOMENT = Patience(attempts=3, base=0.001, cap=0.002, retry_after=0.01, throttled=0.3, request=0.3)
+MOMENT = RetryPolicy(
+    max_attempts=3,
+    backoff_initial_s=0.001,
+    backoff_max_s=0.002,
+    retry_after=0.01,
+    throttle_timeout_s=0.3,
+    request_timeout_s=0.3,
+)
 
 #: The requests of a phase: a path, and words that only the body of this phase has.
 PHASES: Mapping[str, tuple[str, str]] = {
@@ -102,7 +109,7 @@ HEADER = """\
 async def observe(directory: Path, phase: str, fault: str) -> Row:
     """Let one run meet one fault in one phase for as long as it lasts, then let it pass."""
     # only who waits for an answer that never comes should give up waiting soon
-    patience = MOMENT if fault.startswith("no answer") else replace(MOMENT, request=10.0)
+    patience = MOMENT if fault.startswith("no answer") else replace(MOMENT, request_timeout_s=10.0)
     # the list is asked for where nothing was synced to it yet
     async with syncing(directory, patience=patience, kept=None if phase == "lists" else await _first()) as sync:
         path, contains = PHASES[phase]
@@ -114,7 +121,7 @@ async def observe(directory: Path, phase: str, fault: str) -> Row:
         outcome = await sync.outcome(run_id)
         sync.iterable.faults.clear()
         run = outcome.run
-        if run.status is Status.SUCCEEDED:
+        if run.status is RunStatus.SUCCEEDED:
             after = await sync.mirror(SECOND, user_id=MPID, approved=True)  # tries again what was rejected
         else:
             after = await sync.resume(run.id)
@@ -152,7 +159,7 @@ async def observe_mixed(directory: Path, seed: int) -> Row:
         run_id = await _queue(sync)
         await workflows.start(run_id)
         outcome = await sync.outcome(run_id)
-        while outcome.run.status is Status.FAILED:
+        while outcome.run.status is RunStatus.FAILED:
             outcome = await sync.resume(run_id)
         assert outcome.run.counters.missing == 0
         assert outcome.run.counters.members == len(SECOND)
@@ -176,7 +183,7 @@ async def _queue(sync: Sync) -> str:
         async with sync.engine.database.write() as db:
             await mappings.add(db, connection_id=connection.id, list_id=LIST, audience_id=None, audience_name="A")
             found = await mappings.of_connection(db, connection.id, LIST)
-    request = Request(path=str(sync.mirror_file(SECOND)), approved=True)
+    request = RunRequest(path=str(sync.mirror_file(SECOND)), approved=True)
     worker = sync.engine.presence.id
     return await submit_mapping(sync.engine, connection, found[0], request, started_by="U01MAYA", worker=worker)
 
@@ -188,7 +195,7 @@ async def _size(sync: Sync, fault: str) -> Row:
     told = ""
     async with sync.engine.client(connection) as client:
         try:
-            await client.list_size(LIST)
+            await client.get_list_size(LIST)
         except SyncError as error:
             told = _anywhere(error.message)
         again = "yes" if client.traffic.retries or client.traffic.throttled else "no"
@@ -201,5 +208,5 @@ def _anywhere(sentence: str) -> str:
     return re.sub(r"http://127\.0\.0\.1:\d+", "its address", sentence)
 
 
-def _ending(sync: Sync, status: Status) -> str:
+def _ending(sync: Sync, status: RunStatus) -> str:
     return f"{status.value}, list {'equal' if sync.emails() == WANTED else 'NOT equal'}"

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
-from core.iterable import DataCenter, IterableClient, Patience, Unpaced
-from core.models.run import Mode, Request, Run, Status
+from core.iterable import DataCenter, IterableClient, NoRateLimit, RetryPolicy
+from core.models.run import Run, RunRequest, RunStatus, SyncMode
 from core.runs import workflows
 from core.runs.submission import environment_connection, submit
 from core.settings import Settings
@@ -33,7 +33,14 @@ WALKS = int(os.environ.get("ITERABLE_SYNC_WALKS", "1"))
 LIST, OTHER_LIST = 1001, 1002
 
 #: Gives up after a moment.
-QUICK = Patience(attempts=3, base=0.001, cap=0.002, retry_after=0.01, throttled=0.5, request=5.0)
+QUICK = RetryPolicy(
+    max_attempts=3,
+    backoff_initial_s=0.001,
+    backoff_max_s=0.002,
+    retry_after=0.01,
+    throttle_timeout_s=0.5,
+    request_timeout_s=5.0,
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ class Sync:
     ) -> str:
         """Queue a run and return its id."""
         connection = await environment_connection(self.engine, user_id=user_id, data_center=DataCenter.US, rate=0)
-        asked = Request(path=str(path), audience=audience, **request)
+        asked = RunRequest(path=str(path), audience=audience, **request)
         return (await submit(self.engine, connection, list_id, asked)).run_id
 
     async def run(self, path: Path, **options: Any) -> Outcome:
@@ -144,7 +151,7 @@ class Sync:
 
     async def subscribe_by_hand(self, email: str, list_id: int = LIST) -> None:
         """Put somebody on a list as another program would."""
-        async with IterableClient(self.iterable.key, base_url=self.iterable.url, pacer=Unpaced()) as client:
+        async with IterableClient(self.iterable.key, base_url=self.iterable.url, pacer=NoRateLimit()) as client:
             await client.subscribe(list_id, [(email, None)])
 
     def emails(self, list_id: int = LIST) -> set[str]:
@@ -189,7 +196,7 @@ async def keep(members: Iterable[Member], database_url: str | None = None, **opt
 async def syncing(
     directory: Path,
     database_url: str | None = None,
-    patience: Patience | None = None,
+    patience: RetryPolicy | None = None,
     *,
     kept: Kept | None = None,
     **iterable: Any,
@@ -217,11 +224,11 @@ __all__ = [
     "QUICK",
     "WALKS",
     "Member",
-    "Mode",
     "Outcome",
-    "Patience",
-    "Status",
+    "RetryPolicy",
+    "RunStatus",
     "Sync",
+    "SyncMode",
     "people",
     "person",
     "syncing",

@@ -9,13 +9,13 @@ import pytest
 
 from core import live
 from core.live import maintenance
-from core.models.run import Request
+from core.models.run import RunRequest
 from core.planning import batching
 from core.runs import commands, executor
 from core.store import alerts, mappings, personal_data, processed_messages, runs
-from core.store.mappings import Mapping, Removals, State
+from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 from sandbox.iterable import Fault
-from tests.core.harness import Status, people, syncing
+from tests.core.harness import RunStatus, people, syncing
 from tests.firehosing import VIPS, Live, firehosing, person, until
 
 HOUR = 3600.0
@@ -68,7 +68,7 @@ async def test_a_clock_that_was_far_ahead(tmp_path: Path, monkeypatch: pytest.Mo
     """After a start, a message taken while the clock was a year ahead says nothing about the time."""
     async with firehosing(tmp_path, worker=False, **NONE) as it:
         async with it.engine.database.write() as db:
-            await processed_messages.take(db, ["of next year"], time.time() + 365 * 24 * HOUR)
+            await processed_messages.deduplicate(db, ["of next year"], time.time() + 365 * 24 * HOUR)
         await it.mparticle.add(VIPS, person(1), at=now_ms() + int(48 * HOUR * 1000))
         await it.mparticle.tell(VIPS, [("delete", person(1))], at=now_ms() + 400_000)
         async with it.engine.database.read() as db:
@@ -86,13 +86,13 @@ async def test_gathering_ends_though_the_clock_was_put_back(tmp_path: Path, monk
         assert it.emails() == {"p1@example.com"}
 
 
-async def asking(it: Live) -> Mapping:
+async def asking(it: Live) -> AudienceMapping:
     """A mapping with two persons on its list, whose removals are to be approved each time."""
     await it.mparticle.add(VIPS, person(1), person(2), at=now_ms())
     await it.settled()
     mapping = await it.mapping()
     async with it.engine.database.write() as db:
-        await mappings.change(db, mapping.id, removals=Removals.ASK.value)
+        await mappings.change(db, mapping.id, removals=RemovalPolicy.ASK.value)
     return mapping
 
 
@@ -109,7 +109,7 @@ async def test_what_is_decided_about_what_came_in_an_hour(
         await it.settled()
         assert it.emails() == {"p2@example.com"}
         async with it.engine.database.write() as db:
-            await mappings.change(db, mapping.id, state=State.PAUSED.value)
+            await mappings.change(db, mapping.id, state=MappingStatus.PAUSED.value)
         shift(monkeypatch, HOUR)
         await it.mparticle.add(VIPS, person(3), at=now_ms())
         shift(monkeypatch, 0.0)
@@ -140,7 +140,7 @@ async def test_a_failed_live_run_is_tried_again(tmp_path: Path, monkeypatch: pyt
 
         async def has_failed() -> bool:
             async with it.engine.database.read() as db:
-                return any(run.status is Status.FAILED for run in await runs.latest(db, 5))
+                return any(run.status is RunStatus.FAILED for run in await runs.latest(db, 5))
 
         await until(has_failed)
         it.iterable.faults.clear()
@@ -155,7 +155,7 @@ async def test_backlog_alert_and_the_clock(tmp_path: Path, monkeypatch: pytest.M
         await it.mparticle.add(VIPS, person(1), at=now_ms())
 
         async def are_open() -> int:
-            await maintenance.tend(it.engine)
+            await maintenance.run_maintenance(it.engine)
             async with it.engine.database.read() as db:
                 return len([alert for alert in await alerts.current(db) if alert.closed_at is None])
 
@@ -184,7 +184,7 @@ async def test_a_run_in_the_midst_of_which_the_clock_is_put(
         assert time.monotonic() - began < 20
         shift(monkeypatch, 0.0)
         run = (await sync.outcome(run_id)).run
-        assert status is Status.SUCCEEDED
+        assert status is RunStatus.SUCCEEDED
         assert run.counters.missing == 0
         assert len(sync.emails()) == 300
 
@@ -198,7 +198,7 @@ async def test_a_run_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyP
         async with sync.engine.database.read() as db:
             mapping = await mappings.by_id(db, first.mapping_id)
         assert mapping is not None
-        request = Request(path=first.request.path)
+        request = RunRequest(path=first.request.path)
         again = await commands.start(sync.engine, mapping, request, by="U1", channel=None, team_id=None, repeats="x")
         assert again != first.id
 

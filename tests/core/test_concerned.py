@@ -9,12 +9,12 @@ from sqlalchemy import insert
 
 from core.identity import UserIdField
 from core.models.batch import Phase, decode
-from core.models.run import Mode
+from core.models.run import SyncMode
 from core.planning import ledger_lookup
-from core.planning.batching import drafts, prepare
-from core.planning.diff import compare
+from core.planning.batching import iter_drafts, prepare
+from core.planning.diff import diff_against_ledger
 from core.planning.identity_mapping import DESIRED, GONE, TABLES
-from core.planning.ledger_lookup import load_concerned
+from core.planning.ledger_lookup import load_relevant_ledger
 from core.planning.workspace import insert as put
 from core.planning.workspace import workspace
 from core.store import connections, mappings, tables
@@ -72,11 +72,13 @@ async def _decided(
         con.execute(TABLES)
         put(con, "desired", DESIRED, members["desired"])
         put(con, "gone", GONE, members["gone"])
-        await load_concerned(con, database, mapping_ids[0], mapping_ids)
-        verdicts = compare(con, mapping_id=mapping_ids[0], field=field, mode=Mode.DELTA)
+        await load_relevant_ledger(con, database, mapping_ids[0], mapping_ids)
+        verdicts = diff_against_ledger(con, mapping_id=mapping_ids[0], field=field, mode=SyncMode.DELTA)
         present = prepare(con)
         decided = [
-            (phase, sorted(map(str, decode(draft.members).entries))) for phase in Phase for draft in drafts(con, phase)
+            (phase, sorted(map(str, decode(draft.members).entries)))
+            for phase in Phase
+            for draft in iter_drafts(con, phase)
         ]
         assert {phase for phase, _ in decided} <= set(present), "changes of a phase that is passed over"
         return verdicts, decided

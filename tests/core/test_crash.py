@@ -7,7 +7,7 @@ import pytest
 from core.identity import UserIdField
 from core.store import runs
 from tests.core.crashing import crash, job
-from tests.core.harness import Member, Status, people, syncing
+from tests.core.harness import Member, RunStatus, people, syncing
 
 # Events at which the second of three syncs is killed: in planning, and in each phase of its upload.
 SOME_EVENTS = [10, 12, 14, 16, 18, 19, 21, 22, 24, 27, 30, 33, 36]
@@ -53,7 +53,7 @@ async def test_next_sync_after_a_crash(tmp_path: Path, database_url: str, event:
         await sync.mirror(FIRST, user_id=MPID)
         assert await crash(job(sync, sync.mirror_file(SECOND), MPID), event)
         outcome = await sync.mirror(THIRD, user_id=MPID, approved=True)
-        assert outcome.run.status is Status.SUCCEEDED
+        assert outcome.run.status is RunStatus.SUCCEEDED
         assert sync.emails() == expected(THIRD)
         assert (await sync.mirror(THIRD, user_id=MPID)).run.requests == 0
 
@@ -64,12 +64,12 @@ async def test_resume_after_a_crash(tmp_path: Path, database_url: str, event: in
     async with syncing(tmp_path, database_url) as sync:
         await sync.mirror(FIRST, user_id=MPID)
         assert await crash(job(sync, sync.mirror_file(SECOND), MPID), event)
-        await sync.engine.presence.bury_dead()
+        await sync.engine.presence.reap_dead_workers()
         async with sync.engine.database.read() as db:
             stopped = (await runs.latest(db, 1))[0]
-        assert stopped.status is not Status.SUCCEEDED
+        assert stopped.status is not RunStatus.SUCCEEDED
         outcome = await sync.resume(stopped.id)
-        assert outcome.run.status is Status.SUCCEEDED
+        assert outcome.run.status is RunStatus.SUCCEEDED
         assert outcome.counts == UNDISTURBED
         assert sync.emails() == expected(SECOND)
 

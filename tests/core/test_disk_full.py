@@ -14,7 +14,7 @@ from core.errors import SettingsError
 from core.runs import executor, workflows
 from core.settings import Settings
 from core.store import runs
-from tests.core.harness import QUICK, Status, Sync, people, syncing
+from tests.core.harness import QUICK, RunStatus, Sync, people, syncing
 from tests.core.storage import fill, small_disk
 
 MEGABYTE = 1_000_000
@@ -47,7 +47,7 @@ async def fails(sync: Sync, run_id: str) -> str:
     except SettingsError as error:  # not even the failure could be recorded
         told = error.message
     run = (await sync.outcome(run_id)).run
-    assert run.status is not Status.SUCCEEDED
+    assert run.status is not RunStatus.SUCCEEDED
     for kind in ("work", "fetched"):
         assert not list((sync.engine.settings.data_dir / kind).glob("*"))
     return run.error or told
@@ -61,7 +61,7 @@ async def test_no_room_for_the_database(sync: Sync, disk: Path, room: int) -> No
     filler = fill(disk, but=room)
     assert "Free some space" in await fails(sync, run_id)
     filler.unlink()
-    assert (await sync.mirror(people(range(2, 60)), approved=True)).run.status is Status.SUCCEEDED
+    assert (await sync.mirror(people(range(2, 60)), approved=True)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(2, 60)}
 
 
@@ -73,7 +73,7 @@ async def test_no_room_for_planning(sync: Sync, disk: Path, monkeypatch: pytest.
     assert "no room to read the audience" in await fails(sync, run_id)
     filler.unlink()
     assert sync.emails() == set()
-    assert (await sync.mirror(people(range(10)))).run.status is Status.SUCCEEDED
+    assert (await sync.mirror(people(range(10)))).run.status is RunStatus.SUCCEEDED
 
 
 async def test_no_room_for_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ async def test_no_room_for_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyP
             assert "Planning needs more room" in await fails(sync, run_id)
             filler.unlink()
             assert len(sync.emails()) == 100_000
-            assert await workflows.resume(sync.engine, run_id) is Status.SUCCEEDED
+            assert await workflows.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
             assert len(sync.emails()) == 10
 
 
@@ -100,7 +100,7 @@ async def test_no_room_for_an_archive(sync: Sync, disk: Path) -> None:
     filler = fill(disk, but=2 * MEGABYTE)
     assert "no room to read the audience" in await fails(sync, run_id)
     filler.unlink()
-    assert await workflows.resume(sync.engine, run_id) is Status.SUCCEEDED
+    assert await workflows.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
     assert sync.emails() == {"p1@example.com"}
 
 
@@ -125,7 +125,7 @@ async def test_no_room_for_a_file_that_is_fetched(sync: Sync, disk: Path) -> Non
         filler = fill(disk, but=2 * MEGABYTE)
         assert "disk is full" in await fails(sync, run_id)
         filler.unlink()
-        assert await workflows.resume(sync.engine, run_id) is Status.SUCCEEDED
+        assert await workflows.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
         assert sync.emails() == {"p1@example.com"}
     finally:
         await runner.cleanup()
@@ -166,6 +166,6 @@ async def test_no_room_while_it_stops(tmp_path: Path, disk: Path) -> None:
     filler.unlink()
     assert not list((disk / "workers").iterdir())
     async with open_engine(settings, "second") as engine:
-        await engine.presence.bury_dead()
+        await engine.presence.reap_dead_workers()
         async with engine.database.read() as db:
             assert (await db.exec_driver_sql("SELECT count(*) FROM workers")).scalar_one() == 1

@@ -9,13 +9,13 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.live import micro_batch
-from core.live.maintenance import tend
-from core.models.run import Mode, Request, Run, Status
+from core.live.maintenance import run_maintenance
+from core.models.run import Run, RunRequest, RunStatus, SyncMode
 from core.privacy import erasure
 from core.runs.executor import execute
 from core.runs.submission import submit
 from core.store import audit_log, connections, personal_data, rejections, runs
-from core.store.audit_log import Action
+from core.store.audit_log import AuditAction
 from sandbox.iterable import Fault
 from sandbox.mparticle import messages
 from tests.firehosing import LIST, VIPS, Live, firehosing, person, until
@@ -59,9 +59,9 @@ async def sync_file(it: Live, *numbers: int) -> Run:
     async with it.engine.database.read() as db:
         connection = await connections.by_id(db, (await it.mapping()).connection_id)
     assert connection is not None
-    request = Request(path=str(file), mode=Mode.MIRROR, approved=True)
+    request = RunRequest(path=str(file), mode=SyncMode.MIRROR, approved=True)
     run_id = (await submit(it.engine, connection, LIST, request)).run_id
-    assert await execute(it.engine, run_id) is Status.SUCCEEDED
+    assert await execute(it.engine, run_id) is RunStatus.SUCCEEDED
     async with it.engine.database.read() as db:
         run = await runs.by_id(db, run_id)
     assert run is not None
@@ -112,7 +112,7 @@ async def test_record_of_it(tmp_path: Path, database_url: str) -> None:
         await it.mparticle.send(request)
         async with it.engine.database.read() as db:
             (entry,) = await audit_log.of(db, [f"erasure:{request['id']}"])
-        assert (entry.actor, entry.action) == ("mparticle", Action.ERASED)
+        assert (entry.actor, entry.action) == ("mparticle", AuditAction.ERASED)
         assert entry.after == {
             "subject_request_id": request["subject_request_id"],
             "changes": 1,
@@ -167,7 +167,7 @@ async def test_while_a_run_is_under_way(tmp_path: Path, database_url: str) -> No
         await until(is_on_its_way)
         await it.mparticle.erase(mpid="2")
         await it.settled()
-        await tend(it.engine)
+        await run_maintenance(it.engine)
         held = await everything(it)
         assert "p2@example.com" not in held
         assert "p3@example.com" in held
@@ -179,12 +179,12 @@ async def test_run_that_ends_meanwhile(tmp_path: Path, database_url: str, monkey
 
     async with firehosing(tmp_path, database_url, worker=False, firehose_approval="none") as it:
         await it.mparticle.add(VIPS, person(1), person(2))
-        run_id = await micro_batch.begin(it.engine, await it.mapping())
+        run_id = await micro_batch.create_micro_batch(it.engine, await it.mapping())
         assert run_id is not None
         await plan(it.engine, run_id)
         rows_of = personal_data.rows_of
 
-        async def found(db: AsyncConnection, whose: personal_data.Person) -> personal_data.Rows:
+        async def found(db: AsyncConnection, whose: personal_data.DataSubject) -> personal_data.Rows:
             rows = await rows_of(db, whose)
             await micro_batch.execute(it.engine, run_id)
             return rows
@@ -204,7 +204,7 @@ async def test_planned_change_is_not_made(tmp_path: Path, database_url: str) -> 
 
     async with firehosing(tmp_path, database_url, worker=False, firehose_approval="none") as it:
         await it.mparticle.add(VIPS, person(1), person(2))
-        run_id = await micro_batch.begin(it.engine, await it.mapping())
+        run_id = await micro_batch.create_micro_batch(it.engine, await it.mapping())
         assert run_id is not None
         await plan(it.engine, run_id)
         await it.mparticle.erase(email="p1@example.com")
@@ -230,7 +230,7 @@ async def test_nothing_is_looked_for_while_others_can_not_write(tmp_path: Path) 
 
         event.listen(it.engine.database.engine.sync_engine, "before_cursor_execute", note)
         await it.mparticle.erase(email="p42@example.com")
-        await tend(it.engine)
+        await run_maintenance(it.engine)
         event.remove(it.engine.database.engine.sync_engine, "before_cursor_execute", note)
         assert sum("ledger" in statement for statement, _ in written)
         async with it.engine.database.read() as db:

@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.delivery import uploader
 from core.identity import UserIdField
-from core.iterable import IterableClient, KeyRefusedError, ListGoneError, ListNotStandardError, Unpaced
+from core.iterable import InvalidApiKeyError, IterableClient, ListNotFoundError, ListNotStandardError, NoRateLimit
 from core.planning import batching
 from core.runs import commands, executor, workflows
 from core.store import batches, lists, rejections, runs
-from core.store.batches import Batch, State
+from core.store.batches import Batch, BatchStatus
 from sandbox.iterable import Fault
 from tests.core.harness import (
     LIST,
@@ -22,7 +22,7 @@ from tests.core.harness import (
     QUICK,
     Member,
     Outcome,
-    Status,
+    RunStatus,
     Sync,
     people,
     person,
@@ -70,14 +70,14 @@ def addresses(numbers: range) -> set[str]:
 
 def assert_failed(outcome: Outcome, code: str) -> None:
     """The run failed for this reason, and can be resumed."""
-    assert (outcome.run.status, outcome.run.error_code) == (Status.FAILED, code)
+    assert (outcome.run.status, outcome.run.error_code) == (RunStatus.FAILED, code)
     assert outcome.run.status.is_resumable
 
 
 async def test_refused_key_stops_before_anything_is_queued(sync: Sync) -> None:
     """A key that was revoked is noticed when a run is submitted, and no run is made."""
     sync.iterable.state.keys[sync.iterable.key].status = "revoked"
-    with pytest.raises(KeyRefusedError):
+    with pytest.raises(InvalidApiKeyError):
         await sync.submit(sync.mirror_file(people(range(3))))
     async with sync.engine.database.read() as db:
         assert await runs.latest(db, 1) == []
@@ -146,7 +146,7 @@ async def test_list_deleted_halfway(sync: Sync, small_batches: None, code: str) 
 async def test_list_deleted_before_the_run(sync: Sync) -> None:
     """A list that does not exist is noticed when a run is submitted."""
     sync.iterable.state.lists[LIST].deleted = True
-    with pytest.raises(ListGoneError):
+    with pytest.raises(ListNotFoundError):
         await sync.submit(sync.mirror_file(people(range(3))))
 
 
@@ -416,15 +416,15 @@ async def test_as_many_unanswered_batches_as_there_can_be(sync: Sync, small_batc
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE)])
     await workflows.start(run_id)
     async with sync.engine.database.write() as db:
-        found = await batches.open_batches(db, run_id, State.PLANNED, limit=uploader.MOST)
-        await batches.set_state(db, [batch.id for batch in found], State.SENT)
+        found = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=uploader.MOST)
+        await batches.set_state(db, [batch.id for batch in found], BatchStatus.SENT)
         assert (
-            len(await lists.unanswered(db, (await sync.outcome(run_id)).run.connection_id, LIST, ""))
+            len(await lists.has_unanswered_batches(db, (await sync.outcome(run_id)).run.connection_id, LIST, ""))
             == uploader.MOST_SENT
         )
     sync.iterable.faults.clear()
     outcome = await sync.resume(run_id)
-    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.run.status is RunStatus.SUCCEEDED
     assert outcome.counts == {"members": members, "added": members}
 
 
@@ -487,7 +487,7 @@ async def test_leaver_whose_rename_failed_is_taken_off_by_address(
     async with syncing(tmp_path, database_url, QUICK) as sync:
         for list_id in (LIST, OTHER_LIST):
             await sync.mirror([person(1)], user_id=MPID, list_id=list_id)
-            async with IterableClient(sync.iterable.key, base_url=sync.iterable.url, pacer=Unpaced()) as client:
+            async with IterableClient(sync.iterable.key, base_url=sync.iterable.url, pacer=NoRateLimit()) as client:
                 await client.subscribe(list_id, [("other@example.com", "7")])
             await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=list_id)
         sync.iterable.faults.add(Fault("reset", path=RENAME, applied=applied))
@@ -502,11 +502,11 @@ async def test_leaver_whose_rename_failed_is_taken_off_by_address(
 
 async def rejected_again(sync: Sync, run_id: str) -> Outcome:
     """Try the members again that a run rejected, as *Retry rejected* does."""
-    sync.engine.fetchers[commands.REJECTED] = lambda address, folder: commands.write_rejected(
+    sync.engine.fetchers[commands.REJECTED_SCHEME] = lambda address, folder: commands.write_rejected(
         sync.engine, address, folder
     )
     again = await commands.retry_rejected(sync.engine, run_id, by="U1", channel=None, team_id=None)
-    assert await executor.execute(sync.engine, again) is Status.SUCCEEDED
+    assert await executor.execute(sync.engine, again) is RunStatus.SUCCEEDED
     return await sync.outcome(again)
 
 
@@ -545,14 +545,14 @@ async def test_end_of_the_changes_is_noticed_once(sync: Sync, monkeypatch: pytes
     """When nothing is left to send, the database is not asked again by everybody who would send."""
     asked, open_batches = [], batches.open_batches
 
-    async def counted(db: AsyncConnection, run_id: str, state: State, **more: Any) -> list[Batch]:
+    async def counted(db: AsyncConnection, run_id: str, state: BatchStatus, **more: Any) -> list[Batch]:
         asked.append(state)
         return await open_batches(db, run_id, state, **more)
 
     monkeypatch.setattr(batches, "open_batches", counted)
     outcome = await sync.mirror(people(range(3)))
     assert outcome.counts == {"members": 3, "added": 3}
-    assert asked.count(State.PLANNED) == 1
+    assert asked.count(BatchStatus.PLANNED) == 1
 
 
 # A Parquet file whose column of time stamps claims to have a negative size.
@@ -577,7 +577,7 @@ async def test_a_file_for_which_duckdb_gives_up_its_workspace(sync: Sync) -> Non
     path = sync.mirror_file([]).with_suffix(".parquet")
     path.write_bytes(NEGATIVE_SIZE)
     refused = (await sync.run(path)).run
-    assert refused.status is Status.FAILED
+    assert refused.status is RunStatus.FAILED
     assert "is not a Parquet file that can be read" in (refused.error or "")
     assert refused.requests == 0
     assert (await sync.mirror(people(range(3)))).counts == {"members": 3, "added": 3}

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from core.models.run import GuardName, Request
+from core.models.run import GuardName, RunRequest
 from core.reporting.run_report import RunReport
 from core.runs import approval, commands, executor
 from core.store import mappings, runs
-from core.store.mappings import Mapping
-from tests.core.harness import LIST, Member, Outcome, Status, Sync, people, person, syncing
+from core.store.mappings import AudienceMapping
+from tests.core.harness import LIST, Member, Outcome, RunStatus, Sync, people, person, syncing
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def guards(outcome: Outcome) -> list[GuardName]:
 
 async def approve(sync: Sync, outcome: Outcome) -> Outcome:
     """Approve a run as a person does, and let it go on."""
-    request: Request = outcome.run.request.model_copy(update={"approved": True, "allow_empty": True})
+    request: RunRequest = outcome.run.request.model_copy(update={"approved": True, "allow_empty": True})
     async with sync.engine.database.write() as db:
         await runs.approve(db, outcome.run.id, request)
     return await sync.resume(outcome.run.id)
@@ -48,7 +48,7 @@ async def test_empty_audience_waits(sync: Sync) -> None:
     """A whole audience without members waits for a person, and nothing is sent meanwhile."""
     await sync.mirror(people(range(5)))
     outcome = await sync.mirror([])
-    assert outcome.run.status is Status.NEEDS_APPROVAL
+    assert outcome.run.status is RunStatus.NEEDS_APPROVAL
     assert guards(outcome) == [GuardName.EMPTY_AUDIENCE]
     assert outcome.run.requests == 0
     assert len(sync.emails()) == 5
@@ -57,7 +57,7 @@ async def test_empty_audience_waits(sync: Sync) -> None:
 async def test_empty_audience_is_not_covered_by_a_general_yes(sync: Sync) -> None:
     """Approval in advance does not cover an empty audience, which has an option of its own."""
     await sync.mirror(people(range(5)))
-    assert (await sync.mirror([], approved=True)).run.status is Status.NEEDS_APPROVAL
+    assert (await sync.mirror([], approved=True)).run.status is RunStatus.NEEDS_APPROVAL
     outcome = await sync.mirror([], allow_empty=True)
     assert outcome.counts == {"left": 5, "removed": 5}
     assert sync.emails() == set()
@@ -67,14 +67,14 @@ async def test_empty_audience_of_many_asks_once(sync: Sync) -> None:
     """An empty audience is asked about as such, and not as a mass removal too."""
     await sync.mirror(people(range(150)))
     assert guards(await sync.mirror([])) == [GuardName.EMPTY_AUDIENCE]
-    assert (await sync.mirror([], allow_empty=True)).run.status is Status.SUCCEEDED
+    assert (await sync.mirror([], allow_empty=True)).run.status is RunStatus.SUCCEEDED
 
 
 async def test_empty_delta_is_nothing_special(sync: Sync) -> None:
     """A file of changes without any passes no guard and changes nothing."""
     await sync.mirror(people(range(5)))
     outcome = await sync.delta()
-    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.run.status is RunStatus.SUCCEEDED
     assert outcome.counts == {}
 
 
@@ -82,7 +82,7 @@ async def test_approval_lets_a_run_go_on(sync: Sync) -> None:
     """A run that waited for approval makes exactly the changes that it showed."""
     await sync.mirror(people(range(5)))
     outcome = await approve(sync, await sync.mirror([]))
-    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.run.status is RunStatus.SUCCEEDED
     assert outcome.counts == {"left": 5, "removed": 5}
     assert sync.emails() == set()
 
@@ -102,7 +102,7 @@ async def test_mass_removal(sync: Sync, before: int, removed: int, waits: bool) 
     await sync.mirror(people(range(before)))
     outcome = await sync.mirror(people(range(removed, before)))
     assert guards(outcome) == ([GuardName.MASS_REMOVAL] if waits else [])
-    assert outcome.run.status is (Status.NEEDS_APPROVAL if waits else Status.SUCCEEDED)
+    assert outcome.run.status is (RunStatus.NEEDS_APPROVAL if waits else RunStatus.SUCCEEDED)
     assert len(sync.emails()) == (before if waits else before - removed)
 
 
@@ -135,7 +135,7 @@ async def test_other_audience_waits(sync: Sync) -> None:
     outcome = await sync.run(download(sync, 12, "Newcomers", people(range(3, 8))))
     assert guards(outcome) == [GuardName.OTHER_AUDIENCE]
     assert len(sync.emails()) == 5
-    assert (await approve(sync, outcome)).run.status is Status.SUCCEEDED
+    assert (await approve(sync, outcome)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(3, 8)}
 
 
@@ -166,7 +166,7 @@ async def test_dry_run_shows_its_guards(sync: Sync) -> None:
     """A dry run says which guards the run would pass, and ends all the same."""
     await sync.mirror(people(range(150)))
     outcome = await sync.mirror(people(range(100, 150)), dry_run=True)
-    assert outcome.run.status is Status.PLANNED
+    assert outcome.run.status is RunStatus.PLANNED
     assert guards(outcome) == [GuardName.MASS_REMOVAL]
     assert len(sync.emails()) == 150
 
@@ -177,7 +177,7 @@ async def test_dry_run_names_no_audience(sync: Sync) -> None:
     assert guards(await sync.run(download(sync, 12, "Newcomers", people(range(5))))) == []
 
 
-async def only_mapping(sync: Sync) -> Mapping:
+async def only_mapping(sync: Sync) -> AudienceMapping:
     """The mapping that the runs so far were of."""
     latest = await sync.latest()
     async with sync.engine.database.read() as db:
@@ -198,9 +198,9 @@ async def test_proposed_mapping_waits(sync: Sync) -> None:
     await set_mapping(sync, state="proposed")
     outcome = await sync.mirror([person(1)])
     assert guards(outcome) == [GuardName.NEW_MAPPING]
-    assert outcome.run.status is Status.NEEDS_APPROVAL
+    assert outcome.run.status is RunStatus.NEEDS_APPROVAL
     assert sync.emails() == set()
-    assert (await approve(sync, outcome)).run.status is Status.SUCCEEDED
+    assert (await approve(sync, outcome)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {"p1@example.com"}
 
 
@@ -240,7 +240,7 @@ async def test_kept_members_are_never_removed(sync: Sync) -> None:
     delta = await sync.delta(joined=[person(201)], left=people(range(100)))
     assert (guards(delta), delta.counts) == ([], {"members": 1, "added": 1})
     empty = await sync.mirror([])
-    assert (guards(empty), empty.run.status) == ([], Status.SUCCEEDED)
+    assert (guards(empty), empty.run.status) == ([], RunStatus.SUCCEEDED)
     assert len(sync.emails()) == 152
 
 
@@ -270,7 +270,7 @@ async def test_waiting_for_a_person_is_no_work(tmp_path: Path, database_url: str
     async with syncing(tmp_path, database_url) as sync:
         await sync.mirror(people(range(3)))
         waiting = await sync.mirror([])
-        assert waiting.run.status is Status.NEEDS_APPROVAL
+        assert waiting.run.status is RunStatus.NEEDS_APPROVAL
         run_id = waiting.run.id
         async with sync.engine.database.write() as db:  # planning took 1,000 seconds, and that is 50,000 ago
             earlier = (
@@ -289,5 +289,5 @@ async def test_waiting_for_a_person_is_no_work(tmp_path: Path, database_url: str
         else:
             assert await commands.cancel(sync.engine, run_id, **by)
         ended = (await sync.outcome(run_id)).run
-        assert ended.status is (Status.CANCELLED if decision in ("decline", "cancel") else Status.SUCCEEDED)
+        assert ended.status is (RunStatus.CANCELLED if decision in ("decline", "cancel") else RunStatus.SUCCEEDED)
         assert RunReport.of(ended, {}).duration_s == pytest.approx(1000, abs=100)

@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 
 from core.identity import (
     MAX_EMAIL_LENGTH,
+    NORMALIZED_EMAIL_PATTERN,
     PLAIN_EMAIL_MAX_LENGTH,
-    PLAIN_EMAIL_PATTERN,
     USER_ID_PATTERN,
     Profile,
-    Reason,
+    RejectionReason,
     Subscriber,
     UserIdField,
-    is_address,
-    is_user_id,
+    is_valid_email,
+    is_valid_user_id,
     normalize_email,
-    placeholder,
-    removal_of,
-    subscriber_of,
+    placeholder_email,
+    resolve_for_removal,
+    resolve_subscriber,
 )
 from core.planning.identity_mapping import map_members
 
@@ -40,7 +40,7 @@ NEARLY_AN_ADDRESS = st.lists(
     ),
     max_size=12,
 ).map("".join)
-PLAIN_EMAIL = st.from_regex(PLAIN_EMAIL_PATTERN, fullmatch=True)
+PLAIN_EMAIL = st.from_regex(NORMALIZED_EMAIL_PATTERN, fullmatch=True)
 USER_ID = st.from_regex(USER_ID_PATTERN, fullmatch=True)
 EMAILS = st.none() | TEXT | NEARLY_AN_ADDRESS | PLAIN_EMAIL
 USER_IDS = st.none() | TEXT | USER_ID | st.text(" ~a", max_size=60)
@@ -72,12 +72,15 @@ FIELDS = st.sampled_from(UserIdField)
             id="email only",
         ),
         pytest.param(
-            Profile(7, None, "c7"), Reason.NO_EMAIL, Subscriber("7@placeholder.email", "7"), id="customer id only"
+            Profile(7, None, "c7"),
+            RejectionReason.NO_EMAIL,
+            Subscriber("7@placeholder.email", "7"),
+            id="customer id only",
         ),
-        pytest.param(Profile(-7), Reason.NO_EMAIL, Subscriber("-7@placeholder.email", "-7"), id="mpid only"),
+        pytest.param(Profile(-7), RejectionReason.NO_EMAIL, Subscriber("-7@placeholder.email", "-7"), id="mpid only"),
         pytest.param(
             Profile(7, " \t", "  "),
-            Reason.NO_EMAIL,
+            RejectionReason.NO_EMAIL,
             Subscriber("7@placeholder.email", "7"),
             id="nothing but white space",
         ),
@@ -87,7 +90,12 @@ FIELDS = st.sampled_from(UserIdField)
             Subscriber("a@example.com", None),
             id="email without an mpid",
         ),
-        pytest.param(Profile(None, None, "c7"), Reason.NO_EMAIL, Reason.NO_IDENTITY, id="customer id without an mpid"),
+        pytest.param(
+            Profile(None, None, "c7"),
+            RejectionReason.NO_EMAIL,
+            RejectionReason.NO_IDENTITY,
+            id="customer id without an mpid",
+        ),
         pytest.param(
             Profile(7, "  A@Example.COM\n", " C 7"),
             Subscriber("a@example.com", " C 7"),
@@ -95,18 +103,21 @@ FIELDS = st.sampled_from(UserIdField)
             id="emails are normalized and user ids are not",
         ),
         pytest.param(
-            Profile(7, "a@b@example.com", "c7"), Reason.INVALID_EMAIL, Reason.INVALID_EMAIL, id="two at signs"
+            Profile(7, "a@b@example.com", "c7"),
+            RejectionReason.INVALID_EMAIL,
+            RejectionReason.INVALID_EMAIL,
+            id="two at signs",
         ),
         pytest.param(
             Profile(7, "a@example.com", "c" * 53),
-            Reason.INVALID_USER_ID,
+            RejectionReason.INVALID_USER_ID,
             Subscriber("a@example.com", "7"),
             id="customer id too long",
         ),
         pytest.param(
             Profile(7, None, "c7", email_is_hashed=True),
-            Reason.HASHED_IDENTITY,
-            Reason.HASHED_IDENTITY,
+            RejectionReason.HASHED_IDENTITY,
+            RejectionReason.HASHED_IDENTITY,
             id="email as a hash only",
         ),
         pytest.param(
@@ -123,9 +134,11 @@ FIELDS = st.sampled_from(UserIdField)
         ),
     ],
 )
-def test_table(profile: Profile, by_customer_id: Subscriber | Reason, by_mpid: Subscriber | Reason) -> None:
+def test_table(
+    profile: Profile, by_customer_id: Subscriber | RejectionReason, by_mpid: Subscriber | RejectionReason
+) -> None:
     """Each kind of profile becomes what the table says, by both User ID settings."""
-    assert (subscriber_of(profile, CUSTOMER_ID), subscriber_of(profile, MPID)) == (by_customer_id, by_mpid)
+    assert (resolve_subscriber(profile, CUSTOMER_ID), resolve_subscriber(profile, MPID)) == (by_customer_id, by_mpid)
 
 
 @pytest.mark.parametrize(
@@ -147,22 +160,27 @@ def test_table(profile: Profile, by_customer_id: Subscriber | Reason, by_mpid: S
             Subscriber("a@example.com", "7"),
             id="customer id that is none",
         ),
-        pytest.param(Profile(7), Reason.NO_IDENTITY, Subscriber(None, "7"), id="mpid only"),
-        pytest.param(Profile(), Reason.NO_IDENTITY, Reason.NO_IDENTITY, id="nothing"),
+        pytest.param(Profile(7), RejectionReason.NO_IDENTITY, Subscriber(None, "7"), id="mpid only"),
+        pytest.param(Profile(), RejectionReason.NO_IDENTITY, RejectionReason.NO_IDENTITY, id="nothing"),
         pytest.param(
-            Profile(None, email_is_hashed=True), Reason.HASHED_IDENTITY, Reason.HASHED_IDENTITY, id="hashed email"
+            Profile(None, email_is_hashed=True),
+            RejectionReason.HASHED_IDENTITY,
+            RejectionReason.HASHED_IDENTITY,
+            id="hashed email",
         ),
         pytest.param(
             Profile(None, customer_id_is_hashed=True),
-            Reason.HASHED_IDENTITY,
-            Reason.HASHED_IDENTITY,
+            RejectionReason.HASHED_IDENTITY,
+            RejectionReason.HASHED_IDENTITY,
             id="hashed customer id",
         ),
     ],
 )
-def test_removals(profile: Profile, by_customer_id: Subscriber | Reason, by_mpid: Subscriber | Reason) -> None:
+def test_removals(
+    profile: Profile, by_customer_id: Subscriber | RejectionReason, by_mpid: Subscriber | RejectionReason
+) -> None:
     """A leaver goes under any identity that it carries, by both User ID settings."""
-    assert (removal_of(profile, CUSTOMER_ID), removal_of(profile, MPID)) == (by_customer_id, by_mpid)
+    assert (resolve_for_removal(profile, CUSTOMER_ID), resolve_for_removal(profile, MPID)) == (by_customer_id, by_mpid)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +199,7 @@ def test_removals(profile: Profile, by_customer_id: Subscriber | Reason, by_mpid
 )
 def test_in_doubt_it_is_an_address(email: str) -> None:
     """What may be an address is left to Iterable to judge."""
-    assert is_address(email)
+    assert is_valid_email(email)
 
 
 @pytest.mark.parametrize(
@@ -207,50 +225,50 @@ def test_in_doubt_it_is_an_address(email: str) -> None:
 )
 def test_what_is_no_address(email: str) -> None:
     """What can't be an address is known before it costs a request."""
-    assert not is_address(email)
+    assert not is_valid_email(email)
 
 
 @pytest.mark.parametrize("user_id", ["a", "0", "~", "!", " a", "a b", "C7", "x" * 52])
 def test_user_ids(user_id: str) -> None:
     """One to 52 printable ASCII characters without a space at the end are a user id."""
-    assert is_user_id(user_id)
+    assert is_valid_user_id(user_id)
 
 
 @pytest.mark.parametrize("user_id", ["", " ", "a ", "x" * 53, "é", "a\tb", "a\n", "\x7f", "a\x00"])
 def test_what_is_no_user_id(user_id: str) -> None:
     """What Iterable calls malformed is no user id."""
-    assert not is_user_id(user_id)
+    assert not is_valid_user_id(user_id)
 
 
 @pytest.mark.parametrize("mpid", [0, 7, -7, 2**63 - 1, -(2**63)])
 def test_placeholder_is_a_subscriber_as_it_is(mpid: int) -> None:
     """The placeholder of any mpid is an address that normalization leaves alone, with the mpid as its user id."""
-    address = placeholder(mpid)
+    address = placeholder_email(mpid)
     assert address == normalize_email(address) == f"{mpid}@placeholder.email"
-    assert is_address(address)
-    assert is_user_id(str(mpid))
-    assert subscriber_of(Profile(mpid), MPID) == Subscriber(address, str(mpid))
+    assert is_valid_email(address)
+    assert is_valid_user_id(str(mpid))
+    assert resolve_subscriber(Profile(mpid), MPID) == Subscriber(address, str(mpid))
 
 
 @given(PROFILES, FIELDS)
 def test_member_is_a_subscriber_or_a_rejection(profile: Profile, field: UserIdField) -> None:
     """Every member ends as one of the two, and whoever is subscribed has an address and, if any, a user id."""
-    mapped = subscriber_of(profile, field)
+    mapped = resolve_subscriber(profile, field)
     if isinstance(mapped, Subscriber):
         assert mapped.email is not None
-        assert is_address(mapped.email)
-        assert mapped.user_id is None or is_user_id(mapped.user_id)
+        assert is_valid_email(mapped.email)
+        assert mapped.user_id is None or is_valid_user_id(mapped.user_id)
     else:
-        assert mapped in Reason
+        assert mapped in RejectionReason
 
 
 @given(PROFILES, FIELDS)
 def test_leaver_with_an_identity_is_never_dropped(profile: Profile, field: UserIdField) -> None:
     """A removal is refused only where there is neither an address nor a user id to send it under."""
-    mapped = removal_of(profile, field)
+    mapped = resolve_for_removal(profile, field)
     email, user_id = normalize_email(profile.email), profile.customer_id if field is CUSTOMER_ID else profile.mpid
-    has_email = email is not None and is_address(email)
-    has_user_id = user_id is not None and is_user_id(str(user_id))
+    has_email = email is not None and is_valid_email(email)
+    has_user_id = user_id is not None and is_valid_user_id(str(user_id))
     assert isinstance(mapped, Subscriber) is (has_email or has_user_id)
     if isinstance(mapped, Subscriber):
         assert mapped == Subscriber(email if has_email else None, str(user_id) if has_user_id else None)
@@ -259,9 +277,9 @@ def test_leaver_with_an_identity_is_never_dropped(profile: Profile, field: UserI
 @given(PROFILES, FIELDS)
 def test_whoever_can_be_added_can_be_removed(profile: Profile, field: UserIdField) -> None:
     """A member that was mapped to an address of its own is removed under the same subscriber."""
-    mapped = subscriber_of(profile, field)
+    mapped = resolve_subscriber(profile, field)
     if isinstance(mapped, Subscriber) and normalize_email(profile.email):
-        assert removal_of(profile, field) == mapped
+        assert resolve_for_removal(profile, field) == mapped
 
 
 @given(EMAILS)
@@ -276,7 +294,7 @@ def test_normalization_is_done_once(email: str | None) -> None:
 @given(USER_ID)
 def test_user_ids_are_sent_exactly_as_they_are(user_id: str) -> None:
     """No letter of a customer id is changed, leading spaces and case included."""
-    assert subscriber_of(Profile(7, "a@example.com", user_id), CUSTOMER_ID) == Subscriber("a@example.com", user_id)
+    assert resolve_subscriber(Profile(7, "a@example.com", user_id), CUSTOMER_ID) == Subscriber("a@example.com", user_id)
 
 
 @given(PLAIN_EMAIL, USER_IDS, MPIDS, FIELDS)
@@ -286,7 +304,7 @@ def test_plain_members_need_no_mapping(
     """Whoever matches the patterns by which planning skips the mapping is sent unchanged."""
     user_id = customer_id if field is CUSTOMER_ID else None if mpid is None else str(mpid)
     if len(email) <= PLAIN_EMAIL_MAX_LENGTH and (user_id is None or re.fullmatch(USER_ID_PATTERN, user_id)):
-        assert subscriber_of(Profile(mpid, email, customer_id), field) == Subscriber(email, user_id)
+        assert resolve_subscriber(Profile(mpid, email, customer_id), field) == Subscriber(email, user_id)
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +318,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 @example(["a@example.com\n", "a\n", "\n", "a@example.com ", "", " ", "K@example.com", "ſ@example.com"])
 def test_database_reads_the_patterns_as_python_does(con: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     """DuckDB's regular expressions and Python's find the same texts."""
-    for pattern in (PLAIN_EMAIL_PATTERN, USER_ID_PATTERN):
+    for pattern in (NORMALIZED_EMAIL_PATTERN, USER_ID_PATTERN):
         query = "SELECT regexp_full_match(text, $2) FROM (SELECT unnest($1::VARCHAR[]) AS text)"
         found = [matches for (matches,) in con.execute(query, [texts, pattern]).fetchall()]
         assert found == [re.fullmatch(pattern, text) is not None for text in texts]
@@ -327,8 +345,10 @@ def test_planning_maps_as_the_rule_says(
         desired = con.execute("SELECT profile, email, user_id FROM desired").fetchall()
         refused = con.execute("SELECT profile, reason FROM refused").fetchall()
         gone = con.execute("SELECT profile, email, user_id, reason FROM gone").fetchall()
-    joined = {key: subscriber_of(profile, field) for key, profile in profiles.items() if members[key]}
-    left = {key: removal_of(profile, field) for key, profile in profiles.items() if not members[key]}
-    assert {key: Subscriber(*who) for key, *who in desired} | {key: Reason(why) for key, why in refused} == joined
+    joined = {key: resolve_subscriber(profile, field) for key, profile in profiles.items() if members[key]}
+    left = {key: resolve_for_removal(profile, field) for key, profile in profiles.items() if not members[key]}
+    assert {key: Subscriber(*who) for key, *who in desired} | {
+        key: RejectionReason(why) for key, why in refused
+    } == joined
     assert len(desired) + len(refused) == len(joined)
-    assert {key: Reason(why) if why else Subscriber(*who) for key, *who, why in gone} == left
+    assert {key: RejectionReason(why) if why else Subscriber(*who) for key, *who, why in gone} == left

@@ -20,7 +20,7 @@ from core.store.tables import batches, last_known, rejections
 from core.store.tables import runs as runs_table
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
-from tests.core.harness import QUICK, Member, Status, Sync, people, syncing, until
+from tests.core.harness import QUICK, Member, RunStatus, Sync, people, syncing, until
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def _kept(sync: Sync) -> tuple[int, int]:
 
 async def _a_month_passes(sync: Sync) -> None:
     async with sync.engine.database.write() as db:
-        await db.execute(update(runs_table).values(finished_at=runs_table.c.finished_at - retention.KEEP_S))
+        await db.execute(update(runs_table).values(finished_at=runs_table.c.finished_at - retention.RETENTION_S))
 
 
 async def test_changes_of_all_old_runs_go(sync: Sync) -> None:
@@ -50,11 +50,11 @@ async def test_changes_of_all_old_runs_go(sync: Sync) -> None:
     for number in range(many):
         await sync.mirror([*people(range(number + 1)), Member(-1)])
     assert await _kept(sync) == (many, many)
-    await retention.clear_old(sync.engine)
+    await retention.purge_expired(sync.engine)
     assert await _kept(sync) == (many, many)
     await _a_month_passes(sync)
     for _ in range(2):
-        await retention.clear_old(sync.engine)
+        await retention.purge_expired(sync.engine)
     assert await _kept(sync) == (0, 0)
     async with sync.engine.database.read() as db:
         assert [run.counters.added for run in await runs.latest(db, 20)] == [1] * many
@@ -67,8 +67,8 @@ async def test_addresses_of_those_who_left_go(sync: Sync, monkeypatch: pytest.Mo
     for left in (range(5), range(5, 7)):
         await sync.delta(left=people(left))
         async with sync.engine.database.write() as db:
-            await db.execute(update(last_known).values(at=last_known.c.at - retention.KEEP_S / 2 - 1))
-    await retention.clear_old(sync.engine)
+            await db.execute(update(last_known).values(at=last_known.c.at - retention.RETENTION_S / 2 - 1))
+    await retention.purge_expired(sync.engine)
     async with sync.engine.database.read() as db:
         assert (await db.execute(select(last_known.c.email).order_by(last_known.c.email))).scalars().all() == [
             "p5@example.com",
@@ -81,12 +81,12 @@ async def test_what_a_run_has_left_to_do_stays(sync: Sync, monkeypatch: pytest.M
     monkeypatch.setattr(plan, "BATCH_SIZE", 1)
     sync.iterable.faults.add(Fault("error", path="/api/lists/subscribe"))
     failed = await sync.delta(joined=people(range(2 * UNLIMITED)))  # more than are under way at once
-    assert failed.run.status is Status.FAILED
+    assert failed.run.status is RunStatus.FAILED
     sync.iterable.faults.clear()
     await _a_month_passes(sync)
-    await retention.clear_old(sync.engine)
+    await retention.purge_expired(sync.engine)
     outcome = await sync.resume(failed.run.id)
-    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(2 * UNLIMITED)}
 
 
@@ -97,11 +97,11 @@ async def test_what_was_never_answered_stays(sync: Sync, monkeypatch: pytest.Mon
     sync.iterable.faults.add(Fault("reset", path="/api/lists/subscribe", after=1, applied=True))
     lost = await sync.delta(joined=people([6, 7]))
     async with sync.engine.database.write() as db:
-        assert await runs.close(db, lost.run, "No longer wanted.")
+        assert await runs.cancel_stopped(db, lost.run, "No longer wanted.")
     sync.iterable.faults.clear()
     assert sync.emails() == {f"p{n}@example.com" for n in (0, 1, 2, 6, 7)}
     await _a_month_passes(sync)
-    await retention.clear_old(sync.engine)
+    await retention.purge_expired(sync.engine)
     await sync.mirror(people(range(3)), approved=True)
     assert sync.emails() == {f"p{n}@example.com" for n in range(3)}
 
@@ -115,7 +115,7 @@ async def test_leftovers_of_killed_processes_go(sync: Sync) -> None:
     for path in made:
         path.mkdir(parents=True)
         (path / "spill").write_text("left")
-    await retention.remove_leftovers(sync.engine)
+    await retention.remove_orphaned_files(sync.engine)
     assert [path.name for path in made if path.exists()] == [queued, "another"] * 2
 
 
@@ -130,7 +130,7 @@ async def test_stray_locks_go(sync: Sync) -> None:
         os.utime(path, (long_ago, long_ago))
     with held.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        await retention.remove_leftovers(sync.engine)
+        await retention.remove_orphaned_files(sync.engine)
     assert set(mine.parent.iterdir()) == {mine, young, held}
 
 
@@ -138,12 +138,12 @@ async def test_attempts_are_forgotten(sync: Sync, monkeypatch: pytest.MonkeyPatc
     """The workflow engine's records go when their attempt has ended, also by a kill, and with them its outputs."""
     await sync.mirror(people(range(3)))
     assert await crash(job(sync, sync.mirror_file(people(range(4))), (await sync.latest()).user_id), 14)
-    await sync.engine.presence.bury_dead()
+    await sync.engine.presence.reap_dead_workers()
     found = await DBOS.list_workflows_async()
     assert sorted(each.status for each in found) == ["PENDING", "SUCCESS"]
     monkeypatch.setattr(workflows, "KEEP_ATTEMPTS_S", -60.0)
     outcome = await sync.mirror(people(range(4)))
-    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.run.status is RunStatus.SUCCEEDED
     assert await DBOS.list_workflows_async() == []
 
 
@@ -160,7 +160,7 @@ async def test_attempts_under_way_are_not_forgotten(sync: Sync, monkeypatch: pyt
     await until(is_sent)
     await workflows._forget_attempts(sync.engine)
     assert len(await DBOS.list_workflows_async()) == 1
-    assert (await run).run.status is Status.SUCCEEDED
+    assert (await run).run.status is RunStatus.SUCCEEDED
     assert await DBOS.list_workflows_async() == []
 
 

@@ -14,15 +14,15 @@ from core.engine import open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.live import bulk_removal, maintenance, micro_batch, worker
-from core.live.maintenance import tend
-from core.models.run import PROCESS_DIED, Mode, Request, Status
+from core.live.maintenance import run_maintenance
+from core.models.run import PROCESS_DIED, RunRequest, RunStatus, SyncMode
 from core.runs import workflows
 from core.runs.executor import execute
 from core.runs.submission import submit
 from core.store import alerts, audit_log, connections, inbox, mappings, rejections, runs
 from core.store import live_mappings as store
-from core.store.audit_log import Action
-from core.store.mappings import NO_LIST, Removals, State
+from core.store.audit_log import AuditAction
+from core.store.mappings import NO_LIST, MappingStatus, RemovalPolicy
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
 from tests.core.storage import somebody_waits
@@ -74,7 +74,7 @@ async def test_one_run_a_day(tmp_path: Path, database_url: str) -> None:
             (run,) = await runs.latest(db, 10)
             found = [rejection async for rejection in rejections.of_run(db, run.id)]
         assert run.id == (await it.status()).run_id
-        assert (run.status, run.counters.missing) == (Status.SUCCEEDED, 0)
+        assert (run.status, run.counters.missing) == (RunStatus.SUCCEEDED, 0)
         assert (run.counters.members, run.counters.added, run.counters.rejected) == (9, 5, 4)
         assert {(rejection.profile, rejection.reason) for rejection in found} == {
             (str(-number), "invalid_email") for number in range(2, 6)
@@ -87,7 +87,7 @@ async def test_waits_until_approved(tmp_path: Path, database_url: str) -> None:
         await it.mparticle.connect(VIPS)
         await it.mparticle.add(VIPS, *map(person, range(3)))
         mapping, status = await it.mapping(), await it.status()
-        assert (mapping.state, mapping.list_id, mapping.audience_name) == (State.PROPOSED, LIST, "VIPs")
+        assert (mapping.state, mapping.list_id, mapping.audience_name) == (MappingStatus.PROPOSED, LIST, "VIPs")
         assert (status.waiting, status.backlog) == (3, 0)
         assert it.iterable.state.log.total() == 0
         await it.approve()
@@ -118,7 +118,7 @@ async def test_list_is_chosen_when_it_is_approved(tmp_path: Path) -> None:
         await it.mparticle.connect(audience)
         await it.mparticle.add(audience, person(1))
         assert (await it.mapping(audience)).list_id == NO_LIST
-        assert (await it.mapping(audience)).state is State.PROPOSED
+        assert (await it.mapping(audience)).state is MappingStatus.PROPOSED
         await it.approve(audience, OTHER_LIST)
         await it.settled(audience)
         assert it.emails(OTHER_LIST) == addresses(1)
@@ -130,7 +130,7 @@ async def test_drop_in(tmp_path: Path, database_url: str) -> None:
         await it.mparticle.add(VIPS, person(1))
         await it.settled()
         assert it.emails() == addresses(1)
-        assert (await it.mapping()).state is State.ACTIVE
+        assert (await it.mapping()).state is MappingStatus.ACTIVE
 
 
 async def test_mpid_setting_of_the_message(tmp_path: Path) -> None:
@@ -337,11 +337,11 @@ async def test_paused_mapping_waits(tmp_path: Path) -> None:
         await started(it, 1)
         mapping = await it.mapping()
         async with it.engine.database.write() as db:
-            await mappings.change(db, mapping.id, state=State.PAUSED.value)
+            await mappings.change(db, mapping.id, state=MappingStatus.PAUSED.value)
         await it.mparticle.add(VIPS, person(2))
         assert (await it.status()).waiting == 1
         async with it.engine.database.write() as db:
-            await mappings.change(db, mapping.id, state=State.ACTIVE.value)
+            await mappings.change(db, mapping.id, state=MappingStatus.ACTIVE.value)
         await it.settled()
         assert it.emails() == addresses(1, 2)
 
@@ -367,7 +367,7 @@ async def test_what_is_on_its_way_is_not_dropped(tmp_path: Path, database_url: s
         assert await live.drop_waiting(it.engine, mapping.id, by="U2") is None
         assert (await it.status()).backlog == 5
         async with it.engine.database.read() as db:
-            assert (await audit_log.of(db, [f"mapping:{mapping.id}"]))[-1].action is Action.MAPPING_APPROVED
+            assert (await audit_log.of(db, [f"mapping:{mapping.id}"]))[-1].action is AuditAction.MAPPING_APPROVED
 
 
 async def test_dropping_ends_where_somebody_approves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +389,7 @@ async def test_removals_that_ask(tmp_path: Path, database_url: str) -> None:
         await started(it, 1, 2)
         mapping = await it.mapping()
         async with it.engine.database.write() as db:
-            await mappings.change(db, mapping.id, removals=Removals.ASK.value)
+            await mappings.change(db, mapping.id, removals=RemovalPolicy.ASK.value)
         await it.mparticle.tell(VIPS, [("delete", person(1)), ("add", person(3))])
         status = await it.settled()
         assert it.emails() == addresses(1, 2, 3)
@@ -404,7 +404,7 @@ async def test_removals_that_are_kept(tmp_path: Path) -> None:
     async with firehosing(tmp_path) as it:
         await started(it, 1, 2)
         async with it.engine.database.write() as db:
-            await mappings.change(db, (await it.mapping()).id, removals=Removals.KEEP.value)
+            await mappings.change(db, (await it.mapping()).id, removals=RemovalPolicy.KEEP.value)
         await it.mparticle.delete(VIPS, person(1))
         await it.settled()
         assert it.emails() == addresses(1, 2)
@@ -425,7 +425,7 @@ async def test_rename(tmp_path: Path) -> None:
         await started(it, 1)
         await it.mparticle.change(Audience(VIPS.id, "Very important", VIPS.settings), previous=VIPS)
         mapping = await it.mapping()
-        assert (mapping.audience_name, mapping.state) == ("Very important", State.ACTIVE)
+        assert (mapping.audience_name, mapping.state) == ("Very important", MappingStatus.ACTIVE)
 
 
 async def test_other_list_is_another_mapping(tmp_path: Path) -> None:
@@ -435,7 +435,7 @@ async def test_other_list_is_another_mapping(tmp_path: Path) -> None:
         await started(it, 1)
         await it.mparticle.change(other, previous=VIPS)
         states = {m.list_id: (m.state, m.disconnected_at is not None) for m in await it.mappings()}
-        assert states == {LIST: (State.PAUSED, True), OTHER_LIST: (State.PROPOSED, False)}
+        assert states == {LIST: (MappingStatus.PAUSED, True), OTHER_LIST: (MappingStatus.PROPOSED, False)}
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -445,15 +445,15 @@ async def test_disconnected(tmp_path: Path, database_url: str, keep: bool) -> No
         await started(it, 1, 2)
         await it.mparticle.disconnect(VIPS)
         mapping = await it.mapping()
-        assert (mapping.state, mapping.disconnected_at is not None) == (State.PAUSED, True)
+        assert (mapping.state, mapping.disconnected_at is not None) == (MappingStatus.PAUSED, True)
         decide = live.keep_members if keep else live.remove_members
         assert await decide(it.engine, mapping.id, by="U1")
         if not keep:
             await it.settled()
-            await tend(it.engine)
+            await run_maintenance(it.engine)
         assert it.emails() == (addresses(1, 2) if keep else set())
         mapping = await it.mapping()
-        assert (mapping.state, mapping.disconnected_at) == (State.PAUSED, None)
+        assert (mapping.state, mapping.disconnected_at) == (MappingStatus.PAUSED, None)
         assert not await decide(it.engine, mapping.id, by="U1")
 
 
@@ -475,15 +475,17 @@ async def test_taking_off_is_left_to_a_worker(
         assert (await it.status()).backlog == 1 + 7
         for _ in range(3):
             async with it.engine.database.write() as db:
-                assert await bulk_removal.some(db, mapping.id)
+                assert await bulk_removal.remove_next_chunk(db, mapping.id)
         assert ((await it.mapping()).emptied_to, (await it.status()).backlog) == ("4", 7)
-        await tend(it.engine)
-        assert (await it.mapping()).state is State.ACTIVE  # it is not done, though nothing may have been put yet
+        await run_maintenance(it.engine)
+        assert (
+            await it.mapping()
+        ).state is MappingStatus.ACTIVE  # it is not done, though nothing may have been put yet
         async with carrying_out(it.engine):
             await it.settled()
-        await tend(it.engine)
+        await run_maintenance(it.engine)
         mapping = await it.mapping()
-        assert (it.emails(), mapping.state, mapping.emptied_to) == (set(), State.PAUSED, None)
+        assert (it.emails(), mapping.state, mapping.emptied_to) == (set(), MappingStatus.PAUSED, None)
 
 
 async def test_connected_again_while_members_are_taken_off(tmp_path: Path) -> None:
@@ -494,7 +496,7 @@ async def test_connected_again_while_members_are_taken_off(tmp_path: Path) -> No
         await it.mparticle.disconnect(VIPS)
         assert await live.remove_members(it.engine, (await it.mapping()).id, by="U1")
         await it.mparticle.connect(VIPS)
-        assert (await it.mapping()).state is State.PROPOSED
+        assert (await it.mapping()).state is MappingStatus.PROPOSED
         await it.approve()
         async with carrying_out(it.engine):
             await it.settled()
@@ -508,7 +510,7 @@ async def test_connected_again(tmp_path: Path) -> None:
         await it.mparticle.disconnect(VIPS)
         await it.mparticle.connect(VIPS)
         mapping = await it.mapping()
-        assert (mapping.state, mapping.disconnected_at) == (State.PROPOSED, None)
+        assert (mapping.state, mapping.disconnected_at) == (MappingStatus.PROPOSED, None)
 
 
 async def test_failed_run_is_taken_up_again(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -543,13 +545,13 @@ async def test_cancelled_run_loses_nothing(tmp_path: Path) -> None:
     """Whoever cancels a live run has its changes wait for the next one."""
     async with firehosing(tmp_path, worker=False, **NONE) as it:
         await it.mparticle.add(VIPS, person(1))
-        run_id = await micro_batch.begin(it.engine, await it.mapping())
+        run_id = await micro_batch.create_micro_batch(it.engine, await it.mapping())
         assert run_id is not None
         async with it.engine.database.write() as db:
-            await runs.ask_to_stop(db, run_id, "cancel")
+            await runs.request_stop(db, run_id, "cancel")
         await micro_batch.execute(it.engine, run_id)
         assert (await it.status()).backlog == 1
-        run_id = await micro_batch.begin(it.engine, await it.mapping())
+        run_id = await micro_batch.create_micro_batch(it.engine, await it.mapping())
         assert run_id is not None
         await micro_batch.execute(it.engine, run_id)
         assert it.emails() == addresses(1)
@@ -567,9 +569,9 @@ async def test_file_does_not_undo_newer_changes(tmp_path: Path) -> None:
         async with it.engine.database.read() as db:
             connection = await connections.by_id(db, await connection_id(it))
         assert connection is not None
-        asked = Request(path=str(file), mode=Mode.MIRROR, approved=True)
+        asked = RunRequest(path=str(file), mode=SyncMode.MIRROR, approved=True)
         run_id = (await submit(it.engine, connection, LIST, asked)).run_id
-        assert await execute(it.engine, run_id) is Status.SUCCEEDED
+        assert await execute(it.engine, run_id) is RunStatus.SUCCEEDED
         assert it.emails() == addresses(1, 3, 4)
         async with it.engine.database.read() as db:
             run = await runs.by_id(db, run_id)
@@ -586,15 +588,15 @@ async def test_file_that_waits_holds_nothing_up(tmp_path: Path) -> None:
         async with it.engine.database.read() as db:
             connection = await connections.by_id(db, await connection_id(it))
         assert connection is not None
-        run_id = (await submit(it.engine, connection, LIST, Request(path=str(file), mode=Mode.MIRROR))).run_id
-        assert await execute(it.engine, run_id) is Status.NEEDS_APPROVAL
+        run_id = (await submit(it.engine, connection, LIST, RunRequest(path=str(file), mode=SyncMode.MIRROR))).run_id
+        assert await execute(it.engine, run_id) is RunStatus.NEEDS_APPROVAL
         await it.mparticle.tell(VIPS, [("add", person(7)), ("delete", person(500))])
         await it.settled()
         async with it.engine.database.write() as db:
             this = await runs.by_id(db, run_id)
             assert this is not None
             await runs.reopen(db, this, it.engine.presence.id)
-        assert await execute(it.engine, run_id) is Status.SUCCEEDED
+        assert await execute(it.engine, run_id) is RunStatus.SUCCEEDED
         assert it.emails() == addresses(1, 2, 7, 501)
         async with it.engine.database.read() as db:
             this = await runs.by_id(db, run_id)
@@ -610,7 +612,7 @@ async def test_mapping_of_files_becomes_live(tmp_path: Path) -> None:
         async with it.engine.database.write() as db:
             await mappings.change(db, mapping.id, live=False, account_id=None, live_list=None)
         await it.mparticle.connect(VIPS)
-        assert ((await it.mapping()).id, (await it.mapping()).state) == (mapping.id, State.ACTIVE)
+        assert ((await it.mapping()).id, (await it.mapping()).state) == (mapping.id, MappingStatus.ACTIVE)
         await it.mparticle.delete(VIPS, person(1))
         await it.settled()
         assert it.emails() == set()
@@ -623,20 +625,20 @@ async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:
         mapping = await it.mapping()
 
         async def is_late() -> bool:
-            await tend(it.engine)
+            await run_maintenance(it.engine)
             async with it.engine.database.read() as db:
                 return await alerts.open_of(db, mapping.connection_id, mapping.id) is not None
 
         await until(is_late)
-        await tend(it.engine)
+        await run_maintenance(it.engine)
         async with it.engine.database.read() as db:
             (alert,) = await alerts.current(db)
         assert (alert.code, alert.repeats) == ("backlog", 0)
         assert "1 change of audience VIPs" in alert.message
-        run_id = await micro_batch.begin(it.engine, mapping)
+        run_id = await micro_batch.create_micro_batch(it.engine, mapping)
         assert run_id is not None
         await micro_batch.execute(it.engine, run_id)
-        await tend(it.engine)
+        await run_maintenance(it.engine)
         async with it.engine.database.read() as db:
             assert await alerts.open_of(db, mapping.connection_id, mapping.id) is None
 
@@ -646,7 +648,7 @@ async def test_file_does_not_close_a_backlog_alert(tmp_path: Path, database_url:
     async with firehosing(tmp_path, database_url, worker=False, firehose_backlog_alert_s=1e-9, **NONE) as it:
         await it.mparticle.add(VIPS, person(1))
         mapping = await it.mapping()
-        await tend(it.engine)
+        await run_maintenance(it.engine)
         async with it.engine.database.read() as db:
             (opened,) = await alerts.current(db)
             connection = await connections.by_id(db, mapping.connection_id)
@@ -654,8 +656,8 @@ async def test_file_does_not_close_a_backlog_alert(tmp_path: Path, database_url:
         assert connection is not None
         file = tmp_path / "8754_VIPs.csv"
         file.write_text("mpid,email\n2,p2@example.com\n")
-        run_id = (await submit(it.engine, connection, LIST, Request(path=str(file), mode=Mode.ADD))).run_id
-        assert await execute(it.engine, run_id) is Status.SUCCEEDED
+        run_id = (await submit(it.engine, connection, LIST, RunRequest(path=str(file), mode=SyncMode.ADD))).run_id
+        assert await execute(it.engine, run_id) is RunStatus.SUCCEEDED
         async with it.engine.database.read() as db:
             assert await alerts.current(db) == [opened]
 
@@ -667,10 +669,10 @@ async def test_what_is_remembered_is_bounded(
     async with firehosing(tmp_path, database_url) as it:
         await started(it, 1, 2)
         async with it.engine.database.write() as db:
-            await mappings.change(db, (await it.mapping()).id, state=State.PAUSED.value)
+            await mappings.change(db, (await it.mapping()).id, state=MappingStatus.PAUSED.value)
         await it.mparticle.add(VIPS, person(3))
         monkeypatch.setattr(maintenance, "REMEMBER_S", -10.0)
-        await tend(it.engine)
+        await run_maintenance(it.engine)
         async with it.engine.database.read() as db:
             assert (await db.execute(text("SELECT count(*) FROM messages"))).scalar_one() == 0
             assert (await db.execute(text("SELECT profile FROM inbox"))).scalars().all() == ["3"]
@@ -685,8 +687,8 @@ async def test_decisions_are_on_record(tmp_path: Path) -> None:
         async with it.engine.database.read() as db:
             found = await audit_log.of(db, [f"mapping:{mapping.id}"])
         assert [(entry.actor, entry.action) for entry in found] == [
-            ("mparticle", Action.MAPPING_PROPOSED),
-            ("U1", Action.MAPPING_APPROVED),
+            ("mparticle", AuditAction.MAPPING_PROPOSED),
+            ("U1", AuditAction.MAPPING_APPROVED),
         ]
         assert store.day_of(0.0) == "1970-01-01"
 
@@ -696,16 +698,16 @@ async def test_what_was_left_is_taken_up_by_one_worker(tmp_path: Path, database_
     """A run that carries live changes and was left is taken up by the worker of live changes alone, not by both."""
     async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
         await it.mparticle.add(VIPS, person(1))
-        run_id = await micro_batch.begin(it.engine, await it.mapping())
+        run_id = await micro_batch.create_micro_batch(it.engine, await it.mapping())
         assert run_id is not None
         async with it.engine.database.write() as db:
-            await runs.set_status(db, run_id, Status.INTERRUPTED, code=PROCESS_DIED)
+            await runs.set_status(db, run_id, RunStatus.INTERRUPTED, code=PROCESS_DIED)
             if how == "somebody let it go on":
                 this = await runs.by_id(db, run_id)
                 assert this is not None
                 assert await runs.reopen(db, this, None) is not None
-        assert await workflows._orphans(it.engine) == []
-        assert await workflows._queued(it.engine, workflows.MOST_RUNS) == []
+        assert await workflows._orphaned_runs(it.engine) == []
+        assert await workflows._queued(it.engine, workflows.MAX_CONCURRENT_RUNS) == []
         async with carrying_out(it.engine):
             await it.settled()
         assert it.emails() == addresses(1)
@@ -729,10 +731,10 @@ async def test_messages_and_what_works_on_them_do_not_lock_each_other_out(
                 return await inbox.clear_old(db, mapping.id, 2**41, 10) == 0
 
         async def claim() -> bool:
-            return await micro_batch.begin(it.engine, mapping) is not None
+            return await micro_batch.create_micro_batch(it.engine, mapping) is not None
 
         if what == "cleared":
-            run_id = await micro_batch.begin(it.engine, mapping)
+            run_id = await micro_batch.create_micro_batch(it.engine, mapping)
             assert run_id is not None
             await micro_batch._mark_done(it.engine, mapping.id, run_id)
         async with it.engine.database.write() as db:
@@ -760,7 +762,7 @@ async def test_change_that_comes_at_that_moment_is_not_lost(tmp_path: Path, data
             assert run_id is not None
             await micro_batch._mark_done(it.engine, mapping.id, run_id)
 
-        run_id = await micro_batch.begin(it.engine, mapping) if what == "marked as done" else None
+        run_id = await micro_batch.create_micro_batch(it.engine, mapping) if what == "marked as done" else None
         before = time.time()
         async with it.engine.database.write() as db:
             newer = inbox.Change(mapping.id, "1", False, 2**42, "p1@example.com")
@@ -779,16 +781,16 @@ async def test_so_many_are_marked_at_once(tmp_path: Path, database_url: str, mon
     async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
         await it.mparticle.add(VIPS, *map(person, range(10)))
         mapping = await it.mapping()
-        run_id = await micro_batch.begin(it.engine, mapping)
+        run_id = await micro_batch.create_micro_batch(it.engine, mapping)
         assert run_id is not None
         async with it.engine.database.write() as db:
             if not it.engine.database.is_sqlite:
                 for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material"):
                     await db.execute(text(f"SET LOCAL enable_{way} = off"))
-            assert await inbox.done(db, mapping.id, run_id, 3)
-            assert len(await inbox.carried(db, run_id)) == 7
-        assert await execute(it.engine, run_id) is Status.SUCCEEDED
-        await micro_batch.end(it.engine, run_id)
+            assert await inbox.mark_delivered(db, mapping.id, run_id, 3)
+            assert len(await inbox.claimed_by(db, run_id)) == 7
+        assert await execute(it.engine, run_id) is RunStatus.SUCCEEDED
+        await micro_batch.finalize(it.engine, run_id)
         async with it.engine.database.read() as db:
             assert (await inbox.backlog(db, mapping.id)).size == 0
 
@@ -798,9 +800,9 @@ async def test_run_whose_process_is_about_to_end_it(tmp_path: Path, database_url
     async with firehosing(tmp_path, database_url, worker=False, **NONE) as it:
         await it.mparticle.add(VIPS, person(1))
         mapping = await it.mapping()
-        run_id = await micro_batch.begin(it.engine, mapping)
+        run_id = await micro_batch.create_micro_batch(it.engine, mapping)
         assert run_id is not None
-        assert await execute(it.engine, run_id) is Status.SUCCEEDED
+        assert await execute(it.engine, run_id) is RunStatus.SUCCEEDED
         async with open_engine(it.engine.settings, "other") as other, it.engine.database.read() as db:
             run = await runs.by_id(db, run_id)
             assert run is not None

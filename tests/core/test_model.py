@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from core.identity import Profile as Identities
-from core.identity import Subscriber, UserIdField, subscriber_of
-from core.iterable import Patience
+from core.identity import Subscriber, UserIdField, resolve_subscriber
+from core.iterable import RetryPolicy
 from core.planning import batching
 from core.runs import workflows
 from core.store import runs
 from sandbox.iterable import Fault
-from tests.core.harness import LIST, OTHER_LIST, WALKS, Member, Outcome, Status, Sync, syncing
+from tests.core.harness import LIST, OTHER_LIST, WALKS, Member, Outcome, RunStatus, Sync, syncing
 
 #: Disturbed runs in an episode, after which there is quiet and the list is looked at; and episodes in a walk.
 DISTURBED, EPISODES = 3, 2
@@ -32,7 +32,14 @@ STRANGER = "stranger@elsewhere.example.com"
 #: The mappings of the walk: the name of the audience, and the list that it feeds.
 MAPPINGS = {"first": LIST, "second": LIST, "third": OTHER_LIST}
 
-HASTY = Patience(attempts=2, base=0.0005, cap=0.001, retry_after=0.01, throttled=0.2, request=5.0)
+HASTY = RetryPolicy(
+    max_attempts=2,
+    backoff_initial_s=0.0005,
+    backoff_max_s=0.001,
+    retry_after=0.01,
+    throttle_timeout_s=0.2,
+    request_timeout_s=5.0,
+)
 
 
 @dataclass(slots=True)
@@ -86,7 +93,7 @@ class Walk:
 
     def email_of(self, member: Member) -> str | None:
         """Under which address a member is on the list: the table of the design, in another hand."""
-        mapped = subscriber_of(Identities(member.mpid, member.email, member.customer_id), self.field)
+        mapped = resolve_subscriber(Identities(member.mpid, member.email, member.customer_id), self.field)
         return mapped.email if isinstance(mapped, Subscriber) else None
 
     def source(self, name: str) -> tuple[Path, dict[str, Any]]:
@@ -142,7 +149,7 @@ class Walk:
             work = workflows.resume(self.sync.engine, run_id)
         if outcome.run.status.is_resumable and self.random.random() < 0.3:
             async with self.sync.engine.database.write() as db:
-                await runs.set_status(db, run_id, Status.CANCELLED)
+                await runs.set_status(db, run_id, RunStatus.CANCELLED)
 
     async def submit(self, name: str, file: Path, options: dict[str, Any]) -> str:
         """Queue a run, with nothing going wrong."""
@@ -160,7 +167,7 @@ class Walk:
         seen = len(mailing_list.events)
         await workflows.start(run_id)
         outcome = await self.sync.outcome(run_id)
-        assert outcome.run.status is Status.SUCCEEDED, outcome.run.error
+        assert outcome.run.status is RunStatus.SUCCEEDED, outcome.run.error
         assert_exact(outcome)
         left = {number for event in mailing_list.events[seen:] if not event.joined for number in event.numbers}
         assert not left & mailing_list.members
@@ -194,7 +201,7 @@ class Walk:
 
 def assert_exact(outcome: Outcome) -> None:
     """The numbers of a run that succeeded add up, and its rejections are as many as it counts."""
-    if outcome.run.status is Status.SUCCEEDED:
+    if outcome.run.status is RunStatus.SUCCEEDED:
         assert outcome.run.counters.missing == 0
         assert sum(outcome.rejected.values()) == outcome.run.counters.rejected
     else:

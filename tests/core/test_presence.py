@@ -17,7 +17,7 @@ from core.errors import SettingsError
 from core.store import workers
 from core.store.database import Database
 from core.store.tables import workers as table
-from core.worker_registry import DEAD_AFTER_S, Presence
+from core.worker_registry import DEAD_AFTER_S, WorkerRegistration
 from tests.core.harness import until
 
 _processes = multiprocessing.get_context("forkserver")
@@ -26,8 +26,8 @@ _processes = multiprocessing.get_context("forkserver")
 def _be_here(url: str, data_dir: Path, told: Connection) -> None:
     async def main() -> None:
         database = Database(url)
-        here = Presence(database, data_dir, "other")
-        async with here.here():
+        here = WorkerRegistration(database, data_dir, "other")
+        async with here.register():
             told.send(here.id)
             await asyncio.Event().wait()
 
@@ -63,46 +63,46 @@ async def silence(database: Database, worker_id: str, seconds: float, **values: 
 
 async def test_killed_process_is_dead_at_once(database: Database, database_url: str, tmp_path: Path) -> None:
     """A process that lives is not dead, however long it is silent; killed, it is dead at once and buried."""
-    here = Presence(database, tmp_path, "me")
-    async with here.here(), other_process(database_url, tmp_path) as (worker_id, pid):
+    here = WorkerRegistration(database, tmp_path, "me")
+    async with here.register(), other_process(database_url, tmp_path) as (worker_id, pid):
         await silence(database, worker_id, 10 * DEAD_AFTER_S)
         assert not await here.is_dead(worker_id)
-        assert await here.bury_dead() == []
+        assert await here.reap_dead_workers() == []
         os.kill(pid, signal.SIGKILL)
         await until(lambda: here.is_dead(worker_id))  # the kernel ends it, which is not in an instant
-        assert await here.bury_dead() == [worker_id]
+        assert await here.reap_dead_workers() == [worker_id]
         assert await worker_ids(database) == [here.id]
         assert await here.is_dead(worker_id)
 
 
 async def test_process_is_not_dead_to_itself(database: Database, tmp_path: Path) -> None:
     """A process never takes itself for dead."""
-    here = Presence(database, tmp_path, "me")
-    async with here.here():
+    here = WorkerRegistration(database, tmp_path, "me")
+    async with here.register():
         await silence(database, here.id, 10 * DEAD_AFTER_S)
         assert not await here.is_dead(here.id)
-        assert await here.bury_dead() == []
+        assert await here.reap_dead_workers() == []
 
 
 async def test_process_of_another_host_lives_by_its_heartbeat(database: Database, tmp_path: Path) -> None:
     """A process of another machine is dead once it has been silent for long, and not before."""
-    here = Presence(database, tmp_path, "me")
-    async with here.here():
+    here = WorkerRegistration(database, tmp_path, "me")
+    async with here.register():
         async with database.write() as db:
             await workers.add(db, "far", "another-host", str(tmp_path / "workers" / "far.lock"))
         assert not await here.is_dead("far")
         await silence(database, "far", DEAD_AFTER_S - 10)
-        assert await here.bury_dead() == []
+        assert await here.reap_dead_workers() == []
         await silence(database, "far", 20)
-        assert await here.bury_dead() == ["far"]
+        assert await here.reap_dead_workers() == ["far"]
 
 
 async def test_process_of_another_data_directory_lives_by_its_heartbeat(database: Database, tmp_path: Path) -> None:
     """Where the lock is out of sight, as in another container, the heartbeat decides."""
-    here = Presence(database, tmp_path, "me")
-    async with here.here():
-        there = Presence(database, tmp_path / "other", "there")
-        async with there.here():
+    here = WorkerRegistration(database, tmp_path, "me")
+    async with here.register():
+        there = WorkerRegistration(database, tmp_path / "other", "there")
+        async with there.register():
             assert not await here.is_dead(there.id)
             await silence(database, there.id, DEAD_AFTER_S + 10)
             assert await here.is_dead(there.id)
@@ -110,8 +110,8 @@ async def test_process_of_another_data_directory_lives_by_its_heartbeat(database
 
 async def test_clean_end_leaves_nothing(database: Database, tmp_path: Path) -> None:
     """A process that ends cleanly is forgotten, and its file is gone."""
-    here = Presence(database, tmp_path, "me")
-    async with here.here():
+    here = WorkerRegistration(database, tmp_path, "me")
+    async with here.register():
         assert await worker_ids(database) == [here.id]
         assert len(list((tmp_path / "workers").iterdir())) == 1
     assert await worker_ids(database) == []
@@ -120,8 +120,8 @@ async def test_clean_end_leaves_nothing(database: Database, tmp_path: Path) -> N
 
 async def test_restart_is_another_process(database: Database, tmp_path: Path) -> None:
     """A process with the name of a former one is not taken for it, even while both are there."""
-    first, second = Presence(database, tmp_path, "a/name"), Presence(database, tmp_path, "a/name")
-    async with first.here(), second.here():
+    first, second = WorkerRegistration(database, tmp_path, "a/name"), WorkerRegistration(database, tmp_path, "a/name")
+    async with first.register(), second.register():
         assert len(set(await worker_ids(database))) == 2
         assert not await first.is_dead(second.id)
         assert not await second.is_dead(first.id)
@@ -129,7 +129,7 @@ async def test_restart_is_another_process(database: Database, tmp_path: Path) ->
 
 async def test_unknown_process_is_dead(database: Database, tmp_path: Path) -> None:
     """A process that is not recorded has ended."""
-    assert await Presence(database, tmp_path, "me").is_dead("nobody#1")
+    assert await WorkerRegistration(database, tmp_path, "me").is_dead("nobody#1")
 
 
 async def test_heart_goes_on_after_a_failure(
@@ -137,8 +137,8 @@ async def test_heart_goes_on_after_a_failure(
 ) -> None:
     """A heartbeat that can't be written, because the database is away for a moment, is not the last."""
     monkeypatch.setattr(worker_registry, "HEARTBEAT_S", 0.01)
-    here = Presence(database, tmp_path, "me")
-    async with here.here():
+    here = WorkerRegistration(database, tmp_path, "me")
+    async with here.register():
         async with database.write() as db:
             await db.execute(text("ALTER TABLE workers RENAME TO away"))
 
@@ -162,5 +162,5 @@ async def test_data_directory_that_can_not_be_written(database: Database, tmp_pa
     """Where the lock can't be made, the sentence says so."""
     (tmp_path / "workers").write_text("in the way")
     with pytest.raises(SettingsError, match="ITERABLE_SYNC_DATA_DIR"):
-        async with Presence(database, tmp_path, "me").here():
+        async with WorkerRegistration(database, tmp_path, "me").register():
             raise AssertionError("nobody is here")

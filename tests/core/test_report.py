@@ -5,9 +5,9 @@ import json
 import pytest
 
 from core.delivery.recorder import UNATTRIBUTED
-from core.identity import Reason, UserIdField
-from core.iterable import Failure
-from core.models.run import Counters, Guard, GuardName, Mode, Plan, Request, Run, Status
+from core.identity import RejectionReason, UserIdField
+from core.iterable import FailureReason
+from core.models.run import Guard, GuardName, Run, RunCounters, RunPlan, RunRequest, RunStatus, SyncMode
 from core.reporting.run_report import CSV_HEADER, EXPLANATIONS, RunReport, csv_row, explain
 from core.store.personal_data import ERASED
 from core.store.rejections import Rejection
@@ -43,19 +43,19 @@ def make_run(**values: object) -> Run:
         "mapping_id": 1,
         "connection_id": 1,
         "list_id": 42,
-        "status": Status.SUCCEEDED,
+        "status": RunStatus.SUCCEEDED,
         "phase": "uploading",
-        "mode": Mode.MIRROR,
+        "mode": SyncMode.MIRROR,
         "user_id": UserIdField.CUSTOMER_ID,
         "rate": 5.0,
         "audience": "Shoppers",
-        "request": Request(path="audience.csv"),
-        "plan": Plan(members=3, rejected=1, to_add=2),
+        "request": RunRequest(path="audience.csv"),
+        "plan": RunPlan(members=3, rejected=1, to_add=2),
         "revision": 1,
         "attempt": 0,
         "worker": "w",
         "stop": None,
-        "counters": Counters(members=3, added=2, rejected=1),
+        "counters": RunCounters(members=3, added=2, rejected=1),
         "requests": 1,
         "retries": 0,
         "throttled": 0,
@@ -100,18 +100,18 @@ def test_numbers_are_those_of_the_run() -> None:
 
 def test_duration_of_a_run_under_way_is_that_until_now() -> None:
     """A run that has not ended has lasted until now, and one that has not begun no time at all."""
-    running = make_run(status=Status.RUNNING, finished_at=None)
-    queued = make_run(status=Status.QUEUED, started_at=None, finished_at=None)
+    running = make_run(status=RunStatus.RUNNING, finished_at=None)
+    queued = make_run(status=RunStatus.QUEUED, started_at=None, finished_at=None)
 
     assert RunReport.of(running, {}, now=111.0).duration_s == 10.0
     assert RunReport.of(queued, {}, now=111.0).duration_s == 0.0
 
 
-@pytest.mark.parametrize("status", [Status.PLANNED, Status.NEEDS_APPROVAL])
-def test_planned_numbers_are_those_of_the_plan(status: Status) -> None:
+@pytest.mark.parametrize("status", [RunStatus.PLANNED, RunStatus.NEEDS_APPROVAL])
+def test_planned_numbers_are_those_of_the_plan(status: RunStatus) -> None:
     """Of a run that has sent nothing, the numbers say what it would do."""
-    plan = Plan(members=5, left=1, to_add=2, to_update=1, to_remove=1, unchanged=2)
-    report = RunReport.of(make_run(status=status, plan=plan, counters=Counters(members=5, left=1, unchanged=2)), {})
+    plan = RunPlan(members=5, left=1, to_add=2, to_update=1, to_remove=1, unchanged=2)
+    report = RunReport.of(make_run(status=status, plan=plan, counters=RunCounters(members=5, left=1, unchanged=2)), {})
 
     assert (report.added, report.updated, report.removed, report.unchanged) == (2, 1, 1, 2)
 
@@ -119,7 +119,7 @@ def test_planned_numbers_are_those_of_the_plan(status: Status) -> None:
 def test_run_that_waits_says_for_what() -> None:
     """The error of a run that waits for approval is what its guards say."""
     guard = Guard(name=GuardName.MASS_REMOVAL, message="50 of 60 members would be removed.")
-    waiting = make_run(status=Status.NEEDS_APPROVAL, plan=Plan(guards=(guard,)))
+    waiting = make_run(status=RunStatus.NEEDS_APPROVAL, plan=RunPlan(guards=(guard,)))
 
     assert RunReport.of(waiting, {}).error == guard.message
 
@@ -134,7 +134,7 @@ def test_run_that_never_began_has_all_keys() -> None:
 
 def test_every_reason_is_explained() -> None:
     """Each reason that a run can give has its own words."""
-    assert set(EXPLANATIONS) == {*Reason, *Failure, UNATTRIBUTED, ERASED}
+    assert set(EXPLANATIONS) == {*RejectionReason, *FailureReason, UNATTRIBUTED, ERASED}
 
 
 def test_unknown_reason_is_explained_all_the_same() -> None:

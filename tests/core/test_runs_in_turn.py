@@ -11,15 +11,27 @@ from core.engine import open_engine
 from core.errors import InputError
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.models.run import Request
+from core.models.run import RunRequest
 from core.planning import batching
 from core.runs import approval, commands, executor, workflows
 from core.runs.submission import environment_connection, submit, submit_mapping
 from core.store import batches, mappings, runs
-from core.store.batches import State
+from core.store.batches import BatchStatus
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
-from tests.core.harness import LIST, OTHER_LIST, QUICK, Member, Patience, Status, Sync, people, person, syncing, until
+from tests.core.harness import (
+    LIST,
+    OTHER_LIST,
+    QUICK,
+    Member,
+    RetryPolicy,
+    RunStatus,
+    Sync,
+    people,
+    person,
+    syncing,
+    until,
+)
 
 SUBSCRIBE = "/api/lists/subscribe"
 UNSUBSCRIBE = "/api/lists/unsubscribe"
@@ -29,7 +41,7 @@ QUEUED, PLANNING, UPLOADING = 8, 12, 28
 AROUND_THE_DECISION = range(19, 24)
 
 #: Notices after a moment that an answer does not come, and goes on however long something else takes meanwhile.
-HASTY = Patience(attempts=10_000, base=0.001, cap=0.002, request=0.1)
+HASTY = RetryPolicy(max_attempts=10_000, backoff_initial_s=0.001, backoff_max_s=0.002, request_timeout_s=0.1)
 
 
 @pytest.fixture
@@ -90,7 +102,7 @@ async def test_two_runs_at_once_in_one_process(sync: Sync) -> None:
     members = {letter: [person(n, email=f"{letter}{n}@example.com") for n in range(60)] for letter in "ab"}
     queued = [await sync.submit(sync.mirror_file(members[name], name), audience=name) for name in "ab"]
     sync.iterable.faults.set([Fault("slow", delay=0.01)])
-    assert await asyncio.gather(*map(workflows.start, queued)) == [Status.SUCCEEDED] * 2
+    assert await asyncio.gather(*map(workflows.start, queued)) == [RunStatus.SUCCEEDED] * 2
     assert sorted(runs_on_the_list(sync)) == ["a", "b"]
     assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
 
@@ -105,7 +117,7 @@ async def test_two_runs_at_once_in_two_processes(tmp_path: Path, database_url: s
         one, two = [await sync.submit(sync.mirror_file(members[name], name), audience=name) for name in "ab"]
         sync.iterable.faults.set([Fault("slow", delay=0.01)])
         ended = await asyncio.gather(executor.execute(sync.engine, one), executor.execute(other, two))
-        assert list(ended) == [Status.SUCCEEDED] * 2
+        assert list(ended) == [RunStatus.SUCCEEDED] * 2
         assert sorted(runs_on_the_list(sync)) == ["a", "b"]
         assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
 
@@ -115,7 +127,7 @@ async def test_failed_delta_is_finished_before_the_next(sync: Sync) -> None:
     failed = await sync.submit(sync.delta_file(joined=people(range(40))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
     await workflows.start(failed)
-    assert (await sync.outcome(failed)).run.status is Status.FAILED
+    assert (await sync.outcome(failed)).run.status is RunStatus.FAILED
     sync.iterable.faults.clear()
     outcome = await sync.delta(joined=people(range(50, 53)), left=people(range(30)))
     assert outcome.counts == {"members": 3, "left": 30, "added": 3, "removed": 30}
@@ -129,12 +141,12 @@ async def test_delta_waits_where_the_one_before_fails_again(sync: Sync) -> None:
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
     await workflows.start(failed)
     second = await sync.delta(left=people(range(30)))
-    assert second.run.status is Status.FAILED
+    assert second.run.status is RunStatus.FAILED
     assert failed in (second.run.error or "")
-    assert (await sync.resume(second.run.id)).run.status is Status.FAILED
+    assert (await sync.resume(second.run.id)).run.status is RunStatus.FAILED
     sync.iterable.faults.clear()
     assert (await sync.resume(second.run.id)).counts == {"left": 30, "removed": 30}
-    assert (await sync.outcome(failed)).run.status is Status.SUCCEEDED
+    assert (await sync.outcome(failed)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == addresses(range(30, 40))
 
 
@@ -149,7 +161,7 @@ async def test_deltas_are_made_in_the_order_of_their_submission(sync: Sync) -> N
 
     await until(waits)
     await workflows.start(first)
-    assert await later is Status.SUCCEEDED
+    assert await later is RunStatus.SUCCEEDED
     assert sync.emails() == addresses(range(15, 20))
 
 
@@ -160,10 +172,10 @@ async def test_mirror_replaces_an_unfinished_mirror(sync: Sync) -> None:
     await workflows.start(failed)
     sync.iterable.faults.clear()
     outcome = await sync.mirror(people(range(30, 70)))
-    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.run.status is RunStatus.SUCCEEDED
     assert outcome.run.counters.missing == 0
     replaced = await sync.outcome(failed)
-    assert replaced.run.status is Status.CANCELLED
+    assert replaced.run.status is RunStatus.CANCELLED
     assert outcome.run.id in (replaced.run.error or "")
     assert sync.emails() == addresses(range(30, 70))
 
@@ -176,8 +188,8 @@ async def failed_and_waiting(sync: Sync) -> tuple[str, str]:
     await workflows.start(failed)
     sync.iterable.faults.clear()
     waiting = await sync.mirror(people(range(50)))
-    assert waiting.run.status is Status.NEEDS_APPROVAL
-    assert (await sync.outcome(failed)).run.status is Status.FAILED
+    assert waiting.run.status is RunStatus.NEEDS_APPROVAL
+    assert (await sync.outcome(failed)).run.status is RunStatus.FAILED
     return failed, waiting.run.id
 
 
@@ -194,9 +206,9 @@ async def test_mirror_that_is_approved_replaces_what_came_before(sync: Sync, res
     """A mirror that is approved replaces an earlier run, and is right also where that was resumed meanwhile."""
     failed, waiting = await failed_and_waiting(sync)
     if resumed:
-        assert (await sync.resume(failed)).run.status is Status.SUCCEEDED
+        assert (await sync.resume(failed)).run.status is RunStatus.SUCCEEDED
     assert await approval.approve(sync.engine, waiting, by="U1", comment=None, team_id=None)
-    assert await executor.execute(sync.engine, waiting) is Status.SUCCEEDED
+    assert await executor.execute(sync.engine, waiting) is RunStatus.SUCCEEDED
     if not resumed:
         assert (await sync.outcome(failed)).run.error == f"Replaced by run {waiting}."
     assert (await sync.outcome(waiting)).run.counters.missing == 0
@@ -207,8 +219,8 @@ async def test_earlier_mirror_that_comes_late_does_not_undo_a_newer_one(sync: Sy
     """A mirror that was submitted earlier and starts later than another is replaced and sends nothing."""
     first = await sync.submit(sync.mirror_file(people(range(20))))
     second = await sync.submit(sync.mirror_file(people(range(10, 30))))
-    assert await workflows.start(second) is Status.SUCCEEDED
-    assert await workflows.start(first) is Status.CANCELLED
+    assert await workflows.start(second) is RunStatus.SUCCEEDED
+    assert await workflows.start(first) is RunStatus.CANCELLED
     assert sync.emails() == addresses(range(10, 30))
 
 
@@ -217,7 +229,7 @@ async def test_earlier_mirror_that_waits_for_the_list_does_not_undo_a_newer_one(
     first = await sync.submit(sync.mirror_file(people(range(20))))
     second = await sync.submit(sync.mirror_file(people(range(10, 30))))
     await asyncio.gather(workflows.start(second), workflows.start(first))
-    assert (await sync.outcome(second)).run.status is Status.SUCCEEDED
+    assert (await sync.outcome(second)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == addresses(range(10, 30))
 
 
@@ -268,11 +280,11 @@ async def test_placeholder_renamed_while_its_removal_was_unanswered(tmp_path: Pa
         await sync.mirror([Member(7)], user_id=mpid, list_id=OTHER_LIST)
         run_id = await sync.submit(sync.mirror_file([Member(1000)]), user_id=mpid, approved=True)
         sync.iterable.faults.set([Fault("error", path=UNSUBSCRIBE)])
-        assert await workflows.start(run_id) is Status.FAILED
+        assert await workflows.start(run_id) is RunStatus.FAILED
         sync.iterable.faults.clear()
         async with sync.engine.database.write() as db:  # as a process leaves it that dies before the answer
-            found = await batches.open_batches(db, run_id, State.PLANNED, limit=10)
-            await batches.set_state(db, [batch.id for batch in found], State.SENT)
+            found = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10)
+            await batches.set_state(db, [batch.id for batch in found], BatchStatus.SENT)
         await sync.mirror([person(7)], user_id=mpid, list_id=OTHER_LIST)
         await sync.mirror([Member(1000)], user_id=mpid, approved=True)
         assert sync.emails() == {"1000@placeholder.email"}
@@ -284,11 +296,11 @@ async def test_cancelled_halfway(hasty: Sync) -> None:
 
     async def cancel() -> None:
         async with hasty.engine.database.write() as db:
-            await runs.ask_to_stop(db, run_id, "cancel")
+            await runs.request_stop(db, run_id, "cancel")
 
     await meanwhile(hasty, run_id, cancel)
     cancelled = await hasty.outcome(run_id)
-    assert cancelled.run.status is Status.CANCELLED
+    assert cancelled.run.status is RunStatus.CANCELLED
     assert 0 < cancelled.counts["added"] < 900
     assert len(hasty.emails()) == cancelled.counts["added"]
     outcome = await hasty.mirror(people(range(100, 950)), approved=True)
@@ -305,7 +317,7 @@ WAITS = [
 ]
 
 
-async def ends_when_stopped(sync: Sync, run_id: str, is_waiting: Callable[[], bool], how: str = "cancel") -> Status:
+async def ends_when_stopped(sync: Sync, run_id: str, is_waiting: Callable[[], bool], how: str = "cancel") -> RunStatus:
     """Execute a run, ask it to stop when it waits for what would take a minute, and return how it ended."""
     running = asyncio.create_task(executor.execute(sync.engine, run_id))
 
@@ -325,13 +337,13 @@ async def ends_when_stopped(sync: Sync, run_id: str, is_waiting: Callable[[], bo
 @pytest.mark.parametrize(("fault", "rate"), WAITS)
 async def test_stopped_while_it_waits(tmp_path: Path, fault: Fault, rate: float, how: str) -> None:
     """A run that is to stop does so at once, also where it waits to be let in again or for its turn."""
-    async with syncing(tmp_path, patience=Patience()) as sync:
+    async with syncing(tmp_path, patience=RetryPolicy()) as sync:
         connection = await environment_connection(sync.engine, user_id=None, data_center=DataCenter.US, rate=rate)
-        request = Request(path=str(sync.mirror_file(people(range(30)))))
+        request = RunRequest(path=str(sync.mirror_file(people(range(30)))))
         run_id = (await submit(sync.engine, connection, LIST, request)).run_id
         sync.iterable.faults.set([fault])
         ended = await ends_when_stopped(sync, run_id, lambda: fault.hits > 0, how)
-        assert ended is (Status.CANCELLED if how == "cancel" else Status.INTERRUPTED)
+        assert ended is (RunStatus.CANCELLED if how == "cancel" else RunStatus.INTERRUPTED)
         sync.iterable.faults.clear()
         sync.engine.stopping.clear()
         assert (await sync.mirror(people(range(5, 35)), approved=True)).run.counters.missing == 0
@@ -340,7 +352,7 @@ async def test_stopped_while_it_waits(tmp_path: Path, fault: Fault, rate: float,
 
 async def test_cancelled_while_iterable_is_asked_for_its_lists(tmp_path: Path) -> None:
     """A run that waits to ask Iterable about its list can be cancelled."""
-    async with syncing(tmp_path, patience=Patience()) as sync:
+    async with syncing(tmp_path, patience=RetryPolicy()) as sync:
         connection = await environment_connection(sync.engine, user_id=None, data_center=DataCenter.US, rate=0)
         async with sync.engine.database.write() as db:
             made = await mappings.add(
@@ -348,24 +360,24 @@ async def test_cancelled_while_iterable_is_asked_for_its_lists(tmp_path: Path) -
             )
             mapping = await mappings.by_id(db, made)
         assert mapping is not None
-        request = Request(path=str(sync.mirror_file(people(range(3)))))
+        request = RunRequest(path=str(sync.mirror_file(people(range(3)))))
         run_id = await submit_mapping(sync.engine, connection, mapping, request, worker=sync.engine.presence.id)
         fault = Fault("throttle", path="/api/lists", retry_after=60.0)
         sync.iterable.faults.set([fault])
-        assert await ends_when_stopped(sync, run_id, lambda: fault.hits > 0) is Status.CANCELLED
+        assert await ends_when_stopped(sync, run_id, lambda: fault.hits > 0) is RunStatus.CANCELLED
 
 
 async def test_cancelled_while_an_earlier_run_is_finished_first(tmp_path: Path) -> None:
     """A run that is cancelled while it finishes an earlier one leaves that one to be resumed."""
-    async with syncing(tmp_path, patience=Patience()) as sync:
+    async with syncing(tmp_path, patience=RetryPolicy()) as sync:
         earlier = await sync.submit(sync.delta_file(joined=people(range(30))))
         async with sync.engine.database.write() as db:
-            await runs.set_status(db, earlier, Status.INTERRUPTED)
+            await runs.set_status(db, earlier, RunStatus.INTERRUPTED)
         later = await sync.submit(sync.delta_file(left=people(range(10))))
         fault = Fault("throttle", path=SUBSCRIBE, retry_after=60.0)
         sync.iterable.faults.set([fault])
-        assert await ends_when_stopped(sync, later, lambda: fault.hits > 0) is Status.CANCELLED
-        assert (await sync.outcome(earlier)).run.status is Status.INTERRUPTED
+        assert await ends_when_stopped(sync, later, lambda: fault.hits > 0) is RunStatus.CANCELLED
+        assert (await sync.outcome(earlier)).run.status is RunStatus.INTERRUPTED
         sync.iterable.faults.clear()
         assert (await sync.resume(earlier)).counts == {"members": 30, "added": 30}
 
@@ -374,8 +386,8 @@ async def test_cancelled_run_can_not_be_resumed(hasty: Sync) -> None:
     """A run that was cancelled has ended for good."""
     run_id = await hasty.submit(hasty.mirror_file(people(range(3))))
     async with hasty.engine.database.write() as db:
-        await runs.ask_to_stop(db, run_id, "cancel")
-    assert await workflows.start(run_id) is Status.CANCELLED
+        await runs.request_stop(db, run_id, "cancel")
+    assert await workflows.start(run_id) is RunStatus.CANCELLED
     with pytest.raises(InputError, match="has ended"):
         await workflows.resume(hasty.engine, run_id)
     assert hasty.emails() == set()
@@ -390,7 +402,7 @@ async def test_interrupted_and_resumed(hasty: Sync) -> None:
 
     await meanwhile(hasty, run_id, interrupt)
     interrupted = await hasty.outcome(run_id)
-    assert interrupted.run.status is Status.INTERRUPTED
+    assert interrupted.run.status is RunStatus.INTERRUPTED
     assert 0 < interrupted.counts["added"] < 300
     hasty.engine.stopping.clear()
     assert (await hasty.resume(run_id)).counts == {"members": 300, "added": 300}
@@ -409,9 +421,9 @@ async def test_resumed_twice_at_once(sync: Sync) -> None:
     assert sync.emails() == addresses(range(100))
 
 
-async def work_until_ended(sync: Sync) -> Status:
+async def work_until_ended(sync: Sync) -> RunStatus:
     """Be a worker until the newest run has nobody to wait for; return how it ended."""
-    working = asyncio.create_task(workflows.work(sync.engine))
+    working = asyncio.create_task(workflows.run_worker(sync.engine))
 
     async def ended() -> bool:
         async with sync.engine.database.read() as db:
@@ -430,7 +442,7 @@ async def test_worker_takes_over_from_a_process_that_was_killed(sync: Sync, even
     """A run whose process was killed is carried to its end by a worker, without being asked."""
     await sync.mirror(people(range(40)))
     assert await crash(job(sync, sync.mirror_file(people(range(10, 70))), UserIdField.CUSTOMER_ID), event)
-    assert await work_until_ended(sync) is Status.SUCCEEDED
+    assert await work_until_ended(sync) is RunStatus.SUCCEEDED
     assert sync.emails() == addresses(range(10, 70))
 
 
@@ -440,5 +452,5 @@ async def test_killed_process_leaves_no_way_around_a_guard(tmp_path: Path, event
     async with syncing(tmp_path) as sync:
         await sync.mirror(people(range(10)))
         await crash(job(sync, sync.mirror_file([]), UserIdField.CUSTOMER_ID), event)
-        assert await work_until_ended(sync) is Status.NEEDS_APPROVAL
+        assert await work_until_ended(sync) is RunStatus.NEEDS_APPROVAL
         assert sync.emails() == addresses(range(10))

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from core.identity import UserIdField
-from core.models.run import Mode, Run, Status
+from core.models.run import Run, RunStatus, SyncMode
 from core.planning import batching
 from core.runs import cancellation
-from core.store.mappings import Removals
+from core.store.mappings import RemovalPolicy
 from tests.core.world import checks, decisions, mparticle, runs
 from tests.core.world.faults import Trouble
 from tests.core.world.meddling import MEDDLERS
@@ -49,7 +49,7 @@ TROUBLES = st.builds(
 NUMBERS = st.sampled_from(PEOPLE)
 SOME = st.sets(NUMBERS, min_size=1, max_size=4)
 NAMES = st.sampled_from(list(LISTS))
-HOW = st.sampled_from([Mode.MIRROR, Mode.MIRROR, Mode.DELTA, Mode.ADD])
+HOW = st.sampled_from([SyncMode.MIRROR, SyncMode.MIRROR, SyncMode.DELTA, SyncMode.ADD])
 SHAPES = st.sampled_from([Shape.TABLE, Shape.TABLE, Shape.DOWNLOAD, Shape.KEYLESS])
 
 
@@ -124,11 +124,11 @@ class Machine(RuleBasedStateMachine):
     # files
 
     @rule(name=NAMES, how=HOW, shape=SHAPES, left=SOME, asks=st.booleans(), trouble=TROUBLES)
-    def sync(self, name: str, how: Mode, shape: Shape, left: set[int], asks: bool, trouble: Trouble) -> None:
+    def sync(self, name: str, how: SyncMode, shape: Shape, left: set[int], asks: bool, trouble: Trouble) -> None:
         """A run of a file."""
         self.do(self._sync(name, how, shape, left, asks, trouble))
 
-    async def _sync(self, name: str, how: Mode, shape: Shape, left: set[int], asks: bool, trouble: Trouble) -> None:
+    async def _sync(self, name: str, how: SyncMode, shape: Shape, left: set[int], asks: bool, trouble: Trouble) -> None:
         world = self.there
         if await self.is_known(name):
             file = runs.write(world, name, how, shape, left)
@@ -137,12 +137,12 @@ class Machine(RuleBasedStateMachine):
             await runs.sync(world, file, how, asks=asks, trouble=trouble)
 
     @rule(one=NAMES, two=NAMES, how=HOW, left=SOME, beside=st.booleans(), trouble=TROUBLES)
-    def sync_two(self, one: str, two: str, how: Mode, left: set[int], beside: bool, trouble: Trouble) -> None:
+    def sync_two(self, one: str, two: str, how: SyncMode, left: set[int], beside: bool, trouble: Trouble) -> None:
         """Two runs at once, perhaps of one list, perhaps by two processes."""
 
         async def it() -> None:
             world, queued = self.there, []
-            for name, this_how in ((one, how), (two, Mode.MIRROR)):
+            for name, this_how in ((one, how), (two, SyncMode.MIRROR)):
                 if await self.is_known(name):
                     file = runs.write(world, name, this_how, Shape.TABLE, left)
                     queued.append(await runs.queue(world, file, this_how, asks=True))
@@ -168,9 +168,9 @@ class Machine(RuleBasedStateMachine):
 
         async def it() -> None:
             fits: dict[str, Callable[[Run], bool]] = {
-                "approve": lambda run: run.status is Status.NEEDS_APPROVAL,
-                "decline": lambda run: run.status is Status.NEEDS_APPROVAL,
-                "retry": lambda run: run.status in (Status.FAILED, Status.INTERRUPTED),
+                "approve": lambda run: run.status is RunStatus.NEEDS_APPROVAL,
+                "decline": lambda run: run.status is RunStatus.NEEDS_APPROVAL,
+                "retry": lambda run: run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED),
                 "retry rejected": lambda run: run.counters.rejected > 0,
                 "cancel": lambda run: run.status.is_resumable,
                 "undo": lambda run: True,
@@ -268,8 +268,11 @@ class Machine(RuleBasedStateMachine):
         """Somebody pauses a mapping, or resumes it."""
         self.do(decisions.pause_or_resume(self.there, name))
 
-    @rule(name=NAMES, removals=st.sampled_from([Removals.KEEP, Removals.KEEP, Removals.ASK, Removals.REMOVE]))
-    def set_removals(self, name: str, removals: Removals) -> None:
+    @rule(
+        name=NAMES,
+        removals=st.sampled_from([RemovalPolicy.KEEP, RemovalPolicy.KEEP, RemovalPolicy.ASK, RemovalPolicy.REMOVE]),
+    )
+    def set_removals(self, name: str, removals: RemovalPolicy) -> None:
         """Somebody says what becomes of those who leave an audience."""
         self.do(decisions.set_removals(self.there, name, removals))
 

@@ -17,7 +17,7 @@ from core.settings import Settings
 from core.store import database as database_module
 from core.store import runs
 from sandbox.iterable import Fault
-from tests.core.harness import QUICK, Status, Sync, people, syncing, until
+from tests.core.harness import QUICK, RunStatus, Sync, people, syncing, until
 from tests.core.storage import disk_of, locked_by_another, read_only
 
 
@@ -42,10 +42,10 @@ async def test_disk_full(sync: Sync, pages: int) -> None:
         with contextlib.suppress(SettingsError):  # where not even the failure can be recorded
             await workflows.start(run_id)
         stopped = (await sync.outcome(run_id)).run
-    assert stopped.status is not Status.SUCCEEDED
-    assert stopped.status is not Status.FAILED or "disk is full" in (stopped.error or "")
+    assert stopped.status is not RunStatus.SUCCEEDED
+    assert stopped.status is not RunStatus.FAILED or "disk is full" in (stopped.error or "")
     outcome = await sync.mirror(people(range(2, 900)), approved=True)
-    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(2, 900)}
 
 
@@ -98,7 +98,7 @@ async def test_read_only_while_running(sync: Sync) -> None:
         with pytest.raises(StorageError, match="can't be written"):
             await run
     sync.iterable.faults.clear()
-    assert (await sync.mirror(people(range(100, 250)), approved=True)).run.status is Status.SUCCEEDED
+    assert (await sync.mirror(people(range(100, 250)), approved=True)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(100, 250)}
 
 
@@ -113,7 +113,7 @@ async def test_deleted_while_running(sync: Sync) -> None:
         await workflows.start(run_id)
     assert len(sync.emails()) == 5
     kept.rename(_file(sync))
-    assert (await sync.mirror(people(range(100)))).run.status is Status.SUCCEEDED
+    assert (await sync.mirror(people(range(100)))).run.status is RunStatus.SUCCEEDED
     assert len(sync.emails()) == 100
 
 
@@ -122,11 +122,11 @@ async def test_clock_goes_back_an_hour(sync: Sync, monkeypatch: pytest.MonkeyPat
     now = time.time
     sync.iterable.faults.add(Fault("error", after=1))
     first = await sync.delta(joined=people(range(40)))
-    assert first.run.status is Status.FAILED
+    assert first.run.status is RunStatus.FAILED
     sync.iterable.faults.clear()
     monkeypatch.setattr(time, "time", lambda: now() - 3600)
     second = await sync.delta(left=people(range(30)), approved=True)
-    assert second.run.status is Status.SUCCEEDED
+    assert second.run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(30, 40)}
     async with sync.engine.database.read() as db:
         assert [run.id for run in await runs.latest(db, 2)] == [second.run.id, first.run.id]

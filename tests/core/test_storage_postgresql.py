@@ -14,7 +14,7 @@ from core.runs import workflows
 from core.settings import Settings
 from core.store import runs
 from tests.core.databases import new_postgresql, restart, without
-from tests.core.harness import QUICK, Status, Sync, people, syncing
+from tests.core.harness import QUICK, RunStatus, Sync, people, syncing
 from tests.core.storage import at_requests, once
 
 
@@ -49,16 +49,16 @@ async def carried(sync: Sync, run_id: str) -> int:
     for attempt in range(60):
         with contextlib.suppress(SyncError):
             await (workflows.resume(sync.engine, run_id) if attempt else workflows.start(run_id))
-        await sync.engine.presence.bury_dead()
+        await sync.engine.presence.reap_dead_workers()
         run = (await sync.outcome(run_id)).run
-        if run.status is Status.SUCCEEDED:
+        if run.status is RunStatus.SUCCEEDED:
             return attempt
-        if run.status is Status.FAILED:
+        if run.status is RunStatus.FAILED:
             assert run.error is not None
             assert "Traceback" not in run.error
         elif run.status.is_active:  # not even its end could be recorded: its process would be found dead
             async with sync.engine.database.write() as db:
-                await runs.set_status(db, run_id, Status.INTERRUPTED)
+                await runs.set_status(db, run_id, RunStatus.INTERRUPTED)
     raise AssertionError("it never ends")
 
 
@@ -108,8 +108,8 @@ async def test_read_only_while_running(
         await workflows.start(run_id)
     set_read_only(postgresql_server, url, "off")
     async with sync.engine.database.write() as db:
-        await runs.set_status(db, run_id, Status.INTERRUPTED)
-    assert await workflows.resume(sync.engine, run_id) is Status.SUCCEEDED
+        await runs.set_status(db, run_id, RunStatus.INTERRUPTED)
+    assert await workflows.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
 
 

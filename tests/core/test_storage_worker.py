@@ -26,7 +26,7 @@ from tests.firehosing import VIPS, firehosing, person
 @contextlib.asynccontextmanager
 async def working(sync: Sync) -> AsyncIterator[asyncio.Task[None]]:
     """A worker for the length of the block."""
-    worker = asyncio.create_task(workflows.work(sync.engine))
+    worker = asyncio.create_task(workflows.run_worker(sync.engine))
     try:
         yield worker
     finally:

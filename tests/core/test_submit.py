@@ -8,13 +8,13 @@ import pytest
 from core.errors import InputError
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.models.run import Request
+from core.models.run import RunRequest
 from core.runs import workflows
 from core.runs.submission import environment_connection, submit_mapping
 from core.store import connections, lists, mappings, runs
 from core.store.connections import Connection
-from core.store.mappings import Mapping
-from tests.core.harness import LIST, Status, Sync, people, person, syncing
+from core.store.mappings import AudienceMapping
+from tests.core.harness import LIST, RunStatus, Sync, people, person, syncing
 
 GONE, DYNAMIC = 4711, 1003
 
@@ -26,7 +26,7 @@ async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
         yield it
 
 
-async def new_mapping(sync: Sync, list_id: int = LIST) -> tuple[Connection, Mapping]:
+async def new_mapping(sync: Sync, list_id: int = LIST) -> tuple[Connection, AudienceMapping]:
     """A mapping that no run has been of, and its connection."""
     connection = await environment_connection(
         sync.engine, user_id=UserIdField.CUSTOMER_ID, data_center=DataCenter.US, rate=0
@@ -43,10 +43,10 @@ async def new_mapping(sync: Sync, list_id: int = LIST) -> tuple[Connection, Mapp
 async def test_queued_run_of_a_mapping(sync: Sync) -> None:
     """A run that is queued for a mapping remembers who asked for it, and is executed by whoever takes it."""
     connection, mapping = await new_mapping(sync)
-    request = Request(path=str(sync.mirror_file(people(range(3)))))
+    request = RunRequest(path=str(sync.mirror_file(people(range(3)))))
     run_id = await submit_mapping(sync.engine, connection, mapping, request, started_by="U1", channel="C1")
     queued = (await sync.outcome(run_id)).run
-    assert (queued.status, queued.worker, queued.started_by, queued.channel) == (Status.QUEUED, None, "U1", "C1")
+    assert (queued.status, queued.worker, queued.started_by, queued.channel) == (RunStatus.QUEUED, None, "U1", "C1")
     await workflows.start(run_id)
     assert (await sync.outcome(run_id)).counts == {"members": 3, "added": 3}
     assert len(sync.emails()) == 3
@@ -63,18 +63,18 @@ async def test_queued_run_of_a_mapping(sync: Sync) -> None:
 async def test_list_of_no_use(sync: Sync, list_id: int, code: str) -> None:
     """A run of a mapping to a list that is gone, or not Standard, fails when it is planned."""
     connection, mapping = await new_mapping(sync, list_id)
-    request = Request(path=str(sync.mirror_file([person(1)])))
+    request = RunRequest(path=str(sync.mirror_file([person(1)])))
     run_id = await submit_mapping(sync.engine, connection, mapping, request)
     await workflows.start(run_id)
     failed = (await sync.outcome(run_id)).run
-    assert (failed.status, failed.error_code, failed.requests) == (Status.FAILED, code, 0)
+    assert (failed.status, failed.error_code, failed.requests) == (RunStatus.FAILED, code, 0)
 
 
 async def test_refused_key_stops_the_connection(sync: Sync) -> None:
     """A key that Iterable refuses while a list is looked up fails the run, and is put on record."""
     connection, mapping = await new_mapping(sync)
     sync.iterable.state.add_key(sync.iterable.key, "Sandbox", "revoked")
-    request = Request(path=str(sync.mirror_file([person(1)])))
+    request = RunRequest(path=str(sync.mirror_file([person(1)])))
     run_id = await submit_mapping(sync.engine, connection, mapping, request)
     await workflows.start(run_id)
     assert (await sync.outcome(run_id)).run.error_code == "key_refused"
@@ -102,7 +102,7 @@ async def test_stopped_mapping_takes_no_run(sync: Sync, state: str, sentence: st
     assert connection is not None
     assert mapping is not None
     with pytest.raises(InputError, match=sentence):
-        await submit_mapping(sync.engine, connection, mapping, Request(path="never read"))
+        await submit_mapping(sync.engine, connection, mapping, RunRequest(path="never read"))
     with pytest.raises(InputError, match=sentence):
         await sync.mirror([person(2)], audience="VIPs")
 
@@ -116,11 +116,11 @@ async def test_pause_fails_what_is_queued(sync: Sync) -> None:
         await mappings.change(db, mapping_id, state="paused")
     await workflows.start(run_id)
     failed = (await sync.outcome(run_id)).run
-    assert (failed.status, failed.requests) == (Status.FAILED, 0)
+    assert (failed.status, failed.requests) == (RunStatus.FAILED, 0)
     assert "is paused" in (failed.error or "")
     async with sync.engine.database.write() as db:
         await mappings.change(db, mapping_id, state="active")
-    assert (await sync.resume(run_id)).run.status is Status.SUCCEEDED
+    assert (await sync.resume(run_id)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {"p2@example.com"}
 
 
@@ -132,7 +132,7 @@ async def test_pause_holds_back_what_was_approved(sync: Sync) -> None:
         await mappings.change(db, waiting.run.mapping_id, state="paused")
         await runs.approve(db, waiting.run.id, waiting.run.request.model_copy(update={"approved": True}))
     outcome = await sync.resume(waiting.run.id)
-    assert outcome.run.status is Status.FAILED
+    assert outcome.run.status is RunStatus.FAILED
     assert len(sync.emails()) == 150
 
 
@@ -150,7 +150,7 @@ async def test_file_of_several_audiences(sync: Sync) -> None:
         mapping = await mappings.by_id(db, mapping_id)
     assert mapping is not None
     worker = sync.engine.presence.id
-    run_id = await submit_mapping(sync.engine, connection, mapping, Request(path=str(path)), worker=worker)
+    run_id = await submit_mapping(sync.engine, connection, mapping, RunRequest(path=str(path)), worker=worker)
     await workflows.start(run_id)
-    assert (await sync.outcome(run_id)).run.status is Status.SUCCEEDED
+    assert (await sync.outcome(run_id)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {"p2@example.com", "p3@example.com"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.identity import UserIdField
-from tests.core.harness import LIST, OTHER_LIST, Member, Status, Sync, people, person, syncing
+from tests.core.harness import LIST, OTHER_LIST, Member, RunStatus, Sync, people, person, syncing
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_every_rejection_has_its_reason(sync: Sync) -> None:
             person(11, email="a@poison.test"),
         ]
     )
-    assert outcome.run.status is Status.SUCCEEDED
+    assert outcome.run.status is RunStatus.SUCCEEDED
     assert outcome.rejected == {
         "no_email": 1,
         "invalid_email": 1,
@@ -107,7 +107,7 @@ async def test_address_moves_from_one_profile_to_another(sync: Sync) -> None:
     outcome = await sync.mirror([person(2, email="p1@example.com")])
     assert outcome.counts == {"members": 1, "left": 1, "added": 1, "duplicates": 1}
     assert [(joins, leaves) for *_, joins, leaves in sync.iterable.state.history(LIST)] == [(1, 0)]
-    assert (await sync.mirror([])).run.status is Status.NEEDS_APPROVAL
+    assert (await sync.mirror([])).run.status is RunStatus.NEEDS_APPROVAL
     await sync.mirror([], allow_empty=True)
     assert sync.emails() == set()
 
@@ -233,7 +233,7 @@ async def test_changed_user_id_setting_is_an_update(sync: Sync) -> None:
 async def test_dry_run_sends_nothing(sync: Sync) -> None:
     """A dry run says what would change and changes nothing."""
     outcome = await sync.mirror(people(range(3)), dry_run=True)
-    assert outcome.run.status is Status.PLANNED
+    assert outcome.run.status is RunStatus.PLANNED
     assert outcome.run.plan is not None
     assert outcome.run.plan.to_add == 3
     assert sync.emails() == set()

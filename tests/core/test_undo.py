@@ -17,7 +17,7 @@ from core.runs.undo import undo
 from core.store import mappings, runs
 from core.store.tables import batches as batches_table
 from sandbox.iterable import Fault
-from tests.core.harness import LIST, QUICK, WALKS, Member, Outcome, Status, Sync, people, person, syncing
+from tests.core.harness import LIST, QUICK, WALKS, Member, Outcome, RunStatus, Sync, people, person, syncing
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def ask(sync: Sync, run_id: str) -> Outcome:
     undoing = await undo(sync.engine, run_id, started_by="U1", channel="C1")
     await workflows.start(undoing)
     outcome = await sync.outcome(undoing)
-    assert outcome.run.status is Status.NEEDS_APPROVAL, outcome.run.error
+    assert outcome.run.status is RunStatus.NEEDS_APPROVAL, outcome.run.error
     assert outcome.run.plan is not None
     assert [guard.name for guard in outcome.run.plan.guards] == [GuardName.UNDO]
     return outcome
@@ -43,7 +43,7 @@ async def approve(sync: Sync, waiting: Outcome) -> Outcome:
     async with sync.engine.database.write() as db:
         await runs.approve(db, waiting.run.id, waiting.run.request.model_copy(update={"approved": True}))
     outcome = await sync.resume(waiting.run.id)
-    assert outcome.run.status is Status.SUCCEEDED, outcome.run.error
+    assert outcome.run.status is RunStatus.SUCCEEDED, outcome.run.error
     assert outcome.run.counters.missing == 0
     return outcome
 
@@ -144,7 +144,7 @@ async def test_changes_while_it_waits_stay(sync: Sync) -> None:
     outcome = await sync.mirror([*people(range(1, 3)), *people(range(10, 14))])
     waiting = await ask(sync, outcome.run.id)
     between = await sync.delta(joined=[person(0), person(11, email="eleven@example.com")], left=[person(10)])
-    assert between.run.status is Status.SUCCEEDED
+    assert between.run.status is RunStatus.SUCCEEDED
     assert (await approve(sync, waiting)).counts == {"members": 1, "left": 4, "removed": 2, "unchanged": 3}
     assert sync.emails() == {*(f"p{n}@example.com" for n in range(3)), "eleven@example.com"}
 
@@ -156,12 +156,12 @@ async def test_half_done_run(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> Non
     before = members(sync)
     sync.iterable.faults.set([Fault("error", path="/api/lists/subscribe", after=2, status=503)])
     outcome = await sync.mirror([*people(range(4, 8)), person(8, email="new@example.com"), *people(range(20, 30))])
-    assert outcome.run.status is Status.FAILED
+    assert outcome.run.status is RunStatus.FAILED
     sync.iterable.faults.clear()
     assert members(sync) != before
     await undone(sync, outcome)
     assert members(sync) == before
-    assert (await sync.outcome(outcome.run.id)).run.status is Status.CANCELLED
+    assert (await sync.outcome(outcome.run.id)).run.status is RunStatus.CANCELLED
 
 
 async def test_lost_answers(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ async def test_lost_answers(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None
     before = members(sync)
     sync.iterable.faults.set([Fault("reset", path="/api/lists/", probability=1.0, applied=True)])
     outcome = await sync.mirror([*people(range(3, 6)), person(9)])
-    assert outcome.run.status is Status.FAILED
+    assert outcome.run.status is RunStatus.FAILED
     sync.iterable.faults.clear()
     await undone(sync, outcome)
     assert members(sync) == before

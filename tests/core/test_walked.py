@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from core.identity import UserIdField
-from core.iterable import IterableClient, KeyRefusedError
-from core.models.run import Mode, Status
+from core.iterable import InvalidApiKeyError, IterableClient
+from core.models.run import RunStatus, SyncMode
 from core.planning import batching
 from core.runs import cancellation, commands
 from core.store import runs as stored
@@ -62,9 +62,9 @@ async def test_key_replaced_while_a_run_has_the_old_one(world: World, monkeypatc
 
     monkeypatch.setattr(IterableClient, "subscribe", rotate_first)
     world.truth.audiences[FIRST] = {1}
-    this = await runs.sync(world, runs.write(world, FIRST), Mode.MIRROR, asks=False)
+    this = await runs.sync(world, runs.write(world, FIRST), SyncMode.MIRROR, asks=False)
     assert this is not None
-    assert (this.status, this.error_code) == (Status.FAILED, KeyRefusedError.code)
+    assert (this.status, this.error_code) == (RunStatus.FAILED, InvalidApiKeyError.code)
     await checks.check(world)
     await runs.retry(world, this.id)
     await checks.settle(world)
@@ -107,14 +107,14 @@ async def test_retried_member_who_has_been_synced_since(world: World) -> None:
     await checks.quiet_mirror(world, FIRST)
     await runs.retry_rejected(world, refused.id)
     again = (await world.runs())[-1]
-    assert (again.id != refused.id, again.status) == (True, Status.SUCCEEDED)
+    assert (again.id != refused.id, again.status) == (True, RunStatus.SUCCEEDED)
     assert world.emails(LISTS[FIRST]) == {STRANGER, person.email}
     await checks.settle(world)
 
 
 async def test_run_that_is_cancelled_when_it_is_taken_up(world: World) -> None:
     """Who cancels a run at the moment at which a worker takes it is not told that nothing will be sent."""
-    run_id = await runs.queue(world, runs.write(world, SECOND), Mode.MIRROR, asks=True)
+    run_id = await runs.queue(world, runs.write(world, SECOND), SyncMode.MIRROR, asks=True)
     assert run_id is not None
     async with world.engine.database.write() as db:
         assert await stored.claim(db, await world.run(run_id), world.engine.presence.id)
@@ -124,7 +124,7 @@ async def test_run_that_is_cancelled_when_it_is_taken_up(world: World) -> None:
     assert not await cancelling
     assert (await world.run(run_id)).stop == "cancel"
     await runs.carry_out(world, run_id)
-    assert (await world.run(run_id)).status is Status.CANCELLED
+    assert (await world.run(run_id)).status is RunStatus.CANCELLED
 
 
 async def test_leaver_of_whom_there_is_only_an_mpid(world: World) -> None:

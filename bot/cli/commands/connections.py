@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli import options
-from bot.cli.exit_codes import Code
-from bot.cli.session import Session, carry_out
+from bot.cli.exit_codes import ExitCode
+from bot.cli.session import Session, run_command
 from core.errors import InputError, SettingsError
 from core.identity import UserIdField
 
@@ -30,36 +30,36 @@ def add(
     user_id: options.NewUserId = None,
     rate: options.NewRate = None,
     key_stdin: KeyStdin = False,
-) -> Code:
+) -> ExitCode:
     """Save a connection, after its API key was tried.
 
     The key is taken from ITERABLE_API_KEY, else asked for; it is stored encrypted, and is never an argument.
     """
-    return carry_out(lambda session: _add(session, name, data_center, user_id, rate, key_stdin=key_stdin))
+    return run_command(lambda session: _add(session, name, data_center, user_id, rate, key_stdin=key_stdin))
 
 
 @app.command()
-def key(name: Name, key_stdin: KeyStdin = False) -> Code:
+def key(name: Name, key_stdin: KeyStdin = False) -> ExitCode:
     """Replace the API key of a connection, after it was tried."""
-    return carry_out(lambda session: _key(session, name, key_stdin=key_stdin))
+    return run_command(lambda session: _key(session, name, key_stdin=key_stdin))
 
 
 @app.command("list")
-def list_() -> Code:
+def list_() -> ExitCode:
     """List the connections."""
-    return carry_out(_list)
+    return run_command(_list)
 
 
 @app.command()
-def show(name: Name) -> Code:
+def show(name: Name) -> ExitCode:
     """Show a connection. Of its key only the last four characters are shown."""
-    return carry_out(lambda session: _show(session, name))
+    return run_command(lambda session: _show(session, name))
 
 
 @app.command()
-def remove(name: Name, yes: options.Sure = False) -> Code:
+def remove(name: Name, yes: options.Sure = False) -> ExitCode:
     """Forget a connection with its mappings, runs and ledgers. The lists in Iterable stay as they are."""
-    return carry_out(lambda session: _remove(session, name, yes=yes))
+    return run_command(lambda session: _remove(session, name, yes=yes))
 
 
 async def _add(
@@ -70,7 +70,7 @@ async def _add(
     rate: float | None,
     *,
     key_stdin: bool,
-) -> Code:
+) -> ExitCode:
     from core.connections.manage import check_name, connect
     from core.iterable import DataCenter
     from core.runs.submission import DEFAULT_RATE
@@ -96,10 +96,10 @@ async def _add(
         f'Connection "{name}" was saved. Iterable accepts its key (...{connected.connection.key_last4}); the project '
         f"has {_static(connected.lists)} that can be synced to."
     )
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _key(session: Session, name: str, *, key_stdin: bool) -> Code:
+async def _key(session: Session, name: str, *, key_stdin: bool) -> ExitCode:
     from core.connections.manage import replace_key
 
     async with session.engine() as engine:
@@ -109,10 +109,10 @@ async def _key(session: Session, name: str, *, key_stdin: bool) -> Code:
         connected = await replace_key(engine, known, _read_key(session, key_stdin=key_stdin))
     last4 = connected.connection.key_last4
     session.terminal.line(f'Connection "{name}" has a new key (...{last4}), which Iterable accepts.')
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _list(session: Session) -> Code:
+async def _list(session: Session) -> ExitCode:
     from bot.cli.render import table
     from core.store import connections
 
@@ -120,14 +120,14 @@ async def _list(session: Session) -> Code:
         found = await connections.everyone(db)
     if not found:
         session.terminal.line("No connection is saved yet. Save one with: iterable-sync connections add NAME")
-        return Code.OK
+        return ExitCode.OK
     rows = [(c.label, c.data_center, c.user_id.value, _rate(c), f"...{c.key_last4}", _state(c)) for c in found]
     columns = ("Name", "Data center", "User ID", "Rate", "Key", "State")
     session.terminal.show(table(columns, rows, cut=("Name",)))
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _show(session: Session, name: str) -> Code:
+async def _show(session: Session, name: str) -> ExitCode:
     from bot.cli.render import facts, when
     from core.store import mappings
 
@@ -150,23 +150,23 @@ async def _show(session: Session, name: str) -> Code:
             ]
         )
     )
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _remove(session: Session, name: str, *, yes: bool) -> Code:
-    from bot.cli.confirm_removal import may_remove
+async def _remove(session: Session, name: str, *, yes: bool) -> ExitCode:
+    from bot.cli.confirm_removal import confirm_removal
     from core.store import connections, mappings
 
     async with session.engine() as engine:
         found = await _load(engine, name)
         async with engine.database.read() as db:
             doomed = await mappings.of_connection(db, found.id)
-        if not await may_remove(session, engine, f'connection "{name}"', doomed, yes=yes):
-            return Code.NEEDS_APPROVAL
+        if not await confirm_removal(session, engine, f'connection "{name}"', doomed, yes=yes):
+            return ExitCode.NEEDS_APPROVAL
         async with engine.database.write() as db:
             await connections.remove(db, found.id)
     session.terminal.line(f'Connection "{name}" was removed. The lists in Iterable stay as they are.')
-    return Code.OK
+    return ExitCode.OK
 
 
 async def _load(engine: "Engine", name: str) -> "Connection":

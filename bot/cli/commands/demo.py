@@ -6,46 +6,46 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli.exit_codes import Code
-from bot.cli.session import Session, carry_out
+from bot.cli.exit_codes import ExitCode
+from bot.cli.session import Session, run_command
 
 if TYPE_CHECKING:
-    from bot.demo.environment import Stage
+    from bot.demo.environment import DemoEnvironment
 
 
 def demo(
     tour: Annotated[bool, typer.Option("--tour", help="Play the story in the terminal, and end.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the page, 0 for a free one.")] = 0,
-) -> Code:
+) -> ExitCode:
     """Try it in a Slack on this computer, in the browser. Nothing real is touched."""
-    return carry_out(lambda session: _tour(session, port) if tour else _demo(session, port))
+    return run_command(lambda session: _tour(session, port) if tour else _demo(session, port))
 
 
-async def _demo(session: Session, port: int) -> Code:
-    from bot.demo.environment import WATCHABLE, stage
-    from bot.demo.welcome import furnish
+async def _demo(session: Session, port: int) -> ExitCode:
+    from bot.demo.environment import WATCHABLE, demo_environment
+    from bot.demo.welcome import post_welcome_messages
 
     terminal = session.terminal
     ended = asyncio.Event()
     with session.interruption.stopping_with(ended.set):
         terminal.say("Starting a local Slack, a local Iterable and the bot ...")
-        async with stage(port, limit=WATCHABLE) as here:
-            await furnish(here)
+        async with demo_environment(port, limit=WATCHABLE) as here:
+            await post_welcome_messages(here)
             for line in introduction(here):
                 terminal.line(line)
             if terminal.is_attended:
                 await asyncio.to_thread(webbrowser.open, here.slack.page_url)
             await _until_either(ended, here.engine.stopping)
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _tour(session: Session, port: int) -> Code:
+async def _tour(session: Session, port: int) -> ExitCode:
     from bot.demo.tour import play
 
-    return Code.OK if await play(session.terminal, port) else Code.FAILED
+    return ExitCode.OK if await play(session.terminal, port) else ExitCode.FAILED
 
 
-def introduction(here: "Stage") -> list[str]:
+def introduction(here: "DemoEnvironment") -> list[str]:
     """What to open, and what to try."""
     return [
         f"Open {here.slack.page_url} - a Slack workspace with the bot in it. Nothing real is touched. Ctrl-C ends it.",

@@ -6,13 +6,13 @@ import typer
 
 from bot.cli import options
 from bot.cli.commands.sync import connection_for
-from bot.cli.exit_codes import Code
-from bot.cli.session import Session, carry_out
+from bot.cli.exit_codes import ExitCode
+from bot.cli.session import Session, run_command
 from core.errors import InputError
 
 if TYPE_CHECKING:
     from core.engine import Engine
-    from core.store.mappings import Mapping
+    from core.store.mappings import AudienceMapping
 
 app = typer.Typer(help="Which audience goes to which list.")
 
@@ -24,27 +24,27 @@ def add(
     connection: options.ConnectionName = None,
     mode: options.Mode = options.ModeChoice.AUTO,
     data_center: options.DataCenter = None,
-) -> Code:
+) -> ExitCode:
     """Save a mapping. A sync to a list that has none makes one by itself."""
-    return carry_out(lambda session: _add(session, list_id, audience, connection, mode, data_center))
+    return run_command(lambda session: _add(session, list_id, audience, connection, mode, data_center))
 
 
 @app.command("list")
-def list_() -> Code:
+def list_() -> ExitCode:
     """List the mappings."""
-    return carry_out(_list)
+    return run_command(_list)
 
 
 @app.command()
-def show(mapping_id: options.MappingId) -> Code:
+def show(mapping_id: options.MappingId) -> ExitCode:
     """Show a mapping."""
-    return carry_out(lambda session: _show(session, mapping_id))
+    return run_command(lambda session: _show(session, mapping_id))
 
 
 @app.command()
-def remove(mapping_id: options.MappingId, yes: options.Sure = False) -> Code:
+def remove(mapping_id: options.MappingId, yes: options.Sure = False) -> ExitCode:
     """Forget a mapping with its runs and its ledger. The list in Iterable stays as it is."""
-    return carry_out(lambda session: _remove(session, mapping_id, yes=yes))
+    return run_command(lambda session: _remove(session, mapping_id, yes=yes))
 
 
 async def _add(
@@ -54,7 +54,7 @@ async def _add(
     connection_name: str | None,
     mode: options.ModeChoice,
     data_center: options.DataCenterChoice | None,
-) -> Code:
+) -> ExitCode:
     from core.runs.submission import check_list
     from core.store import mappings
 
@@ -78,10 +78,10 @@ async def _add(
             )
     whose = f'audience "{audience}"' if audience else "any audience"
     session.terminal.line(f'Mapping {mapping_id}: {whose} to list {list_id} "{target.name}".')
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _list(session: Session) -> Code:
+async def _list(session: Session) -> ExitCode:
     from bot.cli.render import table
     from core.store import connections, mappings
 
@@ -96,13 +96,13 @@ async def _list(session: Session) -> Code:
             ]
     if not rows:
         session.terminal.line("There are no mappings yet. The first sync to a list makes one.")
-        return Code.OK
+        return ExitCode.OK
     columns = ("ID", "Audience", "List", "Connection", "Mode", "Synced")
     session.terminal.show(table(columns, rows, numbers=("Synced",), cut=("Audience",)))
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _show(session: Session, mapping_id: int) -> Code:
+async def _show(session: Session, mapping_id: int) -> ExitCode:
     from bot.cli.render import facts, when
     from core.store import connections, lists, mappings
 
@@ -126,24 +126,24 @@ async def _show(session: Session, mapping_id: int) -> Code:
             ]
         )
     )
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _remove(session: Session, mapping_id: int, *, yes: bool) -> Code:
-    from bot.cli.confirm_removal import may_remove
+async def _remove(session: Session, mapping_id: int, *, yes: bool) -> ExitCode:
+    from bot.cli.confirm_removal import confirm_removal
     from core.store import mappings
 
     async with session.engine() as engine:
         found = await _load(engine, mapping_id)
-        if not await may_remove(session, engine, f"mapping {mapping_id}", [found], yes=yes):
-            return Code.NEEDS_APPROVAL
+        if not await confirm_removal(session, engine, f"mapping {mapping_id}", [found], yes=yes):
+            return ExitCode.NEEDS_APPROVAL
         async with engine.database.write() as db:
             await mappings.remove(db, mapping_id)
     session.terminal.line(f"Mapping {mapping_id} was removed. List {found.list_id} in Iterable stays as it is.")
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _load(engine: "Engine", mapping_id: int) -> "Mapping":
+async def _load(engine: "Engine", mapping_id: int) -> "AudienceMapping":
     from core.store import mappings
 
     async with engine.database.read() as db:
@@ -153,7 +153,7 @@ async def _load(engine: "Engine", mapping_id: int) -> "Mapping":
     return found
 
 
-def _audience(mapping: "Mapping") -> str:
+def _audience(mapping: "AudienceMapping") -> str:
     if mapping.audience_name and mapping.audience_id:
         return f"{mapping.audience_name} ({mapping.audience_id})"
     return mapping.audience_name or mapping.audience_id or "(any)"

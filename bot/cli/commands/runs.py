@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli import options
-from bot.cli.exit_codes import Code
-from bot.cli.session import Session, carry_out, print_json
+from bot.cli.exit_codes import ExitCode
+from bot.cli.session import Session, print_json, run_command
 from core.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,16 +23,16 @@ app = typer.Typer(help="What was done, what was stopped, and whom it could not s
 
 
 @app.command("list")
-def list_(limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20) -> Code:
+def list_(limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20) -> ExitCode:
     """List the latest runs."""
-    return carry_out(lambda session: _list(session, limit))
+    return run_command(lambda session: _list(session, limit))
 
 
 @app.command()
-def show(run_id: options.RunId, as_json: options.Json = False) -> Code:
+def show(run_id: options.RunId, as_json: options.Json = False) -> ExitCode:
     """Show a run: where it is, its numbers, what it rejected and why."""
     report = _blank(run_id) if as_json else None
-    return carry_out(lambda session: _show(session, run_id), report=report)
+    return run_command(lambda session: _show(session, run_id), report=report)
 
 
 @app.command()
@@ -41,16 +41,16 @@ def resume(
     yes: options.Yes = False,
     allow_empty: options.AllowEmpty = False,
     as_json: options.Json = False,
-) -> Code:
+) -> ExitCode:
     """Go on with a run that was interrupted, failed, or waits for approval. Exit codes are those of sync."""
     report = _blank(run_id) if as_json else None
-    return carry_out(lambda session: _resume(session, run_id, yes=yes, allow_empty=allow_empty), report=report)
+    return run_command(lambda session: _resume(session, run_id, yes=yes, allow_empty=allow_empty), report=report)
 
 
 @app.command()
-def cancel(run_id: options.RunId) -> Code:
+def cancel(run_id: options.RunId) -> ExitCode:
     """Drop what is left of a run. What it has done stays done, and stays recorded."""
-    return carry_out(lambda session: _cancel(session, run_id))
+    return run_command(lambda session: _cancel(session, run_id))
 
 
 @app.command()
@@ -59,22 +59,22 @@ def rejects(
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the rejected members with their addresses to this file.")
     ] = None,
-) -> Code:
+) -> ExitCode:
     """Say whom a run could not sync, and why. Addresses are only ever written to a file."""
-    return carry_out(lambda session: _rejects(session, run_id, csv))
+    return run_command(lambda session: _rejects(session, run_id, csv))
 
 
-async def _list(session: Session, limit: int) -> Code:
+async def _list(session: Session, limit: int) -> ExitCode:
     from bot.cli.render import lately, short_status, table
     from core.store import runs
 
     async with session.engine() as engine:
-        await engine.presence.bury_dead()
+        await engine.presence.reap_dead_workers()
         async with engine.database.read() as db:
             found = await runs.latest(db, limit)
     if not found:
         session.terminal.line("There are no runs yet. Start one with: iterable-sync sync FILE --list ID")
-        return Code.OK
+        return ExitCode.OK
     columns = ("Run", "Began", "Status", "List", "Audience", "Changes", "Rejected")
     rows = [
         (
@@ -89,36 +89,36 @@ async def _list(session: Session, limit: int) -> Code:
         for run in found
     ]
     session.terminal.show(table(columns, rows, numbers=("Rejected",), cut=("Audience",)))
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _show(session: Session, run_id: str) -> Code:
+async def _show(session: Session, run_id: str) -> ExitCode:
     from bot.cli import progress, render, run_session
-    from core.models.run import Status
+    from core.models.run import RunStatus
     from core.reporting.run_report import RunReport
     from core.store import rejections
 
     async with session.engine() as engine:
-        await engine.presence.bury_dead()
+        await engine.presence.reap_dead_workers()
         run = await _load(engine, run_id)
         async with engine.database.read() as db:
             report = RunReport.of(run, await rejections.by_reason(db, run_id))
         now = await progress.glance(engine, run_id) if run.status.is_active else ""
     if session.terminal.as_json:
         print_json(report)
-        return Code.OK
-    waits = run.status is Status.NEEDS_APPROVAL and run.plan is not None
+        return ExitCode.OK
+    waits = run.status is RunStatus.NEEDS_APPROVAL and run.plan is not None
     session.terminal.show(render.plan(run, report) if waits else render.summary(report, run))
     session.terminal.line(f"\nAsked for on {render.when(run.created_at)}, from {run.request.path}", "dim")
     if sentence := now or run_session.next_step(run):
         session.terminal.line(sentence)
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool) -> Code:
+async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool) -> ExitCode:
     from bot.cli import approval_prompt
-    from bot.cli.run_session import carry, conclude
-    from core.models.run import Status
+    from bot.cli.run_session import print_outcome, run_to_completion
+    from core.models.run import RunStatus
     from core.runs import workflows
     from core.runs.approval import open_guards
 
@@ -133,16 +133,16 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
         if yes or allow_empty:
             run = await approval_prompt.approve(engine, run, yes=yes, allow_empty=allow_empty)
         async with session.durable(engine):
-            if run.status is Status.NEEDS_APPROVAL and open_guards(run):
+            if run.status is RunStatus.NEEDS_APPROVAL and open_guards(run):
                 with session.interruption.stopping_with(engine.stopping.set):
                     run = await approval_prompt.ask(engine, session.terminal, run)
                 if open_guards(run):
-                    return await conclude(session, engine, run_id)
-            return await carry(session, engine, run_id, workflows.resume(engine, run_id))
+                    return await print_outcome(session, engine, run_id)
+            return await run_to_completion(session, engine, run_id, workflows.resume(engine, run_id))
 
 
-async def _cancel(session: Session, run_id: str) -> Code:
-    from core.models.run import Status
+async def _cancel(session: Session, run_id: str) -> ExitCode:
+    from core.models.run import RunStatus
     from core.store import runs
 
     async with session.engine() as engine:
@@ -155,20 +155,20 @@ async def _cancel(session: Session, run_id: str) -> Code:
                 asked = True
                 session.terminal.say(f"A process is at work on run {run_id}; it stops after what is under way.")
                 async with engine.database.write() as db:
-                    await runs.ask_to_stop(db, run_id, "cancel")
+                    await runs.request_stop(db, run_id, "cancel")
             await asyncio.sleep(LOOK_EVERY_S)
             run = await _load(engine, run_id)
-        if run.status in (Status.SUCCEEDED, Status.PLANNED):
+        if run.status in (RunStatus.SUCCEEDED, RunStatus.PLANNED):
             session.terminal.say(f"Run {run_id} ended before it could be cancelled ({run.status}).", "yellow")
-            return Code.FAILED
-        if run.status is not Status.CANCELLED:
+            return ExitCode.FAILED
+        if run.status is not RunStatus.CANCELLED:
             async with engine.database.write() as db:
-                await runs.set_status(db, run_id, Status.CANCELLED)
+                await runs.set_status(db, run_id, RunStatus.CANCELLED)
     session.terminal.line(f"Run {run_id} was cancelled. What it had done stays done, and is recorded.")
-    return Code.OK
+    return ExitCode.OK
 
 
-async def _rejects(session: Session, run_id: str, csv: Path | None) -> Code:
+async def _rejects(session: Session, run_id: str, csv: Path | None) -> ExitCode:
     from bot.cli.rejected_csv import write
     from bot.cli.render import rejections as rendered
     from core.reporting.run_report import RunReport
@@ -192,7 +192,7 @@ async def _rejects(session: Session, run_id: str, csv: Path | None) -> Code:
     else:
         terminal.show(rendered(by_reason))
         terminal.line("\nWith --csv FILE, who they are is written to a file: it holds addresses.")
-    return Code.OK
+    return ExitCode.OK
 
 
 def _changes(run: "Run") -> str:
@@ -219,7 +219,7 @@ async def _is_abandoned(engine: "Engine", run: "Run") -> bool:
         return True
     if not await engine.presence.is_dead(run.worker):
         return False
-    await engine.presence.bury_dead()
+    await engine.presence.reap_dead_workers()
     return True
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli.exit_codes import Code
+from bot.cli.exit_codes import ExitCode
 from bot.ui.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def _sandbox() -> None:
 
 
 @app.command()
-def iterable(port: Port = DEFAULT_PORT) -> Code:
+def iterable(port: Port = DEFAULT_PORT) -> ExitCode:
     """Start a local Iterable, until Ctrl-C."""
     from sandbox.iterable import serve
 
@@ -36,12 +36,12 @@ def iterable(port: Port = DEFAULT_PORT) -> Code:
         asyncio.run(serve(port, ready=lambda running: announce(terminal, running)))
     except OSError as error:
         terminal.say(f"Port {port} can't be listened at ({reason(error)}). Choose another with --port.", "red")
-        return Code.BAD_INPUT
-    return Code.OK
+        return ExitCode.BAD_INPUT
+    return ExitCode.OK
 
 
 @app.command()
-def slack(port: Port = DEFAULT_SLACK_PORT) -> Code:
+def slack(port: Port = DEFAULT_SLACK_PORT) -> ExitCode:
     """Start a local Slack workspace with a page for the browser, until Ctrl-C."""
     from sandbox.slack.process import introduction, serve
 
@@ -50,8 +50,8 @@ def slack(port: Port = DEFAULT_SLACK_PORT) -> Code:
         asyncio.run(serve(port, ready=lambda running: terminal.line(introduction(running))))
     except OSError as error:
         terminal.say(f"Port {port} can't be listened at ({reason(error)}). Choose another with --port.", "red")
-        return Code.BAD_INPUT
-    return Code.OK
+        return ExitCode.BAD_INPUT
+    return ExitCode.OK
 
 
 @app.command()
@@ -74,7 +74,7 @@ def mparticle(
     account: Annotated[int, typer.Option(help="The account in mParticle.")] = 4711,
     disconnect: Annotated[bool, typer.Option("--disconnect", help="Disconnect the audience at the end.")] = False,
     erase: Annotated[int, typer.Option(metavar="N", min=0, help="Have the first N profiles forgotten at the end.")] = 0,
-) -> Code:
+) -> ExitCode:
     """Play mParticle's Firehose: register, connect an audience, stream changes."""
     from sandbox.mparticle import Audience, MParticle, RefusedError
     from sandbox.mparticle.scenario import play_story
@@ -102,16 +102,16 @@ def mparticle(
         terminal.say(
             f"The endpoint did not take a message ({error}). Check the address, the token in it and the log.", "red"
         )
-        return Code.FAILED
+        return ExitCode.FAILED
     except KeyboardInterrupt:
-        return Code.INTERRUPTED
-    return Code.OK
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK
 
 
 @app.command()
 def samples(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the two downloads are written to.")],
-) -> Code:
+) -> ExitCode:
     """Write a sample audience download, and a later one of the same audience."""
     from sandbox.sample_audiences import write_first, write_later
 
@@ -122,8 +122,8 @@ def samples(
             terminal.line(str(write(folder)))
     except OSError as error:
         terminal.say(f"{folder} can't be written ({error.strerror}). Choose another folder.", "red")
-        return Code.BAD_INPUT
-    return Code.OK
+        return ExitCode.BAD_INPUT
+    return ExitCode.OK
 
 
 def reason(error: OSError) -> str:

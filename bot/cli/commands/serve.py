@@ -2,16 +2,16 @@
 
 import logging
 
-from bot.cli.exit_codes import Code
-from bot.cli.session import Session, carry_out
+from bot.cli.exit_codes import ExitCode
+from bot.cli.session import Session, run_command
 
 
-def serve() -> Code:
+def serve() -> ExitCode:
     """Run the bot in Slack, the HTTP server and a worker, until Ctrl-C or SIGTERM."""
-    return carry_out(_serve)
+    return run_command(_serve)
 
 
-async def _serve(session: Session) -> Code:
+async def _serve(session: Session) -> ExitCode:
     from bot.messages import log_notifier
     from bot.serve import serving
 
@@ -27,4 +27,4 @@ async def _serve(session: Session) -> Code:
             async with serving(engine, terminal.line):
                 terminal.line("Ready. Ctrl-C ends it.")
                 await engine.stopping.wait()
-    return Code.OK
+    return ExitCode.OK

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli import options
-from bot.cli.exit_codes import Code
-from bot.cli.session import Session, carry_out
+from bot.cli.exit_codes import ExitCode
+from bot.cli.session import Session, run_command
 from core.errors import InputError
 from core.identity import UserIdField
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Order:
+class SyncOptions:
     """What is to be synced, and how."""
 
     file: Path
@@ -57,7 +57,7 @@ def sync(
     allow_empty: options.AllowEmpty = False,
     rate: options.Rate = None,
     data_center: options.DataCenter = None,
-) -> Code:
+) -> ExitCode:
     """Make an Iterable list equal to an mParticle audience.
 
     Exit codes:
@@ -67,23 +67,25 @@ def sync(
     3 a guard stopped it, and nobody approved,
     130 interrupted; it can be resumed.
     """
-    order = Order(file, list_id, connection, user_id, mode, audience, dry_run, yes, allow_empty, rate, data_center)
+    order = SyncOptions(
+        file, list_id, connection, user_id, mode, audience, dry_run, yes, allow_empty, rate, data_center
+    )
     report = _blank(order) if as_json else None
-    return carry_out(lambda session: run_order(session, order, report), report=report)
+    return run_command(lambda session: run_sync(session, order, report), report=report)
 
 
-async def run_order(session: Session, order: Order, report: "RunReport | None" = None) -> Code:
+async def run_sync(session: Session, order: SyncOptions, report: "RunReport | None" = None) -> ExitCode:
     """Carry out an order from the file to the summary. `report` learns the run's id as soon as there is one."""
     _check(order)
-    from bot.cli.run_session import carry
-    from core.models.run import Mode, Request
+    from bot.cli.run_session import run_to_completion
+    from core.models.run import RunRequest, SyncMode
     from core.runs import workflows
     from core.runs.submission import submit
 
-    request = Request(
+    request = RunRequest(
         path=str(order.file.absolute()),  # a run may be resumed elsewhere
         audience=order.audience,
-        mode=None if order.mode is options.ModeChoice.AUTO else Mode(order.mode),
+        mode=None if order.mode is options.ModeChoice.AUTO else SyncMode(order.mode),
         dry_run=order.dry_run,
         allow_empty=order.allow_empty,
         approved=order.yes,
@@ -96,7 +98,7 @@ async def run_order(session: Session, order: Order, report: "RunReport | None" =
                 report.run_id = submission.run_id
             target = submission.target
             session.terminal.say(f'Run {submission.run_id}: {order.file.name} to list {target.id} "{target.name}"')
-            return await carry(session, engine, submission.run_id, workflows.start(submission.run_id))
+            return await run_to_completion(session, engine, submission.run_id, workflows.start(submission.run_id))
 
 
 async def connection_for(
@@ -125,7 +127,7 @@ async def connection_for(
     return dataclasses.replace(found, user_id=user_id or found.user_id)
 
 
-def _check(order: Order) -> None:
+def _check(order: SyncOptions) -> None:
     """Refuse at once what needs no look into the file."""
     try:
         if order.file.is_dir():
@@ -136,7 +138,7 @@ def _check(order: Order) -> None:
         raise InputError("can't be opened. Check the path.", path=str(order.file)) from error
 
 
-def _blank(order: Order) -> "RunReport":
+def _blank(order: SyncOptions) -> "RunReport":
     from core.reporting.run_report import RunReport
 
     return RunReport(

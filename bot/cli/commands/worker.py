@@ -3,17 +3,17 @@
 import logging
 from functools import partial
 
-from bot.cli.exit_codes import Code
-from bot.cli.session import Session, carry_out
+from bot.cli.exit_codes import ExitCode
+from bot.cli.session import Session, run_command
 
 
-def worker() -> Code:
+def worker() -> ExitCode:
     """Execute queued runs, and take over those of processes that died, until Ctrl-C or SIGTERM."""
-    return carry_out(_work)
+    return run_command(_work)
 
 
-async def _work(session: Session) -> Code:
-    from bot.supervisor import beside
+async def _work(session: Session) -> ExitCode:
+    from bot.supervisor import supervise
     from core import live
     from core.runs import workflows
 
@@ -25,8 +25,8 @@ async def _work(session: Session) -> Code:
             engine.stopping.set()
 
         with session.interruption.stopping_with(stop):
-            parts = {"worker": partial(workflows.work, engine), "live worker": partial(live.work, engine)}
-            async with beside(engine, **parts):
+            parts = {"worker": partial(workflows.run_worker, engine), "live worker": partial(live.work, engine)}
+            async with supervise(engine, **parts):
                 session.terminal.say(f"Worker {engine.presence.id} looks for runs. Ctrl-C ends it.")
                 await engine.stopping.wait()
-    return Code.OK
+    return ExitCode.OK

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from sqlalchemy import text
 
-from bot.cli.doctor.check_result import Finding
+from bot.cli.doctor.check_result import CheckResult
 from bot.cli.doctor.slack_checks import slack_findings
-from bot.cli.exit_codes import Code
+from bot.cli.exit_codes import ExitCode
 from bot.ui.terminal import Terminal, clean
 from core.errors import SettingsError, SyncError
-from core.iterable import DataCenter, IterableClient, KeyRefusedError, Unpaced
-from core.iterable.probe import Reached, reach
-from core.runs.submission import IMPATIENT
+from core.iterable import DataCenter, InvalidApiKeyError, IterableClient, NoRateLimit
+from core.iterable.probe import ProbeResult, probe
+from core.runs.submission import INTERACTIVE_RETRY
 from core.settings import Settings, load_settings
 from core.store import connections
 from core.store.connections import Connection
@@ -48,25 +48,25 @@ class _Known:
     urls: list[str] = field(default_factory=list)
 
 
-async def examine(terminal: Terminal) -> Code:
+async def run_checks(terminal: Terminal) -> ExitCode:
     """Look at everything, and show each finding as it comes."""
     well = True
     async for finding in findings():
         well = well and finding.ok
         mark = ("ok   ", "green") if finding.ok else ("WRONG", "bold red")
         terminal.show(Text.assemble(mark, f"  {finding.what}: ", clean(finding.said)))
-    return Code.OK if well else Code.FAILED
+    return ExitCode.OK if well else ExitCode.FAILED
 
 
-async def findings() -> AsyncIterator[Finding]:
+async def findings() -> AsyncIterator[CheckResult]:
     """Yield what is found. What can't be looked at because of something before is left out."""
     known = _Known()
     try:
         known.settings = settings = load_settings()
     except SettingsError as error:
-        yield Finding("settings", False, error.message)
+        yield CheckResult("settings", False, error.message)
         return
-    yield Finding("settings", True, "can be read")
+    yield CheckResult("settings", True, "can be read")
     yield _data_dir(settings.data_dir)
     usable = settings.data_dir.is_dir() and os.access(settings.data_dir, os.W_OK | os.X_OK)
     if usable or settings.secret_key:
@@ -79,42 +79,46 @@ async def findings() -> AsyncIterator[Finding]:
         yield finding
 
 
-def _data_dir(path: Path) -> Finding:
+def _data_dir(path: Path) -> CheckResult:
     what = f"data directory {path}"
     try:
         if path.exists() and not path.is_dir():
-            return Finding(what, False, "is a file. Choose a directory with ITERABLE_SYNC_DATA_DIR.")
+            return CheckResult(what, False, "is a file. Choose a directory with ITERABLE_SYNC_DATA_DIR.")
         path.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path).free
     except OSError as error:
-        return Finding(what, False, f"can't be used ({error.strerror}). Choose another with ITERABLE_SYNC_DATA_DIR.")
+        return CheckResult(
+            what, False, f"can't be used ({error.strerror}). Choose another with ITERABLE_SYNC_DATA_DIR."
+        )
     if not os.access(path, os.W_OK | os.X_OK):
-        return Finding(
+        return CheckResult(
             what, False, "can't be written. Make it writable, or choose another with ITERABLE_SYNC_DATA_DIR."
         )
     if free < LOW_ON_SPACE:
-        return Finding(what, False, f"only {free / 1e9:.1f} GB are free, and a large audience takes more. Free some.")
-    return Finding(what, True, f"can be written, {free / 1e9:.0f} GB are free")
+        return CheckResult(
+            what, False, f"only {free / 1e9:.1f} GB are free, and a large audience takes more. Free some."
+        )
+    return CheckResult(what, True, f"can be written, {free / 1e9:.0f} GB are free")
 
 
-def _secret_key(settings: Settings, known: _Known) -> Finding:
+def _secret_key(settings: Settings, known: _Known) -> CheckResult:
     try:
         known.vault = open_vault(settings.secret_key, settings.data_dir)
     except SettingsError as error:
-        return Finding("secret key", False, error.message)
+        return CheckResult("secret key", False, error.message)
     except (OSError, UnicodeDecodeError):
-        return Finding(
+        return CheckResult(
             "secret key", False, f"{KEY_FILE} in the data directory can't be read or made. Correct its permissions."
         )
     place = "from ITERABLE_SYNC_SECRET_KEY" if settings.secret_key else f"in {settings.data_dir / KEY_FILE}"
-    return Finding("secret key", True, place)
+    return CheckResult("secret key", True, place)
 
 
-async def _database(settings: Settings, known: _Known) -> Finding:
+async def _database(settings: Settings, known: _Known) -> CheckResult:
     try:
         database = Database(settings.resolved_database_url)
     except SettingsError as error:
-        return Finding("database", False, error.message)
+        return CheckResult("database", False, error.message)
     try:
         await migrate(database)
         async with database.read() as db:
@@ -122,17 +126,19 @@ async def _database(settings: Settings, known: _Known) -> Finding:
             form = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
             server, mode = await _sqlite(db) if database.is_sqlite else await _postgresql(db)
     except SettingsError as error:
-        return Finding("database", False, error.message)
+        return CheckResult("database", False, error.message)
     finally:
         await database.close()
     if database.is_sqlite and sqlite3.sqlite_version_info < SQLITE_NEEDED:
         needed = ".".join(map(str, SQLITE_NEEDED))
-        return Finding("database", False, f"{server} is too old for this Python: {needed} is needed. Use another one.")
+        return CheckResult(
+            "database", False, f"{server} is too old for this Python: {needed} is needed. Use another one."
+        )
     if database.is_sqlite and mode != "wal":
-        return Finding(
+        return CheckResult(
             "database", False, f"its journal mode is {mode} and not wal. Is the data directory on a network drive?"
         )
-    return Finding("database", True, f"{server}, form {form}" + (f", journal mode {mode}" if mode else ""))
+    return CheckResult("database", True, f"{server}, form {form}" + (f", journal mode {mode}" if mode else ""))
 
 
 async def _sqlite(db: "AsyncConnection") -> tuple[str, str]:
@@ -144,72 +150,74 @@ async def _postgresql(db: "AsyncConnection") -> tuple[str, str]:
     return f"PostgreSQL {(await db.execute(text('SHOW server_version'))).scalar_one()}", ""
 
 
-async def _iterable(settings: Settings, known: _Known) -> AsyncIterator[Finding]:
+async def _iterable(settings: Settings, known: _Known) -> AsyncIterator[CheckResult]:
     """Look whether each host in use answers, whether its clock is ours, and whether it accepts each key."""
     saved = [connection for connection in known.saved if connection.api_key is not None]
     centers = sorted({connection.data_center for connection in saved}) or [DataCenter.US.value]
     for url in [settings.iterable_url] if settings.iterable_url else [DataCenter(c).url for c in centers]:
-        reached = await reach(url)
-        if not isinstance(reached, Reached):
-            yield Finding(f"Iterable at {url}", False, f"can't be reached: {reached}. Check the network and the proxy.")
+        reached = await probe(url)
+        if not isinstance(reached, ProbeResult):
+            yield CheckResult(
+                f"Iterable at {url}", False, f"can't be reached: {reached}. Check the network and the proxy."
+            )
             continue
         known.urls.append(url)
-        yield Finding(f"Iterable at {url}", True, "answers")
+        yield CheckResult(f"Iterable at {url}", True, "answers")
         yield _clock(reached)
     if settings.iterable_api_key is not None:
         yield await _environment_key(settings, settings.iterable_api_key.get_secret_value())
     for connection in saved:
         yield await _saved_key(settings, known, connection)
     if settings.iterable_api_key is None and not saved:
-        yield Finding(
+        yield CheckResult(
             "API key",
             False,
             "there is none. Set ITERABLE_API_KEY, or save a connection with `iterable-sync connections add NAME`.",
         )
 
 
-def _clock(reached: Reached) -> Finding:
+def _clock(reached: ProbeResult) -> CheckResult:
     off = reached.clock_off
     if off is None:
-        return Finding("clock", True, f"{reached.host} doesn't tell the time; nothing to compare with")
+        return CheckResult("clock", True, f"{reached.host} doesn't tell the time; nothing to compare with")
     if abs(off) > CLOCK_OFF_S:
         way = "ahead of" if off > 0 else "behind"
-        return Finding("clock", False, f"it is {abs(off):,.0f} s {way} Iterable's. Set it, for example with NTP.")
-    return Finding("clock", True, "agrees with Iterable's")
+        return CheckResult("clock", False, f"it is {abs(off):,.0f} s {way} Iterable's. Set it, for example with NTP.")
+    return CheckResult("clock", True, "agrees with Iterable's")
 
 
-async def _environment_key(settings: Settings, key: str) -> Finding:
+async def _environment_key(settings: Settings, key: str) -> CheckResult:
     """Look where the key of ITERABLE_API_KEY is known: it does not say of which data center it is."""
     urls = [settings.iterable_url] if settings.iterable_url else [center.url for center in DataCenter]
-    found = Finding("key in ITERABLE_API_KEY", False, "")
+    found = CheckResult("key in ITERABLE_API_KEY", False, "")
     for url in urls:
         tried = await _tried(found.what, key, url)
         if tried.ok and url == DataCenter.EU.url:
-            return Finding(found.what, True, f"{tried.said}. Its data center is the EU: sync with --data-center eu")
+            return CheckResult(found.what, True, f"{tried.said}. Its data center is the EU: sync with --data-center eu")
         if tried.ok:
             return tried
         found = found if found.said else tried
     return found
 
 
-async def _saved_key(settings: Settings, known: _Known, connection: Connection) -> Finding:
+async def _saved_key(settings: Settings, known: _Known, connection: Connection) -> CheckResult:
     what = f"key of connection {connection.label}"
     if known.vault is None or connection.api_key is None:
-        return Finding(what, False, "can't be decrypted without the secret key")
+        return CheckResult(what, False, "can't be decrypted without the secret key")
     try:
         key = known.vault.decrypt(connection.api_key)
     except SettingsError as error:
-        return Finding(what, False, error.message)
+        return CheckResult(what, False, error.message)
     return await _tried(what, key, settings.iterable_url or DataCenter(connection.data_center).url)
 
 
-async def _tried(what: str, key: str, url: str) -> Finding:
+async def _tried(what: str, key: str, url: str) -> CheckResult:
     try:
-        async with IterableClient(key, base_url=url, pacer=Unpaced(), patience=IMPATIENT) as client:
+        async with IterableClient(key, base_url=url, pacer=NoRateLimit(), patience=INTERACTIVE_RETRY) as client:
             lists = await client.lists()
-    except KeyRefusedError as error:
-        return Finding(what, False, error.message)
+    except InvalidApiKeyError as error:
+        return CheckResult(what, False, error.message)
     except SyncError as error:
-        return Finding(what, False, f"could not be tried. {error.message}")
+        return CheckResult(what, False, f"could not be tried. {error.message}")
     static = sum(each.is_standard for each in lists)
-    return Finding(what, True, f"is accepted; static lists in the project: {static:,}")
+    return CheckResult(what, True, f"is accepted; static lists in the project: {static:,}")

@@ -6,10 +6,10 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.features.alerts.ids import Action
+from bot.features.alerts.ids import AlertAction
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
-from bot.slack.reply import reply
+from bot.slack.reply import reply_privately
 from bot.ui.blocks import Message, section
 from bot.ui.formatting import moment, person
 from core.connections.permissions import may_start
@@ -23,21 +23,21 @@ MUTE_S = 24 * 3600.0
 def register(app: AsyncApp, services: Services) -> None:
     """Add this feature's listeners."""
 
-    @app.action(Action.TAKE)
+    @app.action(AlertAction.TAKE)
     async def take(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         actor = Actor.of(body)
         alert = await _open(services, actor, value_of(body))
         async with services.engine.database.write() as db:
-            is_first = await alerts.take(db, alert.id, actor.person)
+            is_first = await alerts.acknowledge(db, alert.id, actor.person)
             if is_first:
-                await _record(db, audit_log.Action.ALERT_TAKEN, actor, alert, {})
+                await _record(db, audit_log.AuditAction.ALERT_TAKEN, actor, alert, {})
         services.wake()
         if not is_first:
             taken = await _open(services, actor, value_of(body))
             await _say(client, actor, f"{person(taken.taken_by)} is on it already.")
 
-    @app.action(Action.MUTE)
+    @app.action(AlertAction.MUTE)
     async def mute(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         actor = Actor.of(body)
@@ -45,7 +45,7 @@ def register(app: AsyncApp, services: Services) -> None:
         until = time.time() + MUTE_S
         async with services.engine.database.write() as db:
             await alerts.change(db, alert.id, muted_until=until)
-            await _record(db, audit_log.Action.ALERT_MUTED, actor, alert, {"until": until})
+            await _record(db, audit_log.AuditAction.ALERT_MUTED, actor, alert, {"until": until})
         services.wake()
         await _say(
             client, actor, f"You will hear nothing more of this until {moment(until)}; the message still follows."
@@ -66,11 +66,11 @@ async def _open(services: Services, actor: Actor, alert_id: str) -> Alert:
     return alert
 
 
-async def _record(db: Any, action: audit_log.Action, actor: Actor, alert: Alert, after: dict[str, Any]) -> None:
+async def _record(db: Any, action: audit_log.AuditAction, actor: Actor, alert: Alert, after: dict[str, Any]) -> None:
     await audit_log.add(
         db, team_id=actor.team_id, actor=actor.person, action=action, subject=f"alert:{alert.id}", after=after
     )
 
 
 async def _say(client: AsyncWebClient, actor: Actor, sentence: str) -> None:
-    await reply(client, actor, Message(sentence, [section(sentence)]))
+    await reply_privately(client, actor, Message(sentence, [section(sentence)]))

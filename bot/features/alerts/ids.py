@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Action(StrEnum):
+class AlertAction(StrEnum):
     """Buttons. The value is in brackets."""
 
     TAKE = "alerts-take"

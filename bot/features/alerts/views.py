@@ -4,30 +4,30 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Block, ButtonElement
 
-from bot.features.alerts.ids import Action
+from bot.features.alerts.ids import AlertAction
 from bot.features.connect import ids as connect
 from bot.features.mapping import ids as mapping
-from bot.features.runs.remediation import advice
+from bot.features.runs.remediation import remediation
 from bot.features.runs.result_messages import before, retry_buttons
-from bot.features.runs.run_view import Story, reason
+from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import Message, actions, button, context, section
 from bot.ui.formatting import cut, escape, moment, person, plural
-from core.iterable import KeyRefusedError
+from core.iterable import InvalidApiKeyError
 from core.store.alerts import Alert
 from core.store.connections import Connection
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 
 _LIVE_ADVICE = "what mParticle sends is kept and tried again by itself. Put right what is said above; nothing is lost."
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class AlertView:
     """An alert with all that is told of it. `story` is that of the latest run that failed so."""
 
     alert: Alert
     connection: Connection
-    mapping: Mapping | None
-    story: Story | None
+    mapping: AudienceMapping | None
+    story: RunView | None
 
     @property
     def what(self) -> str:
@@ -44,7 +44,7 @@ class Trouble:
         return self.story is None or self.story.run.live
 
 
-def alert(trouble: Trouble) -> Message:
+def alert(trouble: AlertView) -> Message:
     """An alert that is open, or that was closed."""
     it = trouble.alert
     why = reason(it.message)
@@ -53,18 +53,18 @@ def alert(trouble: Trouble) -> Message:
     text = f"Failing: {trouble.what}. {why}"
     blocks: list[Block] = [section(f"*Failing: {trouble.what}*\n{why}")]
     done = f"*Done before:* {before(trouble.story)}\n" if trouble.story is not None else ""
-    what_to_do = _LIVE_ADVICE if trouble.is_live else advice(it.code)
+    what_to_do = _LIVE_ADVICE if trouble.is_live else remediation(it.code)
     blocks.append(section(f"{done}*What to do:* {what_to_do}"))
     return Message(text, [*blocks, context(*_state(trouble)), actions(*_buttons(trouble))])
 
 
-def all_clear(trouble: Trouble) -> Message:
+def all_clear(trouble: AlertView) -> Message:
     """What is said once when it works again."""
     text = f"Works again: {trouble.what}."
     return Message(text, [section(f"{text} It had been failing since {moment(trouble.alert.opened_at)}.")])
 
 
-def _closed(trouble: Trouble, why: str) -> Message:
+def _closed(trouble: AlertView, why: str) -> Message:
     it = trouble.alert
     at = moment(it.closed_at or 0.0)
     if it.outcome == "recovered":
@@ -76,7 +76,7 @@ def _closed(trouble: Trouble, why: str) -> Message:
     return Message(text, [section(body), context(*_state(trouble))])
 
 
-def _state(trouble: Trouble) -> list[str]:
+def _state(trouble: AlertView) -> list[str]:
     """Since when, how often, who is on it, and whether it is muted (mrkdwn), a line each."""
     it = trouble.alert
     times = f", {plural(it.repeats + 1, 'time')}" if it.repeats else ""
@@ -91,17 +91,17 @@ def _state(trouble: Trouble) -> list[str]:
     return lines
 
 
-def _buttons(trouble: Trouble) -> list[ButtonElement]:
+def _buttons(trouble: AlertView) -> list[ButtonElement]:
     it = trouble.alert
     if trouble.story is not None and not trouble.is_live:
         buttons = retry_buttons(trouble.story)
     else:
-        key = button("Replace key", connect.Action.KEY, str(it.connection_id))
-        buttons = [key] if it.code == KeyRefusedError.code else []
+        key = button("Replace key", connect.ConnectAction.KEY, str(it.connection_id))
+        buttons = [key] if it.code == InvalidApiKeyError.code else []
     if it.mapping_id is not None:
-        buttons.append(button("Pause", mapping.Action.PAUSE, str(it.mapping_id), label="Pause this mapping"))
+        buttons.append(button("Pause", mapping.MappingAction.PAUSE, str(it.mapping_id), label="Pause this mapping"))
     if it.taken_by is None:
-        buttons.append(button("I take it", Action.TAKE, str(it.id), label="Say that you see to it"))
+        buttons.append(button("I take it", AlertAction.TAKE, str(it.id), label="Say that you see to it"))
     if it.muted_until is None:
-        buttons.append(button("Mute for a day", Action.MUTE, str(it.id), label="Hear nothing of it for a day"))
-    return buttons or [button("I take it", Action.TAKE, str(it.id))]
+        buttons.append(button("Mute for a day", AlertAction.MUTE, str(it.id), label="Hear nothing of it for a day"))
+    return buttons or [button("I take it", AlertAction.TAKE, str(it.id))]

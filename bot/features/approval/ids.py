@@ -3,14 +3,14 @@
 from enum import StrEnum
 
 
-class Callback(StrEnum):
+class ApprovalCallback(StrEnum):
     """Modals."""
 
     REVIEW = "approval-review-form"
     DECLINE = "approval-decline-form"
 
 
-class Action(StrEnum):
+class ApprovalAction(StrEnum):
     """Buttons. The value is in brackets."""
 
     REVIEW = "approval-review-open"
@@ -19,7 +19,7 @@ class Action(StrEnum):
     """[run id]"""
 
 
-class Block(StrEnum):
+class ApprovalBlock(StrEnum):
     """Inputs of the modals."""
 
     COMMENT = "approval-comment"

@@ -4,23 +4,23 @@ from collections.abc import Sequence
 
 from slack_sdk.models.blocks import Block, PlainTextInputElement
 
-from bot.features.approval.ids import Action, Callback
-from bot.features.approval.ids import Block as BlockId
+from bot.features.approval.ids import ApprovalAction, ApprovalCallback
+from bot.features.approval.ids import ApprovalBlock as BlockId
 from bot.features.runs.result_messages import causes
-from bot.features.runs.run_view import COMMENT_MAX, JOURNEYS, Story, comment, origin, reason
-from bot.ui.blocks import Message, actions, button, context, divider, facts, field_of, modal, notice, section
+from bot.features.runs.run_view import COMMENT_MAX, JOURNEYS, RunView, comment, origin, reason
+from bot.ui.blocks import Message, actions, button, context, divider, field_of, fields, modal, notice, section
 from bot.ui.formatting import duration, escape, masked, moment, number, person, plural, share
 from bot.ui.modal_state import Metadata
 from core.connections.permissions import why_not_approve
-from core.models.run import GuardName, Mode, Plan, Run, Status
-from core.reporting.preview import Samples
+from core.models.run import GuardName, Run, RunPlan, RunStatus, SyncMode
+from core.reporting.preview import PlanPreview
 from core.reporting.run_report import explain
 from core.store.rejections import Rejection
 
 _MODES = {
-    Mode.MIRROR: "The list is made equal to the audience.",
-    Mode.DELTA: "Who joined the audience is added, who left it is removed.",
-    Mode.ADD: "Members are added; nobody is removed.",
+    SyncMode.MIRROR: "The list is made equal to the audience.",
+    SyncMode.DELTA: "Who joined the audience is added, who left it is removed.",
+    SyncMode.ADD: "Members are added; nobody is removed.",
 }
 
 
@@ -39,22 +39,22 @@ class Decision(Metadata):
     run_id: str
 
 
-def card(story: Story) -> Message:
+def card(story: RunView) -> Message:
     """What a run would do, for those who decide on it."""
-    plan = story.run.plan or Plan()
+    plan = story.run.plan or RunPlan()
     text = f"To approve: {story.what}. {_numbers(plan)}. Nothing has been sent yet."
     head = f"*To approve: {story.what}*\n{_numbers(plan)}. Nothing has been sent yet."
     buttons = actions(
         button(
             "Review",
-            Action.REVIEW,
+            ApprovalAction.REVIEW,
             story.run.id,
             style="primary",
             label=f"Review the sync of {story.run.audience or 'the audience'}",
         ),
         button(
             "Decline",
-            Action.DECLINE,
+            ApprovalAction.DECLINE,
             story.run.id,
             label=f"Decline the sync of {story.run.audience or 'the audience'}",
         ),
@@ -62,9 +62,9 @@ def card(story: Story) -> Message:
     return Message(text, [section(head), *_details(story), context(*origin(story), _deciders(story)), buttons])
 
 
-def review(story: Story, samples: Samples) -> dict[str, object]:
+def review(story: RunView, samples: PlanPreview) -> dict[str, object]:
     """The modal in which a run is approved."""
-    plan = story.run.plan or Plan()
+    plan = story.run.plan or RunPlan()
     blocks: list[Block] = [
         section(f"*{story.what}*\n{_numbers(plan)}. Nothing has been sent yet."),
         *_details(story),
@@ -75,16 +75,16 @@ def review(story: Story, samples: Samples) -> dict[str, object]:
     return modal(
         "Review this sync",
         blocks,
-        callback=Callback.REVIEW,
+        callback=ApprovalCallback.REVIEW,
         submit="Approve",
         close="Not now",
         metadata=Decision(run_id=story.run.id),
     )
 
 
-def decline(story: Story) -> dict[str, object]:
+def decline(story: RunView) -> dict[str, object]:
     """The modal in which a run is declined."""
-    plan = story.run.plan or Plan()
+    plan = story.run.plan or RunPlan()
     blocks: list[Block] = [
         section(f"*{story.what}*\n{_numbers(plan)}. If you decline, nothing is sent."),
         _comment_field(),
@@ -92,7 +92,7 @@ def decline(story: Story) -> dict[str, object]:
     return modal(
         "Decline this sync",
         blocks,
-        callback=Callback.DECLINE,
+        callback=ApprovalCallback.DECLINE,
         submit="Decline",
         close="Not now",
         metadata=Decision(run_id=story.run.id),
@@ -107,10 +107,10 @@ def too_late(run: Run) -> dict[str, object]:
 def already(run: Run) -> str:
     """Who decided on a run, or what became of it (mrkdwn)."""
     if run.decided_by is not None and run.decided_at is not None:
-        verb = "declined" if run.status is Status.CANCELLED and run.error == "Declined." else "approved"
+        verb = "declined" if run.status is RunStatus.CANCELLED and run.error == "Declined." else "approved"
         said = f" “{comment(run.comment)}”" if run.comment else ""
         return f"{person(run.decided_by)} {verb} this, {moment(run.decided_at)}.{said}"
-    if run.status is Status.CANCELLED:
+    if run.status is RunStatus.CANCELLED:
         return "This sync was cancelled, so there is nothing to decide any more."
     return "This sync does not wait for approval any more."
 
@@ -132,7 +132,7 @@ def decided(approved: bool) -> dict[str, object]:
     return notice("Declined", "Nothing is sent.")
 
 
-def ask(story: Story) -> Message:
+def ask(story: RunView) -> Message:
     """The reply that calls those who may decide."""
     may = approvers(story)
     if not may:
@@ -145,7 +145,7 @@ def ask(story: Story) -> Message:
     return Message(text, [section(text)])
 
 
-def reminder(story: Story) -> Message:
+def reminder(story: RunView) -> Message:
     """The reply that calls them again."""
     since = story.run.finished_at or story.run.created_at
     may = " ".join(person(each) for each in approvers(story)) or "Nobody can approve this yet"
@@ -153,18 +153,18 @@ def reminder(story: Story) -> Message:
     return Message(text, [section(text)])
 
 
-def approvers(story: Story) -> list[str]:
+def approvers(story: RunView) -> list[str]:
     """Who may decide on a run."""
     connection, run = story.connection, story.run
     return [each for each in connection.approvers if why_not_approve(connection, each, run.started_by) is None]
 
 
-def _numbers(plan: Plan) -> str:
+def _numbers(plan: RunPlan) -> str:
     return f"{plan.to_add:,} to add, {plan.to_update:,} to update, {plan.to_remove:,} to remove"
 
 
-def _details(story: Story) -> list[Block]:
-    plan = story.run.plan or Plan()
+def _details(story: RunView) -> list[Block]:
+    plan = story.run.plan or RunPlan()
     pairs = [
         ("To add", number(plan.to_add)),
         ("To update", number(plan.to_update)),
@@ -175,7 +175,7 @@ def _details(story: Story) -> list[Block]:
     if plan.duplicates:
         pairs.append(("Same person as another member", number(plan.duplicates)))
     pairs += [("Members in the audience", number(plan.members)), ("Takes", _time(plan, story.run.rate))]
-    blocks: list[Block] = list(facts(pairs))
+    blocks: list[Block] = list(fields(pairs))
     if plan.guards:
         sentences = "\n".join(f"• {reason(guard.message)}{_check(guard.name)}" for guard in plan.guards)
         blocks.append(section(f"*Why this is asked*\n{sentences}"))
@@ -191,26 +191,26 @@ def _check(guard: GuardName) -> str:
     return f" _{_CHECKS[guard]}_" if guard in _CHECKS else ""
 
 
-def _removals(plan: Plan) -> str:
+def _removals(plan: RunPlan) -> str:
     if not plan.to_remove or not plan.ledger_size:
         return number(plan.to_remove)
     synced = f"{number(plan.ledger_size)} that were synced before"
     return f"{number(plan.to_remove)} ({share(plan.to_remove, plan.ledger_size)} of the {synced})"
 
 
-def _time(plan: Plan, rate: float) -> str:
+def _time(plan: RunPlan, rate: float) -> str:
     if not plan.requests:
         return "nothing is to be sent"
     pace = f"at {rate:g} a second" if rate else "without a rate limit"
     return f"about {duration(max(plan.seconds, 1.0))}: {plural(plan.requests, 'request')} {pace}"
 
 
-def _deciders(story: Story) -> str:
+def _deciders(story: RunView) -> str:
     may = approvers(story)
     return f"Can be decided by {', '.join(person(each) for each in may)}" if may else "Nobody can approve this yet"
 
 
-def _samples(samples: Samples) -> list[Block]:
+def _samples(samples: PlanPreview) -> list[Block]:
     kinds = [("added", samples.added), ("updated", samples.updated), ("removed", samples.removed)]
     texts = [f"*Would be {kind}, for example*\n{_names(names)}" for kind, names in kinds if names]
     if samples.rejected:

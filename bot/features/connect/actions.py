@@ -1,17 +1,17 @@
 """Saving what was put into the forms: the key is tried, the connection kept, and a person told what came of it."""
 
 from bot.features.connect import views
-from bot.features.connect.form import Details
+from bot.features.connect.form import ConnectionForm
 from bot.services import Services
 from bot.slack.actor import Actor
-from bot.slack.submission import Told
+from bot.slack.submission import ModalResult
 from core.connections import manage
-from core.iterable import KeyRefusedError
-from core.models.run import Run, Status
+from core.iterable import InvalidApiKeyError
+from core.models.run import Run, RunStatus
 from core.store import mappings, runs
 
 
-async def connect(services: Services, actor: Actor, details: Details, key: str) -> Told:
+async def connect(services: Services, actor: Actor, details: ConnectionForm, key: str) -> ModalResult:
     """Try a key and save the connection. Raises InputError where the name is taken, an IterableError where the key
     does not work."""
     connected = await manage.connect(
@@ -22,12 +22,12 @@ async def connect(services: Services, actor: Actor, details: Details, key: str) 
         by=actor.person,
         **details.values(),
     )
-    services.directory.warm(connected.connection)
+    services.directory.prefetch(connected.connection)
     services.wake()
-    return Told(views.connected_view(connected), views.said_connected(connected))
+    return ModalResult(views.connected_view(connected), views.said_connected(connected))
 
 
-async def edit(services: Services, actor: Actor, details: Details) -> Told:
+async def edit(services: Services, actor: Actor, details: ConnectionForm) -> ModalResult:
     """Save what is different of a connection. Raises InputError where the name is taken, an IterableError where the key
     does not work in another data center."""
     assert details.connection_id is not None
@@ -41,17 +41,17 @@ async def edit(services: Services, actor: Actor, details: Details) -> Told:
         **details.values(),
     )
     services.wake()
-    return Told(views.saved_view(details.name, list(changed)), views.said_saved(details.name, list(changed)))
+    return ModalResult(views.saved_view(details.name, list(changed)), views.said_saved(details.name, list(changed)))
 
 
-async def replace_key(services: Services, actor: Actor, connection_id: int, key: str) -> Told:
+async def replace_key(services: Services, actor: Actor, connection_id: int, key: str) -> ModalResult:
     """Try a key and put it in the place of a connection's. Raises an IterableError where it does not work."""
     known = await services.connection(actor.team_id, connection_id)
     connected = await manage.replace_key(services.engine, known, key, by=actor.person, team_id=actor.team_id)
     stopped = [(run.id, run.audience or "An audience") for run in await _stopped_by_the_key(services, connection_id)]
-    services.directory.warm(connected.connection)
+    services.directory.prefetch(connected.connection)
     services.wake()
-    return Told(views.replaced_view(connected, stopped), views.said_replaced(connected))
+    return ModalResult(views.replaced_view(connected, stopped), views.said_replaced(connected))
 
 
 async def _stopped_by_the_key(services: Services, connection_id: int) -> list[Run]:
@@ -59,4 +59,6 @@ async def _stopped_by_the_key(services: Services, connection_id: int) -> list[Ru
     async with services.engine.database.read() as db:
         known = [mapping.id for mapping in await mappings.of_connection(db, connection_id)]
         last = await runs.last_of_each(db, known)
-    return [run for run in last.values() if run.status is Status.FAILED and run.error_code == KeyRefusedError.code]
+    return [
+        run for run in last.values() if run.status is RunStatus.FAILED and run.error_code == InvalidApiKeyError.code
+    ]

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self
 
-from bot.features.connect.ids import Block
-from bot.ui.modal_state import Inputs, Metadata
+from bot.features.connect.ids import ConnectBlock
+from bot.ui.modal_state import Metadata, ViewInputs
 from core.connections.manage import check_name
 from core.errors import InputError
 from core.identity import UserIdField
@@ -17,7 +17,7 @@ from core.store.connections import Connection
 RATE_MAX = 1000.0
 
 
-class Details(Metadata):
+class ConnectionForm(Metadata):
     """The settings of a connection. `connection_id` is that of the one that is edited."""
 
     connection_id: int | None = None
@@ -48,17 +48,17 @@ class Details(Metadata):
     @classmethod
     def read(cls, view: Mapping[str, Any]) -> Self:
         """Those that a person put into the modal."""
-        inputs = Inputs(view)
+        inputs = ViewInputs(view)
         return cls(
             connection_id=cls.load(view).connection_id,
-            name=inputs.text(Block.NAME),
-            data_center=DataCenter(inputs.choice(Block.DATA_CENTER) or DataCenter.US),
-            user_id=UserIdField(inputs.choice(Block.USER_ID) or UserIdField.CUSTOMER_ID),
-            rate=_number(inputs.text(Block.RATE)),
-            channel=inputs.conversation(Block.CHANNEL),
-            operators=tuple(inputs.person_ids(Block.OPERATORS)),
-            approvers=tuple(inputs.person_ids(Block.APPROVERS)),
-            self_approval=inputs.is_checked(Block.SELF_APPROVAL),
+            name=inputs.text(ConnectBlock.NAME),
+            data_center=DataCenter(inputs.choice(ConnectBlock.DATA_CENTER) or DataCenter.US),
+            user_id=UserIdField(inputs.choice(ConnectBlock.USER_ID) or UserIdField.CUSTOMER_ID),
+            rate=_number(inputs.text(ConnectBlock.RATE)),
+            channel=inputs.conversation(ConnectBlock.CHANNEL),
+            operators=tuple(inputs.person_ids(ConnectBlock.OPERATORS)),
+            approvers=tuple(inputs.person_ids(ConnectBlock.APPROVERS)),
+            self_approval=inputs.is_checked(ConnectBlock.SELF_APPROVAL),
         )
 
     def problems(self) -> dict[str, str]:
@@ -67,13 +67,13 @@ class Details(Metadata):
         try:
             check_name(self.name)
         except InputError as error:
-            found[Block.NAME] = error.message
+            found[ConnectBlock.NAME] = error.message
         if self.rate is None or not 0 <= self.rate <= RATE_MAX:
-            found[Block.RATE] = (
+            found[ConnectBlock.RATE] = (
                 f"A number from 0 (no limit) to {RATE_MAX:,.0f} is needed. Where in doubt: {DEFAULT_RATE:g}."
             )
         if not self.approvers:
-            found[Block.APPROVERS] = "Somebody has to approve what is proposed. Choose at least one person."
+            found[ConnectBlock.APPROVERS] = "Somebody has to approve what is proposed. Choose at least one person."
         return found
 
     def values(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Details(Metadata):
         }
 
 
-class KeyOf(Metadata):
+class KeyModalState(Metadata):
     """The connection whose key is replaced."""
 
     connection_id: int

@@ -8,15 +8,15 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.connect import actions, modals, views
-from bot.features.connect.form import Details, KeyOf
-from bot.features.connect.ids import Action, Block, Callback
+from bot.features.connect.form import ConnectionForm, KeyModalState
+from bot.features.connect.ids import ConnectAction, ConnectBlock, ConnectCallback
 from bot.features.connect.open import AdminsOnlyError, open_connect, open_edit, open_key, require_admin
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
-from bot.slack.admins import NotKnownError
+from bot.slack.admins import AdminLookupError
 from bot.slack.reply import NOT_CHANGED, change_modal
-from bot.slack.submission import Told, Trial, show_outcome
-from bot.ui.modal_state import Inputs
+from bot.slack.submission import ModalResult, SubmissionModals, respond_to_submission
+from bot.ui.modal_state import ViewInputs
 from core.errors import InputError, SyncError
 
 __all__ = ["open_connect", "register"]
@@ -30,27 +30,27 @@ def register(app: AsyncApp, services: Services) -> None:
 
 
 def _register_opening(app: AsyncApp, services: Services) -> None:
-    @app.action(Action.OPEN)
+    @app.action(ConnectAction.OPEN)
     async def on_open(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         await open_connect(services, client, Actor.of(body))
 
-    @app.action(Action.EDIT)
+    @app.action(ConnectAction.EDIT)
     async def on_edit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         await open_edit(services, client, Actor.of(body), int(value_of(body)))
 
-    @app.action(Action.KEY)
+    @app.action(ConnectAction.KEY)
     async def on_key(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         await open_key(services, client, Actor.of(body), int(value_of(body)))
 
 
 def _register_again(app: AsyncApp, services: Services) -> None:
-    @app.action(Action.AGAIN)
+    @app.action(ConnectAction.AGAIN)
     async def on_again(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        details, actor = Details.load(body["view"]), Actor.of(body)
+        details, actor = ConnectionForm.load(body["view"]), Actor.of(body)
         await require_admin(services, client, actor, "connect an Iterable project")
         if details.connection_id is None:
             form = modals.connect_form(details)
@@ -59,7 +59,7 @@ def _register_again(app: AsyncApp, services: Services) -> None:
             form = modals.edit_form(details, connection.key_last4)
         await change_modal(client, actor, body["view"]["id"], form, NOT_CHANGED)
 
-    @app.action(Action.KEY_AGAIN)
+    @app.action(ConnectAction.KEY_AGAIN)
     async def on_key_again(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         actor = Actor.of(body)
@@ -69,71 +69,74 @@ def _register_again(app: AsyncApp, services: Services) -> None:
 
 
 def _register_submitting(app: AsyncApp, services: Services) -> None:
-    @app.view(Callback.CONNECT)
+    @app.view(ConnectCallback.CONNECT)
     async def on_connect(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
-        details, key = Details.read(body["view"]), Inputs(body["view"]).text(Block.KEY)
+        details, key = ConnectionForm.read(body["view"]), ViewInputs(body["view"]).text(ConnectBlock.KEY)
         if problems := {**_key_problem(key), **details.problems()}:
             await ack(response_action="errors", errors=problems)
             return
         actor = Actor.of(body)
 
-        async def work() -> Told:
+        async def work() -> ModalResult:
             await require_admin(services, client, actor, "connect an Iterable project")
             return await actions.connect(services, actor, details, key)
 
-        trial = Trial(
+        trial = SubmissionModals(
             waiting=views.trying("Connect a project"),
             failed=lambda sentence: views.connect_failed(details, sentence),
-            at_inputs=lambda error: _at(error, {InputError: Block.NAME, SyncError: Block.KEY}),
+            at_inputs=lambda error: _at(error, {InputError: ConnectBlock.NAME, SyncError: ConnectBlock.KEY}),
         )
-        await show_outcome(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+        await respond_to_submission(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
-    @app.view(Callback.EDIT)
+    @app.view(ConnectCallback.EDIT)
     async def on_edit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
-        details, actor = Details.read(body["view"]), Actor.of(body)
+        details, actor = ConnectionForm.read(body["view"]), Actor.of(body)
         if problems := details.problems():
             await ack(response_action="errors", errors=problems)
             return
 
-        async def work() -> Told:
+        async def work() -> ModalResult:
             await require_admin(services, client, actor, "change a connection")
             return await actions.edit(services, actor, details)
 
-        trial = Trial(
+        trial = SubmissionModals(
             waiting=views.trying("Edit connection"),
             failed=lambda sentence: views.edit_failed(details, sentence),
-            at_inputs=lambda error: _at(error, {InputError: Block.NAME, SyncError: Block.DATA_CENTER}),
+            at_inputs=lambda error: _at(error, {InputError: ConnectBlock.NAME, SyncError: ConnectBlock.DATA_CENTER}),
         )
-        await show_outcome(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+        await respond_to_submission(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
-    @app.view(Callback.KEY)
+    @app.view(ConnectCallback.KEY)
     async def on_key(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
-        connection_id, key = KeyOf.load(body["view"]).connection_id, Inputs(body["view"]).text(Block.KEY)
+        connection_id, key = (
+            KeyModalState.load(body["view"]).connection_id,
+            ViewInputs(body["view"]).text(ConnectBlock.KEY),
+        )
         if problems := _key_problem(key):
             await ack(response_action="errors", errors=problems)
             return
         actor = Actor.of(body)
 
-        async def work() -> Told:
+        async def work() -> ModalResult:
             await require_admin(services, client, actor, "replace an API key")
             return await actions.replace_key(services, actor, connection_id, key)
 
-        trial = Trial(
+        trial = SubmissionModals(
             waiting=views.trying("Replace key"),
             failed=lambda sentence: views.key_failed(connection_id, sentence),
-            at_inputs=lambda error: _at(error, {SyncError: Block.KEY}),
+            at_inputs=lambda error: _at(error, {SyncError: ConnectBlock.KEY}),
         )
-        await show_outcome(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+        await respond_to_submission(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
 
 def _key_problem(key: str) -> dict[str, str]:
     if key and key.isascii() and key.isprintable() and " " not in key:
         return {}
-    return {Block.KEY: "An API key is letters and digits without blanks. Copy it again from Iterable."}
+    return {ConnectBlock.KEY: "An API key is letters and digits without blanks. Copy it again from Iterable."}
 
 
-def _at(error: SyncError, blocks: Mapping[type[SyncError], Block]) -> dict[str, str]:
+def _at(error: SyncError, blocks: Mapping[type[SyncError], ConnectBlock]) -> dict[str, str]:
     """At which input an error is shown: that of the first class that it is of. What concerns none is shown alone."""
-    if isinstance(error, AdminsOnlyError | NotKnownError):
+    if isinstance(error, AdminsOnlyError | AdminLookupError):
         return {}
     return next(({block: error.message} for kind, block in blocks.items() if isinstance(error, kind)), {})

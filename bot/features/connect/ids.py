@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Callback(StrEnum):
+class ConnectCallback(StrEnum):
     """Modals."""
 
     CONNECT = "connect-form"
@@ -11,7 +11,7 @@ class Callback(StrEnum):
     KEY = "connect-key-form"
 
 
-class Action(StrEnum):
+class ConnectAction(StrEnum):
     """Buttons. The value is in brackets."""
 
     OPEN = "connect-form-open"
@@ -26,7 +26,7 @@ class Action(StrEnum):
     """[connection id]"""
 
 
-class Block(StrEnum):
+class ConnectBlock(StrEnum):
     """Inputs."""
 
     NAME = "connect-name"

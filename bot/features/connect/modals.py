@@ -17,8 +17,8 @@ from slack_sdk.models.blocks import (
     UserMultiSelectElement,
 )
 
-from bot.features.connect.form import RATE_MAX, Details, KeyOf
-from bot.features.connect.ids import Block, Callback
+from bot.features.connect.form import RATE_MAX, ConnectionForm, KeyModalState
+from bot.features.connect.ids import ConnectBlock, ConnectCallback
 from bot.ui.blocks import context, field_of, modal, option, section
 from bot.ui.formatting import escape
 from core.connections.manage import NAME_MAX_LENGTH
@@ -37,7 +37,7 @@ USER_IDS = {
 _WHERE_KEYS_ARE = "In Iterable: Integrations > API Keys. A server-side key is needed."
 
 
-def connect_form(details: Details, known: Sequence[Connection] = ()) -> dict[str, Any]:
+def connect_form(details: ConnectionForm, known: Sequence[Connection] = ()) -> dict[str, Any]:
     """The form that connects a project. What was put in before is kept, but never a key."""
     intro = "Connect an Iterable project: its lists can then be kept equal to mParticle audiences."
     blocks: list[KitBlock] = [section(intro)]
@@ -46,14 +46,21 @@ def connect_form(details: Details, known: Sequence[Connection] = ()) -> dict[str
         blocks.append(context(f"Connected already: {names}. Edit them, or replace a key, on the Home page."))
     blocks += [_name(details), _key(), *_settings(details)]
     return modal(
-        "Connect a project", blocks, callback=Callback.CONNECT, submit="Connect", close="Cancel", metadata=details
+        "Connect a project",
+        blocks,
+        callback=ConnectCallback.CONNECT,
+        submit="Connect",
+        close="Cancel",
+        metadata=details,
     )
 
 
-def edit_form(details: Details, key_last4: str) -> dict[str, Any]:
+def edit_form(details: ConnectionForm, key_last4: str) -> dict[str, Any]:
     """The form that changes everything of a connection but its key."""
     blocks = [_name(details), *_settings(details), context(f"The key stays: …{escape(key_last4)}.")]
-    return modal("Edit connection", blocks, callback=Callback.EDIT, submit="Save", close="Cancel", metadata=details)
+    return modal(
+        "Edit connection", blocks, callback=ConnectCallback.EDIT, submit="Save", close="Cancel", metadata=details
+    )
 
 
 def key_form(connection: Connection) -> dict[str, Any]:
@@ -63,63 +70,68 @@ def key_form(connection: Connection) -> dict[str, Any]:
         f"({connection.data_center.upper()}). Everything else stays: mappings, approvals, history."
     )
     blocks = [section(text), context(f"The key now: …{escape(connection.key_last4)}."), _key()]
-    metadata = KeyOf(connection_id=connection.id)
-    return modal("Replace key", blocks, callback=Callback.KEY, submit="Replace", close="Cancel", metadata=metadata)
+    metadata = KeyModalState(connection_id=connection.id)
+    return modal(
+        "Replace key", blocks, callback=ConnectCallback.KEY, submit="Replace", close="Cancel", metadata=metadata
+    )
 
 
-def _name(details: Details) -> InputBlock:
+def _name(details: ConnectionForm) -> InputBlock:
     element = PlainTextInputElement(
-        action_id=Block.NAME,
+        action_id=ConnectBlock.NAME,
         initial_value=details.name or None,
         max_length=NAME_MAX_LENGTH,
         placeholder="For example: Shop",
     )
-    return field_of("Name", Block.NAME, element, hint="What people here call this Iterable project.")
+    return field_of("Name", ConnectBlock.NAME, element, hint="What people here call this Iterable project.")
 
 
 def _key() -> InputBlock:
-    element = PlainTextInputElement(action_id=Block.KEY, max_length=500)
+    element = PlainTextInputElement(action_id=ConnectBlock.KEY, max_length=500)
     hint = f"{_WHERE_KEYS_ARE} It is stored encrypted, and shown afterwards only by its last four characters."
-    return field_of("API key", Block.KEY, element, hint=hint)
+    return field_of("API key", ConnectBlock.KEY, element, hint=hint)
 
 
-def _settings(details: Details) -> list[KitBlock]:
+def _settings(details: ConnectionForm) -> list[KitBlock]:
     return [_data_center(details), *_user_id(details), _rate(details), _channel(details), *_people(details)]
 
 
-def _data_center(details: Details) -> InputBlock:
+def _data_center(details: ConnectionForm) -> InputBlock:
     options = {each: option(name, each.value) for each, name in DATA_CENTERS.items()}
     element = RadioButtonsElement(
-        action_id=Block.DATA_CENTER, options=list(options.values()), initial_option=options[details.data_center]
+        action_id=ConnectBlock.DATA_CENTER, options=list(options.values()), initial_option=options[details.data_center]
     )
     return field_of(
-        "Data center", Block.DATA_CENTER, element, hint="Where the project lives. Its address in the browser says it."
+        "Data center",
+        ConnectBlock.DATA_CENTER,
+        element,
+        hint="Where the project lives. Its address in the browser says it.",
     )
 
 
-def _user_id(details: Details) -> list[KitBlock]:
+def _user_id(details: ConnectionForm) -> list[KitBlock]:
     options = {each: option(name, each.value, what) for each, (name, what) in USER_IDS.items()}
     element = RadioButtonsElement(
-        action_id=Block.USER_ID, options=list(options.values()), initial_option=options[details.user_id]
+        action_id=ConnectBlock.USER_ID, options=list(options.values()), initial_option=options[details.user_id]
     )
     hint = (
         "What becomes the userId in Iterable, beside the email. With Customer ID, members without an email are "
         "rejected. With mParticle ID, they get the placeholder address <mpid>@placeholder.email, and are renamed "
         "once their email is known."
     )
-    return [field_of("User ID", Block.USER_ID, element, hint=hint)]
+    return [field_of("User ID", ConnectBlock.USER_ID, element, hint=hint)]
 
 
-def _rate(details: Details) -> InputBlock:
+def _rate(details: ConnectionForm) -> InputBlock:
     element = NumberInputElement(
-        action_id=Block.RATE,
+        action_id=ConnectBlock.RATE,
         is_decimal_allowed=True,
         initial_value=None if details.rate is None else _plain(details.rate),
         min_value="0",
         max_value=_plain(max(RATE_MAX, details.rate or 0.0)),
     )
     return field_of(
-        "Requests a second", Block.RATE, element, hint="0 is no limit. A request carries up to 1,000 members."
+        "Requests a second", ConnectBlock.RATE, element, hint="0 is no limit. A request carries up to 1,000 members."
     )
 
 
@@ -127,39 +139,45 @@ def _plain(number: float) -> str:
     return f"{number:.6f}".rstrip("0").rstrip(".")
 
 
-def _channel(details: Details) -> InputBlock:
+def _channel(details: ConnectionForm) -> InputBlock:
     element = ConversationSelectElement(
-        action_id=Block.CHANNEL,
+        action_id=ConnectBlock.CHANNEL,
         initial_conversation=details.channel,
         default_to_current_conversation=None if details.channel else True,
         filter=ConversationFilter(include=["public", "private"], exclude_bot_users=True),
     )
     return field_of(
-        "Channel for alerts", Block.CHANNEL, element, hint="It is told when a sync fails, and when it works again."
+        "Channel for alerts",
+        ConnectBlock.CHANNEL,
+        element,
+        hint="It is told when a sync fails, and when it works again.",
     )
 
 
-def _people(details: Details) -> list[KitBlock]:
+def _people(details: ConnectionForm) -> list[KitBlock]:
     operators = UserMultiSelectElement(
-        action_id=Block.OPERATORS, initial_users=list(details.operators) or None, max_selected_items=MOST_PEOPLE
+        action_id=ConnectBlock.OPERATORS, initial_users=list(details.operators) or None, max_selected_items=MOST_PEOPLE
     )
     approvers = UserMultiSelectElement(
-        action_id=Block.APPROVERS, initial_users=list(details.approvers) or None, max_selected_items=MOST_PEOPLE
+        action_id=ConnectBlock.APPROVERS, initial_users=list(details.approvers) or None, max_selected_items=MOST_PEOPLE
     )
     own = option("An approver may approve what they asked for themselves", "yes")
     box = CheckboxesElement(
-        action_id=Block.SELF_APPROVAL, options=[own], initial_options=[own] if details.self_approval else None
+        action_id=ConnectBlock.SELF_APPROVAL, options=[own], initial_options=[own] if details.self_approval else None
     )
     return [
         field_of(
             "Who may start syncs",
-            Block.OPERATORS,
+            ConnectBlock.OPERATORS,
             operators,
             hint="Nobody chosen: everybody in this workspace. Approvers always may.",
             optional=True,
         ),
         field_of(
-            "Approvers", Block.APPROVERS, approvers, hint="They approve new mappings, and syncs that pass a limit."
+            "Approvers",
+            ConnectBlock.APPROVERS,
+            approvers,
+            hint="They approve new mappings, and syncs that pass a limit.",
         ),
-        field_of("Approving one's own", Block.SELF_APPROVAL, box, optional=True),
+        field_of("Approving one's own", ConnectBlock.SELF_APPROVAL, box, optional=True),
     ]

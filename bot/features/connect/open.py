@@ -3,10 +3,10 @@
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.connect import modals, views
-from bot.features.connect.form import Details
+from bot.features.connect.form import ConnectionForm
 from bot.services import Services
 from bot.slack.actor import Actor
-from bot.slack.reply import open_modal, reply
+from bot.slack.reply import open_modal, reply_privately
 from bot.ui.blocks import Message, notice
 from core.errors import InputError
 from core.store.connections import Connection
@@ -22,7 +22,7 @@ async def open_connect(services: Services, client: AsyncWebClient, actor: Actor)
     """Open *Connect*; a person who may not connect is told whom to ask for what."""
     known = await services.connections(actor.team_id)
     if await services.people.is_admin(client, actor.team_id, actor.person):
-        await open_modal(client, actor, modals.connect_form(Details(), known))
+        await open_modal(client, actor, modals.connect_form(ConnectionForm(), known))
     else:
         message = views.admins_only("connect an Iterable project") if known else views.ask_an_admin()
         await _explain(client, actor, message)
@@ -32,7 +32,7 @@ async def open_edit(services: Services, client: AsyncWebClient, actor: Actor, co
     """Open the form that changes a connection; a person who may not is told whom to ask."""
     connection = await _for_admins(services, client, actor, connection_id, "change a connection")
     if connection is not None:
-        await open_modal(client, actor, modals.edit_form(Details.of(connection), connection.key_last4))
+        await open_modal(client, actor, modals.edit_form(ConnectionForm.of(connection), connection.key_last4))
 
 
 async def open_key(services: Services, client: AsyncWebClient, actor: Actor, connection_id: int) -> None:
@@ -61,6 +61,6 @@ async def _for_admins(
 async def _explain(client: AsyncWebClient, actor: Actor, message: Message) -> None:
     """Say why not, where the person looks: in the channel, or over the home page or the modal that they clicked in."""
     if actor.channel is not None:
-        await reply(client, actor, message)
+        await reply_privately(client, actor, message)
     else:
         await open_modal(client, actor, notice("Ask an admin", message.text))

@@ -5,10 +5,10 @@ from typing import Any
 
 from slack_sdk.models.blocks import Block as KitBlock
 
-from bot.features.connect.form import Details
-from bot.features.connect.ids import Action
-from bot.features.mapping.ids import Action as MappingAction
-from bot.features.runs.ids import Action as RunsAction
+from bot.features.connect.form import ConnectionForm
+from bot.features.connect.ids import ConnectAction
+from bot.features.mapping.ids import MappingAction
+from bot.features.runs.ids import RunAction
 from bot.ui.blocks import Message, actions, button, context, modal, section
 from bot.ui.formatting import escape, plural
 from core.connections.manage import Connected
@@ -24,21 +24,21 @@ def trying(title: str) -> dict[str, Any]:
     return modal(title, [section(text)])
 
 
-def connect_failed(details: Details, sentence: str) -> dict[str, Any]:
+def connect_failed(details: ConnectionForm, sentence: str) -> dict[str, Any]:
     """Nothing was saved: why (mrkdwn), and a way back to the form."""
     blocks = [
         section(f"*Not connected, and nothing was saved.* {sentence}"),
-        actions(button("Try again", Action.AGAIN, style="primary")),
+        actions(button("Try again", ConnectAction.AGAIN, style="primary")),
         context("What you put in is kept, but for the key: it has to be entered again."),
     ]
     return modal("Not connected", blocks, metadata=details)
 
 
-def edit_failed(details: Details, sentence: str) -> dict[str, Any]:
+def edit_failed(details: ConnectionForm, sentence: str) -> dict[str, Any]:
     """Nothing was changed: why (mrkdwn), and a way back to the form."""
     blocks = [
         section(f"*Nothing was changed.* {sentence}"),
-        actions(button("Try again", Action.AGAIN, style="primary")),
+        actions(button("Try again", ConnectAction.AGAIN, style="primary")),
     ]
     return modal("Not saved", blocks, metadata=details)
 
@@ -47,7 +47,7 @@ def key_failed(connection_id: int, sentence: str) -> dict[str, Any]:
     """The key was not replaced: why (mrkdwn), and a way back to the form."""
     blocks = [
         section(f"*The key was not replaced.* {sentence}"),
-        actions(button("Try again", Action.KEY_AGAIN, str(connection_id), style="primary")),
+        actions(button("Try again", ConnectAction.KEY_AGAIN, str(connection_id), style="primary")),
     ]
     return modal("Key not replaced", blocks)
 
@@ -88,7 +88,7 @@ def replaced_view(connected: Connected, failed_runs: Sequence[tuple[str, str]]) 
         blocks += [
             section(
                 f"*{escape(audience)}*",
-                accessory=button("Retry", RunsAction.RETRY, run_id, label=f"Retry the sync of {audience}"),
+                accessory=button("Retry", RunAction.RETRY, run_id, label=f"Retry the sync of {audience}"),
             )
             for run_id, audience in failed_runs[:MOST_RETRIES]
         ]

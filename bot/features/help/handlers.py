@@ -7,12 +7,12 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.help.ids import COMMAND
-from bot.features.help.subcommands import SUBCOMMANDS, parse, probably_meant
+from bot.features.help.subcommands import SUBCOMMANDS, closest_match, parse
 from bot.features.help.views import unknown
-from bot.features.slash_command import Call
+from bot.features.slash_command import SlashCommand
 from bot.services import Services
 from bot.slack.actor import Actor
-from bot.slack.reply import reply
+from bot.slack.reply import reply_privately
 
 
 def register(app: AsyncApp, services: Services) -> None:
@@ -24,6 +24,6 @@ def register(app: AsyncApp, services: Services) -> None:
         name, argument = parse(body.get("text") or "")
         actor = Actor.of(body)
         if name in SUBCOMMANDS:
-            await SUBCOMMANDS[name].run(Call(services, client, actor, argument))
+            await SUBCOMMANDS[name].run(SlashCommand(services, client, actor, argument))
         else:
-            await reply(client, actor, unknown(name, probably_meant(name)))
+            await reply_privately(client, actor, unknown(name, closest_match(name)))

@@ -8,58 +8,58 @@ from bot.features.connect import commands as connect
 from bot.features.help.views import Line, help_message
 from bot.features.mapping import commands as mapping
 from bot.features.runs import commands as runs
-from bot.features.slash_command import Call, Subcommand
+from bot.features.slash_command import SlashCommand, SubcommandHandler
 from bot.features.status import commands as status
 from bot.features.undo import commands as undo
 from bot.features.why import commands as why
-from bot.slack.reply import reply
+from bot.slack.reply import reply_privately
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Subcommand:
     """A subcommand. `usage` and `example` are what follows the command."""
 
     usage: str
     sentence: str
     example: str
-    run: Subcommand
+    run: SubcommandHandler
 
 
-async def help_(call: Call) -> None:
+async def help_(call: SlashCommand) -> None:
     """Show privately what the subcommands do."""
     lines = [Line(each.usage, each.sentence, each.example) for each in SUBCOMMANDS.values()]
-    await reply(call.client, call.actor, help_message(lines))
+    await reply_privately(call.client, call.actor, help_message(lines))
 
 
-SUBCOMMANDS: Mapping[str, Entry] = {
-    "": Entry("", "Starts a sync: choose the mapping, and where the audience is.", "", runs.start),
-    "connect": Entry("connect", "Connects an Iterable project. For admins.", "connect", connect.connect),
-    "map": Entry("map", "Maps an audience to a list. An approver has to agree.", "map", mapping.map_),
-    "run": Entry("run <mapping>", "Starts a sync of that mapping.", "run Spring Shoppers", runs.run),
-    "status": Entry("status", "Shows what runs, what waits, and how each mapping is.", "status", status.status),
-    "history": Entry(
+SUBCOMMANDS: Mapping[str, Subcommand] = {
+    "": Subcommand("", "Starts a sync: choose the mapping, and where the audience is.", "", runs.start),
+    "connect": Subcommand("connect", "Connects an Iterable project. For admins.", "connect", connect.connect),
+    "map": Subcommand("map", "Maps an audience to a list. An approver has to agree.", "map", mapping.map_),
+    "run": Subcommand("run <mapping>", "Starts a sync of that mapping.", "run Spring Shoppers", runs.run),
+    "status": Subcommand("status", "Shows what runs, what waits, and how each mapping is.", "status", status.status),
+    "history": Subcommand(
         "history [mapping]",
         "Shows the latest 10 runs, of a mapping or of all.",
         "history Spring Shoppers",
         status.history,
     ),
-    "cancel": Entry("cancel [run]", "Cancels a run: that one, or the only one under way.", "cancel", runs.cancel),
-    "why": Entry(
+    "cancel": Subcommand("cancel [run]", "Cancels a run: that one, or the only one under way.", "cancel", runs.cancel),
+    "why": Subcommand(
         "why <email or id>",
         "Says why a person is on a list, or is not. Only you see it.",
         "why ada@example.com",
         why.why,
     ),
-    "undo": Entry(
+    "undo": Subcommand(
         "undo <run>", "Takes back what a run did, after a preview and approval.", "undo k3v9m2x7qa", undo.undo
     ),
-    "pause": Entry(
+    "pause": Subcommand(
         "pause <mapping>", "Syncs nothing of that mapping until it is resumed.", "pause Spring Shoppers", mapping.pause
     ),
-    "resume": Entry(
+    "resume": Subcommand(
         "resume <mapping>", "Lets a paused mapping be synced again.", "resume Spring Shoppers", mapping.resume
     ),
-    "help": Entry("help", "Shows this.", "help", help_),
+    "help": Subcommand("help", "Shows this.", "help", help_),
 }
 
 
@@ -69,7 +69,7 @@ def parse(text: str) -> tuple[str, str]:
     return name.casefold(), _unquoted(argument.strip())
 
 
-def probably_meant(name: str) -> str | None:
+def closest_match(name: str) -> str | None:
     """The subcommand that a word was probably meant to be."""
     close = difflib.get_close_matches(name, [each for each in SUBCOMMANDS if each], n=1, cutoff=0.5)
     return close[0] if close else None

@@ -7,7 +7,7 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.features.home.ids import Action
+from bot.features.home.ids import HomeAction
 from bot.features.home.publisher import publish
 from bot.services import Services
 from bot.slack.actor import Actor
@@ -28,7 +28,7 @@ def register(app: AsyncApp, services: Services) -> None:
         if event.get("tab") == "home":
             await publish(services, client, body["team_id"], event["user"])
 
-    @app.action(Action.REFRESH)
+    @app.action(HomeAction.REFRESH)
     async def on_refresh(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         actor = Actor.of(body)

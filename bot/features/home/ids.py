@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Action(StrEnum):
+class HomeAction(StrEnum):
     """Buttons."""
 
     REFRESH = "home-refresh"

@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.features.home.views import home_view
 from bot.features.status.commands import viewer_of
-from bot.features.status.workspace_status import Overview
+from bot.features.status.workspace_status import WorkspaceStatus
 from bot.services import Services
-from bot.slack.api_errors import ERRORS, trouble_of
-from bot.slack.home_viewers import Looking
+from bot.slack.api_errors import ERRORS, classify
+from bot.slack.home_viewers import HomeViewer
 
 # How often it looks, and how far apart the looks at one person's page are, in seconds.
 LOOK_EVERY_S = 1.0
@@ -26,7 +26,7 @@ MOST_AT_A_TIME = 1
 logger = logging.getLogger(__name__)
 
 
-class Pages:
+class HomePublisher:
     """Keeps the home pages of those who look at them up to date."""
 
     def __init__(self, services: Services) -> None:
@@ -49,10 +49,10 @@ class Pages:
 
     async def _look(self) -> None:
         for team_id, those in _by_team(self._services.viewers.due(APART_S)).items():
-            client = await self._services.clients.of(team_id)
+            client = await self._services.clients.for_team(team_id)
             if client is None:  # the bot was uninstalled there
                 continue
-            overview = await Overview.read(self._services, team_id)
+            overview = await WorkspaceStatus.read(self._services, team_id)
             published = 0
             for looking in those:
                 if published < MOST_AT_A_TIME:
@@ -63,10 +63,10 @@ async def publish(services: Services, client: AsyncWebClient, team_id: str, pers
     """Publish the page of somebody who opened it, whatever they see now."""
     looking = services.viewers.opened(team_id, person)
     looking.digest = ""
-    await _publish(services, client, looking, await Overview.read(services, team_id))
+    await _publish(services, client, looking, await WorkspaceStatus.read(services, team_id))
 
 
-async def _publish(services: Services, client: AsyncWebClient, looking: Looking, overview: Overview) -> bool:
+async def _publish(services: Services, client: AsyncWebClient, looking: HomeViewer, overview: WorkspaceStatus) -> bool:
     """Publish a page where it differs from what they see. What Slack does not take is logged, and tried again later.
 
     Returns whether Slack was asked.
@@ -82,7 +82,7 @@ async def _publish(services: Services, client: AsyncWebClient, looking: Looking,
         try:
             await client.views_publish(user_id=looking.person, view=view)
         except ERRORS as error:
-            trouble = trouble_of(error)
+            trouble = classify(error)
             logger.warning("a home page was not published: %s", trouble.word)
             looking.held_until = time.monotonic() + (trouble.after or 0.0)
         else:
@@ -90,8 +90,8 @@ async def _publish(services: Services, client: AsyncWebClient, looking: Looking,
         return True
 
 
-def _by_team(due: Sequence[Looking]) -> dict[str, list[Looking]]:
-    found: dict[str, list[Looking]] = {}
+def _by_team(due: Sequence[HomeViewer]) -> dict[str, list[HomeViewer]]:
+    found: dict[str, list[HomeViewer]] = {}
     for looking in due:
         found.setdefault(looking.team_id, []).append(looking)
     return found

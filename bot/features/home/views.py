@@ -5,20 +5,20 @@ from typing import Any
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
-from bot.features.connect.ids import Action as ConnectAction
-from bot.features.home.ids import Action
-from bot.features.mapping.ids import Action as MappingAction
-from bot.features.runs.ids import Action as RunAction
+from bot.features.connect.ids import ConnectAction
+from bot.features.home.ids import HomeAction
+from bot.features.mapping.ids import MappingAction
+from bot.features.runs.ids import RunAction
 from bot.features.status import sections
 from bot.features.status.sections import Viewer
-from bot.features.status.workspace_status import Overview
+from bot.features.status.workspace_status import WorkspaceStatus
 from bot.ui.blocks import MOST_BLOCKS_OF_A_VIEW, actions, button, header, section
 
 # How many blocks the parts may take, so that there is room for each; the mappings, which come last, get what is left.
 _ALERTS, _WAITING, _UNDER_WAY, _CONNECTIONS = 13, 13, 13, 16
 
 
-def home_view(overview: Overview, viewer: Viewer) -> dict[str, Any]:
+def home_view(overview: WorkspaceStatus, viewer: Viewer) -> dict[str, Any]:
     """The home page of a person."""
     blocks = _page(overview, viewer) if overview.connections else _welcome(viewer)
     made: dict[str, Any] = View(type="home", blocks=blocks).to_dict()
@@ -36,7 +36,7 @@ def _welcome(viewer: Viewer) -> list[Block]:
     return [header("Welcome to Iterable Sync"), section(what), section(then), actions(*buttons)]
 
 
-def _page(overview: Overview, viewer: Viewer) -> list[Block]:
+def _page(overview: WorkspaceStatus, viewer: Viewer) -> list[Block]:
     blocks: list[Block] = [header("Iterable Sync"), actions(*_buttons(overview, viewer))]
     blocks += sections.alerts(overview, viewer).blocks(_ALERTS)
     blocks += sections.waiting(overview, viewer).blocks(_WAITING)
@@ -49,7 +49,7 @@ def _page(overview: Overview, viewer: Viewer) -> list[Block]:
     return blocks
 
 
-def _buttons(overview: Overview, viewer: Viewer) -> list[Any]:
+def _buttons(overview: WorkspaceStatus, viewer: Viewer) -> list[Any]:
     buttons = []
     if overview.may_start_any(viewer.person):
         if overview.mapped:
@@ -61,4 +61,4 @@ def _buttons(overview: Overview, viewer: Viewer) -> list[Any]:
 
 
 def _refresh() -> Any:
-    return button("Refresh", Action.REFRESH)
+    return button("Refresh", HomeAction.REFRESH)

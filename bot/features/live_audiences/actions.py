@@ -4,7 +4,7 @@ InputError where they may not, or where somebody has decided already."""
 import time
 
 from bot.features.live_audiences import views
-from bot.features.mapping_lookup import Known, by_id
+from bot.features.mapping_lookup import MappingRef, by_id
 from bot.features.permissions import why_not_decide
 from bot.services import Services
 from bot.slack.actor import Actor
@@ -13,7 +13,7 @@ from core import live
 from core.errors import InputError
 from core.store import audit_log, inbox
 from core.store import live_mappings as store
-from core.store.mappings import State
+from core.store.mappings import MappingStatus
 
 # Said instead of a name where the audit does not tell who decided.
 _SOMEBODY = "Somebody"
@@ -30,7 +30,7 @@ async def drop(services: Services, actor: Actor, mapping_id: int) -> str:
     it = await _decidable(services, actor, mapping_id)
     async with services.engine.database.read() as db:
         status = await store.status(db, it.mapping.id, time.time())
-    if it.mapping.state is State.ACTIVE or not status.waiting:
+    if it.mapping.state is MappingStatus.ACTIVE or not status.waiting:
         raise InputError(views.refused_now(it.mapping))
     dropped = await live.drop_waiting(services.engine, it.mapping.id, by=actor.person, team_id=actor.team_id)
     if dropped is None:  # somebody approved or resumed it at the same moment
@@ -69,14 +69,14 @@ async def remove(services: Services, actor: Actor, mapping_id: int) -> str:
     return f"{it.label}: its members are taken off the list now. `/iterable-sync status` shows how many are left."
 
 
-async def _decidable(services: Services, actor: Actor, mapping_id: int) -> Known:
+async def _decidable(services: Services, actor: Actor, mapping_id: int) -> MappingRef:
     it = await by_id(services, actor, mapping_id)
     if why := await why_not_decide(services, actor, it.connection):
         raise NotAllowedError(why)
     return it
 
 
-async def _decided_already(services: Services, it: Known) -> InputError:
+async def _decided_already(services: Services, it: MappingRef) -> InputError:
     """How it was decided about the members, and by whom."""
     async with services.engine.database.read() as db:
         entries = await audit_log.of(db, [f"mapping:{it.mapping.id}"])

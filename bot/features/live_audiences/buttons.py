@@ -2,15 +2,15 @@
 
 from slack_sdk.models.blocks import ButtonElement
 
-from bot.features.live_audiences.ids import Action
+from bot.features.live_audiences.ids import LiveAudienceAction
 from bot.ui.blocks import button, confirmation
 from bot.ui.formatting import cut, escape, plural
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 
 _NAME_MAX = 60
 
 
-def drop(mapping: Mapping) -> ButtonElement:
+def drop(mapping: AudienceMapping) -> ButtonElement:
     """*Drop what waits*, with the question whether it is meant."""
     ask = confirmation(
         "Drop what waits?",
@@ -20,10 +20,10 @@ def drop(mapping: Mapping) -> ButtonElement:
         "Let them wait",
     )
     label = f"Drop the changes that wait for {mapping.label}"
-    return button("Drop what waits", Action.DROP, str(mapping.id), style="danger", confirm=ask, label=label)
+    return button("Drop what waits", LiveAudienceAction.DROP, str(mapping.id), style="danger", confirm=ask, label=label)
 
 
-def approve_removals(mapping: Mapping, number: int) -> ButtonElement:
+def approve_removals(mapping: AudienceMapping, number: int) -> ButtonElement:
     """*Approve removals*, with the question whether it is meant."""
     ask = confirmation(
         "Take them off the list?",
@@ -33,10 +33,12 @@ def approve_removals(mapping: Mapping, number: int) -> ButtonElement:
         "Not now",
     )
     label = f"Approve the removals of {mapping.label}"
-    return button("Approve removals", Action.REMOVALS, str(mapping.id), style="primary", confirm=ask, label=label)
+    return button(
+        "Approve removals", LiveAudienceAction.REMOVALS, str(mapping.id), style="primary", confirm=ask, label=label
+    )
 
 
-def keep(mapping: Mapping) -> ButtonElement:
+def keep(mapping: AudienceMapping) -> ButtonElement:
     """*Keep them on the list*, with the question whether it is meant."""
     ask = confirmation(
         "Keep the members on the list?",
@@ -45,10 +47,10 @@ def keep(mapping: Mapping) -> ButtonElement:
         "Decide later",
     )
     label = f"Keep the members of {mapping.label} on the list"
-    return button("Keep them on the list", Action.KEEP, str(mapping.id), confirm=ask, label=label)
+    return button("Keep them on the list", LiveAudienceAction.KEEP, str(mapping.id), confirm=ask, label=label)
 
 
-def remove(mapping: Mapping) -> ButtonElement:
+def remove(mapping: AudienceMapping) -> ButtonElement:
     """*Take them off*, with the question whether it is meant."""
     ask = confirmation(
         "Take the members off the list?",
@@ -57,8 +59,8 @@ def remove(mapping: Mapping) -> ButtonElement:
         "Decide later",
     )
     label = f"Take the members of {mapping.label} off the list"
-    return button("Take them off", Action.REMOVE, str(mapping.id), style="danger", confirm=ask, label=label)
+    return button("Take them off", LiveAudienceAction.REMOVE, str(mapping.id), style="danger", confirm=ask, label=label)
 
 
-def _name(mapping: Mapping) -> str:
+def _name(mapping: AudienceMapping) -> str:
     return escape(cut(mapping.label, _NAME_MAX))

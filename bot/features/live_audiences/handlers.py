@@ -9,17 +9,17 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.live_audiences import actions
 from bot.features.live_audiences.actions import NotAllowedError
-from bot.features.live_audiences.ids import Action
+from bot.features.live_audiences.ids import LiveAudienceAction
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
-from bot.slack.reply import reply
+from bot.slack.reply import reply_privately
 from bot.ui.blocks import Message, section
 
 
 def register(app: AsyncApp, services: Services) -> None:
     """Add this feature's listeners."""
 
-    def on(action: Action, deed: Callable[[Services, Actor, int], Awaitable[str]]) -> None:
+    def on(action: LiveAudienceAction, deed: Callable[[Services, Actor, int], Awaitable[str]]) -> None:
         @app.action(action)
         async def on_click(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
             await ack()
@@ -28,9 +28,9 @@ def register(app: AsyncApp, services: Services) -> None:
                 said = await deed(services, actor, int(value_of(body)))
             except NotAllowedError as error:
                 said = error.message
-            await reply(client, actor, Message(said, [section(said)]))
+            await reply_privately(client, actor, Message(said, [section(said)]))
 
-    on(Action.DROP, actions.drop)
-    on(Action.REMOVALS, actions.approve_removals)
-    on(Action.KEEP, actions.keep)
-    on(Action.REMOVE, actions.remove)
+    on(LiveAudienceAction.DROP, actions.drop)
+    on(LiveAudienceAction.REMOVALS, actions.approve_removals)
+    on(LiveAudienceAction.KEEP, actions.keep)
+    on(LiveAudienceAction.REMOVE, actions.remove)

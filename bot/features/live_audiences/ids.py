@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Action(StrEnum):
+class LiveAudienceAction(StrEnum):
     """Buttons. The value is the mapping's id."""
 
     DROP = "audiences-waiting-drop"

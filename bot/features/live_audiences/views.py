@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from slack_sdk.models.blocks import Block
 
 from bot.features.live_audiences import buttons
-from bot.features.runs.ids import Action as RunAction
+from bot.features.runs.ids import RunAction
 from bot.features.runs.run_view import rejected_words
-from bot.ui.blocks import Message, actions, button, context, facts, section
+from bot.ui.blocks import Message, actions, button, context, fields, section
 from bot.ui.formatting import cut, escape, moment, number, person, plural
 from core.connections.permissions import has_stand_ins
 from core.reporting.run_report import explain
-from core.store.audit_log import Entry
+from core.store.audit_log import AuditEntry
 from core.store.connections import Connection
 from core.store.live_mappings import LiveStatus
-from core.store.mappings import NO_LIST, Mapping, State
+from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
 
 NAME_MAX = 150
 # Reasons that a digest names; there are hardly more.
@@ -23,19 +23,19 @@ MOST_REASONS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Fed:
+class LiveAudience:
     """A mapping that mParticle feeds, with what is told of it.
 
     `removals` is how many removals wait for approval, `members` how many people it has put on its list, `entries` what
     was done to it, oldest first.
     """
 
-    mapping: Mapping
+    mapping: AudienceMapping
     connection: Connection
     list_name: str | None
     removals: int = 0
     members: int = 0
-    entries: Sequence[Entry] = field(default_factory=tuple)
+    entries: Sequence[AuditEntry] = field(default_factory=tuple)
 
     @property
     def audience(self) -> str:
@@ -56,7 +56,7 @@ class Fed:
         return f"{self.audience} to {self.target}"
 
 
-def removals(fed: Fed) -> Message:
+def removals(fed: LiveAudience) -> Message:
     """That people have left and wait to be taken off."""
     text = f"{plural(fed.removals, 'removal waits', 'removals wait')} for approval: {fed.what}."
     body = (
@@ -67,7 +67,7 @@ def removals(fed: Fed) -> Message:
     return Message(text, [section(body), context(deciders(fed.connection)), actions(approve)])
 
 
-def removals_over(fed: Fed, since: float) -> Message:
+def removals_over(fed: LiveAudience, since: float) -> Message:
     """What became of removals that waited."""
     entry = _last(fed, since, "removals_approved", "dropped", "members")
     if entry is not None and "removals_approved" in (entry.after or {}):
@@ -80,7 +80,7 @@ def removals_over(fed: Fed, since: float) -> Message:
     return Message(text, [section(text)])
 
 
-def disconnected(fed: Fed) -> Message:
+def disconnected(fed: LiveAudience) -> Message:
     """That mParticle sends no more of an audience, and the question what becomes of those whom it put on the list."""
     text = f"mParticle disconnected the audience {fed.audience}. "
     if not fed.members:
@@ -96,7 +96,7 @@ def disconnected(fed: Fed) -> Message:
     return Message(text, [section(body), context(_since(fed), deciders(fed.connection)), row])
 
 
-def disconnected_over(fed: Fed, since: float) -> Message:
+def disconnected_over(fed: LiveAudience, since: float) -> Message:
     """What became of the members of an audience that was disconnected, and who decided."""
     entry = _last(fed, since, "members")
     begin = f"mParticle disconnected the audience {fed.audience}."
@@ -110,7 +110,7 @@ def disconnected_over(fed: Fed, since: float) -> Message:
     return Message(f"{begin} {what}", [section(f"{begin}\n*{what}*"), context(moment(entry.at))])
 
 
-def digest(fed: Fed, day: str, status: LiveStatus) -> Message:
+def digest(fed: LiveAudience, day: str, status: LiveStatus) -> Message:
     """What a day brought."""
     changes = plural(status.changes_today, "change")
     done = f"{number(status.added)} added, {number(status.updated)} updated, {number(status.removed)} removed"
@@ -128,7 +128,7 @@ def digest(fed: Fed, day: str, status: LiveStatus) -> Message:
         pairs.append(("Waiting for approval", number(status.waiting)))
     blocks: list[Block] = [
         section(f"*{day} (UTC): {fed.what}*\n{changes} from mParticle, {done}{rejected}."),
-        *facts(pairs),
+        *fields(pairs),
     ]
     reasons = sorted(status.rejected_by_reason.items(), key=lambda each: -each[1])[:MOST_REASONS]
     if reasons:
@@ -153,9 +153,9 @@ def deciders(connection: Connection) -> str:
     return f"Approvers: {named or 'nobody yet; an admin names them with *Edit* on the Home page'}"
 
 
-def refused_now(mapping: Mapping) -> str:
+def refused_now(mapping: AudienceMapping) -> str:
     """Why nothing of a mapping can be dropped, in a sentence."""
-    if mapping.state is State.ACTIVE:
+    if mapping.state is MappingStatus.ACTIVE:
         return (
             f"{mapping.label} is approved, so what waited is on its way to the list. Pause it first to drop what waits."
         )
@@ -167,12 +167,12 @@ def _reason(code: str, count: int) -> str:
     return f"• *{number(count)}*: {escape(known.meaning)}\n_{escape(known.remedy)}_"
 
 
-def _since(fed: Fed) -> str:
+def _since(fed: LiveAudience) -> str:
     at = fed.mapping.disconnected_at
     return f"Disconnected {moment(at)}" if at is not None else "Disconnected"
 
 
-def _last(fed: Fed, since: float, *names: str) -> Entry | None:
+def _last(fed: LiveAudience, since: float, *names: str) -> AuditEntry | None:
     """The latest of what was done since a moment that has one of these in it."""
     for entry in reversed(fed.entries):
         if entry.at >= since and any(name in (entry.after or {}) for name in names):

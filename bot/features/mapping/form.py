@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from bot.features.mapping.ids import Block
-from bot.features.mapping.list_select import Choice
-from bot.ui.modal_state import Inputs, Metadata
+from bot.features.mapping.ids import MappingBlock
+from bot.features.mapping.list_select import ListChoice
+from bot.ui.modal_state import Metadata, ViewInputs
 from core.errors import InputError
 from core.mapping_lifecycle import check_audience
-from core.store.mappings import Removals
+from core.store.mappings import RemovalPolicy
 
 _MODES = ("auto", "mirror", "add")
 
@@ -30,49 +30,49 @@ class ReviewMetadata(Metadata):
 
 
 @dataclass(frozen=True, slots=True)
-class PutIn:
+class UploadedFile:
     """A file that was put into a modal, by Slack's id and name."""
 
     id: str
     name: str
 
     @classmethod
-    def read(cls, inputs: Inputs, block: str) -> Self | None:
+    def read(cls, inputs: ViewInputs, block: str) -> Self | None:
         """Read the one file of an input."""
         files = inputs.files(block)
         return cls(str(files[0]["id"]), str(files[0].get("name") or "")) if files else None
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class MapForm:
     """A mapping that a person proposes. `audience` is None where the file says it."""
 
     metadata: MapMetadata
     audience: str | None
-    file: PutIn | None
-    choice: Choice | None
+    file: UploadedFile | None
+    choice: ListChoice | None
     mode: str
-    removals: Removals
+    removals: RemovalPolicy
     channel: str | None
 
     @classmethod
     def read(cls, view: Mapping[str, Any]) -> Self:
         """Read the submitted modal."""
-        inputs, metadata = Inputs(view), MapMetadata.load(view)
+        inputs, metadata = ViewInputs(view), MapMetadata.load(view)
         return cls(
             metadata=metadata,
-            audience=inputs.text(Block.AUDIENCE) or None,
-            file=PutIn.read(inputs, Block.FILE),
-            choice=Choice.read(inputs.choice(Block.LIST.of(metadata.connection_id))),
-            mode=_one_of(_MODES, inputs.choice(Block.MODE)),
-            removals=Removals(inputs.choice(Block.REMOVALS) or Removals.REMOVE),
-            channel=inputs.conversation(Block.CHANNEL),
+            audience=inputs.text(MappingBlock.AUDIENCE) or None,
+            file=UploadedFile.read(inputs, MappingBlock.FILE),
+            choice=ListChoice.read(inputs.choice(MappingBlock.LIST.of(metadata.connection_id))),
+            mode=_one_of(_MODES, inputs.choice(MappingBlock.MODE)),
+            removals=RemovalPolicy(inputs.choice(MappingBlock.REMOVALS) or RemovalPolicy.REMOVE),
+            channel=inputs.conversation(MappingBlock.CHANNEL),
         )
 
     @property
     def list_block(self) -> str:
         """The input where the list is chosen."""
-        return Block.LIST.of(self.metadata.connection_id)
+        return MappingBlock.LIST.of(self.metadata.connection_id)
 
     def problems(self) -> dict[str, str]:
         """What is wrong with it, by block: as far as that can be said without asking anybody."""
@@ -81,9 +81,9 @@ class Wanted:
             try:
                 check_audience(self.audience)
             except InputError as error:
-                found[Block.AUDIENCE] = error.message
+                found[MappingBlock.AUDIENCE] = error.message
         elif self.file is None:
-            found[Block.AUDIENCE] = "Type the audience's name or id, or put its file in below."
+            found[MappingBlock.AUDIENCE] = "Type the audience's name or id, or put its file in below."
         if self.choice is None:
             found[self.list_block] = "Choose a list. Type its name, or a new name to create it."
         return found

@@ -3,14 +3,14 @@
 from enum import StrEnum
 
 
-class Callback(StrEnum):
+class MappingCallback(StrEnum):
     """Modals."""
 
     MAP = "mapping-form"
     REVIEW = "mapping-review-form"
 
 
-class Action(StrEnum):
+class MappingAction(StrEnum):
     """Buttons and menus. The value is in brackets."""
 
     OPEN = "mapping-form-open"
@@ -27,7 +27,7 @@ class Action(StrEnum):
     """[mapping id]"""
 
 
-class Block(StrEnum):
+class MappingBlock(StrEnum):
     """Inputs."""
 
     CONNECTION = "mapping-connection"

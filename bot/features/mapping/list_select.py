@@ -9,10 +9,10 @@ from slack_sdk.models.blocks import Option
 
 from bot.services import Services
 from bot.ui.blocks import option
-from core.connections.manage import ANSWER_WITHIN_S, lists_of
+from core.connections.manage import ANSWER_WITHIN_S, fetch_lists
 from core.errors import InputError, SyncError
 from core.iterable import IterableList, UnreachableError
-from core.runs.submission import IMPATIENT
+from core.runs.submission import INTERACTIVE_RETRY
 from core.store.connections import Connection
 
 # What Slack shows at most; one of them may be the new list.
@@ -21,7 +21,7 @@ MOST_OPTIONS = 100
 NEW_NAME_MAX = 100
 
 # A person waits; and a request whose answer was lost is not repeated, because it may have created the list.
-_ONCE = dataclasses.replace(IMPATIENT, attempts=1)
+_ONCE = dataclasses.replace(INTERACTIVE_RETRY, max_attempts=1)
 
 _NEW = "new:"
 _TROUBLE = "trouble"
@@ -34,7 +34,7 @@ class NoSuchListError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ListChoice:
     """A list that a person chose: one that is there, or (`new_name`) one to be created."""
 
     list_id: int | None = None
@@ -50,7 +50,7 @@ class Choice:
         return cls(list_id=int(value))
 
 
-async def offered(services: Services, connection: Connection, typed: str) -> list[Option]:
+async def list_options(services: Services, connection: Connection, typed: str) -> list[Option]:
     """The lists whose name or id contains what was typed, and a new list of that name where there is none."""
     name = typed.strip()
     try:
@@ -65,7 +65,7 @@ async def offered(services: Services, connection: Connection, typed: str) -> lis
     return options
 
 
-async def resolve(services: Services, connection: Connection, choice: Choice) -> IterableList:
+async def resolve(services: Services, connection: Connection, choice: ListChoice) -> IterableList:
     """The list that a choice stands for; a new one is created. Raises a SyncError where Iterable has it not."""
     if choice.new_name is not None:
         return await _create(services, connection, choice.new_name)
@@ -77,7 +77,7 @@ async def resolve(services: Services, connection: Connection, choice: Choice) ->
 
 async def _create(services: Services, connection: Connection, name: str) -> IterableList:
     # An earlier try may have created it and lost the answer: there is never a second one of the same name.
-    there = [each for each in await lists_of(services.engine, connection) if each.is_standard and each.name == name]
+    there = [each for each in await fetch_lists(services.engine, connection) if each.is_standard and each.name == name]
     if there:
         return there[0]
     try:
@@ -85,7 +85,7 @@ async def _create(services: Services, connection: Connection, name: str) -> Iter
             list_id = await client.create_list(name)
     except TimeoutError as error:
         raise UnreachableError("Iterable did not answer in time. Try again: no second list is created.") from error
-    made = next((each for each in await lists_of(services.engine, connection) if each.id == list_id), None)
+    made = next((each for each in await fetch_lists(services.engine, connection) if each.id == list_id), None)
     if made is None:  # Iterable does not list it yet
         made = IterableList(list_id, name, "Standard")
     services.directory.add(connection, made)

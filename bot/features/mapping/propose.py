@@ -1,20 +1,20 @@
 """Proposing a mapping: the list is found or created, and a file that was put in becomes its first run."""
 
 from bot.features.mapping import views
-from bot.features.mapping.form import Wanted
+from bot.features.mapping.form import MapForm
 from bot.features.mapping.list_select import resolve
-from bot.features.mapping_lookup import Known, require_start
+from bot.features.mapping_lookup import MappingRef, require_start
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.slack.file_source import address_of
-from bot.slack.submission import Told
+from bot.slack.submission import ModalResult
 from core import mapping_lifecycle
-from core.models.run import Request
+from core.models.run import RunRequest
 from core.runs import commands
 from core.sources.audience_ref import from_bucket_name, from_download_name
 
 
-async def carry_out(services: Services, actor: Actor, wanted: Wanted) -> Told:
+async def create_proposal(services: Services, actor: Actor, wanted: MapForm) -> ModalResult:
     """Propose what a person wants. Raises InputError where there is such a mapping, or where the person may not; a
     SyncError where Iterable can't be asked for the list."""
     connection = await services.connection(actor.team_id, wanted.metadata.connection_id)
@@ -36,17 +36,17 @@ async def carry_out(services: Services, actor: Actor, wanted: Wanted) -> Told:
         await commands.start(
             services.engine,
             mapping,
-            Request(path=address_of(actor.team_id, wanted.file.id)),
+            RunRequest(path=address_of(actor.team_id, wanted.file.id)),
             by=actor.person,
             channel=wanted.channel,
             team_id=actor.team_id,
         )
     services.wake()
-    it = Known(connection, mapping, target.name)
-    return Told(views.proposed_view(it, wanted.file), views.said_proposed(it, wanted.file))
+    it = MappingRef(connection, mapping, target.name)
+    return ModalResult(views.proposed_view(it, wanted.file), views.said_proposed(it, wanted.file))
 
 
-def _said_by(wanted: Wanted) -> str | None:
+def _said_by(wanted: MapForm) -> str | None:
     """The audience that the file's name tells; None where planning has to look into the file."""
     assert wanted.file is not None
     found = from_download_name(wanted.file.name)

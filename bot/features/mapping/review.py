@@ -2,22 +2,22 @@
 
 from bot.features.mapping import views
 from bot.features.mapping.form import ReviewMetadata
-from bot.features.mapping.list_select import Choice, resolve
+from bot.features.mapping.list_select import ListChoice, resolve
 from bot.features.mapping.open import why_not_review
-from bot.features.mapping_lookup import Known, by_id
+from bot.features.mapping_lookup import MappingRef, by_id
 from bot.services import Services
 from bot.slack.actor import Actor
-from bot.slack.submission import Told
+from bot.slack.submission import ModalResult
 from core import mapping_lifecycle
 from core.live import decisions
 from core.runs.submission import check_list
 from core.store import lists
-from core.store.mappings import NO_LIST, State
+from core.store.mappings import NO_LIST, MappingStatus
 
 
 async def approve(
-    services: Services, actor: Actor, metadata: ReviewMetadata, choice: Choice | None, comment: str | None
-) -> Told:
+    services: Services, actor: Actor, metadata: ReviewMetadata, choice: ListChoice | None, comment: str | None
+) -> ModalResult:
     """Approve a mapping, to the list that was chosen where it had none. Raises a SyncError where that can't be had."""
     it = await by_id(services, actor, metadata.mapping_id)
     if refusal := await why_not_review(services, actor, it):
@@ -35,26 +35,26 @@ async def approve(
     elif mapping.live:
         await _approve_as_it_came(services, actor, it, comment)
     else:
-        await mapping_lifecycle.decide(
-            engine, mapping.id, State.ACTIVE, by=actor.person, comment=comment, team_id=actor.team_id
+        await mapping_lifecycle.decide_proposal(
+            engine, mapping.id, MappingStatus.ACTIVE, by=actor.person, comment=comment, team_id=actor.team_id
         )
     return await _outcome(services, actor, mapping.id)
 
 
-async def decline(services: Services, actor: Actor, mapping_id: int, comment: str | None) -> Told:
+async def decline(services: Services, actor: Actor, mapping_id: int, comment: str | None) -> ModalResult:
     """Decline a mapping."""
     it = await by_id(services, actor, mapping_id)
     if refusal := await why_not_review(services, actor, it):
         return _told(refusal)
-    declined = await mapping_lifecycle.decide(
-        services.engine, mapping_id, State.DECLINED, by=actor.person, comment=comment, team_id=actor.team_id
+    declined = await mapping_lifecycle.decide_proposal(
+        services.engine, mapping_id, MappingStatus.DECLINED, by=actor.person, comment=comment, team_id=actor.team_id
     )
     if declined and it.mapping.live:  # the person was told that what waits is dropped
         await decisions.drop_waiting(services.engine, mapping_id, by=actor.person, team_id=actor.team_id)
     return await _outcome(services, actor, mapping_id)
 
 
-async def _approve_as_it_came(services: Services, actor: Actor, it: Known, comment: str | None) -> None:
+async def _approve_as_it_came(services: Services, actor: Actor, it: MappingRef, comment: str | None) -> None:
     """Approve the list that stands in mParticle's settings. Raises an IterableError where it is not one."""
     engine, mapping = services.engine, it.mapping
     target = await check_list(engine, it.connection, mapping.list_id)
@@ -66,11 +66,11 @@ async def _approve_as_it_came(services: Services, actor: Actor, it: Known, comme
     )
 
 
-async def _outcome(services: Services, actor: Actor, mapping_id: int) -> Told:
+async def _outcome(services: Services, actor: Actor, mapping_id: int) -> ModalResult:
     """What is told is how it was decided, also where somebody else was faster."""
     services.wake()
     return _told(views.said_decided(await by_id(services, actor, mapping_id)))
 
 
-def _told(sentence: str) -> Told:
-    return Told(views.reviewed_view(sentence), sentence)
+def _told(sentence: str) -> ModalResult:
+    return ModalResult(views.reviewed_view(sentence), sentence)

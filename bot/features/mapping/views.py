@@ -17,18 +17,18 @@ from slack_sdk.models.blocks.block_elements import (
 
 from bot.features.live_audiences.buttons import drop
 from bot.features.live_audiences.views import deciders
-from bot.features.mapping.form import MapMetadata, PutIn, ReviewMetadata
-from bot.features.mapping.ids import Action, Block, Callback
-from bot.features.mapping_lookup import NAME_MAX, Known
-from bot.features.runs.ids import Action as RunsAction
+from bot.features.mapping.form import MapMetadata, ReviewMetadata, UploadedFile
+from bot.features.mapping.ids import MappingAction, MappingBlock, MappingCallback
+from bot.features.mapping_lookup import NAME_MAX, MappingRef
+from bot.features.runs.ids import RunAction
 from bot.ui.blocks import (
     Message,
     actions,
     button,
     confirmation,
     context,
-    facts,
     field_of,
+    fields,
     modal,
     notice,
     option,
@@ -38,7 +38,7 @@ from bot.ui.formatting import about, cut, escape, moment, person, plural
 from core.connections.permissions import has_stand_ins
 from core.mapping_lifecycle import AUDIENCE_MAX_LENGTH
 from core.store.connections import Connection
-from core.store.mappings import NO_LIST, Mapping, Removals, State
+from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy
 
 COMMENT_MAX = 500
 # Mappings that an answer lists; Slack takes 50 blocks.
@@ -50,15 +50,15 @@ MODES = {
     "add": ("Add only", "People are added, nobody is ever taken off"),
 }
 REMOVALS = {
-    Removals.REMOVE: ("Take them off the list", "Only people whom this mapping put there"),
-    Removals.ASK: ("Ask each time", "An approver decides before anybody is taken off"),
-    Removals.KEEP: ("Keep them on the list", "Nobody is taken off"),
+    RemovalPolicy.REMOVE: ("Take them off the list", "Only people whom this mapping put there"),
+    RemovalPolicy.ASK: ("Ask each time", "An approver decides before anybody is taken off"),
+    RemovalPolicy.KEEP: ("Keep them on the list", "Nobody is taken off"),
 }
 _STATES = {
-    State.PROPOSED: "Waits for approval",
-    State.ACTIVE: "Approved",
-    State.PAUSED: "Paused",
-    State.DECLINED: "Declined",
+    MappingStatus.PROPOSED: "Waits for approval",
+    MappingStatus.ACTIVE: "Approved",
+    MappingStatus.PAUSED: "Paused",
+    MappingStatus.DECLINED: "Declined",
 }
 
 
@@ -70,7 +70,7 @@ def map_form(metadata: MapMetadata, connections: Sequence[Connection]) -> dict[s
     blocks += [_audience(), _file(), list_input(metadata.connection_id), _mode(), _removals(), _channel(metadata)]
     blocks.append(context("Saving only proposes it. Nothing is sent until an approver has approved it."))
     return modal(
-        "Map an audience", blocks, callback=Callback.MAP, submit="Propose", close="Leave it", metadata=metadata
+        "Map an audience", blocks, callback=MappingCallback.MAP, submit="Propose", close="Leave it", metadata=metadata
     )
 
 
@@ -84,12 +84,12 @@ def map_failed(sentence: str) -> dict[str, Any]:
     return notice("Not proposed", f"{sentence}\nType `/iterable-sync map` to try again.")
 
 
-def proposed_view(it: Known, file: PutIn | None) -> dict[str, Any]:
+def proposed_view(it: MappingRef, file: UploadedFile | None) -> dict[str, Any]:
     """The mapping is proposed, and what comes next."""
     return notice("Proposed", said_proposed(it, file))
 
 
-def said_proposed(it: Known, file: PutIn | None) -> str:
+def said_proposed(it: MappingRef, file: UploadedFile | None) -> str:
     """In sentences: what is proposed, and what comes next (mrkdwn)."""
     where = _where(it.mapping.channel)
     if file is not None:
@@ -105,22 +105,22 @@ def said_proposed(it: Known, file: PutIn | None) -> str:
     )
 
 
-def proposal(mapping: Mapping, connection: Connection, list_name: str, waiting: int = 0) -> Message:
+def proposal(mapping: AudienceMapping, connection: Connection, list_name: str, waiting: int = 0) -> Message:
     """The card of a mapping that is proposed and of which nothing was run; or how it was decided.
 
     `waiting` is how many changes have come for it from mParticle.
     """
     none = "no list yet" if mapping.list_id == NO_LIST else f"list {mapping.list_id}"
-    it = Known(connection, mapping, list_name or none)
-    if mapping.state is State.PROPOSED:
+    it = MappingRef(connection, mapping, list_name or none)
+    if mapping.state is MappingStatus.PROPOSED:
         text = f"{person(mapping.proposed_by)} proposes a mapping: {it.label}"
-        buttons = [button("Review", Action.REVIEW, str(mapping.id), label=f"Review the mapping {it.plain}")]
+        buttons = [button("Review", MappingAction.REVIEW, str(mapping.id), label=f"Review the mapping {it.plain}")]
         if mapping.live:
             return _live_proposal(it, text, buttons, waiting)
         if mapping.list_id != NO_LIST:
             add = button(
                 "Add the audience",
-                RunsAction.START,
+                RunAction.START,
                 str(mapping.id),
                 style="primary",
                 label=f"Add the audience file of {it.plain}",
@@ -128,20 +128,20 @@ def proposal(mapping: Mapping, connection: Connection, list_name: str, waiting: 
             buttons.insert(0, add)
         hint = "Add the audience to see what would change. Nothing is sent until an approver has approved it."
         return Message(text, [section(text), *_details(it), actions(*buttons), context(hint)])
-    declined = mapping.state is State.DECLINED
+    declined = mapping.state is MappingStatus.DECLINED
     if mapping.live and mapping.decided_by is None and mapping.disconnected_at is not None:
         text = f"mParticle disconnected the audience before anybody decided: the mapping {it.label}"
         return Message(text, [section(text), *_details(it)])
     text = f"{'Declined' if declined else 'Approved'} by {person(mapping.decided_by)}: the mapping {it.label}"
-    if mapping.state is State.PAUSED:
+    if mapping.state is MappingStatus.PAUSED:
         text += " (paused now)"
     said = [context(f"{moment(mapping.decided_at)}{_comment(mapping)}")] if mapping.decided_at else []
-    start = button("Start a sync", RunsAction.START, str(mapping.id), label=f"Start a sync of {it.plain}")
-    can_start = mapping.state is State.ACTIVE and mapping.list_id != NO_LIST and not mapping.live
+    start = button("Start a sync", RunAction.START, str(mapping.id), label=f"Start a sync of {it.plain}")
+    can_start = mapping.state is MappingStatus.ACTIVE and mapping.list_id != NO_LIST and not mapping.live
     return Message(text, [section(text), *_details(it), *said, *([actions(start)] if can_start else [])])
 
 
-def _live_proposal(it: Known, text: str, buttons: list[Any], waiting: int) -> Message:
+def _live_proposal(it: MappingRef, text: str, buttons: list[Any], waiting: int) -> Message:
     """The card of a mapping that mParticle feeds."""
     mapping = it.mapping
     waits = f"{about(waiting, 'change')} {'waits' if waiting == 1 else 'wait'} for approval" if waiting else ""
@@ -152,7 +152,7 @@ def _live_proposal(it: Known, text: str, buttons: list[Any], waiting: int) -> Me
     return Message(f"{text}. {waits}." if waits else text, [*said, actions(*buttons)])
 
 
-def review_modal(it: Known) -> dict[str, Any]:
+def review_modal(it: MappingRef) -> dict[str, Any]:
     """A proposed mapping for who may approve it; where it has no list yet, one is chosen here."""
     mapping = it.mapping
     blocks: list[KitBlock] = [section(f"{person(mapping.proposed_by)} proposes {it.label}"), *_details(it)]
@@ -166,14 +166,14 @@ def review_modal(it: Known) -> dict[str, Any]:
         context("Joining a list can start journeys. Check that the list is the right one."),
         field_of(
             "Comment",
-            Block.COMMENT,
-            PlainTextInputElement(action_id=Block.COMMENT, max_length=COMMENT_MAX, multiline=True),
+            MappingBlock.COMMENT,
+            PlainTextInputElement(action_id=MappingBlock.COMMENT, max_length=COMMENT_MAX, multiline=True),
             optional=True,
         ),
         actions(
             button(
                 "Decline",
-                Action.DECLINE,
+                MappingAction.DECLINE,
                 str(mapping.id),
                 style="danger",
                 confirm=confirmation("Decline the mapping?", _declining(mapping), "Decline", "Go back"),
@@ -184,7 +184,7 @@ def review_modal(it: Known) -> dict[str, Any]:
     needs_list = mapping.list_id == NO_LIST
     metadata = ReviewMetadata(mapping_id=mapping.id, connection_id=it.connection.id, needs_list=needs_list)
     return modal(
-        "Review a mapping", blocks, callback=Callback.REVIEW, submit="Approve", close="Later", metadata=metadata
+        "Review a mapping", blocks, callback=MappingCallback.REVIEW, submit="Approve", close="Later", metadata=metadata
     )
 
 
@@ -193,9 +193,9 @@ def reviewed_view(sentence: str) -> dict[str, Any]:
     return notice("Review a mapping", sentence)
 
 
-def said_decided(it: Known) -> str:
+def said_decided(it: MappingRef) -> str:
     """How a mapping was decided on, in a sentence (mrkdwn)."""
-    state = "declined" if it.mapping.state is State.DECLINED else "approved"
+    state = "declined" if it.mapping.state is MappingStatus.DECLINED else "approved"
     if it.mapping.decided_by is None:
         return f"{it.label}: {_STATES[it.mapping.state].lower()}."
     return f"{it.label} is {state}, by {person(it.mapping.decided_by)}."
@@ -206,21 +206,21 @@ def said(text: str) -> Message:
     return Message(text, [section(text)])
 
 
-def moved(it: Known) -> Message:
+def moved(it: MappingRef) -> Message:
     """A mapping was paused or resumed; the way back is a button."""
-    if it.mapping.state is State.PAUSED:
+    if it.mapping.state is MappingStatus.PAUSED:
         text = f"{it.label} is paused. Nothing of it is synced until somebody resumes it."
-        return Message(text, [section(text, accessory=_move_button(it, "Resume", Action.RESUME))])
+        return Message(text, [section(text, accessory=_move_button(it, "Resume", MappingAction.RESUME))])
     text = f"{it.label} is active again. The next sync of it goes ahead."
-    return Message(text, [section(text, accessory=_move_button(it, "Pause", Action.PAUSE))])
+    return Message(text, [section(text, accessory=_move_button(it, "Pause", MappingAction.PAUSE))])
 
 
-def not_moved(it: Known, wanted: str) -> Message:
+def not_moved(it: MappingRef, wanted: str) -> Message:
     """A mapping is in another state than one that could be paused or resumed."""
     return said(f"{it.label} can't be {wanted}: it is {_STATES[it.mapping.state].lower()}.")
 
 
-def which(found: Sequence[Known], wanted: str, text: str, action: str, verb: str) -> Message:
+def which(found: Sequence[MappingRef], wanted: str, text: str, action: str, verb: str) -> Message:
     """Several mappings are meant by what was typed, or none: those that there are, with a button each."""
     if not found:
         return said("There is no mapping yet. Type `/iterable-sync map` to propose one.")
@@ -242,61 +242,63 @@ def which(found: Sequence[Known], wanted: str, text: str, action: str, verb: str
 def list_input(connection_id: int) -> InputBlock:
     """The list, found as a person types."""
     element = ExternalDataSelectElement(
-        action_id=Action.LIST, min_query_length=0, placeholder="Type a list's name, or a new name"
+        action_id=MappingAction.LIST, min_query_length=0, placeholder="Type a list's name, or a new name"
     )
     hint = "A Standard list of the project. A name that is not there yet is offered as a new list."
-    return field_of("List in Iterable", Block.LIST.of(connection_id), element, hint=hint)
+    return field_of("List in Iterable", MappingBlock.LIST.of(connection_id), element, hint=hint)
 
 
 def _connection(metadata: MapMetadata, connections: Sequence[Connection]) -> InputBlock:
     options = {each.id: option(each.label, str(each.id)) for each in connections[:100]}
     element = StaticSelectElement(
-        action_id=Action.CONNECTION, options=list(options.values()), initial_option=options.get(metadata.connection_id)
+        action_id=MappingAction.CONNECTION,
+        options=list(options.values()),
+        initial_option=options.get(metadata.connection_id),
     )
-    return field_of("Connection", Block.CONNECTION, element, dispatch=True)
+    return field_of("Connection", MappingBlock.CONNECTION, element, dispatch=True)
 
 
 def _audience() -> InputBlock:
     element = PlainTextInputElement(
-        action_id=Block.AUDIENCE, max_length=AUDIENCE_MAX_LENGTH, placeholder="For example: Spring Shoppers"
+        action_id=MappingBlock.AUDIENCE, max_length=AUDIENCE_MAX_LENGTH, placeholder="For example: Spring Shoppers"
     )
     hint = "Its name or id in mParticle. With a file below it may be left empty: the file says it."
-    return field_of("Audience", Block.AUDIENCE, element, hint=hint, optional=True)
+    return field_of("Audience", MappingBlock.AUDIENCE, element, hint=hint, optional=True)
 
 
 def _file() -> InputBlock:
-    element = FileInputElement(action_id=Block.FILE, max_files=1)
+    element = FileInputElement(action_id=MappingBlock.FILE, max_files=1)
     hint = "An audience download, up to 10 MB. With it, what would change is worked out at once."
-    return field_of("Audience file", Block.FILE, element, hint=hint, optional=True)
+    return field_of("Audience file", MappingBlock.FILE, element, hint=hint, optional=True)
 
 
 def _mode() -> InputBlock:
     options = [option(name, value, what) for value, (name, what) in MODES.items()]
-    element = RadioButtonsElement(action_id=Block.MODE, options=options, initial_option=options[0])
-    return field_of("What a sync does", Block.MODE, element)
+    element = RadioButtonsElement(action_id=MappingBlock.MODE, options=options, initial_option=options[0])
+    return field_of("What a sync does", MappingBlock.MODE, element)
 
 
 def _removals() -> InputBlock:
     options = [option(name, value.value, what) for value, (name, what) in REMOVALS.items()]
-    element = RadioButtonsElement(action_id=Block.REMOVALS, options=options, initial_option=options[0])
-    return field_of("Who leaves the audience", Block.REMOVALS, element)
+    element = RadioButtonsElement(action_id=MappingBlock.REMOVALS, options=options, initial_option=options[0])
+    return field_of("Who leaves the audience", MappingBlock.REMOVALS, element)
 
 
 def _channel(metadata: MapMetadata) -> InputBlock:
     element = ConversationSelectElement(
-        action_id=Block.CHANNEL,
+        action_id=MappingBlock.CHANNEL,
         initial_conversation=metadata.channel if metadata.channel and not metadata.channel.startswith("D") else None,
         filter=ConversationFilter(include=["public", "private"], exclude_bot_users=True),
     )
     hint = "Where its syncs are shown. Empty: in a direct message to whoever starts one."
-    return field_of("Channel", Block.CHANNEL, element, hint=hint, optional=True)
+    return field_of("Channel", MappingBlock.CHANNEL, element, hint=hint, optional=True)
 
 
-def _details(it: Known) -> list[KitBlock]:
+def _details(it: MappingRef) -> list[KitBlock]:
     mapping = it.mapping
     target = escape(cut(it.list_name, NAME_MAX))
     blocks: list[KitBlock] = []
-    blocks += facts(
+    blocks += fields(
         [
             ("Audience", escape(cut(it.audience, NAME_MAX))),
             ("List", target if mapping.list_id == NO_LIST else f"{target} ({mapping.list_id})"),
@@ -315,12 +317,12 @@ def _mode_name(mode: str) -> str:
     return MODES.get(mode, (mode, ""))[0]
 
 
-def _declining(mapping: Mapping) -> str:
+def _declining(mapping: AudienceMapping) -> str:
     said = "Nothing was sent, and nothing will be."
     return f"{said} The changes that wait are dropped, and so are those that still come." if mapping.live else said
 
 
-def _comment(mapping: Mapping) -> str:
+def _comment(mapping: AudienceMapping) -> str:
     return f": {escape(cut(mapping.comment, COMMENT_MAX))}" if mapping.comment else ""
 
 
@@ -328,5 +330,5 @@ def _where(channel: str | None) -> str:
     return f"in <#{channel}>" if channel else "in your direct messages with this app"
 
 
-def _move_button(it: Known, text: str, action: Action) -> Any:
+def _move_button(it: MappingRef, text: str, action: MappingAction) -> Any:
     return button(text, action, str(it.mapping.id), label=f"{text} {it.plain}")

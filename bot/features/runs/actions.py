@@ -1,6 +1,6 @@
 """What buttons and commands do to runs: cancelled, retried, repeated. Who may is checked each time."""
 
-from bot.features.mapping_lookup import Known, by_id, find, require_start
+from bot.features.mapping_lookup import MappingRef, by_id, find, require_start
 from bot.features.runs import views
 from bot.services import Services
 from bot.slack.actor import Actor
@@ -12,7 +12,7 @@ from core.runs import commands
 from core.store import runs
 
 
-async def load(services: Services, actor: Actor, run_id: str) -> tuple[Run, Known]:
+async def load(services: Services, actor: Actor, run_id: str) -> tuple[Run, MappingRef]:
     """A run that the person's workspace sees. Raises InputError where there is none."""
     async with services.engine.database.read() as db:
         run = await runs.by_id(db, run_id)
@@ -35,7 +35,7 @@ async def again(services: Services, actor: Actor, run_id: str) -> Message:
     run, it = await load(services, actor, run_id)
     require_start(it.connection, actor.person, "start its runs")
     channel = run.channel or actor.channel
-    new = await commands.again(services.engine, run_id, by=actor.person, channel=channel, team_id=actor.team_id)
+    new = await commands.repeat(services.engine, run_id, by=actor.person, channel=channel, team_id=actor.team_id)
     services.wake()
     return views.started_again(new, it, channel)
 

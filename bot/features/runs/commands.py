@@ -2,28 +2,28 @@
 
 from bot.features.mapping.commands import the_one
 from bot.features.runs.actions import cancel_by_name
-from bot.features.runs.ids import Action
+from bot.features.runs.ids import RunAction
 from bot.features.runs.start import open_start
-from bot.features.slash_command import Call
-from bot.slack.reply import reply
+from bot.features.slash_command import SlashCommand
+from bot.slack.reply import reply_privately
 
 
-async def start(call: Call) -> None:
+async def start(call: SlashCommand) -> None:
     """Open *Start a sync*, or *Connect* where nothing is connected."""
     await open_start(call.services, call.client, call.actor)
 
 
-async def run(call: Call) -> None:
+async def run(call: SlashCommand) -> None:
     """Open *Start a sync* for a mapping."""
     if not call.argument.strip() or not await call.services.connections(call.actor.team_id):
         await start(call)
         return
-    it = await the_one(call, Action.START, "Start a sync")
+    it = await the_one(call, RunAction.START, "Start a sync")
     if it is not None:
         await open_start(call.services, call.client, call.actor, mapping_id=it.mapping.id)
 
 
-async def cancel(call: Call) -> None:
+async def cancel(call: SlashCommand) -> None:
     """Cancel a run: the one that is named, or the only one under way."""
     run_id = call.argument.strip().strip("`").lower()
-    await reply(call.client, call.actor, await cancel_by_name(call.services, call.actor, run_id))
+    await reply_privately(call.client, call.actor, await cancel_by_name(call.services, call.actor, run_id))

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from bot.features.mapping.form import PutIn
+from bot.features.mapping.form import UploadedFile
 from bot.features.runs.file_links import Attached, file_id_of
-from bot.features.runs.ids import Block
-from bot.ui.modal_state import Inputs, Metadata
+from bot.features.runs.ids import RunBlock
+from bot.ui.modal_state import Metadata, ViewInputs
 from core.errors import InputError
-from core.models.run import Mode
+from core.models.run import SyncMode
 
 _MAPPING_MISSING = "Choose a mapping. Is there none yet? Close this, and type /iterable-sync map"
 
@@ -22,31 +22,31 @@ class StartMetadata(Metadata):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class StartSyncForm:
     """A sync that a person starts. `mode` is None where the mapping says it."""
 
     metadata: StartMetadata
     mapping_id: int | None
-    file: PutIn | None
+    file: UploadedFile | None
     link: str
     address: str
     attached: str | None
-    mode: Mode | None
+    mode: SyncMode | None
 
     @classmethod
     def read(cls, view: Mapping[str, Any]) -> Self:
         """Read the submitted modal."""
-        inputs, metadata = Inputs(view), StartMetadata.load(view)
-        mapping, mode = inputs.choice(Block.MAPPING) or "", inputs.choice(Block.MODE)
+        inputs, metadata = ViewInputs(view), StartMetadata.load(view)
+        mapping, mode = inputs.choice(RunBlock.MAPPING) or "", inputs.choice(RunBlock.MODE)
         only = metadata.attached[0].id if len(metadata.attached) == 1 else None
         return cls(
             metadata=metadata,
             mapping_id=int(mapping) if mapping.isdecimal() else None,
-            file=PutIn.read(inputs, Block.FILE),
-            link=inputs.text(Block.LINK),
-            address=inputs.text(Block.ADDRESS),
-            attached=inputs.choice(Block.ATTACHED) or only,
-            mode=Mode(mode) if mode in set(Mode) else None,
+            file=UploadedFile.read(inputs, RunBlock.FILE),
+            link=inputs.text(RunBlock.LINK),
+            address=inputs.text(RunBlock.ADDRESS),
+            attached=inputs.choice(RunBlock.ATTACHED) or only,
+            mode=SyncMode(mode) if mode in set(SyncMode) else None,
         )
 
     @property
@@ -61,28 +61,34 @@ class Wanted:
     @property
     def source_block(self) -> str:
         """The input that says where the audience is."""
-        said = {Block.ATTACHED: self.attached, Block.FILE: self.file, Block.LINK: self.link}
-        return next((block for block, value in said.items() if value), Block.ADDRESS)
+        said = {RunBlock.ATTACHED: self.attached, RunBlock.FILE: self.file, RunBlock.LINK: self.link}
+        return next((block for block, value in said.items() if value), RunBlock.ADDRESS)
 
     def problems(self) -> dict[str, str]:
         """What is wrong with it, by block: as far as that can be said without asking anybody."""
         found: dict[str, str] = {}
         if self.mapping_id is None:
-            found[Block.MAPPING] = _MAPPING_MISSING
+            found[RunBlock.MAPPING] = _MAPPING_MISSING
         if self.metadata.attached:
             return found
         given = [
             block
-            for block, value in ((Block.FILE, self.file), (Block.LINK, self.link), (Block.ADDRESS, self.address))
+            for block, value in (
+                (RunBlock.FILE, self.file),
+                (RunBlock.LINK, self.link),
+                (RunBlock.ADDRESS, self.address),
+            )
             if value
         ]
         if not given:
-            found[Block.FILE] = "Say where the audience is: put its file in here, or fill in one of the others below."
+            found[RunBlock.FILE] = (
+                "Say where the audience is: put its file in here, or fill in one of the others below."
+            )
         elif len(given) > 1:
             found[given[1]] = "Only one of them, please: the audience is in one place."
         elif self.link:
             try:
                 file_id_of(self.link)
             except InputError as error:
-                found[Block.LINK] = error.message
+                found[RunBlock.LINK] = error.message
         return found

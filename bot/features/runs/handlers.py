@@ -9,12 +9,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.runs import actions, start, submit, views
 from bot.features.runs.file_links import attached
-from bot.features.runs.ids import Action, Callback, Shortcut
-from bot.features.runs.mapping_options import Suggestions
-from bot.features.runs.rejected_file import Rejected
+from bot.features.runs.ids import RunAction, RunCallback, Shortcut
+from bot.features.runs.mapping_options import MappingOptions
+from bot.features.runs.rejected_file import RejectedFileSender
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
-from bot.slack.reply import reply
+from bot.slack.reply import reply_privately
 from bot.ui.blocks import Message
 
 
@@ -25,9 +25,9 @@ def register(app: AsyncApp, services: Services) -> None:
 
 
 def _register_form(app: AsyncApp, services: Services) -> None:
-    suggestions = Suggestions(services)
+    suggestions = MappingOptions(services)
 
-    @app.action(Action.START)
+    @app.action(RunAction.START)
     async def on_start(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         mapping_id = value_of(body)
@@ -40,34 +40,34 @@ def _register_form(app: AsyncApp, services: Services) -> None:
         if files:
             await start.open_start(services, client, actor, files=files)
         else:
-            await reply(client, actor, views.no_file())
+            await reply_privately(client, actor, views.no_file())
 
-    @app.options(Action.MAPPING)
+    @app.options(RunAction.MAPPING)
     async def on_typing(ack: AsyncAck, body: dict[str, Any]) -> None:
         options = await suggestions.of(Actor.of(body), str(body.get("value") or ""))
         await ack(options=[each.to_dict() for each in options])
 
-    @app.view(Callback.START)
+    @app.view(RunCallback.START)
     async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await submit.submit(services, ack, body, client)
 
 
 def _register_deeds(app: AsyncApp, services: Services) -> None:
-    def on(action: Action, deed: Callable[[Services, Actor, str], Awaitable[Message]]) -> None:
+    def on(action: RunAction, deed: Callable[[Services, Actor, str], Awaitable[Message]]) -> None:
         @app.action(action)
         async def on_click(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
             await ack()
             actor = Actor.of(body)
-            await reply(client, actor, await deed(services, actor, value_of(body)))
+            await reply_privately(client, actor, await deed(services, actor, value_of(body)))
 
-    on(Action.CANCEL, actions.cancel)
-    on(Action.AGAIN, actions.again)
-    on(Action.RETRY, actions.retry)
-    on(Action.RETRY_REJECTED, actions.retry_rejected)
+    on(RunAction.CANCEL, actions.cancel)
+    on(RunAction.AGAIN, actions.again)
+    on(RunAction.RETRY, actions.retry)
+    on(RunAction.RETRY_REJECTED, actions.retry_rejected)
 
-    rejected = Rejected(services)
+    rejected = RejectedFileSender(services)
 
-    @app.action(Action.REJECTED)
+    @app.action(RunAction.REJECTED)
     async def on_rejected(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         await rejected.send(client, Actor.of(body), value_of(body))

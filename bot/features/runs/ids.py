@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Callback(StrEnum):
+class RunCallback(StrEnum):
     """Modals."""
 
     START = "runs-start-form"
@@ -15,7 +15,7 @@ class Shortcut(StrEnum):
     SYNC = "sync-to-iterable"
 
 
-class Action(StrEnum):
+class RunAction(StrEnum):
     """Buttons and menus. The value is in brackets."""
 
     START = "runs-start-open"
@@ -33,7 +33,7 @@ class Action(StrEnum):
     """[run id]"""
 
 
-class Block(StrEnum):
+class RunBlock(StrEnum):
     """Inputs."""
 
     MAPPING = "runs-mapping"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Option
 
-from bot.features.mapping_lookup import Known, why_not_now
+from bot.features.mapping_lookup import MappingRef, why_not_now
 from bot.features.runs import views
 from bot.features.runs.start import startable
 from bot.services import Services
@@ -20,11 +20,11 @@ MOST_PEOPLE = 1_000
 @dataclass(frozen=True, slots=True)
 class _Remembered:
     at: float
-    found: list[Known]
+    found: list[MappingRef]
     several: bool
 
 
-class Suggestions:
+class MappingOptions:
     """What each person may sync, remembered while they type."""
 
     def __init__(self, services: Services) -> None:
@@ -52,5 +52,5 @@ class Suggestions:
         return looked
 
 
-def _names(it: Known) -> str:
+def _names(it: MappingRef) -> str:
     return f"{it.audience} {it.list_name} {it.mapping.audience_id} {it.mapping.list_id}".casefold()

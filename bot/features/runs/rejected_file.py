@@ -15,13 +15,13 @@ from typing import BinaryIO, cast
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.features.mapping_lookup import Known
+from bot.features.mapping_lookup import MappingRef
 from bot.features.runs import views
 from bot.features.runs.actions import load
 from bot.services import Services
 from bot.slack.actor import Actor
-from bot.slack.api_errors import ERRORS, Verdict, trouble_of
-from bot.slack.reply import NotShownError, direct, reply
+from bot.slack.api_errors import ERRORS, FailureClass, classify
+from bot.slack.reply import MessageNotDeliveredError, reply_privately, send_direct_message
 from core.connections.permissions import may_see_rejected
 from core.engine import Engine
 from core.errors import InputError, SyncError
@@ -29,7 +29,7 @@ from core.models.run import Run
 from core.reporting.run_report import CSV_HEADER, csv_row
 from core.sources.fetch import CHUNK
 from core.store import audit_log, rejections
-from core.store.audit_log import Action
+from core.store.audit_log import AuditAction
 from core.store.rejections import Rejection
 
 # Rows that are turned into text at once.
@@ -54,7 +54,7 @@ class NotSentError(SyncError):
         self.perhaps = perhaps
 
 
-class Rejected:
+class RejectedFileSender:
     """Sends files of rejected members; of a person who clicks twice, the second click waits for nothing."""
 
     def __init__(self, services: Services) -> None:
@@ -77,7 +77,7 @@ class Rejected:
         finally:
             self._under_way.discard((actor.person, run_id))
 
-    async def _send(self, client: AsyncWebClient, actor: Actor, run: Run, it: Known) -> None:
+    async def _send(self, client: AsyncWebClient, actor: Actor, run: Run, it: MappingRef) -> None:
         engine = self._services.engine
         async with engine.database.read() as db:
             by_reason = await rejections.by_reason(db, run.id)
@@ -88,19 +88,19 @@ class Rejected:
                 db,
                 team_id=actor.team_id,
                 actor=actor.person,
-                action=Action.REJECTIONS_TAKEN,
+                action=AuditAction.REJECTIONS_TAKEN,
                 subject=f"run:{run.id}",
                 after={"members": sum(by_reason.values())},
             )
         try:
-            channel = await direct(client, actor.person, views.rejected_summary(run, it, by_reason))
+            channel = await send_direct_message(client, actor.person, views.rejected_summary(run, it, by_reason))
             if channel != actor.channel:
-                await reply(client, actor, views.rejected_sent(run, sum(by_reason.values())))
+                await reply_privately(client, actor, views.rejected_sent(run, sum(by_reason.values())))
             async with _written(engine, run.id) as (file, size):
                 await _upload(client, channel, f"rejected-{run.id}.csv", file, size)
-        except (NotShownError, NotSentError) as error:
+        except (MessageNotDeliveredError, NotSentError) as error:
             logger.warning("a file of rejected members did not get to a person: %s", error.message)
-            await reply(client, actor, views.rejected_not_sent(run, perhaps=getattr(error, "perhaps", False)))
+            await reply_privately(client, actor, views.rejected_not_sent(run, perhaps=getattr(error, "perhaps", False)))
 
 
 def _why_none(run: Run) -> str:
@@ -153,9 +153,9 @@ async def _upload(client: AsyncWebClient, channel: str, name: str, file: BinaryI
         try:
             await client.files_completeUploadExternal(files=[{"id": file_id, "title": name}], channel_id=channel)
         except ERRORS as error:
-            trouble = trouble_of(error)
-            if trouble.verdict is not Verdict.LATER or wait is None:
-                raise NotSentError(trouble.word, perhaps=trouble.verdict is Verdict.UNKNOWN) from error
+            trouble = classify(error)
+            if trouble.verdict is not FailureClass.RETRY_LATER or wait is None:
+                raise NotSentError(trouble.word, perhaps=trouble.verdict is FailureClass.UNKNOWN) from error
             await asyncio.sleep(wait if trouble.after is None else min(trouble.after, MOST_WAIT_S))
         else:
             return
@@ -166,7 +166,7 @@ async def _put(client: AsyncWebClient, name: str, file: BinaryIO, size: int) -> 
     try:
         place = await client.files_getUploadURLExternal(filename=name, length=size)
     except ERRORS as error:
-        trouble = trouble_of(error)
+        trouble = classify(error)
         raise NotSentError(trouble.word, after=trouble.after) from error
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S)
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}

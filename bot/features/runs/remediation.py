@@ -5,21 +5,21 @@ from collections.abc import Mapping
 from core.errors import (
     AnotherListError,
     AudiencesOfOneNameError,
+    EarlierRunAwaitingApprovalError,
     EarlierRunFailedError,
-    EarlierRunWaitsError,
     InputError,
     NoApiKeyError,
     SettingsError,
     SeveralAudiencesError,
 )
 from core.iterable import (
-    KeyRefusedError,
+    InvalidApiKeyError,
     ListError,
-    ListGoneError,
+    ListNotFoundError,
     ListNotStandardError,
-    ThrottledError,
+    RateLimitedError,
     UnavailableError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
 from core.sources.fetch import FetchError
@@ -37,17 +37,17 @@ _ONE_OF_SEVERAL = (
 _ADVICE: Mapping[str, str] = {
     UnavailableError.code: f"nothing is wrong with your audience. Wait some minutes, then press *Retry*: {_GOES_ON}",
     UnreachableError.code: f"nothing is wrong with your audience. Wait some minutes, then press *Retry*: {_GOES_ON}",
-    ThrottledError.code: (
+    RateLimitedError.code: (
         "wait until what else uses this Iterable project has ended, or have an admin lower *Requests a second* of the "
         f"connection. Then press *Retry*: {_GOES_ON}"
     ),
-    KeyRefusedError.code: (
+    InvalidApiKeyError.code: (
         f"an admin presses *Replace key* and puts in a new one from Iterable. Then press *Retry*: {_GOES_ON}"
     ),
     ListError.code: _ANOTHER_LIST,
-    ListGoneError.code: _ANOTHER_LIST,
+    ListNotFoundError.code: _ANOTHER_LIST,
     ListNotStandardError.code: _ANOTHER_LIST,
-    UnexpectedAnswerError.code: (
+    UnexpectedResponseError.code: (
         f"have an admin check the connection's data center (*Edit* on the Home page). Then press *Retry*: {_GOES_ON}"
     ),
     InputError.code: (
@@ -55,7 +55,7 @@ _ADVICE: Mapping[str, str] = {
     ),
     SeveralAudiencesError.code: _ONE_OF_SEVERAL,
     AudiencesOfOneNameError.code: _ONE_OF_SEVERAL,
-    EarlierRunWaitsError.code: (
+    EarlierRunAwaitingApprovalError.code: (
         "have an approver decide on that run, in its message or on the Home page, or drop it with "
         f"`/iterable-sync cancel` and its id. Then press *Retry*: {_GOES_ON}"
     ),
@@ -76,6 +76,6 @@ _OTHERWISE = (
 )
 
 
-def advice(code: str | None) -> str:
+def remediation(code: str | None) -> str:
     """What to do about a failure."""
     return _ADVICE.get(code or "", _OTHERWISE)

@@ -3,15 +3,15 @@
 from slack_sdk.models.blocks import Block, ButtonElement
 
 from bot.features.connect import ids as connect
-from bot.features.runs.ids import Action
-from bot.features.runs.remediation import advice
-from bot.features.runs.run_view import Story, comment, done_words, origin, reason, rejected_words
+from bot.features.runs.ids import RunAction
+from bot.features.runs.remediation import remediation
+from bot.features.runs.run_view import RunView, comment, done_words, origin, reason, rejected_words
 from bot.features.undo import ids as undo
-from bot.ui.blocks import Message, actions, button, context, facts, section
+from bot.ui.blocks import Message, actions, button, context, fields, section
 from bot.ui.formatting import duration, escape, number, person, plural
 from core.errors import AudiencesOfOneNameError, InputError, SeveralAudiencesError
-from core.iterable import KeyRefusedError
-from core.models.run import Status
+from core.iterable import InvalidApiKeyError
+from core.models.run import RunStatus
 from core.reporting.run_report import explain
 
 # Characters of one section in which causes are told.
@@ -21,15 +21,15 @@ OF_THE_FILE = (InputError.code, SeveralAudiencesError.code, AudiencesOfOneNameEr
 _RETRY_LABEL = "Let the sync go on where it stopped"
 
 
-def ending(story: Story) -> Message:
+def result_message(story: RunView) -> Message:
     """The message of a run that has ended, however it did."""
     if story.is_declined:
         return declined(story)
-    views = {Status.SUCCEEDED: summary, Status.FAILED: failure, Status.PLANNED: preview}
+    views = {RunStatus.SUCCEEDED: summary, RunStatus.FAILED: failure, RunStatus.PLANNED: preview}
     return views.get(story.run.status, cancelled)(story)
 
 
-def summary(story: Story) -> Message:
+def summary(story: RunView) -> Message:
     """What a run did."""
     report = story.report
     rejected = f", {number(report.rejected)} rejected" if report.rejected else ""
@@ -49,23 +49,23 @@ def summary(story: Story) -> Message:
     if story.run.list_size is not None:
         pairs.append(("On the list in Iterable now", number(story.run.list_size)))
     pairs.append(("Took", f"{duration(report.duration_s)}, {plural(report.requests, 'request')}"))
-    blocks: list[Block] = [section(f"*{head}*\n{done_words(story)}{rejected}."), *facts(pairs)]
+    blocks: list[Block] = [section(f"*{head}*\n{done_words(story)}{rejected}."), *fields(pairs)]
     blocks += causes(story)
     buttons = [*_rejected_button(story)]
     if story.run.undo_of is None:
-        buttons.append(_button("Run again", Action.AGAIN, story))
+        buttons.append(_button("Run again", RunAction.AGAIN, story))
     buttons += _undo_button(story)
     return Message(text, [*blocks, context(*origin(story)), *_row(buttons)])
 
 
-def failure(story: Story) -> Message:
+def failure(story: RunView) -> Message:
     """Why a run stopped, what it had done, and what can be done now."""
     run = story.run
     why = reason(run.error or "The run failed.")
     text = f"The sync of {story.what} failed: {why}"
     blocks: list[Block] = [
         section(f"*The sync of {story.what} failed*\n{why}"),
-        section(f"*Done before:* {before(story)}\n*What to do:* {advice(run.error_code)}"),
+        section(f"*Done before:* {before(story)}\n*What to do:* {remediation(run.error_code)}"),
         *causes(story),
         context(*origin(story)),
     ]
@@ -73,19 +73,19 @@ def failure(story: Story) -> Message:
     return Message(text, [*blocks, *_row([*buttons, *_rejected_button(story), *_undo_button(story)])])
 
 
-def cancelled(story: Story) -> Message:
+def cancelled(story: RunView) -> Message:
     """That a run was cancelled, by a person or because another one took its place."""
     why = f" {reason(story.run.error)}" if story.run.error else ""
     text = f"The sync of {story.what} was cancelled.{why}"
     body = f"*The sync of {story.what} was cancelled*{why}\n*Done before:* {before(story)}"
     buttons = [*_rejected_button(story)]
     if story.run.undo_of is None:
-        buttons.append(_button("Run again", Action.AGAIN, story))
+        buttons.append(_button("Run again", RunAction.AGAIN, story))
     buttons += _undo_button(story)
     return Message(text, [section(body), *causes(story), context(*origin(story)), *_row(buttons)])
 
 
-def declined(story: Story) -> Message:
+def declined(story: RunView) -> Message:
     """That a person said no."""
     run = story.run
     said = f" “{comment(run.comment)}”" if run.comment else ""
@@ -96,7 +96,7 @@ def declined(story: Story) -> Message:
     )
 
 
-def preview(story: Story) -> Message:
+def preview(story: RunView) -> Message:
     """What a dry run found."""
     report = story.report
     found = f"{report.added:,} to add, {report.updated:,} to update, {report.removed:,} to remove"
@@ -105,7 +105,7 @@ def preview(story: Story) -> Message:
     return Message(text, [section(f"{body}\nNothing was sent."), *causes(story), context(*origin(story))])
 
 
-def causes(story: Story) -> list[Block]:
+def causes(story: RunView) -> list[Block]:
     """How many were rejected for each reason, what it means, and what to do about it."""
     found = story.report.rejected_by_reason
     if not found:
@@ -121,7 +121,7 @@ def causes(story: Story) -> list[Block]:
     return [section(text) for text in texts]
 
 
-def before(story: Story) -> str:
+def before(story: RunView) -> str:
     """What a run had done when it stopped (mrkdwn)."""
     run = story.run
     if not story.has_changed_something:
@@ -131,32 +131,32 @@ def before(story: Story) -> str:
     return f"{done_words(story)}.{rest}"
 
 
-def retry_buttons(story: Story) -> list[ButtonElement]:
+def retry_buttons(story: RunView) -> list[ButtonElement]:
     """*Retry* and its relatives, as far as they help."""
     again = story.run.error_code in OF_THE_FILE and story.run.undo_of is None
     buttons = [
-        button("Retry", Action.RETRY, story.run.id, style=None if again else "primary", label=_RETRY_LABEL),
+        button("Retry", RunAction.RETRY, story.run.id, style=None if again else "primary", label=_RETRY_LABEL),
     ]
     if again:  # the same file would be refused once more
         label = f"Put in another file of {story.run.audience or 'the audience'}"
-        other = button("Put in another file", Action.START, str(story.run.mapping_id), style="primary", label=label)
+        other = button("Put in another file", RunAction.START, str(story.run.mapping_id), style="primary", label=label)
         buttons.insert(0, other)
     if story.report.rejected:
-        buttons.append(_button("Retry rejected", Action.RETRY_REJECTED, story))
-    if story.run.error_code == KeyRefusedError.code:
-        buttons.append(button("Replace key", connect.Action.KEY, str(story.connection.id)))
+        buttons.append(_button("Retry rejected", RunAction.RETRY_REJECTED, story))
+    if story.run.error_code == InvalidApiKeyError.code:
+        buttons.append(button("Replace key", connect.ConnectAction.KEY, str(story.connection.id)))
     return buttons
 
 
-def _rejected_button(story: Story) -> list[ButtonElement]:
-    return [_button("Rejected users", Action.REJECTED, story)] if story.report.rejected else []
+def _rejected_button(story: RunView) -> list[ButtonElement]:
+    return [_button("Rejected users", RunAction.REJECTED, story)] if story.report.rejected else []
 
 
-def _undo_button(story: Story) -> list[ButtonElement]:
-    return [_button("Undo", undo.Action.OPEN, story)] if story.has_changed_something else []
+def _undo_button(story: RunView) -> list[ButtonElement]:
+    return [_button("Undo", undo.UndoAction.OPEN, story)] if story.has_changed_something else []
 
 
-def _button(text: str, action: str, story: Story) -> ButtonElement:
+def _button(text: str, action: str, story: RunView) -> ButtonElement:
     return button(text, action, story.run.id, label=f"{text}: {story.run.audience or 'the audience'}")
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bot.ui.formatting import cut, escape, moment, person, plural
-from core.models.run import Run, Status
-from core.reporting.progress import Moment
+from core.models.run import Run, RunStatus
+from core.reporting.progress import Progress
 from core.reporting.run_report import RunReport
 from core.store.connections import Connection
 
@@ -17,14 +17,14 @@ JOURNEYS = "Joining a list can start journeys in Iterable, and so send messages.
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class RunView:
     """A run with all that is told of it. `by_reason`: how many were rejected for each reason."""
 
     run: Run
     connection: Connection
     list_name: str | None
     by_reason: Mapping[str, int] = field(default_factory=dict)
-    moment: Moment | None = None
+    moment: Progress | None = None
 
     @property
     def report(self) -> RunReport:
@@ -51,7 +51,7 @@ class Story:
     @property
     def is_declined(self) -> bool:
         """Whether a person said no."""
-        return self.run.status is Status.CANCELLED and self.run.error == DECLINED
+        return self.run.status is RunStatus.CANCELLED and self.run.error == DECLINED
 
     @property
     def has_changed_something(self) -> bool:
@@ -60,7 +60,7 @@ class Story:
         return bool(counters.added + counters.updated + counters.removed)
 
 
-def origin(story: Story) -> list[str]:
+def origin(story: RunView) -> list[str]:
     """Who started it and who decided (mrkdwn), a line each."""
     run = story.run
     lines = [f"Started by {person(run.started_by)} · connection {escape(story.connection.label)} · run {run.id}"]
@@ -81,7 +81,7 @@ def reason(text: str) -> str:
     return cut(escape(text), REASON_MAX)
 
 
-def done_words(story: Story) -> str:
+def done_words(story: RunView) -> str:
     """What was done to the list, the numbers first."""
     counters = story.run.counters
     parts = [f"{counters.added:,} added", f"{counters.updated:,} updated", f"{counters.removed:,} removed"]

@@ -7,19 +7,19 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.connect.handlers import open_connect
 from bot.features.mapping.open import open_map
-from bot.features.mapping_lookup import Known, by_id, find, require_start, why_not_now
+from bot.features.mapping_lookup import MappingRef, by_id, find, require_start, why_not_now
 from bot.features.runs import views
 from bot.features.runs.file_links import Attached
-from bot.features.runs.form import StartMetadata, Wanted
-from bot.features.runs.ids import Block
+from bot.features.runs.form import StartMetadata, StartSyncForm
+from bot.features.runs.ids import RunBlock
 from bot.services import Services
 from bot.slack.actor import Actor
-from bot.slack.api_errors import ERRORS, trouble_of
+from bot.slack.api_errors import ERRORS, classify
 from bot.slack.file_source import GONE, address_of
-from bot.slack.reply import open_modal, reply
+from bot.slack.reply import open_modal, reply_privately
 from core.connections.permissions import may_start
 from core.errors import InputError
-from core.models.run import Request
+from core.models.run import RunRequest
 from core.runs import commands
 from core.sources.fetch import check_allowed
 from core.store.mappings import NO_LIST
@@ -39,7 +39,7 @@ class Started:
     """A run that was queued, and where it is shown (None: in a direct message)."""
 
     run_id: str
-    known: Known
+    known: MappingRef
     channel: str | None
 
 
@@ -65,7 +65,7 @@ async def open_start(
     chosen = await _chosen(services, actor, mapping_id) if mapping_id is not None else None
     known = [chosen] if chosen else await startable(services, actor)
     if not known:
-        await (reply(client, actor, views.no_mapping_yet()) if files else open_map(services, client, actor))
+        await (reply_privately(client, actor, views.no_mapping_yet()) if files else open_map(services, client, actor))
         return
     form = views.start_form(
         StartMetadata(channel=actor.channel, attached=files),
@@ -76,7 +76,7 @@ async def open_start(
     await open_modal(client, actor, form)
 
 
-async def startable(services: Services, actor: Actor) -> list[Known]:
+async def startable(services: Services, actor: Actor) -> list[MappingRef]:
     """The mappings that a person may sync: also those that are paused or declined, which say so."""
     return [
         it
@@ -85,10 +85,10 @@ async def startable(services: Services, actor: Actor) -> list[Known]:
     ]
 
 
-async def carry_out(services: Services, client: AsyncWebClient, actor: Actor, wanted: Wanted) -> Started:
+async def start_sync(services: Services, client: AsyncWebClient, actor: Actor, wanted: StartSyncForm) -> Started:
     """Queue what a person put in. Raises NotNowError for the mapping, InputError for where the audience is."""
     it = await _chosen(services, actor, wanted.mapping_id or 0)
-    request = Request(path=await _address(services, client, actor, wanted), mode=wanted.mode)
+    request = RunRequest(path=await _address(services, client, actor, wanted), mode=wanted.mode)
     # a file of a message is synced where it is; else where the mapping's runs are shown
     here = wanted.metadata.channel
     channel = here if wanted.metadata.attached else it.mapping.channel or here
@@ -99,14 +99,14 @@ async def carry_out(services: Services, client: AsyncWebClient, actor: Actor, wa
     return Started(run_id, it, channel)
 
 
-def block_of(error: InputError, wanted: Wanted) -> str | None:
+def block_of(error: InputError, wanted: StartSyncForm) -> str | None:
     """The input at which an error is shown; None where it concerns a part that is no input."""
     if isinstance(error, NotNowError):
-        return Block.MAPPING
+        return RunBlock.MAPPING
     return None if len(wanted.metadata.attached) == 1 else wanted.source_block
 
 
-async def _chosen(services: Services, actor: Actor, mapping_id: int) -> Known:
+async def _chosen(services: Services, actor: Actor, mapping_id: int) -> MappingRef:
     it = await by_id(services, actor, mapping_id)
     if not may_start(it.connection, actor.person):
         raise NotNowError(
@@ -117,7 +117,7 @@ async def _chosen(services: Services, actor: Actor, mapping_id: int) -> Known:
     return it
 
 
-async def _address(services: Services, client: AsyncWebClient, actor: Actor, wanted: Wanted) -> str:
+async def _address(services: Services, client: AsyncWebClient, actor: Actor, wanted: StartSyncForm) -> str:
     file_id = wanted.file_id
     if file_id is None:
         # looking at a disk may take its time
@@ -132,7 +132,7 @@ async def _check_seen(client: AsyncWebClient, file_id: str) -> None:
         async with asyncio.timeout(SEEN_WITHIN_S):
             await client.files_info(file=file_id)
     except ERRORS as error:
-        if trouble_of(error).word in GONE:
+        if classify(error).word in GONE:
             raise InputError(
                 "This file is not there, or this app may not see it. Put it into a channel that the app is in."
             ) from error

@@ -8,23 +8,23 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.runs import start, views
-from bot.features.runs.form import Wanted
+from bot.features.runs.form import StartSyncForm
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.slack.error_handler import sentence_for
-from bot.slack.reply import reply
+from bot.slack.reply import reply_privately
 from bot.slack.submission import ACK_WITHIN_S
 from core.errors import InputError
 
 
 async def submit(services: Services, ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
     """Queue what was put in. What can't be said in the form any more is said where the person is."""
-    wanted = Wanted.read(body["view"])
+    wanted = StartSyncForm.read(body["view"])
     if problems := wanted.problems():
         await ack(response_action="errors", errors=problems)
         return
     actor = replace(Actor.of(body), channel=wanted.metadata.channel)
-    task = asyncio.create_task(start.carry_out(services, client, actor, wanted))
+    task = asyncio.create_task(start.start_sync(services, client, actor, wanted))
     await asyncio.wait([task], timeout=ACK_WITHIN_S)
     error = task.exception() if task.done() else None
     block = start.block_of(error, wanted) if isinstance(error, InputError) else None
@@ -39,7 +39,7 @@ async def _tell(client: AsyncWebClient, actor: Actor, task: "asyncio.Task[start.
     try:
         done = await task
     except Exception as error:  # noqa: BLE001  # the form is closed, so it is told where the person is
-        await reply(client, actor, views.said(sentence_for(error)))
+        await reply_privately(client, actor, views.said(sentence_for(error)))
         return
     if done.channel is None or done.channel != actor.channel:
-        await reply(client, actor, views.started(done.run_id, done.known, done.channel))
+        await reply_privately(client, actor, views.started(done.run_id, done.known, done.channel))

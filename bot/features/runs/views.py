@@ -13,16 +13,16 @@ from slack_sdk.models.blocks.block_elements import (
     StaticSelectElement,
 )
 
-from bot.features.mapping.ids import Action as MappingAction
-from bot.features.mapping_lookup import Known
+from bot.features.mapping.ids import MappingAction
+from bot.features.mapping_lookup import MappingRef
 from bot.features.runs.file_links import Attached
 from bot.features.runs.form import StartMetadata
-from bot.features.runs.ids import Action, Block, Callback
+from bot.features.runs.ids import RunAction, RunBlock, RunCallback
 from bot.ui.blocks import Message, button, confirmation, context, field_of, modal, option, section
 from bot.ui.formatting import cut, escape, moment, person, plural
-from core.models.run import Mode, Run, Status
+from core.models.run import Run, RunStatus, SyncMode
 from core.reporting.run_report import explain
-from core.store.mappings import State
+from core.store.mappings import MappingStatus
 
 # What Slack shows at most in a menu, and in an answer.
 MOST_OPTIONS = 100
@@ -31,21 +31,21 @@ _ADDRESS_MAX = 2000
 
 _MODES = (
     ("As the mapping says", "auto", "And where it says nothing: as the file says"),
-    ("The file is the whole audience", Mode.MIRROR.value, "Who is not in it has left"),
-    ("The file is additions and removals", Mode.DELTA.value, "Who is not in it stays as they are"),
-    ("Only add", Mode.ADD.value, "Nobody is taken off the list"),
+    ("The file is the whole audience", SyncMode.MIRROR.value, "Who is not in it has left"),
+    ("The file is additions and removals", SyncMode.DELTA.value, "Who is not in it stays as they are"),
+    ("Only add", SyncMode.ADD.value, "Nobody is taken off the list"),
 )
 _UNDER_WAY = {
-    Status.QUEUED: "queued",
-    Status.PLANNING: "being planned",
-    Status.NEEDS_APPROVAL: "waits for approval",
-    Status.RUNNING: "running",
-    Status.INTERRUPTED: "interrupted",
+    RunStatus.QUEUED: "queued",
+    RunStatus.PLANNING: "being planned",
+    RunStatus.NEEDS_APPROVAL: "waits for approval",
+    RunStatus.RUNNING: "running",
+    RunStatus.INTERRUPTED: "interrupted",
 }
 
 
 def start_form(
-    metadata: StartMetadata, chosen: Known | None, *, several: bool, allowed_places: Sequence[str]
+    metadata: StartMetadata, chosen: MappingRef | None, *, several: bool, allowed_places: Sequence[str]
 ) -> dict[str, Any]:
     """*Start a sync*. `several` connections are told apart; places are asked for where the operator allows any."""
     blocks: list[KitBlock] = [_mapping(chosen, several)]
@@ -57,13 +57,15 @@ def start_form(
     blocks.append(
         context("What is new, or looks dangerous, waits for an approver. Members who are unchanged are not sent.")
     )
-    return modal("Start a sync", blocks, callback=Callback.START, submit="Start", close="Leave it", metadata=metadata)
+    return modal(
+        "Start a sync", blocks, callback=RunCallback.START, submit="Start", close="Leave it", metadata=metadata
+    )
 
 
-def mapping_option(it: Known, several: bool) -> Option:
+def mapping_option(it: MappingRef, several: bool) -> Option:
     """A mapping to choose; `several` connections are told apart."""
     text = it.plain
-    if it.mapping.state in (State.PAUSED, State.DECLINED):
+    if it.mapping.state in (MappingStatus.PAUSED, MappingStatus.DECLINED):
         text += f" ({it.mapping.state})"
     return option(f"{text}, {it.connection.label}" if several else text, str(it.mapping.id))
 
@@ -73,27 +75,27 @@ def said(text: str) -> Message:
     return Message(text, [section(text)])
 
 
-def started(run_id: str, it: Known, channel: str | None) -> Message:
+def started(run_id: str, it: MappingRef, channel: str | None) -> Message:
     """A run was started, and is shown elsewhere than the person is."""
     return said(f"The sync of {it.label} is started: run `{run_id}`. Its message appears {_where(channel)}.")
 
 
-def started_again(run_id: str, it: Known, channel: str | None) -> Message:
+def started_again(run_id: str, it: MappingRef, channel: str | None) -> Message:
     """A run was started by a button on another one."""
     return said(f"Started again as run `{run_id}`: {it.label}. Its message appears {_where(channel)}.")
 
 
-def retried(run: Run, it: Known) -> Message:
+def retried(run: Run, it: MappingRef) -> Message:
     """A run goes on."""
     return said(f"Run `{run.id}` of {it.label} goes on where it stopped. Its message shows how far it is.")
 
 
-def retrying_rejected(run_id: str, it: Known, channel: str | None) -> Message:
+def retrying_rejected(run_id: str, it: MappingRef, channel: str | None) -> Message:
     """The rejected members of a run are tried again."""
     return said(f"Run `{run_id}` tries the rejected members of {it.label} again. It appears {_where(channel)}.")
 
 
-def cancelled(run: Run, it: Known, *, at_once: bool) -> Message:
+def cancelled(run: Run, it: MappingRef, *, at_once: bool) -> Message:
     """A run was cancelled, or will be."""
     if at_once:
         return said(f"Run `{run.id}` of {it.label} is cancelled.")
@@ -108,7 +110,7 @@ def nothing_to_cancel() -> Message:
     return said("No run is under way that you could cancel.")
 
 
-def which_to_cancel(found: Sequence[tuple[Run, Known]]) -> Message:
+def which_to_cancel(found: Sequence[tuple[Run, MappingRef]]) -> Message:
     """Several runs are under way, a button each."""
     text = f"{plural(len(found), 'run')} are under way. Which one is to be cancelled?"
     rows = [section(_line(run, it), accessory=_cancel_button(run, it)) for run, it in found[:MOST_LISTED]]
@@ -131,7 +133,7 @@ def no_mapping_yet() -> Message:
     return Message(text, [section(text, accessory=button("Map an audience", MappingAction.OPEN))])
 
 
-def rejected_summary(run: Run, it: Known, by_reason: dict[str, int]) -> Message:
+def rejected_summary(run: Run, it: MappingRef, by_reason: dict[str, int]) -> Message:
     """What stands above the file with the rejected members of a run: why, and what to do. Never an address."""
     text = f"{plural(sum(by_reason.values()), 'rejected member')} of run `{run.id}`: {it.label}"
     reasons = "\n".join(
@@ -159,58 +161,58 @@ def rejected_not_sent(run: Run, *, perhaps: bool) -> Message:
     )
 
 
-def _line(run: Run, it: Known) -> str:
+def _line(run: Run, it: MappingRef) -> str:
     state = _UNDER_WAY.get(run.status, run.status.value)
     return f"{it.label}: {state}\n`{run.id}`, {moment(run.created_at)}, by {person(run.started_by)}"
 
 
-def _cancel_button(run: Run, it: Known) -> Any:
+def _cancel_button(run: Run, it: MappingRef) -> Any:
     question = confirmation(
         "Cancel this run?", f"{it.label}. What was done before stays done.", "Cancel the run", "Let it run"
     )
-    return button("Cancel", Action.CANCEL, run.id, style="danger", confirm=question, label=f"Cancel run {run.id}")
+    return button("Cancel", RunAction.CANCEL, run.id, style="danger", confirm=question, label=f"Cancel run {run.id}")
 
 
-def _mapping(chosen: Known | None, several: bool) -> InputBlock:
+def _mapping(chosen: MappingRef | None, several: bool) -> InputBlock:
     element = ExternalDataSelectElement(
-        action_id=Action.MAPPING,
+        action_id=RunAction.MAPPING,
         min_query_length=0,
         placeholder="Type an audience's name",
         initial_option=mapping_option(chosen, several) if chosen else None,
     )
-    return field_of("Mapping", Block.MAPPING, element, hint="Which audience goes to which list.")
+    return field_of("Mapping", RunBlock.MAPPING, element, hint="Which audience goes to which list.")
 
 
 def _attached(files: Sequence[Attached]) -> KitBlock:
     if len(files) == 1:
         return section(f"*Audience file*\n{escape(cut(files[0].name, 100))} ({_size(files[0].size)})")
     options = [option(f"{cut(each.name, 55)} ({_size(each.size)})", each.id) for each in files]
-    element = StaticSelectElement(action_id=Block.ATTACHED, options=options)
-    return field_of("Audience file", Block.ATTACHED, element, hint="The message has several files.")
+    element = StaticSelectElement(action_id=RunBlock.ATTACHED, options=options)
+    return field_of("Audience file", RunBlock.ATTACHED, element, hint="The message has several files.")
 
 
 def _file() -> InputBlock:
-    element = FileInputElement(action_id=Block.FILE, max_files=1)
+    element = FileInputElement(action_id=RunBlock.FILE, max_files=1)
     hint = "Up to 10 MB. A larger one: put it into a channel, and choose Sync to Iterable in the message's menu."
-    return field_of("Audience file", Block.FILE, element, hint=hint, optional=True)
+    return field_of("Audience file", RunBlock.FILE, element, hint=hint, optional=True)
 
 
 def _link() -> InputBlock:
-    element = PlainTextInputElement(action_id=Block.LINK, max_length=1000, placeholder="https://….slack.com/files/…")
+    element = PlainTextInputElement(action_id=RunBlock.LINK, max_length=1000, placeholder="https://….slack.com/files/…")
     hint = "Of any size. Paste its link (in the file's menu: Copy link to file), or its id."
-    return field_of("Or a file that is already in Slack", Block.LINK, element, hint=hint, optional=True)
+    return field_of("Or a file that is already in Slack", RunBlock.LINK, element, hint=hint, optional=True)
 
 
 def _address(allowed: Sequence[str]) -> InputBlock:
-    element = PlainTextInputElement(action_id=Block.ADDRESS, max_length=_ADDRESS_MAX)
+    element = PlainTextInputElement(action_id=RunBlock.ADDRESS, max_length=_ADDRESS_MAX)
     hint = cut(f"The operator allows: {', '.join(allowed)}", 1500)
-    return field_of("Or a path or address", Block.ADDRESS, element, hint=hint, optional=True)
+    return field_of("Or a path or address", RunBlock.ADDRESS, element, hint=hint, optional=True)
 
 
 def _mode() -> InputBlock:
     options = [option(name, value, what) for name, value, what in _MODES]
-    element = RadioButtonsElement(action_id=Block.MODE, options=options, initial_option=options[0])
-    return field_of("What the sync does", Block.MODE, element)
+    element = RadioButtonsElement(action_id=RunBlock.MODE, options=options, initial_option=options[0])
+    return field_of("What the sync does", RunBlock.MODE, element)
 
 
 def _size(size: int) -> str:

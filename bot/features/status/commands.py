@@ -2,13 +2,13 @@
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.features.slash_command import Call
+from bot.features.slash_command import SlashCommand
 from bot.features.status.sections import Viewer
-from bot.features.status.views import Past, history_message, status_message
-from bot.features.status.workspace_status import Mapped, Overview
+from bot.features.status.views import HistoryItem, history_message, status_message
+from bot.features.status.workspace_status import MappingStatusRow, WorkspaceStatus
 from bot.services import Services
-from bot.slack.admins import NotKnownError
-from bot.slack.reply import reply
+from bot.slack.admins import AdminLookupError
+from bot.slack.reply import reply_privately
 from core import mapping_lifecycle
 from core.errors import InputError
 from core.store import runs
@@ -19,34 +19,34 @@ LATEST = 10
 _NAMES_OFFERED = 5
 
 
-async def status(call: Call) -> None:
+async def status(call: SlashCommand) -> None:
     """Show privately what is under way, what waits and how the mappings are."""
-    overview = await Overview.read(call.services, call.actor.team_id)
+    overview = await WorkspaceStatus.read(call.services, call.actor.team_id)
     viewer = await viewer_of(call.services, call.client, call.actor.team_id, call.actor.person)
-    await reply(call.client, call.actor, status_message(overview, viewer))
+    await reply_privately(call.client, call.actor, status_message(overview, viewer))
 
 
-async def history(call: Call) -> None:
+async def history(call: SlashCommand) -> None:
     """Show privately the latest runs, of a mapping or of all. Raises InputError where no mapping is called so."""
-    overview = await Overview.read(call.services, call.actor.team_id, with_declined=True)
+    overview = await WorkspaceStatus.read(call.services, call.actor.team_id, with_declined=True)
     chosen = await _chosen(call, overview)
     async with call.services.engine.database.read() as db:
         found = await runs.latest_of(db, [each.mapping.id for each in chosen], LATEST)
     mapped = overview.by_mapping
-    past = [Past(run, mapped[run.mapping_id], _is_last(run.id, mapped[run.mapping_id])) for run in found]
+    past = [HistoryItem(run, mapped[run.mapping_id], _is_last(run.id, mapped[run.mapping_id])) for run in found]
     of = chosen[0].mapping.label if call.argument and len(chosen) == 1 else call.argument or None
-    await reply(call.client, call.actor, history_message(past, of, call.actor.person))
+    await reply_privately(call.client, call.actor, history_message(past, of, call.actor.person))
 
 
 async def viewer_of(services: Services, client: AsyncWebClient, team_id: str, person: str) -> Viewer:
     """Who looks. Where Slack does not say whether they are an admin, they are shown what everybody is."""
     try:
         return Viewer(person, await services.people.is_admin(client, team_id, person))
-    except NotKnownError:
+    except AdminLookupError:
         return Viewer(person, is_admin=False)
 
 
-async def _chosen(call: Call, overview: Overview) -> list[Mapped]:
+async def _chosen(call: SlashCommand, overview: WorkspaceStatus) -> list[MappingStatusRow]:
     if not call.argument:
         return list(overview.mapped)
     services, team_id = call.services, call.actor.team_id
@@ -59,5 +59,5 @@ async def _chosen(call: Call, overview: Overview) -> list[Mapped]:
     return chosen
 
 
-def _is_last(run_id: str, mapped: Mapped) -> bool:
+def _is_last(run_id: str, mapped: MappingStatusRow) -> bool:
     return mapped.last is not None and mapped.last.id == run_id

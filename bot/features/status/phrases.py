@@ -1,37 +1,37 @@
 """How a run, a mapping and an approval are told in a line or two (mrkdwn): shared by `status`, `history` and home."""
 
 from bot.features.live_audiences.views import deciders
-from bot.features.status.workspace_status import Mapped, UnderWay
+from bot.features.status.workspace_status import MappingStatusRow, RunInProgress
 from bot.ui.formatting import bar, duration, escape, moment, number, person, plural, share
 from core.connections.permissions import has_stand_ins
 from core.identity import UserIdField
-from core.models.run import Run, Status
+from core.models.run import Run, RunStatus
 from core.runs.approval import open_guards
 from core.store.alerts import Alert
 from core.store.connections import Connection
 from core.store.live_mappings import LiveStatus
-from core.store.mappings import State
+from core.store.mappings import MappingStatus
 
 _STATUSES = {
-    Status.QUEUED: "waits for its turn",
-    Status.PLANNING: "being compared with the list",
-    Status.NEEDS_APPROVAL: "waits for approval",
-    Status.RUNNING: "being sent",
-    Status.INTERRUPTED: "stopped half-way",
-    Status.SUCCEEDED: "succeeded",
-    Status.FAILED: "failed",
-    Status.CANCELLED: "cancelled",
-    Status.PLANNED: "was only a trial",
+    RunStatus.QUEUED: "waits for its turn",
+    RunStatus.PLANNING: "being compared with the list",
+    RunStatus.NEEDS_APPROVAL: "waits for approval",
+    RunStatus.RUNNING: "being sent",
+    RunStatus.INTERRUPTED: "stopped half-way",
+    RunStatus.SUCCEEDED: "succeeded",
+    RunStatus.FAILED: "failed",
+    RunStatus.CANCELLED: "cancelled",
+    RunStatus.PLANNED: "was only a trial",
 }
 _STATES = {
-    State.PROPOSED: "waits for approval",
-    State.ACTIVE: "active",
-    State.PAUSED: "paused: nothing is synced",
-    State.DECLINED: "declined",
+    MappingStatus.PROPOSED: "waits for approval",
+    MappingStatus.ACTIVE: "active",
+    MappingStatus.PAUSED: "paused: nothing is synced",
+    MappingStatus.DECLINED: "declined",
 }
 
 
-def target_line(mapped: Mapped) -> str:
+def target_line(mapped: MappingStatusRow) -> str:
     """Which audience goes where."""
     audience, name = escape(mapped.mapping.label), escape(mapped.list_name)
     return f"*{audience}* → {name} ({escape(mapped.connection.name)})"
@@ -39,7 +39,7 @@ def target_line(mapped: Mapped) -> str:
 
 def status_words(run: Run) -> str:
     """What became of a run, in plain words."""
-    if run.status is Status.CANCELLED and run.decided_by is not None and run.error is not None:
+    if run.status is RunStatus.CANCELLED and run.decided_by is not None and run.error is not None:
         return f"declined by {person(run.decided_by)}"
     if run.phase.startswith("waiting for run") and run.status.is_active:
         return "waits for another run of this list"
@@ -48,7 +48,7 @@ def status_words(run: Run) -> str:
 
 def counts_line(run: Run) -> str:
     """What a run changed. Of one that waits, what it would change."""
-    if run.plan is not None and run.status in (Status.NEEDS_APPROVAL, Status.PLANNED):
+    if run.plan is not None and run.status in (RunStatus.NEEDS_APPROVAL, RunStatus.PLANNED):
         plan = run.plan
         changes = f"{plan.to_add:,} to add, {plan.to_update:,} to update, {plan.to_remove:,} to remove"
     else:
@@ -63,10 +63,10 @@ def last_run_line(run: Run | None) -> str:
         return "Not synced yet"
     at = run.finished_at if run.finished_at is not None and not run.status.is_active else run.created_at
     line = f"Last run {moment(at)}: {status_words(run)}"
-    return f"{line}, {counts_line(run)}" if run.status in (Status.SUCCEEDED, Status.RUNNING) else line
+    return f"{line}, {counts_line(run)}" if run.status in (RunStatus.SUCCEEDED, RunStatus.RUNNING) else line
 
 
-def mapping_lines(mapped: Mapped) -> str:
+def mapping_lines(mapped: MappingStatusRow) -> str:
     """A mapping: where it goes, whether it is active, and its last run or (fed by mParticle) how it stands."""
     state = _STATES[mapped.mapping.state]
     last = last_run_line(mapped.last) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
@@ -91,10 +91,10 @@ def live_line(status: LiveStatus, waiting_for: str = "waiting for approval") -> 
     return ", ".join(parts)
 
 
-def _what_for(mapped: Mapped) -> str:
-    if mapped.mapping.state is State.PAUSED:
+def _what_for(mapped: MappingStatusRow) -> str:
+    if mapped.mapping.state is MappingStatus.PAUSED:
         return "waiting until it is resumed"
-    if mapped.mapping.state is State.ACTIVE:
+    if mapped.mapping.state is MappingStatus.ACTIVE:
         return (
             "removals waiting for approval"
             if mapped.live and mapped.live.waiting != 1
@@ -108,17 +108,17 @@ def _for_minutes(seconds: float | None) -> str:
     return f" (for {duration(seconds // 60 * 60)})" if seconds is not None and seconds >= 60 else ""
 
 
-def progress_lines(each: UnderWay) -> str:
+def progress_lines(each: RunInProgress) -> str:
     """A run that has not ended: what it does, and how far it is."""
     lines = f"{target_line(each.mapped)}: {status_words(each.run)}"
-    if each.run.status is Status.RUNNING and each.total:
+    if each.run.status is RunStatus.RUNNING and each.total:
         lines += f"\n{bar(each.done, each.total)} {number(each.done)} of {number(each.total)}"
         lines += f" ({share(each.done, each.total)})"
     by = "mParticle" if each.run.request.live else person(each.run.started_by)
     return f"{lines}\nStarted by {by} {moment(each.run.created_at)}"
 
 
-def waiting_lines(each: UnderWay) -> str:
+def waiting_lines(each: RunInProgress) -> str:
     """A run that waits for approval: who asked for it, since when, for what, and why it is asked about."""
     lines = f"{target_line(each.mapped)}: {counts_line(each.run)}"
     lines += f"\nAsked for by {person(each.run.started_by)}, waits since "
@@ -127,7 +127,7 @@ def waiting_lines(each: UnderWay) -> str:
     return f"{lines}\n{escape(guards)}" if guards else lines
 
 
-def approvers_line(mapped: Mapped) -> str:
+def approvers_line(mapped: MappingStatusRow) -> str:
     """Who may decide."""
     if has_stand_ins(mapped.connection):
         return deciders(mapped.connection)
@@ -154,7 +154,7 @@ def alert_lines(alert: Alert, about: str) -> str:
     return f"{about}: {escape(alert.message)}\nSince {moment(alert.opened_at)}{again}{taken}"
 
 
-def unapproved_lines(mapped: Mapped) -> str:
+def unapproved_lines(mapped: MappingStatusRow) -> str:
     """A mapping that waits for approval by itself."""
     since = moment(mapped.mapping.created_at)
     proposed = mapped.mapping.proposed_by

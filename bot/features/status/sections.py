@@ -5,22 +5,22 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Block, ButtonElement
 
-from bot.features.alerts.ids import Action as AlertAction
-from bot.features.approval.ids import Action as ApprovalAction
-from bot.features.connect.ids import Action as ConnectAction
+from bot.features.alerts.ids import AlertAction
+from bot.features.approval.ids import ApprovalAction
+from bot.features.connect.ids import ConnectAction
 from bot.features.live_audiences import buttons
-from bot.features.mapping.ids import Action as MappingAction
-from bot.features.runs.ids import Action as RunAction
+from bot.features.mapping.ids import MappingAction
+from bot.features.runs.ids import RunAction
 from bot.features.status import phrases
-from bot.features.status.workspace_status import Mapped, Overview, UnderWay
+from bot.features.status.workspace_status import MappingStatusRow, RunInProgress, WorkspaceStatus
 from bot.ui.blocks import actions, button, confirmation, context, header, section
 from bot.ui.formatting import plural
 from core.connections.permissions import has_stand_ins, may_start, why_not_approve
-from core.iterable import KeyRefusedError
-from core.models.run import Status
+from core.iterable import InvalidApiKeyError
+from core.models.run import RunStatus
 from core.store.alerts import Alert
 from core.store.connections import Connection
-from core.store.mappings import NO_LIST, State
+from core.store.mappings import NO_LIST, MappingStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Viewer:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class StatusItem:
     """One thing: some lines (mrkdwn), and buttons."""
 
     text: str
@@ -47,11 +47,11 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StatusSection:
     """Things of one kind under a heading."""
 
     title: str
-    items: Sequence[Item]
+    items: Sequence[StatusItem]
 
     def blocks(self, room: int) -> list[Block]:
         """Its blocks, at most so many; what is not shown is counted. Nothing where there are no items."""
@@ -67,41 +67,41 @@ class Part:
         return shown
 
 
-def alerts(overview: Overview, viewer: Viewer) -> Part:
+def alerts(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
     """What fails."""
     items = [_alert(overview, each, viewer) for each in overview.alerts]
-    return Part(f"{plural(len(items), 'open alert')}", items)
+    return StatusSection(f"{plural(len(items), 'open alert')}", items)
 
 
-def waiting(overview: Overview, viewer: Viewer) -> Part:
+def waiting(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
     """What waits for a decision."""
     items = [_waiting(each, viewer) for each in overview.waiting]
     items += [_unapproved(each, viewer) for each in overview.unapproved]
-    return Part(f"{plural(len(items), 'approval waits', 'approvals wait')}", items)
+    return StatusSection(f"{plural(len(items), 'approval waits', 'approvals wait')}", items)
 
 
-def under_way(overview: Overview, viewer: Viewer) -> Part:
+def under_way(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
     """Runs that have not ended."""
     items = [_under_way(each, viewer) for each in overview.under_way]
-    return Part(f"{plural(len(items), 'run')} in progress", items)
+    return StatusSection(f"{plural(len(items), 'run')} in progress", items)
 
 
-def connections(overview: Overview, viewer: Viewer) -> Part:
+def connections(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
     """The connections."""
-    return Part("Connections", [_connection(each, viewer) for each in overview.connections])
+    return StatusSection("Connections", [_connection(each, viewer) for each in overview.connections])
 
 
-def mappings(overview: Overview, viewer: Viewer) -> Part:
+def mappings(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
     """The mappings with their last run."""
-    return Part("Mappings", [_mapping(each, viewer) for each in overview.mapped])
+    return StatusSection("Mappings", [_mapping(each, viewer) for each in overview.mapped])
 
 
-def _alert(overview: Overview, alert: Alert, viewer: Viewer) -> Item:
+def _alert(overview: WorkspaceStatus, alert: Alert, viewer: Viewer) -> StatusItem:
     connection = next(each for each in overview.connections if each.id == alert.connection_id)
     mapped = overview.by_mapping.get(alert.mapping_id or 0)
     about = phrases.target_line(mapped) if mapped else phrases.named(connection)
     found: list[ButtonElement] = []
-    if alert.code == KeyRefusedError.code:
+    if alert.code == InvalidApiKeyError.code:
         if viewer.is_admin:
             found.append(_replace_key(connection))
     elif alert.run_id is not None and may_start(connection, viewer.person) and not (mapped and mapped.mapping.live):
@@ -109,81 +109,85 @@ def _alert(overview: Overview, alert: Alert, viewer: Viewer) -> Item:
         found.append(button("Retry", RunAction.RETRY, alert.run_id, label=f"Retry the run {alert.run_id}"))
     if alert.taken_by is None and may_start(connection, viewer.person):
         found.append(button("I take it", AlertAction.TAKE, str(alert.id), label=f"I look after {connection.name}"))
-    return Item(phrases.alert_lines(alert, about), tuple(found))
+    return StatusItem(phrases.alert_lines(alert, about), tuple(found))
 
 
-def _waiting(each: UnderWay, viewer: Viewer) -> Item:
+def _waiting(each: RunInProgress, viewer: Viewer) -> StatusItem:
     connection = each.mapped.connection
     if why_not_approve(connection, viewer.person, each.run.started_by) is not None:
-        return Item(f"{phrases.waiting_lines(each)}\n{phrases.approvers_line(each.mapped)}")
+        return StatusItem(f"{phrases.waiting_lines(each)}\n{phrases.approvers_line(each.mapped)}")
     label = f"Review the sync of {each.mapped.mapping.label}"
     review = button("Review", ApprovalAction.REVIEW, each.run.id, style="primary", label=label)
-    return Item(phrases.waiting_lines(each), (review,))
+    return StatusItem(phrases.waiting_lines(each), (review,))
 
 
-def _unapproved(mapped: Mapped, viewer: Viewer) -> Item:
+def _unapproved(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
     asked_by = mapped.mapping.proposed_by
     if why_not_approve(mapped.connection, viewer.person, asked_by, is_admin=viewer.is_admin) is not None:
-        return Item(f"{phrases.unapproved_lines(mapped)}\n{phrases.approvers_line(mapped)}")
+        return StatusItem(f"{phrases.unapproved_lines(mapped)}\n{phrases.approvers_line(mapped)}")
     label = f"Review the mapping of {mapped.mapping.label}"
     review = button("Review", MappingAction.REVIEW, str(mapped.mapping.id), style="primary", label=label)
     told = phrases.unapproved_lines(mapped)
     if has_stand_ins(mapped.connection):  # admins decide, and are told how that becomes others' business
         told += f"\n{phrases.approvers_line(mapped)}"
     if mapped.live is not None and mapped.live.waiting:
-        return Item(told, (review, buttons.drop(mapped.mapping)))
-    return Item(told, (review,))
+        return StatusItem(told, (review, buttons.drop(mapped.mapping)))
+    return StatusItem(told, (review,))
 
 
-def live(mapped: Mapped, viewer: Viewer) -> tuple[ButtonElement, ...]:
+def live(mapped: MappingStatusRow, viewer: Viewer) -> tuple[ButtonElement, ...]:
     """What a person may decide about a mapping that mParticle feeds and that was approved."""
     mapping, status = mapped.mapping, mapped.live
-    if status is None or mapping.state not in (State.ACTIVE, State.PAUSED):
+    if status is None or mapping.state not in (MappingStatus.ACTIVE, MappingStatus.PAUSED):
         return ()
     if why_not_approve(mapped.connection, viewer.person, None, is_admin=viewer.is_admin) is not None:
         return ()
     found: list[ButtonElement] = []
-    if mapping.state is State.ACTIVE and status.waiting:
+    if mapping.state is MappingStatus.ACTIVE and status.waiting:
         found.append(buttons.approve_removals(mapping, status.waiting))
-    if mapping.state is State.PAUSED and mapping.disconnected_at is not None:
+    if mapping.state is MappingStatus.PAUSED and mapping.disconnected_at is not None:
         found += [buttons.keep(mapping), buttons.remove(mapping)]
-    if mapping.state is State.PAUSED and status.waiting:
+    if mapping.state is MappingStatus.PAUSED and status.waiting:
         found.append(buttons.drop(mapping))
     return tuple(found)
 
 
-def _under_way(each: UnderWay, viewer: Viewer) -> Item:
+def _under_way(each: RunInProgress, viewer: Viewer) -> StatusItem:
     if not may_start(each.mapped.connection, viewer.person):
-        return Item(phrases.progress_lines(each))
+        return StatusItem(phrases.progress_lines(each))
     name = each.mapped.mapping.label
     question = confirmation("Cancel this run?", "What has been sent stays as it is.", "Cancel the run", "Let it go on")
     found = [button("Cancel", RunAction.CANCEL, each.run.id, confirm=question, label=f"Cancel the sync of {name}")]
-    if each.run.status is Status.INTERRUPTED and not each.run.request.live:
+    if each.run.status is RunStatus.INTERRUPTED and not each.run.request.live:
         found.insert(0, button("Retry", RunAction.RETRY, each.run.id, label=f"Go on with the sync of {name}"))
-    return Item(phrases.progress_lines(each), tuple(found))
+    return StatusItem(phrases.progress_lines(each), tuple(found))
 
 
-def _connection(connection: Connection, viewer: Viewer) -> Item:
+def _connection(connection: Connection, viewer: Viewer) -> StatusItem:
     if not viewer.is_admin:
-        return Item(phrases.connection_line(connection))
+        return StatusItem(phrases.connection_line(connection))
     edit = button("Edit", ConnectAction.EDIT, str(connection.id), label=f"Edit {connection.name}")
-    return Item(phrases.connection_line(connection), (_replace_key(connection), edit))
+    return StatusItem(phrases.connection_line(connection), (_replace_key(connection), edit))
 
 
-def _mapping(mapped: Mapped, viewer: Viewer) -> Item:
+def _mapping(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
     mapping = mapped.mapping
     decided = live(mapped, viewer)
     if not may_start(mapped.connection, viewer.person):
-        return Item(phrases.mapping_lines(mapped), decided)
+        return StatusItem(phrases.mapping_lines(mapped), decided)
     found: list[ButtonElement] = []
-    if mapping.state in (State.ACTIVE, State.PROPOSED) and not mapping.live and mapping.list_id != NO_LIST:
+    if (
+        mapping.state in (MappingStatus.ACTIVE, MappingStatus.PROPOSED)
+        and not mapping.live
+        and mapping.list_id != NO_LIST
+    ):
         label = f"Sync {mapping.label} now"
         found.append(button("Sync now", RunAction.START, str(mapping.id), label=label))
-    if mapping.state is State.ACTIVE:
+    if mapping.state is MappingStatus.ACTIVE:
         found.append(button("Pause", MappingAction.PAUSE, str(mapping.id), label=f"Pause {mapping.label}"))
-    if mapping.state is State.PAUSED and mapping.disconnected_at is None:
+    if mapping.state is MappingStatus.PAUSED and mapping.disconnected_at is None:
         found.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
-    return Item(phrases.mapping_lines(mapped), (*decided, *found))
+    return StatusItem(phrases.mapping_lines(mapped), (*decided, *found))
 
 
 def _replace_key(connection: Connection) -> ButtonElement:

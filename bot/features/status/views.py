@@ -5,22 +5,22 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Block
 
-from bot.features.runs.ids import Action as RunAction
+from bot.features.runs.ids import RunAction
 from bot.features.status import phrases, sections
-from bot.features.status.sections import Part, Viewer
-from bot.features.status.workspace_status import Mapped, Overview
+from bot.features.status.sections import StatusSection, Viewer
+from bot.features.status.workspace_status import MappingStatusRow, WorkspaceStatus
 from bot.ui.blocks import MOST_BLOCKS_OF_A_MESSAGE, Message, button, header, section
 from bot.ui.formatting import escape, moment, person, plural
 from core.connections.permissions import may_start
-from core.models.run import Run, Status
-from core.runs.commands import REJECTED
-from core.store.mappings import State
+from core.models.run import Run, RunStatus
+from core.runs.commands import REJECTED_SCHEME
+from core.store.mappings import MappingStatus
 
 # How many blocks each part may take, so that all of them fit; the mappings get what is left.
 _ROOM = 11
 
 
-def status_message(overview: Overview, viewer: Viewer) -> Message:
+def status_message(overview: WorkspaceStatus, viewer: Viewer) -> Message:
     """How everything stands."""
     if not overview.connections:
         text = "Nothing is connected to Iterable yet. `/iterable-sync connect` begins."
@@ -33,9 +33,9 @@ def status_message(overview: Overview, viewer: Viewer) -> Message:
     blocks: list[Block] = [section(f"*{_sum(overview)}*")]
     for part in parts:
         blocks += part.blocks(_ROOM)
-    mappings = Part(
+    mappings = StatusSection(
         "Mappings",
-        [sections.Item(phrases.mapping_lines(each), sections.live(each, viewer)) for each in overview.mapped],
+        [sections.StatusItem(phrases.mapping_lines(each), sections.live(each, viewer)) for each in overview.mapped],
     )
     blocks += mappings.blocks(MOST_BLOCKS_OF_A_MESSAGE - len(blocks))
     if not overview.mapped:
@@ -44,15 +44,15 @@ def status_message(overview: Overview, viewer: Viewer) -> Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class HistoryItem:
     """A run of the history, with its mapping. `is_last`: nothing was run after it."""
 
     run: Run
-    mapped: Mapped
+    mapped: MappingStatusRow
     is_last: bool
 
 
-def history_message(past: Sequence[Past], of: str | None, person_id: str) -> Message:
+def history_message(past: Sequence[HistoryItem], of: str | None, person_id: str) -> Message:
     """The latest runs, of a mapping (by name) or of all."""
     whose = f" of {escape(of)}" if of else ""
     if not past:
@@ -66,18 +66,18 @@ def history_message(past: Sequence[Past], of: str | None, person_id: str) -> Mes
     return Message(text, blocks)
 
 
-def _past(each: Past, person_id: str) -> Block:
+def _past(each: HistoryItem, person_id: str) -> Block:
     run = each.run
     by = "mParticle" if run.request.live else person(run.started_by)
     words = f"took back run `{run.undo_of}`: {phrases.status_words(run)}" if run.undo_of else phrases.status_words(run)
     text = f"{phrases.target_line(each.mapped)}: {words}\n{phrases.counts_line(run)}"
     text += f"\n{moment(run.created_at)}, by {by}, run `{run.id}`"
-    if run.status is Status.FAILED and run.error:
+    if run.status is RunStatus.FAILED and run.error:
         text += f"\n{escape(run.error)}"
     if not may_start(each.mapped.connection, person_id):
         return section(text)
     name = each.mapped.mapping.label
-    if run.status in (Status.FAILED, Status.INTERRUPTED) and each.is_last and not run.request.live:
+    if run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED) and each.is_last and not run.request.live:
         return section(text, accessory=button("Retry", RunAction.RETRY, run.id, label=f"Retry the sync of {name}"))
     if _can_be_repeated(run, each.mapped):
         label = f"Run the sync of {name} again"
@@ -85,14 +85,16 @@ def _past(each: Past, person_id: str) -> Block:
     return section(text)
 
 
-def _can_be_repeated(run: Run, mapped: Mapped) -> bool:
+def _can_be_repeated(run: Run, mapped: MappingStatusRow) -> bool:
     """Whether the same again makes sense: an audience that is fetched anew, for a mapping that may be synced."""
-    ended = run.status in (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.PLANNED)
-    of_an_audience = not run.request.live and run.undo_of is None and not run.request.path.startswith(f"{REJECTED}:")
-    return ended and of_an_audience and mapped.mapping.state in (State.ACTIVE, State.PROPOSED)
+    ended = run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.PLANNED)
+    of_an_audience = (
+        not run.request.live and run.undo_of is None and not run.request.path.startswith(f"{REJECTED_SCHEME}:")
+    )
+    return ended and of_an_audience and mapped.mapping.state in (MappingStatus.ACTIVE, MappingStatus.PROPOSED)
 
 
-def _sum(overview: Overview) -> str:
+def _sum(overview: WorkspaceStatus) -> str:
     waiting = len(overview.waiting) + len(overview.unapproved)
     return (
         f"{plural(len(overview.under_way), 'run')} in progress, "

@@ -3,51 +3,51 @@
 import time
 from dataclasses import dataclass
 
-from bot.features.undo.views import Undoable
+from bot.features.undo.views import UndoCandidate
 from bot.services import Services
 from bot.slack.actor import Actor
 from core.connections.permissions import may_start
 from core.errors import InputError
 from core.models.run import Run
-from core.retention import KEEP_S
+from core.retention import RETENTION_S
 from core.runs import undo
 from core.store import audit_log, lists, mappings, runs
-from core.store.audit_log import Action
+from core.store.audit_log import AuditAction
 from core.store.connections import Connection
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 
 # Runs that are offered where a person names none.
 MOST_OFFERED = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class UndoRequest:
     """The run that takes another one back, and the channel where it is shown (None: where its person is)."""
 
     run_id: str
     channel: str | None
 
 
-async def for_person(services: Services, actor: Actor, run_id: str) -> Undoable:
+async def for_person(services: Services, actor: Actor, run_id: str) -> UndoCandidate:
     """Return a run that a person may take back. Raises InputError where it can't be, or where they may not."""
     it, _ = await _load(services, actor, run_id)
     await undo.check(services.engine, it.run)
     return it
 
 
-async def latest(services: Services, actor: Actor) -> list[Undoable]:
+async def latest(services: Services, actor: Actor) -> list[UndoCandidate]:
     """Return the latest runs that a person may take back, newest first. Raises InputError where they may none."""
     seen = await services.connections(actor.team_id)
     mine = [each.id for each in seen if may_start(each, actor.person)]
     if seen and not mine:
         raise InputError(_refusal(seen[0]))
     async with services.engine.database.read() as db:
-        found = await runs.undoable(db, mine, ended_after=time.time() - KEEP_S, limit=MOST_OFFERED)
+        found = await runs.undo_candidates(db, mine, ended_after=time.time() - RETENTION_S, limit=MOST_OFFERED)
         names = await lists.names(db, mine)
     return [_undoable(run, names.get((run.connection_id, run.list_id))) for run in found]
 
 
-async def accept(services: Services, actor: Actor, run_id: str) -> Asked:
+async def submit_undo(services: Services, actor: Actor, run_id: str) -> UndoRequest:
     """Queue the run that takes a run back; it waits for approval. Raises InputError where that can't be, or may not."""
     it, mapping = await _load(services, actor, run_id)
     channel = it.run.channel or mapping.channel or actor.channel
@@ -57,14 +57,14 @@ async def accept(services: Services, actor: Actor, run_id: str) -> Asked:
             db,
             team_id=actor.team_id,
             actor=actor.person,
-            action=Action.RUN_UNDO_ASKED,
+            action=AuditAction.RUN_UNDO_ASKED,
             subject=f"run:{it.run.id}",
             after={"run": undoing},
         )
-    return Asked(undoing, channel)
+    return UndoRequest(undoing, channel)
 
 
-async def _load(services: Services, actor: Actor, run_id: str) -> tuple[Undoable, Mapping]:
+async def _load(services: Services, actor: Actor, run_id: str) -> tuple[UndoCandidate, AudienceMapping]:
     async with services.engine.database.read() as db:
         run = await runs.by_id(db, run_id)
         mapping = await mappings.by_id(db, run.mapping_id) if run is not None else None
@@ -80,9 +80,9 @@ async def _load(services: Services, actor: Actor, run_id: str) -> tuple[Undoable
     return _undoable(run, target.name if target else None), mapping
 
 
-def _undoable(run: Run, list_name: str | None) -> Undoable:
+def _undoable(run: Run, list_name: str | None) -> UndoCandidate:
     list_name = list_name or f"list {run.list_id}"
-    return Undoable(run, run.audience or "its audience", list_name)
+    return UndoCandidate(run, run.audience or "its audience", list_name)
 
 
 def _refusal(connection: Connection) -> str:

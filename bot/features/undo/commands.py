@@ -1,11 +1,11 @@
 """Subcommands of this feature."""
 
-from bot.features.slash_command import Call
+from bot.features.slash_command import SlashCommand
 from bot.features.undo import actions, views
-from bot.slack.reply import open_modal, reply
+from bot.slack.reply import open_modal, reply_privately
 
 
-async def undo(call: Call) -> None:
+async def undo(call: SlashCommand) -> None:
     """Open the preview of taking a run back; without an argument, show which runs could be."""
     run_id = call.argument.strip().strip("`").lower()
     if run_id:
@@ -13,4 +13,4 @@ async def undo(call: Call) -> None:
         await open_modal(call.client, call.actor, views.undo_modal(it))
         return
     found = await actions.latest(call.services, call.actor)
-    await reply(call.client, call.actor, views.choices(found))
+    await reply_privately(call.client, call.actor, views.choices(found))

@@ -3,13 +3,13 @@
 from enum import StrEnum
 
 
-class Callback(StrEnum):
+class UndoCallback(StrEnum):
     """Modals."""
 
     UNDO = "undo-form"
 
 
-class Action(StrEnum):
+class UndoAction(StrEnum):
     """Buttons. The value is in brackets."""
 
     OPEN = "undo-form-open"

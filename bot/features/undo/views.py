@@ -6,11 +6,11 @@ from typing import Any
 
 from slack_sdk.models.blocks import Block
 
-from bot.features.undo.ids import Action, Callback
-from bot.ui.blocks import Message, button, context, facts, header, modal, notice, section
+from bot.features.undo.ids import UndoAction, UndoCallback
+from bot.ui.blocks import Message, button, context, fields, header, modal, notice, section
 from bot.ui.formatting import cut, escape, moment, number, person, plural
 from bot.ui.modal_state import Metadata
-from core.models.run import Counters, Run, Status
+from core.models.run import Run, RunCounters, RunStatus
 
 # A name in a sentence is cut at this length.
 _NAME_MAX = 80
@@ -23,7 +23,7 @@ class UndoMetadata(Metadata):
 
 
 @dataclass(frozen=True, slots=True)
-class Undoable:
+class UndoCandidate:
     """A run, with what people call its audience and its list."""
 
     run: Run
@@ -36,12 +36,12 @@ class Undoable:
         return f"*{escape(cut(self.audience, _NAME_MAX))}* to *{escape(cut(self.list_name, _NAME_MAX))}*"
 
 
-def undo_modal(it: Undoable) -> dict[str, Any]:
+def undo_modal(it: UndoCandidate) -> dict[str, Any]:
     """What a run did and what taking it back means; *Preview* goes on."""
     run, counters = it.run, it.run.counters
     blocks: list[Block] = [
         section(f"Run `{run.id}`: {it.label} (list {run.list_id})"),
-        *facts(
+        *fields(
             [
                 ("Added", number(counters.added)),
                 ("Updated", number(counters.updated)),
@@ -60,7 +60,7 @@ def undo_modal(it: Undoable) -> dict[str, Any]:
     return modal(
         "Undo a run",
         blocks,
-        callback=Callback.UNDO,
+        callback=UndoCallback.UNDO,
         submit="Preview",
         close="Leave it",
         metadata=UndoMetadata(run_id=run.id),
@@ -82,7 +82,7 @@ def queued_modal(run_id: str, undone: str, channel: str | None) -> dict[str, Any
     )
 
 
-def choices(found: Sequence[Undoable]) -> Message:
+def choices(found: Sequence[UndoCandidate]) -> Message:
     """The latest runs that can be undone, a button each."""
     if not found:
         text = "There is no run that can be undone: none changed a list in the last 30 days, or they all were undone."
@@ -92,14 +92,14 @@ def choices(found: Sequence[Undoable]) -> Message:
         section(
             f"{it.label}: {_did(it.run.counters)}\n`{it.run.id}`, {moment(it.run.finished_at or it.run.created_at)}, "
             f"by {person(it.run.started_by)}",
-            accessory=button("Undo…", Action.OPEN, it.run.id, label=f"Undo run {it.run.id} of {it.audience}"),
+            accessory=button("Undo…", UndoAction.OPEN, it.run.id, label=f"Undo run {it.run.id} of {it.audience}"),
         )
         for it in found
     ]
     return Message(text, [section(text), *rows, context("Another one: `/iterable-sync undo <run>`")])
 
 
-def _did(counters: Counters) -> str:
+def _did(counters: RunCounters) -> str:
     numbers = (("added", counters.added), ("updated", counters.updated), ("removed", counters.removed))
     return ", ".join(f"{value:,} {name}" for name, value in numbers if value) or "nothing counted"
 
@@ -115,13 +115,13 @@ def _meanings(run: Run) -> list[str]:
         lines.append(
             f"{plural(counters.updated, 'person', 'people')} whose identity it updated: back under the former one."
         )
-    if run.status is not Status.SUCCEEDED:
+    if run.status is not RunStatus.SUCCEEDED:
         lines.append("It did not come to its end, and nobody can finish it then. Answers that were lost count as done.")
     lines.append("Who was changed by another run since is left alone, so it may be fewer.")
     return lines
 
 
-def _warnings(it: Undoable) -> list[str]:
+def _warnings(it: UndoCandidate) -> list[str]:
     counters = it.run.counters
     lines = []
     if counters.added or counters.updated:

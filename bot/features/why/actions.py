@@ -6,9 +6,9 @@ from bot.slack.actor import Actor
 from bot.ui.blocks import Message
 from core.connections.permissions import may_see_rejected
 from core.errors import InputError
-from core.reporting.member_lookup import why
+from core.reporting.member_lookup import lookup_member
 from core.store import audit_log
-from core.store.audit_log import Action
+from core.store.audit_log import AuditAction
 
 
 async def look_up(services: Services, actor: Actor, typed: str) -> Message:
@@ -24,13 +24,13 @@ async def look_up(services: Services, actor: Actor, typed: str) -> Message:
     if not allowed:
         return views.refused(seen)
     ids = [each.id for each in allowed]
-    findings = await why(services.engine, ids, typed)
+    findings = await lookup_member(services.engine, ids, typed)
     async with services.engine.database.write() as db:
         await audit_log.add(
             db,
             team_id=actor.team_id,
             actor=actor.person,
-            action=Action.LOOKED_UP,
+            action=AuditAction.LOOKED_UP,
             subject="person",
             after={"connections": ids, "found": len(findings)},
         )

@@ -6,7 +6,7 @@ from slack_sdk.models.blocks import Block
 
 from bot.ui.blocks import Message, context, divider, section
 from bot.ui.formatting import cut, escape, moment, person, plural
-from core.reporting.member_lookup import Finding
+from core.reporting.member_lookup import MemberFinding
 from core.reporting.run_report import explain
 from core.store.connections import Connection
 
@@ -38,7 +38,7 @@ def refused(connections: Sequence[Connection]) -> Message:
     return Message(text, [section(text)])
 
 
-def answer(typed: str, findings: Sequence[Finding], left_out: Sequence[Connection]) -> Message:
+def answer(typed: str, findings: Sequence[MemberFinding], left_out: Sequence[Connection]) -> Message:
     """Where the person is, under which identity, and what came of it last."""
     who = f"`{escape(cut(typed, _TYPED_MAX)).replace('`', '')}`"
     blocks: list[Block] = [section(_headline(who, findings))]
@@ -65,7 +65,7 @@ _NOTHING_MEANS = (
 )
 
 
-def _headline(who: str, findings: Sequence[Finding]) -> str:
+def _headline(who: str, findings: Sequence[MemberFinding]) -> str:
     on = len({(it.mapping.connection_id, it.mapping.list_id) for it in findings if it.identity is not None})
     rejected = len({it.mapping.id for it in findings if it.reason is not None})
     if not findings:
@@ -76,7 +76,7 @@ def _headline(who: str, findings: Sequence[Finding]) -> str:
     return f"{who}: {', '.join(said)}."
 
 
-def _one(finding: Finding) -> str:
+def _one(finding: MemberFinding) -> str:
     mapping = finding.mapping
     audience, name = escape(cut(mapping.label, _NAME_MAX)), escape(cut(finding.list_name, _NAME_MAX))
     lines = [f"*{audience}* to *{name}* (list {mapping.list_id})"]
@@ -91,13 +91,13 @@ def _one(finding: Finding) -> str:
     return "\n".join(lines)
 
 
-def _identity(finding: Finding) -> str:
+def _identity(finding: MemberFinding) -> str:
     email, user_id = finding.identity or (None, None)
     parts = [f"`{escape(email)}`"] if email else []
     parts += [f"user id `{escape(user_id)}`"] if user_id else []
     return ", ".join(parts)
 
 
-def _run(finding: Finding) -> str:
+def _run(finding: MemberFinding) -> str:
     when = f", {moment(finding.when)}" if finding.when else ""
     return f" (run `{finding.run}`{when})" if finding.run else when

@@ -14,23 +14,20 @@ from typing import Any
 
 import pytest
 
-from bot.features.connect.ids import Callback as ConnectCallback
+from bot.features.connect.ids import ConnectCallback
 from bot.features.home import publisher
-from bot.features.mapping.ids import Action as MappingAction
-from bot.features.mapping.ids import Callback as MappingCallback
+from bot.features.mapping.ids import MappingAction, MappingCallback
 from bot.features.runs import rejected_file
-from bot.features.runs.ids import Action as RunAction
-from bot.features.runs.ids import Block, Callback
-from bot.features.undo.ids import Callback as UndoCallback
+from bot.features.runs.ids import RunAction, RunBlock, RunCallback
+from bot.features.undo.ids import UndoCallback
 from bot.slack import admins, clients, file_source, reply
 from core import mapping_lifecycle
 from core.iterable import IterableList
-from core.models.run import Request, Status
+from core.models.run import RunRequest, RunStatus
 from core.runs import approval, commands
 from core.store import lists, mappings, slack_messages
 from core.store.connections import Connection
-from core.store.mappings import Mapping as AudienceMapping
-from core.store.mappings import Removals, State
+from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 from sandbox.mparticle import Audience
 from sandbox.slack.faults import LOST_ANSWER, NO_ANSWER, RATE_LIMITED, SERVER_ERROR, Fault
 from sandbox.slack.users.user_driver import Person
@@ -120,14 +117,14 @@ class Scene:
             target,
             audience=self.name,
             mode="auto",
-            removals=Removals.REMOVE,
+            removals=RemovalPolicy.REMOVE,
             channel=MARKETING,
             by=MAYA,
             team_id=TEAM,
         )
         if active:
             async with self.here.engine.database.write() as db:
-                await mappings.decide(db, mapping.id, State.ACTIVE, by=AMIR, comment=None)
+                await mappings.decide(db, mapping.id, MappingStatus.ACTIVE, by=AMIR, comment=None)
         return mapping
 
     def file(self, more: tuple[Member, ...] = ()) -> bytes:
@@ -141,7 +138,7 @@ class Scene:
         folder = self.here.engine.settings.data_dir
         file = folder / f"{self.name}.csv"
         file.write_bytes(self.file(more))
-        request = Request(path=path or str(file))
+        request = RunRequest(path=path or str(file))
         self.run_id = await commands.start(self.here.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
         self.here.services.wake()
         return self.run_id
@@ -153,12 +150,12 @@ class Scene:
         async with self.here.engine.database.write() as db:
             if await lists.get(db, self.connection.id, self.list_id) is None:
                 await lists.add(db, self.connection.id, self.list_id, f"List {self.number:03d}", None)
-            assert await lists.hold(db, self.connection.id, self.list_id, "another", worker)
+            assert await lists.acquire(db, self.connection.id, self.list_id, "another", worker)
         try:
             yield
         finally:
             async with self.here.engine.database.write() as db:
-                await lists.let_go(db, self.connection.id, self.list_id, worker)
+                await lists.release(db, self.connection.id, self.list_id, worker)
 
     async def settled(self, key: str) -> None:
         """Wait until it is known what became of a message that was to be posted."""
@@ -166,17 +163,20 @@ class Scene:
             while True:
                 async with self.here.engine.database.read() as db:
                     post = await slack_messages.get(db, key)
-                if post is not None and post.state not in (slack_messages.State.NEW, slack_messages.State.SENDING):
+                if post is not None and post.state not in (
+                    slack_messages.MessageStatus.NEW,
+                    slack_messages.MessageStatus.SENDING,
+                ):
                     return
                 await asyncio.sleep(0.05)
 
-    async def ended(self, status: Status = Status.SUCCEEDED) -> None:
+    async def ended(self, status: RunStatus = RunStatus.SUCCEEDED) -> None:
         """Wait until the run has ended; its list is then equal to the audience."""
         async with asyncio.timeout(LONG):
             while (run := await self.here.run(self.run_id)).status.is_active:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert run.status is status, run.error
-        if status is Status.SUCCEEDED:
+        if status is RunStatus.SUCCEEDED:
             wanted = {f"p{number}@example.com" for number in range(10 * self.number, 10 * self.number + self.size)}
             assert self.here.emails(self.list_id) == wanted
 
@@ -275,7 +275,9 @@ async def _proposal_decided(scene: Scene) -> Look:
     mapping = await scene.mapping(active=False)
     await scene.here.slack.wait_for(lambda: scene.seen("proposes a mapping"), LONG)
     scene.strike(MARKETING)
-    await mapping_lifecycle.decide(scene.here.engine, mapping.id, State.DECLINED, by=AMIR, comment=None, team_id=TEAM)
+    await mapping_lifecycle.decide_proposal(
+        scene.here.engine, mapping.id, MappingStatus.DECLINED, by=AMIR, comment=None, team_id=TEAM
+    )
     scene.here.services.wake()
     await scene.struck()
     return lambda: scene.seen("Declined by")
@@ -320,7 +322,7 @@ async def _alert(scene: Scene) -> Look:
     mapping = await scene.mapping()
     scene.strike(ALERTS)
     await scene.start(mapping, path="/nowhere/audience.csv")
-    await scene.ended(Status.FAILED)
+    await scene.ended(RunStatus.FAILED)
     await scene.struck()
     return lambda: scene.seen("*Failing:")
 
@@ -328,7 +330,7 @@ async def _alert(scene: Scene) -> Look:
 async def _alert_over(scene: Scene) -> Look:
     mapping = await scene.mapping()
     await scene.start(mapping, path="/nowhere/audience.csv")
-    await scene.ended(Status.FAILED)
+    await scene.ended(RunStatus.FAILED)
     await scene.here.slack.wait_for(lambda: scene.seen("*Failing:").count(";") == 1, LONG)
     scene.strike(ALERTS)
     await scene.start(mapping)
@@ -495,7 +497,7 @@ async def _submitted(scene: Scene, values: dict[str, Any]) -> None:
     maya = scene.here.slack.marketer
     maya.views.clear()
     await maya.command(f"/iterable-sync run {scene.name}")
-    view = await maya.open_view(Callback.START, LONG)
+    view = await maya.open_view(RunCallback.START, LONG)
     await maya.fill(view, values)
     assert (await maya.submit(view)).ok
 
@@ -512,20 +514,20 @@ async def _fetched(scene: Scene) -> Look:
     await scene.mapping()
     maya = scene.here.slack.marketer
     scene.strike()
-    await _submitted(scene, {Block.FILE: maya.file("a.csv", scene.file())})
+    await _submitted(scene, {RunBlock.FILE: maya.file("a.csv", scene.file())})
     await _of_this_scene(scene)
     await scene.struck()
     if scene.fault in PASSING:
         await scene.ended()
         return lambda: scene.seen("*Synced")
-    await scene.ended(Status.FAILED)
+    await scene.ended(RunStatus.FAILED)
     await scene.here.slack.wait_for(lambda: "#marketing" in scene.seen("failed*"), LONG)
     said = next(each for each in _lines(scene, "failed*") if "Slack" in each)
     scene.over()
     message = next(each for where, each in scene.messages("failed*") if where == "#marketing")
     await maya.click(message, RunAction.RETRY)
     async with asyncio.timeout(LONG):
-        while (await scene.here.run(scene.run_id)).status is not Status.SUCCEEDED:  # noqa: ASYNC110
+        while (await scene.here.run(scene.run_id)).status is not RunStatus.SUCCEEDED:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await scene.ended()
     return lambda: f"“{said}”; *Retry* then: {scene.seen('*Synced')}" if scene.seen("*Synced") else ""
@@ -541,7 +543,7 @@ async def _linked(scene: Scene) -> Look:
     message = await maya.upload_file("marketing", "a.csv", scene.file())
     fault = scene.strike()
     fault.count = 1
-    await _submitted(scene, {Block.LINK: message.files[0].id})
+    await _submitted(scene, {RunBlock.LINK: message.files[0].id})
     await scene.struck()
     await _of_this_scene(scene)
     await scene.ended()

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.models.run import Mode, Request, Run
+from core.models.run import Run, RunRequest, SyncMode
 from core.runs import commands
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 from sandbox.slack.workspace.models import Message
 from tests.bot.slack.harness import MARKETING, MAYA, TEAM, Workspace, audience
 from tests.core.harness import Member
@@ -20,17 +20,17 @@ LONG = 20.0
 async def start(
     here: Workspace,
     directory: Path,
-    mapping: Mapping,
+    mapping: AudienceMapping,
     members: Sequence[Member],
     *,
     by: str = MAYA,
     channel: str | None = MARKETING,
-    mode: Mode | None = None,
+    mode: SyncMode | None = None,
 ) -> str:
     """Start a run, of an audience with these members, as a handler does."""
     path = directory / "audience.csv"
     path.write_bytes(audience(members))
-    request = Request(path=str(path), mode=mode)
+    request = RunRequest(path=str(path), mode=mode)
     run_id = await commands.start(here.engine, mapping, request, by=by, channel=channel, team_id=TEAM)
     here.services.wake()
     return run_id

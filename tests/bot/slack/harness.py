@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from bot.messages.limits import Pace
+from bot.messages.limits import MessagingLimits
 from bot.serve import serving
 from bot.services import Services
 from core.connections.manage import connect
@@ -20,7 +20,7 @@ from core.models.run import Run
 from core.settings import Settings
 from core.store import mappings, runs
 from core.store.connections import Connection
-from core.store.mappings import Mapping, Removals, State
+from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 from sandbox.iterable import Running
 from sandbox.iterable import running as iterable_running
 from sandbox.slack import Slack
@@ -36,7 +36,7 @@ MARKETING, ALERTS, ARCHIVED = "C01MARKETING", "C01ALERTS", "C01OLD"
 #: A Standard list that the local Iterable has from the start.
 LIST = 1001
 #: Slack is told at once, and often: a test does not wait for what a person would hardly see.
-BRISK = Pace(
+BRISK = MessagingLimits(
     look=0.1,
     least_look=0.02,
     gap=0.1,
@@ -80,8 +80,8 @@ class Workspace:
         *,
         list_id: int = LIST,
         active: bool = True,
-        removals: Removals = Removals.REMOVE,
-    ) -> Mapping:
+        removals: RemovalPolicy = RemovalPolicy.REMOVE,
+    ) -> AudienceMapping:
         """A mapping that Maya proposed, shown in #marketing; approved, unless not `active`."""
         target = IterableList(list_id, f"List {list_id}", "Standard")
         made = await propose(
@@ -97,7 +97,7 @@ class Workspace:
         )
         if active:
             async with self.engine.database.write() as db:
-                await mappings.decide(db, made.id, State.ACTIVE, by=AMIR, comment=None)
+                await mappings.decide(db, made.id, MappingStatus.ACTIVE, by=AMIR, comment=None)
         return made
 
     async def run(self, run_id: str) -> Run:
@@ -152,7 +152,7 @@ async def local_slack(**options: Any) -> AsyncIterator[Slack]:
 
 @asynccontextmanager
 async def workspace(
-    directory: Path, database_url: str | None = None, pace: Pace = BRISK, **slack_options: Any
+    directory: Path, database_url: str | None = None, pace: MessagingLimits = BRISK, **slack_options: Any
 ) -> AsyncIterator[Workspace]:
     """A local Slack and a local Iterable with the bot between them, for the length of the block."""
     async with AsyncExitStack() as stack:
@@ -164,7 +164,7 @@ async def workspace(
 
 @asynccontextmanager
 async def bot(
-    slack: Slack, iterable: Running, directory: Path, database_url: str | None = None, pace: Pace = BRISK
+    slack: Slack, iterable: Running, directory: Path, database_url: str | None = None, pace: MessagingLimits = BRISK
 ) -> AsyncIterator[Workspace]:
     """The bot alone, in a Slack and with an Iterable that outlive it: so that it can be started again."""
     settings = settings_for(slack, iterable, directory, database_url)

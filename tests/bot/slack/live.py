@@ -9,13 +9,13 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from bot.messages.limits import Pace
+from bot.messages.limits import MessagingLimits
 from bot.serve import serving
 from core.engine import open_engine
 from core.store import audit_log
 from core.store import live_mappings as store
-from core.store.audit_log import Entry
-from core.store.mappings import Mapping
+from core.store.audit_log import AuditEntry
+from core.store.mappings import AudienceMapping
 from sandbox.iterable import running as iterable_running
 from sandbox.mparticle import Audience, MParticle
 from tests.bot.slack import harness
@@ -31,7 +31,7 @@ class Fed(Workspace):
 
     mparticle: MParticle
 
-    async def mapping_of(self, audience: Audience) -> Mapping:
+    async def mapping_of(self, audience: Audience) -> AudienceMapping:
         """The live mapping of an audience."""
         async with self.engine.database.read() as db:
             (found,) = [each for each in await store.everyone(db) if each.audience_id == str(audience.id)]
@@ -43,7 +43,7 @@ class Fed(Workspace):
         async with self.engine.database.read() as db:
             return await store.status(db, mapping.id, time.time())
 
-    async def entries_of(self, audience: Audience) -> list[Entry]:
+    async def entries_of(self, audience: Audience) -> list[AuditEntry]:
         """What was done to the mapping of an audience."""
         mapping = await self.mapping_of(audience)
         async with self.engine.database.read() as db:
@@ -51,7 +51,7 @@ class Fed(Workspace):
 
 
 @asynccontextmanager
-async def fed(directory: Path, pace: Pace = BRISK, **changed: Any) -> AsyncIterator[Fed]:
+async def fed(directory: Path, pace: MessagingLimits = BRISK, **changed: Any) -> AsyncIterator[Fed]:
     """A local mParticle, Slack and Iterable with the bot between them. `changed` are settings of the bot."""
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())

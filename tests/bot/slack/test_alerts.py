@@ -3,11 +3,11 @@
 import time
 from pathlib import Path
 
-from bot.features.alerts.ids import Action
+from bot.features.alerts.ids import AlertAction
 from core import alerting
 from core.runs import commands
 from core.store import audit_log
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 from sandbox.iterable.faults import Fault
 from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, SUBSCRIBE, ended, replies, start, top
@@ -15,7 +15,7 @@ from tests.bot.slack.harness import MAYA, OKSANA, TEAM, Workspace, workspace
 from tests.core.harness import people
 
 
-async def failing(here: Workspace, directory: Path, mapping: Mapping, *, status: int = 401) -> str:
+async def failing(here: Workspace, directory: Path, mapping: AudienceMapping, *, status: int = 401) -> str:
     """Fail a run of a mapping."""
     here.iterable.faults.set([Fault("error", path=SUBSCRIBE, status=status, code="BadApiKey", msg="p1@example.com")])
     run_id = await start(here, directory, mapping, people(range(3)))
@@ -70,12 +70,12 @@ async def test_somebody_takes_it(tmp_path: Path) -> None:
     async with workspace(tmp_path) as here:
         await failing(here, tmp_path, await here.mapping(await here.connection()), status=500)
         message = await alert(here)
-        await here.slack.operator.click(message, Action.TAKE)
+        await here.slack.operator.click(message, AlertAction.TAKE)
         await here.slack.wait_for(lambda: "@Oksana Bondar is on it" in here.slack.render(message), LONG)
         assert "[I take it]" not in here.slack.render(message)
         async with here.engine.database.read() as db:
             (entry,) = await audit_log.of(db, ["alert:1"])
-        assert (entry.actor, entry.action) == (OKSANA, audit_log.Action.ALERT_TAKEN)
+        assert (entry.actor, entry.action) == (OKSANA, audit_log.AuditAction.ALERT_TAKEN)
 
 
 async def test_muted_for_a_day(tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ async def test_muted_for_a_day(tmp_path: Path) -> None:
         mapping = await here.mapping(await here.connection())
         await failing(here, tmp_path, mapping, status=500)
         message = await alert(here)
-        await here.slack.approver.click(message, Action.MUTE)
+        await here.slack.approver.click(message, AlertAction.MUTE)
         await here.slack.wait_for(lambda: "Muted until" in here.slack.render(message), LONG)
         posted = len(here.slack.messages("sync-alerts"))
         async with here.engine.database.write() as db:
             about = {"connection_id": mapping.connection_id, "mapping_id": mapping.id}
             run_id = (await here.latest_run()).id
-            await alerting.failed(db, **about, run_id=run_id, code="list_gone", message="The list is gone.")
+            await alerting.open_or_repeat(db, **about, run_id=run_id, code="list_gone", message="The list is gone.")
         await here.slack.wait_for(lambda: "Fails for another reason" in here.slack.render(message), LONG)
         here.iterable.faults.clear()
         await ended(here, await start(here, tmp_path, mapping, people(range(3))))
@@ -98,7 +98,7 @@ async def test_muted_for_a_day(tmp_path: Path) -> None:
         assert len([each for each in here.slack.messages("sync-alerts") if not each.only_for]) == posted
         async with here.engine.database.read() as db:
             (entry,) = await audit_log.of(db, ["alert:1"])
-        assert entry.action is audit_log.Action.ALERT_MUTED
+        assert entry.action is audit_log.AuditAction.ALERT_MUTED
         assert (entry.after or {})["until"] > time.time() + 23 * 3600
 
 
@@ -108,7 +108,7 @@ async def test_only_who_has_a_say_mutes(tmp_path: Path) -> None:
         await failing(here, tmp_path, await here.mapping(await here.connection()), status=500)
         message = await alert(here)
         ada = here.slack.admin
-        await ada.click(message, Action.MUTE)
+        await ada.click(message, AlertAction.MUTE)
         answer = await here.slack.wait_for_message("sync-alerts", "Only operators", reader=ada, timeout=LONG)
         assert "Only operators and approvers of Shop can do this." in here.slack.render(answer)
         assert "Muted" not in here.slack.render(message)

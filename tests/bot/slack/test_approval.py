@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bot.features.approval.ids import Action, Callback
-from core.models.run import Status
+from bot.features.approval.ids import ApprovalAction, ApprovalCallback
+from core.models.run import RunStatus
 from core.store import audit_log, connections
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, View
@@ -20,8 +20,8 @@ DAY_S = 24 * 3600.0
 
 async def review(who: Person, message: Message) -> View:
     """Open the modal in which a run is approved."""
-    await who.click(message, Action.REVIEW)
-    return await who.open_view(Callback.REVIEW)
+    await who.click(message, ApprovalAction.REVIEW)
+    return await who.open_view(ApprovalCallback.REVIEW)
 
 
 async def run_of(here: Workspace) -> str:
@@ -84,13 +84,13 @@ async def test_two_at_once_decide_once(tmp_path: Path) -> None:
         amir, ada = here.slack.approver, here.slack.admin
         views = [await review(amir, message), await review(ada, message)]
         await asyncio.gather(amir.submit(views[0]), ada.submit(views[1]))
-        assert (await ended(here, await run_of(here))).status is Status.SUCCEEDED
+        assert (await ended(here, await run_of(here))).status is RunStatus.SUCCEEDED
         (late,) = [each for each in (amir, ada) if each.views]
         (first,) = [each for each in (amir, ada) if not each.views]
         assert f"@{first.user.real_name} approved this" in here.slack.render(late.view)
         async with here.engine.database.read() as db:
             entries = await audit_log.of(db, [f"run:{await run_of(here)}"])
-        assert [each.actor for each in entries if each.action is audit_log.Action.RUN_APPROVED] == [first.id]
+        assert [each.actor for each in entries if each.action is audit_log.AuditAction.RUN_APPROVED] == [first.id]
 
 
 async def test_who_comes_late_is_told_who_decided(tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ async def test_who_comes_late_is_told_who_decided(tmp_path: Path) -> None:
         message = await card(here, tmp_path, people(range(3)), approvers=(AMIR, ADA))
         amir, ada = here.slack.approver, here.slack.admin
         late = await review(amir, message)
-        await ada.click(message, Action.DECLINE)
-        view = await ada.open_view(Callback.DECLINE)
+        await ada.click(message, ApprovalAction.DECLINE)
+        view = await ada.open_view(ApprovalCallback.DECLINE)
         await ada.fill(view, {"approval-comment": "Not before Monday"})
         await ada.submit(view)
         await amir.submit(late)
@@ -110,7 +110,7 @@ async def test_who_comes_late_is_told_who_decided(tmp_path: Path) -> None:
         assert "Declined by @Ada Nwosu" in shown
         assert "“Not before Monday”" in shown
         assert "[Review]" not in shown
-        assert (await here.run(await run_of(here))).status is Status.CANCELLED
+        assert (await here.run(await run_of(here))).status is RunStatus.CANCELLED
         assert not here.emails()
 
 
@@ -119,7 +119,7 @@ async def test_only_approvers_decide(tmp_path: Path) -> None:
     async with workspace(tmp_path) as here:
         message = await card(here, tmp_path, people(range(3)))
         oksana = here.slack.operator
-        for action in (Action.REVIEW, Action.DECLINE):
+        for action in (ApprovalAction.REVIEW, ApprovalAction.DECLINE):
             await oksana.click(message, action)
             view = await oksana.open_view()
             assert "Only an approver of Shop can decide this: @Amir Haddad." in here.slack.render(view)
@@ -136,7 +136,7 @@ async def test_rights_are_asked_for_again_at_the_end(tmp_path: Path) -> None:
         await here_approvers(here, (ADA,))
         await amir.submit(view)
         assert "Only an approver of Shop can decide this" in here.slack.render(amir.view)
-        assert (await here.run(await run_of(here))).status is Status.NEEDS_APPROVAL
+        assert (await here.run(await run_of(here))).status is RunStatus.NEEDS_APPROVAL
 
 
 async def here_approvers(here: Workspace, approvers: tuple[str, ...]) -> None:
@@ -151,7 +151,7 @@ async def test_own_runs_are_approved_where_that_is_allowed(tmp_path: Path) -> No
     async with workspace(tmp_path) as here:
         message = await card(here, tmp_path, people(range(3)), approvers=(MAYA, AMIR))
         maya = here.slack.marketer
-        await maya.click(message, Action.REVIEW)
+        await maya.click(message, ApprovalAction.REVIEW)
         view = await maya.open_view()
         assert "You asked for this yourself, so somebody else has to decide it." in here.slack.render(view)
         assert "Can be decided by @Amir Haddad" in here.slack.render(message)
@@ -181,7 +181,7 @@ async def test_an_approval_that_waits_is_reminded_of_once_a_day(tmp_path: Path) 
         await here.slack.wait_for(lambda: len(reminded()) == 2, LONG)
         async with here.engine.database.read() as db:
             entries = await audit_log.of(db, [f"run:{await run_of(here)}"])
-        said = [each.after for each in entries if each.action is audit_log.Action.RUN_REMINDED]
+        said = [each.after for each in entries if each.action is audit_log.AuditAction.RUN_REMINDED]
         assert said == [{"day": 1}, {"day": 3}]
         assert len(top(here)) == 1
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from bot.features.connect.ids import Action, Block, Callback
+from bot.features.connect.ids import ConnectAction, ConnectBlock, ConnectCallback
 from bot.features.home import publisher
 from bot.slack import admins
-from core.models.run import Request, Status
+from core.models.run import RunRequest, RunStatus
 from core.runs.submission import submit_mapping
 from core.store import alerts, audit_log, connections
 from core.store.connections import Connection
@@ -23,11 +23,11 @@ BAD, NEW = "not-a-key-of-this-project", "another-key-7777"
 def details(key: str, **changed: Any) -> dict[str, Any]:
     """What a person puts into the form."""
     values: dict[str, Any] = {
-        Block.NAME: "Shop",
-        Block.KEY: key,
-        Block.CHANNEL: ALERTS,
-        Block.OPERATORS: [MAYA],
-        Block.APPROVERS: [AMIR],
+        ConnectBlock.NAME: "Shop",
+        ConnectBlock.KEY: key,
+        ConnectBlock.CHANNEL: ALERTS,
+        ConnectBlock.OPERATORS: [MAYA],
+        ConnectBlock.APPROVERS: [AMIR],
     }
     return {**values, **changed}
 
@@ -38,7 +38,7 @@ async def saved(here: Workspace) -> list[Connection]:
         return await connections.everyone(db)
 
 
-async def entries(here: Workspace, connection: Connection) -> list[audit_log.Entry]:
+async def entries(here: Workspace, connection: Connection) -> list[audit_log.AuditEntry]:
     """What the audit table says about a connection."""
     async with here.engine.database.read() as db:
         return await audit_log.of(db, [f"connection:{connection.id}"])
@@ -53,7 +53,7 @@ async def shown(here: Workspace, title: str) -> View:
 async def connect_form(here: Workspace) -> View:
     """Open the form, as the admin."""
     await here.slack.admin.command("/iterable-sync connect")
-    return await here.slack.admin.open_view(Callback.CONNECT)
+    return await here.slack.admin.open_view(ConnectCallback.CONNECT)
 
 
 def everything_that_was_shown(here: Workspace) -> str:
@@ -67,7 +67,9 @@ async def test_connect(tmp_path: Path) -> None:
         form = await connect_form(here)
         assert "placeholder.email" in here.slack.render(form)
         assert "encrypted" in here.slack.render(form)
-        await here.slack.admin.fill(form, {**details(here.iterable.key), Block.RATE: "2.5", Block.USER_ID: "mpid"})
+        await here.slack.admin.fill(
+            form, {**details(here.iterable.key), ConnectBlock.RATE: "2.5", ConnectBlock.USER_ID: "mpid"}
+        )
         await here.slack.admin.submit(form)
 
         done = await shown(here, "Connected")
@@ -78,7 +80,7 @@ async def test_connect(tmp_path: Path) -> None:
         assert (connection.team_id, connection.alert_channel) == (TEAM, ALERTS)
         assert (connection.operators, connection.approvers, connection.self_approval) == ((MAYA,), (AMIR,), False)
         (entry,) = await entries(here, connection)
-        assert (entry.actor, entry.action, entry.team_id) == (ADA, audit_log.Action.CONNECTION_ADDED, TEAM)
+        assert (entry.actor, entry.action, entry.team_id) == (ADA, audit_log.AuditAction.CONNECTION_ADDED, TEAM)
         assert here.iterable.key not in repr(entry)
         assert here.iterable.key not in everything_that_was_shown(here)
 
@@ -88,17 +90,17 @@ async def test_errors_at_their_field(tmp_path: Path) -> None:
     async with workspace(tmp_path) as here:
         await here.connection("Shop")
         form = await connect_form(here)
-        await here.slack.admin.fill(form, {**details("with blanks in it"), Block.NAME: "environment-x"})
+        await here.slack.admin.fill(form, {**details("with blanks in it"), ConnectBlock.NAME: "environment-x"})
         refused = await here.slack.admin.submit(form)
-        assert set(refused.errors) == {Block.NAME, Block.KEY}
+        assert set(refused.errors) == {ConnectBlock.NAME, ConnectBlock.KEY}
 
-        await here.slack.admin.fill(form, details(BAD, **{Block.NAME: "Other"}))
+        await here.slack.admin.fill(form, details(BAD, **{ConnectBlock.NAME: "Other"}))
         refused = await here.slack.admin.submit(form)
-        assert "Iterable refuses the API key" in refused.errors[Block.KEY]
+        assert "Iterable refuses the API key" in refused.errors[ConnectBlock.KEY]
 
         await here.slack.admin.fill(form, details(here.iterable.key))
         refused = await here.slack.admin.submit(form)
-        assert 'There is a connection "Shop" already' in refused.errors[Block.NAME]
+        assert 'There is a connection "Shop" already' in refused.errors[ConnectBlock.NAME]
         assert len(await saved(here)) == 1
 
 
@@ -107,16 +109,16 @@ async def test_slow_iterable(tmp_path: Path) -> None:
     async with workspace(tmp_path) as here:
         here.iterable.faults.add(Fault("slow", path="/api/lists", delay=1.0, times=2))
         form = await connect_form(here)
-        await here.slack.admin.fill(form, details(BAD, **{Block.RATE: "7"}))
+        await here.slack.admin.fill(form, details(BAD, **{ConnectBlock.RATE: "7"}))
         await here.slack.admin.submit(form)
         assert "Trying the key" in here.slack.render(here.slack.admin.view)
 
         failed = await shown(here, "Not connected")
         assert "Iterable refuses the API key" in here.slack.render(failed)
-        await here.slack.admin.click(failed, Action.AGAIN)
-        form = await here.slack.admin.open_view(Callback.CONNECT)
+        await here.slack.admin.click(failed, ConnectAction.AGAIN)
+        form = await here.slack.admin.open_view(ConnectCallback.CONNECT)
         assert {"Shop", "7", "@Amir Haddad"} <= set(here.slack.render(form).replace("[", "]").split("]"))
-        await here.slack.admin.fill(form, {Block.KEY: here.iterable.key})
+        await here.slack.admin.fill(form, {ConnectBlock.KEY: here.iterable.key})
         await here.slack.admin.submit(form)
         assert "Trying the key" in here.slack.render(here.slack.admin.view)
 
@@ -160,9 +162,11 @@ async def test_edit(tmp_path: Path) -> None:
     async with workspace(tmp_path) as here:
         connection = await here.connection()
         home = await here.slack.admin.open_home()
-        await here.slack.admin.click(home, Action.EDIT)
-        form = await here.slack.admin.open_view(Callback.EDIT)
-        await here.slack.admin.fill(form, {Block.NAME: "Store", Block.RATE: "0.5", Block.SELF_APPROVAL: ["yes"]})
+        await here.slack.admin.click(home, ConnectAction.EDIT)
+        form = await here.slack.admin.open_view(ConnectCallback.EDIT)
+        await here.slack.admin.fill(
+            form, {ConnectBlock.NAME: "Store", ConnectBlock.RATE: "0.5", ConnectBlock.SELF_APPROVAL: ["yes"]}
+        )
         await here.slack.admin.submit(form)
         done = await shown(here, "Saved")
 
@@ -175,7 +179,7 @@ async def test_edit(tmp_path: Path) -> None:
             connection.approvers,
         )
         (entry,) = await entries(here, connection)
-        assert entry.action is audit_log.Action.CONNECTION_CHANGED
+        assert entry.action is audit_log.AuditAction.CONNECTION_CHANGED
         assert entry.before == {"name": "Shop", "rate": 0.0, "self_approval": False}
         assert entry.after == {"name": "Store", "rate": 0.5, "self_approval": True}
 
@@ -187,11 +191,11 @@ async def test_another_data_center(tmp_path: Path) -> None:
         project = here.iterable.state.keys[here.iterable.key].project
         here.iterable.state.add_key(here.iterable.key, project, "revoked")
         home = await here.slack.admin.open_home()
-        await here.slack.admin.click(home, Action.EDIT)
-        form = await here.slack.admin.open_view(Callback.EDIT)
-        await here.slack.admin.fill(form, {Block.DATA_CENTER: "eu"})
+        await here.slack.admin.click(home, ConnectAction.EDIT)
+        form = await here.slack.admin.open_view(ConnectCallback.EDIT)
+        await here.slack.admin.fill(form, {ConnectBlock.DATA_CENTER: "eu"})
         refused = await here.slack.admin.submit(form)
-        assert "Iterable refuses the API key" in refused.errors[Block.DATA_CENTER]
+        assert "Iterable refuses the API key" in refused.errors[ConnectBlock.DATA_CENTER]
         assert [each.data_center for each in await saved(here)] == ["us"]
 
         here.iterable.state.add_key(here.iterable.key, project, "active")
@@ -210,20 +214,20 @@ async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         project = here.iterable.state.keys[here.iterable.key].project
         here.iterable.state.add_key(here.iterable.key, project, "revoked")
         here.iterable.state.add_key(NEW, project)
-        request = Request(path=str(tmp_path / "audience.csv"))
+        request = RunRequest(path=str(tmp_path / "audience.csv"))
         (tmp_path / "audience.csv").write_bytes(audience([Member(1, "p1@example.com", "c1")]))
         run_id = await submit_mapping(here.engine, connection, mapping, request, started_by=MAYA)
         home = await here.slack.admin.open_home()
         await here.slack.wait_for(lambda: "1 open alert" in here.slack.render(home))
         assert "key refused by Iterable since" in here.slack.render(home)
-        assert (await here.run(run_id)).status is Status.FAILED
+        assert (await here.run(run_id)).status is RunStatus.FAILED
 
-        await here.slack.admin.click(home, f"{_row_of(home, Action.EDIT)}/{Action.KEY}")
-        form = await here.slack.admin.open_view(Callback.KEY)
-        await here.slack.admin.fill(form, {Block.KEY: BAD})
+        await here.slack.admin.click(home, f"{_row_of(home, ConnectAction.EDIT)}/{ConnectAction.KEY}")
+        form = await here.slack.admin.open_view(ConnectCallback.KEY)
+        await here.slack.admin.fill(form, {ConnectBlock.KEY: BAD})
         refused = await here.slack.admin.submit(form)
-        assert "Iterable refuses the API key" in refused.errors[Block.KEY]
-        await here.slack.admin.fill(form, {Block.KEY: NEW})
+        assert "Iterable refuses the API key" in refused.errors[ConnectBlock.KEY]
+        await here.slack.admin.fill(form, {ConnectBlock.KEY: NEW})
         await here.slack.admin.submit(form)
         done = await shown(here, "Key replaced")
 
@@ -233,7 +237,7 @@ async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         async with here.engine.database.read() as db:
             assert await alerts.open_of(db, connection.id, None) is None
         (entry,) = await entries(here, connection)
-        assert entry.action is audit_log.Action.KEY_REPLACED
+        assert entry.action is audit_log.AuditAction.KEY_REPLACED
         assert NEW not in repr(entry)
         assert NEW not in everything_that_was_shown(here)
 

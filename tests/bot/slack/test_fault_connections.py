@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.slack import clients, connection, oauth_flow, socket_mode
-from core.models.run import Status
+from core.models.run import RunStatus
 from sandbox.iterable import running as iterable_running
 from sandbox.slack import Slack
 from tests.bot.slack.fault_matrix import FAULTS, PASSING, REFUSALS
@@ -102,7 +102,7 @@ async def test_installation(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
             fail(slack, fault, "oauth.v2.access")
             assert await install(slack, url, "sven") == 401, fault
         assert await install(slack, url, "sven") == 200
-        assert await services.clients.of("T02HARBOUR") is not None
+        assert await services.clients.for_team("T02HARBOUR") is not None
     assert "code:" not in caplog.text
 
 
@@ -128,15 +128,15 @@ async def test_everything_at_once(tmp_path: Path, seed: int) -> None:
             kind = str(options["kind"])
             here.slack.faults.add(kind, "*", probability=0.06, seed=10 * seed + number, retry_after=1, status=503)
         amir = here.slack.approver
-        from bot.features.approval.ids import Action, Callback
+        from bot.features.approval.ids import ApprovalAction, ApprovalCallback
 
         async with asyncio.timeout(3 * LONG):
             while not amir.views:
-                assert (await amir.click(message, Action.REVIEW)).ok
+                assert (await amir.click(message, ApprovalAction.REVIEW)).ok
                 await here.slack.wait_for(lambda: amir.views or amir.messages("marketing")[-1].only_for, LONG)
-            assert (await amir.submit(await amir.open_view(Callback.REVIEW))).ok
+            assert (await amir.submit(await amir.open_view(ApprovalCallback.REVIEW))).ok
         run = await ended(here, (await here.latest_run()).id)
-        assert run.status is Status.SUCCEEDED
+        assert run.status is RunStatus.SUCCEEDED
         assert len(here.emails()) == 3
         await here.slack.wait_for(lambda: any("*Synced" in each for each in (*top(here), *_to(here))), 2 * LONG)
         here.slack.faults.clear()

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.approval.ids import Action as ApprovalAction
+from bot.features.approval.ids import ApprovalAction
 from bot.features.home import publisher
-from bot.features.home.ids import Action
-from bot.features.mapping.ids import Action as MappingAction
-from bot.features.runs.ids import Action as RunAction
+from bot.features.home.ids import HomeAction
+from bot.features.mapping.ids import MappingAction
+from bot.features.runs.ids import RunAction
 from core import mapping_lifecycle
-from core.models.run import Request
+from core.models.run import RunRequest
 from core.runs.submission import submit_mapping
 from core.store import mappings
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 from sandbox.iterable import Fault
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import View
@@ -47,12 +47,12 @@ def _says(here: Workspace, page: View, text: str) -> Callable[[], bool]:
     return lambda: text in here.slack.render(page)
 
 
-async def start(here: Workspace, mapping: Mapping, directory: Path, count: int = 3) -> str:
+async def start(here: Workspace, mapping: AudienceMapping, directory: Path, count: int = 3) -> str:
     """Start a run as Maya would."""
     path = directory / "audience.csv"
     path.write_bytes(audience(people(range(1, count + 1))))
     connection = (await here.services.connections(TEAM))[0]
-    return await submit_mapping(here.engine, connection, mapping, Request(path=str(path)), started_by=MAYA)
+    return await submit_mapping(here.engine, connection, mapping, RunRequest(path=str(path)), started_by=MAYA)
 
 
 async def test_welcome(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ async def test_welcome(tmp_path: Path) -> None:
 
         page = await here.slack.marketer.open_home()
         assert "Ask an admin or owner" in here.slack.render(page)
-        assert buttons(page) == {Action.REFRESH}
+        assert buttons(page) == {HomeAction.REFRESH}
 
 
 async def test_approvals_that_wait(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ async def test_published_only_when_different(tmp_path: Path) -> None:
 
         page = await home_with(here, here.slack.admin, "Autumn")
         seen = page.hash
-        await here.slack.admin.click(page, Action.REFRESH)
+        await here.slack.admin.click(page, HomeAction.REFRESH)
         await here.slack.wait_for(lambda: page.hash != seen)
 
 
@@ -141,7 +141,7 @@ async def test_soon_after_a_click(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     async with workspace(tmp_path) as here:
         mapping = await here.mapping(await here.connection())
         page = await here.slack.marketer.open_home()
-        await here.slack.marketer.click(page, Action.REFRESH)
+        await here.slack.marketer.click(page, HomeAction.REFRESH)
         assert await mapping_lifecycle.pause(here.engine, mapping.id, by=MAYA, team_id=TEAM)
         await home_with(here, here.slack.marketer, "paused")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from bot.messages.leadership import NAME, Lease
-from bot.messages.reconciler import Follower
+from bot.messages.leadership import NAME, LeaderLease
+from bot.messages.reconciler import MessageReconciler
 from core.engine import Engine, open_engine
 from core.settings import Settings
 from core.store import leases
@@ -37,21 +37,21 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 async def is_held(engine: Engine) -> bool:
     """Whether a process has the lease."""
     async with engine.database.read() as db:
-        return await Lease(engine).is_held(db)
+        return await LeaderLease(engine).is_held(db)
 
 
 async def test_one_has_it_until_it_gives_it_back(tmp_path: Path, database_url: str, stack: AsyncExitStack) -> None:
     """Who has it keeps it, and nobody else gets it or gives it back, before that one has given it back."""
     one, two = [await another(stack, tmp_path, database_url) for _ in range(2)]
-    assert await Lease(one).take()
-    assert not await Lease(two).take()
-    await Lease(two).give_back()
+    assert await LeaderLease(one).take()
+    assert not await LeaderLease(two).take()
+    await LeaderLease(two).give_back()
     assert [await is_held(one), await is_held(two)] == [True, False]
-    assert await Lease(one).take()
-    await Lease(one).give_back()
+    assert await LeaderLease(one).take()
+    await LeaderLease(one).give_back()
     assert [await is_held(one), await is_held(two)] == [False, False]
-    assert await Lease(two).take()
-    assert not await Lease(one).take()
+    assert await LeaderLease(two).take()
+    assert not await LeaderLease(one).take()
 
 
 async def test_it_is_taken_from_who_ended_without_a_word(
@@ -59,10 +59,10 @@ async def test_it_is_taken_from_who_ended_without_a_word(
 ) -> None:
     """The lease of a process that is not there any more goes to the first who asks."""
     async with AsyncExitStack() as until_it_ends:
-        assert await Lease(await another(until_it_ends, tmp_path, database_url)).take()
+        assert await LeaderLease(await another(until_it_ends, tmp_path, database_url)).take()
     one, two = [await another(stack, tmp_path, database_url) for _ in range(2)]
-    assert await Lease(one).take()
-    assert not await Lease(two).take()
+    assert await LeaderLease(one).take()
+    assert not await LeaderLease(two).take()
 
 
 @pytest.mark.parametrize("before", [None, "who ended"])
@@ -87,22 +87,22 @@ async def test_without_it_nothing_is_said(
 ) -> None:
     """While another process has the lease the bot posts nothing, not even where it had the lease a moment ago; then
     it says what there is to say."""
-    other = Lease(await another(stack, tmp_path))
+    other = LeaderLease(await another(stack, tmp_path))
     assert await other.take()
     here = await stack.enter_async_context(workspace(tmp_path))
     mapping = await here.mapping(await here.connection())
     await ended(here, await start(here, tmp_path, mapping, people(range(3))))
-    follower = Follower(here.services)
+    follower = MessageReconciler(here.services)
 
-    assert await follower.look()
+    assert await follower.reconcile_once()
     assert not follower._under_way
 
-    async def believes(_: Lease) -> bool:
+    async def believes(_: LeaderLease) -> bool:
         return True
 
     with monkeypatch.context() as patched:
-        patched.setattr(Lease, "take", believes)
-        assert not await follower.look()
+        patched.setattr(LeaderLease, "take", believes)
+        assert not await follower.reconcile_once()
         for task in list(follower._under_way.values()):
             await task
 

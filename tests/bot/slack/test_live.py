@@ -6,11 +6,11 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from core.mapping_lifecycle import decide
-from core.models.run import Status
+from core.mapping_lifecycle import decide_proposal
+from core.models.run import RunStatus
 from core.runs import commands
 from core.store import runs
-from core.store.mappings import State
+from core.store.mappings import MappingStatus
 from sandbox.iterable.faults import Fault
 from sandbox.slack.workspace.models import Message
 from tests.bot.slack.following import LONG, SUBSCRIBE, ended, replies, start, top
@@ -96,7 +96,7 @@ async def test_last_state_is_shown_when_slack_is_back(tmp_path: Path) -> None:
         down = here.slack.faults.add("server_error", "chat.*", status=503)
         mapping = await here.mapping(await here.connection())
         run_id = await start(here, tmp_path, mapping, people(range(3)))
-        assert (await ended(here, run_id)).status is Status.SUCCEEDED
+        assert (await ended(here, run_id)).status is RunStatus.SUCCEEDED
         assert not top(here)
         here.slack.faults.remove(down.id)
         await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
@@ -128,7 +128,7 @@ async def test_proposed_mapping_is_shown_until_it_is_decided(tmp_path: Path) -> 
     async with workspace(tmp_path) as here:
         mapping = await here.mapping(await here.connection(), active=False)
         message = await here.slack.wait_for_message("marketing", "proposes a mapping", timeout=LONG)
-        await decide(here.engine, mapping.id, State.ACTIVE, by=AMIR, comment="Fine", team_id=TEAM)
+        await decide_proposal(here.engine, mapping.id, MappingStatus.ACTIVE, by=AMIR, comment="Fine", team_id=TEAM)
         here.services.wake()
         await here.slack.wait_for(lambda: "Approved by @Amir Haddad" in here.slack.render(message), LONG)
         assert len(top(here)) == 1
@@ -142,7 +142,7 @@ async def test_long_sentences_are_cut(tmp_path: Path) -> None:
         run_id = await start(here, tmp_path, mapping, people(range(3)))
         await ended(here, run_id)
         async with here.engine.database.write() as db:
-            await runs.set_status(db, run_id, Status.FAILED, error="It <failed> & failed. " * 400, code="x" * 50)
+            await runs.set_status(db, run_id, RunStatus.FAILED, error="It <failed> & failed. " * 400, code="x" * 50)
         here.slack.faults.clear()
         message = await _message(here)
         assert sum(len(str(block)) for block in message.blocks) < 13_000

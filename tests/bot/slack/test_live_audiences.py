@@ -10,12 +10,12 @@ import aiohttp
 import pytest
 
 from bot.features.connect import ids as connect
-from bot.features.live_audiences.ids import Action
+from bot.features.live_audiences.ids import LiveAudienceAction
 from bot.features.mapping import ids as mapping
 from core.settings import FirehoseApproval
 from core.store import connections, mappings
 from core.store import live_mappings as store
-from core.store.mappings import Removals, State
+from core.store.mappings import MappingStatus, RemovalPolicy
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
 from sandbox.slack.users.user_driver import Person
@@ -54,8 +54,8 @@ async def joined(here: Fed, *numbers: int, audience: Audience = VIPS) -> None:
 async def approve(here: Fed, audience: Audience) -> None:
     """Amir approves the mapping of an audience, from its card."""
     message = await here.slack.wait_for_message("sync-alerts", "proposes a mapping", timeout=LONG)
-    await here.slack.approver.click(message, mapping.Action.REVIEW)
-    await here.slack.approver.open_view(mapping.Callback.REVIEW)
+    await here.slack.approver.click(message, mapping.MappingAction.REVIEW)
+    await here.slack.approver.open_view(mapping.MappingCallback.REVIEW)
     assert (await here.slack.approver.submit()).ok
     await here.slack.wait_for(lambda: "Approved by @Amir" in here.slack.render(message), LONG)
 
@@ -84,11 +84,11 @@ async def test_an_audience_is_proposed_reviewed_and_flows(tmp_path: Path) -> Non
         await shows(here, card, "3 changes wait for approval", "[Drop what waits]")
         assert here.iterable.state.log.total("/api/lists/subscribe") == 0
 
-        await here.slack.marketer.click(card, mapping.Action.REVIEW)
+        await here.slack.marketer.click(card, mapping.MappingAction.REVIEW)
         await told(here, "Only an approver of Shop can decide this", here.slack.marketer)
-        await here.slack.approver.click(card, mapping.Action.REVIEW)
-        view = await here.slack.approver.open_view(mapping.Callback.REVIEW)
-        await here.slack.approver.fill(view, {mapping.Action.LIST: str(LIST)})
+        await here.slack.approver.click(card, mapping.MappingAction.REVIEW)
+        view = await here.slack.approver.open_view(mapping.MappingCallback.REVIEW)
+        await here.slack.approver.fill(view, {mapping.MappingAction.LIST: str(LIST)})
         assert (await here.slack.approver.submit()).ok
         await on_the_list(here, 0, 1, 2)
         text = await shows(here, card, "Approved by @Amir Haddad")
@@ -102,9 +102,9 @@ async def test_what_waits_is_dropped(tmp_path: Path) -> None:
         await here.connection()
         await here.mparticle.add(VIPS, *map(person, range(3)))
         card = await here.slack.wait_for_message("sync-alerts", "3 changes wait", timeout=LONG)
-        await here.slack.operator.click(card, Action.DROP)
+        await here.slack.operator.click(card, LiveAudienceAction.DROP)
         await told(here, "Only an approver of Shop can decide this", here.slack.operator)
-        await here.slack.approver.click(card, Action.DROP)
+        await here.slack.approver.click(card, LiveAudienceAction.DROP)
         await told(here, "3 changes dropped that waited for", here.slack.approver)
         await shows(here, card, "proposes a mapping")
         await here.slack.wait_for(lambda: "Drop what waits" not in here.slack.render(card), LONG)
@@ -127,9 +127,9 @@ async def test_what_waits_while_paused(tmp_path: Path) -> None:
         amir = here.slack.approver
         await amir.command("/iterable-sync status", "marketing")
         message = await here.slack.wait_for_message("marketing", "1 waiting until", reader=amir, timeout=LONG)
-        await amir.click(message, Action.DROP)
+        await amir.click(message, LiveAudienceAction.DROP)
         await told(here, "1 change dropped that waited for", amir, "marketing")
-        await amir.click(message, Action.DROP)
+        await amir.click(message, LiveAudienceAction.DROP)
         await told(here, "Nothing waits for VIPs any more", amir, "marketing")
         assert here.emails() == {"p1@example.com"}
 
@@ -140,10 +140,10 @@ async def test_a_key_is_replaced_before_a_list_is_chosen(tmp_path: Path) -> None
         await here.mparticle.connect(NAMELESS)
         ada = here.slack.admin
         home = await ada.open_home()
-        await ada.click(home, connect.Action.KEY)
-        view = await ada.open_view(connect.Callback.KEY)
+        await ada.click(home, connect.ConnectAction.KEY)
+        view = await ada.open_view(connect.ConnectCallback.KEY)
         here.iterable.state.add_key("another-key", here.iterable.state.project().name)
-        await ada.fill(view, {connect.Block.KEY: "another-key"})
+        await ada.fill(view, {connect.ConnectBlock.KEY: "another-key"})
         await ada.submit()
         async with here.engine.database.read() as db:
             (made,) = await connections.everyone(db)
@@ -156,9 +156,9 @@ async def test_declined_and_what_waits_is_dropped(tmp_path: Path) -> None:
         await here.connection()
         await here.mparticle.add(VIPS, person(1))
         card = await here.slack.wait_for_message("sync-alerts", "1 change waits", timeout=LONG)
-        await here.slack.approver.click(card, mapping.Action.REVIEW)
-        view = await here.slack.approver.open_view(mapping.Callback.REVIEW)
-        await here.slack.approver.click(view, mapping.Action.DECLINE)
+        await here.slack.approver.click(card, mapping.MappingAction.REVIEW)
+        view = await here.slack.approver.open_view(mapping.MappingCallback.REVIEW)
+        await here.slack.approver.click(view, mapping.MappingAction.DECLINE)
         await shows(here, card, "Declined by @Amir Haddad")
         assert (await here.status_of(VIPS)).waiting == 0
         assert here.iterable.state.log.total("/api/lists/subscribe") == 0
@@ -179,8 +179,8 @@ async def test_a_connection_that_messages_made(tmp_path: Path) -> None:
         message = await here.slack.wait_for_message("marketing", "a new mapping", reader=ada, timeout=LONG)
         assert "mparticle-4711 has no approvers yet, so admins of this workspace decide" in here.slack.render(message)
         assert "[Review] [Drop what waits]" in here.slack.render(message)
-        await ada.click(message, mapping.Action.REVIEW)
-        view = await ada.open_view(mapping.Callback.REVIEW)
+        await ada.click(message, mapping.MappingAction.REVIEW)
+        view = await ada.open_view(mapping.MappingCallback.REVIEW)
         assert "They name approvers with Edit" in here.slack.render(view).replace("*", "")
         assert (await ada.submit()).ok
         await on_the_list(here, 1)
@@ -206,27 +206,28 @@ async def test_removals_wait_for_approval(tmp_path: Path) -> None:
     async with fed(tmp_path) as here:
         await joined(here, 1, 2, 3)
         async with here.engine.database.write() as db:
-            await mappings.change(db, (await here.mapping_of(VIPS)).id, removals=Removals.ASK.value)
+            await mappings.change(db, (await here.mapping_of(VIPS)).id, removals=RemovalPolicy.ASK.value)
         await here.mparticle.delete(VIPS, person(1), person(2))
         message = await here.slack.wait_for_message("sync-alerts", "2 removals wait for approval", timeout=LONG)
-        await here.slack.operator.click(message, Action.REMOVALS)
+        await here.slack.operator.click(message, LiveAudienceAction.REMOVALS)
         await told(here, "Only an approver", here.slack.operator)
         assert len(here.emails()) == 3
-        await here.slack.approver.click(message, Action.REMOVALS)
+        await here.slack.approver.click(message, LiveAudienceAction.REMOVALS)
         await on_the_list(here, 3)
         text = await shows(here, message, "2 removals approved by @Amir Haddad")
         assert "[Approve removals]" not in text
         await here.mparticle.delete(VIPS, person(3))
         again = await here.slack.wait_for_message("sync-alerts", "1 removal waits for approval", timeout=LONG)
         assert again.ts != message.ts
-        await here.slack.approver.click(again, Action.REMOVALS)
+        await here.slack.approver.click(again, LiveAudienceAction.REMOVALS)
         await on_the_list(here)
 
 
 @pytest.mark.parametrize(
-    ("action", "left", "said"), [(Action.KEEP, (1, 2), "stay on"), (Action.REMOVE, (), "taken off")]
+    ("action", "left", "said"),
+    [(LiveAudienceAction.KEEP, (1, 2), "stay on"), (LiveAudienceAction.REMOVE, (), "taken off")],
 )
-async def test_disconnected(tmp_path: Path, action: Action, left: tuple[int, ...], said: str) -> None:
+async def test_disconnected(tmp_path: Path, action: LiveAudienceAction, left: tuple[int, ...], said: str) -> None:
     """When mParticle disconnects an audience, Slack says so and asks what becomes of its members; an approver decides,
     once, and the message says who decided what."""
     async with fed(tmp_path) as here:
@@ -247,7 +248,7 @@ async def test_disconnected(tmp_path: Path, action: Action, left: tuple[int, ...
 
         async def paused() -> bool:
             now = await here.mapping_of(VIPS)
-            return now.state is State.PAUSED and now.disconnected_at is None
+            return now.state is MappingStatus.PAUSED and now.disconnected_at is None
 
         await until(paused)
 
@@ -266,7 +267,7 @@ async def test_a_disconnected_audience_is_not_just_resumed(tmp_path: Path) -> No
         await here.mparticle.connect(VIPS)
         await here.slack.wait_for_message("sync-alerts", "connected the audience VIPs again", timeout=LONG)
         await approve(here, VIPS)
-        assert (await here.mapping_of(VIPS)).state is State.ACTIVE
+        assert (await here.mapping_of(VIPS)).state is MappingStatus.ACTIVE
 
 
 async def test_daily_digest(tmp_path: Path) -> None:
@@ -343,11 +344,11 @@ async def test_a_refused_key_is_replaced(tmp_path: Path) -> None:
         message = await here.slack.wait_for_message("sync-alerts", "Failing: connection Shop", timeout=LONG)
         assert "[Replace key]" in here.slack.render(message)
         assert (await here.mparticle.add(VIPS, person(3)))["suspend_subscription"] is True
-        await here.slack.admin.click(message, connect.Action.KEY)
-        view = await here.slack.admin.open_view(connect.Callback.KEY)
+        await here.slack.admin.click(message, connect.ConnectAction.KEY)
+        view = await here.slack.admin.open_view(connect.ConnectCallback.KEY)
         key = "another-key"
         here.iterable.state.add_key(key, here.iterable.state.project().name)
-        await here.slack.admin.fill(view, {connect.Block.KEY: key})
+        await here.slack.admin.fill(view, {connect.ConnectBlock.KEY: key})
         assert (await here.slack.admin.submit()).ok
         await on_the_list(here, 1, 2, 3)
         await shows(here, message, "Works again: connection Shop")

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from bot.features.mapping.ids import Action, Block, Callback
-from core.models.run import GuardName, Status
+from bot.features.mapping.ids import MappingAction, MappingBlock, MappingCallback
+from core.models.run import GuardName, RunStatus
 from core.store import audit_log, mappings
 from core.store.connections import Connection
-from core.store.mappings import NO_LIST, Mapping, Removals, State
+from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy
 from sandbox.iterable import Fault
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, View
@@ -18,16 +18,16 @@ async def form(here: Workspace, person: Person | None = None) -> View:
     """*Map an audience*, as Maya gets it."""
     who = person or here.slack.marketer
     assert (await who.command("/iterable-sync map")).ok
-    return await who.open_view(Callback.MAP)
+    return await who.open_view(MappingCallback.MAP)
 
 
-async def all_mappings(here: Workspace, connection: Connection) -> list[Mapping]:
+async def all_mappings(here: Workspace, connection: Connection) -> list[AudienceMapping]:
     """The connection's mappings."""
     async with here.engine.database.read() as db:
         return await mappings.of_connection(db, connection.id)
 
 
-async def mapping_now(here: Workspace, mapping: Mapping) -> Mapping:
+async def mapping_now(here: Workspace, mapping: AudienceMapping) -> AudienceMapping:
     """A mapping as it is now."""
     async with here.engine.database.read() as db:
         found = await mappings.by_id(db, mapping.id)
@@ -59,19 +59,19 @@ async def test_proposes_a_mapping_to_a_list_found_by_typing(tmp_path: Path) -> N
         connection = await here.connection()
         view = await form(here)
         target = here.iterable.state.lists[LIST]
-        options = await here.slack.marketer.suggest(view, Action.LIST, target.name[:5])
+        options = await here.slack.marketer.suggest(view, MappingAction.LIST, target.name[:5])
         assert str(LIST) in [each["value"] for each in options]
-        list_field = f"{Block.LIST.of(connection.id)}/{Action.LIST}"
-        values = {Block.AUDIENCE: "Spring <Shoppers>", list_field: str(LIST), Block.REMOVALS: "ask"}
+        list_field = f"{MappingBlock.LIST.of(connection.id)}/{MappingAction.LIST}"
+        values = {MappingBlock.AUDIENCE: "Spring <Shoppers>", list_field: str(LIST), MappingBlock.REMOVALS: "ask"}
         await here.slack.marketer.fill(view, values)
         assert (await here.slack.marketer.submit()).ok
         made = (await all_mappings(here, connection))[0]
-        assert (made.state, made.audience_name, made.list_id) == (State.PROPOSED, "Spring <Shoppers>", LIST)
-        assert (made.removals, made.mode, made.channel) == (Removals.ASK, "auto", MARKETING)
+        assert (made.state, made.audience_name, made.list_id) == (MappingStatus.PROPOSED, "Spring <Shoppers>", LIST)
+        assert (made.removals, made.mode, made.channel) == (RemovalPolicy.ASK, "auto", MARKETING)
         assert f"Spring <Shoppers>* → *{target.name}* is proposed" in here.slack.render(here.slack.marketer.view)
         async with here.engine.database.read() as db:
             done = await audit_log.of(db, [f"mapping:{made.id}"])
-        assert [(each.actor, each.action) for each in done] == [(MAYA, audit_log.Action.MAPPING_PROPOSED)]
+        assert [(each.actor, each.action) for each in done] == [(MAYA, audit_log.AuditAction.MAPPING_PROPOSED)]
 
 
 async def test_a_file_in_the_form_is_planned_at_once(tmp_path: Path) -> None:
@@ -80,11 +80,11 @@ async def test_a_file_in_the_form_is_planned_at_once(tmp_path: Path) -> None:
         connection = await here.connection()
         view = await form(here)
         file = here.slack.marketer.file("8754_SpringShoppers_172136Nov292018.csv", audience(people(range(3))))
-        await here.slack.marketer.fill(view, {Action.LIST: str(LIST), Block.FILE: file})
+        await here.slack.marketer.fill(view, {MappingAction.LIST: str(LIST), MappingBlock.FILE: file})
         assert (await here.slack.marketer.submit()).ok
 
         async def waits() -> bool:
-            return (await here.latest_run()).status is Status.NEEDS_APPROVAL
+            return (await here.latest_run()).status is RunStatus.NEEDS_APPROVAL
 
         await until(waits)
         run = await here.latest_run()
@@ -99,10 +99,10 @@ async def test_creates_a_list_once(tmp_path: Path) -> None:
     async with workspace(tmp_path) as here:
         connection = await here.connection()
         view = await form(here)
-        offered = await here.slack.marketer.suggest(view, Action.LIST, "Autumn")
+        offered = await here.slack.marketer.suggest(view, MappingAction.LIST, "Autumn")
         assert [each["text"]["text"] for each in offered] == ['Create a new list "Autumn"']
         here.iterable.faults.add(Fault("error", applied=True, path="/api/lists", method="POST", times=1))
-        await here.slack.marketer.fill(view, {Block.AUDIENCE: "Leaves", Action.LIST: "new:Autumn"})
+        await here.slack.marketer.fill(view, {MappingBlock.AUDIENCE: "Leaves", MappingAction.LIST: "new:Autumn"})
         assert (await here.slack.marketer.submit()).errors
         assert lists_called(here, "Autumn") == 1
         assert (await here.slack.marketer.submit()).ok
@@ -117,8 +117,8 @@ async def test_a_slow_iterable_is_waited_for_in_the_form(tmp_path: Path) -> None
         connection = await here.connection()
         view = await form(here)
         here.iterable.faults.add(Fault("slow", delay=1.2, path="/api/lists", method="POST"))
-        await here.slack.marketer.suggest(view, Action.LIST, "Autumn")
-        await here.slack.marketer.fill(view, {Block.AUDIENCE: "Leaves", Action.LIST: "new:Autumn"})
+        await here.slack.marketer.suggest(view, MappingAction.LIST, "Autumn")
+        await here.slack.marketer.fill(view, {MappingBlock.AUDIENCE: "Leaves", MappingAction.LIST: "new:Autumn"})
         assert (await here.slack.marketer.submit()).ok
         assert "Asking Iterable" in here.slack.render(here.slack.marketer.view)
         await here.slack.wait_for(lambda: "is proposed" in here.slack.render(here.slack.marketer.view))
@@ -131,11 +131,11 @@ async def test_says_what_is_missing_or_there_already(tmp_path: Path) -> None:
         connection = await here.connection()
         await here.mapping(connection)
         view = await form(here)
-        await here.slack.marketer.fill(view, {Action.LIST: str(LIST)})
-        assert set((await here.slack.marketer.submit()).errors) == {Block.AUDIENCE}
-        await here.slack.marketer.fill(view, {Block.AUDIENCE: "springshoppers"})
+        await here.slack.marketer.fill(view, {MappingAction.LIST: str(LIST)})
+        assert set((await here.slack.marketer.submit()).errors) == {MappingBlock.AUDIENCE}
+        await here.slack.marketer.fill(view, {MappingBlock.AUDIENCE: "springshoppers"})
         errors = (await here.slack.marketer.submit()).errors
-        assert "already: that mapping is active" in errors[Block.AUDIENCE]
+        assert "already: that mapping is active" in errors[MappingBlock.AUDIENCE]
 
 
 async def test_another_connection_has_other_lists(tmp_path: Path) -> None:
@@ -144,9 +144,9 @@ async def test_another_connection_has_other_lists(tmp_path: Path) -> None:
         await here.connection("Blog")
         shop = await here.connection("Shop")
         view = await form(here)
-        await here.slack.marketer.fill(view, {Block.AUDIENCE: "Readers", Action.LIST: str(LIST)})
-        await here.slack.marketer.fill(view, {Action.CONNECTION: str(shop.id)})
-        await here.slack.wait_for(lambda: Block.LIST.of(shop.id) in str(here.slack.marketer.view.blocks))
+        await here.slack.marketer.fill(view, {MappingBlock.AUDIENCE: "Readers", MappingAction.LIST: str(LIST)})
+        await here.slack.marketer.fill(view, {MappingAction.CONNECTION: str(shop.id)})
+        await here.slack.wait_for(lambda: MappingBlock.LIST.of(shop.id) in str(here.slack.marketer.view.blocks))
         shown = here.slack.render(here.slack.marketer.view)
         assert "[Readers]" in shown
         assert "[Type a list's name, or a new name]" in shown
@@ -158,7 +158,7 @@ async def test_an_unreachable_iterable_is_said_in_the_menu(tmp_path: Path) -> No
         await here.connection()
         here.iterable.faults.add(Fault("error", status=500))
         view = await form(here)
-        options = await here.slack.marketer.suggest(view, Action.LIST, "")
+        options = await here.slack.marketer.suggest(view, MappingAction.LIST, "")
         assert "Iterable does not answer" in options[0]["text"]["text"]
 
 
@@ -177,16 +177,16 @@ async def test_a_proposal_is_reviewed_by_an_approver_only(tmp_path: Path) -> Non
         mapping = await here.mapping(connection, active=False)
         message = await card(here)
         assert "Add the audience" in here.slack.render(message)
-        assert (await here.slack.marketer.click(message, Action.REVIEW)).ok
+        assert (await here.slack.marketer.click(message, MappingAction.REVIEW)).ok
         assert "Only an approver of Shop can decide this: @Amir Haddad" in await told(here, "Only an approver")
-        assert (await here.slack.approver.click(message, Action.REVIEW)).ok
-        view = await here.slack.approver.open_view(Callback.REVIEW)
-        await here.slack.approver.fill(view, {Block.COMMENT: "Fine by me"})
+        assert (await here.slack.approver.click(message, MappingAction.REVIEW)).ok
+        view = await here.slack.approver.open_view(MappingCallback.REVIEW)
+        await here.slack.approver.fill(view, {MappingBlock.COMMENT: "Fine by me"})
         assert (await here.slack.approver.submit()).ok
         assert "is approved, by @Amir Haddad" in here.slack.render(here.slack.approver.view)
         now = await mapping_now(here, mapping)
-        assert (now.state, now.decided_by, now.comment) == (State.ACTIVE, AMIR, "Fine by me")
-        assert (await here.slack.approver.click(message, Action.REVIEW)).ok
+        assert (now.state, now.decided_by, now.comment) == (MappingStatus.ACTIVE, AMIR, "Fine by me")
+        assert (await here.slack.approver.click(message, MappingAction.REVIEW)).ok
         await told(here, "is approved, by", here.slack.approver)
         await here.slack.wait_for(lambda: "Approved by @Amir Haddad: the mapping" in here.slack.render(message))
 
@@ -197,11 +197,11 @@ async def test_a_proposal_is_declined_in_the_review(tmp_path: Path) -> None:
         connection = await here.connection()
         mapping = await here.mapping(connection, active=False)
         message = await card(here)
-        await here.slack.approver.click(message, Action.REVIEW)
-        view = await here.slack.approver.open_view(Callback.REVIEW)
-        assert (await here.slack.approver.click(view, Action.DECLINE)).ok
+        await here.slack.approver.click(message, MappingAction.REVIEW)
+        view = await here.slack.approver.open_view(MappingCallback.REVIEW)
+        assert (await here.slack.approver.click(view, MappingAction.DECLINE)).ok
         await here.slack.wait_for(lambda: "is declined, by" in here.slack.render(here.slack.approver.view))
-        assert (await mapping_now(here, mapping)).state is State.DECLINED
+        assert (await mapping_now(here, mapping)).state is MappingStatus.DECLINED
 
 
 async def test_a_live_mapping_without_a_list_gets_one_in_the_review(tmp_path: Path) -> None:
@@ -212,13 +212,13 @@ async def test_a_live_mapping_without_a_list_gets_one_in_the_review(tmp_path: Pa
         async with here.engine.database.write() as db:
             await mappings.change(db, mapping.id, list_id=NO_LIST, live=True)
         message = await card(here)
-        await here.slack.approver.click(message, Action.REVIEW)
-        view = await here.slack.approver.open_view(Callback.REVIEW)
+        await here.slack.approver.click(message, MappingAction.REVIEW)
+        view = await here.slack.approver.open_view(MappingCallback.REVIEW)
         assert not (await here.slack.approver.submit()).ok
-        await here.slack.approver.fill(view, {Action.LIST: "1002"})
+        await here.slack.approver.fill(view, {MappingAction.LIST: "1002"})
         assert (await here.slack.approver.submit()).ok
         now = await mapping_now(here, mapping)
-        assert (now.state, now.list_id) == (State.ACTIVE, 1002)
+        assert (now.state, now.list_id) == (MappingStatus.ACTIVE, 1002)
 
 
 async def test_pauses_and_resumes(tmp_path: Path) -> None:
@@ -228,13 +228,13 @@ async def test_pauses_and_resumes(tmp_path: Path) -> None:
         maya = here.slack.marketer
         await maya.command("/iterable-sync pause springshoppers")
         await told(here, "is paused. Nothing of it is synced")
-        assert (await mapping_now(here, mapping)).state is State.PAUSED
+        assert (await mapping_now(here, mapping)).state is MappingStatus.PAUSED
         answer = await here.slack.wait_for_message("marketing", "is paused", reader=maya)
         await maya.command("/iterable-sync pause springshoppers")
         await told(here, "can't be paused: it is paused")
-        await maya.click(answer, Action.RESUME)
+        await maya.click(answer, MappingAction.RESUME)
         await told(here, "is active again")
-        assert (await mapping_now(here, mapping)).state is State.ACTIVE
+        assert (await mapping_now(here, mapping)).state is MappingStatus.ACTIVE
 
 
 async def test_says_which_mappings_there_are(tmp_path: Path) -> None:

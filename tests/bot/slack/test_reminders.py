@@ -5,7 +5,7 @@ from pathlib import Path
 from bot.messages import reminders
 from core.models.run import Run
 from core.store import audit_log
-from core.store.audit_log import Action, Entry
+from core.store.audit_log import AuditAction, AuditEntry
 from tests.bot.slack.following import card
 from tests.bot.slack.harness import TEAM, Workspace, workspace
 from tests.core.harness import people
@@ -13,10 +13,10 @@ from tests.core.harness import people
 DAY_S = reminders.DAY_S
 
 
-async def reminded(here: Workspace, run: Run) -> list[Entry]:
+async def reminded(here: Workspace, run: Run) -> list[AuditEntry]:
     """The reminders that are recorded."""
     async with here.engine.database.read() as db:
-        return [each for each in await audit_log.of(db, [f"run:{run.id}"]) if each.action is Action.RUN_REMINDED]
+        return [each for each in await audit_log.of(db, [f"run:{run.id}"]) if each.action is AuditAction.RUN_REMINDED]
 
 
 async def test_once_for_each_day(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from bot.features.approval.ids import Action, Callback
-from core.models.run import Status
+from bot.features.approval.ids import ApprovalAction, ApprovalCallback
+from core.models.run import RunStatus
 from sandbox.iterable import Running
 from sandbox.iterable import running as iterable_running
 from sandbox.iterable.faults import Fault
@@ -32,8 +32,8 @@ async def test_while_it_waits_for_approval(tmp_path: Path) -> None:
             await slack.wait_for(lambda: replies(here, message), LONG)
         async with bot(slack, iterable, tmp_path) as here:
             amir = slack.approver
-            await amir.click(message, Action.REVIEW)
-            assert (await amir.submit(await amir.open_view(Callback.REVIEW))).ok
+            await amir.click(message, ApprovalAction.REVIEW)
+            assert (await amir.submit(await amir.open_view(ApprovalCallback.REVIEW))).ok
             await slack.wait_for(lambda: "Synced" in slack.render(message), LONG)
             await slack.wait_for(lambda: len(replies(here, message)) == 2, LONG)
             assert len(top(here)) == 1
@@ -50,7 +50,7 @@ async def test_while_it_plans(tmp_path: Path) -> None:
             await slack.wait_for_message("marketing", "Nothing has been sent yet", timeout=LONG)
         assert len(top(here)) == 1
         async with bot(slack, iterable, tmp_path) as here:
-            assert (await ended(here, run_id)).status is Status.SUCCEEDED
+            assert (await ended(here, run_id)).status is RunStatus.SUCCEEDED
             await slack.wait_for_message("marketing", "Synced", timeout=LONG)
             assert len(top(here)) == 1
 
@@ -64,7 +64,7 @@ async def test_while_it_uploads(tmp_path: Path) -> None:
             message = await slack.wait_for_message("marketing", "Uploading", timeout=LONG)
         assert "Interrupted; it goes on by itself" in slack.render(message)
         async with bot(slack, iterable, tmp_path) as here:
-            assert (await ended(here, run_id)).status is Status.SUCCEEDED
+            assert (await ended(here, run_id)).status is RunStatus.SUCCEEDED
             await slack.wait_for(lambda: "8,000 added" in slack.render(message), LONG)
             assert len(top(here)) == 1
             assert len(here.emails()) == 8_000
@@ -93,7 +93,7 @@ async def test_while_a_message_is_on_its_way(tmp_path: Path) -> None:
             mapping = await here.mapping(await here.connection(), active=False)
             run_id = await start(here, tmp_path, mapping, people(range(3)))
             await until(lambda: bool(fault.struck))
-            while (await here.run(run_id)).status is not Status.NEEDS_APPROVAL:
+            while (await here.run(run_id)).status is not RunStatus.NEEDS_APPROVAL:
                 await until(lambda: True)
         slack.faults.clear()
         async with bot(slack, iterable, tmp_path) as here:

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.connect.ids import Callback as ConnectCallback
-from bot.features.mapping.ids import Callback as MappingCallback
+from bot.features.connect.ids import ConnectCallback
+from bot.features.mapping.ids import MappingCallback
 from bot.features.runs.file_links import file_id_of
-from bot.features.runs.ids import Action, Block, Callback, Shortcut
+from bot.features.runs.ids import RunAction, RunBlock, RunCallback, Shortcut
 from bot.slack.file_source import address_of
 from bot.ui.blocks import Message as Shown
 from bot.ui.blocks import actions, button
 from core import mapping_lifecycle
 from core.errors import InputError
-from core.models.run import Mode, Request, Run, Status
+from core.models.run import Run, RunRequest, RunStatus, SyncMode
 from core.reporting.run_report import CSV_HEADER
 from core.runs import commands
 from core.store import audit_log, rejections, runs
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 from core.store.rejections import Rejection
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, View
@@ -30,7 +30,7 @@ from tests.core.harness import people, person, until
 async def form(here: Workspace, typed: str = "/iterable-sync", channel: str = "marketing") -> View:
     """*Start a sync*, as Maya gets it."""
     assert (await here.slack.marketer.command(typed, channel)).ok
-    return await here.slack.marketer.open_view(Callback.START)
+    return await here.slack.marketer.open_view(RunCallback.START)
 
 
 async def told(here: Workspace, text: str, who: Person | None = None, channel: str = "marketing") -> str:
@@ -60,17 +60,17 @@ async def ended(here: Workspace, run_id: str) -> Run:
     return await here.run(run_id)
 
 
-async def started(here: Workspace, mapping: Mapping, content: bytes) -> str:
+async def started(here: Workspace, mapping: AudienceMapping, content: bytes) -> str:
     """A run of a file on this machine, as Maya starts it."""
     path = here.engine.settings.data_dir / "audience.csv"
     path.write_bytes(content)
-    request = Request(path=str(path))
+    request = RunRequest(path=str(path))
     return await commands.start(here.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
 
 
-async def with_button(here: Workspace, action: Action, run_id: str) -> Message:
+async def with_button(here: Workspace, action: RunAction, run_id: str) -> Message:
     """A message with one button."""
-    client = await here.services.clients.of(TEAM)
+    client = await here.services.clients.for_team(TEAM)
     assert client is not None
     shown = Shown(f"{action} {run_id}", [actions(button("Press", action, run_id))])
     posted = await client.chat_postMessage(channel=MARKETING, **shown.payload())
@@ -84,15 +84,15 @@ async def test_starts_a_sync_of_a_file_put_in(tmp_path: Path) -> None:
         await here.mapping(connection)
         await here.mapping(connection, "Lapsed", list_id=1002)
         view = await form(here)
-        offered = await here.slack.marketer.suggest(view, Action.MAPPING, "shopp")
+        offered = await here.slack.marketer.suggest(view, RunAction.MAPPING, "shopp")
         assert [each["text"]["text"] for each in offered] == ["SpringShoppers → List 1001"]
         file = here.slack.marketer.file("a.csv", audience(people(range(3))))
-        await here.slack.marketer.fill(view, {Action.MAPPING: offered[0]["value"], Block.FILE: file})
+        await here.slack.marketer.fill(view, {RunAction.MAPPING: offered[0]["value"], RunBlock.FILE: file})
         assert (await here.slack.marketer.submit()).ok
         assert not here.slack.marketer.views
         run = (await all_runs(here))[0]
         assert (run.started_by, run.channel, run.request.mode) == (MAYA, MARKETING, None)
-        assert (await ended(here, run.id)).status is Status.SUCCEEDED
+        assert (await ended(here, run.id)).status is RunStatus.SUCCEEDED
         assert {f"p{number}@example.com" for number in range(3)} <= here.emails()
 
 
@@ -103,13 +103,13 @@ async def test_exactly_one_source(tmp_path: Path) -> None:
         view = await form(here)  # the only mapping is chosen already
         assert "path or address" not in here.slack.render(view)  # no place is allowed
         maya = here.slack.marketer
-        assert Block.FILE in (await maya.submit()).errors
-        await maya.fill(view, {Block.LINK: "https://fernway.slack.com/archives/C1/p1"})
-        assert "link of a message" in (await maya.submit()).errors[Block.LINK]
-        await maya.fill(view, {Block.LINK: "F0NOTTHERE"})
-        assert "may not see it" in (await maya.submit()).errors[Block.LINK]
-        await maya.fill(view, {Block.FILE: maya.file("a.csv", audience(people(range(3))))})
-        assert "Only one of them" in (await maya.submit()).errors[Block.LINK]
+        assert RunBlock.FILE in (await maya.submit()).errors
+        await maya.fill(view, {RunBlock.LINK: "https://fernway.slack.com/archives/C1/p1"})
+        assert "link of a message" in (await maya.submit()).errors[RunBlock.LINK]
+        await maya.fill(view, {RunBlock.LINK: "F0NOTTHERE"})
+        assert "may not see it" in (await maya.submit()).errors[RunBlock.LINK]
+        await maya.fill(view, {RunBlock.FILE: maya.file("a.csv", audience(people(range(3))))})
+        assert "Only one of them" in (await maya.submit()).errors[RunBlock.LINK]
         assert not await all_runs(here)
 
 
@@ -120,13 +120,13 @@ async def test_starts_a_sync_of_a_file_that_is_in_slack(tmp_path: Path) -> None:
         message = await here.slack.marketer.upload_file("marketing", "a.csv", audience(people(range(2))))
         link = f"https://fernway.slack.com/files/{MAYA}/{message.files[0].id}/a.csv"
         view = await form(here, channel="sync-alerts")
-        await here.slack.marketer.fill(view, {Block.LINK: link, Block.MODE: "add"})
+        await here.slack.marketer.fill(view, {RunBlock.LINK: link, RunBlock.MODE: "add"})
         assert (await here.slack.marketer.submit()).ok
         run = (await all_runs(here))[0]
         assert run.request.path == address_of(TEAM, message.files[0].id)
-        assert (run.request.mode, run.channel) == (Mode.ADD, MARKETING)
+        assert (run.request.mode, run.channel) == (SyncMode.ADD, MARKETING)
         assert "appears in #marketing" in await told(here, f"run `{run.id}`", channel="sync-alerts")
-        assert (await ended(here, run.id)).status is Status.SUCCEEDED
+        assert (await ended(here, run.id)).status is RunStatus.SUCCEEDED
 
 
 async def test_takes_a_path_from_where_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,11 +138,11 @@ async def test_takes_a_path_from_where_it_is_allowed(tmp_path: Path, monkeypatch
     async with workspace(tmp_path) as here:
         await here.mapping(await here.connection())
         view = await form(here)
-        await here.slack.marketer.fill(view, {Block.ADDRESS: "/etc/passwd"})
-        assert "may not be read from there" in (await here.slack.marketer.submit()).errors[Block.ADDRESS]
-        await here.slack.marketer.fill(view, {Block.ADDRESS: str(folder / "a.csv")})
+        await here.slack.marketer.fill(view, {RunBlock.ADDRESS: "/etc/passwd"})
+        assert "may not be read from there" in (await here.slack.marketer.submit()).errors[RunBlock.ADDRESS]
+        await here.slack.marketer.fill(view, {RunBlock.ADDRESS: str(folder / "a.csv")})
         assert (await here.slack.marketer.submit()).ok
-        assert (await ended(here, (await all_runs(here))[0].id)).status is Status.SUCCEEDED
+        assert (await ended(here, (await all_runs(here))[0].id)).status is RunStatus.SUCCEEDED
 
 
 async def test_leads_into_connect_and_into_map(tmp_path: Path) -> None:
@@ -169,8 +169,8 @@ async def test_run_names_its_mapping(tmp_path: Path) -> None:
         view = await form(here)
         await mapping_lifecycle.pause(here.engine, mapping.id, by=MAYA, team_id=TEAM)
         file = here.slack.marketer.file("a.csv", audience(people(range(2))))
-        await here.slack.marketer.fill(view, {Block.FILE: file})
-        assert "is paused" in (await here.slack.marketer.submit()).errors[Block.MAPPING]
+        await here.slack.marketer.fill(view, {RunBlock.FILE: file})
+        assert "is paused" in (await here.slack.marketer.submit()).errors[RunBlock.MAPPING]
         await here.slack.marketer.command("/iterable-sync run springshoppers")
         await told(here, "is paused, so nothing is sent")
 
@@ -190,14 +190,14 @@ async def test_shortcut_syncs_the_file_of_a_message(tmp_path: Path) -> None:
         large = audience(people(range(2))).ljust(11_000_000, b"\n")
         message = await maya.upload_file("sync-alerts", "large.csv", large)
         assert (await maya.shortcut(Shortcut.SYNC, message)).ok
-        view = await maya.open_view(Callback.START)
+        view = await maya.open_view(RunCallback.START)
         assert "large.csv (11.0 MB)" in here.slack.render(view)
         assert (await maya.submit()).ok
         await begun(address_of(TEAM, message.files[0].id))
         message.files.append(maya.file("other.csv", audience(people(range(3)))))
         await maya.shortcut(Shortcut.SYNC, message)
-        view = await maya.open_view(Callback.START)
-        await maya.fill(view, {Block.ATTACHED: message.files[1].id})
+        view = await maya.open_view(RunCallback.START)
+        await maya.fill(view, {RunBlock.ATTACHED: message.files[1].id})
         assert (await maya.submit()).ok
         await begun(address_of(TEAM, message.files[1].id))
         await maya.shortcut(Shortcut.SYNC, await maya.say("no file here", "marketing"))
@@ -213,7 +213,7 @@ async def test_cancels_the_only_run_or_lists_several(tmp_path: Path) -> None:
         await ended(here, first)
         await here.slack.marketer.command("/iterable-sync cancel")
         await told(here, f"Run `{first}` of")
-        assert (await here.run(first)).status is Status.CANCELLED
+        assert (await here.run(first)).status is RunStatus.CANCELLED
         second = await started(here, mapping, audience(people(range(2))))
         other = await started(here, await here.mapping(connection, "X", list_id=1002, active=False), audience([]))
         await ended(here, second)
@@ -221,11 +221,11 @@ async def test_cancels_the_only_run_or_lists_several(tmp_path: Path) -> None:
         await here.slack.marketer.command("/iterable-sync cancel")
         await told(here, "2 runs are under way")
         answer = await here.slack.wait_for_message("marketing", "2 runs are", reader=here.slack.marketer)
-        await here.slack.marketer.click(answer, Action.CANCEL, second)
+        await here.slack.marketer.click(answer, RunAction.CANCEL, second)
         await told(here, f"Run `{second}` of")
-        await here.slack.marketer.click(answer, Action.CANCEL, second)
+        await here.slack.marketer.click(answer, RunAction.CANCEL, second)
         await told(here, f"Run {second} has ended")
-        assert (await here.run(other)).status is Status.NEEDS_APPROVAL
+        assert (await here.run(other)).status is RunStatus.NEEDS_APPROVAL
 
 
 async def test_retries_once(tmp_path: Path) -> None:
@@ -236,18 +236,18 @@ async def test_retries_once(tmp_path: Path) -> None:
         await ended(here, run_id)
         async with here.engine.database.write() as db:
             await runs.change(db, run_id, plan=None)
-            await runs.set_status(db, run_id, Status.FAILED, error="It broke.", code="error")
-        message = await with_button(here, Action.RETRY, run_id)
-        await here.slack.admin.click(message, Action.RETRY)
+            await runs.set_status(db, run_id, RunStatus.FAILED, error="It broke.", code="error")
+        message = await with_button(here, RunAction.RETRY, run_id)
+        await here.slack.admin.click(message, RunAction.RETRY)
         await told(here, "Only operators", here.slack.admin)
-        await here.slack.marketer.click(message, Action.RETRY)
+        await here.slack.marketer.click(message, RunAction.RETRY)
         await told(here, "goes on where it stopped")
         await ended(here, run_id)
-        await here.slack.operator.click(message, Action.RETRY)
+        await here.slack.operator.click(message, RunAction.RETRY)
         await told(here, "Somebody has retried run", here.slack.operator)
         async with here.engine.database.read() as db:
             done = await audit_log.of(db, [f"run:{run_id}"])
-        assert [each.action for each in done].count(audit_log.Action.RUN_RETRIED) == 1
+        assert [each.action for each in done].count(audit_log.AuditAction.RUN_RETRIED) == 1
 
 
 async def test_runs_again_once(tmp_path: Path) -> None:
@@ -256,10 +256,10 @@ async def test_runs_again_once(tmp_path: Path) -> None:
         mapping = await here.mapping(await here.connection())
         run_id = await started(here, mapping, audience(people(range(2))))
         await ended(here, run_id)
-        message = await with_button(here, Action.AGAIN, run_id)
-        await here.slack.marketer.click(message, Action.AGAIN)
+        message = await with_button(here, RunAction.AGAIN, run_id)
+        await here.slack.marketer.click(message, RunAction.AGAIN)
         await told(here, "Started again as run")
-        await here.slack.marketer.click(message, Action.AGAIN)
+        await here.slack.marketer.click(message, RunAction.AGAIN)
         await told(here, "Somebody has started this already")
         found = await all_runs(here)
         assert len(found) == 2
@@ -272,8 +272,8 @@ async def test_retries_the_rejected(tmp_path: Path) -> None:
         mapping = await here.mapping(await here.connection())
         run_id = await started(here, mapping, audience([person(1), person(2, email="", customer_id="")]))
         assert (await ended(here, run_id)).counters.rejected == 1
-        message = await with_button(here, Action.RETRY_REJECTED, run_id)
-        await here.slack.marketer.click(message, Action.RETRY_REJECTED)
+        message = await with_button(here, RunAction.RETRY_REJECTED, run_id)
+        await here.slack.marketer.click(message, RunAction.RETRY_REJECTED)
         await told(here, "tries the rejected members")
         run = await ended(here, (await all_runs(here))[0].id)
         assert (run.request.path, run.counters.members) == (f"rejected:{run_id}", 1)
@@ -285,9 +285,9 @@ async def test_rejected_members_come_privately(tmp_path: Path) -> None:
         mapping = await here.mapping(await here.connection())
         run_id = await started(here, mapping, audience([person(1), person(2, email="=broken")]))
         await ended(here, run_id)
-        message = await with_button(here, Action.REJECTED, run_id)
+        message = await with_button(here, RunAction.REJECTED, run_id)
         maya = here.slack.marketer
-        await maya.click(message, Action.REJECTED)
+        await maya.click(message, RunAction.REJECTED)
         await told(here, "comes to your direct messages")
         sent = await here.slack.wait_for_message("dm", f"rejected-{run_id}.csv", reader=maya)
         rows = list(csv.reader(io.StringIO((sent.files[0].content or b"").decode())))
@@ -296,7 +296,7 @@ async def test_rejected_members_come_privately(tmp_path: Path) -> None:
         assert not any(each.files or "broken" in here.slack.render(each) for each in maya.messages("marketing"))
         async with here.engine.database.read() as db:
             last = (await audit_log.of(db, [f"run:{run_id}"]))[-1]
-        assert (last.actor, last.action) == (MAYA, audit_log.Action.REJECTIONS_TAKEN)
+        assert (last.actor, last.action) == (MAYA, audit_log.AuditAction.REJECTIONS_TAKEN)
 
 
 async def test_rejected_members_are_kept_from_others(tmp_path: Path) -> None:
@@ -305,14 +305,14 @@ async def test_rejected_members_are_kept_from_others(tmp_path: Path) -> None:
         mapping = await here.mapping(await here.connection())
         run_id = await started(here, mapping, audience(people(range(2))))
         await ended(here, run_id)
-        message = await with_button(here, Action.REJECTED, run_id)
-        await here.slack.admin.click(message, Action.REJECTED)
+        message = await with_button(here, RunAction.REJECTED, run_id)
+        await here.slack.admin.click(message, RunAction.REJECTED)
         await told(here, "can have the addresses", here.slack.admin)
-        await here.slack.marketer.click(message, Action.REJECTED)
+        await here.slack.marketer.click(message, RunAction.REJECTED)
         await told(here, "rejected nobody")
         async with here.engine.database.write() as db:
             await runs.change(db, run_id, rejected=3)
-        await here.slack.marketer.click(message, Action.REJECTED)
+        await here.slack.marketer.click(message, RunAction.REJECTED)
         await told(here, "is too long ago")
         assert not here.slack.calls("files.completeUploadExternal")
 
@@ -326,8 +326,8 @@ async def test_many_rejected_members_are_sent(tmp_path: Path) -> None:
         found = [Rejection(str(number), None, None, "no_email") for number in range(5_001)]
         async with here.engine.database.write() as db:
             await rejections.add(db, run_id, found)
-        message = await with_button(here, Action.REJECTED, run_id)
-        await here.slack.marketer.click(message, Action.REJECTED)
+        message = await with_button(here, RunAction.REJECTED, run_id)
+        await here.slack.marketer.click(message, RunAction.REJECTED)
         sent = await here.slack.wait_for_message("dm", f"rejected-{run_id}.csv", reader=here.slack.marketer)
         lines = (sent.files[0].content or b"").decode().splitlines()
         assert [line.split(",")[0] for line in lines[1:]] == [f'"{number}"' for number in range(5_001)]

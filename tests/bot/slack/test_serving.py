@@ -15,7 +15,7 @@ from bot.services import Services
 from bot.slack import connection, listener_tracker, socket_mode
 from core.engine import Engine, open_engine
 from core.errors import SettingsError
-from core.models.run import Request
+from core.models.run import RunRequest
 from core.runs import commands
 from core.settings import Settings
 from sandbox.iterable import running as iterable_running
@@ -184,7 +184,7 @@ async def test_without_slack_what_happens_goes_to_the_log(tmp_path: Path, caplog
             file = tmp_path / "audience.csv"
             file.write_bytes(audience(people(range(3))))
             run_id = await commands.start(
-                engine, mapping, Request(path=str(file)), by=MAYA, channel=MARKETING, team_id=TEAM
+                engine, mapping, RunRequest(path=str(file)), by=MAYA, channel=MARKETING, team_id=TEAM
             )
             async with asyncio.timeout(10):
                 while not caplog.messages:

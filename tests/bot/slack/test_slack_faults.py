@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.approval.ids import Action, Callback
-from core.models.run import Status
+from bot.features.approval.ids import ApprovalAction, ApprovalCallback
+from core.models.run import RunStatus
 from core.store import slack_messages
 from sandbox.iterable.faults import Fault
 from sandbox.slack.faults import LOST_ANSWER, NO_ANSWER, RATE_LIMITED, SERVER_ERROR
@@ -28,7 +28,7 @@ async def sync(here: Workspace, directory: Path) -> None:
     """Sync three members, which succeeds whatever Slack does."""
     mapping = await here.mapping(await here.connection())
     run = await ended(here, await start(here, directory, mapping, people(range(3))))
-    assert run.status is Status.SUCCEEDED
+    assert run.status is RunStatus.SUCCEEDED
     assert len(here.emails()) == 3
 
 
@@ -39,7 +39,7 @@ async def until_lost(here: Workspace, stage: str) -> None:
         while True:
             async with here.engine.database.read() as db:
                 post = await slack_messages.get(db, key)
-            if post is not None and (post.state, post.stage) == (slack_messages.State.LOST, stage):
+            if post is not None and (post.state, post.stage) == (slack_messages.MessageStatus.UNCONFIRMED, stage):
                 return
             await asyncio.sleep(0.02)
 
@@ -89,8 +89,8 @@ async def test_the_channel_is_tried_again_at_the_next_stage(tmp_path: Path) -> N
         maya = here.slack.marketer
         message = await here.slack.wait_for_message("dm", "To approve", reader=maya, timeout=LONG)
         here.slack.faults.remove(fault.id)
-        await maya.click(message, Action.REVIEW)
-        await maya.submit(await maya.open_view(Callback.REVIEW))
+        await maya.click(message, ApprovalAction.REVIEW)
+        await maya.submit(await maya.open_view(ApprovalCallback.REVIEW))
         await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
         await here.slack.wait_for(lambda: "Synced" in here.slack.render(message), LONG)
         assert len(top(here)) == 1
@@ -106,8 +106,8 @@ async def test_what_is_too_much_comes_as_plain_text(tmp_path: Path, word: str, m
             message = await card(here, tmp_path, people(range(3)))
             here.slack.faults.add(word, method, count=1)
             amir = here.slack.approver
-            await amir.click(message, Action.DECLINE)
-            await amir.submit(await amir.open_view(Callback.DECLINE))
+            await amir.click(message, ApprovalAction.DECLINE)
+            await amir.submit(await amir.open_view(ApprovalCallback.DECLINE))
             await here.slack.wait_for(lambda: not message.blocks, LONG)
             assert "Declined by" in here.slack.render(message)
         else:
@@ -123,8 +123,8 @@ async def test_where_nothing_can_be_edited_its_person_gets_the_end(tmp_path: Pat
         message = await card(here, tmp_path, people(range(3)))
         here.slack.faults.add("channel_not_found", UPDATE)
         amir = here.slack.approver
-        await amir.click(message, Action.DECLINE)
-        await amir.submit(await amir.open_view(Callback.DECLINE))
+        await amir.click(message, ApprovalAction.DECLINE)
+        await amir.submit(await amir.open_view(ApprovalCallback.DECLINE))
         found = await here.slack.wait_for_message("dm", "Declined", reader=here.slack.marketer, timeout=LONG)
         assert "You get this here because" in here.slack.render(found)
         assert len(top(here)) == 1
@@ -161,8 +161,8 @@ async def test_a_lost_message_is_never_posted_again_as_it_was(tmp_path: Path) ->
         await until_lost(here, "card")
         here.slack.faults.clear()
         amir = here.slack.approver
-        await amir.click(message, Action.DECLINE)  # it is there after all, and so it is followed again
-        await amir.submit(await amir.open_view(Callback.DECLINE))
+        await amir.click(message, ApprovalAction.DECLINE)  # it is there after all, and so it is followed again
+        await amir.submit(await amir.open_view(ApprovalCallback.DECLINE))
         await here.slack.wait_for(lambda: "Declined by" in here.slack.render(message), LONG)
         assert len([each for each in top(here) if "Declined" in each]) == 1
         assert await here.slack.wait_for(lambda: "Declined by" in here.slack.render(private), LONG)

@@ -6,8 +6,8 @@ import pytest
 
 from bot.features.home import publisher
 from bot.features.status.phrases import live_line
-from core.iterable import KeyRefusedError
-from core.models.run import Request
+from core.iterable import InvalidApiKeyError
+from core.models.run import RunRequest
 from core.runs.submission import submit_mapping
 from core.store import alerts, mappings
 from core.store.live_mappings import LiveStatus
@@ -49,7 +49,7 @@ async def test_status(tmp_path: Path) -> None:
         assert "*SpringShoppers* → List 1001 (Shop): active\nNot synced yet" in text
         assert "*Lapsed* → List 1002 (Shop): a new mapping\nProposed by @Maya Lindqvist" in text
         assert "*Fed* → no list yet (Shop): active\nLive: 0 changes today" in text
-        assert KeyRefusedError.code not in text
+        assert InvalidApiKeyError.code not in text
 
 
 async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +60,10 @@ async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "There are no runs yet" in await told(here, "history", "no runs")
         first, second = await here.mapping(connection), await here.mapping(connection, "Lapsed", list_id=1002)
         (tmp_path / "audience.csv").write_bytes(audience(people(range(1, 4))))
-        request = Request(path=str(tmp_path / "audience.csv"))
+        request = RunRequest(path=str(tmp_path / "audience.csv"))
         run_id = await submit_mapping(here.engine, connection, first, request, started_by=MAYA)
         failed = await submit_mapping(
-            here.engine, connection, second, Request(path=str(tmp_path / "none.csv")), started_by=MAYA
+            here.engine, connection, second, RunRequest(path=str(tmp_path / "none.csv")), started_by=MAYA
         )
         await here.slack.marketer.open_home()
         home = here.slack.marketer.user.home

@@ -3,24 +3,24 @@
 from pathlib import Path
 
 from bot.features.approval import ids as approval_ids
-from bot.features.undo.ids import Action, Callback
+from bot.features.undo.ids import UndoAction, UndoCallback
 from core import mapping_lifecycle
-from core.models.run import Request, Run, Status
+from core.models.run import Run, RunRequest, RunStatus
 from core.runs import approval, commands
 from core.store import audit_log, connections
 from core.store.connections import Connection
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.harness import AMIR, MARKETING, MAYA, OKSANA, TEAM, Workspace, audience, workspace
 from tests.core.harness import people, until
 
 
-async def synced(here: Workspace, mapping: Mapping, numbers: range) -> Run:
+async def synced(here: Workspace, mapping: AudienceMapping, numbers: range) -> Run:
     """A run that Maya started and Amir approved where it asked, ended."""
     path = here.engine.settings.data_dir / f"audience-{numbers.start}-{numbers.stop}.csv"
     path.write_bytes(audience(people(numbers)))
     run_id = await commands.start(
-        here.engine, mapping, Request(path=str(path)), by=MAYA, channel=MARKETING, team_id=TEAM
+        here.engine, mapping, RunRequest(path=str(path)), by=MAYA, channel=MARKETING, team_id=TEAM
     )
     return await ended(here, run_id)
 
@@ -33,13 +33,13 @@ async def ended(here: Workspace, run_id: str) -> Run:
 
     await until(has_ended)
     run = await here.run(run_id)
-    if run.status is Status.NEEDS_APPROVAL and run.undo_of is None:
+    if run.status is RunStatus.NEEDS_APPROVAL and run.undo_of is None:
         await approval.approve(here.engine, run_id, by=AMIR, comment=None, team_id=TEAM)
         return await ended(here, run_id)
     return run
 
 
-async def two_runs(here: Workspace) -> tuple[Connection, Mapping, Run]:
+async def two_runs(here: Workspace) -> tuple[Connection, AudienceMapping, Run]:
     """A list with p0 to p9 on it, and the run that made it p3 to p11."""
     connection = await here.connection()
     mapping = await here.mapping(connection)
@@ -62,7 +62,7 @@ async def summary_of(here: Workspace, numbers: str) -> Message:
 async def opened(here: Workspace, run: Run) -> View:
     """The modal that Maya gets for a run."""
     assert (await here.slack.marketer.command(f"/iterable-sync undo {run.id}")).ok
-    return await here.slack.marketer.open_view(Callback.UNDO)
+    return await here.slack.marketer.open_view(UndoCallback.UNDO)
 
 
 async def told(here: Workspace, text: str) -> str:
@@ -78,8 +78,8 @@ async def test_list_is_as_before(tmp_path: Path) -> None:
         _, _, run = await two_runs(here)
         maya, amir = here.slack.marketer, here.slack.approver
         summary = await summary_of(here, "2 added, 0 updated, 3 removed")
-        assert (await maya.click(summary, Action.OPEN)).ok
-        view = await maya.open_view(Callback.UNDO)
+        assert (await maya.click(summary, UndoAction.OPEN)).ok
+        view = await maya.open_view(UndoCallback.UNDO)
         shown = here.slack.render(view)
         assert "2 people whom it added: taken off the list" in shown
         assert "3 people whom it removed: put back on the list" in shown
@@ -88,20 +88,20 @@ async def test_list_is_as_before(tmp_path: Path) -> None:
         assert (await maya.submit(view)).ok
         await here.slack.wait_for(lambda: "#marketing" in here.slack.render(maya.view))
         undoing = await ended(here, (await here.latest_run()).id)
-        assert (undoing.status, undoing.undo_of, undoing.channel) == (Status.NEEDS_APPROVAL, run.id, MARKETING)
+        assert (undoing.status, undoing.undo_of, undoing.channel) == (RunStatus.NEEDS_APPROVAL, run.id, MARKETING)
         card = await here.slack.wait_for_message("marketing", "To approve", timeout=20)
         assert here.emails() == {f"p{number}@example.com" for number in range(3, 12)}
 
-        assert (await amir.click(card, approval_ids.Action.REVIEW)).ok
-        assert (await amir.submit(await amir.open_view(approval_ids.Callback.REVIEW))).ok
+        assert (await amir.click(card, approval_ids.ApprovalAction.REVIEW)).ok
+        assert (await amir.submit(await amir.open_view(approval_ids.ApprovalCallback.REVIEW))).ok
         undoing = await ended(here, undoing.id)
 
-        assert (undoing.status, undoing.error) == (Status.SUCCEEDED, None)
+        assert (undoing.status, undoing.error) == (RunStatus.SUCCEEDED, None)
         assert here.emails() == {f"p{number}@example.com" for number in range(10)}
         await summary_of(here, "3 added, 0 updated, 2 removed")
         async with here.engine.database.read() as db:
             entries = [each for each in await audit_log.of(db, [f"run:{run.id}"]) if each.after == {"run": undoing.id}]
-        assert [(each.action, each.actor) for each in entries] == [(audit_log.Action.RUN_UNDO_ASKED, MAYA)]
+        assert [(each.action, each.actor) for each in entries] == [(audit_log.AuditAction.RUN_UNDO_ASKED, MAYA)]
 
 
 async def test_runs_are_offered(tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ async def test_runs_are_offered(tmp_path: Path) -> None:
         assert shown.index("2 added, 3 removed") < shown.index("10 added")
         assert nothing.id not in shown
 
-        assert (await maya.click(message, Action.OPEN, run.id)).ok
-        view = await maya.open_view(Callback.UNDO)
+        assert (await maya.click(message, UndoAction.OPEN, run.id)).ok
+        view = await maya.open_view(UndoCallback.UNDO)
         await maya.submit(view)
         await here.slack.wait_for(lambda: "is on its way" in here.slack.render(maya.view))
         await maya.command("/iterable-sync undo")

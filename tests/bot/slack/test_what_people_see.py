@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.runs.ids import Action, Block, Callback
+from bot.features.runs.ids import RunAction, RunBlock, RunCallback
 from core import alerting
-from core.models.run import Mode
+from core.models.run import SyncMode
 from core.store import alerts
 from sandbox import sample_audiences
 from sandbox.iterable.faults import Fault
@@ -23,8 +23,8 @@ async def put_in(here: Workspace, name: str, content: bytes) -> str:
     """Maya puts a file into *Start a sync*. Returns the run's id."""
     maya = here.slack.marketer
     await maya.command("/iterable-sync run SpringShoppers")
-    view = await maya.open_view(Callback.START)
-    await maya.fill(view, {Block.FILE: maya.file(name, content)})
+    view = await maya.open_view(RunCallback.START)
+    await maya.fill(view, {RunBlock.FILE: maya.file(name, content)})
     assert (await maya.submit(view)).ok
     return (await here.latest_run()).id
 
@@ -116,7 +116,7 @@ async def test_lasting_500s(tmp_path: Path) -> None:
         assert f"*What to do:* nothing is wrong with your audience. Wait some minutes, then {_GOES_ON}" in shown
         here.iterable.faults.clear()
         alert = await here.slack.wait_for_message("sync-alerts", "Failing: ")
-        await here.slack.marketer.click(alert, Action.RETRY)
+        await here.slack.marketer.click(alert, RunAction.RETRY)
         assert "1,500 added, 0 updated, 0 removed." in await read(here, "*Synced")
 
 
@@ -186,9 +186,9 @@ async def test_truncated_download(tmp_path: Path) -> None:
         assert "*What to do:* put right what is said above, then press *Put in another file*." in shown
         message = await here.slack.wait_for_message("sync-alerts", "Failing: ")
         maya = here.slack.marketer
-        await maya.click(message, Action.START)
-        view = await maya.open_view(Callback.START)
-        await maya.fill(view, {Block.FILE: maya.file("spring.zip", content)})
+        await maya.click(message, RunAction.START)
+        view = await maya.open_view(RunCallback.START)
+        await maya.fill(view, {RunBlock.FILE: maya.file("spring.zip", content)})
         assert (await maya.submit(view)).ok
         assert "100 added, 0 updated, 0 removed." in await read(here, "*Synced")
         await read(here, "Works again: ", "sync-alerts")
@@ -279,7 +279,7 @@ async def test_earlier_run_waits(tmp_path: Path) -> None:
         mapping = await here.mapping(await here.connection(), active=False)
         waits = await start(here, tmp_path, mapping, people(range(3)))
         await read(here, "To approve")
-        await ended(here, await start(here, tmp_path, mapping, people(range(2)), mode=Mode.ADD))
+        await ended(here, await start(here, tmp_path, mapping, people(range(2)), mode=SyncMode.ADD))
         shown = await read(here, "failed*")
         assert f"Run {waits} of the same mapping waits for approval, and what it would do comes first." in shown
         assert "*What to do:* have an approver decide on that run, in its message or on the Home page" in shown
@@ -310,7 +310,7 @@ async def test_alert_longer_than_slack_takes(tmp_path: Path) -> None:
         run_id = await start(here, tmp_path, mapping, people(range(3)), channel=MARKETING)
         await ended(here, run_id)
         async with here.engine.database.write() as db:
-            await alerting.failed(
+            await alerting.open_or_repeat(
                 db,
                 connection_id=connection.id,
                 mapping_id=mapping.id,

@@ -5,27 +5,27 @@ from pathlib import Path
 import pytest
 
 from bot.features.why.parse import meant
-from core.models.run import Request, Status
+from core.models.run import RunRequest, RunStatus
 from core.runs import commands
 from core.store import audit_log
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 from sandbox.slack.users.user_driver import Person
 from tests.bot.slack.harness import ADA, AMIR, MARKETING, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import Member, person, until
 
 
-async def synced(here: Workspace, mapping: Mapping, members: list[Member]) -> str:
+async def synced(here: Workspace, mapping: AudienceMapping, members: list[Member]) -> str:
     """A run that succeeded; returns its id."""
     path = here.engine.settings.data_dir / "audience.csv"
     path.write_bytes(audience(members))
-    request = Request(path=str(path), approved=True)
+    request = RunRequest(path=str(path), approved=True)
     run_id = await commands.start(here.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
 
     async def has_ended() -> bool:
         return not (await here.run(run_id)).status.is_active
 
     await until(has_ended)
-    assert (await here.run(run_id)).status is Status.SUCCEEDED
+    assert (await here.run(run_id)).status is RunStatus.SUCCEEDED
     return run_id
 
 
@@ -58,7 +58,7 @@ async def test_person_is_explained(tmp_path: Path) -> None:
         assert not any("p1@example.com" in each for each in seen_by_others)
         async with here.engine.database.read() as db:
             entries = await audit_log.of(db, ["person"])
-        assert [(each.actor, each.action) for each in entries] == [(MAYA, audit_log.Action.LOOKED_UP)] * 2
+        assert [(each.actor, each.action) for each in entries] == [(MAYA, audit_log.AuditAction.LOOKED_UP)] * 2
         assert "p1" not in str(entries).lower()
         assert "c3" not in str(entries)
 

@@ -71,16 +71,16 @@ async def test_installed_used_and_removed(tmp_path: Path, database_url: str) -> 
 
         assert (await slack.person("noor").command("/iterable-sync help", channel="campaigns")).ok
         assert not services.one_workspace
-        client = await services.clients.of(SECOND_TEAM)
+        client = await services.clients.for_team(SECOND_TEAM)
         assert client is not None
         assert (await client.auth_test())["team_id"] == SECOND_TEAM
 
         await slack.uninstall(SECOND_TEAM)
 
         async with asyncio.timeout(5):
-            while await services.clients.of(SECOND_TEAM) is not None:  # noqa: ASYNC110  # the listener tells nobody
+            while await services.clients.for_team(SECOND_TEAM) is not None:  # noqa: ASYNC110  # the listener tells nobody
                 await asyncio.sleep(0.01)
-        assert await services.clients.of(FIRST_TEAM) is not None
+        assert await services.clients.for_team(FIRST_TEAM) is not None
 
 
 async def test_one_who_asks_often_is_looked_up_once(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_tokens_are_encrypted(tmp_path: Path) -> None:
 
         assert stored
         assert slack.bot_token.encode() not in files
-        client = await (await open_workspaces(engine)).clients.of(FIRST_TEAM)
+        client = await (await open_workspaces(engine)).clients.for_team(FIRST_TEAM)
         assert client is not None
         assert client.token == slack.bot_token
 
@@ -134,7 +134,7 @@ async def test_workspace_of_an_organization(tmp_path: Path) -> None:
         )
         await store.async_save_bot(bot)
 
-        client = await services.clients.of("T9")
+        client = await services.clients.for_team("T9")
 
     assert client is not None
     assert client.token == "xoxb-org"
@@ -148,5 +148,5 @@ async def test_state_is_used_once(tmp_path: Path) -> None:
             assert answer.status == 401
         async with session.get(f"{url}/slack/oauth_redirect?code=1&state=stolen") as answer:
             assert answer.status == 400
-        assert await services.clients.of(FIRST_TEAM) is None
+        assert await services.clients.for_team(FIRST_TEAM) is None
         assert "SLACK_BOT_TOKEN" not in os.environ

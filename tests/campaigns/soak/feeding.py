@@ -14,10 +14,10 @@ from core.errors import SyncError
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.mapping_lifecycle import propose
-from core.models.run import Mode, Request, Run, Status
+from core.models.run import Run, RunRequest, RunStatus, SyncMode
 from core.runs import commands
 from core.store import live_mappings, mappings, runs
-from core.store.mappings import Removals, State
+from core.store.mappings import MappingStatus, RemovalPolicy
 from sandbox.iterable.state import DEFAULT_KEY
 from sandbox.mparticle import Audience, MParticle, Profile, RefusedError
 from tests.campaigns.soak.figures import Figures
@@ -58,31 +58,31 @@ class Feeder:
         while (began := time.monotonic()) < until:
             joined = {self._random.randrange(PEOPLE) for _ in range(PEOPLE // 20)}
             left = set(self._random.sample(sorted(self._members), len(self._members) // 20)) - joined
-            kind = self._random.choice(list(Mode))
+            kind = self._random.choice(list(SyncMode))
             self._members |= joined
-            if kind is not Mode.ADD:
+            if kind is not SyncMode.ADD:
                 self._members -= left
-            if kind is Mode.DELTA:
+            if kind is SyncMode.DELTA:
                 self._write(joined, left)
             else:
                 self._write(self._members)
             await self.sync(kind)
             await asyncio.sleep(max(0.0, began + PACE_S - time.monotonic()))
 
-    async def sync(self, mode: Mode) -> None:
+    async def sync(self, mode: SyncMode) -> None:
         """Sync the file as it is, however often that has to be retried."""
         async with self._engine.database.read() as db:
             mapping = await mappings.by_id(db, self._mapping_id)
         assert mapping is not None
-        request = Request(path=str(self._path), mode=mode, approved=True)
+        request = RunRequest(path=str(self._path), mode=mode, approved=True)
         run_id = await commands.start(self._engine, mapping, request, by="U1", channel=None, team_id=None)
         self._figures.runs += 1
-        while (run := await self._run(run_id)).status is not Status.SUCCEEDED:
-            if run.status is Status.FAILED:
+        while (run := await self._run(run_id)).status is not RunStatus.SUCCEEDED:
+            if run.status is RunStatus.FAILED:
                 with suppress(SyncError):
                     await commands.retry(self._engine, run_id, by="U1", team_id=None)
                     self._figures.retried += 1
-            elif run.status in (Status.CANCELLED, Status.NEEDS_APPROVAL, Status.PLANNED):
+            elif run.status in (RunStatus.CANCELLED, RunStatus.NEEDS_APPROVAL, RunStatus.PLANNED):
                 self._figures.wrong.append(f"run {run_id} is {run.status}: {run.error}")
                 return
             await asyncio.sleep(0.5)
@@ -90,7 +90,7 @@ class Feeder:
     async def mirror(self) -> None:
         """Sync the whole audience."""
         self._write(self._members)
-        await self.sync(Mode.MIRROR)
+        await self.sync(SyncMode.MIRROR)
 
     async def _run(self, run_id: str) -> Run:
         async with self._engine.database.read() as db:
@@ -126,13 +126,13 @@ async def feeders(engine: Engine, directory: Path, figures: Figures) -> list[Fee
             next(each for each in saved.lists if each.id == list_id),
             audience=f"Audience {number}",
             mode="auto",
-            removals=Removals.REMOVE,
+            removals=RemovalPolicy.REMOVE,
             channel=None,
             by="U1",
             team_id=None,
         )
         async with engine.database.write() as db:
-            await mappings.decide(db, mapping.id, State.ACTIVE, by="U2", comment=None)
+            await mappings.decide(db, mapping.id, MappingStatus.ACTIVE, by="U2", comment=None)
         made.append(Feeder(engine, mapping.id, number, directory, figures))
     return made
 

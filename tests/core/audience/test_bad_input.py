@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import InputError, SettingsError, SyncError
 from core.sources import csv_format, duckdb_errors, read
-from core.sources.source_file import File
+from core.sources.source_file import SourceFile
 from tests.core.audience.factories import HEADER, change, download_csv
 
 Refusal = Callable[..., InputError]
@@ -219,7 +219,7 @@ def test_errors_of_duckdb(tmp_path: Path, problem: Exception, kind: type[SyncErr
     """A full disk is not the fault of the file, and neither kind shows what it holds."""
     path = tmp_path / "a.csv"
     path.write_text("email\n")
-    error = duckdb_errors.explain(problem, File(path, "a.csv"))
+    error = duckdb_errors.explain(problem, SourceFile(path, "a.csv"))
 
     assert isinstance(error, kind)
     assert "secret" not in error.message

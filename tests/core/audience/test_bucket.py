@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from core.errors import InputError
-from core.sources import Shape, Source
+from core.sources import Source, SourceFormat
 from tests.core.audience.conftest import Reading
 from tests.core.audience.factories import change
 
@@ -18,7 +18,7 @@ def test_tells_what_was_read(reading: Reading) -> None:
     source, profiles = reading(change(1, customer_id="some_id"), NAME)
 
     assert source == Source(
-        shape=Shape.BUCKET,
+        shape=SourceFormat.BUCKET,
         is_snapshot=False,
         audience_id="1234",
         audience_name="Low-Engagement",

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from core.sources import Shape, Source
+from core.sources import Source, SourceFormat
 from tests.core.audience.conftest import Reading
 from tests.core.audience.factories import CSV_NAME, HEADER, HYDE, JEKYLL, UTTERSON, download_csv
 
@@ -14,7 +14,7 @@ def test_tells_what_was_read(reading: Reading) -> None:
     source, _ = reading(download_csv(), CSV_NAME)
 
     assert source == Source(
-        shape=Shape.DOWNLOAD,
+        shape=SourceFormat.DOWNLOAD,
         is_snapshot=True,
         audience_id="8754",
         audience_name="PotentialParisians",

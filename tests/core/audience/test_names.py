@@ -2,21 +2,21 @@
 
 import pytest
 
-from core.sources.audience_ref import NOBODY, Audience, common_name, from_bucket_name, from_download_name
+from core.sources.audience_ref import NOBODY, AudienceRef, common_name, from_bucket_name, from_download_name
 
 
 @pytest.mark.parametrize(
     ("file_name", "audience"),
     [
-        ("8754_PotentialParisians_172136Nov292018.csv", Audience("8754", "PotentialParisians")),
-        ("8754_A_b c - d_172136Nov292018.csv", Audience("8754", "A_b c - d")),
-        ("8754_A_172136Nov292018 (1).csv", Audience("8754", "A")),
-        ("8754_A_172136Nov292018.CSV", Audience("8754", "A")),
+        ("8754_PotentialParisians_172136Nov292018.csv", AudienceRef("8754", "PotentialParisians")),
+        ("8754_A_b c - d_172136Nov292018.csv", AudienceRef("8754", "A_b c - d")),
+        ("8754_A_172136Nov292018 (1).csv", AudienceRef("8754", "A")),
+        ("8754_A_172136Nov292018.CSV", AudienceRef("8754", "A")),
         ("people.csv", NOBODY),
         ("2024_people.csv", NOBODY),
     ],
 )
-def test_names_of_downloads(file_name: str, audience: Audience) -> None:
+def test_names_of_downloads(file_name: str, audience: AudienceRef) -> None:
     """Id, name and time, with underscores between them and in them."""
     assert from_download_name(file_name) == audience
 
@@ -24,12 +24,12 @@ def test_names_of_downloads(file_name: str, audience: Audience) -> None:
 @pytest.mark.parametrize(
     ("file_name", "audience"),
     [
-        ("Low-Engagement_1234_2020-07-08_00-16-14_5bd6c1e4-7b52.txt", Audience("1234", "Low-Engagement")),
-        ("A_1_2_2020-07-08_00-16-14_5bd6c1e4.txt", Audience("2", "A_1")),
+        ("Low-Engagement_1234_2020-07-08_00-16-14_5bd6c1e4-7b52.txt", AudienceRef("1234", "Low-Engagement")),
+        ("A_1_2_2020-07-08_00-16-14_5bd6c1e4.txt", AudienceRef("2", "A_1")),
         ("delta.txt", NOBODY),
     ],
 )
-def test_names_in_a_bucket(file_name: str, audience: Audience) -> None:
+def test_names_in_a_bucket(file_name: str, audience: AudienceRef) -> None:
     """Name, id, date, time and a mark of its own."""
     assert from_bucket_name(file_name) == audience
 
@@ -52,10 +52,10 @@ def test_the_name_of_variants(variants: list[str | None], name: str | None) -> N
 @pytest.mark.parametrize("wanted", ["1234", "Low Engagement", "low-engagement", " LOW  ENGAGEMENT "])
 def test_an_audience_answers_to_id_and_name(wanted: str) -> None:
     """A bucket writes hyphens where the name has spaces."""
-    assert Audience("1234", "Low-Engagement").answers_to(wanted)
+    assert AudienceRef("1234", "Low-Engagement").answers_to(wanted)
 
 
 @pytest.mark.parametrize("wanted", ["123", "12345", "Engagement", ""])
 def test_an_audience_does_not_answer_to_a_part(wanted: str) -> None:
     """Nothing is chosen by guessing."""
-    assert not Audience("1234", "Low-Engagement").answers_to(wanted)
+    assert not AudienceRef("1234", "Low-Engagement").answers_to(wanted)

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from core.sources import Source, read
-from core.sources.detection import recognise
-from core.sources.source_file import File
+from core.sources.detection import detect
+from core.sources.source_file import SourceFile
 from tests.core.audience.conftest import Profiles, profiles
 from tests.core.audience.factories import CSV_NAME, HEADER, change, download_csv, manifest, message, table_csv
 
@@ -153,7 +153,7 @@ def test_any_bytes_are_recognised_or_refused(tmp_path: Path, content: bytes) -> 
     path = tmp_path / "any"
     path.write_bytes(content)
 
-    error = refusal_of(lambda: recognise(File(path, "any")))
+    error = refusal_of(lambda: detect(SourceFile(path, "any")))
 
     assert error is None or error.path == "any"
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from core.errors import InputError
-from core.sources import Shape, Source
+from core.sources import Source, SourceFormat
 from tests.core.audience.conftest import Reading
 from tests.core.audience.factories import message
 
@@ -16,7 +16,7 @@ def test_tells_what_was_read(reading: Reading) -> None:
     source, profiles = reading(message(), "records")
 
     assert source == Source(
-        shape=Shape.STREAM,
+        shape=SourceFormat.STREAM,
         is_snapshot=False,
         audience_id="123123",
         audience_name="LowEngagement",

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import InputError
-from core.sources import Shape, Source
+from core.sources import Source, SourceFormat
 from tests.core.audience.conftest import Reading
 from tests.core.audience.factories import table_csv
 
@@ -30,7 +30,7 @@ def test_tells_what_was_read(reading: Reading) -> None:
     source, profiles = reading(table_csv(("email", "customer_id", "mpid"), ("a@example.com", "c", "-1")), "people.csv")
 
     assert source == Source(
-        shape=Shape.TABLE,
+        shape=SourceFormat.TABLE,
         is_snapshot=True,
         audience_id=None,
         audience_name=None,
@@ -232,7 +232,7 @@ def test_parquet(tmp_path: Path, reading: Reading) -> None:
     )
     source, profiles = reading(path)
 
-    assert (source.shape, source.as_of) == (Shape.TABLE, datetime(2020, 7, 8, 0, 16, 14, tzinfo=UTC))
+    assert (source.shape, source.as_of) == (SourceFormat.TABLE, datetime(2020, 7, 8, 0, 16, 14, tzinfo=UTC))
     assert profiles == {
         str(-(2**63)): (-(2**63), True, "a@example.com", None),
         "2": (2, True, None, "7"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.errors import InputError
-from core.sources import Shape, zip_archive
+from core.sources import SourceFormat, zip_archive
 from tests.core.audience.conftest import Reading
 from tests.core.audience.factories import (
     CSV_NAME,
@@ -35,7 +35,7 @@ def test_reads_the_csv_and_the_manifest(tmp_path: Path, reading: Reading) -> Non
     """Audience and file name are those of the download, the time is the newest of rows and manifest."""
     source, profiles = reading(download_zip(tmp_path / "audience.zip"))
 
-    assert (source.shape, source.is_snapshot, source.file_name) == (Shape.DOWNLOAD, True, "audience.zip")
+    assert (source.shape, source.is_snapshot, source.file_name) == (SourceFormat.DOWNLOAD, True, "audience.zip")
     assert (source.audience_id, source.audience_name, source.rows) == ("8754", "PotentialParisians", 3)
     assert source.as_of == datetime(2020, 1, 27, 18, 7, 18, 137000, UTC)
     assert len(profiles) == 3
@@ -137,14 +137,14 @@ def test_one_csv_without_a_manifest_is_a_csv(tmp_path: Path, reading: Reading) -
     """Its name tells the audience as if it had been unpacked."""
     source, _ = reading(zip_of(tmp_path / "a.zip", {CSV_NAME: download_csv(ROWS)}))
 
-    assert (source.shape, source.audience_id, source.file_name) == (Shape.DOWNLOAD, "8754", "a.zip")
+    assert (source.shape, source.audience_id, source.file_name) == (SourceFormat.DOWNLOAD, "8754", "a.zip")
 
 
 def test_a_table_can_be_zipped(tmp_path: Path, reading: Reading) -> None:
     """A CSV in a ZIP is recognised from its content too."""
     source, profiles = reading(zip_of(tmp_path / "a.zip", {"people.csv": "email\na@example.com\n"}))
 
-    assert (source.shape, source.file_name) == (Shape.TABLE, "a.zip")
+    assert (source.shape, source.file_name) == (SourceFormat.TABLE, "a.zip")
     assert list(profiles) == ["email:a@example.com"]
 
 

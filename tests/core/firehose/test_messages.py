@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.firehose.member import member_of
+from core.firehose.member import member_from_profile
 from core.firehose.module_registration import registration
 from core.firehose.schema import AudienceMembershipChangeRequest, MalformedError, UserProfile, parse, response
 from core.store.inbox import CUSTOMER_ID_HASHED, EMAIL_HASHED
@@ -103,7 +103,7 @@ def profile(*identities: tuple[str, str, str], mpid: str | None = "7") -> UserPr
 
 def test_last_identity_of_a_kind_counts() -> None:
     """Of two addresses the last one listed counts, as in mParticle's own integration; a hash only where it is alone."""
-    found = member_of(
+    found = member_from_profile(
         profile(
             ("email", "raw", "a@example.com"),
             ("email", "raw", " B@example.com "),
@@ -115,15 +115,15 @@ def test_last_identity_of_a_kind_counts() -> None:
     )
     assert (found.key, found.mpid, found.email, found.customer_id) == ("7", 7, "B@example.com", None)
     assert found.hashed == CUSTOMER_ID_HASHED
-    assert member_of(profile(("email", "md5", "0" * 32)), "nobody").hashed == EMAIL_HASHED
+    assert member_from_profile(profile(("email", "md5", "0" * 32)), "nobody").hashed == EMAIL_HASHED
 
 
 def test_member_without_an_mpid() -> None:
     """Without an mpid a member is known as one from a file is; with no identity at all by its place in the message."""
     both = [("email", "raw", " P@Example.com"), ("customer", "raw", "c1")]
-    assert member_of(profile(*both, mpid=None), "nobody").key == "customer:c1"
-    assert member_of(profile(both[0], mpid=None), "nobody").key == "email:p@example.com"
-    assert member_of(profile(("customer", "raw", "  "), mpid=None), "nobody").key == "nobody"
+    assert member_from_profile(profile(*both, mpid=None), "nobody").key == "customer:c1"
+    assert member_from_profile(profile(both[0], mpid=None), "nobody").key == "email:p@example.com"
+    assert member_from_profile(profile(("customer", "raw", "  "), mpid=None), "nobody").key == "nobody"
 
 
 def test_registration() -> None:

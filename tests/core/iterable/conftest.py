@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from core.iterable import IterableClient, Pacer, Patience, Unpaced
+from core.iterable import IterableClient, NoRateLimit, RateLimiter, RetryPolicy
 from sandbox.iterable import Running, running
 
 #: Lists of the local Iterable.
@@ -16,7 +16,9 @@ DYNAMIC = 1003
 HYBRID_LIST = 1006
 
 #: As patient as by default, but quick.
-QUICK = Patience(attempts=4, base=0.001, cap=0.002, retry_after=0.01, request=5.0)
+QUICK = RetryPolicy(
+    max_attempts=4, backoff_initial_s=0.001, backoff_max_s=0.002, retry_after=0.01, request_timeout_s=5.0
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,13 +32,13 @@ async def iterable() -> AsyncIterator[Running]:
 
 @asynccontextmanager
 async def connected(
-    iterable: Running, *, key: str = "", pacer: Pacer | None = None, **patience: float
+    iterable: Running, *, key: str = "", pacer: RateLimiter | None = None, **patience: float
 ) -> AsyncIterator[IterableClient]:
     """A client of the local Iterable; keyword arguments that it does not know are its patience's."""
     async with IterableClient(
         key or iterable.key,
         base_url=iterable.url,
-        pacer=pacer or Unpaced(),
+        pacer=pacer or NoRateLimit(),
         patience=replace(QUICK, **patience),  # type: ignore[arg-type]
     ) as client:
         yield client

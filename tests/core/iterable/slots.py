@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from core.iterable import SharedPacer, Slot
+from core.iterable import SharedRateLimiter, Slot
 
 
 def least_span(times: Sequence[float], count: int) -> float:
@@ -11,10 +11,10 @@ def least_span(times: Sequence[float], count: int) -> float:
     return min(last - first for first, last in zip(ordered, ordered[count:], strict=False))
 
 
-async def use(pacer: SharedPacer, times: int = 1) -> list[Slot]:
+async def use(pacer: SharedRateLimiter, times: int = 1) -> list[Slot]:
     """Take slots one after the other, and leave at each."""
     taken = []
     for _ in range(times):
         taken.append(await pacer.slot())
-        pacer.left(taken[-1])
+        pacer.mark_sent(taken[-1])
     return taken

@@ -11,84 +11,84 @@ from hypothesis import strategies as st
 
 from core.iterable import (
     ConflictError,
-    Failure,
+    FailureReason,
+    InvalidApiKeyError,
     IterableError,
-    KeyRefusedError,
     ListError,
-    ListGoneError,
+    ListNotFoundError,
     ListNotStandardError,
-    RefusedError,
-    ThrottledError,
+    RateLimitedError,
+    RequestRejectedError,
     UnavailableError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from core.iterable.responses import (
-    Answer,
-    error_in,
+    ApiResponse,
+    error_from,
     parse_bulk,
     parse_done,
     parse_list_id,
     parse_lists,
+    parse_retry_after,
     parse_size,
-    seconds_of,
 )
 
 
-def answer(status: int = 200, list_id: int | None = 7, **fields: Any) -> Answer:
+def answer(status: int = 200, list_id: int | None = 7, **fields: Any) -> ApiResponse:
     """An answer that holds a JSON object."""
-    return Answer(status, orjson.dumps(fields), list_id=list_id)
+    return ApiResponse(status, orjson.dumps(fields), list_id=list_id)
 
 
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
         (200, "Success", None),
-        (200, "BadParams", RefusedError),
-        (400, "BadApiKey", KeyRefusedError),
-        (400, "InvalidJwtPayload", KeyRefusedError),
-        (400, "GenericError", RefusedError),
+        (200, "BadParams", RequestRejectedError),
+        (400, "BadApiKey", InvalidApiKeyError),
+        (400, "InvalidJwtPayload", InvalidApiKeyError),
+        (400, "GenericError", RequestRejectedError),
         (400, "ForgottenUserError", ConflictError),
-        (400, "RateLimitExceeded", ThrottledError),
-        (401, "JwtUserIdentifiersMismatched", KeyRefusedError),
-        (403, "ForbiddenParamsError", KeyRefusedError),
-        (404, "NotFound", ListGoneError),
-        (405, "GenericError", UnexpectedAnswerError),
+        (400, "RateLimitExceeded", RateLimitedError),
+        (401, "JwtUserIdentifiersMismatched", InvalidApiKeyError),
+        (403, "ForbiddenParamsError", InvalidApiKeyError),
+        (404, "NotFound", ListNotFoundError),
+        (405, "GenericError", UnexpectedResponseError),
         (409, "UnknownEmailError", ConflictError),
-        (302, "Success", UnexpectedAnswerError),
+        (302, "Success", UnexpectedResponseError),
         (500, "BadParams", UnavailableError),
     ],
 )
 def test_status_and_code_decide(status: int, code: str, kind: type[IterableError] | None) -> None:
     """Each pair of status and code has one meaning."""
-    found = error_in(answer(status, code=code, msg=""))
+    found = error_from(answer(status, code=code, msg=""))
     assert (type(found) if found else None) is kind
 
 
 @pytest.mark.parametrize(
     ("message", "kind"),
     [
-        ("error.lists.invalidListId", ListGoneError),
-        ("[/api/lists/subscribe] Error.Lists.InvalidListId: 7", ListGoneError),
+        ("error.lists.invalidListId", ListNotFoundError),
+        ("[/api/lists/subscribe] Error.Lists.InvalidListId: 7", ListNotFoundError),
         ("List 7 is not a static list", ListNotStandardError),
         ("error.lists.somethingElse", ListError),
-        ("Invalid email: error.lists.invalidListId@example.com", RefusedError),
-        ("Unknown user 'not standard'@x", RefusedError),
+        ("Invalid email: error.lists.invalidListId@example.com", RequestRejectedError),
+        ("Unknown user 'not standard'@x", RequestRejectedError),
     ],
 )
 def test_message_tells_of_the_list(message: str, kind: type[IterableError]) -> None:
     """What is wrong with the list is read from the message, but not from an address in it."""
-    assert type(error_in(answer(400, code="BadParams", msg=message))) is kind
+    assert type(error_from(answer(400, code="BadParams", msg=message))) is kind
 
 
 def test_message_without_a_list_is_not_read() -> None:
     """A request that is about no list can't have a wrong one."""
-    found = error_in(answer(400, list_id=None, code="BadParams", msg="error.lists.invalidListId"))
-    assert type(found) is RefusedError
+    found = error_from(answer(400, list_id=None, code="BadParams", msg="error.lists.invalidListId"))
+    assert type(found) is RequestRejectedError
 
 
 def test_unknown_code_is_not_repeated() -> None:
     """A code that is not one word could be anything, so it is not kept."""
-    found = error_in(answer(400, code="eve@example.com", msg=""))
+    found = error_from(answer(400, code="eve@example.com", msg=""))
     assert found is not None
     assert found.api_code is None
 
@@ -96,7 +96,7 @@ def test_unknown_code_is_not_repeated() -> None:
 @given(status=st.integers(200, 599), body=st.binary() | st.recursive(st.none() | st.text(), st.lists).map(orjson.dumps))
 def test_any_answer_has_a_meaning(status: int, body: bytes) -> None:
     """No answer, however strange, breaks the reading of it; only those below 300 can be a success."""
-    found = error_in(Answer(status, body, retry_after=body[:9].decode(errors="replace"), list_id=7))
+    found = error_from(ApiResponse(status, body, retry_after=body[:9].decode(errors="replace"), list_id=7))
     assert found is not None or status < 300
 
 
@@ -109,7 +109,7 @@ def test_any_answer_has_a_meaning(status: int, body: bytes) -> None:
 def test_unreadable_answer_passes(parse: Any, body: bytes) -> None:
     """An answer of another shape than the described one is a fault that may pass."""
     with pytest.raises(UnavailableError):
-        parse(Answer(200, body))
+        parse(ApiResponse(200, body))
 
 
 @pytest.mark.parametrize("lists", [None, {}, [{}], [{"id": "x", "name": "", "listType": ""}], ["x"]])
@@ -134,14 +134,14 @@ def test_bulk_lists_may_be_missing(failed: Any) -> None:
 def test_bulk_names_only_texts() -> None:
     """What is not a text names nobody."""
     result = parse_bulk(answer(successCount=0, failCount=2, failedUpdates={"invalidEmails": [None, 7, "A@B.c"]}))
-    assert dict(result.failed_emails) == {"a@b.c": Failure.INVALID_EMAIL}
+    assert dict(result.failed_emails) == {"a@b.c": FailureReason.INVALID_EMAIL}
 
 
 def test_deprecated_lists_are_merged() -> None:
     """The top-level lists name members that `failedUpdates` leaves out."""
     result = parse_bulk(answer(successCount=0, failCount=2, invalidEmails=["A@x.y"], invalidUserIds=["U"]))
-    assert dict(result.failed_emails) == {"a@x.y": Failure.INVALID_EMAIL}
-    assert dict(result.failed_user_ids) == {"U": Failure.INVALID_USER_ID}
+    assert dict(result.failed_emails) == {"a@x.y": FailureReason.INVALID_EMAIL}
+    assert dict(result.failed_user_ids) == {"U": FailureReason.INVALID_USER_ID}
 
 
 def test_deprecated_lists_do_not_change_a_reason() -> None:
@@ -155,8 +155,8 @@ def test_deprecated_lists_do_not_change_a_reason() -> None:
             invalidUserIds=["U"],
         )
     )
-    assert dict(result.failed_emails) == {"a@x.y": Failure.FORGOTTEN}
-    assert dict(result.failed_user_ids) == {"U": Failure.CONFLICT}
+    assert dict(result.failed_emails) == {"a@x.y": FailureReason.FORGOTTEN}
+    assert dict(result.failed_user_ids) == {"U": FailureReason.CONFLICT}
 
 
 @pytest.mark.parametrize(
@@ -165,17 +165,17 @@ def test_deprecated_lists_do_not_change_a_reason() -> None:
 )
 def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> None:
     """A number of seconds is understood, and nonsense is not."""
-    assert seconds_of(header) == seconds
+    assert parse_retry_after(header) == seconds
 
 
 def test_retry_after_as_a_date() -> None:
     """An HTTP date is understood as the time until then."""
     then = datetime.now(UTC) + timedelta(seconds=100)
-    found = seconds_of(format_datetime(then, usegmt=True))
+    found = parse_retry_after(format_datetime(then, usegmt=True))
     assert found is not None
     assert 90 < found <= 100
 
 
 def test_retry_after_in_the_past() -> None:
     """A date that has passed means now."""
-    assert seconds_of("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0

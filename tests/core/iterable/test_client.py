@@ -7,13 +7,13 @@ from core.errors import SettingsError
 from core.iterable import (
     ConflictError,
     DataCenter,
-    Failure,
+    FailureReason,
+    InvalidApiKeyError,
     IterableClient,
-    KeyRefusedError,
-    ListGoneError,
-    TooLargeError,
-    Traffic,
-    Unpaced,
+    ListNotFoundError,
+    NoRateLimit,
+    RequestStats,
+    RequestTooLargeError,
 )
 from sandbox.iterable import HYBRID_KEY, Running
 from tests.core.iterable.conftest import HYBRID_LIST, LIST, connected
@@ -79,21 +79,21 @@ async def test_unsubscribe_leaves_the_channel_alone(client: IterableClient, iter
 async def test_unsubscribing_a_stranger_is_named_not_found(client: IterableClient) -> None:
     """Who was never there comes back as not found."""
     result = await client.unsubscribe(LIST, [("stranger@example.com", None)])
-    assert result.failed_emails == {"stranger@example.com": Failure.NOT_FOUND}
+    assert result.failed_emails == {"stranger@example.com": FailureReason.NOT_FOUND}
 
 
 @pytest.mark.parametrize(
     ("domain", "failure"),
     [
-        ("invalid.test", Failure.INVALID_EMAIL),
-        ("forgotten.test", Failure.FORGOTTEN),
-        ("conflict.test", Failure.CONFLICT),
-        ("invaliddata.test", Failure.INVALID_DATA),
-        ("notfound.test", Failure.NOT_FOUND),
+        ("invalid.test", FailureReason.INVALID_EMAIL),
+        ("forgotten.test", FailureReason.FORGOTTEN),
+        ("conflict.test", FailureReason.CONFLICT),
+        ("invaliddata.test", FailureReason.INVALID_DATA),
+        ("notfound.test", FailureReason.NOT_FOUND),
     ],
 )
 async def test_failed_email_is_keyed_in_lower_case(
-    client: IterableClient, iterable: Running, domain: str, failure: Failure
+    client: IterableClient, iterable: Running, domain: str, failure: FailureReason
 ) -> None:
     """A failed email has its reason, and is found by its lower-case form whatever Iterable made of it."""
     iterable.settings.email_case = "upper"
@@ -105,14 +105,14 @@ async def test_failed_email_is_keyed_in_lower_case(
 @pytest.mark.parametrize(
     ("user_id", "failure"),
     [
-        ("x" * 53, Failure.INVALID_USER_ID),
-        ("forgotten-X", Failure.FORGOTTEN),
-        ("conflict-X", Failure.CONFLICT),
-        ("invaliddata-X", Failure.INVALID_DATA),
-        ("notfound-X", Failure.NOT_FOUND),
+        ("x" * 53, FailureReason.INVALID_USER_ID),
+        ("forgotten-X", FailureReason.FORGOTTEN),
+        ("conflict-X", FailureReason.CONFLICT),
+        ("invaliddata-X", FailureReason.INVALID_DATA),
+        ("notfound-X", FailureReason.NOT_FOUND),
     ],
 )
-async def test_failed_user_id_is_kept_exactly(client: IterableClient, user_id: str, failure: Failure) -> None:
+async def test_failed_user_id_is_kept_exactly(client: IterableClient, user_id: str, failure: FailureReason) -> None:
     """A failed user id has its reason, in the case in which it was sent."""
     result = await client.subscribe(LIST, [("eve@example.com", user_id)])
     assert dict(result.failed_user_ids) == {user_id: failure}
@@ -128,33 +128,33 @@ async def test_unattributed_failure_is_only_counted(client: IterableClient) -> N
 async def test_rename_gives_the_real_address(client: IterableClient, iterable: Running) -> None:
     """A person with a placeholder has the real address afterwards."""
     await client.subscribe(LIST, [("1@placeholder.email", "1")])
-    await client.rename("1@placeholder.email", "ann@example.com")
+    await client.update_placeholder_email("1@placeholder.email", "ann@example.com")
     assert iterable.state.members(LIST) == [ANN]
 
 
 @pytest.mark.parametrize(
     ("placeholder", "email", "failure"),
     [
-        ("1@placeholder.email", "taken@example.com", Failure.CONFLICT),
-        ("1@placeholder.email", "gone@example.com", Failure.FORGOTTEN),
-        ("unknown@placeholder.email", "ann@example.com", Failure.NOT_FOUND),
+        ("1@placeholder.email", "taken@example.com", FailureReason.CONFLICT),
+        ("1@placeholder.email", "gone@example.com", FailureReason.FORGOTTEN),
+        ("unknown@placeholder.email", "ann@example.com", FailureReason.NOT_FOUND),
     ],
 )
 async def test_refused_rename_says_why(
-    client: IterableClient, iterable: Running, placeholder: str, email: str, failure: Failure
+    client: IterableClient, iterable: Running, placeholder: str, email: str, failure: FailureReason
 ) -> None:
     """A rename that can't be is a conflict with its reason."""
     await client.subscribe(LIST, [("1@placeholder.email", "1"), ("taken@example.com", "2")])
     iterable.state.forget(email="gone@example.com")
     with pytest.raises(ConflictError) as caught:
-        await client.rename(placeholder, email)
+        await client.update_placeholder_email(placeholder, email)
     assert caught.value.failure is failure
 
 
 async def test_list_size_counts_members(client: IterableClient) -> None:
     """The size is the number of people on the list."""
     await client.subscribe(LIST, [ANN, BOB])
-    assert await client.list_size(LIST) == 2
+    assert await client.get_list_size(LIST) == 2
 
 
 async def test_list_users_streams_every_email(client: IterableClient) -> None:
@@ -173,7 +173,7 @@ async def test_list_users_of_an_empty_list(client: IterableClient) -> None:
 async def test_list_users_of_a_missing_list(client: IterableClient, iterable: Running, code: str) -> None:
     """A list that is not there is an error, whatever code Iterable gives it."""
     iterable.settings.deleted_list_code = code
-    with pytest.raises(ListGoneError):
+    with pytest.raises(ListNotFoundError):
         await anext(client.list_users(99))
 
 
@@ -185,7 +185,7 @@ async def test_large_body_is_sent(client: IterableClient, iterable: Running) -> 
 
 async def test_body_above_the_limit_is_not_sent(client: IterableClient, iterable: Running) -> None:
     """What Iterable would refuse for its size is refused before it costs a request."""
-    with pytest.raises(TooLargeError):
+    with pytest.raises(RequestTooLargeError):
         await client.subscribe(LIST, [("x" * 4_000_000, None)])
     assert iterable.state.log.total() == 0
 
@@ -194,13 +194,13 @@ async def test_traffic_counts_requests(client: IterableClient) -> None:
     """Each request is counted once."""
     await client.lists()
     await client.subscribe(LIST, [ANN])
-    assert client.traffic == Traffic(requests=2)
+    assert client.traffic == RequestStats(requests=2)
 
 
 async def test_given_session_is_used_and_left_open(iterable: Running) -> None:
     """A session belongs to who made it."""
     async with aiohttp.ClientSession() as session:
-        async with IterableClient(iterable.key, base_url=iterable.url, pacer=Unpaced(), session=session) as client:
+        async with IterableClient(iterable.key, base_url=iterable.url, pacer=NoRateLimit(), session=session) as client:
             await client.lists()
         assert not session.closed
         assert client.traffic.requests == 1
@@ -208,7 +208,7 @@ async def test_given_session_is_used_and_left_open(iterable: Running) -> None:
 
 async def test_client_can_be_opened_again(iterable: Running) -> None:
     """A closed client opens a new session."""
-    client = IterableClient(iterable.key, base_url=iterable.url, pacer=Unpaced())
+    client = IterableClient(iterable.key, base_url=iterable.url, pacer=NoRateLimit())
     for _ in range(2):
         async with client:
             assert await client.lists()
@@ -216,7 +216,7 @@ async def test_client_can_be_opened_again(iterable: Running) -> None:
 
 async def test_closed_client_says_so(iterable: Running) -> None:
     """A client outside `async with` is a mistake of the program, not of Iterable."""
-    client = IterableClient(iterable.key, base_url=iterable.url, pacer=Unpaced())
+    client = IterableClient(iterable.key, base_url=iterable.url, pacer=NoRateLimit())
     with pytest.raises(RuntimeError, match="not open"):
         await client.lists()
 
@@ -224,8 +224,8 @@ async def test_closed_client_says_so(iterable: Running) -> None:
 @pytest.mark.parametrize("key", ["", "two words", "línea", "line\nbreak"])
 async def test_impossible_key_is_refused(key: str) -> None:
     """A key that can't be one is refused before it is sent, and not repeated in the error."""
-    with pytest.raises(KeyRefusedError) as caught:
-        IterableClient(key, base_url=DataCenter.US.url, pacer=Unpaced())
+    with pytest.raises(InvalidApiKeyError) as caught:
+        IterableClient(key, base_url=DataCenter.US.url, pacer=NoRateLimit())
     assert not key or key not in str(caught.value)
 
 
@@ -233,7 +233,7 @@ async def test_impossible_key_is_refused(key: str) -> None:
 async def test_impossible_address_is_refused(url: str) -> None:
     """An address that can't be used names the setting that it comes from."""
     with pytest.raises(SettingsError, match="ITERABLE_SYNC_ITERABLE_URL"):
-        IterableClient("key", base_url=url, pacer=Unpaced())
+        IterableClient("key", base_url=url, pacer=NoRateLimit())
 
 
 def test_data_centers_have_their_addresses() -> None:

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from core.iterable import IterableError, RefusedError, UnavailableError
-from core.iterable.models import Failure
+from core.iterable import IterableError, RequestRejectedError, UnavailableError
+from core.iterable.models import FailureReason
 
 
 def kinds(of: type[IterableError] = IterableError) -> list[type[IterableError]]:
@@ -38,7 +38,7 @@ def test_codes_are_distinct() -> None:
 
 def test_only_faults_on_the_way_pass() -> None:
     """Exactly those that time may heal are marked as passing."""
-    assert {kind.code for kind in kinds() if kind.passing} == {"unreachable", "unavailable", "throttled"}
+    assert {kind.code for kind in kinds() if kind.is_transient} == {"unreachable", "unavailable", "throttled"}
 
 
 def test_retry_after_is_kept() -> None:
@@ -49,15 +49,15 @@ def test_retry_after_is_kept() -> None:
 @pytest.mark.parametrize(
     ("api_code", "failure"),
     [
-        ("InvalidEmailAddressError", Failure.INVALID_EMAIL),
-        ("InvalidUserIdError", Failure.INVALID_USER_ID),
-        ("ForgottenUserError", Failure.FORGOTTEN),
-        ("UserIdAlreadyExists", Failure.CONFLICT),
-        ("UnknownUserIdError", Failure.NOT_FOUND),
-        ("BadParams", Failure.INVALID_DATA),
-        (None, Failure.INVALID_DATA),
+        ("InvalidEmailAddressError", FailureReason.INVALID_EMAIL),
+        ("InvalidUserIdError", FailureReason.INVALID_USER_ID),
+        ("ForgottenUserError", FailureReason.FORGOTTEN),
+        ("UserIdAlreadyExists", FailureReason.CONFLICT),
+        ("UnknownUserIdError", FailureReason.NOT_FOUND),
+        ("BadParams", FailureReason.INVALID_DATA),
+        (None, FailureReason.INVALID_DATA),
     ],
 )
-def test_refusal_of_one_member_has_a_reason(api_code: str | None, failure: Failure) -> None:
+def test_refusal_of_one_member_has_a_reason(api_code: str | None, failure: FailureReason) -> None:
     """A member that was refused alone gets the reason that the code says."""
-    assert RefusedError(api_code=api_code).failure is failure
+    assert RequestRejectedError(api_code=api_code).failure is failure

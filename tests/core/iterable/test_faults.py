@@ -8,12 +8,12 @@ import pytest
 from core.iterable import (
     IterableClient,
     IterableError,
-    Patience,
+    NoRateLimit,
+    RateLimitedError,
+    RequestStats,
+    RetryPolicy,
     Slot,
-    ThrottledError,
-    Traffic,
     UnavailableError,
-    Unpaced,
     UnreachableError,
 )
 from sandbox.iterable import Fault, Running
@@ -45,7 +45,7 @@ async def test_passing_fault_is_tried_again(client: IterableClient, iterable: Ru
     iterable.faults.add(Fault(**fault, times=2))
     result = await client.subscribe(LIST, [ANN])
     assert result.is_clean
-    assert client.traffic == Traffic(requests=3, retries=2)
+    assert client.traffic == RequestStats(requests=3, retries=2)
     assert iterable.state.members(LIST) == [ANN]
 
 
@@ -59,8 +59,8 @@ async def test_lasting_fault_ends_patience(
     iterable.faults.add(Fault(fault))
     with pytest.raises(error) as caught:
         await client.subscribe(LIST, [ANN])
-    assert caught.value.passing
-    assert iterable.state.log.total() == QUICK.attempts == client.traffic.requests
+    assert caught.value.is_transient
+    assert iterable.state.log.total() == QUICK.max_attempts == client.traffic.requests
 
 
 async def test_slow_answer_times_out(iterable: Running) -> None:
@@ -74,7 +74,7 @@ async def test_slow_answer_times_out(iterable: Running) -> None:
 async def test_closed_port_is_unreachable(unused_port: int) -> None:
     """A host where nobody listens is named in the error, with what to do."""
     url = f"http://127.0.0.1:{unused_port}"
-    async with IterableClient("key", base_url=url, pacer=Unpaced(), patience=QUICK) as client:
+    async with IterableClient("key", base_url=url, pacer=NoRateLimit(), patience=QUICK) as client:
         with pytest.raises(UnreachableError, match=f"{url}.*no connection can be made.*goes on where it stopped"):
             await client.lists()
 
@@ -92,7 +92,7 @@ async def unused_port() -> int:
 async def test_plain_server_can_not_speak_tls(iterable: Running) -> None:
     """A failed TLS handshake is a passing fault that says so."""
     url = iterable.url.replace("http:", "https:")
-    async with IterableClient(iterable.key, base_url=url, pacer=Unpaced(), patience=QUICK) as client:
+    async with IterableClient(iterable.key, base_url=url, pacer=NoRateLimit(), patience=QUICK) as client:
         with pytest.raises(UnreachableError, match="TLS"):
             await client.lists()
 
@@ -110,18 +110,18 @@ async def test_throttling_is_not_an_attempt(
     client: IterableClient, iterable: Running, retry_after: float | None
 ) -> None:
     """More 429s than attempts are waited out, with and without Retry-After."""
-    iterable.faults.add(Fault("throttle", times=QUICK.attempts + 2, retry_after=retry_after))
+    iterable.faults.add(Fault("throttle", times=QUICK.max_attempts + 2, retry_after=retry_after))
     await client.subscribe(LIST, [ANN])
-    assert client.traffic == Traffic(requests=QUICK.attempts + 3, throttled=QUICK.attempts + 2)
+    assert client.traffic == RequestStats(requests=QUICK.max_attempts + 3, throttled=QUICK.max_attempts + 2)
 
 
 async def test_endless_throttling_ends_patience(iterable: Running) -> None:
     """429s without any success for too long are a passing error."""
     iterable.faults.add(Fault("throttle"))
     async with connected(iterable, throttled=0.0) as client:
-        with pytest.raises(ThrottledError) as caught:
+        with pytest.raises(RateLimitedError) as caught:
             await client.subscribe(LIST, [ANN])
-    assert caught.value.passing
+    assert caught.value.is_transient
 
 
 @pytest.mark.parametrize(("asked", "told"), [(None, None), (0.004, 0.004), (7200.0, QUICK.retry_after)])
@@ -143,7 +143,7 @@ async def test_every_request_takes_a_slot(iterable: Running) -> None:
     assert (pacer.slots, pacer.departures) == (3, 3)
 
 
-class Noting(Unpaced):
+class Noting(NoRateLimit):
     """A pacer that notes what it is told."""
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ async def test_cancelled_call_leaves_the_client_usable(iterable: Running) -> Non
 
 def test_delay_grows_to_its_cap() -> None:
     """Delays are a random part of what doubles from the base to the cap."""
-    patience = Patience(base=1.0, cap=30.0)
+    patience = RetryPolicy(backoff_initial_s=1.0, backoff_max_s=30.0)
     for failures, most in [(1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (1000, 30.0)]:
         drawn = [patience.delay(failures) for _ in range(200)]
         assert 0 <= min(drawn) < most / 2 < max(drawn) <= most
@@ -187,5 +187,5 @@ def test_delay_grows_to_its_cap() -> None:
 
 def test_delay_is_what_iterable_asks_for() -> None:
     """Retry-After is waited for, within bounds."""
-    patience = Patience(base=0.0, retry_after=300.0)
+    patience = RetryPolicy(backoff_initial_s=0.0, retry_after=300.0)
     assert [patience.delay(1, asked) for asked in (12.0, 7200.0)] == [12.0, 300.0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from core.iterable import IterableClient, SharedPacer, Traffic
+from core.iterable import IterableClient, RequestStats, SharedRateLimiter
 from core.iterable.rate_limiter import MISSED_S
 from core.store.database import Database
 from core.store.tables import pace
@@ -31,14 +31,14 @@ def nowhere(tmp_path: Path) -> Database:
 
 async def test_slots_are_evenly_spaced(database: Database) -> None:
     """From the first on, slots are an interval apart: there is no burst."""
-    pacer = SharedPacer(database, "p", 40)
+    pacer = SharedRateLimiter(database, "p", 40)
     taken = [slots[0].at for slots in await asyncio.gather(*(use(pacer) for _ in range(12)))]
     assert least_span(taken, 1) > 1 / 40
 
 
 async def test_slot_is_not_early(database: Database) -> None:
     """A slot is returned only when it has come."""
-    pacer = SharedPacer(database, "p", 40)
+    pacer = SharedRateLimiter(database, "p", 40)
     for slot in await use(pacer, 5):
         assert slot.left_at >= slot.at
 
@@ -47,13 +47,13 @@ async def test_server_sees_no_window_too_full(database: Database) -> None:
     """A server that enforces a limit over a sliding second never has to."""
     # the pace is a little below the limit, as a machine that runs tests may be too busy to answer in time
     limit, rate = 20, 18
-    traffic = Traffic()
+    traffic = RequestStats()
     async with (
         running(bulk_per_second=limit) as iterable,
         IterableClient(
             iterable.key,
             base_url=iterable.url,
-            pacer=SharedPacer(database, "p", rate),
+            pacer=SharedRateLimiter(database, "p", rate),
             traffic=traffic,
             patience=QUICK,
         ) as client,
@@ -61,23 +61,23 @@ async def test_server_sees_no_window_too_full(database: Database) -> None:
         people = [("ann@example.com", None)]
         await asyncio.gather(*(client.subscribe(LIST, people) for _ in range(32)))
         arrivals = iterable.state.log.arrivals("/api/lists/subscribe")
-    assert traffic == Traffic(requests=32)
+    assert traffic == RequestStats(requests=32)
     assert least_span(arrivals, limit) > 1.0
 
 
 async def test_late_departure_holds_back_the_next_window(database: Database) -> None:
     """The request that comes a window's worth after a late one keeps its distance from it."""
-    pacer = SharedPacer(database, "p", 20)
+    pacer = SharedRateLimiter(database, "p", 20)
     first = await pacer.slot()
     await asyncio.sleep(0.2)
-    pacer.left(first)
+    pacer.mark_sent(first)
     rest = await asyncio.gather(*(use(pacer) for _ in range(20)))
     assert max(slots[0].left_at for slots in rest) - first.left_at > 1.0
 
 
 async def test_missed_slot_is_given_up(database: Database) -> None:
     """Who wakes up long after the slot takes another."""
-    pacer = SharedPacer(database, "p", 5)
+    pacer = SharedRateLimiter(database, "p", 5)
     await use(pacer)
     waiting = asyncio.create_task(use(pacer))
     while len(pacer._given) < 2:  # noqa: ASYNC110 — until it sleeps, which nothing announces
@@ -89,27 +89,27 @@ async def test_missed_slot_is_given_up(database: Database) -> None:
 
 async def test_throttling_pauses_who_waits(database: Database) -> None:
     """Who waits for a slot when a 429 comes waits for the pause too."""
-    pacer = SharedPacer(database, "p", 5)
+    pacer = SharedRateLimiter(database, "p", 5)
     await use(pacer)
     waiting = asyncio.create_task(use(pacer))
     await asyncio.sleep(0.02)
     resumed = time.monotonic() + 0.4
-    await pacer.throttled(0.4)
+    await pacer.on_throttled(0.4)
     assert (await waiting)[0].at >= resumed - 0.001
 
 
 async def test_no_limit_needs_no_database(nowhere: Database) -> None:
     """Without a limit every slot is now, and the database is not asked."""
-    pacer = SharedPacer(nowhere, "p", 0)
+    pacer = SharedRateLimiter(nowhere, "p", 0)
     assert not pacer.is_paced
     assert len(await use(pacer, 1000)) == 1000
 
 
 async def test_no_limit_is_paced_after_throttling(database: Database) -> None:
     """A 429 shows that there is a limit: from then on slots have a distance."""
-    pacer = SharedPacer(database, "p", 0)
+    pacer = SharedRateLimiter(database, "p", 0)
     resumed = time.monotonic() + 0.1
-    await pacer.throttled(0.1)
+    await pacer.on_throttled(0.1)
     taken = [slot.at for slot in await use(pacer, 5)]
     assert pacer.is_paced
     assert taken[0] >= resumed - 0.001
@@ -118,7 +118,7 @@ async def test_no_limit_is_paced_after_throttling(database: Database) -> None:
 
 async def test_endpoint_has_a_pace_of_its_own(database: Database) -> None:
     """The limit of a single endpoint does not slow the others."""
-    pacer = SharedPacer(database, "p", 5)
+    pacer = SharedRateLimiter(database, "p", 5)
     await use(pacer.endpoint("size", 5 / 60))
     await use(pacer, 2)
     async with database.read() as connection:
@@ -127,12 +127,12 @@ async def test_endpoint_has_a_pace_of_its_own(database: Database) -> None:
 
 async def test_no_limit_is_for_endpoints_too(nowhere: Database) -> None:
     """Without a limit for the project there is none for an endpoint."""
-    assert len(await use(SharedPacer(nowhere, "p", 0).endpoint("size", 5 / 60), 3)) == 3
+    assert len(await use(SharedRateLimiter(nowhere, "p", 0).endpoint("size", 5 / 60), 3)) == 3
 
 
 async def test_cancelled_waits_leave_the_pace_usable(database: Database) -> None:
     """Whoever stops waiting, at whatever moment, leaves neither a lock nor a turn behind."""
-    pacer = SharedPacer(database, "p", 1000)
+    pacer = SharedRateLimiter(database, "p", 1000)
     for pause in range(30):
         waiting = [asyncio.create_task(use(pacer)) for _ in range(4)]
         await asyncio.sleep(pause / 10_000)

@@ -7,16 +7,16 @@ import pytest
 from aiohttp import web
 
 from core.iterable import (
+    InvalidApiKeyError,
     IterableClient,
     IterableError,
-    KeyRefusedError,
-    ListGoneError,
+    ListNotFoundError,
     ListNotStandardError,
-    RefusedError,
-    TooLargeError,
-    Traffic,
-    UnexpectedAnswerError,
-    Unpaced,
+    NoRateLimit,
+    RequestRejectedError,
+    RequestStats,
+    RequestTooLargeError,
+    UnexpectedResponseError,
     UnreachableError,
 )
 from sandbox.iterable import Fault, Running
@@ -28,13 +28,13 @@ ANN = ("ann@example.com", "1")
 async def test_revoked_key_is_refused(client: IterableClient, iterable: Running) -> None:
     """401 means that the connection is broken, and is not tried again."""
     iterable.state.keys[iterable.key].status = "revoked"
-    await refused(client, KeyRefusedError, 401, "BadApiKey")
+    await refused(client, InvalidApiKeyError, 401, "BadApiKey")
 
 
 async def test_wrong_kind_of_key_is_refused(client: IterableClient, iterable: Running) -> None:
     """403 means that the connection is broken, and is not tried again."""
     iterable.state.keys[iterable.key].status = "forbidden"
-    await refused(client, KeyRefusedError, 403, "Forbidden")
+    await refused(client, InvalidApiKeyError, 403, "Forbidden")
 
 
 @pytest.mark.parametrize("code", ["BadParams", "Success"])
@@ -42,13 +42,13 @@ async def test_deleted_list_is_gone(client: IterableClient, iterable: Running, c
     """A list that was deleted breaks the mapping, whatever code Iterable gives it."""
     iterable.state.lists[LIST].deleted = True
     iterable.settings.deleted_list_code = code
-    await refused(client, ListGoneError, 400, None if code == "Success" else code)
+    await refused(client, ListNotFoundError, 400, None if code == "Success" else code)
 
 
 async def test_deleted_list_can_answer_200(client: IterableClient, iterable: Running) -> None:
     """The message is read even where status and code say that all is well."""
     iterable.faults.add(Fault("error", status=200, code="Success", msg="error.lists.invalidListId"))
-    await refused(client, ListGoneError, 200, None)
+    await refused(client, ListNotFoundError, 200, None)
 
 
 async def test_dynamic_list_is_not_standard(client: IterableClient) -> None:
@@ -58,31 +58,31 @@ async def test_dynamic_list_is_not_standard(client: IterableClient) -> None:
 
 async def test_poisoned_request_is_refused(client: IterableClient) -> None:
     """Any other 400 is a refusal of this request."""
-    await refused(client, RefusedError, 400, "BadParams", email="eve@poison.test")
+    await refused(client, RequestRejectedError, 400, "BadParams", email="eve@poison.test")
 
 
 async def test_too_large_body_is_to_be_split(client: IterableClient, iterable: Running) -> None:
     """413 asks for smaller parts."""
     iterable.settings.max_body = 10
-    await refused(client, TooLargeError, 413, "BatchTooLarge")
+    await refused(client, RequestTooLargeError, 413, "BatchTooLarge")
 
 
 async def test_gateways_413_is_to_be_split(client: IterableClient, iterable: Running) -> None:
     """413 asks for smaller parts also when a gateway says it."""
     iterable.faults.add(Fault("html", status=413))
-    await refused(client, TooLargeError, 413, None)
+    await refused(client, RequestTooLargeError, 413, None)
 
 
 async def test_batch_too_large_is_to_be_split(client: IterableClient, iterable: Running) -> None:
     """BatchTooLarge under 400 asks for smaller parts."""
     iterable.faults.add(Fault("error", status=400, code="BatchTooLarge"))
-    await refused(client, TooLargeError, 400, "BatchTooLarge")
+    await refused(client, RequestTooLargeError, 400, "BatchTooLarge")
 
 
 async def test_other_address_is_not_iterable(client: IterableClient, iterable: Running) -> None:
     """A 404 points at the address, not at the members."""
     iterable.faults.add(Fault("error", status=404, code="Nothing"))
-    await refused(client, UnexpectedAnswerError, 404, "Nothing")
+    await refused(client, UnexpectedResponseError, 404, "Nothing")
 
 
 async def refused(
@@ -99,8 +99,8 @@ async def refused(
         await client.subscribe(list_id, [(email, "1")])
     error = caught.value
     assert (type(error), error.status, error.api_code, error.list_id) == (kind, status, api_code, list_id)
-    assert not error.passing
-    assert client.traffic == Traffic(requests=1)
+    assert not error.is_transient
+    assert client.traffic == RequestStats(requests=1)
 
 
 async def test_redirect_does_not_carry_the_key_away() -> None:
@@ -113,9 +113,9 @@ async def test_redirect_does_not_carry_the_key_away() -> None:
 
     async with (
         serving(elsewhere) as url,
-        IterableClient("key", base_url=url, pacer=Unpaced(), patience=QUICK) as client,
+        IterableClient("key", base_url=url, pacer=NoRateLimit(), patience=QUICK) as client,
     ):
-        with pytest.raises(UnexpectedAnswerError):
+        with pytest.raises(UnexpectedResponseError):
             await client.lists()
     assert visited == ["/api/lists"]
 
@@ -131,9 +131,9 @@ async def test_endless_answer_is_not_read_to_its_end() -> None:
 
     async with (
         serving(endless) as url,
-        IterableClient("key", base_url=url, pacer=Unpaced(), patience=QUICK) as client,
+        IterableClient("key", base_url=url, pacer=NoRateLimit(), patience=QUICK) as client,
     ):
-        with pytest.raises(UnexpectedAnswerError):
+        with pytest.raises(UnexpectedResponseError):
             await client.lists()
 
 
@@ -162,7 +162,7 @@ async def test_broken_http_does_not_show_the_key() -> None:
 
     server = await asyncio.start_server(broken, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, IterableClient("s3cret", base_url=url, pacer=Unpaced(), patience=QUICK) as client:
+    async with server, IterableClient("s3cret", base_url=url, pacer=NoRateLimit(), patience=QUICK) as client:
         with pytest.raises(UnreachableError) as caught:
             await client.lists()
     assert "s3cret" not in f"{caught.value!r} {caught.value.__cause__!r}"

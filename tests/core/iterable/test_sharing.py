@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from core.iterable import SharedPacer
+from core.iterable import SharedRateLimiter
 from core.store.database import Database
 from tests.core.iterable.slots import least_span, use
 
@@ -26,7 +26,7 @@ async def other(database: Database, database_url: str) -> AsyncIterator[Database
 
 async def test_pacers_share_the_rate(database: Database, other: Database) -> None:
     """Two who use a project take no more slots together than one alone."""
-    pacers = [SharedPacer(of, "p", 20) for of in (database, other)]
+    pacers = [SharedRateLimiter(of, "p", 20) for of in (database, other)]
     taken = await asyncio.gather(*(use(pacer, 4) for pacer in pacers * 4))
     assert least_span([slot.at for slots in taken for slot in slots], 20) > ALMOST_A_SECOND
 
@@ -67,18 +67,18 @@ async def test_processes_share_the_rate(database: Database, database_url: str) -
 
 async def test_late_departure_moves_shared_slots(database: Database, other: Database) -> None:
     """Where others share the pace, they make room for a request that left late."""
-    mine, theirs = (SharedPacer(of, "p", 20) for of in (database, other))
+    mine, theirs = (SharedRateLimiter(of, "p", 20) for of in (database, other))
     await asyncio.gather(*(use(pacer, 2) for pacer in (mine, theirs) * 3))
     late = await mine.slot()
     time.sleep(0.04)  # noqa: ASYNC251 — the process is busy
-    mine.left(late)
+    mine.mark_sent(late)
     (following,) = await use(mine)
     assert following.at - late.at > 1 / 20 + 0.03
 
 
 async def test_throttling_pauses_other_processes(database: Database, other: Database) -> None:
     """A 429 pauses everybody who shares the project."""
-    mine, theirs = (SharedPacer(of, "p", 5) for of in (database, other))
+    mine, theirs = (SharedRateLimiter(of, "p", 5) for of in (database, other))
     resumed = time.monotonic() + 0.3
-    await mine.throttled(0.3)
+    await mine.on_throttled(0.3)
     assert (await use(theirs))[0].at >= resumed - 0.001

@@ -4,11 +4,11 @@ from typing import Any
 
 from core.identity import UserIdField
 from core.models.batch import Phase
-from core.models.run import Request
+from core.models.run import RunRequest
 from core.store import connections, lists, mappings, runs
 from core.store.batches import Draft
 from core.store.database import Database
-from core.store.mappings import Mapping
+from core.store.mappings import AudienceMapping
 
 LIST = 1001
 
@@ -34,7 +34,7 @@ async def add_connection(database: Database, name: str = "shop", **changed: Any)
 
 async def add_mapping(
     database: Database, connection_id: int | None = None, *, list_id: int = LIST, audience: str | None = "VIPs"
-) -> Mapping:
+) -> AudienceMapping:
     """Store a mapping, of a new connection if none is given, and return it."""
     if connection_id is None:
         connection_id = await add_connection(database)
@@ -49,7 +49,7 @@ async def add_mapping(
     return made
 
 
-async def add_run(database: Database, mapping: Mapping, *, worker: str | None = None) -> str:
+async def add_run(database: Database, mapping: AudienceMapping, *, worker: str | None = None) -> str:
     """Store a run of a mapping and return its id."""
     run_id = runs.new_id()
     async with database.write() as db:
@@ -60,7 +60,7 @@ async def add_run(database: Database, mapping: Mapping, *, worker: str | None = 
             mode="mirror",
             user_id="customerId",
             rate=5.0,
-            request=Request(path="audience.csv"),
+            request=RunRequest(path="audience.csv"),
             worker=worker,
         )
     return run_id

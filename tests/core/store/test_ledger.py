@@ -29,7 +29,7 @@ async def rows(database: Database, mapping_id: int, chunk: int = 1000) -> Rows:
 async def put(database: Database, mapping_id: int, *entries: list[Any], certain: bool = True) -> None:
     """Put members, given as profile, email and user id."""
     async with database.write() as db:
-        await ledger.put(db, mapping_id, [["a", *entry] for entry in entries], certain=certain)
+        await ledger.upsert(db, mapping_id, [["a", *entry] for entry in entries], certain=certain)
 
 
 async def test_put(database: Database) -> None:
@@ -77,7 +77,7 @@ async def test_take(database: Database) -> None:
             ["r", "2", "old@example.com", "c"],
             ["r", "3", None, "c"],
         ]
-        await ledger.take(db, mapping.id, [*taken, ["r", "4", "d@example.com", None]])
+        await ledger.delete_matching(db, mapping.id, [*taken, ["r", "4", "d@example.com", None]])
     assert await rows(database, mapping.id) == {"2": ("b@example.com", "c", True)}
     assert len(await rows(database, other.id)) == 3
 
@@ -159,7 +159,7 @@ async def test_a_thousand_members_at_once(database: Database) -> None:
     assert found == {profile: (email, user_id, True) for profile, email, user_id in members}
     async with database.write() as db:
         assert await ledger.size(db, mapping.id) == 1000
-        await ledger.take(db, mapping.id, [["r", *member] for member in members])
+        await ledger.delete_matching(db, mapping.id, [["r", *member] for member in members])
         assert await ledger.size(db, mapping.id) == 0
 
 
@@ -182,7 +182,7 @@ async def test_addresses_of_leavers_are_written_and_cleared_in_one_order(databas
     for profile in ("2", "1"):  # the second became old first
         await put(database, mapping.id, leavers[profile])
         async with database.write() as db:
-            await ledger.take(db, mapping.id, [["r", *leavers[profile]]])
+            await ledger.delete_matching(db, mapping.id, [["r", *leavers[profile]]])
     await put(database, mapping.id, *leavers.values())
     before = time.time()
 
@@ -191,9 +191,9 @@ async def test_addresses_of_leavers_are_written_and_cleared_in_one_order(databas
             return await last_known_emails.clear_old(db, before, 10)
 
     async with database.write() as db:
-        await ledger.take(db, mapping.id, [["r", *leavers["1"]]])
+        await ledger.delete_matching(db, mapping.id, [["r", *leavers["1"]]])
         beside = asyncio.create_task(clear())
         if not database.is_sqlite:
             await until(lambda: somebody_waits(database))
-        await ledger.take(db, mapping.id, [["r", *leavers["2"]]])
+        await ledger.delete_matching(db, mapping.id, [["r", *leavers["2"]]])
     assert await beside == 0  # they are new again

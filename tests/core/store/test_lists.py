@@ -4,7 +4,7 @@ import asyncio
 
 from core.models.batch import Phase
 from core.store import batches, connections, lists, runs
-from core.store.batches import State
+from core.store.batches import BatchStatus
 from core.store.database import Database
 from tests.core.store.seeds import LIST, add_mapping, add_run, draft
 
@@ -13,14 +13,14 @@ async def test_held_by_one_at_a_time(database: Database) -> None:
     """A list that a run holds can be had by no other, nor by the same again, until it is let go."""
     connection_id = (await add_mapping(database)).connection_id
     async with database.write() as db:
-        assert await lists.hold(db, connection_id, LIST, "one", "me")
-        assert not await lists.hold(db, connection_id, LIST, "two", "me")
-        assert not await lists.hold(db, connection_id, LIST, "one", "me")
-        assert not await lists.hold(db, connection_id, LIST, "one", "you")
-        await lists.let_go(db, connection_id, LIST, "you")
-        assert not await lists.hold(db, connection_id, LIST, "two", "me")
-        await lists.let_go(db, connection_id, LIST, "me")
-        assert await lists.hold(db, connection_id, LIST, "two", "you")
+        assert await lists.acquire(db, connection_id, LIST, "one", "me")
+        assert not await lists.acquire(db, connection_id, LIST, "two", "me")
+        assert not await lists.acquire(db, connection_id, LIST, "one", "me")
+        assert not await lists.acquire(db, connection_id, LIST, "one", "you")
+        await lists.release(db, connection_id, LIST, "you")
+        assert not await lists.acquire(db, connection_id, LIST, "two", "me")
+        await lists.release(db, connection_id, LIST, "me")
+        assert await lists.acquire(db, connection_id, LIST, "two", "you")
         state = await lists.get(db, connection_id, LIST)
     assert state is not None
     assert (state.held_by_run, state.held_by_worker) == ("two", "you")
@@ -32,7 +32,7 @@ async def test_held_by_one_of_many_who_ask_at_once(database: Database) -> None:
 
     async def hold(number: int) -> bool:
         async with database.write() as db:
-            return await lists.hold(db, connection_id, LIST, f"run{number}", f"worker{number}")
+            return await lists.acquire(db, connection_id, LIST, f"run{number}", f"worker{number}")
 
     assert sum(await asyncio.gather(*map(hold, range(8)))) == 1
 
@@ -44,11 +44,11 @@ async def test_second_holder_waits_for_the_first_to_decide(database: Database, d
 
     async def hold() -> bool:
         async with other.write() as db:
-            return await lists.hold(db, connection_id, LIST, "two", "you")
+            return await lists.acquire(db, connection_id, LIST, "two", "you")
 
     try:
         async with database.write() as db:
-            assert await lists.hold(db, connection_id, LIST, "one", "me")
+            assert await lists.acquire(db, connection_id, LIST, "one", "me")
             second = asyncio.create_task(hold())
             done, _ = await asyncio.wait([second], timeout=0.2)
             assert not done
@@ -90,12 +90,12 @@ async def test_grip(database: Database) -> None:
     mapping = await add_mapping(database)
     run_id = await add_run(database, mapping)
     async with database.write() as db:
-        assert await lists.grip(db, run_id) == lists.Grip(0, None, None, None, False)
-        await lists.hold(db, mapping.connection_id, LIST, run_id, "me")
+        assert await lists.check_run_guard(db, run_id) == lists.RunGuard(0, None, None, None, False)
+        await lists.acquire(db, mapping.connection_id, LIST, run_id, "me")
         await lists.bump(db, mapping.connection_id, LIST)
-        await runs.ask_to_stop(db, run_id, "cancel")
+        await runs.request_stop(db, run_id, "cancel")
         await connections.change(db, mapping.connection_id, refused_at=1.0)
-        assert await lists.grip(db, run_id) == lists.Grip(1, "me", run_id, "cancel", True)
+        assert await lists.check_run_guard(db, run_id) == lists.RunGuard(1, "me", run_id, "cancel", True)
 
 
 async def test_unanswered_batches_of_other_runs(database: Database) -> None:
@@ -108,7 +108,7 @@ async def test_unanswered_batches_of_other_runs(database: Database) -> None:
         for run_id in ids:
             await batches.add_drafts(db, run_id, [draft(Phase.ADD, 1, f'["{run_id}"]'), draft(Phase.ADD, 1)])
             await batches.publish(db, run_id)
-            (sent, _) = await batches.open_batches(db, run_id, State.PLANNED, limit=2)
-            await batches.set_state(db, [sent.id], State.SENT)
-        found = await lists.unanswered(db, mapping.connection_id, LIST, ids[0])
+            (sent, _) = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=2)
+            await batches.set_state(db, [sent.id], BatchStatus.SENT)
+        found = await lists.has_unanswered_batches(db, mapping.connection_id, LIST, ids[0])
     assert [row[1:] for row in found] == [(Phase.ADD, other.id, f'["{ids[1]}"]')]

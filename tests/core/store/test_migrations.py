@@ -14,9 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from core.errors import SettingsError
-from core.models.batch import Entry, Phase, encode
+from core.models.batch import BatchEntry, Phase, encode
 from core.store import batches
-from core.store.batches import State
+from core.store.batches import BatchStatus
 from core.store.database import Database
 from core.store.migrate import MIGRATIONS, migrate, newest
 from core.store.tables import metadata
@@ -138,22 +138,22 @@ async def test_address_of_no_database(url: str) -> None:
 
 async def test_batches_of_an_earlier_form(database: Database) -> None:
     """What a run had stored before batches were stored by columns is read as it was."""
-    with_more: list[Entry] = [
+    with_more: list[BatchEntry] = [
         ["a", "1", "ä@example.com", 'c"1'],
         ["f", "2", "ä@example.com", None, "old@example.com", None],
     ]
-    stored: list[list[Entry]] = [with_more, [["a", "3", "three@example.com", None]]]
+    stored: list[list[BatchEntry]] = [with_more, [["a", "3", "three@example.com", None]]]
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
         await batches.add_drafts(db, run_id, [draft(Phase.ADD, 1, encode(each)) for each in stored])
         await db.execute(text("ALTER TABLE changes ADD COLUMN subscribers TEXT"))
-        for batch, each in zip(await batches.open_batches(db, run_id, State.DRAFT, limit=9), stored, strict=True):
+        for batch, each in zip(await batches.open_batches(db, run_id, BatchStatus.DRAFT, limit=9), stored, strict=True):
             former = {"batch": batch.id, "members": orjson.dumps(each).decode()}
             await db.execute(text("UPDATE changes SET members = :members WHERE batch_id = :batch"), former)
         await db.execute(text("DROP TABLE last_known"))
         await db.execute(text("UPDATE alembic_version SET version_num = '0004'"))
     await migrate(database)
     async with database.read() as db:
-        found = await batches.open_batches(db, run_id, State.DRAFT, limit=9)
+        found = await batches.open_batches(db, run_id, BatchStatus.DRAFT, limit=9)
         assert [batch.entries for batch in found] == stored
         assert await db.run_sync(differences) == []

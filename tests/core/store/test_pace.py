@@ -39,7 +39,7 @@ def throttle(database: Database) -> Throttle:
 
     async def throttling(now: float, pause: float = 0.0) -> None:
         async with database.write() as connection:
-            await rate_limits.throttle(connection, "p", pause, now=now)
+            await rate_limits.slow_down(connection, "p", pause, now=now)
 
     return throttling
 
@@ -161,7 +161,7 @@ async def test_real_clock_is_the_databases(database: Database) -> None:
     """Without a time given the clock is used: here both kinds of database have this machine's."""
     async with database.write() as connection:
         found = await rate_limits.reserve(connection, "p", INTERVAL)
-        await rate_limits.throttle(connection, "p", 10.0)
+        await rate_limits.slow_down(connection, "p", 10.0)
         row = (await connection.execute(select(pace_table))).one()
     assert abs(found.now - time.time()) < 60
     assert found.now <= row.throttled_at

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 import pytest
 
 from core.models.batch import Phase
-from core.models.run import PROCESS_DIED, Guard, GuardName, Mode, Plan, Request, Run, Status
+from core.models.run import PROCESS_DIED, Guard, GuardName, Run, RunPlan, RunRequest, RunStatus, SyncMode
 from core.store import batches, lists, rejections, runs, workers
-from core.store.batches import State
+from core.store.batches import BatchStatus
 from core.store.database import Database
 from core.store.rejections import Rejection
 from core.store.runs import TakenOverError
 from tests.core.store.seeds import LIST, add_mapping, add_run, draft
 
-PLAN = Plan(
+PLAN = RunPlan(
     shape="table",
     file_name="audience.csv",
     as_of=datetime(2025, 1, 1, tzinfo=UTC),
@@ -40,8 +40,8 @@ async def test_new_run_is_queued(database: Database) -> None:
     """A new run is queued, with what was asked for, and has counted nothing."""
     mapping = await add_mapping(database)
     run = await load(database, await add_run(database, mapping, worker="me"))
-    assert (run.status, run.worker, run.plan, run.attempt) == (Status.QUEUED, "me", None, 0)
-    assert run.request == Request(path="audience.csv")
+    assert (run.status, run.worker, run.plan, run.attempt) == (RunStatus.QUEUED, "me", None, 0)
+    assert run.request == RunRequest(path="audience.csv")
     assert (run.mapping_id, run.list_id, run.audience) == (mapping.id, LIST, "VIPs")
     assert set(run.counters.model_dump().values()) == {0}
 
@@ -57,9 +57,9 @@ async def test_run_is_its_workers(database: Database) -> None:
     """Once another worker has taken a run, the former one can neither count nor change it."""
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
-        await runs.take(db, run_id, "first")
+        await runs.assign_worker(db, run_id, "first")
         await runs.count(db, run_id, "first", {"added": 2, "requests": 1})
-        await runs.take(db, run_id, "second")
+        await runs.assign_worker(db, run_id, "second")
     with pytest.raises(TakenOverError):
         async with database.write() as db:
             await runs.count(db, run_id, "first", {"added": 5})
@@ -88,22 +88,22 @@ async def test_plan_starts_the_counters(database: Database) -> None:
     """With the plan come the counts of members for whom nothing has to be sent."""
     run_id = await add_run(database, await add_mapping(database), worker="me")
     async with database.write() as db:
-        await runs.set_plan(db, run_id, "me", PLAN, Mode.MIRROR, 3)
+        await runs.set_plan(db, run_id, "me", PLAN, SyncMode.MIRROR, 3)
     run = await load(database, run_id)
-    assert (run.plan, run.mode, run.revision) == (PLAN, Mode.MIRROR, 3)
+    assert (run.plan, run.mode, run.revision) == (PLAN, SyncMode.MIRROR, 3)
     assert (run.counters.members, run.counters.left, run.counters.missing) == (5, 2, 4)
     assert run.audience == "VIPs"
 
 
-@pytest.mark.parametrize(("planned", "status"), [(False, Status.QUEUED), (True, Status.RUNNING)])
-async def test_reopened_run(database: Database, planned: bool, status: Status) -> None:
+@pytest.mark.parametrize(("planned", "status"), [(False, RunStatus.QUEUED), (True, RunStatus.RUNNING)])
+async def test_reopened_run(database: Database, planned: bool, status: RunStatus) -> None:
     """A run that stopped goes on where it was: one with a plan uploads, one without is planned."""
     run_id = await add_run(database, await add_mapping(database), worker="me")
     async with database.write() as db:
         if planned:
-            await runs.set_plan(db, run_id, "me", PLAN, Mode.MIRROR, 3)
-        await runs.ask_to_stop(db, run_id, "interrupt")
-        await runs.set_status(db, run_id, Status.FAILED, error="No.", code="unavailable")
+            await runs.set_plan(db, run_id, "me", PLAN, SyncMode.MIRROR, 3)
+        await runs.request_stop(db, run_id, "interrupt")
+        await runs.set_status(db, run_id, RunStatus.FAILED, error="No.", code="unavailable")
     failed = await load(database, run_id)
     assert failed.finished_at is not None
     async with database.write() as db:
@@ -123,8 +123,8 @@ async def test_reopened_once(database: Database) -> None:
     assert (await load(database, stopped.id)).worker == "one"
 
 
-@pytest.mark.parametrize("status", Status)
-async def test_end_has_its_time(database: Database, status: Status) -> None:
+@pytest.mark.parametrize("status", RunStatus)
+async def test_end_has_its_time(database: Database, status: RunStatus) -> None:
     """A run that is at work has not ended; any other has."""
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
@@ -136,12 +136,12 @@ async def test_unfinished_runs(database: Database) -> None:
     """The runs that can be taken up again are listed, oldest first, of one mapping or of all."""
     mapping = await add_mapping(database)
     other = await add_mapping(database, mapping.connection_id)
-    ids = {status: await add_run(database, mapping) for status in Status}
+    ids = {status: await add_run(database, mapping) for status in RunStatus}
     elsewhere = await add_run(database, other)
     async with database.write() as db:
         for status, run_id in ids.items():
             await runs.set_status(db, run_id, status)
-        resumable = [ids[status] for status in Status if status.is_resumable]
+        resumable = [ids[status] for status in RunStatus if status.is_resumable]
         assert [run.id for run in await runs.unfinished(db, mapping_id=mapping.id)] == resumable
         assert [run.id for run in await runs.unfinished(db)] == [*resumable, elsewhere]
         newest = [elsewhere, *reversed(ids.values())]
@@ -155,12 +155,12 @@ async def test_old_runs(database: Database) -> None:
     async with database.write() as db:
         for run_id in (ended, waits, failed, active):
             await rejections.add(db, run_id, [Rejection("1", None, None, "no_email")])
-        await runs.set_status(db, failed, Status.FAILED)
-        await runs.set_status(db, empty, Status.SUCCEEDED)
-        await runs.set_status(db, ended, Status.SUCCEEDED)
-        await runs.set_status(db, waits, Status.NEEDS_APPROVAL)
-        assert await runs.old(db, time.time() + 60, 10) == [ended]
-        assert await runs.old(db, time.time() - 60, 10) == []
+        await runs.set_status(db, failed, RunStatus.FAILED)
+        await runs.set_status(db, empty, RunStatus.SUCCEEDED)
+        await runs.set_status(db, ended, RunStatus.SUCCEEDED)
+        await runs.set_status(db, waits, RunStatus.NEEDS_APPROVAL)
+        assert await runs.expired(db, time.time() + 60, 10) == [ended]
+        assert await runs.expired(db, time.time() - 60, 10) == []
 
 
 async def test_drafts_become_the_plan(database: Database) -> None:
@@ -169,19 +169,21 @@ async def test_drafts_become_the_plan(database: Database) -> None:
     async with database.write() as db:
         await batches.add_drafts(db, run_id, [draft(Phase.ADD, 2, '["old"]'), draft(Phase.ADD, 2, '["sent"]')])
         await batches.publish(db, run_id)
-        (_, sent) = await batches.open_batches(db, run_id, State.PLANNED, limit=5)
-        await batches.set_state(db, [sent.id], State.SENT)
+        (_, sent) = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=5)
+        await batches.set_state(db, [sent.id], BatchStatus.SENT)
         await batches.add_drafts(db, run_id, [draft(Phase.REMOVE, 1, '["new"]'), draft(Phase.ADD, 3, '["more"]')])
-        planned = await batches.open_batches(db, run_id, State.PLANNED, limit=5)
+        planned = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=5)
         assert [batch.members for batch in planned] == ['["old"]']
         await batches.publish(db, run_id)
-        planned = await batches.open_batches(db, run_id, State.PLANNED, limit=5)
+        planned = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=5)
         assert [(batch.phase, batch.size, batch.members) for batch in planned] == [
             (Phase.REMOVE, 1, '["new"]'),
             (Phase.ADD, 3, '["more"]'),
         ]
-        assert [batch.members for batch in await batches.open_batches(db, run_id, State.VOID, limit=5)] == ['["old"]']
-        assert [batch.id for batch in await batches.open_batches(db, run_id, State.SENT, limit=5)] == [sent.id]
+        assert [batch.members for batch in await batches.open_batches(db, run_id, BatchStatus.SUPERSEDED, limit=5)] == [
+            '["old"]'
+        ]
+        assert [batch.id for batch in await batches.open_batches(db, run_id, BatchStatus.SENT, limit=5)] == [sent.id]
 
 
 async def test_batches_in_order(database: Database) -> None:
@@ -194,11 +196,11 @@ async def test_batches_in_order(database: Database) -> None:
         await batches.add_drafts(db, run_id, [draft(phase, n, f"[{n}]") for n, phase in enumerate(phases)])
         await batches.publish(db, run_id)
         assert await batches.phases_left(db, run_id) == [Phase.REMOVE, Phase.ADD, Phase.RELEASE]
-        found = await batches.open_batches(db, run_id, State.PLANNED, limit=10)
+        found = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10)
         assert [batch.members for batch in found] == ["[0]", "[1]", "[2]", "[3]"]
-        of_phase = await batches.open_batches(db, run_id, State.PLANNED, limit=10, phase=Phase.ADD)
+        of_phase = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10, phase=Phase.ADD)
         assert of_phase == [found[1], found[3]]
-        assert await batches.open_batches(db, run_id, State.PLANNED, limit=1, after=found[1].id) == [found[2]]
+        assert await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=1, after=found[1].id) == [found[2]]
 
 
 async def test_progress(database: Database) -> None:
@@ -208,8 +210,8 @@ async def test_progress(database: Database) -> None:
         assert await batches.progress(db, run_id) == (0, 0)
         await batches.add_drafts(db, run_id, [draft(Phase.ADD, size) for size in (1, 10, 100, 1000)])
         await batches.publish(db, run_id)
-        done, sent, void, _ = await batches.open_batches(db, run_id, State.PLANNED, limit=5)
-        for batch, state in ((done, State.DONE), (sent, State.SENT), (void, State.VOID)):
+        done, sent, void, _ = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=5)
+        for batch, state in ((done, BatchStatus.DONE), (sent, BatchStatus.SENT), (void, BatchStatus.SUPERSEDED)):
             await batches.set_state(db, [batch.id], state)
         assert await batches.progress(db, run_id) == (1, 1011)
 
@@ -219,10 +221,10 @@ async def test_changes_are_dropped_in_pieces(database: Database) -> None:
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
         await batches.add_drafts(db, run_id, [draft(Phase.ADD, 1)] * 5)
-        assert await batches.drop(db, run_id, [State.PLANNED], 10) == 0
-        assert await batches.drop(db, run_id, list(State), 3) == 3
-        assert len(await batches.open_batches(db, run_id, State.DRAFT, limit=10)) == 2
-        assert await batches.drop(db, run_id, [State.DRAFT], 3) == 2
+        assert await batches.drop(db, run_id, [BatchStatus.PLANNED], 10) == 0
+        assert await batches.drop(db, run_id, list(BatchStatus), 3) == 3
+        assert len(await batches.open_batches(db, run_id, BatchStatus.DRAFT, limit=10)) == 2
+        assert await batches.drop(db, run_id, [BatchStatus.DRAFT], 3) == 2
 
 
 async def test_rejections_are_kept_in_order(database: Database) -> None:
@@ -264,7 +266,7 @@ async def test_worker_is_heard_of(database: Database) -> None:
         assert -1 < found.silent_for < 60
         await workers.beat(db, "me#1")
         assert [worker.id for worker in await workers.everyone(db)] == ["me#1"]
-        await workers.bury(db, "me#1")
+        await workers.remove_dead(db, "me#1")
         assert await workers.by_id(db, "me#1") is None
         assert await workers.everyone(db) == []
 
@@ -273,22 +275,22 @@ async def test_buried_worker_leaves_its_runs_and_lists(database: Database) -> No
     """The active runs of a worker that died can be taken up, its lists are free, and nothing of others is touched."""
     mapping = await add_mapping(database)
     elsewhere = await add_mapping(database, mapping.connection_id, list_id=1002)
-    ids = {status: await add_run(database, mapping, worker="dead") for status in Status}
+    ids = {status: await add_run(database, mapping, worker="dead") for status in RunStatus}
     living = await add_run(database, elsewhere, worker="alive")
     async with database.write() as db:
         await workers.add(db, "dead", "here", "/locks/dead")
         for status, run_id in ids.items():
             await runs.set_status(db, run_id, status)
-        assert await lists.hold(db, mapping.connection_id, LIST, ids[Status.RUNNING], "dead")
-        assert await lists.hold(db, mapping.connection_id, 1002, living, "alive")
-        await workers.bury(db, "dead")
-        assert await lists.hold(db, mapping.connection_id, LIST, "another", "alive")
-        assert not await lists.hold(db, mapping.connection_id, 1002, "another", "someone")
+        assert await lists.acquire(db, mapping.connection_id, LIST, ids[RunStatus.RUNNING], "dead")
+        assert await lists.acquire(db, mapping.connection_id, 1002, living, "alive")
+        await workers.remove_dead(db, "dead")
+        assert await lists.acquire(db, mapping.connection_id, LIST, "another", "alive")
+        assert not await lists.acquire(db, mapping.connection_id, 1002, "another", "someone")
     for status, run_id in ids.items():
         run = await load(database, run_id)
         assert run.is_orphan is status.is_active
         if status.is_active:
-            assert (run.status, run.worker, run.error_code) == (Status.INTERRUPTED, None, PROCESS_DIED)
+            assert (run.status, run.worker, run.error_code) == (RunStatus.INTERRUPTED, None, PROCESS_DIED)
         else:
             assert (run.status, run.worker) == (status, "dead")
     assert (await load(database, living)).worker == "alive"

@@ -116,7 +116,7 @@ async def test_closed_while_it_executes() -> None:
         begun.set()
         return int(goes_on.wait(30))
 
-    connection = sqlite_driver.Connection(":memory:")
+    connection = sqlite_driver.DriverConnection(":memory:")
     await connection
     try:
         await connection.create_function("wait", 0, wait)

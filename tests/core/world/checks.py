@@ -6,10 +6,10 @@ from sqlalchemy import text
 
 from core.models.batch import Phase as Order
 from core.models.batch import decode
-from core.models.run import Mode, Run, Status
+from core.models.run import Run, RunStatus, SyncMode
 from core.privacy import erasure
 from core.store import connections, erasures, mappings, rejections, runs
-from core.store.mappings import State
+from core.store.mappings import MappingStatus
 from tests.core.harness import LIST, OTHER_LIST
 from tests.core.world import decisions, mparticle
 from tests.core.world.faults import QUIET
@@ -72,7 +72,7 @@ async def check(world: World) -> None:
 
 async def _check_numbers(db: Any, run: Run) -> None:
     assert run.error_code not in ("unexpected", "storage", "not_accounted_for"), run.error
-    if run.status is Status.SUCCEEDED:
+    if run.status is RunStatus.SUCCEEDED:
         assert run.counters.missing == 0, run
         assert sum((await rejections.by_reason(db, run.id)).values()) == run.counters.rejected, run
     elif run.plan is not None:
@@ -112,7 +112,7 @@ async def _finish_emptying(world: World) -> None:
         await mparticle.tend(world)
         mapping = await world.mapping(LIVE)
         assert mapping is not None
-        assert (mapping.state, mapping.disconnected_at) == (State.PAUSED, None)
+        assert (mapping.state, mapping.disconnected_at) == (MappingStatus.PAUSED, None)
 
 
 def _is_refused(world: World, name: str) -> bool:
@@ -126,10 +126,10 @@ async def quiet_mirror(world: World, name: str, shape: Shape = Shape.TABLE) -> R
     """Mirror an audience with nothing going wrong; nobody is taken off who is on the list afterwards."""
     mailing_list = world.iterable.state.lists[LISTS[name]]
     seen = len(mailing_list.events)
-    file = write(world, name, Mode.MIRROR, shape, set())
-    this = await sync(world, file, Mode.MIRROR, asks=False, trouble=QUIET)
+    file = write(world, name, SyncMode.MIRROR, shape, set())
+    this = await sync(world, file, SyncMode.MIRROR, asks=False, trouble=QUIET)
     assert this is not None
-    assert this.status is Status.SUCCEEDED, this.error
+    assert this.status is RunStatus.SUCCEEDED, this.error
     if shape is Shape.TABLE:
         assert this.counters.members == len(file.members)
     left = {number for happened in mailing_list.events[seen:] if not happened.joined for number in happened.numbers}

@@ -5,11 +5,11 @@ from typing import Any
 from core import mapping_lifecycle
 from core.connections import manage
 from core.identity import UserIdField
-from core.iterable import IterableList, KeyRefusedError
-from core.models.run import Mode, Request, Status
+from core.iterable import InvalidApiKeyError, IterableList
+from core.models.run import RunRequest, RunStatus, SyncMode
 from core.runs import commands
 from core.store import mappings
-from core.store.mappings import Removals, State
+from core.store.mappings import MappingStatus, RemovalPolicy
 from tests.core.harness import LIST
 from tests.core.world import runs
 from tests.core.world.people import FIRST, SECOND
@@ -23,7 +23,7 @@ FINAL: dict[str, Any] = {"by": BY, "team_id": None}
 async def propose_second(world: World) -> None:
     """Propose a mapping whose removals are to be approved."""
     target = IterableList(id=LIST, name="Newsletter", type="Standard", created_at=1_735_689_600_000)
-    removals = world.truth.removals.setdefault(SECOND, Removals.ASK)
+    removals = world.truth.removals.setdefault(SECOND, RemovalPolicy.ASK)
     options: dict[str, Any] = {"mode": "auto", "removals": removals, "channel": None, **FINAL}
     await mapping_lifecycle.propose(world.engine, await world.connection(), target, audience=SECOND, **options)
 
@@ -32,13 +32,15 @@ async def pause_or_resume(world: World, name: str) -> None:
     """Somebody pauses a mapping, or resumes one that is paused."""
     mapping = await world.mapping(name)
     if mapping is not None and mapping.disconnected_at is None:
-        if mapping.state is State.PAUSED:
+        if mapping.state is MappingStatus.PAUSED:
             assert await mapping_lifecycle.resume(world.engine, mapping.id, **FINAL)
         else:
-            assert await mapping_lifecycle.pause(world.engine, mapping.id, **FINAL) == (mapping.state is State.ACTIVE)
+            assert await mapping_lifecycle.pause(world.engine, mapping.id, **FINAL) == (
+                mapping.state is MappingStatus.ACTIVE
+            )
 
 
-async def set_removals(world: World, name: str, removals: Removals) -> None:
+async def set_removals(world: World, name: str, removals: RemovalPolicy) -> None:
     """Somebody says what becomes of those who leave an audience."""
     mapping = await world.mapping(name)
     if mapping is not None:
@@ -52,12 +54,12 @@ async def make_active(world: World, name: str) -> None:
     mapping = await world.mapping(name)
     if mapping is None:
         return
-    if mapping.state is State.DECLINED:
+    if mapping.state is MappingStatus.DECLINED:
         await propose_second(world)
-    if mapping.state is State.PAUSED:
+    if mapping.state is MappingStatus.PAUSED:
         assert await mapping_lifecycle.resume(world.engine, mapping.id, **FINAL)
-    elif mapping.state is not State.ACTIVE:
-        await mapping_lifecycle.decide(world.engine, mapping.id, State.ACTIVE, comment=None, **FINAL)
+    elif mapping.state is not MappingStatus.ACTIVE:
+        await mapping_lifecycle.decide_proposal(world.engine, mapping.id, MappingStatus.ACTIVE, comment=None, **FINAL)
 
 
 async def change_setting(world: World) -> None:
@@ -79,12 +81,12 @@ async def rotate_late(world: World) -> None:
     old, world.key = world.key, world.new_key()
     world.revoke(old)
     mapping = await world.mapping(FIRST)
-    if mapping is not None and mapping.state is State.ACTIVE:
-        file = runs.write(world, FIRST, Mode.ADD, Shape.TABLE, set())
-        request = Request(path=str(file.path), audience=FIRST, mode=Mode.ADD, approved=True)
+    if mapping is not None and mapping.state is MappingStatus.ACTIVE:
+        file = runs.write(world, FIRST, SyncMode.ADD, Shape.TABLE, set())
+        request = RunRequest(path=str(file.path), audience=FIRST, mode=SyncMode.ADD, approved=True)
         run_id = await commands.start(world.engine, mapping, request, channel=None, **FINAL)
         await runs.carry_out(world, run_id)
         this = await world.run(run_id)
-        assert this.status is Status.SUCCEEDED or this.error_code == KeyRefusedError.code or this.plan is None
-        assert not this.requests or this.status is not Status.SUCCEEDED
+        assert this.status is RunStatus.SUCCEEDED or this.error_code == InvalidApiKeyError.code or this.plan is None
+        assert not this.requests or this.status is not RunStatus.SUCCEEDED
     await manage.replace_key(world.engine, await world.connection(), world.key, by=BY)

@@ -3,10 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.iterable import Patience
+from core.iterable import RetryPolicy
 from sandbox.iterable import Fault
 
-HASTY = Patience(attempts=2, base=0.0005, cap=0.001, retry_after=0.01, throttled=0.2, request=5.0)
+HASTY = RetryPolicy(
+    max_attempts=2,
+    backoff_initial_s=0.0005,
+    backoff_max_s=0.001,
+    retry_after=0.01,
+    throttle_timeout_s=0.2,
+    request_timeout_s=5.0,
+)
 
 
 class Crash(Fault):

@@ -9,11 +9,11 @@ from typing import Any
 from core import live, mapping_lifecycle
 from core.firehose.schema import Request, parse
 from core.live import bulk_removal, maintenance, micro_batch
-from core.models.run import Status
+from core.models.run import RunStatus
 from core.privacy import erasure
 from core.store import live_mappings as store
 from core.store import runs as stored
-from core.store.mappings import Mapping, Removals, State
+from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
 from sandbox.mparticle import Audience, Profile, messages
 from tests.core.harness import OTHER_LIST
 from tests.core.world import runs
@@ -81,16 +81,16 @@ async def carry(world: World, trouble: Trouble = QUIET) -> bool:
     async with world.engine.database.read() as db:
         left = await store.unended(db, mapping.id)
     if not left:
-        run_id = await micro_batch.begin(world.engine, mapping)
+        run_id = await micro_batch.create_micro_batch(world.engine, mapping)
         if run_id is None:
             return False
         await _execute(world, run_id, trouble)
         return True
     (this,) = left
-    if this.status in (Status.SUCCEEDED, Status.CANCELLED):
-        await micro_batch.end(world.engine, this.id)
+    if this.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
+        await micro_batch.finalize(world.engine, this.id)
         return True
-    if not micro_batch.is_open(mapping):
+    if not micro_batch.can_deliver(mapping):
         return False
     async with world.engine.database.write() as db:
         assert await stored.reopen(db, this, world.engine.presence.id) is not None
@@ -98,11 +98,11 @@ async def carry(world: World, trouble: Trouble = QUIET) -> bool:
     return True
 
 
-async def _empty(world: World, mapping: Mapping) -> bool:
+async def _empty(world: World, mapping: AudienceMapping) -> bool:
     """Put the removal of everybody into the inbox, where somebody has decided so."""
-    if mapping.emptied_to is None or mapping.state is not State.ACTIVE:
+    if mapping.emptied_to is None or mapping.state is not MappingStatus.ACTIVE:
         return False
-    await bulk_removal.empty(world.engine, mapping.id)
+    await bulk_removal.run_bulk_removal(world.engine, mapping.id)
     world.truth.live.lose_stamps()
     world.truth.live.know({})
     await runs.lose_track(world)
@@ -125,7 +125,7 @@ async def carry_all(world: World) -> None:
 
 async def tend(world: World) -> None:
     """What the live worker does now and then."""
-    await maintenance.tend(world.engine)
+    await maintenance.run_maintenance(world.engine)
 
 
 async def decide(world: World, what: str) -> None:
@@ -143,10 +143,10 @@ async def decide(world: World, what: str) -> None:
     elif what == "remove":
         if await live.remove_members(world.engine, mapping.id, by=BY):
             assert mapping.disconnected_at is not None
-            truth.set_removals(LIVE, Removals.REMOVE)
+            truth.set_removals(LIVE, RemovalPolicy.REMOVE)
             truth.live.lose_stamps()
         else:
-            assert mapping.disconnected_at is None or mapping.state is State.ACTIVE
+            assert mapping.disconnected_at is None or mapping.state is MappingStatus.ACTIVE
 
 
 async def race(world: World, what: str) -> None:
@@ -164,11 +164,11 @@ async def make_active(world: World) -> None:
     mapping = await world.mapping(LIVE)
     if mapping is None:
         return
-    if mapping.disconnected_at is not None and mapping.state is State.PAUSED:
+    if mapping.disconnected_at is not None and mapping.state is MappingStatus.PAUSED:
         await subscribe(world, "add")
-    elif mapping.state is State.PAUSED:
+    elif mapping.state is MappingStatus.PAUSED:
         assert await mapping_lifecycle.resume(world.engine, mapping.id, by=BY, team_id=None)
-    if world.truth.removals.get(LIVE) is Removals.ASK:
+    if world.truth.removals.get(LIVE) is RemovalPolicy.ASK:
         await live.approve_removals(world.engine, mapping.id, by=BY)
 
 

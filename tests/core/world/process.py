@@ -11,16 +11,16 @@ from sqlalchemy import event
 
 from core.connections import manage
 from core.engine import Engine, open_engine
-from core.firehose.ingest import Intake
+from core.firehose.ingest import FirehoseIngest
 from core.firehose.schema import Request as Message
 from core.identity import UserIdField
-from core.iterable import DataCenter, IterableClient, Unpaced
+from core.iterable import DataCenter, IterableClient, NoRateLimit
 from core.models.run import Run
 from core.runs import commands, workflows
 from core.settings import FirehoseApproval, Settings
 from core.store import connections, mappings, runs
 from core.store.connections import Connection
-from core.store.mappings import Mapping as Mapped
+from core.store.mappings import AudienceMapping as Mapped
 from sandbox.iterable import Fault, Running, running
 from tests.core.harness import LIST, OTHER_LIST
 from tests.core.world.faults import HASTY, Crash, Trip, Trouble
@@ -72,7 +72,7 @@ class World:
         for number in PEOPLE:
             customer_id = f"c{number}" if number % 4 else None
             self.truth.people[number] = Person(number, f"own0-{number}@example.com", customer_id)
-        async with IterableClient(self.key, base_url=self.iterable.url, pacer=Unpaced()) as client:
+        async with IterableClient(self.key, base_url=self.iterable.url, pacer=NoRateLimit()) as client:
             for list_id in (LIST, OTHER_LIST):
                 await client.subscribe(list_id, [(STRANGER, None)])
 
@@ -89,7 +89,7 @@ class World:
         self.engine = await self._inner.enter_async_context(self.another())
         if self.queued:
             await self._inner.enter_async_context(workflows.durable(self.engine))
-        self.intake = Intake(self.engine)
+        self.intake = FirehoseIngest(self.engine)
 
     @asynccontextmanager
     async def another(self) -> AsyncIterator[Engine]:
@@ -103,7 +103,7 @@ class World:
             _env_file=None,  # type: ignore[call-arg]
         )
         async with open_engine(made, "test", patience=HASTY) as engine:
-            engine.fetchers[commands.REJECTED] = lambda address, folder: commands.write_rejected(
+            engine.fetchers[commands.REJECTED_SCHEME] = lambda address, folder: commands.write_rejected(
                 engine, address, folder
             )
             yield engine

@@ -10,11 +10,11 @@ from typing import Any
 from core.engine import Engine
 from core.errors import InputError
 from core.live import micro_batch
-from core.models.run import Mode, Request, Run, Status
+from core.models.run import Run, RunRequest, RunStatus, SyncMode
 from core.runs import approval, commands, executor, undo, workflows
 from core.runs.submission import submit
 from core.store import inbox, runs
-from core.store.mappings import State
+from core.store.mappings import MappingStatus
 from tests.core.harness import until
 from tests.core.world.faults import QUIET, Trouble
 from tests.core.world.people import LISTS, LIVE, Person
@@ -36,26 +36,26 @@ class File:
 
 
 def write(
-    world: World, name: str, how: Mode = Mode.MIRROR, shape: Shape = Shape.TABLE, left: Collection[int] = ()
+    world: World, name: str, how: SyncMode = SyncMode.MIRROR, shape: Shape = Shape.TABLE, left: Collection[int] = ()
 ) -> File:
     """Write what a run is told, and note it."""
     truth, at = world.truth, world.truth.now()
     members = truth.present(name)
-    if how is Mode.DELTA:
+    if how is SyncMode.DELTA:
         members = {number: person for number, person in members.items() if number % 2}
     truth.say(name, members.values())
     if shape is Shape.KEYLESS:
         truth.keyless.add(name)
     gone = [truth.people[number] for number in sorted(set(left) - truth.audiences[name])]
     path = world.sources.write(how, shape, list(members.values()), gone, at)
-    return File(name, path, members, at if shape is Shape.DOWNLOAD and members and how is not Mode.DELTA else None)
+    return File(name, path, members, at if shape is Shape.DOWNLOAD and members and how is not SyncMode.DELTA else None)
 
 
-async def queue(world: World, file: File, how: Mode, *, asks: bool) -> str | None:
+async def queue(world: World, file: File, how: SyncMode, *, asks: bool) -> str | None:
     """Queue a run of a mapping from a file; None where it may not be synced now."""
     mapping = await world.mapping(file.name)
-    request = Request(path=str(file.path), audience=file.name, approved=not asks, allow_empty=not asks)
-    if how is not Mode.DELTA:
+    request = RunRequest(path=str(file.path), audience=file.name, approved=not asks, allow_empty=not asks)
+    if how is not SyncMode.DELTA:
         request = request.model_copy(update={"mode": how})
     try:
         if mapping is not None and (asks or world.queued):
@@ -64,9 +64,9 @@ async def queue(world: World, file: File, how: Mode, *, asks: bool) -> str | Non
             run_id = (await submit(world.engine, await world.connection(), LISTS[file.name], request)).run_id
     except InputError:
         assert mapping is not None
-        assert mapping.state in (State.DECLINED, State.PAUSED)
+        assert mapping.state in (MappingStatus.DECLINED, MappingStatus.PAUSED)
         return None
-    assert mapping is None or mapping.state not in (State.DECLINED, State.PAUSED)
+    assert mapping is None or mapping.state not in (MappingStatus.DECLINED, MappingStatus.PAUSED)
     return run_id
 
 
@@ -104,14 +104,14 @@ async def _work(world: World, run_ids: tuple[str, ...]) -> None:
     engine = world.engine
     for run_id in run_ids:  # as the command line does what it has submitted
         this = await world.run(run_id)
-        if this.worker == engine.presence.id and this.status is Status.QUEUED:
+        if this.worker == engine.presence.id and this.status is RunStatus.QUEUED:
             await workflows.start(run_id)
-    await engine.presence.bury_dead()
+    await engine.presence.reap_dead_workers()
 
     async def is_idle() -> bool:
         return engine.stopping.is_set() or not [run for run in await world.unfinished() if _is_busy(run)]
 
-    working = asyncio.create_task(workflows.work(engine))
+    working = asyncio.create_task(workflows.run_worker(engine))
     waiting = asyncio.create_task(until(is_idle))
     await asyncio.wait([working, waiting], return_when=asyncio.FIRST_COMPLETED)
     engine.stopping.set()
@@ -127,7 +127,7 @@ def _is_busy(run: Run) -> bool:
 async def _must_be_silent(world: World, run: Run) -> bool:
     """Whether a run must not send anything: its mapping is paused, and it has not begun."""
     mapping = await world.mapping(run.audience or "")
-    return mapping is not None and mapping.state is State.PAUSED and not run.requests
+    return mapping is not None and mapping.state is MappingStatus.PAUSED and not run.requests
 
 
 async def lose_track(world: World) -> None:
@@ -137,7 +137,7 @@ async def lose_track(world: World) -> None:
         world.truth.live.lose()
 
 
-async def sync(world: World, file: File, how: Mode, *, asks: bool, trouble: Trouble = QUIET) -> Run | None:
+async def sync(world: World, file: File, how: SyncMode, *, asks: bool, trouble: Trouble = QUIET) -> Run | None:
     """A run of a file. Returns it as it is then; None where it may not be synced now."""
     run_id = await queue(world, file, how, asks=asks)
     if run_id is None:
@@ -150,10 +150,10 @@ async def sync_older(world: World, file: File, trouble: Trouble) -> None:
     """Sync a download anew, whatever came since. For a live mapping it decides only about those who are older."""
     live = world.truth.live
     waits = file.name == LIVE and await is_waiting(world)
-    this = await sync(world, file, Mode.MIRROR, asks=False, trouble=trouble)
+    this = await sync(world, file, SyncMode.MIRROR, asks=False, trouble=trouble)
     if file.name != LIVE or this is None or not trouble.is_quiet or waits:
         return
-    assert this.status is Status.SUCCEEDED, this.error
+    assert this.status is RunStatus.SUCCEEDED, this.error
     assert file.at is not None
     live.know_older(file.members, file.at)
 
@@ -178,7 +178,7 @@ async def cancel(world: World, run_id: str) -> None:
 async def take_over(world: World) -> None:
     """Take up the runs of processes that died, as a worker does that looks for them."""
     await lose_track(world)
-    await world.engine.presence.bury_dead()
+    await world.engine.presence.reap_dead_workers()
     if world.queued:
         await _work(world, ())
         return
@@ -219,5 +219,5 @@ async def take_back(world: World, run_id: str, trouble: Trouble) -> None:
     except InputError:
         return
     await carry_out(world, undoing)
-    if trouble.seed % 3 and (await world.run(undoing)).status is Status.NEEDS_APPROVAL:
+    if trouble.seed % 3 and (await world.run(undoing)).status is RunStatus.NEEDS_APPROVAL:
         await decide(world, undoing, trouble, approved=True)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from itertools import count
 from pathlib import Path
 
-from core.models.run import Mode
+from core.models.run import SyncMode
 from tests.core.world.people import Person
 
 
@@ -27,9 +27,9 @@ class Sources:
         self._directory = directory
         self._numbers = count(1)
 
-    def write(self, how: Mode, shape: Shape, members: Collection[Person], gone: Iterable[Person], at: int) -> Path:
+    def write(self, how: SyncMode, shape: Shape, members: Collection[Person], gone: Iterable[Person], at: int) -> Path:
         """Write who is a member and, for changes, who is gone; `at`: the time that a download says."""
-        if how is Mode.DELTA:
+        if how is SyncMode.DELTA:
             return self.changes(shape, members, gone)
         return self.download(members, at) if shape is Shape.DOWNLOAD else self.table(shape, members)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from core.identity import UserIdField
-from core.store.mappings import Removals
+from core.store.mappings import RemovalPolicy
 from tests.core.world.people import LISTS, LIVE, REFUSED, Person, address_of
 
 
@@ -81,7 +81,7 @@ class Truth:
     setting: UserIdField
     people: dict[int, Person] = field(default_factory=dict)
     audiences: dict[str, set[int]] = field(default_factory=lambda: {name: set() for name in LISTS})
-    removals: dict[str, Removals] = field(default_factory=dict)
+    removals: dict[str, RemovalPolicy] = field(default_factory=dict)
     #: Under which addresses each mapping has ever been told of each member.
     said: dict[str, dict[int, set[str]]] = field(default_factory=lambda: {name: {} for name in LISTS})
     #: Mappings that have been told of members without their mpids: with another key somebody is another member to them.
@@ -129,9 +129,9 @@ class Truth:
 
     def removes(self, name: str) -> bool:
         """Whether who leaves an audience is taken off."""
-        return self.removals.get(name, Removals.REMOVE) is not Removals.KEEP
+        return self.removals.get(name, RemovalPolicy.REMOVE) is not RemovalPolicy.KEEP
 
-    def set_removals(self, name: str, removals: Removals) -> None:
+    def set_removals(self, name: str, removals: RemovalPolicy) -> None:
         """Somebody says what becomes of leavers."""
         if name == LIVE:  # who left meanwhile is not looked for
             self.live.lose()
