@@ -5,12 +5,20 @@ from dataclasses import dataclass
 
 from bot.demo.environment import LIST_NAME, DemoEnvironment, demo_environment
 from bot.demo.narrator import Narrator
-from bot.features.alerts.ids import AlertAction
-from bot.features.approval.ids import ApprovalAction, ApprovalBlock, ApprovalCallback
-from bot.features.connect.ids import ConnectBlock, ConnectCallback
-from bot.features.mapping.ids import MappingAction, MappingBlock, MappingCallback
-from bot.features.runs.ids import RunAction, RunCallback
-from bot.features.runs.ids import RunBlock as RunsBlock
+from bot.features.ids import (
+    AlertAction,
+    ApprovalAction,
+    ApprovalBlock,
+    ApprovalCallback,
+    ConnectBlock,
+    ConnectCallback,
+    MappingAction,
+    MappingBlock,
+    MappingCallback,
+    RunAction,
+    RunCallback,
+)
+from bot.features.ids import RunBlock as RunsBlock
 from bot.messages.limits import MessagingLimits
 from bot.ui.terminal import Terminal
 from core.iterable import RetryPolicy

@@ -15,9 +15,7 @@ from typing import Any
 
 import yaml
 
-from bot.features.connect import ids as connect
-from bot.features.home import ids as home
-from bot.features.runs import ids as runs
+from bot.features.ids import ConnectBlock, ConnectCallback, HomeAction, RunAction, RunCallback
 from sandbox.slack import Slack, running
 from sandbox.slack.users.outcome import Outcome
 from sandbox.slack.workspace.view_state import NotPossibleError
@@ -44,22 +42,22 @@ class Crowd:
         maya, oksana, ada = self._slack.marketer, self._slack.operator, self._slack.admin
         await self._slack.wait_connected(timeout=30)
         await ada.command("/iterable-sync connect")
-        form = await ada.open_view(connect.ConnectCallback.CONNECT)
+        form = await ada.open_view(ConnectCallback.CONNECT)
         await ada.fill(
             form,
             {
-                connect.ConnectBlock.NAME: "Two",
-                connect.ConnectBlock.KEY: "not a key",
-                connect.ConnectBlock.APPROVERS: ["U01AMIR"],
+                ConnectBlock.NAME: "Two",
+                ConnectBlock.KEY: "not a key",
+                ConnectBlock.APPROVERS: ["U01AMIR"],
             },
         )
         await maya.command("/iterable-sync")
-        start = await maya.open_view(runs.RunCallback.START)
+        start = await maya.open_view(RunCallback.START)
         await oksana.open_home()
 
         async def refresh() -> Outcome:
             assert oksana.user.home is not None
-            return await oksana.click(oksana.user.home, home.HomeAction.REFRESH)
+            return await oksana.click(oksana.user.home, HomeAction.REFRESH)
 
         async def submit() -> Outcome:
             outcome = await ada.submit(form)
@@ -69,7 +67,7 @@ class Crowd:
         self._presses = (
             lambda: maya.command("/iterable-sync help"),
             refresh,
-            lambda: maya.suggest(start, runs.RunAction.MAPPING, "s"),
+            lambda: maya.suggest(start, RunAction.MAPPING, "s"),
             submit,
         )
         return {}

@@ -14,10 +14,16 @@ import pytest
 
 from bot.demo.environment import LIST_NAME, demo_environment
 from bot.demo.welcome import post_welcome_messages
-from bot.features.approval.ids import ApprovalAction, ApprovalCallback
-from bot.features.connect.ids import ConnectBlock, ConnectCallback
-from bot.features.mapping.ids import MappingAction, MappingBlock, MappingCallback
-from bot.features.runs.ids import RunCallback
+from bot.features.ids import (
+    ApprovalAction,
+    ApprovalCallback,
+    ConnectBlock,
+    ConnectCallback,
+    MappingAction,
+    MappingBlock,
+    MappingCallback,
+    RunCallback,
+)
 from sandbox.iterable.state import DEFAULT_KEY
 from tests.bot.commands import COMMAND, Commands, until
 from tests.bot.slack.following import until as arrived

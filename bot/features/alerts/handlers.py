@@ -6,7 +6,7 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.features.alerts.ids import AlertAction
+from bot.features.ids import AlertAction
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
 from bot.slack.reply import reply_privately

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Block, ButtonElement
 
-from bot.features.alerts.ids import AlertAction
-from bot.features.connect import ids as connect
-from bot.features.mapping import ids as mapping
+from bot.features.ids import AlertAction, ConnectAction, MappingAction
 from bot.features.runs.remediation import remediation
 from bot.features.runs.result_messages import before, retry_buttons
 from bot.features.runs.run_view import RunView, reason
@@ -96,10 +94,10 @@ def _buttons(trouble: AlertView) -> list[ButtonElement]:
     if trouble.story is not None and not trouble.is_live:
         buttons = retry_buttons(trouble.story)
     else:
-        key = button("Replace key", connect.ConnectAction.KEY, str(it.connection_id))
+        key = button("Replace key", ConnectAction.KEY, str(it.connection_id))
         buttons = [key] if it.code == InvalidApiKeyError.code else []
     if it.mapping_id is not None:
-        buttons.append(button("Pause", mapping.MappingAction.PAUSE, str(it.mapping_id), label="Pause this mapping"))
+        buttons.append(button("Pause", MappingAction.PAUSE, str(it.mapping_id), label="Pause this mapping"))
     if it.taken_by is None:
         buttons.append(button("I take it", AlertAction.TAKE, str(it.id), label="Say that you see to it"))
     if it.muted_until is None:

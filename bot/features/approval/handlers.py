@@ -8,8 +8,8 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.approval import views
-from bot.features.approval.ids import ApprovalAction, ApprovalBlock, ApprovalCallback
 from bot.features.approval.views import Decision
+from bot.features.ids import ApprovalAction, ApprovalBlock, ApprovalCallback
 from bot.features.runs.run_view import RunView
 from bot.services import Services
 from bot.slack.actor import Actor, value_of

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from slack_sdk.models.blocks import Block, PlainTextInputElement
 
-from bot.features.approval.ids import ApprovalAction, ApprovalCallback
-from bot.features.approval.ids import ApprovalBlock as BlockId
+from bot.features.ids import ApprovalAction, ApprovalCallback
+from bot.features.ids import ApprovalBlock as BlockId
 from bot.features.runs.result_messages import causes
 from bot.features.runs.run_view import COMMENT_MAX, JOURNEYS, RunView, comment, origin, reason
 from bot.ui.blocks import Message, actions, button, context, divider, field_of, fields, modal, notice, section

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self
 
-from bot.features.connect.ids import ConnectBlock
+from bot.features.ids import ConnectBlock
 from bot.ui.modal_state import Metadata, ViewInputs
 from core.connections.manage import check_name
 from core.errors import InputError

@@ -9,8 +9,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.connect import actions, modals, views
 from bot.features.connect.form import ConnectionForm, KeyModalState
-from bot.features.connect.ids import ConnectAction, ConnectBlock, ConnectCallback
 from bot.features.connect.open import AdminsOnlyError, open_connect, open_edit, open_key, require_admin
+from bot.features.ids import ConnectAction, ConnectBlock, ConnectCallback
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
 from bot.slack.admins import AdminLookupError

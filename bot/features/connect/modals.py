@@ -18,7 +18,7 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.features.connect.form import RATE_MAX, ConnectionForm, KeyModalState
-from bot.features.connect.ids import ConnectBlock, ConnectCallback
+from bot.features.ids import ConnectBlock, ConnectCallback
 from bot.ui.blocks import context, field_of, modal, option, section
 from bot.ui.formatting import escape
 from core.connections.manage import NAME_MAX_LENGTH

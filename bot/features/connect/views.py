@@ -6,9 +6,7 @@ from typing import Any
 from slack_sdk.models.blocks import Block as KitBlock
 
 from bot.features.connect.form import ConnectionForm
-from bot.features.connect.ids import ConnectAction
-from bot.features.mapping.ids import MappingAction
-from bot.features.runs.ids import RunAction
+from bot.features.ids import ConnectAction, MappingAction, RunAction
 from bot.ui.blocks import Message, actions, button, context, modal, section
 from bot.ui.formatting import escape, plural
 from core.connections.manage import Connected

@@ -6,9 +6,9 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.features.help.ids import COMMAND
 from bot.features.help.subcommands import SUBCOMMANDS, closest_match, parse
 from bot.features.help.views import unknown
+from bot.features.ids import COMMAND
 from bot.features.slash_command import SlashCommand
 from bot.services import Services
 from bot.slack.actor import Actor

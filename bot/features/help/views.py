@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Block
 
-from bot.features.help.ids import COMMAND
+from bot.features.ids import COMMAND
 from bot.ui.blocks import Message, header, section
 from bot.ui.formatting import cut, escape
 

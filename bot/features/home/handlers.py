@@ -7,8 +7,8 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.features.home.ids import HomeAction
 from bot.features.home.publisher import publish
+from bot.features.ids import HomeAction
 from bot.services import Services
 from bot.slack.actor import Actor
 

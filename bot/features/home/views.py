@@ -5,10 +5,7 @@ from typing import Any
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
-from bot.features.connect.ids import ConnectAction
-from bot.features.home.ids import HomeAction
-from bot.features.mapping.ids import MappingAction
-from bot.features.runs.ids import RunAction
+from bot.features.ids import ConnectAction, HomeAction, MappingAction, RunAction
 from bot.features.status import sections
 from bot.features.status.sections import Viewer
 from bot.features.status.workspace_status import WorkspaceStatus

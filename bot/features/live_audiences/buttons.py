@@ -2,7 +2,7 @@
 
 from slack_sdk.models.blocks import ButtonElement
 
-from bot.features.live_audiences.ids import LiveAudienceAction
+from bot.features.ids import LiveAudienceAction
 from bot.ui.blocks import button, confirmation
 from bot.ui.formatting import cut, escape, plural
 from core.store.mappings import AudienceMapping

@@ -7,9 +7,9 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.features.ids import LiveAudienceAction
 from bot.features.live_audiences import actions
 from bot.features.live_audiences.actions import NotAllowedError
-from bot.features.live_audiences.ids import LiveAudienceAction
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
 from bot.slack.reply import reply_privately

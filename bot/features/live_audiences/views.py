@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from slack_sdk.models.blocks import Block
 
+from bot.features.ids import RunAction
 from bot.features.live_audiences import buttons
-from bot.features.runs.ids import RunAction
 from bot.features.runs.run_view import rejected_words
 from bot.ui.blocks import Message, actions, button, context, fields, section
 from bot.ui.formatting import cut, escape, moment, number, person, plural

@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+from bot.features.ids import MappingAction
 from bot.features.mapping import activation, views
-from bot.features.mapping.ids import MappingAction
 from bot.features.mapping.open import open_map
 from bot.features.mapping_lookup import MappingRef, find, suggest_similar
 from bot.features.slash_command import SlashCommand

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from bot.features.mapping.ids import MappingBlock
+from bot.features.ids import MappingBlock
 from bot.features.mapping.list_select import ListChoice
 from bot.ui.modal_state import Metadata, ViewInputs
 from core.errors import InputError

@@ -8,9 +8,9 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.features.ids import MappingAction, MappingBlock, MappingCallback
 from bot.features.mapping import activation, propose, review, views
 from bot.features.mapping.form import MapForm, MapMetadata, ReviewMetadata
-from bot.features.mapping.ids import MappingAction, MappingBlock, MappingCallback
 from bot.features.mapping.list_select import ListChoice, NoSuchListError, list_options
 from bot.features.mapping.open import open_map, open_review
 from bot.features.mapping_lookup import MappingRef, by_id

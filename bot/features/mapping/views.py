@@ -15,12 +15,11 @@ from slack_sdk.models.blocks.block_elements import (
     StaticSelectElement,
 )
 
+from bot.features.ids import MappingAction, MappingBlock, MappingCallback, RunAction
 from bot.features.live_audiences.buttons import drop
 from bot.features.live_audiences.views import deciders
 from bot.features.mapping.form import MapMetadata, ReviewMetadata, UploadedFile
-from bot.features.mapping.ids import MappingAction, MappingBlock, MappingCallback
 from bot.features.mapping_lookup import NAME_MAX, MappingRef
-from bot.features.runs.ids import RunAction
 from bot.ui.blocks import (
     Message,
     actions,

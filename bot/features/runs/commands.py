@@ -1,8 +1,8 @@
 """Subcommands of this feature."""
 
+from bot.features.ids import RunAction
 from bot.features.mapping.commands import the_one
 from bot.features.runs.actions import cancel_by_name
-from bot.features.runs.ids import RunAction
 from bot.features.runs.start import open_start
 from bot.features.slash_command import SlashCommand
 from bot.slack.reply import reply_privately

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from bot.features.ids import RunBlock
 from bot.features.mapping.form import UploadedFile
 from bot.features.runs.file_links import Attached, file_id_of
-from bot.features.runs.ids import RunBlock
 from bot.ui.modal_state import Metadata, ViewInputs
 from core.errors import InputError
 from core.models.run import SyncMode

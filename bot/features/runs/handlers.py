@@ -7,9 +7,9 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.features.ids import RunAction, RunCallback, Shortcut
 from bot.features.runs import actions, start, submit, views
 from bot.features.runs.file_links import attached
-from bot.features.runs.ids import RunAction, RunCallback, Shortcut
 from bot.features.runs.mapping_options import MappingOptions
 from bot.features.runs.rejected_file import RejectedFileSender
 from bot.services import Services

@@ -2,7 +2,7 @@
 
 from slack_sdk.models.blocks import Block, ButtonElement
 
-from bot.features.runs.ids import RunAction
+from bot.features.ids import RunAction
 from bot.features.runs.run_view import RunView, done_words, origin
 from bot.ui.blocks import Message, actions, button, confirmation, context, section
 from bot.ui.formatting import bar, duration, number, plural

@@ -2,11 +2,9 @@
 
 from slack_sdk.models.blocks import Block, ButtonElement
 
-from bot.features.connect import ids as connect
-from bot.features.runs.ids import RunAction
+from bot.features.ids import ConnectAction, RunAction, UndoAction
 from bot.features.runs.remediation import remediation
 from bot.features.runs.run_view import RunView, comment, done_words, origin, reason, rejected_words
-from bot.features.undo import ids as undo
 from bot.ui.blocks import Message, actions, button, context, fields, section
 from bot.ui.formatting import duration, escape, number, person, plural
 from core.errors import AudiencesOfOneNameError, InputError, SeveralAudiencesError
@@ -144,7 +142,7 @@ def retry_buttons(story: RunView) -> list[ButtonElement]:
     if story.report.rejected:
         buttons.append(_button("Retry rejected", RunAction.RETRY_REJECTED, story))
     if story.run.error_code == InvalidApiKeyError.code:
-        buttons.append(button("Replace key", connect.ConnectAction.KEY, str(story.connection.id)))
+        buttons.append(button("Replace key", ConnectAction.KEY, str(story.connection.id)))
     return buttons
 
 
@@ -153,7 +151,7 @@ def _rejected_button(story: RunView) -> list[ButtonElement]:
 
 
 def _undo_button(story: RunView) -> list[ButtonElement]:
-    return [_button("Undo", undo.UndoAction.OPEN, story)] if story.has_changed_something else []
+    return [_button("Undo", UndoAction.OPEN, story)] if story.has_changed_something else []
 
 
 def _button(text: str, action: str, story: RunView) -> ButtonElement:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.connect.handlers import open_connect
+from bot.features.ids import RunBlock
 from bot.features.mapping.open import open_map
 from bot.features.mapping_lookup import MappingRef, by_id, find, require_start, why_not_now
 from bot.features.runs import views
 from bot.features.runs.file_links import Attached
 from bot.features.runs.form import StartMetadata, StartSyncForm
-from bot.features.runs.ids import RunBlock
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.slack.api_errors import ERRORS, classify

@@ -13,11 +13,10 @@ from slack_sdk.models.blocks.block_elements import (
     StaticSelectElement,
 )
 
-from bot.features.mapping.ids import MappingAction
+from bot.features.ids import MappingAction, RunAction, RunBlock, RunCallback
 from bot.features.mapping_lookup import MappingRef
 from bot.features.runs.file_links import Attached
 from bot.features.runs.form import StartMetadata
-from bot.features.runs.ids import RunAction, RunBlock, RunCallback
 from bot.ui.blocks import Message, button, confirmation, context, field_of, modal, option, section
 from bot.ui.formatting import cut, escape, moment, person, plural
 from core.models.run import Run, RunStatus, SyncMode

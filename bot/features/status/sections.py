@@ -5,12 +5,8 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Block, ButtonElement
 
-from bot.features.alerts.ids import AlertAction
-from bot.features.approval.ids import ApprovalAction
-from bot.features.connect.ids import ConnectAction
+from bot.features.ids import AlertAction, ApprovalAction, ConnectAction, MappingAction, RunAction
 from bot.features.live_audiences import buttons
-from bot.features.mapping.ids import MappingAction
-from bot.features.runs.ids import RunAction
 from bot.features.status import phrases
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress, WorkspaceStatus
 from bot.ui.blocks import actions, button, confirmation, context, header, section

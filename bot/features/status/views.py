@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Block
 
-from bot.features.runs.ids import RunAction
+from bot.features.ids import RunAction
 from bot.features.status import phrases, sections
 from bot.features.status.sections import StatusSection, Viewer
 from bot.features.status.workspace_status import MappingStatusRow, WorkspaceStatus

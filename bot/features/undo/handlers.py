@@ -5,8 +5,8 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.features.ids import UndoAction, UndoCallback
 from bot.features.undo import actions, views
-from bot.features.undo.ids import UndoAction, UndoCallback
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
 from bot.slack.reply import change_modal, open_modal

@@ -6,7 +6,7 @@ from typing import Any
 
 from slack_sdk.models.blocks import Block
 
-from bot.features.undo.ids import UndoAction, UndoCallback
+from bot.features.ids import UndoAction, UndoCallback
 from bot.ui.blocks import Message, button, context, fields, header, modal, notice, section
 from bot.ui.formatting import cut, escape, moment, number, person, plural
 from bot.ui.modal_state import Metadata

@@ -14,12 +14,17 @@ from typing import Any
 
 import pytest
 
-from bot.features.connect.ids import ConnectCallback
 from bot.features.home import publisher
-from bot.features.mapping.ids import MappingAction, MappingCallback
+from bot.features.ids import (
+    ConnectCallback,
+    MappingAction,
+    MappingCallback,
+    RunAction,
+    RunBlock,
+    RunCallback,
+    UndoCallback,
+)
 from bot.features.runs import rejected_file
-from bot.features.runs.ids import RunAction, RunBlock, RunCallback
-from bot.features.undo.ids import UndoCallback
 from bot.slack import admins, clients, file_source, reply
 from core import mapping_lifecycle
 from core.iterable import IterableList

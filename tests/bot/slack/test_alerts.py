@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from bot.features.alerts.ids import AlertAction
+from bot.features.ids import AlertAction
 from core import alerting
 from core.runs import commands
 from core.store import audit_log

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bot.features.approval.ids import ApprovalAction, ApprovalCallback
+from bot.features.ids import ApprovalAction, ApprovalCallback
 from core.models.run import RunStatus
 from core.store import audit_log, connections
 from sandbox.slack.users.user_driver import Person

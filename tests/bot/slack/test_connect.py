@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bot.features.connect.ids import ConnectAction, ConnectBlock, ConnectCallback
 from bot.features.home import publisher
+from bot.features.ids import ConnectAction, ConnectBlock, ConnectCallback
 from bot.slack import admins
 from core.models.run import RunRequest, RunStatus
 from core.runs.submission import submit_mapping

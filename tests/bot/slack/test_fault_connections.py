@@ -128,7 +128,7 @@ async def test_everything_at_once(tmp_path: Path, seed: int) -> None:
             kind = str(options["kind"])
             here.slack.faults.add(kind, "*", probability=0.06, seed=10 * seed + number, retry_after=1, status=503)
         amir = here.slack.approver
-        from bot.features.approval.ids import ApprovalAction, ApprovalCallback
+        from bot.features.ids import ApprovalAction, ApprovalCallback
 
         async with asyncio.timeout(3 * LONG):
             while not amir.views:

@@ -5,11 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.approval.ids import ApprovalAction
 from bot.features.home import publisher
-from bot.features.home.ids import HomeAction
-from bot.features.mapping.ids import MappingAction
-from bot.features.runs.ids import RunAction
+from bot.features.ids import ApprovalAction, HomeAction, MappingAction, RunAction
 from core import mapping_lifecycle
 from core.models.run import RunRequest
 from core.runs.submission import submit_mapping

@@ -9,9 +9,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.features.connect import ids as connect
-from bot.features.live_audiences.ids import LiveAudienceAction
-from bot.features.mapping import ids as mapping
+from bot.features.ids import (
+    ConnectAction,
+    ConnectBlock,
+    ConnectCallback,
+    LiveAudienceAction,
+    MappingAction,
+    MappingCallback,
+)
 from core.settings import FirehoseApproval
 from core.store import connections, mappings
 from core.store import live_mappings as store
@@ -54,8 +59,8 @@ async def joined(here: Fed, *numbers: int, audience: Audience = VIPS) -> None:
 async def approve(here: Fed, audience: Audience) -> None:
     """Amir approves the mapping of an audience, from its card."""
     message = await here.slack.wait_for_message("sync-alerts", "proposes a mapping", timeout=LONG)
-    await here.slack.approver.click(message, mapping.MappingAction.REVIEW)
-    await here.slack.approver.open_view(mapping.MappingCallback.REVIEW)
+    await here.slack.approver.click(message, MappingAction.REVIEW)
+    await here.slack.approver.open_view(MappingCallback.REVIEW)
     assert (await here.slack.approver.submit()).ok
     await here.slack.wait_for(lambda: "Approved by @Amir" in here.slack.render(message), LONG)
 
@@ -84,11 +89,11 @@ async def test_an_audience_is_proposed_reviewed_and_flows(tmp_path: Path) -> Non
         await shows(here, card, "3 changes wait for approval", "[Drop what waits]")
         assert here.iterable.state.log.total("/api/lists/subscribe") == 0
 
-        await here.slack.marketer.click(card, mapping.MappingAction.REVIEW)
+        await here.slack.marketer.click(card, MappingAction.REVIEW)
         await told(here, "Only an approver of Shop can decide this", here.slack.marketer)
-        await here.slack.approver.click(card, mapping.MappingAction.REVIEW)
-        view = await here.slack.approver.open_view(mapping.MappingCallback.REVIEW)
-        await here.slack.approver.fill(view, {mapping.MappingAction.LIST: str(LIST)})
+        await here.slack.approver.click(card, MappingAction.REVIEW)
+        view = await here.slack.approver.open_view(MappingCallback.REVIEW)
+        await here.slack.approver.fill(view, {MappingAction.LIST: str(LIST)})
         assert (await here.slack.approver.submit()).ok
         await on_the_list(here, 0, 1, 2)
         text = await shows(here, card, "Approved by @Amir Haddad")
@@ -140,10 +145,10 @@ async def test_a_key_is_replaced_before_a_list_is_chosen(tmp_path: Path) -> None
         await here.mparticle.connect(NAMELESS)
         ada = here.slack.admin
         home = await ada.open_home()
-        await ada.click(home, connect.ConnectAction.KEY)
-        view = await ada.open_view(connect.ConnectCallback.KEY)
+        await ada.click(home, ConnectAction.KEY)
+        view = await ada.open_view(ConnectCallback.KEY)
         here.iterable.state.add_key("another-key", here.iterable.state.project().name)
-        await ada.fill(view, {connect.ConnectBlock.KEY: "another-key"})
+        await ada.fill(view, {ConnectBlock.KEY: "another-key"})
         await ada.submit()
         async with here.engine.database.read() as db:
             (made,) = await connections.everyone(db)
@@ -156,9 +161,9 @@ async def test_declined_and_what_waits_is_dropped(tmp_path: Path) -> None:
         await here.connection()
         await here.mparticle.add(VIPS, person(1))
         card = await here.slack.wait_for_message("sync-alerts", "1 change waits", timeout=LONG)
-        await here.slack.approver.click(card, mapping.MappingAction.REVIEW)
-        view = await here.slack.approver.open_view(mapping.MappingCallback.REVIEW)
-        await here.slack.approver.click(view, mapping.MappingAction.DECLINE)
+        await here.slack.approver.click(card, MappingAction.REVIEW)
+        view = await here.slack.approver.open_view(MappingCallback.REVIEW)
+        await here.slack.approver.click(view, MappingAction.DECLINE)
         await shows(here, card, "Declined by @Amir Haddad")
         assert (await here.status_of(VIPS)).waiting == 0
         assert here.iterable.state.log.total("/api/lists/subscribe") == 0
@@ -179,8 +184,8 @@ async def test_a_connection_that_messages_made(tmp_path: Path) -> None:
         message = await here.slack.wait_for_message("marketing", "a new mapping", reader=ada, timeout=LONG)
         assert "mparticle-4711 has no approvers yet, so admins of this workspace decide" in here.slack.render(message)
         assert "[Review] [Drop what waits]" in here.slack.render(message)
-        await ada.click(message, mapping.MappingAction.REVIEW)
-        view = await ada.open_view(mapping.MappingCallback.REVIEW)
+        await ada.click(message, MappingAction.REVIEW)
+        view = await ada.open_view(MappingCallback.REVIEW)
         assert "They name approvers with Edit" in here.slack.render(view).replace("*", "")
         assert (await ada.submit()).ok
         await on_the_list(here, 1)
@@ -344,11 +349,11 @@ async def test_a_refused_key_is_replaced(tmp_path: Path) -> None:
         message = await here.slack.wait_for_message("sync-alerts", "Failing: connection Shop", timeout=LONG)
         assert "[Replace key]" in here.slack.render(message)
         assert (await here.mparticle.add(VIPS, person(3)))["suspend_subscription"] is True
-        await here.slack.admin.click(message, connect.ConnectAction.KEY)
-        view = await here.slack.admin.open_view(connect.ConnectCallback.KEY)
+        await here.slack.admin.click(message, ConnectAction.KEY)
+        view = await here.slack.admin.open_view(ConnectCallback.KEY)
         key = "another-key"
         here.iterable.state.add_key(key, here.iterable.state.project().name)
-        await here.slack.admin.fill(view, {connect.ConnectBlock.KEY: key})
+        await here.slack.admin.fill(view, {ConnectBlock.KEY: key})
         assert (await here.slack.admin.submit()).ok
         await on_the_list(here, 1, 2, 3)
         await shows(here, message, "Works again: connection Shop")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bot.features.mapping.ids import MappingAction, MappingBlock, MappingCallback
+from bot.features.ids import MappingAction, MappingBlock, MappingCallback
 from core.models.run import GuardName, RunStatus
 from core.store import audit_log, mappings
 from core.store.connections import Connection

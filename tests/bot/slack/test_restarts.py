@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from bot.features.approval.ids import ApprovalAction, ApprovalCallback
+from bot.features.ids import ApprovalAction, ApprovalCallback
 from core.models.run import RunStatus
 from sandbox.iterable import Running
 from sandbox.iterable import running as iterable_running

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.connect.ids import ConnectCallback
-from bot.features.mapping.ids import MappingCallback
+from bot.features.ids import ConnectCallback, MappingCallback, RunAction, RunBlock, RunCallback, Shortcut
 from bot.features.runs.file_links import file_id_of
-from bot.features.runs.ids import RunAction, RunBlock, RunCallback, Shortcut
 from bot.slack.file_source import address_of
 from bot.ui.blocks import Message as Shown
 from bot.ui.blocks import actions, button

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.approval.ids import ApprovalAction, ApprovalCallback
+from bot.features.ids import ApprovalAction, ApprovalCallback
 from core.models.run import RunStatus
 from core.store import slack_messages
 from sandbox.iterable.faults import Fault

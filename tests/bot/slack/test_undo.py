@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from bot.features.approval import ids as approval_ids
-from bot.features.undo.ids import UndoAction, UndoCallback
+from bot.features.ids import ApprovalAction, ApprovalCallback, UndoAction, UndoCallback
 from core import mapping_lifecycle
 from core.models.run import Run, RunRequest, RunStatus
 from core.runs import approval, commands
@@ -92,8 +91,8 @@ async def test_list_is_as_before(tmp_path: Path) -> None:
         card = await here.slack.wait_for_message("marketing", "To approve", timeout=20)
         assert here.emails() == {f"p{number}@example.com" for number in range(3, 12)}
 
-        assert (await amir.click(card, approval_ids.ApprovalAction.REVIEW)).ok
-        assert (await amir.submit(await amir.open_view(approval_ids.ApprovalCallback.REVIEW))).ok
+        assert (await amir.click(card, ApprovalAction.REVIEW)).ok
+        assert (await amir.submit(await amir.open_view(ApprovalCallback.REVIEW))).ok
         undoing = await ended(here, undoing.id)
 
         assert (undoing.status, undoing.error) == (RunStatus.SUCCEEDED, None)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.runs.ids import RunAction, RunBlock, RunCallback
+from bot.features.ids import RunAction, RunBlock, RunCallback
 from core import alerting
 from core.models.run import SyncMode
 from core.store import alerts

@@ -1,0 +1,189 @@
+"""The ids of slash command, shortcuts, modals, buttons and inputs, of all features.
+
+They stand in one module because a card of one feature carries buttons of another. Their values are a contract: posted
+messages carry them.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+COMMAND: Final = "/iterable-sync"
+
+
+class ConnectCallback(StrEnum):
+    """Modals."""
+
+    CONNECT = "connect-form"
+    EDIT = "connect-edit-form"
+    KEY = "connect-key-form"
+
+
+class ConnectAction(StrEnum):
+    """Buttons. The value is in brackets."""
+
+    OPEN = "connect-form-open"
+    """[nothing]"""
+    EDIT = "connect-form-edit"
+    """[connection id]"""
+    KEY = "connect-key-open"
+    """[connection id]"""
+    AGAIN = "connect-form-again"
+    """[nothing: the modal remembers]"""
+    KEY_AGAIN = "connect-key-again"
+    """[connection id]"""
+
+
+class ConnectBlock(StrEnum):
+    """Inputs."""
+
+    NAME = "connect-name"
+    KEY = "connect-key"
+    DATA_CENTER = "connect-data-center"
+    USER_ID = "connect-user-id"
+    RATE = "connect-rate"
+    CHANNEL = "connect-channel"
+    OPERATORS = "connect-operators"
+    APPROVERS = "connect-approvers"
+    SELF_APPROVAL = "connect-self-approval"
+
+
+class MappingCallback(StrEnum):
+    """Modals."""
+
+    MAP = "mapping-form"
+    REVIEW = "mapping-review-form"
+
+
+class MappingAction(StrEnum):
+    """Buttons and menus. The value is in brackets."""
+
+    OPEN = "mapping-form-open"
+    """[connection id, or nothing]"""
+    CONNECTION = "mapping-connection-pick"
+    LIST = "mapping-list-pick"
+    REVIEW = "mapping-review-open"
+    """[mapping id]"""
+    DECLINE = "mapping-decline"
+    """[mapping id]"""
+    PAUSE = "mapping-pause"
+    """[mapping id]"""
+    RESUME = "mapping-resume"
+    """[mapping id]"""
+
+
+class MappingBlock(StrEnum):
+    """Inputs."""
+
+    CONNECTION = "mapping-connection"
+    AUDIENCE = "mapping-audience"
+    FILE = "mapping-file"
+    LIST = "mapping-list"
+    """The connection's id follows: a list that was chosen for another one is forgotten."""
+    MODE = "mapping-mode"
+    REMOVALS = "mapping-removals"
+    CHANNEL = "mapping-channel"
+    COMMENT = "mapping-comment"
+
+    def of(self, connection_id: int) -> str:
+        """The block of a connection."""
+        return f"{self.value}-{connection_id}"
+
+
+class RunCallback(StrEnum):
+    """Modals."""
+
+    START = "runs-start-form"
+
+
+class Shortcut(StrEnum):
+    """Shortcuts."""
+
+    SYNC = "sync-to-iterable"
+
+
+class RunAction(StrEnum):
+    """Buttons and menus. The value is in brackets."""
+
+    START = "runs-start-open"
+    """[mapping id, or nothing]"""
+    MAPPING = "runs-mapping-pick"
+    CANCEL = "runs-cancel"
+    """[run id]"""
+    AGAIN = "runs-again"
+    """[run id]"""
+    RETRY = "runs-retry"
+    """[run id]"""
+    RETRY_REJECTED = "runs-retry-rejected"
+    """[run id]"""
+    REJECTED = "runs-rejected-send"
+    """[run id]"""
+
+
+class RunBlock(StrEnum):
+    """Inputs."""
+
+    MAPPING = "runs-mapping"
+    FILE = "runs-file"
+    LINK = "runs-link"
+    ADDRESS = "runs-address"
+    ATTACHED = "runs-attached"
+    MODE = "runs-mode"
+
+
+class ApprovalCallback(StrEnum):
+    """Modals."""
+
+    REVIEW = "approval-review-form"
+    DECLINE = "approval-decline-form"
+
+
+class ApprovalAction(StrEnum):
+    """Buttons. The value is in brackets."""
+
+    REVIEW = "approval-review-open"
+    """[run id]"""
+    DECLINE = "approval-decline-open"
+    """[run id]"""
+
+
+class ApprovalBlock(StrEnum):
+    """Inputs of the modals."""
+
+    COMMENT = "approval-comment"
+
+
+class LiveAudienceAction(StrEnum):
+    """Buttons. The value is the mapping's id."""
+
+    DROP = "audiences-waiting-drop"
+    REMOVALS = "audiences-removals-approve"
+    KEEP = "audiences-members-keep"
+    REMOVE = "audiences-members-remove"
+
+
+class AlertAction(StrEnum):
+    """Buttons. The value is in brackets."""
+
+    TAKE = "alerts-take"
+    """[alert id]"""
+    MUTE = "alerts-mute"
+    """[alert id]"""
+
+
+class UndoCallback(StrEnum):
+    """Modals."""
+
+    UNDO = "undo-form"
+
+
+class UndoAction(StrEnum):
+    """Buttons. The value is in brackets."""
+
+    OPEN = "undo-form-open"
+    """[run id]"""
+
+
+class HomeAction(StrEnum):
+    """Buttons."""
+
+    REFRESH = "home-refresh"
