@@ -21,7 +21,7 @@ from bot.web import server
 from core import live
 from core.connections.list_cache import ListCache
 from core.engine import Engine
-from core.runs import workflows
+from core.runs import worker, workflows
 
 
 def _silent(_line: str) -> None:
@@ -56,7 +56,7 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
         address = await stack.enter_async_context(server.listening(engine, slack.app if slack else None))
         _introduce(mode, address, engine, say)
         parts: dict[str, Part] = {
-            "worker": partial(workflows.run_worker, engine),
+            "worker": partial(worker.run_worker, engine),
             "live worker": partial(live.work, engine),
         }
         if slack is None:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from core.engine import Engine
-from core.runs import commands
+from core.runs import rejected_members
 
 if TYPE_CHECKING:
     from bot.slack.clients import Clients
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 async def register(engine: Engine, clients: "Clients | None" = None) -> None:
     """Let runs of this process read what earlier ones rejected, and files in Slack as far as Slack is set."""
-    engine.fetchers[commands.REJECTED_SCHEME] = lambda address, folder: commands.write_rejected(engine, address, folder)
+    engine.fetchers[rejected_members.REJECTED_SCHEME] = lambda address, folder: rejected_members.write_rejected(
+        engine, address, folder
+    )
     settings = engine.settings
     if clients is None and settings.slack_bot_token is None and settings.slack_client_id is None:
         return

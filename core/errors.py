@@ -6,6 +6,10 @@ error's code. None of them ever holds an API key or an address. Errors that Iter
 `core.iterable.errors`, under the same base.
 """
 
+NOT_KEPT = (
+    "What run {} did in detail is not kept any more: changes are kept for 30 days. Sync the audience again instead."
+)
+
 
 class SyncError(Exception):
     """The base of every error that is meant for a person.

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from core.engine import Engine
-from core.planning.workspace import WORK
+from core.settings import FETCHED, WORK
 from core.store import batches, last_known_emails, rejections, runs
 from core.store.batches import BatchStatus
 
@@ -21,8 +21,6 @@ RETENTION_S = 30 * 24 * 3600.0
 CLEAR_RUNS = 5
 CLEAR_BATCHES, CLEAR_REJECTIONS, CLEAR_ADDRESSES = 200, 5_000, 5_000
 
-#: Where audiences are that had to be fetched, in the data directory.
-FETCHED = "fetched"
 
 # What was sent and not answered is needed until the list's next run has noted whom it concerns.
 _CLEARED = [state for state in BatchStatus if state is not BatchStatus.SENT]

@@ -10,6 +10,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
 
+#: Where audiences are that had to be fetched, in the data directory.
+FETCHED = "fetched"
+
+
+#: Where workspaces are, in the data directory.
+WORK = "work"
+
 
 class FirehoseApproval(StrEnum):
     """Whether a person approves live mappings."""

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from core.errors import SettingsError
 from core.store import workers
 from core.store.database import Database
-from core.store.migrate import describe
+from core.store.database_errors import describe
 from core.store.workers import Worker
 
 HEARTBEAT_S = 5.0

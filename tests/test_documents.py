@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.features.help.subcommands import SUBCOMMANDS
-from core.reporting.run_report import EXPLANATIONS
+from core.reporting.rejection_reasons import EXPLANATIONS
 from core.settings import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -71,7 +71,7 @@ def _is_bad_input(error: SyncError) -> bool:
 def _of_the_database(error: BaseException) -> str | None:
     from sqlalchemy.exc import DBAPIError
 
-    from core.store.migrate import describe
+    from core.store.database_errors import describe
 
     return describe(error) if isinstance(error, DBAPIError) else None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from core.errors import InputError
-from core.reporting.run_report import CSV_HEADER, csv_row
+from core.reporting.rejected_csv import CSV_HEADER, csv_row
 from core.store.rejections import CHUNK, Rejection
 
 

@@ -11,7 +11,8 @@ from rich.text import Text
 from bot.cli.progress import duration
 from bot.ui.terminal import clean
 from core.models.run import GuardName, Run, RunPlan, RunStatus
-from core.reporting.run_report import RunReport, explain
+from core.reporting.rejection_reasons import explain
+from core.reporting.run_report import RunReport
 
 _STYLES = {
     RunStatus.SUCCEEDED: "bold green",

@@ -11,7 +11,7 @@ from core.engine import Engine
 from core.iterable import ListNotFoundError
 from core.models.run import Run, RunStatus
 from core.reporting.run_report import RunReport
-from core.runs import workflows
+from core.runs import worker
 from core.runs.approval import open_guards
 from core.store import rejections, runs
 
@@ -33,7 +33,7 @@ async def run_to_completion(session: Session, engine: Engine, run_id: str, work:
         if status is RunStatus.NEEDS_APPROVAL:
             run = await approval_prompt.ask(engine, terminal, await load(engine, run_id))
             if not open_guards(run):
-                await watch(engine, terminal, run_id, workflows.resume(engine, run_id))
+                await watch(engine, terminal, run_id, worker.resume(engine, run_id))
     return await print_outcome(session, engine, run_id)
 
 

@@ -2,6 +2,7 @@
 
 from bot.services import Services
 from bot.slack.actor import Actor
+from bot.ui.formatting import escape, person
 from core.connections.permissions import has_stand_ins, why_not_approve
 from core.store.connections import Connection
 
@@ -14,3 +15,14 @@ async def why_not_decide(
     if has_stand_ins(connection) and (client := await services.clients.for_team(actor.team_id)) is not None:
         is_admin = await services.people.is_admin(client, actor.team_id, actor.person)
     return why_not_approve(connection, actor.person, asked_by, is_admin=is_admin)
+
+
+def deciders(connection: Connection) -> str:
+    """Who decides (mrkdwn)."""
+    if has_stand_ins(connection):
+        return (
+            f"{escape(connection.label)} has no approvers yet, so admins of this workspace decide. They name approvers "
+            "with *Edit* on the Home page."
+        )
+    named = ", ".join(person(each) for each in connection.approvers)
+    return f"Approvers: {named or 'nobody yet; an admin names them with *Edit* on the Home page'}"

@@ -7,8 +7,8 @@ import time
 from bot.wakeup import WakeSignal
 from core.engine import Engine
 from core.errors import SyncError
+from core.iterable.retry import INTERACTIVE_RETRY
 from core.models.run import Run, RunStatus
-from core.runs.submission import INTERACTIVE_RETRY
 from core.store import runs
 from core.store.connections import Connection
 from core.store.database import to_the_end

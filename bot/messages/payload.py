@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
-from bot.ui.blocks import TEXT_MAX, Message
+from bot.ui.blocks import Message
 from bot.ui.formatting import cut
+from bot.ui.plain_text import as_text, text_objects
 
 #: What the id of a row of buttons begins with; the key of its message follows.
 BLOCK = "post:"
@@ -28,20 +28,6 @@ def payload_of(message: Message, key: str, *, plain: bool = False) -> dict[str, 
     return payload
 
 
-def as_text(message: Message) -> dict[str, Any]:
-    """The text and the blocks of a message of which Slack takes only the text."""
-    payload = message.payload()
-    lines = [payload["text"], *_texts(payload["blocks"])]
-    if len(lines) > 1 and lines[0] == lines[1]:  # what only says a sentence
-        del lines[0]
-    return {"text": cut("\n".join(lines), TEXT_MAX), "blocks": []}
-
-
-def words_of(view: Mapping[str, Any]) -> str:
-    """What a modal says (mrkdwn), without its inputs."""
-    return "\n".join([f"*{view['title']['text']}*", *_texts(view["blocks"])])
-
-
 def key_of(block_id: str) -> str | None:
     """The key of the message that a row of buttons is in; None for rows that are in no message that follows."""
     return block_id.removeprefix(BLOCK).rpartition("#")[0] if block_id.startswith(BLOCK) else None
@@ -54,25 +40,9 @@ def digest_of(payload: dict[str, Any]) -> str:
 
 def _fit(blocks: list[dict[str, Any]]) -> None:
     """Cut the longest texts until all of it fits."""
-    while (too_many := sum(len(text["text"]) for text in _objects(blocks)) - MOST_CHARACTERS) > 0:
-        longest = max(_objects(blocks), key=lambda text: len(text["text"]))
+    while (too_many := sum(len(text["text"]) for text in text_objects(blocks)) - MOST_CHARACTERS) > 0:
+        longest = max(text_objects(blocks), key=lambda text: len(text["text"]))
         length = len(longest["text"])
         if length <= _LEAST:
             return
         longest["text"] = cut(longest["text"], max(_LEAST, length // 2, length - too_many - 1))
-
-
-def _objects(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The texts that are read, in their order."""
-    found: list[dict[str, Any]] = []
-    for block in blocks:
-        if isinstance(block.get("text"), dict):
-            found.append(block["text"])
-        found += block.get("fields") or []
-        if block["type"] == "context":
-            found += [each for each in block["elements"] if each["type"] == "mrkdwn"]
-    return found
-
-
-def _texts(blocks: list[dict[str, Any]]) -> list[str]:
-    return [text["text"].replace("*\n", ":* ") for text in _objects(blocks)]

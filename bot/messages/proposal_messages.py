@@ -6,7 +6,7 @@ from bot.features.mapping.views import proposal
 from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.live_audience_messages import channel_of
-from core.firehose.router import ACTOR as MPARTICLE
+from core.store.audit_log import ACTOR as MPARTICLE
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus
 from core.store.slack_messages import SlackMessage

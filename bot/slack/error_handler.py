@@ -20,7 +20,7 @@ from bot.slack.reply import change_modal, reply_privately
 from bot.ui.blocks import Message, notice, section
 from bot.ui.formatting import escape
 from core.errors import SyncError
-from core.store.migrate import describe
+from core.store.database_errors import describe
 
 # Bolt looks every 10 ms whether a listener has acknowledged, and forgets the acknowledgement of one that raises in
 # between: Slack would get none. Its timer is due before this one (seconds).

@@ -12,7 +12,7 @@ from slack_sdk.http_retry.request import HttpRequest
 from slack_sdk.http_retry.response import HttpResponse
 from slack_sdk.http_retry.state import RetryState
 
-from bot.web.metrics import ACKNOWLEDGEMENT_SECONDS, SLACK_CALLS
+from bot.metrics import ACKNOWLEDGEMENT_SECONDS, SLACK_CALLS
 
 _KINDS = {
     "block_actions": "action",

@@ -14,11 +14,11 @@ from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.messages.payload import as_text, words_of
 from bot.slack.actor import Actor
 from bot.slack.api_errors import ERRORS, FailureClass, SlackFailure, classify
 from bot.ui.blocks import Message, context, notice, section
 from bot.ui.formatting import plural
+from bot.ui.plain_text import as_text, words_of
 from core.errors import SyncError
 
 # How long Slack may take to open or to change a modal, in seconds: a click opens one for as long.

@@ -93,3 +93,8 @@ def masked(email: str) -> str:
     """An address of which only the first letter and the domain are seen."""
     local, _, domain = email.partition("@")
     return f"{local[:1]}***@{domain}"
+
+
+def rejected_words(count: int) -> str:
+    """How many were rejected."""
+    return f"{plural(count, 'member')} rejected"

@@ -1,6 +1,7 @@
 """What a modal remembers: a typed model in `private_metadata`, and the values that a person put in."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -57,3 +58,17 @@ class ViewInputs:
 
     def _element(self, block: str) -> Mapping[str, Any]:
         return next(iter(self._values.get(block, {}).values()), {})
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """A file that was put into a modal, by Slack's id and name."""
+
+    id: str
+    name: str
+
+    @classmethod
+    def read(cls, inputs: ViewInputs, block: str) -> Self | None:
+        """Read the one file of an input."""
+        files = inputs.files(block)
+        return cls(str(files[0]["id"]), str(files[0].get("name") or "")) if files else None

@@ -9,7 +9,7 @@ import logging
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.web import metrics
+from bot import metrics
 from core.engine import Engine
 from core.errors import StorageError
 from core.firehose.ingest import FirehoseIngest

@@ -5,7 +5,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 
-from core.connections.manage import fetch_lists
+from core.connections.lists import fetch_lists
 from core.engine import Engine
 from core.errors import SyncError
 from core.iterable import IterableList

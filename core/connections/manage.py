@@ -1,6 +1,5 @@
 """Connecting an Iterable project: a key is tried before it is saved, and replaced without losing anything else."""
 
-import asyncio
 import contextlib
 import dataclasses
 import time
@@ -10,11 +9,11 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting
+from core.connections.lists import fetch_lists
 from core.engine import Engine
 from core.errors import InputError, SettingsError
 from core.identity import UserIdField
-from core.iterable import DataCenter, IterableList, UnreachableError
-from core.runs.submission import INTERACTIVE_RETRY
+from core.iterable import DataCenter, IterableList
 from core.store import audit_log, connections, mappings
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection, project_of
@@ -23,8 +22,6 @@ from core.store.mappings import NO_LIST
 #: Connections that stand for ITERABLE_API_KEY are named so; the data center follows.
 ENVIRONMENT = "environment-"
 NAME_MAX_LENGTH = 60
-# How long Iterable has to say whether it takes a key, in seconds: a person waits for it.
-ANSWER_WITHIN_S = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -181,18 +178,6 @@ async def change(
             is_now = {name: pair[1] for name, pair in differing.items()}
             await _record(db, AuditAction.CONNECTION_CHANGED, known, by, team_id, before=was_then, after=is_now)
     return differing
-
-
-async def fetch_lists(engine: Engine, connection: Connection) -> list[IterableList]:
-    """Ask Iterable for the project's lists, giving up after seconds. Raises an IterableError where the key does not
-    work."""
-    try:
-        async with asyncio.timeout(ANSWER_WITHIN_S), engine.client(connection, patience=INTERACTIVE_RETRY) as client:
-            return await client.lists()
-    except TimeoutError as error:
-        raise UnreachableError(
-            f"Iterable did not answer within {ANSWER_WITHIN_S:.0f} seconds. Try again in a moment."
-        ) from error
 
 
 def _former_keys(engine: Engine, connection: Connection, api_key: str) -> list[str]:

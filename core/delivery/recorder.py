@@ -14,10 +14,7 @@ from core.models.run import Run
 from core.store import batches, ledger, lists, rejections, runs
 from core.store.batches import Batch, BatchStatus
 from core.store.database import Database
-from core.store.rejections import Rejection
-
-#: Why a member is rejected whose failure Iterable counted without saying whose it is.
-UNATTRIBUTED = "iterable_unattributed"
+from core.store.rejections import UNATTRIBUTED, Rejection
 
 # What an accepted member counts as. (A rename is counted by the update that follows it.)
 _COUNTERS = {Phase.REMOVE: "removed", Phase.RENAME: "updated", Phase.UPDATE: "updated", Phase.ADD: "added"}

@@ -18,7 +18,7 @@ from core.delivery.recorder import Recorder, StalePlanError
 from core.delivery.sender import send_batch
 from core.iterable import InvalidApiKeyError, IterableClient
 from core.models.batch import Phase
-from core.models.run import Run
+from core.models.run import Run, RunStoppedError
 from core.store import batches, ledger, lists
 from core.store.batches import Batch, BatchStatus
 from core.store.database import Database, to_the_end
@@ -34,14 +34,6 @@ MOST_SENT = MOST + UNLIMITED
 LOOK_AGAIN_S = 0.3
 # Batches that need no request, applied in one transaction.
 QUIET_BATCHES = 10
-
-
-class RunStoppedError(Exception):
-    """Somebody wants the run to stop. `how` is "cancel" or "interrupt"."""
-
-    def __init__(self, how: str) -> None:
-        super().__init__(how)
-        self.how = how
 
 
 class Uploader:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
+from core.firehose import erasure_requests
 from core.firehose.group_commit import GroupCommit
 from core.firehose.ingest_clock import IngestClock
 from core.firehose.member import Member, member_from_profile
@@ -136,7 +137,7 @@ class FirehoseIngest:
             case AudienceSubscriptionRequest():
                 await subscribe(db, targets, request)
             case DsrProcessingRequest():
-                await erasure.accept(db, self._engine.vault, request, self._stamp_of(request))
+                await erasure_requests.accept(db, self._engine.vault, request, self._stamp_of(request))
             case AudienceMembershipChangeRequest():
                 stamp = self._stamp_of(request)
                 for number, profile in enumerate(request.user_profiles):
@@ -173,7 +174,7 @@ class FirehoseIngest:
         if with_changes and found.changes:
             changes = found.changes
             if look:
-                changes = await erasure.without_erased(db, self._engine.vault, changes, found.members)
+                changes = await erasure_requests.without_erased(db, self._engine.vault, changes, found.members)
             await inbox.put(db, changes)
         await live_mappings.count(db, live_mappings.day_of(time.time()), found.came, found.ignored)
 

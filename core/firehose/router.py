@@ -18,15 +18,11 @@ from core.firehose.module_registration import API_KEY, LIST_ID, USER_ID_FIELD
 from core.firehose.schema import Account
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.runs.submission import DEFAULT_RATE
 from core.settings import FirehoseApproval
 from core.store import audit_log, connections, live_mappings, mappings
-from core.store.audit_log import AuditAction
-from core.store.connections import Connection, project_of
+from core.store.audit_log import ACTOR, AuditAction
+from core.store.connections import DEFAULT_RATE, Connection, project_of
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
-
-#: Who did it, in the audit, where a message of mParticle's did.
-ACTOR = "mparticle"
 
 _LARGEST_LIST = 2**31 - 1
 # How long connections and mappings are taken for what they were, in seconds.

@@ -4,10 +4,10 @@ import time
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.firehose.router import ACTOR, Router, list_setting
+from core.firehose.router import Router, list_setting
 from core.firehose.schema import AudienceSubscriptionRequest, SubscriptionAction
 from core.store import audit_log, connections, mappings
-from core.store.audit_log import AuditAction
+from core.store.audit_log import ACTOR, AuditAction
 from core.store.mappings import AudienceMapping, MappingStatus
 
 

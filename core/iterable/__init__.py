@@ -1,5 +1,6 @@
 """Iterable's API: the client, its errors and its pace."""
 
+from core.delivery.shared_rate_limiter import SharedRateLimiter
 from core.iterable.client import IterableClient
 from core.iterable.errors import (
     ConflictError,
@@ -16,7 +17,7 @@ from core.iterable.errors import (
     UnreachableError,
 )
 from core.iterable.models import BulkResult, DataCenter, FailureReason, IterableList, RequestStats, SubscriberKey
-from core.iterable.rate_limiter import NoRateLimit, RateLimiter, SharedRateLimiter, Slot
+from core.iterable.rate_limiter import NoRateLimit, RateLimiter, Slot
 from core.iterable.retry import RetryPolicy
 
 __all__ = [

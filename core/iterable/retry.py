@@ -29,3 +29,14 @@ class RetryPolicy:
     def bounded_retry_after(self, asked: float | None) -> float | None:
         """The seconds of a Retry-After, bounded."""
         return None if asked is None else min(asked, self.retry_after)
+
+
+# A person waits for this answer, so a host that can't be reached is reported after a few seconds.
+INTERACTIVE_RETRY = RetryPolicy(
+    max_attempts=3,
+    backoff_initial_s=0.3,
+    backoff_max_s=2.0,
+    retry_after=5.0,
+    throttle_timeout_s=10.0,
+    request_timeout_s=10.0,
+)

@@ -194,3 +194,11 @@ class Run(BaseModel):
                 "counters": {name: row[name] for name in RunCounters.model_fields},
             }
         )
+
+
+class RunStoppedError(Exception):
+    """Somebody wants the run to stop. `how` is "cancel" or "interrupt"."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how = how

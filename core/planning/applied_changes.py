@@ -7,7 +7,7 @@ are replayed here, in the order in which they were made, and compared with what 
 import duckdb
 import pyarrow as pa
 
-from core.errors import InputError
+from core.errors import NOT_KEPT, InputError
 from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, Operation, Phase, decode
 from core.planning.workspace import insert, run
 from core.store import batches, rejections
@@ -18,9 +18,6 @@ from core.store.database import Database
 BATCHES_A_READ = 20
 REJECTIONS_A_READ = 10_000
 
-NOT_KEPT = (
-    "What run {} did in detail is not kept any more: changes are kept for 30 days. Sync the audience again instead."
-)
 
 # `deeds`: what was done, in order. `kind`: on (the list), off, rename, or old (a former identity that was let go of).
 # `judged_by` is the member whose rejection says that it was not done, `sure` is false for what was sent and never seen

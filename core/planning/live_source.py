@@ -10,8 +10,6 @@ from core.planning.workspace import insert, run
 from core.sources import Source, SourceFormat
 from core.store import inbox
 from core.store.database import Database
-from core.store.erasures import SuppressionList
-from core.store.personal_data import ERASED
 
 # As core/audience makes it, and which identities there are only as hashes.
 _SOURCE = """
@@ -32,13 +30,6 @@ _ROWS = pa.schema(
 _NEWER = pa.schema([("profile", _STRING), ("member", pa.bool_())])
 _CHUNK = 20_000
 
-# Who was forgotten, by any identity that the source has of them. (An email is looked at as it would be sent.)
-_FORGOTTEN = """
-CREATE TABLE forgotten_here AS SELECT profile FROM source WHERE member AND (
-    sha256($salt || 'mpid:' || mpid) IN (SELECT digest FROM digests)
-    OR sha256($salt || 'email:' || lower(trim(email))) IN (SELECT digest FROM digests)
-    OR sha256($salt || 'customer:' || customer_id) IN (SELECT digest FROM digests))
-"""
 # A mirror keeps whom a newer live change has put on the list, as that did.
 _KEEP = """
 INSERT INTO desired BY NAME SELECT profile, email, user_id, false AS counted FROM ledger
@@ -101,32 +92,6 @@ async def restore_newer(con: duckdb.DuckDBPyConnection, mapping_id: int, mode: S
     """Add to `desired`, not to be counted, those left out whom live changes have put on the list."""
     if mode is SyncMode.MIRROR and con.execute("SELECT count(*) FROM newer WHERE member").fetchall()[0][0]:
         await run(con, con.execute, _KEEP, {"mapping_id": mapping_id})
-
-
-async def exclude_erased(con: duckdb.DuckDBPyConnection, forgotten: SuppressionList | None) -> None:
-    """Leave out of a file's `source` who asked to be forgotten."""
-    await run(con, _leave_out_forgotten, con, forgotten)
-
-
-async def reject_erased(con: duckdb.DuckDBPyConnection) -> int:
-    """Count those left out as rejected, without saying who they are. Returns how many."""
-    found: int = await run(con, _refuse_forgotten, con)
-    return found
-
-
-def _leave_out_forgotten(con: duckdb.DuckDBPyConnection, forgotten: SuppressionList | None) -> None:
-    if forgotten is None:
-        con.execute("CREATE TABLE forgotten_here (profile VARCHAR)")
-        return
-    con.execute("CREATE TABLE digests (digest VARCHAR)")
-    insert(con, "digests", pa.schema([("digest", _STRING)]), [(digest,) for digest in forgotten.digests])
-    con.execute(_FORGOTTEN, {"salt": forgotten.salt})
-    con.execute("DELETE FROM source WHERE profile IN (SELECT profile FROM forgotten_here)")
-
-
-def _refuse_forgotten(con: duckdb.DuckDBPyConnection) -> int:
-    con.execute("INSERT INTO refused SELECT NULL, NULL, NULL, $reason FROM forgotten_here", {"reason": ERASED})
-    return int(con.execute("SELECT count(*) FROM forgotten_here").fetchall()[0][0])
 
 
 def _make_source(con: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[object]]) -> None:

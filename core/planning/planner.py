@@ -24,13 +24,11 @@ from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.ledger_lookup import load_relevant_ledger
 from core.planning.live_source import (
     exclude_changed_since,
-    exclude_erased,
     exclude_newer_live_changes,
     load_live_changes,
-    reject_erased,
     restore_newer,
 )
-from core.planning.suppression import reject_suppressed
+from core.planning.suppression import exclude_erased, reject_erased, reject_suppressed
 from core.planning.workspace import SMALL_BYTES, SMALL_ROWS, insert, load_ledger, run, workspace
 from core.sources import Source
 from core.store import batches, ledger, lists, mappings, rejections, runs

@@ -5,9 +5,20 @@ import pyarrow as pa
 
 from core.identity import UserIdField
 from core.iterable import FailureReason
+from core.planning.live_source import _STRING
 from core.planning.workspace import insert, run
 from core.store.erasures import SuppressionList
+from core.store.rejections import ERASED
 from core.store.suppressions import KIND
+
+# Who was forgotten, by any identity that the source has of them. (An email is looked at as it would be sent.)
+_FORGOTTEN = """
+CREATE TABLE forgotten_here AS SELECT profile FROM source WHERE member AND (
+    sha256($salt || 'mpid:' || mpid) IN (SELECT digest FROM digests)
+    OR sha256($salt || 'email:' || lower(trim(email))) IN (SELECT digest FROM digests)
+    OR sha256($salt || 'customer:' || customer_id) IN (SELECT digest FROM digests))
+"""
+
 
 # A member that the ledger knows is compared as any other: a former identity may have to leave the list.
 _BARRED_HERE = """
@@ -37,3 +48,29 @@ def _refuse_barred(
     con.execute(_BARRED_HERE.format(customer_id=_CUSTOMER_ID[field]), values)
     con.execute(_REFUSE, {"reason": FailureReason.FORGOTTEN.value})
     con.execute("DELETE FROM desired WHERE profile IN (SELECT profile FROM barred_here)")
+
+
+async def exclude_erased(con: duckdb.DuckDBPyConnection, forgotten: SuppressionList | None) -> None:
+    """Leave out of a file's `source` who asked to be forgotten."""
+    await run(con, _leave_out_forgotten, con, forgotten)
+
+
+async def reject_erased(con: duckdb.DuckDBPyConnection) -> int:
+    """Count those left out as rejected, without saying who they are. Returns how many."""
+    found: int = await run(con, _refuse_forgotten, con)
+    return found
+
+
+def _leave_out_forgotten(con: duckdb.DuckDBPyConnection, forgotten: SuppressionList | None) -> None:
+    if forgotten is None:
+        con.execute("CREATE TABLE forgotten_here (profile VARCHAR)")
+        return
+    con.execute("CREATE TABLE digests (digest VARCHAR)")
+    insert(con, "digests", pa.schema([("digest", _STRING)]), [(digest,) for digest in forgotten.digests])
+    con.execute(_FORGOTTEN, {"salt": forgotten.salt})
+    con.execute("DELETE FROM source WHERE profile IN (SELECT profile FROM forgotten_here)")
+
+
+def _refuse_forgotten(con: duckdb.DuckDBPyConnection) -> int:
+    con.execute("INSERT INTO refused SELECT NULL, NULL, NULL, $reason FROM forgotten_here", {"reason": ERASED})
+    return int(con.execute("SELECT count(*) FROM forgotten_here").fetchall()[0][0])

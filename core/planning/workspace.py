@@ -16,11 +16,10 @@ import duckdb
 import pyarrow as pa
 
 from core.errors import SettingsError
+from core.settings import WORK
 from core.store import ledger
 from core.store.database import Database
 
-#: Where workspaces are, in the data directory.
-WORK = "work"
 #: What DuckDB may hold in memory, in MB; the rest goes to the workspace's directory. Ten million members fit the first;
 #: where something else does not, planning begins again with the next.
 MEMORY_MB = (170, 400, 800)

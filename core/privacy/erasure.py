@@ -12,40 +12,23 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.firehose.member import Member
-from core.firehose.router import ACTOR
-from core.firehose.schema import DsrProcessingRequest, Encoding
-from core.identity import normalize_email
 from core.store import audit_log, erasures, personal_data
-from core.store.audit_log import AuditAction
-from core.store.inbox import Change
+from core.store.audit_log import ACTOR, AuditAction
 from core.store.personal_data import DataSubject
-from core.vault import Vault
 
 logger = logging.getLogger(__name__)
 
 # How long an answer waits for the deletion, in seconds. What is not done by then is done by a worker.
 SOON_S = 5.0
 
-# How the identities of a request are named: OpenDSR's own words, and mParticle's.
-_KINDS = {
-    "email": "email",
-    "mpid": "mpid",
-    "customer": "customer",
-    "customerid": "customer",
-    "controllercustomerid": "customer",
-}
-
 
 @dataclass(slots=True)
-class _Subject:
+class ErasureSubject:
     """Whom an erasure is about, and when mParticle said so."""
 
     stamp: int
@@ -58,19 +41,6 @@ class _Subject:
     def person(self) -> DataSubject:
         profiles = [*self.mpid, *(f"customer:{c}" for c in self.customer), *(f"email:{e}" for e in self.email)]
         return DataSubject(set(profiles), set(self.email), set(self.customer))
-
-
-async def accept(db: AsyncConnection, vault: Vault, request: DsrProcessingRequest, stamp: int) -> None:
-    """Store that a person is to be forgotten. From then on no file brings the person back."""
-    subject = _Subject(stamp, request.subject_request_id)
-    for name, identity in request.subject_identities.items():
-        kind = _KINDS.get(name.lower().replace("_", "").replace("-", ""))
-        value = normalize_email(identity.value) if kind == "email" else identity.value.strip()
-        if kind and value and identity.encoding == Encoding.RAW:
-            getattr(subject, kind).append(value)
-    await erasures.mark_erased(db, _digests(await erasures.salt_of(db, vault), subject.person), stamp)
-    content = {name: getattr(subject, name) for name in ("stamp", "request", "email", "customer", "mpid")}
-    await erasures.begin(db, str(request.id), vault.encrypt(json.dumps(content)))
 
 
 async def try_carry_out(engine: Engine, erasure_id: str) -> None:
@@ -91,36 +61,19 @@ async def carry_out_all(engine: Engine) -> None:
         await _carry_out(engine, each.id)
 
 
-async def without_erased(
-    db: AsyncConnection, vault: Vault, changes: Sequence[Change], members: Sequence[Member]
-) -> list[Change]:
-    """Return live changes but for those that are older than their member's erasure. Who comes after it is back."""
-    salt = await erasures.salt_of(db, vault)
-    digests = [_digests_of_member(salt, member) for member in members]
-    stamps = await erasures.stamps(db, {digest for each in digests for digest in each})
-    left, back = [], []
-    for change, each in zip(changes, digests, strict=True):
-        found = [digest for digest in each if digest in stamps]
-        if any(change.stamp <= stamps[digest] for digest in found):
-            continue
-        if change.member:
-            back += found
-        left.append(change)
-    await erasures.clear_erased(db, back)
-    return left
-
-
 async def _carry_out(engine: Engine, erasure_id: str) -> None:
     async with engine.database.read() as db:
         erasure = await erasures.by_id(db, erasure_id)
     if erasure is None:
         return
-    subject = _Subject(**json.loads(engine.vault.decrypt(erasure.identities)))
+    subject = ErasureSubject(**json.loads(engine.vault.decrypt(erasure.identities)))
     async with engine.database.read() as db:
         person = await personal_data.known_as(db, subject.person)
     counts = Counter(erasure.counts)
     async with engine.database.write() as db:  # before looking for rows: what mParticle sends now is passed over
-        await erasures.mark_erased(db, _digests(await erasures.salt_of(db, engine.vault), person), subject.stamp)
+        await erasures.mark_erased(
+            db, digests_of_subject(await erasures.salt_of(db, engine.vault), person), subject.stamp
+        )
     async with engine.database.read() as db:
         in_hand = await personal_data.may_be_in_hand(
             db
@@ -159,16 +112,10 @@ async def _forget_changes(engine: Engine, person: DataSubject) -> int:
         after = last
 
 
-def _digests(salt: str, person: DataSubject) -> list[str]:
+def digests_of_subject(salt: str, person: DataSubject) -> list[str]:
     mpids = [profile for profile in person.profiles if not profile.startswith(("customer:", "email:"))]
     return [
         *(erasures.digest(salt, "mpid", each) for each in mpids),
         *(erasures.digest(salt, "email", each) for each in person.emails),
         *(erasures.digest(salt, "customer", each) for each in person.customer_ids),
     ]
-
-
-def _digests_of_member(salt: str, member: Member) -> list[str]:
-    email = normalize_email(member.email)
-    named = (("mpid", None if member.mpid is None else str(member.mpid)), ("email", email))
-    return [erasures.digest(salt, kind, value) for kind, value in (*named, ("customer", member.customer_id)) if value]

@@ -5,9 +5,8 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from core.delivery.uploader import RunStoppedError
 from core.engine import Engine
-from core.models.run import Run
+from core.models.run import Run, RunStoppedError
 from core.store import runs
 
 T = TypeVar("T")

@@ -3,30 +3,23 @@
 Nothing here takes long: a run is queued, and whoever works takes it up.
 """
 
-import csv
 import time
-from pathlib import Path
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
 from core.errors import InputError
-from core.identity import RejectionReason
 from core.models.run import Run, RunRequest, RunStatus, SyncMode
+from core.runs.lookup import load_run
+from core.runs.rejected_members import REJECTED_SCHEME
 from core.runs.submission import enqueue
-from core.store import audit_log, connections, ledger, live_mappings, mappings, rejections, runs
+from core.store import audit_log, connections, live_mappings, rejections, runs
 from core.store.audit_log import AuditAction
 from core.store.mappings import AudienceMapping
-from core.store.rejections import Rejection
 
-#: The scheme of the address under which the members that a run rejected are an audience.
-REJECTED_SCHEME = "rejected"
 # A second click on the same button comes within so many seconds, and finds what it began among so many runs.
 TWICE_S = 10.0
 LOOKED_AT = 20
-# Rejected members that are looked up in the ledger at once.
-REJECTED_AT_ONCE = 1_000
 
 
 async def start(
@@ -68,7 +61,7 @@ async def _refuse_twice(db: AsyncConnection, mapping: AudienceMapping, request: 
 
 async def repeat(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
     """Queue a run like this one, of the audience as it is now where it came from. Returns its id."""
-    run, mapping = await _load(engine, run_id)
+    run, mapping = await load_run(engine, run_id)
     if run.undo_of is not None:
         raise InputError("A run that took back another one can't be repeated. Start a sync instead.")
     request = run.request.model_copy(update={"approved": False, "allow_empty": False})
@@ -77,7 +70,7 @@ async def repeat(engine: Engine, run_id: str, *, by: str, channel: str | None, t
 
 async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> None:
     """Let a run that failed or was interrupted go on where it stopped. Raises InputError where it can't."""
-    run, _ = await _load(engine, run_id)
+    run, _ = await load_run(engine, run_id)
     if run.status not in (RunStatus.FAILED, RunStatus.INTERRUPTED):
         now = run.status.value.replace("_", " ")
         if run.attempt and run.status is not RunStatus.CANCELLED:  # what failed went on since
@@ -93,7 +86,7 @@ async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) ->
 
 async def retry_rejected(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
     """Queue a run that tries the members again that this one could not sync. Returns its id."""
-    run, mapping = await _load(engine, run_id)
+    run, mapping = await load_run(engine, run_id)
     async with engine.database.read() as db:
         found = await rejections.by_reason(db, run_id)
     if not found:
@@ -122,53 +115,6 @@ async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -
             db, team_id=team_id, actor=by, action=AuditAction.RUN_CANCELLED, subject=f"run:{run_id}", before=_state(run)
         )
     return not in_hand
-
-
-async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
-    """Write the members that a run rejected as an audience: the fetcher for `rejected:<run id>`.
-
-    Without those who are on the list by now: as they were when they were rejected, they would be taken off again.
-    """
-    run_id = address.removeprefix(f"{REJECTED_SCHEME}:")
-    path = directory / f"rejected-{run_id}.csv"
-    run, _ = await _load(engine, run_id)
-    async with engine.database.read() as db, engine.database.read() as beside:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(("mpid", "email", "customer_id"))
-            some: list[Rejection] = []
-            async for each in rejections.of_run(db, run_id):
-                # of a hash nothing is known here, and without its address a member is another
-                if each.profile is not None and each.reason != RejectionReason.HASHED_IDENTITY:
-                    some.append(each)
-                if len(some) == REJECTED_AT_ONCE:
-                    await _write_rows(rows, beside, run.mapping_id, some)
-                    some = []
-            await _write_rows(rows, beside, run.mapping_id, some)
-    return path
-
-
-def rejected_in(address: str) -> str | None:
-    """The run whose rejected members an address stands for."""
-    scheme, _, run_id = address.partition(":")
-    return run_id if scheme == REJECTED_SCHEME else None
-
-
-async def _write_rows(rows: Any, db: AsyncConnection, mapping_id: int, found: list[Rejection]) -> None:
-    known = await ledger.by_profile(db, mapping_id, [each.profile for each in found if each.profile is not None])
-    synced = {profile for _, profile, _, _, certain in known if certain}
-    for each in found:
-        if each.profile is not None and each.profile not in synced:
-            rows.writerow((each.profile if ":" not in each.profile else "", each.email or "", each.customer_id or ""))
-
-
-async def _load(engine: Engine, run_id: str) -> tuple[Run, AudienceMapping]:
-    async with engine.database.read() as db:
-        run = await runs.by_id(db, run_id)
-        mapping = await mappings.by_id(db, run.mapping_id) if run is not None else None
-    if run is None or mapping is None:
-        raise InputError(f'There is no run "{run_id}".')
-    return run, mapping
 
 
 async def _record(

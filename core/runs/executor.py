@@ -14,22 +14,23 @@ from typing import TypeVar
 import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import alerting, retention
+from core import alerting, retention, settings
+from core.connections.lists import ensure_list_known
 from core.delivery.recorder import StalePlanError, reconcile_in_doubt
-from core.delivery.uploader import RunStoppedError, Uploader
+from core.delivery.uploader import Uploader
 from core.engine import Engine
 from core.errors import EarlierRunAwaitingApprovalError, EarlierRunFailedError
 from core.iterable import InvalidApiKeyError
-from core.models.run import Run, RunStatus, SyncMode
+from core.models.run import Run, RunStatus, RunStoppedError, SyncMode
 from core.planning import MEMORY_MB, plan_run, plan_undo, publish_plan, replan_run
 from core.planning.planner import PlanResult
 from core.privacy.suppression import lift_suppression, suppress_rejected
 from core.runs import cancellation
 from core.runs.cancellation import change, load, raise_if_stopped, stoppable
-from core.runs.commands import rejected_in
 from core.runs.list_lock import hold_list_lock
 from core.runs.outcome import record_outcome
-from core.runs.submission import check_mapping_active, ensure_list_known
+from core.runs.rejected_members import rejected_in
+from core.runs.submission import check_mapping_active
 from core.sources.fetch import fetched
 from core.store import connections, erasures, lists, mappings, runs, suppressions
 
@@ -144,7 +145,7 @@ async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
     async with engine.database.read() as db:
         forgotten = await erasures.forgotten(db, engine.vault)
         refused = await suppressions.of_connection(db, engine.vault, this.connection_id)
-    async with fetched(address, data_dir / retention.FETCHED / this.id, engine.fetchers) as path:
+    async with fetched(address, data_dir / settings.FETCHED / this.id, engine.fetchers) as path:
         here = this.model_copy(update={"request": this.request.model_copy(update={"path": str(path)})})
         return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb, forgotten, refused))
 

@@ -8,12 +8,11 @@ import duckdb
 from sqlalchemy.exc import DBAPIError
 
 from core import alerting
-from core.delivery.uploader import RunStoppedError
 from core.engine import Engine
 from core.errors import StorageError, SyncError
-from core.models.run import PROCESS_DIED, RunStatus
+from core.models.run import PROCESS_DIED, RunStatus, RunStoppedError
 from core.store import runs
-from core.store.migrate import describe
+from core.store.database_errors import describe
 from core.store.runs import TakenOverError
 
 logger = logging.getLogger(__name__)

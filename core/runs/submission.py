@@ -4,73 +4,17 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.connections.lists import check_list, note_list
 from core.engine import Engine
-from core.errors import AnotherListError, InputError, SeveralMappingsError
+from core.errors import InputError, SeveralMappingsError
 from core.identity import UserIdField
 from core.iterable import (
-    DataCenter,
-    InvalidApiKeyError,
     IterableList,
-    ListNotFoundError,
-    ListNotStandardError,
-    RetryPolicy,
 )
-from core.models.run import Run, RunRequest
-from core.store import connections, lists, mappings, runs
-from core.store.connections import Connection, project_of
-from core.store.database import to_the_end
+from core.models.run import RunRequest
+from core.store import connections, mappings, runs
+from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus
-
-#: Requests a second to an Iterable project where nobody says otherwise: no figure is published for the list
-#: endpoints, and this is the one for bulk updates of users.
-DEFAULT_RATE = 5.0
-
-# A person waits for this answer, so a host that can't be reached is reported after a few seconds.
-INTERACTIVE_RETRY = RetryPolicy(
-    max_attempts=3,
-    backoff_initial_s=0.3,
-    backoff_max_s=2.0,
-    retry_after=5.0,
-    throttle_timeout_s=10.0,
-    request_timeout_s=10.0,
-)
-
-
-async def environment_connection(
-    engine: Engine, *, user_id: UserIdField | None, data_center: DataCenter, rate: float | None
-) -> Connection:
-    """Return the connection that stands for ITERABLE_API_KEY, one for each data center. Only what is given is changed.
-
-    Raises SettingsError where the key is not set.
-    """
-    name = f"environment-{data_center}"
-    async with engine.database.write() as db:
-        found = await connections.by_name(db, name)
-        if found is None:
-            await connections.add(
-                db,
-                name=name,
-                api_key=None,
-                key_last4="",
-                project="",
-                data_center=data_center.value,
-                user_id=user_id or UserIdField.CUSTOMER_ID,
-                rate=DEFAULT_RATE,
-            )
-            found = await connections.by_name(db, name)
-        assert found is not None
-        key = engine.api_key(found)
-        await connections.change(
-            db,
-            found.id,
-            key_last4=key[-4:],
-            project=project_of(key),
-            user_id=(user_id or UserIdField.CUSTOMER_ID).value,
-            rate=DEFAULT_RATE if rate is None else rate,
-        )
-        found = await connections.by_id(db, found.id)
-    assert found is not None
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +32,7 @@ async def submit(
     target = await check_list(engine, connection, list_id)
     async with engine.database.write() as db:
         await connections.change(db, connection.id, refused_at=None)  # the key has just worked
-        await _note_list(db, connection.id, target)
+        await note_list(db, connection.id, target)
         mapping = await _mapping(db, connection, list_id, request.audience)
         check_mapping_active(mapping)
         run_id = runs.new_id()
@@ -170,62 +114,6 @@ def check_mapping_active(mapping: AudienceMapping) -> None:
         raise InputError(f"{what} is paused, so nothing is sent. Resume the mapping, and start the run again.")
     if mapping.state is MappingStatus.DECLINED:
         raise InputError(f"{what} was declined, so nothing is sent. Propose it again and have it approved.")
-
-
-async def ensure_list_known(engine: Engine, this: Run) -> None:
-    """See to it that the list of a run is known, asking Iterable where it was never synced to.
-
-    May be cancelled. Raises an IterableError where it is of no use, or where Iterable can't be asked.
-    """
-    async with engine.database.read() as db:
-        if await lists.get(db, this.connection_id, this.list_id) is not None:
-            return
-        connection = await connections.by_id(db, this.connection_id)
-    assert connection is not None
-    try:
-        target = await check_list(engine, connection, this.list_id, patience=engine.patience)
-    except InvalidApiKeyError:
-        await to_the_end(_note_refusal(engine, connection))
-        raise
-    await to_the_end(_note(engine, connection, target))
-
-
-async def _note_refusal(engine: Engine, connection: Connection) -> None:
-    async with engine.database.write() as db:
-        await connections.refused(db, connection)
-
-
-async def _note(engine: Engine, connection: Connection, target: IterableList) -> None:
-    async with engine.database.write() as db:
-        await _note_list(db, connection.id, target)
-
-
-async def check_list(
-    engine: Engine, connection: Connection, list_id: int, *, patience: RetryPolicy = INTERACTIVE_RETRY
-) -> IterableList:
-    """Return a list of the connection's project. Raises ListGoneError or ListNotStandardError where it is of no use."""
-    async with engine.client(connection, patience=patience) as client:
-        found = next((each for each in await client.lists() if each.id == list_id), None)
-    if found is None:
-        raise ListNotFoundError(list_id=list_id)
-    if not found.is_standard:
-        raise ListNotStandardError(list_id=list_id)
-    return found
-
-
-async def _note_list(db: AsyncConnection, connection_id: int, target: IterableList) -> None:
-    """Store what Iterable says of a list. Raises InputError where it is another list than the one known here."""
-    known = await lists.get(db, connection_id, target.id)
-    if known is None:
-        await lists.add(db, connection_id, target.id, target.name, target.created_at)
-    elif known.name != target.name and None not in (known.list_created_at, target.created_at):
-        if known.list_created_at != target.created_at:
-            raise AnotherListError(
-                f'List {target.id} is not the list that was synced here before: that one was called "{known.name}", '
-                f'this one is called "{target.name}" and was created at another time. If the API key is of another '
-                "Iterable project now, that project needs a connection of its own."
-            )
-        await lists.rename(db, connection_id, target.id, target.name)
 
 
 async def _mapping(db: AsyncConnection, connection: Connection, list_id: int, audience: str | None) -> AudienceMapping:

@@ -5,10 +5,9 @@ import time
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.errors import InputError
+from core.errors import NOT_KEPT, InputError
 from core.models.batch import Phase
 from core.models.run import Run, RunRequest, SyncMode
-from core.planning.applied_changes import NOT_KEPT
 from core.retention import RETENTION_S
 from core.runs.submission import enqueue
 from core.store import batches, connections, mappings, runs

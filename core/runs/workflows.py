@@ -9,7 +9,6 @@ at a time for a list, and takes over those of processes that died.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,44 +16,31 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync
-from sqlalchemy.exc import DBAPIError
 
-from core import retention
 from core.engine import Engine
-from core.errors import InputError, StorageError, SyncError
 from core.models.run import RunStatus
-from core.runs import executor, list_lock
-from core.runs.approval import open_guards
-from core.store import connections, runs
-from core.store.migrate import describe
+from core.runs import executor
+from core.store import runs
 
 # A constant of ours and not a hash of the code: a deploy must not strand runs.
 APPLICATION_VERSION = "1"
-# How often a worker looks for runs that were queued in another process, and for those whose process has died (seconds).
-POLL_INTERVAL_S = 1.0
-RESCUE_INTERVAL_S = 5.0
-# How often a worker clears away what is not needed any more (seconds).
-CLEANUP_INTERVAL_S = 60.0
 # How long DBOS's own record of an attempt is kept, and how many are looked at together. Nobody asks for it once the
 # attempt has ended: what became of a run is in our own tables.
 KEEP_ATTEMPTS_S = 300.0
 ATTEMPTS_AT_ONCE = 500
-# Runs that a worker has in hand at once. More would share the same pace, or wait for the same lists.
-MAX_CONCURRENT_RUNS = 4
 
-logger = logging.getLogger(__name__)
 
 _engine: Engine | None = None
 
 
 @DBOS.step(name="plan")
 async def _plan(run_id: str) -> str:
-    return await executor.plan(_running_engine(), run_id)
+    return await executor.plan(running_engine(), run_id)
 
 
 @DBOS.step(name="apply")
 async def _apply(run_id: str) -> str:
-    return await executor.apply(_running_engine(), run_id)
+    return await executor.apply(running_engine(), run_id)
 
 
 @DBOS.workflow(name="run")
@@ -90,141 +76,11 @@ async def durable(engine: Engine) -> AsyncIterator[None]:
         _engine = None
 
 
-async def start(run_id: str) -> RunStatus:
-    """Execute a queued run in this process, and return where it ends."""
-    return await _shutdown(_running_engine(), run_id, 0)
-
-
-async def resume(engine: Engine, run_id: str) -> RunStatus:
-    """Take a stopped run up again in this process, as a new attempt, and return where it ends.
-
-    Raises InputError where somebody is at work on it, or where it has ended for good.
-    """
-    async with engine.database.write() as db:
-        this = await runs.by_id(db, run_id)
-        assert this is not None
-        if not this.status.is_resumable:
-            raise InputError(f"Run {run_id} has ended ({this.status}) and can't be resumed. Start a new one.")
-        if this.status is RunStatus.NEEDS_APPROVAL and (waits_for := open_guards(this)):
-            raise InputError(f"Run {run_id} waits for approval: {' '.join(guard.message for guard in waits_for)}")
-        worked_on = await executor.is_in_progress(engine, this)
-        attempt = None if worked_on else await runs.reopen(db, this, engine.presence.id)
-        if attempt is None:
-            raise InputError(f"A process is at work on run {run_id} already.")
-        # whoever resumes it wants the key to be tried again
-        await connections.change(db, this.connection_id, refused_at=None)
-    return await _shutdown(engine, run_id, attempt)
-
-
-async def run_worker(engine: Engine) -> None:
-    """Execute queued runs, and take over those of processes that die, until the engine is stopping.
-
-    Returns when what is under way has stopped.
-    """
-    engine.hands_over = True
-    taken: set[asyncio.Task[None]] = set()
-    lost: set[str] = set()  # runs whose end could not be recorded
-    looked_for_orphans, tidied = -RESCUE_INTERVAL_S, -CLEANUP_INTERVAL_S
-    while not engine.stopping.is_set():
-        engine.queued.clear()
-        found: list[tuple[str, int]] = []
-        try:
-            if time.monotonic() - looked_for_orphans >= RESCUE_INTERVAL_S:
-                looked_for_orphans = time.monotonic()
-                found += await _orphaned_runs(engine)
-            await list_lock.release_stale_locks(engine)
-            if lost:
-                found += await _reopened(engine, lost)
-            found += await _queued(engine, MAX_CONCURRENT_RUNS - len(taken))
-            if time.monotonic() - tidied >= CLEANUP_INTERVAL_S:
-                tidied = time.monotonic()
-                await _tidy(engine)
-        except (DBAPIError, OSError):  # the database is not there for a moment: what is to be done will still be
-            logger.warning("the database could not be asked for runs", exc_info=True)
-        for run_id, attempt in found:
-            logger.info("taking up run %s", run_id)
-            task = asyncio.create_task(_carry(run_id, attempt, lost), name=f"run {run_id}")
-            taken.add(task)
-            task.add_done_callback(taken.discard)
-            task.add_done_callback(lambda _: engine.queued.set())  # there is room for another
-        await _until_any(engine.stopping, engine.queued)
-    await asyncio.gather(*taken)
-
-
-async def _carry(run_id: str, attempt: int, lost: set[str]) -> None:
-    """Execute an attempt. Where not even its end could be recorded, the run is lost: ours, and nobody at work on it."""
-    try:
-        await _ending(await _begin_anew(run_id, attempt))
-    except (DBAPIError, OSError, SyncError):
-        logger.warning("run %s ended, and that could not be recorded", run_id, exc_info=True)
-        lost.add(run_id)
-
-
-async def _reopened(engine: Engine, lost: set[str]) -> list[tuple[str, int]]:
-    """Take lost runs up again, unless others have; returns their ids and attempts."""
-    found = []
-    for run_id in list(lost):
-        async with engine.database.write() as db:
-            this = await runs.by_id(db, run_id)
-            if this is not None and this.status.is_active and this.worker == engine.presence.id:
-                found.append((run_id, await runs.reopen(db, this, engine.presence.id)))
-        lost.discard(run_id)
-    return [(run_id, attempt) for run_id, attempt in found if attempt is not None]
-
-
-async def _until_any(*events: asyncio.Event) -> None:
-    """Wait until one of these is set, or it is time to look again."""
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiting, timeout=POLL_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-
-
-async def _queued(engine: Engine, room: int) -> list[tuple[str, int]]:
-    """Claim queued runs that nobody has in hand, at most one for each list; returns their ids and attempts."""
-    if room <= 0:
-        return []
-    async with engine.database.read() as db:
-        waiting = await runs.waiting(db)
-    if not waiting:
-        return []
-    async with engine.database.write() as db:
-        claimed = [run for run in waiting[:room] if await runs.claim(db, run, engine.presence.id)]
-    return [(run.id, run.attempt) for run in claimed]
-
-
-async def _ending(handle: WorkflowHandleAsync[str]) -> RunStatus:
+async def wait_for_end(handle: WorkflowHandleAsync[str]) -> RunStatus:
     return RunStatus(await handle.get_result())
 
 
-async def _shutdown(engine: Engine, run_id: str, attempt: int) -> RunStatus:
-    """Execute an attempt in a process that is there for it alone, and after which there may be no worker to clear up.
-
-    Returns where the run ends. Raises StorageError where not even that could be recorded.
-    """
-    try:
-        status = await _ending(await _begin_anew(run_id, attempt))
-    except DBAPIError as error:  # DBOS's own, which matters no more where the run has ended
-        async with engine.database.read() as db:
-            this = await runs.by_id(db, run_id)
-        if this is None or this.status.is_active:
-            raise StorageError(describe(error)) from error
-        status = this.status
-    try:
-        await _tidy(engine)
-    except (DBAPIError, OSError):  # the run has ended, and another one will clear up
-        logger.warning("what is not needed any more could not be cleared away", exc_info=True)
-    return status
-
-
-async def _tidy(engine: Engine) -> None:
-    """Clear away what is not needed any more."""
-    await retention.purge_expired(engine)
-    await retention.remove_orphaned_files(engine)
-    await _forget_attempts(engine)
-
-
-async def _forget_attempts(engine: Engine) -> None:
+async def forget_attempts(engine: Engine) -> None:
     """Delete DBOS's records of attempts that have ended, also by the death of their process."""
     before = datetime.fromtimestamp(time.time() - KEEP_ATTEMPTS_S, UTC).isoformat()
     found = await DBOS.list_workflows_async(
@@ -238,17 +94,7 @@ async def _forget_attempts(engine: Engine) -> None:
         await DBOS.delete_workflows_async(ended)
 
 
-async def _orphaned_runs(engine: Engine) -> list[tuple[str, int]]:
-    """Reopen the runs whose process died while it was at work on them; returns their ids and attempts."""
-    await engine.presence.reap_dead_workers()
-    async with engine.database.write() as db:
-        # those that carry live changes are taken up by their own worker (core/live/worker.py)
-        orphans = [run for run in await runs.unfinished(db) if run.is_orphan and not run.live]
-        reopened = [(run.id, await runs.reopen(db, run, engine.presence.id)) for run in orphans]
-    return [(run_id, attempt) for run_id, attempt in reopened if attempt is not None]
-
-
-async def _begin_anew(run_id: str, attempt: int) -> WorkflowHandleAsync[str]:
+async def begin_attempt(run_id: str, attempt: int) -> WorkflowHandleAsync[str]:
     """Begin an attempt in the place of the one before, whatever became of that."""
     if attempt:
         await DBOS.cancel_workflow_async(_workflow_id(run_id, attempt - 1))
@@ -264,6 +110,6 @@ def _run_id(workflow_id: str) -> str:
     return workflow_id.rpartition("-")[0]
 
 
-def _running_engine() -> Engine:
+def running_engine() -> Engine:
     assert _engine is not None
     return _engine

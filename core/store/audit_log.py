@@ -12,6 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import audit
 
+#: Who did it, in the audit, where a message of mParticle's did.
+ACTOR = "mparticle"
+
 
 class AuditAction(StrEnum):
     """What people do."""

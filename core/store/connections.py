@@ -13,6 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.identity import UserIdField
 from core.store.tables import connections
 
+#: Requests a second to an Iterable project where nobody says otherwise: no figure is published for the list
+#: endpoints, and this is the one for bulk updates of users.
+DEFAULT_RATE = 5.0
+
 # Columns that hold a JSON array.
 _SEQUENCES = ("operators", "approvers", "former_keys")
 

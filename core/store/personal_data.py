@@ -12,14 +12,11 @@ from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, BatchEntry, decod
 from core.models.run import RunStatus
 from core.store import rejections, runs
 from core.store.batches import BatchStatus
-from core.store.rejections import Rejection
+from core.store.rejections import ERASED, Rejection
 from core.store.tables import batches, changes, inbox, last_known, ledger, lists
 from core.store.tables import mappings as mappings_table
 from core.store.tables import rejections as rejections_table
 from core.store.tables import runs as runs_table
-
-#: Why a change is not made whose member was forgotten meanwhile.
-ERASED = "erased"
 
 # Ids in one statement.
 IDS_A_STATEMENT = 1_000

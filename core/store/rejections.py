@@ -8,6 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import rejections, runs
 
+#: Why a member is rejected whose failure Iterable counted without saying whose it is.
+UNATTRIBUTED = "iterable_unattributed"
+
+
+#: Why a change is not made whose member was forgotten meanwhile.
+ERASED = "erased"
+
+
 # Rows fetched at once when a file of rejections is written.
 CHUNK = 10_000
 

@@ -14,11 +14,12 @@ import orjson
 from pydantic import SecretStr
 
 from bot.cli import GC_THRESHOLD
+from core.connections.environment import environment_connection
 from core.engine import open_engine
 from core.iterable import DataCenter
 from core.models.run import RunRequest
 from core.runs import executor
-from core.runs.submission import environment_connection, submit
+from core.runs.submission import submit
 from core.settings import Settings
 from core.store import runs
 from sandbox.iterable import DEFAULT_KEY

@@ -100,7 +100,7 @@ MANY = {"SLACK_CLIENT_ID": "1.2", "SLACK_CLIENT_SECRET": "x", "SLACK_SIGNING_SEC
 @pytest.fixture(params=[SOCKET_MODE, MANY], ids=["one workspace", "many workspaces"])
 def app(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Recording:
     """The bot as it is, with all its listeners."""
-    monkeypatch.setattr(app_factory, "App", Recording)
+    monkeypatch.setattr(app_factory, "MeasuredApp", Recording)
     settings = Settings.model_validate(request.param)
     store = cast(EncryptedInstallationStore, _Store()) if settings.slack_client_id else None
     workspaces = Workspaces(Clients(settings.slack_api_url, None, None), store, cast(Any, _Store()))

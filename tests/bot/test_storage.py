@@ -18,7 +18,7 @@ from core import worker_registry
 from core.engine import Engine, open_engine
 from core.errors import StorageError
 from core.live import worker as live_working
-from core.runs import workflows
+from core.runs import worker
 from core.store import database as database_module
 from core.store import live_mappings as store
 from sandbox.iterable import Running
@@ -86,7 +86,7 @@ async def serve(directory: Path) -> AsyncIterator[Serving]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for long."""
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(workflows, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(worker, "POLL_INTERVAL_S", 0.05)
     monkeypatch.setattr(worker_registry, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(live_working, "RETRY_S", 0.05)
 

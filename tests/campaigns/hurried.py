@@ -8,7 +8,7 @@ For the soak, so that what is kept and what is cleared away come into balance wi
 from bot.cli import main
 from core import retention
 from core.live import maintenance
-from core.runs import workflows
+from core.runs import worker, workflows
 from core.store import live_mappings
 
 # Instead of 30 days, 7 days and 5 minutes; and cleared away every 10 seconds instead of every minute.
@@ -27,7 +27,7 @@ def hurry() -> None:
     retention.RETENTION_S = KEEP_S
     maintenance.REMEMBER_S = REMEMBER_S
     workflows.KEEP_ATTEMPTS_S = KEEP_ATTEMPTS_S
-    workflows.CLEANUP_INTERVAL_S = TIDY_EVERY_S
+    worker.CLEANUP_INTERVAL_S = TIDY_EVERY_S
     day_of = live_mappings.day_of
     live_mappings.day_of = lambda at: day_of((at - DAYS_BEGIN) * 24 * 3600 / A_DAY_S)
 

@@ -23,12 +23,13 @@ from pydantic import SecretStr
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.connections.environment import environment_connection
 from core.engine import open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient
 from core.models.run import RunRequest
-from core.runs import workflows
-from core.runs.submission import environment_connection, submit
+from core.runs import worker, workflows
+from core.runs.submission import submit
 from core.settings import Settings
 from core.store.database import Database
 from tests.core.harness import LIST, Sync
@@ -109,7 +110,7 @@ async def _sync(job: Job, at: int) -> None:
     async with open_engine(settings_of(job), "crashing") as engine, workflows.durable(engine):
         connection = await environment_connection(engine, user_id=job.user_id, data_center=DataCenter.US, rate=0)
         submission = await submit(engine, connection, job.list_id, RunRequest(path=str(job.file), approved=True))
-        await workflows.start(submission.run_id)
+        await worker.start(submission.run_id)
     _tell(job, names)
 
 

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.connections.environment import environment_connection
 from core.errors import SyncError
 from core.identity import UserIdField
 from core.iterable import DataCenter, RetryPolicy
 from core.models.run import RunRequest, RunStatus
-from core.runs import workflows
-from core.runs.submission import environment_connection, submit_mapping
+from core.runs import worker
+from core.runs.submission import submit_mapping
 from core.store import mappings
 from sandbox.iterable import Fault
 from tests.core.harness import LIST, Kept, Member, Sync, keep, people, syncing
@@ -117,7 +118,7 @@ async def observe(directory: Path, phase: str, fault: str) -> Row:
         if phase == "size":
             return await _size(sync, fault)
         run_id = await _queue(sync)
-        await workflows.start(run_id)
+        await worker.start(run_id)
         outcome = await sync.outcome(run_id)
         sync.iterable.faults.clear()
         run = outcome.run
@@ -157,7 +158,7 @@ async def observe_mixed(directory: Path, seed: int) -> Row:
         each = MIXED_SHARE / len(PASSING)
         sync.iterable.faults.set([replace(FAULTS[name], path="/api/", probability=each) for name in PASSING], seed)
         run_id = await _queue(sync)
-        await workflows.start(run_id)
+        await worker.start(run_id)
         outcome = await sync.outcome(run_id)
         while outcome.run.status is RunStatus.FAILED:
             outcome = await sync.resume(run_id)

@@ -15,12 +15,13 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from core.connections.environment import environment_connection
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient, NoRateLimit, RetryPolicy
 from core.models.run import Run, RunRequest, RunStatus, SyncMode
-from core.runs import workflows
-from core.runs.submission import environment_connection, submit
+from core.runs import worker, workflows
+from core.runs.submission import submit
 from core.settings import Settings
 from core.store import rejections, runs
 from sandbox.iterable import Running, State, running
@@ -114,7 +115,7 @@ class Sync:
     async def run(self, path: Path, **options: Any) -> Outcome:
         """Sync a file and return how it ended."""
         run_id = await self.submit(path, **options)
-        await workflows.start(run_id)
+        await worker.start(run_id)
         return await self.outcome(run_id)
 
     async def mirror(self, members: Iterable[Member], *, audience: str | None = None, **options: Any) -> Outcome:
@@ -134,7 +135,7 @@ class Sync:
 
     async def resume(self, run_id: str) -> Outcome:
         """Take a run up again and return how it ended."""
-        await workflows.resume(self.engine, run_id)
+        await worker.resume(self.engine, run_id)
         return await self.outcome(run_id)
 
     async def outcome(self, run_id: str) -> Outcome:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from core.engine import open_engine
 from core.errors import SettingsError
-from core.runs import executor, workflows
+from core.runs import executor, worker
 from core.settings import Settings
 from core.store import runs
 from tests.core.harness import QUICK, RunStatus, Sync, people, syncing
@@ -43,7 +43,7 @@ async def fails(sync: Sync, run_id: str) -> str:
     """Execute a run that can't succeed. Returns what is told about it; nothing of its files is left."""
     told = ""
     try:
-        await workflows.start(run_id)
+        await worker.start(run_id)
     except SettingsError as error:  # not even the failure could be recorded
         told = error.message
     run = (await sync.outcome(run_id)).run
@@ -87,7 +87,7 @@ async def test_no_room_for_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyP
             assert "Planning needs more room" in await fails(sync, run_id)
             filler.unlink()
             assert len(sync.emails()) == 100_000
-            assert await workflows.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
+            assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
             assert len(sync.emails()) == 10
 
 
@@ -100,7 +100,7 @@ async def test_no_room_for_an_archive(sync: Sync, disk: Path) -> None:
     filler = fill(disk, but=2 * MEGABYTE)
     assert "no room to read the audience" in await fails(sync, run_id)
     filler.unlink()
-    assert await workflows.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
+    assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
     assert sync.emails() == {"p1@example.com"}
 
 
@@ -125,7 +125,7 @@ async def test_no_room_for_a_file_that_is_fetched(sync: Sync, disk: Path) -> Non
         filler = fill(disk, but=2 * MEGABYTE)
         assert "disk is full" in await fails(sync, run_id)
         filler.unlink()
-        assert await workflows.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
+        assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
         assert sync.emails() == {"p1@example.com"}
     finally:
         await runner.cleanup()

@@ -12,7 +12,7 @@ from core.delivery import uploader
 from core.identity import UserIdField
 from core.iterable import InvalidApiKeyError, IterableClient, ListNotFoundError, ListNotStandardError, NoRateLimit
 from core.planning import batching
-from core.runs import commands, executor, workflows
+from core.runs import commands, executor, rejected_members, worker
 from core.store import batches, lists, rejections, runs
 from core.store.batches import Batch, BatchStatus
 from sandbox.iterable import Fault
@@ -89,7 +89,7 @@ async def test_key_refused_before_the_first_request(sync: Sync, status: str) -> 
     run_id = await sync.submit(sync.mirror_file(people(range(3))))
     key = sync.iterable.state.keys[sync.iterable.key]
     key.status = status  # type: ignore[assignment]
-    await workflows.start(run_id)
+    await worker.start(run_id)
     assert_failed(await sync.outcome(run_id), "key_refused")
     assert sync.emails() == set()
     key.status = "active"
@@ -102,10 +102,10 @@ async def test_key_refused_halfway_stops_all_runs_of_the_connection(sync: Sync, 
     first = await sync.submit(sync.mirror_file(people(range(200))))
     second = await sync.submit(sync.mirror_file(people(range(50))), list_id=OTHER_LIST)
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, status=401, code="BadApiKey", nth=5)])
-    await workflows.start(first)
+    await worker.start(first)
     assert_failed(await sync.outcome(first), "key_refused")
     assert sync.emails() < addresses(range(200))
-    await workflows.start(second)
+    await worker.start(second)
     assert_failed(await sync.outcome(second), "key_refused")
     assert (await sync.outcome(second)).run.requests == 0
     assert (await sync.resume(first)).counts == {"members": 200, "added": 200}
@@ -117,7 +117,7 @@ async def test_resumed_with_a_key_that_is_still_refused(sync: Sync) -> None:
     """Resuming a run while the key is refused asks Iterable once more, and fails again for the same reason."""
     run_id = await sync.submit(sync.mirror_file(people(range(3))))
     sync.iterable.state.keys[sync.iterable.key].status = "revoked"
-    await workflows.start(run_id)
+    await worker.start(run_id)
     asked = (await sync.outcome(run_id)).run.requests
     again = await sync.resume(run_id)
     assert_failed(again, "key_refused")
@@ -133,7 +133,7 @@ async def test_list_deleted_halfway(sync: Sync, small_batches: None, code: str) 
     sync.iterable.faults.set(
         [Fault("error", path=SUBSCRIBE, status=400, code=code, msg="error.lists.invalidListId", after=3)]
     )
-    await workflows.start(run_id)
+    await worker.start(run_id)
     halfway = await sync.outcome(run_id)
     assert_failed(halfway, "list_gone")
     assert halfway.counts["removed"] == 10
@@ -209,7 +209,7 @@ async def test_nothing_but_too_many_requests(tmp_path: Path) -> None:
     async with syncing(tmp_path, patience=QUICK) as sync:
         run_id = await sync.submit(sync.mirror_file(people(range(3))))
         sync.iterable.faults.set([Fault("throttle", path=SUBSCRIBE, retry_after=0.0)])
-        await workflows.start(run_id)
+        await worker.start(run_id)
         assert_failed(await sync.outcome(run_id), "throttled")
         sync.iterable.faults.clear()
         assert (await sync.resume(run_id)).counts == {"members": 3, "added": 3}
@@ -237,7 +237,7 @@ async def test_patience_at_its_end(sync: Sync, small_batches: None) -> None:
     await sync.mirror(people(range(30)))
     run_id = await sync.submit(sync.mirror_file(people(range(20, 150))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=3)])
-    await workflows.start(run_id)
+    await worker.start(run_id)
     assert_failed(await sync.outcome(run_id), "unavailable")
     assert_failed(await sync.resume(run_id), "unavailable")
     sync.iterable.faults.clear()
@@ -254,7 +254,7 @@ async def test_unanswered_members_are_taken_off_when_they_have_left(
     await sync.mirror(people(range(10)))
     run_id = await sync.submit(sync.mirror_file(people(range(60))))
     sync.iterable.faults.set([Fault("reset", path=SUBSCRIBE, applied=applied, after=2)])
-    await workflows.start(run_id)
+    await worker.start(run_id)
     assert_failed(await sync.outcome(run_id), "unreachable")
     sync.iterable.faults.clear()
     outcome = await sync.mirror(people(range(5, 15)), approved=True)
@@ -269,7 +269,7 @@ async def test_unanswered_removals_are_made_again(sync: Sync, small_batches: Non
     await sync.mirror(people(range(40)))
     run_id = await sync.submit(sync.mirror_file(people(range(10))), approved=True)
     sync.iterable.faults.set([Fault("reset", path=UNSUBSCRIBE, applied=applied)])
-    await workflows.start(run_id)
+    await worker.start(run_id)
     assert_failed(await sync.outcome(run_id), "unreachable")
     sync.iterable.faults.clear()
     outcome = await sync.mirror(people(range(25)), approved=True)
@@ -331,7 +331,7 @@ async def test_rename_of_a_run_that_failed_reaches_the_other_lists(sync: Sync, a
         await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=list_id)
     run_id = await sync.submit(sync.mirror_file([person(7), person(1)]), user_id=MPID)
     sync.iterable.faults.set([Fault("reset", path=RENAME, applied=applied)])
-    await workflows.start(run_id)
+    await worker.start(run_id)
     assert_failed(await sync.outcome(run_id), "unreachable")
     sync.iterable.faults.clear()
     for list_id in (LIST, OTHER_LIST):
@@ -346,7 +346,7 @@ async def test_placeholder_goes_when_another_mapping_has_the_real_address(sync: 
     await sync.mirror([person(70, email="p7@example.com")], user_id=MPID, audience="second")
     run_id = await sync.submit(sync.mirror_file([person(7), person(1)], "first"), user_id=MPID, audience="first")
     sync.iterable.faults.set([Fault("reset", path=RENAME), Fault("reset", path=UNSUBSCRIBE, applied=applied)])
-    await workflows.start(run_id)
+    await worker.start(run_id)
     assert_failed(await sync.outcome(run_id), "unreachable")
     sync.iterable.faults.clear()
     await sync.mirror([person(7), person(1)], user_id=MPID, audience="first")
@@ -359,7 +359,7 @@ async def test_former_address_is_not_forgotten_by_a_run_that_failed(sync: Sync, 
     shared = [*people(range(100)), *(person(100 + n, email=f"p{n}@example.com") for n in range(100))]
     run_id = await sync.submit(sync.mirror_file(shared))
     sync.iterable.faults.set([Fault("error", path=UNSUBSCRIBE)])
-    await workflows.start(run_id)
+    await worker.start(run_id)
     assert_failed(await sync.outcome(run_id), "unavailable")
     sync.iterable.faults.clear()
     outcome = await sync.mirror(shared)
@@ -377,7 +377,7 @@ async def test_address_that_changes_hands_in_a_run_that_failed(
     heirs = [person(1000 + n, email=f"p{n}@example.com") for n in range(100)]
     run_id = await sync.submit(sync.mirror_file([*moved, *heirs, person(500)]), user_id=field)
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=10)])  # all the updates and none of the additions
-    await workflows.start(run_id)
+    await worker.start(run_id)
     assert (await sync.outcome(run_id)).counts["updated"] == 100
     sync.iterable.faults.clear()
     outcome = await sync.mirror([*moved, person(500)], user_id=field, approved=True)
@@ -392,7 +392,7 @@ async def test_addresses_that_are_swapped_in_a_run_that_failed(sync: Sync, monke
     swapped = [person(n, email=f"p{39 - n}@example.com") for n in range(40)]
     run_id = await sync.submit(sync.mirror_file([*swapped, person(500)]))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=8)])
-    await workflows.start(run_id)
+    await worker.start(run_id)
     assert (await sync.outcome(run_id)).counts == {"members": 41, "updated": 8, "unchanged": 1}
     sync.iterable.faults.clear()
     await sync.mirror([person(500)], approved=True)
@@ -414,7 +414,7 @@ async def test_as_many_unanswered_batches_as_there_can_be(sync: Sync, small_batc
     members = 10 * (uploader.MOST_SENT + 1)
     run_id = await sync.submit(sync.mirror_file(people(range(members))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE)])
-    await workflows.start(run_id)
+    await worker.start(run_id)
     async with sync.engine.database.write() as db:
         found = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=uploader.MOST)
         await batches.set_state(db, [batch.id for batch in found], BatchStatus.SENT)
@@ -502,7 +502,7 @@ async def test_leaver_whose_rename_failed_is_taken_off_by_address(
 
 async def rejected_again(sync: Sync, run_id: str) -> Outcome:
     """Try the members again that a run rejected, as *Retry rejected* does."""
-    sync.engine.fetchers[commands.REJECTED_SCHEME] = lambda address, folder: commands.write_rejected(
+    sync.engine.fetchers[rejected_members.REJECTED_SCHEME] = lambda address, folder: rejected_members.write_rejected(
         sync.engine, address, folder
     )
     again = await commands.retry_rejected(sync.engine, run_id, by="U1", channel=None, team_id=None)

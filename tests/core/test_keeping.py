@@ -158,7 +158,7 @@ async def test_attempts_under_way_are_not_forgotten(sync: Sync, monkeypatch: pyt
         return slow.hits > 0
 
     await until(is_sent)
-    await workflows._forget_attempts(sync.engine)
+    await workflows.forget_attempts(sync.engine)
     assert len(await DBOS.list_workflows_async()) == 1
     assert (await run).run.status is RunStatus.SUCCEEDED
     assert await DBOS.list_workflows_async() == []

@@ -16,9 +16,9 @@ from core.iterable import DataCenter
 from core.live import bulk_removal, maintenance, micro_batch, worker
 from core.live.maintenance import run_maintenance
 from core.models.run import PROCESS_DIED, RunRequest, RunStatus, SyncMode
-from core.runs import workflows
 from core.runs.executor import execute
 from core.runs.submission import submit
+from core.runs.worker import MAX_CONCURRENT_RUNS, _orphaned_runs, _queued
 from core.store import alerts, audit_log, connections, inbox, mappings, rejections, runs
 from core.store import live_mappings as store
 from core.store.audit_log import AuditAction
@@ -706,8 +706,8 @@ async def test_what_was_left_is_taken_up_by_one_worker(tmp_path: Path, database_
                 this = await runs.by_id(db, run_id)
                 assert this is not None
                 assert await runs.reopen(db, this, None) is not None
-        assert await workflows._orphaned_runs(it.engine) == []
-        assert await workflows._queued(it.engine, workflows.MAX_CONCURRENT_RUNS) == []
+        assert await _orphaned_runs(it.engine) == []
+        assert await _queued(it.engine, MAX_CONCURRENT_RUNS) == []
         async with carrying_out(it.engine):
             await it.settled()
         assert it.emails() == addresses(1)

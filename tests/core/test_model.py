@@ -15,7 +15,7 @@ from core.identity import Profile as Identities
 from core.identity import Subscriber, UserIdField, resolve_subscriber
 from core.iterable import RetryPolicy
 from core.planning import batching
-from core.runs import workflows
+from core.runs import worker
 from core.store import runs
 from sandbox.iterable import Fault
 from tests.core.harness import LIST, OTHER_LIST, WALKS, Member, Outcome, RunStatus, Sync, syncing
@@ -137,7 +137,7 @@ class Walk:
         name = self.random.choice(list(MAPPINGS))
         file, options = self.source(name)
         run_id = await self.submit(name, file, options)
-        work = workflows.start(run_id)
+        work = worker.start(run_id)
         while True:
             self.disturb(run_id)
             await work
@@ -146,7 +146,7 @@ class Walk:
             assert_exact(outcome)
             if not outcome.run.status.is_resumable or self.random.random() < 0.5:
                 break
-            work = workflows.resume(self.sync.engine, run_id)
+            work = worker.resume(self.sync.engine, run_id)
         if outcome.run.status.is_resumable and self.random.random() < 0.3:
             async with self.sync.engine.database.write() as db:
                 await runs.set_status(db, run_id, RunStatus.CANCELLED)
@@ -165,7 +165,7 @@ class Walk:
         run_id = await self.submit(name, self.sync.mirror_file(present, name), {})
         mailing_list = self.sync.iterable.state.lists[MAPPINGS[name]]
         seen = len(mailing_list.events)
-        await workflows.start(run_id)
+        await worker.start(run_id)
         outcome = await self.sync.outcome(run_id)
         assert outcome.run.status is RunStatus.SUCCEEDED, outcome.run.error
         assert_exact(outcome)

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from core.delivery.recorder import UNATTRIBUTED
 from core.identity import RejectionReason, UserIdField
 from core.iterable import FailureReason
 from core.models.run import Guard, GuardName, Run, RunCounters, RunPlan, RunRequest, RunStatus, SyncMode
-from core.reporting.run_report import CSV_HEADER, EXPLANATIONS, RunReport, csv_row, explain
-from core.store.personal_data import ERASED
-from core.store.rejections import Rejection
+from core.reporting.rejected_csv import CSV_HEADER, csv_row
+from core.reporting.rejection_reasons import EXPLANATIONS, explain
+from core.reporting.run_report import RunReport
+from core.store.rejections import ERASED, UNATTRIBUTED, Rejection
 
 KEYS = [
     "run_id",

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from core.connections.environment import environment_connection
 from core.engine import open_engine
 from core.errors import InputError
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.models.run import RunRequest
 from core.planning import batching
-from core.runs import approval, commands, executor, workflows
-from core.runs.submission import environment_connection, submit, submit_mapping
+from core.runs import approval, commands, executor, worker
+from core.runs.submission import submit, submit_mapping
 from core.store import batches, mappings, runs
 from core.store.batches import BatchStatus
 from sandbox.iterable import Fault
@@ -77,7 +78,7 @@ async def meanwhile(
     Where the run `stops` for it, Iterable answers no more before that.
     """
     sync.iterable.faults.set([Fault("hang", path=path, after=5)])
-    running = asyncio.create_task(workflows.start(run_id))
+    running = asyncio.create_task(worker.start(run_id))
 
     async def hangs() -> bool:
         return any(rule.hits for rule in sync.iterable.faults.rules)
@@ -102,7 +103,7 @@ async def test_two_runs_at_once_in_one_process(sync: Sync) -> None:
     members = {letter: [person(n, email=f"{letter}{n}@example.com") for n in range(60)] for letter in "ab"}
     queued = [await sync.submit(sync.mirror_file(members[name], name), audience=name) for name in "ab"]
     sync.iterable.faults.set([Fault("slow", delay=0.01)])
-    assert await asyncio.gather(*map(workflows.start, queued)) == [RunStatus.SUCCEEDED] * 2
+    assert await asyncio.gather(*map(worker.start, queued)) == [RunStatus.SUCCEEDED] * 2
     assert sorted(runs_on_the_list(sync)) == ["a", "b"]
     assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
 
@@ -126,7 +127,7 @@ async def test_failed_delta_is_finished_before_the_next(sync: Sync) -> None:
     """What a delta that failed had left to do is done before the next delta, which may undo it."""
     failed = await sync.submit(sync.delta_file(joined=people(range(40))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await workflows.start(failed)
+    await worker.start(failed)
     assert (await sync.outcome(failed)).run.status is RunStatus.FAILED
     sync.iterable.faults.clear()
     outcome = await sync.delta(joined=people(range(50, 53)), left=people(range(30)))
@@ -139,7 +140,7 @@ async def test_delta_waits_where_the_one_before_fails_again(sync: Sync) -> None:
     """A delta fails while the one before it does, also when it is resumed, and both end right afterwards."""
     failed = await sync.submit(sync.delta_file(joined=people(range(40))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await workflows.start(failed)
+    await worker.start(failed)
     second = await sync.delta(left=people(range(30)))
     assert second.run.status is RunStatus.FAILED
     assert failed in (second.run.error or "")
@@ -154,13 +155,13 @@ async def test_deltas_are_made_in_the_order_of_their_submission(sync: Sync) -> N
     """A delta that was submitted later and started first waits for the earlier one."""
     first = await sync.submit(sync.delta_file(joined=people(range(20))))
     second = await sync.submit(sync.delta_file(left=people(range(15))))
-    later = asyncio.create_task(workflows.start(second))
+    later = asyncio.create_task(worker.start(second))
 
     async def waits() -> bool:
         return first in (await sync.outcome(second)).run.phase
 
     await until(waits)
-    await workflows.start(first)
+    await worker.start(first)
     assert await later is RunStatus.SUCCEEDED
     assert sync.emails() == addresses(range(15, 20))
 
@@ -169,7 +170,7 @@ async def test_mirror_replaces_an_unfinished_mirror(sync: Sync) -> None:
     """A mirror makes an earlier one that failed superfluous."""
     failed = await sync.submit(sync.mirror_file(people(range(60))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await workflows.start(failed)
+    await worker.start(failed)
     sync.iterable.faults.clear()
     outcome = await sync.mirror(people(range(30, 70)))
     assert outcome.run.status is RunStatus.SUCCEEDED
@@ -185,7 +186,7 @@ async def failed_and_waiting(sync: Sync) -> tuple[str, str]:
     await sync.mirror(people(range(120)))
     failed = await sync.submit(sync.delta_file(joined=people(range(200, 240))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await workflows.start(failed)
+    await worker.start(failed)
     sync.iterable.faults.clear()
     waiting = await sync.mirror(people(range(50)))
     assert waiting.run.status is RunStatus.NEEDS_APPROVAL
@@ -219,8 +220,8 @@ async def test_earlier_mirror_that_comes_late_does_not_undo_a_newer_one(sync: Sy
     """A mirror that was submitted earlier and starts later than another is replaced and sends nothing."""
     first = await sync.submit(sync.mirror_file(people(range(20))))
     second = await sync.submit(sync.mirror_file(people(range(10, 30))))
-    assert await workflows.start(second) is RunStatus.SUCCEEDED
-    assert await workflows.start(first) is RunStatus.CANCELLED
+    assert await worker.start(second) is RunStatus.SUCCEEDED
+    assert await worker.start(first) is RunStatus.CANCELLED
     assert sync.emails() == addresses(range(10, 30))
 
 
@@ -228,7 +229,7 @@ async def test_earlier_mirror_that_waits_for_the_list_does_not_undo_a_newer_one(
     """However two mirrors of one mapping fall, started at once, the newer audience is on the list in the end."""
     first = await sync.submit(sync.mirror_file(people(range(20))))
     second = await sync.submit(sync.mirror_file(people(range(10, 30))))
-    await asyncio.gather(workflows.start(second), workflows.start(first))
+    await asyncio.gather(worker.start(second), worker.start(first))
     assert (await sync.outcome(second)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == addresses(range(10, 30))
 
@@ -238,7 +239,7 @@ async def test_resumed_after_another_mapping_changed_the_list(sync: Sync) -> Non
     await sync.mirror(people(range(10)), audience="first")
     run_id = await sync.submit(sync.mirror_file(people(range(5, 65)), "first"), audience="first")
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await workflows.start(run_id)
+    await worker.start(run_id)
     sync.iterable.faults.clear()
     halfway = (await sync.outcome(run_id)).counts
     assert 0 < halfway["added"] < 55
@@ -280,7 +281,7 @@ async def test_placeholder_renamed_while_its_removal_was_unanswered(tmp_path: Pa
         await sync.mirror([Member(7)], user_id=mpid, list_id=OTHER_LIST)
         run_id = await sync.submit(sync.mirror_file([Member(1000)]), user_id=mpid, approved=True)
         sync.iterable.faults.set([Fault("error", path=UNSUBSCRIBE)])
-        assert await workflows.start(run_id) is RunStatus.FAILED
+        assert await worker.start(run_id) is RunStatus.FAILED
         sync.iterable.faults.clear()
         async with sync.engine.database.write() as db:  # as a process leaves it that dies before the answer
             found = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10)
@@ -387,9 +388,9 @@ async def test_cancelled_run_can_not_be_resumed(hasty: Sync) -> None:
     run_id = await hasty.submit(hasty.mirror_file(people(range(3))))
     async with hasty.engine.database.write() as db:
         await runs.request_stop(db, run_id, "cancel")
-    assert await workflows.start(run_id) is RunStatus.CANCELLED
+    assert await worker.start(run_id) is RunStatus.CANCELLED
     with pytest.raises(InputError, match="has ended"):
-        await workflows.resume(hasty.engine, run_id)
+        await worker.resume(hasty.engine, run_id)
     assert hasty.emails() == set()
 
 
@@ -413,9 +414,9 @@ async def test_resumed_twice_at_once(sync: Sync) -> None:
     """Of two who resume a run at once one is told that it is being worked on, and each member counts once."""
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
-    await workflows.start(run_id)
+    await worker.start(run_id)
     sync.iterable.faults.set([Fault("slow", delay=0.01)])
-    ended = await asyncio.gather(*(workflows.resume(sync.engine, run_id) for _ in range(2)), return_exceptions=True)
+    ended = await asyncio.gather(*(worker.resume(sync.engine, run_id) for _ in range(2)), return_exceptions=True)
     assert [type(end) for end in ended if isinstance(end, BaseException)] == [InputError]
     assert (await sync.outcome(run_id)).counts == {"members": 100, "added": 100}
     assert sync.emails() == addresses(range(100))
@@ -423,7 +424,7 @@ async def test_resumed_twice_at_once(sync: Sync) -> None:
 
 async def work_until_ended(sync: Sync) -> RunStatus:
     """Be a worker until the newest run has nobody to wait for; return how it ended."""
-    working = asyncio.create_task(workflows.run_worker(sync.engine))
+    working = asyncio.create_task(worker.run_worker(sync.engine))
 
     async def ended() -> bool:
         async with sync.engine.database.read() as db:

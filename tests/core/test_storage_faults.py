@@ -12,7 +12,7 @@ import pytest
 from core.engine import open_engine
 from core.errors import SettingsError, StorageError
 from core.planning import batching
-from core.runs import workflows
+from core.runs import worker
 from core.settings import Settings
 from core.store import database as database_module
 from core.store import runs
@@ -40,7 +40,7 @@ async def test_disk_full(sync: Sync, pages: int) -> None:
     run_id = await sync.submit(sync.mirror_file(people(range(2, 900))))
     async with disk_of(sync.engine.database, pages):
         with contextlib.suppress(SettingsError):  # where not even the failure can be recorded
-            await workflows.start(run_id)
+            await worker.start(run_id)
         stopped = (await sync.outcome(run_id)).run
     assert stopped.status is not RunStatus.SUCCEEDED
     assert stopped.status is not RunStatus.FAILED or "disk is full" in (stopped.error or "")
@@ -92,7 +92,7 @@ async def test_read_only_while_running(sync: Sync) -> None:
     async def has_begun() -> bool:
         return slow.hits > 0
 
-    run = asyncio.create_task(workflows.start(run_id))
+    run = asyncio.create_task(worker.start(run_id))
     await until(has_begun)
     async with read_only(sync.engine.database):
         with pytest.raises(StorageError, match="can't be written"):
@@ -110,7 +110,7 @@ async def test_deleted_while_running(sync: Sync) -> None:
     kept = _file(sync).with_suffix(".kept")
     _file(sync).rename(kept)
     with pytest.raises(StorageError, match="removed or replaced"):
-        await workflows.start(run_id)
+        await worker.start(run_id)
     assert len(sync.emails()) == 5
     kept.rename(_file(sync))
     assert (await sync.mirror(people(range(100)))).run.status is RunStatus.SUCCEEDED

@@ -10,7 +10,7 @@ import pytest
 from core.engine import open_engine
 from core.errors import SettingsError, StorageError, SyncError
 from core.planning import batching
-from core.runs import workflows
+from core.runs import worker
 from core.settings import Settings
 from core.store import runs
 from tests.core.databases import new_postgresql, restart, without
@@ -48,7 +48,7 @@ async def carried(sync: Sync, run_id: str) -> int:
     """Execute a run, and resume it until it has succeeded. Returns how often it had to be taken up."""
     for attempt in range(60):
         with contextlib.suppress(SyncError):
-            await (workflows.resume(sync.engine, run_id) if attempt else workflows.start(run_id))
+            await (worker.resume(sync.engine, run_id) if attempt else worker.start(run_id))
         await sync.engine.presence.reap_dead_workers()
         run = (await sync.outcome(run_id)).run
         if run.status is RunStatus.SUCCEEDED:
@@ -105,11 +105,11 @@ async def test_read_only_while_running(
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
     with pytest.raises(StorageError, match="takes no changes"):
-        await workflows.start(run_id)
+        await worker.start(run_id)
     set_read_only(postgresql_server, url, "off")
     async with sync.engine.database.write() as db:
         await runs.set_status(db, run_id, RunStatus.INTERRUPTED)
-    assert await workflows.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
+    assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
 
 

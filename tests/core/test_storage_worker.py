@@ -12,7 +12,7 @@ from sqlalchemy import update
 from core import worker_registry
 from core.live import worker as live_working
 from core.planning import batching
-from core.runs import workflows
+from core.runs import worker
 from core.store import database as database_module
 from core.store import lists
 from core.store.tables import runs as runs_table
@@ -26,12 +26,12 @@ from tests.firehosing import VIPS, firehosing, person
 @contextlib.asynccontextmanager
 async def working(sync: Sync) -> AsyncIterator[asyncio.Task[None]]:
     """A worker for the length of the block."""
-    worker = asyncio.create_task(workflows.run_worker(sync.engine))
+    task = asyncio.create_task(worker.run_worker(sync.engine))
     try:
-        yield worker
+        yield task
     finally:
         sync.engine.stopping.set()
-        await worker
+        await task
 
 
 async def queued(sync: Sync) -> str:
@@ -46,7 +46,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for long, and a request carries ten members."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(workflows, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(worker, "POLL_INTERVAL_S", 0.05)
     monkeypatch.setattr(worker_registry, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(live_working, "RETRY_S", 0.05)
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from core.connections.environment import environment_connection
 from core.errors import InputError
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.models.run import RunRequest
-from core.runs import workflows
-from core.runs.submission import environment_connection, submit_mapping
+from core.runs import worker
+from core.runs.submission import submit_mapping
 from core.store import connections, lists, mappings, runs
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
@@ -47,7 +48,7 @@ async def test_queued_run_of_a_mapping(sync: Sync) -> None:
     run_id = await submit_mapping(sync.engine, connection, mapping, request, started_by="U1", channel="C1")
     queued = (await sync.outcome(run_id)).run
     assert (queued.status, queued.worker, queued.started_by, queued.channel) == (RunStatus.QUEUED, None, "U1", "C1")
-    await workflows.start(run_id)
+    await worker.start(run_id)
     assert (await sync.outcome(run_id)).counts == {"members": 3, "added": 3}
     assert len(sync.emails()) == 3
     async with sync.engine.database.read() as db:
@@ -65,7 +66,7 @@ async def test_list_of_no_use(sync: Sync, list_id: int, code: str) -> None:
     connection, mapping = await new_mapping(sync, list_id)
     request = RunRequest(path=str(sync.mirror_file([person(1)])))
     run_id = await submit_mapping(sync.engine, connection, mapping, request)
-    await workflows.start(run_id)
+    await worker.start(run_id)
     failed = (await sync.outcome(run_id)).run
     assert (failed.status, failed.error_code, failed.requests) == (RunStatus.FAILED, code, 0)
 
@@ -76,7 +77,7 @@ async def test_refused_key_stops_the_connection(sync: Sync) -> None:
     sync.iterable.state.add_key(sync.iterable.key, "Sandbox", "revoked")
     request = RunRequest(path=str(sync.mirror_file([person(1)])))
     run_id = await submit_mapping(sync.engine, connection, mapping, request)
-    await workflows.start(run_id)
+    await worker.start(run_id)
     assert (await sync.outcome(run_id)).run.error_code == "key_refused"
     async with sync.engine.database.read() as db:
         stored = await connections.by_id(db, connection.id)
@@ -114,7 +115,7 @@ async def test_pause_fails_what_is_queued(sync: Sync) -> None:
     mapping_id = (await sync.latest()).mapping_id
     async with sync.engine.database.write() as db:
         await mappings.change(db, mapping_id, state="paused")
-    await workflows.start(run_id)
+    await worker.start(run_id)
     failed = (await sync.outcome(run_id)).run
     assert (failed.status, failed.requests) == (RunStatus.FAILED, 0)
     assert "is paused" in (failed.error or "")
@@ -149,8 +150,8 @@ async def test_file_of_several_audiences(sync: Sync) -> None:
         )
         mapping = await mappings.by_id(db, mapping_id)
     assert mapping is not None
-    worker = sync.engine.presence.id
-    run_id = await submit_mapping(sync.engine, connection, mapping, RunRequest(path=str(path)), worker=worker)
-    await workflows.start(run_id)
+    request = RunRequest(path=str(path))
+    run_id = await submit_mapping(sync.engine, connection, mapping, request, worker=sync.engine.presence.id)
+    await worker.start(run_id)
     assert (await sync.outcome(run_id)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {"p2@example.com", "p3@example.com"}

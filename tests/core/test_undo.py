@@ -12,7 +12,7 @@ from core.errors import InputError
 from core.identity import UserIdField
 from core.models.run import GuardName
 from core.planning import batching
-from core.runs import workflows
+from core.runs import worker
 from core.runs.undo import undo
 from core.store import mappings, runs
 from core.store.tables import batches as batches_table
@@ -30,7 +30,7 @@ async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
 async def ask(sync: Sync, run_id: str) -> Outcome:
     """Ask for an undo, and have it planned: it waits for approval."""
     undoing = await undo(sync.engine, run_id, started_by="U1", channel="C1")
-    await workflows.start(undoing)
+    await worker.start(undoing)
     outcome = await sync.outcome(undoing)
     assert outcome.run.status is RunStatus.NEEDS_APPROVAL, outcome.run.error
     assert outcome.run.plan is not None
@@ -268,7 +268,7 @@ async def test_undo_of_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
             )
             if chance.random() < 0.5:
                 sync.iterable.faults.set([Fault("error", after=chance.randint(0, 4), status=503)])
-            await workflows.start(run_id)
+            await worker.start(run_id)
             sync.iterable.faults.clear()
             outcome = await sync.outcome(run_id)
             if outcome.run.counters.added or outcome.run.counters.updated or outcome.run.counters.removed:

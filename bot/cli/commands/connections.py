@@ -73,8 +73,8 @@ async def _add(
 ) -> ExitCode:
     from core.connections.manage import check_name, connect
     from core.iterable import DataCenter
-    from core.runs.submission import DEFAULT_RATE
     from core.store import connections
+    from core.store.connections import DEFAULT_RATE
 
     name = check_name(name)
     async with session.engine() as engine:

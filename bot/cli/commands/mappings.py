@@ -55,7 +55,7 @@ async def _add(
     mode: options.ModeChoice,
     data_center: options.DataCenterChoice | None,
 ) -> ExitCode:
-    from core.runs.submission import check_list
+    from core.connections.lists import check_list
     from core.store import mappings
 
     async with session.engine() as engine:

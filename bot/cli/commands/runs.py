@@ -119,7 +119,7 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
     from bot.cli import approval_prompt
     from bot.cli.run_session import print_outcome, run_to_completion
     from core.models.run import RunStatus
-    from core.runs import workflows
+    from core.runs import worker
     from core.runs.approval import open_guards
 
     async with session.engine() as engine:
@@ -138,7 +138,7 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
                     run = await approval_prompt.ask(engine, session.terminal, run)
                 if open_guards(run):
                     return await print_outcome(session, engine, run_id)
-            return await run_to_completion(session, engine, run_id, workflows.resume(engine, run_id))
+            return await run_to_completion(session, engine, run_id, worker.resume(engine, run_id))
 
 
 async def _cancel(session: Session, run_id: str) -> ExitCode:

@@ -79,7 +79,7 @@ async def run_sync(session: Session, order: SyncOptions, report: "RunReport | No
     _check(order)
     from bot.cli.run_session import run_to_completion
     from core.models.run import RunRequest, SyncMode
-    from core.runs import workflows
+    from core.runs import worker, workflows
     from core.runs.submission import submit
 
     request = RunRequest(
@@ -98,7 +98,7 @@ async def run_sync(session: Session, order: SyncOptions, report: "RunReport | No
                 report.run_id = submission.run_id
             target = submission.target
             session.terminal.say(f'Run {submission.run_id}: {order.file.name} to list {target.id} "{target.name}"')
-            return await run_to_completion(session, engine, submission.run_id, workflows.start(submission.run_id))
+            return await run_to_completion(session, engine, submission.run_id, worker.start(submission.run_id))
 
 
 async def connection_for(
@@ -109,8 +109,8 @@ async def connection_for(
     rate: float | None = None,
 ) -> "Connection":
     """The saved connection of that name, or the one that stands for ITERABLE_API_KEY."""
+    from core.connections.environment import environment_connection
     from core.iterable import DataCenter
-    from core.runs.submission import environment_connection
     from core.store import connections
 
     if name is None:

@@ -15,9 +15,9 @@ def worker() -> ExitCode:
 async def _work(session: Session) -> ExitCode:
     from bot.supervisor import supervise
     from core import live
-    from core.runs import workflows
+    from core.runs import worker
 
-    logging.getLogger(workflows.__name__).setLevel(logging.INFO)  # which runs it takes over
+    logging.getLogger(worker.__name__).setLevel(logging.INFO)  # which runs it takes over
     async with session.engine() as engine, session.durable(engine):
 
         def stop() -> None:
@@ -25,7 +25,7 @@ async def _work(session: Session) -> ExitCode:
             engine.stopping.set()
 
         with session.interruption.stopping_with(stop):
-            parts = {"worker": partial(workflows.run_worker, engine), "live worker": partial(live.work, engine)}
+            parts = {"worker": partial(worker.run_worker, engine), "live worker": partial(live.work, engine)}
             async with supervise(engine, **parts):
                 session.terminal.say(f"Worker {engine.presence.id} looks for runs. Ctrl-C ends it.")
                 await engine.stopping.wait()

@@ -19,7 +19,7 @@ from bot.ui.terminal import Terminal, clean
 from core.errors import SettingsError, SyncError
 from core.iterable import DataCenter, InvalidApiKeyError, IterableClient, NoRateLimit
 from core.iterable.probe import ProbeResult, probe
-from core.runs.submission import INTERACTIVE_RETRY
+from core.iterable.retry import INTERACTIVE_RETRY
 from core.settings import Settings, load_settings
 from core.store import connections
 from core.store.connections import Connection

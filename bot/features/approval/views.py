@@ -14,7 +14,7 @@ from bot.ui.modal_state import Metadata
 from core.connections.permissions import why_not_approve
 from core.models.run import GuardName, Run, RunPlan, RunStatus, SyncMode
 from core.reporting.preview import PlanPreview
-from core.reporting.run_report import explain
+from core.reporting.rejection_reasons import explain
 from core.store.rejections import Rejection
 
 _MODES = {

@@ -10,8 +10,7 @@ from core.connections.manage import check_name
 from core.errors import InputError
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.runs.submission import DEFAULT_RATE
-from core.store.connections import Connection
+from core.store.connections import DEFAULT_RATE, Connection
 
 # Faster than this, a number was meant for something else (requests a minute, for example).
 RATE_MAX = 1000.0

@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy.exc import DBAPIError
 
 from bot.features.home.views import home_view
-from bot.features.status.commands import viewer_of
+from bot.features.status.viewer import viewer_of
 from bot.features.status.workspace_status import WorkspaceStatus
 from bot.services import Services
 from bot.slack.api_errors import ERRORS, classify

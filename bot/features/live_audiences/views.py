@@ -7,11 +7,10 @@ from slack_sdk.models.blocks import Block
 
 from bot.features.ids import RunAction
 from bot.features.live_audiences import buttons
-from bot.features.runs.run_view import rejected_words
+from bot.features.permissions import deciders
 from bot.ui.blocks import Message, actions, button, context, fields, section
-from bot.ui.formatting import cut, escape, moment, number, person, plural
-from core.connections.permissions import has_stand_ins
-from core.reporting.run_report import explain
+from bot.ui.formatting import cut, escape, moment, number, person, plural, rejected_words
+from core.reporting.rejection_reasons import explain
 from core.store.audit_log import AuditEntry
 from core.store.connections import Connection
 from core.store.live_mappings import LiveStatus
@@ -140,17 +139,6 @@ def digest(fed: LiveAudience, day: str, status: LiveStatus) -> Message:
         label = f"The rejected users of {fed.mapping.label}"
         blocks.append(actions(button("Rejected users", RunAction.REJECTED, status.run_id, label=label)))
     return Message(text, blocks)
-
-
-def deciders(connection: Connection) -> str:
-    """Who decides (mrkdwn)."""
-    if has_stand_ins(connection):
-        return (
-            f"{escape(connection.label)} has no approvers yet, so admins of this workspace decide. They name approvers "
-            "with *Edit* on the Home page."
-        )
-    named = ", ".join(person(each) for each in connection.approvers)
-    return f"Approvers: {named or 'nobody yet; an admin names them with *Edit* on the Home page'}"
 
 
 def refused_now(mapping: AudienceMapping) -> str:

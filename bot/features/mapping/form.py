@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from bot.features.ids import MappingBlock
 from bot.features.mapping.list_select import ListChoice
-from bot.ui.modal_state import Metadata, ViewInputs
+from bot.ui.modal_state import Metadata, UploadedFile, ViewInputs
 from core.errors import InputError
 from core.mapping_lifecycle import check_audience
 from core.store.mappings import RemovalPolicy
@@ -27,20 +27,6 @@ class ReviewMetadata(Metadata):
     mapping_id: int
     connection_id: int
     needs_list: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class UploadedFile:
-    """A file that was put into a modal, by Slack's id and name."""
-
-    id: str
-    name: str
-
-    @classmethod
-    def read(cls, inputs: ViewInputs, block: str) -> Self | None:
-        """Read the one file of an input."""
-        files = inputs.files(block)
-        return cls(str(files[0]["id"]), str(files[0].get("name") or "")) if files else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from slack_sdk.models.blocks import Option
 
 from bot.services import Services
 from bot.ui.blocks import option
-from core.connections.manage import ANSWER_WITHIN_S, fetch_lists
+from core.connections.lists import ANSWER_WITHIN_S, fetch_lists
 from core.errors import InputError, SyncError
 from core.iterable import IterableList, UnreachableError
-from core.runs.submission import INTERACTIVE_RETRY
+from core.iterable.retry import INTERACTIVE_RETRY
 from core.store.connections import Connection
 
 # What Slack shows at most; one of them may be the new list.

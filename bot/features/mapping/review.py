@@ -9,8 +9,8 @@ from bot.services import Services
 from bot.slack.actor import Actor
 from bot.slack.submission import ModalResult
 from core import mapping_lifecycle
+from core.connections.lists import check_list
 from core.live import decisions
-from core.runs.submission import check_list
 from core.store import lists
 from core.store.mappings import NO_LIST, MappingStatus
 

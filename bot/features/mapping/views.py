@@ -17,9 +17,9 @@ from slack_sdk.models.blocks.block_elements import (
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback, RunAction
 from bot.features.live_audiences.buttons import drop
-from bot.features.live_audiences.views import deciders
-from bot.features.mapping.form import MapMetadata, ReviewMetadata, UploadedFile
+from bot.features.mapping.form import MapMetadata, ReviewMetadata
 from bot.features.mapping_lookup import NAME_MAX, MappingRef
+from bot.features.permissions import deciders
 from bot.ui.blocks import (
     Message,
     actions,
@@ -34,6 +34,7 @@ from bot.ui.blocks import (
     section,
 )
 from bot.ui.formatting import about, cut, escape, moment, person, plural
+from bot.ui.modal_state import UploadedFile
 from core.connections.permissions import has_stand_ins
 from core.mapping_lifecycle import AUDIENCE_MAX_LENGTH
 from core.store.connections import Connection

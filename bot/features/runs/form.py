@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from bot.features.ids import RunBlock
-from bot.features.mapping.form import UploadedFile
 from bot.features.runs.file_links import Attached, file_id_of
-from bot.ui.modal_state import Metadata, ViewInputs
+from bot.ui.modal_state import Metadata, UploadedFile, ViewInputs
 from core.errors import InputError
 from core.models.run import SyncMode
 

@@ -26,7 +26,7 @@ from core.connections.permissions import may_see_rejected
 from core.engine import Engine
 from core.errors import InputError, SyncError
 from core.models.run import Run
-from core.reporting.run_report import CSV_HEADER, csv_row
+from core.reporting.rejected_csv import CSV_HEADER, csv_row
 from core.sources.fetch import CHUNK
 from core.store import audit_log, rejections
 from core.store.audit_log import AuditAction

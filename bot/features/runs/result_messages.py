@@ -4,13 +4,13 @@ from slack_sdk.models.blocks import Block, ButtonElement
 
 from bot.features.ids import ConnectAction, RunAction, UndoAction
 from bot.features.runs.remediation import remediation
-from bot.features.runs.run_view import RunView, comment, done_words, origin, reason, rejected_words
+from bot.features.runs.run_view import RunView, comment, done_words, origin, reason
 from bot.ui.blocks import Message, actions, button, context, fields, section
-from bot.ui.formatting import duration, escape, number, person, plural
+from bot.ui.formatting import duration, escape, number, person, plural, rejected_words
 from core.errors import AudiencesOfOneNameError, InputError, SeveralAudiencesError
 from core.iterable import InvalidApiKeyError
 from core.models.run import RunStatus
-from core.reporting.run_report import explain
+from core.reporting.rejection_reasons import explain
 
 # Characters of one section in which causes are told.
 CAUSES_MAX = 2800

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bot.ui.formatting import cut, escape, moment, person, plural
+from bot.ui.formatting import cut, escape, moment, person
 from core.models.run import Run, RunStatus
 from core.reporting.progress import Progress
 from core.reporting.run_report import RunReport
@@ -86,8 +86,3 @@ def done_words(story: RunView) -> str:
     counters = story.run.counters
     parts = [f"{counters.added:,} added", f"{counters.updated:,} updated", f"{counters.removed:,} removed"]
     return ", ".join(parts)
-
-
-def rejected_words(count: int) -> str:
-    """How many were rejected."""
-    return f"{plural(count, 'member')} rejected"

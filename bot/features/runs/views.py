@@ -20,7 +20,7 @@ from bot.features.runs.form import StartMetadata
 from bot.ui.blocks import Message, button, confirmation, context, field_of, modal, option, section
 from bot.ui.formatting import cut, escape, moment, person, plural
 from core.models.run import Run, RunStatus, SyncMode
-from core.reporting.run_report import explain
+from core.reporting.rejection_reasons import explain
 from core.store.mappings import MappingStatus
 
 # What Slack shows at most in a menu, and in an answer.

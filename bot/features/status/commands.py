@@ -1,13 +1,9 @@
 """Subcommands of this feature."""
 
-from slack_sdk.web.async_client import AsyncWebClient
-
 from bot.features.slash_command import SlashCommand
-from bot.features.status.sections import Viewer
+from bot.features.status.viewer import viewer_of
 from bot.features.status.views import HistoryItem, history_message, status_message
 from bot.features.status.workspace_status import MappingStatusRow, WorkspaceStatus
-from bot.services import Services
-from bot.slack.admins import AdminLookupError
 from bot.slack.reply import reply_privately
 from core import mapping_lifecycle
 from core.errors import InputError
@@ -36,14 +32,6 @@ async def history(call: SlashCommand) -> None:
     past = [HistoryItem(run, mapped[run.mapping_id], _is_last(run.id, mapped[run.mapping_id])) for run in found]
     of = chosen[0].mapping.label if call.argument and len(chosen) == 1 else call.argument or None
     await reply_privately(call.client, call.actor, history_message(past, of, call.actor.person))
-
-
-async def viewer_of(services: Services, client: AsyncWebClient, team_id: str, person: str) -> Viewer:
-    """Who looks. Where Slack does not say whether they are an admin, they are shown what everybody is."""
-    try:
-        return Viewer(person, await services.people.is_admin(client, team_id, person))
-    except AdminLookupError:
-        return Viewer(person, is_admin=False)
 
 
 async def _chosen(call: SlashCommand, overview: WorkspaceStatus) -> list[MappingStatusRow]:

@@ -1,6 +1,6 @@
 """How a run, a mapping and an approval are told in a line or two (mrkdwn): shared by `status`, `history` and home."""
 
-from bot.features.live_audiences.views import deciders
+from bot.features.permissions import deciders
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress
 from bot.ui.formatting import bar, duration, escape, moment, number, person, plural, share
 from core.connections.permissions import has_stand_ins

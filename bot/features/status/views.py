@@ -13,7 +13,7 @@ from bot.ui.blocks import MOST_BLOCKS_OF_A_MESSAGE, Message, button, header, sec
 from bot.ui.formatting import escape, moment, person, plural
 from core.connections.permissions import may_start
 from core.models.run import Run, RunStatus
-from core.runs.commands import REJECTED_SCHEME
+from core.runs.rejected_members import REJECTED_SCHEME
 from core.store.mappings import MappingStatus
 
 # How many blocks each part may take, so that all of them fit; the mappings get what is left.

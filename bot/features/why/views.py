@@ -7,7 +7,7 @@ from slack_sdk.models.blocks import Block
 from bot.ui.blocks import Message, context, divider, section
 from bot.ui.formatting import cut, escape, moment, person, plural
 from core.reporting.member_lookup import MemberFinding
-from core.reporting.run_report import explain
+from core.reporting.rejection_reasons import explain
 from core.store.connections import Connection
 
 # Audiences that one answer shows: each is a block of the 50 that a message has.

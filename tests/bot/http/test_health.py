@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 from sqlalchemy import text
 
-from bot.web import metrics
+from bot import metrics
 from tests.firehosing import VIPS, Live, firehosing, person
 
 

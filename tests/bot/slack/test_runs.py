@@ -14,7 +14,7 @@ from bot.ui.blocks import actions, button
 from core import mapping_lifecycle
 from core.errors import InputError
 from core.models.run import Run, RunRequest, RunStatus, SyncMode
-from core.reporting.run_report import CSV_HEADER
+from core.reporting.rejected_csv import CSV_HEADER
 from core.runs import commands
 from core.store import audit_log, rejections, runs
 from core.store.mappings import AudienceMapping

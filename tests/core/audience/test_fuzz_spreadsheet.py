@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.cli import rejected_csv
-from core.reporting.run_report import CSV_HEADER, csv_row
+from core.reporting.rejected_csv import CSV_HEADER, csv_row
 from core.store.rejections import Rejection
 
 SIGNS = "=+-@＝＋－＠"

@@ -66,7 +66,7 @@ async def test_lasting_fault_ends_patience(
 async def test_slow_answer_times_out(iterable: Running) -> None:
     """An answer that does not come in time is a passing fault."""
     iterable.faults.add(Fault("hang", times=1))
-    async with connected(iterable, request=0.2) as client:
+    async with connected(iterable, request_timeout_s=0.2) as client:
         await client.subscribe(LIST, [ANN])
     assert client.traffic.retries == 1
 
@@ -118,7 +118,7 @@ async def test_throttling_is_not_an_attempt(
 async def test_endless_throttling_ends_patience(iterable: Running) -> None:
     """429s without any success for too long are a passing error."""
     iterable.faults.add(Fault("throttle"))
-    async with connected(iterable, throttled=0.0) as client:
+    async with connected(iterable, throttle_timeout_s=0.0) as client:
         with pytest.raises(RateLimitedError) as caught:
             await client.subscribe(LIST, [ANN])
     assert caught.value.is_transient

@@ -33,16 +33,16 @@ async def test_pacers_share_the_rate(database: Database, other: Database) -> Non
 
 _TAKE = """
 import asyncio, sys
-from core.iterable import SharedPacer
+from core.delivery.shared_rate_limiter import SharedRateLimiter
 from core.store.database import Database
 
 async def main():
     database = Database(sys.argv[1])
-    pacer = SharedPacer(database, "p", 20)
+    pacer = SharedRateLimiter(database, "p", 20)
     async def use():
         for _ in range(4):
             slot = await pacer.slot()
-            pacer.left(slot)
+            pacer.mark_sent(slot)
             print(slot.at)
     await asyncio.gather(*(use() for _ in range(4)))
     await database.close()

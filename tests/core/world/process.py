@@ -16,7 +16,7 @@ from core.firehose.schema import Request as Message
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient, NoRateLimit
 from core.models.run import Run
-from core.runs import commands, workflows
+from core.runs import rejected_members, workflows
 from core.settings import FirehoseApproval, Settings
 from core.store import connections, mappings, runs
 from core.store.connections import Connection
@@ -103,7 +103,7 @@ class World:
             _env_file=None,  # type: ignore[call-arg]
         )
         async with open_engine(made, "test", patience=HASTY) as engine:
-            engine.fetchers[commands.REJECTED_SCHEME] = lambda address, folder: commands.write_rejected(
+            engine.fetchers[rejected_members.REJECTED_SCHEME] = lambda address, folder: rejected_members.write_rejected(
                 engine, address, folder
             )
             yield engine

@@ -11,7 +11,7 @@ from core.engine import Engine
 from core.errors import InputError
 from core.live import micro_batch
 from core.models.run import Run, RunRequest, RunStatus, SyncMode
-from core.runs import approval, commands, executor, undo, workflows
+from core.runs import approval, commands, executor, undo, worker
 from core.runs.submission import submit
 from core.store import inbox, runs
 from core.store.mappings import MappingStatus
@@ -105,13 +105,13 @@ async def _work(world: World, run_ids: tuple[str, ...]) -> None:
     for run_id in run_ids:  # as the command line does what it has submitted
         this = await world.run(run_id)
         if this.worker == engine.presence.id and this.status is RunStatus.QUEUED:
-            await workflows.start(run_id)
+            await worker.start(run_id)
     await engine.presence.reap_dead_workers()
 
     async def is_idle() -> bool:
         return engine.stopping.is_set() or not [run for run in await world.unfinished() if _is_busy(run)]
 
-    working = asyncio.create_task(workflows.run_worker(engine))
+    working = asyncio.create_task(worker.run_worker(engine))
     waiting = asyncio.create_task(until(is_idle))
     await asyncio.wait([working, waiting], return_when=asyncio.FIRST_COMPLETED)
     engine.stopping.set()

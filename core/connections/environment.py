@@ -1,0 +1,46 @@
+"""The connection whose API key is in the environment."""
+
+from core.engine import Engine
+from core.identity import UserIdField
+from core.iterable import (
+    DataCenter,
+)
+from core.store import connections
+from core.store.connections import DEFAULT_RATE, Connection, project_of
+
+
+async def environment_connection(
+    engine: Engine, *, user_id: UserIdField | None, data_center: DataCenter, rate: float | None
+) -> Connection:
+    """Return the connection that stands for ITERABLE_API_KEY, one for each data center. Only what is given is changed.
+
+    Raises SettingsError where the key is not set.
+    """
+    name = f"environment-{data_center}"
+    async with engine.database.write() as db:
+        found = await connections.by_name(db, name)
+        if found is None:
+            await connections.add(
+                db,
+                name=name,
+                api_key=None,
+                key_last4="",
+                project="",
+                data_center=data_center.value,
+                user_id=user_id or UserIdField.CUSTOMER_ID,
+                rate=DEFAULT_RATE,
+            )
+            found = await connections.by_name(db, name)
+        assert found is not None
+        key = engine.api_key(found)
+        await connections.change(
+            db,
+            found.id,
+            key_last4=key[-4:],
+            project=project_of(key),
+            user_id=(user_id or UserIdField.CUSTOMER_ID).value,
+            rate=DEFAULT_RATE if rate is None else rate,
+        )
+        found = await connections.by_id(db, found.id)
+    assert found is not None
+    return found

@@ -1,0 +1,61 @@
+"""mParticle's requests to erase people, as they arrive, and members that were erased before."""
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.firehose.member import Member
+from core.firehose.schema import DsrProcessingRequest, Encoding
+from core.identity import normalize_email
+from core.privacy.erasure import ErasureSubject, digests_of_subject
+from core.store import erasures
+from core.store.inbox import Change
+from core.vault import Vault
+
+# How the identities of a request are named: OpenDSR's own words, and mParticle's.
+_KINDS = {
+    "email": "email",
+    "mpid": "mpid",
+    "customer": "customer",
+    "customerid": "customer",
+    "controllercustomerid": "customer",
+}
+
+
+async def accept(db: AsyncConnection, vault: Vault, request: DsrProcessingRequest, stamp: int) -> None:
+    """Store that a person is to be forgotten. From then on no file brings the person back."""
+    subject = ErasureSubject(stamp, request.subject_request_id)
+    for name, identity in request.subject_identities.items():
+        kind = _KINDS.get(name.lower().replace("_", "").replace("-", ""))
+        value = normalize_email(identity.value) if kind == "email" else identity.value.strip()
+        if kind and value and identity.encoding == Encoding.RAW:
+            getattr(subject, kind).append(value)
+    await erasures.mark_erased(db, digests_of_subject(await erasures.salt_of(db, vault), subject.person), stamp)
+    content = {name: getattr(subject, name) for name in ("stamp", "request", "email", "customer", "mpid")}
+    await erasures.begin(db, str(request.id), vault.encrypt(json.dumps(content)))
+
+
+async def without_erased(
+    db: AsyncConnection, vault: Vault, changes: Sequence[Change], members: Sequence[Member]
+) -> list[Change]:
+    """Return live changes but for those that are older than their member's erasure. Who comes after it is back."""
+    salt = await erasures.salt_of(db, vault)
+    digests = [_digests_of_member(salt, member) for member in members]
+    stamps = await erasures.stamps(db, {digest for each in digests for digest in each})
+    left, back = [], []
+    for change, each in zip(changes, digests, strict=True):
+        found = [digest for digest in each if digest in stamps]
+        if any(change.stamp <= stamps[digest] for digest in found):
+            continue
+        if change.member:
+            back += found
+        left.append(change)
+    await erasures.clear_erased(db, back)
+    return left
+
+
+def _digests_of_member(salt: str, member: Member) -> list[str]:
+    email = normalize_email(member.email)
+    named = (("mpid", None if member.mpid is None else str(member.mpid)), ("email", email))
+    return [erasures.digest(salt, kind, value) for kind, value in (*named, ("customer", member.customer_id)) if value]

@@ -1,0 +1,80 @@
+"""The reasons of rejections: what each means, and what a person can do about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.identity import RejectionReason
+from core.iterable.models import FailureReason
+from core.store.rejections import ERASED, UNATTRIBUTED
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a reason means and what a person can do about it, each a sentence."""
+
+    meaning: str
+    remedy: str
+
+
+EXPLANATIONS: Mapping[str, Explanation] = {
+    RejectionReason.NO_EMAIL: Explanation(
+        "The profile has no email address.",
+        "Collect the address in mParticle, or choose the User ID setting mpid, which gives such a profile a "
+        "placeholder address.",
+    ),
+    RejectionReason.INVALID_EMAIL: Explanation(
+        "The email can't be an address: it lacks an @ or a domain, or has white space in it.",
+        "Correct the address where it is collected; the next sync takes it.",
+    ),
+    RejectionReason.INVALID_USER_ID: Explanation(
+        "The customer id is not one that Iterable takes: at most 52 plain characters, with no space at the end.",
+        "Correct the customer id in mParticle, or choose the User ID setting mpid.",
+    ),
+    RejectionReason.HASHED_IDENTITY: Explanation(
+        "The identity is there only as a hash, and Iterable needs the address itself.",
+        "Have mParticle send raw identities to this output.",
+    ),
+    RejectionReason.NO_IDENTITY: Explanation(
+        "The profile has neither an email nor a user id, only device identities for example.",
+        "Nothing can be done, unless the person is known elsewhere: then send that identity to mParticle.",
+    ),
+    FailureReason.INVALID_EMAIL: Explanation(
+        "Iterable does not accept the email address.",
+        "Look for typing errors in the domain and correct the address where it is collected.",
+    ),
+    FailureReason.INVALID_USER_ID: Explanation(
+        "Iterable does not accept the user id.",
+        "Correct the customer id in mParticle.",
+    ),
+    FailureReason.CONFLICT: Explanation(
+        "In Iterable the email and the user id belong to two different people.",
+        "Merge the two users in Iterable, or correct the identity in mParticle.",
+    ),
+    FailureReason.FORGOTTEN: Explanation(
+        "The person was forgotten in Iterable (GDPR) and can never be added again.",
+        "Nothing can be done: this is final. Take the person out of the audience to stop seeing it.",
+    ),
+    FailureReason.NOT_FOUND: Explanation(
+        "Iterable does not know this user.",
+        "Check the project's type in Iterable: one that is based on user ids knows nobody by email alone.",
+    ),
+    FailureReason.INVALID_DATA: Explanation(
+        "Iterable refused this member's data without giving a narrower reason.",
+        "Look the member up in Iterable, and sync again.",
+    ),
+    ERASED: Explanation(
+        "The person asked to be forgotten, and mParticle has not sent the person since.",
+        "Nothing needs to be done. Who the person is, is not kept here.",
+    ),
+    UNATTRIBUTED: Explanation(
+        "Iterable counted a failure but did not say whose.",
+        "Sync again. If it stays, ask Iterable's support, naming the list and the time.",
+    ),
+}
+
+
+def explain(reason: str) -> Explanation:
+    """Return what a reason means. One that is not known is left to Iterable."""
+    return EXPLANATIONS.get(
+        reason, Explanation("Iterable did not accept the member.", "Look the member up in Iterable, and sync again.")
+    )
