@@ -6,8 +6,9 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from core.delivery.shared_rate_limiter import SharedRateLimiter
 from core.errors import NoApiKeyError, SettingsError
-from core.iterable import DataCenter, IterableClient, RequestStats, RetryPolicy, SharedRateLimiter
+from core.iterable import DataCenter, IterableClient, RequestStats, RetryPolicy
 from core.settings import Settings
 from core.sources.fetch import Fetcher
 from core.store.connections import Connection

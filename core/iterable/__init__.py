@@ -1,6 +1,5 @@
 """Iterable's API: the client, its errors and its pace."""
 
-from core.delivery.shared_rate_limiter import SharedRateLimiter
 from core.iterable.client import IterableClient
 from core.iterable.errors import (
     ConflictError,
@@ -39,7 +38,6 @@ __all__ = [
     "RequestStats",
     "RequestTooLargeError",
     "RetryPolicy",
-    "SharedRateLimiter",
     "Slot",
     "SubscriberKey",
     "UnavailableError",

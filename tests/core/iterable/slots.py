@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from core.iterable import SharedRateLimiter, Slot
+from core.delivery.shared_rate_limiter import SharedRateLimiter
+from core.iterable import Slot
 
 
 def least_span(times: Sequence[float], count: int) -> float:

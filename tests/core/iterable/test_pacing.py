@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from core.delivery.shared_rate_limiter import MISSED_S
-from core.iterable import IterableClient, RequestStats, SharedRateLimiter
+from core.delivery.shared_rate_limiter import MISSED_S, SharedRateLimiter
+from core.iterable import IterableClient, RequestStats
 from core.store.database import Database
 from core.store.tables import pace
 from sandbox.iterable import running

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from core.iterable import SharedRateLimiter
+from core.delivery.shared_rate_limiter import SharedRateLimiter
 from core.store.database import Database
 from tests.core.iterable.slots import least_span, use
 
