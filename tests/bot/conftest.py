@@ -1,11 +1,14 @@
-"""The command and a local Iterable, as fixtures."""
+"""The command, a local Iterable and the databases, as fixtures."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.bot.commands import Commands, LocalIterable, local_iterable
+from tests.bot.cli.commands import Commands, LocalIterable, local_iterable
+from tests.core.conftest import database_url, postgresql_server
+
+__all__ = ["database_url", "iterable", "postgresql_server", "run", "shared_iterable"]
 
 
 @pytest.fixture(scope="session")

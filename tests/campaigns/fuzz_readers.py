@@ -137,7 +137,7 @@ def _part(work: Path, seconds: int) -> int:
 def _target(work: Path, stack: ExitStack) -> Callable[[bytes], None]:
     """What atheris calls with each input: an exception is written down, each kind once, and the campaign goes on."""
     from tests.campaigns.wrapping import wrapped
-    from tests.core.audience.oracle import planning_workspace, read_or_refuse
+    from tests.core.sources.oracle import planning_workspace, read_or_refuse
 
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-")))
     workspaces = stack.enter_context(ExitStack())

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.core.audience.factories import CSV_NAME, HYDE, JEKYLL, UTTERSON, change, download_csv, manifest, message
+from tests.core.sources.factories import CSV_NAME, HYDE, JEKYLL, UTTERSON, change, download_csv, manifest, message
 
 PLAIN, BUCKET, ZIPPED, TOLD, MEMBERS = range(5)
 # Between the parts of an input that becomes several members of a ZIP.

@@ -1,0 +1,118 @@
+"""`iterable-sync connections` and `mappings`: what is saved, and what is never shown."""
+
+import pytest
+
+from tests.bot.cli.commands import Commands, LocalIterable
+
+OTHER_KEY = "sandbox-key-hybrid-0000000000000"
+
+
+@pytest.fixture
+def saved(run: Commands) -> Commands:
+    """The connection "shop"."""
+    assert run.here("connections", "add", "shop").code == 0
+    return run
+
+
+def test_key_is_tried_and_hidden(saved: Commands) -> None:
+    """A saved key is encrypted, and only its last four characters are shown."""
+    shown = saved.here("connections", "show", "shop")
+    listed = saved.here("connections", "list")
+
+    assert f"...{saved.iterable.key[-4:]}" in shown.out
+    assert "shop" in listed.out
+    assert all(saved.iterable.key.encode() not in file.read_bytes() for file in (saved.folder / "data").glob("*.*"))
+
+
+def test_key_from_standard_input(run: Commands) -> None:
+    """The key can come from standard input."""
+    added = run(
+        "connections", "add", "shop", "--key-stdin", stdin=f"{run.iterable.key}\n", env={"ITERABLE_API_KEY": ""}
+    )
+
+    assert added.code == 0, added.err
+
+
+def test_key_typed_at_a_terminal_is_not_shown(run: Commands) -> None:
+    """A key that is typed does not appear on the terminal."""
+    run.env["ITERABLE_API_KEY"] = ""
+
+    added = run.on_terminal("connections", "add", "shop", wait_for="not shown", answer=f"{run.iterable.key}\n")
+
+    assert added.code == 0, added.err
+
+
+def test_refused_key_is_not_saved(run: Commands) -> None:
+    """A key that Iterable refuses is not saved."""
+    added = run.here("connections", "add", "shop", env={"ITERABLE_API_KEY": "0123456789abcdef"})
+
+    assert added.code == 2
+    assert "Iterable refuses the API key" in added.err
+    assert "0123456789abcdef" not in added.err
+    assert "No connection is saved yet." in run.here("connections", "list").out
+
+
+def test_name_is_taken_once(saved: Commands) -> None:
+    """Two connections can't have one name."""
+    again = saved.here("connections", "add", "shop")
+
+    assert again.code == 2
+    assert 'There is a connection "shop" already.' in again.err
+
+
+def test_key_of_another_project_does_not_replace(saved: Commands, iterable: LocalIterable) -> None:
+    """A key of another Iterable project is not taken for a connection that has been used."""
+    file = saved.audience([1])
+    saved.here("sync", file, "--list", iterable.new_list(), "--connection", "shop")
+
+    other = saved.here("connections", "key", "shop", "--key-stdin", stdin=OTHER_KEY)
+    same = saved.here("connections", "key", "shop")
+
+    assert other.code == 2
+    assert "another Iterable project" in other.err
+    assert same.code == 0, same.err
+
+
+def test_connection_with_synced_members_is_not_removed_lightly(saved: Commands, iterable: LocalIterable) -> None:
+    """The record of who was synced is lost only to somebody who says so."""
+    saved.here("sync", saved.audience([1]), "--list", iterable.new_list(), "--connection", "shop")
+
+    assert saved.here("connections", "remove", "shop").code == 3
+    assert saved.here("connections", "remove", "shop", "--yes").code == 0
+    assert saved.here("connections", "show", "shop").code == 2
+
+
+def test_mapping_is_saved_shown_and_removed(saved: Commands, iterable: LocalIterable) -> None:
+    """A mapping is added, listed, shown and removed by its id."""
+    target = iterable.new_list()
+
+    added = saved.here("mappings", "add", "--list", target, "--audience", "Shoppers", "--connection", "shop")
+    again = saved.here("mappings", "add", "--list", target, "--audience", "Shoppers", "--connection", "shop")
+
+    assert added.out.startswith("Mapping 1: ")
+    assert again.code == 2
+    assert "Shoppers" in saved.here("mappings", "list").out
+    assert str(target) in saved.here("mappings", "show", 1).out
+    assert saved.here("mappings", "remove", 1).code == 0
+    assert saved.here("mappings", "show", 1).code == 2
+
+
+def test_connection_that_is_not_saved_is_called_as_it_is_shown(run: Commands, iterable: LocalIterable) -> None:
+    """The key of the environment has a name in the list, and that name finds it; its key is not replaced here."""
+    run.here("sync", run.audience([1]), "--list", iterable.new_list())
+
+    assert run.here("connections", "show", "ITERABLE_API_KEY (us)").code == 0
+    refused = run.here("connections", "key", "ITERABLE_API_KEY (us)")
+
+    assert refused.code == 2
+    assert "is not saved" in refused.err
+
+
+def test_no_key_typed(run: Commands) -> None:
+    """Ctrl-D at the question for the key is an empty key."""
+    run.env["ITERABLE_API_KEY"] = ""
+
+    added = run.on_terminal("connections", "add", "shop", wait_for="not shown", answer="\x04")
+
+    assert added.code == 2, added.err
+    assert "The API key is empty." in added.err

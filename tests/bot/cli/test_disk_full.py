@@ -1,0 +1,20 @@
+"""A command whose output does not fit on the disk says so, and leaves no half of it."""
+
+from pathlib import Path
+
+from tests.bot.cli.commands import Commands, LocalIterable
+from tests.core.storage import small_disk
+
+
+def test_rejected_members_do_not_fit(run: Commands, iterable: LocalIterable, tmp_path: Path) -> None:
+    """A file of rejections for which there is no room is a sentence, and can be written elsewhere."""
+    nobody = [f",customer-{number:040}" for number in range(30_000)]
+    audience = run.audience(range(2), *nobody)
+    found = run.here("sync", audience, "--list", iterable.new_list(), "--yes", "--json").object
+    assert found["rejected"] == len(nobody)
+    with small_disk(tmp_path / "small", 1) as small:
+        result = run.here("runs", "rejects", found["run_id"], "--csv", small / "rejected.csv")
+        assert result.code != 0
+        assert "No space left" in result.err
+        assert not list(small.iterdir())
+    assert run.here("runs", "rejects", found["run_id"], "--csv", tmp_path / "rejected.csv").code == 0

@@ -1,0 +1,94 @@
+"""Guards: what a run waits for, and who may let it go on."""
+
+import pytest
+
+from tests.bot.cli.commands import Commands, LocalIterable, Result
+
+
+@pytest.fixture
+def target(run: Commands, iterable: LocalIterable) -> int:
+    """A list to which 150 members have been synced."""
+    target = iterable.new_list()
+    assert run.here("sync", run.audience(range(150)), "--list", target, "--rate", 0).code == 0
+    return target
+
+
+def test_mass_removal_waits(run: Commands, iterable: LocalIterable, target: int) -> None:
+    """Where nobody can be asked, a mass removal ends with exit code 3 and says how to go on; --yes lets it."""
+    waiting = run("sync", run.audience(range(100)), "--list", target, "--json")
+
+    run_id = waiting.object["run_id"]
+    assert waiting.code == 3
+    assert waiting.object["status"] == "needs_approval"
+    assert waiting.object["removed"] == 50
+    assert f"iterable-sync runs resume {run_id} --yes" in waiting.err
+    assert len(iterable.emails(target)) == 150
+
+    resumed = run.here("runs", "resume", run_id, "--yes", "--json")
+
+    assert resumed.code == 0
+    assert resumed.object["removed"] == 50
+    assert len(iterable.emails(target)) == 100
+
+
+def test_waiting_run_is_not_resumed_without_approval(run: Commands, iterable: LocalIterable, target: int) -> None:
+    """Resuming a run that waits for approval without giving it changes nothing."""
+    waiting = run.here("sync", run.audience(range(100)), "--list", target, "--json")
+
+    assert run.here("runs", "resume", waiting.object["run_id"]).code == 3
+    assert len(iterable.emails(target)) == 150
+
+
+def test_yes_does_not_empty_a_list(run: Commands, iterable: LocalIterable, target: int) -> None:
+    """An empty audience is not overruled by --yes, but by --allow-empty."""
+    waiting = run.here("sync", run.audience([]), "--list", target, "--yes", "--json")
+
+    assert waiting.code == 3
+    assert f"runs resume {waiting.object['run_id']} --allow-empty" in waiting.err
+    assert len(iterable.emails(target)) == 150
+    assert run.here("runs", "resume", waiting.object["run_id"], "--yes").code == 3
+    assert run.here("runs", "resume", waiting.object["run_id"], "--allow-empty").code == 0
+    assert iterable.emails(target) == set()
+
+
+def test_run_that_has_to_wait_counts_nothing(run: Commands, target: int) -> None:
+    """A run that fails because an earlier one waits for approval has rejected nobody yet."""
+    run.here("sync", run.audience(range(100)), "--list", target)
+
+    failed = run.here("sync", run.audience([1], ",c9"), "--list", target, "--mode", "add", "--json")
+
+    assert failed.code == 2
+    assert (failed.object["rejected"], failed.object["rejected_by_reason"]) == (0, {})
+
+
+def test_person_at_the_terminal_says_yes(run: Commands, iterable: LocalIterable, target: int) -> None:
+    """A person who is shown the plan and says yes lets the run go on."""
+    result = _asked(run, target, "y\n")
+
+    assert result.code == 0, result.err
+    assert "50 of 150 members would be removed" in result.err
+    assert result.object["status"] == "succeeded"
+    assert len(iterable.emails(target)) == 100
+
+
+def test_person_at_the_terminal_says_no(run: Commands, iterable: LocalIterable, target: int) -> None:
+    """Anything but a yes leaves the run waiting."""
+    result = _asked(run, target, "\n")
+
+    assert result.code == 3
+    assert result.object["status"] == "needs_approval"
+    assert len(iterable.emails(target)) == 150
+
+
+def test_interrupt_at_the_question(run: Commands, iterable: LocalIterable, target: int) -> None:
+    """Ctrl-C at the question ends the command, and the run waits."""
+    result = _asked(run, target, "\x03")
+
+    assert result.code == 130
+    assert result.object["status"] == "needs_approval"
+    assert len(iterable.emails(target)) == 150
+
+
+def _asked(run: Commands, target: int, answer: str) -> Result:
+    file = run.audience(range(100))
+    return run.on_terminal("sync", file, "--list", target, "--json", wait_for="Go on? [y/N]", answer=answer)

@@ -1,0 +1,29 @@
+"""What the command line adds to what core says: a command to type, by the error's code."""
+
+from pathlib import Path
+
+from bot.cli.remediation import remediation
+from core.errors import EarlierRunAwaitingApprovalError, EarlierRunFailedError
+from tests.bot.cli.commands import Commands
+
+WAITS = "Run k3v9m2x7qa of the same mapping waits for approval, and what it would do comes first."
+
+
+def test_the_run_that_comes_first_is_named() -> None:
+    """The commands are whole, so that they can be copied."""
+    assert "  To approve it:  iterable-sync runs resume k3v9m2x7qa --yes\n" in remediation(
+        EarlierRunAwaitingApprovalError.code, WAITS
+    )
+    assert remediation(EarlierRunFailedError.code, WAITS).endswith("iterable-sync runs cancel k3v9m2x7qa")
+    assert not remediation("error", WAITS)
+
+
+def test_one_of_several_audiences(run: Commands, tmp_path: Path) -> None:
+    """A file with several audiences is bad input, and says with which option one is chosen."""
+    file = tmp_path / "several.csv"
+    file.write_text("mpid,email,audience_id,audience_name\n1,p1@example.com,11,One\n2,p2@example.com,22,Two\n")
+
+    refused = run.here("sync", file, "--list", 1001, "--json")
+
+    assert refused.code == 2
+    assert "One (11), Two (22). It has to be said which one is meant. Choose it with --audience" in refused.err

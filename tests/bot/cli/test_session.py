@@ -1,0 +1,111 @@
+"""The command as a whole: help, doctor, worker."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.bot.cli.commands import COMMAND, Commands, until
+
+HELP = """
+import sys
+from bot.cli import main
+for command in ("", "sync", "runs resume", "connections", "demo"):
+    try:
+        main([*command.split(), "--help"])
+    except SystemExit as ended:
+        assert ended.code == 0, ended.code
+print("imported:", *sorted({"aiohttp", "alembic", "dbos", "duckdb", "sqlalchemy"} & set(sys.modules)))
+"""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Help answers at once, because it does without the engine."""
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "imported:"
+
+
+def test_unknown_command(run: Commands) -> None:
+    """A command that does not exist is a sentence that names the help."""
+    result = run.here("sink")
+
+    assert result.code == 2
+    assert result.err == "No such command 'sink'. See `iterable-sync --help`.\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("sync", "a.csv", "--list", "1", "--frob"), "No such option: --frob. See `iterable-sync sync --help`.\n"),
+        (
+            ("sync", "a.csv", "--list", "1", "--data-center", "uk"),
+            "Invalid value for '--data-center': 'uk' is not one of 'us', 'eu'. See `iterable-sync sync --help`.\n",
+        ),
+    ],
+)
+def test_wrong_usage_is_a_whole_sentence(run: Commands, args: tuple[str, ...], said: str) -> None:
+    """What is wrong with an option is said in words for a person, and ends before the next sentence begins."""
+    assert run.here(*args).err == said
+
+
+def test_doctor_finds_everything_well(run: Commands) -> None:
+    """Where all is well, each line says so and the exit code is 0."""
+    result = run("doctor")
+
+    assert result.code == 0, result.out
+    assert [line.split()[0] for line in result.out.splitlines()] == ["ok"] * 8
+
+
+def test_reader_of_the_output_goes_away(run: Commands) -> None:
+    """Where nobody reads the rest of the output, as behind `head`, nothing is said about it."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [COMMAND, "doctor"], stdout=write, stderr=subprocess.PIPE, env=run.env, cwd=run.folder, check=False
+    )
+    os.close(write)
+
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_doctor_finds_what_is_wrong(run: Commands) -> None:
+    """What is wrong is said with what to do, and the exit code is 1; the key is not shown."""
+    result = run.here("doctor", env={"ITERABLE_API_KEY": "0123456789abcdef", "ITERABLE_SYNC_SECRET_KEY": "short"})
+
+    wrong = [line for line in result.out.splitlines() if line.startswith("WRONG")]
+    assert result.code == 1
+    assert len(wrong) == 2
+    assert "ITERABLE_SYNC_SECRET_KEY is not a key" in wrong[0]
+    assert "Iterable refuses the API key" in wrong[1]
+    assert "0123456789abcdef" not in result.out
+
+
+def test_doctor_reads_no_settings_twice(run: Commands) -> None:
+    """A setting that is wrong is named, and nothing else is looked at."""
+    result = run.here("doctor", env={"ITERABLE_SYNC_ITERABLE_URL": "ftp://nowhere"})
+
+    assert result.code == 1
+    assert result.out.startswith("WRONG  settings: A setting is wrong. ITERABLE_SYNC_ITERABLE_URL")
+
+
+def test_worker_ends_on_a_signal(run: Commands) -> None:
+    """A worker works until it is told to end, and ends well."""
+    with run.started("worker") as command:
+        until(lambda: "looks for runs" in command.err.read_text())
+        command.process.send_signal(signal.SIGTERM)
+        assert command.ended().code == 0
+
+
+def test_doctor_blames_a_data_directory_once(run: Commands) -> None:
+    """Where the data directory can't be used, what is kept in it is not called wrong as well."""
+    (run.folder / "file").touch()
+
+    result = run.here("doctor", env={"ITERABLE_SYNC_DATA_DIR": str(run.folder / "file")})
+
+    wrong = [line for line in result.out.splitlines() if line.startswith("WRONG")]
+    assert result.code == 1
+    assert len(wrong) == 1
+    assert "is a file. Choose a directory" in wrong[0]

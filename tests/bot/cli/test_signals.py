@@ -1,0 +1,110 @@
+"""Runs that stop half-way: by an error, by Ctrl-C, by a person elsewhere; and how they go on."""
+
+import signal
+
+from tests.bot.cli.commands import Commands, LocalIterable, until
+
+SUBSCRIBE = "/api/lists/subscribe"
+
+
+def test_interrupted_run_goes_on(run: Commands, iterable: LocalIterable) -> None:
+    """Ctrl-C stops a run cleanly with exit code 130, and `runs resume` brings it to the right end."""
+    target = iterable.new_list()
+    file = run.audience(range(3000))
+
+    with run.started("sync", file, "--list", target, "--rate", 1, "--json") as command:
+        until(lambda: iterable.requests(SUBSCRIBE))
+        command.process.send_signal(signal.SIGINT)
+        stopped = command.ended()
+
+    run_id = stopped.object["run_id"]
+    assert stopped.code == 130, stopped.err
+    assert stopped.object["status"] == "interrupted"
+    assert f"iterable-sync runs resume {run_id}" in stopped.err
+    assert len(iterable.emails(target)) < 3000
+
+    resumed = run("runs", "resume", run_id, "--json")
+
+    assert resumed.code == 0, resumed.err
+    assert resumed.object["added"] == 3000
+    assert len(iterable.emails(target)) == 3000
+
+
+def test_second_interrupt_leaves_at_once(run: Commands, iterable: LocalIterable) -> None:
+    """A second Ctrl-C does not wait for what is under way, and says how to go on."""
+    target = iterable.new_list()
+    iterable.control("POST", "/faults", {"action": "hang", "path": SUBSCRIBE})
+
+    with run.started("sync", run.audience([1]), "--list", target) as command:
+        until(lambda: "Uploading" in command.err.read_text())
+        command.process.send_signal(signal.SIGINT)
+        until(lambda: "Stopping" in command.err.read_text())
+        command.process.send_signal(signal.SIGINT)
+        left = command.ended()
+
+    assert left.code == 130
+    assert "iterable-sync runs resume" in left.err
+
+
+def test_run_whose_process_died_is_not_called_running(run: Commands, iterable: LocalIterable) -> None:
+    """While a process is at work on a run, it is said how far it is; once the process was killed, how to go on."""
+    iterable.control("POST", "/faults", {"action": "hang", "path": SUBSCRIBE})
+
+    with run.started("sync", run.audience([1]), "--list", iterable.new_list()) as command:
+        until(lambda: "Uploading" in command.err.read_text())
+        run_id = command.err.read_text().removeprefix("Run ").partition(":")[0]
+        alive = run.here("runs", "show", run_id)
+        command.process.kill()
+        command.process.wait()
+
+    dead = run.here("runs", "show", run_id)
+
+    assert "Uploading, 0 of 1" in alive.out
+    assert "1  not done yet" in alive.out
+    assert f"Run {run_id} interrupted" in dead.out
+    assert f"  To go on:  iterable-sync runs resume {run_id}\n" in dead.out
+    assert "interrupted" in run.here("runs", "list").out
+
+
+def test_failed_run_says_why_and_goes_on(run: Commands, iterable: LocalIterable) -> None:
+    """A run that fails after it has begun has exit code 1 and can be resumed once the cause is gone."""
+    target = iterable.new_list()
+    iterable.control("POST", "/faults", {"action": "error", "path": SUBSCRIBE, "status": 401, "code": "BadApiKey"})
+
+    failed = run.here("sync", run.audience([1]), "--list", target, "--json")
+
+    assert failed.code == 1
+    assert failed.object["status"] == "failed"
+    assert "Iterable refuses the API key" in failed.object["error"]
+    assert f"iterable-sync runs resume {failed.object['run_id']}" in failed.err
+
+    iterable.control("DELETE", "/faults")
+
+    assert run.here("runs", "resume", failed.object["run_id"]).code == 0
+    assert iterable.emails(target) == {"p1@example.com"}
+
+
+def test_live_run_is_cancelled(run: Commands, iterable: LocalIterable) -> None:
+    """`runs cancel` stops the process that is at work on a run, and waits for it."""
+    target = iterable.new_list()
+
+    with run.started("sync", run.audience(range(9000)), "--list", target, "--rate", 1, "--json") as command:
+        until(lambda: iterable.requests(SUBSCRIBE))
+        run_id = command.err.read_text().removeprefix("Run ").partition(":")[0]
+        cancelled = run.here("runs", "cancel", run_id)
+        ended = command.ended()
+
+    assert cancelled.code == 0, cancelled.err
+    assert ended.code == 1
+    assert ended.object["status"] == "cancelled"
+    assert run.here("runs", "resume", run_id).code == 2
+
+
+def test_finished_run_is_neither_resumed_nor_cancelled(run: Commands, iterable: LocalIterable) -> None:
+    """What has ended has ended."""
+    done = run.here("sync", run.audience([1]), "--list", iterable.new_list(), "--json")
+
+    resumed, cancelled = (run.here("runs", what, done.object["run_id"]) for what in ("resume", "cancel"))
+
+    assert (resumed.code, cancelled.code) == (2, 2)
+    assert "has ended (succeeded)" in resumed.err

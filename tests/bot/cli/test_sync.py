@@ -1,0 +1,111 @@
+"""`iterable-sync sync`: a file in, a list out, and what is said about it."""
+
+import json
+
+from tests.bot.cli.commands import Commands, LocalIterable
+
+KEYS = [
+    "run_id",
+    "status",
+    "mode",
+    "user_id",
+    "list_id",
+    "audience",
+    "members",
+    "left",
+    "added",
+    "updated",
+    "removed",
+    "unchanged",
+    "duplicates",
+    "rejected",
+    "rejected_by_reason",
+    "requests",
+    "retries",
+    "throttled",
+    "duration_s",
+    "error",
+]
+
+
+def test_list_holds_the_audience(run: Commands, iterable: LocalIterable) -> None:
+    """After a sync the list holds who the audience holds, and the summary says so."""
+    target = iterable.new_list()
+
+    result = run("sync", run.audience(range(20), ",c99"), "--list", target)
+
+    assert result.code == 0, result.err
+    assert iterable.emails(target) == {f"p{n}@example.com" for n in range(20)}
+    assert "20  added" in result.out
+    assert "1  rejected" in result.out
+    assert "The profile has no email address." in result.out
+    assert "rejects.csv" in result.out
+
+
+def test_json_is_all_that_standard_output_gets(run: Commands, iterable: LocalIterable) -> None:
+    """With --json, standard output is one line: an object with exactly the keys that are promised, in order."""
+    target = iterable.new_list()
+
+    result = run("sync", run.audience(range(5), "nobody,c99"), "--list", target, "--json")
+
+    found = result.object
+    assert list(json.loads(result.out)) == KEYS
+    assert found["status"] == "succeeded"
+    assert (found["members"], found["added"], found["rejected"]) == (6, 5, 1)
+    assert found["rejected_by_reason"] == {"invalid_email": 1}
+    assert (found["list_id"], found["user_id"], found["error"]) == (target, "customerId", None)
+
+
+def test_dry_run_sends_nothing(run: Commands, iterable: LocalIterable) -> None:
+    """A dry run says what would be done, and does nothing."""
+    target = iterable.new_list()
+
+    result = run.here("sync", run.audience(range(7)), "--list", target, "--dry-run", "--json")
+
+    assert result.code == 0
+    assert result.object["status"] == "planned"
+    assert result.object["added"] == 7
+    assert iterable.emails(target) == set()
+    assert iterable.requests("/api/lists/subscribe") == 0
+
+
+def test_saved_connection_needs_no_key_in_the_environment(run: Commands, iterable: LocalIterable) -> None:
+    """A saved connection is enough, with its own User ID setting."""
+    target = iterable.new_list()
+    run.here("connections", "add", "shop", "--user-id", "mpid", "--rate", "0")
+
+    result = run.here(
+        "sync", run.audience(range(3)), "--list", target, "--connection", "shop", "--json", env={"ITERABLE_API_KEY": ""}
+    )
+
+    assert result.code == 0, result.err
+    assert result.object["user_id"] == "mpid"
+
+
+def test_usage_error_is_an_object_too(run: Commands) -> None:
+    """With --json, wrong usage too ends with an object, whose keys are the same."""
+    result = run.here("sync", "audience.csv", "--json")
+
+    assert result.code == 2
+    assert list(result.object) == KEYS
+    assert result.object["run_id"] is None
+    assert "--list" in result.object["error"]
+    assert result.object["error"] in result.err
+
+
+def test_lines_stay_whole_in_a_pipe(run: Commands, iterable: LocalIterable) -> None:
+    """Where there is no terminal, nothing is wrapped at the width of one, and no line ends with blanks."""
+    result = run.here("sync", run.audience([1], ",c9"), "--list", iterable.new_list(), env={"COLUMNS": ""})
+
+    assert [line for line in result.out.splitlines() if line != line.rstrip()] == []
+    assert (
+        "Collect the address in mParticle, or choose the User ID setting mpid, which gives such a profile a "
+        "placeholder address.\n" in result.out
+    )
+
+
+def test_dry_run_is_listed_with_what_it_would_do(run: Commands, iterable: LocalIterable) -> None:
+    """In the list of runs, a dry run has the numbers of its plan."""
+    run.here("sync", run.audience(range(7)), "--list", iterable.new_list(), "--dry-run")
+
+    assert "+7 ~0 -0" in run.here("runs", "list").out

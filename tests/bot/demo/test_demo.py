@@ -1,0 +1,176 @@
+"""`iterable-sync demo`: the tour from beginning to end, and the page in the browser."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bot.demo.environment import LIST_NAME, demo_environment
+from bot.demo.welcome import post_welcome_messages
+from bot.features.ids import (
+    ApprovalAction,
+    ApprovalCallback,
+    ConnectBlock,
+    ConnectCallback,
+    MappingAction,
+    MappingBlock,
+    MappingCallback,
+    RunCallback,
+)
+from sandbox.iterable.state import DEFAULT_KEY
+from tests.bot.cli.commands import COMMAND, Commands, until
+from tests.bot.slack.following import until as arrived
+from tests.bot.slack.harness import BRISK
+
+MARKETING = "C01MARKETING"
+
+
+def test_tour(tmp_path: Path) -> None:
+    """The tour tells the whole story in order, finds the list equal both times, and leaves nothing behind."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    # settings of a real installation are there, and are not touched
+    env = {**os.environ, "TMPDIR": str(folder), "SLACK_BOT_TOKEN": "xoxb-real", "ITERABLE_SYNC_DATA_DIR": "real"}
+    done = subprocess.run(
+        [COMMAND, "demo", "--tour"], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=120, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    _in_order(
+        done.stdout,
+        "Maya types /iterable-sync",
+        "Nothing is connected to Iterable yet",
+        "Ada types /iterable-sync connect",
+        "To approve: SpringShoppers",
+        "Amir presses Review",
+        "Approve)",
+        "while it runs",
+        "[Cancel]",
+        "4,700 added, 0 updated, 0 removed, 297 rejected",
+        "Maya presses Rejected users",
+        "[file: rejected-",
+        "They are equal.",
+        "Iterable answers 503",
+        "Failing: SpringShoppers",
+        "[Retry]",
+        "Works again: SpringShoppers",
+        "240 added, 73 updated, 165 removed, 297 rejected",
+        "They are equal.",
+    )
+    assert DEFAULT_KEY not in done.stdout + done.stderr
+    assert list(tmp_path.rglob("*")) == [folder]
+
+
+def test_page(run: Commands) -> None:
+    """The demo says where its page is; there the bot is connected, and the samples and the key are at hand."""
+    with run.started("demo") as command:
+        until(lambda: "--tour" in command.out.read_text())
+        introduction = command.out.read_text().splitlines()
+        page = introduction[0].split()[1]
+        with urllib.request.urlopen(page) as answer:
+            assert b"<html" in answer.read()
+        state = _json(f"{page}_page/state?channel={MARKETING}")
+        panel = _json(f"{page}_sandbox/slack")
+        samples = Path(introduction[2].rpartition(" ")[2])
+        assert {path.name for path in samples.iterdir()} == {
+            "spring-shoppers.zip",
+            "spring-shoppers-a-week-later.zip",
+        }
+        command.process.send_signal(signal.SIGINT)
+        assert command.ended().code == 0
+
+    shown = json.dumps(state)
+    assert len(introduction) == 5
+    assert panel["connections"] == 1
+    assert panel["iterable"]
+    assert DEFAULT_KEY in shown
+    assert "spring-shoppers.zip" in shown
+    assert not samples.exists()
+    assert samples.is_relative_to(tempfile.gettempdir())
+
+
+async def test_steps_of_the_welcome(tmp_path: Path) -> None:
+    """What the first message in the channel says can be done, step by step, as it says it."""
+    async with demo_environment(0, pace=BRISK) as here:
+        await post_welcome_messages(here)
+        slack, (ada, maya, amir) = here.slack, (here.slack.admin, here.slack.marketer, here.slack.approver)
+        file = next(one for one in slack.messages("marketing") if one.files)
+
+        await ada.command("/iterable-sync")
+        form = await ada.open_view(ConnectCallback.CONNECT)
+        key = slack.render(slack.messages("marketing")[0]).split("`")[1]
+        await ada.fill(form, {ConnectBlock.NAME: "Shop", ConnectBlock.KEY: key, ConnectBlock.APPROVERS: [amir.id]})
+        await ada.fill(form, {ConnectBlock.CHANNEL: "C01ALERTS"})
+        assert (await ada.submit(form)).ok
+        await slack.wait_for(lambda: "Connected" in slack.render(ada.view))
+
+        await maya.command("/iterable-sync map")
+        form = await maya.open_view(MappingCallback.MAP)
+        await maya.fill(form, {MappingBlock.AUDIENCE: "SpringShoppers", MappingAction.LIST: LIST_NAME})
+        assert (await maya.submit(form)).ok
+        await slack.wait_for(lambda: "Proposed" in slack.render(maya.view))
+        await maya.close()
+        assert (await maya.shortcut("sync-to-iterable", file)).ok
+        assert (await maya.submit(await maya.open_view(RunCallback.START))).ok
+
+        card = await slack.wait_for_message("marketing", "To approve: SpringShoppers", timeout=10)
+        await amir.click(card, ApprovalAction.REVIEW)
+        assert (await amir.submit(await amir.open_view(ApprovalCallback.REVIEW))).ok
+        await slack.wait_for_message("marketing", "4,700 added", timeout=20)
+
+
+async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The panel's *Play mParticle* connects an audience and streams its changes into the demo's bot: it is approved in
+    Slack, its people arrive in Iterable, and what becomes of them is asked when it is disconnected."""
+    monkeypatch.setattr("sandbox.slack.browser.mparticle.RATE", 0.0)
+    async with demo_environment(0, pace=BRISK) as here, aiohttp.ClientSession() as session:
+        slack, (ada, amir) = here.slack, (here.slack.admin, here.slack.approver)
+        await ada.command("/iterable-sync")
+        form = await ada.open_view(ConnectCallback.CONNECT)
+        values: dict[str, Any] = {ConnectBlock.NAME: "Shop", ConnectBlock.KEY: here.iterable.key}
+        await ada.fill(form, {**values, ConnectBlock.APPROVERS: [amir.id], ConnectBlock.CHANNEL: "C01ALERTS"})
+        assert (await ada.submit(form)).ok
+
+        await session.post(f"{slack.page_url}_sandbox/mparticle/play")
+        card = await slack.wait_for_message("sync-alerts", "200 changes wait", timeout=20)
+        await amir.click(card, MappingAction.REVIEW)
+        form = await amir.open_view(MappingCallback.REVIEW)
+        await amir.fill(form, {MappingAction.LIST: str(here.list_id)})
+        assert (await amir.submit(form)).ok
+        await arrived(lambda: len(here.iterable.state.members(here.list_id)) == 171)
+
+        await session.post(f"{slack.page_url}_sandbox/mparticle/disconnect")
+        await slack.wait_for_message("sync-alerts", "What should become of the 171 people", timeout=20)
+        async with session.get(f"{slack.page_url}_sandbox/slack") as answer:
+            lines = (await answer.json())["mparticle"]["lines"]
+        assert lines[-1] == "Disconnected audience Summer Sale Shoppers."
+
+
+def test_port_that_is_taken(run: Commands) -> None:
+    """A port that somebody else listens at is a sentence."""
+    port = run.iterable.url.rpartition(":")[2]
+
+    result = run("demo", "--port", port)
+
+    assert result.code == 2
+    assert f"Port {port} can't be listened at" in result.err
+
+
+def _in_order(text: str, *parts: str) -> None:
+    at = 0
+    for part in parts:
+        found = text.find(part, at)
+        assert found >= 0, f"{part!r} is missing after:\n{text[:at][-500:]}"
+        at = found + len(part)
+
+
+def _json(url: str) -> Any:
+    with urllib.request.urlopen(url) as answer:
+        return json.loads(answer.read())

@@ -1,0 +1,196 @@
+"""The audience download as a bare CSV."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from core.sources import Source, SourceFormat
+from tests.core.sources.conftest import Reading
+from tests.core.sources.factories import CSV_NAME, HEADER, HYDE, JEKYLL, UTTERSON, download_csv
+
+
+def test_tells_what_was_read(reading: Reading) -> None:
+    """Shape, audience, rows and time come from the rows and the name of the file."""
+    source, _ = reading(download_csv(), CSV_NAME)
+
+    assert source == Source(
+        shape=SourceFormat.DOWNLOAD,
+        is_snapshot=True,
+        audience_id="8754",
+        audience_name="PotentialParisians",
+        file_name=CSV_NAME,
+        rows=3,
+        has_mpid=True,
+        as_of=datetime(2020, 1, 27, 18, 7, 18, 137000, UTC),
+    )
+
+
+def test_gives_a_row_per_profile(reading: Reading) -> None:
+    """A profile is named by the digits of its mpid, and one with only a device is a member too."""
+    _, profiles = reading(download_csv([HYDE, JEKYLL, UTTERSON, (*HYDE[:2], "mhyde", "customer_id")]))
+
+    assert profiles == {
+        str(HYDE[0]): (HYDE[0], True, "m.hyde@example.com", "mhyde"),
+        str(JEKYLL[0]): (JEKYLL[0], True, None, "h.jekyll.md"),
+        str(UTTERSON[0]): (UTTERSON[0], True, None, None),
+    }
+
+
+@pytest.mark.parametrize("separator", [", ", ","])
+def test_spaces_after_commas_are_no_part_of_a_value(reading: Reading, separator: str) -> None:
+    """Rows with and without spaces after the commas read alike."""
+    _, profiles = reading(download_csv([(1, 5, "m.hyde@example.com", "email")], separator))
+
+    assert profiles == {"1": (1, True, "m.hyde@example.com", None)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mpid,scanned_timestamp_ms,identity_value,identity_type\n1, 5, a@example.com, email\n",
+        f"{HEADER}\n1,5,a@example.com,email\n",
+        f"\n\n{HEADER}\n\n1, 5, a@example.com, email\n\n",
+        f"\ufeff{HEADER}\n1, 5, a@example.com, email",
+        f"{HEADER}\r\n1, 5, a@example.com, email\r\n",
+        '"mpid", "scanned_timestamp_ms", "identity_value", "identity_type"\n"1", "5", "a@example.com", "email"\n',
+        "identity_type, identity_value, mpid\nemail, a@example.com, 1\n",
+        f"{HEADER}, note\n1, 5, a@example.com, EMAIL, x\n",
+    ],
+    ids=["spaced rows", "spaced header", "blank lines", "bom", "crlf", "quoted", "other order", "more columns"],
+)
+def test_layouts_that_read_alike(reading: Reading, text: str) -> None:
+    """What does not change the meaning does not change the result."""
+    _, profiles = reading(text)
+
+    assert profiles == {"1": (1, True, "a@example.com", None)}
+
+
+def test_quoting_is_undone(reading: Reading) -> None:
+    """A value in quotation marks may hold commas, marks and line ends."""
+    values = ['a, "b"', "c,d", "e\nf"]
+    _, profiles = reading(download_csv([(n, 5, value, "customer_id") for n, value in enumerate(values)]))
+
+    assert [profiles[str(n)][3] for n in range(3)] == values
+
+
+def test_the_latest_of_each_type_wins(reading: Reading) -> None:
+    """The time stamp decides, each type of identity for itself."""
+    rows = [
+        (1, 1580148438137, "new@example.com", "email"),
+        (1, 1580148438136, "old@example.com", "email"),
+        (1, 1580148438136, "new", "customer_id"),
+        (1, 1580148438135, "old", "customer_id"),
+    ]
+    _, profiles = reading(download_csv(rows))
+
+    assert profiles == {"1": (1, True, "new@example.com", "new")}
+
+
+@pytest.mark.parametrize("more", [1, 3_000])
+def test_the_few_with_several_of_a_type_are_told_apart(reading: Reading, more: int) -> None:
+    """Among many who have one of each, the latest wins for those who have more, however many more."""
+    rows = [(mpid, 5, value, kind) for mpid in range(40) for value, kind in _one_of_each(mpid)]
+    several = [(7, 4 - n % 3, value, kind) for n in range(more) for value, kind in _one_of_each(1_000 + n)]
+    later = [(7, 6, "new@example.com", "email"), (8, 6, " ", "email"), (50, 5, "device", "ios_idfv")]
+    _, profiles = reading(download_csv([*several, *rows, *later]))
+
+    expected: dict[str, object] = {str(n): (n, True, f"p{n}@example.com", f"c{n}") for n in range(40)}
+    expected["7"] = (7, True, "new@example.com", "c7")
+    expected["50"] = (50, True, None, None)
+    assert profiles == expected
+
+
+def _one_of_each(number: int) -> list[tuple[str, str]]:
+    return [(f"p{number}@example.com", "email"), (f"c{number}", "customer_id")]
+
+
+def test_seconds_and_milliseconds_compare(reading: Reading) -> None:
+    """A time stamp in seconds is the same time as one in milliseconds."""
+    rows = [(1, 1580148439, "new@example.com", "email"), (1, 1580148438137, "old@example.com", "email")]
+    _, profiles = reading(download_csv(rows))
+
+    assert profiles["1"][2] == "new@example.com"
+
+
+def test_among_equals_the_last_listed_wins(reading: Reading) -> None:
+    """The same time twice: the row further down counts."""
+    rows = [(1, 7, f"{n}@example.com", "email") for n in range(50)]
+    _, profiles = reading(download_csv(rows))
+
+    assert profiles["1"][2] == "49@example.com"
+
+
+def test_among_equals_the_last_listed_wins_in_a_large_file(reading: Reading) -> None:
+    """Rows keep their order where threads read the parts of a file side by side."""
+    members = 130_000
+    rows = [f"{n % members}, 5, {n // members}-{n % members}@example.com, email" for n in range(2 * members)]
+    _, profiles = reading("\n".join([HEADER, *rows]))
+
+    assert profiles == {str(n): (n, True, f"1-{n}@example.com", None) for n in range(members)}
+
+
+def test_identities_that_are_of_no_use_may_be_anything(reading: Reading) -> None:
+    """A device's identity is passed over, however long it is; its profile is a member."""
+    _, profiles = reading(f"{HEADER}\n1, 5, {'x' * 5_000}, ios_idfv\n1, 5, a@example.com, email\n")
+
+    assert profiles == {"1": (1, True, "a@example.com", None)}
+
+
+def test_time_stamps_far_apart_compare(reading: Reading) -> None:
+    """Time stamps at both ends of 64 bits don't overflow."""
+    rows = [
+        (1, 2**63 - 1, "new@example.com", "email"),
+        (1, -(2**63), "old@example.com", "email"),
+        (1, 2**63 - 1, "newer@example.com", "email"),
+    ]
+    source, profiles = reading(download_csv(rows))
+
+    assert profiles["1"][2] == "newer@example.com"
+    assert source.as_of is None
+
+
+@pytest.mark.parametrize("blank", ["", "   ", "\t", "\u00a0", "\u3000 "])
+def test_a_blank_identity_is_none(reading: Reading, blank: str) -> None:
+    """White space is no identity, and does not replace an older one that is."""
+    rows = [(1, 5, "a@example.com", "email"), (1, 6, blank, "email"), (1, 6, blank, "customer_id")]
+    _, profiles = reading(download_csv(rows))
+
+    assert profiles == {"1": (1, True, "a@example.com", None)}
+
+
+def test_identities_are_not_normalised(reading: Reading) -> None:
+    """White space around a value and its case stay, for the identity mapping to judge."""
+    _, profiles = reading(download_csv([(1, 5, " A@Example.com ", "email"), (1, 5, "\u00a0X", "customer")]))
+
+    assert profiles == {"1": (1, True, " A@Example.com ", "\u00a0X")}
+
+
+@pytest.mark.parametrize("mpid", [-(2**63), -1, 0, 2**63 - 1])
+def test_mpids_are_signed_64_bit_integers(reading: Reading, mpid: int) -> None:
+    """Both ends of the range are read."""
+    _, profiles = reading(download_csv([(mpid, 5, "a@example.com", "email")]))
+
+    assert list(profiles) == [str(mpid)]
+
+
+def test_a_header_alone_is_an_empty_audience(reading: Reading) -> None:
+    """No rows is no error: a guard decides about it."""
+    source, profiles = reading(HEADER, CSV_NAME)
+
+    assert (source.rows, source.has_mpid, source.as_of, profiles) == (0, False, None, {})
+
+
+@pytest.mark.parametrize("wanted", ["8754", "PotentialParisians", "potentialparisians "])
+def test_the_audience_may_be_named(reading: Reading, wanted: str) -> None:
+    """Asking for the audience that the file holds changes nothing."""
+    source, _ = reading(download_csv(), CSV_NAME, audience=wanted)
+
+    assert source.audience_id == "8754"
+
+
+def test_a_name_in_the_way_of_a_pattern_is_a_name(reading: Reading) -> None:
+    """Marks that DuckDB takes for patterns, and quotation marks, are parts of a name like any other."""
+    reading(download_csv([HYDE]), "a1.csv")
+    _, profiles = reading(download_csv([JEKYLL]), "a[1]*?'{x}.csv")
+
+    assert list(profiles) == [str(JEKYLL[0])]
