@@ -1,49 +1,83 @@
-"""The documents say what there is."""
+"""The documents hold together, and name what there is."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from bot.features.help.subcommands import SUBCOMMANDS
-from core.reporting.rejection_reasons import EXPLANATIONS
-from core.settings import Settings
+from core.models.run import GuardName, RunStatus
+from core.store.batches import BatchStatus
+from core.store.mappings import MappingStatus
+from core.store.slack_messages import MessageStatus
+from tests.documents import DOCUMENTS, ROOT, anchors, code, code_blocks, inline_code, links, section, table_rows
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def _variable(name: str) -> str:
-    alias = Settings.model_fields[name].validation_alias
-    return alias if isinstance(alias, str) else f"ITERABLE_SYNC_{name.upper()}"
-
-
-@pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_in_the_readme(name: str) -> None:
-    """README names each setting that there is."""
-    assert f"`{_variable(name)}`" in README
+_PATH = re.compile(r"(?:core|bot|sandbox|tests|tools|docs)/[\w./*-]*")
+_DIAGRAMS = {
+    "States of a run": RunStatus,
+    "States of a batch": BatchStatus,
+    "States of a mapping": MappingStatus,
+    "States of a message in Slack": MessageStatus,
+}
 
 
-def test_no_setting_in_the_readme_is_made_up() -> None:
-    """README names no setting that there is not."""
-    named = set(re.findall(r"`((?:ITERABLE|SLACK)_[A-Z_]+)`", README))
-    assert named <= {_variable(name) for name in Settings.model_fields}
-
-
-@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
-    """Every file that a document links to or shows is there."""
-    path = ROOT / document
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
-        assert target.startswith("https://") or (path.parent / target).exists(), target
+    """Every file that a document links to or shows exists, and so does every heading."""
+    for target in links(document):
+        path, _, anchor = target.partition("#")
+        assert (ROOT / path).exists(), target
+        assert not anchor or anchor in anchors(path), target
 
 
-def test_subcommands_are_in_the_page_for_marketers() -> None:
-    """Each subcommand of /iterable-sync is explained to marketers."""
-    page = (ROOT / "docs" / "marketers.md").read_text(encoding="utf-8")
-    assert [name for name in SUBCOMMANDS if name and f"`/iterable-sync {name}" not in page] == []
+def test_every_document_is_near_the_readme() -> None:
+    """A reader of README reaches each document in two steps."""
+    first = {target.partition("#")[0] for target in links("README.md")}
+    second = {target.partition("#")[0] for document in first & set(DOCUMENTS) for target in links(document)}
+    assert set(DOCUMENTS) - first - second - {"README.md"} == set()
 
 
-def test_every_rejection_says_what_to_do() -> None:
-    """Each reason has a meaning and a remedy."""
-    assert all(each.meaning and each.remedy for each in EXPLANATIONS.values())
+@pytest.mark.parametrize("page", [document for document in DOCUMENTS if document.startswith("docs/reference/")])
+def test_reference_is_in_the_readme(page: str) -> None:
+    """README links every page of the reference."""
+    assert page in links("README.md")
+
+
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if not name.startswith("docs/reports/pre-")])
+def test_paths_exist(document: str) -> None:
+    """Every path of the source tree that a document names exists."""
+    named = {text for text in inline_code(document) if _PATH.fullmatch(text)}
+    assert sorted(path for path in named if not any(ROOT.glob(path.rstrip("/")))) == []
+
+
+def test_tests_that_reports_name_exist() -> None:
+    """Every test that a report refers to exists."""
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    named = {text for document in DOCUMENTS for text in inline_code(document) if re.fullmatch(r"test_\w+", text)}
+    assert sorted(name for name in named if f"def {name}(" not in source) == []
+
+
+@pytest.mark.parametrize("heading", _DIAGRAMS)
+def test_state_diagrams_have_every_state(heading: str) -> None:
+    """The diagram of each kind of state has the stored values and no others."""
+    text = section("docs/architecture.md", heading)
+    states = set(re.findall(r"^ +(\w+) -->|--> (\w+)", text, re.MULTILINE))
+    assert {name for pair in states for name in pair if name} == {state.value for state in _DIAGRAMS[heading]}
+
+
+def test_diagrams_are_mermaid() -> None:
+    """The architecture has a diagram of the data flow, of the processes, and of each kind of state."""
+    kinds = [block.split()[0] for block in code_blocks("docs/architecture.md", "mermaid")]
+    assert kinds == ["flowchart", "flowchart", *["stateDiagram-v2"] * len(_DIAGRAMS)]
+
+
+def test_guards_are_explained() -> None:
+    """Each guard is explained, and no other."""
+    rows = table_rows(section("docs/explanation/how-a-sync-works.md", "Guards"))
+    assert sorted(code(row[0]) for row in rows) == sorted(name.value for name in GuardName)
+
+
+def test_slack_commands_are_in_the_reference() -> None:
+    """Each subcommand of /iterable-sync is in the reference, and no other."""
+    rows = table_rows(DOCUMENTS["docs/reference/slack-commands.md"])
+    named = [code(row[0]).removeprefix("/iterable-sync").split() for row in rows]
+    assert {words[0] if words else "" for words in named} == set(SUBCOMMANDS)

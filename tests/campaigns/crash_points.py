@@ -1,4 +1,4 @@
-"""Kills a run (SIGKILL) at every event there is, on both databases, and writes docs/crash-points.md.
+"""Kills a run (SIGKILL) at every event there is, on both databases, and writes docs/reports/crash-points.md.
 
     python -m tests.campaigns.crash_points [--commits] [--every N] [--at-once N]
 
@@ -31,7 +31,7 @@ from tests.core.databases import copied_postgresql, memory, new_postgresql, post
 from tests.core.harness import Kept, keep, syncing
 from tests.core.test_crash import FIRST, SECOND, THIRD, UNDISTURBED, expected
 
-DOCS = Path(__file__).parents[2] / "docs" / "crash-points.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reports" / "crash-points.md"
 MPID = UserIdField.MPID
 # What processes that are killed would otherwise import each anew.
 multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.core.crashing", "tests.core.test_crash"])
@@ -172,7 +172,7 @@ def play_all(*, commits: bool, every: int, at_once: int) -> tuple[list[Played], 
 
 
 def page(played: list[Played], minutes: float, at_once: int, *, commits: bool) -> str:
-    """The figures for docs/crash-points.md."""
+    """The figures for docs/reports/crash-points.md."""
     kinds = [(name, scenario) for name in ("SQLite", "PostgreSQL") for scenario in SCENARIOS]
     counts: Counter[tuple[str, str, str]] = Counter()
     order: dict[str, int] = {}
@@ -189,26 +189,26 @@ def page(played: list[Played], minutes: float, at_once: int, *, commits: bool) -
     listed = "".join(
         f"\n- {w.crash.prepared.name}, {w.crash.scenario}, {w.event} (event {w.crash.at}): {w.wrong}" for w in wrong
     )
-    each = ", and at each commit, those of the workflow engine included" if commits else ""
+    each = ", and each commit, also those of the workflow engine" if commits else ""
     option = " --commits" if commits else ""
     return f"""\
 # Crash points
 
-A sync that renames placeholders, updates, removes and adds was killed (SIGKILL) at every event there is: before and after
-each write to the database and each request to Iterable{each}. After each crash either the next sync followed ("next sync":
-of an audience that some have left meanwhile) or the killed run was resumed ("resumed"). The list must then equal the
-audience, the numbers be those of an undisturbed run, and a repeated sync send nothing.
+A sync that renames placeholders, updates, removes and adds was killed (SIGKILL) at every event: before and after each write
+to the database and each request to Iterable{each}. After each crash, either the next sync followed ("next
+sync", of an audience that some people had left) or the killed run was resumed ("resumed"). Then the list must equal the audience,
+the numbers must be those of an undisturbed run, and a repeated sync must send nothing.
 
-Crashes: {len(played) - sum(this.event is None for this in played):,}. Ended otherwise than an undisturbed run: {len(wrong)}.{listed}
+Crashes: {len(played) - sum(this.event is None for this in played):,}. Ended differently from an undisturbed run: {len(wrong)}.{listed}
 
-The campaign took {minutes:.0f} minutes, {at_once} crashes at once (`python -m tests.campaigns.crash_points{option}`); the suite kills at
-some of the events (`tests/core/test_crash.py`).
+The campaign took {minutes:.0f} minutes, {at_once} crashes at once (`python -m tests.campaigns.crash_points{option}`). The suite kills at some
+of the events.
 
 ## The events
 
-Where the process was killed, and how often: an event is a write (named after the function that writes), a request, or a
-commit, in the order in which each came first. Requests and writes are made side by side, so an event may come at
-another number each time: where a cell is empty, something else came at its number.
+The points at which the process was killed, and how often. An event is a write (named after the function that writes), a
+request, or a commit, in the order in which each came first. Requests and writes are concurrent, so an event can have another
+number each time: if a cell is empty, another event had its number.
 
 | event | {" | ".join(f"{name}, {scenario}" for name, scenario in kinds)} |
 |---|---|---|---|---|
@@ -217,9 +217,9 @@ another number each time: where a cell is empty, something else came at its numb
 
 ## Power loss
 
-SQLite runs in WAL mode with `synchronous=FULL`, on purpose (`core/store/database.py`): with `NORMAL` the last commits may be
-lost when the power fails, and with them the intents of requests that have left. PostgreSQL's default
-(`synchronous_commit = on`) is as strict; do not turn it off for this database.
+SQLite runs in WAL mode with `synchronous=FULL` (`core/store/database.py`). With `NORMAL` a power failure can lose the last
+commits, and with them the intents of requests that have left. PostgreSQL's default (`synchronous_commit = on`) is as strict; do
+not turn it off for this database.
 """
 
 

@@ -1,4 +1,4 @@
-"""Writes the section about Iterable in docs/faults.md: what becomes of a run that meets each answer of Iterable in each phase.
+"""Writes the section about Iterable in docs/reports/faults.md: what becomes of a run that meets each answer of Iterable in each phase.
 
 python -m tests.campaigns.faults
 
@@ -12,21 +12,20 @@ from pathlib import Path
 from tests.bot.slack.fault_matrix import HEADING
 from tests.core.fault_matrix import FAULTS, HEADER, PHASES, observe, observe_mixed
 
-DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reports" / "faults.md"
 INTRODUCTION = """\
 # What happens when Iterable or Slack fails
 
 ## Iterable
 
-Each row was observed: one run that renames placeholders, updates, removes and adds meets one answer of Iterable in one
-phase for as long as it tries, with patience cut down to moments. Then the fault passes, and the run is resumed; where
-it had succeeded all the same, with members rejected, the same audience is synced again. The last column says how that
-ended. `tests/core/test_fault_matrix.py` holds every row against the program; `python -m tests.campaigns.faults` writes
-this section.
+Each row was observed: one run that renames placeholders, updates, removes and adds gets one answer of Iterable in one phase,
+for as long as it retries (with time limits cut to moments). Then the fault passes and the run is resumed. If the run had
+succeeded all the same, with rejected members, the same audience is synced again. The last column says how that ended.
+`test_fault_matrix.py` of the core holds every row against the program; `python -m tests.campaigns.faults` writes this section.
 
-In short: what passes is tried again and then fails the run, which can be resumed without loss; a key or a list that is
-refused stops it at once; a request that is refused for one of its members is split until that member is found; 429 only
-ever slows a run down, until there has been nothing else for a long time.
+In short: transient faults are retried and then fail the run, which can be resumed without loss. A refused key or list stops
+the run at once. A request that is refused because of one member is split until that member is found. 429 only slows a run
+down, until nothing else has come for a long time.
 """
 
 

@@ -1,4 +1,4 @@
-"""Writes the section about Slack in docs/faults.md: what is seen where Slack does not take a call.
+"""Writes the section about Slack in docs/reports/faults.md: what is seen where Slack does not take a call.
 
 python -m tests.campaigns.slack_faults [what]
 
@@ -12,19 +12,20 @@ from pathlib import Path
 
 from tests.bot.slack.fault_matrix import HEADER, HEADING, POINTS, observe, read, rows, stage
 
-DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reports" / "faults.md"
 INTRODUCTION = """
-Each row was observed: one scene of a story in which Maya proposes mappings and starts syncs that are shown in
-#marketing, Amir approves, Ada is an admin, and alerts are in #sync-alerts. What passes (429, 5xx, no answer, an answer
-that was lost) strikes once, what Slack refuses lasts. In no scene does a sync mind: it succeeds and its list is equal
-(where the audience is a file that Slack refuses for good, once it gives it), and nothing is said twice in one place.
-The last column says where it is seen, or what is said instead. `tests/bot/slack/test_fault_matrix.py` holds every row
-against the program; `test_fault_connections.py`, beside it, does the same for the start, the connection and
-installations, which come about as soon as Slack answers. `python -m tests.campaigns.slack_faults` writes this section.
+Each row was observed: one scene of a story in which Maya proposes mappings and starts syncs that are shown in #marketing, Amir
+approves, Ada is an admin, and alerts go to #sync-alerts. Transient faults (429, 5xx, no answer, a lost answer) happen once;
+refusals last. No scene affects a sync: it succeeds and its list is equal (if the audience is a file that Slack refuses, once
+Slack gives it), and nothing is posted twice in one place. The last column says where the message is visible, or what appears
+instead. `test_fault_matrix.py` of the bot holds every row against the program; `test_fault_connections.py` next to it does
+the same for the start, the connection and installations, which succeed as soon as Slack answers.
+`python -m tests.campaigns.slack_faults` writes this section.
 
-In short: what Slack does not take for now comes later; what it does not take there comes to who started it, and what
-mParticle asks to who approves, with the reason; blocks that it does not take come as text; a window that did not open
-is said, because only another click opens it; and who is not known to be an admin is not taken for one.
+In short: a message that Slack refuses for now comes later. A message that can't be posted in its channel goes to the person
+who started the run, and a question from mParticle goes to the approvers, with the reason. Blocks that Slack refuses come as
+text. If a window did not open, a message says so, because only another click opens it. A person who is not known to be an
+admin is not treated as one.
 """
 
 

@@ -1,4 +1,4 @@
-"""Each answer of Iterable in each phase ends as docs/faults.md says (tests/campaigns/faults.py writes it)."""
+"""Each answer of Iterable in each phase ends as docs/reports/faults.md says (tests/campaigns/faults.py writes it)."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.core.fault_matrix import FAULTS, PHASES, observe, observe_mixed
 
-TABLE = (Path(__file__).parents[2] / "docs" / "faults.md").read_text(encoding="utf-8").splitlines()
+TABLE = (Path(__file__).parents[2] / "docs" / "reports" / "faults.md").read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -1,4 +1,4 @@
-"""Each answer of Slack to each call is seen as docs/faults.md says (tests/campaigns/faults.py writes it)."""
+"""Each answer of Slack to each call is seen as docs/reports/faults.md says (tests/campaigns/faults.py writes it)."""
 
 import logging
 import re
@@ -10,7 +10,7 @@ from tests.bot.slack.covered import COVERED
 from tests.bot.slack.fault_matrix import POINTS, Point, observe, read, stage
 from tests.bot.slack.test_fault_connections import METHODS
 
-SEEN = read((Path(__file__).parents[3] / "docs" / "faults.md").read_text(encoding="utf-8"))
+SEEN = read((Path(__file__).parents[3] / "docs" / "reports" / "faults.md").read_text(encoding="utf-8"))
 # A token, a key of the local Iterable, an address.
 SECRET = re.compile(r"xox|xapp|api_key|@example\.com")
 

@@ -7,7 +7,7 @@ which is killed (SIGKILL) every minute and started again; with --postgresql by t
 rhythms of their own, of which one stands for another machine. At the end the faults pass, every audience is synced once
 more, and each list must hold exactly whom it should. Memory, open files and the size of what is kept are sampled before
 each kill of the first; a day takes a minute, and what is kept for days is kept for two (tests/campaigns/hurried.py), so
-that they have to stay what they are from the fourth minute on. The figures go to docs/soak.md; the exit code is 1 where
+that they have to stay what they are from the fourth minute on. The figures go to docs/reports/soak.md; the exit code is 1 where
 something was wrong, growth included.
 """
 
@@ -36,7 +36,7 @@ from tests.campaigns.soak.figures import Figures
 from tests.campaigns.soak.serving import ROOT, Serve, free_port, unexpected
 from tests.campaigns.soak.storage import Sqlite, Storage, on_postgresql
 
-DOCS = ROOT / "docs" / "soak.md"
+DOCS = ROOT / "docs" / "reports" / "soak.md"
 KILL_EVERY_S = 60.0
 # Processes beside each other are killed at other moments. What another machine's has in hand is taken over once it was
 # silent for half a minute, or goes on when it is started again.
@@ -58,22 +58,21 @@ SEVERAL = "Several processes on PostgreSQL"
 INTRODUCTION = f"""\
 # Soak
 
-Files (mirror, delta, add; three mappings, two of them to one list) and live messages, synced by `iterable-sync serve` while
-{SHARE_OF_FAULTS:.0%} of Iterable's answers failed and processes were killed (SIGKILL) and started again. A day took a minute, and what is kept
-for days was kept for {hurried.KEEP_S / 60:g} minutes (`tests/campaigns/hurried.py`), so that what comes and what goes came into balance. A run of
-each audience began {PACE_S:g} seconds after the one before, or when that had ended.
+`iterable-sync serve` synced files (mirror, delta, add; three mappings, two of them to one list) and live messages, while
+{SHARE_OF_FAULTS:.0%} of Iterable's answers failed and processes were killed (SIGKILL) and restarted. A day took a minute, and what is kept for days
+was kept for {hurried.KEEP_S / 60:g} minutes (`tests/campaigns/hurried.py`), so that growth and cleanup came into balance. Each audience was synced
+{PACE_S:g} seconds after its last sync had started, or as soon as that had ended.
 
-The history (which runs there were, with their numbers, and who did what) is kept for ever, and grows by the run. Everything
-else is bounded: what runs changed, rejections, ids of messages and time stamps of changes are kept for a time, the workflow
-engine's records go when their run has ended, and files of killed processes go. Databases use freed pages again and do not
-give them back, so they are as large as the most that was ever in them.
+The history (runs with their numbers, and the audit table) is kept forever, and grows by the run. Everything else is bounded:
+changes of runs, rejections, ids of messages and time stamps of changes expire; records of the workflow engine and files of
+killed processes are deleted. Databases reuse freed pages and do not return them, so they keep their largest size.
 """
 HOW = {
     ONE: f"""\
 `python -m tests.campaigns.soak`: one process, killed every {KILL_EVERY_S:g} seconds.""",
     SEVERAL: f"""\
-`python -m tests.campaigns.soak --postgresql`: three processes beside each other, each of which took live messages and runs.
-One was killed every {KILL_EVERY_S:g} seconds, one every {OTHERS_EVERY_S[0]:g}, and one, with a data directory of its own as on another machine, every {OTHERS_EVERY_S[1]:g}.""",
+`python -m tests.campaigns.soak --postgresql`: three processes at once, each receiving live messages and executing runs. One was
+killed every {KILL_EVERY_S:g} seconds, one every {OTHERS_EVERY_S[0]:g}, and one, with its own data directory as on another machine, every {OTHERS_EVERY_S[1]:g}.""",
 }
 
 

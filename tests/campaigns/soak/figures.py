@@ -27,13 +27,13 @@ class Sample:
         return {
             "memory (MB)": self.memory_mb,
             "open files": self.files,
-            "all that is kept, without the history (MB)": without_history,
+            "stored data without the history (MB)": without_history,
         }
 
     @property
     def all(self) -> dict[str, float]:
         """Everything, for a table."""
-        return {**self.bounded, **self.kept_mb, "... and in the database the history": self.history_mb}
+        return {**self.bounded, **self.kept_mb, "history, as part of the database": self.history_mb}
 
 
 @dataclass
@@ -64,10 +64,10 @@ class Figures:
         )
 
     def section(self, how: str, minutes: float) -> str:
-        """The figures for docs/soak.md."""
+        """The figures for docs/reports/soak.md."""
         wrong = "\n".join(f"- {each}" for each in self.wrong) or (
-            "Nothing: every list held exactly whom it should, no error came that nobody had thought of, and memory, open "
-            f"files and\nwhat is kept without the history had not grown to more than {MOST_GROWTH:g} times what they were."
+            "Nothing: every list contained exactly the right people, there was no unexpected error, and memory, open files and\n"
+            f"data without the history stayed below {MOST_GROWTH:g} times their first size."
         )
         history = " and ".join(
             f"{rows:,} rows in `{name}`, {size / rows:,.0f} bytes each"
@@ -84,7 +84,7 @@ class Figures:
 | runs of files, retried after failing | {self.runs:,}, {self.retried:,} |
 | live messages | {self.messages:,} |
 
-The most that was seen in {A_PERIOD} samples, each taken once a minute, just before a kill:
+The maximum of {A_PERIOD} samples, taken once a minute, just before a kill:
 
 | | from minute {_steady_after(len(self.samples))} | in the middle | at the end |
 |---|---|---|---|
@@ -92,7 +92,7 @@ The most that was seen in {A_PERIOD} samples, each taken once a minute, just bef
 
 The history at the end: {history}.
 
-What was wrong at the end:
+Faults at the end:
 
 {wrong}
 """

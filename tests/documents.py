@@ -1,0 +1,66 @@
+"""Reading the documents of the project: their text, links, headings and tables."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+#: Every document, by its path from the root.
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+}
+
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+_ROW = re.compile(r"^\|(.*)\|$", re.MULTILINE)
+
+
+def links(document: str) -> list[str]:
+    """The targets of a document's links that lead to other parts of the project, as "path#anchor" from the root."""
+    folder = (ROOT / document).parent
+    found = []
+    for target in _LINK.findall(_FENCED.sub("", DOCUMENTS[document])):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        resolved = (folder / path).resolve() if path else ROOT / document
+        found.append(f"{resolved.relative_to(ROOT).as_posix()}{'#' * bool(anchor)}{anchor}")
+    return found
+
+
+def anchors(document: str) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    text = _FENCED.sub("", DOCUMENTS[document])
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in _HEADING.findall(text))
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+def code_blocks(document: str, language: str) -> list[str]:
+    """The contents of a document's fenced blocks of a language."""
+    return [block for name, block in _FENCED.findall(DOCUMENTS[document]) if name == language]
+
+
+def inline_code(document: str) -> list[str]:
+    """What a document has in single backticks."""
+    return re.findall(r"`([^`\n]+)`", _FENCED.sub("", DOCUMENTS[document]))
+
+
+def section(document: str, heading: str) -> str:
+    """The text below a heading, up to the next heading of any level."""
+    _, _, rest = DOCUMENTS[document].partition(f"# {heading}\n")
+    assert rest, f"{document} has no heading {heading}"
+    return re.split(r"^#+ ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of all tables in a text, without their heads."""
+    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)] for row in _ROW.findall(text)]
+    heads = {number - 1 for number, row in enumerate(rows) if set("".join(row)) <= set("-: ") and "".join(row)}
+    return [row for number, row in enumerate(rows) if number not in heads and number - 1 not in heads]
+
+
+def code(cell: str) -> str:
+    """What is in the first backticks of a cell; the cell as it is if there are none."""
+    found = re.search(r"`([^`]+)`", cell)
+    return found[1] if found else cell

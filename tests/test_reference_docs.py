@@ -1,0 +1,152 @@
+"""The reference says what the code does: each setting, command, exit code, JSON field, metric and rejection reason."""
+
+import dataclasses
+import json
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+import typer
+from prometheus_client.metrics import MetricWrapperBase
+
+from bot import metrics
+from bot.cli import app
+from bot.cli.exit_codes import ExitCode
+from bot.web.metrics import _Stored
+from core.models.run import RunStatus, SyncMode
+from core.reporting.rejection_reasons import EXPLANATIONS
+from core.reporting.run_report import RunReport
+from core.settings import Settings
+from core.sources import tabular
+from core.store.metrics import Metrics
+from tests.documents import DOCUMENTS, code, code_blocks, section, table_rows
+
+_TYPES = {str: "string", int: "integer", float: "number", dict: "object"}
+
+
+def _variable(name: str) -> str:
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else f"ITERABLE_SYNC_{name.upper()}"
+
+
+def test_settings() -> None:
+    """The reference has each setting and no other, with its default if that is a plain value."""
+    rows = table_rows(DOCUMENTS["docs/reference/settings.md"])
+    documented = {code(row[0]): code(row[1]) for row in rows}
+    assert len(documented) == len(rows)
+    assert set(documented) == {_variable(name) for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, str | int | float | Path):
+            assert documented[_variable(name)] == str(field.default), name
+
+
+def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Each command by its usage: the words that call it, and its arguments. (Typer's classes have no public types.)"""
+    if hasattr(command, "commands"):
+        for name, each in command.commands.items():
+            yield from _commands(each, f"{path} {name}")
+    else:
+        arguments = [each.metavar for each in command.params if not _is_option(each)]
+        yield " ".join([path, *arguments]), command
+
+
+def _is_option(parameter: Any) -> bool:
+    return bool(parameter.param_type_name == "option")
+
+
+COMMANDS = dict(_commands(typer.main.get_command(app), "iterable-sync"))
+
+
+def test_commands() -> None:
+    """The reference has each command with its arguments, and no other."""
+    headings = [line for line in DOCUMENTS["docs/reference/cli.md"].splitlines() if line.startswith("### ")]
+    assert sorted(code(line) for line in headings) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_options(command: str) -> None:
+    """The reference has each option of a command with its default, in the order of `--help`, and no other."""
+    rows = table_rows(section("docs/reference/cli.md", f"`{command}`"))
+    options = [each for each in COMMANDS[command].params if _is_option(each)]
+    assert [code(row[0]) for row in rows] == [each.opts[0] for each in options]
+    for (_, default, _), option in zip(rows, options, strict=True):
+        if option.required:
+            assert default == "required"
+        elif option.default not in (None, False, ""):
+            assert code(default) == str(option.default)
+
+
+def test_exit_codes() -> None:
+    """The reference has each exit code with its name, and no other."""
+    rows = table_rows(DOCUMENTS["docs/reference/exit-codes.md"])
+    assert {code(row[1]): int(row[0]) for row in rows} == {each.name: each.value for each in ExitCode}
+
+
+def _json_type(hint: Any) -> str:
+    parts = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    names = [_TYPES[getattr(part, "__origin__", part)] for part in parts if part is not type(None)]
+    return " or ".join([*names, *(["null"] if type(None) in parts else [])])
+
+
+def test_json_fields() -> None:
+    """The reference has each field of the JSON object with its type, in its order, and no other."""
+    rows = table_rows(DOCUMENTS["docs/reference/json.md"])
+    hints = get_type_hints(RunReport)
+    fields = [(each.name, _json_type(hints[each.name])) for each in dataclasses.fields(RunReport)]
+    assert [(code(row[0]), row[1]) for row in rows] == fields
+
+
+def test_json_values() -> None:
+    """The reference has each status and each mode, and its example is a report that adds up."""
+    rows = {code(row[0]): row[2] for row in table_rows(DOCUMENTS["docs/reference/json.md"])}
+    assert [status.value for status in RunStatus if f"`{status.value}`" not in rows["status"]] == []
+    assert [mode.value for mode in SyncMode if f"`{mode.value}`" not in rows["mode"]] == []
+    (block,) = code_blocks("docs/reference/json.md", "json")
+    report = RunReport(**json.loads(block))
+    assert report.to_json() + "\n" == block
+    outcomes = report.added + report.updated + report.removed + report.unchanged + report.duplicates + report.rejected
+    assert report.members + report.left == outcomes
+    assert sum(report.rejected_by_reason.values()) == report.rejected
+
+
+def _documented(heading: str) -> dict[str, tuple[str, set[str]]]:
+    rows = table_rows(section("docs/reference/metrics.md", heading))
+    return {
+        code(name): (kind, {label.strip(" `") for label in labels.split(",")} - {""}) for name, kind, labels, _ in rows
+    }
+
+
+def test_metrics_from_the_database() -> None:
+    """The reference has each metric that is read from the database, with its type and its labels, and no other."""
+    one = {"any": 1}
+    stored = Metrics(runs=one, members=one, requests=one, rate=1.0, slowdown=1.0, backlog=1, waiting=1, oldest=None)
+    assert _documented("From the database") == {
+        metric.name: (metric.type, {label for sample in metric.samples for label in sample.labels})
+        for metric in _Stored(stored).collect()
+    }
+
+
+def test_metrics_from_the_process() -> None:
+    """The reference has each metric that the process counts, with its type and its labels, and no other."""
+    counted = [each for each in vars(metrics).values() if isinstance(each, MetricWrapperBase)]
+    assert _documented("From this process") == {
+        metric.name: (metric.type, set(each._labelnames)) for each in counted for metric in each.collect()
+    }
+
+
+def test_rejection_reasons() -> None:
+    """The reference has each reason with a meaning and a remedy, and no other."""
+    rows = table_rows(DOCUMENTS["docs/reference/rejections.md"])
+    assert sorted(code(row[0]) for row in rows) == sorted(EXPLANATIONS)
+    assert all(meaning and remedy for _, meaning, remedy in rows)
+    assert all(each.meaning and each.remedy for each in EXPLANATIONS.values())
+
+
+def test_columns_of_tables() -> None:
+    """Each name of a column that the reference accepts is accepted by the reader, with one meaning for each row."""
+    rows = table_rows(section("docs/reference/file-formats.md", "Plain table"))
+    for _, names in rows:
+        accepted = [name.strip(" `") for name in names.split(",")]
+        assert None not in {tabular.meaning(name) for name in accepted}, names
