@@ -86,9 +86,11 @@ def test_a_finding_says_what_to_write(tmp_path: Path) -> None:
 
 def test_exceptions_only_shrink(tmp_path: Path) -> None:
     """A path in the list of exceptions is let pass while it is not clean, and reported once it is clean or gone."""
-    files = _tree(tmp_path, {"core/a.py": "# anew\n", "core/b.py": "", "bot/c.py": "", ".venv/d.py": "# anew\n"})
-    config = Config(CONFIGURED.phrases, ("core", "bot", "gone.md"))
-    assert [path.name for path in files] == ["c.py", "a.py", "b.py"]
+    files = _tree(
+        tmp_path, {"core/a.py": "# anew\n", "core/b/c.py": "# anew\n", "bot/d.py": "", ".venv/e.py": "# anew\n"}
+    )
+    config = Config(CONFIGURED.phrases, ("core", "core/b/c.py", "bot", "gone.md"))
+    assert [path.name for path in files] == ["d.py", "a.py", "c.py"]
     assert check(files, tmp_path, config, is_whole_tree=True) == [
         'tools/phrases.toml: remove the exception "bot": it is clean, or does not exist.',
         'tools/phrases.toml: remove the exception "gone.md": it is clean, or does not exist.',

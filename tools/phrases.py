@@ -115,11 +115,6 @@ def _prose_of_markdown(source: str) -> str:
     return source
 
 
-def is_below(path: str, directory: str) -> bool:
-    """Whether a path is this directory (or file), or in it."""
-    return path == directory or path.startswith(f"{directory.rstrip('/')}/")
-
-
 def check(files: Iterable[Path], root: Path, config: Config, *, is_whole_tree: bool) -> list[str]:
     """Return a line for each phrase in the files that are no exceptions.
 
@@ -132,7 +127,7 @@ def check(files: Iterable[Path], root: Path, config: Config, *, is_whole_tree: b
         if name in config.quoting:
             continue
         found = find_phrases(path.read_text(encoding="utf-8"), path.suffix, config.phrases)
-        excused = {exception for exception in config.exceptions if is_below(name, exception)}
+        excused = {name, path.relative_to(root).parent.as_posix()} & set(config.exceptions)
         if excused:
             needed |= excused if found else set()
             continue
