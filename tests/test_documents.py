@@ -18,6 +18,19 @@ _DIAGRAMS = {
     "States of a mapping": MappingStatus,
     "States of a message in Slack": MessageStatus,
 }
+#: What a newcomer asks, the document that answers, and words of the answer.
+_QUESTIONS = {
+    "Where is the rule that decides who is a duplicate?": ("docs/architecture.md", "`core/planning/diff.py`"),
+    "What if the process dies between request and answer?": ("docs/architecture.md", "batch `sent`"),
+    "Where would you add a new file format?": ("CONTRIBUTING.md", "a reader in `core/sources/`"),
+    "Who may approve a run?": ("docs/reference/permissions.md", "approve or decline"),
+    "What is sent for a member without an email?": ("docs/reference/identity.md", "a member without an email"),
+    "Why is a run compared with a ledger, and not with the list?": ("docs/decisions/README.md", "list exports"),
+    "Which removal needs approval?": ("docs/explanation/how-a-sync-works.md", "more than 20 %"),
+    "What does exit code 3 mean?": ("docs/reference/exit-codes.md", "NEEDS_APPROVAL"),
+    "Where are addresses stored, and for how long?": ("docs/explanation/stored-data.md", "30 days"),
+    "What does a run do if Iterable answers 500?": ("docs/reports/faults.md", "| updates | 500 |"),
+}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -34,6 +47,14 @@ def test_every_document_is_near_the_readme() -> None:
     first = {target.partition("#")[0] for target in links("README.md")}
     second = {target.partition("#")[0] for document in first & set(DOCUMENTS) for target in links(document)}
     assert set(DOCUMENTS) - first - second - {"README.md"} == set()
+
+
+@pytest.mark.parametrize("question", _QUESTIONS)
+def test_newcomers_find_answers(question: str) -> None:
+    """README links the document that answers what a newcomer asks, so the answer is two steps away."""
+    document, answer = _QUESTIONS[question]
+    assert document in {target.partition("#")[0] for target in links("README.md")}
+    assert answer in DOCUMENTS[document]
 
 
 @pytest.mark.parametrize("page", [document for document in DOCUMENTS if document.startswith("docs/reference/")])
