@@ -156,8 +156,8 @@ def _instrument(happened: Callable[[str], None]) -> None:
         happened(f"after the write, {name}")
 
     Database.write = counted_write  # type: ignore[method-assign]
-    for name in ("subscribe", "unsubscribe", "rename"):
-        setattr(IterableClient, name, _counted(getattr(IterableClient, name), happened))
+    for call in (IterableClient.subscribe, IterableClient.unsubscribe, IterableClient.update_placeholder_email):
+        setattr(IterableClient, call.__name__, _counted(call, happened))
 
 
 def _counted(
