@@ -1,27 +1,44 @@
-"""The Bolt app: the features registered, errors caught in one place."""
+"""Puts the features together: their listeners on the Bolt app, and the providers of their messages."""
 
 from slack_bolt.async_app import AsyncApp
 
 from bot.features.alerts import handlers as alerts
+from bot.features.alerts.messages import AlertMessageProvider
 from bot.features.approval import handlers as approval
+from bot.features.approval import views as approval_views
 from bot.features.connect import handlers as connect
 from bot.features.help import handlers as help_
 from bot.features.home import handlers as home
-from bot.features.live_audiences import handlers as audiences
+from bot.features.live_audiences import handlers as live_audiences
+from bot.features.live_audiences.messages import LiveAudienceMessageProvider
 from bot.features.mapping import handlers as mapping
+from bot.features.mapping.messages import ProposalMessageProvider
 from bot.features.runs import handlers as runs
+from bot.features.runs.messages import RunMessageProvider
 from bot.features.undo import handlers as undo
 from bot.messages import recovery
+from bot.messages.limits import MessagingLimits
+from bot.messages.provider import MessageProvider
 from bot.services import Services
 from bot.slack import error_handler
 
-FEATURES = (help_, connect, mapping, runs, approval, audiences, alerts, undo, home)
+FEATURES = (help_, connect, mapping, runs, approval, live_audiences, alerts, undo, home)
 
 
-def register(app: AsyncApp, services: Services) -> AsyncApp:
-    """Add everything that this bot does to an app."""
+def register_listeners(app: AsyncApp, services: Services) -> AsyncApp:
+    """Register the listeners of all features, and the error handler. Returns the app."""
     error_handler.register(app)
     recovery.register(app, services)
     for feature in FEATURES:
         feature.register(app, services)
     return app
+
+
+def message_providers(services: Services, limits: MessagingLimits) -> list[MessageProvider]:
+    """Return the providers of all messages that the bot keeps up to date."""
+    return [
+        RunMessageProvider(services, approval_views, limits.clock),
+        AlertMessageProvider(),
+        ProposalMessageProvider(limits),
+        LiveAudienceMessageProvider(limits),
+    ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from bot import source_fetchers
-from bot.app import register
+from bot.app import message_providers, register_listeners
 from bot.features.home.publisher import HomePublisher
 from bot.messages.limits import MessagingLimits
 from bot.messages.log_notifier import LogNotifier
@@ -48,7 +48,9 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
         await source_fetchers.register(engine, workspaces.clients)
         slack = None
         if mode is not SlackMode.OFFLINE:
-            slack = SlackConnection(services, mode, register(build_app(settings, mode, workspaces), services))
+            slack = SlackConnection(
+                engine, workspaces.clients, mode, register_listeners(build_app(settings, mode, workspaces), services)
+            )
             await slack.look(say)
         await stack.enter_async_context(workflows.durable(engine))
         if slack is not None:
@@ -60,9 +62,10 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
             "live worker": partial(live.work, engine),
         }
         if slack is None:
-            parts["follower"] = LogNotifier(engine, services.wake).run
+            parts["log notifier"] = LogNotifier(engine, services.wake).run
         else:
-            parts["follower"] = MessageReconciler(services, pace or MessagingLimits()).run
+            limits = pace or MessagingLimits()
+            parts["message reconciler"] = MessageReconciler(services, message_providers(services, limits), limits).run
             parts["home pages"] = HomePublisher(services).run
             parts["connection to Slack"] = partial(slack.run, say)
         async with supervise(engine, **parts):

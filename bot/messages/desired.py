@@ -1,4 +1,4 @@
-"""What is to be seen in Slack: a message, where, and what becomes of it where Slack does not take it."""
+"""The messages that Slack should show: content, channel or person, thread and urgency."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,53 +8,53 @@ from core.store.slack_messages import DONE, MessageStatus, SlackMessage
 
 
 class MessageKind(StrEnum):
-    """What kind of content a message shows. Where a message is lost, the next stage is posted anew."""
+    """The kind of content that a message shows. After a message was lost, the next kind is posted as a new message."""
 
     PLANNING = "planning"
     CARD = "card"
     PROGRESS = "progress"
     FINAL = "final"
     OPEN = "open"
-    """Of an alert, of a mapping that is proposed, or of what else a person is asked."""
+    """An open alert, a proposed mapping, or any other question to a person."""
     REPLY = "reply"
-    """Said once, and never changed."""
+    """Posted once, and never edited."""
     DONE = DONE
-    """The final stage, and nothing more comes."""
+    """The final content is shown, and no edit follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """The message under which another one is."""
+    """The parent message of a thread."""
 
     channel: str
     ts: str
 
 
-def thread_of(post: SlackMessage | None) -> Thread | None:
-    """The thread of a message that is there."""
-    if post is None or post.state is not MessageStatus.POSTED or post.channel is None or post.ts is None:
+def thread_of(stored: SlackMessage | None) -> Thread | None:
+    """Return the thread of a message, or None if the message is not posted."""
+    if stored is None or stored.state is not MessageStatus.POSTED or stored.channel is None or stored.ts is None:
         return None
-    return Thread(post.channel, post.ts)
+    return Thread(stored.channel, stored.ts)
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredMessage:
-    """A message that is to be seen. `target` is a channel's or a person's id.
+    """A message that Slack should show. `target` is the id of a channel or of a person.
 
-    `urgent` goes before what is not, where Slack's limits are near.
+    Urgent messages may use the reserve of Slack's rate limit.
     """
 
     key: str
     team_id: str | None
     target: str
-    stage: MessageKind
+    kind: MessageKind
     message: Message
     urgent: bool = False
     thread: Thread | None = None
     broadcast: bool = False
-    """Whether a reply is shown in the channel as well."""
+    """Whether the channel shows a thread reply, too."""
 
     @property
-    def is_said_once(self) -> bool:
-        """Whether it is never changed once it was said."""
-        return self.stage is MessageKind.REPLY
+    def is_reply(self) -> bool:
+        """Whether the message is posted once and never edited."""
+        return self.kind is MessageKind.REPLY

@@ -1,7 +1,7 @@
-"""Posting and editing: each message once, whatever becomes of the answer.
+"""Posts and edits messages, each post at most once.
 
-The intent is on disk before a message leaves. A definite refusal is repeated later; a message whose answer was lost is
-never sent again as it was, because it may be there.
+The intent is stored before a request is sent. A post that Slack certainly rejected is retried later. A post without an
+answer is never repeated with the same content, because Slack may show it already.
 """
 
 import logging
@@ -23,14 +23,13 @@ from core.store.slack_messages import MessageStatus, SlackMessage
 
 logger = logging.getLogger(__name__)
 
-# No message waits for longer than this until it is tried again, in seconds: one that seems to has met a clock that was
-# put back since.
+# The longest wait before a retry, in seconds. A longer one means that the clock was set back meanwhile.
 LONGEST_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class PendingUpdate:
-    """What is to be done for a wish now: post (or edit) this payload."""
+    """The next request for a desired message: a post, or an edit of the posted message."""
 
     edits: bool
     payload: dict[str, Any]
@@ -40,7 +39,7 @@ class PendingUpdate:
 
 @dataclass(slots=True)
 class MessagePublisher:
-    """Makes wishes come true, one call at a time for each message."""
+    """Brings one message after the other to its desired state. Callers make one call at a time for each message."""
 
     services: Services
     lease: LeaderLease
@@ -51,164 +50,171 @@ class MessagePublisher:
     _held_until: dict[tuple[str | None, str], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Fill the budgets."""
+        """Create the rate limiters."""
         pace = self.pace
         self.edit_budget = TokenBucket(pace.edits_a_minute, pace.edits_a_minute // 2, pace.reserve)
         self.post_budget = TokenBucket(pace.posts_a_minute, pace.posts_at_once)
 
     def may_edit(self, key: str) -> bool:
-        """Whether a message was not edited just now."""
+        """Return whether the last edit of a message is long enough ago."""
         return time.monotonic() >= self._edited_at.get(key, -self.pace.gap) + self.pace.gap
 
-    def step(self, wish: DesiredMessage, post: SlackMessage | None) -> PendingUpdate | None:
-        """What is to be done for a wish, whenever it may be; None where it is seen, or can't be."""
-        plain = post is not None and post.error in TOO_MUCH and _same(post, wish)
-        payload = payload_of(wish.message, wish.key, plain=plain)
+    def plan_update(self, desired: DesiredMessage, stored: SlackMessage | None) -> PendingUpdate | None:
+        """Return the next request for a message; None if Slack shows the content already, or will not show it."""
+        plain = stored is not None and stored.error in TOO_MUCH and _same(stored, desired)
+        payload = payload_of(desired.message, desired.key, plain=plain)
         digest = digest_of(payload)
-        if post is None or post.state is MessageStatus.NEW:
+        if stored is None or stored.state is MessageStatus.NEW:
             return PendingUpdate(False, payload, digest, plain)
-        if post.state is MessageStatus.SENDING or (wish.is_said_once and post.state is not MessageStatus.POSTED):
+        if stored.state is MessageStatus.SENDING or (desired.is_reply and stored.state is not MessageStatus.POSTED):
             return None
-        if post.state is MessageStatus.POSTED:
-            if wish.is_said_once or post.digest == digest:
+        if stored.state is MessageStatus.POSTED:
+            if desired.is_reply or stored.digest == digest:
                 return None
-            begins_anew = (
-                post.stage == MessageKind.DONE and wish.stage is MessageKind.OPEN
-            )  # proposed again after it was declined
-            return PendingUpdate(not begins_anew, payload, digest, plain)
-        has_moved = (
-            post.state is MessageStatus.REJECTED and post.target != wish.target
-        )  # somebody chose another channel
-        if _same(post, wish) and not has_moved:  # lost or refused: this content is not tried there again
+            # A mapping that was declined and is proposed again gets a new card.
+            is_reopened = stored.stage == MessageKind.DONE and desired.kind is MessageKind.OPEN
+            return PendingUpdate(not is_reopened, payload, digest, plain)
+        # A person chose another channel.
+        has_moved = stored.state is MessageStatus.REJECTED and stored.target != desired.target
+        if _same(stored, desired) and not has_moved:  # unconfirmed or rejected: no retry with the same content
             return None
-        return PendingUpdate(post.ts is not None and not has_moved, payload, digest, plain)
+        return PendingUpdate(stored.ts is not None and not has_moved, payload, digest, plain)
 
-    def is_time(self, wish: DesiredMessage, post: SlackMessage | None, step: PendingUpdate) -> bool:
-        """Whether it may be done now; it comes out of the budget."""
-        method = "chat.update" if step.edits else "chat.postMessage"
-        if post is not None and 0.0 < post.next_at - time.time() < LONGEST_WAIT_S:
+    def may_publish_now(self, desired: DesiredMessage, stored: SlackMessage | None, update: PendingUpdate) -> bool:
+        """Return whether rate limits allow the request now. If so, the request is deducted from them."""
+        method = "chat.update" if update.edits else "chat.postMessage"
+        if stored is not None and 0.0 < stored.next_at - time.time() < LONGEST_WAIT_S:
             return False
-        if self._held_until.get((wish.team_id, method), 0.0) > time.monotonic():
+        if self._held_until.get((desired.team_id, method), 0.0) > time.monotonic():
             return False
-        if not step.edits:
-            return self.post_budget.take(wish.thread.channel if wish.thread is not None else wish.target, urgent=True)
-        return self.may_edit(wish.key) and self.edit_budget.take(wish.team_id or "", urgent=wish.urgent)
+        if not update.edits:
+            return self.post_budget.take(
+                desired.thread.channel if desired.thread is not None else desired.target, urgent=True
+            )
+        return self.may_edit(desired.key) and self.edit_budget.take(desired.team_id or "", urgent=desired.urgent)
 
-    async def take(self, wish: DesiredMessage, post: SlackMessage | None, step: PendingUpdate) -> bool:
-        """Do it. Returns whether Slack took it, or anything else changed that is to be looked at at once."""
-        client = await self.services.clients.for_team(wish.team_id)
-        if client is None:  # the bot is not in that workspace (any more)
+    async def publish(self, desired: DesiredMessage, stored: SlackMessage | None, update: PendingUpdate) -> bool:
+        """Send the request. Returns whether anything changed, so that the caller should plan again at once."""
+        client = await self.services.clients.for_team(desired.team_id)
+        if client is None:  # the app was uninstalled from that workspace
             return False
-        if step.edits:
-            assert post is not None
-            return await self._edit(client, wish, post, step)
-        return await self._post(client, wish, post, step)
+        if update.edits:
+            assert stored is not None
+            return await self._edit(client, desired, stored, update)
+        return await self._post(client, desired, stored, update)
 
     async def _post(
-        self, client: AsyncWebClient, wish: DesiredMessage, post: SlackMessage | None, step: PendingUpdate
+        self, client: AsyncWebClient, desired: DesiredMessage, stored: SlackMessage | None, update: PendingUpdate
     ) -> bool:
-        if not await to_the_end(self._intend(wish, post, step)):
+        if not await to_the_end(self._intend(desired, stored, update)):
             return False
         more: dict[str, Any] = {}
-        if wish.thread is not None:
-            more = {"thread_ts": wish.thread.ts, "reply_broadcast": wish.broadcast}
-        channel = wish.thread.channel if wish.thread is not None else wish.target
+        if desired.thread is not None:
+            more = {"thread_ts": desired.thread.ts, "reply_broadcast": desired.broadcast}
+        channel = desired.thread.channel if desired.thread is not None else desired.target
         try:
-            answer = await client.chat_postMessage(channel=channel, **step.payload, **more)
+            answer = await client.chat_postMessage(channel=channel, **update.payload, **more)
         except ERRORS as error:
-            return await self._not_posted(wish, post, step, classify(error))
+            return await self._not_posted(desired, stored, update, classify(error))
         await self._save(
-            wish.key,
+            desired.key,
             state=MessageStatus.POSTED.value,
             channel=str(answer["channel"]),
             ts=str(answer["ts"]),
             tries=0,
             next_at=0.0,
-            error=post.error if post is not None and step.plain else None,
+            error=stored.error if stored is not None and update.plain else None,
         )
         return True
 
-    async def _intend(self, wish: DesiredMessage, post: SlackMessage | None, step: PendingUpdate) -> bool:
-        """Write down that a message is about to leave. Returns False where that is another process's business,
-        or where something has changed since it was decided."""
+    async def _intend(self, desired: DesiredMessage, stored: SlackMessage | None, update: PendingUpdate) -> bool:
+        """Store that a message is about to be sent. Returns False if this process is not the leader, or if the stored
+        message has changed since the update was planned."""
         async with self.services.engine.database.write() as db:
-            if not await self.lease.is_held(db) or await slack_messages.get(db, wish.key) != post:
+            if not await self.lease.is_held(db) or await slack_messages.get(db, desired.key) != stored:
                 return False
-            if post is None:
-                await slack_messages.add(db, wish.key, team_id=wish.team_id, target=wish.target)
+            if stored is None:
+                await slack_messages.add(db, desired.key, team_id=desired.team_id, target=desired.target)
             await slack_messages.change(
                 db,
-                wish.key,
+                desired.key,
                 state=MessageStatus.SENDING.value,
-                target=wish.target,
+                target=desired.target,
                 channel=None,
                 ts=None,
-                stage=wish.stage.value,
-                digest=step.digest,
+                stage=desired.kind.value,
+                digest=update.digest,
             )
         return True
 
     async def _not_posted(
-        self, wish: DesiredMessage, post: SlackMessage | None, step: PendingUpdate, trouble: SlackFailure
+        self, desired: DesiredMessage, stored: SlackMessage | None, update: PendingUpdate, failure: SlackFailure
     ) -> bool:
-        tries = post.tries if post is not None else 0
-        logger.info("message %s was not posted: %s", wish.key, trouble.word)
-        if trouble.verdict is FailureClass.RETRY_LATER:
+        tries = stored.tries if stored is not None else 0
+        logger.info("message %s was not posted: %s", desired.key, failure.word)
+        if failure.verdict is FailureClass.RETRY_LATER:
             await self._save(
-                wish.key, state=MessageStatus.NEW.value, **self._later(wish, "chat.postMessage", tries, trouble)
+                desired.key, state=MessageStatus.NEW.value, **self._later(desired, "chat.postMessage", tries, failure)
             )
             return False
-        if trouble.verdict is FailureClass.UNKNOWN:
-            await self._save(wish.key, state=MessageStatus.UNCONFIRMED.value, error=trouble.word)
-        elif trouble.verdict is FailureClass.FALL_BACK and not step.plain:
-            await self._save(wish.key, state=MessageStatus.NEW.value, error=trouble.word)
+        if failure.verdict is FailureClass.UNKNOWN:
+            await self._save(desired.key, state=MessageStatus.UNCONFIRMED.value, error=failure.word)
+        elif failure.verdict is FailureClass.FALL_BACK and not update.plain:
+            await self._save(desired.key, state=MessageStatus.NEW.value, error=failure.word)
         else:
-            await self._save(wish.key, state=MessageStatus.REJECTED.value, error=trouble.word)
+            await self._save(desired.key, state=MessageStatus.REJECTED.value, error=failure.word)
         return True
 
     async def _edit(
-        self, client: AsyncWebClient, wish: DesiredMessage, post: SlackMessage, step: PendingUpdate
+        self, client: AsyncWebClient, desired: DesiredMessage, stored: SlackMessage, update: PendingUpdate
     ) -> bool:
         now = time.monotonic()
-        self._edited_at = {key: at for key, at in self._edited_at.items() if at + self.pace.gap > now} | {wish.key: now}
+        self._edited_at = {key: at for key, at in self._edited_at.items() if at + self.pace.gap > now} | {
+            desired.key: now
+        }
         try:
-            await client.chat_update(channel=post.channel or "", ts=post.ts or "", **step.payload)
+            await client.chat_update(channel=stored.channel or "", ts=stored.ts or "", **update.payload)
         except ERRORS as error:
-            return await self._not_edited(wish, post, step, classify(error))
+            return await self._not_edited(desired, stored, update, classify(error))
         await self._save(
-            wish.key,
+            desired.key,
             state=MessageStatus.POSTED.value,
-            stage=wish.stage.value,
-            digest=step.digest,
+            stage=desired.kind.value,
+            digest=update.digest,
             tries=0,
             next_at=0.0,
-            error=post.error if step.plain else None,
+            error=stored.error if update.plain else None,
         )
         return True
 
     async def _not_edited(
-        self, wish: DesiredMessage, post: SlackMessage, step: PendingUpdate, trouble: SlackFailure
+        self, desired: DesiredMessage, stored: SlackMessage, update: PendingUpdate, failure: SlackFailure
     ) -> bool:
-        logger.info("message %s was not edited: %s", wish.key, trouble.word)
-        if trouble.verdict in (FailureClass.RETRY_LATER, FailureClass.UNKNOWN):  # an edit can be repeated
-            await self._save(wish.key, **self._later(wish, "chat.update", post.tries, trouble))
+        logger.info("message %s was not edited: %s", desired.key, failure.word)
+        if failure.verdict in (FailureClass.RETRY_LATER, FailureClass.UNKNOWN):  # repeating an edit is harmless
+            await self._save(desired.key, **self._later(desired, "chat.update", stored.tries, failure))
             return False
-        if trouble.verdict is FailureClass.FALL_BACK and not step.plain:
-            self._edited_at.pop(wish.key, None)  # nothing was shown: the other form need not wait
-            await self._save(wish.key, stage=wish.stage.value, error=trouble.word)
+        if failure.verdict is FailureClass.FALL_BACK and not update.plain:
+            self._edited_at.pop(desired.key, None)  # Slack showed nothing, so the plain text need not wait
+            await self._save(desired.key, stage=desired.kind.value, error=failure.word)
             return True
-        gone: dict[str, Any] = {"channel": None, "ts": None} if trouble.word == DELETED else {}
+        gone: dict[str, Any] = {"channel": None, "ts": None} if failure.word == DELETED else {}
         await self._save(
-            wish.key, state=MessageStatus.REJECTED.value, stage=wish.stage.value, digest="", error=trouble.word, **gone
+            desired.key,
+            state=MessageStatus.REJECTED.value,
+            stage=desired.kind.value,
+            digest="",
+            error=failure.word,
+            **gone,
         )
         return True
 
-    def _later(self, wish: DesiredMessage, method: str, tries: int, trouble: SlackFailure) -> dict[str, Any]:
-        """When it is tried again, and how often it was. What Slack asks to wait for holds for the workspace."""
+    def _later(self, desired: DesiredMessage, method: str, tries: int, failure: SlackFailure) -> dict[str, Any]:
+        """Return the number of attempts and the time of the next one. Slack's Retry-After holds for the workspace."""
         wait = min(self.pace.most_back_off, self.pace.back_off * 2.0 ** min(tries, 10))
-        if trouble.after is not None:
-            wait = max(trouble.after, min(wait, self.pace.back_off))
-            self._held_until[wish.team_id, method] = time.monotonic() + trouble.after
+        if failure.after is not None:
+            wait = max(failure.after, min(wait, self.pace.back_off))
+            self._held_until[desired.team_id, method] = time.monotonic() + failure.after
         return {"tries": tries + 1, "next_at": time.time() + wait}
 
     async def _save(self, key: str, **values: Any) -> None:
@@ -219,6 +225,6 @@ class MessagePublisher:
             await slack_messages.change(db, key, **values)
 
 
-def _same(post: SlackMessage, wish: DesiredMessage) -> bool:
-    """Whether a post shows (or was to show) the same stage."""
-    return post.stage == wish.stage or (post.stage == MessageKind.DONE and wish.stage is MessageKind.FINAL)
+def _same(stored: SlackMessage, desired: DesiredMessage) -> bool:
+    """Whether the stored message shows, or was meant to show, the same kind of content."""
+    return stored.stage == desired.kind or (stored.stage == MessageKind.DONE and desired.kind is MessageKind.FINAL)

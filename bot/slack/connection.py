@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from slack_bolt.async_app import AsyncApp
 
-from bot.services import Services
 from bot.slack import preflight
 from bot.slack.app_factory import value_of
+from bot.slack.clients import Clients
 from bot.slack.listener_tracker import ListenerTracker
 from bot.slack.mode import SlackMode
 from bot.slack.preflight import SlackUnreachableError
 from bot.slack.socket_mode import connected
+from core.engine import Engine
 from core.errors import SyncError
 
 # How long the first connection may take before we say that we are ready, in seconds. It goes on after that.
@@ -34,13 +35,13 @@ Say = Callable[[str], None]
 class SlackConnection:
     """The way between Slack and an app, in any mode but the one without Slack."""
 
-    def __init__(self, services: Services, mode: SlackMode, app: AsyncApp) -> None:
+    def __init__(self, engine: Engine, clients: Clients, mode: SlackMode, app: AsyncApp) -> None:
         """Take the app with its listeners. No I/O."""
         self.app = app
         self.listening = ListenerTracker(app)
-        self._engine = services.engine
-        self._client = services.clients.with_token(value_of(services.engine.settings.slack_bot_token))
-        self._app_token = value_of(services.engine.settings.slack_app_token) or ""
+        self._engine = engine
+        self._client = clients.with_token(value_of(engine.settings.slack_bot_token))
+        self._app_token = value_of(engine.settings.slack_app_token) or ""
         self._mode = mode
         self._seen = mode is SlackMode.MANY  # whose tokens come with each installation
         self._connected = asyncio.Event()

@@ -15,91 +15,92 @@ from core.store.alerts import Alert
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
 
+#: The outcome of an alert whose cause is gone.
+RECOVERED = "recovered"
+
 _LIVE_ADVICE = "what mParticle sends is kept and tried again by itself. Put right what is said above; nothing is lost."
 
 
 @dataclass(frozen=True, slots=True)
 class AlertView:
-    """An alert with all that is told of it. `story` is that of the latest run that failed so."""
+    """An alert with what its message shows. `run_view` is the latest run that failed with this error."""
 
     alert: Alert
     connection: Connection
     mapping: AudienceMapping | None
-    story: RunView | None
+    run_view: RunView | None
 
     @property
     def what(self) -> str:
         """What is concerned (mrkdwn)."""
         if self.mapping is None:
             return f"connection {escape(self.connection.label)}"
-        if self.story is not None:
-            return self.story.what
+        if self.run_view is not None:
+            return self.run_view.what
         return cut(escape(self.mapping.label), 150)
 
     @property
     def is_live(self) -> bool:
         """Whether it is about what mParticle sends, which is tried again without being asked."""
-        return self.story is None or self.story.run.live
+        return self.run_view is None or self.run_view.run.live
 
 
-def alert(trouble: AlertView) -> Message:
+def alert(view: AlertView) -> Message:
     """An alert that is open, or that was closed."""
-    it = trouble.alert
-    why = reason(it.message)
-    if it.closed_at is not None:
-        return _closed(trouble, why)
-    text = f"Failing: {trouble.what}. {why}"
-    blocks: list[Block] = [section(f"*Failing: {trouble.what}*\n{why}")]
-    done = f"*Done before:* {before(trouble.story)}\n" if trouble.story is not None else ""
-    what_to_do = _LIVE_ADVICE if trouble.is_live else remediation(it.code)
+    why = reason(view.alert.message)
+    if view.alert.closed_at is not None:
+        return _closed(view, why)
+    text = f"Failing: {view.what}. {why}"
+    blocks: list[Block] = [section(f"*Failing: {view.what}*\n{why}")]
+    done = f"*Done before:* {before(view.run_view)}\n" if view.run_view is not None else ""
+    what_to_do = _LIVE_ADVICE if view.is_live else remediation(view.alert.code)
     blocks.append(section(f"{done}*What to do:* {what_to_do}"))
-    return Message(text, [*blocks, context(*_state(trouble)), actions(*_buttons(trouble))])
+    return Message(text, [*blocks, context(*_state(view)), actions(*_buttons(view))])
 
 
-def all_clear(trouble: AlertView) -> Message:
+def all_clear(view: AlertView) -> Message:
     """What is said once when it works again."""
-    text = f"Works again: {trouble.what}."
-    return Message(text, [section(f"{text} It had been failing since {moment(trouble.alert.opened_at)}.")])
+    text = f"Works again: {view.what}."
+    return Message(text, [section(f"{text} It had been failing since {moment(view.alert.opened_at)}.")])
 
 
-def _closed(trouble: AlertView, why: str) -> Message:
-    it = trouble.alert
-    at = moment(it.closed_at or 0.0)
-    if it.outcome == "recovered":
-        text = f"Works again: {trouble.what}."
-        body = f"*Works again: {trouble.what}*\nSince {at}. It had failed: {why}"
+def _closed(view: AlertView, why: str) -> Message:
+    at = moment(view.alert.closed_at or 0.0)
+    if view.alert.outcome == RECOVERED:
+        text = f"Works again: {view.what}."
+        body = f"*Works again: {view.what}*\nSince {at}. It had failed: {why}"
     else:
-        text = f"Fails for another reason now: {trouble.what}."
-        body = f"*Fails for another reason now: {trouble.what}*\nUntil {at} it failed like this: {why}"
-    return Message(text, [section(body), context(*_state(trouble))])
+        text = f"Fails for another reason now: {view.what}."
+        body = f"*Fails for another reason now: {view.what}*\nUntil {at} it failed like this: {why}"
+    return Message(text, [section(body), context(*_state(view))])
 
 
-def _state(trouble: AlertView) -> list[str]:
+def _state(view: AlertView) -> list[str]:
     """Since when, how often, who is on it, and whether it is muted (mrkdwn), a line each."""
-    it = trouble.alert
-    times = f", {plural(it.repeats + 1, 'time')}" if it.repeats else ""
-    lines = [f"Since {moment(it.opened_at)}{times} · connection {escape(trouble.connection.label)}"]
-    if trouble.story is not None:
-        run = trouble.story.run
+    times = f", {plural(view.alert.repeats + 1, 'time')}" if view.alert.repeats else ""
+    lines = [f"Since {moment(view.alert.opened_at)}{times} · connection {escape(view.connection.label)}"]
+    if view.run_view is not None:
+        run = view.run_view.run
         lines[0] += f" · run {run.id}, " + ("from mParticle" if run.live else f"started by {person(run.started_by)}")
-    if it.taken_by is not None:
-        lines.append(f"{person(it.taken_by)} is on it")
-    if it.muted_until is not None and it.closed_at is None:
-        lines.append(f"Muted until {moment(it.muted_until)}")
+    if view.alert.taken_by is not None:
+        lines.append(f"{person(view.alert.taken_by)} is on it")
+    if view.alert.muted_until is not None and view.alert.closed_at is None:
+        lines.append(f"Muted until {moment(view.alert.muted_until)}")
     return lines
 
 
-def _buttons(trouble: AlertView) -> list[ButtonElement]:
-    it = trouble.alert
-    if trouble.story is not None and not trouble.is_live:
-        buttons = retry_buttons(trouble.story)
+def _buttons(view: AlertView) -> list[ButtonElement]:
+    if view.run_view is not None and not view.is_live:
+        buttons = retry_buttons(view.run_view)
     else:
-        key = button("Replace key", ConnectAction.KEY, str(it.connection_id))
-        buttons = [key] if it.code == InvalidApiKeyError.code else []
-    if it.mapping_id is not None:
-        buttons.append(button("Pause", MappingAction.PAUSE, str(it.mapping_id), label="Pause this mapping"))
-    if it.taken_by is None:
-        buttons.append(button("I take it", AlertAction.TAKE, str(it.id), label="Say that you see to it"))
-    if it.muted_until is None:
-        buttons.append(button("Mute for a day", AlertAction.MUTE, str(it.id), label="Hear nothing of it for a day"))
-    return buttons or [button("I take it", AlertAction.TAKE, str(it.id))]
+        key = button("Replace key", ConnectAction.KEY, str(view.alert.connection_id))
+        buttons = [key] if view.alert.code == InvalidApiKeyError.code else []
+    if view.alert.mapping_id is not None:
+        buttons.append(button("Pause", MappingAction.PAUSE, str(view.alert.mapping_id), label="Pause this mapping"))
+    if view.alert.taken_by is None:
+        buttons.append(button("I take it", AlertAction.TAKE, str(view.alert.id), label="Say that you see to it"))
+    if view.alert.muted_until is None:
+        buttons.append(
+            button("Mute for a day", AlertAction.MUTE, str(view.alert.id), label="Hear nothing of it for a day")
+        )
+    return buttons or [button("I take it", AlertAction.TAKE, str(view.alert.id))]

@@ -66,7 +66,7 @@ def removals(fed: LiveAudience) -> Message:
     return Message(text, [section(body), context(deciders(fed.connection)), actions(approve)])
 
 
-def removals_over(fed: LiveAudience, since: float) -> Message:
+def removals_outcome(fed: LiveAudience, since: float) -> Message:
     """What became of removals that waited."""
     entry = _last(fed, since, "removals_approved", "dropped", "members")
     if entry is not None and "removals_approved" in (entry.after or {}):
@@ -95,7 +95,7 @@ def disconnected(fed: LiveAudience) -> Message:
     return Message(text, [section(body), context(_since(fed), deciders(fed.connection)), row])
 
 
-def disconnected_over(fed: LiveAudience, since: float) -> Message:
+def disconnected_outcome(fed: LiveAudience, since: float) -> Message:
     """What became of the members of an audience that was disconnected, and who decided."""
     entry = _last(fed, since, "members")
     begin = f"mParticle disconnected the audience {fed.audience}."

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from bot.app import message_providers
 from bot.messages.leadership import NAME, LeaderLease
+from bot.messages.limits import MessagingLimits
 from bot.messages.reconciler import MessageReconciler
 from core.engine import Engine, open_engine
 from core.settings import Settings
@@ -92,10 +94,10 @@ async def test_without_it_nothing_is_said(
     here = await stack.enter_async_context(workspace(tmp_path))
     mapping = await here.mapping(await here.connection())
     await ended(here, await start(here, tmp_path, mapping, people(range(3))))
-    follower = MessageReconciler(here.services)
+    follower = MessageReconciler(here.services, message_providers(here.services, MessagingLimits()))
 
     assert await follower.reconcile_once()
-    assert not follower._under_way
+    assert not follower._tasks
 
     async def believes(_: LeaderLease) -> bool:
         return True
@@ -103,7 +105,7 @@ async def test_without_it_nothing_is_said(
     with monkeypatch.context() as patched:
         patched.setattr(LeaderLease, "take", believes)
         assert not await follower.reconcile_once()
-        for task in list(follower._under_way.values()):
+        for task in list(follower._tasks.values()):
             await task
 
     assert not here.slack.calls("chat.postMessage")

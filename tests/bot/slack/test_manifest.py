@@ -11,7 +11,7 @@ import pytest
 import yaml
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.app import register
+from bot.app import register_listeners
 from bot.demo import environment
 from bot.services import Services
 from bot.slack import app_factory
@@ -104,7 +104,7 @@ def app(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Reco
     settings = Settings.model_validate(request.param)
     store = cast(EncryptedInstallationStore, _Store()) if settings.slack_client_id else None
     workspaces = Workspaces(Clients(settings.slack_api_url, None, None), store, cast(Any, _Store()))
-    made = register(build_app(settings, mode_of(settings), workspaces), cast(Services, None))
+    made = register_listeners(build_app(settings, mode_of(settings), workspaces), cast(Services, None))
     assert isinstance(made, Recording)
     return made
 

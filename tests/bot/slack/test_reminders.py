@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bot.messages import reminders
+from bot.features.runs import reminders
 from core.models.run import Run
 from core.store import audit_log
 from core.store.audit_log import AuditAction, AuditEntry

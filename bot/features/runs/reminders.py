@@ -1,4 +1,4 @@
-"""Reminding those who decide: once for each day that a run waits."""
+"""Reminders for approvers: one for each day that a run has waited for approval."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ from core.store import audit_log
 from core.store.audit_log import AuditAction, AuditEntry
 
 DAY_S = 24 * 3600.0
-#: Who reminds: this program itself.
+#: The actor in the audit log: this program.
 ACTOR = "iterable-sync"
 
 
 def due(run: Run, entries: Sequence[AuditEntry], now: float) -> int | None:
-    """Return the number of the reminder (the days that a run has waited) that is due and was not sent."""
+    """Return the number of days that a run has waited if no reminder was sent for that day, else None."""
     if run.status is not RunStatus.NEEDS_APPROVAL:
         return None
     days = int((now - (run.finished_at or run.created_at)) // DAY_S)
@@ -22,10 +22,10 @@ def due(run: Run, entries: Sequence[AuditEntry], now: float) -> int | None:
 
 
 async def record(engine: Engine, run: Run, day: int, team_id: str | None) -> None:
-    """Record that those who decide are reminded; the thread of the run's message shows it."""
+    """Record a reminder, once for each day. The thread of the run's message shows it."""
     async with engine.database.write() as db:
-        known = await audit_log.of(db, [f"run:{run.id}"])
-        if any(each.action is AuditAction.RUN_REMINDED and (each.after or {}).get("day") == day for each in known):
+        entries = await audit_log.of(db, [f"run:{run.id}"])
+        if any(each.action is AuditAction.RUN_REMINDED and (each.after or {}).get("day") == day for each in entries):
             return
         await audit_log.add(
             db,

@@ -1,0 +1,99 @@
+"""The messages of an alert: in the alert channel, to the person who started the run, and the all-clear."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from bot.features.alerts.views import RECOVERED, AlertView, alert, all_clear
+from bot.features.runs.run_reader import RunViewReader
+from bot.messages import fallback
+from bot.messages.desired import DesiredMessage, MessageKind, thread_of
+from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
+from core.store import alerts, mappings, runs
+from core.store.connections import Connection
+from core.store.slack_messages import MessageStatus, SlackMessage
+
+
+class AlertMessageProvider:
+    """Provides the messages of open alerts, and of closed alerts until that is shown."""
+
+    def __init__(self) -> None:
+        """No I/O."""
+        self._runs = RunViewReader()
+
+    async def read(self, snapshot: Snapshot) -> list[Subject]:
+        """Read the alerts with their runs and mappings."""
+        found = await alerts.to_follow(snapshot.db)
+        if not found:
+            return []
+        failed = await runs.by_ids(snapshot.db, [each.run_id for each in found if each.run_id is not None])
+        ids = {each.mapping_id for each in found if each.mapping_id is not None}
+        by_id = await mappings.by_ids(snapshot.db, ids) if ids else {}
+        run_views = await self._runs.read(snapshot, failed.values())
+        snoozed = await alerts.snoozed(snapshot.db)
+        connections = await snapshot.connections()
+        subjects = []
+        for each in found:
+            connection = connections[each.connection_id]
+            view = AlertView(each, connection, by_id.get(each.mapping_id or 0), run_views.get(each.run_id or ""))
+            is_snoozed = (each.connection_id, each.mapping_id) in snoozed
+            state = partial(_desired_state, view, is_snoozed=is_snoozed)
+            subjects.append(Subject(f"alert {each.id}", keys_of(each.id, connection), state))
+        return subjects
+
+    async def after_read(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+def keys_of(alert_id: int, connection: Connection) -> list[str]:
+    """Return the keys of an alert's messages: in the channel, to the person, the all-clear, to the approvers."""
+    key = f"alert:{alert_id}"
+    return [key, f"{key}:dm", f"{key}:clear", *fallback.keys_for(key, connection)]
+
+
+def _desired_state(view: AlertView, stored: StoredMessages, *, is_snoozed: bool) -> DesiredState:
+    messages = desired_messages(view, stored, is_snoozed=is_snoozed)
+    return DesiredState(messages, is_final=view.alert.closed_at is not None)
+
+
+def desired_messages(view: AlertView, stored: Mapping[str, SlackMessage], *, is_snoozed: bool) -> list[DesiredMessage]:
+    """Return the messages of an alert. While it is snoozed, only messages that exist already are updated."""
+    connection = view.connection
+    main, direct, clear, *_ = keys_of(view.alert.id, connection)
+    is_open = view.alert.closed_at is None
+    kind = MessageKind.OPEN if is_open else MessageKind.FINAL
+    starter = view.run_view.run.started_by if view.run_view is not None else None
+    content = alert(view)
+    messages = []
+    for key, target in ((main, connection.alert_channel), (direct, starter)):
+        current = stored.get(key)
+        if target is None or (key == direct and target == connection.alert_channel):
+            continue
+        if current is None and (is_snoozed or not is_open):
+            continue
+        noted = content
+        if key == direct and fallback.needs_fallback(stored.get(main), stored[main].stage if main in stored else ""):
+            noted = fallback.with_fallback_note(content, stored.get(main))
+        # The person who got the alert keeps it, even if someone else starts the next run that fails.
+        is_delivered = current is not None and current.state is not MessageStatus.REJECTED
+        recipient = current.target if current is not None and is_delivered else target
+        messages.append(DesiredMessage(key, connection.team_id, recipient, kind, noted, urgent=True))
+        if key == main and starter is None:
+            messages += fallback.for_approvers(messages[-1], connection, stored)
+    thread = thread_of(stored.get(main)) or thread_of(stored.get(direct))
+    if view.alert.outcome == RECOVERED and thread is not None and (not is_snoozed or clear in stored):
+        messages.append(
+            DesiredMessage(
+                clear,
+                connection.team_id,
+                thread.channel,
+                MessageKind.REPLY,
+                all_clear(view),
+                urgent=True,
+                thread=thread,
+                broadcast=True,
+            )
+        )
+    return messages

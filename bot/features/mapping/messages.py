@@ -1,0 +1,86 @@
+"""The card of a mapping that a person or mParticle proposed and that has no run yet."""
+
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from bot.features.live_audiences.reader import LiveCounts, channel_of
+from bot.features.mapping.views import proposal
+from bot.messages import fallback
+from bot.messages.desired import DesiredMessage, MessageKind
+from bot.messages.limits import MessagingLimits
+from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
+from core.store import mappings
+from core.store.audit_log import ACTOR as MPARTICLE
+from core.store.connections import Connection
+from core.store.mappings import AudienceMapping, MappingStatus
+from core.store.slack_messages import SlackMessage
+
+
+class ProposalMessageProvider:
+    """Provides the cards of proposed mappings, and of mappings whose decision is not shown yet."""
+
+    def __init__(self, limits: MessagingLimits) -> None:
+        """Take the limits: how long a proposal is held back, and how long a count is valid. No I/O."""
+        self._hold_back_s = limits.proposals
+        self._counts = LiveCounts(limits.gap)
+
+    async def read(self, snapshot: Snapshot) -> list[Subject]:
+        """Read the proposals. A new one is held back, because its first run often follows at once and replaces it."""
+        found = await mappings.proposals(snapshot.db)
+        subjects = []
+        for mapping in found:
+            if mapping.created_at > time.time() - self._hold_back_s:
+                continue
+            connection = (await snapshot.connections())[mapping.connection_id]
+            list_name = (await snapshot.list_names()).get((connection.id, mapping.list_id))
+            waiting = (await self._counts.read(snapshot.db, mapping)).waiting if mapping.live else 0
+            state = partial(_desired_state, mapping, connection, list_name, waiting)
+            subjects.append(Subject(f"mapping {mapping.id}", keys_of(mapping.id, connection), state))
+        self._counts.keep(mapping.id for mapping in found)
+        return subjects
+
+    async def after_read(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+def keys_of(mapping_id: int, connection: Connection) -> list[str]:
+    """Return the keys of a proposal's messages: in the channel, to the proposer, to the approvers."""
+    key = f"mapping:{mapping_id}"
+    return [key, f"{key}:dm", *fallback.keys_for(key, connection)]
+
+
+def _desired_state(
+    mapping: AudienceMapping, connection: Connection, list_name: str | None, waiting: int, stored: StoredMessages
+) -> DesiredState:
+    messages = desired_messages(mapping, connection, list_name, stored, waiting)
+    return DesiredState(messages, is_final=messages[0].kind is MessageKind.FINAL)
+
+
+def desired_messages(
+    mapping: AudienceMapping,
+    connection: Connection,
+    list_name: str | None,
+    stored: Mapping[str, SlackMessage],
+    waiting: int = 0,
+) -> list[DesiredMessage]:
+    """Return the messages of a proposal or of its decision. `waiting` is the number of changes from mParticle."""
+    channel = channel_of(mapping, connection)
+    assert channel is not None
+    key, direct, *_ = keys_of(mapping.id, connection)
+    main = stored.get(key)
+    kind = MessageKind.OPEN if mapping.state is MappingStatus.PROPOSED else MessageKind.FINAL
+    content = proposal(mapping, connection, list_name or "", waiting)
+    # An update of the number of waiting changes is no more urgent than an update of a run's progress.
+    urgent = not mapping.live or kind is MessageKind.FINAL or main is None or main.stage != kind
+    messages = [DesiredMessage(key, connection.team_id, channel, kind, content, urgent=urgent)]
+    if mapping.proposed_by == MPARTICLE:
+        return messages + fallback.for_approvers(messages[0], connection, stored)
+    proposer = mapping.proposed_by
+    if proposer is not None and (direct in stored or fallback.needs_fallback(main, main.stage if main else "")):
+        noted = fallback.with_fallback_note(content, main)
+        messages.append(DesiredMessage(direct, connection.team_id, proposer, kind, noted, urgent=True))
+    return messages

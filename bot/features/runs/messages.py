@@ -1,0 +1,233 @@
+"""The messages of a run: the main message, replies in its thread, and direct messages to the person who started it."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.features.runs import reminders
+from bot.features.runs.list_sizes import ListSizeFetcher
+from bot.features.runs.progress_messages import progress, waiting
+from bot.features.runs.result_messages import result_message
+from bot.features.runs.run_reader import RunViewReader
+from bot.features.runs.run_view import RunView, comment
+from bot.messages import fallback
+from bot.messages.desired import DesiredMessage, MessageKind, Thread, thread_of
+from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
+from bot.services import Services
+from bot.ui.blocks import Message, section
+from bot.ui.formatting import person
+from core.models.run import Run, RunStatus
+from core.store import audit_log, mappings, runs
+from core.store.audit_log import AuditAction, AuditEntry
+from core.store.database import to_the_end
+from core.store.slack_messages import MessageStatus, SlackMessage
+
+# How often all runs are searched for final messages that are not shown yet, in seconds: the query reads all runs.
+SWEEP_EVERY_S = 60.0
+_RUN = "run:"
+
+_KINDS = {
+    RunStatus.QUEUED: MessageKind.PLANNING,
+    RunStatus.PLANNING: MessageKind.PLANNING,
+    RunStatus.NEEDS_APPROVAL: MessageKind.CARD,
+    RunStatus.RUNNING: MessageKind.PROGRESS,
+}
+_ACTIONS = {
+    AuditAction.RUN_APPROVED: "approved this sync",
+    AuditAction.RUN_DECLINED: "declined this sync",
+    AuditAction.RUN_CANCELLED: "asked to cancel this sync",
+    AuditAction.RUN_RETRIED: "let this sync go on",
+    AuditAction.RUN_UNDO_ASKED: "asked to undo this sync",
+}
+
+
+class ApprovalMessages(Protocol):
+    """The messages of a run that waits for approval. The approval feature has them."""
+
+    def card(self, view: RunView, /) -> Message:
+        """The run's message while it waits."""
+
+    def ask(self, view: RunView, /) -> Message:
+        """The reply that mentions the approvers."""
+
+    def reminder(self, view: RunView, /) -> Message:
+        """The reply that reminds them."""
+
+
+class RunMessageProvider:
+    """Provides the messages of runs that have not ended, and of ended runs until their final message is shown."""
+
+    def __init__(self, services: Services, approval: ApprovalMessages, clock: Callable[[], float] = time.time) -> None:
+        """Take the services, and the clock by which reminders are due. No I/O."""
+        self._services = services
+        self._approval = approval
+        self._clock = clock
+        self._views = RunViewReader()
+        self._list_sizes = ListSizeFetcher(services.engine, services.wake)
+        self._unfinished: set[str] = set()
+        self._swept_at = -SWEEP_EVERY_S
+        self._last_entry = 0
+        self._due_reminders: list[tuple[RunView, int]] = []
+
+    async def read(self, snapshot: Snapshot) -> list[Subject]:
+        """Read the runs, and which reminders are due."""
+        await self._find_unfinished(snapshot.db)
+        found = await runs.to_follow(snapshot.db, self._unfinished)
+        views = await self._views.read(snapshot, found)
+        entries = await _entries(snapshot.db, found)
+        ids = {run.mapping_id for run in found}
+        channels = {
+            mapping.id: mapping.channel for mapping in (await mappings.by_ids(snapshot.db, ids) if ids else {}).values()
+        }
+        self._due_reminders = []
+        subjects = []
+        for view in views.values():
+            run = view.run
+            history = entries.get(run.id, [])
+            day = reminders.due(run, history, self._clock())
+            if day is not None:
+                self._due_reminders.append((view, day))
+            target = run.channel or channels.get(run.mapping_id) or run.started_by
+            if target is not None:
+                subjects.append(self._subject(view, target, history))
+        return subjects
+
+    async def after_read(self) -> None:
+        """Record the reminders that are due; the next read shows them."""
+        for view, day in self._due_reminders:
+            await to_the_end(reminders.record(self._services.engine, view.run, day, view.connection.team_id))
+            self._services.wake()
+
+    async def close(self) -> None:
+        """Cancel requests for list sizes."""
+        await self._list_sizes.close()
+
+    def _subject(self, view: RunView, target: str, entries: Sequence[AuditEntry]) -> Subject:
+        run = view.run
+        key = key_of(run.id)
+        return Subject(
+            name=f"run {run.id}",
+            keys=[key, _direct_key(key), _question_key(key), *(f"audit:{entry.id}" for entry in entries)],
+            desired_state=partial(self._desired_state, view, target, entries),
+            on_done=partial(self._unfinished.discard, run.id),
+            is_at_work=run.status.is_active and run.worker == self._services.engine.presence.id,
+        )
+
+    def _desired_state(
+        self, view: RunView, target: str, entries: Sequence[AuditEntry], stored: StoredMessages
+    ) -> DesiredState:
+        messages = desired_messages(view, target, entries, stored, self._approval)
+        is_final = messages[0].kind is MessageKind.FINAL
+        return DesiredState(messages, is_final and not self._list_sizes.is_pending(view.run, view.connection))
+
+    async def _find_unfinished(self, db: AsyncConnection) -> None:
+        """Find runs without a final message: by recent audit entries, and now and then among all runs."""
+        if time.monotonic() - self._swept_at >= SWEEP_EVERY_S:
+            self._swept_at = time.monotonic()
+            self._last_entry = await audit_log.last_id(db)
+            self._unfinished |= set(await runs.unshown(db))
+            return
+        for entry_id, subject in await audit_log.subjects_since(db, self._last_entry):
+            self._last_entry = entry_id
+            if subject.startswith(_RUN):
+                self._unfinished.add(subject.removeprefix(_RUN))
+
+
+def key_of(run_id: str) -> str:
+    """Return the key of a run's main message."""
+    return f"{_RUN}{run_id}"
+
+
+def _direct_key(key: str) -> str:
+    """The key of the direct message to the person who started the run."""
+    return f"{key}:dm"
+
+
+def _question_key(key: str) -> str:
+    """The key of the reply that mentions the approvers."""
+    return f"{key}:ask"
+
+
+def message_kind(run: Run) -> MessageKind:
+    """Return the kind of content that a run's main message shows now."""
+    if run.status is RunStatus.INTERRUPTED:
+        return MessageKind.PLANNING if run.plan is None else MessageKind.PROGRESS
+    return _KINDS.get(run.status, MessageKind.FINAL)
+
+
+def desired_messages(
+    view: RunView,
+    target: str,
+    entries: Sequence[AuditEntry],
+    stored: Mapping[str, SlackMessage],
+    approval: ApprovalMessages,
+) -> list[DesiredMessage]:
+    """Return the messages of a run, the main message first.
+
+    The person who started the run gets a direct message as well if Slack rejected the main message.
+    """
+    run, team_id = view.run, view.connection.team_id
+    key, kind = key_of(run.id), message_kind(run)
+    content = {
+        MessageKind.PLANNING: waiting,
+        MessageKind.CARD: approval.card,
+        MessageKind.PROGRESS: progress,
+        MessageKind.FINAL: result_message,
+    }[kind](view)
+    is_urgent = kind in (MessageKind.CARD, MessageKind.FINAL)
+    messages = [DesiredMessage(key, team_id, target, kind, content, is_urgent)]
+    main, direct = stored.get(key), stored.get(_direct_key(key))
+    is_missing = fallback.needs_fallback(main, _stored_kind(main, kind))
+    # The note in a direct message about its channel is corrected only after the channel was tried again.
+    is_shown = main is not None and main.state is MessageStatus.POSTED and main.stage == _stored_kind(main, kind)
+    if run.started_by not in (None, target) and (is_missing or (direct is not None and is_shown)):
+        noted = fallback.with_fallback_note(content, main)
+        messages.append(DesiredMessage(_direct_key(key), team_id, run.started_by or target, kind, noted, is_urgent))
+    thread = thread_of(main) or thread_of(direct)
+    if thread is not None:
+        messages += _replies(view, target, entries, thread, approval)
+    return messages
+
+
+def _stored_kind(stored: SlackMessage | None, kind: MessageKind) -> str:
+    """The kind as it is stored: a final message that is done is stored as done."""
+    is_done = stored is not None and stored.stage == MessageKind.DONE and kind is MessageKind.FINAL
+    return MessageKind.DONE if is_done else kind
+
+
+def _replies(
+    view: RunView, target: str, entries: Iterable[AuditEntry], thread: Thread, approval: ApprovalMessages
+) -> list[DesiredMessage]:
+    contents = {f"audit:{entry.id}": _reply(view, entry, approval) for entry in entries}
+    if view.run.status is RunStatus.NEEDS_APPROVAL:
+        contents = {_question_key(key_of(view.run.id)): approval.ask(view), **contents}
+    return [
+        DesiredMessage(key, view.connection.team_id, target, MessageKind.REPLY, content, thread=thread)
+        for key, content in contents.items()
+        if content is not None
+    ]
+
+
+def _reply(view: RunView, entry: AuditEntry, approval: ApprovalMessages) -> Message | None:
+    """The reply that reports an audit entry; None for entries that are not reported."""
+    if entry.action is AuditAction.RUN_REMINDED:
+        return approval.reminder(view) if view.run.status is RunStatus.NEEDS_APPROVAL else None
+    action = _ACTIONS.get(entry.action)
+    if action is None:
+        return None
+    remark = (entry.after or {}).get("comment")
+    text = f"{person(entry.actor)} {action}{f': “{comment(remark)}”' if remark else '.'}"
+    return Message(text, [section(text)])
+
+
+async def _entries(db: AsyncConnection, found: Iterable[Run]) -> dict[str, list[AuditEntry]]:
+    """The audit entries of these runs by run id."""
+    by_run: dict[str, list[AuditEntry]] = defaultdict(list)
+    if subjects := [key_of(run.id) for run in found]:
+        for entry in await audit_log.of(db, subjects):
+            by_run[entry.subject.removeprefix(_RUN)].append(entry)
+    return by_run

@@ -1,0 +1,52 @@
+"""Reads what the messages of runs show."""
+
+from collections.abc import Iterable
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.features.runs.run_view import RunView
+from bot.messages.provider import Snapshot
+from core.models.run import Run, RunStatus
+from core.reporting.progress import Progress, ProgressTracker
+from core.store import batches, rejections
+
+
+class RunViewReader:
+    """Reads run views, and remembers rejection counts and the recent progress of each run between two reads."""
+
+    def __init__(self) -> None:
+        """No I/O."""
+        self._rejected: dict[str, tuple[tuple[object, ...], dict[str, int]]] = {}
+        self._trackers: dict[str, ProgressTracker] = {}
+
+    async def read(self, snapshot: Snapshot, runs: Iterable[Run]) -> dict[str, RunView]:
+        """Return the views of these runs by run id, without runs whose connection was removed."""
+        views: dict[str, RunView] = {}
+        for run in runs:
+            connection = (await snapshot.connections()).get(run.connection_id)
+            if connection is not None and run.id not in views:
+                list_name = (await snapshot.list_names()).get((run.connection_id, run.list_id))
+                rejected = await self._rejected_by_reason(snapshot.db, run)
+                progress = await self._progress(snapshot.db, run)
+                views[run.id] = RunView(run, connection, list_name, rejected, progress)
+        for cache in (self._rejected, self._trackers):
+            for run_id in [each for each in cache if each not in views]:
+                del cache[run_id]
+        return views
+
+    async def _progress(self, db: AsyncConnection, run: Run) -> Progress | None:
+        if run.status is not RunStatus.RUNNING:
+            return None
+        done, total = await batches.progress(db, run.id)
+        return self._trackers.setdefault(run.id, ProgressTracker()).add(done, total)
+
+    async def _rejected_by_reason(self, db: AsyncConnection, run: Run) -> dict[str, int]:
+        """Count rejections by reason. The counts are read once for each state of the run that shows them."""
+        if run.status.is_active or not run.counters.rejected:
+            return {}
+        state = (run.status, run.attempt, run.counters.rejected)
+        cached = self._rejected.get(run.id)
+        if cached is None or cached[0] != state:
+            cached = (state, await rejections.by_reason(db, run.id))
+            self._rejected[run.id] = cached
+        return cached[1]

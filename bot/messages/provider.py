@@ -1,0 +1,85 @@
+"""The interface between the message reconciler and the features: each feature registers a provider of its messages."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.messages.desired import DesiredMessage
+from core.store import connections, lists, slack_messages
+from core.store.connections import Connection
+from core.store.slack_messages import SlackMessage
+
+#: The names of lists by connection id and list id.
+ListNames = Mapping[tuple[int, int], str]
+#: The stored state of Slack messages by key.
+StoredMessages = Mapping[str, SlackMessage]
+
+
+class Snapshot:
+    """One read transaction of a reconciliation. Rows that several providers need are read once, when first needed."""
+
+    def __init__(self, db: AsyncConnection) -> None:
+        """Wrap an open read transaction. No I/O."""
+        self.db = db
+        self.stored: dict[str, SlackMessage] = {}
+        self._read_keys: set[str] = set()
+        self._connections: dict[int, Connection] | None = None
+        self._list_names: ListNames | None = None
+
+    async def connections(self) -> Mapping[int, Connection]:
+        """Return all connections by id."""
+        if self._connections is None:
+            self._connections = {each.id: each for each in await connections.everyone(self.db)}
+        return self._connections
+
+    async def list_names(self) -> ListNames:
+        """Return the names of all lists."""
+        if self._list_names is None:
+            self._list_names = await lists.names(self.db, list(await self.connections()))
+        return self._list_names
+
+    async def stored_messages(self, keys: Iterable[str]) -> StoredMessages:
+        """Return the stored messages of this snapshot, after reading those of `keys`."""
+        if missing := [key for key in dict.fromkeys(keys) if key not in self._read_keys]:
+            self._read_keys.update(missing)
+            self.stored |= await slack_messages.of(self.db, missing)
+        return self.stored
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """The messages of a subject. If they are final and shown, the reconciler marks them as done."""
+
+    messages: Sequence[DesiredMessage]
+    is_final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Something that messages report on: a run, an alert, a proposed mapping, a day of a live audience."""
+
+    name: str
+    """For logs, such as "run k3v9m2x7qa"."""
+    keys: Sequence[str]
+    """The messages whose stored state `desired_state` needs."""
+    desired_state: Callable[[StoredMessages], DesiredState]
+    """A pure function."""
+    on_done: Callable[[], None] | None = field(default=None)
+    """Called after the final messages are shown."""
+    is_at_work: bool = False
+    """Whether this process is working on the subject, so that another state follows soon."""
+
+
+class MessageProvider(Protocol):
+    """Decides which messages of a feature Slack should show."""
+
+    async def read(self, snapshot: Snapshot) -> Sequence[Subject]:
+        """Read the subjects whose messages may have to be posted or edited."""
+
+    async def after_read(self) -> None:
+        """Write what the read found to be due. The read transaction has ended."""
+
+    async def close(self) -> None:
+        """Stop background work."""
