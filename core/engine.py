@@ -5,17 +5,21 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from core.delivery.shared_rate_limiter import SharedRateLimiter
 from core.errors import NoApiKeyError, SettingsError
-from core.iterable import DataCenter, IterableClient, RequestStats, RetryPolicy
+from core.iterable import DataCenter, RequestStats, RetryPolicy
 from core.settings import Settings
-from core.sources.fetch import Fetcher
 from core.store.connections import Connection
 from core.store.database import Database
 from core.store.migrate import migrate
 from core.vault import Vault, open_vault
 from core.worker_registry import WorkerRegistration
+
+if TYPE_CHECKING:  # most commands send nothing and read no audience, and these take long to import
+    from core.iterable import IterableClient
+    from core.sources.fetch import Fetcher
 
 
 class Engine:
@@ -58,8 +62,10 @@ class Engine:
 
     def client(
         self, connection: Connection, *, rate: float | None = None, patience: RetryPolicy | None = None
-    ) -> IterableClient:
+    ) -> "IterableClient":
         """A client for a connection, at its pace (or at another rate). The caller opens it with `async with`."""
+        from core.iterable import IterableClient
+
         url = self.settings.iterable_url or DataCenter(connection.data_center).url
         pacer = SharedRateLimiter(self.database, connection.project, connection.rate if rate is None else rate)
         return IterableClient(

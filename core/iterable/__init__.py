@@ -1,6 +1,11 @@
-"""Iterable's API: the client, its errors and its pace."""
+"""Iterable's API: the client, its errors and its pace.
 
-from core.iterable.client import IterableClient
+The client is imported when it is first asked for. It needs aiohttp, which takes longer to import than a command such as
+`runs list` takes to run, and most of what is here is needed without it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
 from core.iterable.errors import (
     ConflictError,
     InvalidApiKeyError,
@@ -18,6 +23,9 @@ from core.iterable.errors import (
 from core.iterable.models import BulkResult, DataCenter, FailureReason, IterableList, RequestStats, SubscriberKey
 from core.iterable.rate_limiter import NoRateLimit, RateLimiter, Slot
 from core.iterable.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from core.iterable.client import IterableClient
 
 __all__ = [
     "BulkResult",
@@ -44,3 +52,11 @@ __all__ = [
     "UnexpectedResponseError",
     "UnreachableError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "IterableClient":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from core.iterable.client import IterableClient
+
+    return IterableClient

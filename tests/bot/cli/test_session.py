@@ -28,6 +28,27 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "imported:"
 
 
+LIST_RUNS = """
+import sys
+from bot.cli import main
+try:
+    main(["runs", "list"])
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print("imported:", *sorted({"aiohttp", "alembic", "dbos", "duckdb", "pyarrow"} & set(sys.modules)))
+"""
+
+
+def test_list_imports_what_it_needs(run: Commands) -> None:
+    """`runs list` loads neither the planner nor the client nor the workflow engine."""
+    run.here("runs", "list")  # makes the database
+
+    command = [sys.executable, "-c", LIST_RUNS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=run.env, cwd=run.folder)
+
+    assert done.stdout.splitlines()[-1] == "imported:"
+
+
 def test_unknown_command(run: Commands) -> None:
     """A command that does not exist is a sentence that names the help."""
     result = run.here("sink")
