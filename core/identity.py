@@ -21,9 +21,10 @@ MAX_EMAIL_LENGTH = 320
 #: What Iterable takes as a userId: 1 to 52 printable ASCII characters, no trailing space.
 USER_ID_PATTERN = r"[ -~]{0,51}[!-~]"
 
-#: Addresses that are already as they would be sent: `subscriber_of` returns them unchanged. Most are, so
-#: planning lets the database skip them by this pattern (RE2 and Python read it alike) and maps only the rest.
-NORMALIZED_EMAIL_PATTERN = r"[a-z0-9_+-]+(\.[a-z0-9_+-]+){0,20}@[a-z0-9-]+(\.[a-z0-9-]+){1,20}"
+#: Addresses that need nothing but lower case and no spaces around them. Nearly all do, so planning normalizes them in
+#: the database (RE2 and Python read this pattern alike) and maps only the rest in Python. It is ASCII alone, because
+#: databases and Python lower-case other letters differently.
+PLAIN_EMAIL_PATTERN = r" *[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+){0,20}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+){1,20} *"
 PLAIN_EMAIL_MAX_LENGTH = 200
 
 _USER_ID = re.compile(USER_ID_PATTERN)

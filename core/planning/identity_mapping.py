@@ -1,6 +1,6 @@
 """Planning, first half: members become subscribers, by the rule in core/identity.py.
 
-Most members are already as they would be sent (the patterns in core/identity.py say which), and stay inside DuckDB.
+Most members need at most lower case and no spaces (the patterns in core/identity.py say which), and stay inside DuckDB.
 Only the others pass through Python.
 """
 
@@ -8,8 +8,8 @@ import duckdb
 import pyarrow as pa
 
 from core.identity import (
-    NORMALIZED_EMAIL_PATTERN,
     PLAIN_EMAIL_MAX_LENGTH,
+    PLAIN_EMAIL_PATTERN,
     USER_ID_PATTERN,
     Profile,
     Subscriber,
@@ -64,6 +64,10 @@ ALTER TABLE desired RENAME COLUMN member TO counted;
 ALTER TABLE desired DROP COLUMN IF EXISTS hashed;
 """
 
+# Rewrites a whole column, and only if some address needs it: the others are as they would be sent.
+_NORMALIZE_EMAILS = "ALTER TABLE desired ALTER COLUMN email TYPE VARCHAR USING lower(trim(email))"
+_SOME_TO_NORMALIZE = "SELECT 1 FROM desired WHERE email <> lower(trim(email)) LIMIT 1"
+
 # How `user_id` follows from the columns of `source`, and which of its values need no look.
 _USER_ID = {
     UserIdField.CUSTOMER_ID: """
@@ -92,12 +96,14 @@ def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_remo
     if with_removals:
         _map_leavers(con, field, hashed)
     plain = (
-        f"coalesce(strlen(email) <= {PLAIN_EMAIL_MAX_LENGTH} AND regexp_full_match(email, '{NORMALIZED_EMAIL_PATTERN}')"
+        f"coalesce(strlen(email) <= {PLAIN_EMAIL_MAX_LENGTH} AND regexp_full_match(email, '{PLAIN_EMAIL_PATTERN}')"
         f" AND {_PLAIN_USER_ID[field]}, false)"
     )
     con.execute(_OTHERS.format(hashed=hashed, plain=plain))
     con.execute(_LEAVE_PLAIN)
     con.execute(_BECOME_DESIRED)
+    if con.execute(_SOME_TO_NORMALIZE).fetchone() is not None:
+        con.execute(_NORMALIZE_EMAILS)
     con.execute(_USER_ID[field])
     _map_others(con, field)
 

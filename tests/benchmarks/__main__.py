@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 
 from tests.benchmarks import firehose as live_changes
-from tests.benchmarks.audiences import write_download
+from tests.benchmarks.audiences import Kind, write_download
 
 MILLION = 1_000_000
 # How often what a member costs is measured.
@@ -25,6 +25,8 @@ TURNS = 5
 PACED_RATE = 20
 # Members of the pacing benchmark: 400 requests at 20 a second.
 PACED_MEMBERS = 400_000
+# Members of each audience whose addresses are compared.
+ADDRESSED_MEMBERS = 400_000
 # The Firehose benchmark: the target's rate, how long it is poured, and what waits to be uploaded when it begins.
 CHANGES_A_SECOND = 2_000
 FIREHOSE_SECONDS = 20.0
@@ -38,11 +40,11 @@ class Bench:
         self.directory = directory
         self.large = large
 
-    def audience(self, members: int) -> Path:
+    def audience(self, members: int, kind: Kind = Kind.PLAIN) -> Path:
         """A download with that many members."""
-        path = self.directory / f"8754_Benchmark{members}.csv"
+        path = self.directory / f"8754_Benchmark{kind}{members}.csv"
         if not path.exists():
-            write_download(path, members)
+            write_download(path, members, kind)
         return path
 
     def measure(self, what: str, *options: str) -> dict[str, float]:
@@ -82,6 +84,28 @@ def cost(bench: Bench) -> None:
     rate = statistics.median(other["seconds"] / this["seconds"] for this, other in zip(ours, bare, strict=True))
     _say("rate, of a bare loop's", f"{rate:.2f}", ">= 0.15")
     _say("requests of an unchanged second run", f"{again['requests']:.0f}", "0")
+
+
+def addresses(bench: Bench) -> None:
+    """What a member costs whose address needs work, as a multiple of one whose address is sent as it is.
+
+    Start-up is not in these figures. A ratio is of two measurements that came one after the other, the median of all.
+    """
+    ratios: dict[Kind, list[float]] = {Kind.CAPITALS: [], Kind.MESSY: []}
+    for turn in range(TURNS):
+        plain = _cpu_of_sync(bench, Kind.PLAIN, turn)
+        for kind, measured in ratios.items():
+            measured.append(_cpu_of_sync(bench, kind, turn) / plain)
+    for kind, target in ((Kind.CAPITALS, 1.1), (Kind.MESSY, 1.3)):
+        least, most = min(ratios[kind]), max(ratios[kind])
+        median = f"{statistics.median(ratios[kind]):.2f} ({least:.2f} to {most:.2f})"
+        _say(f"CPU a member, {kind} addresses, of plain ones'", median, f"<= {target}")
+
+
+def _cpu_of_sync(bench: Bench, kind: Kind, turn: int) -> float:
+    file = bench.audience(ADDRESSED_MEMBERS, kind)
+    data_dir = bench.data_dir(f"addresses-{kind}-{turn}")
+    return bench.measure("sync", "--file", str(file), "--data-dir", data_dir)["cpu_s"]
 
 
 def memory(bench: Bench) -> None:
@@ -157,6 +181,7 @@ def firehose(bench: Bench) -> None:
 BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "pacing": pacing,
     "cost": cost,
+    "addresses": addresses,
     "memory": memory,
     "planning": planning,
     "firehose": firehose,

@@ -1,16 +1,40 @@
 """Audience downloads of any size, written by DuckDB: random mpids, a row per identity, not adjacent."""
 
+from enum import StrEnum
 from pathlib import Path
 
 import duckdb
 
-# Of each hundred profiles two have no email, and a third of all has a device identity besides.
+
+class Kind(StrEnum):
+    """What the addresses of an audience look like."""
+
+    PLAIN = "plain"
+    """All are lower-case; two in a hundred profiles have none."""
+    CAPITALS = "capitals"
+    """As plain, but all have capitals."""
+    MESSY = "messy"
+    """As people have them: 15 % with capitals, 10 % without an email, 5 % share the address of another profile."""
+
+
+_EMAILS = {
+    Kind.PLAIN: ("'member' || i || '@example.com'", "i % 50 <> 0"),
+    Kind.CAPITALS: ("'Member' || i || '@Example.com'", "i % 50 <> 0"),
+    Kind.MESSY: (
+        """CASE WHEN i % 20 = 3 THEN 'member' || (i - 1) || '@example.com'
+                WHEN i % 20 IN (5, 6, 7) THEN 'Member' || i || '@Example.com'
+                ELSE 'member' || i || '@example.com' END""",
+        "i % 10 <> 0",
+    ),
+}
+
+# A third of all profiles has a device identity besides.
 _ROWS = """
 WITH profiles AS (
     SELECT i, (hash(i)::HUGEINT - 9223372036854775808)::BIGINT AS mpid, 1538596000 + i % 1000 AS stamp
     FROM range({members}) AS numbers(i)
 ), listed AS (
-    SELECT i, mpid, stamp, 'member' || i || '@example.com' AS value, 'email' AS type FROM profiles WHERE i % 50 <> 0
+    SELECT i, mpid, stamp, {email} AS value, 'email' AS type FROM profiles WHERE {has_email}
     UNION ALL
     SELECT i, mpid, stamp, 'customer-' || i, 'customer_id' FROM profiles
     UNION ALL
@@ -20,14 +44,14 @@ SELECT mpid || ', ' || stamp || ', ' || value || ', ' || type AS line FROM liste
 """
 
 
-def write_download(path: Path, members: int) -> None:
-    """Write an audience download (a bare CSV) with that many members, of whom 98 in 100 can be synced."""
+def write_download(path: Path, members: int, kind: Kind = Kind.PLAIN) -> None:
+    """Write an audience download (a bare CSV) with that many members."""
+    email, has_email = _EMAILS[kind]
+    select = _ROWS.format(members=members, email=email, has_email=has_email)
     with duckdb.connect() as con:
         con.execute("SET memory_limit = '2GB'")
         con.execute(f"SET temp_directory = '{path.parent}'")
-        con.execute(
-            f"COPY ({_ROWS.format(members=members)}) TO '{path}' (HEADER false, QUOTE '', ESCAPE '', DELIMITER '\t')"
-        )
+        con.execute(f"COPY ({select}) TO '{path}' (HEADER false, QUOTE '', ESCAPE '', DELIMITER '\t')")
     header = b"mpid, scanned_timestamp_ms, identity_value, identity_type\n"
     whole = path.with_suffix(".whole")
     with whole.open("wb") as target, path.open("rb") as rows:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from core.identity import (
     MAX_EMAIL_LENGTH,
-    NORMALIZED_EMAIL_PATTERN,
     PLAIN_EMAIL_MAX_LENGTH,
+    PLAIN_EMAIL_PATTERN,
     USER_ID_PATTERN,
     Profile,
     RejectionReason,
@@ -40,7 +40,7 @@ NEARLY_AN_ADDRESS = st.lists(
     ),
     max_size=12,
 ).map("".join)
-PLAIN_EMAIL = st.from_regex(NORMALIZED_EMAIL_PATTERN, fullmatch=True)
+PLAIN_EMAIL = st.from_regex(PLAIN_EMAIL_PATTERN, fullmatch=True)
 USER_ID = st.from_regex(USER_ID_PATTERN, fullmatch=True)
 EMAILS = st.none() | TEXT | NEARLY_AN_ADDRESS | PLAIN_EMAIL
 USER_IDS = st.none() | TEXT | USER_ID | st.text(" ~a", max_size=60)
@@ -301,10 +301,12 @@ def test_user_ids_are_sent_exactly_as_they_are(user_id: str) -> None:
 def test_plain_members_need_no_mapping(
     email: str, customer_id: str | None, mpid: int | None, field: UserIdField
 ) -> None:
-    """Whoever matches the patterns by which planning skips the mapping is sent unchanged."""
+    """Members who match the patterns of planning are sent with lower case and without spaces around the address."""
     user_id = customer_id if field is CUSTOMER_ID else None if mpid is None else str(mpid)
     if len(email) <= PLAIN_EMAIL_MAX_LENGTH and (user_id is None or re.fullmatch(USER_ID_PATTERN, user_id)):
-        assert resolve_subscriber(Profile(mpid, email, customer_id), field) == Subscriber(email, user_id)
+        assert resolve_subscriber(Profile(mpid, email, customer_id), field) == Subscriber(
+            email.strip().lower(), user_id
+        )
 
 
 @pytest.fixture(scope="module")
@@ -318,7 +320,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 @example(["a@example.com\n", "a\n", "\n", "a@example.com ", "", " ", "K@example.com", "ſ@example.com"])
 def test_database_reads_the_patterns_as_python_does(con: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     """DuckDB's regular expressions and Python's find the same texts."""
-    for pattern in (NORMALIZED_EMAIL_PATTERN, USER_ID_PATTERN):
+    for pattern in (PLAIN_EMAIL_PATTERN, USER_ID_PATTERN):
         query = "SELECT regexp_full_match(text, $2) FROM (SELECT unnest($1::VARCHAR[]) AS text)"
         found = [matches for (matches,) in con.execute(query, [texts, pattern]).fetchall()]
         assert found == [re.fullmatch(pattern, text) is not None for text in texts]
