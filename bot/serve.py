@@ -18,6 +18,7 @@ from bot.slack.connection import Say, SlackConnection
 from bot.slack.mode import SlackMode, mode_of
 from bot.supervisor import Part, supervise
 from bot.web import server
+from bot.web.slack import EVENTS_PATH
 from core import live
 from core.connections.list_cache import ListCache
 from core.engine import Engine
@@ -82,7 +83,7 @@ def _introduce(mode: SlackMode, address: str, engine: Engine, say: Say) -> None:
             f"Slack: many workspaces, each installs the app at {address}{INSTALL_PATH} (or the address it has outside)."
         )
     if mode in (SlackMode.HTTP, SlackMode.MANY):
-        say(f"Slack's requests are answered at {address}{server.EVENTS_PATH} (request URL and options URL).")
+        say(f"Slack's requests are answered at {address}{EVENTS_PATH} (request URL and options URL).")
     if mode in (SlackMode.SOCKET, SlackMode.HTTP) and engine.settings.slack_client_id is not None:
         say("SLACK_CLIENT_ID is not used: SLACK_BOT_TOKEN says that there is one workspace.")
     say(f"HTTP server: {address} (health at /healthz and /readyz, numbers at /metrics).")
