@@ -14,6 +14,13 @@ FIREHOSE_MESSAGES = Counter(
 )
 
 
+FIREHOSE_UNUSABLE = Counter(
+    "iterable_sync_firehose_unusable_changes",
+    "Changes of Firehose messages that could not be read and were left out.",
+    registry=REGISTRY,
+)
+
+
 FIREHOSE_SECONDS = Histogram(
     "iterable_sync_firehose_seconds", "Time to the answer to a Firehose message.", buckets=_SECONDS, registry=REGISTRY
 )

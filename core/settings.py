@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     firehose_backlog_alert_s: float = Field(
         900.0, gt=0.0, description="how old live changes may become before an alert says so (seconds)"
     )
-    firehose_max_mb: float = Field(8.0, gt=0.0, le=1024.0, description="the largest Firehose message, in MB")
+    firehose_max_mb: float = Field(2.0, gt=0.0, le=1024.0, description="the largest Firehose message, in MB")
     firehose_max_concurrent: int = Field(
         64, ge=1, description="how many Firehose messages are worked on at once; more are asked to come again"
     )

@@ -3,6 +3,7 @@
 200 means that what the message said is on disk. Whatever else is answered, mParticle sends the message again.
 """
 
+import asyncio
 import hmac
 import logging
 
@@ -13,13 +14,17 @@ from bot import metrics
 from core.engine import Engine
 from core.errors import StorageError
 from core.firehose.ingest import FirehoseIngest
-from core.firehose.schema import MalformedError, parse
+from core.firehose.schema import AudienceMembershipChangeRequest, MalformedError, Request, parse
 
 logger = logging.getLogger(__name__)
 
 # What a sender is asked to wait, in seconds, where we can't take a message now.
 RETRY_AFTER_S = 5
 _READ_AT_ONCE = 256 * 1024
+# How long a message may take to arrive, in seconds.
+READ_WITHIN_S = 30.0
+# A larger message is read in a thread (bytes): it would hold up the event loop for milliseconds.
+SMALL_BYTES = 64 * 1024
 
 
 class _Endpoint:
@@ -47,12 +52,16 @@ class _Endpoint:
         if (request.content_length or 0) > self._most_bytes:
             return _answer(413, f"a message may have {self._most_bytes:,} bytes")
         body = bytearray()
-        async for chunk in request.content.iter_chunked(_READ_AT_ONCE):
-            body += chunk
-            if len(body) > self._most_bytes:
-                return _answer(413, f"a message may have {self._most_bytes:,} bytes")
         try:
-            message = parse(bytes(body))
+            async with asyncio.timeout(READ_WITHIN_S):
+                async for chunk in request.content.iter_chunked(_READ_AT_ONCE):
+                    body += chunk
+                    if len(body) > self._most_bytes:
+                        return _answer(413, f"a message may have {self._most_bytes:,} bytes")
+        except TimeoutError:
+            return _answer(408, f"a message has to arrive within {READ_WITHIN_S:.0f} seconds")
+        try:
+            message = await _parsed(bytes(body))
             answer = await self._intake.handle(message)
         except MalformedError as error:
             logger.warning("a Firehose message was refused: %s", error.message)
@@ -61,7 +70,14 @@ class _Endpoint:
             logger.warning("the database could not take a Firehose message", exc_info=True)
             return _answer(503, "the message could not be stored", retry=True)
         metrics.FIREHOSE_MESSAGES.labels(type=message.type, status="200").inc()
+        if isinstance(message, AudienceMembershipChangeRequest) and message.unusable:
+            metrics.FIREHOSE_UNUSABLE.inc(message.unusable)
+            logger.warning("%d changes of a Firehose message could not be read and were left out", message.unusable)
         return web.json_response(answer)
+
+
+async def _parsed(body: bytes) -> Request:
+    return parse(body) if len(body) <= SMALL_BYTES else await asyncio.to_thread(parse, body)
 
 
 def add_routes(app: web.Application, engine: Engine) -> None:

@@ -1,5 +1,6 @@
 """The intake: a Firehose message is on disk before it is answered, and counts once however often it comes."""
 
+import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ from core.store.mappings import AudienceMapping, MappingStatus
 PIECE = 5_000
 # By how much a time stamp may be ahead of our clock, in seconds: what claims to be of the future must not win for ever.
 AHEAD_S = 300.0
+# Profiles of a message taken between two turns of the event loop: some milliseconds.
+PROFILES_A_TURN = 200
 
 _Written = AudienceSubscriptionRequest | AudienceMembershipChangeRequest | DsrProcessingRequest
 
@@ -141,6 +144,8 @@ class FirehoseIngest:
             case AudienceMembershipChangeRequest():
                 stamp = self._stamp_of(request)
                 for number, profile in enumerate(request.user_profiles):
+                    if number % PROFILES_A_TURN == PROFILES_A_TURN - 1:
+                        await asyncio.sleep(0)  # Slack and health checks are answered meanwhile
                     member = member_from_profile(profile, f"none:{request.id}:{number}")
                     for audience in profile.audiences:
                         mapping = await self._mapping(targets, request, audience)

@@ -9,11 +9,17 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, TypeAdapter, ValidationError
 
 from core.errors import InputError
 
+#: Audiences that one message may name. mParticle sends a message per subscription; each audience that is new makes a
+#: mapping, and a stranger with the token must not make thousands by one message.
+MAX_AUDIENCES = 200
+
 _INT64 = 2**63
+_PROFILES = ("audience_membership_change_request", "user_profiles")
 # A database's text can't hold the first; the second is in no address that Iterable takes. (Raw, JSON has neither.)
 _NUL, _REPLACEMENT = b"\\u0000", b"\\ufffd"
 
@@ -143,6 +149,8 @@ class AudienceMembershipChangeRequest(_Message):
     type: Literal["audience_membership_change_request"]
     account: Account
     user_profiles: Annotated[list[UserProfile], BeforeValidator(_list)] = Field(default_factory=list)
+    unusable: Annotated[int, BeforeValidator(lambda _: 0)] = 0
+    """How many changes of the message could not be read and are left out. The sender can't set it."""
 
 
 class SubjectIdentity(_Model):
@@ -180,14 +188,54 @@ _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Discriminator("t
 
 
 def parse(body: bytes) -> Request:
-    """Read a message. Raises MalformedError, which names the first field that is wrong and no value."""
+    """Read a message.
+
+    A membership change with some items that can't be read is taken without them, and counts them in `unusable`: a
+    profile of an unknown form or an action that a newer mParticle knows must not hold up everybody else in the message.
+
+    Raises MalformedError, which names the first field that is wrong and no value.
+    """
     if _NUL in body:
         body = body.replace(_NUL, _REPLACEMENT)
     try:
-        return _REQUEST.validate_json(body)
+        request = _REQUEST.validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise MalformedError(_place(first), _what(first)) from None
+        request = _without_unusable(body, error)
+    if isinstance(request, AudienceMembershipChangeRequest):
+        audiences = {audience.audience_id for profile in request.user_profiles for audience in profile.audiences}
+        if len(audiences) > MAX_AUDIENCES:
+            raise MalformedError("user_profiles", f"names more than {MAX_AUDIENCES} audiences.")
+    return request
+
+
+def _without_unusable(body: bytes, error: ValidationError) -> Request:
+    """Read a membership change without the items that `error` names. Raises MalformedError if more is wrong."""
+    wrong = error.errors(include_url=False, include_context=False, include_input=False)
+    malformed = MalformedError(_place(wrong[0]), _what(wrong[0]))
+    if any(each["loc"][:2] != _PROFILES or len(each["loc"]) < 3 for each in wrong):
+        raise malformed from None
+    message = orjson.loads(body)
+    items = {_item_of(each["loc"][2:]) for each in wrong}
+    # a profile is left out once; an identity that can't be read costs no change
+    unusable = sum(not place or (place[0] == "audiences" and (profile,) not in items) for profile, *place in items)
+    for profile, *place in sorted(items, reverse=True):  # the last first, so that the places of the others stay
+        if not place:
+            del message["user_profiles"][profile]
+        elif (profile,) not in items:
+            del message["user_profiles"][profile][place[0]][place[1]]
+    try:
+        request = _REQUEST.validate_python(message)
+    except ValidationError:
+        raise malformed from None
+    return request.model_copy(update={"unusable": unusable})
+
+
+def _item_of(place: tuple[int | str, ...]) -> tuple[Any, ...]:
+    """What is left out for an error within `user_profiles`: an audience or an identity of a profile, or the profile."""
+    profile, *inner = place
+    if len(inner) >= 2 and inner[0] in ("audiences", "user_identities") and isinstance(inner[1], int):
+        return profile, inner[0], inner[1]
+    return (profile,)
 
 
 def response(request: Request, **more: Any) -> dict[str, Any]:

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from core.firehose.member import member_from_profile
 from core.firehose.module_registration import registration
-from core.firehose.schema import AudienceMembershipChangeRequest, MalformedError, UserProfile, parse, response
+from core.firehose.schema import (
+    MAX_AUDIENCES,
+    AudienceMembershipChangeRequest,
+    MalformedError,
+    UserProfile,
+    parse,
+    response,
+)
 from core.store.inbox import CUSTOMER_ID_HASHED, EMAIL_HASHED
 from tests.core.firehose import shapes
 
@@ -67,11 +74,6 @@ def message(**changed: Any) -> dict[str, Any]:
         ({"account": None}, "account"),
         ({"account": {"account_id": "secret@example.com"}}, "account.account_id"),
         ({"user_profiles": {"secret": 1}}, "user_profiles"),
-        ({"user_profiles": [{"audiences": [{"audience_id": 1}]}]}, "user_profiles.0.audiences.0.audience_name"),
-        (
-            {"user_profiles": [{"audiences": [{"audience_id": 1, "audience_name": "", "action": "secret"}]}]},
-            "user_profiles.0.audiences.0.action",
-        ),
     ],
 )
 def test_place_is_named_and_no_value(changed: dict[str, Any], field: str) -> None:
@@ -80,6 +82,49 @@ def test_place_is_named_and_no_value(changed: dict[str, Any], field: str) -> Non
         parse(orjson.dumps(message(**changed)))
     assert refused.value.field == field
     assert "secret" not in refused.value.message.removeprefix(field)
+
+
+GOOD: dict[str, Any] = {
+    "user_identities": [{"type": "email", "encoding": "raw", "value": "p@example.com"}],
+    "audiences": [{"audience_id": 1, "audience_name": "VIPs", "action": "add"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("profile", "kept", "unusable"),
+    [
+        pytest.param({"audiences": [{"audience_id": 1}]}, 2, 1, id="an audience without a name"),
+        pytest.param(
+            {"audiences": [{"audience_id": 1, "audience_name": "", "action": "archived"}]}, 2, 1, id="a new action"
+        ),
+        pytest.param(
+            {"user_identities": [{"type": "ios_idfv", "encoding": "raw", "value": None}], "audiences": []},
+            2,
+            0,
+            id="a null in an identity that nothing needs",
+        ),
+        pytest.param("a profile", 1, 1, id="no profile"),
+        pytest.param(None, 1, 1, id="null"),
+        pytest.param({"audiences": 5, "user_identities": [{}]}, 1, 1, id="wrong in two places"),
+        pytest.param(
+            {"audiences": [{}, GOOD["audiences"][0], {}], "user_identities": [{}, {}]}, 2, 2, id="several wrong items"
+        ),
+    ],
+)
+def test_one_bad_item_does_not_refuse_the_others(profile: object, kept: int, unusable: int) -> None:
+    """Items that can't be read are left out and counted; every other change of the message is taken."""
+    request = parse(orjson.dumps(message(user_profiles=[profile, GOOD], unusable=99)))
+    assert isinstance(request, AudienceMembershipChangeRequest)
+    assert (len(request.user_profiles), request.unusable) == (kept, unusable)
+    assert request.user_profiles[-1] == UserProfile.model_validate(GOOD)
+
+
+def test_audiences_of_a_message_are_limited() -> None:
+    """A message that names very many audiences is refused: each new one would make a mapping."""
+    audiences = [{"audience_id": n, "audience_name": "", "action": "add"} for n in range(MAX_AUDIENCES + 1)]
+    with pytest.raises(MalformedError) as refused:
+        parse(orjson.dumps(message(user_profiles=[{"audiences": audiences}])))
+    assert refused.value.field == "user_profiles"
 
 
 def test_negative_mpid() -> None:
