@@ -149,7 +149,7 @@ async def test_one_bad_message_does_not_fail_others(tmp_path: Path) -> None:
 
 async def test_large_message(tmp_path: Path, database_url: str) -> None:
     """A message with more profiles than are written at once is taken whole."""
-    async with firehosing(tmp_path, database_url, worker=False, firehose_max_mb=4) as it:
+    async with firehosing(tmp_path, database_url, worker=False, firehose_max_mb=8) as it:
         await it.mparticle.add(VIPS, *map(person, range(12_000)))
         status = await it.status()
         assert (status.waiting, status.changes_today) == (12_000, 12_000)
