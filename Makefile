@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Least share of the code that `make coverage` accepts, in percent.
 COVERAGE := 90
 
-.PHONY: help demo test coverage check bench clean
+.PHONY: help demo test test-all coverage check bench clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: $(VENV)/.installed  ## Open a local Slack workspace with the bot in the br
 
 test: $(VENV)/.installed-dev  ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(VENV)/.installed-dev  ## Run the extended tests, which make test leaves out
+	$(BIN)/python -m pytest -m extended $(ARGS)
 
 coverage: $(VENV)/.installed-dev  ## Run the tests and fail if they cover too little of the code
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) $(ARGS)
