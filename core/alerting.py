@@ -20,7 +20,7 @@ async def open_or_repeat(
     """Open an alert for a mapping (or for the connection: `mapping_id` None), unless there is one that says this."""
     known = await alerts.open_of(db, connection_id, mapping_id)
     if known is not None and known.code == code:
-        await alerts.change(db, known.id, repeats=known.repeats + 1, run_id=run_id, message=message)
+        await alerts.change(db, known.id, occurrences=known.occurrences + 1, run_id=run_id, message=message)
         return
     if known is not None:
         await alerts.close(db, known.id, "replaced")
@@ -46,7 +46,7 @@ async def run_succeeded(db: AsyncConnection, this: Run) -> None:
 
 async def on_run_ended(db: AsyncConnection, this: Run, status: RunStatus, error: str | None, code: str | None) -> None:
     """Open or close what the ending of a run calls for. Runs of the command line tell whoever sits there themselves."""
-    if this.live:  # of those there are many: core.live tells one failure from another, and a backlog from both
+    if this.is_live:  # of those there are many: core.live tells one failure from another, and a backlog from both
         return
     if status is RunStatus.SUCCEEDED:
         await run_succeeded(db, this)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.delivery.shared_rate_limiter import SharedRateLimiter
 from core.errors import NoApiKeyError, SettingsError
-from core.iterable import DataCenter, RequestStats, RetryPolicy
+from core.iterable import RequestStats, RetryPolicy
 from core.settings import Settings
 from core.store.connections import Connection
 from core.store.database import Database
@@ -66,8 +66,10 @@ class Engine:
         """A client for a connection, at its pace (or at another rate). The caller opens it with `async with`."""
         from core.iterable import IterableClient
 
-        url = self.settings.iterable_url or DataCenter(connection.data_center).url
-        pacer = SharedRateLimiter(self.database, connection.project, connection.rate if rate is None else rate)
+        url = self.settings.iterable_url or connection.data_center.url
+        pacer = SharedRateLimiter(
+            self.database, connection.rate_limit_key, connection.requests_per_second if rate is None else rate
+        )
         return IterableClient(
             self.api_key(connection),
             base_url=url,

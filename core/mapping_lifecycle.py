@@ -36,13 +36,6 @@ async def propose(
         if await lists.get(db, connection.id, target.id) is None:
             await lists.add(db, connection.id, target.id, target.name, target.created_at)
         mapping_id = await _declined_before(db, connection, target, name)
-        values = {
-            "mode": mode,
-            "state": MappingStatus.PROPOSED,
-            "removals": removals,
-            "channel": channel,
-            "proposed_by": by,
-        }
         if mapping_id is None:
             mapping_id = await mappings.add(
                 db,
@@ -51,13 +44,24 @@ async def propose(
                 audience_id=name if is_id else None,
                 audience_name=None if is_id else name,
                 mode=mode,
-                state=MappingStatus.PROPOSED,
-                removals=removals,
+                status=MappingStatus.PROPOSED,
+                removal_policy=removals,
                 channel=channel,
                 proposed_by=by,
             )
         else:
-            await mappings.change(db, mapping_id, **values, decided_by=None, decided_at=None, comment=None)
+            await mappings.change(
+                db,
+                mapping_id,
+                mode=mode,
+                status=MappingStatus.PROPOSED,
+                removal_policy=removals,
+                channel=channel,
+                proposed_by=by,
+                decided_by=None,
+                decided_at=None,
+                comment=None,
+            )
         await audit_log.add(
             db,
             team_id=team_id,
@@ -85,8 +89,8 @@ async def _declined_before(
     """The mapping of this audience to this list that was declined. Raises InputError where there is a living one."""
     for known in await mappings.of_connection(db, connection.id, target.id):
         if _is_of(known, name):
-            if known.state is not MappingStatus.DECLINED:
-                raise InputError(f'{known.label} goes to "{target.name}" already: that mapping is {known.state}.')
+            if known.status is not MappingStatus.DECLINED:
+                raise InputError(f'{known.label} goes to "{target.name}" already: that mapping is {known.status}.')
             return known.id
     return None
 
@@ -156,9 +160,9 @@ async def _move(
 ) -> bool:
     async with engine.database.write() as db:
         known = await mappings.by_id(db, mapping_id)
-        if known is None or known.state is not before:
+        if known is None or known.status is not before:
             return False
-        await mappings.change(db, mapping_id, state=after.value)
+        await mappings.change(db, mapping_id, status=after)
         await audit_log.add(
             db,
             team_id=team_id,

@@ -82,9 +82,9 @@ def require_start(connection: Connection, person: str, what: str) -> None:
 
 def why_not_now(it: MappingRef) -> str | None:
     """Why nothing of a mapping can be synced now, in a sentence (plain text); None where it can."""
-    if it.mapping.state is MappingStatus.PAUSED:
+    if it.mapping.status is MappingStatus.PAUSED:
         return f"{it.plain} is paused, so nothing is sent. Resume it first: /iterable-sync resume {it.audience}"
-    if it.mapping.state is MappingStatus.DECLINED:
+    if it.mapping.status is MappingStatus.DECLINED:
         return f"{it.plain} was declined, so nothing is sent. Propose it again: /iterable-sync map"
     if it.mapping.list_id == NO_LIST:
         return f"{it.plain}: an approver has to choose the list first. Use Review on the home page."

@@ -32,7 +32,7 @@ class Thread:
 
 def thread_of(stored: SlackMessage | None) -> Thread | None:
     """Return the thread of a message, or None if the message is not posted."""
-    if stored is None or stored.state is not MessageStatus.POSTED or stored.channel is None or stored.ts is None:
+    if stored is None or stored.status is not MessageStatus.POSTED or stored.channel is None or stored.ts is None:
         return None
     return Thread(stored.channel, stored.ts)
 

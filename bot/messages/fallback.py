@@ -32,10 +32,10 @@ def with_fallback_note(message: Message, stored: SlackMessage | None) -> Message
 
 def fallback_note(stored: SlackMessage | None) -> str:
     """Return why a message is not in its channel (mrkdwn), or an empty string if it is."""
-    if stored is None or stored.state not in (MessageStatus.UNCONFIRMED, MessageStatus.REJECTED):
+    if stored is None or stored.status not in (MessageStatus.UNCONFIRMED, MessageStatus.REJECTED):
         return ""
     channel = f"<#{stored.target}>"
-    if stored.state is MessageStatus.UNCONFIRMED:
+    if stored.status is MessageStatus.UNCONFIRMED:
         return (
             f"You get this here because Slack did not confirm that it was posted in {channel}: it may be there, "
             "and it may not."
@@ -57,7 +57,7 @@ def for_approvers(
     mParticle caused that message, so there is no person who asked for it.
     """
     main = stored.get(desired.key)
-    is_missing = needs_fallback(main, main.stage if main is not None else "")
+    is_missing = needs_fallback(main, main.kind if main is not None else "")
     noted = replace(desired, message=with_fallback_note(desired.message, main), urgent=True)
     return [
         replace(noted, key=key, target=person)
@@ -68,8 +68,8 @@ def for_approvers(
 
 def needs_fallback(stored: SlackMessage | None, kind: str) -> bool:
     """Return whether Slack does not show this kind of content in its channel, and will not after a retry either."""
-    if stored is None or stored.stage != kind:
+    if stored is None or stored.kind != kind:
         return False
-    if stored.state is MessageStatus.UNCONFIRMED:
+    if stored.status is MessageStatus.UNCONFIRMED:
         return True
-    return stored.state is MessageStatus.REJECTED and stored.error != DELETED
+    return stored.status is MessageStatus.REJECTED and stored.error != DELETED

@@ -76,13 +76,13 @@ class LogNotifier:
         ]
 
     def _of_audience(self, mapping: AudienceMapping) -> str | None:
-        now = (mapping.state, mapping.disconnected_at is not None)
+        now = (mapping.status, mapping.disconnected_at is not None)
         if self._audiences.get(mapping.id) == now:
             return None
         self._audiences[mapping.id] = now
-        if mapping.disconnected_at is not None and mapping.state is not MappingStatus.ACTIVE:
+        if mapping.disconnected_at is not None and mapping.status is not MappingStatus.ACTIVE:
             return f"mParticle disconnected audience {mapping.label}: its members stay on list {mapping.list_id}"
-        if mapping.state is MappingStatus.PROPOSED:
+        if mapping.status is MappingStatus.PROPOSED:
             return f"audience {mapping.label} from mParticle waits for approval, which somebody gives in Slack"
         return None
 
@@ -91,7 +91,7 @@ class LogNotifier:
         if self._runs.get(run.id) == now:
             return None
         self._runs[run.id] = now
-        return sentence_of(run) if run.status in _TOLD and not run.live else None
+        return sentence_of(run) if run.status in _TOLD and not run.is_live else None
 
     def _of_alert(self, alert: Alert) -> str | None:
         closed = alert.closed_at is not None

@@ -7,7 +7,7 @@ answer is never repeated with the same content, because Slack may show it alread
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -19,7 +19,7 @@ from bot.services import Services
 from bot.slack.api_errors import DELETED, ERRORS, TOO_MUCH, FailureClass, SlackFailure, classify
 from core.store import slack_messages
 from core.store.database import to_the_end
-from core.store.slack_messages import MessageStatus, SlackMessage
+from core.store.slack_messages import MessageStatus, SlackMessage, SlackMessageUpdate
 
 logger = logging.getLogger(__name__)
 
@@ -64,18 +64,18 @@ class MessagePublisher:
         plain = stored is not None and stored.error in TOO_MUCH and _same(stored, desired)
         payload = payload_of(desired.message, desired.key, plain=plain)
         digest = digest_of(payload)
-        if stored is None or stored.state is MessageStatus.NEW:
+        if stored is None or stored.status is MessageStatus.NEW:
             return PendingUpdate(False, payload, digest, plain)
-        if stored.state is MessageStatus.SENDING or (desired.is_reply and stored.state is not MessageStatus.POSTED):
+        if stored.status is MessageStatus.SENDING or (desired.is_reply and stored.status is not MessageStatus.POSTED):
             return None
-        if stored.state is MessageStatus.POSTED:
+        if stored.status is MessageStatus.POSTED:
             if desired.is_reply or stored.digest == digest:
                 return None
             # A mapping that was declined and is proposed again gets a new card.
-            is_reopened = stored.stage == MessageKind.DONE and desired.kind is MessageKind.OPEN
+            is_reopened = stored.kind == MessageKind.DONE and desired.kind is MessageKind.OPEN
             return PendingUpdate(not is_reopened, payload, digest, plain)
         # A person chose another channel.
-        has_moved = stored.state is MessageStatus.REJECTED and stored.target != desired.target
+        has_moved = stored.status is MessageStatus.REJECTED and stored.target != desired.target
         if _same(stored, desired) and not has_moved:  # unconfirmed or rejected: no retry with the same content
             return None
         return PendingUpdate(stored.ts is not None and not has_moved, payload, digest, plain)
@@ -83,7 +83,7 @@ class MessagePublisher:
     def may_publish_now(self, desired: DesiredMessage, stored: SlackMessage | None, update: PendingUpdate) -> bool:
         """Return whether rate limits allow the request now. If so, the request is deducted from them."""
         method = "chat.update" if update.edits else "chat.postMessage"
-        if stored is not None and 0.0 < stored.next_at - time.time() < LONGEST_WAIT_S:
+        if stored is not None and 0.0 < stored.retry_at - time.time() < LONGEST_WAIT_S:
             return False
         if self._held_until.get((desired.team_id, method), 0.0) > time.monotonic():
             return False
@@ -118,11 +118,11 @@ class MessagePublisher:
             return await self._not_posted(desired, stored, update, classify(error))
         await self._save(
             desired.key,
-            state=MessageStatus.POSTED.value,
+            status=MessageStatus.POSTED,
             channel=str(answer["channel"]),
             ts=str(answer["ts"]),
-            tries=0,
-            next_at=0.0,
+            attempts=0,
+            retry_at=0.0,
             error=stored.error if stored is not None and update.plain else None,
         )
         return True
@@ -138,11 +138,11 @@ class MessagePublisher:
             await slack_messages.change(
                 db,
                 desired.key,
-                state=MessageStatus.SENDING.value,
+                status=MessageStatus.SENDING,
                 target=desired.target,
                 channel=None,
                 ts=None,
-                stage=desired.kind.value,
+                kind=desired.kind.value,
                 digest=update.digest,
             )
         return True
@@ -150,19 +150,19 @@ class MessagePublisher:
     async def _not_posted(
         self, desired: DesiredMessage, stored: SlackMessage | None, update: PendingUpdate, failure: SlackFailure
     ) -> bool:
-        tries = stored.tries if stored is not None else 0
+        attempts = stored.attempts if stored is not None else 0
         logger.info("message %s was not posted: %s", desired.key, failure.word)
         if failure.verdict is FailureClass.RETRY_LATER:
-            await self._save(
-                desired.key, state=MessageStatus.NEW.value, **self._later(desired, "chat.postMessage", tries, failure)
-            )
+            retry = self._later(desired, "chat.postMessage", attempts, failure)
+            retry["status"] = MessageStatus.NEW
+            await self._save(desired.key, **retry)
             return False
         if failure.verdict is FailureClass.UNKNOWN:
-            await self._save(desired.key, state=MessageStatus.UNCONFIRMED.value, error=failure.word)
+            await self._save(desired.key, status=MessageStatus.UNCONFIRMED, error=failure.word)
         elif failure.verdict is FailureClass.FALL_BACK and not update.plain:
-            await self._save(desired.key, state=MessageStatus.NEW.value, error=failure.word)
+            await self._save(desired.key, status=MessageStatus.NEW, error=failure.word)
         else:
-            await self._save(desired.key, state=MessageStatus.REJECTED.value, error=failure.word)
+            await self._save(desired.key, status=MessageStatus.REJECTED, error=failure.word)
         return True
 
     async def _edit(
@@ -178,11 +178,11 @@ class MessagePublisher:
             return await self._not_edited(desired, stored, update, classify(error))
         await self._save(
             desired.key,
-            state=MessageStatus.POSTED.value,
-            stage=desired.kind.value,
+            status=MessageStatus.POSTED,
+            kind=desired.kind.value,
             digest=update.digest,
-            tries=0,
-            next_at=0.0,
+            attempts=0,
+            retry_at=0.0,
             error=stored.error if update.plain else None,
         )
         return True
@@ -192,39 +192,40 @@ class MessagePublisher:
     ) -> bool:
         logger.info("message %s was not edited: %s", desired.key, failure.word)
         if failure.verdict in (FailureClass.RETRY_LATER, FailureClass.UNKNOWN):  # repeating an edit is harmless
-            await self._save(desired.key, **self._later(desired, "chat.update", stored.tries, failure))
+            await self._save(desired.key, **self._later(desired, "chat.update", stored.attempts, failure))
             return False
         if failure.verdict is FailureClass.FALL_BACK and not update.plain:
             self._edited_at.pop(desired.key, None)  # Slack showed nothing, so the plain text need not wait
-            await self._save(desired.key, stage=desired.kind.value, error=failure.word)
+            await self._save(desired.key, kind=desired.kind.value, error=failure.word)
             return True
-        gone: dict[str, Any] = {"channel": None, "ts": None} if failure.word == DELETED else {}
+        is_deleted = failure.word == DELETED
         await self._save(
             desired.key,
-            state=MessageStatus.REJECTED.value,
-            stage=desired.kind.value,
+            channel=None if is_deleted else stored.channel,
+            ts=None if is_deleted else stored.ts,
+            status=MessageStatus.REJECTED,
+            kind=desired.kind.value,
             digest="",
             error=failure.word,
-            **gone,
         )
         return True
 
-    def _later(self, desired: DesiredMessage, method: str, tries: int, failure: SlackFailure) -> dict[str, Any]:
+    def _later(self, desired: DesiredMessage, method: str, attempts: int, failure: SlackFailure) -> SlackMessageUpdate:
         """Return the number of attempts and the time of the next one. Slack's Retry-After holds for the workspace."""
-        wait = min(self.pace.most_back_off, self.pace.back_off * 2.0 ** min(tries, 10))
+        wait = min(self.pace.most_back_off, self.pace.back_off * 2.0 ** min(attempts, 10))
         if failure.after is not None:
             wait = max(failure.after, min(wait, self.pace.back_off))
             self._held_until[desired.team_id, method] = time.monotonic() + failure.after
-        return {"tries": tries + 1, "next_at": time.time() + wait}
+        return {"attempts": attempts + 1, "retry_at": time.time() + wait}
 
-    async def _save(self, key: str, **values: Any) -> None:
+    async def _save(self, key: str, **values: Unpack[SlackMessageUpdate]) -> None:
         await to_the_end(self._write(key, values))
 
-    async def _write(self, key: str, values: dict[str, Any]) -> None:
+    async def _write(self, key: str, values: SlackMessageUpdate) -> None:
         async with self.services.engine.database.write() as db:
             await slack_messages.change(db, key, **values)
 
 
 def _same(stored: SlackMessage, desired: DesiredMessage) -> bool:
     """Whether the stored message shows, or was meant to show, the same kind of content."""
-    return stored.stage == desired.kind or (stored.stage == MessageKind.DONE and desired.kind is MessageKind.FINAL)
+    return stored.kind == desired.kind or (stored.kind == MessageKind.DONE and desired.kind is MessageKind.FINAL)

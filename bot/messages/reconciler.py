@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Iterable, Sequence, Set
 from dataclasses import dataclass
+from typing import Unpack
 
 from sqlalchemy.exc import DBAPIError
 
@@ -21,7 +22,7 @@ from bot.messages.publisher import MessagePublisher, PendingUpdate
 from bot.services import Services
 from core.store import slack_messages
 from core.store.database import to_the_end
-from core.store.slack_messages import MessageStatus, SlackMessage
+from core.store.slack_messages import MessageStatus, SlackMessage, SlackMessageUpdate
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class MessageReconciler:
         sending = [
             desired.key
             for desired in messages
-            if desired.key in stored and stored[desired.key].state is MessageStatus.SENDING
+            if desired.key in stored and stored[desired.key].status is MessageStatus.SENDING
         ]
         for key in sending:
             if key not in busy:
@@ -141,8 +142,8 @@ class MessageReconciler:
         if subject.on_done is not None:
             subject.on_done()
         for desired in messages:
-            if not desired.is_reply and stored[desired.key].stage != MessageKind.DONE:
-                self._start(desired.key, self._change(desired.key, stage=MessageKind.DONE.value))
+            if not desired.is_reply and stored[desired.key].kind != MessageKind.DONE:
+                self._start(desired.key, self._change(desired.key, kind=MessageKind.DONE.value))
 
     # -- requests ---------------------------------------------------------------------------------
 
@@ -165,10 +166,10 @@ class MessageReconciler:
 
     async def _set_unconfirmed(self, key: str) -> None:
         logger.info("the post of message %s was interrupted; Slack may show it or not", key)
-        await self._change(key, state=MessageStatus.UNCONFIRMED.value, error="interrupted")
+        await self._change(key, status=MessageStatus.UNCONFIRMED, error="interrupted")
         self._services.wake()
 
-    async def _change(self, key: str, **values: object) -> None:
+    async def _change(self, key: str, **values: Unpack[SlackMessageUpdate]) -> None:
         async def write() -> None:
             async with self._engine.database.write() as db:
                 await slack_messages.change(db, key, **values)

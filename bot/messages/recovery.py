@@ -31,10 +31,8 @@ async def recover_message(services: Services, body: Mapping[str, Any], key: str)
         return
     async with services.engine.database.read() as db:
         post = await slack_messages.get(db, key)
-    if post is None or post.state is not MessageStatus.UNCONFIRMED:
+    if post is None or post.status is not MessageStatus.UNCONFIRMED:
         return
     async with services.engine.database.write() as db:
-        await slack_messages.change(
-            db, key, state=MessageStatus.POSTED.value, channel=channel, ts=ts, digest="", error=None
-        )
+        await slack_messages.change(db, key, status=MessageStatus.POSTED, channel=channel, ts=ts, digest="", error=None)
     services.wake()

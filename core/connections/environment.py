@@ -25,10 +25,10 @@ async def environment_connection(
                 name=name,
                 api_key=None,
                 key_last4="",
-                project="",
-                data_center=data_center.value,
-                user_id=user_id or UserIdField.CUSTOMER_ID,
-                rate=DEFAULT_RATE,
+                rate_limit_key="",
+                data_center=data_center,
+                user_id_field=user_id or UserIdField.CUSTOMER_ID,
+                requests_per_second=DEFAULT_RATE,
             )
             found = await connections.by_name(db, name)
         assert found is not None
@@ -37,9 +37,9 @@ async def environment_connection(
             db,
             found.id,
             key_last4=key[-4:],
-            project=project_of(key),
-            user_id=(user_id or UserIdField.CUSTOMER_ID).value,
-            rate=DEFAULT_RATE if rate is None else rate,
+            rate_limit_key=project_of(key),
+            user_id_field=(user_id or UserIdField.CUSTOMER_ID),
+            requests_per_second=DEFAULT_RATE if rate is None else rate,
         )
         found = await connections.by_id(db, found.id)
     assert found is not None

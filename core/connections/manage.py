@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,7 +16,7 @@ from core.identity import UserIdField
 from core.iterable import DataCenter, IterableList
 from core.store import audit_log, connections, mappings
 from core.store.audit_log import AuditAction
-from core.store.connections import Connection, project_of
+from core.store.connections import Connection, ConnectionSettings, project_of
 from core.store.mappings import NO_LIST
 
 #: Connections that stand for ITERABLE_API_KEY are named so; the data center follows.
@@ -48,12 +48,12 @@ async def connect(
     name: str,
     api_key: str,
     data_center: DataCenter,
-    user_id: UserIdField,
-    rate: float,
+    user_id_field: UserIdField,
+    requests_per_second: float,
     team_id: str | None = None,
     alert_channel: str | None = None,
-    operators: Sequence[str] = (),
-    approvers: Sequence[str] = (),
+    operators: tuple[str, ...] = (),
+    approvers: tuple[str, ...] = (),
     self_approval: bool = False,
     by: str | None = None,
 ) -> Connected:
@@ -67,27 +67,27 @@ async def connect(
     name, api_key = check_name(name), _stripped(api_key)
     async with engine.database.read() as db:
         await _check_free(db, name)
-    encrypted, project = engine.vault.encrypt(api_key), project_of(api_key)
+    encrypted, rate_limit_key = engine.vault.encrypt(api_key), project_of(api_key)
     made = Connection(
         id=0,
         name=name,
         api_key=encrypted,
         key_last4=api_key[-4:],
-        project=project,
-        data_center=data_center.value,
-        user_id=user_id,
-        rate=rate,
-        refused_at=None,
+        rate_limit_key=rate_limit_key,
+        data_center=data_center,
+        user_id_field=user_id_field,
+        requests_per_second=requests_per_second,
+        key_rejected_at=None,
         created_at=time.time(),
     )
     found = await fetch_lists(engine, made)
     async with engine.database.write() as db:
         await _check_free(db, name)  # somebody may have been faster, or have clicked twice
-        values: dict[str, Any] = {
+        settings: ConnectionSettings = {
             "name": name,
-            "data_center": data_center.value,
-            "rate": rate,
-            "team_id": team_id,
+            "data_center": data_center,
+            "user_id_field": user_id_field,
+            "requests_per_second": requests_per_second,
             "alert_channel": alert_channel,
             "operators": operators,
             "approvers": approvers,
@@ -95,12 +95,24 @@ async def connect(
         }
         made_by_messages = await _made_by_messages(engine, db, api_key)
         if made_by_messages is None:
-            key: dict[str, Any] = {"api_key": encrypted, "key_last4": api_key[-4:], "project": project}
-            connection_id = await connections.add(db, user_id=user_id, **key, **values)
+            connection_id = await connections.add(
+                db,
+                api_key=encrypted,
+                key_last4=api_key[-4:],
+                rate_limit_key=rate_limit_key,
+                team_id=team_id,
+                **settings,
+            )
         else:
             connection_id = made_by_messages.id
-            values |= {"user_id": user_id.value, "refused_at": None, "mparticle_settings": None}
-            await connections.change(db, connection_id, **values)
+            await connections.change(
+                db,
+                connection_id,
+                team_id=team_id,
+                key_rejected_at=None,
+                mparticle_settings_digest=None,
+                **settings,
+            )
         saved = await connections.by_id(db, connection_id)
         assert saved is not None
         if by is not None:
@@ -138,29 +150,28 @@ async def replace_key(
             known.id,
             api_key=changed.api_key,
             key_last4=changed.key_last4,
-            refused_at=None,
-            former_keys=_former_keys(engine, now, api_key),
+            key_rejected_at=None,
+            previous_key_digests=_former_keys(engine, now, api_key),
         )
         await alerting.resolve(db, known.id, None)
         if by is not None:
             before, after = {"key": f"...{known.key_last4}"}, {"key": f"...{changed.key_last4}"}
             await _record(db, AuditAction.KEY_REPLACED, known, by, team_id, before=before, after=after)
-    return Connected(dataclasses.replace(changed, refused_at=None), found)
+    return Connected(dataclasses.replace(changed, key_rejected_at=None), found)
 
 
 async def change(
-    engine: Engine, known: Connection, *, by: str, team_id: str | None, **values: Any
+    engine: Engine, known: Connection, *, by: str, team_id: str | None, **settings: Unpack[ConnectionSettings]
 ) -> dict[str, tuple[Any, Any]]:
     """Change anything of a connection but its key. Returns what changed, by name: what it was, and what it is.
 
     Another data center is tried with the key first. Raises InputError where the name is taken, and an IterableError
     where the key does not work there.
     """
-    values = {**values, "name": check_name(values.get("name", known.name))}
-    changed = dataclasses.replace(known, **values)
+    settings["name"] = check_name(settings.get("name", known.name))
+    changed = dataclasses.replace(known, **settings)
     if changed.data_center != known.data_center:
         await fetch_lists(engine, changed)
-        values["refused_at"] = None
     async with engine.database.write() as db:
         before = await connections.by_id(db, known.id)
         if before is None:
@@ -168,10 +179,11 @@ async def change(
         other = await connections.by_name(db, changed.name)
         if other is not None and other.id != known.id:
             raise InputError(f'There is a connection "{changed.name}" already. Choose another name.')
-        await connections.change(db, known.id, **{**values, "user_id": changed.user_id.value})
+        await connections.change(db, known.id, **settings)
         if changed.data_center != known.data_center:
+            await connections.change(db, known.id, key_rejected_at=None)
             await alerting.resolve(db, known.id, None)
-        was, now = _settings(before), _settings(dataclasses.replace(before, **values))
+        was, now = _settings(before), _settings(dataclasses.replace(before, **settings))
         differing = {name: (was[name], now[name]) for name in now if was[name] != now[name]}
         if differing:
             was_then = {name: pair[0] for name, pair in differing.items()}
@@ -180,12 +192,12 @@ async def change(
     return differing
 
 
-def _former_keys(engine: Engine, connection: Connection, api_key: str) -> list[str]:
+def _former_keys(engine: Engine, connection: Connection, api_key: str) -> tuple[str, ...]:
     """Digests of the keys that a connection had before this one, oldest first: mParticle may go on sending one."""
-    former = list(connection.former_keys)
+    former = list(connection.previous_key_digests)
     with contextlib.suppress(SettingsError):  # it was saved with another secret, so nobody can say which it was
         former.append(project_of(engine.api_key(connection)))
-    return [each for each in dict.fromkeys(former) if each != project_of(api_key)]
+    return tuple(each for each in dict.fromkeys(former) if each != project_of(api_key))
 
 
 def with_key(engine: Engine, known: Sequence[Connection], api_key: str) -> list[Connection]:
@@ -202,7 +214,7 @@ def with_key(engine: Engine, known: Sequence[Connection], api_key: str) -> list[
 
 async def _made_by_messages(engine: Engine, db: AsyncConnection, api_key: str) -> Connection | None:
     """The connection that mParticle's messages made with this key, and that is nobody's yet."""
-    made = [each for each in await connections.everyone(db) if each.mparticle_settings and each.team_id is None]
+    made = [each for each in await connections.everyone(db) if each.mparticle_settings_digest and each.team_id is None]
     return next(iter(with_key(engine, made, api_key)), None)
 
 
@@ -216,8 +228,8 @@ def _settings(connection: Connection) -> dict[str, Any]:
     return {
         "name": connection.name,
         "data_center": connection.data_center,
-        "user_id": connection.user_id.value,
-        "rate": connection.rate,
+        "user_id": connection.user_id_field.value,
+        "rate": connection.requests_per_second,
         "alert_channel": connection.alert_channel,
         "operators": list(connection.operators),
         "approvers": list(connection.approvers),

@@ -15,7 +15,7 @@ def may_see_rejected(connection: Connection, person: str) -> bool:
 
 def has_stand_ins(connection: Connection) -> bool:
     """Whether admins of the workspace decide what approvers do: mParticle's messages made it, and nobody is named."""
-    return connection.mparticle_settings is not None and not connection.approvers
+    return connection.mparticle_settings_digest is not None and not connection.approvers
 
 
 def why_not_approve(connection: Connection, person: str, asked_by: str | None, *, is_admin: bool = False) -> str | None:

@@ -83,7 +83,7 @@ class Recorder:
         """Whether a run on another list has renamed placeholders while some of these were to be taken off."""
         if all(each.batch.phase is not Phase.REMOVE for each in together):
             return False
-        return (await lists.check_run_guard(db, self._run.id)).revision != self._revision
+        return (await lists.check_run_guard(db, self._run.id)).ledger_revision != self._revision
 
     async def _put_back(self, db: AsyncConnection, together: list[_PendingRecord]) -> None:
         await runs.count(db, self._run.id, self._worker, self._new_traffic())
@@ -133,7 +133,7 @@ class Recorder:
 
     def _count(self, batch: Batch, delivery: BatchOutcome | None) -> tuple[dict[str, int], list[Rejection]]:
         if delivery is None:
-            return {_COUNTERS[batch.phase]: batch.counted}, []
+            return {_COUNTERS[batch.phase]: batch.counted_size}, []
         accepted = sum(unit[0][0] in COUNTED for unit in delivery.accepted)
         refused = [self._rejection(unit[0], why) for unit, why in delivery.rejected if unit[0][0] in COUNTED]
         nameless = min(delivery.unattributed, accepted)
@@ -142,7 +142,9 @@ class Recorder:
 
     def _rejection(self, entry: BatchEntry, reason: str) -> Rejection:
         _, profile, email, user_id, *_ = entry
-        return Rejection(profile, email, user_id if self._run.user_id is UserIdField.CUSTOMER_ID else None, reason)
+        return Rejection(
+            profile, email, user_id if self._run.user_id_field is UserIdField.CUSTOMER_ID else None, reason
+        )
 
     def _new_traffic(self) -> dict[str, int]:
         now, before = self._traffic, self._reported

@@ -91,7 +91,7 @@ class Uploader:
     async def _asked_to_stop(self) -> str | None:
         try:
             async with self._database.read() as db:
-                stop = (await lists.check_run_guard(db, self._run.id)).stop
+                stop = (await lists.check_run_guard(db, self._run.id)).stop_requested
         except (DBAPIError, OSError):  # who claims the next batch will notice, too
             stop = None
         return stop or ("interrupt" if self._stopping.is_set() else None)
@@ -145,13 +145,13 @@ class Uploader:
 
     async def _check(self, db: AsyncConnection) -> None:
         grip = await lists.check_run_guard(db, self._run.id)
-        if (grip.worker, grip.run_id) != (self._worker, self._run.id):
+        if (grip.locked_by_worker_id, grip.locked_by_run_id) != (self._worker, self._run.id):
             raise TakenOverError(f"Run {self._run.id} was taken over by another process.")
-        if grip.stop is not None or self._stopping.is_set():
-            raise RunStoppedError(grip.stop or "interrupt")
-        if grip.refused:
+        if grip.stop_requested is not None or self._stopping.is_set():
+            raise RunStoppedError(grip.stop_requested or "interrupt")
+        if grip.is_key_rejected:
             raise InvalidApiKeyError
-        if grip.revision != self._revision:
+        if grip.ledger_revision != self._revision:
             raise StalePlanError
 
 

@@ -46,9 +46,9 @@ async def without_erased(
     left, back = [], []
     for change, each in zip(changes, digests, strict=True):
         found = [digest for digest in each if digest in stamps]
-        if any(change.stamp <= stamps[digest] for digest in found):
+        if any(change.event_ms <= stamps[digest] for digest in found):
             continue
-        if change.member:
+        if change.is_member:
             back += found
         left.append(change)
     await erasures.clear_erased(db, back)

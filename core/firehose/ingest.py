@@ -90,7 +90,7 @@ class FirehoseIngest:
     async def _is_refused(self, request: AudienceMembershipChangeRequest) -> bool:
         async with self._engine.database.read() as db:
             connection = await connections.of_account(db, str(request.account.account_id))
-        return connection is not None and connection.refused_at is not None
+        return connection is not None and connection.key_rejected_at is not None
 
     async def _write(self, group: list[_Written]) -> list[bool]:
         """Write messages. Returns for each whether its connection is one that Iterable refuses."""
@@ -117,7 +117,7 @@ class FirehoseIngest:
                     new.discard(str(request.id))
                     await self._take(db, targets, request, found)
                 connection = await targets.connection(request.account)
-                refused.append(taken.any_refused and connection.refused_at is not None)
+                refused.append(taken.any_refused and connection.key_rejected_at is not None)
             await self._store(db, found, with_changes=profiles <= PIECE, look=taken.any_erased)
         return refused
 
@@ -164,7 +164,7 @@ class FirehoseIngest:
     ) -> None:
         if mapping is None:
             return
-        if audience.action is MembershipAction.ATTRIBUTE_UPDATE or mapping.state is MappingStatus.DECLINED:
+        if audience.action is MembershipAction.ATTRIBUTE_UPDATE or mapping.status is MappingStatus.DECLINED:
             found.ignored[mapping.id] += 1
             return
         found.came[mapping.id] += 1

@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import time
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,8 +20,8 @@ from core.iterable import DataCenter
 from core.settings import FirehoseApproval
 from core.store import audit_log, connections, live_mappings, mappings
 from core.store.audit_log import ACTOR, AuditAction
-from core.store.connections import DEFAULT_RATE, Connection, project_of
-from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
+from core.store.connections import DEFAULT_RATE, Connection, ConnectionUpdate, project_of
+from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, MappingUpdate
 
 _LARGEST_LIST = 2**31 - 1
 # How long connections and mappings are taken for what they were, in seconds.
@@ -69,7 +68,7 @@ class Router:
             found = await self._with_the_key(account_id, account)
         if found is None:
             found = await self._made(account_id, account, offered)
-        elif found.mparticle_settings not in (None, offered) and account.account_settings.get(API_KEY):
+        elif found.mparticle_settings_digest not in (None, offered) and account.account_settings.get(API_KEY):
             found = await self._changed(found, account, offered)
         self._connections[account_id] = found
         return found
@@ -95,13 +94,16 @@ class Router:
 
     def keep(self, mapping: AudienceMapping) -> None:
         """Remember a mapping as it is now."""
-        self._mappings[mapping.account_id or "", mapping.audience_id or "", mapping.live_list or ""] = mapping
+        self._mappings[
+            mapping.mparticle_account_id or "", mapping.audience_id or "", mapping.firehose_list_setting or ""
+        ] = mapping
 
     async def propose(self, mapping: AudienceMapping) -> AudienceMapping:
         """Make a mapping wait for approval; where none is required and a list is known, it is active at once."""
         state = self._first_state(mapping.list_id)
-        again = {"live": True, "disconnected_at": None, "emptied_to": None}
-        await mappings.change(self._db, mapping.id, state=state.value, **again)
+        await mappings.change(
+            self._db, mapping.id, status=state, is_live=True, disconnected_at=None, bulk_removal_cursor=None
+        )
         connection = await connections.by_id(self._db, mapping.connection_id)
         await audit_log.add(
             self._db,
@@ -121,9 +123,13 @@ class Router:
     ) -> AudienceMapping:
         wanted = list_setting(settings)
         list_id = list_of(wanted)
-        source = {"account_id": str(account.account_id), "live_list": wanted, "live": True}
+        source: MappingUpdate = {
+            "mparticle_account_id": str(account.account_id),
+            "firehose_list_setting": wanted,
+            "is_live": True,
+        }
         for each in await live_mappings.of_lists_without_source(self._db, connection.id, str(audience_id)):
-            if list_id in (NO_LIST, each.list_id) and each.state is not MappingStatus.DECLINED:
+            if list_id in (NO_LIST, each.list_id) and each.status is not MappingStatus.DECLINED:
                 # a mapping that files have fed: it has been decided about, and the ledger knows its list
                 await mappings.change(self._db, each.id, **source)
                 found = await mappings.by_id(self._db, each.id)
@@ -135,7 +141,7 @@ class Router:
             list_id=list_id,
             audience_id=str(audience_id),
             audience_name=name,
-            state=MappingStatus.PROPOSED,
+            status=MappingStatus.PROPOSED,
             proposed_by=ACTOR,
         )
         await mappings.change(self._db, mapping_id, **source)
@@ -150,7 +156,7 @@ class Router:
     async def _saved(self, account_id: str) -> Connection | None:
         found = await connections.of_account(self._db, account_id)
         if found is None and (named := await connections.by_name(self._db, _name(account_id))) is not None:
-            await connections.change(self._db, named.id, mparticle_account=account_id)
+            await connections.change(self._db, named.id, mparticle_account_id=account_id)
             found = await connections.by_id(self._db, named.id)
         return found
 
@@ -163,13 +169,13 @@ class Router:
         key = account.account_settings.get(API_KEY, "").strip()
         if not key:
             return None
-        saved = [each for each in await connections.everyone(self._db) if each.mparticle_account is None]
+        saved = [each for each in await connections.everyone(self._db) if each.mparticle_account_id is None]
         same = manage.with_key(self._engine, saved, key) or [
             each for each in saved if each.api_key is not None and each.had_key(key)
         ]
         if len(same) != 1:
             return None
-        await connections.change(self._db, same[0].id, mparticle_account=account_id)
+        await connections.change(self._db, same[0].id, mparticle_account_id=account_id)
         await audit_log.add(
             self._db,
             team_id=same[0].team_id,
@@ -188,12 +194,14 @@ class Router:
             # without a key in the message it is the one in the environment
             api_key=self._engine.vault.encrypt(key) if key else None,
             key_last4=key[-4:],
-            project=project_of(key) if key else "",
-            data_center=DataCenter.US.value,
-            user_id=_user_id(account),
-            rate=DEFAULT_RATE,
+            rate_limit_key=project_of(key) if key else "",
+            data_center=DataCenter.US,
+            user_id_field=_user_id(account),
+            requests_per_second=DEFAULT_RATE,
         )
-        await connections.change(self._db, connection_id, mparticle_account=account_id, mparticle_settings=offered)
+        await connections.change(
+            self._db, connection_id, mparticle_account_id=account_id, mparticle_settings_digest=offered
+        )
         await audit_log.add(
             self._db,
             team_id=None,
@@ -209,9 +217,9 @@ class Router:
     async def _changed(self, connection: Connection, account: Account, offered: str) -> Connection:
         """Take over settings that were changed in mParticle, where they came from there before."""
         key = account.account_settings[API_KEY].strip()
-        values: dict[str, Any] = {"user_id": _user_id(account).value, "mparticle_settings": offered}
-        if project_of(key) not in connection.former_keys:  # otherwise a person has put another one in its place
-            values |= {"api_key": self._engine.vault.encrypt(key), "key_last4": key[-4:], "refused_at": None}
+        values: ConnectionUpdate = {"user_id_field": _user_id(account), "mparticle_settings_digest": offered}
+        if project_of(key) not in connection.previous_key_digests:  # otherwise a person has replaced it since
+            values |= {"api_key": self._engine.vault.encrypt(key), "key_last4": key[-4:], "key_rejected_at": None}
         await connections.change(self._db, connection.id, **values)
         await audit_log.add(
             self._db,

@@ -26,7 +26,7 @@ async def _add(db: AsyncConnection, targets: Router, request: AudienceSubscripti
     mapping = known or await targets.mapping(
         request.account, request.audience_id, request.audience_name, request.audience_subscription_settings
     )
-    if known is not None and (mapping.state is MappingStatus.DECLINED or mapping.disconnected_at is not None):
+    if known is not None and (mapping.status is MappingStatus.DECLINED or mapping.disconnected_at is not None):
         mapping = await targets.propose(mapping)  # connected anew: it is to be decided about anew
     await _rename(db, targets, mapping, request.audience_name)
 
@@ -52,8 +52,8 @@ async def _disconnect(db: AsyncConnection, targets: Router, mapping: AudienceMap
     """Pause a mapping, until a person says what becomes of its list's members."""
     if mapping.disconnected_at is not None:
         return
-    state = mapping.state if mapping.state is MappingStatus.DECLINED else MappingStatus.PAUSED
-    await mappings.change(db, mapping.id, state=state.value, disconnected_at=time.time())
+    state = mapping.status if mapping.status is MappingStatus.DECLINED else MappingStatus.PAUSED
+    await mappings.change(db, mapping.id, status=state, disconnected_at=time.time())
     connection = await connections.by_id(db, mapping.connection_id)
     await audit_log.add(
         db,
@@ -61,7 +61,7 @@ async def _disconnect(db: AsyncConnection, targets: Router, mapping: AudienceMap
         actor=ACTOR,
         action=AuditAction.MAPPING_PAUSED,
         subject=f"mapping:{mapping.id}",
-        before={"state": mapping.state.value},
+        before={"state": mapping.status.value},
         after={"state": state.value, "disconnected": True},
     )
     await _refresh(db, targets, mapping)

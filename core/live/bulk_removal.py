@@ -29,10 +29,10 @@ async def run_bulk_removal(engine: Engine, mapping_id: int) -> None:
 async def remove_next_chunk(db: AsyncConnection, mapping_id: int) -> bool:
     """Do a piece. Returns whether there is more to do."""
     mapping = await live_mappings.lock(db, mapping_id)
-    if mapping is None or mapping.emptied_to is None:  # it was connected again
+    if mapping is None or mapping.bulk_removal_cursor is None:  # it was connected again
         return False
-    if mapping.emptied_to == BEGINNING and await inbox.drop_waiting(db, mapping_id, PIECE):
+    if mapping.bulk_removal_cursor == BEGINNING and await inbox.drop_waiting(db, mapping_id, PIECE):
         return True
-    after = await inbox.put_removals(db, mapping_id, int(time.time() * 1000), mapping.emptied_to, PIECE)
-    await mappings.change(db, mapping_id, emptied_to=after)
+    after = await inbox.put_removals(db, mapping_id, int(time.time() * 1000), mapping.bulk_removal_cursor, PIECE)
+    await mappings.change(db, mapping_id, bulk_removal_cursor=after)
     return after is not None

@@ -39,7 +39,7 @@ async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str
     while True:
         async with engine.database.write() as db:
             mapping = await live_mappings.lock(db, mapping_id)
-            is_active = mapping is None or mapping.state is MappingStatus.ACTIVE
+            is_active = mapping is None or mapping.status is MappingStatus.ACTIVE
             if is_active and not dropped:
                 return None
             if not dropped:
@@ -60,7 +60,7 @@ async def approve_removals(engine: Engine, mapping_id: int, *, by: str, team_id:
         now = time.time()
         await inbox.backdate(db, mapping_id, now)
         found = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
-        await mappings.change(db, mapping_id, removals_until=now)
+        await mappings.change(db, mapping_id, removals_approved_until=now)
         await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"removals_approved": found})
     return found
 
@@ -69,9 +69,9 @@ async def keep_members(engine: Engine, mapping_id: int, *, by: str, team_id: str
     """An audience was disconnected: leave its members on the list. Returns False where that was decided already."""
     async with engine.database.write() as db:
         mapping = await live_mappings.lock(db, mapping_id)
-        if mapping is None or mapping.disconnected_at is None or mapping.state is MappingStatus.ACTIVE:
+        if mapping is None or mapping.disconnected_at is None or mapping.status is MappingStatus.ACTIVE:
             return False
-        await mappings.change(db, mapping_id, disconnected_at=None, emptied_to=None)
+        await mappings.change(db, mapping_id, disconnected_at=None, bulk_removal_cursor=None)
         await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"members": "kept"})
     return True
 
@@ -84,10 +84,12 @@ async def remove_members(engine: Engine, mapping_id: int, *, by: str, team_id: s
     """
     async with engine.database.write() as db:
         mapping = await live_mappings.lock(db, mapping_id)
-        if mapping is None or mapping.disconnected_at is None or mapping.state is MappingStatus.ACTIVE:
+        if mapping is None or mapping.disconnected_at is None or mapping.status is MappingStatus.ACTIVE:
             return False
-        removals = RemovalPolicy.REMOVE.value  # for once, whatever was to be done with single ones
-        await mappings.change(db, mapping_id, state=MappingStatus.ACTIVE.value, removals=removals, emptied_to=BEGINNING)
+        removals = RemovalPolicy.REMOVE  # for once, whatever was to be done with single ones
+        await mappings.change(
+            db, mapping_id, status=MappingStatus.ACTIVE, removal_policy=removals, bulk_removal_cursor=BEGINNING
+        )
         await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"members": "removed"})
     return True
 

@@ -29,7 +29,7 @@ async def run_maintenance(engine: Engine) -> None:
     for mapping in found:
         if can_deliver(mapping):
             await _watch(engine, mapping)
-        if mapping.state is MappingStatus.ACTIVE and mapping.disconnected_at is not None:
+        if mapping.status is MappingStatus.ACTIVE and mapping.disconnected_at is not None:
             await _pause_if_emptied(engine, mapping)
     await _clear(engine, found)
 
@@ -70,11 +70,11 @@ async def _pause_if_emptied(engine: Engine, mapping: AudienceMapping) -> None:
     """Pause a disconnected mapping whose members a person had taken off, when they are off."""
     async with engine.database.write() as db:
         now = await live_mappings.lock(db, mapping.id)
-        if now is None or now.emptied_to is not None or now.disconnected_at is None:
+        if now is None or now.bulk_removal_cursor is not None or now.disconnected_at is None:
             return
         waiting = await inbox.oldest(db, mapping.id)
         if waiting is None and not await live_mappings.unended(db, mapping.id):
-            await mappings.change(db, mapping.id, state=MappingStatus.PAUSED.value, disconnected_at=None)
+            await mappings.change(db, mapping.id, status=MappingStatus.PAUSED, disconnected_at=None)
 
 
 async def _clear(engine: Engine, found: list[AudienceMapping]) -> None:

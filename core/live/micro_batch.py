@@ -44,12 +44,12 @@ async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | 
             run_id=run_id,
             mapping=now,
             mode=SyncMode.DELTA.value,
-            user_id=connection.user_id.value,
-            rate=connection.rate,
+            user_id_field=connection.user_id_field.value,
+            rate=connection.requests_per_second,
             request=request,
-            worker=engine.presence.id,
+            worker_id=engine.presence.id,
         )
-        await runs.change(db, run_id, live=True)
+        await runs.change(db, run_id, is_live=True)
     while (
         claimed % MARKED_AT_ONCE == 0
         and claimed < MOST_MEMBERS
@@ -78,21 +78,21 @@ async def finalize(engine: Engine, run_id: str) -> None:
     """Do what follows from the ending of a run. May be called again, and by any process."""
     async with engine.database.read() as db:
         ended = await runs.by_id(db, run_id)
-    if ended is not None and ended.live and ended.status is RunStatus.SUCCEEDED:
+    if ended is not None and ended.is_live and ended.status is RunStatus.SUCCEEDED:
         while await _mark_done(engine, ended.mapping_id, run_id):
             pass
     async with engine.database.write() as db:
         this = await runs.by_id(db, run_id)
-        if this is None or not this.live or await live_mappings.lock(db, this.mapping_id) is None:
+        if this is None or not this.is_live or await live_mappings.lock(db, this.mapping_id) is None:
             return
         this = await runs.by_id(db, run_id)  # as it is now that nobody else can end it
-        if this is None or not this.live:
+        if this is None or not this.is_live:
             return
         if this.status is RunStatus.SUCCEEDED:
             await _merge_into_daily_run(db, this)
         elif this.status is RunStatus.CANCELLED:  # whoever did that, what it carried still has to be done
             await inbox.unclaim(db, this.id)
-            await runs.change(db, this.id, live=False)
+            await runs.change(db, this.id, is_live=False)
         elif this.status is RunStatus.FAILED:
             whole = this.error_code == InvalidApiKeyError.code  # it concerns every mapping alike, and once is enough
             await alerting.open_or_repeat(
@@ -124,13 +124,13 @@ def can_deliver(mapping: AudienceMapping) -> bool:
 
     Where its members are to be taken off, that has to be in the inbox first, and what waited is to be dropped.
     """
-    is_active = mapping.live and mapping.state is MappingStatus.ACTIVE and mapping.list_id != NO_LIST
-    return is_active and mapping.emptied_to is None
+    is_active = mapping.is_live and mapping.status is MappingStatus.ACTIVE and mapping.list_id != NO_LIST
+    return is_active and mapping.bulk_removal_cursor is None
 
 
 def delivery_filter(mapping: AudienceMapping) -> DeliveryFilter:
     """Which changes of a mapping may be uploaded: where removals ask, those that a person has approved."""
-    return DeliveryFilter(mapping.removals is not RemovalPolicy.ASK, mapping.approved_until)
+    return DeliveryFilter(mapping.removal_policy is not RemovalPolicy.ASK, mapping.approved_until)
 
 
 async def _merge_into_daily_run(db: AsyncConnection, this: Run) -> None:
@@ -154,7 +154,7 @@ async def _new_sum(db: AsyncConnection, this: Run) -> str:
         run_id=sum_id,
         mapping=mapping,
         mode=this.mode.value,
-        user_id=this.user_id.value,
+        user_id_field=this.user_id_field.value,
         rate=this.rate,
         request=this.request,
     )
@@ -162,7 +162,7 @@ async def _new_sum(db: AsyncConnection, this: Run) -> str:
     await runs.change(
         db,
         sum_id,
-        status=RunStatus.SUCCEEDED.value,
+        status=RunStatus.SUCCEEDED,
         started_at=this.started_at,
         finished_at=this.finished_at,
         plan=plan.model_dump_json(),

@@ -85,7 +85,7 @@ class _Worker:
         """Whether a mapping's changes have been gathered."""
         async with self._engine.database.read() as db:
             connection = await connections.by_id(db, mapping.connection_id)
-            if connection is None or connection.refused_at is not None:
+            if connection is None or connection.key_rejected_at is not None:
                 return False
             waiting = await inbox.waiting(db, mapping.id, ENOUGH_MEMBERS, micro_batch.delivery_filter(mapping))
         if waiting.oldest is None:
@@ -99,19 +99,19 @@ class _Worker:
             RunStatus.SUCCEEDED,
             RunStatus.CANCELLED,
         ):  # what follows is done by whose it was, if that lives
-            of = run.worker
+            of = run.worker_id
             return of in (None, self._engine.presence.id) or await self._engine.presence.is_dead(of)
         if not micro_batch.can_deliver(mapping):
             return False
         if run.status is RunStatus.FAILED:
             async with self._engine.database.read() as db:
                 connection = await connections.by_id(db, run.connection_id)
-            if connection is None or connection.refused_at is not None:
+            if connection is None or connection.key_rejected_at is not None:
                 return False
             waits = 0.0 <= time.time() - (run.finished_at or 0.0) < _delay(run.attempt)
             # refused: and it has another key by now, or is to be tried again
             return run.error_code == InvalidApiKeyError.code or not waits
-        if run.status is RunStatus.INTERRUPTED or run.worker == self._engine.presence.id:
+        if run.status is RunStatus.INTERRUPTED or run.worker_id == self._engine.presence.id:
             return True  # ours, and yet nobody is at work on it here: its end could not be recorded
         return not await executor.is_in_progress(self._engine, run)
 
@@ -154,7 +154,7 @@ class _Worker:
         whole = isinstance(error, InvalidApiKeyError)
         async with self._engine.database.write() as db:
             if whole:
-                await connections.change(db, mapping.connection_id, refused_at=time.time())
+                await connections.change(db, mapping.connection_id, key_rejected_at=time.time())
             await alerting.open_or_repeat(
                 db,
                 connection_id=mapping.connection_id,
@@ -171,7 +171,7 @@ class _Worker:
 
 def _is_emptied(mapping: AudienceMapping) -> bool:
     """Whether a person said that its members are to be taken off, and that has not been put into the inbox yet."""
-    return mapping.state is MappingStatus.ACTIVE and mapping.emptied_to is not None
+    return mapping.status is MappingStatus.ACTIVE and mapping.bulk_removal_cursor is not None
 
 
 def _delay(attempts: int) -> float:

@@ -148,15 +148,15 @@ class Run(BaseModel):
     status: RunStatus
     phase: str
     mode: SyncMode
-    user_id: UserIdField
+    user_id_field: UserIdField
     rate: float
     audience: str | None
     request: RunRequest
     plan: RunPlan | None
-    revision: int | None
+    ledger_revision: int | None
     attempt: int
-    worker: str | None
-    stop: str | None
+    worker_id: str | None
+    stop_requested: str | None
     counters: RunCounters
     requests: int
     retries: int
@@ -164,7 +164,7 @@ class Run(BaseModel):
     created_at: float
     started_at: float | None
     finished_at: float | None
-    waited_s: float = 0.0
+    approval_wait_s: float = 0.0
     """Seconds since its start in which it waited for a person, or to be resumed."""
     error: str | None
     error_code: str | None
@@ -175,7 +175,7 @@ class Run(BaseModel):
     comment: str | None = None
     undo_of: str | None = None
     list_size: int | None = None
-    live: bool = False
+    is_live: bool = False
 
     @property
     def is_orphan(self) -> bool:

@@ -199,7 +199,7 @@ def _cut(phase: Phase, rows: pa.Table, bounds: list[int]) -> Iterator[Draft]:
         members = f'"role":"{role}","profile":[{profiles}],"email":[{emails}],"user_id":[{user_ids}]'
         if more.strip("],["):  # otherwise there is nothing but what it was joined by
             members += f',"more":[[{more}]]'
-        yield Draft(phase=phase, size=size, counted=counts, members=f"{{{members}}}")
+        yield Draft(phase=phase, sent_size=size, counted_size=counts, members=f"{{{members}}}")
 
 
 def _joined(values: pa.ChunkedArray, separator: str, bounds: list[int]) -> list[str]:

@@ -28,14 +28,14 @@ def check_guards(
     Where the mapping keeps those who leave, nobody is removed, and so an empty audience does nothing.
     """
     found = []
-    if mapping.state is MappingStatus.PROPOSED and not request.approved:
+    if mapping.status is MappingStatus.PROPOSED and not request.approved:
         found.append(
             Guard(
                 name=GuardName.NEW_MAPPING,
                 message=f"Nobody has approved yet that {_whom(mapping, source)} is synced to list {mapping.list_id}.",
             )
         )
-    emptied = mode is SyncMode.MIRROR and members == 0 and mapping.removals is not RemovalPolicy.KEEP
+    emptied = mode is SyncMode.MIRROR and members == 0 and mapping.removal_policy is not RemovalPolicy.KEEP
     if emptied and not request.allow_empty:
         found.append(
             Guard(
@@ -78,7 +78,7 @@ def _about_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) 
             f"more than {MASS_REMOVAL_SHARE:.0%}."
         )
         return [Guard(name=GuardName.MASS_REMOVAL, message=message)]
-    if mapping.removals is RemovalPolicy.ASK and to_remove:
+    if mapping.removal_policy is RemovalPolicy.ASK and to_remove:
         are = "1 member" if to_remove == 1 else f"{to_remove:,} members"
         message = f"{are} would be removed from list {mapping.list_id}, and removals are to be approved each time."
         return [Guard(name=GuardName.REMOVALS, message=message)]

@@ -42,7 +42,7 @@ async def load_live_changes(con: duckdb.DuckDBPyConnection, database: Database, 
     """Make the table `source` of what the inbox has for a live run."""
     async with database.read() as db:
         found = await inbox.claimed_by(db, this.id)
-    rows = [(c.profile, _mpid(c.profile), c.member, c.email, c.customer_id, c.hashed) for c in found]
+    rows = [(c.member_key, _mpid(c.member_key), c.is_member, c.email, c.customer_id, c.hashed_fields) for c in found]
     await run(con, _make_source, con, rows)
     return Source(
         shape=SourceFormat.LIVE,

@@ -75,19 +75,19 @@ async def plan_run(
         source = await _read(con, database, this, target, forgotten)
         mode = _mode(this, target, source)
         # who leaves the audience of a mapping that keeps them is not looked at: for the rest its runs are as they say
-        as_if = SyncMode.ADD if target.removals is RemovalPolicy.KEEP else mode
+        as_if = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else mode
         in_source = scalar(con, "SELECT count(*) FROM source WHERE member")
         live, with_removals = this.request.live, as_if is SyncMode.DELTA
-        await run(con, lambda: map_members(con, this.user_id, with_removals=with_removals, live=live))
+        await run(con, lambda: map_members(con, this.user_id_field, with_removals=with_removals, live=live))
         await fill_last_known_emails(con, database, target.id)
         if as_if is SyncMode.MIRROR:
             await load_ledger(con, database, [m.id for m in of_list])
         else:
             await load_relevant_ledger(con, database, target.id, [m.id for m in of_list])
         await restore_newer(con, target.id, as_if)
-        await reject_suppressed(con, target.id, this.user_id, barred)
+        await reject_suppressed(con, target.id, this.user_id_field, barred)
         members = in_source + await reject_erased(con)
-        verdicts = await _compare(con, target.id, this.user_id, as_if)
+        verdicts = await _compare(con, target.id, this.user_id_field, as_if)
         rejected = scalar(con, "SELECT count(*) FROM refused")
         await _store_rejections(con, database, this.id)
         requests = await store_batches(con, database, this.id)
@@ -149,12 +149,14 @@ async def replan_run(database: Database, data_dir: Path, this: Run, worker: str,
         await fill_last_known_emails(con, database, target.id)
         await load_ledger(con, database, [m.id for m in of_list])
         alone = 0
-        if target.live and not this.request.live:
+        if target.is_live and not this.request.live:
             alone += await exclude_changed_since(con, database, target.id, this.created_at)
         if this.undo_of is not None:
             await load_applied_changes(con, database, this.undo_of)
             alone += await run(con, _exclude, con, target.id)
-        verdicts = await _compare(con, target.id, this.user_id, SyncMode.DELTA, keys_are_known=this.undo_of is not None)
+        verdicts = await _compare(
+            con, target.id, this.user_id_field, SyncMode.DELTA, keys_are_known=this.undo_of is not None
+        )
         await store_batches(con, database, this.id)
     more = {"unchanged": verdicts.unchanged + alone, "duplicates": verdicts.duplicates}
     await to_the_end(_publish_anew(database, this.id, worker, more, revision))
@@ -165,7 +167,7 @@ async def _publish_anew(database: Database, run_id: str, worker: str, more: dict
     async with database.write() as db:
         await batches.publish(db, run_id)
         await runs.count(db, run_id, worker, more)
-        await runs.change(db, run_id, revision=revision)
+        await runs.change(db, run_id, ledger_revision=revision)
 
 
 async def _read(
@@ -216,7 +218,7 @@ async def load_targets(db: AsyncConnection, this: Run) -> tuple[AudienceMapping,
     state = await lists.get(db, this.connection_id, this.list_id)
     assert target is not None
     assert state is not None
-    return target, await mappings.of_connection(db, this.connection_id, this.list_id), state.revision
+    return target, await mappings.of_connection(db, this.connection_id, this.list_id), state.ledger_revision
 
 
 async def _compare(
@@ -272,7 +274,7 @@ async def store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_
             async for piece in pieces:
                 await to_the_end(_add_drafts(database, run_id, piece))
                 if phase is Phase.RENAME:
-                    requests += sum(draft.size for draft in piece)
+                    requests += sum(draft.sent_size for draft in piece)
                 elif phase not in (Phase.RETAIN, Phase.RELEASE):
                     requests += len(piece)
     return requests

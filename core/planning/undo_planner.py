@@ -46,7 +46,7 @@ async def plan_undo(database: Database, data_dir: Path, this: Run, memory_mb: in
         verdicts = await run(
             con,
             lambda: diff_against_ledger(
-                con, mapping_id=target.id, field=this.user_id, mode=SyncMode.DELTA, keys_are_known=True
+                con, mapping_id=target.id, field=this.user_id_field, mode=SyncMode.DELTA, keys_are_known=True
             ),
         )
         alone = scalar(con, _ALONE)

@@ -49,7 +49,7 @@ async def lookup_member(engine: Engine, connection_ids: Sequence[int], text: str
                         mapping=mapping,
                         list_name=names.get((connection_id, mapping.list_id), f"list {mapping.list_id}"),
                         identity=(row.email, row.user_id) if row is not None else None,
-                        certain=row is not None and row.certain,
+                        certain=row is not None and row.is_confirmed,
                         reason=last.reason if last is not None else None,
                         run=last.run_id if last is not None else None,
                         when=last.at if last is not None else None,

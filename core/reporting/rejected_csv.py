@@ -31,7 +31,7 @@ _NEGATIVE = re.compile(r"-[0-9]+")
 
 def csv_row(rejection: Rejection) -> tuple[str, ...]:
     """Return the row of a rejection under CSV_HEADER, harmless to a spreadsheet."""
-    cells = (rejection.profile, rejection.email, rejection.customer_id, rejection.reason)
+    cells = (rejection.member_key, rejection.email, rejection.customer_id, rejection.reason)
     return (*(_harmless(cell or "") for cell in cells), explain(rejection.reason).meaning)
 
 

@@ -51,7 +51,7 @@ class RunReport:
             run_id=run.id,
             status=run.status.value,
             mode=run.mode.value,
-            user_id=run.user_id.value,
+            user_id=run.user_id_field.value,
             list_id=run.list_id,
             audience=run.audience,
             **counters,
@@ -77,4 +77,4 @@ def _duration(run: Run, now: float | None) -> float:
     if run.started_at is None:
         return 0.0
     ended = run.finished_at or (time.time() if now is None else now)
-    return round(max(0.0, ended - run.started_at - run.waited_s), 3)
+    return round(max(0.0, ended - run.started_at - run.approval_wait_s), 3)

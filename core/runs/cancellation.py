@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from core.engine import Engine
 from core.models.run import Run, RunStoppedError
 from core.store import runs
+from core.store.runs import RunUpdate
 
 T = TypeVar("T")
 
@@ -30,12 +31,12 @@ async def stoppable(engine: Engine, run_id: str, work: Coroutine[Any, Any, T]) -
 
 async def raise_if_stopped(engine: Engine, run_id: str) -> None:
     """Raise StoppedError where a run, or this process, is to stop."""
-    stop = (await load(engine, run_id)).stop
+    stop = (await load(engine, run_id)).stop_requested
     if stop is not None or engine.stopping.is_set():
         raise RunStoppedError(stop or "interrupt")
 
 
-async def change(engine: Engine, run_id: str, **values: Any) -> None:
+async def change(engine: Engine, run_id: str, **values: Unpack[RunUpdate]) -> None:
     """Set values of a run."""
     async with engine.database.write() as db:
         await runs.change(db, run_id, **values)

@@ -79,7 +79,7 @@ async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) ->
     async with engine.database.write() as db:
         if await runs.reopen(db, run, None) is None:
             raise InputError(f"Somebody has retried run {run_id} already.")
-        await connections.change(db, run.connection_id, refused_at=None)  # the key is to be tried again
+        await connections.change(db, run.connection_id, key_rejected_at=None)  # the key is to be tried again
     await _record(engine, AuditAction.RUN_RETRIED, run_id, by, team_id, None)
     engine.queued.set()
 
@@ -104,9 +104,9 @@ async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -
         run = await runs.lock(db, run_id)  # nobody can take it up meanwhile
         if run is None or not run.status.is_resumable:
             raise InputError(f"Run {run_id} has ended; there is nothing to cancel.")
-        if run.stop == "cancel":
+        if run.stop_requested == "cancel":
             raise InputError(f"Run {run_id} is being cancelled already: it stops after the requests under way.")
-        in_hand = run.status.is_active and run.worker is not None
+        in_hand = run.status.is_active and run.worker_id is not None
         if in_hand:
             await runs.request_stop(db, run_id, "cancel")
         else:

@@ -76,7 +76,7 @@ async def _apply(engine: Engine, this: Run) -> bool:
     run_id = this.id
     async with record_outcome(engine, run_id), hold_list_lock(engine, this):
         this = await load(engine, run_id)  # as it is after the wait for the list
-        if this.status is RunStatus.RUNNING and this.revision is None:
+        if this.status is RunStatus.RUNNING and this.ledger_revision is None:
             await change(engine, run_id, status=RunStatus.QUEUED, plan=None)
             return False
         if this.status is RunStatus.RUNNING:
@@ -131,7 +131,7 @@ async def _plan(engine: Engine, this: Run) -> bool:
                 await runs.set_status(db, this.id, RunStatus.NEEDS_APPROVAL)
             else:
                 await _supersede_waiting(db, earlier, this)
-                await runs.change(db, this.id, status=RunStatus.RUNNING.value)
+                await runs.change(db, this.id, status=RunStatus.RUNNING)
     return True
 
 
@@ -160,16 +160,16 @@ async def _upload(engine: Engine, run_id: str) -> bool:
         connection = await connections.by_id(db, this.connection_id)
         assert state is not None
         assert connection is not None
-        if state.revision != this.revision:
+        if state.ledger_revision != this.ledger_revision:
             await reconcile_in_doubt(db, *where, "")
-    if state.revision != this.revision:
+    if state.ledger_revision != this.ledger_revision:
         data_dir, worker = engine.settings.data_dir, engine.presence.id
         await _with_enough_memory(
             lambda mb: stoppable(engine, run_id, replan_run(engine.database, data_dir, this, worker, mb))
         )
     async with engine.database.write() as db:
         revision = await lists.bump(db, *where)
-        await runs.change(db, run_id, revision=revision)
+        await runs.change(db, run_id, ledger_revision=revision)
     async with engine.client(connection, rate=this.rate) as client:
         try:
             await Uploader(engine.database, client, this, engine.presence.id, revision, engine.stopping).run()
@@ -261,7 +261,7 @@ async def _execute_stoppably(engine: Engine, this: Run, earlier_id: str) -> RunS
 
 async def is_in_progress(engine: Engine, this: Run) -> bool:
     """Whether a process that is alive has a run in hand."""
-    return this.status.is_active and this.worker is not None and not await engine.presence.is_dead(this.worker)
+    return this.status.is_active and this.worker_id is not None and not await engine.presence.is_dead(this.worker_id)
 
 
 async def _check_mapping(engine: Engine, this: Run) -> None:

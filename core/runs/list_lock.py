@@ -19,11 +19,11 @@ async def hold_list_lock(engine: Engine, this: Run) -> AsyncIterator[None]:
         async with engine.database.read() as db:
             state = await lists.get(db, *where)
         assert state is not None
-        if state.held_by_worker is not None and await engine.presence.is_dead(state.held_by_worker):
+        if state.locked_by_worker_id is not None and await engine.presence.is_dead(state.locked_by_worker_id):
             await engine.presence.reap_dead_workers()
             continue
-        if state.held_by_run is not None:
-            await change(engine, this.id, phase=f"waiting for run {state.held_by_run}")
+        if state.locked_by_run_id is not None:
+            await change(engine, this.id, phase=f"waiting for run {state.locked_by_run_id}")
         await raise_if_stopped(engine, this.id)
         await asyncio.sleep(cancellation.LOOK_AGAIN_S)
     try:

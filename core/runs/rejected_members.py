@@ -35,7 +35,7 @@ async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
             some: list[Rejection] = []
             async for each in rejections.of_run(db, run_id):
                 # of a hash nothing is known here, and without its address a member is another
-                if each.profile is not None and each.reason != RejectionReason.HASHED_IDENTITY:
+                if each.member_key is not None and each.reason != RejectionReason.HASHED_IDENTITY:
                     some.append(each)
                 if len(some) == REJECTED_AT_ONCE:
                     await _write_rows(rows, beside, run.mapping_id, some)
@@ -51,8 +51,10 @@ def rejected_in(address: str) -> str | None:
 
 
 async def _write_rows(rows: Any, db: AsyncConnection, mapping_id: int, found: list[Rejection]) -> None:
-    known = await ledger.by_profile(db, mapping_id, [each.profile for each in found if each.profile is not None])
+    known = await ledger.by_profile(db, mapping_id, [each.member_key for each in found if each.member_key is not None])
     synced = {profile for _, profile, _, _, certain in known if certain}
     for each in found:
-        if each.profile is not None and each.profile not in synced:
-            rows.writerow((each.profile if ":" not in each.profile else "", each.email or "", each.customer_id or ""))
+        if each.member_key is not None and each.member_key not in synced:
+            rows.writerow(
+                (each.member_key if ":" not in each.member_key else "", each.email or "", each.customer_id or "")
+            )

@@ -31,7 +31,7 @@ async def submit(
     """Queue a run for a list. Raises InputError, SettingsError or an IterableError where it can't even begin."""
     target = await check_list(engine, connection, list_id)
     async with engine.database.write() as db:
-        await connections.change(db, connection.id, refused_at=None)  # the key has just worked
+        await connections.change(db, connection.id, key_rejected_at=None)  # the key has just worked
         await note_list(db, connection.id, target)
         mapping = await _mapping(db, connection, list_id, request.audience)
         check_mapping_active(mapping)
@@ -41,10 +41,10 @@ async def submit(
             run_id=run_id,
             mapping=mapping,
             mode=request.mode or "mirror",
-            user_id=connection.user_id.value,
-            rate=connection.rate if rate is None else rate,
+            user_id_field=connection.user_id_field.value,
+            rate=connection.requests_per_second if rate is None else rate,
             request=request,
-            worker=engine.presence.id,
+            worker_id=engine.presence.id,
         )
     return Submission(run_id, target)
 
@@ -96,10 +96,10 @@ async def enqueue(
         run_id=run_id,
         mapping=now,
         mode=request.mode or ("mirror" if now.mode == "auto" else now.mode),
-        user_id=(user_id or connection.user_id).value,
-        rate=connection.rate,
+        user_id_field=(user_id or connection.user_id_field).value,
+        rate=connection.requests_per_second,
         request=request,
-        worker=worker,
+        worker_id=worker,
         started_by=started_by,
         channel=channel,
         undo_of=undo_of,
@@ -110,9 +110,9 @@ async def enqueue(
 def check_mapping_active(mapping: AudienceMapping) -> None:
     """Raise InputError where a mapping must not be synced now."""
     what = f"The mapping of {mapping.label} to list {mapping.list_id}"
-    if mapping.state is MappingStatus.PAUSED:
+    if mapping.status is MappingStatus.PAUSED:
         raise InputError(f"{what} is paused, so nothing is sent. Resume the mapping, and start the run again.")
-    if mapping.state is MappingStatus.DECLINED:
+    if mapping.status is MappingStatus.DECLINED:
         raise InputError(f"{what} was declined, so nothing is sent. Propose it again and have it approved.")
 
 

@@ -42,7 +42,7 @@ async def undo(engine: Engine, run_id: str, *, started_by: str | None, channel: 
             connection,
             mapping,
             RunRequest(path="", mode=SyncMode.DELTA),
-            user_id=this.user_id,
+            user_id=this.user_id_field,
             started_by=started_by,
             channel=channel,
             undo_of=run_id,

@@ -55,7 +55,7 @@ async def resume(engine: Engine, run_id: str) -> RunStatus:
         if attempt is None:
             raise InputError(f"A process is at work on run {run_id} already.")
         # whoever resumes it wants the key to be tried again
-        await connections.change(db, this.connection_id, refused_at=None)
+        await connections.change(db, this.connection_id, key_rejected_at=None)
     return await _shutdown(engine, run_id, attempt)
 
 
@@ -109,7 +109,7 @@ async def _reopened(engine: Engine, lost: set[str]) -> list[tuple[str, int]]:
     for run_id in list(lost):
         async with engine.database.write() as db:
             this = await runs.by_id(db, run_id)
-            if this is not None and this.status.is_active and this.worker == engine.presence.id:
+            if this is not None and this.status.is_active and this.worker_id == engine.presence.id:
                 found.append((run_id, await runs.reopen(db, this, engine.presence.id)))
         lost.discard(run_id)
     return [(run_id, attempt) for run_id, attempt in found if attempt is not None]
@@ -168,6 +168,6 @@ async def _orphaned_runs(engine: Engine) -> list[tuple[str, int]]:
     await engine.presence.reap_dead_workers()
     async with engine.database.write() as db:
         # those that carry live changes are taken up by their own worker (core/live/worker.py)
-        orphans = [run for run in await runs.unfinished(db) if run.is_orphan and not run.live]
+        orphans = [run for run in await runs.unfinished(db) if run.is_orphan and not run.is_live]
         reopened = [(run.id, await runs.reopen(db, run, engine.presence.id)) for run in orphans]
     return [(run_id, attempt) for run_id, attempt in reopened if attempt is not None]

@@ -2,13 +2,14 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, Unpack
 
 from sqlalchemy import Text, cast, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store.rows import by_key
 from core.store.slack_messages import DONE
-from core.store.tables import alerts, posts
+from core.store.tables import alerts, slack_messages
 
 # How long a closed alert is still looked at, so that its message says so, in seconds.
 CLOSED_LATELY_S = 3600.0
@@ -16,7 +17,7 @@ CLOSED_LATELY_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert as stored. `mapping_id` is None where the whole connection is concerned; `repeats` counts runs that
+    """An alert as stored. `mapping_id` is None where the whole connection is concerned; `occurrences` counts runs that
     failed in the same way since."""
 
     id: int
@@ -25,12 +26,12 @@ class Alert:
     run_id: str | None
     code: str
     message: str
-    repeats: int
+    occurrences: int
     opened_at: float
     closed_at: float | None
     outcome: str | None
-    taken_by: str | None
-    muted_until: float | None
+    acknowledged_by: str | None
+    snoozed_until: float | None
 
 
 async def open_(
@@ -55,7 +56,7 @@ async def open_(
 async def by_id(db: AsyncConnection, alert_id: int) -> Alert | None:
     """Find an alert by its id."""
     row = (await db.execute(select(alerts).where(alerts.c.id == alert_id))).mappings().first()
-    return None if row is None else Alert(**row)
+    return None if row is None else Alert(**by_key(alerts, row))
 
 
 async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | None) -> Alert | None:
@@ -64,35 +65,35 @@ async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | Non
         alerts.c.connection_id == connection_id, alerts.c.mapping_id == mapping_id, alerts.c.closed_at.is_(None)
     )
     row = (await db.execute(query)).mappings().first()
-    return None if row is None else Alert(**row)
+    return None if row is None else Alert(**by_key(alerts, row))
 
 
 async def current(db: AsyncConnection) -> list[Alert]:
     """Return the alerts that are open or were closed lately, oldest first."""
     lately = time.time() - CLOSED_LATELY_S
     query = select(alerts).where(or_(alerts.c.closed_at.is_(None), alerts.c.closed_at > lately)).order_by(alerts.c.id)
-    return [Alert(**row) for row in (await db.execute(query)).mappings()]
+    return [Alert(**by_key(alerts, row)) for row in (await db.execute(query)).mappings()]
 
 
 async def to_follow(db: AsyncConnection) -> list[Alert]:
     """Return the alerts that are open, and those of which Slack does not show (yet) that they were closed."""
     key = literal("alert:") + cast(alerts.c.id, Text)
-    of_it = or_(posts.c.key == key, posts.c.key == key + literal(":dm"))
-    to_edit = select(posts.c.key).where(of_it, posts.c.stage != DONE).exists()
+    of_it = or_(slack_messages.c.key == key, slack_messages.c.key == key + literal(":dm"))
+    to_edit = select(slack_messages.c.key).where(of_it, slack_messages.c.kind != DONE).exists()
     query = select(alerts).where(or_(alerts.c.closed_at.is_(None), to_edit)).order_by(alerts.c.id)
-    return [Alert(**row) for row in (await db.execute(query)).mappings()]
+    return [Alert(**by_key(alerts, row)) for row in (await db.execute(query)).mappings()]
 
 
 async def snoozed(db: AsyncConnection) -> set[tuple[int, int | None]]:
     """Return the mappings (connection id, mapping id; None: the connection as a whole) of which nobody wants to hear
     for now."""
-    query = select(alerts.c.connection_id, alerts.c.mapping_id).where(alerts.c.muted_until > time.time())
+    query = select(alerts.c.connection_id, alerts.c.mapping_id).where(alerts.c.snoozed_until > time.time())
     return {(connection_id, mapping_id) for connection_id, mapping_id in await db.execute(query)}
 
 
 async def acknowledge(db: AsyncConnection, alert_id: int, by: str) -> bool:
     """Record who sees to an alert. Returns False where somebody does already."""
-    query = update(alerts).where(alerts.c.id == alert_id, alerts.c.taken_by.is_(None)).values(taken_by=by)
+    query = update(alerts).where(alerts.c.id == alert_id, alerts.c.acknowledged_by.is_(None)).values(acknowledged_by=by)
     return bool((await db.execute(query)).rowcount)
 
 
@@ -101,6 +102,17 @@ async def close(db: AsyncConnection, alert_id: int, outcome: str) -> None:
     await change(db, alert_id, closed_at=time.time(), outcome=outcome)
 
 
-async def change(db: AsyncConnection, alert_id: int, **values: Any) -> None:
+class AlertUpdate(TypedDict, total=False):
+    """Columns of an alert that may be set."""
+
+    run_id: str | None
+    message: str
+    occurrences: int
+    closed_at: float | None
+    outcome: str | None
+    snoozed_until: float | None
+
+
+async def change(db: AsyncConnection, alert_id: int, **values: Unpack[AlertUpdate]) -> None:
     """Set columns of an alert."""
     await db.execute(update(alerts).where(alerts.c.id == alert_id).values(**values))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.tables import audit
+from core.store.tables import audit_log
 
 #: Who did it, in the audit, where a message of mParticle's did.
 ACTOR = "mparticle"
@@ -68,7 +68,7 @@ async def add(
 ) -> None:
     """Record what somebody did, in the transaction that does it."""
     await db.execute(
-        insert(audit).values(
+        insert(audit_log).values(
             at=time.time(),
             team_id=team_id,
             actor=actor,
@@ -82,18 +82,18 @@ async def add(
 
 async def last_id(db: AsyncConnection) -> int:
     """Return the id of the latest entry."""
-    return int((await db.execute(select(func.max(audit.c.id)))).scalar_one() or 0)
+    return int((await db.execute(select(func.max(audit_log.c.id)))).scalar_one() or 0)
 
 
 async def subjects_since(db: AsyncConnection, entry_id: int) -> list[tuple[int, str]]:
     """Return the ids and subjects of the entries after this one, oldest first."""
-    query = select(audit.c.id, audit.c.subject).where(audit.c.id > entry_id).order_by(audit.c.id)
+    query = select(audit_log.c.id, audit_log.c.subject).where(audit_log.c.id > entry_id).order_by(audit_log.c.id)
     return [(each, subject) for each, subject in await db.execute(query)]
 
 
 async def of(db: AsyncConnection, subjects: Sequence[str]) -> list[AuditEntry]:
     """Return what was done to these, oldest first."""
-    query = select(audit).where(audit.c.subject.in_(subjects)).order_by(audit.c.id)
+    query = select(audit_log).where(audit_log.c.subject.in_(subjects)).order_by(audit_log.c.id)
     return [
         AuditEntry(
             row.id,

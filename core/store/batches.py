@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import BatchColumns, BatchEntry, Phase, decode
-from core.store.tables import batches, changes
+from core.store.tables import batch_members, batches
 
 
 class BatchStatus(StrEnum):
@@ -34,8 +34,8 @@ class Draft:
     """
 
     phase: Phase
-    size: int
-    counted: int
+    sent_size: int
+    counted_size: int
     members: str
 
 
@@ -62,16 +62,16 @@ async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft]) 
         {
             "run_id": run_id,
             "phase": int(d.phase),
-            "size": d.size,
-            "counted": d.counted,
-            "state": BatchStatus.DRAFT.value,
+            "sent_size": d.sent_size,
+            "counted_size": d.counted_size,
+            "status": BatchStatus.DRAFT.value,
         }
         for d in drafts
     ]
     result = await db.execute(insert(batches).returning(batches.c.id, sort_by_parameter_order=True), rows)
     ids = result.scalars().all()
     await db.execute(
-        insert(changes),
+        insert(batch_members),
         [{"batch_id": batch_id, "members": draft.members} for batch_id, draft in zip(ids, drafts, strict=True)],
     )
 
@@ -89,13 +89,13 @@ async def open_batches(
     query = (
         select(
             batches.c.phase,
-            batches.c.size,
-            batches.c.counted,
-            changes.c.members,
+            batches.c.sent_size,
+            batches.c.counted_size,
+            batch_members.c.members,
             batches.c.id,
         )
-        .join(changes, changes.c.batch_id == batches.c.id)
-        .where(batches.c.run_id == run_id, batches.c.state == state.value, batches.c.id > after)
+        .join(batch_members, batch_members.c.batch_id == batches.c.id)
+        .where(batches.c.run_id == run_id, batches.c.status == state.value, batches.c.id > after)
         .order_by(batches.c.id)
         .limit(limit)
     )
@@ -113,9 +113,9 @@ async def sent_batches(
     """
     states = [BatchStatus.DONE.value, BatchStatus.SENT.value, BatchStatus.PLANNED.value]
     query = (
-        select(batches.c.id, batches.c.phase, batches.c.state, changes.c.members)
-        .join(changes, changes.c.batch_id == batches.c.id)
-        .where(batches.c.run_id == run_id, batches.c.state.in_(states), batches.c.id > after)
+        select(batches.c.id, batches.c.phase, batches.c.status, batch_members.c.members)
+        .join(batch_members, batch_members.c.batch_id == batches.c.id)
+        .where(batches.c.run_id == run_id, batches.c.status.in_(states), batches.c.id > after)
         .order_by(batches.c.id)
         .limit(limit)
     )
@@ -124,14 +124,14 @@ async def sent_batches(
 
 async def states_of(db: AsyncConnection, run_id: str) -> set[tuple[Phase, BatchStatus]]:
     """Return which phases of a run have batches in which states."""
-    query = select(batches.c.phase, batches.c.state).distinct().where(batches.c.run_id == run_id)
+    query = select(batches.c.phase, batches.c.status).distinct().where(batches.c.run_id == run_id)
     return {(Phase(phase), BatchStatus(state)) for phase, state in await db.execute(query)}
 
 
 _SET_STATE = (
     update(batches)
     .where(batches.c.id.in_(bindparam("ids", expanding=True)))
-    .values(state=bindparam("to_state", type_=batches.c.state.type))
+    .values(status=bindparam("to_state", type_=batches.c.status.type))
 )
 
 
@@ -145,7 +145,7 @@ async def phases_left(db: AsyncConnection, run_id: str) -> list[Phase]:
     query = (
         select(batches.c.phase)
         .distinct()
-        .where(batches.c.run_id == run_id, batches.c.state.in_([BatchStatus.PLANNED.value, BatchStatus.SENT.value]))
+        .where(batches.c.run_id == run_id, batches.c.status.in_([BatchStatus.PLANNED.value, BatchStatus.SENT.value]))
     )
     return sorted(Phase(phase) for (phase,) in (await db.execute(query)))
 
@@ -153,12 +153,12 @@ async def phases_left(db: AsyncConnection, run_id: str) -> list[Phase]:
 async def progress(db: AsyncConnection, run_id: str) -> tuple[int, int]:
     """Return how many changes of a run are done, and how many there are in all."""
     query = (
-        select(batches.c.state, func.sum(batches.c.size))
+        select(batches.c.status, func.sum(batches.c.sent_size))
         .where(
             batches.c.run_id == run_id,
-            batches.c.state.in_([BatchStatus.PLANNED.value, BatchStatus.SENT.value, BatchStatus.DONE.value]),
+            batches.c.status.in_([BatchStatus.PLANNED.value, BatchStatus.SENT.value, BatchStatus.DONE.value]),
         )
-        .group_by(batches.c.state)
+        .group_by(batches.c.status)
     )
     found = {state: int(size) for state, size in (await db.execute(query))}
     return found.get(BatchStatus.DONE.value, 0), sum(found.values())
@@ -168,7 +168,7 @@ async def drop(db: AsyncConnection, run_id: str, states: Sequence[BatchStatus], 
     """Delete up to `limit` batches in these states: a piece at a time keeps the write lock short. Returns how many."""
     chosen = (
         select(batches.c.id)
-        .where(batches.c.run_id == run_id, batches.c.state.in_([state.value for state in states]))
+        .where(batches.c.run_id == run_id, batches.c.status.in_([state.value for state in states]))
         .limit(limit)
     )
     result = await db.execute(delete(batches).where(batches.c.id.in_(chosen)))
@@ -177,5 +177,5 @@ async def drop(db: AsyncConnection, run_id: str, states: Sequence[BatchStatus], 
 
 async def _move(db: AsyncConnection, run_id: str, before: BatchStatus, after: BatchStatus) -> None:
     await db.execute(
-        update(batches).where(batches.c.run_id == run_id, batches.c.state == before.value).values(state=after.value)
+        update(batches).where(batches.c.run_id == run_id, batches.c.status == before.value).values(status=after.value)
     )

@@ -5,12 +5,14 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import UserIdField
+from core.iterable.models import DataCenter
+from core.store.rows import by_key, plain
 from core.store.tables import connections
 
 #: Requests a second to an Iterable project where nobody says otherwise: no figure is published for the list
@@ -18,38 +20,38 @@ from core.store.tables import connections
 DEFAULT_RATE = 5.0
 
 # Columns that hold a JSON array.
-_SEQUENCES = ("operators", "approvers", "former_keys")
+_SEQUENCES = ("operators", "approvers", "previous_key_digests")
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A connection as stored. `api_key` is encrypted; None means that the key is in the environment.
 
-    `former_keys` are digests (`project_of`) of keys that were replaced.
+    `previous_key_digests` are digests (`project_of`) of keys that were replaced.
     """
 
     id: int
     name: str
     api_key: bytes | None
     key_last4: str
-    project: str
-    data_center: str
-    user_id: UserIdField
-    rate: float
-    refused_at: float | None
+    rate_limit_key: str
+    data_center: DataCenter
+    user_id_field: UserIdField
+    requests_per_second: float
+    key_rejected_at: float | None
     created_at: float
     team_id: str | None = None
     alert_channel: str | None = None
     operators: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ()
     self_approval: bool = False
-    mparticle_account: str | None = None
-    mparticle_settings: str | None = None
-    former_keys: tuple[str, ...] = ()
+    mparticle_account_id: str | None = None
+    mparticle_settings_digest: str | None = None
+    previous_key_digests: tuple[str, ...] = ()
 
     def had_key(self, api_key: str) -> bool:
         """Whether this was its key once: the first one, or one that was replaced."""
-        return project_of(api_key) in (self.project, *self.former_keys)
+        return project_of(api_key) in (self.rate_limit_key, *self.previous_key_digests)
 
     @property
     def label(self) -> str:
@@ -68,10 +70,10 @@ async def add(
     name: str,
     api_key: bytes | None,
     key_last4: str,
-    project: str,
-    data_center: str,
-    user_id: UserIdField,
-    rate: float,
+    rate_limit_key: str,
+    data_center: DataCenter,
+    user_id_field: UserIdField,
+    requests_per_second: float,
     team_id: str | None = None,
     alert_channel: str | None = None,
     operators: Sequence[str] = (),
@@ -85,10 +87,10 @@ async def add(
             name=name,
             api_key=api_key,
             key_last4=key_last4,
-            project=project,
-            data_center=data_center,
-            user_id=user_id.value,
-            rate=rate,
+            rate_limit_key=rate_limit_key,
+            data_center=data_center.value,
+            user_id_field=user_id_field.value,
+            requests_per_second=requests_per_second,
             team_id=team_id,
             alert_channel=alert_channel,
             operators=json.dumps(operators),
@@ -101,18 +103,45 @@ async def add(
     return int(result.scalar_one())
 
 
-async def change(db: AsyncConnection, connection_id: int, **values: Any) -> None:
-    """Set columns of a connection. `operators` and `approvers` are sequences of Slack user ids."""
-    for name in _SEQUENCES:
-        if name in values:
-            values[name] = json.dumps(values[name])
-    await db.execute(update(connections).where(connections.c.id == connection_id).values(**values))
+class ConnectionSettings(TypedDict, total=False):
+    """What a person sets of a connection, but for its key. `operators` and `approvers` are Slack user ids."""
+
+    name: str
+    data_center: DataCenter
+    user_id_field: UserIdField
+    requests_per_second: float
+    alert_channel: str | None
+    operators: tuple[str, ...]
+    approvers: tuple[str, ...]
+    self_approval: bool
+
+
+class ConnectionUpdate(ConnectionSettings, total=False):
+    """Columns of a connection that may be set."""
+
+    api_key: bytes | None
+    key_last4: str
+    rate_limit_key: str
+    key_rejected_at: float | None
+    team_id: str | None
+    mparticle_account_id: str | None
+    mparticle_settings_digest: str | None
+    previous_key_digests: tuple[str, ...]
+
+
+async def change(db: AsyncConnection, connection_id: int, **values: Unpack[ConnectionUpdate]) -> None:
+    """Set columns of a connection."""
+    stored = plain(values)
+    stored |= {name: json.dumps(stored[name]) for name in _SEQUENCES if name in stored}
+    await db.execute(update(connections).where(connections.c.id == connection_id).values(**stored))
 
 
 async def refused(db: AsyncConnection, this: Connection) -> None:
     """Record that Iterable refuses the key that a connection had, unless somebody has replaced that since."""
     same_key = connections.c.api_key.is_not_distinct_from(this.api_key)
-    await db.execute(update(connections).where(connections.c.id == this.id, same_key).values(refused_at=time.time()))
+    await db.execute(
+        update(connections).where(connections.c.id == this.id, same_key).values(key_rejected_at=time.time())
+    )
 
 
 async def by_name(db: AsyncConnection, name: str) -> Connection | None:
@@ -127,7 +156,7 @@ async def by_id(db: AsyncConnection, connection_id: int) -> Connection | None:
 
 async def of_account(db: AsyncConnection, account_id: str) -> Connection | None:
     """Find the connection of an account in mParticle."""
-    query = select(connections).where(connections.c.mparticle_account == account_id).order_by(connections.c.id)
+    query = select(connections).where(connections.c.mparticle_account_id == account_id).order_by(connections.c.id)
     return _one((await db.execute(query.limit(1))).mappings().first())
 
 
@@ -144,7 +173,7 @@ async def of_team(db: AsyncConnection, team_id: str, *, with_shared: bool) -> li
     rows = (await db.execute(query.order_by(connections.c.name))).mappings()
     found = [each for row in rows if (each := _one(row))]
     # of those without a key, which are made by the way, people see what mParticle feeds
-    return [each for each in found if each.api_key is not None or each.mparticle_account is not None]
+    return [each for each in found if each.api_key is not None or each.mparticle_account_id is not None]
 
 
 async def remove(db: AsyncConnection, connection_id: int) -> None:
@@ -155,5 +184,10 @@ async def remove(db: AsyncConnection, connection_id: int) -> None:
 def _one(row: Any) -> Connection | None:
     if row is None:
         return None
-    sequences = {name: tuple(json.loads(row[name])) for name in _SEQUENCES}
-    return Connection(**{**row, **sequences, "user_id": UserIdField(row["user_id"])})
+    values = by_key(connections, row)
+    sequences = {name: tuple(json.loads(values[name])) for name in _SEQUENCES}
+    enums = {
+        "user_id_field": UserIdField(values["user_id_field"]),
+        "data_center": DataCenter(values["data_center"]),
+    }
+    return Connection(**{**values, **sequences, **enums})

@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.tables import erased, erasures, salts
+from core.store.tables import erased_identities, erasures, salts
 from core.vault import Vault
 
 _SALT = "erasure"
@@ -56,7 +56,7 @@ async def salt_of(db: AsyncConnection, vault: Vault) -> str:
 
 async def any_erased(db: AsyncConnection) -> bool:
     """Whether there is anybody who asked to be forgotten and has not come again."""
-    return (await db.execute(select(erased.c.digest).limit(1))).first() is not None
+    return (await db.execute(select(erased_identities.c.digest).limit(1))).first() is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class SuppressionList:
 
 async def forgotten(db: AsyncConnection, vault: Vault) -> SuppressionList | None:
     """Return who was forgotten, or None where nobody was."""
-    salt, digests = await _salt(db, vault), list((await db.execute(select(erased.c.digest))).scalars())
+    salt, digests = await _salt(db, vault), list((await db.execute(select(erased_identities.c.digest))).scalars())
     return SuppressionList(salt, digests) if digests and salt else None
 
 
@@ -77,7 +77,9 @@ async def stamps(db: AsyncConnection, of: Collection[str]) -> dict[str, int]:
     """Return when the people were forgotten whom these digests stand for, as far as they were."""
     wanted, found = sorted(of), dict[str, int]()
     for begin in range(0, len(wanted), _CHUNK):
-        query = select(erased.c.digest, erased.c.stamp).where(erased.c.digest.in_(wanted[begin : begin + _CHUNK]))
+        query = select(erased_identities.c.digest, erased_identities.c.erased_before_ms).where(
+            erased_identities.c.digest.in_(wanted[begin : begin + _CHUNK])
+        )
         found.update((each, stamp) for each, stamp in await db.execute(query))
     return found
 
@@ -91,7 +93,7 @@ async def mark_erased(db: AsyncConnection, of: Collection[str], stamp: int) -> N
 async def clear_erased(db: AsyncConnection, of: Sequence[str]) -> None:
     """They came again."""
     for begin in range(0, len(of), _CHUNK):
-        await db.execute(delete(erased).where(erased.c.digest.in_(of[begin : begin + _CHUNK])))
+        await db.execute(delete(erased_identities).where(erased_identities.c.digest.in_(of[begin : begin + _CHUNK])))
 
 
 async def begin(db: AsyncConnection, erasure_id: str, identities: bytes) -> None:

@@ -27,20 +27,20 @@ class Change:
     """A membership change of one member, with the identities that came with it."""
 
     mapping_id: int
-    profile: str
-    member: bool
-    stamp: int
+    member_key: str
+    is_member: bool
+    event_ms: int
     email: str | None = None
     customer_id: str | None = None
-    hashed: int = 0
+    hashed_fields: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which changes may go out: without `removals`, of those only what came up to `removals_until`."""
+    """Which changes may go out: without `removals`, of those only what came up to `removals_approved_until`."""
 
     removals: bool = True
-    removals_until: float | None = None
+    removals_approved_until: float | None = None
 
 
 ALL = DeliveryFilter()
@@ -66,10 +66,13 @@ async def put(db: AsyncConnection, found: Sequence[Change]) -> None:
     """Store changes, each unless a newer one of the same member is known already."""
     latest: dict[tuple[int, str], Change] = {}
     for change in found:
-        known = latest.get((change.mapping_id, change.profile))
-        if known is None or change.stamp >= known.stamp:
-            latest[change.mapping_id, change.profile] = change
-    rows = [(c.mapping_id, c.profile, c.member, c.stamp, c.email, c.customer_id, c.hashed) for c in latest.values()]
+        known = latest.get((change.mapping_id, change.member_key))
+        if known is None or change.event_ms >= known.event_ms:
+            latest[change.mapping_id, change.member_key] = change
+    rows = [
+        (c.mapping_id, c.member_key, c.is_member, c.event_ms, c.email, c.customer_id, c.hashed_fields)
+        for c in latest.values()
+    ]
     if rows:
         statement = text(_PUT.format(rows=_ROWS[db.dialect.name]))
         await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "now": time.time()})
@@ -95,12 +98,12 @@ async def put_removals(db: AsyncConnection, mapping_id: int, stamp: int, after: 
         await db.execute(
             update(inbox)
             .where(inbox.c.mapping_id == mapping_id, inbox.c.run_id.is_not(None))
-            .values(member=False, stamp=stamp, waiting_since=time.time(), run_id=None)
+            .values(is_member=False, event_ms=stamp, pending_since=time.time(), run_id=None)
         )
     some = (
-        select(ledger.c.profile)
-        .where(ledger.c.mapping_id == mapping_id, ledger.c.profile > after)
-        .order_by(ledger.c.profile)
+        select(ledger.c.member_key)
+        .where(ledger.c.mapping_id == mapping_id, ledger.c.member_key > after)
+        .order_by(ledger.c.member_key)
         .limit(limit)
     )
     last: str | None = next(reversed((await db.execute(some)).scalars().all()), None)
@@ -121,15 +124,15 @@ class Waiting:
 async def waiting(db: AsyncConnection, mapping_id: int, limit: int, allowed: DeliveryFilter = ALL) -> Waiting:
     """Return what a next run of a mapping could carry: how many, up to `limit`, and since when the first waits."""
     condition = _claimable(mapping_id, allowed)
-    some = select(inbox.c.waiting_since).where(condition).order_by(inbox.c.waiting_since).limit(limit).subquery()
-    size, oldest = (await db.execute(select(func.count(), func.min(some.c.waiting_since)))).one()
+    some = select(inbox.c.pending_since).where(condition).order_by(inbox.c.pending_since).limit(limit).subquery()
+    size, oldest = (await db.execute(select(func.count(), func.min(some.c.pending_since)))).one()
     return Waiting(int(size), oldest)
 
 
 async def backlog(db: AsyncConnection, mapping_id: int) -> Waiting:
     """Return all that is not on record yet for a mapping, also what a run carries now."""
-    query = select(func.count(), func.min(inbox.c.waiting_since)).where(
-        inbox.c.mapping_id == mapping_id, inbox.c.waiting_since.is_not(None)
+    query = select(func.count(), func.min(inbox.c.pending_since)).where(
+        inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_not(None)
     )
     size, oldest = (await db.execute(query)).one()
     return Waiting(int(size), oldest)
@@ -138,7 +141,7 @@ async def backlog(db: AsyncConnection, mapping_id: int) -> Waiting:
 async def oldest(db: AsyncConnection, mapping_id: int, allowed: DeliveryFilter = ALL) -> float | None:
     """Return since when the oldest change waits for a mapping, carried by a run or not."""
     condition = _waits(mapping_id, allowed)
-    query = select(inbox.c.waiting_since).where(condition).order_by(inbox.c.waiting_since).limit(1)
+    query = select(inbox.c.pending_since).where(condition).order_by(inbox.c.pending_since).limit(1)
     found: float | None = (await db.execute(query)).scalar_one_or_none()
     return found
 
@@ -146,7 +149,7 @@ async def oldest(db: AsyncConnection, mapping_id: int, allowed: DeliveryFilter =
 async def removals_that_wait(db: AsyncConnection, mapping_id: int, until: float | None) -> int:
     """Return how many removals wait for approval, where they are to be approved."""
     query = select(func.count()).where(
-        inbox.c.mapping_id == mapping_id, inbox.c.waiting_since > (until or 0.0), inbox.c.member.is_(False)
+        inbox.c.mapping_id == mapping_id, inbox.c.pending_since > (until or 0.0), inbox.c.is_member.is_(False)
     )
     return int((await db.execute(query)).scalar_one())
 
@@ -160,8 +163,8 @@ async def claim(
 ) -> int:
     """Have a run carry the oldest rows of a mapping that no run carries, up to `limit`. Returns how many."""
     condition = _claimable(mapping_id, allowed)
-    chosen = select(inbox.c.profile).where(condition).order_by(inbox.c.waiting_since).limit(limit)
-    theirs = and_(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen))
+    chosen = select(inbox.c.member_key).where(condition).order_by(inbox.c.pending_since).limit(limit)
+    theirs = and_(inbox.c.mapping_id == mapping_id, inbox.c.member_key.in_(chosen))
     result = await db.execute(update(inbox).where(_of_mapping(db, mapping_id, theirs), condition).values(run_id=run_id))
     return int(result.rowcount)
 
@@ -170,14 +173,14 @@ async def claimed_by(db: AsyncConnection, run_id: str) -> list[Change]:
     """Return what a run carries."""
     query = select(
         inbox.c.mapping_id,
-        inbox.c.profile,
-        inbox.c.member,
-        inbox.c.stamp,
+        inbox.c.member_key,
+        inbox.c.is_member,
+        inbox.c.event_ms,
         inbox.c.email,
         inbox.c.customer_id,
-        inbox.c.hashed,
+        inbox.c.hashed_fields,
     ).where(inbox.c.run_id == run_id)
-    return [Change(*row) for row in await db.execute(query.order_by(inbox.c.profile))]
+    return [Change(*row) for row in await db.execute(query.order_by(inbox.c.member_key))]
 
 
 async def mark_delivered(db: AsyncConnection, mapping_id: int, run_id: str, limit: int) -> bool:
@@ -189,9 +192,9 @@ async def mark_delivered(db: AsyncConnection, mapping_id: int, run_id: str, limi
     await db.execute(
         update(inbox)
         .where(_of_mapping(db, mapping_id, condition, limit), condition)
-        .values(waiting_since=None, run_id=None, email=None, customer_id=None, hashed=0)
+        .values(pending_since=None, run_id=None, email=None, customer_id=None, hashed_fields=0)
     )
-    return (await db.execute(select(inbox.c.profile).where(condition).limit(1))).first() is not None
+    return (await db.execute(select(inbox.c.member_key).where(condition).limit(1))).first() is not None
 
 
 async def unclaim(db: AsyncConnection, run_id: str) -> None:
@@ -202,7 +205,7 @@ async def unclaim(db: AsyncConnection, run_id: str) -> None:
 async def backdate(db: AsyncConnection, mapping_id: int, now: float) -> None:
     """What came after `now` came now: the clock was put back since, and a person decides about all that is there."""
     await db.execute(
-        update(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since > now).values(waiting_since=now)
+        update(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.pending_since > now).values(pending_since=now)
     )
 
 
@@ -213,14 +216,14 @@ async def drop_waiting(db: AsyncConnection, mapping_id: int, limit: int, *, unti
     """
     condition = _claimable(mapping_id, ALL)
     if until is not None:
-        condition = and_(condition, inbox.c.waiting_since <= until)
+        condition = and_(condition, inbox.c.pending_since <= until)
     result = await db.execute(delete(inbox).where(_of_mapping(db, mapping_id, condition, limit), condition))
     return int(result.rowcount)
 
 
 async def clear_old(db: AsyncConnection, mapping_id: int, before: int, limit: int) -> int:
     """Forget up to `limit` time stamps of changes that are on record and older than that. Returns how many."""
-    condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since.is_(None), inbox.c.stamp < before)
+    condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_(None), inbox.c.event_ms < before)
     result = await db.execute(delete(inbox).where(_of_mapping(db, mapping_id, condition, limit), condition))
     return int(result.rowcount)
 
@@ -229,17 +232,19 @@ async def newer(
     db: AsyncConnection, mapping_id: int, than: int, chunk: int
 ) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
     """Yield (profile, member) of those whose latest change is newer than that time, in chunks of that many rows."""
-    query = select(inbox.c.profile, inbox.c.member).where(inbox.c.mapping_id == mapping_id, inbox.c.stamp > than)
+    query = select(inbox.c.member_key, inbox.c.is_member).where(
+        inbox.c.mapping_id == mapping_id, inbox.c.event_ms > than
+    )
     result = await db.stream(query.execution_options(yield_per=chunk))
     async for rows in result.partitions():
         yield rows
 
 
 def _waits(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
-    found = and_(inbox.c.mapping_id == mapping_id, inbox.c.waiting_since.is_not(None))
+    found = and_(inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_not(None))
     if allowed.removals:
         return found
-    return and_(found, or_(inbox.c.member, inbox.c.waiting_since <= (allowed.removals_until or 0.0)))
+    return and_(found, or_(inbox.c.is_member, inbox.c.pending_since <= (allowed.removals_approved_until or 0.0)))
 
 
 def _claimable(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
@@ -254,5 +259,5 @@ def _of_mapping(
 
     Whoever uses it says the condition again: what came meanwhile is another change, and not one of these.
     """
-    chosen = select(inbox.c.profile).where(condition).order_by(inbox.c.profile).limit(limit).with_for_update()
-    return and_(inbox.c.mapping_id == mapping_id, inbox.c.profile.in_(chosen_once(db, chosen)))
+    chosen = select(inbox.c.member_key).where(condition).order_by(inbox.c.member_key).limit(limit).with_for_update()
+    return and_(inbox.c.mapping_id == mapping_id, inbox.c.member_key.in_(chosen_once(db, chosen)))

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.database import chosen_once
-from core.store.tables import last_known
+from core.store.tables import last_known_emails
 
 _PROFILES = {
     "sqlite": "SELECT value FROM json_each(:profiles)",
@@ -42,12 +42,16 @@ async def find(db: AsyncConnection, mapping_id: int, profiles: Sequence[str]) ->
 
 async def any_before(db: AsyncConnection, before: float) -> bool:
     """Whether there are addresses of members who went off a list before that time."""
-    return (await db.execute(select(last_known.c.at).where(last_known.c.at < before).limit(1))).first() is not None
+    return (
+        await db.execute(select(last_known_emails.c.seen_at).where(last_known_emails.c.seen_at < before).limit(1))
+    ).first() is not None
 
 
 async def clear_old(db: AsyncConnection, before: float, limit: int) -> int:
     """Forget up to `limit` addresses of members who went off a list before that time. Returns how many."""
-    keys = (last_known.c.mapping_id, last_known.c.profile)
-    some = select(*keys).where(last_known.c.at < before).order_by(*keys).limit(limit).with_for_update()
+    keys = (last_known_emails.c.mapping_id, last_known_emails.c.member_key)
+    some = select(*keys).where(last_known_emails.c.seen_at < before).order_by(*keys).limit(limit).with_for_update()
     chosen = tuple_(*keys).in_(chosen_once(db, some))
-    return int((await db.execute(delete(last_known).where(chosen, last_known.c.at < before))).rowcount)
+    return int(
+        (await db.execute(delete(last_known_emails).where(chosen, last_known_emails.c.seen_at < before))).rowcount
+    )

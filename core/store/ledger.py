@@ -162,7 +162,7 @@ async def size(db: AsyncConnection, mapping_id: int, *, after: str = "") -> int:
     """Return how many members the ledger holds for a mapping, whose profile comes after that one."""
     query = select(func.count()).select_from(ledger).where(ledger.c.mapping_id == mapping_id)
     if after:
-        query = query.where(ledger.c.profile > after)
+        query = query.where(ledger.c.member_key > after)
     return int((await db.execute(query)).scalar_one())
 
 
@@ -172,7 +172,7 @@ class Row:
 
     email: str | None
     user_id: str | None
-    certain: bool
+    is_confirmed: bool
 
 
 async def of_person(db: AsyncConnection, mapping_ids: Sequence[int], wanted: str) -> dict[int, Row]:
@@ -180,12 +180,12 @@ async def of_person(db: AsyncConnection, mapping_ids: Sequence[int], wanted: str
     is_theirs = or_(
         ledger.c.email == wanted.lower(),
         ledger.c.user_id == wanted,
-        ledger.c.profile.in_([wanted, f"customer:{wanted}"]),
+        ledger.c.member_key.in_([wanted, f"customer:{wanted}"]),
     )
-    query = select(ledger.c.mapping_id, ledger.c.email, ledger.c.user_id, ledger.c.certain).where(
+    query = select(ledger.c.mapping_id, ledger.c.email, ledger.c.user_id, ledger.c.is_confirmed).where(
         ledger.c.mapping_id.in_(mapping_ids),
         is_theirs,
-        ~ledger.c.profile.startswith(FORMER_IDENTITY_PREFIX, autoescape=True),
+        ~ledger.c.member_key.startswith(FORMER_IDENTITY_PREFIX, autoescape=True),
     )
     return {mapping_id: Row(*row) for mapping_id, *row in await db.execute(query)}
 
@@ -222,7 +222,7 @@ async def by_identity(
 async def former_identities(db: AsyncConnection, mapping_id: int) -> list[Entry]:
     """Return the rows of a mapping that stand for former identities."""
     # a range of the primary key: ";" comes after ":"
-    is_former = ledger.c.profile.between(FORMER_IDENTITY_PREFIX, FORMER_IDENTITY_PREFIX[:-1] + ";")
+    is_former = ledger.c.member_key.between(FORMER_IDENTITY_PREFIX, FORMER_IDENTITY_PREFIX[:-1] + ";")
     found = await db.execute(select(ledger).where(ledger.c.mapping_id == mapping_id, is_former))
     return [tuple(row) for row in found if row.profile.startswith(FORMER_IDENTITY_PREFIX)]
 

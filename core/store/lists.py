@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.tables import batches, changes, connections, lists, runs
+from core.store.tables import batch_members, batches, connections, lists, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +15,19 @@ class ListState:
 
     name: str
     list_created_at: int | None
-    revision: int
-    held_by_run: str | None
-    held_by_worker: str | None
+    ledger_revision: int
+    locked_by_run_id: str | None
+    locked_by_worker_id: str | None
 
 
 async def get(db: AsyncConnection, connection_id: int, list_id: int) -> ListState | None:
     """Find a list."""
     query = select(
-        lists.c.name, lists.c.list_created_at, lists.c.revision, lists.c.held_by_run, lists.c.held_by_worker
+        lists.c.name,
+        lists.c.list_created_at,
+        lists.c.ledger_revision,
+        lists.c.locked_by_run_id,
+        lists.c.locked_by_worker_id,
     ).where(lists.c.connection_id == connection_id, lists.c.list_id == list_id)
     row = (await db.execute(query)).first()
     return None if row is None else ListState(*row)
@@ -40,14 +44,15 @@ async def add(db: AsyncConnection, connection_id: int, list_id: int, name: str, 
     """Store a list that is synced to for the first time."""
     await db.execute(
         insert(lists).values(
-            connection_id=connection_id, list_id=list_id, name=name, list_created_at=created_at, revision=0
+            connection_id=connection_id, list_id=list_id, name=name, list_created_at=created_at, ledger_revision=0
         )
     )
 
 
 async def rename(db: AsyncConnection, connection_id: int, list_id: int, name: str) -> None:
     """Record that a list has another name in Iterable now."""
-    await _set(db, connection_id, list_id, name=name)
+    of_list = (lists.c.connection_id == connection_id, lists.c.list_id == list_id)
+    await db.execute(update(lists).where(*of_list).values(name=name))
 
 
 async def acquire(db: AsyncConnection, connection_id: int, list_id: int, run_id: str, worker: str) -> bool:
@@ -57,9 +62,9 @@ async def acquire(db: AsyncConnection, connection_id: int, list_id: int, run_id:
         .where(
             lists.c.connection_id == connection_id,
             lists.c.list_id == list_id,
-            lists.c.held_by_worker.is_(None),
+            lists.c.locked_by_worker_id.is_(None),
         )
-        .values(held_by_run=run_id, held_by_worker=worker)
+        .values(locked_by_run_id=run_id, locked_by_worker_id=worker)
     )
     return bool(result.rowcount)
 
@@ -71,9 +76,9 @@ async def release(db: AsyncConnection, connection_id: int, list_id: int, worker:
         .where(
             lists.c.connection_id == connection_id,
             lists.c.list_id == list_id,
-            lists.c.held_by_worker == worker,
+            lists.c.locked_by_worker_id == worker,
         )
-        .values(held_by_run=None, held_by_worker=None)
+        .values(locked_by_run_id=None, locked_by_worker_id=None)
     )
 
 
@@ -82,8 +87,8 @@ async def bump(db: AsyncConnection, connection_id: int, list_id: int) -> int:
     result = await db.execute(
         update(lists)
         .where(lists.c.connection_id == connection_id, lists.c.list_id == list_id)
-        .values(revision=lists.c.revision + 1)
-        .returning(lists.c.revision)
+        .values(ledger_revision=lists.c.ledger_revision + 1)
+        .returning(lists.c.ledger_revision)
     )
     return int(result.scalar_one())
 
@@ -93,7 +98,7 @@ async def bump_others(db: AsyncConnection, connection_id: int, list_id: int) -> 
     await db.execute(
         update(lists)
         .where(lists.c.connection_id == connection_id, lists.c.list_id != list_id)
-        .values(revision=lists.c.revision + 1)
+        .values(ledger_revision=lists.c.ledger_revision + 1)
     )
 
 
@@ -101,21 +106,21 @@ async def bump_others(db: AsyncConnection, connection_id: int, list_id: int) -> 
 class RunGuard:
     """What must still hold before a run sends: it has the list, nobody changed that, and nobody wants it to stop."""
 
-    revision: int
-    worker: str | None
-    run_id: str | None
-    stop: str | None
-    refused: bool
+    ledger_revision: int
+    locked_by_worker_id: str | None
+    locked_by_run_id: str | None
+    stop_requested: str | None
+    is_key_rejected: bool
 
 
 # Built once, because it is asked at every turn of an upload.
 _GRIP = (
     select(
-        lists.c.revision,
-        lists.c.held_by_worker,
-        lists.c.held_by_run,
-        runs.c.stop,
-        connections.c.refused_at,
+        lists.c.ledger_revision,
+        lists.c.locked_by_worker_id,
+        lists.c.locked_by_run_id,
+        runs.c.stop_requested,
+        connections.c.key_rejected_at,
     )
     .select_from(
         runs.join(connections, connections.c.id == runs.c.connection_id).join(
@@ -137,22 +142,18 @@ async def has_unanswered_batches(
 ) -> list[tuple[int, int, int, str]]:
     """Return the batches of a list's other runs that were sent and never answered: id, phase, mapping id, entries."""
     query = (
-        select(batches.c.id, batches.c.phase, runs.c.mapping_id, changes.c.members)
+        select(batches.c.id, batches.c.phase, runs.c.mapping_id, batch_members.c.members)
         .select_from(
-            batches.join(runs, runs.c.id == batches.c.run_id).join(changes, changes.c.batch_id == batches.c.id)
+            batches.join(runs, runs.c.id == batches.c.run_id).join(
+                batch_members, batch_members.c.batch_id == batches.c.id
+            )
         )
         .where(
             runs.c.connection_id == connection_id,
             runs.c.list_id == list_id,
             runs.c.id != but_run,
-            batches.c.state == "sent",
+            batches.c.status == "sent",
         )
         .order_by(batches.c.id)
     )
     return [(i, phase, mapping, members) for i, phase, mapping, members in await db.execute(query)]
-
-
-async def _set(db: AsyncConnection, connection_id: int, list_id: int, **values: object) -> None:
-    await db.execute(
-        update(lists).where(lists.c.connection_id == connection_id, lists.c.list_id == list_id).values(**values)
-    )

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from collections.abc import Mapping as Numbers
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypedDict, Unpack
 
 import orjson
 from sqlalchemy import delete, insert, or_, select, text, update
@@ -12,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.models.run import Run
 from core.store import inbox, ledger, mappings, rejections, runs
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
-from core.store.tables import batches, live_days
+from core.store.rows import by_key
+from core.store.tables import batches, live_daily_stats
 from core.store.tables import mappings as mappings_table
 from core.store.tables import rejections as rejections_table
 from core.store.tables import runs as runs_table
@@ -56,7 +58,7 @@ def day_of(at: float) -> str:
 
 async def everyone(db: AsyncConnection) -> list[AudienceMapping]:
     """Return all live mappings, oldest first."""
-    query = select(mappings_table).where(mappings_table.c.live).order_by(mappings_table.c.id)
+    query = select(mappings_table).where(mappings_table.c.is_live).order_by(mappings_table.c.id)
     return [mappings.from_row(row) for row in (await db.execute(query)).mappings()]
 
 
@@ -65,7 +67,7 @@ async def of_audiences(
 ) -> list[AudienceMapping]:
     """Return the live mappings of these accounts that are of these audiences."""
     query = select(mappings_table).where(
-        mappings_table.c.account_id.in_(account_ids), mappings_table.c.audience_id.in_(ids)
+        mappings_table.c.mparticle_account_id.in_(account_ids), mappings_table.c.audience_id.in_(ids)
     )
     return [mappings.from_row(row) for row in (await db.execute(query)).mappings()]
 
@@ -75,7 +77,7 @@ async def of_lists_without_source(db: AsyncConnection, connection_id: int, audie
     query = select(mappings_table).where(
         mappings_table.c.connection_id == connection_id,
         mappings_table.c.audience_id == audience_id,
-        mappings_table.c.account_id.is_(None),
+        mappings_table.c.mparticle_account_id.is_(None),
     )
     return [mappings.from_row(row) for row in (await db.execute(query.order_by(mappings_table.c.id))).mappings()]
 
@@ -90,34 +92,45 @@ async def count(db: AsyncConnection, day: str, came: Numbers[int, int], ignored:
 
 async def run_of_day(db: AsyncConnection, mapping_id: int, day: str) -> str | None:
     """Return the run that holds the sum of a mapping's day."""
-    query = select(live_days.c.run_id).where(live_days.c.mapping_id == mapping_id, live_days.c.day == day)
+    query = select(live_daily_stats.c.run_id).where(
+        live_daily_stats.c.mapping_id == mapping_id, live_daily_stats.c.day == day
+    )
     run_id: str | None = (await db.execute(query)).scalar_one_or_none()
     return run_id
 
 
-async def set_day(db: AsyncConnection, mapping_id: int, day: str, **values: object) -> None:
+class LiveDayUpdate(TypedDict, total=False):
+    """Columns of a mapping's day that may be set."""
+
+    last_accepted_at: float | None
+    run_id: str
+
+
+async def set_day(db: AsyncConnection, mapping_id: int, day: str, **values: Unpack[LiveDayUpdate]) -> None:
     """Set columns of a mapping's day."""
     result = await db.execute(
-        update(live_days).where(live_days.c.mapping_id == mapping_id, live_days.c.day == day).values(**values)
+        update(live_daily_stats)
+        .where(live_daily_stats.c.mapping_id == mapping_id, live_daily_stats.c.day == day)
+        .values(**values)
     )
     if not result.rowcount:
-        await db.execute(insert(live_days).values(mapping_id=mapping_id, day=day, **values))
+        await db.execute(insert(live_daily_stats).values(mapping_id=mapping_id, day=day, **values))
 
 
 async def of_days(db: AsyncConnection, days: Collection[str]) -> list[tuple[str, int]]:
     """Return (day, mapping) where something came for a mapping on one of these days, or was done for it; by day."""
-    came = or_(live_days.c.changes > 0, live_days.c.run_id.is_not(None))
-    query = select(live_days.c.day, live_days.c.mapping_id).where(live_days.c.day.in_(days), came)
-    rows = await db.execute(query.order_by(live_days.c.day, live_days.c.mapping_id))
+    came = or_(live_daily_stats.c.changes > 0, live_daily_stats.c.run_id.is_not(None))
+    query = select(live_daily_stats.c.day, live_daily_stats.c.mapping_id).where(live_daily_stats.c.day.in_(days), came)
+    rows = await db.execute(query.order_by(live_daily_stats.c.day, live_daily_stats.c.mapping_id))
     return [(day, mapping_id) for day, mapping_id in rows]
 
 
 async def last_accepted(db: AsyncConnection, mapping_id: int) -> float | None:
     """Return when Iterable took a change of a mapping last."""
     query = (
-        select(live_days.c.last_accepted_at)
-        .where(live_days.c.mapping_id == mapping_id, live_days.c.last_accepted_at.is_not(None))
-        .order_by(live_days.c.day.desc())
+        select(live_daily_stats.c.last_accepted_at)
+        .where(live_daily_stats.c.mapping_id == mapping_id, live_daily_stats.c.last_accepted_at.is_not(None))
+        .order_by(live_daily_stats.c.day.desc())
         .limit(1)
     )
     found: float | None = (await db.execute(query)).scalar_one_or_none()
@@ -126,10 +139,10 @@ async def last_accepted(db: AsyncConnection, mapping_id: int) -> float | None:
 
 async def unended(db: AsyncConnection, mapping_id: int | None = None) -> list[Run]:
     """Return the live runs (of one mapping or of all) that have not been added to their day's sum, oldest first."""
-    query = select(runs_table).where(runs_table.c.live).order_by(runs_table.c.created_at)
+    query = select(runs_table).where(runs_table.c.is_live).order_by(runs_table.c.created_at)
     if mapping_id is not None:
         query = query.where(runs_table.c.mapping_id == mapping_id)
-    return [Run.from_row(dict(row)) for row in (await db.execute(query)).mappings()]
+    return [Run.from_row(by_key(runs_table, row)) for row in (await db.execute(query)).mappings()]
 
 
 async def lock(db: AsyncConnection, mapping_id: int) -> AudienceMapping | None:
@@ -158,17 +171,17 @@ async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus
     mapping = await mappings.by_id(db, mapping_id)
     assert mapping is not None
     day = day_of(now)
-    query = select(live_days.c.changes, live_days.c.run_id).where(
-        live_days.c.mapping_id == mapping_id, live_days.c.day == day
+    query = select(live_daily_stats.c.changes, live_daily_stats.c.run_id).where(
+        live_daily_stats.c.mapping_id == mapping_id, live_daily_stats.c.day == day
     )
     changes, run_id = (await db.execute(query)).one_or_none() or (0, None)
     all_of_it = await inbox.backlog(db, mapping_id)
     backlog, oldest, waiting = all_of_it.size, all_of_it.oldest, 0
-    if mapping.emptied_to is not None:  # those that are still to be marked, too
-        backlog += await ledger.size(db, mapping_id, after=mapping.emptied_to)
-    if mapping.state is not MappingStatus.ACTIVE:
+    if mapping.bulk_removal_cursor is not None:  # those that are still to be marked, too
+        backlog += await ledger.size(db, mapping_id, after=mapping.bulk_removal_cursor)
+    if mapping.status is not MappingStatus.ACTIVE:
         backlog, oldest, waiting = 0, None, all_of_it.size
-    elif mapping.removals is RemovalPolicy.ASK:
+    elif mapping.removal_policy is RemovalPolicy.ASK:
         waiting = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
         backlog -= waiting
         oldest = await inbox.oldest(db, mapping_id, inbox.DeliveryFilter(False, mapping.approved_until))

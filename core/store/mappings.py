@@ -4,13 +4,14 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Text, and_, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
-from core.store.tables import connections, ledger, mappings, posts, runs
+from core.store.tables import connections, ledger, mappings, runs, slack_messages
 
 #: The list of a live mapping for which none has been chosen yet.
 NO_LIST = 0
@@ -51,19 +52,19 @@ class AudienceMapping:
     audience_name: str | None
     mode: str
     created_at: float
-    state: MappingStatus = MappingStatus.ACTIVE
-    removals: RemovalPolicy = RemovalPolicy.REMOVE
+    status: MappingStatus = MappingStatus.ACTIVE
+    removal_policy: RemovalPolicy = RemovalPolicy.REMOVE
     channel: str | None = None
     proposed_by: str | None = None
     decided_by: str | None = None
     decided_at: float | None = None
     comment: str | None = None
-    live: bool = False
-    account_id: str | None = None
-    live_list: str | None = None
+    is_live: bool = False
+    mparticle_account_id: str | None = None
+    firehose_list_setting: str | None = None
     disconnected_at: float | None = None
-    removals_until: float | None = None
-    emptied_to: str | None = None
+    removals_approved_until: float | None = None
+    bulk_removal_cursor: str | None = None
 
     @property
     def label(self) -> str:
@@ -76,7 +77,7 @@ class AudienceMapping:
 
         None where that time is to come: the clock was put back since, and what comes until then was not approved.
         """
-        return None if (self.removals_until or 0.0) > time.time() else self.removals_until
+        return None if (self.removals_approved_until or 0.0) > time.time() else self.removals_approved_until
 
 
 async def add(
@@ -87,8 +88,8 @@ async def add(
     audience_id: str | None,
     audience_name: str | None,
     mode: str = "auto",
-    state: MappingStatus = MappingStatus.ACTIVE,
-    removals: RemovalPolicy = RemovalPolicy.REMOVE,
+    status: MappingStatus = MappingStatus.ACTIVE,
+    removal_policy: RemovalPolicy = RemovalPolicy.REMOVE,
     channel: str | None = None,
     proposed_by: str | None = None,
 ) -> int:
@@ -101,8 +102,8 @@ async def add(
             audience_id=audience_id,
             audience_name=audience_name,
             mode=mode,
-            state=state.value,
-            removals=removals.value,
+            status=status.value,
+            removal_policy=removal_policy.value,
             channel=channel,
             proposed_by=proposed_by,
             created_at=time.time(),
@@ -118,17 +119,39 @@ async def by_id(db: AsyncConnection, mapping_id: int) -> AudienceMapping | None:
     return None if row is None else from_row(row)
 
 
-async def change(db: AsyncConnection, mapping_id: int, **values: Any) -> None:
+class MappingUpdate(TypedDict, total=False):
+    """Columns of a mapping that may be set."""
+
+    list_id: int
+    audience_id: str | None
+    audience_name: str | None
+    mode: str
+    status: MappingStatus
+    removal_policy: RemovalPolicy
+    channel: str | None
+    proposed_by: str | None
+    decided_by: str | None
+    decided_at: float | None
+    comment: str | None
+    is_live: bool
+    mparticle_account_id: str | None
+    firehose_list_setting: str | None
+    disconnected_at: float | None
+    removals_approved_until: float | None
+    bulk_removal_cursor: str | None
+
+
+async def change(db: AsyncConnection, mapping_id: int, **values: Unpack[MappingUpdate]) -> None:
     """Set columns of a mapping."""
-    await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(**values))
+    await db.execute(update(mappings).where(mappings.c.id == mapping_id).values(**plain(values)))
 
 
 async def decide(db: AsyncConnection, mapping_id: int, state: MappingStatus, *, by: str, comment: str | None) -> bool:
     """Approve or decline a proposed mapping. Returns False where somebody else has decided already."""
     result = await db.execute(
         update(mappings)
-        .where(mappings.c.id == mapping_id, mappings.c.state == MappingStatus.PROPOSED.value)
-        .values(state=state.value, decided_by=by, decided_at=time.time(), comment=comment)
+        .where(mappings.c.id == mapping_id, mappings.c.status == MappingStatus.PROPOSED.value)
+        .values(status=state.value, decided_by=by, decided_at=time.time(), comment=comment)
     )
     return bool(result.rowcount)
 
@@ -150,18 +173,20 @@ async def by_ids(db: AsyncConnection, ids: Collection[int]) -> dict[int, Audienc
 async def proposals(db: AsyncConnection) -> list[AudienceMapping]:
     """Return the mappings that are proposed in a channel (perhaps anew) and of which no run was started, and those of
     which Slack does not show (yet) that somebody has decided. What mParticle proposes is told where alerts are."""
-    shown = posts.c.key == literal("mapping:") + cast(mappings.c.id, Text)
+    shown = slack_messages.c.key == literal("mapping:") + cast(mappings.c.id, Text)
     started = select(runs.c.id).where(runs.c.mapping_id == mappings.c.id, runs.c.status != "cancelled").exists()
-    proposed = mappings.c.state == MappingStatus.PROPOSED.value
+    proposed = mappings.c.status == MappingStatus.PROPOSED.value
     query = (
         select(mappings)
-        .select_from(mappings.outerjoin(posts, shown).join(connections, connections.c.id == mappings.c.connection_id))
+        .select_from(
+            mappings.outerjoin(slack_messages, shown).join(connections, connections.c.id == mappings.c.connection_id)
+        )
         .where(
-            or_(mappings.c.channel.is_not(None), and_(mappings.c.live, connections.c.alert_channel.is_not(None))),
+            or_(mappings.c.channel.is_not(None), and_(mappings.c.is_live, connections.c.alert_channel.is_not(None))),
             or_(
-                and_(proposed, posts.c.key.is_(None), or_(mappings.c.live, ~started)),
-                and_(proposed, posts.c.stage == DONE),
-                and_(posts.c.key.is_not(None), posts.c.stage != DONE),
+                and_(proposed, slack_messages.c.key.is_(None), or_(mappings.c.is_live, ~started)),
+                and_(proposed, slack_messages.c.kind == DONE),
+                and_(slack_messages.c.key.is_not(None), slack_messages.c.kind != DONE),
             ),
         )
         .order_by(mappings.c.id)
@@ -216,4 +241,6 @@ async def sizes(db: AsyncConnection, mapping_ids: list[int]) -> dict[int, int]:
 
 def from_row(row: Any) -> AudienceMapping:
     """Make a mapping of its row."""
-    return AudienceMapping(**{**row, "state": MappingStatus(row["state"]), "removals": RemovalPolicy(row["removals"])})
+    values = by_key(mappings, row)
+    status, policy = MappingStatus(values["status"]), RemovalPolicy(values["removal_policy"])
+    return AudienceMapping(**{**values, "status": status, "removal_policy": policy})

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.mappings import MappingStatus
-from core.store.tables import connections, inbox, mappings, pace, runs
+from core.store.tables import connections, inbox, mappings, rate_limits, runs
 
 _OUTCOMES = ("added", "updated", "removed", "unchanged", "duplicates", "rejected")
 
@@ -31,13 +31,13 @@ async def read(db: AsyncConnection) -> Metrics:
     names = (*_OUTCOMES, "requests", "retries", "throttled")
     sums = (await db.execute(select(*(func.coalesce(func.sum(runs.c[name]), 0).label(name) for name in names)))).one()
     found = {name: int(number) for name, number in zip(names, sums, strict=True)}
-    paced = select(connections.c.rate / func.coalesce(pace.c.slowdown, 1.0)).select_from(
-        connections.outerjoin(pace, pace.c.project == connections.c.project)
+    paced = select(connections.c.requests_per_second / func.coalesce(rate_limits.c.slowdown, 1.0)).select_from(
+        connections.outerjoin(rate_limits, rate_limits.c.rate_limit_key == connections.c.rate_limit_key)
     )
-    rates = (await db.execute(paced.where(connections.c.rate > 0))).scalars().all()
-    slowdown = (await db.execute(select(func.max(pace.c.slowdown)))).scalar_one_or_none()
-    backlog, oldest = await _waiting(db, mappings.c.state == MappingStatus.ACTIVE.value)
-    waiting, _ = await _waiting(db, mappings.c.state != MappingStatus.ACTIVE.value)
+    rates = (await db.execute(paced.where(connections.c.requests_per_second > 0))).scalars().all()
+    slowdown = (await db.execute(select(func.max(rate_limits.c.slowdown)))).scalar_one_or_none()
+    backlog, oldest = await _waiting(db, mappings.c.status == MappingStatus.ACTIVE.value)
+    waiting, _ = await _waiting(db, mappings.c.status != MappingStatus.ACTIVE.value)
     return Metrics(
         runs={status: int(number) for status, number in by_status},
         members={name: found[name] for name in _OUTCOMES},
@@ -56,9 +56,9 @@ async def read(db: AsyncConnection) -> Metrics:
 
 async def _waiting(db: AsyncConnection, of: ColumnElement[bool]) -> tuple[int, float | None]:
     query = (
-        select(func.count(), func.min(inbox.c.waiting_since))
+        select(func.count(), func.min(inbox.c.pending_since))
         .select_from(inbox.join(mappings, mappings.c.id == inbox.c.mapping_id))
-        .where(inbox.c.waiting_since.is_not(None), of)
+        .where(inbox.c.pending_since.is_not(None), of)
     )
     size, oldest = (await db.execute(query)).one()
     return int(size), oldest

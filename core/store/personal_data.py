@@ -13,7 +13,7 @@ from core.models.run import RunStatus
 from core.store import rejections, runs
 from core.store.batches import BatchStatus
 from core.store.rejections import ERASED, Rejection
-from core.store.tables import batches, changes, inbox, last_known, ledger, lists
+from core.store.tables import batch_members, batches, inbox, last_known_emails, ledger, lists
 from core.store.tables import mappings as mappings_table
 from core.store.tables import rejections as rejections_table
 from core.store.tables import runs as runs_table
@@ -50,15 +50,17 @@ class DataSubject:
 
 async def known_as(db: AsyncConnection, person: DataSubject) -> DataSubject:
     """Return all that a person is known by, as the rows that name them say."""
-    rows = [*await db.execute(select(ledger.c.profile, ledger.c.email, ledger.c.user_id).where(_in_ledger(person)))]
-    left = select(last_known.c.profile, last_known.c.email, literal(None)).where(_in_last_known(person))
+    rows = [*await db.execute(select(ledger.c.member_key, ledger.c.email, ledger.c.user_id).where(_in_ledger(person)))]
+    left = select(last_known_emails.c.member_key, last_known_emails.c.email, literal(None)).where(
+        _in_last_known(person)
+    )
     rows += await db.execute(left)
     rows += await db.execute(
-        select(inbox.c.profile, func.lower(inbox.c.email), inbox.c.customer_id).where(_in(inbox, person))
+        select(inbox.c.member_key, func.lower(inbox.c.email), inbox.c.customer_id).where(_in(inbox, person))
     )
     table = rejections_table
     rows += await db.execute(
-        select(table.c.profile, func.lower(table.c.email), table.c.customer_id).where(_in(table, person))
+        select(table.c.member_key, func.lower(table.c.email), table.c.customer_id).where(_in(table, person))
     )
     profiles, emails, customers = set(person.profiles), set(person.emails), set(person.customer_ids)
     for profile, email, customer_id in rows:
@@ -84,15 +86,15 @@ async def rows_of(db: AsyncConnection, person: DataSubject) -> Rows:
     for table, condition in (
         (ledger, _in_ledger(person)),
         (inbox, _in(inbox, person)),
-        (last_known, _in_last_known(person)),
+        (last_known_emails, _in_last_known(person)),
     ):
         by_mapping: defaultdict[int, list[str]] = defaultdict(list)
-        for mapping_id, profile in await db.execute(select(table.c.mapping_id, table.c.profile).where(condition)):
+        for mapping_id, profile in await db.execute(select(table.c.mapping_id, table.c.member_key).where(condition)):
             by_mapping[mapping_id].append(profile)
         named[table.name] = by_mapping
     ids = select(rejections_table.c.id).where(_in(rejections_table, person))
     by_id = list((await db.execute(ids)).scalars())
-    return Rows(named[ledger.name], named[inbox.name], named[last_known.name], by_id)
+    return Rows(named[ledger.name], named[inbox.name], named[last_known_emails.name], by_id)
 
 
 async def erase(db: AsyncConnection, found: Rows) -> dict[str, int]:
@@ -107,17 +109,17 @@ async def erase(db: AsyncConnection, found: Rows) -> dict[str, int]:
         await db.execute(  # a plan made before is stale
             update(lists)
             .where(lists.c.connection_id == connection_id, lists.c.list_id == list_id)
-            .values(revision=lists.c.revision + 1)
+            .values(ledger_revision=lists.c.ledger_revision + 1)
         )
     counts: dict[str, int] = {}
-    for table, by_mapping in ((ledger, found.ledger), (inbox, found.inbox), (last_known, found.last_known)):
+    for table, by_mapping in ((ledger, found.ledger), (inbox, found.inbox), (last_known_emails, found.last_known)):
         counts[table.name] = 0
         for mapping_id, profiles in by_mapping.items():
-            theirs = (table.c.mapping_id == mapping_id, table.c.profile.in_(profiles))
+            theirs = (table.c.mapping_id == mapping_id, table.c.member_key.in_(profiles))
             counts[table.name] += (await db.execute(delete(table).where(*theirs))).rowcount
     for begin in range(0, len(found.rejections), IDS_A_STATEMENT):
         some = rejections_table.c.id.in_(found.rejections[begin : begin + IDS_A_STATEMENT])
-        await db.execute(update(rejections_table).where(some).values(profile=None, email=None, customer_id=None))
+        await db.execute(update(rejections_table).where(some).values(member_key=None, email=None, customer_id=None))
     return {**counts, "rejections": len(found.rejections)}
 
 
@@ -126,15 +128,17 @@ async def batches_with(db: AsyncConnection, person: DataSubject, after: int) -> 
 
     Returns the ids of those that may name the person, and the last one looked at, if there are more.
     """
-    some = select(changes.c.batch_id).where(changes.c.batch_id > after).order_by(changes.c.batch_id)
+    some = select(batch_members.c.batch_id).where(batch_members.c.batch_id > after).order_by(batch_members.c.batch_id)
     bound = (await db.execute(some.offset(BATCHES_A_LOOK - 1).limit(1))).scalar_one_or_none()
     needles = sorted(person.all_profiles | person.emails | person.customer_ids)
     position = func.instr if db.dialect.name == "sqlite" else func.strpos
-    named = or_(literal(value=False), *(position(changes.c.members, orjson.dumps(n).decode()) > 0 for n in needles))
-    query = select(changes.c.batch_id).where(changes.c.batch_id > after, named)
+    named = or_(
+        literal(value=False), *(position(batch_members.c.members, orjson.dumps(n).decode()) > 0 for n in needles)
+    )
+    query = select(batch_members.c.batch_id).where(batch_members.c.batch_id > after, named)
     if bound is not None:
-        query = query.where(changes.c.batch_id <= bound)
-    return list((await db.execute(query.order_by(changes.c.batch_id))).scalars()), bound
+        query = query.where(batch_members.c.batch_id <= bound)
+    return list((await db.execute(query.order_by(batch_members.c.batch_id))).scalars()), bound
 
 
 async def forget_in_batch(db: AsyncConnection, batch_id: int, person: DataSubject) -> int:
@@ -143,8 +147,8 @@ async def forget_in_batch(db: AsyncConnection, batch_id: int, person: DataSubjec
     A member that the run has counted and will not send now counts as rejected, so that its numbers add up.
     """
     query = (
-        select(batches.c.run_id, batches.c.phase, batches.c.state, changes.c.members, runs_table.c.status)
-        .select_from(batches.join(changes, changes.c.batch_id == batches.c.id).join(runs_table))
+        select(batches.c.run_id, batches.c.phase, batches.c.status, batch_members.c.members, runs_table.c.status)
+        .select_from(batches.join(batch_members, batch_members.c.batch_id == batches.c.id).join(runs_table))
         .where(batches.c.id == batch_id)
     )
     row = (await db.execute(query)).one_or_none()
@@ -181,28 +185,30 @@ async def _store(db: AsyncConnection, batch_id: int, entries: list[BatchEntry]) 
     await db.execute(
         update(batches)
         .where(batches.c.id == batch_id)
-        .values(size=sum(1 for _ in groups(entries)), counted=sum(entry[0] in COUNTED for entry in entries))
+        .values(sent_size=sum(1 for _ in groups(entries)), counted_size=sum(entry[0] in COUNTED for entry in entries))
     )
-    await db.execute(update(changes).where(changes.c.batch_id == batch_id).values(members=encode(entries)))
+    await db.execute(update(batch_members).where(batch_members.c.batch_id == batch_id).values(members=encode(entries)))
 
 
 def _in_ledger(person: DataSubject) -> ColumnElement[bool]:
     return or_(
-        ledger.c.profile.in_(_some(person.all_profiles)),
+        ledger.c.member_key.in_(_some(person.all_profiles)),
         ledger.c.email.in_(_some(person.emails)),
-        and_(ledger.c.user_id.in_(_some(person.customer_ids)), ledger.c.user_id != ledger.c.profile),
+        and_(ledger.c.user_id.in_(_some(person.customer_ids)), ledger.c.user_id != ledger.c.member_key),
     )
 
 
 def _in_last_known(person: DataSubject) -> ColumnElement[bool]:
-    return or_(last_known.c.profile.in_(_some(person.profiles)), last_known.c.email.in_(_some(person.emails)))
+    return or_(
+        last_known_emails.c.member_key.in_(_some(person.profiles)), last_known_emails.c.email.in_(_some(person.emails))
+    )
 
 
 def _in(table: Table, person: DataSubject) -> ColumnElement[bool]:
     """The rows of the inbox, or of the rejections, that name a person."""
     columns = table.c
     return or_(
-        columns.profile.in_(_some(person.all_profiles)),
+        columns.member_key.in_(_some(person.all_profiles)),
         func.lower(func.trim(columns.email)).in_(_some(person.emails)),
         columns.customer_id.in_(_some(person.customer_ids)),
     )

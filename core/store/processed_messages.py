@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.tables import messages
+from core.store.tables import processed_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ async def deduplicate(db: AsyncConnection, ids: Sequence[str], now: float) -> De
 
 async def last(db: AsyncConnection) -> float | None:
     """Return when a message was taken last."""
-    found: float | None = (await db.execute(select(func.max(messages.c.at)))).scalar_one()
+    found: float | None = (await db.execute(select(func.max(processed_messages.c.at)))).scalar_one()
     return found
 
 
 async def clear_old(db: AsyncConnection, before: float, limit: int) -> int:
     """Forget up to `limit` ids of messages that came before that time. Returns how many."""
-    chosen = select(messages.c.id).where(messages.c.at < before).limit(limit)
-    return int((await db.execute(delete(messages).where(messages.c.id.in_(chosen)))).rowcount)
+    chosen = select(processed_messages.c.id).where(processed_messages.c.at < before).limit(limit)
+    return int((await db.execute(delete(processed_messages).where(processed_messages.c.id.in_(chosen)))).rowcount)

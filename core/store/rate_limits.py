@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.tables import pace
+from core.store.tables import rate_limits
 
 # After a 429 slots are this much further apart: very little, as one may be an accident; more where the last was less
 # than AGAIN_S before, as the rate is too high then. A burst of them within SETTLE_S counts once.
@@ -67,35 +67,35 @@ async def slow_down(connection: AsyncConnection, project: str, pause: float, *, 
 def _reserve(insert: Callable[..., Any], now: ColumnElement[float]) -> Any:
     span = _number("interval") * _number("count")
     slower = _slower(now)
-    start = _start(pace.c.next_at + _number("late"), now, ahead=10.0 * span)
+    start = _start(rate_limits.c.next_at + _number("late"), now, ahead=10.0 * span)
     # a clock that has jumped back would otherwise put off the recovery
-    throttled_at = case((pace.c.throttled_at > now, now), else_=pace.c.throttled_at)
+    throttled_at = case((rate_limits.c.throttled_at > now, now), else_=rate_limits.c.throttled_at)
     return (
-        insert(pace)
-        .values(project=_PROJECT, next_at=now + span, slowdown=1.0)
+        insert(rate_limits)
+        .values(rate_limit_key=_PROJECT, next_at=now + span, slowdown=1.0)
         .on_conflict_do_update(
             index_elements=["project"],
             set_={"next_at": start + span * slower, "throttled_at": throttled_at},
         )
-        .returning(pace.c.next_at, slower.label("slower"), now.label("at"))
+        .returning(rate_limits.c.next_at, slower.label("slower"), now.label("at"))
     )
 
 
 def _throttle(insert: Callable[..., Any], now: ColumnElement[float]) -> Any:
     resumed = now + _number("pause")
-    since = now - pace.c.throttled_at
-    is_news = or_(pace.c.throttled_at.is_(None), since >= SETTLE_S, since < 0)
+    since = now - rate_limits.c.throttled_at
+    is_news = or_(rate_limits.c.throttled_at.is_(None), since >= SETTLE_S, since < 0)
     factor = case((and_(since >= 0, since < AGAIN_S), SLOWDOWN_AGAIN), else_=SLOWDOWN)
     slower = _least(_slower(now) * factor, literal(MAX_SLOWDOWN, Float))
     return (
-        insert(pace)
-        .values(project=_PROJECT, next_at=resumed, slowdown=SLOWDOWN, throttled_at=now)
+        insert(rate_limits)
+        .values(rate_limit_key=_PROJECT, next_at=resumed, slowdown=SLOWDOWN, throttled_at=now)
         .on_conflict_do_update(
             index_elements=["project"],
             set_={
-                "next_at": _greatest(_start(pace.c.next_at, now), resumed),
-                "slowdown": case((is_news, slower), else_=pace.c.slowdown),
-                "throttled_at": case((is_news, now), else_=pace.c.throttled_at),
+                "next_at": _greatest(_start(rate_limits.c.next_at, now), resumed),
+                "slowdown": case((is_news, slower), else_=rate_limits.c.slowdown),
+                "throttled_at": case((is_news, now), else_=rate_limits.c.throttled_at),
             },
         )
     )
@@ -111,8 +111,8 @@ def _start(
 
 def _slower(now: ColumnElement[float]) -> ColumnElement[float]:
     """What is left of the slowdown, by the time since the last 429; 1 where there was none."""
-    since = _greatest(now - pace.c.throttled_at, literal(0.0, Float))
-    return _greatest(pace.c.slowdown - RECOVERY_PER_S * since, literal(1.0, Float))
+    since = _greatest(now - rate_limits.c.throttled_at, literal(0.0, Float))
+    return _greatest(rate_limits.c.slowdown - RECOVERY_PER_S * since, literal(1.0, Float))
 
 
 def _greatest(one: ColumnElement[float], other: ColumnElement[float]) -> ColumnElement[float]:

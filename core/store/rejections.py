@@ -28,7 +28,7 @@ _ADD = "INSERT INTO rejections (run_id, profile, email, customer_id, reason) VAL
 class Rejection:
     """A member that was not synced. `profile` is None where Iterable counted a failure but did not say whose."""
 
-    profile: str | None
+    member_key: str | None
     email: str | None
     customer_id: str | None
     reason: str
@@ -37,7 +37,7 @@ class Rejection:
 async def add(db: AsyncConnection, run_id: str, found: Sequence[Rejection]) -> None:
     """Store rejections of a run."""
     if found:
-        rows = [(run_id, each.profile, each.email, each.customer_id, each.reason) for each in found]
+        rows = [(run_id, each.member_key, each.email, each.customer_id, each.reason) for each in found]
         await db.exec_driver_sql(_ADD.replace("?", "%s") if db.dialect.name == "postgresql" else _ADD, rows)
 
 
@@ -55,7 +55,7 @@ async def by_reason(db: AsyncConnection, run_id: str) -> dict[str, int]:
 async def of_run(db: AsyncConnection, run_id: str, reason: str | None = None) -> AsyncIterator[Rejection]:
     """Yield the rejections of a run (or those with this reason) in the order in which they were found."""
     query = (
-        select(rejections.c.profile, rejections.c.email, rejections.c.customer_id, rejections.c.reason)
+        select(rejections.c.member_key, rejections.c.email, rejections.c.customer_id, rejections.c.reason)
         .where(rejections.c.run_id == run_id)
         .order_by(rejections.c.id)
         .execution_options(yield_per=CHUNK)
@@ -69,8 +69,8 @@ async def of_run(db: AsyncConnection, run_id: str, reason: str | None = None) ->
 async def profiles_of(db: AsyncConnection, run_id: str, chunk: int) -> AsyncIterator[Sequence[str]]:
     """Yield the profiles that a run has rejected, in chunks of that many."""
     query = (
-        select(rejections.c.profile)
-        .where(rejections.c.run_id == run_id, rejections.c.profile.is_not(None))
+        select(rejections.c.member_key)
+        .where(rejections.c.run_id == run_id, rejections.c.member_key.is_not(None))
         .execution_options(yield_per=chunk)
     )
     async for rows in (await db.stream(query)).scalars().partitions():
@@ -80,7 +80,7 @@ async def profiles_of(db: AsyncConnection, run_id: str, chunk: int) -> AsyncIter
 async def first(db: AsyncConnection, run_id: str, limit: int) -> list[Rejection]:
     """Return the first rejections of a run."""
     query = (
-        select(rejections.c.profile, rejections.c.email, rejections.c.customer_id, rejections.c.reason)
+        select(rejections.c.member_key, rejections.c.email, rejections.c.customer_id, rejections.c.reason)
         .where(rejections.c.run_id == run_id)
         .order_by(rejections.c.id)
         .limit(limit)
@@ -102,7 +102,7 @@ async def of_person(db: AsyncConnection, mapping_ids: Sequence[int], wanted: str
     is_theirs = or_(
         func.lower(func.trim(rejections.c.email)) == wanted.lower(),
         rejections.c.customer_id == wanted,
-        rejections.c.profile.in_([wanted, f"customer:{wanted}"]),
+        rejections.c.member_key.in_([wanted, f"customer:{wanted}"]),
     )
     query = (
         select(runs.c.mapping_id, rejections.c.run_id, rejections.c.reason, runs.c.created_at)

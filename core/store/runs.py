@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.errors import SyncError
 from core.models.run import Run, RunPlan, RunRequest, RunStatus, SyncMode
 from core.store.mappings import AudienceMapping
+from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
-from core.store.tables import batches, mappings, posts, rejections, runs
+from core.store.tables import batches, mappings, rejections, runs, slack_messages
 
 # No letter or digit that a person could take for another.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -37,15 +38,15 @@ async def add(
     run_id: str,
     mapping: AudienceMapping,
     mode: str,
-    user_id: str,
+    user_id_field: str,
     rate: float,
     request: RunRequest,
-    worker: str | None = None,
+    worker_id: str | None = None,
     started_by: str | None = None,
     channel: str | None = None,
     undo_of: str | None = None,
 ) -> None:
-    """Store a new run, queued. `worker` is the process that is going to execute it (None: whoever takes it)."""
+    """Store a new run, queued. `worker_id` is the process that is going to execute it (None: whoever takes it)."""
     # Runs of a list come in the order of this time, also where the clock has been put back.
     of_list = (runs.c.connection_id == mapping.connection_id, runs.c.list_id == mapping.list_id)
     latest = (await db.execute(select(func.max(runs.c.created_at)).where(*of_list))).scalar_one()
@@ -58,11 +59,11 @@ async def add(
             list_id=mapping.list_id,
             status=RunStatus.QUEUED.value,
             mode=mode,
-            user_id=user_id,
+            user_id_field=user_id_field,
             rate=rate,
             audience=mapping.audience_name or mapping.audience_id,
             request=request.model_dump_json(),
-            worker=worker,
+            worker_id=worker_id,
             started_by=started_by,
             channel=channel,
             undo_of=undo_of,
@@ -98,7 +99,7 @@ async def under_way(db: AsyncConnection, mapping_ids: Sequence[int]) -> list[Run
     """
     states = [status.value for status in RunStatus if status.is_resumable and status is not RunStatus.FAILED]
     waits = runs.c.status == RunStatus.NEEDS_APPROVAL.value
-    query = select(runs).where(runs.c.mapping_id.in_(mapping_ids), runs.c.status.in_(states), ~runs.c.live | waits)
+    query = select(runs).where(runs.c.mapping_id.in_(mapping_ids), runs.c.status.in_(states), ~runs.c.is_live | waits)
     rows = (await db.execute(query.order_by(runs.c.created_at))).mappings()
     return [run for row in rows if (run := _one(row))]
 
@@ -147,11 +148,11 @@ async def by_ids(db: AsyncConnection, ids: Collection[str]) -> dict[str, Run]:
 
 async def unshown(db: AsyncConnection) -> list[str]:
     """Return the ids of runs that people started in Slack, and whose last state Slack does not show (yet)."""
-    shown = posts.c.key == literal("run:") + runs.c.id
+    shown = slack_messages.c.key == literal("run:") + runs.c.id
     query = (
         select(runs.c.id)
-        .select_from(runs.outerjoin(posts, shown))
-        .where(runs.c.started_by.is_not(None), or_(posts.c.key.is_(None), posts.c.stage != DONE))
+        .select_from(runs.outerjoin(slack_messages, shown))
+        .where(runs.c.started_by.is_not(None), or_(slack_messages.c.key.is_(None), slack_messages.c.kind != DONE))
     )
     return list((await db.execute(query)).scalars())
 
@@ -169,10 +170,10 @@ async def waiting(db: AsyncConnection) -> list[Run]:
     active = [status.value for status in RunStatus if status.is_active]
     query = select(runs).where(runs.c.status.in_(active)).order_by(runs.c.created_at)
     found = [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
-    busy = {(run.connection_id, run.list_id) for run in found if run.worker is not None}
+    busy = {(run.connection_id, run.list_id) for run in found if run.worker_id is not None}
     free: dict[tuple[int, int], Run] = {}
     for run in found:
-        if run.worker is None and not run.live and (run.connection_id, run.list_id) not in busy:
+        if run.worker_id is None and not run.is_live and (run.connection_id, run.list_id) not in busy:
             free.setdefault((run.connection_id, run.list_id), run)
     return list(free.values())
 
@@ -181,8 +182,8 @@ async def claim(db: AsyncConnection, this: Run, worker: str) -> bool:
     """Make a run that nobody has in hand this worker's. Returns whether it is now."""
     result = await db.execute(
         update(runs)
-        .where(runs.c.id == this.id, runs.c.attempt == this.attempt, runs.c.worker.is_(None))
-        .values(worker=worker)
+        .where(runs.c.id == this.id, runs.c.attempt == this.attempt, runs.c.worker_id.is_(None))
+        .values(worker_id=worker)
     )
     return bool(result.rowcount)
 
@@ -192,13 +193,18 @@ async def decide(db: AsyncConnection, this: Run, *, request: RunRequest | None, 
     cancelled. Returns False where somebody else has decided already."""
     going_on = {
         "status": RunStatus.RUNNING.value,
-        "worker": None,
+        "worker_id": None,
         "attempt": runs.c.attempt + 1,
         "finished_at": None,
-        "waited_s": _waited(),
+        "approval_wait_s": _waited(),
     }
     values = (
-        {"status": RunStatus.CANCELLED.value, "finished_at": time.time(), "waited_s": _waited(), "error": "Declined."}
+        {
+            "status": RunStatus.CANCELLED.value,
+            "finished_at": time.time(),
+            "approval_wait_s": _waited(),
+            "error": "Declined.",
+        }
         if request is None
         else {**going_on, "request": request.model_dump_json()}
     )
@@ -219,7 +225,7 @@ async def cancel_stopped(db: AsyncConnection, this: Run, error: str) -> bool:
             status=RunStatus.CANCELLED.value,
             attempt=runs.c.attempt + 1,  # who is about to reopen it finds another
             finished_at=time.time(),
-            waited_s=_waited(),
+            approval_wait_s=_waited(),
             error=error,
             error_code=None,
         )
@@ -250,7 +256,7 @@ async def undo_candidates(
     other = runs.alias()
     gone = [RunStatus.SUCCEEDED.value, *(status.value for status in RunStatus if status.is_resumable)]
     taken_back = select(other.c.id).where(other.c.undo_of == runs.c.id, other.c.status.in_(gone)).exists()
-    kept = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.state.in_(["done", "sent"])).exists()
+    kept = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.status.in_(["done", "sent"])).exists()
     query = (
         select(runs)
         .where(
@@ -267,19 +273,53 @@ async def undo_candidates(
     return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
 
 
-async def change(db: AsyncConnection, run_id: str, *, worker: str | None = None, **values: Any) -> None:
-    """Set columns of a run. With `worker`, only while it is that worker's: raises TakenOverError if it is not."""
-    query = update(runs).where(runs.c.id == run_id).values(**values)
-    if worker is not None:
-        query = query.where(runs.c.worker == worker)
+class RunUpdate(TypedDict, total=False):
+    """Columns of a run that may be set. `request` and `plan` are JSON (core.models.run: RunRequest, RunPlan)."""
+
+    status: RunStatus
+    phase: str
+    mode: SyncMode
+    rate: float
+    audience: str | ColumnElement[str | None] | None
+    request: str
+    plan: str | None
+    ledger_revision: int | None
+    stop_requested: str | None
+    started_at: float | None
+    finished_at: float | None
+    approval_wait_s: float | ColumnElement[float]
+    error: str | None
+    error_code: str | None
+    list_size: int
+    is_live: bool
+    members: int
+    left: int
+    added: int
+    updated: int
+    removed: int
+    unchanged: int
+    duplicates: int
+    rejected: int | ColumnElement[int]
+    requests: int
+    retries: int
+    throttled: int
+
+
+async def change(
+    db: AsyncConnection, run_id: str, *, if_worker: str | None = None, **values: Unpack[RunUpdate]
+) -> None:
+    """Set columns of a run. With `if_worker`, only while it is that worker's: raises TakenOverError if it is not."""
+    query = update(runs).where(runs.c.id == run_id).values(**plain(values))
+    if if_worker is not None:
+        query = query.where(runs.c.worker_id == if_worker)
     result = await db.execute(query)
-    if worker is not None and not result.rowcount:
+    if if_worker is not None and not result.rowcount:
         raise TakenOverError(f"Run {run_id} was taken over by another process.")
 
 
 async def assign_worker(db: AsyncConnection, run_id: str, worker: str) -> None:
     """Make a run this worker's: any other that still works on it will get a TakenOverError."""
-    await db.execute(update(runs).where(runs.c.id == run_id).values(worker=worker))
+    await db.execute(update(runs).where(runs.c.id == run_id).values(worker_id=worker))
 
 
 async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | None:
@@ -294,13 +334,13 @@ async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | No
         .where(runs.c.id == this.id, runs.c.attempt == this.attempt)
         .values(
             status=status,
-            worker=worker,
+            worker_id=worker,
             attempt=runs.c.attempt + 1,
-            stop=None,
+            stop_requested=None,
             error=None,
             error_code=None,
             finished_at=None,
-            waited_s=_waited(),
+            approval_wait_s=_waited(),
         )
         .returning(runs.c.attempt)
     )
@@ -313,7 +353,7 @@ async def invalidate_later_plans(db: AsyncConnection, this: Run) -> None:
 
     They lose the revision that they were planned at.
     """
-    begun = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.state.in_(["sent", "done"])).exists()
+    begun = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.status.in_(["sent", "done"])).exists()
     resumable = [status.value for status in RunStatus if status.is_resumable]
     await db.execute(
         update(runs)
@@ -327,7 +367,7 @@ async def invalidate_later_plans(db: AsyncConnection, this: Run) -> None:
             runs.c.status.in_(resumable),
             ~begun,
         )
-        .values(revision=None)
+        .values(ledger_revision=None)
     )
 
 
@@ -336,7 +376,7 @@ async def set_status(
 ) -> None:
     """Move a run to a status, with the error that led there if one did."""
     ended = None if status.is_active else time.time()
-    await change(db, run_id, status=status.value, finished_at=ended, waited_s=_waited(), error=error, error_code=code)
+    await change(db, run_id, status=status, finished_at=ended, approval_wait_s=_waited(), error=error, error_code=code)
 
 
 async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: RunPlan, mode: SyncMode, revision: int) -> None:
@@ -344,10 +384,10 @@ async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: RunPlan,
     await change(
         db,
         run_id,
-        worker=worker,
+        if_worker=worker,
         plan=plan.model_dump_json(),
-        mode=mode.value,
-        revision=revision,
+        mode=mode,
+        ledger_revision=revision,
         audience=func.coalesce(plan.audience_name or plan.audience_id, runs.c.audience),
         members=plan.members,
         left=plan.left,
@@ -374,14 +414,14 @@ def _counting(names: tuple[str, ...]) -> Update:
     added: dict[str, Any] = {name: runs.c[name] + bindparam(f"more_{name}", type_=runs.c[name].type) for name in names}
     return (
         update(runs)
-        .where(runs.c.id == bindparam("id_of_run"), runs.c.worker == bindparam("its_worker"))
-        .values(added or {"worker": runs.c.worker})
+        .where(runs.c.id == bindparam("id_of_run"), runs.c.worker_id == bindparam("its_worker"))
+        .values(added or {"worker_id": runs.c.worker_id})
     )
 
 
 async def request_stop(db: AsyncConnection, run_id: str, how: str | None) -> None:
     """Ask whoever executes a run to stop: "cancel" or "interrupt"; None withdraws it."""
-    await change(db, run_id, stop=how)
+    await change(db, run_id, stop_requested=how)
 
 
 async def approve(db: AsyncConnection, run_id: str, request: RunRequest) -> None:
@@ -396,7 +436,7 @@ async def expired(db: AsyncConnection, before: float, limit: int) -> Sequence[st
     """
     ended = [status.value for status in RunStatus if not status.is_active and not status.is_resumable]
     kept = or_(
-        select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.state != "sent").exists(),
+        select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.status != "sent").exists(),
         select(rejections.c.id).where(rejections.c.run_id == runs.c.id).exists(),
     )
     query = select(runs.c.id).where(runs.c.finished_at < before, runs.c.status.in_(ended), kept)
@@ -407,8 +447,8 @@ def _waited() -> ColumnElement[float]:
     """How long a run that goes on now has waited in all: nobody was at work on it since it stopped."""
     now = time.time()
     since = func.coalesce(runs.c.finished_at, now)
-    return runs.c.waited_s + case((runs.c.started_at.is_(None), 0.0), else_=now - since)
+    return runs.c.approval_wait_s + case((runs.c.started_at.is_(None), 0.0), else_=now - since)
 
 
 def _one(row: Any) -> Run | None:
-    return None if row is None else Run.from_row(dict(row))
+    return None if row is None else Run.from_row(by_key(runs, row))

@@ -1,15 +1,15 @@
 """Posts: the messages that follow the state of something, where each is, and what it showed last."""
 
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store.tables import posts
+from core.store.rows import by_key, plain
+from core.store.tables import slack_messages
 
 #: The stage of a post that shows the end of what it is about, after which nothing more comes.
 DONE = "done"
@@ -40,27 +40,24 @@ class SlackMessage:
     target: str
     channel: str | None
     ts: str | None
-    stage: str
+    kind: str
     digest: str
-    state: MessageStatus
-    tries: int
-    next_at: float
-    updated_at: float
+    status: MessageStatus
+    attempts: int
+    retry_at: float
     error: str | None
 
 
 async def add(db: AsyncConnection, key: str, *, team_id: str | None, target: str) -> None:
     """Store a post that is to be made."""
     await db.execute(
-        insert(posts).values(
-            key=key, team_id=team_id, target=target, state=MessageStatus.NEW.value, updated_at=time.time()
-        )
+        insert(slack_messages).values(key=key, team_id=team_id, target=target, status=MessageStatus.NEW.value)
     )
 
 
 async def get(db: AsyncConnection, key: str) -> SlackMessage | None:
     """Find a post by its key."""
-    row = (await db.execute(select(posts).where(posts.c.key == key))).mappings().first()
+    row = (await db.execute(select(slack_messages).where(slack_messages.c.key == key))).mappings().first()
     return None if row is None else _one(row)
 
 
@@ -69,26 +66,46 @@ async def of(db: AsyncConnection, keys: Collection[str]) -> dict[str, SlackMessa
     found: dict[str, SlackMessage] = {}
     wanted = list(keys)
     for first in range(0, len(wanted), CHUNK):
-        query = select(posts).where(posts.c.key.in_(wanted[first : first + CHUNK]))
+        query = select(slack_messages).where(slack_messages.c.key.in_(wanted[first : first + CHUNK]))
         found |= {row["key"]: _one(row) for row in (await db.execute(query)).mappings()}
     return found
 
 
 async def at(db: AsyncConnection, channel: str, ts: str) -> SlackMessage | None:
     """Find the post that is this message."""
-    row = (await db.execute(select(posts).where(posts.c.channel == channel, posts.c.ts == ts))).mappings().first()
+    row = (
+        (await db.execute(select(slack_messages).where(slack_messages.c.channel == channel, slack_messages.c.ts == ts)))
+        .mappings()
+        .first()
+    )
     return None if row is None else _one(row)
 
 
-async def change(db: AsyncConnection, key: str, **values: Any) -> None:
+class SlackMessageUpdate(TypedDict, total=False):
+    """Columns of a message that may be set."""
+
+    target: str
+    channel: str | None
+    ts: str | None
+    kind: str
+    digest: str
+    status: MessageStatus
+    attempts: int
+    retry_at: float
+    error: str | None
+
+
+async def change(db: AsyncConnection, key: str, **values: Unpack[SlackMessageUpdate]) -> None:
     """Set columns of a post."""
-    await db.execute(update(posts).where(posts.c.key == key).values(**values, updated_at=time.time()))
+    await db.execute(update(slack_messages).where(slack_messages.c.key == key).values(**plain(values)))
 
 
 async def drop(db: AsyncConnection, key: str) -> None:
     """Forget a post."""
-    await db.execute(delete(posts).where(posts.c.key == key))
+    await db.execute(delete(slack_messages).where(slack_messages.c.key == key))
 
 
 def _one(row: Any) -> SlackMessage:
-    return SlackMessage(**{**row, "state": MessageStatus(row["state"])})
+    values = by_key(slack_messages, row)
+    del values["updated_at"]
+    return SlackMessage(**{**values, "status": MessageStatus(values["status"])})

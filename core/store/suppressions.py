@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.store import erasures
 from core.store.erasures import SuppressionList
 from core.store.rejections import Rejection
-from core.store.tables import barred
+from core.store.tables import suppressions
 from core.vault import Vault
 
 #: What a digest of a member is of, beside the salt. (core/planning/suppression.py makes the same in DuckDB.)
@@ -32,19 +32,23 @@ async def remove(db: AsyncConnection, vault: Vault, connection_id: int, found: S
     """They are to be tried again."""
     digests = sorted(_digests(await erasures.salt_of(db, vault), found))
     for begin in range(0, len(digests), _CHUNK):
-        some = barred.c.digest.in_(digests[begin : begin + _CHUNK])
-        await db.execute(delete(barred).where(barred.c.connection_id == connection_id, some))
+        some = suppressions.c.digest.in_(digests[begin : begin + _CHUNK])
+        await db.execute(delete(suppressions).where(suppressions.c.connection_id == connection_id, some))
 
 
 async def of_connection(db: AsyncConnection, vault: Vault, connection_id: int) -> SuppressionList | None:
     """Return who was refused for good, or None where nobody was."""
-    found = (await db.execute(select(barred.c.digest).where(barred.c.connection_id == connection_id))).scalars().all()
+    found = (
+        (await db.execute(select(suppressions.c.digest).where(suppressions.c.connection_id == connection_id)))
+        .scalars()
+        .all()
+    )
     return SuppressionList(await erasures.salt_of(db, vault), list(found)) if found else None
 
 
 def _digests(salt: str, found: Iterable[Rejection]) -> set[str]:
     return {
-        erasures.digest(salt, KIND, f"{each.profile}\n{each.email}\n{each.customer_id or ''}")
+        erasures.digest(salt, KIND, f"{each.member_key}\n{each.email}\n{each.customer_id or ''}")
         for each in found
-        if each.profile is not None and each.email is not None
+        if each.member_key is not None and each.email is not None
     }

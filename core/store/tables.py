@@ -3,6 +3,8 @@
 Times are UTC seconds since 1970 (float): both databases store and compare them alike. JSON is stored as text.
 """
 
+import time
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -40,13 +42,13 @@ connections = Table(
     Column("api_key", LargeBinary),
     Column("key_last4", Text, nullable=False),
     # a digest of the first key: connections that share it share their pace
-    Column("project", Text, nullable=False),
+    Column("project", Text, nullable=False, key="rate_limit_key"),
     Column("data_center", Text, nullable=False),
-    Column("user_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False, key="user_id_field"),
     # requests a second; 0 means no limit
-    Column("rate", Float, nullable=False),
+    Column("rate", Float, nullable=False, key="requests_per_second"),
     # when Iterable refused the key (401, 403): all runs of the connection stop until a key works again
-    Column("refused_at", Float),
+    Column("refused_at", Float, key="key_rejected_at"),
     Column("created_at", Float, nullable=False),
     # the Slack workspace that it belongs to; NULL: made on the command line
     Column("team_id", Text),
@@ -58,11 +60,11 @@ connections = Table(
     # whether an approver may approve what they asked for themselves
     Column("self_approval", Boolean, nullable=False, server_default=false()),
     # the account in mParticle whose Firehose messages are for this connection
-    Column("mparticle_account", Text),
+    Column("mparticle_account", Text, key="mparticle_account_id"),
     # a digest of the settings that came with those messages last; NULL: saved by a person, messages change nothing
-    Column("mparticle_settings", Text),
+    Column("mparticle_settings", Text, key="mparticle_settings_digest"),
     # digests of keys that it had before, as a JSON array: messages that still carry one are for it
-    Column("former_keys", Text, nullable=False, server_default="[]"),
+    Column("former_keys", Text, nullable=False, server_default="[]", key="previous_key_digests"),
 )
 
 #: Lists that have been synced to, one row each: what Iterable calls them, and who is working on them now.
@@ -75,9 +77,9 @@ lists = Table(
     # Iterable's createdAt in ms: together with the name it tells a list from another with the same id
     Column("list_created_at", BigInteger),
     # counts the changes of the list's ledger: a plan made at another revision is stale
-    Column("revision", BigInteger, nullable=False, default=0),
-    Column("held_by_run", Text),
-    Column("held_by_worker", Text),
+    Column("revision", BigInteger, nullable=False, default=0, key="ledger_revision"),
+    Column("held_by_run", Text, key="locked_by_run_id"),
+    Column("held_by_worker", Text, key="locked_by_worker_id"),
 )
 
 #: Audience to list.
@@ -92,9 +94,9 @@ mappings = Table(
     Column("mode", Text, nullable=False),
     Column("created_at", Float, nullable=False),
     # core.store.mappings.State: proposed, active, paused, declined
-    Column("state", Text, nullable=False, server_default="active"),
+    Column("state", Text, nullable=False, server_default="active", key="status"),
     # what to do with those who leave: remove, ask (each time), keep
-    Column("removals", Text, nullable=False, server_default="remove"),
+    Column("removals", Text, nullable=False, server_default="remove", key="removal_policy"),
     # the Slack channel where its runs are shown
     Column("channel", Text),
     Column("proposed_by", Text),
@@ -103,18 +105,18 @@ mappings = Table(
     Column("comment", Text),
     # fed by mParticle's Firehose: by messages of that account, about that audience, with that list in their settings
     # (as it stands there; "" where there is none). The list that was approved is `list_id`; 0 is none yet.
-    Column("live", Boolean, nullable=False, server_default=false()),
-    Column("account_id", Text),
-    Column("live_list", Text),
+    Column("live", Boolean, nullable=False, server_default=false(), key="is_live"),
+    Column("account_id", Text, key="mparticle_account_id"),
+    Column("live_list", Text, key="firehose_list_setting"),
     # when mParticle disconnected the audience and nobody has said since what becomes of the list's members
     Column("disconnected_at", Float),
     # where removals ask: live removals that came up to this time are approved
-    Column("removals_until", Float),
+    Column("removals_until", Float, key="removals_approved_until"),
     # up to which profile the members of a disconnected audience have been marked to be taken off, in the order of the
     # ledger's key ("": none yet); NULL: that is not to be done, or was done
-    Column("emptied_to", Text),
+    Column("emptied_to", Text, key="bulk_removal_cursor"),
     Index(None, "connection_id", "list_id"),
-    Index(None, "account_id", "audience_id", "live_list", unique=True),
+    Index(None, "mparticle_account_id", "audience_id", "firehose_list_setting", unique=True),
 )
 
 #: One sync of one mapping.
@@ -128,18 +130,18 @@ runs = Table(
     Column("status", Text, nullable=False),
     Column("phase", Text, nullable=False, default=""),
     Column("mode", Text, nullable=False),
-    Column("user_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False, key="user_id_field"),
     Column("rate", Float, nullable=False),
     Column("audience", Text),
     # what was asked for and what planning found (core.models.run: Request, Plan), as JSON
     Column("request", Text, nullable=False),
     Column("plan", Text),
     # the ledger's revision that the changes were planned at
-    Column("revision", BigInteger),
+    Column("revision", BigInteger, key="ledger_revision"),
     Column("attempt", Integer, nullable=False, default=0),
-    Column("worker", Text),
+    Column("worker", Text, key="worker_id"),
     # set by whoever wants the run to stop: "cancel" or "interrupt"
-    Column("stop", Text),
+    Column("stop", Text, key="stop_requested"),
     Column("members", BigInteger, nullable=False, default=0),
     Column("left", BigInteger, nullable=False, default=0),
     Column("added", BigInteger, nullable=False, default=0),
@@ -168,10 +170,10 @@ runs = Table(
     # how many people Iterable said were on the list afterwards
     Column("list_size", BigInteger),
     # seconds since its start in which nobody was at work on it: it waited for approval, or to be resumed
-    Column("waited_s", Float, nullable=False, server_default="0"),
+    Column("waited_s", Float, nullable=False, server_default="0", key="approval_wait_s"),
     # carries changes of the inbox, and has not been added to the run that holds the sum of its day
-    Column("live", Boolean, nullable=False, server_default=false()),
-    Index(None, "live"),
+    Column("live", Boolean, nullable=False, server_default=false(), key="is_live"),
+    Index(None, "is_live"),
     Index(None, "connection_id", "list_id", "created_at"),
     Index(None, "status"),
 )
@@ -184,16 +186,16 @@ batches = Table(
     Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("phase", Integer, nullable=False),
     # members that are sent, and those of them that count when they are accepted
-    Column("size", Integer, nullable=False),
-    Column("counted", Integer, nullable=False),
+    Column("size", Integer, nullable=False, key="sent_size"),
+    Column("counted", Integer, nullable=False, key="counted_size"),
     # draft -> planned -> sent (the intent: perhaps done) -> done; or void, when a run is planned anew
-    Column("state", Text, nullable=False),
-    Index(None, "run_id", "phase", "state"),
+    Column("state", Text, nullable=False, key="status"),
+    Index(None, "run_id", "phase", "status"),
 )
 
 #: The members of each batch, as JSON (core.models.batch describes it). Apart from `batches`, because SQLite rewrites a
 #: whole row to change one column.
-changes = Table(
+batch_members = Table(
     "changes",
     metadata,
     Column("batch_id", Id, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
@@ -205,24 +207,24 @@ ledger = Table(
     "ledger",
     metadata,
     Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), primary_key=True),
-    Column("profile", Text, primary_key=True),
+    Column("profile", Text, primary_key=True, key="member_key"),
     Column("email", Text),
     Column("user_id", Text),
     # false: a request was sent and its answer never seen, so perhaps on the list and perhaps not
-    Column("certain", Boolean, nullable=False),
+    Column("certain", Boolean, nullable=False, key="is_confirmed"),
     sqlite_with_rowid=False,
 )
 
 #: Under which address members were on the list that are off it again, of those who have a user id: Iterable still knows
 #: who that user id is, and a leaver may come again with nothing else.
-last_known = Table(
+last_known_emails = Table(
     "last_known",
     metadata,
     Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), primary_key=True),
-    Column("profile", Text, primary_key=True),
+    Column("profile", Text, primary_key=True, key="member_key"),
     Column("email", Text, nullable=False),
-    Column("at", Float, nullable=False),
-    Index(None, "at"),
+    Column("at", Float, nullable=False, key="seen_at"),
+    Index(None, "seen_at"),
     sqlite_with_rowid=False,
 )
 
@@ -233,7 +235,7 @@ rejections = Table(
     Column("id", Id, primary_key=True),
     Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     # NULL: Iterable counted a failure but did not say whose
-    Column("profile", Text),
+    Column("profile", Text, key="member_key"),
     Column("email", Text),
     Column("customer_id", Text),
     Column("reason", Text, nullable=False),
@@ -241,10 +243,10 @@ rejections = Table(
 )
 
 #: The pace of an Iterable project, shared by all runs and processes.
-pace = Table(
+rate_limits = Table(
     "pace",
     metadata,
-    Column("project", Text, primary_key=True),
+    Column("project", Text, primary_key=True, key="rate_limit_key"),
     # when the next request may leave
     Column("next_at", Float, nullable=False),
     # how much slower than the set rate, after 429s: 1 is full speed
@@ -264,7 +266,7 @@ workers = Table(
 )
 
 #: Messages in Slack that follow the state of something: where each is, and what it showed last.
-posts = Table(
+slack_messages = Table(
     "posts",
     metadata,
     # what it is about, as kind and id: "run:abc"
@@ -275,13 +277,14 @@ posts = Table(
     Column("channel", Text),
     Column("ts", Text),
     # what kind of content it shows, and a digest of that content
-    Column("stage", Text, nullable=False, default=""),
+    Column("stage", Text, nullable=False, default="", key="kind"),
     Column("digest", Text, nullable=False, default=""),
     # new -> sending (the intent: perhaps posted) -> posted; or lost (sent, no answer), refused (Slack won't take it)
-    Column("state", Text, nullable=False),
-    Column("tries", Integer, nullable=False, server_default="0"),
-    Column("next_at", Float, nullable=False, server_default="0"),
-    Column("updated_at", Float, nullable=False),
+    Column("state", Text, nullable=False, key="status"),
+    Column("tries", Integer, nullable=False, server_default="0", key="attempts"),
+    Column("next_at", Float, nullable=False, server_default="0", key="retry_at"),
+    # written for people who look into the database
+    Column("updated_at", Float, nullable=False, default=time.time, onupdate=time.time),
     Column("error", Text),
 )
 
@@ -295,18 +298,18 @@ alerts = Table(
     Column("run_id", Text),
     Column("code", Text, nullable=False),
     Column("message", Text, nullable=False),
-    Column("repeats", Integer, nullable=False, server_default="0"),
+    Column("repeats", Integer, nullable=False, server_default="0", key="occurrences"),
     Column("opened_at", Float, nullable=False),
     Column("closed_at", Float),
     # how it was closed: "recovered", or "replaced" by an alert of another kind
     Column("outcome", Text),
-    Column("taken_by", Text),
-    Column("muted_until", Float),
+    Column("taken_by", Text, key="acknowledged_by"),
+    Column("muted_until", Float, key="snoozed_until"),
     Index(None, "connection_id", "mapping_id"),
 )
 
 #: Everything that people did: who, what, when, before, after. Never an address or a key.
-audit = Table(
+audit_log = Table(
     "audit",
     metadata,
     Column("id", Id, primary_key=True),
@@ -335,24 +338,24 @@ inbox = Table(
     "inbox",
     metadata,
     Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), primary_key=True),
-    Column("profile", Text, primary_key=True),
-    Column("member", Boolean, nullable=False),
-    Column("stamp", BigInteger, nullable=False),
+    Column("profile", Text, primary_key=True, key="member_key"),
+    Column("member", Boolean, nullable=False, key="is_member"),
+    Column("stamp", BigInteger, nullable=False, key="event_ms"),
     Column("email", Text),
     Column("customer_id", Text),
     # identities that are there only as hashes: 1 the email, 2 the customer id
-    Column("hashed", Integer, nullable=False),
+    Column("hashed", Integer, nullable=False, key="hashed_fields"),
     # when it came; NULL: it is on record with a run, and only its time stamp is kept, for what may overtake it
-    Column("waiting_since", Float),
+    Column("waiting_since", Float, key="pending_since"),
     # the run that carries it
     Column("run_id", Text),
-    Index(None, "mapping_id", "waiting_since", "stamp"),
+    Index(None, "mapping_id", "pending_since", "event_ms"),
     Index(None, "run_id"),
     sqlite_with_rowid=False,
 )
 
 #: Firehose messages that have been taken, so that one that comes again counts once.
-messages = Table(
+processed_messages = Table(
     "messages",
     metadata,
     Column("id", Text, primary_key=True),
@@ -362,7 +365,7 @@ messages = Table(
 )
 
 #: What a live mapping did in a day (UTC, as 2026-01-31).
-live_days = Table(
+live_daily_stats = Table(
     "live_days",
     metadata,
     Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), primary_key=True),
@@ -378,16 +381,16 @@ live_days = Table(
 )
 
 #: People who asked to be forgotten: salted digests of their identities, until mParticle sends them again.
-erased = Table(
+erased_identities = Table(
     "erased",
     metadata,
     Column("digest", Text, primary_key=True),
-    Column("stamp", BigInteger, nullable=False),
+    Column("stamp", BigInteger, nullable=False, key="erased_before_ms"),
     sqlite_with_rowid=False,
 )
 
 #: Members that Iterable refuses for good: salted digests of each with the identity under which it was refused.
-barred = Table(
+suppressions = Table(
     "barred",
     metadata,
     Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True),

@@ -50,13 +50,15 @@ async def everyone(db: AsyncConnection) -> list[Worker]:
 async def remove_dead(db: AsyncConnection, worker_id: str) -> None:
     """Forget a process: give back its lists, and leave its runs to whoever takes them up."""
     await db.execute(
-        update(lists).where(lists.c.held_by_worker == worker_id).values(held_by_run=None, held_by_worker=None)
+        update(lists)
+        .where(lists.c.locked_by_worker_id == worker_id)
+        .values(locked_by_run_id=None, locked_by_worker_id=None)
     )
     active = [status.value for status in RunStatus if status.is_active]
     await db.execute(
         update(runs)
-        .where(runs.c.worker == worker_id, runs.c.status.in_(active))
-        .values(status=RunStatus.INTERRUPTED.value, worker=None, error_code=PROCESS_DIED, error=_DIED)
+        .where(runs.c.worker_id == worker_id, runs.c.status.in_(active))
+        .values(status=RunStatus.INTERRUPTED.value, worker_id=None, error_code=PROCESS_DIED, error=_DIED)
     )
     await db.execute(delete(workers).where(workers.c.id == worker_id))
 

@@ -92,7 +92,7 @@ async def asking(it: Live) -> AudienceMapping:
     await it.settled()
     mapping = await it.mapping()
     async with it.engine.database.write() as db:
-        await mappings.change(db, mapping.id, removals=RemovalPolicy.ASK.value)
+        await mappings.change(db, mapping.id, removal_policy=RemovalPolicy.ASK)
     return mapping
 
 
@@ -109,7 +109,7 @@ async def test_what_is_decided_about_what_came_in_an_hour(
         await it.settled()
         assert it.emails() == {"p2@example.com"}
         async with it.engine.database.write() as db:
-            await mappings.change(db, mapping.id, state=MappingStatus.PAUSED.value)
+            await mappings.change(db, mapping.id, status=MappingStatus.PAUSED)
         shift(monkeypatch, HOUR)
         await it.mparticle.add(VIPS, person(3), at=now_ms())
         shift(monkeypatch, 0.0)

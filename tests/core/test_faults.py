@@ -189,7 +189,7 @@ async def test_poison_is_found_among_the_others(sync: Sync) -> None:
     assert outcome.counts == {"members": 73, "added": 70, "rejected": 3}
     assert outcome.rejected == {"iterable_invalid_data": 3}
     async with sync.engine.database.read() as db:
-        named = {found.profile async for found in rejections.of_run(db, outcome.run.id)}
+        named = {found.member_key async for found in rejections.of_run(db, outcome.run.id)}
     assert named == {"3", "4", "90"}
     assert sync.emails() == addresses(range(10, 80))
 
@@ -285,7 +285,7 @@ async def test_failures_that_are_not_named(sync: Sync) -> None:
         assert outcome.counts == {"members": 11, "added": 10, "rejected": 1}
         assert outcome.rejected == {"iterable_unattributed": 1}
     async with sync.engine.database.read() as db:
-        assert [found.profile async for found in rejections.of_run(db, outcome.run.id)] == [None]
+        assert [found.member_key async for found in rejections.of_run(db, outcome.run.id)] == [None]
     sync.iterable.faults.set([])
     corrected = [*people(range(10)), person(99)]
     assert (await sync.mirror(corrected)).counts == {"members": 11, "added": 10, "updated": 1}

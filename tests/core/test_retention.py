@@ -16,7 +16,7 @@ from core.delivery.uploader import UNLIMITED
 from core.planning import batching as plan
 from core.runs import workflows
 from core.store import database, runs
-from core.store.tables import batches, last_known, rejections
+from core.store.tables import batches, last_known_emails, rejections
 from core.store.tables import runs as runs_table
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
@@ -67,10 +67,14 @@ async def test_addresses_of_those_who_left_go(sync: Sync, monkeypatch: pytest.Mo
     for left in (range(5), range(5, 7)):
         await sync.delta(left=people(left))
         async with sync.engine.database.write() as db:
-            await db.execute(update(last_known).values(at=last_known.c.at - retention.RETENTION_S / 2 - 1))
+            await db.execute(
+                update(last_known_emails).values(seen_at=last_known_emails.c.seen_at - retention.RETENTION_S / 2 - 1)
+            )
     await retention.purge_expired(sync.engine)
     async with sync.engine.database.read() as db:
-        assert (await db.execute(select(last_known.c.email).order_by(last_known.c.email))).scalars().all() == [
+        assert (
+            await db.execute(select(last_known_emails.c.email).order_by(last_known_emails.c.email))
+        ).scalars().all() == [
             "p5@example.com",
             "p6@example.com",
         ]
@@ -137,7 +141,7 @@ async def test_stray_locks_go(sync: Sync) -> None:
 async def test_attempts_are_forgotten(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """The workflow engine's records go when their attempt has ended, also by a kill, and with them its outputs."""
     await sync.mirror(people(range(3)))
-    assert await crash(job(sync, sync.mirror_file(people(range(4))), (await sync.latest()).user_id), 14)
+    assert await crash(job(sync, sync.mirror_file(people(range(4))), (await sync.latest()).user_id_field), 14)
     await sync.engine.presence.reap_dead_workers()
     found = await DBOS.list_workflows_async()
     assert sorted(each.status for each in found) == ["PENDING", "SUCCESS"]

@@ -38,7 +38,7 @@ async def queued(sync: Sync) -> str:
     """A run that is nobody's yet."""
     run_id = await sync.submit(sync.mirror_file(people(range(30))))
     async with sync.engine.database.write() as db:
-        await db.execute(update(runs_table).values(worker=None))
+        await db.execute(update(runs_table).values(worker_id=None))
     return run_id
 
 
@@ -66,7 +66,11 @@ async def is_done(sync: Sync, run_id: str) -> None:
     async def found() -> bool:
         async with sync.engine.database.read() as db:
             state = await lists.get(db, 1, LIST)
-        return (await sync.outcome(run_id)).run.status == "succeeded" and state is not None and not state.held_by_worker
+        return (
+            (await sync.outcome(run_id)).run.status == "succeeded"
+            and state is not None
+            and not state.locked_by_worker_id
+        )
 
     await until(found)
 

@@ -122,7 +122,7 @@ async def test_run_that_is_cancelled_when_it_is_taken_up(world: World) -> None:
         if not world.engine.database.is_sqlite:  # where it waits before it begins to write
             await until(lambda: somebody_waits(world.engine.database))
     assert not await cancelling
-    assert (await world.run(run_id)).stop == "cancel"
+    assert (await world.run(run_id)).stop_requested == "cancel"
     await runs.carry_out(world, run_id)
     assert (await world.run(run_id)).status is RunStatus.CANCELLED
 

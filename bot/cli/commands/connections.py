@@ -89,8 +89,8 @@ async def _add(
             name=name,
             api_key=_read_key(session, key_stdin=key_stdin),
             data_center=DataCenter(data_center or options.DataCenterChoice.US),
-            user_id=user_id or UserIdField.CUSTOMER_ID,
-            rate=DEFAULT_RATE if rate is None else rate,
+            user_id_field=user_id or UserIdField.CUSTOMER_ID,
+            requests_per_second=DEFAULT_RATE if rate is None else rate,
         )
     session.terminal.line(
         f'Connection "{name}" was saved. Iterable accepts its key (...{connected.connection.key_last4}); the project '
@@ -121,7 +121,7 @@ async def _list(session: Session) -> ExitCode:
     if not found:
         session.terminal.line("No connection is saved yet. Save one with: iterable-sync connections add NAME")
         return ExitCode.OK
-    rows = [(c.label, c.data_center, c.user_id.value, _rate(c), f"...{c.key_last4}", _state(c)) for c in found]
+    rows = [(c.label, c.data_center, c.user_id_field.value, _rate(c), f"...{c.key_last4}", _state(c)) for c in found]
     columns = ("Name", "Data center", "User ID", "Rate", "Key", "State")
     session.terminal.show(table(columns, rows, cut=("Name",)))
     return ExitCode.OK
@@ -141,7 +141,7 @@ async def _show(session: Session, name: str) -> ExitCode:
             [
                 ("Connection", found.label),
                 ("Data center", found.data_center),
-                ("User ID", found.user_id.value),
+                ("User ID", found.user_id_field.value),
                 ("Rate", _rate(found)),
                 ("Key", f"...{found.key_last4}"),
                 ("State", _state(found) + _remedy(found)),
@@ -218,18 +218,18 @@ def _static(found: "list[IterableList]") -> str:
 
 
 def _rate(connection: "Connection") -> str:
-    return f"{connection.rate:g} a second" if connection.rate else "no limit"
+    return f"{connection.requests_per_second:g} a second" if connection.requests_per_second else "no limit"
 
 
 def _state(connection: "Connection") -> str:
-    if connection.refused_at is not None:
+    if connection.key_rejected_at is not None:
         return "key refused"
     return "not saved" if connection.api_key is None else "saved"
 
 
 def _remedy(connection: "Connection") -> str:
     """What to do about a key that Iterable refused."""
-    if connection.refused_at is None:
+    if connection.key_rejected_at is None:
         return ""
     if connection.api_key is None:
         return ": set ITERABLE_API_KEY to one that Iterable accepts"

@@ -150,7 +150,7 @@ async def _cancel(session: Session, run_id: str) -> ExitCode:
         if not run.status.is_resumable:
             raise InputError(f"Run {run_id} has ended ({run.status}); there is nothing to cancel.")
         asked = False
-        while run.status.is_active and run.worker is not None and not await _is_abandoned(engine, run):
+        while run.status.is_active and run.worker_id is not None and not await _is_abandoned(engine, run):
             if not asked:
                 asked = True
                 session.terminal.say(f"A process is at work on run {run_id}; it stops after what is under way.")
@@ -215,9 +215,9 @@ async def _load(engine: "Engine", run_id: str) -> "Run":
 
 async def _is_abandoned(engine: "Engine", run: "Run") -> bool:
     """Whether nobody is at work on a run that should be worked on."""
-    if run.worker is None:
+    if run.worker_id is None:
         return True
-    if not await engine.presence.is_dead(run.worker):
+    if not await engine.presence.is_dead(run.worker_id):
         return False
     await engine.presence.reap_dead_workers()
     return True

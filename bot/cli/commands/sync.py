@@ -124,7 +124,7 @@ async def connection_for(
     if found is None:
         listed = f"There are: {', '.join(known)}." if known else "None is saved yet."
         raise InputError(f'There is no connection "{name}". {listed} Save one with `iterable-sync connections add`.')
-    return dataclasses.replace(found, user_id=user_id or found.user_id)
+    return dataclasses.replace(found, user_id_field=user_id or found.user_id_field)
 
 
 def _check(order: SyncOptions) -> None:

@@ -153,8 +153,8 @@ async def _postgresql(db: "AsyncConnection") -> tuple[str, str]:
 async def _iterable(settings: Settings, known: _Known) -> AsyncIterator[CheckResult]:
     """Look whether each host in use answers, whether its clock is ours, and whether it accepts each key."""
     saved = [connection for connection in known.saved if connection.api_key is not None]
-    centers = sorted({connection.data_center for connection in saved}) or [DataCenter.US.value]
-    for url in [settings.iterable_url] if settings.iterable_url else [DataCenter(c).url for c in centers]:
+    centers = sorted({connection.data_center for connection in saved}) or [DataCenter.US]
+    for url in [settings.iterable_url] if settings.iterable_url else [center.url for center in centers]:
         reached = await probe(url)
         if not isinstance(reached, ProbeResult):
             yield CheckResult(
@@ -208,7 +208,7 @@ async def _saved_key(settings: Settings, known: _Known, connection: Connection) 
         key = known.vault.decrypt(connection.api_key)
     except SettingsError as error:
         return CheckResult(what, False, error.message)
-    return await _tried(what, key, settings.iterable_url or DataCenter(connection.data_center).url)
+    return await _tried(what, key, settings.iterable_url or connection.data_center.url)
 
 
 async def _tried(what: str, key: str, url: str) -> CheckResult:

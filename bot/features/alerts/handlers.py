@@ -35,7 +35,7 @@ def register(app: AsyncApp, services: Services) -> None:
         services.wake()
         if not is_first:
             taken = await _open(services, actor, value_of(body))
-            await _say(client, actor, f"{person(taken.taken_by)} is on it already.")
+            await _say(client, actor, f"{person(taken.acknowledged_by)} is on it already.")
 
     @app.action(AlertAction.MUTE)
     async def mute(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -44,7 +44,7 @@ def register(app: AsyncApp, services: Services) -> None:
         alert = await _open(services, actor, value_of(body))
         until = time.time() + MUTE_S
         async with services.engine.database.write() as db:
-            await alerts.change(db, alert.id, muted_until=until)
+            await alerts.change(db, alert.id, snoozed_until=until)
             await _record(db, audit_log.AuditAction.ALERT_MUTED, actor, alert, {"until": until})
         services.wake()
         await _say(

@@ -74,10 +74,10 @@ def desired_messages(view: AlertView, stored: Mapping[str, SlackMessage], *, is_
         if current is None and (is_snoozed or not is_open):
             continue
         noted = content
-        if key == direct and fallback.needs_fallback(stored.get(main), stored[main].stage if main in stored else ""):
+        if key == direct and fallback.needs_fallback(stored.get(main), stored[main].kind if main in stored else ""):
             noted = fallback.with_fallback_note(content, stored.get(main))
         # The person who got the alert keeps it, even if someone else starts the next run that fails.
-        is_delivered = current is not None and current.state is not MessageStatus.REJECTED
+        is_delivered = current is not None and current.status is not MessageStatus.REJECTED
         recipient = current.target if current is not None and is_delivered else target
         messages.append(DesiredMessage(key, connection.team_id, recipient, kind, noted, urgent=True))
         if key == main and starter is None:

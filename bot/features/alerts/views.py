@@ -42,7 +42,7 @@ class AlertView:
     @property
     def is_live(self) -> bool:
         """Whether it is about what mParticle sends, which is tried again without being asked."""
-        return self.run_view is None or self.run_view.run.live
+        return self.run_view is None or self.run_view.run.is_live
 
 
 def alert(view: AlertView) -> Message:
@@ -77,15 +77,15 @@ def _closed(view: AlertView, why: str) -> Message:
 
 def _state(view: AlertView) -> list[str]:
     """Since when, how often, who is on it, and whether it is muted (mrkdwn), a line each."""
-    times = f", {plural(view.alert.repeats + 1, 'time')}" if view.alert.repeats else ""
+    times = f", {plural(view.alert.occurrences + 1, 'time')}" if view.alert.occurrences else ""
     lines = [f"Since {moment(view.alert.opened_at)}{times} · connection {escape(view.connection.label)}"]
     if view.run_view is not None:
         run = view.run_view.run
-        lines[0] += f" · run {run.id}, " + ("from mParticle" if run.live else f"started by {person(run.started_by)}")
-    if view.alert.taken_by is not None:
-        lines.append(f"{person(view.alert.taken_by)} is on it")
-    if view.alert.muted_until is not None and view.alert.closed_at is None:
-        lines.append(f"Muted until {moment(view.alert.muted_until)}")
+        lines[0] += f" · run {run.id}, " + ("from mParticle" if run.is_live else f"started by {person(run.started_by)}")
+    if view.alert.acknowledged_by is not None:
+        lines.append(f"{person(view.alert.acknowledged_by)} is on it")
+    if view.alert.snoozed_until is not None and view.alert.closed_at is None:
+        lines.append(f"Muted until {moment(view.alert.snoozed_until)}")
     return lines
 
 
@@ -97,9 +97,9 @@ def _buttons(view: AlertView) -> list[ButtonElement]:
         buttons = [key] if view.alert.code == InvalidApiKeyError.code else []
     if view.alert.mapping_id is not None:
         buttons.append(button("Pause", MappingAction.PAUSE, str(view.alert.mapping_id), label="Pause this mapping"))
-    if view.alert.taken_by is None:
+    if view.alert.acknowledged_by is None:
         buttons.append(button("I take it", AlertAction.TAKE, str(view.alert.id), label="Say that you see to it"))
-    if view.alert.muted_until is None:
+    if view.alert.snoozed_until is None:
         buttons.append(
             button("Mute for a day", AlertAction.MUTE, str(view.alert.id), label="Hear nothing of it for a day")
         )

@@ -223,7 +223,7 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _rejected(one: Rejection) -> str:
-    name = one.email or one.customer_id or one.profile or "somebody"
+    name = one.email or one.customer_id or one.member_key or "somebody"
     return f"• {mask(name)}: {escape(explain(one.reason).meaning)}"
 
 

@@ -17,7 +17,6 @@ async def connect(services: Services, actor: Actor, details: ConnectionForm, key
     connected = await manage.connect(
         services.engine,
         api_key=key,
-        data_center=details.data_center,
         team_id=actor.team_id,
         by=actor.person,
         **details.values(),
@@ -37,7 +36,6 @@ async def edit(services: Services, actor: Actor, details: ConnectionForm) -> Mod
         known,
         by=actor.person,
         team_id=actor.team_id,
-        data_center=details.data_center.value,
         **details.values(),
     )
     services.wake()

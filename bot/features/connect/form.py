@@ -10,7 +10,7 @@ from core.connections.manage import check_name
 from core.errors import InputError
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.store.connections import DEFAULT_RATE, Connection
+from core.store.connections import DEFAULT_RATE, Connection, ConnectionSettings
 
 # Faster than this, a number was meant for something else (requests a minute, for example).
 RATE_MAX = 1000.0
@@ -35,9 +35,9 @@ class ConnectionForm(Metadata):
         return cls(
             connection_id=connection.id,
             name=connection.name,
-            data_center=DataCenter(connection.data_center),
-            user_id=connection.user_id,
-            rate=connection.rate,
+            data_center=connection.data_center,
+            user_id=connection.user_id_field,
+            rate=connection.requests_per_second,
             channel=connection.alert_channel,
             operators=connection.operators,
             approvers=connection.approvers,
@@ -75,12 +75,13 @@ class ConnectionForm(Metadata):
             found[ConnectBlock.APPROVERS] = "Somebody has to approve what is proposed. Choose at least one person."
         return found
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> ConnectionSettings:
         """As core.connections.manage takes them."""
         return {
             "name": self.name,
-            "user_id": self.user_id,
-            "rate": self.rate,
+            "data_center": self.data_center,
+            "user_id_field": self.user_id,
+            "requests_per_second": DEFAULT_RATE if self.rate is None else self.rate,
             "alert_channel": self.channel,
             "operators": self.operators,
             "approvers": self.approvers,

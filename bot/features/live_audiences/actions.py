@@ -30,7 +30,7 @@ async def drop(services: Services, actor: Actor, mapping_id: int) -> str:
     it = await _decidable(services, actor, mapping_id)
     async with services.engine.database.read() as db:
         status = await store.status(db, it.mapping.id, time.time())
-    if it.mapping.state is MappingStatus.ACTIVE or not status.waiting:
+    if it.mapping.status is MappingStatus.ACTIVE or not status.waiting:
         raise InputError(views.refused_now(it.mapping))
     dropped = await live.drop_waiting(services.engine, it.mapping.id, by=actor.person, team_id=actor.team_id)
     if dropped is None:  # somebody approved or resumed it at the same moment

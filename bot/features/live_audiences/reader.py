@@ -40,16 +40,16 @@ class LiveCounts:
 
     async def read(self, db: AsyncConnection, mapping: AudienceMapping) -> Counts:
         """Return the counts of a mapping. A count that the mapping's status does not need is 0."""
-        status = (mapping.state, mapping.approved_until, mapping.disconnected_at)
+        status = (mapping.status, mapping.approved_until, mapping.disconnected_at)
         counted_at, counted_status, counts = self._cache.get(mapping.id, (0.0, (), Counts(0, 0, 0)))
         if counted_status == status and time.monotonic() - counted_at < self._ttl:
             return counts
         removals = members = waiting = 0
-        if mapping.state is MappingStatus.ACTIVE and mapping.removals is RemovalPolicy.ASK:
+        if mapping.status is MappingStatus.ACTIVE and mapping.removal_policy is RemovalPolicy.ASK:
             removals = await inbox.removals_that_wait(db, mapping.id, mapping.approved_until)
         if mapping.disconnected_at is not None:
             members = (await mappings.sizes(db, [mapping.id])).get(mapping.id, 0)
-        if mapping.state is MappingStatus.PROPOSED:
+        if mapping.status is MappingStatus.PROPOSED:
             waiting = (await inbox.backlog(db, mapping.id)).size
         counts = Counts(removals, members, waiting)
         self._cache[mapping.id] = (time.monotonic(), status, counts)
@@ -91,13 +91,13 @@ def disconnected_key(mapping_id: int) -> str:
 
 def needs_decision(mapping: AudienceMapping) -> bool:
     """Return whether an approver has to decide about the members of a disconnected audience."""
-    return mapping.disconnected_at is not None and mapping.state is not MappingStatus.ACTIVE
+    return mapping.disconnected_at is not None and mapping.status is not MappingStatus.ACTIVE
 
 
 def is_open(key: str, connection: Connection, stored: Mapping[str, SlackMessage]) -> bool:
     """Return whether a question, or its fallback, was sent and does not show its answer yet."""
     keys = (key, *fallback.keys_for(key, connection))
-    return any(stored[each].stage != MessageKind.DONE for each in keys if each in stored)
+    return any(stored[each].kind != MessageKind.DONE for each in keys if each in stored)
 
 
 class LiveAudienceReader:
@@ -121,7 +121,7 @@ class LiveAudienceReader:
         for mapping in found:
             connection = connections[mapping.connection_id]
             has_open = any(is_open(key, connection, stored) for key in keys[mapping.id])
-            may_ask = mapping.removals is RemovalPolicy.ASK and mapping.state is MappingStatus.ACTIVE
+            may_ask = mapping.removal_policy is RemovalPolicy.ASK and mapping.status is MappingStatus.ACTIVE
             if not (has_open or may_ask or needs_decision(mapping)):
                 continue
             counts = await self._counts.read(snapshot.db, mapping)
@@ -145,7 +145,7 @@ class LiveAudienceReader:
         stored = await slack_messages.of(snapshot.db, keys) if keys else {}
         digests = []
         for key, (day, mapping) in zip(keys, days, strict=True):
-            if key in stored and stored[key].state not in (MessageStatus.NEW, MessageStatus.SENDING):
+            if key in stored and stored[key].status not in (MessageStatus.NEW, MessageStatus.SENDING):
                 continue
             connection = (await snapshot.connections())[mapping.connection_id]
             if channel_of(mapping, connection) is None:

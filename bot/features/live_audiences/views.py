@@ -143,7 +143,7 @@ def digest(fed: LiveAudience, day: str, status: LiveStatus) -> Message:
 
 def refused_now(mapping: AudienceMapping) -> str:
     """Why nothing of a mapping can be dropped, in a sentence."""
-    if mapping.state is MappingStatus.ACTIVE:
+    if mapping.status is MappingStatus.ACTIVE:
         return (
             f"{mapping.label} is approved, so what waited is on its way to the list. Pause it first to drop what waits."
         )

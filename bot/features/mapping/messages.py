@@ -34,7 +34,7 @@ class ProposalMessageProvider:
                 continue
             connection = (await snapshot.connections())[mapping.connection_id]
             list_name = (await snapshot.list_names()).get((connection.id, mapping.list_id))
-            waiting = (await self._counts.read(snapshot.db, mapping)).waiting if mapping.live else 0
+            waiting = (await self._counts.read(snapshot.db, mapping)).waiting if mapping.is_live else 0
             state = partial(_desired_state, mapping, connection, list_name, waiting)
             subjects.append(Subject(f"mapping {mapping.id}", keys_of(mapping.id, connection), state))
         self._counts.keep(mapping.id for mapping in found)
@@ -72,15 +72,15 @@ def desired_messages(
     assert channel is not None
     key, direct, *_ = keys_of(mapping.id, connection)
     main = stored.get(key)
-    kind = MessageKind.OPEN if mapping.state is MappingStatus.PROPOSED else MessageKind.FINAL
+    kind = MessageKind.OPEN if mapping.status is MappingStatus.PROPOSED else MessageKind.FINAL
     content = proposal(mapping, connection, list_name or "", waiting)
     # An update of the number of waiting changes is no more urgent than an update of a run's progress.
-    urgent = not mapping.live or kind is MessageKind.FINAL or main is None or main.stage != kind
+    urgent = not mapping.is_live or kind is MessageKind.FINAL or main is None or main.kind != kind
     messages = [DesiredMessage(key, connection.team_id, channel, kind, content, urgent=urgent)]
     if mapping.proposed_by == MPARTICLE:
         return messages + fallback.for_approvers(messages[0], connection, stored)
     proposer = mapping.proposed_by
-    if proposer is not None and (direct in stored or fallback.needs_fallback(main, main.stage if main else "")):
+    if proposer is not None and (direct in stored or fallback.needs_fallback(main, main.kind if main else "")):
         noted = fallback.with_fallback_note(content, main)
         messages.append(DesiredMessage(direct, connection.team_id, proposer, kind, noted, urgent=True))
     return messages

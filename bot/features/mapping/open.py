@@ -40,6 +40,6 @@ async def open_review(services: Services, client: AsyncWebClient, actor: Actor, 
 
 async def why_not_review(services: Services, actor: Actor, it: MappingRef) -> str | None:
     """Why a person can't decide on a mapping, in a sentence (mrkdwn); None where they can."""
-    if it.mapping.state is not MappingStatus.PROPOSED:
+    if it.mapping.status is not MappingStatus.PROPOSED:
         return views.said_decided(it)
     return await why_not_decide(services, actor, it.connection, it.mapping.proposed_by)

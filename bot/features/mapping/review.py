@@ -32,7 +32,7 @@ async def approve(
         await decisions.approve(
             engine, mapping.id, list_id=target.id, by=actor.person, team_id=actor.team_id, comment=comment
         )
-    elif mapping.live:
+    elif mapping.is_live:
         await _approve_as_it_came(services, actor, it, comment)
     else:
         await mapping_lifecycle.decide_proposal(
@@ -49,7 +49,7 @@ async def decline(services: Services, actor: Actor, mapping_id: int, comment: st
     declined = await mapping_lifecycle.decide_proposal(
         services.engine, mapping_id, MappingStatus.DECLINED, by=actor.person, comment=comment, team_id=actor.team_id
     )
-    if declined and it.mapping.live:  # the person was told that what waits is dropped
+    if declined and it.mapping.is_live:  # the person was told that what waits is dropped
         await decisions.drop_waiting(services.engine, mapping_id, by=actor.person, team_id=actor.team_id)
     return await _outcome(services, actor, mapping_id)
 

@@ -112,10 +112,10 @@ def proposal(mapping: AudienceMapping, connection: Connection, list_name: str, w
     """
     none = "no list yet" if mapping.list_id == NO_LIST else f"list {mapping.list_id}"
     it = MappingRef(connection, mapping, list_name or none)
-    if mapping.state is MappingStatus.PROPOSED:
+    if mapping.status is MappingStatus.PROPOSED:
         text = f"{person(mapping.proposed_by)} proposes a mapping: {it.label}"
         buttons = [button("Review", MappingAction.REVIEW, str(mapping.id), label=f"Review the mapping {it.plain}")]
-        if mapping.live:
+        if mapping.is_live:
             return _live_proposal(it, text, buttons, waiting)
         if mapping.list_id != NO_LIST:
             add = button(
@@ -128,16 +128,16 @@ def proposal(mapping: AudienceMapping, connection: Connection, list_name: str, w
             buttons.insert(0, add)
         hint = "Add the audience to see what would change. Nothing is sent until an approver has approved it."
         return Message(text, [section(text), *_details(it), actions(*buttons), context(hint)])
-    declined = mapping.state is MappingStatus.DECLINED
-    if mapping.live and mapping.decided_by is None and mapping.disconnected_at is not None:
+    declined = mapping.status is MappingStatus.DECLINED
+    if mapping.is_live and mapping.decided_by is None and mapping.disconnected_at is not None:
         text = f"mParticle disconnected the audience before anybody decided: the mapping {it.label}"
         return Message(text, [section(text), *_details(it)])
     text = f"{'Declined' if declined else 'Approved'} by {person(mapping.decided_by)}: the mapping {it.label}"
-    if mapping.state is MappingStatus.PAUSED:
+    if mapping.status is MappingStatus.PAUSED:
         text += " (paused now)"
     said = [context(f"{moment(mapping.decided_at)}{_comment(mapping)}")] if mapping.decided_at else []
     start = button("Start a sync", RunAction.START, str(mapping.id), label=f"Start a sync of {it.plain}")
-    can_start = mapping.state is MappingStatus.ACTIVE and mapping.list_id != NO_LIST and not mapping.live
+    can_start = mapping.status is MappingStatus.ACTIVE and mapping.list_id != NO_LIST and not mapping.is_live
     return Message(text, [section(text), *_details(it), *said, *([actions(start)] if can_start else [])])
 
 
@@ -156,7 +156,7 @@ def review_modal(it: MappingRef) -> dict[str, Any]:
     """A proposed mapping for who may approve it; where it has no list yet, one is chosen here."""
     mapping = it.mapping
     blocks: list[KitBlock] = [section(f"{person(mapping.proposed_by)} proposes {it.label}"), *_details(it)]
-    if mapping.live:
+    if mapping.is_live:
         blocks.append(section("It is fed by mParticle as people join and leave. What has come waits for approval."))
         if has_stand_ins(it.connection):
             blocks.append(context(deciders(it.connection)))
@@ -195,9 +195,9 @@ def reviewed_view(sentence: str) -> dict[str, Any]:
 
 def said_decided(it: MappingRef) -> str:
     """How a mapping was decided on, in a sentence (mrkdwn)."""
-    state = "declined" if it.mapping.state is MappingStatus.DECLINED else "approved"
+    state = "declined" if it.mapping.status is MappingStatus.DECLINED else "approved"
     if it.mapping.decided_by is None:
-        return f"{it.label}: {_STATES[it.mapping.state].lower()}."
+        return f"{it.label}: {_STATES[it.mapping.status].lower()}."
     return f"{it.label} is {state}, by {person(it.mapping.decided_by)}."
 
 
@@ -208,7 +208,7 @@ def said(text: str) -> Message:
 
 def moved(it: MappingRef) -> Message:
     """A mapping was paused or resumed; the way back is a button."""
-    if it.mapping.state is MappingStatus.PAUSED:
+    if it.mapping.status is MappingStatus.PAUSED:
         text = f"{it.label} is paused. Nothing of it is synced until somebody resumes it."
         return Message(text, [section(text, accessory=_move_button(it, "Resume", MappingAction.RESUME))])
     text = f"{it.label} is active again. The next sync of it goes ahead."
@@ -217,7 +217,7 @@ def moved(it: MappingRef) -> Message:
 
 def not_moved(it: MappingRef, wanted: str) -> Message:
     """A mapping is in another state than one that could be paused or resumed."""
-    return said(f"{it.label} can't be {wanted}: it is {_STATES[it.mapping.state].lower()}.")
+    return said(f"{it.label} can't be {wanted}: it is {_STATES[it.mapping.status].lower()}.")
 
 
 def which(found: Sequence[MappingRef], wanted: str, text: str, action: str, verb: str) -> Message:
@@ -228,7 +228,7 @@ def which(found: Sequence[MappingRef], wanted: str, text: str, action: str, verb
     rows = [
         section(
             f"{it.label}\n{escape(it.connection.label)}, list {it.mapping.list_id}, "
-            f"{_STATES[it.mapping.state].lower()}",
+            f"{_STATES[it.mapping.status].lower()}",
             accessory=button(verb, action, str(it.mapping.id), label=f"{verb} {it.plain}"),
         )
         for it in shown
@@ -305,9 +305,9 @@ def _details(it: MappingRef) -> list[KitBlock]:
             ("Connection", escape(it.connection.label)),
             (
                 "What a sync does",
-                "Follows mParticle, as people join and leave" if mapping.live else _mode_name(mapping.mode),
+                "Follows mParticle, as people join and leave" if mapping.is_live else _mode_name(mapping.mode),
             ),
-            ("Who leaves", REMOVALS[mapping.removals][0]),
+            ("Who leaves", REMOVALS[mapping.removal_policy][0]),
         ]
     )
     return blocks
@@ -319,7 +319,7 @@ def _mode_name(mode: str) -> str:
 
 def _declining(mapping: AudienceMapping) -> str:
     said = "Nothing was sent, and nothing will be."
-    return f"{said} The changes that wait are dropped, and so are those that still come." if mapping.live else said
+    return f"{said} The changes that wait are dropped, and so are those that still come." if mapping.is_live else said
 
 
 def _comment(mapping: AudienceMapping) -> str:

@@ -114,7 +114,7 @@ class RunMessageProvider:
             keys=[key, _direct_key(key), _question_key(key), *(f"audit:{entry.id}" for entry in entries)],
             desired_state=partial(self._desired_state, view, target, entries),
             on_done=partial(self._unfinished.discard, run.id),
-            is_at_work=run.status.is_active and run.worker == self._services.engine.presence.id,
+            is_at_work=run.status.is_active and run.worker_id == self._services.engine.presence.id,
         )
 
     def _desired_state(
@@ -183,7 +183,7 @@ def desired_messages(
     main, direct = stored.get(key), stored.get(_direct_key(key))
     is_missing = fallback.needs_fallback(main, _stored_kind(main, kind))
     # The note in a direct message about its channel is corrected only after the channel was tried again.
-    is_shown = main is not None and main.state is MessageStatus.POSTED and main.stage == _stored_kind(main, kind)
+    is_shown = main is not None and main.status is MessageStatus.POSTED and main.kind == _stored_kind(main, kind)
     if run.started_by not in (None, target) and (is_missing or (direct is not None and is_shown)):
         noted = fallback.with_fallback_note(content, main)
         messages.append(DesiredMessage(_direct_key(key), team_id, run.started_by or target, kind, noted, is_urgent))
@@ -195,7 +195,7 @@ def desired_messages(
 
 def _stored_kind(stored: SlackMessage | None, kind: MessageKind) -> str:
     """The kind as it is stored: a final message that is done is stored as done."""
-    is_done = stored is not None and stored.stage == MessageKind.DONE and kind is MessageKind.FINAL
+    is_done = stored is not None and stored.kind == MessageKind.DONE and kind is MessageKind.FINAL
     return MessageKind.DONE if is_done else kind
 
 

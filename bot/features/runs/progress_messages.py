@@ -33,7 +33,7 @@ def progress(story: RunView) -> Message:
 
 def phase_words(run: Run) -> str:
     """What a run is at, in plain words."""
-    if run.stop == "cancel":
+    if run.stop_requested == "cancel":
         return "Cancelling, as soon as what is under way has ended"
     if run.status is RunStatus.INTERRUPTED:
         return "Interrupted; it goes on by itself as soon as the program runs again"
@@ -56,7 +56,7 @@ def _pace(story: RunView) -> str:
 
 def _with_cancel(story: RunView, text: str, body: str) -> Message:
     blocks: list[Block] = [section(body), context(*origin(story))]
-    if story.run.stop is None:
+    if story.run.stop_requested is None:
         blocks.append(actions(cancel_button(story)))
     return Message(text, blocks)
 

@@ -64,8 +64,8 @@ def start_form(
 def mapping_option(it: MappingRef, several: bool) -> Option:
     """A mapping to choose; `several` connections are told apart."""
     text = it.plain
-    if it.mapping.state in (MappingStatus.PAUSED, MappingStatus.DECLINED):
-        text += f" ({it.mapping.state})"
+    if it.mapping.status in (MappingStatus.PAUSED, MappingStatus.DECLINED):
+        text += f" ({it.mapping.status})"
     return option(f"{text}, {it.connection.label}" if several else text, str(it.mapping.id))
 
 

@@ -68,7 +68,7 @@ def last_run_line(run: Run | None) -> str:
 
 def mapping_lines(mapped: MappingStatusRow) -> str:
     """A mapping: where it goes, whether it is active, and its last run or (fed by mParticle) how it stands."""
-    state = _STATES[mapped.mapping.state]
+    state = _STATES[mapped.mapping.status]
     last = last_run_line(mapped.last) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
     if mapped.mapping.disconnected_at is not None:
         last += f"\nmParticle disconnected this audience {moment(mapped.mapping.disconnected_at)}"
@@ -92,9 +92,9 @@ def live_line(status: LiveStatus, waiting_for: str = "waiting for approval") -> 
 
 
 def _what_for(mapped: MappingStatusRow) -> str:
-    if mapped.mapping.state is MappingStatus.PAUSED:
+    if mapped.mapping.status is MappingStatus.PAUSED:
         return "waiting until it is resumed"
-    if mapped.mapping.state is MappingStatus.ACTIVE:
+    if mapped.mapping.status is MappingStatus.ACTIVE:
         return (
             "removals waiting for approval"
             if mapped.live and mapped.live.waiting != 1
@@ -138,19 +138,23 @@ def approvers_line(mapped: MappingStatusRow) -> str:
 def connection_line(connection: Connection) -> str:
     """A connection: whether it works, and how it is set."""
     name, key = escape(connection.name), f"key …{escape(connection.key_last4)}"
-    if connection.refused_at is not None:
-        since = moment(connection.refused_at)
+    if connection.key_rejected_at is not None:
+        since = moment(connection.key_rejected_at)
         return f"*{name}*: key refused by Iterable since {since}\nNothing is synced until it is replaced ({key})"
-    rate = f"{connection.rate:g} requests a second" if connection.rate else "no limit of requests"
+    rate = (
+        f"{connection.requests_per_second:g} requests a second"
+        if connection.requests_per_second
+        else "no limit of requests"
+    )
     where = f", alerts in <#{connection.alert_channel}>" if connection.alert_channel else ", no channel for alerts"
-    user_id = "Customer ID" if connection.user_id is UserIdField.CUSTOMER_ID else "mParticle ID"
+    user_id = "Customer ID" if connection.user_id_field is UserIdField.CUSTOMER_ID else "mParticle ID"
     return f"*{name}*: healthy\n{connection.data_center.upper()}, {user_id}, {rate}, {key}{where}"
 
 
 def alert_lines(alert: Alert, about: str) -> str:
     """An open alert: what it is about (mrkdwn), what failed, since when, and who looks after it."""
-    again = f", {plural(alert.repeats, 'time')} more since" if alert.repeats else ""
-    taken = f"\n{person(alert.taken_by)} looks after it" if alert.taken_by else ""
+    again = f", {plural(alert.occurrences, 'time')} more since" if alert.occurrences else ""
+    taken = f"\n{person(alert.acknowledged_by)} looks after it" if alert.acknowledged_by else ""
     return f"{about}: {escape(alert.message)}\nSince {moment(alert.opened_at)}{again}{taken}"
 
 

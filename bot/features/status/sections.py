@@ -100,10 +100,10 @@ def _alert(overview: WorkspaceStatus, alert: Alert, viewer: Viewer) -> StatusIte
     if alert.code == InvalidApiKeyError.code:
         if viewer.is_admin:
             found.append(_replace_key(connection))
-    elif alert.run_id is not None and may_start(connection, viewer.person) and not (mapped and mapped.mapping.live):
+    elif alert.run_id is not None and may_start(connection, viewer.person) and not (mapped and mapped.mapping.is_live):
         # what mParticle sends is tried again by itself
         found.append(button("Retry", RunAction.RETRY, alert.run_id, label=f"Retry the run {alert.run_id}"))
-    if alert.taken_by is None and may_start(connection, viewer.person):
+    if alert.acknowledged_by is None and may_start(connection, viewer.person):
         found.append(button("I take it", AlertAction.TAKE, str(alert.id), label=f"I look after {connection.name}"))
     return StatusItem(phrases.alert_lines(alert, about), tuple(found))
 
@@ -134,16 +134,16 @@ def _unapproved(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
 def live(mapped: MappingStatusRow, viewer: Viewer) -> tuple[ButtonElement, ...]:
     """What a person may decide about a mapping that mParticle feeds and that was approved."""
     mapping, status = mapped.mapping, mapped.live
-    if status is None or mapping.state not in (MappingStatus.ACTIVE, MappingStatus.PAUSED):
+    if status is None or mapping.status not in (MappingStatus.ACTIVE, MappingStatus.PAUSED):
         return ()
     if why_not_approve(mapped.connection, viewer.person, None, is_admin=viewer.is_admin) is not None:
         return ()
     found: list[ButtonElement] = []
-    if mapping.state is MappingStatus.ACTIVE and status.waiting:
+    if mapping.status is MappingStatus.ACTIVE and status.waiting:
         found.append(buttons.approve_removals(mapping, status.waiting))
-    if mapping.state is MappingStatus.PAUSED and mapping.disconnected_at is not None:
+    if mapping.status is MappingStatus.PAUSED and mapping.disconnected_at is not None:
         found += [buttons.keep(mapping), buttons.remove(mapping)]
-    if mapping.state is MappingStatus.PAUSED and status.waiting:
+    if mapping.status is MappingStatus.PAUSED and status.waiting:
         found.append(buttons.drop(mapping))
     return tuple(found)
 
@@ -173,20 +173,20 @@ def _mapping(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
         return StatusItem(phrases.mapping_lines(mapped), decided)
     found: list[ButtonElement] = []
     if (
-        mapping.state in (MappingStatus.ACTIVE, MappingStatus.PROPOSED)
-        and not mapping.live
+        mapping.status in (MappingStatus.ACTIVE, MappingStatus.PROPOSED)
+        and not mapping.is_live
         and mapping.list_id != NO_LIST
     ):
         label = f"Sync {mapping.label} now"
         found.append(button("Sync now", RunAction.START, str(mapping.id), label=label))
-    if mapping.state is MappingStatus.ACTIVE:
+    if mapping.status is MappingStatus.ACTIVE:
         found.append(button("Pause", MappingAction.PAUSE, str(mapping.id), label=f"Pause {mapping.label}"))
-    if mapping.state is MappingStatus.PAUSED and mapping.disconnected_at is None:
+    if mapping.status is MappingStatus.PAUSED and mapping.disconnected_at is None:
         found.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
     return StatusItem(phrases.mapping_lines(mapped), (*decided, *found))
 
 
 def _replace_key(connection: Connection) -> ButtonElement:
-    style = "primary" if connection.refused_at is not None else None
+    style = "primary" if connection.key_rejected_at is not None else None
     label = f"Replace the key of {connection.name}"
     return button("Replace key", ConnectAction.KEY, str(connection.id), style=style, label=label)

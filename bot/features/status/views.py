@@ -91,7 +91,7 @@ def _can_be_repeated(run: Run, mapped: MappingStatusRow) -> bool:
     of_an_audience = (
         not run.request.live and run.undo_of is None and not run.request.path.startswith(f"{REJECTED_SCHEME}:")
     )
-    return ended and of_an_audience and mapped.mapping.state in (MappingStatus.ACTIVE, MappingStatus.PROPOSED)
+    return ended and of_an_audience and mapped.mapping.status in (MappingStatus.ACTIVE, MappingStatus.PROPOSED)
 
 
 def _sum(overview: WorkspaceStatus) -> str:

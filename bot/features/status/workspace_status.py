@@ -29,7 +29,7 @@ class MappingStatusRow:
     @property
     def is_proposed(self) -> bool:
         """Whether nobody has approved it yet."""
-        return self.mapping.state is MappingStatus.PROPOSED
+        return self.mapping.status is MappingStatus.PROPOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,9 @@ class WorkspaceStatus:
 
 async def _mapped(db: AsyncConnection, known: list[Connection], *, with_declined: bool) -> list[MappingStatusRow]:
     pairs = [(each, mapping) for each in known for mapping in await mappings.of_connection(db, each.id)]
-    pairs = [(each, mapping) for each, mapping in pairs if with_declined or mapping.state is not MappingStatus.DECLINED]
+    pairs = [
+        (each, mapping) for each, mapping in pairs if with_declined or mapping.status is not MappingStatus.DECLINED
+    ]
     names = await lists.names(db, [each.id for each in known])
     last = await runs.last_of_each(db, [mapping.id for _, mapping in pairs])
     now = time.time()
@@ -98,7 +100,7 @@ async def _mapped(db: AsyncConnection, known: list[Connection], *, with_declined
             connection,
             list_name(names, mapping),
             last.get(mapping.id),
-            await live_mappings.status(db, mapping.id, now) if mapping.live else None,
+            await live_mappings.status(db, mapping.id, now) if mapping.is_live else None,
         )
         for connection, mapping in pairs
     ]

@@ -76,7 +76,11 @@ async def test_connect(tmp_path: Path) -> None:
         assert f"lists that can be synced to, key …{here.iterable.key[-4:]}" in here.slack.render(done)
         assert "[Map an audience]" in here.slack.render(done)
         (connection,) = await saved(here)
-        assert (connection.name, connection.rate, connection.user_id.value) == ("Shop", 2.5, "mpid")
+        assert (connection.name, connection.requests_per_second, connection.user_id_field.value) == (
+            "Shop",
+            2.5,
+            "mpid",
+        )
         assert (connection.team_id, connection.alert_channel) == (TEAM, ALERTS)
         assert (connection.operators, connection.approvers, connection.self_approval) == ((MAYA,), (AMIR,), False)
         (entry,) = await entries(here, connection)
@@ -172,7 +176,7 @@ async def test_edit(tmp_path: Path) -> None:
 
         assert "another name, rate, rule about approving one's own" in here.slack.render(done)
         (now,) = await saved(here)
-        assert (now.name, now.rate, now.self_approval) == ("Store", 0.5, True)
+        assert (now.name, now.requests_per_second, now.self_approval) == ("Store", 0.5, True)
         assert (now.api_key, now.operators, now.approvers) == (
             connection.api_key,
             connection.operators,
@@ -233,7 +237,7 @@ async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
         assert "1 run stopped because of the former key" in here.slack.render(done)
         (now,) = await saved(here)
-        assert (now.key_last4, now.refused_at) == ("7777", None)
+        assert (now.key_last4, now.key_rejected_at) == ("7777", None)
         async with here.engine.database.read() as db:
             assert await alerts.open_of(db, connection.id, None) is None
         (entry,) = await entries(here, connection)

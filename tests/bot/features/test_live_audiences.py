@@ -199,7 +199,7 @@ async def test_connecting_with_the_same_key_takes_it_over(tmp_path: Path) -> Non
     async with fed(tmp_path) as here:
         await here.mparticle.add(VIPS, person(1))
         made = await here.connection()
-        assert made.mparticle_account == "4711"
+        assert made.mparticle_account_id == "4711"
         async with here.engine.database.read() as db:
             assert [each.name for each in await connections.everyone(db)] == ["Shop"]
         await approve(here, VIPS)
@@ -211,7 +211,7 @@ async def test_removals_wait_for_approval(tmp_path: Path) -> None:
     async with fed(tmp_path) as here:
         await joined(here, 1, 2, 3)
         async with here.engine.database.write() as db:
-            await mappings.change(db, (await here.mapping_of(VIPS)).id, removals=RemovalPolicy.ASK.value)
+            await mappings.change(db, (await here.mapping_of(VIPS)).id, removal_policy=RemovalPolicy.ASK)
         await here.mparticle.delete(VIPS, person(1), person(2))
         message = await here.slack.wait_for_message("sync-alerts", "2 removals wait for approval", timeout=LONG)
         await here.slack.operator.click(message, LiveAudienceAction.REMOVALS)
@@ -253,7 +253,7 @@ async def test_disconnected(tmp_path: Path, action: LiveAudienceAction, left: tu
 
         async def paused() -> bool:
             now = await here.mapping_of(VIPS)
-            return now.state is MappingStatus.PAUSED and now.disconnected_at is None
+            return now.status is MappingStatus.PAUSED and now.disconnected_at is None
 
         await until(paused)
 
@@ -272,7 +272,7 @@ async def test_a_disconnected_audience_is_not_just_resumed(tmp_path: Path) -> No
         await here.mparticle.connect(VIPS)
         await here.slack.wait_for_message("sync-alerts", "connected the audience VIPs again", timeout=LONG)
         await approve(here, VIPS)
-        assert (await here.mapping_of(VIPS)).state is MappingStatus.ACTIVE
+        assert (await here.mapping_of(VIPS)).status is MappingStatus.ACTIVE
 
 
 async def test_daily_digest(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ async def test_proposes_a_mapping_to_a_list_found_by_typing(tmp_path: Path) -> N
         await here.slack.marketer.fill(view, values)
         assert (await here.slack.marketer.submit()).ok
         made = (await all_mappings(here, connection))[0]
-        assert (made.state, made.audience_name, made.list_id) == (MappingStatus.PROPOSED, "Spring <Shoppers>", LIST)
-        assert (made.removals, made.mode, made.channel) == (RemovalPolicy.ASK, "auto", MARKETING)
+        assert (made.status, made.audience_name, made.list_id) == (MappingStatus.PROPOSED, "Spring <Shoppers>", LIST)
+        assert (made.removal_policy, made.mode, made.channel) == (RemovalPolicy.ASK, "auto", MARKETING)
         assert f"Spring <Shoppers>* → *{target.name}* is proposed" in here.slack.render(here.slack.marketer.view)
         async with here.engine.database.read() as db:
             done = await audit_log.of(db, [f"mapping:{made.id}"])
@@ -185,7 +185,7 @@ async def test_a_proposal_is_reviewed_by_an_approver_only(tmp_path: Path) -> Non
         assert (await here.slack.approver.submit()).ok
         assert "is approved, by @Amir Haddad" in here.slack.render(here.slack.approver.view)
         now = await mapping_now(here, mapping)
-        assert (now.state, now.decided_by, now.comment) == (MappingStatus.ACTIVE, AMIR, "Fine by me")
+        assert (now.status, now.decided_by, now.comment) == (MappingStatus.ACTIVE, AMIR, "Fine by me")
         assert (await here.slack.approver.click(message, MappingAction.REVIEW)).ok
         await told(here, "is approved, by", here.slack.approver)
         await here.slack.wait_for(lambda: "Approved by @Amir Haddad: the mapping" in here.slack.render(message))
@@ -201,7 +201,7 @@ async def test_a_proposal_is_declined_in_the_review(tmp_path: Path) -> None:
         view = await here.slack.approver.open_view(MappingCallback.REVIEW)
         assert (await here.slack.approver.click(view, MappingAction.DECLINE)).ok
         await here.slack.wait_for(lambda: "is declined, by" in here.slack.render(here.slack.approver.view))
-        assert (await mapping_now(here, mapping)).state is MappingStatus.DECLINED
+        assert (await mapping_now(here, mapping)).status is MappingStatus.DECLINED
 
 
 async def test_a_live_mapping_without_a_list_gets_one_in_the_review(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ async def test_a_live_mapping_without_a_list_gets_one_in_the_review(tmp_path: Pa
         connection = await here.connection()
         mapping = await here.mapping(connection, active=False)
         async with here.engine.database.write() as db:
-            await mappings.change(db, mapping.id, list_id=NO_LIST, live=True)
+            await mappings.change(db, mapping.id, list_id=NO_LIST, is_live=True)
         message = await card(here)
         await here.slack.approver.click(message, MappingAction.REVIEW)
         view = await here.slack.approver.open_view(MappingCallback.REVIEW)
@@ -218,7 +218,7 @@ async def test_a_live_mapping_without_a_list_gets_one_in_the_review(tmp_path: Pa
         await here.slack.approver.fill(view, {MappingAction.LIST: "1002"})
         assert (await here.slack.approver.submit()).ok
         now = await mapping_now(here, mapping)
-        assert (now.state, now.list_id) == (MappingStatus.ACTIVE, 1002)
+        assert (now.status, now.list_id) == (MappingStatus.ACTIVE, 1002)
 
 
 async def test_pauses_and_resumes(tmp_path: Path) -> None:
@@ -228,13 +228,13 @@ async def test_pauses_and_resumes(tmp_path: Path) -> None:
         maya = here.slack.marketer
         await maya.command("/iterable-sync pause springshoppers")
         await told(here, "is paused. Nothing of it is synced")
-        assert (await mapping_now(here, mapping)).state is MappingStatus.PAUSED
+        assert (await mapping_now(here, mapping)).status is MappingStatus.PAUSED
         answer = await here.slack.wait_for_message("marketing", "is paused", reader=maya)
         await maya.command("/iterable-sync pause springshoppers")
         await told(here, "can't be paused: it is paused")
         await maya.click(answer, MappingAction.RESUME)
         await told(here, "is active again")
-        assert (await mapping_now(here, mapping)).state is MappingStatus.ACTIVE
+        assert (await mapping_now(here, mapping)).status is MappingStatus.ACTIVE
 
 
 async def test_says_which_mappings_there_are(tmp_path: Path) -> None:

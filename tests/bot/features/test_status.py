@@ -34,7 +34,7 @@ async def test_status(tmp_path: Path) -> None:
         await here.mapping(connection, "Lapsed", list_id=1002, active=False)
         fed = await here.mapping(connection, "Fed", list_id=NO_LIST)
         async with here.engine.database.write() as db:
-            await mappings.change(db, fed.id, live=True)
+            await mappings.change(db, fed.id, is_live=True)
             await alerts.open_(
                 db,
                 connection_id=connection.id,

@@ -168,7 +168,7 @@ class Scene:
             while True:
                 async with self.here.engine.database.read() as db:
                     post = await slack_messages.get(db, key)
-                if post is not None and post.state not in (
+                if post is not None and post.status not in (
                     slack_messages.MessageStatus.NEW,
                     slack_messages.MessageStatus.SENDING,
                 ):

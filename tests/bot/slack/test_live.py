@@ -40,7 +40,7 @@ async def test_progress_is_shown_in_place_at_its_pace(tmp_path: Path) -> None:
     gap = 0.7
     async with workspace(tmp_path, pace=replace(BRISK, gap=gap)) as here:
         here.iterable.faults.set([Fault("slow", path=SUBSCRIBE, delay=0.4)])
-        mapping = await here.mapping(await here.connection(rate=5.0))
+        mapping = await here.mapping(await here.connection(requests_per_second=5.0))
         run_id = await start(here, tmp_path, mapping, people(range(12_000)))
         message = await here.slack.wait_for_message("marketing", "of 12,000 changes made", timeout=LONG)
         await here.slack.wait_for(
@@ -80,7 +80,7 @@ async def test_failure_says_what_happened_what_was_done_and_what_to_do(tmp_path:
 async def test_cancelled_run_says_so(tmp_path: Path) -> None:
     """A run that is cancelled says so, what it had done, and in the thread who asked for it."""
     async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection(rate=2.0))
+        mapping = await here.mapping(await here.connection(requests_per_second=2.0))
         # long enough for whoever works on it to hear of it on the way
         run_id = await start(here, tmp_path, mapping, people(range(40_000)))
         message = await here.slack.wait_for_message("marketing", "Uploading", timeout=LONG)

@@ -59,7 +59,7 @@ async def test_while_it_uploads(tmp_path: Path) -> None:
     """A run that was uploading says when the program ends that it goes on, and ends in the same message."""
     async with services() as (slack, iterable):
         async with bot(slack, iterable, tmp_path) as here:
-            mapping = await here.mapping(await here.connection(rate=1.0))  # a request a second
+            mapping = await here.mapping(await here.connection(requests_per_second=1.0))  # a request a second
             run_id = await start(here, tmp_path, mapping, people(range(8_000)))
             message = await slack.wait_for_message("marketing", "Uploading", timeout=LONG)
         assert "Interrupted; it goes on by itself" in slack.render(message)

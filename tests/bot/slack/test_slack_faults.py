@@ -39,7 +39,7 @@ async def until_lost(here: Workspace, stage: str) -> None:
         while True:
             async with here.engine.database.read() as db:
                 post = await slack_messages.get(db, key)
-            if post is not None and (post.state, post.stage) == (slack_messages.MessageStatus.UNCONFIRMED, stage):
+            if post is not None and (post.status, post.kind) == (slack_messages.MessageStatus.UNCONFIRMED, stage):
                 return
             await asyncio.sleep(0.02)
 
@@ -134,7 +134,7 @@ async def test_deleted_message_comes_back_with_the_next_stage(tmp_path: Path) ->
     """A message that somebody deleted is not posted again before there is something new to say."""
     async with workspace(tmp_path) as here:
         here.iterable.faults.set([Fault("slow", path=SUBSCRIBE, delay=0.5)])
-        mapping = await here.mapping(await here.connection(rate=2.0))
+        mapping = await here.mapping(await here.connection(requests_per_second=2.0))
         run_id = await start(here, tmp_path, mapping, people(range(6_000)))
         message = await here.slack.wait_for_message("marketing", "Uploading", timeout=LONG)
         message.channel.messages.remove(message)

@@ -114,8 +114,8 @@ async def feeders(engine: Engine, directory: Path, figures: Figures) -> list[Fee
         name="Soak",
         api_key=DEFAULT_KEY,
         data_center=DataCenter.US,
-        user_id=UserIdField.CUSTOMER_ID,
-        rate=0,
+        user_id_field=UserIdField.CUSTOMER_ID,
+        requests_per_second=0,
         approvers=("U2",),
     )
     made = []

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from core.delivery.shared_rate_limiter import MISSED_S, SharedRateLimiter
 from core.iterable import IterableClient, RequestStats
 from core.store.database import Database
-from core.store.tables import pace
+from core.store.tables import rate_limits
 from sandbox.iterable import running
 from tests.core.databases import new_sqlite
 from tests.core.delivery.slots import least_span, use
@@ -122,7 +122,7 @@ async def test_endpoint_has_a_pace_of_its_own(database: Database) -> None:
     await use(pacer.endpoint("size", 5 / 60))
     await use(pacer, 2)
     async with database.read() as connection:
-        assert set(await connection.scalars(select(pace.c.project))) == {"p", "p:size"}
+        assert set(await connection.scalars(select(rate_limits.c.rate_limit_key))) == {"p", "p:size"}
 
 
 async def test_no_limit_is_for_endpoints_too(nowhere: Database) -> None:

@@ -76,7 +76,7 @@ async def test_one_run_a_day(tmp_path: Path, database_url: str) -> None:
         assert run.id == (await it.status()).run_id
         assert (run.status, run.counters.missing) == (RunStatus.SUCCEEDED, 0)
         assert (run.counters.members, run.counters.added, run.counters.rejected) == (9, 5, 4)
-        assert {(rejection.profile, rejection.reason) for rejection in found} == {
+        assert {(rejection.member_key, rejection.reason) for rejection in found} == {
             (str(-number), "invalid_email") for number in range(2, 6)
         }
 
@@ -87,7 +87,7 @@ async def test_waits_until_approved(tmp_path: Path, database_url: str) -> None:
         await it.mparticle.connect(VIPS)
         await it.mparticle.add(VIPS, *map(person, range(3)))
         mapping, status = await it.mapping(), await it.status()
-        assert (mapping.state, mapping.list_id, mapping.audience_name) == (MappingStatus.PROPOSED, LIST, "VIPs")
+        assert (mapping.status, mapping.list_id, mapping.audience_name) == (MappingStatus.PROPOSED, LIST, "VIPs")
         assert (status.waiting, status.backlog) == (3, 0)
         assert it.iterable.state.log.total() == 0
         await it.approve()
@@ -118,7 +118,7 @@ async def test_list_is_chosen_when_it_is_approved(tmp_path: Path) -> None:
         await it.mparticle.connect(audience)
         await it.mparticle.add(audience, person(1))
         assert (await it.mapping(audience)).list_id == NO_LIST
-        assert (await it.mapping(audience)).state is MappingStatus.PROPOSED
+        assert (await it.mapping(audience)).status is MappingStatus.PROPOSED
         await it.approve(audience, OTHER_LIST)
         await it.settled(audience)
         assert it.emails(OTHER_LIST) == addresses(1)
@@ -130,7 +130,7 @@ async def test_drop_in(tmp_path: Path, database_url: str) -> None:
         await it.mparticle.add(VIPS, person(1))
         await it.settled()
         assert it.emails() == addresses(1)
-        assert (await it.mapping()).state is MappingStatus.ACTIVE
+        assert (await it.mapping()).status is MappingStatus.ACTIVE
 
 
 async def test_mpid_setting_of_the_message(tmp_path: Path) -> None:
@@ -151,12 +151,12 @@ async def test_saved_connection_wins(tmp_path: Path) -> None:
                 name="shop",
                 api_key=it.engine.vault.encrypt(it.iterable.key),
                 key_last4="1234",
-                project="p",
-                data_center="us",
-                user_id=UserIdField.CUSTOMER_ID,
-                rate=0,
+                rate_limit_key="p",
+                data_center=DataCenter.US,
+                user_id_field=UserIdField.CUSTOMER_ID,
+                requests_per_second=0,
             )
-            await connections.change(db, saved, mparticle_account="4711")
+            await connections.change(db, saved, mparticle_account_id="4711")
         await it.mparticle.add(VIPS, person(1))
         await it.settled()
         assert set(it.iterable.state.members(LIST)) == {("p1@example.com", "c1")}
@@ -182,7 +182,7 @@ async def test_replaced_key_wins_over_the_one_in_the_first_message(tmp_path: Pat
         await it.mparticle.connect(VIPS)
         async with it.engine.database.read() as db:
             (shop,) = await connections.everyone(db)
-        assert (shop.name, shop.mparticle_account, shop.mparticle_settings) == ("shop", "4711", None)
+        assert (shop.name, shop.mparticle_account_id, shop.mparticle_settings_digest) == ("shop", "4711", None)
         assert it.engine.api_key(shop) == "another-key"
         assert (await it.mapping()).connection_id == shop.id
 
@@ -198,7 +198,7 @@ async def test_replaced_key_stays_when_other_settings_change(tmp_path: Path) -> 
         await it.mparticle.connect(VIPS)
         async with it.engine.database.read() as db:
             (made,) = await connections.everyone(db)
-        assert (it.engine.api_key(made), made.user_id) == ("another-key", UserIdField.MPID)
+        assert (it.engine.api_key(made), made.user_id_field) == ("another-key", UserIdField.MPID)
 
 
 def key_and_another(it: Live) -> tuple[str, str]:
@@ -214,8 +214,8 @@ async def saved(it: Live, first_key: str, *others: str) -> None:
         name="shop",
         api_key=first_key,
         data_center=DataCenter.US,
-        user_id=UserIdField.CUSTOMER_ID,
-        rate=0.0,
+        user_id_field=UserIdField.CUSTOMER_ID,
+        requests_per_second=0.0,
     )
     for key in others:
         known = await replace_key(it.engine, known.connection, key)
@@ -227,7 +227,7 @@ async def until_refused(it: Live) -> None:
     async def is_refused() -> bool:
         async with it.engine.database.read() as db:
             found = await connections.of_account(db, "4711")
-        return found is not None and found.refused_at is not None
+        return found is not None and found.key_rejected_at is not None
 
     await until(is_refused)
 
@@ -249,10 +249,10 @@ async def test_refused_key(tmp_path: Path, database_url: str) -> None:
         await until(is_alerted)
         async with it.engine.database.read() as db:
             (alert,) = await alerts.current(db)
-        assert (alert.mapping_id, alert.repeats) == (None, 0)
+        assert (alert.mapping_id, alert.occurrences) == (None, 0)
         it.iterable.faults.clear()
         async with it.engine.database.write() as db:  # as whoever replaces the key does
-            await connections.change(db, alert.connection_id, refused_at=None)
+            await connections.change(db, alert.connection_id, key_rejected_at=None)
         await it.settled()
         assert it.emails() == addresses(1, 2, 3)
         async with it.engine.database.read() as db:
@@ -337,11 +337,11 @@ async def test_paused_mapping_waits(tmp_path: Path) -> None:
         await started(it, 1)
         mapping = await it.mapping()
         async with it.engine.database.write() as db:
-            await mappings.change(db, mapping.id, state=MappingStatus.PAUSED.value)
+            await mappings.change(db, mapping.id, status=MappingStatus.PAUSED)
         await it.mparticle.add(VIPS, person(2))
         assert (await it.status()).waiting == 1
         async with it.engine.database.write() as db:
-            await mappings.change(db, mapping.id, state=MappingStatus.ACTIVE.value)
+            await mappings.change(db, mapping.id, status=MappingStatus.ACTIVE)
         await it.settled()
         assert it.emails() == addresses(1, 2)
 
@@ -389,7 +389,7 @@ async def test_removals_that_ask(tmp_path: Path, database_url: str) -> None:
         await started(it, 1, 2)
         mapping = await it.mapping()
         async with it.engine.database.write() as db:
-            await mappings.change(db, mapping.id, removals=RemovalPolicy.ASK.value)
+            await mappings.change(db, mapping.id, removal_policy=RemovalPolicy.ASK)
         await it.mparticle.tell(VIPS, [("delete", person(1)), ("add", person(3))])
         status = await it.settled()
         assert it.emails() == addresses(1, 2, 3)
@@ -404,7 +404,7 @@ async def test_removals_that_are_kept(tmp_path: Path) -> None:
     async with firehosing(tmp_path) as it:
         await started(it, 1, 2)
         async with it.engine.database.write() as db:
-            await mappings.change(db, (await it.mapping()).id, removals=RemovalPolicy.KEEP.value)
+            await mappings.change(db, (await it.mapping()).id, removal_policy=RemovalPolicy.KEEP)
         await it.mparticle.delete(VIPS, person(1))
         await it.settled()
         assert it.emails() == addresses(1, 2)
@@ -425,7 +425,7 @@ async def test_rename(tmp_path: Path) -> None:
         await started(it, 1)
         await it.mparticle.change(Audience(VIPS.id, "Very important", VIPS.settings), previous=VIPS)
         mapping = await it.mapping()
-        assert (mapping.audience_name, mapping.state) == ("Very important", MappingStatus.ACTIVE)
+        assert (mapping.audience_name, mapping.status) == ("Very important", MappingStatus.ACTIVE)
 
 
 async def test_other_list_is_another_mapping(tmp_path: Path) -> None:
@@ -434,7 +434,7 @@ async def test_other_list_is_another_mapping(tmp_path: Path) -> None:
     async with firehosing(tmp_path) as it:
         await started(it, 1)
         await it.mparticle.change(other, previous=VIPS)
-        states = {m.list_id: (m.state, m.disconnected_at is not None) for m in await it.mappings()}
+        states = {m.list_id: (m.status, m.disconnected_at is not None) for m in await it.mappings()}
         assert states == {LIST: (MappingStatus.PAUSED, True), OTHER_LIST: (MappingStatus.PROPOSED, False)}
 
 
@@ -445,7 +445,7 @@ async def test_disconnected(tmp_path: Path, database_url: str, keep: bool) -> No
         await started(it, 1, 2)
         await it.mparticle.disconnect(VIPS)
         mapping = await it.mapping()
-        assert (mapping.state, mapping.disconnected_at is not None) == (MappingStatus.PAUSED, True)
+        assert (mapping.status, mapping.disconnected_at is not None) == (MappingStatus.PAUSED, True)
         decide = live.keep_members if keep else live.remove_members
         assert await decide(it.engine, mapping.id, by="U1")
         if not keep:
@@ -453,7 +453,7 @@ async def test_disconnected(tmp_path: Path, database_url: str, keep: bool) -> No
             await run_maintenance(it.engine)
         assert it.emails() == (addresses(1, 2) if keep else set())
         mapping = await it.mapping()
-        assert (mapping.state, mapping.disconnected_at) == (MappingStatus.PAUSED, None)
+        assert (mapping.status, mapping.disconnected_at) == (MappingStatus.PAUSED, None)
         assert not await decide(it.engine, mapping.id, by="U1")
 
 
@@ -476,16 +476,16 @@ async def test_taking_off_is_left_to_a_worker(
         for _ in range(3):
             async with it.engine.database.write() as db:
                 assert await bulk_removal.remove_next_chunk(db, mapping.id)
-        assert ((await it.mapping()).emptied_to, (await it.status()).backlog) == ("4", 7)
+        assert ((await it.mapping()).bulk_removal_cursor, (await it.status()).backlog) == ("4", 7)
         await run_maintenance(it.engine)
         assert (
             await it.mapping()
-        ).state is MappingStatus.ACTIVE  # it is not done, though nothing may have been put yet
+        ).status is MappingStatus.ACTIVE  # it is not done, though nothing may have been put yet
         async with carrying_out(it.engine):
             await it.settled()
         await run_maintenance(it.engine)
         mapping = await it.mapping()
-        assert (it.emails(), mapping.state, mapping.emptied_to) == (set(), MappingStatus.PAUSED, None)
+        assert (it.emails(), mapping.status, mapping.bulk_removal_cursor) == (set(), MappingStatus.PAUSED, None)
 
 
 async def test_connected_again_while_members_are_taken_off(tmp_path: Path) -> None:
@@ -496,7 +496,7 @@ async def test_connected_again_while_members_are_taken_off(tmp_path: Path) -> No
         await it.mparticle.disconnect(VIPS)
         assert await live.remove_members(it.engine, (await it.mapping()).id, by="U1")
         await it.mparticle.connect(VIPS)
-        assert (await it.mapping()).state is MappingStatus.PROPOSED
+        assert (await it.mapping()).status is MappingStatus.PROPOSED
         await it.approve()
         async with carrying_out(it.engine):
             await it.settled()
@@ -510,7 +510,7 @@ async def test_connected_again(tmp_path: Path) -> None:
         await it.mparticle.disconnect(VIPS)
         await it.mparticle.connect(VIPS)
         mapping = await it.mapping()
-        assert (mapping.state, mapping.disconnected_at) == (MappingStatus.PROPOSED, None)
+        assert (mapping.status, mapping.disconnected_at) == (MappingStatus.PROPOSED, None)
 
 
 async def test_failed_run_is_taken_up_again(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -610,9 +610,9 @@ async def test_mapping_of_files_becomes_live(tmp_path: Path) -> None:
         await started(it, 1)
         mapping = await it.mapping()
         async with it.engine.database.write() as db:
-            await mappings.change(db, mapping.id, live=False, account_id=None, live_list=None)
+            await mappings.change(db, mapping.id, is_live=False, mparticle_account_id=None, firehose_list_setting=None)
         await it.mparticle.connect(VIPS)
-        assert ((await it.mapping()).id, (await it.mapping()).state) == (mapping.id, MappingStatus.ACTIVE)
+        assert ((await it.mapping()).id, (await it.mapping()).status) == (mapping.id, MappingStatus.ACTIVE)
         await it.mparticle.delete(VIPS, person(1))
         await it.settled()
         assert it.emails() == set()
@@ -633,7 +633,7 @@ async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:
         await run_maintenance(it.engine)
         async with it.engine.database.read() as db:
             (alert,) = await alerts.current(db)
-        assert (alert.code, alert.repeats) == ("backlog", 0)
+        assert (alert.code, alert.occurrences) == ("backlog", 0)
         assert "1 change of audience VIPs" in alert.message
         run_id = await micro_batch.create_micro_batch(it.engine, mapping)
         assert run_id is not None
@@ -669,7 +669,7 @@ async def test_what_is_remembered_is_bounded(
     async with firehosing(tmp_path, database_url) as it:
         await started(it, 1, 2)
         async with it.engine.database.write() as db:
-            await mappings.change(db, (await it.mapping()).id, state=MappingStatus.PAUSED.value)
+            await mappings.change(db, (await it.mapping()).id, status=MappingStatus.PAUSED)
         await it.mparticle.add(VIPS, person(3))
         monkeypatch.setattr(maintenance, "REMEMBER_S", -10.0)
         await run_maintenance(it.engine)
@@ -809,5 +809,5 @@ async def test_run_whose_process_is_about_to_end_it(tmp_path: Path, database_url
             assert not await worker._Worker(other)._is_left(mapping, run)
         assert await worker._Worker(it.engine)._is_left(mapping, run)
         async with open_engine(it.engine.settings, "next") as following:
-            orphan = run.model_copy(update={"worker": "somebody who died#1"})
+            orphan = run.model_copy(update={"worker_id": "somebody who died#1"})
             assert await worker._Worker(following)._is_left(mapping, orphan)

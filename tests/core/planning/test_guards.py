@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 from sqlalchemy import text
@@ -11,7 +11,7 @@ from core.models.run import GuardName, RunRequest
 from core.reporting.run_report import RunReport
 from core.runs import approval, commands, executor
 from core.store import mappings, runs
-from core.store.mappings import AudienceMapping
+from core.store.mappings import AudienceMapping, MappingStatus, MappingUpdate, RemovalPolicy
 from tests.core.harness import LIST, Member, Outcome, RunStatus, Sync, people, person, syncing
 
 
@@ -185,7 +185,7 @@ async def only_mapping(sync: Sync) -> AudienceMapping:
     return mapping
 
 
-async def set_mapping(sync: Sync, **values: str) -> None:
+async def set_mapping(sync: Sync, **values: Unpack[MappingUpdate]) -> None:
     """Change the only mapping."""
     mapping = await only_mapping(sync)
     async with sync.engine.database.write() as db:
@@ -195,7 +195,7 @@ async def set_mapping(sync: Sync, **values: str) -> None:
 async def test_proposed_mapping_waits(sync: Sync) -> None:
     """A run of a mapping that nobody has approved waits, whatever it would do."""
     await sync.mirror([person(1)], dry_run=True)
-    await set_mapping(sync, state="proposed")
+    await set_mapping(sync, status=MappingStatus.PROPOSED)
     outcome = await sync.mirror([person(1)])
     assert guards(outcome) == [GuardName.NEW_MAPPING]
     assert outcome.run.status is RunStatus.NEEDS_APPROVAL
@@ -207,7 +207,7 @@ async def test_proposed_mapping_waits(sync: Sync) -> None:
 async def test_proposed_mapping_is_approved_in_advance(sync: Sync) -> None:
     """With approval in advance a run of a proposed mapping goes on."""
     await sync.mirror([person(1)], dry_run=True)
-    await set_mapping(sync, state="proposed")
+    await set_mapping(sync, status=MappingStatus.PROPOSED)
     assert guards(await sync.mirror([person(1)], approved=True)) == []
     assert sync.emails() == {"p1@example.com"}
 
@@ -215,7 +215,7 @@ async def test_proposed_mapping_is_approved_in_advance(sync: Sync) -> None:
 async def test_removals_are_asked_about(sync: Sync) -> None:
     """Where the mapping asks about removals, a run with one waits, and a run without goes on."""
     await sync.mirror(people(range(3)))
-    await set_mapping(sync, removals="ask")
+    await set_mapping(sync, removal_policy=RemovalPolicy.ASK)
     assert guards(await sync.mirror(people(range(4)))) == []
     outcome = await sync.mirror(people(range(3)))
     assert guards(outcome) == [GuardName.REMOVALS]
@@ -227,14 +227,14 @@ async def test_removals_are_asked_about(sync: Sync) -> None:
 async def test_mass_removal_says_it_all(sync: Sync) -> None:
     """A mass removal of a mapping that asks about removals is asked about once."""
     await sync.mirror(people(range(150)))
-    await set_mapping(sync, removals="ask")
+    await set_mapping(sync, removal_policy=RemovalPolicy.ASK)
     assert guards(await sync.mirror(people(range(50)))) == [GuardName.MASS_REMOVAL]
 
 
 async def test_kept_members_are_never_removed(sync: Sync) -> None:
     """Where the mapping keeps who leaves, neither a mirror nor a delta takes anybody off, not even an empty mirror."""
     await sync.mirror(people(range(150)))
-    await set_mapping(sync, removals="keep")
+    await set_mapping(sync, removal_policy=RemovalPolicy.KEEP)
     mirror = await sync.mirror([*people(range(100, 150)), person(200)])
     assert (guards(mirror), mirror.counts) == ([], {"members": 51, "added": 1, "unchanged": 50})
     delta = await sync.delta(joined=[person(201)], left=people(range(100)))
@@ -247,7 +247,7 @@ async def test_kept_members_are_never_removed(sync: Sync) -> None:
 async def test_kept_member_gets_another_address(sync: Sync) -> None:
     """Keeping who leaves does not keep a former address of somebody who stays."""
     await sync.mirror(people(range(2)))
-    await set_mapping(sync, removals="keep")
+    await set_mapping(sync, removal_policy=RemovalPolicy.KEEP)
     outcome = await sync.mirror([person(1, email="new@example.com")])
     assert outcome.counts == {"members": 1, "updated": 1}
     assert sync.emails() == {"p0@example.com", "new@example.com"}
@@ -256,7 +256,7 @@ async def test_kept_member_gets_another_address(sync: Sync) -> None:
 async def test_guards_name_no_option(sync: Sync) -> None:
     """What a guard says fits Slack as well as a terminal: it names no option."""
     await sync.run(download(sync, 11, "VIPs", people(range(150))))
-    await set_mapping(sync, state="proposed", removals="ask")
+    await set_mapping(sync, status=MappingStatus.PROPOSED, removal_policy=RemovalPolicy.ASK)
     for file in (download(sync, 12, "Newcomers", people(range(3))), sync.mirror_file([])):
         plan = (await sync.run(file, dry_run=True)).run.plan
         assert plan is not None

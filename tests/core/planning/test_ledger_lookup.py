@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert
 
 from core.identity import UserIdField
+from core.iterable import DataCenter
 from core.models.batch import Phase, decode
 from core.models.run import SyncMode
 from core.planning import ledger_lookup
@@ -32,10 +33,10 @@ async def mapping_ids(database: Database) -> list[int]:
             name="Shop",
             api_key=b"",
             key_last4="",
-            project="",
-            data_center="us",
-            user_id=UserIdField.MPID,
-            rate=0,
+            rate_limit_key="",
+            data_center=DataCenter.US,
+            user_id_field=UserIdField.MPID,
+            requests_per_second=0,
         )
         return [
             await mappings.add(db, connection_id=connection_id, list_id=1, audience_id=None, audience_name=name)
@@ -60,7 +61,13 @@ def _rows(chance: random.Random, mapping_ids: list[int]) -> list[dict[str, Any]]
         email, user_id = _identity(chance, number)
         profile = chance.choice([str(number)] * 6 + [f"customer:{number}", f"email:{email}", f"former:{email}"])
         certain = email is not None and chance.random() < 0.9
-        values = {"mapping_id": mapping_id, "profile": profile, "email": email, "user_id": user_id, "certain": certain}
+        values = {
+            "mapping_id": mapping_id,
+            "member_key": profile,
+            "email": email,
+            "user_id": user_id,
+            "is_confirmed": certain,
+        }
         found[mapping_id, profile] = values
     return list(found.values())
 

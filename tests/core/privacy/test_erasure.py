@@ -86,7 +86,7 @@ async def test_nothing_is_left(tmp_path: Path, database_url: str) -> None:
             run = await runs.by_id(db, run_id)
             assert run is not None
             assert run.counters.missing == 0
-            assert [r.profile async for r in rejections.of_run(db, run_id)] == [None]
+            assert [r.member_key async for r in rejections.of_run(db, run_id)] == [None]
 
 
 async def test_person_who_had_left(tmp_path: Path, database_url: str) -> None:

@@ -14,7 +14,7 @@ from core.runs import worker
 from core.runs.submission import submit_mapping
 from core.store import connections, lists, mappings, runs
 from core.store.connections import Connection
-from core.store.mappings import AudienceMapping
+from core.store.mappings import AudienceMapping, MappingStatus
 from tests.core.harness import LIST, RunStatus, Sync, people, person, syncing
 
 GONE, DYNAMIC = 4711, 1003
@@ -47,7 +47,7 @@ async def test_queued_run_of_a_mapping(sync: Sync) -> None:
     request = RunRequest(path=str(sync.mirror_file(people(range(3)))))
     run_id = await submit_mapping(sync.engine, connection, mapping, request, started_by="U1", channel="C1")
     queued = (await sync.outcome(run_id)).run
-    assert (queued.status, queued.worker, queued.started_by, queued.channel) == (RunStatus.QUEUED, None, "U1", "C1")
+    assert (queued.status, queued.worker_id, queued.started_by, queued.channel) == (RunStatus.QUEUED, None, "U1", "C1")
     await worker.start(run_id)
     assert (await sync.outcome(run_id)).counts == {"members": 3, "added": 3}
     assert len(sync.emails()) == 3
@@ -82,7 +82,7 @@ async def test_refused_key_stops_the_connection(sync: Sync) -> None:
     async with sync.engine.database.read() as db:
         stored = await connections.by_id(db, connection.id)
     assert stored is not None
-    assert stored.refused_at is not None
+    assert stored.key_rejected_at is not None
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_stopped_mapping_takes_no_run(sync: Sync, state: str, sentence: st
     await sync.mirror([person(1)], audience="VIPs")
     run = await sync.latest()
     async with sync.engine.database.write() as db:
-        await mappings.change(db, run.mapping_id, state=state)
+        await mappings.change(db, run.mapping_id, status=MappingStatus(state))
         connection = await connections.by_id(db, run.connection_id)
         mapping = await mappings.by_id(db, run.mapping_id)
     assert connection is not None
@@ -114,13 +114,13 @@ async def test_pause_fails_what_is_queued(sync: Sync) -> None:
     run_id = await sync.submit(sync.mirror_file([person(2)]))
     mapping_id = (await sync.latest()).mapping_id
     async with sync.engine.database.write() as db:
-        await mappings.change(db, mapping_id, state="paused")
+        await mappings.change(db, mapping_id, status=MappingStatus.PAUSED)
     await worker.start(run_id)
     failed = (await sync.outcome(run_id)).run
     assert (failed.status, failed.requests) == (RunStatus.FAILED, 0)
     assert "is paused" in (failed.error or "")
     async with sync.engine.database.write() as db:
-        await mappings.change(db, mapping_id, state="active")
+        await mappings.change(db, mapping_id, status=MappingStatus.ACTIVE)
     assert (await sync.resume(run_id)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {"p2@example.com"}
 
@@ -130,7 +130,7 @@ async def test_pause_holds_back_what_was_approved(sync: Sync) -> None:
     await sync.mirror(people(range(150)))
     waiting = await sync.mirror([person(0)])
     async with sync.engine.database.write() as db:
-        await mappings.change(db, waiting.run.mapping_id, state="paused")
+        await mappings.change(db, waiting.run.mapping_id, status=MappingStatus.PAUSED)
         await runs.approve(db, waiting.run.id, waiting.run.request.model_copy(update={"approved": True}))
     outcome = await sync.resume(waiting.run.id)
     assert outcome.run.status is RunStatus.FAILED

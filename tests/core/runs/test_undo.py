@@ -15,6 +15,7 @@ from core.planning import batching
 from core.runs import worker
 from core.runs.undo import undo
 from core.store import mappings, runs
+from core.store.mappings import MappingStatus
 from core.store.tables import batches as batches_table
 from sandbox.iterable import Fault
 from tests.core.harness import LIST, QUICK, WALKS, Member, Outcome, RunStatus, Sync, people, person, syncing
@@ -237,10 +238,10 @@ async def test_nothing_to_undo(sync: Sync) -> None:
         await db.execute(batches_table.delete().where(batches_table.c.run_id == outcome.run.id))
     await refused(outcome.run.id, "not kept")
     async with sync.engine.database.write() as db:
-        await mappings.change(db, outcome.run.mapping_id, state="paused")
+        await mappings.change(db, outcome.run.mapping_id, status=MappingStatus.PAUSED)
     other = await sync.mirror(people(range(7)), audience="other")
     async with sync.engine.database.write() as db:
-        await mappings.change(db, other.run.mapping_id, state="paused")
+        await mappings.change(db, other.run.mapping_id, status=MappingStatus.PAUSED)
     await refused(other.run.id, "is paused")
 
 

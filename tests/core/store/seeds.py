@@ -3,6 +3,7 @@
 from typing import Any
 
 from core.identity import UserIdField
+from core.iterable import DataCenter
 from core.models.batch import Phase
 from core.models.run import RunRequest
 from core.store import connections, lists, mappings, runs
@@ -15,7 +16,7 @@ LIST = 1001
 
 def draft(phase: Phase, size: int, members: str = "[]") -> Draft:
     """A batch of a plan."""
-    return Draft(phase=phase, size=size, counted=size, members=members)
+    return Draft(phase=phase, sent_size=size, counted_size=size, members=members)
 
 
 async def add_connection(database: Database, name: str = "shop", **changed: Any) -> int:
@@ -23,10 +24,10 @@ async def add_connection(database: Database, name: str = "shop", **changed: Any)
     values: dict[str, Any] = {
         "api_key": b"encrypted",
         "key_last4": "1234",
-        "project": "digest",
-        "data_center": "us",
-        "user_id": UserIdField.CUSTOMER_ID,
-        "rate": 5.0,
+        "rate_limit_key": "digest",
+        "data_center": DataCenter.US,
+        "user_id_field": UserIdField.CUSTOMER_ID,
+        "requests_per_second": 5.0,
     }
     async with database.write() as db:
         return await connections.add(db, name=name, **{**values, **changed})
@@ -58,9 +59,9 @@ async def add_run(database: Database, mapping: AudienceMapping, *, worker: str |
             run_id=run_id,
             mapping=mapping,
             mode="mirror",
-            user_id="customerId",
+            user_id_field="customerId",
             rate=5.0,
             request=RunRequest(path="audience.csv"),
-            worker=worker,
+            worker_id=worker,
         )
     return run_id

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from core.identity import UserIdField
+from core.iterable import DataCenter
 from core.models.batch import Phase
 from core.store import batches, connections, ledger, lists, mappings, rejections, runs
 from core.store.connections import project_of
@@ -17,14 +18,24 @@ from tests.core.store.seeds import LIST, add_connection, add_mapping, add_run, d
 async def test_connection_is_kept_as_given(database: Database) -> None:
     """A connection is found by name and by id, with every value as it was given."""
     connection_id = await add_connection(
-        database, "Ünïcode 🙂", api_key=b"\x00\xff", data_center="eu", user_id=UserIdField.MPID, rate=0.0
+        database,
+        "Ünïcode 🙂",
+        api_key=b"\x00\xff",
+        data_center=DataCenter.EU,
+        user_id_field=UserIdField.MPID,
+        requests_per_second=0.0,
     )
     async with database.read() as db:
         found = await connections.by_name(db, "Ünïcode 🙂")
         assert found == await connections.by_id(db, connection_id)
     assert found is not None
-    assert (found.api_key, found.data_center, found.user_id, found.rate) == (b"\x00\xff", "eu", UserIdField.MPID, 0.0)
-    assert (found.refused_at, found.key_last4, found.project) == (None, "1234", "digest")
+    assert (found.api_key, found.data_center, found.user_id_field, found.requests_per_second) == (
+        b"\x00\xff",
+        "eu",
+        UserIdField.MPID,
+        0.0,
+    )
+    assert (found.key_rejected_at, found.key_last4, found.rate_limit_key) == (None, "1234", "digest")
     assert abs(found.created_at - time.time()) < 60
 
 
@@ -49,13 +60,13 @@ async def test_changed_connection(database: Database) -> None:
     """Only what is changed of a connection changes."""
     one, other = await add_connection(database, "one"), await add_connection(database, "other")
     async with database.write() as db:
-        await connections.change(db, one, rate=7.5, refused_at=1.0)
+        await connections.change(db, one, requests_per_second=7.5, key_rejected_at=1.0)
     async with database.read() as db:
         found, untouched = await connections.by_id(db, one), await connections.by_id(db, other)
     assert found is not None
     assert untouched is not None
-    assert (found.rate, found.refused_at, found.name) == (7.5, 1.0, "one")
-    assert (untouched.rate, untouched.refused_at) == (5.0, None)
+    assert (found.requests_per_second, found.key_rejected_at, found.name) == (7.5, 1.0, "one")
+    assert (untouched.requests_per_second, untouched.key_rejected_at) == (5.0, None)
 
 
 async def test_name_of_a_connection_is_its_own(database: Database) -> None:

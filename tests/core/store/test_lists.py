@@ -23,7 +23,7 @@ async def test_held_by_one_at_a_time(database: Database) -> None:
         assert await lists.acquire(db, connection_id, LIST, "two", "you")
         state = await lists.get(db, connection_id, LIST)
     assert state is not None
-    assert (state.held_by_run, state.held_by_worker) == ("two", "you")
+    assert (state.locked_by_run_id, state.locked_by_worker_id) == ("two", "you")
 
 
 async def test_held_by_one_of_many_who_ask_at_once(database: Database) -> None:
@@ -65,7 +65,7 @@ async def test_revisions(database: Database) -> None:
     async def revisions() -> list[int]:
         async with database.read() as db:
             found = [await lists.get(db, mapping.connection_id, list_id) for list_id in (LIST, 1002)]
-        return [state.revision for state in found if state]
+        return [state.ledger_revision for state in found if state]
 
     async with database.write() as db:
         assert await lists.bump(db, mapping.connection_id, LIST) == 1
@@ -94,7 +94,7 @@ async def test_grip(database: Database) -> None:
         await lists.acquire(db, mapping.connection_id, LIST, run_id, "me")
         await lists.bump(db, mapping.connection_id, LIST)
         await runs.request_stop(db, run_id, "cancel")
-        await connections.change(db, mapping.connection_id, refused_at=1.0)
+        await connections.change(db, mapping.connection_id, key_rejected_at=1.0)
         assert await lists.check_run_guard(db, run_id) == lists.RunGuard(1, "me", run_id, "cancel", True)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from core.store import rate_limits
 from core.store.database import Database
 from core.store.rate_limits import Reservation
-from core.store.tables import pace as pace_table
+from core.store.tables import rate_limits as pace_table
 
 INTERVAL = 0.25
 NOON = 1_700_000_000.0

@@ -40,7 +40,7 @@ async def test_new_run_is_queued(database: Database) -> None:
     """A new run is queued, with what was asked for, and has counted nothing."""
     mapping = await add_mapping(database)
     run = await load(database, await add_run(database, mapping, worker="me"))
-    assert (run.status, run.worker, run.plan, run.attempt) == (RunStatus.QUEUED, "me", None, 0)
+    assert (run.status, run.worker_id, run.plan, run.attempt) == (RunStatus.QUEUED, "me", None, 0)
     assert run.request == RunRequest(path="audience.csv")
     assert (run.mapping_id, run.list_id, run.audience) == (mapping.id, LIST, "VIPs")
     assert set(run.counters.model_dump().values()) == {0}
@@ -90,7 +90,7 @@ async def test_plan_starts_the_counters(database: Database) -> None:
     async with database.write() as db:
         await runs.set_plan(db, run_id, "me", PLAN, SyncMode.MIRROR, 3)
     run = await load(database, run_id)
-    assert (run.plan, run.mode, run.revision) == (PLAN, SyncMode.MIRROR, 3)
+    assert (run.plan, run.mode, run.ledger_revision) == (PLAN, SyncMode.MIRROR, 3)
     assert (run.counters.members, run.counters.left, run.counters.missing) == (5, 2, 4)
     assert run.audience == "VIPs"
 
@@ -109,8 +109,8 @@ async def test_reopened_run(database: Database, planned: bool, status: RunStatus
     async with database.write() as db:
         assert await runs.reopen(db, failed, "other") == 1
     run = await load(database, run_id)
-    assert (run.status, run.worker, run.attempt) == (status, "other", 1)
-    assert (run.stop, run.error, run.error_code, run.finished_at) == (None, None, None, None)
+    assert (run.status, run.worker_id, run.attempt) == (status, "other", 1)
+    assert (run.stop_requested, run.error, run.error_code, run.finished_at) == (None, None, None, None)
 
 
 async def test_reopened_once(database: Database) -> None:
@@ -120,7 +120,7 @@ async def test_reopened_once(database: Database) -> None:
         assert await runs.reopen(db, stopped, "one") == 1
     async with database.write() as db:
         assert await runs.reopen(db, stopped, "other") is None
-    assert (await load(database, stopped.id)).worker == "one"
+    assert (await load(database, stopped.id)).worker_id == "one"
 
 
 @pytest.mark.parametrize("status", RunStatus)
@@ -176,7 +176,7 @@ async def test_drafts_become_the_plan(database: Database) -> None:
         assert [batch.members for batch in planned] == ['["old"]']
         await batches.publish(db, run_id)
         planned = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=5)
-        assert [(batch.phase, batch.size, batch.members) for batch in planned] == [
+        assert [(batch.phase, batch.sent_size, batch.members) for batch in planned] == [
             (Phase.REMOVE, 1, '["new"]'),
             (Phase.ADD, 3, '["more"]'),
         ]
@@ -290,7 +290,7 @@ async def test_buried_worker_leaves_its_runs_and_lists(database: Database) -> No
         run = await load(database, run_id)
         assert run.is_orphan is status.is_active
         if status.is_active:
-            assert (run.status, run.worker, run.error_code) == (RunStatus.INTERRUPTED, None, PROCESS_DIED)
+            assert (run.status, run.worker_id, run.error_code) == (RunStatus.INTERRUPTED, None, PROCESS_DIED)
         else:
-            assert (run.status, run.worker) == (status, "dead")
-    assert (await load(database, living)).worker == "alive"
+            assert (run.status, run.worker_id) == (status, "dead")
+    assert (await load(database, living)).worker_id == "alive"

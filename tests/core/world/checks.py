@@ -48,7 +48,7 @@ async def check(world: World) -> None:
         open_now = list(await db.execute(text(_UNANSWERED)))
         connection = await connections.by_id(db, world.connection_id)
     assert connection is not None
-    assert connection.refused_at is None, "the key counts as refused, though it works"
+    assert connection.key_rejected_at is None, "the key counts as refused, though it works"
     for list_id in (LIST, OTHER_LIST):
         unanswered = set()
         for of, phase, members in open_now:
@@ -112,7 +112,7 @@ async def _finish_emptying(world: World) -> None:
         await mparticle.tend(world)
         mapping = await world.mapping(LIVE)
         assert mapping is not None
-        assert (mapping.state, mapping.disconnected_at) == (MappingStatus.PAUSED, None)
+        assert (mapping.status, mapping.disconnected_at) == (MappingStatus.PAUSED, None)
 
 
 def _is_refused(world: World, name: str) -> bool:

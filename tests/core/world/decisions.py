@@ -32,11 +32,11 @@ async def pause_or_resume(world: World, name: str) -> None:
     """Somebody pauses a mapping, or resumes one that is paused."""
     mapping = await world.mapping(name)
     if mapping is not None and mapping.disconnected_at is None:
-        if mapping.state is MappingStatus.PAUSED:
+        if mapping.status is MappingStatus.PAUSED:
             assert await mapping_lifecycle.resume(world.engine, mapping.id, **FINAL)
         else:
             assert await mapping_lifecycle.pause(world.engine, mapping.id, **FINAL) == (
-                mapping.state is MappingStatus.ACTIVE
+                mapping.status is MappingStatus.ACTIVE
             )
 
 
@@ -46,7 +46,7 @@ async def set_removals(world: World, name: str, removals: RemovalPolicy) -> None
     if mapping is not None:
         world.truth.set_removals(name, removals)
         async with world.engine.database.write() as db:
-            await mappings.change(db, mapping.id, removals=removals.value)
+            await mappings.change(db, mapping.id, removal_policy=removals)
 
 
 async def make_active(world: World, name: str) -> None:
@@ -54,11 +54,11 @@ async def make_active(world: World, name: str) -> None:
     mapping = await world.mapping(name)
     if mapping is None:
         return
-    if mapping.state is MappingStatus.DECLINED:
+    if mapping.status is MappingStatus.DECLINED:
         await propose_second(world)
-    if mapping.state is MappingStatus.PAUSED:
+    if mapping.status is MappingStatus.PAUSED:
         assert await mapping_lifecycle.resume(world.engine, mapping.id, **FINAL)
-    elif mapping.state is not MappingStatus.ACTIVE:
+    elif mapping.status is not MappingStatus.ACTIVE:
         await mapping_lifecycle.decide_proposal(world.engine, mapping.id, MappingStatus.ACTIVE, comment=None, **FINAL)
 
 
@@ -66,7 +66,7 @@ async def change_setting(world: World) -> None:
     """Somebody changes the User ID setting of the connection."""
     (other,) = set(UserIdField) - {world.truth.setting}
     world.truth.setting = other
-    await manage.change(world.engine, await world.connection(), user_id=other, **FINAL)
+    await manage.change(world.engine, await world.connection(), user_id_field=other, **FINAL)
 
 
 async def rotate(world: World) -> None:
@@ -81,7 +81,7 @@ async def rotate_late(world: World) -> None:
     old, world.key = world.key, world.new_key()
     world.revoke(old)
     mapping = await world.mapping(FIRST)
-    if mapping is not None and mapping.state is MappingStatus.ACTIVE:
+    if mapping is not None and mapping.status is MappingStatus.ACTIVE:
         file = runs.write(world, FIRST, SyncMode.ADD, Shape.TABLE, set())
         request = RunRequest(path=str(file.path), audience=FIRST, mode=SyncMode.ADD, approved=True)
         run_id = await commands.start(world.engine, mapping, request, channel=None, **FINAL)

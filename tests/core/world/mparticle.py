@@ -100,7 +100,7 @@ async def carry(world: World, trouble: Trouble = QUIET) -> bool:
 
 async def _empty(world: World, mapping: AudienceMapping) -> bool:
     """Put the removal of everybody into the inbox, where somebody has decided so."""
-    if mapping.emptied_to is None or mapping.state is not MappingStatus.ACTIVE:
+    if mapping.bulk_removal_cursor is None or mapping.status is not MappingStatus.ACTIVE:
         return False
     await bulk_removal.run_bulk_removal(world.engine, mapping.id)
     world.truth.live.lose_stamps()
@@ -146,7 +146,7 @@ async def decide(world: World, what: str) -> None:
             truth.set_removals(LIVE, RemovalPolicy.REMOVE)
             truth.live.lose_stamps()
         else:
-            assert mapping.disconnected_at is None or mapping.state is MappingStatus.ACTIVE
+            assert mapping.disconnected_at is None or mapping.status is MappingStatus.ACTIVE
 
 
 async def race(world: World, what: str) -> None:
@@ -164,9 +164,9 @@ async def make_active(world: World) -> None:
     mapping = await world.mapping(LIVE)
     if mapping is None:
         return
-    if mapping.disconnected_at is not None and mapping.state is MappingStatus.PAUSED:
+    if mapping.disconnected_at is not None and mapping.status is MappingStatus.PAUSED:
         await subscribe(world, "add")
-    elif mapping.state is MappingStatus.PAUSED:
+    elif mapping.status is MappingStatus.PAUSED:
         assert await mapping_lifecycle.resume(world.engine, mapping.id, by=BY, team_id=None)
     if world.truth.removals.get(LIVE) is RemovalPolicy.ASK:
         await live.approve_removals(world.engine, mapping.id, by=BY)

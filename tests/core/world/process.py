@@ -66,7 +66,11 @@ class World:
         self.iterable: Running = await self._outer.enter_async_context(running(bulk_per_second=0))
         self.key = self.iterable.key
         await self._start()
-        options: dict[str, Any] = {"data_center": DataCenter.US, "user_id": self.truth.setting, "rate": 0}
+        options: dict[str, Any] = {
+            "data_center": DataCenter.US,
+            "user_id_field": self.truth.setting,
+            "requests_per_second": 0,
+        }
         connected = await manage.connect(self.engine, name="shop", api_key=self.key, **options)
         self.connection_id = connected.connection.id
         for number in PEOPLE:
@@ -201,7 +205,7 @@ class World:
     async def runs(self) -> list[Run]:
         """All runs that people see, oldest first: those that were started, and the sums of live days."""
         async with self.engine.database.read() as db:
-            return [run for run in await runs.latest(db, 1000) if not run.live][::-1]
+            return [run for run in await runs.latest(db, 1000) if not run.is_live][::-1]
 
     async def unfinished(self) -> list[Run]:
         """The runs that have not ended."""

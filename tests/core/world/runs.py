@@ -64,9 +64,9 @@ async def queue(world: World, file: File, how: SyncMode, *, asks: bool) -> str |
             run_id = (await submit(world.engine, await world.connection(), LISTS[file.name], request)).run_id
     except InputError:
         assert mapping is not None
-        assert mapping.state in (MappingStatus.DECLINED, MappingStatus.PAUSED)
+        assert mapping.status in (MappingStatus.DECLINED, MappingStatus.PAUSED)
         return None
-    assert mapping is None or mapping.state not in (MappingStatus.DECLINED, MappingStatus.PAUSED)
+    assert mapping is None or mapping.status not in (MappingStatus.DECLINED, MappingStatus.PAUSED)
     return run_id
 
 
@@ -94,9 +94,9 @@ async def _execute_one(engine: Engine, run_id: str) -> None:
     async with engine.database.write() as db:
         this = await runs.by_id(db, run_id)
         assert this is not None
-        if this.worker is None and this.status.is_active:
+        if this.worker_id is None and this.status.is_active:
             assert await runs.claim(db, this, engine.presence.id)
-    await (micro_batch.execute(engine, run_id) if this.live else executor.execute(engine, run_id))
+    await (micro_batch.execute(engine, run_id) if this.is_live else executor.execute(engine, run_id))
 
 
 async def _work(world: World, run_ids: tuple[str, ...]) -> None:
@@ -104,7 +104,7 @@ async def _work(world: World, run_ids: tuple[str, ...]) -> None:
     engine = world.engine
     for run_id in run_ids:  # as the command line does what it has submitted
         this = await world.run(run_id)
-        if this.worker == engine.presence.id and this.status is RunStatus.QUEUED:
+        if this.worker_id == engine.presence.id and this.status is RunStatus.QUEUED:
             await worker.start(run_id)
     await engine.presence.reap_dead_workers()
 
@@ -127,13 +127,13 @@ def _is_busy(run: Run) -> bool:
 async def _must_be_silent(world: World, run: Run) -> bool:
     """Whether a run must not send anything: its mapping is paused, and it has not begun."""
     mapping = await world.mapping(run.audience or "")
-    return mapping is not None and mapping.state is MappingStatus.PAUSED and not run.requests
+    return mapping is not None and mapping.status is MappingStatus.PAUSED and not run.requests
 
 
 async def lose_track(world: World) -> None:
     """Where a file of the live mapping is at work, or may be, messages alone don't say any more who is a member."""
     mapping = await world.mapping(LIVE)
-    if mapping and any(run.mapping_id == mapping.id and not run.live for run in await world.unfinished()):
+    if mapping and any(run.mapping_id == mapping.id and not run.is_live for run in await world.unfinished()):
         world.truth.live.lose()
 
 
@@ -172,7 +172,7 @@ async def cancel(world: World, run_id: str) -> None:
         await commands.cancel(world.engine, run_id, **FINAL)
     except InputError:
         this = await world.run(run_id)
-        assert not this.status.is_resumable or this.stop == "cancel"
+        assert not this.status.is_resumable or this.stop_requested == "cancel"
 
 
 async def take_over(world: World) -> None:
@@ -183,7 +183,7 @@ async def take_over(world: World) -> None:
         await _work(world, ())
         return
     async with world.engine.database.write() as db:
-        orphans = [run for run in await runs.unfinished(db) if run.is_orphan and not run.live]
+        orphans = [run for run in await runs.unfinished(db) if run.is_orphan and not run.is_live]
         taken = [run.id for run in orphans if await runs.reopen(db, run, world.engine.presence.id) is not None]
     for run_id in taken:
         await carry_out(world, run_id)
