@@ -1,1 +1,1 @@
-"""Slack and the command line."""
+"""The Slack bot and the command line."""

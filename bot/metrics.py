@@ -1,8 +1,8 @@
-"""The registry of metrics, and what this process counts as it works."""
+"""The metrics registry, and the metrics that this process counts itself."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-#: What this process counts itself.
+#: The metrics of this process; `bot.web.metrics` adds those that the database has.
 REGISTRY = CollectorRegistry()
 
 
@@ -26,13 +26,13 @@ FIREHOSE_SECONDS = Histogram(
 )
 
 
-#: Calls of the Slack Web API. `method` is Slack's name of it, `answer` "ok" or Slack's word for the error.
+#: Calls of the Slack Web API. `method` is Slack's name, `answer` is "ok" or Slack's error code.
 SLACK_CALLS = Counter(
     "iterable_sync_slack_calls", "Calls of the Slack Web API by answer.", ["method", "answer"], registry=REGISTRY
 )
 
 
-#: How long it took until Slack had its acknowledgement. `kind`: command, action, view, shortcut, event.
+#: The time from Slack's request to the acknowledgement. `kind`: command, action, view, shortcut, event.
 ACKNOWLEDGEMENT_SECONDS = Histogram(
     "iterable_sync_slack_acknowledgement_seconds",
     "Time to the acknowledgement of what Slack sends.",

@@ -1,4 +1,4 @@
-"""The process: the bot, the HTTP server, a worker, and what follows runs, opened and closed in one place."""
+"""Composition root: opens the engine's services, the bot, the HTTP server and the workers, and closes them in order."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,17 +26,17 @@ from core.runs import worker, workflows
 
 
 def _silent(_line: str) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
 @asynccontextmanager
 async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | None = None) -> AsyncIterator[Services]:
-    """Run the bot with its worker for the length of the block. At the end, what is under way stops and is recorded.
+    """Run the bot and its workers for the length of the block. At the end, work in progress stops and is recorded.
 
-    `pace` is how fast Slack is told what happens.
+    `pace` sets how often Slack is updated. Yields the services, with the address of the HTTP server.
 
-    Raises SettingsError where Slack's settings or tokens are wrong, or the port is taken, before anything runs; and at
-    the end of the block, which is asked to end (engine.stopping), what a part that runs beside has failed of.
+    Raises SettingsError if Slack's settings or tokens are wrong or the port is taken, before anything runs. If a
+    service fails, `engine.stopping` is set, and the failure is raised at the end of the block.
     """
     settings = engine.settings
     mode = mode_of(settings)
@@ -77,16 +77,14 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
 
 def _introduce(mode: SlackMode, address: str, engine: Engine, say: Say) -> None:
     if mode is SlackMode.OFFLINE:
-        say("Slack: none of its settings is set, so nothing is told there; it goes to the log instead.")
+        say("Slack: not configured; notifications go to the log.")
     elif mode is SlackMode.MANY:
-        say(
-            f"Slack: many workspaces, each installs the app at {address}{INSTALL_PATH} (or the address it has outside)."
-        )
+        say(f"Slack: many workspaces; each installs the app at {address}{INSTALL_PATH} (or its public address).")
     if mode in (SlackMode.HTTP, SlackMode.MANY):
-        say(f"Slack's requests are answered at {address}{EVENTS_PATH} (request URL and options URL).")
+        say(f"Slack's requests go to {address}{EVENTS_PATH} (request URL and options URL).")
     if mode in (SlackMode.SOCKET, SlackMode.HTTP) and engine.settings.slack_client_id is not None:
-        say("SLACK_CLIENT_ID is not used: SLACK_BOT_TOKEN says that there is one workspace.")
-    say(f"HTTP server: {address} (health at /healthz and /readyz, numbers at /metrics).")
+        say("SLACK_CLIENT_ID is ignored: SLACK_BOT_TOKEN selects the mode for one workspace.")
+    say(f"HTTP server: {address} (health at /healthz and /readyz, metrics at /metrics).")
     if engine.settings.firehose_token is not None:
-        say(f"mParticle's Firehose is answered at {address}/mparticle/firehose/ and the token.")
+        say(f"mParticle's Firehose: {address}/mparticle/firehose/<token>.")
     say(f"Worker: {engine.presence.id}.")

@@ -1,4 +1,5 @@
-"""How audiences are fetched that are neither files here nor at an address that core knows."""
+"""Registers fetchers for audiences that core can't fetch itself: files in Slack, and rejected members of earlier
+runs."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
 
 async def register(engine: Engine, clients: "Clients | None" = None) -> None:
-    """Let runs of this process read what earlier ones rejected, and files in Slack as far as Slack is set."""
+    """Register the fetchers with an engine. Files in Slack need Slack's settings."""
     engine.fetchers[rejected_members.REJECTED_SCHEME] = lambda address, folder: rejected_members.write_rejected(
         engine, address, folder
     )
@@ -18,6 +19,6 @@ async def register(engine: Engine, clients: "Clients | None" = None) -> None:
     if clients is None and settings.slack_bot_token is None and settings.slack_client_id is None:
         return
     from bot.slack.app_factory import open_workspaces
-    from bot.slack.file_source import SLACK_FILE, SlackFiles  # slack-sdk takes its time, and not everybody has a Slack
+    from bot.slack.file_source import SLACK_FILE, SlackFiles  # imported late: slack-sdk is slow to import
 
     engine.fetchers[SLACK_FILE] = SlackFiles(clients or (await open_workspaces(engine)).clients).fetch

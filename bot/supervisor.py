@@ -1,38 +1,41 @@
-"""Parts of the process that run beside each other: all stop together, and none stops unnoticed."""
+"""Supervise long-running services: if one fails, all are stopped and the failure is raised."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
-from core.engine import Engine
 from core.errors import SyncError
 
-# How long the others may take to stop when a part has failed, in seconds: a batch that is under way ends in it.
+if TYPE_CHECKING:
+    from core.engine import Engine
+
+# How long the other services may take to stop, in seconds. A batch in progress finishes within this time.
 GRACE_S = 15.0
 
-#: A part: runs until the engine is stopping.
+#: A long-running service: runs until the engine is stopping.
 Part = Callable[[], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
 
 class ServiceFailedError(SyncError):
-    """A part ended that should not have."""
+    """A service ended unexpectedly."""
 
     code = "part_failed"
 
 
 @asynccontextmanager
-async def supervise(engine: Engine, **parts: Part) -> AsyncIterator[None]:
-    """Run parts beside the block, and ask them to stop (engine.stopping) at the block's end.
+async def supervise(engine: "Engine", **parts: Part) -> AsyncIterator[None]:
+    """Run services for the length of the block, and stop them (engine.stopping) at its end.
 
-    Where a part ends by itself, all are asked to stop, and its error is raised at the end: a SyncError as it is,
-    anything else as a PartFailedError that came of it.
+    If a service ends by itself, all are stopped, and at the end of the block its error is raised: a SyncError
+    unchanged, any other error as a ServiceFailedError.
     """
     tasks: dict[str, asyncio.Task[None]] = {}
     failures: list[SyncError] = []
-    async with _first_of(failures), asyncio.TaskGroup() as group:
+    async with _first_failure(failures), asyncio.TaskGroup() as group:
         for name, part in parts.items():
             tasks[name] = group.create_task(_watched(engine, name, part, tasks, failures), name=name)
         try:
@@ -42,7 +45,7 @@ async def supervise(engine: Engine, **parts: Part) -> AsyncIterator[None]:
 
 
 async def _watched(
-    engine: Engine,
+    engine: "Engine",
     name: str,
     part: Part,
     tasks: dict[str, asyncio.Task[None]],
@@ -55,8 +58,8 @@ async def _watched(
         failure: SyncError = _failed(name, "")
     except SyncError as error:
         failure = error
-    except Exception as error:  # whatever it is, nobody else would hear of it
-        logger.error("the %s stopped by an error nobody expected", name, exc_info=error)
+    except Exception as error:  # no caller sees the error of a task
+        logger.error("the %s stopped because of an unexpected error", name, exc_info=error)
         failure = _failed(name, f" ({type(error).__name__})")
         failure.__cause__ = error
     failures.append(failure)
@@ -67,8 +70,8 @@ async def _watched(
 
 
 @asynccontextmanager
-async def _first_of(failures: list[SyncError]) -> AsyncIterator[None]:
-    """Raise the failure of a part, or the error of the block, and not a group of it and its consequences."""
+async def _first_failure(failures: list[SyncError]) -> AsyncIterator[None]:
+    """Raise the first failure of a service, or the error of the block, instead of an exception group."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -78,5 +81,19 @@ async def _first_of(failures: list[SyncError]) -> AsyncIterator[None]:
 
 def _failed(name: str, why: str) -> ServiceFailedError:
     return ServiceFailedError(
-        f"The {name} stopped unexpectedly{why}, so everything was stopped. Start it again: runs go on where they were."
+        f"The {name} stopped unexpectedly{why}, so everything was stopped. Start it again: "
+        "runs resume where they stopped."
     )
+
+
+async def first_of(*awaitables: Awaitable[Any]) -> None:
+    """Wait until the first of these ends, and cancel the others. Raises its error if it failed."""
+    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

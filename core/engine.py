@@ -79,13 +79,17 @@ class Engine:
         )
 
 
+#: The oldest SQLite that works. JSON operators need 3.38. On Python 3.12 and newer, DBOS asks SQLite for fractions of a
+#: second, which need 3.42.
+SQLITE_MINIMUM = (3, 42) if sys.version_info >= (3, 12) else (3, 38)
+
+
 def _check_sqlite(settings: Settings) -> None:
-    # JSON operators came with 3.38. Where Python is 3.12 or newer, DBOS asks SQLite for fractions of a second (3.42).
-    needed = (3, 42) if sys.version_info >= (3, 12) else (3, 38)
-    if settings.database_url is None and sqlite3.sqlite_version_info < needed:
+    if settings.database_url is None and sqlite3.sqlite_version_info < SQLITE_MINIMUM:
+        needed = ".".join(map(str, SQLITE_MINIMUM))
         raise SettingsError(
-            f"This Python brings SQLite {sqlite3.sqlite_version}; {needed[0]}.{needed[1]} or newer is needed. Use a "
-            "Python with a newer one (or Python 3.11), or set ITERABLE_SYNC_DATABASE_URL to a PostgreSQL database."
+            f"This Python brings SQLite {sqlite3.sqlite_version}; {needed} or newer is needed. Use a Python with a "
+            "newer one (or Python 3.11), or set ITERABLE_SYNC_DATABASE_URL to a PostgreSQL database."
         )
 
 

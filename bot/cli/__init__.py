@@ -1,7 +1,7 @@
 """The command `iterable-sync`.
 
-`--help` has to answer at once, and the engine takes a second to import. So the modules with commands in them import
-next to nothing, and each command imports what it works with when it is called.
+`--help` must answer at once, but the engine takes a second to import. So modules with commands import little, and each
+command imports what it needs when it is called.
 """
 
 import gc
@@ -11,7 +11,7 @@ import sys
 import typer
 
 from bot.cli.commands import connections, demo, doctor, mappings, runs, sandbox, serve, sync, worker
-from bot.cli.errors import INTERRUPTED, Failure
+from bot.cli.errors import INTERRUPTED, CommandFailure
 from bot.cli.exit_codes import ExitCode
 from bot.cli.session import tell
 from bot.ui.terminal import Terminal
@@ -34,15 +34,15 @@ app.command()(serve.serve)
 app.command()(worker.worker)
 
 
-# Objects made before Python looks for cycles among the newest (its own default is 700). A sync makes many objects and
-# few cycles, and looking through all of them over and over again costs more than it gives back.
+# The number of new objects after which Python searches for cycles (its default is 700). A sync creates many objects and
+# few cycles, so that frequent searches cost more than they free.
 GC_THRESHOLD = 50_000
 
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit."""
     gc.set_threshold(GC_THRESHOLD)
-    os.umask(0o077)  # what is written here holds addresses
+    os.umask(0o077)  # files written here contain addresses
     sys.exit(_main(sys.argv[1:] if args is None else args))
 
 
@@ -50,10 +50,10 @@ def _main(args: list[str]) -> int:
     try:
         return int(app(args or ["--help"], prog_name="iterable-sync", standalone_mode=False) or ExitCode.OK)
     except typer.TyperException as error:
-        failure = Failure(_usage(error), ExitCode.BAD_INPUT)
+        failure = CommandFailure(_usage(error), ExitCode.BAD_INPUT)
     except (typer.Abort, KeyboardInterrupt):
-        failure = Failure(INTERRUPTED, ExitCode.INTERRUPTED)
-    except BrokenPipeError:  # whoever read the output has gone; nothing more can be said
+        failure = CommandFailure(INTERRUPTED, ExitCode.INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
     _tell(failure, as_json="--json" in args)
@@ -63,11 +63,11 @@ def _main(args: list[str]) -> int:
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "iterable-sync"
-    said = error.format_message().replace("Value error, ", "").rstrip(".")
-    return f"{said}. See `{command} --help`."
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
+    return f"{message}. See `{command} --help`."
 
 
-def _tell(failure: Failure, *, as_json: bool) -> None:
+def _tell(failure: CommandFailure, *, as_json: bool) -> None:
     report = None
     if as_json:
         from core.reporting.run_report import RunReport

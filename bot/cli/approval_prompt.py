@@ -1,4 +1,4 @@
-"""Asking a person about the guards that a plan has passed."""
+"""Asks the person at the terminal to approve a plan that a guard has stopped."""
 
 from bot.cli import render
 from bot.ui.terminal import Terminal
@@ -10,13 +10,13 @@ from core.store import runs
 
 
 def how_to_overrule(run: Run) -> str:
-    """The command that lets a run go on."""
+    """Return the command that approves a run and resumes it."""
     options = sorted({render.option_for(guard.name) for guard in open_guards(run)})
     return f"iterable-sync runs resume {run.id} {' '.join(options)}".rstrip()
 
 
 async def approve(engine: Engine, run: Run, *, yes: bool, allow_empty: bool) -> Run:
-    """Record that the guards of a run are overruled, and return the run."""
+    """Approve the guards of a run, and return the updated run."""
     request = run.request.model_copy(
         update={"approved": run.request.approved or yes, "allow_empty": run.request.allow_empty or allow_empty}
     )
@@ -26,11 +26,14 @@ async def approve(engine: Engine, run: Run, *, yes: bool, allow_empty: bool) -> 
 
 
 async def ask(engine: Engine, terminal: Terminal, run: Run) -> Run:
-    """Show the plan of a run that waits for approval; where a person sits there, ask. Returns the run as it is then."""
+    """Show the plan of a run that waits for approval and, on a terminal, ask whether to approve it.
+
+    Returns the run, updated if the person approved it.
+    """
     terminal.tell(render.plan(run, RunReport.of(run, {})))
     if not terminal.is_attended:
         return run
     terminal.say("")
-    if await terminal.asks("Go on?", engine.stopping):
+    if await terminal.asks("Approve it?", engine.stopping):
         return await approve(engine, run, yes=True, allow_empty=True)
     return run

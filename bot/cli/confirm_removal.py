@@ -1,4 +1,4 @@
-"""Removing what is remembered: not while a run works with it, and not without being sure."""
+"""Asks for confirmation before stored mappings are removed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from core.store.mappings import AudienceMapping
 
 
 async def confirm_removal(
-    session: Session, engine: Engine, what: str, doomed: Sequence[AudienceMapping], *, yes: bool
+    session: Session, engine: Engine, what: str, affected: Sequence[AudienceMapping], *, yes: bool
 ) -> bool:
-    """Whether these mappings may be forgotten. Raises InputError while a run is at work on one of them.
+    """Return whether these mappings may be removed. Raises InputError while a run works on one of them.
 
-    Where members were synced a person has to agree, because nothing can take those off the list afterwards.
+    The person has to confirm if members were synced: afterwards no sync can remove those from the list.
     """
     await engine.presence.reap_dead_workers()
     async with engine.database.read() as db:
-        active = [run for m in doomed for run in await runs.unfinished(db, mapping_id=m.id) if run.status.is_active]
-        sizes = await mappings.sizes(db, [m.id for m in doomed])
+        active = [run for m in affected for run in await runs.unfinished(db, mapping_id=m.id) if run.status.is_active]
+        sizes = await mappings.sizes(db, [m.id for m in affected])
     if active:
         raise InputError(
             f"Run {active[0].id} is at work on {what}. Wait for it, or: iterable-sync runs cancel {active[0].id}"
@@ -36,5 +36,5 @@ async def confirm_removal(
         given_up = asyncio.Event()
         with session.interruption.stopping_with(given_up.set):
             return await session.terminal.asks("Remove it?", given_up)
-    session.terminal.say("If that is meant, use --yes.", "yellow")
+    session.terminal.say("To proceed anyway, pass --yes.", "yellow")
     return False

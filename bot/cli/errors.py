@@ -1,7 +1,7 @@
-"""What goes wrong, as one sentence and an exit code: never a traceback, a key or an address.
+"""Turns errors into one sentence and an exit code, without tracebacks, keys or addresses.
 
-The traceback of what nobody expected goes into a file in the data directory: places in the code and types of errors
-only, because the words of an error may quote an address.
+The traceback of an unexpected error is written to a file in the data directory: only code locations and error types,
+because messages may quote addresses.
 """
 
 import asyncio
@@ -17,37 +17,37 @@ from bot.cli.remediation import remediation
 from core.errors import InputError, SettingsError, StorageError, SyncError
 
 ERROR_LOG = "error.log"
-# Beyond this the log of errors is begun anew, and the one before it kept.
+# A larger log is renamed and started again; one older log is kept.
 MOST_LOG_BYTES = 1_000_000
 INTERRUPTED = "Interrupted. Nothing was sent."
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """What to say, and how to exit."""
+class CommandFailure:
+    """The message and the exit code of a failed command."""
 
     sentence: str
     code: ExitCode
 
 
-def failure_of(error: BaseException, data_dir: Path) -> Failure:
-    """Return what an error that reached the top means for a person."""
+def failure_of(error: BaseException, data_dir: Path) -> CommandFailure:
+    """Return the failure for an error that reached the top."""
     if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
-        return Failure(INTERRUPTED, ExitCode.INTERRUPTED)
+        return CommandFailure(INTERRUPTED, ExitCode.INTERRUPTED)
     if isinstance(error, SyncError):
-        return Failure(
+        return CommandFailure(
             f"{error.message}{remediation(error.code, error.message)}",
             ExitCode.BAD_INPUT if _is_bad_input(error) else ExitCode.FAILED,
         )
     if (described := _of_the_database(error)) is not None:
-        return Failure(described, ExitCode.FAILED)
+        return CommandFailure(described, ExitCode.FAILED)
     place = record(error, data_dir)
     where = f" Where it happened is in {place}; please report it." if place else " Please report it."
-    return Failure(f"Something unexpected happened ({type(error).__name__}).{where}", ExitCode.FAILED)
+    return CommandFailure(f"Something unexpected happened ({type(error).__name__}).{where}", ExitCode.FAILED)
 
 
 def record(error: BaseException, data_dir: Path) -> Path | None:
-    """Append an error to the log of errors. Returns its path, or None where it can't be written."""
+    """Append an error to the error log. Returns its path, or None if it can't be written."""
     path = data_dir / ERROR_LOG
     try:
         if path.exists() and path.stat().st_size > MOST_LOG_BYTES:
@@ -77,7 +77,7 @@ def _of_the_database(error: BaseException) -> str | None:
 
 
 def _trace(error: BaseException) -> Iterator[str]:
-    """The frames of an error and of those that it came of, without their words."""
+    """The stack frames of an error and of its causes, without messages."""
     seen: set[int] = set()
     at: BaseException | None = error
     while at is not None and id(at) not in seen:

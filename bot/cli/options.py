@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from core.identity import UserIdField
 
-#: The largest id that the database holds.
+#: The largest id that the database can store.
 MOST = 2**63 - 1
 
 
@@ -21,7 +21,7 @@ class ModeChoice(StrEnum):
 
 
 class DataCenterChoice(StrEnum):
-    """Where an Iterable project lives."""
+    """The data center of an Iterable project."""
 
     US = "us"
     EU = "eu"
@@ -29,13 +29,13 @@ class DataCenterChoice(StrEnum):
 
 def _rate(value: float | None) -> float | None:
     if value is not None and not 0 <= value <= 10_000:
-        raise typer.BadParameter("a number from 0 (no limit) to 10000 is meant.")
+        raise typer.BadParameter("must be between 0 (no limit) and 10000.")
     return value
 
 
 def _id(value: int) -> int:
     if not 0 < value <= MOST:
-        raise typer.BadParameter("an id is meant, a positive number.")
+        raise typer.BadParameter("must be a positive integer.")
     return value
 
 
@@ -52,7 +52,7 @@ Mode = Annotated[
     ModeChoice,
     typer.Option(
         help="mirror: make the list equal to the file. delta: the file holds additions and removals. "
-        "add: remove nobody. auto: by what the file is."
+        "add: remove no one. auto: by the type of the file."
     ),
 ]
 Rate = Annotated[

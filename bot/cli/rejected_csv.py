@@ -1,4 +1,4 @@
-"""Writing the rejected members of a run to a file that only its owner may read."""
+"""Writes rejected members to a file that only its owner may read."""
 
 import asyncio
 import csv
@@ -14,13 +14,13 @@ from core.store.rejections import CHUNK, Rejection
 
 
 async def write(path: Path, rejected: AsyncIterator[Rejection]) -> None:
-    """Write a CSV file with mode 0600. Raises InputError where it can't be written."""
+    """Write a CSV file with mode 0600. Raises InputError if it can't be written."""
     if str(path) == "-":
         raise InputError("Addresses are only ever written to a file. Give its name: --csv rejects.csv")
     file = None
     try:
         with _private(path) as file:
-            # in quotation marks, so that no other separator than ours divides a cell
+            # quoted, so that only our separator separates cells
             rows = csv.writer(file, quoting=csv.QUOTE_ALL)
             rows.writerow(CSV_HEADER)
             piece: list[tuple[str, ...]] = []
@@ -39,13 +39,13 @@ async def write(path: Path, rejected: AsyncIterator[Rejection]) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file that is written in part: it could be taken for all."""
+    """Remove an incomplete file, which looks like a complete one."""
     if path.is_file():
         path.unlink()
 
 
 def _private(path: Path) -> TextIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # one that was there may have been open to all
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # an existing file may be readable for others
         os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "w", encoding="utf-8", newline="")

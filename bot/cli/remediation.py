@@ -1,4 +1,4 @@
-"""What to type about an error, by its code. What is wrong is said by the error itself, in words for everybody."""
+"""The commands that help after an error, by its code. The error itself says what is wrong."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from core.errors import (
     SeveralMappingsError,
 )
 
-#: The codes of errors that say that what was given can't be used.
+#: Error codes that mean bad input.
 BAD_INPUT = frozenset(
     {
         InputError.code,
@@ -40,11 +40,11 @@ _REMEDIES: Mapping[str, str] = {
     AnotherListError.code: _SAVE,
     NoApiKeyError.code: _SAVE,
 }
-# These errors begin with the run that they are about.
+# The messages of these errors begin with the id of the run.
 _RUN = re.compile(r"Run (\w+)")
 
 
 def remediation(code: str | None, sentence: str) -> str:
-    """What follows an error's sentence on the terminal. A command has a line to itself, so that it can be copied."""
+    """Return the text that follows an error message. Each command is on a line of its own, ready to copy."""
     run = _RUN.match(sentence)
     return _REMEDIES.get(code or "", "").replace("{run}", run[1] if run else "RUN")

@@ -1,4 +1,4 @@
-"""What results look like on a terminal. Pure: values in, something to show out."""
+"""Renders results for the terminal. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,7 +8,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bot.cli.progress import duration
+from bot.ui.formatting import JOURNEYS, compact_duration, plural
+from bot.ui.status_words import terminal_words
 from bot.ui.terminal import clean
 from core.models.run import GuardName, Run, RunPlan, RunStatus
 from core.reporting.rejection_reasons import explain
@@ -22,11 +23,10 @@ _STYLES = {
     RunStatus.INTERRUPTED: "bold yellow",
     RunStatus.NEEDS_APPROVAL: "bold yellow",
 }
-JOURNEYS = "Joining a list can start journeys in Iterable, and so send messages."
 
 
 def summary(report: RunReport, run: Run) -> RenderableType:
-    """The summary of a run: its numbers, what was rejected and why, and what to do next."""
+    """Return the summary of a run: numbers, rejection reasons, next steps."""
     parts: list[RenderableType] = [_head(report, run)]
     if run.plan is not None:
         parts.append(Padding(_numbers(report, run.status), (1, 0, 0, 2), expand=False))
@@ -41,7 +41,7 @@ def summary(report: RunReport, run: Run) -> RenderableType:
 
 
 def plan(run: Run, report: RunReport) -> RenderableType:
-    """What a run would do that waits for approval."""
+    """Return the plan of a run that waits for approval."""
     assert run.plan is not None
     parts: list[RenderableType] = [
         _head(report, run),
@@ -53,25 +53,25 @@ def plan(run: Run, report: RunReport) -> RenderableType:
 
 
 def overruling(guard: GuardName) -> str:
-    """What to give on the command line where what a guard asks about is meant."""
+    """Return how to approve what a guard has stopped."""
     if guard is GuardName.OTHER_AUDIENCE:
-        return "If that is meant, use --yes; if both are to feed the list, name this one with --audience."
-    return f"If that is meant, use {option_for(guard)}."
+        return "To proceed anyway, pass --yes. If both audiences feed the list, name this one with --audience."
+    return f"To proceed anyway, pass {option_for(guard)}."
 
 
 def option_for(guard: GuardName) -> str:
-    """The option that overrules a guard."""
+    """Return the option that approves a guard."""
     return "--allow-empty" if guard is GuardName.EMPTY_AUDIENCE else "--yes"
 
 
 def rejections(by_reason: Mapping[str, int]) -> RenderableType:
-    """How many were rejected for each reason, what it means and what to do."""
+    """Return the rejection reasons with counts, meanings and remedies."""
     table = Table.grid(padding=(0, 2), pad_edge=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for reason, count in by_reason.items():
-        known = explain(reason)
-        words = Text.assemble(known.meaning, (f" ({clean(reason)})", "dim"), "\n", (known.remedy, "dim"))
+        explanation = explain(reason)
+        words = Text.assemble(explanation.meaning, (f" ({clean(reason)})", "dim"), "\n", (explanation.remedy, "dim"))
         table.add_row(Text(f"{count:,}", style="yellow"), words)
     return table
 
@@ -79,7 +79,7 @@ def rejections(by_reason: Mapping[str, int]) -> RenderableType:
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = (), cut: Sequence[str] = ()
 ) -> Table:
-    """A table of plain text. The columns that `numbers` names stand to the right, those in `cut` give way first."""
+    """Return a table of plain text. Columns in `numbers` are right-aligned; those in `cut` are shortened first."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         made.add_column(
@@ -91,7 +91,7 @@ def table(
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> Table:
-    """Names and values, one pair a line."""
+    """Return names and values, a pair per line."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
@@ -101,30 +101,18 @@ def facts(pairs: Sequence[tuple[str, str]]) -> Table:
 
 
 def when(seconds: float | None) -> str:
-    """A time as this machine's clock shows it."""
+    """Return a time in the local time zone, with the date."""
     return "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def lately(seconds: float) -> str:
-    """A time without its year."""
+    """Return a time without its year."""
     return when(seconds)[5:]
-
-
-def status_words(status: RunStatus) -> str:
-    """A status in plain words."""
-    return {RunStatus.NEEDS_APPROVAL: "waits for approval", RunStatus.PLANNED: "planned (dry run)"}.get(
-        status, status.value
-    )
-
-
-def short_status(status: RunStatus) -> str:
-    """A status in a word or two, for a table."""
-    return {RunStatus.NEEDS_APPROVAL: "to approve"}.get(status, status.value)
 
 
 def _head(report: RunReport, run: Run) -> Text:
     whose = f"{report.audience} to list {report.list_id}" if report.audience else f"list {report.list_id}"
-    head = Text.assemble((f"Run {run.id} ", "bold"), (status_words(run.status), _STYLES.get(run.status, "bold")))
+    head = Text.assemble((f"Run {run.id} ", "bold"), (terminal_words(run.status), _STYLES.get(run.status, "bold")))
     head.append(f": {clean(whose)}, {report.mode}, User ID {report.user_id}")
     return head
 
@@ -137,7 +125,7 @@ def _numbers(report: RunReport, status: RunStatus) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(justify="right")
     grid.add_column()
-    explained = ": somebody else stands for the same subscriber" if report.duplicates else ""
+    explained = ": another member has the same subscriber" if report.duplicates else ""
     left = f", and {report.left:,} have left it" if report.left else ""
     rows = [
         (report.members, f"members in the audience{left}", "bold"),
@@ -154,22 +142,20 @@ def _numbers(report: RunReport, status: RunStatus) -> Table:
     return grid
 
 
-def _estimate(found: RunPlan, rate: float) -> Text:
-    if not found.requests:
+def _estimate(run_plan: RunPlan, rate: float) -> Text:
+    if not run_plan.requests:
         return Text("\nNothing has been sent, and there is nothing to send.", style="dim")
-    pace = f"about {duration(max(found.seconds, 1.0))} at {rate:g} a second" if rate else "without a rate limit"
-    text = f"\nNothing has been sent. It takes {_plural(found.requests, 'request')}, {pace}."
-    return Text(f"{text} {JOURNEYS}" if found.to_add else text, style="dim")
+    pace = (
+        f"about {compact_duration(max(run_plan.seconds, 1.0))} at {rate:g} a second" if rate else "without a rate limit"
+    )
+    text = f"\nNothing has been sent. It takes {plural(run_plan.requests, 'request')}, {pace}."
+    return Text(f"{text} {JOURNEYS}" if run_plan.to_add else text, style="dim")
 
 
 def _traffic(report: RunReport) -> str:
-    parts = [_plural(report.requests, "request")]
+    parts = [plural(report.requests, "request")]
     if report.retries:
         parts.append(f"{report.retries:,} repeated after a fault")
     if report.throttled:
         parts.append(f"{report.throttled:,} answered with 'too many requests'")
-    return f"{', '.join(parts)}; {duration(report.duration_s)}"
-
-
-def _plural(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+    return f"{', '.join(parts)}; {compact_duration(report.duration_s)}"

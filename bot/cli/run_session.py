@@ -1,4 +1,4 @@
-"""Carrying a run to its end: progress, approval, and the report that it ends with."""
+"""Runs a sync in the foreground: progress, approval, and the report at the end."""
 
 from collections.abc import Awaitable
 
@@ -15,11 +15,11 @@ from core.runs import worker
 from core.runs.approval import open_guards
 from core.store import rejections, runs
 
-STOPPING = "Stopping after what is under way. Press Ctrl-C again to leave at once."
+STOPPING = "Stopping after the requests in progress. Press Ctrl-C again to exit at once."
 
 
 async def run_to_completion(session: Session, engine: Engine, run_id: str, work: Awaitable[RunStatus]) -> ExitCode:
-    """Await the work on a run, ask for approval where it waits for one, show how it ended, and return the exit code."""
+    """Await a run, ask for approval if it needs one, print the outcome, and return the exit code."""
     terminal = session.terminal
 
     def stop() -> None:
@@ -27,7 +27,7 @@ async def run_to_completion(session: Session, engine: Engine, run_id: str, work:
         terminal.say(STOPPING, "yellow")
 
     with session.interruption.stopping_with(
-        stop, last_words=f"Left at once; what was sent is on record.\n{_go_on(run_id)}"
+        stop, last_words=f"Stopped immediately. Everything sent so far is recorded.\n{_resume(run_id)}"
     ):
         status = await watch(engine, terminal, run_id, work)
         if status is RunStatus.NEEDS_APPROVAL:
@@ -38,7 +38,7 @@ async def run_to_completion(session: Session, engine: Engine, run_id: str, work:
 
 
 async def load(engine: Engine, run_id: str) -> Run:
-    """Return a run that there is."""
+    """Return a run that must exist."""
     async with engine.database.read() as db:
         run = await runs.by_id(db, run_id)
     assert run is not None
@@ -46,14 +46,14 @@ async def load(engine: Engine, run_id: str) -> Run:
 
 
 async def print_outcome(session: Session, engine: Engine, run_id: str) -> ExitCode:
-    """Show how a run ended, and return the exit code for it."""
+    """Print the outcome of a run, and return its exit code."""
     run = await load(engine, run_id)
     async with engine.database.read() as db:
         report = RunReport.of(run, await rejections.by_reason(db, run_id))
     terminal = session.terminal
     if terminal.as_json:
         print_json(report)
-    elif run.status is not RunStatus.NEEDS_APPROVAL:  # of that one the plan has been shown
+    elif run.status is not RunStatus.NEEDS_APPROVAL:  # otherwise the plan has been printed
         terminal.show(render.summary(report, run))
     if sentence := next_step(run):
         terminal.say(sentence, "red" if run.status is RunStatus.FAILED else "yellow")
@@ -63,35 +63,35 @@ async def print_outcome(session: Session, engine: Engine, run_id: str) -> ExitCo
 
 
 def next_step(run: Run) -> str:
-    """What to know or do about a run that did not succeed. A command has a line to itself, so that it can be copied."""
+    """Return what to do about a run that did not succeed. Each command is on a line of its own, ready to copy."""
     match run.status:
         case RunStatus.FAILED:
-            said = run.error or "It failed."
-            return f"{said}{remediation(run.error_code, said)}{_after_failure(run)}"
+            error = run.error or "It failed."
+            return f"{error}{remediation(run.error_code, error)}{_after_failure(run)}"
         case RunStatus.INTERRUPTED:
             what = run.error if run.is_orphan else "The run was interrupted."
-            return f"{what} What was done is recorded.\n{_go_on(run.id)}"
+            return f"{what} What was done is recorded.\n{_resume(run.id)}"
         case RunStatus.NEEDS_APPROVAL:
-            to_go_on = approval_prompt.how_to_overrule(run)
-            return f"Nothing was sent.\n  To go on:    {to_go_on}\n  To drop it:  {_cancel(run.id)}"
+            to_approve = approval_prompt.how_to_overrule(run)
+            return f"Nothing was sent.\n  To approve:  {to_approve}\n  To drop it:  {_cancel(run.id)}"
         case RunStatus.CANCELLED:
             return run.error or "The run was cancelled; what was done before is recorded."
         case RunStatus.SUCCEEDED | RunStatus.PLANNED:
             return ""
         case _:
-            return f"Another process has taken the run over: iterable-sync runs show {run.id}"
+            return f"Another process has taken over the run: iterable-sync runs show {run.id}"
 
 
 def _after_failure(run: Run) -> str:
-    if code_of(run) is ExitCode.BAD_INPUT:  # nothing has begun that could go on
+    if code_of(run) is ExitCode.BAD_INPUT:  # there is nothing to resume
         return ""
     if run.error_code == ListNotFoundError.code:
         return f"\n  To drop the run:  {_cancel(run.id)}"
-    return f"\n{_go_on(run.id)}"
+    return f"\n{_resume(run.id)}"
 
 
-def _go_on(run_id: str) -> str:
-    return f"  To go on:  iterable-sync runs resume {run_id}"
+def _resume(run_id: str) -> str:
+    return f"  To resume:  iterable-sync runs resume {run_id}"
 
 
 def _cancel(run_id: str) -> str:
@@ -99,7 +99,7 @@ def _cancel(run_id: str) -> str:
 
 
 def code_of(run: Run) -> ExitCode:
-    """The exit code for a run's status."""
+    """Return the exit code for a run."""
     bad_input = run.error_code in BAD_INPUT and run.requests == 0
     codes = {
         RunStatus.SUCCEEDED: ExitCode.OK,

@@ -1,4 +1,4 @@
-"""Carrying out a command: an event loop, signals, logging, and every failure as a sentence."""
+"""The session of a command: event loop, signals, logging, and error messages."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.cli import logging_setup
-from bot.cli.errors import Failure, failure_of
+from bot.cli.errors import CommandFailure, failure_of
 from bot.cli.exit_codes import ExitCode
 from bot.cli.signals import SignalHandler
 from bot.ui.terminal import Terminal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a command works with."""
+    """The settings, the terminal and the signal handler of a command."""
 
     settings: "Settings"
     terminal: Terminal
@@ -29,7 +29,7 @@ class Session:
 
     @asynccontextmanager
     async def engine(self) -> AsyncIterator["Engine"]:
-        """The engine, opened for the length of the block."""
+        """Open the engine for the length of the block."""
         from core.engine import open_engine
 
         async with open_engine(self.settings, self.settings.worker_id) as engine:
@@ -37,7 +37,7 @@ class Session:
 
     @asynccontextmanager
     async def durable(self, engine: "Engine") -> AsyncIterator[None]:
-        """Run workflows in this process for the length of the block, with everything that they may have to fetch."""
+        """Run workflows in this process for the length of the block, with all fetchers."""
         from bot import source_fetchers
         from core.runs import workflows
 
@@ -47,10 +47,10 @@ class Session:
 
 
 def run_command(work: Callable[[Session], Awaitable[ExitCode]], *, report: "RunReport | None" = None) -> ExitCode:
-    """Carry out a command and return how it ended.
+    """Run a command, and return its exit code.
 
-    A failure is said on standard error. With `report`, which then means --json, it is told there too, and the report
-    is what standard output gets.
+    Failures are printed on standard error. With `report` (--json), the failure is recorded in it, and standard output
+    gets the report.
     """
     from core.settings import load_settings
 
@@ -61,29 +61,29 @@ def run_command(work: Callable[[Session], Awaitable[ExitCode]], *, report: "RunR
         data_dir = settings.data_dir
         logging_setup.configure(terminal, data_dir)
         return asyncio.run(_within_signals(work, Session(settings, terminal, SignalHandler(terminal))))
-    except BrokenPipeError:  # of our output: those of the network are errors of Iterable by now
+    except BrokenPipeError:  # of our output: network errors are IterableErrors by now
         raise
-    except (Exception, KeyboardInterrupt, asyncio.CancelledError) as error:  # noqa: BLE001  # this is the top
+    except (Exception, KeyboardInterrupt, asyncio.CancelledError) as error:  # noqa: BLE001  # the top level
         failure = failure_of(error, data_dir)
     tell(failure, terminal, report)
     return failure.code
 
 
 def run_plainly(work: Callable[[Terminal], Awaitable[ExitCode]]) -> ExitCode:
-    """Carry out a command that finds out for itself whether the settings can be used."""
+    """Run a command that checks the settings itself."""
     terminal = Terminal()
     logging_setup.configure(terminal, Path())
     try:
         return asyncio.run(_awaited(work, terminal))
     except BrokenPipeError:
         raise
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # this is the top
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the top level
         tell(failure := failure_of(error, Path()), terminal, None)
     return failure.code
 
 
-def tell(failure: Failure, terminal: Terminal, report: "RunReport | None") -> None:
-    """Tell a person, and where there is a report a program, what went wrong."""
+def tell(failure: CommandFailure, terminal: Terminal, report: "RunReport | None") -> None:
+    """Print a failure, and with --json the report."""
     terminal.say(failure.sentence, "red")
     if report is not None:
         report.status = "interrupted" if failure.code is ExitCode.INTERRUPTED else "failed"
@@ -92,8 +92,8 @@ def tell(failure: Failure, terminal: Terminal, report: "RunReport | None") -> No
 
 
 def print_json(report: "RunReport") -> None:
-    """Print the JSON object of a run: the only thing that standard output gets."""
-    print(report.to_json(), flush=True)  # a console would wrap it
+    """Print the report of a run as JSON: the only output on standard output."""
+    print(report.to_json(), flush=True)  # a rich console would wrap it
 
 
 async def _within_signals(work: Callable[[Session], Awaitable[ExitCode]], session: Session) -> ExitCode:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first stops cleanly, the second leaves at once."""
+"""Ctrl-C and SIGTERM: the first stops cleanly, the second exits at once."""
 
 import asyncio
 import os
@@ -13,10 +13,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class SignalHandler:
-    """What happens on a signal. Outside `stopping_with` the command is cancelled, inside it is asked to stop."""
+    """Reacts to signals. Inside `stopping_with`, the command is asked to stop; outside, it is cancelled."""
 
     def __init__(self, terminal: Terminal) -> None:
-        """Take the terminal, to give it back as it was."""
+        """Take the terminal, which is restored before an immediate exit."""
         self._terminal = terminal
         self._asked = False
         self._stop: Callable[[], None] | None = None
@@ -24,7 +24,7 @@ class SignalHandler:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Handle signals of this process for the length of the block, which is in the task to be cancelled."""
+        """Handle signals for the length of the block; the current task is cancelled."""
         self._begin()
         try:
             yield
@@ -33,7 +33,7 @@ class SignalHandler:
 
     @contextmanager
     def unwatched(self) -> Iterator[None]:
-        """Let Ctrl-C raise KeyboardInterrupt for the length of a block in which the loop waits for a person."""
+        """Let Ctrl-C raise KeyboardInterrupt for the length of a block that blocks the event loop for a prompt."""
         self._end()
         try:
             yield
@@ -42,7 +42,7 @@ class SignalHandler:
 
     @contextmanager
     def stopping_with(self, stop: Callable[[], None], *, last_words: str = "") -> Iterator[None]:
-        """Call `stop` on the first signal within the block, and say the last words on the second."""
+        """Call `stop` at the first signal within the block, and print `last_words` at the second."""
         before = self._stop, self._last_words
         self._stop, self._last_words = stop, last_words
         try:

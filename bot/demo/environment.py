@@ -1,4 +1,4 @@
-"""Where the demo plays: everything opened in a temporary folder, and nothing left of it afterwards."""
+"""The environment of the demo, in a temporary folder that is removed at the end, and its welcome messages."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -23,25 +23,25 @@ from sandbox.iterable.rate_limits import Limit
 from sandbox.slack import Slack
 from sandbox.slack import running as slack_running
 
-#: How long a run goes on when Iterable is broken by the switch: long enough to see it wait, and no longer.
+#: How long a run retries after a person breaks Iterable: long enough to watch it wait.
 PATIENCE = RetryPolicy(
     max_attempts=4, backoff_initial_s=0.5, backoff_max_s=4.0, throttle_timeout_s=30.0, request_timeout_s=10.0
 )
-#: Less than the real Iterable permits, so that a person can watch the 5,000 sample members for some 15 seconds.
+#: Fewer requests a second than the real Iterable allows, so that 5,000 sample members take some 15 seconds.
 WATCHABLE = Limit(1, 2.0)
-#: The list that the demo suggests.
+#: The name of the list that the demo suggests.
 LIST_NAME = "Spring shoppers"
 
-#: The token in the address that the demo's mParticle sends to. It is secret to nobody.
+#: The token in the Firehose URL of the demo. It protects nothing.
 FIREHOSE_TOKEN = "demo"  # noqa: S105
 
-#: The one at the root of the project, as it is installed.
+#: The manifest at the root of the project, or its installed copy.
 MANIFEST = Path(__file__).parents[1] / "slack" / "manifest.yml"
 
 
 @dataclass(frozen=True, slots=True)
 class DemoEnvironment:
-    """Everything that plays along."""
+    """The services of the demo."""
 
     slack: Slack
     iterable: Iterable
@@ -56,9 +56,9 @@ class DemoEnvironment:
 async def demo_environment(
     port: int, *, pace: MessagingLimits | None = None, patience: RetryPolicy = PATIENCE, limit: Limit | None = None
 ) -> AsyncIterator[DemoEnvironment]:
-    """Open everything for the length of the block. Raises InputError where the port of Slack's page is taken.
+    """Open the environment for the length of the block. Raises InputError if the port of Slack's page is taken.
 
-    `limit` is how many requests that carry members the local Iterable permits.
+    `limit` is the number of bulk requests a second that the local Iterable allows.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="iterable-sync-demo-")))
@@ -74,7 +74,7 @@ async def demo_environment(
                 slack_running(port=port, manifest=_manifest(), iterable_url=iterable.url)
             )
         except OSError as error:
-            raise InputError(f"Port {port} can't be listened at ({error.strerror}). Choose another: --port.") from error
+            raise InputError(f"Port {port} is not available ({error.strerror}). Choose another with --port.") from error
         settings = _settings(slack, iterable, folder / "data", audiences)
         engine = await stack.enter_async_context(open_engine(settings, "demo", patience=patience))
         services = await stack.enter_async_context(serving(engine, pace=pace))
@@ -85,13 +85,13 @@ async def demo_environment(
 
 
 def _manifest() -> dict[str, Any]:
-    """The app's manifest."""
-    found: dict[str, Any] = yaml.safe_load(MANIFEST.read_text("utf-8"))
-    return found
+    """Read the app's manifest."""
+    manifest: dict[str, Any] = yaml.safe_load(MANIFEST.read_text("utf-8"))
+    return manifest
 
 
 def _settings(slack: Slack, iterable: Iterable, data_dir: Path, audiences: Path) -> Settings:
-    """Settings of the demo's own: each is said here, so that nothing of the real ones is touched."""
+    """Return the settings of the demo. They are complete, so that no real setting is used."""
     values: dict[str, Any] = dict.fromkeys(_NOT_SET) | {
         "SLACK_API_URL": slack.api_url,
         "SLACK_BOT_TOKEN": slack.bot_token,
@@ -115,3 +115,36 @@ _NOT_SET = (
     "database_url",
     "secret_key",
 )
+
+
+MARKETING = "marketing"
+
+
+async def post_welcome_messages(environment: DemoEnvironment) -> None:
+    """Post the welcome messages and the sample files as people of the workspace."""
+    ada, maya = environment.slack.admin, environment.slack.marketer
+    await ada.say(_how_to_begin(environment.iterable.key), MARKETING)
+    await maya.upload_file(
+        MARKETING,
+        environment.first.name,
+        environment.first.read_bytes(),
+        "SpringShoppers, as I have downloaded it from mParticle",
+    )
+    await maya.upload_file(
+        MARKETING, environment.later.name, environment.later.read_bytes(), "And the same audience a week later"
+    )
+
+
+def _how_to_begin(key: str) -> str:
+    return (
+        "*Welcome!* This Slack and a local Iterable run on your computer only. Nothing real is touched.\n"
+        "1. Be me, Ada (*Acting as*, upper left): only an admin connects Iterable. Copy the API key, "
+        f"`{key}`, and type `/iterable-sync` here. Take #sync-alerts for alerts, and Amir as approver.\n"
+        f'2. Be Maya. Type `/iterable-sync map`: audience SpringShoppers, list "{LIST_NAME}". Then sync the first file '
+        "below: *Sync to Iterable* in the menu of its message.\n"
+        "3. Be Amir. Press *Review* on the card that has appeared here, and approve. Watch the message change.\n"
+        "4. Be Maya. Break Iterable under *Sandbox* (upper right), and sync the second file. Read the alert in "
+        "#sync-alerts, mend Iterable, press *Retry*.\n"
+        "5. A live audience: press *Play mParticle* under *Sandbox*. Be Amir. Press *Review* on the card in "
+        "#sync-alerts, choose a list, approve: people arrive on it as they join. Then press *Disconnect the audience*."
+    )

@@ -1,4 +1,4 @@
-"""Telling the tour in the terminal: chapters, what people do, and what Slack shows, as text."""
+"""Prints the tour: chapters, what people do, and what Slack shows."""
 
 import textwrap
 from typing import Any
@@ -13,29 +13,29 @@ _INDENT = "    "
 
 
 class Narrator:
-    """Says what happens, in order."""
+    """Prints events in their order."""
 
     def __init__(self, terminal: Terminal, slack: Slack) -> None:
-        """Take where it is said, and the Slack in which it happens."""
+        """Take the terminal, and the Slack that renders messages."""
         self._terminal = terminal
         self._slack = slack
 
-    def chapter(self, title: str, story: str) -> None:
-        """Begin a part of the story."""
+    def chapter(self, title: str, text: str) -> None:
+        """Print the heading and the introduction of a chapter."""
         self._terminal.show(Text.assemble("\n", (title, "bold magenta")))
-        self._terminal.line("\n".join(textwrap.wrap(story, _WIDTH)))
+        self._terminal.line("\n".join(textwrap.wrap(text, _WIDTH)))
 
     def does(self, person: Person, what: str) -> None:
-        """A person does something."""
+        """Print what a person does."""
         name = person.user.real_name.split()[0]
         self._terminal.show(Text.assemble("\n", (f"> {name} ", "bold cyan"), (clean(what), "cyan")))
 
     def happens(self, what: str) -> None:
-        """Something happens that no person of the workspace does."""
+        """Print an event that no person causes."""
         self._terminal.show(Text.assemble("\n", (f"> {clean(what)}", "bold yellow")))
 
     def shows(self, where: str, what: Any) -> None:
-        """Slack shows a message or a modal."""
+        """Print a message or a modal as Slack shows it."""
         place = where
         if isinstance(what, Message) and what.thread_ts and what.thread_ts != what.ts:
             place += ", in the thread"
@@ -46,10 +46,10 @@ class Narrator:
                 self._terminal.line(_INDENT + piece)
 
     def quotes(self, text: str) -> None:
-        """Lines of something else, such as of a file."""
+        """Print quoted lines, such as those of a file."""
         for line in text.splitlines():
             self._terminal.line(f"{_INDENT}| {line}")
 
     def finds(self, finding: str, *, good: bool) -> None:
-        """What was found out in the end."""
+        """Print a result."""
         self._terminal.line(f"\n{finding}", "green" if good else "bold red")

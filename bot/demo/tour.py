@@ -1,4 +1,4 @@
-"""The tour: the whole story, played by people of the local Slack with the real bot, and told in the terminal."""
+"""The tour: people of the local Slack use the real bot, and the terminal narrates it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from bot.features.ids import (
     MappingBlock,
     MappingCallback,
     RunAction,
+    RunBlock,
     RunCallback,
 )
-from bot.features.ids import RunBlock as RunsBlock
 from bot.messages.limits import MessagingLimits
 from bot.ui.terminal import Terminal
 from core.iterable import RetryPolicy
@@ -26,24 +26,24 @@ from sandbox import sample_audiences
 from sandbox.iterable.faults import Fault
 from sandbox.slack import Message, Person
 
-# Requests a second: slow enough to see something on the way.
+# Requests a second: slow enough to watch the progress.
 RATE = "1.5"
 MARKETING, ALERTS = "#marketing", "#sync-alerts"
-#: Faster than in earnest: nobody waits in front of the tour for a message to be edited.
+#: Shorter than in production, so that the tour does not wait for edits.
 _PACE = MessagingLimits(look=0.3, gap=1.0)
-#: Iterable is given up sooner than in earnest.
+#: Fewer retries than in production.
 _PATIENCE = RetryPolicy(
     max_attempts=3, backoff_initial_s=0.2, backoff_max_s=0.5, throttle_timeout_s=10.0, request_timeout_s=10.0
 )
-# How long anything of the story may take, in seconds.
+# How long any step of the tour may take, in seconds.
 _LONG = 30.0
 _REJECTED_SHOWN = 4
 
 
 async def play(terminal: Terminal, port: int = 0) -> bool:
-    """Play all of it. Returns whether each list was found equal to its audience."""
-    async with demo_environment(port, pace=_PACE, patience=_PATIENCE) as here:
-        tour = _Tour(here, Narrator(terminal, here.slack))
+    """Play the tour. Returns whether each list was equal to its audience at the end."""
+    async with demo_environment(port, pace=_PACE, patience=_PATIENCE) as environment:
+        tour = _Tour(environment, Narrator(terminal, environment.slack))
         await tour.connect()
         await tour.map()
         await tour.approve()
@@ -58,23 +58,23 @@ async def play(terminal: Terminal, port: int = 0) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Tour:
-    here: DemoEnvironment
+    demo: DemoEnvironment
     say: Narrator
 
     @property
     def maya(self) -> Person:
-        return self.here.slack.marketer
+        return self.demo.slack.marketer
 
     @property
     def amir(self) -> Person:
-        return self.here.slack.approver
+        return self.demo.slack.approver
 
     @property
     def ada(self) -> Person:
-        return self.here.slack.admin
+        return self.demo.slack.admin
 
     async def connect(self) -> None:
-        """Maya tries, and Ada connects the project."""
+        """Maya tries the command, and Ada connects the project."""
         self.say.chapter(
             "Connect",
             "A Slack workspace, an Iterable project and the bot run on this computer; nothing real is touched. Maya is "
@@ -90,7 +90,7 @@ class _Tour:
             view,
             {
                 ConnectBlock.NAME: "Shop",
-                ConnectBlock.KEY: self.here.iterable.key,
+                ConnectBlock.KEY: self.demo.iterable.key,
                 ConnectBlock.RATE: RATE,
                 ConnectBlock.CHANNEL: "C01ALERTS",
                 ConnectBlock.OPERATORS: [self.maya.id],
@@ -102,11 +102,11 @@ class _Tour:
         await self.ada.close()
 
     async def map(self) -> None:
-        """Maya proposes a mapping, with the file that she has downloaded."""
+        """Maya proposes a mapping, and uploads the file."""
         self.say.chapter(
             "Map an audience to a list",
             "From mParticle Maya has downloaded the audience SpringShoppers: about 5,000 profiles, some without an "
-            "email, some with one that is none, some that Iterable has been told to forget.",
+            "email, some with one that is none, some that Iterable has forgotten.",
         )
         self.say.does(self.maya, f'types /iterable-sync map, puts the file in and chooses the list "{LIST_NAME}"')
         await self.maya.command("/iterable-sync map")
@@ -114,7 +114,7 @@ class _Tour:
         await self.maya.fill(
             view,
             {
-                MappingBlock.FILE: [self.maya.file(self.here.first.name, self.here.first.read_bytes())],
+                MappingBlock.FILE: [self.maya.file(self.demo.first.name, self.demo.first.read_bytes())],
                 MappingAction.LIST: LIST_NAME,
             },
         )
@@ -124,7 +124,7 @@ class _Tour:
         self.say.shows(MARKETING, await self._with_button(MARKETING, ApprovalAction.REVIEW))
 
     async def approve(self) -> None:
-        """Amir looks at what would change and approves; the run goes on to its end."""
+        """Amir reviews the changes and approves; the run continues to its end."""
         self.say.chapter("Approve", "Nothing has been sent yet. Amir is shown what would change, and decides.")
         self.say.does(self.amir, "presses Review")
         card = await self._with_button(MARKETING, ApprovalAction.REVIEW)
@@ -138,11 +138,11 @@ class _Tour:
         self.say.shows(f"{MARKETING}, the same message at the end", await self._with_button(MARKETING, RunAction.AGAIN))
 
     async def look_at_rejected(self) -> None:
-        """Maya asks for those who could not be synced."""
+        """Maya requests the members who could not be synced."""
         self.say.does(self.maya, "presses Rejected users")
         summary = await self._with_button(MARKETING, RunAction.REJECTED)
         await self.maya.click(summary, RunAction.REJECTED)
-        sent = await self.here.slack.wait_for(self._file_for_maya, _LONG, "the file of rejected users")
+        sent = await self.demo.slack.wait_for(self._file_for_maya, _LONG, "the file of rejected users")
         self.say.shows("direct message to Maya", sent)
         lines = (sent.files[0].content or b"").decode().splitlines()
         self.say.quotes(
@@ -150,27 +150,27 @@ class _Tour:
         )
 
     async def break_iterable(self) -> None:
-        """A week later, the same audience is synced again, and Iterable breaks."""
+        """A week later, the same audience is synced again, and Iterable fails."""
         self.say.chapter(
             "A week later, Iterable breaks",
             "The audience was downloaded again. Some people have left it, some have joined, some have a new address: "
-            "only the difference is sent. The mapping is approved, so nobody has to be asked.",
+            "only the difference is sent. The mapping is approved, so no approval is needed.",
         )
-        self.say.happens("Somebody trips over a cable: from the second request on, Iterable answers 503")
-        self.here.iterable.faults.add(Fault("error", path="/api/lists/", after=1, status=503))
+        self.say.happens("Someone trips over a cable: from the second request on, Iterable answers 503")
+        self.demo.iterable.faults.add(Fault("error", path="/api/lists/", after=1, status=503))
         self.say.does(self.maya, "types /iterable-sync run SpringShoppers, and puts the new file in")
         await self.maya.command("/iterable-sync run SpringShoppers")
         view = await self.maya.open_view(RunCallback.START, _LONG)
         await self.maya.fill(
-            view, {RunsBlock.FILE: [self.maya.file(self.here.later.name, self.here.later.read_bytes())]}
+            view, {RunBlock.FILE: [self.maya.file(self.demo.later.name, self.demo.later.read_bytes())]}
         )
         await self.maya.submit(view)
         self.say.shows(ALERTS, await self._with_button(ALERTS, AlertAction.TAKE))
 
     async def retry(self) -> None:
-        """Iterable is mended, Maya presses Retry, and everybody is told."""
+        """Iterable works again, Maya presses Retry, and the channels get the result."""
         self.say.happens("Iterable works again")
-        self.here.iterable.faults.clear()
+        self.demo.iterable.faults.clear()
         self.say.does(self.maya, "presses Retry on the alert")
         alert = await self._with_button(ALERTS, AlertAction.TAKE)
         await self.maya.click(alert, RunAction.RETRY)
@@ -178,21 +178,21 @@ class _Tour:
         self.say.shows(MARKETING, await self._with_button(MARKETING, RunAction.AGAIN))
 
     def compare(self, members: Sequence[sample_audiences.Member]) -> bool:
-        """Hold the list in the local Iterable against the audience, and say what is found."""
+        """Compare the list in the local Iterable with the audience, and print the result."""
         wanted = sample_audiences.emails(members)
-        found = {email for email, _ in self.here.iterable.state.members(self.here.list_id) if email}
-        missing, too_many = len(wanted - found), len(found - wanted)
+        on_list = {email for email, _ in self.demo.iterable.state.members(self.demo.list_id) if email}
+        missing, too_many = len(wanted - on_list), len(on_list - wanted)
         equal = not missing and not too_many
         self.say.finds(
             f"Compared, address by address: {len(wanted):,} people of the audience can be on the list, and the list in "
-            f"the local Iterable holds {len(found):,}; {missing:,} are missing, {too_many:,} are too many. "
+            f"the local Iterable holds {len(on_list):,}; {missing:,} are missing, {too_many:,} are too many. "
             + ("They are equal." if equal else "They are NOT equal, which should never be: please report it."),
             good=equal,
         )
         return equal
 
     def farewell(self) -> None:
-        """What to do next."""
+        """Print the next steps."""
         self.say.chapter(
             "Try it yourself",
             "`make demo` (or iterable-sync demo) opens the same workspace in the browser. In your own: README.md has "
@@ -202,39 +202,39 @@ class _Tour:
     # -- waiting ------------------------------------------------------------------------------------
 
     async def _answer(self, person: Person) -> Message:
-        """What only this person sees in #marketing."""
-        slack = self.here.slack
+        """Wait for the latest message that only this person sees in #marketing."""
+        slack = self.demo.slack
 
-        def found() -> Message | None:
+        def latest() -> Message | None:
             mine = [one for one in slack.messages(MARKETING, person) if one.only_for == person.id]
             return mine[-1] if mine else None
 
-        return await slack.wait_for(found, _LONG, "an answer")
+        return await slack.wait_for(latest, _LONG, "an answer")
 
     async def _with_button(self, channel: str, action: str) -> Message:
-        """The latest message of the bot with this button, which may still have to come."""
-        slack = self.here.slack
+        """Wait until the bot's latest message has this button."""
+        slack = self.demo.slack
 
-        def found() -> Message | None:
+        def latest() -> Message | None:
             seen = reversed([one for one in slack.messages(channel) if one.bot_id])
             latest = next((one for one in seen if not one.thread_ts or one.thread_ts == one.ts), None)
             return latest if latest and action in _actions(latest) else None
 
-        return await slack.wait_for(found, _LONG, f"a message with the button {action}")
+        return await slack.wait_for(latest, _LONG, f"a message with the button {action}")
 
     async def _reply_to(self, message: Message) -> Message:
-        """What the bot adds below a message."""
-        slack = self.here.slack
+        """Wait for the bot's latest reply to a message."""
+        slack = self.demo.slack
 
-        def found() -> Message | None:
+        def latest() -> Message | None:
             replies = [one for one in slack.messages(message.channel, thread=message) if one.ts != message.ts]
             return replies[-1] if replies else None
 
-        return await slack.wait_for(found, _LONG, "a reply")
+        return await slack.wait_for(latest, _LONG, "a reply")
 
     async def _modal_says(self, person: Person, text: str) -> None:
-        """Wait until the modal on top says something, and show it."""
-        slack = self.here.slack
+        """Wait until the top modal contains a text, and print it."""
+        slack = self.demo.slack
         view = await slack.wait_for(
             lambda: person.view if person.views and text in slack.render(person.view) else None,
             _LONG,
@@ -247,7 +247,7 @@ class _Tour:
 
 
 def _actions(message: Message) -> set[str]:
-    """The buttons of a message."""
+    """Return the ids of a message's buttons."""
     elements = [element for block in message.blocks for element in block.get("elements") or ()]
     elements += [block["accessory"] for block in message.blocks if block.get("accessory")]
     return {str(element.get("action_id")) for element in elements}

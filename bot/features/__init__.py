@@ -1,1 +1,1 @@
-"""Slack features: a package for each, with handlers, use cases and pure views."""
+"""The features of the bot, a package each: handlers, actions, pure views, and a provider of messages."""

@@ -1,7 +1,7 @@
-"""The ids of slash command, shortcuts, modals, buttons and inputs, of all features.
+"""The ids of all features: slash command, shortcuts, modals, buttons and inputs.
 
-They stand in one module because a card of one feature carries buttons of another. Their values are a contract: posted
-messages carry them.
+They are in one module because the cards of one feature have buttons of another. Their values must not change: posted
+messages contain them.
 """
 
 from enum import StrEnum
@@ -19,7 +19,7 @@ class ConnectCallback(StrEnum):
 
 
 class ConnectAction(StrEnum):
-    """Buttons. The value is in brackets."""
+    """Buttons, with their values in brackets."""
 
     OPEN = "connect-form-open"
     """[nothing]"""
@@ -28,7 +28,7 @@ class ConnectAction(StrEnum):
     KEY = "connect-key-open"
     """[connection id]"""
     AGAIN = "connect-form-again"
-    """[nothing: the modal remembers]"""
+    """[nothing: the modal has the state]"""
     KEY_AGAIN = "connect-key-again"
     """[connection id]"""
 
@@ -55,7 +55,7 @@ class MappingCallback(StrEnum):
 
 
 class MappingAction(StrEnum):
-    """Buttons and menus. The value is in brackets."""
+    """Buttons and menus, with their values in brackets."""
 
     OPEN = "mapping-form-open"
     """[connection id, or nothing]"""
@@ -78,14 +78,14 @@ class MappingBlock(StrEnum):
     AUDIENCE = "mapping-audience"
     FILE = "mapping-file"
     LIST = "mapping-list"
-    """The connection's id follows: a list that was chosen for another one is forgotten."""
+    """Followed by the connection's id, so that Slack drops a list of another connection."""
     MODE = "mapping-mode"
     REMOVALS = "mapping-removals"
     CHANNEL = "mapping-channel"
     COMMENT = "mapping-comment"
 
     def of(self, connection_id: int) -> str:
-        """The block of a connection."""
+        """Return the block id for a connection."""
         return f"{self.value}-{connection_id}"
 
 
@@ -95,14 +95,14 @@ class RunCallback(StrEnum):
     START = "runs-start-form"
 
 
-class Shortcut(StrEnum):
+class RunShortcut(StrEnum):
     """Shortcuts."""
 
     SYNC = "sync-to-iterable"
 
 
 class RunAction(StrEnum):
-    """Buttons and menus. The value is in brackets."""
+    """Buttons and menus, with their values in brackets."""
 
     START = "runs-start-open"
     """[mapping id, or nothing]"""
@@ -138,7 +138,7 @@ class ApprovalCallback(StrEnum):
 
 
 class ApprovalAction(StrEnum):
-    """Buttons. The value is in brackets."""
+    """Buttons, with their values in brackets."""
 
     REVIEW = "approval-review-open"
     """[run id]"""
@@ -153,7 +153,7 @@ class ApprovalBlock(StrEnum):
 
 
 class LiveAudienceAction(StrEnum):
-    """Buttons. The value is the mapping's id."""
+    """Buttons. Their value is the mapping id."""
 
     DROP = "audiences-waiting-drop"
     REMOVALS = "audiences-removals-approve"
@@ -162,7 +162,7 @@ class LiveAudienceAction(StrEnum):
 
 
 class AlertAction(StrEnum):
-    """Buttons. The value is in brackets."""
+    """Buttons, with their values in brackets."""
 
     TAKE = "alerts-take"
     """[alert id]"""
@@ -177,7 +177,7 @@ class UndoCallback(StrEnum):
 
 
 class UndoAction(StrEnum):
-    """Buttons. The value is in brackets."""
+    """Buttons, with their values in brackets."""
 
     OPEN = "undo-form-open"
     """[run id]"""

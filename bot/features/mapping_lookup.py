@@ -1,4 +1,4 @@
-"""Mappings as a person knows them: by the names of audience, list and connection; found by any of them."""
+"""Finds mappings by the names that people know, and names them in sentences."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -14,14 +14,14 @@ from core.store import lists, mappings
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
 
-# Names in a sentence are cut at this length, and in an option (of at most 75 characters) at that one.
+# The longest name in a sentence, and the longest in an option (75 characters).
 NAME_MAX = 80
 _OPTION_NAME_MAX = 26
 
 
 @dataclass(frozen=True, slots=True)
 class MappingRef:
-    """A mapping with its connection and what its list is called."""
+    """A mapping with its connection and the name of its list."""
 
     connection: Connection
     mapping: AudienceMapping
@@ -29,7 +29,7 @@ class MappingRef:
 
     @property
     def audience(self) -> str:
-        """What the audience is called."""
+        """The audience (plain text)."""
         return self.mapping.audience_name or self.mapping.audience_id or "An audience without a name yet"
 
     @property
@@ -39,62 +39,62 @@ class MappingRef:
 
     @property
     def plain(self) -> str:
-        """Audience and list in plain text, as short as an option has to be."""
+        """Audience and list (plain text), short enough for an option."""
         return f"{cut(self.audience, _OPTION_NAME_MAX)} → {cut(self.list_name, _OPTION_NAME_MAX)}"
 
 
 async def find(services: Services, actor: Actor, text: str = "") -> list[MappingRef]:
-    """The mappings whose audience, list id or own id is this text, else those that contain it; "" finds all."""
-    found = await mapping_lifecycle.find(services.engine, actor.team_id, text, with_shared=services.one_workspace)
-    return await named(services, found)
+    """Return the mappings whose audience, list id or id equals the text, or else contains it; all for an empty text."""
+    pairs = await mapping_lifecycle.find(services.engine, actor.team_id, text, with_shared=services.one_workspace)
+    return await named(services, pairs)
 
 
 async def by_id(services: Services, actor: Actor, mapping_id: int) -> MappingRef:
-    """A mapping that the person's workspace sees. Raises InputError where there is none."""
+    """Return a mapping that the person's workspace sees. Raises InputError if there is none."""
     async with services.engine.database.read() as db:
         mapping = await mappings.by_id(db, mapping_id)
     seen = {each.id: each for each in await services.connections(actor.team_id)}
     if mapping is None or mapping.connection_id not in seen:
-        raise InputError("This mapping is not there any more.")
+        raise InputError("This mapping no longer exists.")
     return (await named(services, [(seen[mapping.connection_id], mapping)]))[0]
 
 
-async def named(services: Services, found: Iterable[tuple[Connection, AudienceMapping]]) -> list[MappingRef]:
-    """Mappings with the names of their lists."""
-    pairs = list(found)
+async def named(services: Services, mapping_pairs: Iterable[tuple[Connection, AudienceMapping]]) -> list[MappingRef]:
+    """Return mappings with the names of their lists."""
+    pairs = list(mapping_pairs)
     async with services.engine.database.read() as db:
         names = await lists.names(db, sorted({connection.id for connection, _ in pairs}))
     return [MappingRef(connection, mapping, list_name(mapping, names)) for connection, mapping in pairs]
 
 
 def list_name(mapping: AudienceMapping, names: dict[tuple[int, int], str]) -> str:
-    """What the list of a mapping is called."""
+    """Return the name of a mapping's list."""
     if mapping.list_id == NO_LIST:
         return "no list yet"
     return names.get((mapping.connection_id, mapping.list_id)) or f"list {mapping.list_id}"
 
 
 def require_start(connection: Connection, person: str, what: str) -> None:
-    """Raise InputError where a person may not start runs and propose mappings of a connection."""
+    """Raise InputError if a person may not start runs of a connection. `what` completes "can ..."."""
     if not may_start(connection, person):
         raise InputError(f"Only operators and approvers of {connection.label} can {what}. Ask one of them.")
 
 
-def why_not_now(it: MappingRef) -> str | None:
-    """Why nothing of a mapping can be synced now, in a sentence (plain text); None where it can."""
-    if it.mapping.status is MappingStatus.PAUSED:
-        return f"{it.plain} is paused, so nothing is sent. Resume it first: /iterable-sync resume {it.audience}"
-    if it.mapping.status is MappingStatus.DECLINED:
-        return f"{it.plain} was declined, so nothing is sent. Propose it again: /iterable-sync map"
-    if it.mapping.list_id == NO_LIST:
-        return f"{it.plain}: an approver has to choose the list first. Use Review on the home page."
+def why_not_now(ref: MappingRef) -> str | None:
+    """Return why a mapping can't be synced now, in a sentence (plain text); None if it can."""
+    if ref.mapping.status is MappingStatus.PAUSED:
+        return f"{ref.plain} is paused, so nothing is sent. Resume it first: /iterable-sync resume {ref.audience}"
+    if ref.mapping.status is MappingStatus.DECLINED:
+        return f"{ref.plain} was declined, so nothing is sent. Propose it again: /iterable-sync map"
+    if ref.mapping.list_id == NO_LIST:
+        return f"{ref.plain}: an approver has to choose the list first. Use Review on the home page."
     return None
 
 
-def suggest_similar(text: str, known: Sequence[MappingRef]) -> list[MappingRef]:
-    """The mappings whose audience is called nearly so, the nearest first."""
+def suggest_similar(text: str, refs: Sequence[MappingRef]) -> list[MappingRef]:
+    """Return up to three mappings with similar audience names, the most similar first."""
     by_name: dict[str, list[MappingRef]] = {}
-    for it in known:
-        by_name.setdefault(it.audience.casefold(), []).append(it)
+    for ref in refs:
+        by_name.setdefault(ref.audience.casefold(), []).append(ref)
     near = difflib.get_close_matches(text.strip().casefold(), list(by_name), n=3, cutoff=0.5)
-    return [it for name in near for it in by_name[name]]
+    return [ref for name in near for ref in by_name[name]]

@@ -1,4 +1,4 @@
-"""Who decides: approvers of a connection; of one that mParticle's messages made, admins until approvers are named."""
+"""Who may decide: the approvers of a connection, or admins if Firehose created it and it has no approvers yet."""
 
 from bot.services import Services
 from bot.slack.actor import Actor
@@ -10,7 +10,7 @@ from core.store.connections import Connection
 async def why_not_decide(
     services: Services, actor: Actor, connection: Connection, asked_by: str | None = None
 ) -> str | None:
-    """Why a person can't decide what `asked_by` asked for, in a sentence (mrkdwn); None where they can."""
+    """Return why a person can't decide on a request of `asked_by`, in a sentence (mrkdwn); None if they can."""
     is_admin = False
     if has_stand_ins(connection) and (client := await services.clients.for_team(actor.team_id)) is not None:
         is_admin = await services.people.is_admin(client, actor.team_id, actor.person)
@@ -18,11 +18,11 @@ async def why_not_decide(
 
 
 def deciders(connection: Connection) -> str:
-    """Who decides (mrkdwn)."""
+    """Return who may decide, in a sentence (mrkdwn)."""
     if has_stand_ins(connection):
         return (
             f"{escape(connection.label)} has no approvers yet, so admins of this workspace decide. They name approvers "
             "with *Edit* on the Home page."
         )
     named = ", ".join(person(each) for each in connection.approvers)
-    return f"Approvers: {named or 'nobody yet; an admin names them with *Edit* on the Home page'}"
+    return f"Approvers: {named or 'no one yet; an admin names them with *Edit* on the Home page'}"

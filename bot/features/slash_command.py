@@ -1,4 +1,4 @@
-"""A subcommand of `/iterable-sync` as a person typed it."""
+"""The call of a subcommand of `/iterable-sync`."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from bot.slack.actor import Actor
 
 @dataclass(frozen=True, slots=True)
 class SlashCommand:
-    """Who typed it where, and what came after the subcommand's name. Slack has been answered already."""
+    """Who called a subcommand, where, and with which argument. It is acknowledged already."""
 
     services: Services
     client: AsyncWebClient
@@ -19,5 +19,5 @@ class SlashCommand:
     argument: str
 
 
-#: Carries a subcommand out, and shows the person what came of it. May raise any SyncError.
+#: Executes a subcommand, and shows the result to the person. May raise any SyncError.
 SubcommandHandler = Callable[[SlashCommand], Awaitable[None]]

@@ -1,1 +1,1 @@
-"""Messages that follow runs and alerts, whatever happens to Slack or to this process."""
+"""The message reconciler, which keeps Slack's messages up to date. Features provide the messages."""

@@ -1,4 +1,4 @@
-"""Fallback: the text that Slack gets as a direct message if the channel message could not be posted."""
+"""Fallback: the direct message that a person gets if the channel message could not be posted."""
 
 from collections.abc import Mapping
 from dataclasses import replace

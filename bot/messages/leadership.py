@@ -1,4 +1,4 @@
-"""The lease: of all processes, only one talks to Slack by itself."""
+"""The leader lease: only one process at a time posts messages without a request from Slack."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -9,7 +9,7 @@ NAME = "slack"
 
 
 class LeaderLease:
-    """Whether it is this process's turn."""
+    """The lease of this process."""
 
     def __init__(self, engine: Engine) -> None:
         """Take the engine. No I/O."""
@@ -17,7 +17,7 @@ class LeaderLease:
         self._me = engine.presence.id
 
     async def take(self) -> bool:
-        """Take the lease where nobody who lives has it. Returns whether this process has it now."""
+        """Take the lease if it is free or its holder is dead. Returns whether this process holds it now."""
         async with self._engine.database.read() as db:
             holder = await leases.holder(db, NAME)
         if holder == self._me:
@@ -28,10 +28,10 @@ class LeaderLease:
             return await leases.take(db, NAME, self._me, instead_of=holder)
 
     async def is_held(self, db: AsyncConnection) -> bool:
-        """Whether this process has the lease, in the transaction that matters."""
+        """Return whether this process holds the lease, inside a transaction."""
         return await leases.holder(db, NAME) == self._me
 
     async def give_back(self) -> None:
-        """Let another process have it."""
+        """Release the lease."""
         async with self._engine.database.write() as db:
             await leases.give_back(db, NAME, self._me)

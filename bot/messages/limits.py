@@ -1,4 +1,4 @@
-"""How fast Slack is told: a look a second, an edit of each message every three, and one budget for a workspace."""
+"""Rate limits for Slack: poll every second, edit each message at most every 3 s, one token bucket per workspace."""
 
 import time
 from collections.abc import Callable
@@ -7,36 +7,37 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class MessagingLimits:
-    """Seconds, where nothing else is said. Slack takes some 50 edits a minute of an app in a workspace (Tier 3)."""
+    """Limits, in seconds unless the name says otherwise. Slack allows some 50 edits a minute in a workspace (Tier
+    3)."""
 
     look: float = 1.0
-    """How often the database is asked without being woken."""
+    """The interval at which the database is polled without a wake-up."""
     least_look: float = 0.1
-    """How often at most, however often it is woken."""
+    """The shortest interval, however often the reconciler is woken."""
     gap: float = 3.0
     """Between two edits of one message."""
     edits_a_minute: int = 40
     reserve: int = 10
-    """Edits that are kept for what matters more than progress."""
+    """Edits that are reserved for urgent messages."""
     posts_a_minute: int = 60
-    """New messages in one channel: Slack takes about one a second, and a few at once."""
+    """New messages in one channel. Slack allows about one a second, with short bursts."""
     posts_at_once: int = 3
     back_off: float = 1.0
-    """Before the first repetition of what Slack did not take; doubled each time."""
+    """Before the first retry; doubled for each further one."""
     most_back_off: float = 60.0
     proposals: float = 1.0
-    """How long a mapping is proposed before that is shown: often its first run follows at once, and is seen instead."""
+    """How long a new proposal is held back: often its first run follows at once, and its message replaces the card."""
     ending: float = 3.0
-    """How long the last state may take at the end, when nothing is under way any more."""
+    """How long the last state may take at the end, after all work has stopped."""
     stopping: float = 10.0
-    """How long this waits at the end until what is under way has stopped."""
+    """How long the reconciler waits at the end for running work to stop."""
     clock: Callable[[], float] = time.time
-    """By which reminders are due."""
+    """The clock by which reminders and digests are due."""
 
 
 @dataclass(slots=True)
 class TokenBucket:
-    """What a workspace (or a channel) may still have: a bucket that holds `at_once` and fills by the minute's rate."""
+    """A token bucket per workspace or channel: holds `at_once` tokens, and gains `a_minute` tokens a minute."""
 
     a_minute: int
     at_once: int
@@ -46,7 +47,7 @@ class TokenBucket:
     _at: dict[str, float] = field(default_factory=dict)
 
     def take(self, whose: str, *, urgent: bool) -> bool:
-        """Take one. Returns whether there was one; what is not urgent leaves the reserve alone."""
+        """Take a token. Returns whether there was one. Only urgent requests may use the reserve."""
         now = self.clock()
         grown = (now - self._at.get(whose, now)) * self.a_minute / 60
         left = min(self._left.get(whose, float(self.at_once)) + grown, float(self.at_once))

@@ -1,4 +1,4 @@
-"""Without Slack: what would have been told there goes to the log (as INFO), without addresses."""
+"""Without Slack, notifications are logged at INFO; email addresses are never included."""
 
 import logging
 import time
@@ -6,7 +6,7 @@ import time
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.wakeup import WakeSignal
+from bot.services import WakeSignal
 from core.engine import Engine
 from core.models.run import Run, RunStatus
 from core.store import alerts, live_mappings, runs
@@ -14,9 +14,9 @@ from core.store.alerts import Alert
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import AudienceMapping, MappingStatus
 
-# How often it looks, in seconds.
+# How often the database is polled, in seconds.
 LOOK_EVERY_S = 1.0
-# Newer runs than these are not looked at; more don't end within the time between two looks.
+# Only the newest runs are read: no more than these end between two polls.
 MOST_RUNS = 100
 _DAY_S = 24 * 3600.0
 _TOLD = (RunStatus.NEEDS_APPROVAL, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED)
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class LogNotifier:
-    """Says in the log how runs end, what waits for a person, what fails, and what days brought: each once."""
+    """Logs ended runs, pending approvals, failures and daily digests, each once."""
 
     def __init__(self, engine: Engine, wake: WakeSignal) -> None:
         """Take the engine. No I/O."""
@@ -37,7 +37,7 @@ class LogNotifier:
         self._day = ""
 
     async def run(self) -> None:
-        """Look until the engine is stopping, and then once more. What was so at the start is not news."""
+        """Poll until the engine is stopping, and then once more. The state at the start is not logged."""
         await self._look(telling=False)
         while not self._engine.stopping.is_set():
             await self._wake.wait(LOOK_EVERY_S)
@@ -46,22 +46,22 @@ class LogNotifier:
     async def _look(self, *, telling: bool) -> None:
         try:
             async with self._engine.database.read() as db:
-                found = await runs.latest(db, MOST_RUNS)
+                latest = await runs.latest(db, MOST_RUNS)
                 open_or_closed = await alerts.current(db)
-                fed = await live_mappings.everyone(db)
-                days = await self._days(db, fed)
+                audiences = await live_mappings.everyone(db)
+                days = await self._days(db, audiences)
         except (DBAPIError, OSError):
-            logger.warning("the database could not be asked for what is new", exc_info=True)
+            logger.warning("could not read notifications from the database", exc_info=True)
             return
-        news = [said for run in reversed(found) if (said := self._of_run(run))]
-        news += [said for alert in open_or_closed if (said := self._of_alert(alert))]
-        news += [said for mapping in fed if (said := self._of_audience(mapping))]
-        for said in [*news, *days] if telling else ():
-            logger.info("%s", said)
-        self._runs = {run.id: self._runs[run.id] for run in found}
+        news = [sentence for run in reversed(latest) if (sentence := self._of_run(run))]
+        news += [sentence for alert in open_or_closed if (sentence := self._of_alert(alert))]
+        news += [sentence for mapping in audiences if (sentence := self._of_audience(mapping))]
+        for sentence in [*news, *days] if telling else ():
+            logger.info("%s", sentence)
+        self._runs = {run.id: self._runs[run.id] for run in latest}
 
-    async def _days(self, db: AsyncConnection, fed: list[AudienceMapping]) -> list[str]:
-        """What the day brought that has just ended."""
+    async def _days(self, db: AsyncConnection, audiences: list[AudienceMapping]) -> list[str]:
+        """The digests of the day that has just ended."""
         now = time.time()
         today, yesterday = live_mappings.day_of(now), live_mappings.day_of(now - _DAY_S)
         if self._day in ("", today):
@@ -71,7 +71,7 @@ class LogNotifier:
         came = {mapping_id for _, mapping_id in await live_mappings.of_days(db, [yesterday])}
         return [
             day_sentence(mapping, yesterday, await live_mappings.status(db, mapping.id, now - _DAY_S))
-            for mapping in fed
+            for mapping in audiences
             if mapping.id in came
         ]
 
@@ -83,7 +83,7 @@ class LogNotifier:
         if mapping.disconnected_at is not None and mapping.status is not MappingStatus.ACTIVE:
             return f"mParticle disconnected audience {mapping.label}: its members stay on list {mapping.list_id}"
         if mapping.status is MappingStatus.PROPOSED:
-            return f"audience {mapping.label} from mParticle waits for approval, which somebody gives in Slack"
+            return f"audience {mapping.label} from mParticle is awaiting approval in Slack"
         return None
 
     def _of_run(self, run: Run) -> str | None:
@@ -104,7 +104,7 @@ class LogNotifier:
 
 
 def day_sentence(mapping: AudienceMapping, day: str, status: LiveStatus) -> str:
-    """What a day brought for an audience, in a line, for the log."""
+    """Return the digest of a live audience for the log, in a line."""
     numbers = f"{status.added:,} added, {status.updated:,} updated, {status.removed:,} removed"
     return (
         f"audience {mapping.label} to list {mapping.list_id}, {day}: {status.changes_today:,} changes, {numbers}, "
@@ -113,11 +113,11 @@ def day_sentence(mapping: AudienceMapping, day: str, status: LiveStatus) -> str:
 
 
 def sentence_of(run: Run) -> str:
-    """A run in a line, for the log."""
+    """Return the status of a run for the log, in a line."""
     if run.status is RunStatus.SUCCEEDED:
         numbers = ", ".join(f"{value:,} {name}" for name, value in run.counters.model_dump().items() if value)
-        return f"run {run.id} to list {run.list_id} succeeded: {numbers or 'nobody in it'}"
+        return f"run {run.id} to list {run.list_id} succeeded: {numbers or 'the audience is empty'}"
     if run.status is RunStatus.NEEDS_APPROVAL:
-        return f"run {run.id} to list {run.list_id} waits for approval, which somebody gives in Slack"
+        return f"run {run.id} to list {run.list_id} is awaiting approval in Slack"
     status = run.status.value.replace("_", " ")
     return f"run {run.id} to list {run.list_id} {status}" + (f": {run.error}" if run.error else "")

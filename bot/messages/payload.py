@@ -1,23 +1,22 @@
-"""A message as it is sent: within Slack's limits, with ids that tell which message a button is in, and its digest."""
+"""The payload of a message: cut to Slack's limits, with block ids that contain the message's key, and its digest."""
 
 import hashlib
 import json
 from typing import Any
 
-from bot.ui.blocks import Message
+from bot.ui.blocks import Message, as_text, text_objects
 from bot.ui.formatting import cut
-from bot.ui.plain_text import as_text, text_objects
 
-#: What the id of a row of buttons begins with; the key of its message follows.
+#: The prefix of a block id; the key of the message follows.
 BLOCK = "post:"
-# Slack refuses messages whose blocks have more than some 13,000 characters in all, whatever each of them has.
+# Slack rejects messages with more than some 13,000 characters in all blocks together (measured).
 MOST_CHARACTERS = 12_000
-# A text is not cut to less than this.
+# Texts are not cut below this length.
 _LEAST = 200
 
 
 def payload_of(message: Message, key: str, *, plain: bool = False) -> dict[str, Any]:
-    """The arguments of chat.postMessage and chat.update; `plain` as text alone."""
+    """Return the arguments of chat.postMessage and chat.update; with `plain`, text without blocks."""
     payload = message.payload()
     if plain:
         return payload | as_text(message)
@@ -29,17 +28,17 @@ def payload_of(message: Message, key: str, *, plain: bool = False) -> dict[str, 
 
 
 def key_of(block_id: str) -> str | None:
-    """The key of the message that a row of buttons is in; None for rows that are in no message that follows."""
+    """Return the message key in a block id; None for blocks outside of reconciled messages."""
     return block_id.removeprefix(BLOCK).rpartition("#")[0] if block_id.startswith(BLOCK) else None
 
 
 def digest_of(payload: dict[str, Any]) -> str:
-    """What tells this content from another."""
+    """Return a digest of the content."""
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
 
 
 def _fit(blocks: list[dict[str, Any]]) -> None:
-    """Cut the longest texts until all of it fits."""
+    """Cut the longest texts until the message fits."""
     while (too_many := sum(len(text["text"]) for text in text_objects(blocks)) - MOST_CHARACTERS) > 0:
         longest = max(text_objects(blocks), key=lambda text: len(text["text"]))
         length = len(longest["text"])

@@ -65,7 +65,7 @@ class Subject:
     keys: Sequence[str]
     """The messages whose stored state `desired_state` needs."""
     desired_state: Callable[[StoredMessages], DesiredState]
-    """A pure function."""
+    """Must be a pure function."""
     on_done: Callable[[], None] | None = field(default=None)
     """Called after the final messages are shown."""
     is_at_work: bool = False

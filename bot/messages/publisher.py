@@ -151,7 +151,7 @@ class MessagePublisher:
         self, desired: DesiredMessage, stored: SlackMessage | None, update: PendingUpdate, failure: SlackFailure
     ) -> bool:
         attempts = stored.attempts if stored is not None else 0
-        logger.info("message %s was not posted: %s", desired.key, failure.word)
+        logger.info("could not post message %s: %s", desired.key, failure.word)
         if failure.verdict is FailureClass.RETRY_LATER:
             retry = self._later(desired, "chat.postMessage", attempts, failure)
             retry["status"] = MessageStatus.NEW
@@ -190,7 +190,7 @@ class MessagePublisher:
     async def _not_edited(
         self, desired: DesiredMessage, stored: SlackMessage, update: PendingUpdate, failure: SlackFailure
     ) -> bool:
-        logger.info("message %s was not edited: %s", desired.key, failure.word)
+        logger.info("could not edit message %s: %s", desired.key, failure.word)
         if failure.verdict in (FailureClass.RETRY_LATER, FailureClass.UNKNOWN):  # repeating an edit is harmless
             await self._save(desired.key, **self._later(desired, "chat.update", stored.attempts, failure))
             return False
@@ -227,5 +227,5 @@ class MessagePublisher:
 
 
 def _same(stored: SlackMessage, desired: DesiredMessage) -> bool:
-    """Whether the stored message shows, or was meant to show, the same kind of content."""
+    """Whether the stored message shows, or tried to show, the same kind of content."""
     return stored.kind == desired.kind or (stored.kind == MessageKind.DONE and desired.kind is MessageKind.FINAL)

@@ -1,4 +1,4 @@
-"""Finding lost messages again: where somebody presses a button in one, it is there after all."""
+"""Recovers unconfirmed messages: if a person clicks in one, it was posted after all."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from core.store.slack_messages import MessageStatus
 
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Adopt messages whose posting was never confirmed, at every click in one."""
+    """Add a middleware that recovers a message at each click."""
 
     @app.middleware
     async def adopt_clicked(body: dict[str, Any], next: Callable[[], Awaitable[Any]]) -> Any:  # noqa: A002  # Bolt's
@@ -23,15 +23,15 @@ def register(app: AsyncApp, services: Services) -> None:
 
 
 async def recover_message(services: Services, body: Mapping[str, Any], key: str) -> None:
-    """Take the message in which somebody acted for that of `key`, if that one was lost; it is followed again."""
+    """Store where an unconfirmed message is, from a click in it, so that it is kept up to date again."""
     container = body.get("container") or {}
     channel = (body.get("channel") or {}).get("id") or container.get("channel_id")
     ts = container.get("message_ts")
     if channel is None or ts is None or container.get("is_ephemeral"):
         return
     async with services.engine.database.read() as db:
-        post = await slack_messages.get(db, key)
-    if post is None or post.status is not MessageStatus.UNCONFIRMED:
+        stored = await slack_messages.get(db, key)
+    if stored is None or stored.status is not MessageStatus.UNCONFIRMED:
         return
     async with services.engine.database.write() as db:
         await slack_messages.change(db, key, status=MessageStatus.POSTED, channel=channel, ts=ts, digest="", error=None)

@@ -1,1 +1,1 @@
-"""How this process and Slack find each other: the mode, what is looked at first, connections, installations."""
+"""The adapter between Bolt and the features: modes, tokens, connection, replies, files, installations."""

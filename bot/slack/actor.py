@@ -1,4 +1,4 @@
-"""Who acts, where, read from any of Slack's payloads."""
+"""The person, workspace and channel of a Slack payload, whatever its type."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person who did something in Slack. `channel` is where; None in a modal or on the home page.
+    """A person who acted in Slack. `channel` is None in a modal and on the home page.
 
-    `trigger_id` opens a modal, once and within 3 s.
+    `trigger_id` opens one modal, within 3 s.
     """
 
     person: str
@@ -29,5 +29,5 @@ class Actor:
 
 
 def value_of(body: Mapping[str, Any]) -> str:
-    """The value of the button that was pressed."""
+    """Return the value of the button that the person clicked."""
     return str(body["actions"][0].get("value") or "")

@@ -1,4 +1,4 @@
-"""The Bolt app for each mode. Bolt reads the environment by itself; here only our settings count."""
+"""Creates the Bolt app for each mode. Bolt must not read environment variables: only our settings count."""
 
 import logging
 import os
@@ -17,16 +17,16 @@ from bot.slack.installation_store import EncryptedInstallationStore, open_stores
 from bot.slack.instrumentation import MeasuredApp
 from bot.slack.mode import SlackMode
 from bot.slack.oauth_flow import RetryingOAuthFlow
-from bot.slack.scopes import BOT_SCOPES
+from bot.slack.preflight import BOT_SCOPES
 from core.engine import Engine
 from core.settings import Settings
 
-#: Where a workspace installs the app, and where Slack sends the browser back to.
+#: The paths where a workspace installs the app, and to which Slack redirects the browser.
 INSTALL_PATH = "/slack/install"
 REDIRECT_PATH = "/slack/oauth_redirect"
 
 _NOT_INSTALLED = (
-    "Iterable Sync is not installed in this workspace any more, or not completely. "
+    "Iterable Sync is no longer installed in this workspace, or not completely. "
     "Ask whoever installed it to install it again."
 )
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Workspaces:
-    """Slack's clients, and in the mode of many workspaces the stores that they come from."""
+    """The Slack clients and, in the mode for many workspaces, the stores behind them."""
 
     clients: Clients
     installations: EncryptedInstallationStore | None = None
@@ -43,7 +43,7 @@ class Workspaces:
 
 
 async def open_workspaces(engine: Engine) -> Workspaces:
-    """The workspaces that this process knows: that of the bot's token, or those that have installed the app."""
+    """Return the workspaces that this process serves: that of the bot token, or all that have installed the app."""
     settings = engine.settings
     token = value_of(settings.slack_bot_token)
     if token is None and settings.slack_client_id is not None:
@@ -53,7 +53,7 @@ async def open_workspaces(engine: Engine) -> Workspaces:
 
 
 def build_app(settings: Settings, mode: SlackMode, workspaces: Workspaces) -> AsyncApp:
-    """Return an app without listeners but those that Slack needs for itself. No I/O."""
+    """Return an app whose only listeners are those for uninstallation. No I/O."""
     with _without_environment():
         if mode is SlackMode.MANY:
             return _of_many(settings, workspaces)
@@ -67,7 +67,7 @@ def build_app(settings: Settings, mode: SlackMode, workspaces: Workspaces) -> As
 
 
 def value_of(secret: SecretStr | None) -> str | None:
-    """A secret, to be given to whom it is for."""
+    """Return the value of a secret setting, or None if it is not set."""
     return secret.get_secret_value() if secret is not None else None
 
 
@@ -79,7 +79,8 @@ def _of_many(settings: Settings, workspaces: Workspaces) -> AsyncApp:
     app = MeasuredApp(
         client=client,
         signing_secret=value_of(settings.slack_signing_secret),
-        authorize=MultiWorkspaceAuthorize(store),  # type: ignore[arg-type]  # Bolt takes it, and says otherwise
+        # Bolt accepts it; its annotation is too narrow.
+        authorize=MultiWorkspaceAuthorize(store),  # type: ignore[arg-type]
         user_facing_authorize_error_message=_NOT_INSTALLED,
         oauth_flow=RetryingOAuthFlow(
             client=client,
@@ -103,7 +104,7 @@ def _of_many(settings: Settings, workspaces: Workspaces) -> AsyncApp:
 
 
 def _say_when_removed(app: AsyncApp) -> None:
-    """Say in the log that the one workspace has removed the app: nothing that this process does can mend it."""
+    """Log a warning if the only workspace uninstalls the app, because this process can't repair that."""
 
     @app.event("app_uninstalled")
     async def uninstalled() -> None:
@@ -116,9 +117,9 @@ def _say_when_removed(app: AsyncApp) -> None:
 
 @contextmanager
 def _without_environment() -> Iterator[None]:
-    """Hide Slack's variables from Bolt for the length of the block.
+    """Hide environment variables of Slack from Bolt for the length of the block.
 
-    It would read them beside our settings: a client id in the environment makes it drop the bot's token.
+    Bolt would mix them with our settings: a client id in the environment makes it drop the bot token.
     """
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("SLACK_")}
     try:

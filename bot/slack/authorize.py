@@ -1,6 +1,6 @@
-"""Whose request it is, told without asking Slack: a person waits for the acknowledgement, and Slack may be busy.
+"""Finds the token for a request without a call to Slack, because a person is waiting for the acknowledgement.
 
-Bolt would ask auth.test before it answers, and where that fails tell the person that the app is not installed.
+Bolt's own authorization calls auth.test first. If that call fails, the person reads that the app is not installed.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from slack_sdk.oauth.installation_store.async_installation_store import AsyncIns
 
 
 class SingleWorkspaceAuthorize(AsyncAuthorize):
-    """The one workspace, whose token is in the settings."""
+    """Authorizes requests of the one workspace whose token is in the settings."""
 
     def __init__(self, token: str | None) -> None:
         """Take the bot's token. No I/O."""
@@ -21,22 +21,22 @@ class SingleWorkspaceAuthorize(AsyncAuthorize):
     async def __call__(
         self, *, enterprise_id: str | None, team_id: str | None, user_id: str | None, **_more: Any
     ) -> AuthorizeResult:
-        """Return the token, for whoever asks: Slack sends requests of no other workspace."""
+        """Return the token. Slack sends requests of no other workspace."""
         return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, user_id=user_id, bot_token=self._token)
 
 
 class MultiWorkspaceAuthorize(AsyncAuthorize):
-    """The workspaces that have installed the app."""
+    """Authorizes requests of workspaces that have installed the app."""
 
     def __init__(self, installations: AsyncInstallationStore) -> None:
-        """Take where installations are stored. No I/O."""
+        """Take the installation store. No I/O."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._installations = installations
 
     async def __call__(
         self, *, context: Any, enterprise_id: str | None, team_id: str | None, user_id: str | None, **_more: Any
     ) -> AuthorizeResult | None:
-        """Return the token of a workspace, None where the app is not installed there (any more)."""
+        """Return the token of a workspace, or None if the app is not installed there."""
         bot = await self._installations.async_find_bot(
             enterprise_id=enterprise_id, team_id=team_id, is_enterprise_install=context.is_enterprise_install
         )

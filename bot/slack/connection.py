@@ -1,11 +1,15 @@
-"""Slack as a part of the process: looked at first, and again until it can be reached, and then connected to."""
+"""The connection between Slack and the app: checks the tokens, connects as soon as Slack is reachable, and
+reconnects."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
 from bot.slack import preflight
 from bot.slack.app_factory import value_of
@@ -13,27 +17,28 @@ from bot.slack.clients import Clients
 from bot.slack.listener_tracker import ListenerTracker
 from bot.slack.mode import SlackMode
 from bot.slack.preflight import SlackUnreachableError
-from bot.slack.socket_mode import connected
+from bot.supervisor import first_of
 from core.engine import Engine
 from core.errors import SyncError
 
-# How long the first connection may take before we say that we are ready, in seconds. It goes on after that.
+# How long the start of the process waits for the first connection, in seconds. After that it connects in the
+# background.
 FIRST_CONNECTION_S = 5.0
-# How long until Slack is tried again that could not be reached, in seconds.
+# The wait before Slack is tried again if it was unreachable, in seconds.
 TRY_AGAIN_S = 5.0
 
-# How often it is looked whether the connection stands, and how long it may be lost before the log says so (seconds).
+# How often the connection is checked, and how long it may be down before the log reports it (both in seconds).
 LOOK_EVERY_S = 5.0
 TELL_AFTER_S = 20.0
 
 logger = logging.getLogger(__name__)
 
-#: Says a line to whoever started the process.
+#: Prints a line for the person who started the process.
 Say = Callable[[str], None]
 
 
 class SlackConnection:
-    """The way between Slack and an app, in any mode but the one without Slack."""
+    """Connects Slack with an app, in any mode except offline."""
 
     def __init__(self, engine: Engine, clients: Clients, mode: SlackMode, app: AsyncApp) -> None:
         """Take the app with its listeners. No I/O."""
@@ -43,18 +48,18 @@ class SlackConnection:
         self._client = clients.with_token(value_of(engine.settings.slack_bot_token))
         self._app_token = value_of(engine.settings.slack_app_token) or ""
         self._mode = mode
-        self._seen = mode is SlackMode.MANY  # whose tokens come with each installation
+        self._seen = mode is SlackMode.MANY  # the tokens come with the installations
         self._connected = asyncio.Event()
 
     async def look(self, say: Say) -> None:
-        """Look whether Slack takes our tokens. Raises SettingsError where not; says so where Slack can't be reached."""
+        """Check the tokens. Raises SettingsError if Slack rejects one; prints a line if Slack is unreachable."""
         try:
             await self._look(say)
         except SlackUnreachableError as error:
-            say(f"{error.message}. It is tried again every {TRY_AGAIN_S:.0f} seconds; everything else runs meanwhile.")
+            say(f"{error.message}. Retrying every {TRY_AGAIN_S:.0f} seconds; everything else runs meanwhile.")
 
     async def until_first_connected(self) -> None:
-        """Wait for the connection where there will be one at once."""
+        """Wait for the first connection, if Slack is reachable and the mode is Socket Mode."""
         if self._seen and self._mode is SlackMode.SOCKET:
             await _within(FIRST_CONNECTION_S, self._connected)
 
@@ -71,17 +76,8 @@ class SlackConnection:
         if self._mode is not SlackMode.SOCKET:
             await stopping.wait()
             return
-        # the first connection is waited for, and stopping must not wait with it
-        staying = asyncio.create_task(self._stay_connected(), name="socket mode")
-        stopped = asyncio.create_task(stopping.wait(), name="until stopping")
-        try:
-            await asyncio.wait((staying, stopped), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopped.cancel()
-            staying.cancel()
-            await asyncio.gather(stopped, staying, return_exceptions=True)
-        if not staying.cancelled():
-            staying.result()
+        # The first connection may take long, and must not delay stopping.
+        await first_of(self._stay_connected(), stopping.wait())
 
     async def _look(self, say: Say) -> None:
         if self._seen:
@@ -93,23 +89,24 @@ class SlackConnection:
         how = "Socket Mode" if self._mode is SlackMode.SOCKET else "HTTP mode"
         say(f'Slack: workspace "{identity.team}" as @{identity.user}, {how}.')
         if identity.missing_scopes:
-            say(f"Something will not work: {preflight.lacks(identity)}")
+            say(f"Some features will not work: {preflight.lacks(identity)}")
 
     async def _stay_connected(self) -> None:
         async with connected(self.app, self._app_token) as client:
             self._connected.set()
-            lost_at, told = 0.0, False
+            lost_at, is_reported = 0.0, False
             while True:
                 await asyncio.sleep(LOOK_EVERY_S)
-                stands, now = await client.is_connected(), time.monotonic()
-                if stands and told:
-                    logger.warning("the connection to Slack stands again")
-                if not stands:
-                    client.wss_uri = None  # slack-sdk would try this one for ever, and Slack takes it for seconds only
-                lost_at, told = (0.0, False) if stands else (lost_at or now, told)
-                if not stands and not told and now - lost_at >= TELL_AFTER_S:
-                    logger.warning("the connection to Slack is lost, and tried again: %s", await self._why())
-                    told = True
+                is_connected, now = await client.is_connected(), time.monotonic()
+                if is_connected and is_reported:
+                    logger.warning("reconnected to Slack")
+                if not is_connected:
+                    # slack-sdk would retry this URL for ever, but Slack accepts it for seconds only
+                    client.wss_uri = None
+                lost_at, is_reported = (0.0, False) if is_connected else (lost_at or now, is_reported)
+                if not is_connected and not is_reported and now - lost_at >= TELL_AFTER_S:
+                    logger.warning("lost the connection to Slack, reconnecting: %s", await self._why())
+                    is_reported = True
 
     async def _why(self) -> str:
         try:
@@ -120,10 +117,32 @@ class SlackConnection:
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:
-    """Wait for an event, so long at most. Returns whether it came."""
+    """Wait for an event, at most this many seconds. Returns whether it was set."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()
     except TimeoutError:
         return False
     return True
+
+
+# How often slack-sdk pings Slack, in seconds. It replaces a connection that does not answer within this time.
+PING_EVERY_S = 5.0
+
+
+@asynccontextmanager
+async def connected(app: AsyncApp, app_token: str) -> AsyncIterator[SocketModeClient]:
+    """Stay connected for the length of the block; slack-sdk replaces lost and expired connections.
+
+    Waits for the first connection without a limit, so check the token before.
+    """
+    handler = AsyncSocketModeHandler(app, app_token, ping_interval=PING_EVERY_S)
+    client = handler.client
+    try:
+        await handler.connect_async()  # type: ignore[no-untyped-call]
+        yield client
+    finally:
+        tasks = [client.message_processor, client.current_session_monitor, client.message_receiver]
+        await handler.close_async()  # type: ignore[no-untyped-call]
+        # They were cancelled, but may still be running.
+        await asyncio.gather(*filter(None, tasks), return_exceptions=True)

@@ -1,6 +1,6 @@
-"""What goes wrong in a handler: known errors in their own words, others as an id that is in the log.
+"""Handles errors of listeners: shows known errors as a sentence, logs others under an id that the person can quote.
 
-The person is told where they acted: in the modal, in the channel (to them alone), or in a direct message.
+The person sees it in the place of the action: in the modal, in the channel (ephemeral), or in a direct message.
 """
 
 import asyncio
@@ -15,22 +15,22 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy.exc import DBAPIError
 
 from bot.slack.actor import Actor
-from bot.slack.errors import word_of
+from bot.slack.api_errors import word_of
 from bot.slack.reply import change_modal, reply_privately
-from bot.ui.blocks import Message, notice, section
+from bot.ui.blocks import notice, text_message
 from bot.ui.formatting import escape
 from core.errors import SyncError
 from core.store.database_errors import describe
 
-# Bolt looks every 10 ms whether a listener has acknowledged, and forgets the acknowledgement of one that raises in
-# between: Slack would get none. Its timer is due before this one (seconds).
+# Bolt polls every 10 ms whether a listener has acknowledged. If the listener raises in between, the acknowledgement is
+# lost and Slack gets none. So the error handler waits for longer than that (seconds).
 ACK_SEEN_S = 0.03
 
 logger = logging.getLogger(__name__)
 
 
 def register(app: AsyncApp) -> None:
-    """Make this the one place where errors of handlers end."""
+    """Register the error handler of all listeners."""
 
     @app.error
     async def on_error(error: Exception, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -39,7 +39,7 @@ def register(app: AsyncApp) -> None:
 
 
 def sentence_for(error: Exception) -> str:
-    """What a person is told (mrkdwn). What nobody expected is in the log, under the id that the sentence names."""
+    """Return what a person reads about an error (mrkdwn). Unexpected errors are logged under the id in the sentence."""
     if isinstance(error, SyncError):
         return escape(error.message)
     if isinstance(error, DBAPIError):
@@ -47,21 +47,21 @@ def sentence_for(error: Exception) -> str:
         return escape(describe(error))
     number = secrets.token_hex(4)
     if isinstance(error, SlackClientError | aiohttp.ClientError | asyncio.TimeoutError):
-        logger.error("error %s: Slack did not take a call: %s", number, _slack_word(error))
-        return f"Slack did not take what was to be shown. Please try again; the log has details under `{number}`."
+        logger.error("error %s: Slack rejected a call: %s", number, _slack_word(error))
+        return f"Slack rejected this message. Please try again. Error reference: `{number}`."
     logger.error("error %s: %s", number, type(error).__name__, exc_info=error)
-    return f"Something unexpected happened. Please try again; the log has details under `{number}`."
+    return f"Something unexpected happened. Please try again. Error reference: `{number}`."
 
 
 async def tell(client: AsyncWebClient, body: dict[str, Any], sentence: str) -> None:
-    """Tell a person where they acted that it did not work."""
-    if "user_id" not in body and "user" not in body:  # an event that nobody waits for
+    """Show an error to the person where they acted."""
+    if "user_id" not in body and "user" not in body:  # an event: no person waits for an answer
         return
     actor = Actor.of(body)
     if body.get("type") == "view_submission":
         await change_modal(client, actor, body["view"]["id"], notice("That did not work", sentence), sentence)
     else:
-        await reply_privately(client, actor, Message(sentence, [section(sentence)]))
+        await reply_privately(client, actor, text_message(sentence))
 
 
 def _slack_word(error: Exception) -> str:

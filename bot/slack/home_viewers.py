@@ -1,20 +1,20 @@
-"""Who has the home page open, as far as Slack says: who opened it or clicked in it lately, and what they see."""
+"""The people who have the home page open: who opened it or clicked in it recently, and what they see."""
 
 import asyncio
 import time
 from dataclasses import dataclass, field
 
-# How long somebody who opened the page, or clicked in it, is believed to look at it, in seconds.
+# How long after opening the page, or after a click in it, a person counts as a viewer, in seconds.
 LOOKS_S = 600.0
-# How long after a click the page is kept closely up to date, in seconds.
+# How long after a click the page is refreshed more often, in seconds.
 EAGER_S = 5.0
 
 
 @dataclass(slots=True)
 class HomeViewer:
-    """One person who looks. Times are of time.monotonic(); `digest` is of what they see.
+    """A person who views the home page. `digest` identifies the content that they see.
 
-    `held_until` is when Slack takes a page again.
+    Times are those of time.monotonic(). Slack accepts the next page at `held_until`.
     """
 
     team_id: str
@@ -27,7 +27,7 @@ class HomeViewer:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def is_due(self, now: float, apart: float) -> bool:
-        """Whether it is time to see if their page has changed."""
+        """Return whether the page should be built again. `apart` is the least time between two builds, in seconds."""
         if now < self.held_until:
             return False
         eager = self.clicked_at is not None and now - self.clicked_at < EAGER_S
@@ -35,25 +35,25 @@ class HomeViewer:
 
 
 class HomeViewers:
-    """Those who look at the home page, in this process."""
+    """The viewers of the home page, in this process."""
 
     def __init__(self) -> None:
         """No I/O."""
         self._looking: dict[tuple[str, str], HomeViewer] = {}
 
     def opened(self, team_id: str, person: str) -> HomeViewer:
-        """Somebody opened the page."""
+        """Record that a person opened the page."""
         now = time.monotonic()
-        found = self._looking.setdefault((team_id, person), HomeViewer(team_id, person, now))
-        found.seen_at = now
-        return found
+        viewer = self._looking.setdefault((team_id, person), HomeViewer(team_id, person, now))
+        viewer.seen_at = now
+        return viewer
 
     def clicked(self, team_id: str, person: str) -> None:
-        """Somebody pressed a button on the page: what comes of it is to be seen there soon."""
+        """Record that a person clicked in the page: its outcome should show there soon."""
         self.opened(team_id, person).clicked_at = time.monotonic()
 
     def due(self, apart: float) -> list[HomeViewer]:
-        """Those whose page is to be looked after now, the longest waiting first; who looks no more is forgotten."""
+        """Return the viewers whose page is due, the longest waiting first, and drop those who no longer view it."""
         now = time.monotonic()
         self._looking = {key: each for key, each in self._looking.items() if now - each.seen_at < LOOKS_S}
         return sorted((each for each in self._looking.values() if each.is_due(now, apart)), key=lambda e: e.looked_at)

@@ -1,6 +1,6 @@
-"""Installations in many workspaces (OAuth), in our database; their tokens are encrypted like API keys.
+"""Stores installations in many workspaces (OAuth) in our database, with encrypted tokens.
 
-The tables are slack-sdk's own, with slack-sdk's names, and are made where this mode is used.
+slack-sdk defines the tables. They are created when this mode is first used.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ _SECRET = ("bot_token", "bot_refresh_token", "user_token", "user_refresh_token",
 
 
 class _Sealed(TypeDecorator[str]):
-    """A text that is encrypted in the database."""
+    """A column whose text is encrypted in the database."""
 
     impl = Text
     cache_ok = True
@@ -32,16 +32,16 @@ class _Sealed(TypeDecorator[str]):
         self._vault = vault
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
-        """Encrypt what goes in."""
+        """Encrypt a value."""
         return None if value is None else self._vault.encrypt(value).decode("ascii")
 
     def process_result_value(self, value: str | None, dialect: Any) -> str | None:
-        """Decrypt what comes out. Raises SettingsError where the key is another one."""
+        """Decrypt a value. Raises SettingsError if it was encrypted with another key."""
         return None if value is None else self._vault.decrypt(value.encode("ascii"))
 
 
 class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
-    """Where the bot is installed, with which token."""
+    """Stores where the app is installed, and with which token."""
 
     def __init__(self, client_id: str, database: Database, vault: Vault) -> None:
         """Take the app's client id and the database. No I/O; see `open_stores`."""
@@ -62,7 +62,7 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
     async def async_find_bot(
         self, *, enterprise_id: str | None, team_id: str | None, is_enterprise_install: bool | None = False
     ) -> Bot | None:
-        """Find the bot of a workspace. Who does not know the organization that the workspace is in need not name it."""
+        """Return the bot of a workspace. Callers that do not know the workspace's organization may omit it."""
         if enterprise_id is None and team_id is not None:
             enterprise_id = await self._organization_of(team_id)
         return await super().async_find_bot(
@@ -73,30 +73,30 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
         bots = self.bots.c
         query = select(bots.enterprise_id).where(bots.client_id == self.client_id, bots.team_id == team_id)
         async with self.engine.connect() as connection:
-            found: str | None = (
+            enterprise_id: str | None = (
                 await connection.execute(query.order_by(bots.installed_at.desc()).limit(1))
             ).scalar_one_or_none()
-        return found
+        return enterprise_id
 
     async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
-        """Forget the bot of a workspace."""
+        """Delete the bot of a workspace."""
         await self._writer.async_delete_bot(enterprise_id=enterprise_id, team_id=team_id)
 
     async def async_delete_installation(
         self, *, enterprise_id: str | None, team_id: str | None, user_id: str | None = None
     ) -> None:
-        """Forget an installation."""
+        """Delete an installation."""
         await self._writer.async_delete_installation(enterprise_id=enterprise_id, team_id=team_id, user_id=user_id)
 
 
 async def open_stores(
     client_id: str, database: Database, vault: Vault
 ) -> tuple[EncryptedInstallationStore, AsyncSQLAlchemyOAuthStateStore]:
-    """Return the stores of installations and of OAuth states. Their tables are made where there are none."""
+    """Return the stores of installations and of OAuth states, after creating their tables if needed."""
     installations = EncryptedInstallationStore(client_id, database, vault)
     states = AsyncSQLAlchemyOAuthStateStore(STATE_EXPIRES_S, _writing(database))
     async with database.write() as db:
-        if not database.is_sqlite:  # two processes that start at once must not both make them
+        if not database.is_sqlite:  # two processes may start at the same time
             await db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         for metadata in (installations.metadata, states.metadata):
             await db.run_sync(_create, metadata)
@@ -108,7 +108,7 @@ def _create(connection: Any, metadata: MetaData) -> None:
 
 
 def _writing(database: Database) -> Any:
-    # On SQLite, a transaction that writes after it has read must say so when it begins.
+    # A transaction on SQLite that writes after reading must begin as a write transaction.
     return database.engine.execution_options(writing=True)
 
 

@@ -1,4 +1,4 @@
-"""Counting what Slack is asked, and how long its people wait for an acknowledgement: for /metrics."""
+"""Counts calls to Slack, and measures how long people wait for acknowledgements, for /metrics."""
 
 import time
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _KINDS = {
 
 
 class CallMetricsHandler(AsyncRetryHandler):
-    """Counts the calls of a client by method and answer. It repeats nothing; slack-sdk shows it every answer."""
+    """Counts the calls of a client by method and answer. slack-sdk asks it about each answer; it never retries."""
 
     async def can_retry_async(
         self,
@@ -36,17 +36,17 @@ class CallMetricsHandler(AsyncRetryHandler):
         response: HttpResponse | None = None,
         error: Exception | None = None,
     ) -> bool:
-        """Count, and say no."""
+        """Count the answer, and return False."""
         method = request.url.partition("?")[0].rpartition("/")[2]
         SLACK_CALLS.labels(method=method, answer=_answer(response)).inc()
         return False
 
 
 class MeasuredApp(AsyncApp):
-    """A Bolt app that measures how long acknowledgements take, whichever way requests come."""
+    """A Bolt app that measures the time until acknowledgement, in any mode."""
 
     async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
-        """Hand a request to its listener; returns when that has acknowledged it."""
+        """Dispatch a request to its listener. Returns after the acknowledgement."""
         begun = time.perf_counter()
         response = await super().async_dispatch(req)
         ACKNOWLEDGEMENT_SECONDS.labels(kind=_kind(req.body)).observe(time.perf_counter() - begun)

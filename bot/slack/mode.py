@@ -1,4 +1,4 @@
-"""How this process is reached by Slack, decided by which of Slack's settings are set."""
+"""How Slack reaches this process. It follows from which settings are set."""
 
 from enum import StrEnum
 
@@ -12,17 +12,17 @@ class SlackMode(StrEnum):
     """How Slack reaches this process."""
 
     OFFLINE = "offline"
-    """Not at all: nothing of Slack's is set."""
+    """No connection: no setting for Slack is set."""
     SOCKET = "socket"
-    """We connect to Slack; one workspace."""
+    """This process connects to Slack (Socket Mode); one workspace."""
     HTTP = "http"
-    """Slack sends requests to us; one workspace."""
+    """Slack sends requests to this process; one workspace."""
     MANY = "many"
-    """Slack sends requests to us, from every workspace that has installed the app."""
+    """Slack sends requests to this process, from each workspace that has installed the app."""
 
 
 def mode_of(settings: Settings) -> SlackMode:
-    """Return the mode. Raises SettingsError where half of what one needs is set, and says which half is missing."""
+    """Return the mode. Raises SettingsError if a mode is set only in part, and names what is missing."""
     app_token, signing_secret = settings.slack_app_token, settings.slack_signing_secret
     if settings.slack_bot_token is not None:
         return _of_one_workspace(app=app_token is not None, signing=signing_secret is not None)
@@ -40,9 +40,9 @@ def mode_of(settings: Settings) -> SlackMode:
             )
         return SlackMode.MANY
     if app_token is not None or signing_secret is not None:
-        found = "SLACK_APP_TOKEN" if app_token is not None else "SLACK_SIGNING_SECRET"
+        name = "SLACK_APP_TOKEN" if app_token is not None else "SLACK_SIGNING_SECRET"
         raise SettingsError(
-            f"{found} is set, and SLACK_BOT_TOKEN is not. {_WHERE} > OAuth & Permissions for it (xoxb-...)."
+            f"{name} is set, and SLACK_BOT_TOKEN is not. {_WHERE} > OAuth & Permissions for it (xoxb-...)."
         )
     return SlackMode.OFFLINE
 

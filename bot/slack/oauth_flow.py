@@ -1,28 +1,31 @@
-"""Installing the app in a workspace (OAuth), also while Slack is busy."""
+"""Installs the app in a workspace (OAuth), with retries while Slack is busy."""
 
-import asyncio
 import logging
+from functools import partial
 
 from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_sdk.oauth.installation_store import Installation
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.slack.api_errors import ERRORS, FailureClass, classify
+from bot.slack.retry import RetryLaterError, with_retries
 
-# How long it waits before Slack is asked once more, in seconds: a person looks at their browser meanwhile.
+# The waits before each retry, in seconds. A person is looking at the browser meanwhile.
 WAITS_S = (1.0, 3.0)
-MOST_WAIT_S = 5.0
+MAX_WAIT_S = 5.0
 
 logger = logging.getLogger(__name__)
 
 
 class RetryingOAuthFlow(AsyncOAuthFlow):
-    """Bolt's flow, which fails for good at the first answer that is missing, and has the code in its log."""
+    """Bolt's flow with retries. Bolt's own fails at the first error, and logs the code."""
 
     async def run_installation(self, code: str) -> Installation | None:
-        """Exchange the code of the install page for a token. None where Slack does not: the page says to begin anew."""
-        answer = await self._exchanged(code)
-        if answer is None:
+        """Exchange the code of the install page for a token. Returns None if Slack rejects it; the page asks to start
+        again."""
+        try:
+            answer = await with_retries(partial(self._exchange, code), WAITS_S, MAX_WAIT_S)
+        except (RetryLaterError, *ERRORS):
             return None
         team, organization = answer.get("team") or {}, answer.get("enterprise") or {}
         token = answer.get("access_token")
@@ -41,27 +44,25 @@ class RetryingOAuthFlow(AsyncOAuthFlow):
             token_type=answer.get("token_type"),
         )
 
-    async def _exchanged(self, code: str) -> AsyncSlackResponse | None:
-        for wait in (*WAITS_S, None):
-            try:
-                return await self.client.oauth_v2_access(
-                    code=code,
-                    client_id=self.settings.client_id,
-                    client_secret=self.settings.client_secret,
-                    redirect_uri=self.settings.redirect_uri,
-                )
-            except ERRORS as error:
-                trouble = classify(error)
-                logger.warning("an installation was not completed: %s", trouble.word)
-                if trouble.verdict not in (FailureClass.RETRY_LATER, FailureClass.UNKNOWN) or wait is None:
-                    return None
-                await asyncio.sleep(wait if trouble.after is None else min(trouble.after, MOST_WAIT_S))
-        raise AssertionError
+    async def _exchange(self, code: str) -> AsyncSlackResponse:
+        try:
+            return await self.client.oauth_v2_access(
+                code=code,
+                client_id=self.settings.client_id,
+                client_secret=self.settings.client_secret,
+                redirect_uri=self.settings.redirect_uri,
+            )
+        except ERRORS as error:
+            failure = classify(error)
+            logger.warning("could not complete an installation: %s", failure.word)
+            if failure.verdict in (FailureClass.RETRY_LATER, FailureClass.UNKNOWN):
+                raise RetryLaterError(failure.word, failure.after) from error
+            raise
 
     async def _bot_id(self, token: str | None) -> str | None:
-        """The bot's id, by which Bolt knows the bot's own messages; an installation does not fail for want of it."""
+        """The bot's id, by which Bolt recognizes the bot's own messages. The installation works without it."""
         try:
             return str((await self.client.auth_test(token=token))["bot_id"])
         except ERRORS as error:
-            logger.warning("the id of a bot is not known: %s", classify(error).word)
+            logger.warning("could not read the id of a bot: %s", classify(error).word)
             return None

@@ -1,4 +1,5 @@
-"""Looking whether Slack takes our tokens, before anything is started: a wrong one is a sentence, not an endless try."""
+"""Checks the tokens before anything starts, so that a wrong one is reported at once instead of being retried for
+ever."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,16 +8,18 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack import scopes
-from bot.slack.errors import status_of, word_of
+from bot.slack.api_errors import status_of, word_of
 from core.errors import SettingsError, SyncError
+
+#: The scopes that the bot's token needs. `manifest.yml` requests the same ones.
+BOT_SCOPES: Final = ("chat:write", "commands", "files:read", "files:write", "users:read")
 
 _APP: Final = "your app at https://api.slack.com/apps"
 _BOT_TOKEN: Final = f"the bot's token (xoxb-...) from {_APP} > OAuth & Permissions"
 _APP_TOKEN: Final = (
     f"an app-level token (xapp-...) with the scope connections:write from {_APP} > Basic Information > App-Level Tokens"
 )
-# What Slack says of a token, in words that go on from the setting's name.
+# What Slack's error codes mean for a token. The sentence starts with the name of the setting.
 _TOKEN_ERRORS: Final = {
     "invalid_auth": "is not a token that Slack knows",
     "not_authed": "is not a token that Slack knows",
@@ -35,14 +38,14 @@ _TOKEN_ERRORS: Final = {
 
 
 class SlackUnreachableError(SyncError):
-    """Slack does not answer, or not as it should; trying again later will help."""
+    """Slack does not answer, or not as documented. A later try may succeed."""
 
     code = "slack_unreachable"
 
 
 @dataclass(frozen=True, slots=True)
 class BotIdentity:
-    """Who the bot is: from auth.test. `missing_scopes` are those that the bot needs and does not have."""
+    """The bot that a token belongs to (from auth.test), with required scopes that it does not have."""
 
     team: str
     team_id: str
@@ -51,7 +54,7 @@ class BotIdentity:
 
 
 async def fetch_bot_identity(client: AsyncWebClient) -> BotIdentity:
-    """Ask Slack whose the bot's token is. Raises SettingsError where it is wrong, else SlackUnreachableError."""
+    """Ask Slack which bot a token belongs to. Raises SettingsError if it is wrong, SlackUnreachableError otherwise."""
     try:
         answer = await client.auth_test()
     except SlackApiError as error:
@@ -60,14 +63,14 @@ async def fetch_bot_identity(client: AsyncWebClient) -> BotIdentity:
         raise _unreachable(error) from error
     headers = {name.lower(): value for name, value in answer.headers.items()}
     granted = headers.get("x-oauth-scopes")
-    lacking = () if granted is None else tuple(scopes.missing(granted))
+    lacking = () if granted is None else tuple(missing_scopes(granted))
     if not answer.get("bot_id"):
         raise SettingsError(f"SLACK_BOT_TOKEN is a token of another kind. Copy {_BOT_TOKEN}.")
     return BotIdentity(str(answer["team"]), str(answer["team_id"]), str(answer["user"]), lacking)
 
 
 async def check_app_token(client: AsyncWebClient, app_token: str) -> None:
-    """Ask Slack whether Socket Mode works with this token. Raises as `who` does."""
+    """Ask Slack whether Socket Mode accepts a token. Raises as `fetch_bot_identity` does."""
     try:
         await client.apps_connections_open(app_token=app_token)
     except SlackApiError as error:
@@ -76,8 +79,14 @@ async def check_app_token(client: AsyncWebClient, app_token: str) -> None:
         raise _unreachable(error) from error
 
 
+def missing_scopes(granted: str) -> list[str]:
+    """Return the required scopes that are not in `granted`, Slack's comma-separated list."""
+    given = {scope.strip() for scope in granted.split(",")}
+    return [scope for scope in BOT_SCOPES if scope not in given]
+
+
 def lacks(identity: BotIdentity) -> str:
-    """A sentence about the scopes that are missing."""
+    """Return a sentence about the missing scopes, without a capital at the start."""
     return (
         f"the bot lacks {', '.join(identity.missing_scopes)} in {identity.team}. Give {_APP} the manifest.yml of this "
         "version (App Manifest), then press Reinstall to Workspace under OAuth & Permissions."

@@ -1,9 +1,9 @@
-"""Answering a submitted modal with what came of it: at once, or after a modal that says that it is being tried."""
+"""Responds to submitted modals within Slack's time limit, whether or not the work is finished by then."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
@@ -13,15 +13,24 @@ from bot.slack.error_handler import sentence_for
 from bot.slack.reply import change_modal
 from core.errors import SyncError
 
-# How long a modal stays as it is, in seconds. Errors that are known by then appear beside their inputs.
+# How long the response to a submission may wait for the work, in seconds. Slack shows an error after 3 s.
 ACK_WITHIN_S = 0.8
-# An update must not overtake the answer that it replaces, in seconds.
+# The least time between the response and an update of the modal, in seconds, so that Slack applies them in this order.
 SETTLE_S = 0.25
+
+T = TypeVar("T")
+
+
+async def start_work(work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    """Start the work of a submission, and return its task: as soon as it is done, else after ACK_WITHIN_S."""
+    task = asyncio.create_task(work)
+    await asyncio.wait([task], timeout=ACK_WITHIN_S)
+    return task
 
 
 @dataclass(frozen=True, slots=True)
 class ModalResult:
-    """What a person is told: as a modal, and in a sentence (mrkdwn) where the modal has been closed."""
+    """The outcome for the person: as a modal, and as a sentence (mrkdwn) if they have closed the modal."""
 
     view: dict[str, Any]
     text: str
@@ -29,7 +38,10 @@ class ModalResult:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionModals:
-    """How a trial is shown: while it takes long, where it failed (a sentence, mrkdwn), and at which inputs."""
+    """What the modal shows: while the work takes long, and after an error (from a sentence, mrkdwn).
+
+    `at_inputs` returns the error messages by block id for errors that concern inputs of the form.
+    """
 
     waiting: dict[str, Any]
     failed: Callable[[str], dict[str, Any]]
@@ -38,35 +50,34 @@ class SubmissionModals:
 
 async def respond_to_submission(
     work: Coroutine[Any, Any, ModalResult],
-    trial: SubmissionModals,
+    modals: SubmissionModals,
     *,
     ack: AsyncAck,
     client: AsyncWebClient,
     actor: Actor,
     view_id: str,
 ) -> None:
-    """Do the work, and show in the modal what came of it. Never raises what the work raised."""
-    task = asyncio.create_task(work)
-    await asyncio.wait([task], timeout=ACK_WITHIN_S)
+    """Do the work, and show its outcome in the modal. Never raises what the work raised."""
+    task = await start_work(work)
     if not task.done():
-        await ack(response_action="update", view=trial.waiting)
+        await ack(response_action="update", view=modals.waiting)
         await asyncio.gather(asyncio.wait([task]), asyncio.sleep(SETTLE_S))
-        told = _told(task, trial)
-        await change_modal(client, actor, view_id, told.view, told.text)
+        result = _result(task, modals)
+        await change_modal(client, actor, view_id, result.view, result.text)
         return
     error = task.exception()
-    errors = trial.at_inputs(error) if isinstance(error, SyncError) else {}
+    errors = modals.at_inputs(error) if isinstance(error, SyncError) else {}
     if errors:
         await ack(response_action="errors", errors=dict(errors))
     else:
-        await ack(response_action="update", view=_told(task, trial).view)
+        await ack(response_action="update", view=_result(task, modals).view)
 
 
-def _told(task: "asyncio.Task[ModalResult]", trial: SubmissionModals) -> ModalResult:
+def _result(task: "asyncio.Task[ModalResult]", modals: SubmissionModals) -> ModalResult:
     error = task.exception()
     if error is None:
         return task.result()
     if not isinstance(error, Exception):
         raise error
     sentence = sentence_for(error)
-    return ModalResult(trial.failed(sentence), sentence)
+    return ModalResult(modals.failed(sentence), sentence)

@@ -1,1 +1,1 @@
-"""Block Kit, formatting and the terminal: how things look, whichever feature shows them."""
+"""Block Kit, formatting and the terminal, shared by all features."""

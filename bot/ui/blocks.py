@@ -1,7 +1,6 @@
-"""Block Kit, as this bot uses it: slack-sdk's typed models with our habits (plain defaults, limits, escaping left to
-the caller where text is mrkdwn)."""
+"""Builders for Block Kit, on top of slack-sdk's models: they apply Slack's limits. Callers escape mrkdwn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,42 +25,47 @@ from slack_sdk.models.views import View
 from bot.ui.formatting import SECTION_MAX, cut
 from bot.ui.modal_state import Metadata
 
-#: What Slack takes.
+#: Slack's limits: https://docs.slack.dev/reference/block-kit/blocks
 MOST_BLOCKS_OF_A_MESSAGE = 50
 MOST_BLOCKS_OF_A_VIEW = 100
 MOST_FIELDS = 10
 FIELD_MAX = 2000
 TITLE_MAX = 24
 OPTION_MAX = 75
-# Above this Slack may truncate the text that notifications and screen readers get.
+# Slack may truncate longer texts of notifications.
 TEXT_MAX = 3000
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message: what screen readers and notifications get (mrkdwn), and what is seen."""
+    """A message: blocks, and the text (mrkdwn) for notifications and screen readers."""
 
     text: str
     blocks: Sequence[Block] = field(default_factory=tuple)
 
     def payload(self) -> dict[str, Any]:
-        """The arguments of chat.postMessage and chat.update."""
+        """Return the arguments of chat.postMessage and chat.update."""
         blocks = [block.to_dict() for block in self.blocks[:MOST_BLOCKS_OF_A_MESSAGE]]
         return {"text": cut(self.text, TEXT_MAX), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
 
 
+def text_message(text: str) -> Message:
+    """Return a message that is one paragraph (mrkdwn)."""
+    return Message(text, [section(text)])
+
+
 def mrkdwn(text: str, length: int = SECTION_MAX) -> MarkdownTextObject:
-    """A mrkdwn text, cut to what fits."""
+    """Return a mrkdwn text, cut to the limit."""
     return MarkdownTextObject(text=cut(text, length))
 
 
 def section(text: str, *, accessory: Any = None, block_id: str | None = None) -> SectionBlock:
-    """A paragraph (mrkdwn)."""
+    """Return a paragraph (mrkdwn)."""
     return SectionBlock(text=mrkdwn(text), accessory=accessory, block_id=block_id)
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> list[SectionBlock]:
-    """Names with their values (mrkdwn) in two columns."""
+    """Return names with values (mrkdwn) in two columns."""
     texts = [f"*{name}*\n{value}" for name, value in pairs]
     return [
         SectionBlock(fields=[mrkdwn(text, FIELD_MAX) for text in texts[first : first + MOST_FIELDS]])
@@ -70,22 +74,22 @@ def fields(pairs: Sequence[tuple[str, str]]) -> list[SectionBlock]:
 
 
 def context(*texts: str) -> ContextBlock:
-    """A line in small print (mrkdwn)."""
+    """Return a line of small print (mrkdwn)."""
     return ContextBlock(elements=[mrkdwn(text, FIELD_MAX) for text in texts])
 
 
 def header(text: str) -> HeaderBlock:
-    """A heading (plain text)."""
+    """Return a heading (plain text)."""
     return HeaderBlock(text=cut(text, 150))
 
 
 def divider() -> DividerBlock:
-    """A line between parts."""
+    """Return a horizontal line."""
     return DividerBlock()
 
 
 def actions(*elements: InteractiveElement, block_id: str | None = None) -> ActionsBlock:
-    """A row of buttons."""
+    """Return a row of buttons."""
     return ActionsBlock(elements=list(elements), block_id=block_id)
 
 
@@ -99,7 +103,7 @@ def button(
     label: str | None = None,
     url: str | None = None,
 ) -> ButtonElement:
-    """A button. `label` is what a screen reader says where the text alone does not say what it is about."""
+    """Return a button. Screen readers read `label` instead of the text."""
     return ButtonElement(
         text=PlainTextObject(text=text),
         action_id=action,
@@ -112,12 +116,12 @@ def button(
 
 
 def confirmation(title: str, text: str, yes: str, no: str = "Keep as it is") -> ConfirmObject:
-    """A question before a button does what can't be undone."""
+    """Return a question that Slack asks before it sends the click of a button."""
     return ConfirmObject(title=cut(title, 100), text=mrkdwn(text, 300), confirm=cut(yes, 30), deny=cut(no, 30))
 
 
 def option(text: str, value: str, description: str | None = None) -> Option:
-    """One of several to choose from."""
+    """Return an option of a menu or of radio buttons."""
     described = PlainTextObject(text=cut(description, OPTION_MAX)) if description else None
     return Option(text=PlainTextObject(text=cut(text, OPTION_MAX)), value=value, description=described)
 
@@ -131,7 +135,7 @@ def field_of(
     optional: bool = False,
     dispatch: bool = False,
 ) -> InputBlock:
-    """A labelled input of a modal. `dispatch`: a change is told at once."""
+    """Return a labelled input of a modal. With `dispatch`, each change sends an action."""
     return InputBlock(
         label=PlainTextObject(text=label),
         block_id=block_id,
@@ -151,7 +155,7 @@ def modal(
     close: str = "Close",
     metadata: Metadata | None = None,
 ) -> dict[str, Any]:
-    """A modal, as views.open and its relatives take it."""
+    """Return a modal, as views.open and views.update take it."""
     view = View(
         type="modal",
         title=PlainTextObject(text=cut(title, TITLE_MAX)),
@@ -166,5 +170,35 @@ def modal(
 
 
 def notice(title: str, text: str) -> dict[str, Any]:
-    """A modal that only says something."""
+    """Return a modal with one paragraph and without inputs."""
     return modal(title, [section(text)])
+
+
+def as_text(message: Message) -> dict[str, Any]:
+    """Return the arguments of a message without its structure: all its texts as one text."""
+    payload = message.payload()
+    lines = [payload["text"], *_texts(payload["blocks"])]
+    if len(lines) > 1 and lines[0] == lines[1]:  # The first block only repeats the text.
+        del lines[0]
+    return {"text": cut("\n".join(lines), TEXT_MAX), "blocks": []}
+
+
+def words_of(view: Mapping[str, Any]) -> str:
+    """Return the words of a modal (mrkdwn), without its inputs."""
+    return "\n".join([f"*{view['title']['text']}*", *_texts(view["blocks"])])
+
+
+def text_objects(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the text objects of blocks, in reading order."""
+    texts: list[dict[str, Any]] = []
+    for block in blocks:
+        if isinstance(block.get("text"), dict):
+            texts.append(block["text"])
+        texts += block.get("fields") or []
+        if block["type"] == "context":
+            texts += [each for each in block["elements"] if each["type"] == "mrkdwn"]
+    return texts
+
+
+def _texts(blocks: list[dict[str, Any]]) -> list[str]:
+    return [text["text"].replace("*\n", ":* ") for text in text_objects(blocks)]

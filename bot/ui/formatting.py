@@ -1,4 +1,4 @@
-"""Words for people: numbers, shares, durations, dates and people, as Slack's mrkdwn takes them."""
+"""Formats numbers, durations, times and people for Slack (mrkdwn) and for the terminal."""
 
 import time
 from typing import Final
@@ -6,40 +6,43 @@ from typing import Final
 _DONE: Final = "█"
 _LEFT: Final = "░"
 BAR_WIDTH = 20
-# Numbers that grow are told exactly up to this one.
+# From this number on, `about` rounds.
 ABOUT_FROM = 200
-# Who acts beside people, as it stands in the audit.
+# Actors in the audit log that are not people in Slack.
 _NO_PERSONS: Final = {
     "mparticle": "mParticle",
     "iterable-sync": "Iterable Sync",
-    "command line": "somebody at the terminal",
+    "command line": "someone at the terminal",
 }
-# What Slack takes in one text of a section, and what is aimed at.
+# Slack's limit for the text of a section.
 SECTION_MAX = 3000
+#: The warning about the side effect of adding people to a list.
+JOURNEYS: Final = "Joining a list can start journeys in Iterable, and so send messages."
 
 
 def escape(text: str) -> str:
-    """Text of somebody else's, harmless in mrkdwn."""
+    """Escape text from outside for mrkdwn."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def cut(text: str, length: int) -> str:
-    """Text of at most so many characters; what is missing shows."""
+    """Cut a text to this length; an ellipsis marks the cut."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def number(value: int) -> str:
-    """A number with thousands separated."""
+    """Return a number with thousands separators."""
     return f"{value:,}"
 
 
 def plural(value: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: 1 member, 2 members."""
+    """Return a number with its noun: 1 member, 2 members."""
     return f"{value:,} {one if value == 1 else many or one + 's'}"
 
 
 def about(value: int, one: str) -> str:
-    """A number that grows, with its noun: beyond some hundreds, so that what shows it does not change all the time."""
+    """Return a growing number with its noun, rounded down from some hundreds on, so that its message changes less
+    often."""
     if value < ABOUT_FROM:
         return plural(value, one)
     unit = 10 ** (len(str(value)) - 2)
@@ -47,7 +50,7 @@ def about(value: int, one: str) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent, never rounded to nothing or to everything."""
+    """Return a percentage. It is 0 % or 100 % only if that is exact."""
     if not part or not whole:
         return "0 %"
     percent = 100 * part / whole
@@ -57,7 +60,7 @@ def share(part: int, whole: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time, in the two units that matter."""
+    """Return a length of time in its two largest units."""
     whole = round(seconds)
     if whole < 1:
         return "less than a second"
@@ -70,31 +73,46 @@ def duration(seconds: float) -> str:
     return f"{plural(whole // 86_400, 'day')} {whole % 86_400 // 3600} h"
 
 
+def compact_duration(seconds: float) -> str:
+    """Return a length of time for a terminal: "9.5 s", "2 min 30 s", "2 h 01 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
+
+
 def moment(at: float) -> str:
-    """A moment in the reader's own time zone (mrkdwn)."""
+    """Return a time in the reader's time zone (mrkdwn)."""
     fallback = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
     return f"<!date^{int(at)}^{{date_short_pretty}} at {{time}}|{fallback}>"
 
 
 def person(user_id: str | None) -> str:
-    """A mention of a person (mrkdwn), or of who sat at the terminal; mParticle and this program are no persons."""
+    """Return a mention of a person (mrkdwn), or the name of an actor that is not a person in Slack."""
     if user_id in _NO_PERSONS:
         return _NO_PERSONS[user_id]
-    return f"<@{user_id}>" if user_id else "somebody at the terminal"
+    return f"<@{user_id}>" if user_id else "someone at the terminal"
+
+
+def channel_or_dm(channel: str | None) -> str:
+    """Return where a message appears (mrkdwn): a channel, or direct messages (their ids begin with D)."""
+    return f"in <#{channel}>" if channel and not channel.startswith("D") else "in your direct messages with this app"
 
 
 def bar(done: int, total: int) -> str:
-    """A bar of progress."""
+    """Return a progress bar."""
     filled = BAR_WIDTH if total <= 0 else min(BAR_WIDTH, BAR_WIDTH * done // total)
     return _DONE * filled + _LEFT * (BAR_WIDTH - filled)
 
 
 def masked(email: str) -> str:
-    """An address of which only the first letter and the domain are seen."""
+    """Return an email address with everything masked except its first letter and its domain."""
     local, _, domain = email.partition("@")
     return f"{local[:1]}***@{domain}"
 
 
 def rejected_words(count: int) -> str:
-    """How many were rejected."""
+    """Return the number of rejected members, with its noun."""
     return f"{plural(count, 'member')} rejected"

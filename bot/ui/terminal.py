@@ -1,4 +1,4 @@
-"""The terminal: results on standard output, all that is said on the way on standard error."""
+"""The terminal: results go to standard output, everything else to standard error."""
 
 import asyncio
 import os
@@ -7,71 +7,70 @@ import sys
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-# Where there is no terminal nothing is wrapped: a line stays a line for grep, for a log and for copying.
+from bot.supervisor import first_of
+
+# Without a terminal, lines are not wrapped, so that grep and copying see whole lines.
 _UNWRAPPED = 10_000
 
 
 class Terminal:
-    """Both streams as consoles. What comes from outside is shown as text: no markup, no control characters."""
+    """Both output streams as consoles. Text from outside is printed without markup and control characters."""
 
     def __init__(self, *, as_json: bool = False) -> None:
-        """With `as_json`, standard output is kept for one JSON object."""
+        """With `as_json`, standard output gets one JSON object and nothing else."""
         self.as_json = as_json
         self.out = _console(stderr=False)
         self.err = _console(stderr=True)
 
     @property
     def is_attended(self) -> bool:
-        """Whether a person sits there who can be asked."""
+        """Whether a person can answer questions."""
         return sys.stdin.isatty() and sys.stderr.isatty()
 
     def say(self, sentence: str, style: str = "") -> None:
-        """Say something on the way."""
+        """Print a sentence to standard error."""
         _print(self.err, Text(clean(sentence), style=style))
 
     def tell(self, what: RenderableType) -> None:
-        """Show on the way something that is more than a sentence."""
+        """Print a table or another renderable to standard error."""
         _print(self.err, what)
 
     def show(self, result: RenderableType) -> None:
-        """Show a result. With `as_json` it is not shown."""
+        """Print a result to standard output, except with `as_json`."""
         if not self.as_json:
             _print(self.out, result)
 
     def line(self, text: str, style: str = "") -> None:
-        """Show a result that is a line of text."""
+        """Print a line of text as a result."""
         self.show(Text(clean(text), style=style))
 
     def leave(self, last_words: str) -> None:
-        """Give the terminal back as it was, whatever is shown on it, and say something below that."""
+        """Restore the terminal, and print a last line."""
         self.err.show_cursor()
         shown = "\n" if self.err.is_terminal else ""
         print(f"{shown}{last_words}", file=self.err.file, flush=True)
 
     async def asks(self, question: str, given_up: asyncio.Event) -> bool:
-        """Ask a person a question; anything but a yes is a no, and so is giving up."""
+        """Ask a yes/no question. Any answer other than yes counts as no, and so does setting `given_up`."""
         self.err.print(Text(f"{question} [y/N] ", style="bold"), end="")
         loop = asyncio.get_running_loop()
         answered = asyncio.Event()
         loop.add_reader(sys.stdin.fileno(), answered.set)
-        waits = [asyncio.create_task(event.wait(), name="answer") for event in (answered, given_up)]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await first_of(answered.wait(), given_up.wait())
         finally:
             loop.remove_reader(sys.stdin.fileno())
-            for wait in waits:
-                wait.cancel()
         if given_up.is_set():
             self.err.print()
             return False
         answer = sys.stdin.readline()
-        if not answer:  # Ctrl-D leaves the cursor behind the question
+        if not answer:  # after Ctrl-D the cursor is still behind the question
             self.err.print()
         return answer.strip().lower() in {"y", "yes"}
 
 
 def clean(text: str) -> str:
-    """Return a text without what could steer a terminal."""
+    """Replace control characters, which could change the terminal's state."""
     return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
@@ -88,5 +87,5 @@ def _print(console: Console, what: RenderableType) -> None:
         return
     with console.capture() as shown:
         console.print(what)
-    # tables fill their last column with blanks
+    # Rich pads the last column of tables.
     print("\n".join(line.rstrip() for line in shown.get().split("\n")), end="", file=console.file, flush=True)

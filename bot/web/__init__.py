@@ -1,1 +1,1 @@
-"""What is answered over HTTP beside Slack's requests: mParticle's Firehose, health, metrics."""
+"""The HTTP server: mParticle's Firehose, health checks, metrics, and Slack's requests."""

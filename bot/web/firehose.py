@@ -1,6 +1,6 @@
-"""POST /mparticle/firehose/<token>: the endpoint that mParticle's Firehose sends its messages to.
+"""POST /mparticle/firehose/<token>: the endpoint for mParticle's Firehose.
 
-200 means that what the message said is on disk. Whatever else is answered, mParticle sends the message again.
+200 means that the content of the message is stored. After any other answer, mParticle sends the message again.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from core.firehose.schema import AudienceMembershipChangeRequest, MalformedError
 
 logger = logging.getLogger(__name__)
 
-# What a sender is asked to wait, in seconds, where we can't take a message now.
+# The Retry-After of a 503 answer, in seconds.
 RETRY_AFTER_S = 5
 _READ_AT_ONCE = 256 * 1024
 # How long a message may take to arrive, in seconds.
@@ -64,10 +64,10 @@ class _Endpoint:
             message = await _parsed(bytes(body))
             answer = await self._intake.handle(message)
         except MalformedError as error:
-            logger.warning("a Firehose message was refused: %s", error.message)
+            logger.warning("rejected a Firehose message: %s", error.message)
             return _answer(400, error.message, field=error.field)
         except (SQLAlchemyError, OSError, StorageError):
-            logger.warning("the database could not take a Firehose message", exc_info=True)
+            logger.warning("could not store a Firehose message", exc_info=True)
             return _answer(503, "the message could not be stored", retry=True)
         metrics.FIREHOSE_MESSAGES.labels(type=message.type, status="200").inc()
         if isinstance(message, AudienceMembershipChangeRequest) and message.unusable:
@@ -81,7 +81,7 @@ async def _parsed(body: bytes) -> Request:
 
 
 def add_routes(app: web.Application, engine: Engine) -> None:
-    """Answer mParticle, if the token is set; without it there is no such address."""
+    """Add the endpoint, if a token is set."""
     if engine.settings.firehose_token is not None:
         endpoint = _Endpoint(engine, engine.settings.firehose_token.get_secret_value())
         app.router.add_route("*", "/mparticle/firehose/{token}", endpoint.handle)

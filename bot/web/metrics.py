@@ -1,7 +1,7 @@
-"""GET /metrics: numbers for Prometheus. Labels hold words of ours, never an identifier of anybody's.
+"""GET /metrics: metrics for Prometheus. No label identifies a person.
 
-What is in the database is read when it is asked for, so it is right whichever process answers, and after a restart.
-What only this process knows (answers to requests, Slack) is counted here as it happens.
+Metrics of stored data are read from the database at each request, so they are right in every process and after a
+restart. The others (answers to requests, calls to Slack) are counted in this process.
 """
 
 import time
@@ -14,48 +14,48 @@ from prometheus_client.registry import Collector
 
 from bot.metrics import REGISTRY
 from core.engine import Engine
-from core.store import metrics as metric_store
+from core.store import metrics
 
 
 class _Stored(Collector):
-    """What the database says, as it was read."""
+    """The metrics of stored data."""
 
-    def __init__(self, found: metric_store.Metrics) -> None:
-        self._found = found
+    def __init__(self, stored: metrics.Metrics) -> None:
+        self._found = stored
 
     def collect(self) -> list[Metric]:
-        """Return it as Prometheus wants it."""
-        found = self._found
+        """Return the metrics in Prometheus' form."""
+        stored = self._found
         runs = GaugeMetricFamily("iterable_sync_runs", "Runs by status.", labels=["status"])
-        for status, number in sorted(found.runs.items()):
+        for status, number in sorted(stored.runs.items()):
             runs.add_metric([status], number)
         members = CounterMetricFamily("iterable_sync_members", "Members of runs by outcome.", labels=["outcome"])
-        for outcome, number in found.members.items():
+        for outcome, number in stored.members.items():
             members.add_metric([outcome], number)
         requests = CounterMetricFamily("iterable_sync_requests", "Requests to Iterable by answer.", labels=["answer"])
-        for answer, number in found.requests.items():
+        for answer, number in stored.requests.items():
             requests.add_metric([answer], number)
         pace = GaugeMetricFamily("iterable_sync_pace_rate", "Requests a second that are permitted now, in all.")
-        pace.add_metric([], found.rate)
+        pace.add_metric([], stored.rate)
         slowdown = GaugeMetricFamily("iterable_sync_pace_slowdown", "How much slower the slowest project is than set.")
-        slowdown.add_metric([], found.slowdown)
+        slowdown.add_metric([], stored.slowdown)
         backlog = GaugeMetricFamily("iterable_sync_backlog", "Live changes that wait.", labels=["for"])
-        backlog.add_metric(["upload"], found.backlog)
-        backlog.add_metric(["approval"], found.waiting)
+        backlog.add_metric(["upload"], stored.backlog)
+        backlog.add_metric(["approval"], stored.waiting)
         age = GaugeMetricFamily("iterable_sync_backlog_age_seconds", "Age of the oldest change to be uploaded.")
-        age.add_metric([], 0.0 if found.oldest is None else max(0.0, time.time() - found.oldest))
+        age.add_metric([], 0.0 if stored.oldest is None else max(0.0, time.time() - stored.oldest))
         return [runs, members, requests, pace, slowdown, backlog, age]
 
 
 def add_routes(app: web.Application, engine: Engine) -> None:
-    """Answer Prometheus."""
+    """Add the endpoint."""
 
-    async def metrics(_request: web.Request) -> web.Response:
+    async def get_metrics(_request: web.Request) -> web.Response:
         async with engine.database.read() as db:
-            found = await metric_store.read(db)
+            values = await metrics.read(db)
         stored = CollectorRegistry()
-        stored.register(_Stored(found))
+        stored.register(_Stored(values))
         body = generate_latest(stored) + generate_latest(REGISTRY)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/metrics", get_metrics)

@@ -1,4 +1,4 @@
-"""The HTTP server: Slack's requests (HTTP mode, OAuth), mParticle's Firehose, health, metrics."""
+"""The HTTP server: Slack's requests (HTTP mode, OAuth), mParticle's Firehose, health checks, metrics."""
 
 import os
 from collections.abc import AsyncIterator
@@ -13,14 +13,14 @@ from core.engine import Engine
 from core.errors import SettingsError
 from core.settings import Settings
 
-# How long a request may take to end when the server stops, in seconds.
+# How long requests may take to finish when the server stops, in seconds.
 GRACE_S = 3.0
 # How long a connection may stay open without a whole request, in seconds. (aiohttp's own limit is an hour.)
 IDLE_S = 75.0
 
 
 def application(engine: Engine, app: AsyncApp | None) -> web.Application:
-    """The routes. Those of Slack are there where Slack sends requests to us."""
+    """Return the application with its routes. Slack's routes exist only in the modes in which Slack sends requests."""
     server = web.Application()
     for part in (health, metrics, firehose):
         part.add_routes(server, engine)
@@ -36,7 +36,7 @@ def _secret(settings: Settings) -> str:
 
 @asynccontextmanager
 async def listening(engine: Engine, app: AsyncApp | None) -> AsyncIterator[str]:
-    """Listen for the length of the block; gives the address. Raises SettingsError where the port can't be had."""
+    """Serve for the length of the block, and yield the URL. Raises SettingsError if the port is not available."""
     settings = engine.settings
     runner = web.AppRunner(
         application(engine, app),

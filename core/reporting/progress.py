@@ -1,16 +1,16 @@
-"""How far a run is, and how fast it goes."""
+"""The progress of a run: changes done, in total, and their rate."""
 
 import time
 from collections import deque
 from dataclasses import dataclass
 
-# The rate is that of the last so many seconds.
-RATE_OVER_S = 15.0
+# The rate is an average over this period, in seconds.
+RATE_PERIOD_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many changes are done, of how many; `rate` is changes a second, once any were done."""
+    """How many changes of a run are done, of how many. `rate` is changes a second; None until any were done."""
 
     done: int
     total: int
@@ -18,22 +18,31 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate."""
+        """An estimate; None without a rate."""
         return (self.total - self.done) / self.rate if self.rate else None
 
 
 class ProgressTracker:
-    """How many changes of a run were done when: tells the rate."""
+    """Computes the rate of a run from how many changes were done at several times."""
 
-    def __init__(self) -> None:
-        """Begin without points."""
+    def __init__(self, period_s: float = RATE_PERIOD_S) -> None:
+        """Take the period of the average, in seconds."""
+        self._period_s = period_s
         self._points: deque[tuple[float, int]] = deque()
+        self._moved_at = time.monotonic()
 
     def add(self, done: int, total: int) -> Progress:
-        """Note how many are done now. Returns how far it is."""
+        """Record how many changes are done now, and return the progress."""
         now = time.monotonic()
+        if self._points and done != self._points[-1][1]:
+            self._moved_at = now
         self._points.append((now, done))
-        while len(self._points) > 2 and self._points[1][0] < now - RATE_OVER_S:
+        while len(self._points) > 2 and self._points[1][0] < now - self._period_s:
             self._points.popleft()
-        begin, before = self._points[0]
-        return Progress(done, total, (done - before) / (now - begin) if done > before else None)
+        started_at, done_before = self._points[0]
+        return Progress(done, total, (done - done_before) / (now - started_at) if done > done_before else None)
+
+    @property
+    def silent_s(self) -> float:
+        """The seconds since the number of changes last grew."""
+        return time.monotonic() - self._moved_at

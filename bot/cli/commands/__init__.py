@@ -1,1 +1,1 @@
-"""The subcommands of iterable-sync, a module for each."""
+"""The commands of `iterable-sync`, a module each."""

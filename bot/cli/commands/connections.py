@@ -31,16 +31,16 @@ def add(
     rate: options.NewRate = None,
     key_stdin: KeyStdin = False,
 ) -> ExitCode:
-    """Save a connection, after its API key was tried.
+    """Save a connection, after trying its API key.
 
-    The key is taken from ITERABLE_API_KEY, else asked for; it is stored encrypted, and is never an argument.
+    The key comes from ITERABLE_API_KEY or a prompt, never from an argument, and is stored encrypted.
     """
     return run_command(lambda session: _add(session, name, data_center, user_id, rate, key_stdin=key_stdin))
 
 
 @app.command()
 def key(name: Name, key_stdin: KeyStdin = False) -> ExitCode:
-    """Replace the API key of a connection, after it was tried."""
+    """Replace the API key of a connection, after trying the new one."""
     return run_command(lambda session: _key(session, name, key_stdin=key_stdin))
 
 
@@ -52,13 +52,13 @@ def list_() -> ExitCode:
 
 @app.command()
 def show(name: Name) -> ExitCode:
-    """Show a connection. Of its key only the last four characters are shown."""
+    """Show a connection, with only the last four characters of its key."""
     return run_command(lambda session: _show(session, name))
 
 
 @app.command()
 def remove(name: Name, yes: options.Sure = False) -> ExitCode:
-    """Forget a connection with its mappings, runs and ledgers. The lists in Iterable stay as they are."""
+    """Remove a connection with its mappings, runs and ledgers. The lists in Iterable stay as they are."""
     return run_command(lambda session: _remove(session, name, yes=yes))
 
 
@@ -79,7 +79,7 @@ async def _add(
     name = check_name(name)
     async with session.engine() as engine:
         async with engine.database.read() as db:
-            if await connections.by_name(db, name) is not None:  # before a person types a key for nothing
+            if await connections.by_name(db, name) is not None:  # before the person types a key in vain
                 raise InputError(
                     f'There is a connection "{name}" already. Replace its key with `iterable-sync connections key`, '
                     "or choose another name."
@@ -103,10 +103,12 @@ async def _key(session: Session, name: str, *, key_stdin: bool) -> ExitCode:
     from core.connections.manage import replace_key
 
     async with session.engine() as engine:
-        known = await _load(engine, name)
-        if known.api_key is None:  # before a person types a key for nothing
-            raise InputError(f"The key of {known.label} is not saved: it is the one in the environment. Set it there.")
-        connected = await replace_key(engine, known, _read_key(session, key_stdin=key_stdin))
+        connection = await _load(engine, name)
+        if connection.api_key is None:  # before the person types a key in vain
+            raise InputError(
+                f"The key of {connection.label} is not saved: it is the one in the environment. Set it there."
+            )
+        connected = await replace_key(engine, connection, _read_key(session, key_stdin=key_stdin))
     last4 = connected.connection.key_last4
     session.terminal.line(f'Connection "{name}" has a new key (...{last4}), which Iterable accepts.')
     return ExitCode.OK
@@ -117,11 +119,11 @@ async def _list(session: Session) -> ExitCode:
     from core.store import connections
 
     async with session.engine() as engine, engine.database.read() as db:
-        found = await connections.everyone(db)
-    if not found:
+        saved = await connections.everyone(db)
+    if not saved:
         session.terminal.line("No connection is saved yet. Save one with: iterable-sync connections add NAME")
         return ExitCode.OK
-    rows = [(c.label, c.data_center, c.user_id_field.value, _rate(c), f"...{c.key_last4}", _state(c)) for c in found]
+    rows = [(c.label, c.data_center, c.user_id_field.value, _rate(c), f"...{c.key_last4}", _state(c)) for c in saved]
     columns = ("Name", "Data center", "User ID", "Rate", "Key", "State")
     session.terminal.show(table(columns, rows, cut=("Name",)))
     return ExitCode.OK
@@ -132,21 +134,23 @@ async def _show(session: Session, name: str) -> ExitCode:
     from core.store import mappings
 
     async with session.engine() as engine:
-        found = await _load(engine, name)
+        connection = await _load(engine, name)
         async with engine.database.read() as db:
-            of_connection = await mappings.of_connection(db, found.id)
-    fed = "\n".join(f"{m.audience_name or m.audience_id or 'any audience'} to list {m.list_id}" for m in of_connection)
+            of_connection = await mappings.of_connection(db, connection.id)
+    mapping_lines = "\n".join(
+        f"{m.audience_name or m.audience_id or 'any audience'} to list {m.list_id}" for m in of_connection
+    )
     session.terminal.show(
         facts(
             [
-                ("Connection", found.label),
-                ("Data center", found.data_center),
-                ("User ID", found.user_id_field.value),
-                ("Rate", _rate(found)),
-                ("Key", f"...{found.key_last4}"),
-                ("State", _state(found) + _remedy(found)),
-                ("Mappings", fed or "none yet"),
-                ("Since", when(found.created_at)),
+                ("Connection", connection.label),
+                ("Data center", connection.data_center),
+                ("User ID", connection.user_id_field.value),
+                ("Rate", _rate(connection)),
+                ("Key", f"...{connection.key_last4}"),
+                ("State", _state(connection) + _remedy(connection)),
+                ("Mappings", mapping_lines or "none yet"),
+                ("Since", when(connection.created_at)),
             ]
         )
     )
@@ -158,13 +162,13 @@ async def _remove(session: Session, name: str, *, yes: bool) -> ExitCode:
     from core.store import connections, mappings
 
     async with session.engine() as engine:
-        found = await _load(engine, name)
+        connection = await _load(engine, name)
         async with engine.database.read() as db:
-            doomed = await mappings.of_connection(db, found.id)
-        if not await confirm_removal(session, engine, f'connection "{name}"', doomed, yes=yes):
+            affected = await mappings.of_connection(db, connection.id)
+        if not await confirm_removal(session, engine, f'connection "{name}"', affected, yes=yes):
             return ExitCode.NEEDS_APPROVAL
         async with engine.database.write() as db:
-            await connections.remove(db, found.id)
+            await connections.remove(db, connection.id)
     session.terminal.line(f'Connection "{name}" was removed. The lists in Iterable stay as they are.')
     return ExitCode.OK
 
@@ -173,47 +177,47 @@ async def _load(engine: "Engine", name: str) -> "Connection":
     from core.store import connections
 
     async with engine.database.read() as db:
-        found = await connections.by_name(db, name)
-        if found is None:  # one that is not saved is called by what is shown of it
+        connection = await connections.by_name(db, name)
+        if connection is None:  # the connection of ITERABLE_API_KEY has a label, but no name
             everyone = await connections.everyone(db)
-            found = next((each for each in everyone if each.label == name), None)
-    if found is None:
+            connection = next((each for each in everyone if each.label == name), None)
+    if connection is None:
         raise InputError(
             f'There is no connection "{name}". `iterable-sync connections list` shows those that there are.'
         )
-    return found
+    return connection
 
 
 def _read_key(session: Session, *, key_stdin: bool) -> str:
     if key_stdin:
-        found = sys.stdin.readline()
+        key = sys.stdin.readline()
     elif session.settings.iterable_api_key is not None:
         session.terminal.say("Using the key in ITERABLE_API_KEY.")
-        found = session.settings.iterable_api_key.get_secret_value()
+        key = session.settings.iterable_api_key.get_secret_value()
     elif session.terminal.is_attended:
         with session.interruption.unwatched():
-            found = _typed_key(session)
+            key = _typed_key(session)
     else:
         raise SettingsError(
             "There is no API key. Set ITERABLE_API_KEY, or give the key on standard input: --key-stdin."
         )
-    if not found.strip():
+    if not key.strip():
         raise InputError("The API key is empty. Copy it again from Iterable.")
-    return found.strip()
+    return key.strip()
 
 
 def _typed_key(session: Session) -> str:
     try:
         return getpass.getpass("API key (it is not shown): ")
-    except (EOFError, KeyboardInterrupt) as ended:  # which leave the cursor behind the question
+    except (EOFError, KeyboardInterrupt) as ended:  # the cursor is still behind the prompt
         session.terminal.say("")
         if isinstance(ended, EOFError):
             return ""
         raise
 
 
-def _static(found: "list[IterableList]") -> str:
-    number = sum(each.is_standard for each in found)
+def _static(lists: "list[IterableList]") -> str:
+    number = sum(each.is_standard for each in lists)
     return f"{number:,} static list" if number == 1 else f"{number:,} static lists"
 
 
@@ -228,7 +232,7 @@ def _state(connection: "Connection") -> str:
 
 
 def _remedy(connection: "Connection") -> str:
-    """What to do about a key that Iterable refused."""
+    """What to do about a rejected key."""
     if connection.key_rejected_at is None:
         return ""
     if connection.api_key is None:

@@ -1,4 +1,4 @@
-"""`iterable-sync demo`: Slack, Iterable and the bot on this computer, with a page in the browser; or a tour of it."""
+"""`iterable-sync demo`: a local Slack with the bot, in the browser or as a tour in the terminal."""
 
 import asyncio
 import webbrowser
@@ -17,25 +17,25 @@ def demo(
     tour: Annotated[bool, typer.Option("--tour", help="Play the story in the terminal, and end.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the page, 0 for a free one.")] = 0,
 ) -> ExitCode:
-    """Try it in a Slack on this computer, in the browser. Nothing real is touched."""
+    """Try the bot in a local Slack, in the browser. Nothing real is touched."""
     return run_command(lambda session: _tour(session, port) if tour else _demo(session, port))
 
 
 async def _demo(session: Session, port: int) -> ExitCode:
-    from bot.demo.environment import WATCHABLE, demo_environment
-    from bot.demo.welcome import post_welcome_messages
+    from bot.demo.environment import WATCHABLE, demo_environment, post_welcome_messages
+    from bot.supervisor import first_of
 
     terminal = session.terminal
     ended = asyncio.Event()
     with session.interruption.stopping_with(ended.set):
         terminal.say("Starting a local Slack, a local Iterable and the bot ...")
-        async with demo_environment(port, limit=WATCHABLE) as here:
-            await post_welcome_messages(here)
-            for line in introduction(here):
+        async with demo_environment(port, limit=WATCHABLE) as environment:
+            await post_welcome_messages(environment)
+            for line in introduction(environment):
                 terminal.line(line)
             if terminal.is_attended:
-                await asyncio.to_thread(webbrowser.open, here.slack.page_url)
-            await _until_either(ended, here.engine.stopping)
+                await asyncio.to_thread(webbrowser.open, environment.slack.page_url)
+            await first_of(ended.wait(), environment.engine.stopping.wait())
     return ExitCode.OK
 
 
@@ -45,19 +45,15 @@ async def _tour(session: Session, port: int) -> ExitCode:
     return ExitCode.OK if await play(session.terminal, port) else ExitCode.FAILED
 
 
-def introduction(here: "DemoEnvironment") -> list[str]:
-    """What to open, and what to try."""
+def introduction(environment: "DemoEnvironment") -> list[str]:
+    """Return what to open and what to try."""
     return [
-        f"Open {here.slack.page_url} - a Slack workspace with the bot in it. Nothing real is touched. Ctrl-C ends it.",
-        f"Type /iterable-sync in #marketing and connect Iterable as Ada; the API key is {here.iterable.key}",
-        f"Map SpringShoppers to a list as Maya, approve it as Amir. Sample files: {here.first.parent}",
+        (
+            f"Open {environment.slack.page_url} - a Slack workspace with the bot in it. Nothing real is touched. "
+            "Ctrl-C ends it."
+        ),
+        f"Type /iterable-sync in #marketing and connect Iterable as Ada; the API key is {environment.iterable.key}",
+        f"Map SpringShoppers to a list as Maya, approve it as Amir. Sample files: {environment.first.parent}",
         "Break Iterable under Sandbox (upper right), sync again, read the alert in #sync-alerts, mend it, press Retry.",
         "Or watch it all played in this terminal: iterable-sync demo --tour",
     ]
-
-
-async def _until_either(*events: asyncio.Event) -> None:
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()

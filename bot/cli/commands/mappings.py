@@ -25,7 +25,7 @@ def add(
     mode: options.Mode = options.ModeChoice.AUTO,
     data_center: options.DataCenter = None,
 ) -> ExitCode:
-    """Save a mapping. A sync to a list that has none makes one by itself."""
+    """Save a mapping. A sync to a list without one creates it."""
     return run_command(lambda session: _add(session, list_id, audience, connection, mode, data_center))
 
 
@@ -43,7 +43,7 @@ def show(mapping_id: options.MappingId) -> ExitCode:
 
 @app.command()
 def remove(mapping_id: options.MappingId, yes: options.Sure = False) -> ExitCode:
-    """Forget a mapping with its runs and its ledger. The list in Iterable stays as it is."""
+    """Remove a mapping with its runs and its ledger. The list in Iterable stays as it is."""
     return run_command(lambda session: _remove(session, mapping_id, yes=yes))
 
 
@@ -63,10 +63,10 @@ async def _add(
         target = await check_list(engine, connection, list_id)
         is_id = audience is not None and audience.isdecimal()
         async with engine.database.write() as db:
-            for known in await mappings.of_connection(db, connection.id, list_id):
-                if audience in (known.audience_id, known.audience_name):
+            for mapping in await mappings.of_connection(db, connection.id, list_id):
+                if audience in (mapping.audience_id, mapping.audience_name):
                     raise InputError(
-                        f"That is mapping {known.id} already: see `iterable-sync mappings show {known.id}`."
+                        f"That is mapping {mapping.id} already: see `iterable-sync mappings show {mapping.id}`."
                     )
             mapping_id = await mappings.add(
                 db,
@@ -88,14 +88,14 @@ async def _list(session: Session) -> ExitCode:
     rows = []
     async with session.engine() as engine, engine.database.read() as db:
         for connection in await connections.everyone(db):
-            found = await mappings.of_connection(db, connection.id)
-            sizes = await mappings.sizes(db, [mapping.id for mapping in found])
+            of_connection = await mappings.of_connection(db, connection.id)
+            sizes = await mappings.sizes(db, [mapping.id for mapping in of_connection])
             rows += [
                 (str(m.id), _audience(m), str(m.list_id), connection.label, m.mode, f"{sizes.get(m.id, 0):,}")
-                for m in found
+                for m in of_connection
             ]
     if not rows:
-        session.terminal.line("There are no mappings yet. The first sync to a list makes one.")
+        session.terminal.line("There are no mappings yet. The first sync to a list creates one.")
         return ExitCode.OK
     columns = ("ID", "Audience", "List", "Connection", "Mode", "Synced")
     session.terminal.show(table(columns, rows, numbers=("Synced",), cut=("Audience",)))
@@ -107,22 +107,22 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
     from core.store import connections, lists, mappings
 
     async with session.engine() as engine:
-        found = await _load(engine, mapping_id)
+        mapping = await _load(engine, mapping_id)
         async with engine.database.read() as db:
-            connection = await connections.by_id(db, found.connection_id)
-            known = await lists.get(db, found.connection_id, found.list_id)
+            connection = await connections.by_id(db, mapping.connection_id)
+            stored_list = await lists.get(db, mapping.connection_id, mapping.list_id)
             sizes = await mappings.sizes(db, [mapping_id])
     assert connection is not None
     session.terminal.show(
         facts(
             [
-                ("Mapping", str(found.id)),
-                ("Audience", _audience(found)),
-                ("List", f'{found.list_id} "{known.name}"' if known else str(found.list_id)),
+                ("Mapping", str(mapping.id)),
+                ("Audience", _audience(mapping)),
+                ("List", f'{mapping.list_id} "{stored_list.name}"' if stored_list else str(mapping.list_id)),
                 ("Connection", connection.label),
-                ("Mode", found.mode),
+                ("Mode", mapping.mode),
                 ("Members synced", f"{sizes.get(mapping_id, 0):,}"),
-                ("Since", when(found.created_at)),
+                ("Since", when(mapping.created_at)),
             ]
         )
     )
@@ -134,12 +134,12 @@ async def _remove(session: Session, mapping_id: int, *, yes: bool) -> ExitCode:
     from core.store import mappings
 
     async with session.engine() as engine:
-        found = await _load(engine, mapping_id)
-        if not await confirm_removal(session, engine, f"mapping {mapping_id}", [found], yes=yes):
+        mapping = await _load(engine, mapping_id)
+        if not await confirm_removal(session, engine, f"mapping {mapping_id}", [mapping], yes=yes):
             return ExitCode.NEEDS_APPROVAL
         async with engine.database.write() as db:
             await mappings.remove(db, mapping_id)
-    session.terminal.line(f"Mapping {mapping_id} was removed. List {found.list_id} in Iterable stays as it is.")
+    session.terminal.line(f"Mapping {mapping_id} was removed. List {mapping.list_id} in Iterable stays as it is.")
     return ExitCode.OK
 
 
@@ -147,10 +147,10 @@ async def _load(engine: "Engine", mapping_id: int) -> "AudienceMapping":
     from core.store import mappings
 
     async with engine.database.read() as db:
-        found = await mappings.by_id(db, mapping_id)
-    if found is None:
+        mapping = await mappings.by_id(db, mapping_id)
+    if mapping is None:
         raise InputError(f"There is no mapping {mapping_id}. `iterable-sync mappings list` shows those that there are.")
-    return found
+    return mapping
 
 
 def _audience(mapping: "AudienceMapping") -> str:

@@ -1,4 +1,4 @@
-"""`iterable-sync runs`: what was done, what was stopped, and whom it could not sync."""
+"""`iterable-sync runs`: the history of runs, and what to do with interrupted ones."""
 
 import asyncio
 from pathlib import Path
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from core.models.run import Run
     from core.reporting.run_report import RunReport
 
-# How often it is looked whether a run has stopped, in seconds.
+# How often the command checks whether a run has stopped, in seconds.
 LOOK_EVERY_S = 0.2
 
-app = typer.Typer(help="What was done, what was stopped, and whom it could not sync.")
+app = typer.Typer(help="The history of runs, and what to do with interrupted ones.")
 
 
 @app.command("list")
@@ -30,7 +30,7 @@ def list_(limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, 
 
 @app.command()
 def show(run_id: options.RunId, as_json: options.Json = False) -> ExitCode:
-    """Show a run: where it is, its numbers, what it rejected and why."""
+    """Show a run: its progress, numbers and rejection reasons."""
     report = _blank(run_id) if as_json else None
     return run_command(lambda session: _show(session, run_id), report=report)
 
@@ -42,14 +42,14 @@ def resume(
     allow_empty: options.AllowEmpty = False,
     as_json: options.Json = False,
 ) -> ExitCode:
-    """Go on with a run that was interrupted, failed, or waits for approval. Exit codes are those of sync."""
+    """Resume a run that was interrupted, failed, or waits for approval. Exit codes are those of sync."""
     report = _blank(run_id) if as_json else None
     return run_command(lambda session: _resume(session, run_id, yes=yes, allow_empty=allow_empty), report=report)
 
 
 @app.command()
 def cancel(run_id: options.RunId) -> ExitCode:
-    """Drop what is left of a run. What it has done stays done, and stays recorded."""
+    """Drop the rest of a run. What it has done stays done, and stays recorded."""
     return run_command(lambda session: _cancel(session, run_id))
 
 
@@ -60,19 +60,20 @@ def rejects(
         Path | None, typer.Option(metavar="FILE", help="Write the rejected members with their addresses to this file.")
     ] = None,
 ) -> ExitCode:
-    """Say whom a run could not sync, and why. Addresses are only ever written to a file."""
+    """Show how many members a run rejected, and why. Addresses are written only to a file."""
     return run_command(lambda session: _rejects(session, run_id, csv))
 
 
 async def _list(session: Session, limit: int) -> ExitCode:
-    from bot.cli.render import lately, short_status, table
+    from bot.cli.render import lately, table
+    from bot.ui.status_words import terminal_cell
     from core.store import runs
 
     async with session.engine() as engine:
         await engine.presence.reap_dead_workers()
         async with engine.database.read() as db:
-            found = await runs.latest(db, limit)
-    if not found:
+            latest = await runs.latest(db, limit)
+    if not latest:
         session.terminal.line("There are no runs yet. Start one with: iterable-sync sync FILE --list ID")
         return ExitCode.OK
     columns = ("Run", "Began", "Status", "List", "Audience", "Changes", "Rejected")
@@ -80,13 +81,13 @@ async def _list(session: Session, limit: int) -> ExitCode:
         (
             run.id,
             lately(run.created_at),
-            short_status(run.status),
+            terminal_cell(run.status),
             str(run.list_id),
             run.audience or "",
             _changes(run),
             f"{run.counters.rejected:,}",
         )
-        for run in found
+        for run in latest
     ]
     session.terminal.show(table(columns, rows, numbers=("Rejected",), cut=("Audience",)))
     return ExitCode.OK
@@ -103,7 +104,7 @@ async def _show(session: Session, run_id: str) -> ExitCode:
         run = await _load(engine, run_id)
         async with engine.database.read() as db:
             report = RunReport.of(run, await rejections.by_reason(db, run_id))
-        now = await progress.glance(engine, run_id) if run.status.is_active else ""
+        now = await progress.describe(engine, run_id) if run.status.is_active else ""
     if session.terminal.as_json:
         print_json(report)
         return ExitCode.OK
@@ -128,7 +129,7 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
             raise InputError(f"Run {run_id} has ended ({run.status}). Start a new one with `iterable-sync sync`.")
         if run.status.is_active and not await _is_abandoned(engine, run):
             raise InputError(
-                f"A process is at work on run {run_id}. See how far it is: iterable-sync runs show {run_id}"
+                f"A process is working on run {run_id}. See how far it is: iterable-sync runs show {run_id}"
             )
         if yes or allow_empty:
             run = await approval_prompt.approve(engine, run, yes=yes, allow_empty=allow_empty)
@@ -153,7 +154,7 @@ async def _cancel(session: Session, run_id: str) -> ExitCode:
         while run.status.is_active and run.worker_id is not None and not await _is_abandoned(engine, run):
             if not asked:
                 asked = True
-                session.terminal.say(f"A process is at work on run {run_id}; it stops after what is under way.")
+                session.terminal.say(f"A process is working on run {run_id}; it stops after the requests in progress.")
                 async with engine.database.write() as db:
                     await runs.request_stop(db, run_id, "cancel")
             await asyncio.sleep(LOOK_EVERY_S)
@@ -164,13 +165,13 @@ async def _cancel(session: Session, run_id: str) -> ExitCode:
         if run.status is not RunStatus.CANCELLED:
             async with engine.database.write() as db:
                 await runs.set_status(db, run_id, RunStatus.CANCELLED)
-    session.terminal.line(f"Run {run_id} was cancelled. What it had done stays done, and is recorded.")
+    session.terminal.line(f"Run {run_id} was cancelled. What it has done stays done, and is recorded.")
     return ExitCode.OK
 
 
 async def _rejects(session: Session, run_id: str, csv: Path | None) -> ExitCode:
+    from bot.cli import render
     from bot.cli.rejected_csv import write
-    from bot.cli.render import rejections as rendered
     from core.reporting.run_report import RunReport
     from core.store import rejections
 
@@ -183,20 +184,22 @@ async def _rejects(session: Session, run_id: str, csv: Path | None) -> ExitCode:
     terminal = session.terminal
     if not by_reason and run.counters.rejected:
         terminal.line(
-            f"Run {run_id} rejected {run.counters.rejected:,} members; who they were is kept for 30 days only."
+            f"Run {run_id} rejected {run.counters.rejected:,} members; their identities are kept for 30 days only."
         )
     elif not by_reason:
-        terminal.line(f"Run {run_id} rejected nobody.")
+        terminal.line(f"Run {run_id} rejected no members.")
     elif csv is not None:
-        terminal.line(f"{sum(by_reason.values()):,} rejected members were written to {csv}. It holds addresses.")
+        terminal.line(
+            f"{sum(by_reason.values()):,} rejected members were written to {csv}. The file contains email addresses."
+        )
     else:
-        terminal.show(rendered(by_reason))
-        terminal.line("\nWith --csv FILE, who they are is written to a file: it holds addresses.")
+        terminal.show(render.rejections(by_reason))
+        terminal.line("\nTo write their identities to a file (it will contain email addresses): --csv FILE")
     return ExitCode.OK
 
 
 def _changes(run: "Run") -> str:
-    """Added, updated and removed, in short; of a run that was only planned, what it would do."""
+    """Added, updated and removed members, in short; for a planned run, what it would change."""
     from core.reporting.run_report import RunReport
 
     numbers = RunReport.of(run, {})
@@ -214,7 +217,7 @@ async def _load(engine: "Engine", run_id: str) -> "Run":
 
 
 async def _is_abandoned(engine: "Engine", run: "Run") -> bool:
-    """Whether nobody is at work on a run that should be worked on."""
+    """Whether no live process works on an active run."""
     if run.worker_id is None:
         return True
     if not await engine.presence.is_dead(run.worker_id):

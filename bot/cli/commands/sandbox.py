@@ -1,4 +1,4 @@
-"""`iterable-sync sandbox`: local stand-ins to try things with, where nothing real can be touched."""
+"""`iterable-sync sandbox`: local stand-ins for Iterable, Slack and mParticle."""
 
 import asyncio
 import os
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8970
 DEFAULT_SLACK_PORT = 8971
 
-app = typer.Typer(help="Try things where nothing real can be touched.")
+app = typer.Typer(help="Try things with local stand-ins. Nothing real is touched.")
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at, 0 for a free one.")]
 
 
 @app.callback()
 def _sandbox() -> None:
-    """Try things where nothing real can be touched."""
+    """Try things with local stand-ins. Nothing real is touched."""
 
 
 @app.command()
@@ -35,7 +35,7 @@ def iterable(port: Port = DEFAULT_PORT) -> ExitCode:
     try:
         asyncio.run(serve(port, ready=lambda running: announce(terminal, running)))
     except OSError as error:
-        terminal.say(f"Port {port} can't be listened at ({reason(error)}). Choose another with --port.", "red")
+        terminal.say(f"Port {port} is not available ({reason(error)}). Choose another with --port.", "red")
         return ExitCode.BAD_INPUT
     return ExitCode.OK
 
@@ -49,7 +49,7 @@ def slack(port: Port = DEFAULT_SLACK_PORT) -> ExitCode:
     try:
         asyncio.run(serve(port, ready=lambda running: terminal.line(introduction(running))))
     except OSError as error:
-        terminal.say(f"Port {port} can't be listened at ({reason(error)}). Choose another with --port.", "red")
+        terminal.say(f"Port {port} is not available ({reason(error)}). Choose another with --port.", "red")
         return ExitCode.BAD_INPUT
     return ExitCode.OK
 
@@ -112,7 +112,7 @@ def mparticle(
 def samples(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the two downloads are written to.")],
 ) -> ExitCode:
-    """Write a sample audience download, and a later one of the same audience."""
+    """Write two sample audience downloads: an audience, and the same one a week later."""
     from sandbox.sample_audiences import write_first, write_later
 
     terminal = Terminal()
@@ -127,16 +127,16 @@ def samples(
 
 
 def reason(error: OSError) -> str:
-    """Why an operation failed, in the system's words and no more: asyncio adds addresses."""
+    """Return the reason of an error in the system's words. asyncio's message would repeat the address."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 
 def announce(terminal: Terminal, running: "Running") -> None:
-    """Say how to use a local Iterable."""
-    terminal.line(f"A local Iterable answers at {running.url}. Ctrl-C ends it. Its lists are:")
-    for found in running.state.lists_of(running.state.project()):
-        terminal.line(f"  {found.id}  {found.name} ({found.type})")
-    terminal.line("To sync to it, say in another terminal:")
+    """Print how to use a local Iterable."""
+    terminal.line(f"A local Iterable answers at {running.url}. Press Ctrl-C to stop it. Its lists:")
+    for each in running.state.lists_of(running.state.project()):
+        terminal.line(f"  {each.id}  {each.name} ({each.type})")
+    terminal.line("To sync to it, run in another terminal:")
     terminal.line(f"  export ITERABLE_SYNC_ITERABLE_URL={running.url}")
     terminal.line(f"  export ITERABLE_API_KEY={running.key}")
     terminal.line("  iterable-sync sandbox samples samples")

@@ -15,16 +15,16 @@ async def _serve(session: Session) -> ExitCode:
     from bot.messages import log_notifier
     from bot.serve import serving
 
-    log_notifier.logger.setLevel(logging.INFO)  # without Slack's tokens it is where people are told
+    log_notifier.logger.setLevel(logging.INFO)  # without Slack, notifications go to the log
     terminal = session.terminal
     async with session.engine() as engine:
 
         def stop() -> None:
-            terminal.say("Stopping after what is under way. A second signal leaves at once.")
+            terminal.say("Stopping after the requests in progress. A second signal exits at once.")
             engine.stopping.set()
 
         with session.interruption.stopping_with(stop):
             async with serving(engine, terminal.line):
-                terminal.line("Ready. Ctrl-C ends it.")
+                terminal.line("Ready. Press Ctrl-C to stop it.")
                 await engine.stopping.wait()
     return ExitCode.OK

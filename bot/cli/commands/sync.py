@@ -1,4 +1,4 @@
-"""`iterable-sync sync`: one run, now."""
+"""`iterable-sync sync`: one run in the foreground."""
 
 import dataclasses
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """What is to be synced, and how."""
+    """The arguments of a sync."""
 
     file: Path
     list_id: int
@@ -64,7 +64,7 @@ def sync(
     0 the run succeeded (rejected members are reported, and no failure),
     1 it failed,
     2 wrong usage or bad input, and nothing was sent,
-    3 a guard stopped it, and nobody approved,
+    3 a guard stopped it, and it was not approved,
     130 interrupted; it can be resumed.
     """
     order = SyncOptions(
@@ -75,7 +75,7 @@ def sync(
 
 
 async def run_sync(session: Session, order: SyncOptions, report: "RunReport | None" = None) -> ExitCode:
-    """Carry out an order from the file to the summary. `report` learns the run's id as soon as there is one."""
+    """Run a sync. `report` gets the run's id as soon as there is one."""
     _check(order)
     from bot.cli.run_session import run_to_completion
     from core.models.run import RunRequest, SyncMode
@@ -83,7 +83,7 @@ async def run_sync(session: Session, order: SyncOptions, report: "RunReport | No
     from core.runs.submission import submit
 
     request = RunRequest(
-        path=str(order.file.absolute()),  # a run may be resumed elsewhere
+        path=str(order.file.absolute()),  # the run may be resumed from another directory
         audience=order.audience,
         mode=None if order.mode is options.ModeChoice.AUTO else SyncMode(order.mode),
         dry_run=order.dry_run,
@@ -108,7 +108,7 @@ async def connection_for(
     data_center: options.DataCenterChoice | None = None,
     rate: float | None = None,
 ) -> "Connection":
-    """The saved connection of that name, or the one that stands for ITERABLE_API_KEY."""
+    """Return the saved connection with this name, or the one for ITERABLE_API_KEY."""
     from core.connections.environment import environment_connection
     from core.iterable import DataCenter
     from core.store import connections
@@ -119,16 +119,16 @@ async def connection_for(
     if data_center is not None:
         raise InputError("--data-center goes with ITERABLE_API_KEY; a saved connection has its own. Leave one out.")
     async with engine.database.read() as db:
-        found = await connections.by_name(db, name)
-        known = [connection.name for connection in await connections.everyone(db) if connection.api_key]
-    if found is None:
-        listed = f"There are: {', '.join(known)}." if known else "None is saved yet."
+        connection = await connections.by_name(db, name)
+        names = [connection.name for connection in await connections.everyone(db) if connection.api_key]
+    if connection is None:
+        listed = f"There are: {', '.join(names)}." if names else "None is saved yet."
         raise InputError(f'There is no connection "{name}". {listed} Save one with `iterable-sync connections add`.')
-    return dataclasses.replace(found, user_id_field=user_id or found.user_id_field)
+    return dataclasses.replace(connection, user_id_field=user_id or connection.user_id_field)
 
 
 def _check(order: SyncOptions) -> None:
-    """Refuse at once what needs no look into the file."""
+    """Reject a path that can't be an audience file, without reading it."""
     try:
         if order.file.is_dir():
             raise InputError("is a directory. Give the file inside it.", path=str(order.file))

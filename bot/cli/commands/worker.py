@@ -1,4 +1,4 @@
-"""`iterable-sync worker`: a process that executes queued runs, and takes over those of processes that died."""
+"""`iterable-sync worker`: a process that executes queued runs, and takes over runs of dead processes."""
 
 import logging
 from functools import partial
@@ -8,7 +8,7 @@ from bot.cli.session import Session, run_command
 
 
 def worker() -> ExitCode:
-    """Execute queued runs, and take over those of processes that died, until Ctrl-C or SIGTERM."""
+    """Execute queued runs, and take over runs of dead processes, until Ctrl-C or SIGTERM."""
     return run_command(_work)
 
 
@@ -17,16 +17,16 @@ async def _work(session: Session) -> ExitCode:
     from core import live
     from core.runs import worker
 
-    logging.getLogger(worker.__name__).setLevel(logging.INFO)  # which runs it takes over
+    logging.getLogger(worker.__name__).setLevel(logging.INFO)  # reports runs that are taken over
     async with session.engine() as engine, session.durable(engine):
 
         def stop() -> None:
-            session.terminal.say("Stopping after what is under way. A second signal leaves at once.")
+            session.terminal.say("Stopping after the requests in progress. A second signal exits at once.")
             engine.stopping.set()
 
         with session.interruption.stopping_with(stop):
             parts = {"worker": partial(worker.run_worker, engine), "live worker": partial(live.work, engine)}
             async with supervise(engine, **parts):
-                session.terminal.say(f"Worker {engine.presence.id} looks for runs. Ctrl-C ends it.")
+                session.terminal.say(f"Worker {engine.presence.id} waits for runs. Press Ctrl-C to stop it.")
                 await engine.stopping.wait()
     return ExitCode.OK

@@ -1,1 +1,12 @@
-"""The checks of iterable-sync doctor."""
+"""The checks of `iterable-sync doctor`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The result of one check: what was checked, whether it is all right, and details or a remedy."""
+
+    what: str
+    ok: bool
+    text: str

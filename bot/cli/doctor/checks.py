@@ -1,9 +1,8 @@
-"""What `doctor` looks at, one thing after the other."""
+"""The checks of `doctor`, one after the other."""
 
 import os
 import shutil
 import sqlite3
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from sqlalchemy import text
 
-from bot.cli.doctor.check_result import CheckResult
+from bot.cli.doctor import CheckResult
 from bot.cli.doctor.slack_checks import slack_findings
 from bot.cli.exit_codes import ExitCode
 from bot.ui.terminal import Terminal, clean
+from core.engine import SQLITE_MINIMUM
 from core.errors import SettingsError, SyncError
 from core.iterable import DataCenter, InvalidApiKeyError, IterableClient, NoRateLimit
 from core.iterable.probe import ProbeResult, probe
@@ -30,17 +30,15 @@ from core.vault import KEY_FILE, Vault, open_vault
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-# A sync of 10 million members takes some 5 GB here.
+# A sync of 10 million members needs some 5 GB in the data directory.
 LOW_ON_SPACE = 1 << 30
-# A clock that is this far off, in seconds, confuses logs and secure connections.
+# A clock that is off by this many seconds confuses logs and TLS.
 CLOCK_OFF_S = 60.0
-# The workflow engine uses newer functions of SQLite where Python is newer.
-SQLITE_NEEDED = (3, 42) if sys.version_info >= (3, 12) else (3, 38)
 
 
 @dataclass(slots=True)
-class _Known:
-    """What one check finds and a later one needs."""
+class _CheckContext:
+    """Results of a check that later ones need."""
 
     settings: Settings | None = None
     vault: Vault | None = None
@@ -49,20 +47,20 @@ class _Known:
 
 
 async def run_checks(terminal: Terminal) -> ExitCode:
-    """Look at everything, and show each finding as it comes."""
+    """Run all checks, and print each result as it comes."""
     well = True
     async for finding in findings():
         well = well and finding.ok
         mark = ("ok   ", "green") if finding.ok else ("WRONG", "bold red")
-        terminal.show(Text.assemble(mark, f"  {finding.what}: ", clean(finding.said)))
+        terminal.show(Text.assemble(mark, f"  {finding.what}: ", clean(finding.text)))
     return ExitCode.OK if well else ExitCode.FAILED
 
 
 async def findings() -> AsyncIterator[CheckResult]:
-    """Yield what is found. What can't be looked at because of something before is left out."""
-    known = _Known()
+    """Yield the results. A check is left out if one that it depends on failed."""
+    context = _CheckContext()
     try:
-        known.settings = settings = load_settings()
+        context.settings = settings = load_settings()
     except SettingsError as error:
         yield CheckResult("settings", False, error.message)
         return
@@ -70,10 +68,10 @@ async def findings() -> AsyncIterator[CheckResult]:
     yield _data_dir(settings.data_dir)
     usable = settings.data_dir.is_dir() and os.access(settings.data_dir, os.W_OK | os.X_OK)
     if usable or settings.secret_key:
-        yield _secret_key(settings, known)
+        yield _secret_key(settings, context)
     if usable or settings.database_url:
-        yield await _database(settings, known)
-    async for finding in _iterable(settings, known):
+        yield await _database(settings, context)
+    async for finding in _iterable(settings, context):
         yield finding
     async for finding in slack_findings(settings):
         yield finding
@@ -101,9 +99,9 @@ def _data_dir(path: Path) -> CheckResult:
     return CheckResult(what, True, f"can be written, {free / 1e9:.0f} GB are free")
 
 
-def _secret_key(settings: Settings, known: _Known) -> CheckResult:
+def _secret_key(settings: Settings, context: _CheckContext) -> CheckResult:
     try:
-        known.vault = open_vault(settings.secret_key, settings.data_dir)
+        context.vault = open_vault(settings.secret_key, settings.data_dir)
     except SettingsError as error:
         return CheckResult("secret key", False, error.message)
     except (OSError, UnicodeDecodeError):
@@ -114,7 +112,7 @@ def _secret_key(settings: Settings, known: _Known) -> CheckResult:
     return CheckResult("secret key", True, place)
 
 
-async def _database(settings: Settings, known: _Known) -> CheckResult:
+async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
     try:
         database = Database(settings.resolved_database_url)
     except SettingsError as error:
@@ -122,15 +120,15 @@ async def _database(settings: Settings, known: _Known) -> CheckResult:
     try:
         await migrate(database)
         async with database.read() as db:
-            known.saved = await connections.everyone(db)
+            context.saved = await connections.everyone(db)
             form = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
             server, mode = await _sqlite(db) if database.is_sqlite else await _postgresql(db)
     except SettingsError as error:
         return CheckResult("database", False, error.message)
     finally:
         await database.close()
-    if database.is_sqlite and sqlite3.sqlite_version_info < SQLITE_NEEDED:
-        needed = ".".join(map(str, SQLITE_NEEDED))
+    if database.is_sqlite and sqlite3.sqlite_version_info < SQLITE_MINIMUM:
+        needed = ".".join(map(str, SQLITE_MINIMUM))
         return CheckResult(
             "database", False, f"{server} is too old for this Python: {needed} is needed. Use another one."
         )
@@ -150,9 +148,9 @@ async def _postgresql(db: "AsyncConnection") -> tuple[str, str]:
     return f"PostgreSQL {(await db.execute(text('SHOW server_version'))).scalar_one()}", ""
 
 
-async def _iterable(settings: Settings, known: _Known) -> AsyncIterator[CheckResult]:
-    """Look whether each host in use answers, whether its clock is ours, and whether it accepts each key."""
-    saved = [connection for connection in known.saved if connection.api_key is not None]
+async def _iterable(settings: Settings, context: _CheckContext) -> AsyncIterator[CheckResult]:
+    """Check for each host in use whether it answers and agrees on the time, and whether it accepts each key."""
+    saved = [connection for connection in context.saved if connection.api_key is not None]
     centers = sorted({connection.data_center for connection in saved}) or [DataCenter.US]
     for url in [settings.iterable_url] if settings.iterable_url else [center.url for center in centers]:
         reached = await probe(url)
@@ -161,13 +159,13 @@ async def _iterable(settings: Settings, known: _Known) -> AsyncIterator[CheckRes
                 f"Iterable at {url}", False, f"can't be reached: {reached}. Check the network and the proxy."
             )
             continue
-        known.urls.append(url)
+        context.urls.append(url)
         yield CheckResult(f"Iterable at {url}", True, "answers")
         yield _clock(reached)
     if settings.iterable_api_key is not None:
         yield await _environment_key(settings, settings.iterable_api_key.get_secret_value())
     for connection in saved:
-        yield await _saved_key(settings, known, connection)
+        yield await _saved_key(settings, context, connection)
     if settings.iterable_api_key is None and not saved:
         yield CheckResult(
             "API key",
@@ -187,25 +185,27 @@ def _clock(reached: ProbeResult) -> CheckResult:
 
 
 async def _environment_key(settings: Settings, key: str) -> CheckResult:
-    """Look where the key of ITERABLE_API_KEY is known: it does not say of which data center it is."""
+    """Try the key of ITERABLE_API_KEY in both data centers: the key does not say which one is right."""
     urls = [settings.iterable_url] if settings.iterable_url else [center.url for center in DataCenter]
-    found = CheckResult("key in ITERABLE_API_KEY", False, "")
+    result = CheckResult("key in ITERABLE_API_KEY", False, "")
     for url in urls:
-        tried = await _tried(found.what, key, url)
+        tried = await _tried(result.what, key, url)
         if tried.ok and url == DataCenter.EU.url:
-            return CheckResult(found.what, True, f"{tried.said}. Its data center is the EU: sync with --data-center eu")
+            return CheckResult(
+                result.what, True, f"{tried.text}. Its data center is the EU: sync with --data-center eu"
+            )
         if tried.ok:
             return tried
-        found = found if found.said else tried
-    return found
+        result = result if result.text else tried
+    return result
 
 
-async def _saved_key(settings: Settings, known: _Known, connection: Connection) -> CheckResult:
+async def _saved_key(settings: Settings, context: _CheckContext, connection: Connection) -> CheckResult:
     what = f"key of connection {connection.label}"
-    if known.vault is None or connection.api_key is None:
+    if context.vault is None or connection.api_key is None:
         return CheckResult(what, False, "can't be decrypted without the secret key")
     try:
-        key = known.vault.decrypt(connection.api_key)
+        key = context.vault.decrypt(connection.api_key)
     except SettingsError as error:
         return CheckResult(what, False, error.message)
     return await _tried(what, key, settings.iterable_url or connection.data_center.url)

@@ -1,8 +1,8 @@
-"""What `doctor` looks at of Slack: which mode the settings make, and what Slack says of the tokens."""
+"""The checks of Slack's settings and tokens."""
 
 from collections.abc import AsyncIterator
 
-from bot.cli.doctor.check_result import CheckResult
+from bot.cli.doctor import CheckResult
 from bot.slack import preflight
 from bot.slack.app_factory import value_of
 from bot.slack.clients import Clients
@@ -19,7 +19,7 @@ _MODES = {
 
 
 async def slack_findings(settings: Settings) -> AsyncIterator[CheckResult]:
-    """Yield what is found."""
+    """Yield the results."""
     try:
         mode = mode_of(settings)
     except SettingsError as error:
@@ -37,8 +37,8 @@ async def slack_findings(settings: Settings) -> AsyncIterator[CheckResult]:
     else:
         yield CheckResult("Slack bot token", True, f'is accepted; workspace "{identity.team}" as @{identity.user}')
         lacking = identity.missing_scopes
-        said = preflight.lacks(identity) if lacking else "the bot has all that it needs"
-        yield CheckResult("Slack scopes", not lacking, said)
+        text = preflight.lacks(identity) if lacking else "the bot has all that it needs"
+        yield CheckResult("Slack scopes", not lacking, text)
     if mode is SlackMode.SOCKET:
         try:
             await preflight.check_app_token(client, value_of(settings.slack_app_token) or "")

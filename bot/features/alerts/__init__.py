@@ -1,1 +1,1 @@
-"""Alerts: taken, muted."""
+"""Alerts: acknowledge and snooze."""

@@ -1,4 +1,4 @@
-"""Alerts: *I take it* and *Mute for a day*."""
+"""The buttons of an alert: acknowledge and snooze."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ from bot.features.ids import AlertAction
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
 from bot.slack.reply import reply_privately
-from bot.ui.blocks import Message, section
+from bot.ui.blocks import text_message
 from bot.ui.formatting import moment, person
 from core.connections.permissions import may_start
 from core.errors import InputError
@@ -21,7 +21,7 @@ MUTE_S = 24 * 3600.0
 
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Add this feature's listeners."""
+    """Register this feature's listeners."""
 
     @app.action(AlertAction.TAKE)
     async def take(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -53,11 +53,11 @@ def register(app: AsyncApp, services: Services) -> None:
 
 
 async def _open(services: Services, actor: Actor, alert_id: str) -> Alert:
-    """An alert that is open. Raises InputError where it is not, and where the person has no say in it."""
+    """Return an open alert. Raises InputError if it is closed, or if the person may not act on it."""
     async with services.engine.database.read() as db:
         alert = await alerts.by_id(db, int(alert_id))
     if alert is None:
-        raise InputError("This alert is not there any more.")
+        raise InputError("This alert no longer exists.")
     connection = await services.connection(actor.team_id, alert.connection_id)
     if not may_start(connection, actor.person):
         raise InputError(f"Only operators and approvers of {connection.label} can do this.")
@@ -73,4 +73,4 @@ async def _record(db: Any, action: audit_log.AuditAction, actor: Actor, alert: A
 
 
 async def _say(client: AsyncWebClient, actor: Actor, sentence: str) -> None:
-    await reply_privately(client, actor, Message(sentence, [section(sentence)]))
+    await reply_privately(client, actor, text_message(sentence))

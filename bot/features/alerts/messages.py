@@ -22,17 +22,17 @@ class AlertMessageProvider:
 
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the alerts with their runs and mappings."""
-        found = await alerts.to_follow(snapshot.db)
-        if not found:
+        followed = await alerts.to_follow(snapshot.db)
+        if not followed:
             return []
-        failed = await runs.by_ids(snapshot.db, [each.run_id for each in found if each.run_id is not None])
-        ids = {each.mapping_id for each in found if each.mapping_id is not None}
+        failed = await runs.by_ids(snapshot.db, [each.run_id for each in followed if each.run_id is not None])
+        ids = {each.mapping_id for each in followed if each.mapping_id is not None}
         by_id = await mappings.by_ids(snapshot.db, ids) if ids else {}
         run_views = await self._runs.read(snapshot, failed.values())
         snoozed = await alerts.snoozed(snapshot.db)
         connections = await snapshot.connections()
         subjects = []
-        for each in found:
+        for each in followed:
             connection = connections[each.connection_id]
             view = AlertView(each, connection, by_id.get(each.mapping_id or 0), run_views.get(each.run_id or ""))
             is_snoozed = (each.connection_id, each.mapping_id) in snoozed
@@ -41,10 +41,10 @@ class AlertMessageProvider:
         return subjects
 
     async def after_read(self) -> None:
-        """Nothing to do."""
+        """Nothing is due."""
 
     async def close(self) -> None:
-        """Nothing to do."""
+        """No background work."""
 
 
 def keys_of(alert_id: int, connection: Connection) -> list[str]:

@@ -1,4 +1,4 @@
-"""What an alert says: what happened in one sentence, what was done before it, what to do."""
+"""The message of an alert: what failed and why, what was done before, and what to do."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class AlertView:
 
     @property
     def what(self) -> str:
-        """What is concerned (mrkdwn)."""
+        """The subject of the alert (mrkdwn)."""
         if self.mapping is None:
             return f"connection {escape(self.connection.label)}"
         if self.run_view is not None:
@@ -41,12 +41,12 @@ class AlertView:
 
     @property
     def is_live(self) -> bool:
-        """Whether it is about what mParticle sends, which is tried again without being asked."""
+        """Whether the alert is about a live audience, whose changes are retried without a click."""
         return self.run_view is None or self.run_view.run.is_live
 
 
 def alert(view: AlertView) -> Message:
-    """An alert that is open, or that was closed."""
+    """Return the message of an open or closed alert."""
     why = reason(view.alert.message)
     if view.alert.closed_at is not None:
         return _closed(view, why)
@@ -59,7 +59,7 @@ def alert(view: AlertView) -> Message:
 
 
 def all_clear(view: AlertView) -> Message:
-    """What is said once when it works again."""
+    """Return the reply that a failing sync works again."""
     text = f"Works again: {view.what}."
     return Message(text, [section(f"{text} It had been failing since {moment(view.alert.opened_at)}.")])
 
@@ -76,7 +76,7 @@ def _closed(view: AlertView, why: str) -> Message:
 
 
 def _state(view: AlertView) -> list[str]:
-    """Since when, how often, who is on it, and whether it is muted (mrkdwn), a line each."""
+    """Since when, how often, who acknowledged it, and until when it is snoozed (mrkdwn, a line each)."""
     times = f", {plural(view.alert.occurrences + 1, 'time')}" if view.alert.occurrences else ""
     lines = [f"Since {moment(view.alert.opened_at)}{times} · connection {escape(view.connection.label)}"]
     if view.run_view is not None:

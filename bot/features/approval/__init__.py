@@ -1,1 +1,1 @@
-"""Deciding on runs that wait."""
+"""Approving and declining runs."""

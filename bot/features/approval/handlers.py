@@ -1,6 +1,5 @@
-"""Deciding on runs: *Review* and *Decline* on the card, and the modals that they open."""
+"""The buttons *Review* and *Decline* of a run that waits for approval, and the modals that they open."""
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from bot.services import Services
 from bot.slack.actor import Actor, value_of
 from bot.slack.error_handler import sentence_for
 from bot.slack.reply import change_modal, open_modal
+from bot.slack.submission import start_work
 from bot.ui.blocks import notice
 from bot.ui.formatting import escape
 from bot.ui.modal_state import ViewInputs
@@ -26,31 +26,28 @@ from core.runs import approval
 from core.store import lists, rejections, runs
 from core.store.connections import Connection
 
-# How long a modal may wait for its decision to be on disk before it says that it does, in seconds.
-PATIENCE_S = 0.8
-
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Add this feature's listeners."""
+    """Register this feature's listeners."""
 
     @app.action(ApprovalAction.REVIEW)
     async def open_review(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         actor = Actor.of(body)
-        story = await _story(services, actor, value_of(body))
-        view = _barred(story, actor)
+        run_view = await _story(services, actor, value_of(body))
+        view = _barred(run_view, actor)
         if view is None:
             async with services.engine.database.read() as db:
-                found = await preview.load_preview(db, story.run.id)
-            view = views.review(story, found)
+                samples = await preview.load_preview(db, run_view.run.id)
+            view = views.review(run_view, samples)
         await open_modal(client, actor, view)
 
     @app.action(ApprovalAction.DECLINE)
     async def open_decline(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         actor = Actor.of(body)
-        story = await _story(services, actor, value_of(body))
-        await open_modal(client, actor, _barred(story, actor) or views.decline(story))
+        run_view = await _story(services, actor, value_of(body))
+        await open_modal(client, actor, _barred(run_view, actor) or views.decline(run_view))
 
     @app.view(ApprovalCallback.REVIEW)
     async def approve(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -62,34 +59,34 @@ def register(app: AsyncApp, services: Services) -> None:
 
 
 async def _story(services: Services, actor: Actor, run_id: str) -> RunView:
-    """A run that the person's workspace sees. Raises InputError where there is none."""
+    """Return a run that the person's workspace sees. Raises InputError if there is none."""
     run = await _run(services, run_id)
     connection = await services.connection(actor.team_id, run.connection_id)
     async with services.engine.database.read() as db:
-        known = await lists.get(db, run.connection_id, run.list_id)
+        stored_list = await lists.get(db, run.connection_id, run.list_id)
         by_reason = await rejections.by_reason(db, run_id) if run.status is RunStatus.NEEDS_APPROVAL else {}
-    return RunView(run, connection, known.name if known is not None else None, by_reason)
+    return RunView(run, connection, stored_list.name if stored_list is not None else None, by_reason)
 
 
 async def _run(services: Services, run_id: str) -> Run:
     async with services.engine.database.read() as db:
         run = await runs.by_id(db, run_id)
     if run is None:
-        raise InputError("This run is not there any more.")
+        raise InputError("This run no longer exists.")
     return run
 
 
-def _barred(story: RunView, actor: Actor) -> dict[str, Any] | None:
-    """What a person sees who can't decide on a run: because it is decided, or because they may not."""
-    if story.run.status is not RunStatus.NEEDS_APPROVAL:
-        return views.too_late(story.run)
-    connection = replace(story.connection, name=escape(story.connection.name))  # the sentence is mrkdwn: it mentions
-    why = why_not_approve(connection, actor.person, story.run.started_by)
+def _barred(run_view: RunView, actor: Actor) -> dict[str, Any] | None:
+    """The modal for a person who can't decide on a run: it is decided already, or they may not. None if they can."""
+    if run_view.run.status is not RunStatus.NEEDS_APPROVAL:
+        return views.too_late(run_view.run)
+    connection = replace(run_view.connection, name=escape(run_view.connection.name))  # the sentence is mrkdwn
+    why = why_not_approve(connection, actor.person, run_view.run.started_by)
     return None if why is None else views.not_allowed(why)
 
 
 async def _decide(services: Services, body: dict[str, Any], *, approves: bool) -> dict[str, Any] | None:
-    """Decide on a run. Returns what the person is to see instead, where they were not the one who decided."""
+    """Approve or decline a run. Returns a modal for the person if someone else was faster, or if they may not."""
     actor = Actor.of(body)
     run = await _run(services, Decision.load(body["view"]).run_id)
     connection: Connection = await services.connection(actor.team_id, run.connection_id)
@@ -110,21 +107,21 @@ async def _answer(
     decision: Any,
     done: dict[str, Any],
 ) -> None:
-    """Close the modal when the decision is on disk; where that takes long, show it in the modal then."""
-    deciding = asyncio.ensure_future(_as_view(decision))
-    await asyncio.wait([deciding], timeout=PATIENCE_S)
-    if deciding.done():
-        instead = deciding.result()
-        await (ack() if instead is None else ack(response_action="update", view=instead))
+    """Close the modal as soon as the decision is stored. If that takes long, the modal says so, and then shows the
+    result."""
+    task = await start_work(_as_view(decision))
+    if task.done():
+        view = task.result()
+        await (ack() if view is None else ack(response_action="update", view=view))
         return
     await ack(response_action="update", view=views.working())
-    await change_modal(client, Actor.of(body), body["view"]["id"], await deciding or done)
+    await change_modal(client, Actor.of(body), body["view"]["id"], await task or done)
 
 
 async def _as_view(decision: Any) -> dict[str, Any] | None:
-    """The outcome of a decision as a view: an error as a sentence."""
+    """The result of a decision as a modal. An error becomes a notice."""
     try:
         view: dict[str, Any] | None = await decision
-    except Exception as error:  # noqa: BLE001  # the modal waits for an answer, whatever it is
+    except Exception as error:  # noqa: BLE001  # the modal waits for an answer to any error
         return notice("That did not work", sentence_for(error))
     return view

@@ -1,15 +1,26 @@
-"""What a person sees who decides on a run: the card in the channel, the modals, and what is said in the thread."""
+"""What approvers see: the card in the channel, the modals, and the replies in its thread."""
 
 from collections.abc import Sequence
 
 from slack_sdk.models.blocks import Block, PlainTextInputElement
 
-from bot.features.ids import ApprovalAction, ApprovalCallback
-from bot.features.ids import ApprovalBlock as BlockId
+from bot.features.ids import ApprovalAction, ApprovalBlock, ApprovalCallback
 from bot.features.runs.result_messages import causes
-from bot.features.runs.run_view import COMMENT_MAX, JOURNEYS, RunView, comment, origin, reason
-from bot.ui.blocks import Message, actions, button, context, divider, field_of, fields, modal, notice, section
-from bot.ui.formatting import duration, escape, masked, moment, number, person, plural, share
+from bot.features.runs.run_view import COMMENT_MAX, RunView, comment, origin, reason
+from bot.ui.blocks import (
+    Message,
+    actions,
+    button,
+    context,
+    divider,
+    field_of,
+    fields,
+    modal,
+    notice,
+    section,
+    text_message,
+)
+from bot.ui.formatting import JOURNEYS, duration, escape, masked, moment, number, person, plural, share
 from bot.ui.modal_state import Metadata
 from core.connections.permissions import why_not_approve
 from core.models.run import GuardName, Run, RunPlan, RunStatus, SyncMode
@@ -20,54 +31,54 @@ from core.store.rejections import Rejection
 _MODES = {
     SyncMode.MIRROR: "The list is made equal to the audience.",
     SyncMode.DELTA: "Who joined the audience is added, who left it is removed.",
-    SyncMode.ADD: "Members are added; nobody is removed.",
+    SyncMode.ADD: "Members are added; no one is removed.",
 }
 
 
-# What to look at before one says yes.
+# What to check before approving, by the guard that stopped the run.
 _CHECKS = {
-    GuardName.EMPTY_AUDIENCE: "Approve only if nobody is meant to stay; otherwise decline, and export it again.",
-    GuardName.MASS_REMOVAL: "Approve only if the file is the whole audience and so many are meant to leave.",
-    GuardName.OTHER_AUDIENCE: "If somebody took the wrong file, decline: nothing happens.",
+    GuardName.EMPTY_AUDIENCE: "Approve only if the list should become empty; otherwise decline, and export it again.",
+    GuardName.MASS_REMOVAL: "Approve only if the file is the whole audience and so many should leave.",
+    GuardName.OTHER_AUDIENCE: "If this is the wrong file, decline: nothing happens.",
     GuardName.NEW_MAPPING: "Check that it is the right audience and the right list.",
 }
 
 
 class Decision(Metadata):
-    """What the modals remember: the run that is decided on."""
+    """The state of the modals: the run to decide on."""
 
     run_id: str
 
 
-def card(story: RunView) -> Message:
-    """What a run would do, for those who decide on it."""
-    plan = story.run.plan or RunPlan()
-    text = f"To approve: {story.what}. {_numbers(plan)}. Nothing has been sent yet."
-    head = f"*To approve: {story.what}*\n{_numbers(plan)}. Nothing has been sent yet."
+def card(view: RunView) -> Message:
+    """Return the card of a run that waits for approval: what it would change, with buttons."""
+    plan = view.run.plan or RunPlan()
+    text = f"To approve: {view.what}. {_numbers(plan)}. Nothing has been sent yet."
+    head = f"*To approve: {view.what}*\n{_numbers(plan)}. Nothing has been sent yet."
     buttons = actions(
         button(
             "Review",
             ApprovalAction.REVIEW,
-            story.run.id,
+            view.run.id,
             style="primary",
-            label=f"Review the sync of {story.run.audience or 'the audience'}",
+            label=f"Review the sync of {view.run.audience or 'the audience'}",
         ),
         button(
             "Decline",
             ApprovalAction.DECLINE,
-            story.run.id,
-            label=f"Decline the sync of {story.run.audience or 'the audience'}",
+            view.run.id,
+            label=f"Decline the sync of {view.run.audience or 'the audience'}",
         ),
     )
-    return Message(text, [section(head), *_details(story), context(*origin(story), _deciders(story)), buttons])
+    return Message(text, [section(head), *_details(view), context(*origin(view), _deciders(view)), buttons])
 
 
-def review(story: RunView, samples: PlanPreview) -> dict[str, object]:
-    """The modal in which a run is approved."""
-    plan = story.run.plan or RunPlan()
+def review(view: RunView, samples: PlanPreview) -> dict[str, object]:
+    """Return the modal in which a run is approved."""
+    plan = view.run.plan or RunPlan()
     blocks: list[Block] = [
-        section(f"*{story.what}*\n{_numbers(plan)}. Nothing has been sent yet."),
-        *_details(story),
+        section(f"*{view.what}*\n{_numbers(plan)}. Nothing has been sent yet."),
+        *_details(view),
         *_samples(samples),
         divider(),
         _comment_field(),
@@ -78,15 +89,15 @@ def review(story: RunView, samples: PlanPreview) -> dict[str, object]:
         callback=ApprovalCallback.REVIEW,
         submit="Approve",
         close="Not now",
-        metadata=Decision(run_id=story.run.id),
+        metadata=Decision(run_id=view.run.id),
     )
 
 
-def decline(story: RunView) -> dict[str, object]:
-    """The modal in which a run is declined."""
-    plan = story.run.plan or RunPlan()
+def decline(view: RunView) -> dict[str, object]:
+    """Return the modal in which a run is declined."""
+    plan = view.run.plan or RunPlan()
     blocks: list[Block] = [
-        section(f"*{story.what}*\n{_numbers(plan)}. If you decline, nothing is sent."),
+        section(f"*{view.what}*\n{_numbers(plan)}. If you decline, nothing is sent."),
         _comment_field(),
     ]
     return modal(
@@ -95,67 +106,67 @@ def decline(story: RunView) -> dict[str, object]:
         callback=ApprovalCallback.DECLINE,
         submit="Decline",
         close="Not now",
-        metadata=Decision(run_id=story.run.id),
+        metadata=Decision(run_id=view.run.id),
     )
 
 
 def too_late(run: Run) -> dict[str, object]:
-    """What somebody sees who wants to decide on what is decided."""
+    """Return the modal for a person who comes too late."""
     return notice("Already decided", already(run))
 
 
 def already(run: Run) -> str:
-    """Who decided on a run, or what became of it (mrkdwn)."""
+    """Return who decided on a run and when, or why there is nothing to decide (mrkdwn)."""
     if run.decided_by is not None and run.decided_at is not None:
         verb = "declined" if run.status is RunStatus.CANCELLED and run.error == "Declined." else "approved"
-        said = f" “{comment(run.comment)}”" if run.comment else ""
-        return f"{person(run.decided_by)} {verb} this, {moment(run.decided_at)}.{said}"
+        remark = f" “{comment(run.comment)}”" if run.comment else ""
+        return f"{person(run.decided_by)} {verb} this, {moment(run.decided_at)}.{remark}"
     if run.status is RunStatus.CANCELLED:
-        return "This sync was cancelled, so there is nothing to decide any more."
-    return "This sync does not wait for approval any more."
+        return "This sync was cancelled; no approval is needed."
+    return "This sync no longer waits for approval."
 
 
 def not_allowed(why: str) -> dict[str, object]:
-    """What somebody sees who may not decide. `why` is mrkdwn, a sentence of ours."""
+    """Return the modal for a person who may not decide. `why` is a sentence (mrkdwn)."""
     return notice("Not yours to decide", why)
 
 
 def working() -> dict[str, object]:
-    """What is seen while a decision is written down."""
+    """Return the modal that is shown while a decision is being stored."""
     return notice("One moment", "Your decision is being recorded.")
 
 
 def decided(approved: bool) -> dict[str, object]:
-    """What is seen where the modal could not be closed."""
+    """Return the modal that confirms a decision which took long to store."""
     if approved:
-        return notice("Approved", "The sync goes on; its message in the channel shows how far it is.")
+        return notice("Approved", "The sync continues; its message in the channel shows the progress.")
     return notice("Declined", "Nothing is sent.")
 
 
-def ask(story: RunView) -> Message:
-    """The reply that calls those who may decide."""
-    may = approvers(story)
-    if not may:
+def ask(view: RunView) -> Message:
+    """Return the reply that mentions the approvers of a run."""
+    may_approve = approvers(view)
+    if not may_approve:
         text = (
-            f"Nobody can approve this: {escape(story.connection.label)} has no approver other than who asked for it. "
+            f"No one can approve this: {escape(view.connection.label)} has no approver other than who asked for it. "
             "An admin can name another in the connection's settings."
         )
     else:
-        text = f"{' '.join(person(each) for each in may)}: please review this sync."
-    return Message(text, [section(text)])
+        text = f"{' '.join(person(each) for each in may_approve)}: please review this sync."
+    return text_message(text)
 
 
-def reminder(story: RunView) -> Message:
-    """The reply that calls them again."""
-    since = story.run.finished_at or story.run.created_at
-    may = " ".join(person(each) for each in approvers(story)) or "Nobody can approve this yet"
-    text = f"{may}: this sync still waits for approval, since {moment(since)}."
-    return Message(text, [section(text)])
+def reminder(view: RunView) -> Message:
+    """Return the reply that reminds the approvers of a run."""
+    since = view.run.finished_at or view.run.created_at
+    may_approve = " ".join(person(each) for each in approvers(view)) or "No one can approve this yet"
+    text = f"{may_approve}: this sync still waits for approval, since {moment(since)}."
+    return text_message(text)
 
 
-def approvers(story: RunView) -> list[str]:
-    """Who may decide on a run."""
-    connection, run = story.connection, story.run
+def approvers(view: RunView) -> list[str]:
+    """Return the people who may approve a run."""
+    connection, run = view.connection, view.run
     return [each for each in connection.approvers if why_not_approve(connection, each, run.started_by) is None]
 
 
@@ -163,8 +174,8 @@ def _numbers(plan: RunPlan) -> str:
     return f"{plan.to_add:,} to add, {plan.to_update:,} to update, {plan.to_remove:,} to remove"
 
 
-def _details(story: RunView) -> list[Block]:
-    plan = story.run.plan or RunPlan()
+def _details(view: RunView) -> list[Block]:
+    plan = view.run.plan or RunPlan()
     pairs = [
         ("To add", number(plan.to_add)),
         ("To update", number(plan.to_update)),
@@ -174,16 +185,16 @@ def _details(story: RunView) -> list[Block]:
     ]
     if plan.duplicates:
         pairs.append(("Same person as another member", number(plan.duplicates)))
-    pairs += [("Members in the audience", number(plan.members)), ("Takes", _time(plan, story.run.rate))]
+    pairs += [("Members in the audience", number(plan.members)), ("Takes", _time(plan, view.run.rate))]
     blocks: list[Block] = list(fields(pairs))
     if plan.guards:
         sentences = "\n".join(f"• {reason(guard.message)}{_check(guard.name)}" for guard in plan.guards)
         blocks.append(section(f"*Why this is asked*\n{sentences}"))
-    blocks += causes(story)
+    blocks += causes(view)
     if plan.to_add or plan.to_update:
         blocks.append(section(f"*Before you approve:* {JOURNEYS}"))
-    if not story.run.undo_of:
-        blocks.append(context(_MODES[story.run.mode]))
+    if not view.run.undo_of:
+        blocks.append(context(_MODES[view.run.mode]))
     return blocks
 
 
@@ -205,9 +216,13 @@ def _time(plan: RunPlan, rate: float) -> str:
     return f"about {duration(max(plan.seconds, 1.0))}: {plural(plan.requests, 'request')} {pace}"
 
 
-def _deciders(story: RunView) -> str:
-    may = approvers(story)
-    return f"Can be decided by {', '.join(person(each) for each in may)}" if may else "Nobody can approve this yet"
+def _deciders(view: RunView) -> str:
+    may_approve = approvers(view)
+    return (
+        f"Can be decided by {', '.join(person(each) for each in may_approve)}"
+        if may_approve
+        else "No one can approve this yet"
+    )
 
 
 def _samples(samples: PlanPreview) -> list[Block]:
@@ -223,15 +238,15 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _rejected(one: Rejection) -> str:
-    name = one.email or one.customer_id or one.member_key or "somebody"
+    name = one.email or one.customer_id or one.member_key or "someone"
     return f"• {mask(name)}: {escape(explain(one.reason).meaning)}"
 
 
 def mask(name: str) -> str:
-    """An address or an id of which only the beginning is seen (mrkdwn)."""
+    """Return the first character of an id, or of an email address with its domain; the rest is masked (mrkdwn)."""
     return escape(masked(name) if "@" in name else f"{name[:1]}***")
 
 
 def _comment_field() -> Block:
-    element = PlainTextInputElement(action_id=BlockId.COMMENT, multiline=True, max_length=COMMENT_MAX)
-    return field_of("Comment", BlockId.COMMENT, element, hint="Seen by everybody in the channel.", optional=True)
+    element = PlainTextInputElement(action_id=ApprovalBlock.COMMENT, multiline=True, max_length=COMMENT_MAX)
+    return field_of("Comment", ApprovalBlock.COMMENT, element, hint="Everyone in the channel sees it.", optional=True)

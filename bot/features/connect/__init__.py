@@ -1,1 +1,1 @@
-"""Connecting an Iterable project to a workspace."""
+"""Connecting Iterable projects."""

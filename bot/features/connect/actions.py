@@ -1,4 +1,4 @@
-"""Saving what was put into the forms: the key is tried, the connection kept, and a person told what came of it."""
+"""The actions on connections: connect, edit, replace the key. Each tries the key before it saves."""
 
 from bot.features.connect import views
 from bot.features.connect.form import ConnectionForm
@@ -12,8 +12,10 @@ from core.store import mappings, runs
 
 
 async def connect(services: Services, actor: Actor, details: ConnectionForm, key: str) -> ModalResult:
-    """Try a key and save the connection. Raises InputError where the name is taken, an IterableError where the key
-    does not work."""
+    """Try a key, and save the connection.
+
+    Raises InputError if the name is taken, an IterableError if the key does not work.
+    """
     connected = await manage.connect(
         services.engine,
         api_key=key,
@@ -27,13 +29,15 @@ async def connect(services: Services, actor: Actor, details: ConnectionForm, key
 
 
 async def edit(services: Services, actor: Actor, details: ConnectionForm) -> ModalResult:
-    """Save what is different of a connection. Raises InputError where the name is taken, an IterableError where the key
-    does not work in another data center."""
+    """Save what has changed in a connection.
+
+    Raises InputError if the name is taken, an IterableError if the key does not work in the new data center.
+    """
     assert details.connection_id is not None
-    known = await services.connection(actor.team_id, details.connection_id)
+    connection = await services.connection(actor.team_id, details.connection_id)
     changed = await manage.change(
         services.engine,
-        known,
+        connection,
         by=actor.person,
         team_id=actor.team_id,
         **details.values(),
@@ -43,9 +47,9 @@ async def edit(services: Services, actor: Actor, details: ConnectionForm) -> Mod
 
 
 async def replace_key(services: Services, actor: Actor, connection_id: int, key: str) -> ModalResult:
-    """Try a key and put it in the place of a connection's. Raises an IterableError where it does not work."""
-    known = await services.connection(actor.team_id, connection_id)
-    connected = await manage.replace_key(services.engine, known, key, by=actor.person, team_id=actor.team_id)
+    """Try a key, and replace that of a connection. Raises an IterableError if the new key does not work."""
+    connection = await services.connection(actor.team_id, connection_id)
+    connected = await manage.replace_key(services.engine, connection, key, by=actor.person, team_id=actor.team_id)
     stopped = [(run.id, run.audience or "An audience") for run in await _stopped_by_the_key(services, connection_id)]
     services.directory.prefetch(connected.connection)
     services.wake()
@@ -53,10 +57,10 @@ async def replace_key(services: Services, actor: Actor, connection_id: int, key:
 
 
 async def _stopped_by_the_key(services: Services, connection_id: int) -> list[Run]:
-    """The runs that failed because the key was refused, and after which nothing was run."""
+    """The latest runs of mappings that failed because Iterable rejected the key."""
     async with services.engine.database.read() as db:
-        known = [mapping.id for mapping in await mappings.of_connection(db, connection_id)]
-        last = await runs.last_of_each(db, known)
+        mapping_ids = [mapping.id for mapping in await mappings.of_connection(db, connection_id)]
+        last = await runs.last_of_each(db, mapping_ids)
     return [
         run for run in last.values() if run.status is RunStatus.FAILED and run.error_code == InvalidApiKeyError.code
     ]

@@ -1,4 +1,4 @@
-"""What a person sets of a connection, as a modal remembers it: everything but the key."""
+"""The settings of a connection as typed values: what the modal remembers (everything except the key)."""
 
 import math
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.store.connections import DEFAULT_RATE, Connection, ConnectionSettings
 
-# Faster than this, a number was meant for something else (requests a minute, for example).
+# A higher rate is most likely a mistake, such as requests a minute.
 RATE_MAX = 1000.0
 
 
 class ConnectionForm(Metadata):
-    """The settings of a connection. `connection_id` is that of the one that is edited."""
+    """The settings of a connection. `connection_id` is None for a new one."""
 
     connection_id: int | None = None
     name: str = ""
@@ -31,7 +31,7 @@ class ConnectionForm(Metadata):
 
     @classmethod
     def of(cls, connection: Connection) -> Self:
-        """Those of a saved connection."""
+        """Return the settings of a saved connection."""
         return cls(
             connection_id=connection.id,
             name=connection.name,
@@ -46,7 +46,7 @@ class ConnectionForm(Metadata):
 
     @classmethod
     def read(cls, view: Mapping[str, Any]) -> Self:
-        """Those that a person put into the modal."""
+        """Read the submitted modal."""
         inputs = ViewInputs(view)
         return cls(
             connection_id=cls.load(view).connection_id,
@@ -61,22 +61,22 @@ class ConnectionForm(Metadata):
         )
 
     def problems(self) -> dict[str, str]:
-        """What is wrong with it, by block: as far as that can be said without asking anybody."""
-        found: dict[str, str] = {}
+        """Return error messages by block id, as far as no request is needed to find them."""
+        errors: dict[str, str] = {}
         try:
             check_name(self.name)
         except InputError as error:
-            found[ConnectBlock.NAME] = error.message
+            errors[ConnectBlock.NAME] = error.message
         if self.rate is None or not 0 <= self.rate <= RATE_MAX:
-            found[ConnectBlock.RATE] = (
+            errors[ConnectBlock.RATE] = (
                 f"A number from 0 (no limit) to {RATE_MAX:,.0f} is needed. Where in doubt: {DEFAULT_RATE:g}."
             )
         if not self.approvers:
-            found[ConnectBlock.APPROVERS] = "Somebody has to approve what is proposed. Choose at least one person."
-        return found
+            errors[ConnectBlock.APPROVERS] = "Choose at least one person who approves what is proposed."
+        return errors
 
     def values(self) -> ConnectionSettings:
-        """As core.connections.manage takes them."""
+        """Return the settings as core.connections.manage takes them."""
         return {
             "name": self.name,
             "data_center": self.data_center,

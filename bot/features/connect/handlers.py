@@ -1,4 +1,4 @@
-"""Connecting an Iterable project to a workspace: the forms, and what becomes of what is put in."""
+"""The modals that connect a project, edit a connection and replace a key."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,8 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.connect import actions, modals, views
+from bot.features.connect.commands import AdminsOnlyError, open_connect, open_edit, open_key, require_admin
 from bot.features.connect.form import ConnectionForm, KeyModalState
-from bot.features.connect.open import AdminsOnlyError, open_connect, open_edit, open_key, require_admin
 from bot.features.ids import ConnectAction, ConnectBlock, ConnectCallback
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
@@ -23,7 +23,7 @@ __all__ = ["open_connect", "register"]
 
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Add the listeners of this feature to the app."""
+    """Register this feature's listeners."""
     _register_opening(app, services)
     _register_again(app, services)
     _register_submitting(app, services)
@@ -81,12 +81,12 @@ def _register_submitting(app: AsyncApp, services: Services) -> None:
             await require_admin(services, client, actor, "connect an Iterable project")
             return await actions.connect(services, actor, details, key)
 
-        trial = SubmissionModals(
+        shown = SubmissionModals(
             waiting=views.trying("Connect a project"),
             failed=lambda sentence: views.connect_failed(details, sentence),
             at_inputs=lambda error: _at(error, {InputError: ConnectBlock.NAME, SyncError: ConnectBlock.KEY}),
         )
-        await respond_to_submission(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+        await respond_to_submission(work(), shown, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
     @app.view(ConnectCallback.EDIT)
     async def on_edit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -99,12 +99,12 @@ def _register_submitting(app: AsyncApp, services: Services) -> None:
             await require_admin(services, client, actor, "change a connection")
             return await actions.edit(services, actor, details)
 
-        trial = SubmissionModals(
+        shown = SubmissionModals(
             waiting=views.trying("Edit connection"),
             failed=lambda sentence: views.edit_failed(details, sentence),
             at_inputs=lambda error: _at(error, {InputError: ConnectBlock.NAME, SyncError: ConnectBlock.DATA_CENTER}),
         )
-        await respond_to_submission(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+        await respond_to_submission(work(), shown, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
     @app.view(ConnectCallback.KEY)
     async def on_key(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -121,12 +121,12 @@ def _register_submitting(app: AsyncApp, services: Services) -> None:
             await require_admin(services, client, actor, "replace an API key")
             return await actions.replace_key(services, actor, connection_id, key)
 
-        trial = SubmissionModals(
+        shown = SubmissionModals(
             waiting=views.trying("Replace key"),
             failed=lambda sentence: views.key_failed(connection_id, sentence),
             at_inputs=lambda error: _at(error, {SyncError: ConnectBlock.KEY}),
         )
-        await respond_to_submission(work(), trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+        await respond_to_submission(work(), shown, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
 
 def _key_problem(key: str) -> dict[str, str]:
@@ -136,7 +136,7 @@ def _key_problem(key: str) -> dict[str, str]:
 
 
 def _at(error: SyncError, blocks: Mapping[type[SyncError], ConnectBlock]) -> dict[str, str]:
-    """At which input an error is shown: that of the first class that it is of. What concerns none is shown alone."""
+    """Return the input that an error concerns, by the first matching class. Other errors get a modal of their own."""
     if isinstance(error, AdminsOnlyError | AdminLookupError):
         return {}
     return next(({block: error.message} for kind, block in blocks.items() if isinstance(error, kind)), {})

@@ -1,12 +1,10 @@
-"""The forms of connecting: a project, its settings, its key."""
+"""The forms: connect a project, edit a connection, replace a key."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from slack_sdk.models.blocks import (
-    Block as KitBlock,
-)
-from slack_sdk.models.blocks import (
+    Block,
     CheckboxesElement,
     ConversationFilter,
     ConversationSelectElement,
@@ -26,7 +24,7 @@ from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.store.connections import Connection
 
-# What fits, with the other settings, into what a modal remembers.
+# So many people, with the other settings, fit into a modal's private_metadata.
 MOST_PEOPLE = 50
 
 DATA_CENTERS = {DataCenter.US: "US (api.iterable.com)", DataCenter.EU: "EU (api.eu.iterable.com)"}
@@ -37,12 +35,12 @@ USER_IDS = {
 _WHERE_KEYS_ARE = "In Iterable: Integrations > API Keys. A server-side key is needed."
 
 
-def connect_form(details: ConnectionForm, known: Sequence[Connection] = ()) -> dict[str, Any]:
-    """The form that connects a project. What was put in before is kept, but never a key."""
+def connect_form(details: ConnectionForm, connections: Sequence[Connection] = ()) -> dict[str, Any]:
+    """Return the form for a new connection, filled with `details`. It never contains a key."""
     intro = "Connect an Iterable project: its lists can then be kept equal to mParticle audiences."
-    blocks: list[KitBlock] = [section(intro)]
-    if known:
-        names = ", ".join(f"*{escape(each.name)}*" for each in known)
+    blocks: list[Block] = [section(intro)]
+    if connections:
+        names = ", ".join(f"*{escape(each.name)}*" for each in connections)
         blocks.append(context(f"Connected already: {names}. Edit them, or replace a key, on the Home page."))
     blocks += [_name(details), _key(), *_settings(details)]
     return modal(
@@ -56,7 +54,7 @@ def connect_form(details: ConnectionForm, known: Sequence[Connection] = ()) -> d
 
 
 def edit_form(details: ConnectionForm, key_last4: str) -> dict[str, Any]:
-    """The form that changes everything of a connection but its key."""
+    """Return the form that edits everything except the key."""
     blocks = [_name(details), *_settings(details), context(f"The key stays: …{escape(key_last4)}.")]
     return modal(
         "Edit connection", blocks, callback=ConnectCallback.EDIT, submit="Save", close="Cancel", metadata=details
@@ -64,7 +62,7 @@ def edit_form(details: ConnectionForm, key_last4: str) -> dict[str, Any]:
 
 
 def key_form(connection: Connection) -> dict[str, Any]:
-    """The form that puts a new key in the place of a connection's."""
+    """Return the form that replaces the API key."""
     text = (
         f"A new key for *{escape(connection.name)}*, of the same Iterable project "
         f"({connection.data_center.upper()}). Everything else stays: mappings, approvals, history."
@@ -92,7 +90,7 @@ def _key() -> InputBlock:
     return field_of("API key", ConnectBlock.KEY, element, hint=hint)
 
 
-def _settings(details: ConnectionForm) -> list[KitBlock]:
+def _settings(details: ConnectionForm) -> list[Block]:
     return [_data_center(details), *_user_id(details), _rate(details), _channel(details), *_people(details)]
 
 
@@ -109,13 +107,13 @@ def _data_center(details: ConnectionForm) -> InputBlock:
     )
 
 
-def _user_id(details: ConnectionForm) -> list[KitBlock]:
+def _user_id(details: ConnectionForm) -> list[Block]:
     options = {each: option(name, each.value, what) for each, (name, what) in USER_IDS.items()}
     element = RadioButtonsElement(
         action_id=ConnectBlock.USER_ID, options=list(options.values()), initial_option=options[details.user_id]
     )
     hint = (
-        "What becomes the userId in Iterable, beside the email. With Customer ID, members without an email are "
+        "What becomes the userId in Iterable, in addition to the email. With Customer ID, members without an email are "
         "rejected. With mParticle ID, they get the placeholder address <mpid>@placeholder.email, and are renamed "
         "once their email is known."
     )
@@ -150,11 +148,11 @@ def _channel(details: ConnectionForm) -> InputBlock:
         "Channel for alerts",
         ConnectBlock.CHANNEL,
         element,
-        hint="It is told when a sync fails, and when it works again.",
+        hint="Notified when a sync fails and when it recovers.",
     )
 
 
-def _people(details: ConnectionForm) -> list[KitBlock]:
+def _people(details: ConnectionForm) -> list[Block]:
     operators = UserMultiSelectElement(
         action_id=ConnectBlock.OPERATORS, initial_users=list(details.operators) or None, max_selected_items=MOST_PEOPLE
     )
@@ -170,7 +168,7 @@ def _people(details: ConnectionForm) -> list[KitBlock]:
             "Who may start syncs",
             ConnectBlock.OPERATORS,
             operators,
-            hint="Nobody chosen: everybody in this workspace. Approvers always may.",
+            hint="If empty: everyone in this workspace. Approvers always may.",
             optional=True,
         ),
         field_of(

@@ -1,39 +1,39 @@
-"""What connecting looks like once a form is submitted: the wait, how it ended, and whom to ask."""
+"""What the modals show after a submission, and what people read who are no admins."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from slack_sdk.models.blocks import Block as KitBlock
+from slack_sdk.models.blocks import Block
 
 from bot.features.connect.form import ConnectionForm
 from bot.features.ids import ConnectAction, MappingAction, RunAction
-from bot.ui.blocks import Message, actions, button, context, modal, section
+from bot.ui.blocks import Message, actions, button, context, modal, section, text_message
 from bot.ui.formatting import escape, plural
 from core.connections.manage import Connected
 from core.store.connections import Connection
 
-# How many runs that a refused key stopped are offered to be retried.
+# The number of failed runs that get a Retry button after their key was replaced.
 MOST_RETRIES = 5
 
 
 def trying(title: str) -> dict[str, Any]:
-    """While Iterable has not answered yet."""
+    """Return the modal that is shown while Iterable checks a key."""
     text = "*Trying the key…* Iterable is asked whether it takes it. This window will say what came of it."
     return modal(title, [section(text)])
 
 
 def connect_failed(details: ConnectionForm, sentence: str) -> dict[str, Any]:
-    """Nothing was saved: why (mrkdwn), and a way back to the form."""
+    """Return the modal after a failed connect: why (mrkdwn), and a button back to the form."""
     blocks = [
         section(f"*Not connected, and nothing was saved.* {sentence}"),
         actions(button("Try again", ConnectAction.AGAIN, style="primary")),
-        context("What you put in is kept, but for the key: it has to be entered again."),
+        context("Your entries are kept, except for the key: enter it again."),
     ]
     return modal("Not connected", blocks, metadata=details)
 
 
 def edit_failed(details: ConnectionForm, sentence: str) -> dict[str, Any]:
-    """Nothing was changed: why (mrkdwn), and a way back to the form."""
+    """Return the modal after a failed edit: why (mrkdwn), and a button back to the form."""
     blocks = [
         section(f"*Nothing was changed.* {sentence}"),
         actions(button("Try again", ConnectAction.AGAIN, style="primary")),
@@ -42,7 +42,7 @@ def edit_failed(details: ConnectionForm, sentence: str) -> dict[str, Any]:
 
 
 def key_failed(connection_id: int, sentence: str) -> dict[str, Any]:
-    """The key was not replaced: why (mrkdwn), and a way back to the form."""
+    """Return the modal after a failed replacement of a key: why (mrkdwn), and a button back to the form."""
     blocks = [
         section(f"*The key was not replaced.* {sentence}"),
         actions(button("Try again", ConnectAction.KEY_AGAIN, str(connection_id), style="primary")),
@@ -51,15 +51,15 @@ def key_failed(connection_id: int, sentence: str) -> dict[str, Any]:
 
 
 def said_connected(connected: Connected) -> str:
-    """In a sentence: it worked (mrkdwn)."""
+    """Return the sentence (mrkdwn) after a project was connected."""
     key = escape(connected.connection.key_last4)
     return f"Connected: {_lists(connected)} that can be synced to, key …{key}."
 
 
 def connected_view(connected: Connected) -> dict[str, Any]:
-    """It worked: what there is, and what comes next."""
+    """Return the modal after a project was connected, with the next step."""
     connection = connected.connection
-    blocks: list[KitBlock] = [
+    blocks: list[Block] = [
         section(f"*{said_connected(connected)}*"),
         section(f"Next: map an audience to a list of *{escape(connection.name)}*. An approver then lets it begin."),
         actions(button("Map an audience", MappingAction.OPEN, str(connection.id), style="primary")),
@@ -69,7 +69,7 @@ def connected_view(connected: Connected) -> dict[str, Any]:
 
 
 def said_replaced(connected: Connected) -> str:
-    """In a sentence: it worked (mrkdwn)."""
+    """Return the sentence (mrkdwn) after a key was replaced."""
     connection = connected.connection
     return (
         f"Key replaced: {escape(connection.name)} has the key …{escape(connection.key_last4)} now, which Iterable "
@@ -78,11 +78,11 @@ def said_replaced(connected: Connected) -> str:
 
 
 def replaced_view(connected: Connected, failed_runs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """It worked. `failed_runs` are the runs (id, audience) that the former key stopped: each can go on."""
-    blocks: list[KitBlock] = [section(f"*{said_replaced(connected)}*")]
+    """Return the modal after a key was replaced. `failed_runs` (run id, audience) get a Retry button each."""
+    blocks: list[Block] = [section(f"*{said_replaced(connected)}*")]
     if failed_runs:
         them = plural(len(failed_runs), "run")
-        blocks.append(section(f"{them} stopped because of the former key. *Retry* goes on where it stopped."))
+        blocks.append(section(f"{them} stopped because of the former key. *Retry* resumes where it stopped."))
         blocks += [
             section(
                 f"*{escape(audience)}*",
@@ -94,28 +94,28 @@ def replaced_view(connected: Connected, failed_runs: Sequence[tuple[str, str]]) 
 
 
 def saved_view(name: str, changed: Sequence[str]) -> dict[str, Any]:
-    """It worked: what changed."""
+    """Return the modal after a connection was edited."""
     return modal("Saved", [section(said_saved(name, changed))])
 
 
 def said_saved(name: str, changed: Sequence[str]) -> str:
-    """In a sentence: what changed (mrkdwn)."""
+    """Return the sentence (mrkdwn) after a connection was edited: which settings changed."""
     if not changed:
         return f"*{escape(name)}* stays as it is: nothing was different."
     return f"Saved: *{escape(name)}* has another {', '.join(_SAID.get(each, each) for each in changed)}."
 
 
 def admins_only(what: str) -> Message:
-    """What a person who may not connect is told: whom to ask for what."""
+    """Return the message for a person who is no admin: who can do this."""
     text = (
         f"Only an admin or owner of this workspace can {what}. Ask one of them to type `/iterable-sync connect`, or "
         "to use the Home page of this app."
     )
-    return Message(text, [section(text)])
+    return text_message(text)
 
 
 def ask_an_admin() -> Message:
-    """What a person who may not connect is told where nothing is connected yet: whom to ask for what."""
+    """Return the message for a person who is no admin if nothing is connected yet."""
     text = (
         "Nothing is connected to Iterable yet, so nothing can be synced. An admin or owner of this workspace can do it."
     )
@@ -143,12 +143,12 @@ def _lists(connected: Connected) -> str:
     return plural(sum(each.is_standard for each in connected.lists), "list")
 
 
-def _invite(connection: Connection) -> list[KitBlock]:
+def _invite(connection: Connection) -> list[Block]:
     if connection.alert_channel is None:
         return []
     return [
         context(
-            f"Alerts go to <#{connection.alert_channel}>. Where this app is not in that channel yet, type "
+            f"Alerts go to <#{connection.alert_channel}>. If this app is not in that channel yet, type "
             "`/invite @iterable-sync` there."
         )
     ]

@@ -1,1 +1,1 @@
-"""The slash command and its subcommands."""
+"""The slash command and its help."""

@@ -1,4 +1,4 @@
-"""The slash command: answered at once, then handed to the subcommand's feature."""
+"""The slash command: acknowledges it, and calls the subcommand."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from bot.slack.reply import reply_privately
 
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Add the listeners of this feature to the app."""
+    """Register this feature's listeners."""
 
     @app.command(COMMAND)
     async def on_command(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:

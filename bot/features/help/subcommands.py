@@ -1,4 +1,4 @@
-"""The subcommands of `/iterable-sync`: what each is called, what it does in a sentence, and an example."""
+"""The table of subcommands of `/iterable-sync`."""
 
 import difflib
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from bot.features.mapping import commands as mapping
 from bot.features.runs import commands as runs
 from bot.features.slash_command import SlashCommand, SubcommandHandler
 from bot.features.status import commands as status
-from bot.features.undo import commands as undo
+from bot.features.undo import handlers as undo
 from bot.features.why import commands as why
 from bot.slack.reply import reply_privately
 
 
 @dataclass(frozen=True, slots=True)
 class Subcommand:
-    """A subcommand. `usage` and `example` are what follows the command."""
+    """A subcommand. `usage` and `example` are the words after `/iterable-sync`."""
 
     usage: str
     sentence: str
@@ -26,7 +26,7 @@ class Subcommand:
 
 
 async def help_(call: SlashCommand) -> None:
-    """Show privately what the subcommands do."""
+    """Show the subcommands privately."""
     lines = [Line(each.usage, each.sentence, each.example) for each in SUBCOMMANDS.values()]
     await reply_privately(call.client, call.actor, help_message(lines))
 
@@ -64,13 +64,13 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
 
 
 def parse(text: str) -> tuple[str, str]:
-    """Take apart what was typed: the subcommand in lower case, and the argument without quotes around it."""
+    """Split the text after the command into the subcommand (lower case) and its argument (without quotes)."""
     name, argument = (*text.split(maxsplit=1), "", "")[:2]
     return name.casefold(), _unquoted(argument.strip())
 
 
 def closest_match(name: str) -> str | None:
-    """The subcommand that a word was probably meant to be."""
+    """Return the subcommand that is most similar to a word, or None."""
     close = difflib.get_close_matches(name, [each for each in SUBCOMMANDS if each], n=1, cutoff=0.5)
     return close[0] if close else None
 

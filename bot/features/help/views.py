@@ -1,4 +1,4 @@
-"""What help looks like, and the answer to a word that is not a subcommand."""
+"""The help message, and the answer to an unknown subcommand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from slack_sdk.models.blocks import Block
 
 from bot.features.ids import COMMAND
-from bot.ui.blocks import Message, header, section
+from bot.ui.blocks import Message, header, section, text_message
 from bot.ui.formatting import cut, escape
 
-# What somebody typed is shown again, but not all of it.
+# The answer repeats at most this many characters of what a person typed.
 _TYPED_MAX = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A subcommand, as help lists it."""
+    """A subcommand in the help message."""
 
     usage: str
     sentence: str
@@ -23,19 +23,19 @@ class Line:
 
 
 def help_message(lines: Sequence[Line]) -> Message:
-    """All subcommands, each with a sentence and an example."""
+    """Return the help message."""
     blocks: list[Block] = [header("What Iterable Sync can do")]
     blocks += [section(_described(line)) for line in lines]
     names = ", ".join(line.usage.split()[0] for line in lines if line.usage)
     return Message(f"`{COMMAND}` starts a sync. It also takes: {names}.", blocks)
 
 
-def unknown(name: str, meant: str | None) -> Message:
-    """There is no such subcommand."""
+def unknown(name: str, suggestion: str | None) -> Message:
+    """Return the answer to an unknown subcommand, with a suggestion."""
     typed = escape(cut(name, _TYPED_MAX)).replace("`", "'")
-    asked = f" Did you mean `{COMMAND} {meant}`?" if meant else ""
+    asked = f" Did you mean `{COMMAND} {suggestion}`?" if suggestion else ""
     text = f'There is no subcommand "{typed}".{asked} `{COMMAND} help` lists them all.'
-    return Message(text, [section(text)])
+    return text_message(text)
 
 
 def _described(line: Line) -> str:

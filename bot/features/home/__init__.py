@@ -1,1 +1,1 @@
-"""The home page."""
+"""The home page of the app."""

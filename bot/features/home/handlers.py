@@ -1,4 +1,4 @@
-"""The home page: published when it is opened, and looked after while somebody looks at it."""
+"""Publishes the home page when a person opens or refreshes it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,7 +14,7 @@ from bot.slack.actor import Actor
 
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Add the listeners of this feature to the app."""
+    """Register this feature's listeners."""
 
     @app.middleware
     async def note_clicks(body: dict[str, Any], next_: Callable[[], Awaitable[None]]) -> None:

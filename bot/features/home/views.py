@@ -1,4 +1,4 @@
-"""What the home page looks like."""
+"""The home page."""
 
 from typing import Any
 
@@ -7,16 +7,15 @@ from slack_sdk.models.views import View
 
 from bot.features.ids import ConnectAction, HomeAction, MappingAction, RunAction
 from bot.features.status import sections
-from bot.features.status.sections import Viewer
-from bot.features.status.workspace_status import WorkspaceStatus
+from bot.features.status.workspace_status import Viewer, WorkspaceStatus
 from bot.ui.blocks import MOST_BLOCKS_OF_A_VIEW, actions, button, header, section
 
-# How many blocks the parts may take, so that there is room for each; the mappings, which come last, get what is left.
+# The most blocks that each section may use, so that every section has room; the mappings get the rest.
 _ALERTS, _WAITING, _UNDER_WAY, _CONNECTIONS = 13, 13, 13, 16
 
 
 def home_view(overview: WorkspaceStatus, viewer: Viewer) -> dict[str, Any]:
-    """The home page of a person."""
+    """Return the home page for a person."""
     blocks = _page(overview, viewer) if overview.connections else _welcome(viewer)
     made: dict[str, Any] = View(type="home", blocks=blocks).to_dict()
     return made

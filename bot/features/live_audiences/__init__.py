@@ -1,1 +1,1 @@
-"""Live audiences: what a person decides about what mParticle's Firehose sends."""
+"""Live audiences: decisions about changes that mParticle's Firehose sends."""

@@ -1,4 +1,4 @@
-"""The buttons of live audiences: the same ones in messages, on the home page and in `status`."""
+"""The buttons of live audiences, for messages, the home page and `status`. Each asks for confirmation."""
 
 from slack_sdk.models.blocks import ButtonElement
 
@@ -11,7 +11,7 @@ _NAME_MAX = 60
 
 
 def drop(mapping: AudienceMapping) -> ButtonElement:
-    """*Drop what waits*, with the question whether it is meant."""
+    """Return the button that discards pending changes."""
     ask = confirmation(
         "Drop what waits?",
         f"The changes of {_name(mapping)} that wait are deleted and never reach Iterable. mParticle does not send them "
@@ -24,7 +24,7 @@ def drop(mapping: AudienceMapping) -> ButtonElement:
 
 
 def approve_removals(mapping: AudienceMapping, number: int) -> ButtonElement:
-    """*Approve removals*, with the question whether it is meant."""
+    """Return the button that approves removals. `number` is how many."""
     ask = confirmation(
         "Take them off the list?",
         f"{plural(number, 'person has', 'people have')} left {_name(mapping)}, and will be taken off the list in "
@@ -39,7 +39,7 @@ def approve_removals(mapping: AudienceMapping, number: int) -> ButtonElement:
 
 
 def keep(mapping: AudienceMapping) -> ButtonElement:
-    """*Keep them on the list*, with the question whether it is meant."""
+    """Return the button that keeps the members of a disconnected audience on the list."""
     ask = confirmation(
         "Keep the members on the list?",
         f"Nothing changes on the list. {_name(mapping)} stays paused.",
@@ -51,10 +51,10 @@ def keep(mapping: AudienceMapping) -> ButtonElement:
 
 
 def remove(mapping: AudienceMapping) -> ButtonElement:
-    """*Take them off*, with the question whether it is meant."""
+    """Return the button that removes the members of a disconnected audience from the list."""
     ask = confirmation(
         "Take the members off the list?",
-        f"Everybody whom {_name(mapping)} put on the list is taken off in Iterable. What still waits is dropped.",
+        f"Everyone that {_name(mapping)} put on the list is removed from it in Iterable. Pending changes are dropped.",
         "Take them off",
         "Decide later",
     )

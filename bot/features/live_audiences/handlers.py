@@ -1,4 +1,4 @@
-"""Live audiences: what waits is dropped, removals are approved, members of a disconnected audience are decided on."""
+"""The buttons of live audiences."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,22 +13,22 @@ from bot.features.live_audiences.actions import NotAllowedError
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
 from bot.slack.reply import reply_privately
-from bot.ui.blocks import Message, section
+from bot.ui.blocks import text_message
 
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Add this feature's listeners."""
+    """Register this feature's listeners."""
 
-    def on(action: LiveAudienceAction, deed: Callable[[Services, Actor, int], Awaitable[str]]) -> None:
+    def on(action: LiveAudienceAction, act: Callable[[Services, Actor, int], Awaitable[str]]) -> None:
         @app.action(action)
         async def on_click(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
             await ack()
             actor = Actor.of(body)
             try:
-                said = await deed(services, actor, int(value_of(body)))
+                text = await act(services, actor, int(value_of(body)))
             except NotAllowedError as error:
-                said = error.message
-            await reply_privately(client, actor, Message(said, [section(said)]))
+                text = error.message
+            await reply_privately(client, actor, text_message(text))
 
     on(LiveAudienceAction.DROP, actions.drop)
     on(LiveAudienceAction.REMOVALS, actions.approve_removals)

@@ -34,11 +34,11 @@ class LiveAudienceMessageProvider:
 
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the live audiences."""
-        found = await live_mappings.everyone(snapshot.db)
-        if not found:
+        live = await live_mappings.everyone(snapshot.db)
+        if not live:
             return []
         subjects = []
-        for audience in await self._reader.read_questions(snapshot, found):
+        for audience in await self._reader.read_questions(snapshot, live):
             mapping_id = audience.mapping.id
             subjects += [
                 _subject(f"removals of mapping {mapping_id}", removals_key(mapping_id), audience, removals_message),
@@ -46,16 +46,16 @@ class LiveAudienceMessageProvider:
                     f"disconnected mapping {mapping_id}", disconnected_key(mapping_id), audience, disconnected_message
                 ),
             ]
-        for digest in await self._reader.read_digests(snapshot, found, self._clock()):
+        for digest in await self._reader.read_digests(snapshot, live, self._clock()):
             key = digest_key(digest.audience.mapping.id, digest.day)
             subjects.append(Subject(key, [key], partial(_digest_state, digest)))
         return subjects
 
     async def after_read(self) -> None:
-        """Nothing to do."""
+        """Nothing is due."""
 
     async def close(self) -> None:
-        """Nothing to do."""
+        """No background work."""
 
 
 def _subject(

@@ -107,18 +107,18 @@ class LiveAudienceReader:
         """Take how long a count is valid, in seconds. No I/O."""
         self._counts = LiveCounts(ttl)
 
-    async def read_questions(self, snapshot: Snapshot, found: Sequence[AudienceMapping]) -> list[LiveAudience]:
+    async def read_questions(self, snapshot: Snapshot, live: Sequence[AudienceMapping]) -> list[LiveAudience]:
         """Read the live audiences that have a question for a person, or whose question is still shown."""
         connections = await snapshot.connections()
-        keys = {each.id: (removals_key(each.id), disconnected_key(each.id)) for each in found}
+        keys = {each.id: (removals_key(each.id), disconnected_key(each.id)) for each in live}
         stored = await snapshot.stored_messages(
             message_key
-            for each in found
+            for each in live
             for key in keys[each.id]
             for message_key in (key, *fallback.keys_for(key, connections[each.connection_id]))
         )
         audiences = []
-        for mapping in found:
+        for mapping in live:
             connection = connections[mapping.connection_id]
             has_open = any(is_open(key, connection, stored) for key in keys[mapping.id])
             may_ask = mapping.removal_policy is RemovalPolicy.ASK and mapping.status is MappingStatus.ACTIVE
@@ -128,20 +128,20 @@ class LiveAudienceReader:
             entries = await audit_log.of(snapshot.db, [f"mapping:{mapping.id}"]) if has_open else []
             list_name = (await snapshot.list_names()).get((mapping.connection_id, mapping.list_id))
             audiences.append(LiveAudience(mapping, connection, list_name, counts.removals, counts.members, entries))
-        self._counts.keep(each.id for each in found)
+        self._counts.keep(each.id for each in live)
         return audiences
 
-    async def read_digests(self, snapshot: Snapshot, found: Sequence[AudienceMapping], now: float) -> list[DailyDigest]:
+    async def read_digests(self, snapshot: Snapshot, live: Sequence[AudienceMapping], now: float) -> list[DailyDigest]:
         """Read the digests of past days that are not posted yet."""
         day_ends = {live_mappings.day_of(now - ago * _DAY_S): now - ago * _DAY_S for ago in range(1, MISSED_DAYS + 1)}
-        by_id = {each.id: each for each in found}
+        by_id = {each.id: each for each in live}
         days = [
             (day, by_id[mapping_id])
             for day, mapping_id in await live_mappings.of_days(snapshot.db, list(day_ends))
             if mapping_id in by_id
         ]
         keys = [digest_key(mapping.id, day) for day, mapping in days]
-        # Not through the snapshot: digests that are posted are not looked at again.
+        # Not through the snapshot, because messages of digests that are posted are not needed.
         stored = await slack_messages.of(snapshot.db, keys) if keys else {}
         digests = []
         for key, (day, mapping) in zip(keys, days, strict=True):

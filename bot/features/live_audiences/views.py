@@ -1,4 +1,4 @@
-"""What is said of live audiences: removals that wait, an audience that was disconnected, and what a day brought."""
+"""The messages of live audiences: removals that wait, a disconnected audience, the digest of a day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from slack_sdk.models.blocks import Block
 from bot.features.ids import RunAction
 from bot.features.live_audiences import buttons
 from bot.features.permissions import deciders
-from bot.ui.blocks import Message, actions, button, context, fields, section
+from bot.ui.blocks import Message, actions, button, context, fields, section, text_message
 from bot.ui.formatting import cut, escape, moment, number, person, plural, rejected_words
 from core.reporting.rejection_reasons import explain
 from core.store.audit_log import AuditEntry
@@ -17,16 +17,16 @@ from core.store.live_mappings import LiveStatus
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
 
 NAME_MAX = 150
-# Reasons that a digest names; there are hardly more.
+# The number of rejection reasons that a digest lists.
 MOST_REASONS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class LiveAudience:
-    """A mapping that mParticle feeds, with what is told of it.
+    """A live mapping with what its messages show.
 
-    `removals` is how many removals wait for approval, `members` how many people it has put on its list, `entries` what
-    was done to it, oldest first.
+    `removals` is the number of removals that wait for approval, `members` the number of people that the mapping has on
+    its list. `entries` are its audit entries, oldest first.
     """
 
     mapping: AudienceMapping
@@ -37,13 +37,13 @@ class LiveAudience:
     entries: Sequence[AuditEntry] = field(default_factory=tuple)
 
     @property
-    def audience(self) -> str:
-        """What a person calls the audience (mrkdwn)."""
+    def name(self) -> str:
+        """The audience (mrkdwn)."""
         return escape(cut(self.mapping.label, NAME_MAX))
 
     @property
     def target(self) -> str:
-        """What a person calls the list (mrkdwn)."""
+        """The list (mrkdwn)."""
         if self.mapping.list_id == NO_LIST:
             return "no list yet"
         name = f"“{escape(cut(self.list_name, NAME_MAX))}” " if self.list_name else ""
@@ -51,70 +51,72 @@ class LiveAudience:
 
     @property
     def what(self) -> str:
-        """What it is about (mrkdwn): the audience and the list."""
-        return f"{self.audience} to {self.target}"
+        """The audience and the list (mrkdwn)."""
+        return f"{self.name} to {self.target}"
 
 
-def removals(fed: LiveAudience) -> Message:
-    """That people have left and wait to be taken off."""
-    text = f"{plural(fed.removals, 'removal waits', 'removals wait')} for approval: {fed.what}."
+def removals(audience: LiveAudience) -> Message:
+    """Return the question whether to approve removals."""
+    text = f"{plural(audience.removals, 'removal waits', 'removals wait')} for approval: {audience.what}."
     body = (
-        f"*{plural(fed.removals, 'removal waits', 'removals wait')} for approval: {fed.what}*\n"
+        f"*{plural(audience.removals, 'removal waits', 'removals wait')} for approval: {audience.what}*\n"
         "They have left the audience in mParticle, and stay on the list until an approver approves."
     )
-    approve = buttons.approve_removals(fed.mapping, fed.removals)
-    return Message(text, [section(body), context(deciders(fed.connection)), actions(approve)])
+    approve = buttons.approve_removals(audience.mapping, audience.removals)
+    return Message(text, [section(body), context(deciders(audience.connection)), actions(approve)])
 
 
-def removals_outcome(fed: LiveAudience, since: float) -> Message:
-    """What became of removals that waited."""
-    entry = _last(fed, since, "removals_approved", "dropped", "members")
+def removals_outcome(audience: LiveAudience, since: float) -> Message:
+    """Return what became of the removals. `since` is when the question was posted."""
+    entry = _last(audience, since, "removals_approved", "dropped", "members")
     if entry is not None and "removals_approved" in (entry.after or {}):
         count = int((entry.after or {})["removals_approved"])
-        text = f"{plural(count, 'removal')} approved by {person(entry.actor)}, {moment(entry.at)}: {fed.what}."
+        text = f"{plural(count, 'removal')} approved by {person(entry.actor)}, {moment(entry.at)}: {audience.what}."
     elif entry is not None and "dropped" in (entry.after or {}):
-        text = f"{person(entry.actor)} dropped what waited, {moment(entry.at)}: {fed.what}."
+        text = f"{person(entry.actor)} dropped what waited, {moment(entry.at)}: {audience.what}."
     else:
-        text = f"No removals wait any more: {fed.what}."
-    return Message(text, [section(text)])
+        text = f"No removals wait: {audience.what}."
+    return text_message(text)
 
 
-def disconnected(fed: LiveAudience) -> Message:
-    """That mParticle sends no more of an audience, and the question what becomes of those whom it put on the list."""
-    text = f"mParticle disconnected the audience {fed.audience}. "
-    if not fed.members:
-        text += f"Nobody whom it put on {fed.target} is left there, so there is nothing to decide."
-        return Message(text, [section(text), context(_since(fed))])
-    text += f"What should become of the {plural(fed.members, 'person', 'people')} that it put on {fed.target}?"
-    body = (
-        f"*mParticle disconnected the audience {fed.audience}*\nNo more changes come, and it is paused. "
-        f"What should become of the {plural(fed.members, 'person', 'people')} that it put on {fed.target}? Until "
-        "somebody decides, they stay."
+def disconnected(audience: LiveAudience) -> Message:
+    """Return the question what to do with the members of a disconnected audience."""
+    text = f"mParticle disconnected the audience {audience.name}. "
+    if not audience.members:
+        text += f"No one that it put on {audience.target} is left there, so there is nothing to decide."
+        return Message(text, [section(text), context(_since(audience))])
+    text += (
+        f"What should become of the {plural(audience.members, 'person', 'people')} that it put on {audience.target}?"
     )
-    row = actions(buttons.keep(fed.mapping), buttons.remove(fed.mapping))
-    return Message(text, [section(body), context(_since(fed), deciders(fed.connection)), row])
+    body = (
+        f"*mParticle disconnected the audience {audience.name}*\nNo more changes come, and it is paused. "
+        f"What should become of the {plural(audience.members, 'person', 'people')} that it put on {audience.target}? "
+        "Until an approver decides, they stay."
+    )
+    row = actions(buttons.keep(audience.mapping), buttons.remove(audience.mapping))
+    return Message(text, [section(body), context(_since(audience), deciders(audience.connection)), row])
 
 
-def disconnected_outcome(fed: LiveAudience, since: float) -> Message:
-    """What became of the members of an audience that was disconnected, and who decided."""
-    entry = _last(fed, since, "members")
-    begin = f"mParticle disconnected the audience {fed.audience}."
+def disconnected_outcome(audience: LiveAudience, since: float) -> Message:
+    """Return what was decided about the members. `since` is when the question was posted."""
+    entry = _last(audience, since, "members")
+    begin = f"mParticle disconnected the audience {audience.name}."
     if entry is None:
-        text = f"mParticle connected the audience {fed.audience} again, before anybody decided about its members."
-        return Message(text, [section(text)])
+        text = f"mParticle connected the audience {audience.name} again, before anybody decided about its members."
+        return text_message(text)
     if (entry.after or {})["members"] == "kept":
-        what = f"{person(entry.actor)} decided: its members stay on {fed.target}."
+        what = f"{person(entry.actor)} decided: its members stay on {audience.target}."
     else:
-        what = f"{person(entry.actor)} decided: its members are taken off {fed.target}."
+        what = f"{person(entry.actor)} decided: its members are taken off {audience.target}."
     return Message(f"{begin} {what}", [section(f"{begin}\n*{what}*"), context(moment(entry.at))])
 
 
-def digest(fed: LiveAudience, day: str, status: LiveStatus) -> Message:
-    """What a day brought."""
+def digest(audience: LiveAudience, day: str, status: LiveStatus) -> Message:
+    """Return the digest of a day."""
     changes = plural(status.changes_today, "change")
     done = f"{number(status.added)} added, {number(status.updated)} updated, {number(status.removed)} removed"
     rejected = f", {number(status.rejected)} rejected" if status.rejected else ""
-    text = f"{day}: {changes} from mParticle, {done}{rejected}. {fed.what}."
+    text = f"{day}: {changes} from mParticle, {done}{rejected}. {audience.what}."
     pairs = [
         ("Changes from mParticle", number(status.changes_today)),
         ("Added", number(status.added)),
@@ -126,7 +128,7 @@ def digest(fed: LiveAudience, day: str, status: LiveStatus) -> Message:
     if status.waiting:
         pairs.append(("Waiting for approval", number(status.waiting)))
     blocks: list[Block] = [
-        section(f"*{day} (UTC): {fed.what}*\n{changes} from mParticle, {done}{rejected}."),
+        section(f"*{day} (UTC): {audience.what}*\n{changes} from mParticle, {done}{rejected}."),
         *fields(pairs),
     ]
     reasons = sorted(status.rejected_by_reason.items(), key=lambda each: -each[1])[:MOST_REASONS]
@@ -134,35 +136,35 @@ def digest(fed: LiveAudience, day: str, status: LiveStatus) -> Message:
         heading = f"*{rejected_words(status.rejected)}*: why, and _what to do about it_"
         blocks.append(section("\n".join([heading, *(_reason(code, count) for code, count in reasons)])))
     run = f" · run {status.run_id}" if status.run_id else ""
-    blocks.append(context(f"connection {escape(fed.connection.label)}{run}"))
+    blocks.append(context(f"connection {escape(audience.connection.label)}{run}"))
     if status.rejected and status.run_id:
-        label = f"The rejected users of {fed.mapping.label}"
+        label = f"The rejected users of {audience.mapping.label}"
         blocks.append(actions(button("Rejected users", RunAction.REJECTED, status.run_id, label=label)))
     return Message(text, blocks)
 
 
 def refused_now(mapping: AudienceMapping) -> str:
-    """Why nothing of a mapping can be dropped, in a sentence."""
+    """Return why the pending changes of a mapping can't be discarded, in a sentence."""
     if mapping.status is MappingStatus.ACTIVE:
         return (
             f"{mapping.label} is approved, so what waited is on its way to the list. Pause it first to drop what waits."
         )
-    return f"Nothing waits for {mapping.label} any more."
+    return f"Nothing waits for {mapping.label}."
 
 
 def _reason(code: str, count: int) -> str:
-    known = explain(code)
-    return f"• *{number(count)}*: {escape(known.meaning)}\n_{escape(known.remedy)}_"
+    explanation = explain(code)
+    return f"• *{number(count)}*: {escape(explanation.meaning)}\n_{escape(explanation.remedy)}_"
 
 
-def _since(fed: LiveAudience) -> str:
-    at = fed.mapping.disconnected_at
+def _since(audience: LiveAudience) -> str:
+    at = audience.mapping.disconnected_at
     return f"Disconnected {moment(at)}" if at is not None else "Disconnected"
 
 
-def _last(fed: LiveAudience, since: float, *names: str) -> AuditEntry | None:
-    """The latest of what was done since a moment that has one of these in it."""
-    for entry in reversed(fed.entries):
+def _last(audience: LiveAudience, since: float, *names: str) -> AuditEntry | None:
+    """The latest audit entry since a time whose details contain one of these names."""
+    for entry in reversed(audience.entries):
         if entry.at >= since and any(name in (entry.after or {}) for name in names):
             return entry
     return None

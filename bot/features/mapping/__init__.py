@@ -1,1 +1,1 @@
-"""Mapping an audience to a list."""
+"""Mapping audiences to lists."""

@@ -1,17 +1,23 @@
-"""Subcommands of this feature."""
+"""The subcommands `map`, `pause` and `resume`, and the modals of this feature."""
 
 from collections.abc import Awaitable, Callable
 
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.features.connect.handlers import open_connect
 from bot.features.ids import MappingAction
-from bot.features.mapping import activation, views
-from bot.features.mapping.open import open_map
-from bot.features.mapping_lookup import MappingRef, find, suggest_similar
+from bot.features.mapping import actions, views
+from bot.features.mapping.actions import why_not_review
+from bot.features.mapping.form import MapMetadata
+from bot.features.mapping_lookup import MappingRef, by_id, find, require_start, suggest_similar
 from bot.features.slash_command import SlashCommand
 from bot.services import Services
 from bot.slack.actor import Actor
-from bot.slack.reply import reply_privately
-from bot.ui.blocks import Message
+from bot.slack.reply import open_modal, reply_privately
+from bot.ui.blocks import Message, text_message
 from bot.ui.formatting import cut, escape
+from core.connections.permissions import may_start
+from core.store.mappings import NO_LIST
 
 _Move = Callable[[Services, Actor, MappingRef], Awaitable[Message]]
 
@@ -23,32 +29,59 @@ async def map_(call: SlashCommand) -> None:
 
 async def pause(call: SlashCommand) -> None:
     """Pause a mapping."""
-    await _move(call, activation.pause, MappingAction.PAUSE, "Pause")
+    await _move(call, actions.pause, MappingAction.PAUSE, "Pause")
 
 
 async def resume(call: SlashCommand) -> None:
     """Resume a mapping."""
-    await _move(call, activation.resume, MappingAction.RESUME, "Resume")
+    await _move(call, actions.resume, MappingAction.RESUME, "Resume")
 
 
 async def the_one(call: SlashCommand, action: MappingAction | str, verb: str) -> MappingRef | None:
-    """The mapping that the argument names. Where that is not one, the person is told which there are, with a button
-    that does it (value: the mapping's id)."""
+    """Return the mapping that the argument names.
+
+    If it names none or several, the person gets the candidates, each with a button for `action` (value: the mapping
+    id), and the result is None.
+    """
     text = call.argument.strip()
-    found = await find(call.services, call.actor, text) if text else []
-    if len(found) == 1:
-        return found[0]
-    if found:
+    matches = await find(call.services, call.actor, text) if text else []
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
         title = f"*{escape(cut(text, 80))}* is the name of several mappings."
     else:
-        known = await find(call.services, call.actor)
-        found = (suggest_similar(text, known) if text else []) or known
+        all_mappings = await find(call.services, call.actor)
+        matches = (suggest_similar(text, all_mappings) if text else []) or all_mappings
         title = f"There is no mapping *{escape(cut(text, 80))}*." if text else ""
-    await reply_privately(call.client, call.actor, views.which(found, title, "Which one?", action, verb))
+    await reply_privately(call.client, call.actor, views.which(matches, title, "Which one?", action, verb))
     return None
 
 
 async def _move(call: SlashCommand, move: _Move, action: MappingAction, verb: str) -> None:
-    it = await the_one(call, action, verb)
-    if it is not None:
-        await reply_privately(call.client, call.actor, await move(call.services, call.actor, it))
+    ref = await the_one(call, action, verb)
+    if ref is not None:
+        await reply_privately(call.client, call.actor, await move(call.services, call.actor, ref))
+
+
+async def open_map(services: Services, client: AsyncWebClient, actor: Actor, connection_id: int | None = None) -> None:
+    """Open *Map an audience*, or *Connect* if nothing is connected. Raises InputError if the person may not map."""
+    connections = await services.connections(actor.team_id)
+    if not connections:
+        await open_connect(services, client, actor)
+        return
+    mine = [each for each in connections if may_start(each, actor.person)]
+    chosen = next((each for each in connections if each.id == connection_id), (mine or connections)[0])
+    require_start(chosen, actor.person, "propose mappings")
+    services.directory.prefetch(chosen)
+    await open_modal(client, actor, views.map_form(MapMetadata(connection_id=chosen.id, channel=actor.channel), mine))
+
+
+async def open_review(services: Services, client: AsyncWebClient, actor: Actor, mapping_id: int) -> None:
+    """Open the review of a proposed mapping. A person who can't decide reads why."""
+    ref = await by_id(services, actor, mapping_id)
+    if refusal := await why_not_review(services, actor, ref):
+        await reply_privately(client, actor, text_message(refusal))
+        return
+    if ref.mapping.list_id == NO_LIST:
+        services.directory.prefetch(ref.connection)
+    await open_modal(client, actor, views.review_modal(ref))

@@ -1,4 +1,4 @@
-"""What a person puts into *Map an audience*, as a typed value."""
+"""The modals of this feature as typed values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ _MODES = ("auto", "mirror", "add")
 
 
 class MapMetadata(Metadata):
-    """The connection that the lists are of, and the channel where the person is."""
+    """The connection whose lists are offered, and the channel that the person is in."""
 
     connection_id: int
     channel: str | None = None
 
 
 class ReviewMetadata(Metadata):
-    """The mapping that is decided on, its connection, and whether a list has to be chosen."""
+    """The mapping to decide on, its connection, and whether a list has to be chosen."""
 
     mapping_id: int
     connection_id: int
@@ -31,7 +31,7 @@ class ReviewMetadata(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class MapForm:
-    """A mapping that a person proposes. `audience` is None where the file says it."""
+    """The submitted modal *Map an audience*. `audience` is None if the file names it."""
 
     metadata: MapMetadata
     audience: str | None
@@ -57,23 +57,23 @@ class MapForm:
 
     @property
     def list_block(self) -> str:
-        """The input where the list is chosen."""
+        """The block id of the input for the list."""
         return MappingBlock.LIST.of(self.metadata.connection_id)
 
     def problems(self) -> dict[str, str]:
-        """What is wrong with it, by block: as far as that can be said without asking anybody."""
-        found: dict[str, str] = {}
+        """Return error messages by block id, as far as no request is needed to find them."""
+        errors: dict[str, str] = {}
         if self.audience is not None:
             try:
                 check_audience(self.audience)
             except InputError as error:
-                found[MappingBlock.AUDIENCE] = error.message
+                errors[MappingBlock.AUDIENCE] = error.message
         elif self.file is None:
-            found[MappingBlock.AUDIENCE] = "Type the audience's name or id, or put its file in below."
+            errors[MappingBlock.AUDIENCE] = "Type the audience's name or id, or put its file in below."
         if self.choice is None:
-            found[self.list_block] = "Choose a list. Type its name, or a new name to create it."
-        return found
+            errors[self.list_block] = "Choose a list. Type its name, or a new name to create it."
+        return errors
 
 
-def _one_of(known: tuple[str, ...], value: str | None) -> str:
-    return value if value in known else known[0]
+def _one_of(allowed: tuple[str, ...], value: str | None) -> str:
+    return value if value in allowed else allowed[0]

@@ -1,4 +1,4 @@
-"""Mapping an audience to a list: forms, typeahead, decisions, pausing."""
+"""The modals, menus and buttons that propose, decide on, pause and resume mappings."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -9,10 +9,10 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
-from bot.features.mapping import activation, propose, review, views
+from bot.features.mapping import actions, views
+from bot.features.mapping.commands import open_map, open_review
 from bot.features.mapping.form import MapForm, MapMetadata, ReviewMetadata
 from bot.features.mapping.list_select import ListChoice, NoSuchListError, list_options
-from bot.features.mapping.open import open_map, open_review
 from bot.features.mapping_lookup import MappingRef, by_id
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
@@ -27,7 +27,7 @@ _MAP_TITLE, _REVIEW_TITLE = "Map an audience", "Review a mapping"
 
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Add the listeners of this feature to the app."""
+    """Register this feature's listeners."""
     _register_form(app, services)
     _register_review(app, services)
     _register_moves(app, services)
@@ -52,7 +52,7 @@ def _register_form(app: AsyncApp, services: Services) -> None:
 
     @app.options(MappingAction.LIST)
     async def on_typing(ack: AsyncAck, body: dict[str, Any]) -> None:
-        # both forms with this menu say in the same word which connection it is for
+        # Both forms with this menu have the connection id in their metadata.
         connection_id = MapMetadata.load(body["view"]).connection_id
         connection = await services.connection(Actor.of(body).team_id, connection_id)
         options = await list_options(services, connection, str(body.get("value") or ""))
@@ -65,13 +65,13 @@ def _register_form(app: AsyncApp, services: Services) -> None:
             await ack(response_action="errors", errors=problems)
             return
         actor = replace(Actor.of(body), channel=wanted.metadata.channel)
-        trial = SubmissionModals(
+        shown = SubmissionModals(
             waiting=views.working(_MAP_TITLE),
             failed=views.map_failed,
             at_inputs=lambda error: {_map_block(error, wanted): error.message},
         )
-        work = propose.create_proposal(services, actor, wanted)
-        await respond_to_submission(work, trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+        work = actions.propose(services, actor, wanted)
+        await respond_to_submission(work, shown, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
 
 def _register_review(app: AsyncApp, services: Services) -> None:
@@ -88,21 +88,21 @@ def _register_review(app: AsyncApp, services: Services) -> None:
         if metadata.needs_list and choice is None:
             await ack(response_action="errors", errors={list_block: "Choose the list that it goes to."})
             return
-        trial = SubmissionModals(
+        shown = SubmissionModals(
             waiting=views.working(_REVIEW_TITLE),
             failed=views.reviewed_view,
             at_inputs=lambda error: {list_block: error.message} if metadata.needs_list else {},
         )
-        work = review.approve(services, actor, metadata, choice, inputs.text(MappingBlock.COMMENT) or None)
-        await respond_to_submission(work, trial, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
+        work = actions.approve(services, actor, metadata, choice, inputs.text(MappingBlock.COMMENT) or None)
+        await respond_to_submission(work, shown, ack=ack, client=client, actor=actor, view_id=body["view"]["id"])
 
     @app.action(MappingAction.DECLINE)
     async def on_decline(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         comment = ViewInputs(body["view"]).text(MappingBlock.COMMENT) or None
         actor = Actor.of(body)
-        told = await review.decline(services, actor, int(value_of(body)), comment)
-        await change_modal(client, actor, body["view"]["id"], told.view, told.text)
+        result = await actions.decline(services, actor, int(value_of(body)), comment)
+        await change_modal(client, actor, body["view"]["id"], result.view, result.text)
 
 
 def _register_moves(app: AsyncApp, services: Services) -> None:
@@ -111,14 +111,14 @@ def _register_moves(app: AsyncApp, services: Services) -> None:
         async def on_move(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
             await ack()
             actor = Actor.of(body)
-            it = await by_id(services, actor, int(value_of(body)))
-            await reply_privately(client, actor, await move(services, actor, it))
+            ref = await by_id(services, actor, int(value_of(body)))
+            await reply_privately(client, actor, await move(services, actor, ref))
 
-    on(MappingAction.PAUSE, activation.pause)
-    on(MappingAction.RESUME, activation.resume)
+    on(MappingAction.PAUSE, actions.pause)
+    on(MappingAction.RESUME, actions.resume)
 
 
 def _map_block(error: SyncError, wanted: MapForm) -> str:
-    """What is wrong with the audience is said there; what is wrong with the list, there."""
+    """The block id of the input that an error concerns: the list or the audience."""
     is_of_list = isinstance(error, NoSuchListError) or not isinstance(error, InputError)
     return wanted.list_block if is_of_list else MappingBlock.AUDIENCE

@@ -10,8 +10,7 @@ from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.limits import MessagingLimits
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
-from core.store import mappings
-from core.store.audit_log import ACTOR as MPARTICLE
+from core.store import audit_log, mappings
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus
 from core.store.slack_messages import SlackMessage
@@ -27,9 +26,9 @@ class ProposalMessageProvider:
 
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the proposals. A new one is held back, because its first run often follows at once and replaces it."""
-        found = await mappings.proposals(snapshot.db)
+        proposals = await mappings.proposals(snapshot.db)
         subjects = []
-        for mapping in found:
+        for mapping in proposals:
             if mapping.created_at > time.time() - self._hold_back_s:
                 continue
             connection = (await snapshot.connections())[mapping.connection_id]
@@ -37,14 +36,14 @@ class ProposalMessageProvider:
             waiting = (await self._counts.read(snapshot.db, mapping)).waiting if mapping.is_live else 0
             state = partial(_desired_state, mapping, connection, list_name, waiting)
             subjects.append(Subject(f"mapping {mapping.id}", keys_of(mapping.id, connection), state))
-        self._counts.keep(mapping.id for mapping in found)
+        self._counts.keep(mapping.id for mapping in proposals)
         return subjects
 
     async def after_read(self) -> None:
-        """Nothing to do."""
+        """Nothing is due."""
 
     async def close(self) -> None:
-        """Nothing to do."""
+        """No background work."""
 
 
 def keys_of(mapping_id: int, connection: Connection) -> list[str]:
@@ -77,7 +76,7 @@ def desired_messages(
     # An update of the number of waiting changes is no more urgent than an update of a run's progress.
     urgent = not mapping.is_live or kind is MessageKind.FINAL or main is None or main.kind != kind
     messages = [DesiredMessage(key, connection.team_id, channel, kind, content, urgent=urgent)]
-    if mapping.proposed_by == MPARTICLE:
+    if mapping.proposed_by == audit_log.ACTOR:
         return messages + fallback.for_approvers(messages[0], connection, stored)
     proposer = mapping.proposed_by
     if proposer is not None and (direct in stored or fallback.needs_fallback(main, main.kind if main else "")):

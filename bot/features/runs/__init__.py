@@ -1,1 +1,1 @@
-"""Runs: started, cancelled, retried, repeated; status and history; rejected users."""
+"""Runs: start, cancel, retry, repeat, rejected members, and the message of each run."""

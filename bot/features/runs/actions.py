@@ -1,4 +1,4 @@
-"""What buttons and commands do to runs: cancelled, retried, repeated. Who may is checked each time."""
+"""The actions on runs: cancel, repeat, retry. Each checks who may do it."""
 
 from bot.features.mapping_lookup import MappingRef, by_id, find, require_start
 from bot.features.runs import views
@@ -13,7 +13,7 @@ from core.store import runs
 
 
 async def load(services: Services, actor: Actor, run_id: str) -> tuple[Run, MappingRef]:
-    """A run that the person's workspace sees. Raises InputError where there is none."""
+    """Return a run that the person's workspace sees, and its mapping. Raises InputError if there is none."""
     async with services.engine.database.read() as db:
         run = await runs.by_id(db, run_id)
     if run is None:
@@ -22,54 +22,54 @@ async def load(services: Services, actor: Actor, run_id: str) -> tuple[Run, Mapp
 
 
 async def cancel(services: Services, actor: Actor, run_id: str) -> Message:
-    """Cancel a run. Raises InputError where it has ended, or where the person may not."""
-    run, it = await load(services, actor, run_id)
-    require_start(it.connection, actor.person, "cancel its runs")
+    """Cancel a run. Raises InputError if it has ended, or if the person may not."""
+    run, ref = await load(services, actor, run_id)
+    require_start(ref.connection, actor.person, "cancel its runs")
     at_once = await commands.cancel(services.engine, run_id, by=actor.person, team_id=actor.team_id)
     services.wake()
-    return views.cancelled(run, it, at_once=at_once)
+    return views.cancelled(run, ref, at_once=at_once)
 
 
 async def again(services: Services, actor: Actor, run_id: str) -> Message:
-    """Start a run like this one. Raises InputError where that can't be, or where the person may not."""
-    run, it = await load(services, actor, run_id)
-    require_start(it.connection, actor.person, "start its runs")
+    """Start a run with the same source. Raises InputError if that is not possible, or if the person may not."""
+    run, ref = await load(services, actor, run_id)
+    require_start(ref.connection, actor.person, "start its runs")
     channel = run.channel or actor.channel
     new = await commands.repeat(services.engine, run_id, by=actor.person, channel=channel, team_id=actor.team_id)
     services.wake()
-    return views.started_again(new, it, channel)
+    return views.started_again(new, ref, channel)
 
 
 async def retry(services: Services, actor: Actor, run_id: str) -> Message:
-    """Let a run that failed go on. Raises InputError where somebody has done it, or where the person may not."""
-    run, it = await load(services, actor, run_id)
-    require_start(it.connection, actor.person, "retry its runs")
+    """Resume a failed run. Raises InputError if someone did already, or if the person may not."""
+    run, ref = await load(services, actor, run_id)
+    require_start(ref.connection, actor.person, "retry its runs")
     await commands.retry(services.engine, run_id, by=actor.person, team_id=actor.team_id)
     services.wake()
-    return views.retried(run, it)
+    return views.retried(run, ref)
 
 
 async def retry_rejected(services: Services, actor: Actor, run_id: str) -> Message:
-    """Try the members again that a run rejected. Raises InputError where there are none, or who may not."""
-    run, it = await load(services, actor, run_id)
-    require_start(it.connection, actor.person, "start its runs")
+    """Start a run of the members that a run rejected. Raises InputError if there are none, or if the person may not."""
+    run, ref = await load(services, actor, run_id)
+    require_start(ref.connection, actor.person, "start its runs")
     channel = run.channel or actor.channel
     new = await commands.retry_rejected(
         services.engine, run_id, by=actor.person, channel=channel, team_id=actor.team_id
     )
     services.wake()
-    return views.retrying_rejected(new, it, channel)
+    return views.retrying_rejected(new, ref, channel)
 
 
 async def cancel_by_name(services: Services, actor: Actor, run_id: str) -> Message:
-    """Cancel the run that is named, or the only one under way; where there are several, say which."""
+    """Cancel the named run, or the only active one. If there are several, return the choice."""
     if run_id:
         return await cancel(services, actor, run_id)
-    known = {it.mapping.id: it for it in await find(services, actor) if may_start(it.connection, actor.person)}
+    startable = {ref.mapping.id: ref for ref in await find(services, actor) if may_start(ref.connection, actor.person)}
     async with services.engine.database.read() as db:
-        found = await runs.under_way(db, list(known))
-    if not found:
+        active = await runs.under_way(db, list(startable))
+    if not active:
         return views.nothing_to_cancel()
-    if len(found) == 1:
-        return await cancel(services, actor, found[0].id)
-    return views.which_to_cancel([(run, known[run.mapping_id]) for run in found])
+    if len(active) == 1:
+        return await cancel(services, actor, active[0].id)
+    return views.which_to_cancel([(run, startable[run.mapping_id]) for run in active])

@@ -1,4 +1,4 @@
-"""Subcommands of this feature."""
+"""The subcommands that start and cancel runs."""
 
 from bot.features.ids import RunAction
 from bot.features.mapping.commands import the_one
@@ -9,7 +9,7 @@ from bot.slack.reply import reply_privately
 
 
 async def start(call: SlashCommand) -> None:
-    """Open *Start a sync*, or *Connect* where nothing is connected."""
+    """Open *Start a sync*, or *Connect* if nothing is connected."""
     await open_start(call.services, call.client, call.actor)
 
 
@@ -18,12 +18,12 @@ async def run(call: SlashCommand) -> None:
     if not call.argument.strip() or not await call.services.connections(call.actor.team_id):
         await start(call)
         return
-    it = await the_one(call, RunAction.START, "Start a sync")
-    if it is not None:
-        await open_start(call.services, call.client, call.actor, mapping_id=it.mapping.id)
+    ref = await the_one(call, RunAction.START, "Start a sync")
+    if ref is not None:
+        await open_start(call.services, call.client, call.actor, mapping_id=ref.mapping.id)
 
 
 async def cancel(call: SlashCommand) -> None:
-    """Cancel a run: the one that is named, or the only one under way."""
+    """Cancel the named run, or the only active one."""
     run_id = call.argument.strip().strip("`").lower()
     await reply_privately(call.client, call.actor, await cancel_by_name(call.services, call.actor, run_id))

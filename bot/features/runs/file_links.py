@@ -1,4 +1,4 @@
-"""Where an audience is, as a person says it: a file that is already in Slack, by its link or with its message."""
+"""Audience files that are in Slack already: given by a link, an id, or a message."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict
 
 from core.errors import InputError
 
-#: Files of a message that a modal offers at most.
+#: The number of files of a message that the modal offers.
 MOST_ATTACHED = 10
 
 # https://x.slack.com/files/U0123/F0123/name.csv and https://files.slack.com/files-pri/T0123-F0123/name.csv
 _LINK = re.compile(r"https?://[^/\s]+/files(?:/[UWB][A-Z0-9]+/|-pri/T[A-Z0-9]+-)(F[A-Z0-9]{5,})(?:[/?#]\S*)?")
 _ID = re.compile(r"F[A-Z0-9]{5,}")
 _MESSAGE = re.compile(r"https?://[^/\s]+/archives/\S+")
-# Of files that were deleted, or that a free plan hides, only these remains are there.
+# The modes of files that were deleted, or that a free plan hides.
 _GONE = ("tombstone", "hidden_by_limit")
 
 
@@ -30,11 +30,11 @@ class Attached(BaseModel):
 
 
 def file_id_of(text: str) -> str:
-    """The id of a file in Slack, from its link or as it is. Raises InputError where it is neither."""
+    """Return the id of a file from its link, or from the id itself. Raises InputError if it is neither."""
     typed = text.strip().strip("<>").split("|")[0]
-    found = _LINK.fullmatch(typed)
-    if found is not None:
-        return found[1]
+    match = _LINK.fullmatch(typed)
+    if match is not None:
+        return match[1]
     if _ID.fullmatch(typed):
         return typed
     if _MESSAGE.fullmatch(typed):
@@ -43,7 +43,7 @@ def file_id_of(text: str) -> str:
 
 
 def attached(message: Mapping[str, Any]) -> list[Attached]:
-    """The files of a message that the bot could read."""
+    """Return the files of a message that the bot can read."""
     return list(_readable(message.get("files") or ()))[:MOST_ATTACHED]
 
 

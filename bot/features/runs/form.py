@@ -1,4 +1,4 @@
-"""What a person puts into *Start a sync*, as a typed value."""
+"""The modal *Start a sync* as typed values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _MAPPING_MISSING = "Choose a mapping. Is there none yet? Close this, and type /i
 
 
 class StartMetadata(Metadata):
-    """The channel where the person is, and the files of the message that they chose (none: they say where it is)."""
+    """The channel that the person is in, and the files of the message if they used the shortcut."""
 
     channel: str | None = None
     attached: tuple[Attached, ...] = ()
@@ -22,7 +22,7 @@ class StartMetadata(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class StartSyncForm:
-    """A sync that a person starts. `mode` is None where the mapping says it."""
+    """The submitted modal *Start a sync*. `mode` is None for that of the mapping."""
 
     metadata: StartMetadata
     mapping_id: int | None
@@ -50,7 +50,7 @@ class StartSyncForm:
 
     @property
     def file_id(self) -> str | None:
-        """The id of the file in Slack; None where the audience is elsewhere. Raises InputError for a wrong link."""
+        """The id of the file in Slack; None if the audience is elsewhere. Raises InputError for a wrong link."""
         if self.file is not None:
             return self.file.id
         if self.attached is not None:
@@ -59,17 +59,17 @@ class StartSyncForm:
 
     @property
     def source_block(self) -> str:
-        """The input that says where the audience is."""
-        said = {RunBlock.ATTACHED: self.attached, RunBlock.FILE: self.file, RunBlock.LINK: self.link}
-        return next((block for block, value in said.items() if value), RunBlock.ADDRESS)
+        """The block id of the input that names the source."""
+        inputs = {RunBlock.ATTACHED: self.attached, RunBlock.FILE: self.file, RunBlock.LINK: self.link}
+        return next((block for block, value in inputs.items() if value), RunBlock.ADDRESS)
 
     def problems(self) -> dict[str, str]:
-        """What is wrong with it, by block: as far as that can be said without asking anybody."""
-        found: dict[str, str] = {}
+        """Return error messages by block id, as far as no request is needed to find them."""
+        errors: dict[str, str] = {}
         if self.mapping_id is None:
-            found[RunBlock.MAPPING] = _MAPPING_MISSING
+            errors[RunBlock.MAPPING] = _MAPPING_MISSING
         if self.metadata.attached:
-            return found
+            return errors
         given = [
             block
             for block, value in (
@@ -80,14 +80,14 @@ class StartSyncForm:
             if value
         ]
         if not given:
-            found[RunBlock.FILE] = (
+            errors[RunBlock.FILE] = (
                 "Say where the audience is: put its file in here, or fill in one of the others below."
             )
         elif len(given) > 1:
-            found[given[1]] = "Only one of them, please: the audience is in one place."
+            errors[given[1]] = "Only one of them, please: the audience is in one place."
         elif self.link:
             try:
                 file_id_of(self.link)
             except InputError as error:
-                found[RunBlock.LINK] = error.message
-        return found
+                errors[RunBlock.LINK] = error.message
+        return errors

@@ -1,4 +1,4 @@
-"""Runs: started, cancelled, retried, repeated; rejected members for who may have them."""
+"""The modal, menus and buttons of runs, and the shortcut *Sync to Iterable*."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -7,8 +7,8 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.features.ids import RunAction, RunCallback, Shortcut
-from bot.features.runs import actions, start, submit, views
+from bot.features.ids import RunAction, RunCallback, RunShortcut
+from bot.features.runs import actions, start, views
 from bot.features.runs.file_links import attached
 from bot.features.runs.mapping_options import MappingOptions
 from bot.features.runs.rejected_file import RejectedFileSender
@@ -19,7 +19,7 @@ from bot.ui.blocks import Message
 
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Add the listeners of this feature to the app."""
+    """Register this feature's listeners."""
     _register_form(app, services)
     _register_deeds(app, services)
 
@@ -33,7 +33,7 @@ def _register_form(app: AsyncApp, services: Services) -> None:
         mapping_id = value_of(body)
         await start.open_start(services, client, Actor.of(body), mapping_id=int(mapping_id) if mapping_id else None)
 
-    @app.shortcut(Shortcut.SYNC)
+    @app.shortcut(RunShortcut.SYNC)
     async def on_shortcut(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         actor, files = Actor.of(body), tuple(attached(body.get("message") or {}))
@@ -49,7 +49,7 @@ def _register_form(app: AsyncApp, services: Services) -> None:
 
     @app.view(RunCallback.START)
     async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
-        await submit.submit(services, ack, body, client)
+        await start.submit(services, ack, body, client)
 
 
 def _register_deeds(app: AsyncApp, services: Services) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 
-from bot.wakeup import WakeSignal
+from bot.services import WakeSignal
 from core.engine import Engine
 from core.errors import SyncError
 from core.iterable.retry import INTERACTIVE_RETRY

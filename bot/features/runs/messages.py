@@ -18,7 +18,7 @@ from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind, Thread, thread_of
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
 from bot.services import Services
-from bot.ui.blocks import Message, section
+from bot.ui.blocks import Message, text_message
 from bot.ui.formatting import person
 from core.models.run import Run, RunStatus
 from core.store import audit_log, mappings, runs
@@ -46,7 +46,7 @@ _ACTIONS = {
 
 
 class ApprovalMessages(Protocol):
-    """The messages of a run that waits for approval. The approval feature has them."""
+    """Builds the messages of a run that waits for approval. The approval feature implements it."""
 
     def card(self, view: RunView, /) -> Message:
         """The run's message while it waits."""
@@ -76,10 +76,10 @@ class RunMessageProvider:
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the runs, and which reminders are due."""
         await self._find_unfinished(snapshot.db)
-        found = await runs.to_follow(snapshot.db, self._unfinished)
-        views = await self._views.read(snapshot, found)
-        entries = await _entries(snapshot.db, found)
-        ids = {run.mapping_id for run in found}
+        followed = await runs.to_follow(snapshot.db, self._unfinished)
+        views = await self._views.read(snapshot, followed)
+        entries = await _entries(snapshot.db, followed)
+        ids = {run.mapping_id for run in followed}
         channels = {
             mapping.id: mapping.channel for mapping in (await mappings.by_ids(snapshot.db, ids) if ids else {}).values()
         }
@@ -125,7 +125,7 @@ class RunMessageProvider:
         return DesiredState(messages, is_final and not self._list_sizes.is_pending(view.run, view.connection))
 
     async def _find_unfinished(self, db: AsyncConnection) -> None:
-        """Find runs without a final message: by recent audit entries, and now and then among all runs."""
+        """Find runs without a final message: by recent audit entries, and every SWEEP_EVERY_S among all runs."""
         if time.monotonic() - self._swept_at >= SWEEP_EVERY_S:
             self._swept_at = time.monotonic()
             self._last_entry = await audit_log.last_id(db)
@@ -221,13 +221,13 @@ def _reply(view: RunView, entry: AuditEntry, approval: ApprovalMessages) -> Mess
         return None
     remark = (entry.after or {}).get("comment")
     text = f"{person(entry.actor)} {action}{f': “{comment(remark)}”' if remark else '.'}"
-    return Message(text, [section(text)])
+    return text_message(text)
 
 
-async def _entries(db: AsyncConnection, found: Iterable[Run]) -> dict[str, list[AuditEntry]]:
+async def _entries(db: AsyncConnection, followed: Iterable[Run]) -> dict[str, list[AuditEntry]]:
     """The audit entries of these runs by run id."""
     by_run: dict[str, list[AuditEntry]] = defaultdict(list)
-    if subjects := [key_of(run.id) for run in found]:
+    if subjects := [key_of(run.id) for run in followed]:
         for entry in await audit_log.of(db, subjects):
             by_run[entry.subject.removeprefix(_RUN)].append(entry)
     return by_run

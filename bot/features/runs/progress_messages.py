@@ -1,4 +1,4 @@
-"""The message of a run while it is under way: waiting, planning, uploading."""
+"""The message of a run in progress: waiting, planning, uploading."""
 
 from slack_sdk.models.blocks import Block, ButtonElement
 
@@ -9,34 +9,34 @@ from bot.ui.formatting import bar, duration, number, plural
 from core.models.run import Run, RunStatus
 
 
-def waiting(story: RunView) -> Message:
-    """Queued, or being planned: nothing has been sent."""
-    phase = phase_words(story.run)
-    text = f"*Sync of {story.what}*\n{phase}. Nothing has been sent yet."
-    return _with_cancel(story, f"Sync of {story.what}: {phase.lower()}.", text)
+def waiting(view: RunView) -> Message:
+    """Return the message of a run that is queued or being planned."""
+    phase = phase_words(view.run)
+    text = f"*Sync of {view.what}*\n{phase}. Nothing has been sent yet."
+    return _with_cancel(view, f"Sync of {view.what}: {phase.lower()}.", text)
 
 
-def progress(story: RunView) -> Message:
-    """Uploading."""
-    phase, moment = phase_words(story.run), story.moment
-    lines = [f"*Sync of {story.what}*", phase + "."]
+def progress(view: RunView) -> Message:
+    """Return the message of a run that uploads."""
+    phase, current = phase_words(view.run), view.progress
+    lines = [f"*Sync of {view.what}*", phase + "."]
     summary = phase
-    if moment is not None and moment.total:
-        percent = 100 * moment.done // moment.total
-        lines.append(f"{bar(moment.done, moment.total)} {percent} %")
-        lines.append(f"{number(moment.done)} of {plural(moment.total, 'change')} made{_pace(story)}")
+    if current is not None and current.total:
+        percent = 100 * current.done // current.total
+        lines.append(f"{bar(current.done, current.total)} {percent} %")
+        lines.append(f"{number(current.done)} of {plural(current.total, 'change')} made{_pace(view)}")
         summary = f"{phase}, {percent} %"
-    if story.run.plan is not None:
-        lines.append(f"So far: {done_words(story)}, {number(story.run.counters.rejected)} rejected.")
-    return _with_cancel(story, f"Sync of {story.what}: {summary}.", "\n".join(lines))
+    if view.run.plan is not None:
+        lines.append(f"So far: {done_words(view)}, {number(view.run.counters.rejected)} rejected.")
+    return _with_cancel(view, f"Sync of {view.what}: {summary}.", "\n".join(lines))
 
 
 def phase_words(run: Run) -> str:
-    """What a run is at, in plain words."""
+    """Return what a run is doing, in a few words."""
     if run.stop_requested == "cancel":
         return "Cancelling, as soon as what is under way has ended"
     if run.status is RunStatus.INTERRUPTED:
-        return "Interrupted; it goes on by itself as soon as the program runs again"
+        return "Interrupted; it resumes by itself as soon as the program runs again"
     if run.phase.startswith("waiting for run") and run.status.is_active:
         return f"Waiting until run {run.phase.removeprefix('waiting for run ')} of the same list has ended"
     if run.status is RunStatus.PLANNING:
@@ -46,23 +46,23 @@ def phase_words(run: Run) -> str:
     return "Waiting to start"
 
 
-def _pace(story: RunView) -> str:
-    moment = story.moment
-    if moment is None or moment.rate is None or moment.seconds_left is None:
+def _pace(view: RunView) -> str:
+    current = view.progress
+    if current is None or current.rate is None or current.seconds_left is None:
         return ""
-    left = f", about {duration(moment.seconds_left)} left" if moment.done < moment.total else ""
-    return f", {number(round(moment.rate))} a second{left}" if moment.rate >= 1 else left
+    left = f", about {duration(current.seconds_left)} left" if current.done < current.total else ""
+    return f", {number(round(current.rate))} a second{left}" if current.rate >= 1 else left
 
 
-def _with_cancel(story: RunView, text: str, body: str) -> Message:
-    blocks: list[Block] = [section(body), context(*origin(story))]
-    if story.run.stop_requested is None:
-        blocks.append(actions(cancel_button(story)))
+def _with_cancel(view: RunView, text: str, body: str) -> Message:
+    blocks: list[Block] = [section(body), context(*origin(view))]
+    if view.run.stop_requested is None:
+        blocks.append(actions(cancel_button(view)))
     return Message(text, blocks)
 
 
-def cancel_button(story: RunView) -> ButtonElement:
-    """*Cancel*, with the question whether it is meant."""
+def cancel_button(view: RunView) -> ButtonElement:
+    """Return the button *Cancel*, which asks for confirmation."""
     ask = confirmation(
         "Cancel this sync?",
         "What was done until then stays as it is. What is left is not done.",
@@ -72,8 +72,8 @@ def cancel_button(story: RunView) -> ButtonElement:
     return button(
         "Cancel",
         RunAction.CANCEL,
-        story.run.id,
+        view.run.id,
         style="danger",
         confirm=ask,
-        label=f"Cancel the sync of {story.run.audience or 'the audience'}",
+        label=f"Cancel the sync of {view.run.audience or 'the audience'}",
     )

@@ -1,4 +1,4 @@
-"""What a person does about a failure, by its code: a sentence that begins after "What to do:" (mrkdwn)."""
+"""What to do about a failed run, by error code: the words after "What to do:" (mrkdwn)."""
 
 from collections.abc import Mapping
 
@@ -24,13 +24,13 @@ from core.iterable import (
 )
 from core.sources.fetch import FetchError
 
-_GOES_ON = "it goes on where it stopped, and nothing is done twice."
+_GOES_ON = "it resumes where it stopped, and nothing is done twice."
 _ANOTHER_LIST = (
     "ask whoever keeps the lists in Iterable. If the list is there again, press *Retry*; if not, map the audience to "
     "another list with `/iterable-sync map`, and *Pause* this mapping."
 )
 _ONE_OF_SEVERAL = (
-    "map the one that is meant by its id, with `/iterable-sync map`, or press *Put in another file* and take one that "
+    "map the right one by its id, with `/iterable-sync map`, or press *Upload a different file* and choose one that "
     "holds that audience alone."
 )
 
@@ -42,7 +42,7 @@ _ADVICE: Mapping[str, str] = {
         f"connection. Then press *Retry*: {_GOES_ON}"
     ),
     InvalidApiKeyError.code: (
-        f"an admin presses *Replace key* and puts in a new one from Iterable. Then press *Retry*: {_GOES_ON}"
+        f"an admin presses *Replace key* and enters a new one from Iterable. Then press *Retry*: {_GOES_ON}"
     ),
     ListError.code: _ANOTHER_LIST,
     ListNotFoundError.code: _ANOTHER_LIST,
@@ -51,7 +51,7 @@ _ADVICE: Mapping[str, str] = {
         f"have an admin check the connection's data center (*Edit* on the Home page). Then press *Retry*: {_GOES_ON}"
     ),
     InputError.code: (
-        "put right what is said above, then press *Put in another file*. *Retry* reads the same one once more."
+        "put right what is said above, then press *Upload a different file*. *Retry* reads the same one once more."
     ),
     SeveralAudiencesError.code: _ONE_OF_SEVERAL,
     AudiencesOfOneNameError.code: _ONE_OF_SEVERAL,
@@ -77,5 +77,5 @@ _OTHERWISE = (
 
 
 def remediation(code: str | None) -> str:
-    """What to do about a failure."""
+    """Return what to do about an error."""
     return _ADVICE.get(code or "", _OTHERWISE)

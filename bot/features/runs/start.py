@@ -1,13 +1,15 @@
-"""Starting a sync: opening the form for those who may, and queueing what was put in."""
+"""Starting a sync: opens the form for people who may, and queues the run."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.connect.handlers import open_connect
 from bot.features.ids import RunBlock
-from bot.features.mapping.open import open_map
+from bot.features.mapping.commands import open_map
 from bot.features.mapping_lookup import MappingRef, by_id, find, require_start, why_not_now
 from bot.features.runs import views
 from bot.features.runs.file_links import Attached
@@ -15,8 +17,11 @@ from bot.features.runs.form import StartMetadata, StartSyncForm
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.slack.api_errors import ERRORS, classify
+from bot.slack.error_handler import sentence_for
 from bot.slack.file_source import GONE, address_of
 from bot.slack.reply import open_modal, reply_privately
+from bot.slack.submission import start_work
+from bot.ui.blocks import text_message
 from core.connections.permissions import may_start
 from core.errors import InputError
 from core.models.run import RunRequest
@@ -24,19 +29,19 @@ from core.runs import commands
 from core.sources.fetch import check_allowed
 from core.store.mappings import NO_LIST
 
-# How long Slack may take to say whether there is such a file, in seconds: the run asks for it anyway.
+# How long Slack may take to confirm that a file exists, in seconds. The run checks it again.
 SEEN_WITHIN_S = 2.0
 
 
 class NotNowError(InputError):
-    """Nothing of this mapping can be synced now, or not by this person: said at the mapping."""
+    """The mapping can't be synced now, or not by this person. The form shows it at the mapping."""
 
     code = "not_now"
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run that was queued, and where it is shown (None: in a direct message)."""
+    """A queued run. Its message appears in `channel` (None: in a direct message)."""
 
     run_id: str
     known: MappingRef
@@ -51,9 +56,9 @@ async def open_start(
     mapping_id: int | None = None,
     files: tuple[Attached, ...] = (),
 ) -> None:
-    """Open *Start a sync*; *Connect* where nothing is connected, *Map* where nothing is mapped.
+    """Open *Start a sync*, or *Connect* if nothing is connected, or *Map* if nothing is mapped.
 
-    Raises InputError where the person may not start anything, or where the mapping that is asked for can't be synced.
+    Raises InputError if the person may not start runs, or if the mapping can't be synced.
     """
     connections = await services.connections(actor.team_id)
     if not connections:
@@ -63,13 +68,13 @@ async def open_start(
     if not mine:
         require_start(connections[0], actor.person, "start syncs")
     chosen = await _chosen(services, actor, mapping_id) if mapping_id is not None else None
-    known = [chosen] if chosen else await startable(services, actor)
-    if not known:
+    refs = [chosen] if chosen else await startable(services, actor)
+    if not refs:
         await (reply_privately(client, actor, views.no_mapping_yet()) if files else open_map(services, client, actor))
         return
     form = views.start_form(
         StartMetadata(channel=actor.channel, attached=files),
-        chosen or (known[0] if len(known) == 1 else None),
+        chosen or (refs[0] if len(refs) == 1 else None),
         several=len(connections) > 1,
         allowed_places=services.engine.settings.audience_paths,
     )
@@ -77,52 +82,52 @@ async def open_start(
 
 
 async def startable(services: Services, actor: Actor) -> list[MappingRef]:
-    """The mappings that a person may sync: also those that are paused or declined, which say so."""
+    """Return the mappings that a person may start, including paused and declined ones, whose options say so."""
     return [
-        it
-        for it in await find(services, actor)
-        if it.mapping.list_id != NO_LIST and may_start(it.connection, actor.person)
+        ref
+        for ref in await find(services, actor)
+        if ref.mapping.list_id != NO_LIST and may_start(ref.connection, actor.person)
     ]
 
 
-async def start_sync(services: Services, client: AsyncWebClient, actor: Actor, wanted: StartSyncForm) -> Started:
-    """Queue what a person put in. Raises NotNowError for the mapping, InputError for where the audience is."""
-    it = await _chosen(services, actor, wanted.mapping_id or 0)
-    request = RunRequest(path=await _address(services, client, actor, wanted), mode=wanted.mode)
-    # a file of a message is synced where it is; else where the mapping's runs are shown
-    here = wanted.metadata.channel
-    channel = here if wanted.metadata.attached else it.mapping.channel or here
+async def start_sync(services: Services, client: AsyncWebClient, actor: Actor, form: StartSyncForm) -> Started:
+    """Queue a run. Raises NotNowError about the mapping, InputError about the source."""
+    ref = await _chosen(services, actor, form.mapping_id or 0)
+    request = RunRequest(path=await _address(services, client, actor, form), mode=form.mode)
+    # The run of a message's file is shown where the message is, other runs in their mapping's channel.
+    current_channel = form.metadata.channel
+    channel = current_channel if form.metadata.attached else ref.mapping.channel or current_channel
     run_id = await commands.start(
-        services.engine, it.mapping, request, by=actor.person, channel=channel, team_id=actor.team_id
+        services.engine, ref.mapping, request, by=actor.person, channel=channel, team_id=actor.team_id
     )
     services.wake()
-    return Started(run_id, it, channel)
+    return Started(run_id, ref, channel)
 
 
-def block_of(error: InputError, wanted: StartSyncForm) -> str | None:
-    """The input at which an error is shown; None where it concerns a part that is no input."""
+def block_of(error: InputError, form: StartSyncForm) -> str | None:
+    """Return the block id of the input that an error concerns; None if there is no such input."""
     if isinstance(error, NotNowError):
         return RunBlock.MAPPING
-    return None if len(wanted.metadata.attached) == 1 else wanted.source_block
+    return None if len(form.metadata.attached) == 1 else form.source_block
 
 
 async def _chosen(services: Services, actor: Actor, mapping_id: int) -> MappingRef:
-    it = await by_id(services, actor, mapping_id)
-    if not may_start(it.connection, actor.person):
+    ref = await by_id(services, actor, mapping_id)
+    if not may_start(ref.connection, actor.person):
         raise NotNowError(
-            f"Only operators and approvers of {it.connection.label} can start its syncs. Ask one of them."
+            f"Only operators and approvers of {ref.connection.label} can start its syncs. Ask one of them."
         )
-    if reason := why_not_now(it):
+    if reason := why_not_now(ref):
         raise NotNowError(reason)
-    return it
+    return ref
 
 
-async def _address(services: Services, client: AsyncWebClient, actor: Actor, wanted: StartSyncForm) -> str:
-    file_id = wanted.file_id
+async def _address(services: Services, client: AsyncWebClient, actor: Actor, form: StartSyncForm) -> str:
+    file_id = form.file_id
     if file_id is None:
-        # looking at a disk may take its time
-        return await asyncio.to_thread(check_allowed, wanted.address, services.engine.settings.audience_paths)
-    if wanted.link:
+        # Checking the disk may block.
+        return await asyncio.to_thread(check_allowed, form.address, services.engine.settings.audience_paths)
+    if form.link:
         await _check_seen(client, file_id)
     return address_of(actor.team_id, file_id)
 
@@ -136,4 +141,31 @@ async def _check_seen(client: AsyncWebClient, file_id: str) -> None:
             raise InputError(
                 "This file is not there, or this app may not see it. Put it into a channel that the app is in."
             ) from error
-    # any other trouble is Slack's, and of the moment: the run says so if it stays
+    # Other errors are temporary. If they persist, the run reports them.
+
+
+async def submit(services: Services, ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+    """Queue the run of a submitted form. An error that the form can't show is sent to the person."""
+    form = StartSyncForm.read(body["view"])
+    if problems := form.problems():
+        await ack(response_action="errors", errors=problems)
+        return
+    actor = replace(Actor.of(body), channel=form.metadata.channel)
+    task = await start_work(start_sync(services, client, actor, form))
+    error = task.exception() if task.done() else None
+    block = block_of(error, form) if isinstance(error, InputError) else None
+    if block is not None:
+        await ack(response_action="errors", errors={block: str(error)})
+        return
+    await ack()
+    await _tell(client, actor, task)
+
+
+async def _tell(client: AsyncWebClient, actor: Actor, task: "asyncio.Task[Started]") -> None:
+    try:
+        done = await task
+    except Exception as error:  # noqa: BLE001  # the form is closed
+        await reply_privately(client, actor, text_message(sentence_for(error)))
+        return
+    if done.channel is None or done.channel != actor.channel:
+        await reply_privately(client, actor, views.started(done.run_id, done.known, done.channel))

@@ -1,10 +1,9 @@
-"""Starting, cancelling and repeating runs, as it looks."""
+"""The form that starts a run, and the answers to actions on runs."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from slack_sdk.models.blocks import Block as KitBlock
-from slack_sdk.models.blocks import InputBlock, Option
+from slack_sdk.models.blocks import Block, InputBlock, Option
 from slack_sdk.models.blocks.block_elements import (
     ExternalDataSelectElement,
     FileInputElement,
@@ -17,13 +16,14 @@ from bot.features.ids import MappingAction, RunAction, RunBlock, RunCallback
 from bot.features.mapping_lookup import MappingRef
 from bot.features.runs.file_links import Attached
 from bot.features.runs.form import StartMetadata
-from bot.ui.blocks import Message, button, confirmation, context, field_of, modal, option, section
-from bot.ui.formatting import cut, escape, moment, person, plural
-from core.models.run import Run, RunStatus, SyncMode
+from bot.ui.blocks import Message, button, confirmation, context, field_of, modal, option, section, text_message
+from bot.ui.formatting import channel_or_dm, cut, escape, moment, person, plural
+from bot.ui.status_words import RUN_STATUSES
+from core.models.run import Run, SyncMode
 from core.reporting.rejection_reasons import explain
 from core.store.mappings import MappingStatus
 
-# What Slack shows at most in a menu, and in an answer.
+# Slack's limit for a menu, and the number of runs in one message.
 MOST_OPTIONS = 100
 MOST_LISTED = 20
 _ADDRESS_MAX = 2000
@@ -32,22 +32,18 @@ _MODES = (
     ("As the mapping says", "auto", "And where it says nothing: as the file says"),
     ("The file is the whole audience", SyncMode.MIRROR.value, "Who is not in it has left"),
     ("The file is additions and removals", SyncMode.DELTA.value, "Who is not in it stays as they are"),
-    ("Only add", SyncMode.ADD.value, "Nobody is taken off the list"),
+    ("Only add", SyncMode.ADD.value, "No one is taken off the list"),
 )
-_UNDER_WAY = {
-    RunStatus.QUEUED: "queued",
-    RunStatus.PLANNING: "being planned",
-    RunStatus.NEEDS_APPROVAL: "waits for approval",
-    RunStatus.RUNNING: "running",
-    RunStatus.INTERRUPTED: "interrupted",
-}
 
 
 def start_form(
     metadata: StartMetadata, chosen: MappingRef | None, *, several: bool, allowed_places: Sequence[str]
 ) -> dict[str, Any]:
-    """*Start a sync*. `several` connections are told apart; places are asked for where the operator allows any."""
-    blocks: list[KitBlock] = [_mapping(chosen, several)]
+    """Return the form *Start a sync*.
+
+    With `several` connections, options name theirs. With `allowed_places`, the form has an input for a path or address.
+    """
+    blocks: list[Block] = [_mapping(chosen, several)]
     if metadata.attached:
         blocks.append(_attached(metadata.attached))
     else:
@@ -61,80 +57,79 @@ def start_form(
     )
 
 
-def mapping_option(it: MappingRef, several: bool) -> Option:
-    """A mapping to choose; `several` connections are told apart."""
-    text = it.plain
-    if it.mapping.status in (MappingStatus.PAUSED, MappingStatus.DECLINED):
-        text += f" ({it.mapping.status})"
-    return option(f"{text}, {it.connection.label}" if several else text, str(it.mapping.id))
+def mapping_option(ref: MappingRef, several: bool) -> Option:
+    """Return a mapping as an option. With `several` connections, it names its connection."""
+    text = ref.plain
+    if ref.mapping.status in (MappingStatus.PAUSED, MappingStatus.DECLINED):
+        text += f" ({ref.mapping.status})"
+    return option(f"{text}, {ref.connection.label}" if several else text, str(ref.mapping.id))
 
 
-def said(text: str) -> Message:
-    """A sentence (mrkdwn)."""
-    return Message(text, [section(text)])
+def started(run_id: str, ref: MappingRef, channel: str | None) -> Message:
+    """Return the answer if a run's message appears in another place."""
+    return text_message(
+        f"The sync of {ref.label} is started: run `{run_id}`. Its message appears {channel_or_dm(channel)}."
+    )
 
 
-def started(run_id: str, it: MappingRef, channel: str | None) -> Message:
-    """A run was started, and is shown elsewhere than the person is."""
-    return said(f"The sync of {it.label} is started: run `{run_id}`. Its message appears {_where(channel)}.")
+def started_again(run_id: str, ref: MappingRef, channel: str | None) -> Message:
+    """Return the answer after a run was repeated."""
+    return text_message(f"Started again as run `{run_id}`: {ref.label}. Its message appears {channel_or_dm(channel)}.")
 
 
-def started_again(run_id: str, it: MappingRef, channel: str | None) -> Message:
-    """A run was started by a button on another one."""
-    return said(f"Started again as run `{run_id}`: {it.label}. Its message appears {_where(channel)}.")
+def retried(run: Run, ref: MappingRef) -> Message:
+    """Return the answer after a run was resumed."""
+    return text_message(f"Run `{run.id}` of {ref.label} resumes where it stopped. Its message shows the progress.")
 
 
-def retried(run: Run, it: MappingRef) -> Message:
-    """A run goes on."""
-    return said(f"Run `{run.id}` of {it.label} goes on where it stopped. Its message shows how far it is.")
+def retrying_rejected(run_id: str, ref: MappingRef, channel: str | None) -> Message:
+    """Return the answer after a run of rejected members was started."""
+    return text_message(
+        f"Run `{run_id}` tries the rejected members of {ref.label} again. It appears {channel_or_dm(channel)}."
+    )
 
 
-def retrying_rejected(run_id: str, it: MappingRef, channel: str | None) -> Message:
-    """The rejected members of a run are tried again."""
-    return said(f"Run `{run_id}` tries the rejected members of {it.label} again. It appears {_where(channel)}.")
-
-
-def cancelled(run: Run, it: MappingRef, *, at_once: bool) -> Message:
-    """A run was cancelled, or will be."""
+def cancelled(run: Run, ref: MappingRef, *, at_once: bool) -> Message:
+    """Return the answer after a run was cancelled, or asked to stop."""
     if at_once:
-        return said(f"Run `{run.id}` of {it.label} is cancelled.")
-    return said(
-        f"Run `{run.id}` of {it.label} is being cancelled: it stops after the requests that are under way. "
+        return text_message(f"Run `{run.id}` of {ref.label} is cancelled.")
+    return text_message(
+        f"Run `{run.id}` of {ref.label} is being cancelled: it stops after the requests that are under way. "
         "What was done before stays done."
     )
 
 
 def nothing_to_cancel() -> Message:
-    """No run is under way that the person may cancel."""
-    return said("No run is under way that you could cancel.")
+    """Return the answer if there is no active run that the person may cancel."""
+    return text_message("No run is under way that you could cancel.")
 
 
-def which_to_cancel(found: Sequence[tuple[Run, MappingRef]]) -> Message:
-    """Several runs are under way, a button each."""
-    text = f"{plural(len(found), 'run')} are under way. Which one is to be cancelled?"
-    rows = [section(_line(run, it), accessory=_cancel_button(run, it)) for run, it in found[:MOST_LISTED]]
-    more = len(found) - len(rows)
+def which_to_cancel(active: Sequence[tuple[Run, MappingRef]]) -> Message:
+    """Return the active runs with a Cancel button each."""
+    text = f"{plural(len(active), 'run')} are under way. Which one is to be cancelled?"
+    rows = [section(_line(run, ref), accessory=_cancel_button(run, ref)) for run, ref in active[:MOST_LISTED]]
+    more = len(active) - len(rows)
     rest = [context(f"And {plural(more, 'more run')}: `/iterable-sync cancel <run>`")] if more else []
     return Message(text, [section(text), *rows, *rest])
 
 
 def no_file() -> Message:
-    """The shortcut was used on a message without a file."""
-    return said(
+    """Return the answer if the shortcut was used on a message without files."""
+    return text_message(
         "This message has no file that could be synced. Use *Sync to Iterable* on a message with an audience file, or "
         "type `/iterable-sync`."
     )
 
 
 def no_mapping_yet() -> Message:
-    """The shortcut was used, and there is no mapping to be chosen."""
+    """Return the answer if the shortcut was used and there are no mappings."""
     text = "There is no mapping yet, so it is not known to which list the file goes. Map the audience first."
     return Message(text, [section(text, accessory=button("Map an audience", MappingAction.OPEN))])
 
 
-def rejected_summary(run: Run, it: MappingRef, by_reason: dict[str, int]) -> Message:
-    """What stands above the file with the rejected members of a run: why, and what to do. Never an address."""
-    text = f"{plural(sum(by_reason.values()), 'rejected member')} of run `{run.id}`: {it.label}"
+def rejected_summary(run: Run, ref: MappingRef, by_reason: dict[str, int]) -> Message:
+    """Return the message above the file of rejected members: reasons and remedies, without any address."""
+    text = f"{plural(sum(by_reason.values()), 'rejected member')} of run `{run.id}`: {ref.label}"
     reasons = "\n".join(
         f"• {count:,}: {explain(reason).meaning} {explain(reason).remedy}" for reason, count in by_reason.items()
     )
@@ -143,31 +138,30 @@ def rejected_summary(run: Run, it: MappingRef, by_reason: dict[str, int]) -> Mes
 
 
 def rejected_sent(run: Run, count: int) -> Message:
-    """The file is on its way to the person, as the channel's answer."""
-    return said(
+    """Return the answer that the file is in the direct messages."""
+    return text_message(
         f"The file with {plural(count, 'rejected member')} of run `{run.id}` comes to your direct messages with this "
-        "app. Nobody else sees it."
+        "app. No one else sees it."
     )
 
 
 def rejected_not_sent(run: Run, *, perhaps: bool) -> Message:
-    """The file did not get to the person, or nobody knows whether it did: how they get it otherwise."""
+    """Return the answer if the file was not sent, or (`perhaps`) not confirmed."""
     first = "Slack did not confirm" if perhaps else "Slack did not take"
     look = "If it is not in your direct messages with this app, press" if perhaps else "Press"
-    return said(
+    return text_message(
         f"{first} the file with the rejected members of run `{run.id}`. {look} *Rejected users* again in a moment. If "
         "it stays so, whoever operates this program can write the same file where the program runs."
     )
 
 
-def _line(run: Run, it: MappingRef) -> str:
-    state = _UNDER_WAY.get(run.status, run.status.value)
-    return f"{it.label}: {state}\n`{run.id}`, {moment(run.created_at)}, by {person(run.started_by)}"
+def _line(run: Run, ref: MappingRef) -> str:
+    return f"{ref.label}: {RUN_STATUSES[run.status]}\n`{run.id}`, {moment(run.created_at)}, by {person(run.started_by)}"
 
 
-def _cancel_button(run: Run, it: MappingRef) -> Any:
+def _cancel_button(run: Run, ref: MappingRef) -> Any:
     question = confirmation(
-        "Cancel this run?", f"{it.label}. What was done before stays done.", "Cancel the run", "Let it run"
+        "Cancel this run?", f"{ref.label}. What was done before stays done.", "Cancel the run", "Let it run"
     )
     return button("Cancel", RunAction.CANCEL, run.id, style="danger", confirm=question, label=f"Cancel run {run.id}")
 
@@ -182,7 +176,7 @@ def _mapping(chosen: MappingRef | None, several: bool) -> InputBlock:
     return field_of("Mapping", RunBlock.MAPPING, element, hint="Which audience goes to which list.")
 
 
-def _attached(files: Sequence[Attached]) -> KitBlock:
+def _attached(files: Sequence[Attached]) -> Block:
     if len(files) == 1:
         return section(f"*Audience file*\n{escape(cut(files[0].name, 100))} ({_size(files[0].size)})")
     options = [option(f"{cut(each.name, 55)} ({_size(each.size)})", each.id) for each in files]
@@ -218,7 +212,3 @@ def _size(size: int) -> str:
     if size < 1_000_000:
         return f"{max(1, round(size / 1000)):,} kB"
     return f"{size / 1_000_000:,.1f} MB"
-
-
-def _where(channel: str | None) -> str:
-    return f"in <#{channel}>" if channel and not channel.startswith("D") else "in your direct messages with this app"

@@ -1,1 +1,1 @@
-"""Status and history, for everybody."""
+"""The subcommands `status` and `history`, and the sections that the home page shares with them."""

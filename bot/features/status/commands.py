@@ -1,45 +1,44 @@
-"""Subcommands of this feature."""
+"""The subcommands `status` and `history`."""
 
 from bot.features.slash_command import SlashCommand
-from bot.features.status.viewer import viewer_of
 from bot.features.status.views import HistoryItem, history_message, status_message
-from bot.features.status.workspace_status import MappingStatusRow, WorkspaceStatus
+from bot.features.status.workspace_status import MappingStatusRow, WorkspaceStatus, viewer_of
 from bot.slack.reply import reply_privately
 from core import mapping_lifecycle
 from core.errors import InputError
 from core.store import runs
 
-#: How many runs `history` shows.
+#: The number of runs that `history` shows.
 LATEST = 10
-# How many names an answer offers where a name was not found.
+# The number of names that the answer to an unknown name offers.
 _NAMES_OFFERED = 5
 
 
 async def status(call: SlashCommand) -> None:
-    """Show privately what is under way, what waits and how the mappings are."""
+    """Show the status of the workspace privately."""
     overview = await WorkspaceStatus.read(call.services, call.actor.team_id)
     viewer = await viewer_of(call.services, call.client, call.actor.team_id, call.actor.person)
     await reply_privately(call.client, call.actor, status_message(overview, viewer))
 
 
 async def history(call: SlashCommand) -> None:
-    """Show privately the latest runs, of a mapping or of all. Raises InputError where no mapping is called so."""
+    """Show the latest runs privately, of one mapping or of all. Raises InputError if there is no such mapping."""
     overview = await WorkspaceStatus.read(call.services, call.actor.team_id, with_declined=True)
     chosen = await _chosen(call, overview)
     async with call.services.engine.database.read() as db:
-        found = await runs.latest_of(db, [each.mapping.id for each in chosen], LATEST)
+        latest = await runs.latest_of(db, [each.mapping.id for each in chosen], LATEST)
     mapped = overview.by_mapping
-    past = [HistoryItem(run, mapped[run.mapping_id], _is_last(run.id, mapped[run.mapping_id])) for run in found]
-    of = chosen[0].mapping.label if call.argument and len(chosen) == 1 else call.argument or None
-    await reply_privately(call.client, call.actor, history_message(past, of, call.actor.person))
+    past = [HistoryItem(run, mapped[run.mapping_id], _is_last(run.id, mapped[run.mapping_id])) for run in latest]
+    title = chosen[0].mapping.label if call.argument and len(chosen) == 1 else call.argument or None
+    await reply_privately(call.client, call.actor, history_message(past, title, call.actor.person))
 
 
 async def _chosen(call: SlashCommand, overview: WorkspaceStatus) -> list[MappingStatusRow]:
     if not call.argument:
         return list(overview.mapped)
     services, team_id = call.services, call.actor.team_id
-    found = await mapping_lifecycle.find(services.engine, team_id, call.argument, with_shared=services.one_workspace)
-    chosen = [overview.by_mapping[mapping.id] for _, mapping in found if mapping.id in overview.by_mapping]
+    pairs = await mapping_lifecycle.find(services.engine, team_id, call.argument, with_shared=services.one_workspace)
+    chosen = [overview.by_mapping[mapping.id] for _, mapping in pairs if mapping.id in overview.by_mapping]
     if not chosen:
         names = ", ".join(sorted({each.mapping.label for each in overview.mapped})[:_NAMES_OFFERED])
         there_are = f"There are: {names}." if names else "No audience is mapped yet: `/iterable-sync map` begins."

@@ -1,8 +1,9 @@
-"""How a run, a mapping and an approval are told in a line or two (mrkdwn): shared by `status`, `history` and home."""
+"""Lines (mrkdwn) about runs, mappings, alerts and connections, for `status`, `history` and the home page."""
 
 from bot.features.permissions import deciders
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress
 from bot.ui.formatting import bar, duration, escape, moment, number, person, plural, share
+from bot.ui.status_words import MAPPING_STATUSES, RUN_STATUSES
 from core.connections.permissions import has_stand_ins
 from core.identity import UserIdField
 from core.models.run import Run, RunStatus
@@ -12,42 +13,24 @@ from core.store.connections import Connection
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import MappingStatus
 
-_STATUSES = {
-    RunStatus.QUEUED: "waits for its turn",
-    RunStatus.PLANNING: "being compared with the list",
-    RunStatus.NEEDS_APPROVAL: "waits for approval",
-    RunStatus.RUNNING: "being sent",
-    RunStatus.INTERRUPTED: "stopped half-way",
-    RunStatus.SUCCEEDED: "succeeded",
-    RunStatus.FAILED: "failed",
-    RunStatus.CANCELLED: "cancelled",
-    RunStatus.PLANNED: "was only a trial",
-}
-_STATES = {
-    MappingStatus.PROPOSED: "waits for approval",
-    MappingStatus.ACTIVE: "active",
-    MappingStatus.PAUSED: "paused: nothing is synced",
-    MappingStatus.DECLINED: "declined",
-}
-
 
 def target_line(mapped: MappingStatusRow) -> str:
-    """Which audience goes where."""
+    """Return the audience, the list and the connection of a mapping."""
     audience, name = escape(mapped.mapping.label), escape(mapped.list_name)
     return f"*{audience}* → {name} ({escape(mapped.connection.name)})"
 
 
 def status_words(run: Run) -> str:
-    """What became of a run, in plain words."""
+    """Return the status of a run in words."""
     if run.status is RunStatus.CANCELLED and run.decided_by is not None and run.error is not None:
         return f"declined by {person(run.decided_by)}"
     if run.phase.startswith("waiting for run") and run.status.is_active:
         return "waits for another run of this list"
-    return _STATUSES[run.status]
+    return RUN_STATUSES[run.status]
 
 
 def counts_line(run: Run) -> str:
-    """What a run changed. Of one that waits, what it would change."""
+    """Return how many members a run changed, or would change if it is approved."""
     if run.plan is not None and run.status in (RunStatus.NEEDS_APPROVAL, RunStatus.PLANNED):
         plan = run.plan
         changes = f"{plan.to_add:,} to add, {plan.to_update:,} to update, {plan.to_remove:,} to remove"
@@ -58,7 +41,7 @@ def counts_line(run: Run) -> str:
 
 
 def last_run_line(run: Run | None) -> str:
-    """A mapping's newest run."""
+    """Return the status of a mapping's newest run."""
     if run is None:
         return "Not synced yet"
     at = run.finished_at if run.finished_at is not None and not run.status.is_active else run.created_at
@@ -67,8 +50,10 @@ def last_run_line(run: Run | None) -> str:
 
 
 def mapping_lines(mapped: MappingStatusRow) -> str:
-    """A mapping: where it goes, whether it is active, and its last run or (fed by mParticle) how it stands."""
-    state = _STATES[mapped.mapping.status]
+    """Return a mapping with its status, and its newest run or (live) its numbers."""
+    state = MAPPING_STATUSES[mapped.mapping.status]
+    if mapped.mapping.status is MappingStatus.PAUSED:
+        state += ": nothing is synced"
     last = last_run_line(mapped.last) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
     if mapped.mapping.disconnected_at is not None:
         last += f"\nmParticle disconnected this audience {moment(mapped.mapping.disconnected_at)}"
@@ -76,7 +61,7 @@ def mapping_lines(mapped: MappingStatusRow) -> str:
 
 
 def live_line(status: LiveStatus, waiting_for: str = "waiting for approval") -> str:
-    """How a mapping stands that mParticle feeds."""
+    """Return the numbers of a live mapping today."""
     parts = [
         f"Live: {plural(status.changes_today, 'change')} today",
         f"{status.added:,} added, {status.updated:,} updated, {status.removed:,} removed",
@@ -104,12 +89,12 @@ def _what_for(mapped: MappingStatusRow) -> str:
 
 
 def _for_minutes(seconds: float | None) -> str:
-    # not to the second: a page that shows it would differ each time
+    # rounded, so that the home page does not change every second
     return f" (for {duration(seconds // 60 * 60)})" if seconds is not None and seconds >= 60 else ""
 
 
 def progress_lines(each: RunInProgress) -> str:
-    """A run that has not ended: what it does, and how far it is."""
+    """Return a run in progress: what it does, and how much is done."""
     lines = f"{target_line(each.mapped)}: {status_words(each.run)}"
     if each.run.status is RunStatus.RUNNING and each.total:
         lines += f"\n{bar(each.done, each.total)} {number(each.done)} of {number(each.total)}"
@@ -119,7 +104,7 @@ def progress_lines(each: RunInProgress) -> str:
 
 
 def waiting_lines(each: RunInProgress) -> str:
-    """A run that waits for approval: who asked for it, since when, for what, and why it is asked about."""
+    """Return a run that waits for approval: numbers, requester, and the guards that stopped it."""
     lines = f"{target_line(each.mapped)}: {counts_line(each.run)}"
     lines += f"\nAsked for by {person(each.run.started_by)}, waits since "
     lines += moment(each.run.finished_at or each.run.created_at)
@@ -128,15 +113,15 @@ def waiting_lines(each: RunInProgress) -> str:
 
 
 def approvers_line(mapped: MappingStatusRow) -> str:
-    """Who may decide."""
+    """Return who may decide."""
     if has_stand_ins(mapped.connection):
         return deciders(mapped.connection)
     named = ", ".join(person(each) for each in mapped.connection.approvers)
-    return f"Approvers: {named or 'nobody yet; an admin names them under *Edit*'}"
+    return f"Approvers: {named or 'no one yet; an admin names them under *Edit*'}"
 
 
 def connection_line(connection: Connection) -> str:
-    """A connection: whether it works, and how it is set."""
+    """Return a connection with its health and settings."""
     name, key = escape(connection.name), f"key …{escape(connection.key_last4)}"
     if connection.key_rejected_at is not None:
         since = moment(connection.key_rejected_at)
@@ -152,14 +137,14 @@ def connection_line(connection: Connection) -> str:
 
 
 def alert_lines(alert: Alert, about: str) -> str:
-    """An open alert: what it is about (mrkdwn), what failed, since when, and who looks after it."""
+    """Return an open alert: subject (mrkdwn), error, since when, and who acknowledged it."""
     again = f", {plural(alert.occurrences, 'time')} more since" if alert.occurrences else ""
     taken = f"\n{person(alert.acknowledged_by)} looks after it" if alert.acknowledged_by else ""
     return f"{about}: {escape(alert.message)}\nSince {moment(alert.opened_at)}{again}{taken}"
 
 
 def unapproved_lines(mapped: MappingStatusRow) -> str:
-    """A mapping that waits for approval by itself."""
+    """Return a mapping that waits for approval and has no run."""
     since = moment(mapped.mapping.created_at)
     proposed = mapped.mapping.proposed_by
     if mapped.live is not None:
@@ -169,5 +154,5 @@ def unapproved_lines(mapped: MappingStatusRow) -> str:
 
 
 def named(connection: Connection) -> str:
-    """A connection's name, as a thing that is talked about."""
+    """Return the name of a connection."""
     return f"*{escape(connection.name)}*"

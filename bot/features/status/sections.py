@@ -1,4 +1,4 @@
-"""What is shown of everything that stands somehow, in parts, with the buttons that a person may press. Pure."""
+"""The sections of `status` and of the home page, with the buttons that a person may use. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from slack_sdk.models.blocks import Block, ButtonElement
 from bot.features.ids import AlertAction, ApprovalAction, ConnectAction, MappingAction, RunAction
 from bot.features.live_audiences import buttons
 from bot.features.status import phrases
-from bot.features.status.workspace_status import MappingStatusRow, RunInProgress, WorkspaceStatus
+from bot.features.status.workspace_status import MappingStatusRow, RunInProgress, Viewer, WorkspaceStatus
 from bot.ui.blocks import actions, button, confirmation, context, header, section
 from bot.ui.formatting import plural
 from core.connections.permissions import has_stand_ins, may_start, why_not_approve
@@ -20,23 +20,15 @@ from core.store.mappings import NO_LIST, MappingStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Viewer:
-    """Who looks at it: what they may not do is not offered."""
-
-    person: str
-    is_admin: bool
-
-
-@dataclass(frozen=True, slots=True)
 class StatusItem:
-    """One thing: some lines (mrkdwn), and buttons."""
+    """An item of a section: lines (mrkdwn) and buttons."""
 
     text: str
     buttons: tuple[ButtonElement, ...] = ()
 
     @property
     def blocks(self) -> list[Block]:
-        """As few blocks as it takes: one button stands beside the text, several below it."""
+        """The blocks of the item. A single button is next to the text, several are below it."""
         if len(self.buttons) == 1:
             return [section(self.text, accessory=self.buttons[0])]
         return [section(self.text), *([actions(*self.buttons)] if self.buttons else [])]
@@ -44,19 +36,19 @@ class StatusItem:
 
 @dataclass(frozen=True, slots=True)
 class StatusSection:
-    """Things of one kind under a heading."""
+    """Items of one kind under a heading."""
 
     title: str
     items: Sequence[StatusItem]
 
     def blocks(self, room: int) -> list[Block]:
-        """Its blocks, at most so many; what is not shown is counted. Nothing where there are no items."""
+        """Return at most `room` blocks. The last one counts items that are left out. Empty without items."""
         if not self.items:
             return []
         shown: list[Block] = [header(self.title)]
         for number, item in enumerate(self.items):
             left = len(self.items) - number
-            needed = len(item.blocks) + (1 if left > 1 else 0)  # room to say how many are not shown
+            needed = len(item.blocks) + (1 if left > 1 else 0)  # room for the count
             if len(shown) + needed > room:
                 return [*shown, context(f"{left} more not shown.")]
             shown += item.blocks
@@ -64,31 +56,31 @@ class StatusSection:
 
 
 def alerts(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
-    """What fails."""
+    """Return the open alerts."""
     items = [_alert(overview, each, viewer) for each in overview.alerts]
     return StatusSection(f"{plural(len(items), 'open alert')}", items)
 
 
 def waiting(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
-    """What waits for a decision."""
+    """Return the runs and mappings that wait for approval."""
     items = [_waiting(each, viewer) for each in overview.waiting]
     items += [_unapproved(each, viewer) for each in overview.unapproved]
     return StatusSection(f"{plural(len(items), 'approval waits', 'approvals wait')}", items)
 
 
 def under_way(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
-    """Runs that have not ended."""
+    """Return the runs in progress."""
     items = [_under_way(each, viewer) for each in overview.under_way]
     return StatusSection(f"{plural(len(items), 'run')} in progress", items)
 
 
 def connections(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
-    """The connections."""
+    """Return the connections."""
     return StatusSection("Connections", [_connection(each, viewer) for each in overview.connections])
 
 
 def mappings(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
-    """The mappings with their last run."""
+    """Return the mappings with their newest runs."""
     return StatusSection("Mappings", [_mapping(each, viewer) for each in overview.mapped])
 
 
@@ -96,16 +88,16 @@ def _alert(overview: WorkspaceStatus, alert: Alert, viewer: Viewer) -> StatusIte
     connection = next(each for each in overview.connections if each.id == alert.connection_id)
     mapped = overview.by_mapping.get(alert.mapping_id or 0)
     about = phrases.target_line(mapped) if mapped else phrases.named(connection)
-    found: list[ButtonElement] = []
+    offered: list[ButtonElement] = []
     if alert.code == InvalidApiKeyError.code:
         if viewer.is_admin:
-            found.append(_replace_key(connection))
+            offered.append(_replace_key(connection))
     elif alert.run_id is not None and may_start(connection, viewer.person) and not (mapped and mapped.mapping.is_live):
-        # what mParticle sends is tried again by itself
-        found.append(button("Retry", RunAction.RETRY, alert.run_id, label=f"Retry the run {alert.run_id}"))
+        # Changes of live audiences are retried without a click.
+        offered.append(button("Retry", RunAction.RETRY, alert.run_id, label=f"Retry the run {alert.run_id}"))
     if alert.acknowledged_by is None and may_start(connection, viewer.person):
-        found.append(button("I take it", AlertAction.TAKE, str(alert.id), label=f"I look after {connection.name}"))
-    return StatusItem(phrases.alert_lines(alert, about), tuple(found))
+        offered.append(button("I take it", AlertAction.TAKE, str(alert.id), label=f"I look after {connection.name}"))
+    return StatusItem(phrases.alert_lines(alert, about), tuple(offered))
 
 
 def _waiting(each: RunInProgress, viewer: Viewer) -> StatusItem:
@@ -123,29 +115,29 @@ def _unapproved(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
         return StatusItem(f"{phrases.unapproved_lines(mapped)}\n{phrases.approvers_line(mapped)}")
     label = f"Review the mapping of {mapped.mapping.label}"
     review = button("Review", MappingAction.REVIEW, str(mapped.mapping.id), style="primary", label=label)
-    told = phrases.unapproved_lines(mapped)
-    if has_stand_ins(mapped.connection):  # admins decide, and are told how that becomes others' business
-        told += f"\n{phrases.approvers_line(mapped)}"
+    text = phrases.unapproved_lines(mapped)
+    if has_stand_ins(mapped.connection):  # admins decide, and read how to name approvers
+        text += f"\n{phrases.approvers_line(mapped)}"
     if mapped.live is not None and mapped.live.waiting:
-        return StatusItem(told, (review, buttons.drop(mapped.mapping)))
-    return StatusItem(told, (review,))
+        return StatusItem(text, (review, buttons.drop(mapped.mapping)))
+    return StatusItem(text, (review,))
 
 
 def live(mapped: MappingStatusRow, viewer: Viewer) -> tuple[ButtonElement, ...]:
-    """What a person may decide about a mapping that mParticle feeds and that was approved."""
+    """Return the buttons for decisions about an approved live mapping."""
     mapping, status = mapped.mapping, mapped.live
     if status is None or mapping.status not in (MappingStatus.ACTIVE, MappingStatus.PAUSED):
         return ()
     if why_not_approve(mapped.connection, viewer.person, None, is_admin=viewer.is_admin) is not None:
         return ()
-    found: list[ButtonElement] = []
+    offered: list[ButtonElement] = []
     if mapping.status is MappingStatus.ACTIVE and status.waiting:
-        found.append(buttons.approve_removals(mapping, status.waiting))
+        offered.append(buttons.approve_removals(mapping, status.waiting))
     if mapping.status is MappingStatus.PAUSED and mapping.disconnected_at is not None:
-        found += [buttons.keep(mapping), buttons.remove(mapping)]
+        offered += [buttons.keep(mapping), buttons.remove(mapping)]
     if mapping.status is MappingStatus.PAUSED and status.waiting:
-        found.append(buttons.drop(mapping))
-    return tuple(found)
+        offered.append(buttons.drop(mapping))
+    return tuple(offered)
 
 
 def _under_way(each: RunInProgress, viewer: Viewer) -> StatusItem:
@@ -153,10 +145,10 @@ def _under_way(each: RunInProgress, viewer: Viewer) -> StatusItem:
         return StatusItem(phrases.progress_lines(each))
     name = each.mapped.mapping.label
     question = confirmation("Cancel this run?", "What has been sent stays as it is.", "Cancel the run", "Let it go on")
-    found = [button("Cancel", RunAction.CANCEL, each.run.id, confirm=question, label=f"Cancel the sync of {name}")]
+    offered = [button("Cancel", RunAction.CANCEL, each.run.id, confirm=question, label=f"Cancel the sync of {name}")]
     if each.run.status is RunStatus.INTERRUPTED and not each.run.request.live:
-        found.insert(0, button("Retry", RunAction.RETRY, each.run.id, label=f"Go on with the sync of {name}"))
-    return StatusItem(phrases.progress_lines(each), tuple(found))
+        offered.insert(0, button("Retry", RunAction.RETRY, each.run.id, label=f"Go on with the sync of {name}"))
+    return StatusItem(phrases.progress_lines(each), tuple(offered))
 
 
 def _connection(connection: Connection, viewer: Viewer) -> StatusItem:
@@ -171,19 +163,19 @@ def _mapping(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
     decided = live(mapped, viewer)
     if not may_start(mapped.connection, viewer.person):
         return StatusItem(phrases.mapping_lines(mapped), decided)
-    found: list[ButtonElement] = []
+    offered: list[ButtonElement] = []
     if (
         mapping.status in (MappingStatus.ACTIVE, MappingStatus.PROPOSED)
         and not mapping.is_live
         and mapping.list_id != NO_LIST
     ):
         label = f"Sync {mapping.label} now"
-        found.append(button("Sync now", RunAction.START, str(mapping.id), label=label))
+        offered.append(button("Sync now", RunAction.START, str(mapping.id), label=label))
     if mapping.status is MappingStatus.ACTIVE:
-        found.append(button("Pause", MappingAction.PAUSE, str(mapping.id), label=f"Pause {mapping.label}"))
+        offered.append(button("Pause", MappingAction.PAUSE, str(mapping.id), label=f"Pause {mapping.label}"))
     if mapping.status is MappingStatus.PAUSED and mapping.disconnected_at is None:
-        found.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
-    return StatusItem(phrases.mapping_lines(mapped), (*decided, *found))
+        offered.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
+    return StatusItem(phrases.mapping_lines(mapped), (*decided, *offered))
 
 
 def _replace_key(connection: Connection) -> ButtonElement:

@@ -1,4 +1,4 @@
-"""What `status` and `history` look like."""
+"""The messages of `status` and `history`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ from slack_sdk.models.blocks import Block
 
 from bot.features.ids import RunAction
 from bot.features.status import phrases, sections
-from bot.features.status.sections import StatusSection, Viewer
-from bot.features.status.workspace_status import MappingStatusRow, WorkspaceStatus
-from bot.ui.blocks import MOST_BLOCKS_OF_A_MESSAGE, Message, button, header, section
+from bot.features.status.sections import StatusSection
+from bot.features.status.workspace_status import MappingStatusRow, Viewer, WorkspaceStatus
+from bot.ui.blocks import MOST_BLOCKS_OF_A_MESSAGE, Message, button, header, section, text_message
 from bot.ui.formatting import escape, moment, person, plural
 from core.connections.permissions import may_start
 from core.models.run import Run, RunStatus
 from core.runs.rejected_members import REJECTED_SCHEME
 from core.store.mappings import MappingStatus
 
-# How many blocks each part may take, so that all of them fit; the mappings get what is left.
+# The most blocks of each section; the mappings get the rest.
 _ROOM = 11
 
 
 def status_message(overview: WorkspaceStatus, viewer: Viewer) -> Message:
-    """How everything stands."""
+    """Return the status of the workspace."""
     if not overview.connections:
         text = "Nothing is connected to Iterable yet. `/iterable-sync connect` begins."
-        return Message(text, [section(text)])
+        return text_message(text)
     parts = [
         sections.alerts(overview, viewer),
         sections.waiting(overview, viewer),
@@ -45,20 +45,20 @@ def status_message(overview: WorkspaceStatus, viewer: Viewer) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class HistoryItem:
-    """A run of the history, with its mapping. `is_last`: nothing was run after it."""
+    """A run in the history. `is_last`: it is the newest of its mapping."""
 
     run: Run
     mapped: MappingStatusRow
     is_last: bool
 
 
-def history_message(past: Sequence[HistoryItem], of: str | None, person_id: str) -> Message:
-    """The latest runs, of a mapping (by name) or of all."""
-    whose = f" of {escape(of)}" if of else ""
+def history_message(past: Sequence[HistoryItem], title: str | None, person_id: str) -> Message:
+    """Return the latest runs, of one mapping (`title`) or of all."""
+    whose = f" of {escape(title)}" if title else ""
     if not past:
         text = f"There are no runs{whose} yet. `/iterable-sync` starts one."
-        return Message(text, [section(text)])
-    blocks: list[Block] = [header(f"The latest {plural(len(past), 'run')}" + (f" of {of}" if of else ""))]
+        return text_message(text)
+    blocks: list[Block] = [header(f"The latest {plural(len(past), 'run')}" + (f" of {title}" if title else ""))]
     blocks += [_past(each, person_id) for each in past]
     last = past[0]
     latest = f"{phrases.status_words(last.run)}, {phrases.counts_line(last.run)}"
@@ -86,7 +86,7 @@ def _past(each: HistoryItem, person_id: str) -> Block:
 
 
 def _can_be_repeated(run: Run, mapped: MappingStatusRow) -> bool:
-    """Whether the same again makes sense: an audience that is fetched anew, for a mapping that may be synced."""
+    """Whether the run has a source that can be read again, and a mapping that may be synced."""
     ended = run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.PLANNED)
     of_an_audience = (
         not run.request.live and run.undo_of is None and not run.request.path.startswith(f"{REJECTED_SCHEME}:")

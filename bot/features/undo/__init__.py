@@ -1,1 +1,1 @@
-"""Taking back what a run did."""
+"""Undoing runs."""

@@ -1,4 +1,4 @@
-"""Which runs a person may take back, and asking for it."""
+"""The runs that a person may undo, and the request to undo one."""
 
 import time
 from dataclasses import dataclass
@@ -16,49 +16,49 @@ from core.store.audit_log import AuditAction
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
 
-# Runs that are offered where a person names none.
+# The number of runs that are offered if the person names none.
 MOST_OFFERED = 8
 
 
 @dataclass(frozen=True, slots=True)
 class UndoRequest:
-    """The run that takes another one back, and the channel where it is shown (None: where its person is)."""
+    """The run that undoes another one. Its message appears in `channel` (None: in a direct message)."""
 
     run_id: str
     channel: str | None
 
 
 async def for_person(services: Services, actor: Actor, run_id: str) -> UndoCandidate:
-    """Return a run that a person may take back. Raises InputError where it can't be, or where they may not."""
-    it, _ = await _load(services, actor, run_id)
-    await undo.check(services.engine, it.run)
-    return it
+    """Return a run that a person may undo. Raises InputError if it can't be undone, or if they may not."""
+    candidate, _ = await _load(services, actor, run_id)
+    await undo.check(services.engine, candidate.run)
+    return candidate
 
 
 async def latest(services: Services, actor: Actor) -> list[UndoCandidate]:
-    """Return the latest runs that a person may take back, newest first. Raises InputError where they may none."""
+    """Return the latest runs that a person may undo, newest first. Raises InputError if they may undo none."""
     seen = await services.connections(actor.team_id)
     mine = [each.id for each in seen if may_start(each, actor.person)]
     if seen and not mine:
         raise InputError(_refusal(seen[0]))
     async with services.engine.database.read() as db:
-        found = await runs.undo_candidates(db, mine, ended_after=time.time() - RETENTION_S, limit=MOST_OFFERED)
+        recent = await runs.undo_candidates(db, mine, ended_after=time.time() - RETENTION_S, limit=MOST_OFFERED)
         names = await lists.names(db, mine)
-    return [_undoable(run, names.get((run.connection_id, run.list_id))) for run in found]
+    return [_undoable(run, names.get((run.connection_id, run.list_id))) for run in recent]
 
 
 async def submit_undo(services: Services, actor: Actor, run_id: str) -> UndoRequest:
-    """Queue the run that takes a run back; it waits for approval. Raises InputError where that can't be, or may not."""
-    it, mapping = await _load(services, actor, run_id)
-    channel = it.run.channel or mapping.channel or actor.channel
-    undoing = await undo.undo(services.engine, it.run.id, started_by=actor.person, channel=channel)
+    """Queue the undo of a run; it waits for approval. Raises InputError if that is not possible, or if they may not."""
+    candidate, mapping = await _load(services, actor, run_id)
+    channel = candidate.run.channel or mapping.channel or actor.channel
+    undoing = await undo.undo(services.engine, candidate.run.id, started_by=actor.person, channel=channel)
     async with services.engine.database.write() as db:
         await audit_log.add(
             db,
             team_id=actor.team_id,
             actor=actor.person,
             action=AuditAction.RUN_UNDO_ASKED,
-            subject=f"run:{it.run.id}",
+            subject=f"run:{candidate.run.id}",
             after={"run": undoing},
         )
     return UndoRequest(undoing, channel)

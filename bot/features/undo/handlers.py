@@ -1,4 +1,4 @@
-"""Taking back what a run did."""
+"""The subcommand `undo`, the button *Undo*, and the modal that they open."""
 
 from typing import Any
 
@@ -6,21 +6,22 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.ids import UndoAction, UndoCallback
+from bot.features.slash_command import SlashCommand
 from bot.features.undo import actions, views
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
-from bot.slack.reply import change_modal, open_modal
+from bot.slack.reply import change_modal, open_modal, reply_privately
 
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Add the listeners of this feature to the app."""
+    """Register this feature's listeners."""
 
     @app.action(UndoAction.OPEN)
     async def on_open(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         actor = Actor.of(body)
-        it = await actions.for_person(services, actor, value_of(body))
-        await open_modal(client, actor, views.undo_modal(it))
+        candidate = await actions.for_person(services, actor, value_of(body))
+        await open_modal(client, actor, views.undo_modal(candidate))
 
     @app.view(UndoCallback.UNDO)
     async def on_preview(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -31,3 +32,14 @@ def register(app: AsyncApp, services: Services) -> None:
         services.wake()
         view = views.queued_modal(asked.run_id, metadata.run_id, asked.channel)
         await change_modal(client, actor, body["view"]["id"], view)
+
+
+async def undo(call: SlashCommand) -> None:
+    """Open the modal that undoes a run. Without an argument, show the runs that can be undone."""
+    run_id = call.argument.strip().strip("`").lower()
+    if run_id:
+        candidate = await actions.for_person(call.services, call.actor, run_id)
+        await open_modal(call.client, call.actor, views.undo_modal(candidate))
+        return
+    candidates = await actions.latest(call.services, call.actor)
+    await reply_privately(call.client, call.actor, views.choices(candidates))

@@ -1,4 +1,4 @@
-"""Taking a run back, as it looks."""
+"""The modal and the messages of an undo."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ from typing import Any
 from slack_sdk.models.blocks import Block
 
 from bot.features.ids import UndoAction, UndoCallback
-from bot.ui.blocks import Message, button, context, fields, header, modal, notice, section
-from bot.ui.formatting import cut, escape, moment, number, person, plural
+from bot.ui.blocks import Message, button, context, fields, header, modal, notice, section, text_message
+from bot.ui.formatting import channel_or_dm, cut, escape, moment, number, person, plural
 from bot.ui.modal_state import Metadata
 from core.models.run import Run, RunCounters, RunStatus
 
-# A name in a sentence is cut at this length.
+# The longest name in a sentence.
 _NAME_MAX = 80
 
 
 class UndoMetadata(Metadata):
-    """Which run the modal is about."""
+    """The run that the modal is about."""
 
     run_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class UndoCandidate:
-    """A run, with what people call its audience and its list."""
+    """A run with the names of its audience and its list."""
 
     run: Run
     audience: str
@@ -36,11 +36,11 @@ class UndoCandidate:
         return f"*{escape(cut(self.audience, _NAME_MAX))}* to *{escape(cut(self.list_name, _NAME_MAX))}*"
 
 
-def undo_modal(it: UndoCandidate) -> dict[str, Any]:
-    """What a run did and what taking it back means; *Preview* goes on."""
-    run, counters = it.run, it.run.counters
+def undo_modal(candidate: UndoCandidate) -> dict[str, Any]:
+    """Return the modal: what a run did, and what an undo means."""
+    run, counters = candidate.run, candidate.run.counters
     blocks: list[Block] = [
-        section(f"Run `{run.id}`: {it.label} (list {run.list_id})"),
+        section(f"Run `{run.id}`: {candidate.label} (list {run.list_id})"),
         *fields(
             [
                 ("Added", number(counters.added)),
@@ -54,7 +54,7 @@ def undo_modal(it: UndoCandidate) -> dict[str, Any]:
         header("What taking it back means"),
         section("\n".join(f"• {each}" for each in _meanings(run))),
         header("Think of"),
-        section("\n".join(f"• {each}" for each in _warnings(it))),
+        section("\n".join(f"• {each}" for each in _warnings(candidate))),
         context("*Preview* works out what would change. Nothing is sent until an approver has approved it."),
     ]
     return modal(
@@ -68,33 +68,33 @@ def undo_modal(it: UndoCandidate) -> dict[str, Any]:
 
 
 def working(metadata: UndoMetadata) -> dict[str, Any]:
-    """Shown while the preview is being queued."""
+    """Return the modal that is shown while the preview is being queued."""
     return notice("Undo a run", f"Asking for a preview of taking run `{metadata.run_id}` back…")
 
 
 def queued_modal(run_id: str, undone: str, channel: str | None) -> dict[str, Any]:
-    """The preview is on its way."""
-    where = f"in <#{channel}>" if channel and not channel.startswith("D") else "in your direct messages"
+    """Return the modal after the preview was queued."""
+    place = channel_or_dm(channel)
     return notice(
         "Undo is on its way",
-        f"Run `{run_id}` works out what taking run `{undone}` back would change. Its message appears {where}, with the "
+        f"Run `{run_id}` works out what taking run `{undone}` back would change. Its message appears {place}, with the "
         "numbers and the buttons to approve or decline. Nothing is sent before that.",
     )
 
 
-def choices(found: Sequence[UndoCandidate]) -> Message:
-    """The latest runs that can be undone, a button each."""
-    if not found:
+def choices(candidates: Sequence[UndoCandidate]) -> Message:
+    """Return the latest runs that can be undone, with a button each."""
+    if not candidates:
         text = "There is no run that can be undone: none changed a list in the last 30 days, or they all were undone."
-        return Message(text, [section(text)])
-    text = f"Which run? Here are the latest that can be undone ({plural(len(found), 'run')})."
+        return text_message(text)
+    text = f"Which run? Here are the latest that can be undone ({plural(len(candidates), 'run')})."
     rows = [
         section(
-            f"{it.label}: {_did(it.run.counters)}\n`{it.run.id}`, {moment(it.run.finished_at or it.run.created_at)}, "
-            f"by {person(it.run.started_by)}",
-            accessory=button("Undo…", UndoAction.OPEN, it.run.id, label=f"Undo run {it.run.id} of {it.audience}"),
+            f"{each.label}: {_did(each.run.counters)}\n`{each.run.id}`, "
+            f"{moment(each.run.finished_at or each.run.created_at)}, by {person(each.run.started_by)}",
+            accessory=button("Undo…", UndoAction.OPEN, each.run.id, label=f"Undo run {each.run.id} of {each.audience}"),
         )
-        for it in found
+        for each in candidates
     ]
     return Message(text, [section(text), *rows, context("Another one: `/iterable-sync undo <run>`")])
 
@@ -108,21 +108,21 @@ def _meanings(run: Run) -> list[str]:
     counters = run.counters
     lines = []
     if counters.added:
-        lines.append(f"{plural(counters.added, 'person', 'people')} whom it added: taken off the list.")
+        lines.append(f"{plural(counters.added, 'person', 'people')} that it added: taken off the list.")
     if counters.removed:
-        lines.append(f"{plural(counters.removed, 'person', 'people')} whom it removed: put back on the list.")
+        lines.append(f"{plural(counters.removed, 'person', 'people')} that it removed: put back on the list.")
     if counters.updated:
         lines.append(
-            f"{plural(counters.updated, 'person', 'people')} whose identity it updated: back under the former one."
+            f"{plural(counters.updated, 'person', 'people')} whose identity it updated: back under the previous one."
         )
     if run.status is not RunStatus.SUCCEEDED:
-        lines.append("It did not come to its end, and nobody can finish it then. Answers that were lost count as done.")
+        lines.append("It did not finish, and it can't be resumed after an undo. Answers that were lost count as done.")
     lines.append("Who was changed by another run since is left alone, so it may be fewer.")
     return lines
 
 
-def _warnings(it: UndoCandidate) -> list[str]:
-    counters = it.run.counters
+def _warnings(candidate: UndoCandidate) -> list[str]:
+    counters = candidate.run.counters
     lines = []
     if counters.added or counters.updated:
         lines.append(
@@ -130,9 +130,9 @@ def _warnings(it: UndoCandidate) -> list[str]:
             "and does not call back what was sent."
         )
     if counters.removed or counters.updated:
-        lines.append("Who is put back joins the list anew: that can start journeys.")
+        lines.append("Who is put back joins the list again: that can start journeys.")
     lines.append(
         "The next sync of the same audience does it again. Correct the audience before that, or pause the mapping when "
-        f"the undo has ended: `/iterable-sync pause {escape(it.audience)}`"
+        f"the undo has ended: `/iterable-sync pause {escape(candidate.audience)}`"
     )
     return lines

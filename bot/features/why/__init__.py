@@ -1,1 +1,1 @@
-"""Why a person is on a list, or is not."""
+"""Explains why a person is on a list, or is not."""

@@ -1,14 +1,62 @@
-"""Subcommands of this feature."""
+"""The subcommand `why`: explains whether a person is on a list."""
+
+import html
+import re
 
 from bot.features.slash_command import SlashCommand
 from bot.features.why import views
-from bot.features.why.actions import look_up
-from bot.features.why.parse import meant
+from bot.services import Services
+from bot.slack.actor import Actor
 from bot.slack.reply import reply_privately
+from bot.ui.blocks import Message
+from core.connections.permissions import may_see_rejected
+from core.errors import InputError
+from core.reporting.member_lookup import lookup_member
+from core.store import audit_log
+from core.store.audit_log import AuditAction
 
 
 async def why(call: SlashCommand) -> None:
-    """Say privately why a person is on a list, or is not."""
+    """Show privately why a person is on a list, or is not."""
     typed = meant(call.argument)
     message = await look_up(call.services, call.actor, typed) if typed else views.USAGE
     await reply_privately(call.client, call.actor, message)
+
+
+# Slack turns typed addresses and phone numbers into links: <mailto:a@example.com|a@example.com>
+_LINK = re.compile(r"<(?:mailto|tel|https?):([^|>]*)(?:\|([^>]*))?>")
+_QUOTES = "`\"'“”‘’ \t\n"
+
+
+def meant(argument: str) -> str:
+    """Return the typed address or id, without Slack's link and without quotes."""
+    text = argument.strip(_QUOTES)
+    if link := _LINK.fullmatch(text):
+        text = link[2] or link[1]
+    return html.unescape(text).strip(_QUOTES)
+
+
+async def look_up(services: Services, actor: Actor, typed: str) -> Message:
+    """Look a person up by an address or an id.
+
+    The audit log records who looked someone up, but not the person. Raises InputError if nothing is connected.
+    """
+    seen = await services.connections(actor.team_id)
+    if not seen:
+        raise InputError("Nothing is connected to Iterable yet, so no one is known here.")
+    allowed = [each for each in seen if may_see_rejected(each, actor.person)]
+    left_out = [each for each in seen if each not in allowed]
+    if not allowed:
+        return views.refused(seen)
+    ids = [each.id for each in allowed]
+    findings = await lookup_member(services.engine, ids, typed)
+    async with services.engine.database.write() as db:
+        await audit_log.add(
+            db,
+            team_id=actor.team_id,
+            actor=actor.person,
+            action=AuditAction.LOOKED_UP,
+            subject="person",
+            after={"connections": ids, "found": len(findings)},
+        )
+    return views.answer(typed, findings, left_out)

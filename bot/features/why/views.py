@@ -1,27 +1,27 @@
-"""Why a person is on a list, or is not, as it looks. Shown to one person only: addresses appear here."""
+"""The answers of `why`. They contain addresses, so they are shown to one person only."""
 
 from collections.abc import Sequence
 
 from slack_sdk.models.blocks import Block
 
-from bot.ui.blocks import Message, context, divider, section
+from bot.ui.blocks import Message, context, divider, section, text_message
 from bot.ui.formatting import cut, escape, moment, person, plural
 from core.reporting.member_lookup import MemberFinding
 from core.reporting.rejection_reasons import explain
 from core.store.connections import Connection
 
-# Audiences that one answer shows: each is a block of the 50 that a message has.
+# The number of audiences in one answer; each takes one of the 50 blocks of a message.
 MOST_SHOWN = 40
 _NAME_MAX = 80
-# What was typed, as the answer repeats it.
+# The answer repeats at most this many characters of the typed text.
 _TYPED_MAX = 320
 
 USAGE = Message(
-    "Whom? Type `/iterable-sync why` and an email address, a customer id or an mpid.",
+    "Who do you want to look up? Type `/iterable-sync why` and an email address, a customer id or an mpid.",
     [
         section(
-            "*Whom?* Type `/iterable-sync why` and an email address, a customer id or an mpid, for example "
-            "`/iterable-sync why ann@example.com`."
+            "*Who do you want to look up?* Type `/iterable-sync why` and an email address, a customer id or an mpid. "
+            "For example: `/iterable-sync why ann@example.com`."
         ),
         context("The answer is shown to you alone."),
     ],
@@ -29,17 +29,17 @@ USAGE = Message(
 
 
 def refused(connections: Sequence[Connection]) -> Message:
-    """Say that a person may not look people up, and whom to ask."""
+    """Return the refusal, with the people who may look others up."""
     names = ", ".join(escape(each.label) for each in connections)
     asked = sorted({who for each in connections for who in (*each.operators, *each.approvers)})
     text = f"You may not look people up: only operators and approvers of a connection may ({names})."
     if asked:
         text += f" Ask one of them: {', '.join(person(each) for each in asked)}."
-    return Message(text, [section(text)])
+    return text_message(text)
 
 
 def answer(typed: str, findings: Sequence[MemberFinding], left_out: Sequence[Connection]) -> Message:
-    """Where the person is, under which identity, and what came of it last."""
+    """Return the lists that the person is on, under which identity, and the latest rejections."""
     who = f"`{escape(cut(typed, _TYPED_MAX)).replace('`', '')}`"
     blocks: list[Block] = [section(_headline(who, findings))]
     if not findings:
@@ -51,7 +51,10 @@ def answer(typed: str, findings: Sequence[MemberFinding], left_out: Sequence[Con
     if left_out:
         names = ", ".join(escape(each.label) for each in left_out)
         blocks += [context(f"Left out, because you may not look people up there: {names}.")]
-    blocks += [divider(), context("Only you see this. That you looked somebody up is on record, but not whom.")]
+    blocks += [
+        divider(),
+        context("Only you see this. The audit log records that you looked someone up, but not the person."),
+    ]
     return Message(_headline(who, findings), blocks)
 
 
@@ -59,21 +62,27 @@ _PERHAPS = "Perhaps on the list (Iterable's answer was lost; the next sync settl
 _NOTHING_MEANS = (
     "*What that may mean*\n"
     "• The person is in no audience that is synced here, or left it.\n"
-    "• Somebody else put them on the list: look them up in Iterable.\n"
+    "• Someone else put them on the list: look them up in Iterable.\n"
     "• mParticle has the address in another spelling: try the customer id or the mpid.\n"
     "• It was rejected more than 30 days ago: that is how long rejections are kept."
 )
 
 
 def _headline(who: str, findings: Sequence[MemberFinding]) -> str:
-    on = len({(it.mapping.connection_id, it.mapping.list_id) for it in findings if it.identity is not None})
-    rejected = len({it.mapping.id for it in findings if it.reason is not None})
+    on = len(
+        {
+            (finding.mapping.connection_id, finding.mapping.list_id)
+            for finding in findings
+            if finding.identity is not None
+        }
+    )
+    rejected = len({finding.mapping.id for finding in findings if finding.reason is not None})
     if not findings:
         return f"Nothing is known here about {who}."
-    said = [f"on {plural(on, 'list')}"] if on else ["on no list that is synced here"]
+    parts = [f"on {plural(on, 'list')}"] if on else ["on no list that is synced here"]
     if rejected:
-        said.append(f"rejected last in {plural(rejected, 'audience')}")
-    return f"{who}: {', '.join(said)}."
+        parts.append(f"rejected last in {plural(rejected, 'audience')}")
+    return f"{who}: {', '.join(parts)}."
 
 
 def _one(finding: MemberFinding) -> str:
@@ -86,8 +95,8 @@ def _one(finding: MemberFinding) -> str:
     else:
         lines.append("Not on the list, as far as it is synced here.")
     if finding.reason is not None:
-        told = explain(finding.reason)
-        lines += [f"*Rejected last{_run(finding)}:* {told.meaning}", f"*What to do:* {told.remedy}"]
+        explanation = explain(finding.reason)
+        lines += [f"*Rejected last{_run(finding)}:* {explanation.meaning}", f"*What to do:* {explanation.remedy}"]
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from bot.cli import errors, logging_setup
 from bot.cli.errors import failure_of
 from bot.cli.exit_codes import ExitCode
-from bot.cli.progress import duration
+from bot.ui.formatting import compact_duration
 from bot.ui.terminal import Terminal, clean
 from core.errors import InputError, SettingsError, StorageError, SyncError
 from core.iterable import InvalidApiKeyError, ListNotFoundError, UnavailableError
@@ -77,7 +77,7 @@ def test_error_of_the_database_is_described(tmp_path: Path) -> None:
 )
 def test_duration_in_words(seconds: float, words: str) -> None:
     """A length of time reads as a person writes it."""
-    assert duration(seconds) == words
+    assert compact_duration(seconds) == words
 
 
 def test_text_from_outside_steers_no_terminal() -> None:

@@ -52,7 +52,7 @@ def test_yes_does_not_empty_a_list(run: Commands, iterable: LocalIterable, targe
 
 
 def test_run_that_has_to_wait_counts_nothing(run: Commands, target: int) -> None:
-    """A run that fails because an earlier one waits for approval has rejected nobody yet."""
+    """A run that fails because an earlier one waits for approval has rejected no members yet."""
     run.here("sync", run.audience(range(100)), "--list", target)
 
     failed = run.here("sync", run.audience([1], ",c9"), "--list", target, "--mode", "add", "--json")
@@ -91,4 +91,4 @@ def test_interrupt_at_the_question(run: Commands, iterable: LocalIterable, targe
 
 def _asked(run: Commands, target: int, answer: str) -> Result:
     file = run.audience(range(100))
-    return run.on_terminal("sync", file, "--list", target, "--json", wait_for="Go on? [y/N]", answer=answer)
+    return run.on_terminal("sync", file, "--list", target, "--json", wait_for="Approve it? [y/N]", answer=answer)

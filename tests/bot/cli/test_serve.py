@@ -51,7 +51,7 @@ def test_serves_until_it_is_asked_to_stop(run: Commands) -> None:
 
     assert 'Slack: workspace "Fernway Outdoor" as @iterable-sync, Socket Mode.' in shown
     assert result.code == 0, result.err
-    assert result.err.splitlines() == ["Stopping after what is under way. A second signal leaves at once."]
+    assert result.err.splitlines() == ["Stopping after the requests in progress. A second signal exits at once."]
 
 
 def test_a_second_signal_leaves_at_once(run: Commands) -> None:

@@ -115,7 +115,7 @@ def test_doctor_reads_no_settings_twice(run: Commands) -> None:
 def test_worker_ends_on_a_signal(run: Commands) -> None:
     """A worker works until it is told to end, and ends well."""
     with run.started("worker") as command:
-        until(lambda: "looks for runs" in command.err.read_text())
+        until(lambda: "waits for runs" in command.err.read_text())
         command.process.send_signal(signal.SIGTERM)
         assert command.ended().code == 0
 

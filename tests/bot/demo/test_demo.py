@@ -12,8 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.demo.environment import LIST_NAME, demo_environment
-from bot.demo.welcome import post_welcome_messages
+from bot.demo.environment import LIST_NAME, demo_environment, post_welcome_messages
 from bot.features.ids import (
     ApprovalAction,
     ApprovalCallback,
@@ -160,7 +159,7 @@ def test_port_that_is_taken(run: Commands) -> None:
     result = run("demo", "--port", port)
 
     assert result.code == 2
-    assert f"Port {port} can't be listened at" in result.err
+    assert f"Port {port} is not available" in result.err
 
 
 def _in_order(text: str, *parts: str) -> None:

@@ -135,7 +135,7 @@ async def test_what_waits_while_paused(tmp_path: Path) -> None:
         await amir.click(message, LiveAudienceAction.DROP)
         await told(here, "1 change dropped that waited for", amir, "marketing")
         await amir.click(message, LiveAudienceAction.DROP)
-        await told(here, "Nothing waits for VIPs any more", amir, "marketing")
+        await told(here, "Nothing waits for VIPs.", amir, "marketing")
         assert here.emails() == {"p1@example.com"}
 
 
@@ -265,7 +265,7 @@ async def test_a_disconnected_audience_is_not_just_resumed(tmp_path: Path) -> No
         await here.mparticle.disconnect(VIPS)
         await here.slack.wait_for_message("sync-alerts", "mParticle disconnected", timeout=LONG)
         await here.slack.operator.command("/iterable-sync resume VIPs", "sync-alerts")
-        await told(here, "mParticle disconnected VIPs, so nothing comes any more", here.slack.operator)
+        await told(here, "mParticle disconnected VIPs, so no changes arrive", here.slack.operator)
         home = here.slack.render(await here.slack.approver.open_home())
         assert "[Keep them on the list] [Take them off]" in home
         assert "[Resume]" not in home
@@ -384,7 +384,7 @@ async def test_without_slack_it_goes_to_the_log(tmp_path: Path, caplog: pytest.L
             return bool(caplog.messages)
 
         await until(said)
-        assert caplog.messages == ["audience VIPs from mParticle waits for approval, which somebody gives in Slack"]
+        assert caplog.messages == ["audience VIPs from mParticle is awaiting approval in Slack"]
         assert {each.levelname for each in caplog.records} == {"INFO"}
         async with (
             aiohttp.ClientSession() as session,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.ids import ConnectCallback, MappingCallback, RunAction, RunBlock, RunCallback, Shortcut
+from bot.features.ids import ConnectCallback, MappingCallback, RunAction, RunBlock, RunCallback, RunShortcut
 from bot.features.runs.file_links import file_id_of
 from bot.slack.file_source import address_of
 from bot.ui.blocks import Message as Shown
@@ -187,18 +187,18 @@ async def test_shortcut_syncs_the_file_of_a_message(tmp_path: Path) -> None:
 
         large = audience(people(range(2))).ljust(11_000_000, b"\n")
         message = await maya.upload_file("sync-alerts", "large.csv", large)
-        assert (await maya.shortcut(Shortcut.SYNC, message)).ok
+        assert (await maya.shortcut(RunShortcut.SYNC, message)).ok
         view = await maya.open_view(RunCallback.START)
         assert "large.csv (11.0 MB)" in here.slack.render(view)
         assert (await maya.submit()).ok
         await begun(address_of(TEAM, message.files[0].id))
         message.files.append(maya.file("other.csv", audience(people(range(3)))))
-        await maya.shortcut(Shortcut.SYNC, message)
+        await maya.shortcut(RunShortcut.SYNC, message)
         view = await maya.open_view(RunCallback.START)
         await maya.fill(view, {RunBlock.ATTACHED: message.files[1].id})
         assert (await maya.submit()).ok
         await begun(address_of(TEAM, message.files[1].id))
-        await maya.shortcut(Shortcut.SYNC, await maya.say("no file here", "marketing"))
+        await maya.shortcut(RunShortcut.SYNC, await maya.say("no file here", "marketing"))
         await told(here, "This message has no file")
 
 
@@ -239,7 +239,7 @@ async def test_retries_once(tmp_path: Path) -> None:
         await here.slack.admin.click(message, RunAction.RETRY)
         await told(here, "Only operators", here.slack.admin)
         await here.slack.marketer.click(message, RunAction.RETRY)
-        await told(here, "goes on where it stopped")
+        await told(here, "resumes where it stopped")
         await ended(here, run_id)
         await here.slack.operator.click(message, RunAction.RETRY)
         await told(here, "Somebody has retried run", here.slack.operator)
@@ -307,7 +307,7 @@ async def test_rejected_members_are_kept_from_others(tmp_path: Path) -> None:
         await here.slack.admin.click(message, RunAction.REJECTED)
         await told(here, "can have the addresses", here.slack.admin)
         await here.slack.marketer.click(message, RunAction.REJECTED)
-        await told(here, "rejected nobody")
+        await told(here, "rejected no members")
         async with here.engine.database.write() as db:
             await runs.change(db, run_id, rejected=3)
         await here.slack.marketer.click(message, RunAction.REJECTED)

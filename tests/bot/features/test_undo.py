@@ -80,8 +80,8 @@ async def test_list_is_as_before(tmp_path: Path) -> None:
         assert (await maya.click(summary, UndoAction.OPEN)).ok
         view = await maya.open_view(UndoCallback.UNDO)
         shown = here.slack.render(view)
-        assert "2 people whom it added: taken off the list" in shown
-        assert "3 people whom it removed: put back on the list" in shown
+        assert "2 people that it added: taken off the list" in shown
+        assert "3 people that it removed: put back on the list" in shown
         assert "started journeys" in shown
         assert "/iterable-sync pause SpringShoppers" in shown
         assert (await maya.submit(view)).ok

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.why.parse import meant
+from bot.features.why.commands import meant
 from core.models.run import RunRequest, RunStatus
 from core.runs import commands
 from core.store import audit_log
@@ -91,7 +91,7 @@ async def test_nobody_is_found(tmp_path: Path) -> None:
         missing = await asked(here, here.slack.marketer, "<b>@example.com", "Nothing is known here about")
         assert "`<b>@example.com`" in missing
         assert "another spelling" in missing
-        assert "Whom?" in await asked(here, here.slack.marketer, "", "Whom?")
+        assert "Who do you want to look up?" in await asked(here, here.slack.marketer, "", "Who do you want")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.slack import clients, connection, oauth_flow, socket_mode
+from bot.slack import clients, connection, oauth_flow
 from core.models.run import RunStatus
 from sandbox.iterable import running as iterable_running
 from sandbox.slack import Slack
@@ -26,7 +26,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(connection, "TRY_AGAIN_S", 0.05)
     monkeypatch.setattr(connection, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(socket_mode, "PING_EVERY_S", 0.2)
+    monkeypatch.setattr(connection, "PING_EVERY_S", 0.2)
     monkeypatch.setattr(oauth_flow, "WAITS_S", (0.05, 0.05))
 
 
@@ -114,7 +114,7 @@ async def test_where_it_is_not_installed(tmp_path: Path, caplog: pytest.LogCaptu
         await slack.marketer.command("/iterable-sync help")
         await slack.wait_for(lambda: slack.faults.active[-1].struck == 1, LONG)
         await slack.marketer.command("/iterable-sync help")
-        await slack.wait_for_message("marketing", "not installed in this workspace", reader=slack.marketer)
+        await slack.wait_for_message("marketing", "no longer installed in this workspace", reader=slack.marketer)
     assert not [each.getMessage() for each in caplog.records if each.exc_info]
 
 

@@ -20,7 +20,7 @@ from bot.slack.clients import Clients
 from bot.slack.installation_store import EncryptedInstallationStore
 from bot.slack.instrumentation import MeasuredApp
 from bot.slack.mode import mode_of
-from bot.slack.scopes import BOT_SCOPES
+from bot.slack.preflight import BOT_SCOPES
 from core.settings import Settings
 
 ROOT = Path(__file__).parents[3]

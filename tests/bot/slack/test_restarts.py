@@ -62,7 +62,7 @@ async def test_while_it_uploads(tmp_path: Path) -> None:
             mapping = await here.mapping(await here.connection(requests_per_second=1.0))  # a request a second
             run_id = await start(here, tmp_path, mapping, people(range(8_000)))
             message = await slack.wait_for_message("marketing", "Uploading", timeout=LONG)
-        assert "Interrupted; it goes on by itself" in slack.render(message)
+        assert "Interrupted; it resumes by itself" in slack.render(message)
         async with bot(slack, iterable, tmp_path) as here:
             assert (await ended(here, run_id)).status is RunStatus.SUCCEEDED
             await slack.wait_for(lambda: "8,000 added" in slack.render(message), LONG)

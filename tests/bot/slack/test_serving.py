@@ -12,7 +12,7 @@ import pytest
 
 from bot.serve import serving
 from bot.services import Services
-from bot.slack import connection, listener_tracker, socket_mode
+from bot.slack import connection, listener_tracker
 from core.engine import Engine, open_engine
 from core.errors import SettingsError
 from core.models.run import RunRequest
@@ -49,7 +49,7 @@ async def test_does_not_leave_a_listener_behind(tmp_path: Path, monkeypatch: pyt
 
 async def test_stays_through_refreshed_and_lost_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slack asks for another connection, and loses that one: commands are answered after both."""
-    monkeypatch.setattr(socket_mode, "PING_EVERY_S", 0.2)
+    monkeypatch.setattr(connection, "PING_EVERY_S", 0.2)
     async with workspace(tmp_path) as here:
         for lose in (here.slack.refresh_sockets, here.slack.drop_sockets):
             await _lose(here.slack, lose)
@@ -60,7 +60,7 @@ async def test_a_connection_that_stays_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log says once that Slack takes no connection, and why, and that it stands again."""
-    monkeypatch.setattr(socket_mode, "PING_EVERY_S", 0.5)
+    monkeypatch.setattr(connection, "PING_EVERY_S", 0.5)
     monkeypatch.setattr(connection, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(connection, "TELL_AFTER_S", 0.1)
 
@@ -78,7 +78,7 @@ async def test_a_connection_that_stays_lost(
 
     lost, again = told()
     assert lost.startswith("the connection to Slack is lost, and tried again: SLACK_APP_TOKEN was revoked")
-    assert again == "the connection to Slack stands again"
+    assert again == "reconnected to Slack"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from bot.slack.socket_mode import connected
+from bot.slack.connection import connected
 from sandbox.slack import running
 from tests.sandbox.slack.bolt import app_of
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.approval import handlers as approval
+from bot.slack import submission
 from sandbox import sample_audiences
 from sandbox.iterable import Fault
 from sandbox.iterable import running as iterable_running
@@ -35,7 +35,7 @@ async def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ada connects, Maya proposes, Amir approves; who was rejected comes to Maya alone; Iterable breaks, the alert
     says so, Retry ends it; and the list is equal to the audience each time."""
     # the window closes when it is decided, however long that takes here
-    monkeypatch.setattr(approval, "PATIENCE_S", LONG_MS / 1000)
+    monkeypatch.setattr(submission, "ACK_WITHIN_S", LONG_MS / 1000)
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
         target = iterable.state.add_list(LIST_NAME)

@@ -16,7 +16,7 @@ from tests.bot.slack.harness import LIST, MARKETING, Workspace, audience, worksp
 from tests.core.harness import people, person
 
 _SYNC = "SpringShoppers to list “List 1001” (1001)"
-_GOES_ON = "press *Retry*: it goes on where it stopped, and nothing is done twice."
+_GOES_ON = "press *Retry*: it resumes where it stopped, and nothing is done twice."
 
 
 async def put_in(here: Workspace, name: str, content: bytes) -> str:
@@ -56,8 +56,8 @@ async def test_every_row_failed(tmp_path: Path) -> None:
     async with workspace(tmp_path) as here:
         mapping = await here.mapping(await here.connection())
         await start(here, tmp_path, mapping, [person(number, email=None) for number in range(3)])
-        shown = await read(here, "Nobody could be synced")
-        assert f"*Nobody could be synced: {_SYNC}*\n0 added, 0 updated, 0 removed, 3 rejected." in shown
+        shown = await read(here, "No one could be synced")
+        assert f"*No one could be synced: {_SYNC}*\n0 added, 0 updated, 0 removed, 3 rejected." in shown
         assert "• *3*: The profile has no email address.\n_Collect the address in mParticle" in shown
         assert "[Rejected users]" in shown
         assert "Synced" not in shown
@@ -126,7 +126,7 @@ async def test_lasting_500s(tmp_path: Path) -> None:
         pytest.param(
             Fault("error", path=SUBSCRIBE, status=401, code="BadApiKey"),
             "Iterable refuses the API key (401, BadApiKey).",
-            f"an admin presses *Replace key* and puts in a new one from Iterable. Then {_GOES_ON}",
+            f"an admin presses *Replace key* and enters a new one from Iterable. Then {_GOES_ON}",
             id="wrong key",
         ),
         pytest.param(
@@ -183,7 +183,7 @@ async def test_truncated_download(tmp_path: Path) -> None:
         shown = await read(here, "Failing: ", "sync-alerts")
         assert "spring.zip: is not a whole ZIP file: it was cut off or damaged. Download it again." in shown
         assert "*Done before:* nothing; the list is as it was." in shown
-        assert "*What to do:* put right what is said above, then press *Put in another file*." in shown
+        assert "*What to do:* put right what is said above, then press *Upload a different file*." in shown
         message = await here.slack.wait_for_message("sync-alerts", "Failing: ")
         maya = here.slack.marketer
         await maya.click(message, RunAction.START)
@@ -201,7 +201,7 @@ async def test_download_without_emails(tmp_path: Path) -> None:
         await put_in(
             here, "spring.zip", download(tmp_path, [sample_audiences.Member(n, None, f"c{n}") for n in range(5)])
         )
-        shown = await read(here, "Nobody could be synced")
+        shown = await read(here, "No one could be synced")
         assert "0 added, 0 updated, 0 removed, 5 rejected." in shown
         assert "• *5*: The profile has no email address." in shown
 
@@ -230,7 +230,7 @@ async def test_file_that_is_no_audience(tmp_path: Path, name: str, content: byte
         shown = await read(here, "failed")
         assert f"*The sync of {_SYNC} failed*\n{sentence}" in shown
         assert "*Done before:* nothing; the list is as it was." in shown
-        assert "[Put in another file] [Retry]" in shown
+        assert "[Upload a different file] [Retry]" in shown
 
 
 async def test_empty_audience(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ async def test_empty_audience(tmp_path: Path) -> None:
         shown = await read(here, "To approve")
         assert "0 to add, 0 to update, 5 to remove. Nothing has been sent yet." in shown
         assert "The audience is empty: spring.csv has no members, and the 5 that were synced before would be" in shown
-        assert "Approve only if nobody is meant to stay; otherwise decline, and export it again." in shown
+        assert "Approve only if the list should become empty; otherwise decline, and export it again." in shown
         assert len(here.emails()) == 5
 
 
@@ -254,7 +254,7 @@ async def test_mass_removal(tmp_path: Path) -> None:
         await put_in(here, "spring.csv", audience(people(range(100))))
         shown = await read(here, "To approve")
         assert "100 of 200 members would be removed (50%), more than 20%." in shown
-        assert "Approve only if the file is the whole audience and so many are meant to leave." in shown
+        assert "Approve only if the file is the whole audience and so many should leave." in shown
         assert len(here.emails()) == 200
 
 
@@ -269,7 +269,7 @@ async def test_file_of_another_audience(tmp_path: Path) -> None:
         shown = await read(here, "To approve")
         assert "List 1001 is kept equal to audience 8754 (SpringShoppers)" in shown
         assert "is of audience 99 (Lapsed), which would take its place." in shown
-        assert "If somebody took the wrong file, decline: nothing happens." in shown
+        assert "If this is the wrong file, decline: nothing happens." in shown
         assert here.emails() == {"p1@example.com"}
 
 
@@ -283,7 +283,7 @@ async def test_earlier_run_waits(tmp_path: Path) -> None:
         shown = await read(here, "failed*")
         assert f"Run {waits} of the same mapping waits for approval, and what it would do comes first." in shown
         assert "*What to do:* have an approver decide on that run, in its message or on the Home page" in shown
-        assert "Then press *Retry*: it goes on where it stopped" in shown
+        assert "Then press *Retry*: it resumes where it stopped" in shown
         assert "iterable-sync runs" not in shown
 
 
@@ -296,7 +296,7 @@ async def test_file_of_several_audiences(tmp_path: Path) -> None:
         shown = await read(here, "failed*")
         assert "One (11), Two (22)" in shown
         assert "--audience" not in shown
-        assert "[Put in another file]" in shown
+        assert "[Upload a different file]" in shown
 
 
 # -- alerts -------------------------------------------------------------------------------------------

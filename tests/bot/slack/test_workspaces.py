@@ -100,7 +100,7 @@ async def test_a_workspace_that_has_not_installed_it(tmp_path: Path) -> None:
     async with many_workspaces(tmp_path) as (slack, _, _, _):
         await slack.marketer.command("/iterable-sync help")
 
-        await slack.wait_for_message("marketing", "not installed in this workspace", reader=slack.marketer)
+        await slack.wait_for_message("marketing", "no longer installed in this workspace", reader=slack.marketer)
 
 
 async def test_tokens_are_encrypted(tmp_path: Path) -> None:

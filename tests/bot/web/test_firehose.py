@@ -177,6 +177,6 @@ async def test_log_has_no_address_and_no_key(tmp_path: Path, caplog: pytest.LogC
         async with it.engine.database.write() as db:
             await db.execute(text("ALTER TABLE elsewhere RENAME TO inbox"))
     ours = "\n".join(f"{r.getMessage()} {r.exc_text}" for r in caplog.records if r.name.startswith(("core", "bot")))
-    assert "could not take" in ours
+    assert "could not store" in ours
     for secret in ("@example.com", "a-secret-key", TOKEN):
         assert secret not in ours

@@ -207,7 +207,7 @@ async def retry_rejected(world: World, run_id: str, trouble: Trouble = QUIET) ->
     """Try the members again that a run rejected, as they were then."""
     try:
         again = await commands.retry_rejected(world.engine, run_id, channel=None, **FINAL)
-    except InputError:  # it rejected nobody, somebody does that already, or the mapping is paused
+    except InputError:  # it rejected no members, somebody does that already, or the mapping is paused
         return
     await carry_out(world, again, trouble=trouble)
 

@@ -1,0 +1,158 @@
+"""The actions on mappings: propose, approve, decline, pause, resume. Each checks who may do it."""
+
+from bot.features.mapping import views
+from bot.features.mapping.form import MapForm, ReviewMetadata
+from bot.features.mapping.list_select import ListChoice, resolve
+from bot.features.mapping_lookup import MappingRef, by_id, require_start
+from bot.features.permissions import why_not_decide
+from bot.services import Services
+from bot.slack.actor import Actor
+from bot.slack.file_source import address_of
+from bot.slack.submission import ModalResult
+from bot.ui.blocks import Message
+from core import mapping_lifecycle
+from core.connections.lists import check_list
+from core.errors import InputError
+from core.live import decisions
+from core.models.run import RunRequest
+from core.runs import commands
+from core.sources.audience_ref import from_bucket_name, from_download_name
+from core.store import lists
+from core.store.mappings import NO_LIST, MappingStatus
+
+
+async def propose(services: Services, actor: Actor, wanted: MapForm) -> ModalResult:
+    """Propose a mapping, and start its first run if a file was uploaded. A new list is created.
+
+    Raises InputError if the mapping exists or the person may not, a SyncError if Iterable can't be asked for the list.
+    """
+    connection = await services.connection(actor.team_id, wanted.metadata.connection_id)
+    require_start(connection, actor.person, "propose mappings")
+    assert wanted.choice is not None
+    target = await resolve(services, connection, wanted.choice)
+    mapping = await mapping_lifecycle.propose(
+        services.engine,
+        connection,
+        target,
+        audience=wanted.audience or _audience_of_file(wanted),
+        mode=wanted.mode,
+        removals=wanted.removals,
+        channel=wanted.channel,
+        by=actor.person,
+        team_id=actor.team_id,
+    )
+    if wanted.file is not None:
+        await commands.start(
+            services.engine,
+            mapping,
+            RunRequest(path=address_of(actor.team_id, wanted.file.id)),
+            by=actor.person,
+            channel=wanted.channel,
+            team_id=actor.team_id,
+        )
+    services.wake()
+    ref = MappingRef(connection, mapping, target.name)
+    return ModalResult(views.proposed_view(ref, wanted.file), views.said_proposed(ref, wanted.file))
+
+
+def _audience_of_file(wanted: MapForm) -> str | None:
+    """The audience according to the file's name; None if planning has to read it from the file."""
+    assert wanted.file is not None
+    reference = from_download_name(wanted.file.name)
+    return reference.name or from_bucket_name(wanted.file.name).name
+
+
+async def approve(
+    services: Services, actor: Actor, metadata: ReviewMetadata, choice: ListChoice | None, comment: str | None
+) -> ModalResult:
+    """Approve a mapping. `choice` is the list, if the mapping has none yet. Raises a SyncError if the list can't be
+    used."""
+    ref = await by_id(services, actor, metadata.mapping_id)
+    if refusal := await why_not_review(services, actor, ref):
+        return _told(refusal)
+    engine, mapping = services.engine, ref.mapping
+    if mapping.list_id == NO_LIST:
+        assert choice is not None
+        target = await resolve(services, ref.connection, choice)
+        async with engine.database.write() as db:
+            if await lists.get(db, ref.connection.id, target.id) is None:
+                await lists.add(db, ref.connection.id, target.id, target.name, target.created_at)
+        await decisions.approve(
+            engine, mapping.id, list_id=target.id, by=actor.person, team_id=actor.team_id, comment=comment
+        )
+    elif mapping.is_live:
+        await _approve_as_it_came(services, actor, ref, comment)
+    else:
+        await mapping_lifecycle.decide_proposal(
+            engine, mapping.id, MappingStatus.ACTIVE, by=actor.person, comment=comment, team_id=actor.team_id
+        )
+    return await _outcome(services, actor, mapping.id)
+
+
+async def decline(services: Services, actor: Actor, mapping_id: int, comment: str | None) -> ModalResult:
+    """Decline a mapping."""
+    ref = await by_id(services, actor, mapping_id)
+    if refusal := await why_not_review(services, actor, ref):
+        return _told(refusal)
+    declined = await mapping_lifecycle.decide_proposal(
+        services.engine, mapping_id, MappingStatus.DECLINED, by=actor.person, comment=comment, team_id=actor.team_id
+    )
+    if declined and ref.mapping.is_live:  # the confirmation says so
+        await decisions.drop_waiting(services.engine, mapping_id, by=actor.person, team_id=actor.team_id)
+    return await _outcome(services, actor, mapping_id)
+
+
+async def _approve_as_it_came(services: Services, actor: Actor, ref: MappingRef, comment: str | None) -> None:
+    """Approve the list that mParticle's settings name. Raises an IterableError if it can't be used."""
+    engine, mapping = services.engine, ref.mapping
+    target = await check_list(engine, ref.connection, mapping.list_id)
+    async with engine.database.write() as db:
+        if await lists.get(db, ref.connection.id, target.id) is None:
+            await lists.add(db, ref.connection.id, target.id, target.name, target.created_at)
+    await decisions.approve(
+        engine, mapping.id, list_id=target.id, by=actor.person, team_id=actor.team_id, comment=comment
+    )
+
+
+async def _outcome(services: Services, actor: Actor, mapping_id: int) -> ModalResult:
+    """The result shows the decision, even if someone else was faster."""
+    services.wake()
+    return _told(views.said_decided(await by_id(services, actor, mapping_id)))
+
+
+def _told(sentence: str) -> ModalResult:
+    return ModalResult(views.reviewed_view(sentence), sentence)
+
+
+async def pause(services: Services, actor: Actor, ref: MappingRef) -> Message:
+    """Pause a mapping. Raises InputError if the person may not."""
+    require_start(ref.connection, actor.person, "pause its mappings")
+    done = await mapping_lifecycle.pause(services.engine, ref.mapping.id, by=actor.person, team_id=actor.team_id)
+    return await _answer(services, actor, ref, done, "paused")
+
+
+async def resume(services: Services, actor: Actor, ref: MappingRef) -> Message:
+    """Resume a paused mapping. Raises InputError if the person may not."""
+    require_start(ref.connection, actor.person, "resume its mappings")
+    if ref.mapping.disconnected_at is not None:
+        raise InputError(
+            f"mParticle disconnected {ref.mapping.label}, so no changes arrive. Decide what becomes of its "
+            "members (Home page), or connect it again in mParticle."
+        )
+    done = await mapping_lifecycle.resume(services.engine, ref.mapping.id, by=actor.person, team_id=actor.team_id)
+    return await _answer(services, actor, ref, done, "resumed")
+
+
+async def _answer(services: Services, actor: Actor, ref: MappingRef, done: bool, wanted: str) -> Message:
+    now = await by_id(services, actor, ref.mapping.id)
+    if not done:
+        return views.not_moved(now, wanted)
+    services.wake()
+    return views.moved(now)
+
+
+async def why_not_review(services: Services, actor: Actor, ref: MappingRef) -> str | None:
+    """Return why a person can't decide on a mapping, in a sentence (mrkdwn); None if they can."""
+    if ref.mapping.status is not MappingStatus.PROPOSED:
+        return views.said_decided(ref)
+    return await why_not_decide(services, actor, ref.connection, ref.mapping.proposed_by)
