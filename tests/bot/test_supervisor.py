@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from bot import supervisor as module
-from bot.supervisor import ServiceFailedError, supervise
+from bot.supervisor import ServiceFailedError, first_of, supervise
 from core.engine import Engine
 from core.errors import SettingsError
 
@@ -96,3 +96,30 @@ async def test_an_error_of_the_block() -> None:
     with pytest.raises(KeyError):
         async with supervise(here.engine, part=part):
             raise KeyError
+
+
+async def test_the_first_of_several_ends_the_others() -> None:
+    """The first that ends is enough; the others are cancelled and have ended before it returns."""
+    cancelled = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append("waits")
+
+    ended = asyncio.Event()
+    ended.set()
+    await first_of(waits(), ended.wait())
+
+    assert cancelled == ["waits"]
+
+
+async def test_the_error_of_the_first_is_raised() -> None:
+    """If the first that ends has failed, its error is raised."""
+
+    async def fails() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await first_of(fails(), asyncio.Event().wait())

@@ -1,0 +1,51 @@
+"""The reconciler shows what providers want, whatever feature they are of."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bot import serve
+from bot.messages.desired import DesiredMessage, MessageKind
+from bot.messages.provider import DesiredState, MessageProvider, Snapshot, StoredMessages, Subject
+from bot.ui.blocks import text_message
+from tests.bot.slack.following import LONG
+from tests.bot.slack.harness import MARKETING, TEAM, workspace
+
+
+class Notices:
+    """A provider of two subjects: a notice, and one that can't be built."""
+
+    def __init__(self) -> None:
+        """Nothing is done yet."""
+        self.done = asyncio.Event()
+
+    async def read(self, snapshot: Snapshot) -> Sequence[Subject]:
+        """Read nothing."""
+        notice = Subject("notice", ["notice:1"], self._notice, on_done=self.done.set)
+        return [Subject("broken", ["notice:0"], self._broken), notice]
+
+    async def after_read(self) -> None:
+        """Nothing is due."""
+
+    async def close(self) -> None:
+        """No background work."""
+
+    def _notice(self, _stored: StoredMessages) -> DesiredState:
+        content = text_message("Iterable is down for maintenance on Sunday.")
+        return DesiredState([DesiredMessage("notice:1", TEAM, MARKETING, MessageKind.FINAL, content)], is_final=True)
+
+    def _broken(self, _stored: StoredMessages) -> DesiredState:
+        raise ValueError("broken")
+
+
+async def test_messages_of_any_provider_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message of a provider is posted once and marked as done, although another subject can't be built."""
+    notices = Notices()
+    providers: list[MessageProvider] = [notices]
+    monkeypatch.setattr(serve, "message_providers", lambda *_: providers)
+    async with workspace(tmp_path) as here:
+        await here.slack.wait_for_message("marketing", "maintenance", timeout=LONG)
+        await asyncio.wait_for(notices.done.wait(), LONG)
+    assert len(here.slack.calls("chat.postMessage")) == 1
