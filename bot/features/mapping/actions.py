@@ -1,6 +1,6 @@
 """The actions on mappings: propose, approve, decline, pause, resume. Each checks who may do it."""
 
-from bot.features.mapping import views
+from bot.features.mapping import cards, views
 from bot.features.mapping.form import MapForm, ReviewMetadata
 from bot.features.mapping.list_select import ListChoice, resolve
 from bot.features.mapping_lookup import MappingRef, by_id, require_start
@@ -146,9 +146,9 @@ async def resume(services: Services, actor: Actor, ref: MappingRef) -> Message:
 async def _answer(services: Services, actor: Actor, ref: MappingRef, done: bool, wanted: str) -> Message:
     now = await by_id(services, actor, ref.mapping.id)
     if not done:
-        return views.not_moved(now, wanted)
+        return cards.not_moved(now, wanted)
     services.wake()
-    return views.moved(now)
+    return cards.moved(now)
 
 
 async def why_not_review(services: Services, actor: Actor, ref: MappingRef) -> str | None:

@@ -6,7 +6,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.connect.handlers import open_connect
 from bot.features.ids import MappingAction
-from bot.features.mapping import actions, views
+from bot.features.mapping import actions, cards, views
 from bot.features.mapping.actions import why_not_review
 from bot.features.mapping.form import MapMetadata
 from bot.features.mapping_lookup import MappingRef, by_id, find, require_start, suggest_similar
@@ -53,7 +53,7 @@ async def the_one(call: SlashCommand, action: MappingAction | str, verb: str) ->
         all_mappings = await find(call.services, call.actor)
         matches = (suggest_similar(text, all_mappings) if text else []) or all_mappings
         title = f"There is no mapping *{escape(cut(text, 80))}*." if text else ""
-    await reply_privately(call.client, call.actor, views.which(matches, title, "Which one?", action, verb))
+    await reply_privately(call.client, call.actor, cards.which(matches, title, "Which one?", action, verb))
     return None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from bot.features.live_audiences.reader import LiveCounts, channel_of
-from bot.features.mapping.views import proposal
+from bot.features.mapping.cards import proposal
 from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.limits import MessagingLimits

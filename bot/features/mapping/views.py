@@ -1,4 +1,4 @@
-"""The modals and messages of mappings."""
+"""The modals of mappings."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,47 +14,29 @@ from slack_sdk.models.blocks.block_elements import (
     StaticSelectElement,
 )
 
-from bot.features.ids import MappingAction, MappingBlock, MappingCallback, RunAction
-from bot.features.live_audiences.buttons import drop
+from bot.features.ids import MappingAction, MappingBlock, MappingCallback
+from bot.features.mapping.cards import COMMENT_MAX, MODES, REMOVALS, details
 from bot.features.mapping.form import MapMetadata, ReviewMetadata
 from bot.features.mapping_lookup import NAME_MAX, MappingRef
 from bot.features.permissions import deciders
 from bot.ui.blocks import (
-    Message,
     actions,
     button,
     confirmation,
     context,
     field_of,
-    fields,
     modal,
     notice,
     option,
     section,
-    text_message,
 )
-from bot.ui.formatting import about, channel_or_dm, cut, escape, moment, person, plural
+from bot.ui.formatting import channel_or_dm, cut, escape, person
 from bot.ui.modal_state import UploadedFile
 from bot.ui.status_words import MAPPING_STATUSES
 from core.connections.permissions import has_stand_ins
 from core.mapping_lifecycle import AUDIENCE_MAX_LENGTH
 from core.store.connections import Connection
-from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy
-
-COMMENT_MAX = 500
-# The number of mappings in one message; Slack allows 50 blocks.
-MOST_LISTED = 20
-
-MODES = {
-    "auto": ("As the file says", "A whole audience replaces, additions and removals change"),
-    "mirror": ("Mirror", "The list is made equal to the audience each time"),
-    "add": ("Add only", "People are added, no one is ever taken off"),
-}
-REMOVALS = {
-    RemovalPolicy.REMOVE: ("Take them off the list", "Only people that this mapping put there"),
-    RemovalPolicy.ASK: ("Ask each time", "An approver decides before anybody is taken off"),
-    RemovalPolicy.KEEP: ("Keep them on the list", "No one is taken off"),
-}
+from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
 
 
 def map_form(metadata: MapMetadata, connections: Sequence[Connection]) -> dict[str, Any]:
@@ -100,61 +82,10 @@ def said_proposed(ref: MappingRef, file: UploadedFile | None) -> str:
     )
 
 
-def proposal(mapping: AudienceMapping, connection: Connection, list_name: str, waiting: int = 0) -> Message:
-    """Return the card of a proposed mapping without runs, or of its decision.
-
-    `waiting` is the number of changes from mParticle that wait for approval.
-    """
-    none = "no list yet" if mapping.list_id == NO_LIST else f"list {mapping.list_id}"
-    ref = MappingRef(connection, mapping, list_name or none)
-    if mapping.status is MappingStatus.PROPOSED:
-        text = f"{person(mapping.proposed_by)} proposes a mapping: {ref.label}"
-        buttons = [button("Review", MappingAction.REVIEW, str(mapping.id), label=f"Review the mapping {ref.plain}")]
-        if mapping.is_live:
-            return _live_proposal(ref, text, buttons, waiting)
-        if mapping.list_id != NO_LIST:
-            add = button(
-                "Add the audience",
-                RunAction.START,
-                str(mapping.id),
-                style="primary",
-                label=f"Add the audience file of {ref.plain}",
-            )
-            buttons.insert(0, add)
-        hint = "Add the audience to see what would change. Nothing is sent until an approver has approved it."
-        return Message(text, [section(text), *_details(ref), actions(*buttons), context(hint)])
-    declined = mapping.status is MappingStatus.DECLINED
-    if mapping.is_live and mapping.decided_by is None and mapping.disconnected_at is not None:
-        text = f"mParticle disconnected the audience before anybody decided: the mapping {ref.label}"
-        return Message(text, [section(text), *_details(ref)])
-    text = f"{'Declined' if declined else 'Approved'} by {person(mapping.decided_by)}: the mapping {ref.label}"
-    if mapping.status is MappingStatus.PAUSED:
-        text += " (paused now)"
-    decided = [context(f"{moment(mapping.decided_at)}{_comment(mapping)}")] if mapping.decided_at else []
-    start = button("Start a sync", RunAction.START, str(mapping.id), label=f"Start a sync of {ref.plain}")
-    can_start = mapping.status is MappingStatus.ACTIVE and mapping.list_id != NO_LIST and not mapping.is_live
-    return Message(text, [section(text), *_details(ref), *decided, *([actions(start)] if can_start else [])])
-
-
-def _live_proposal(ref: MappingRef, text: str, buttons: list[Any], waiting: int) -> Message:
-    """The card of a proposed live mapping."""
-    mapping = ref.mapping
-    waits = f"{about(waiting, 'change')} {'waits' if waiting == 1 else 'wait'} for approval" if waiting else ""
-    if waiting:
-        buttons.append(drop(mapping))
-    hints = ["Nothing is sent until an approver has approved it; what mParticle sends until then waits."]
-    blocks = [
-        section(f"{text}\n*{waits}*" if waits else text),
-        *_details(ref),
-        context(*hints, deciders(ref.connection)),
-    ]
-    return Message(f"{text}. {waits}." if waits else text, [*blocks, actions(*buttons)])
-
-
 def review_modal(ref: MappingRef) -> dict[str, Any]:
     """Return the modal in which an approver decides on a mapping, and chooses its list if it has none."""
     mapping = ref.mapping
-    blocks: list[Block] = [section(f"{person(mapping.proposed_by)} proposes {ref.label}"), *_details(ref)]
+    blocks: list[Block] = [section(f"{person(mapping.proposed_by)} proposes {ref.label}"), *details(ref)]
     if mapping.is_live:
         blocks.append(section("It is fed by mParticle as people join and leave. What has come waits for approval."))
         if has_stand_ins(ref.connection):
@@ -198,39 +129,6 @@ def said_decided(ref: MappingRef) -> str:
     if ref.mapping.decided_by is None:
         return f"{ref.label}: {MAPPING_STATUSES[ref.mapping.status]}."
     return f"{ref.label} is {state}, by {person(ref.mapping.decided_by)}."
-
-
-def moved(ref: MappingRef) -> Message:
-    """Return the message after a mapping was paused or resumed, with a button back."""
-    if ref.mapping.status is MappingStatus.PAUSED:
-        text = f"{ref.label} is paused. Nothing of it is synced until it is resumed."
-        return Message(text, [section(text, accessory=_move_button(ref, "Resume", MappingAction.RESUME))])
-    text = f"{ref.label} is active again. The next sync of it goes ahead."
-    return Message(text, [section(text, accessory=_move_button(ref, "Pause", MappingAction.PAUSE))])
-
-
-def not_moved(ref: MappingRef, wanted: str) -> Message:
-    """Return the message if a mapping can't be paused or resumed in its present status."""
-    return text_message(f"{ref.label} can't be {wanted}: it is {MAPPING_STATUSES[ref.mapping.status]}.")
-
-
-def which(matches: Sequence[MappingRef], wanted: str, text: str, action: str, verb: str) -> Message:
-    """Return the mappings that match a text, or all if none matches, with a button each."""
-    if not matches:
-        return text_message("There is no mapping yet. Type `/iterable-sync map` to propose one.")
-    shown = matches[:MOST_LISTED]
-    rows = [
-        section(
-            f"{ref.label}\n{escape(ref.connection.label)}, list {ref.mapping.list_id}, "
-            f"{MAPPING_STATUSES[ref.mapping.status]}",
-            accessory=button(verb, action, str(ref.mapping.id), label=f"{verb} {ref.plain}"),
-        )
-        for ref in shown
-    ]
-    more = len(matches) - len(shown)
-    rest = [context(f"And {plural(more, 'more mapping')}. Type more of the name.")] if more else []
-    title = f"{wanted} {text}".strip()
-    return Message(title, [section(title), *rows, *rest])
 
 
 def list_input(connection_id: int) -> InputBlock:
@@ -288,37 +186,6 @@ def _channel(metadata: MapMetadata) -> InputBlock:
     return field_of("Channel", MappingBlock.CHANNEL, element, hint=hint, optional=True)
 
 
-def _details(ref: MappingRef) -> list[Block]:
-    mapping = ref.mapping
-    target = escape(cut(ref.list_name, NAME_MAX))
-    blocks: list[Block] = []
-    blocks += fields(
-        [
-            ("Audience", escape(cut(ref.audience, NAME_MAX))),
-            ("List", target if mapping.list_id == NO_LIST else f"{target} ({mapping.list_id})"),
-            ("Connection", escape(ref.connection.label)),
-            (
-                "What a sync does",
-                "Follows mParticle, as people join and leave" if mapping.is_live else _mode_name(mapping.mode),
-            ),
-            ("Who leaves", REMOVALS[mapping.removal_policy][0]),
-        ]
-    )
-    return blocks
-
-
-def _mode_name(mode: str) -> str:
-    return MODES.get(mode, (mode, ""))[0]
-
-
 def _declining(mapping: AudienceMapping) -> str:
     text = "Nothing was sent, and nothing will be."
     return f"{text} The changes that wait are dropped, and so are those that still come." if mapping.is_live else text
-
-
-def _comment(mapping: AudienceMapping) -> str:
-    return f": {escape(cut(mapping.comment, COMMENT_MAX))}" if mapping.comment else ""
-
-
-def _move_button(ref: MappingRef, text: str, action: MappingAction) -> Any:
-    return button(text, action, str(ref.mapping.id), label=f"{text} {ref.plain}")

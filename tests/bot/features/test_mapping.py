@@ -1,5 +1,6 @@
 """Mapping an audience to a list from Slack: proposed, reviewed, paused and resumed."""
 
+import copy
 from pathlib import Path
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
@@ -176,6 +177,7 @@ async def test_a_proposal_is_reviewed_by_an_approver_only(tmp_path: Path) -> Non
         connection = await here.connection()
         mapping = await here.mapping(connection, active=False)
         message = await card(here)
+        seen_before = copy.copy(message)
         assert "Add the audience" in here.slack.render(message)
         assert (await here.slack.marketer.click(message, MappingAction.REVIEW)).ok
         assert "Only an approver of Shop can decide this: @Amir Haddad" in await told(here, "Only an approver")
@@ -186,7 +188,7 @@ async def test_a_proposal_is_reviewed_by_an_approver_only(tmp_path: Path) -> Non
         assert "is approved, by @Amir Haddad" in here.slack.render(here.slack.approver.view)
         now = await mapping_now(here, mapping)
         assert (now.status, now.decided_by, now.comment) == (MappingStatus.ACTIVE, AMIR, "Fine by me")
-        assert (await here.slack.approver.click(message, MappingAction.REVIEW)).ok
+        assert (await here.slack.approver.click(seen_before, MappingAction.REVIEW)).ok
         await told(here, "is approved, by", here.slack.approver)
         await here.slack.wait_for(lambda: "Approved by @Amir Haddad: the mapping" in here.slack.render(message))
 
