@@ -1,6 +1,7 @@
 """The documents hold together, and name what there is."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -89,6 +90,18 @@ def test_diagrams_are_mermaid() -> None:
     """The architecture has a diagram of the data flow, of the processes, and of each kind of state."""
     kinds = [block.split()[0] for block in code_blocks("docs/architecture.md", "mermaid")]
     assert kinds == ["flowchart", "flowchart", *["stateDiagram-v2"] * len(_DIAGRAMS)]
+
+
+@pytest.mark.parametrize("package", ["core", "bot"])
+def test_layers_are_those_that_are_enforced(package: str) -> None:
+    """The layers in the architecture are those of the contract, from the top down."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = (each["layers"] for each in contracts if each.get("containers") == [package])
+    table = section("docs/architecture.md", "Layers").partition(f"| in `{package}` |")[2].partition("\n\n")[0]
+    documented = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in table.splitlines()[2:]]
+    assert documented == [layer.split(" | ") for layer in layers]
 
 
 def test_guards_are_explained() -> None:
