@@ -122,7 +122,7 @@ class Recorder:
             if stay := [
                 _former(unit[0])
                 for unit, _ in delivery.rejected
-                if unit[0][0] == Operation.UNSUBSCRIBE_FORMER and unit[0][2]
+                if unit[0].op == Operation.UNSUBSCRIBE_FORMER and unit[0].email
             ]:
                 # The update that follows replaces the row that knew this address: the next run has to know it.
                 await ledger.upsert(db, this.mapping_id, stay, certain=True)
@@ -134,8 +134,8 @@ class Recorder:
     def _count(self, batch: Batch, delivery: BatchOutcome | None) -> tuple[dict[str, int], list[Rejection]]:
         if delivery is None:
             return {_COUNTERS[batch.phase]: batch.counted_size}, []
-        accepted = sum(unit[0][0] in COUNTED for unit in delivery.accepted)
-        refused = [self._rejection(unit[0], why) for unit, why in delivery.rejected if unit[0][0] in COUNTED]
+        accepted = sum(unit[0].op in COUNTED for unit in delivery.accepted)
+        refused = [self._rejection(unit[0], why) for unit, why in delivery.rejected if unit[0].op in COUNTED]
         nameless = min(delivery.unattributed, accepted)
         refused += [Rejection(None, None, None, UNATTRIBUTED)] * nameless
         return {_COUNTERS[batch.phase]: accepted - nameless, "rejected": len(refused)}, refused
@@ -167,7 +167,7 @@ async def reconcile_in_doubt(db: AsyncConnection, connection_id: int, list_id: i
         perhaps = decode(members).entries
         if phase == Phase.RENAME:  # under one address or the other, on all lists: both are noted, because a user id
             # alone may be somebody else's, too
-            unsure = [[role, profile, old, user_id, old] for role, profile, old, user_id, *_ in perhaps]
+            unsure = [entry._replace(extra=(entry.email,)) for entry in perhaps]
             await ledger.rename(db, connection_id, unsure, certain=False)
             await lists.bump(db, connection_id, list_id)
             await lists.bump_others(db, connection_id, list_id)
@@ -182,14 +182,10 @@ async def reconcile_in_doubt(db: AsyncConnection, connection_id: int, list_id: i
 
 
 def _former(entry: BatchEntry) -> BatchEntry:
-    """A row of its own for a former identity that could not be taken off the list."""
-    _, profile, email, user_id, *_ = entry
-    return [
-        Operation.RETAIN,
-        profile if profile.startswith(FORMER_IDENTITY_PREFIX) else FORMER_IDENTITY_PREFIX + email,
-        email,
-        user_id,
-    ]
+    """Return a ledger row of its own for a former identity that could not be taken off the list."""
+    is_former = entry.member_key.startswith(FORMER_IDENTITY_PREFIX)
+    member_key = entry.member_key if is_former else f"{FORMER_IDENTITY_PREFIX}{entry.email}"
+    return BatchEntry(Operation.RETAIN, member_key, entry.email, entry.user_id)
 
 
 def _entries(units: list[EntryGroup]) -> list[BatchEntry]:

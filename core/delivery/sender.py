@@ -69,7 +69,7 @@ async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> Batc
 
 async def _send_units(call: _Call, list_id: int, units: list[EntryGroup], *, removal: bool) -> BatchOutcome:
     try:
-        result = await call(list_id, [(unit[0][2], unit[0][3]) for unit in units])
+        result = await call(list_id, [(unit[0].email, unit[0].user_id) for unit in units])
     except (RequestRejectedError, RequestTooLargeError) as error:
         return await _bisect(call, list_id, units, error, removal=removal)
     return BatchOutcome(accepted=units) if result.is_clean else attribute_failures(units, result, removal=removal)
@@ -96,7 +96,9 @@ async def _rename(client: IterableClient, list_id: int, units: list[EntryGroup])
     """Rename placeholders. Where Iterable can't, the placeholder is taken off; the update puts the real address on."""
     delivery = BatchOutcome()
     for unit in units:
-        _, _, old, user_id, new = unit[0][:5]
+        entry = unit[0]
+        assert entry.email is not None
+        old, user_id, new = entry.email, entry.user_id, entry.extra[0]
         try:
             await _rename_one(client, old, user_id, new)
         except RequestRejectedError as error:
@@ -127,8 +129,8 @@ def attribute_failures(units: list[EntryGroup], result: BulkResult, *, removal: 
     delivery = BatchOutcome()
     named = 0
     for unit in units:
-        _, _, email, user_id, *_ = unit[0]
-        why = result.failed_emails.get(email) or result.failed_user_ids.get(user_id)
+        email, user_id = unit[0].email, unit[0].user_id
+        why = result.failed_emails.get(email or "") or result.failed_user_ids.get(user_id or "")
         named += why is not None
         if why is None or (removal and why in _GONE_ANYWAY):
             delivery.accepted.append(unit)
@@ -140,9 +142,9 @@ def attribute_failures(units: list[EntryGroup], result: BulkResult, *, removal: 
 
 def _sent(columns: BatchColumns) -> Iterable[SubscriberKey]:
     everybody = zip(columns.emails, columns.user_ids, strict=True)
-    if Operation.DUPLICATE not in columns.roles:
+    if Operation.DUPLICATE not in columns.ops:
         return everybody
-    return [sent for sent, role in zip(everybody, columns.roles, strict=True) if role != Operation.DUPLICATE]
+    return [sent for sent, op in zip(everybody, columns.ops, strict=True) if op != Operation.DUPLICATE]
 
 
 def _units(batch: Batch) -> list[EntryGroup]:

@@ -16,7 +16,8 @@ recorded as they are: then no entry is made of them.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any
+from itertools import starmap
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,11 +27,6 @@ BATCH_SIZE = 1_000
 #: A profile of the ledger that begins so stands for a former identity, of a member that got another, which is on the
 #: list until its next holder is recorded. It is the address that follows.
 FORMER_IDENTITY_PREFIX = "former:"
-
-#: An entry as stored: role, profile, email, user_id, and for some roles more values. So that a run can be undone, they
-#: are the email and the user id which the ledger had before, where it knew a member that is put on the list or held
-#: there, and `false` for a leaver that the ledger did not know.
-BatchEntry = list[Any]
 
 
 class Phase(IntEnum):
@@ -73,6 +69,23 @@ class Operation(StrEnum):
     """Not sent: forget the leaver if its holder (fifth and sixth value: mapping id, profile) is in the ledger."""
 
 
+class BatchEntry(NamedTuple):
+    """One member of a batch."""
+
+    op: str
+    """An `Operation`, as a letter."""
+    member_key: str
+    email: str | None
+    user_id: str | None
+    extra: tuple[Any, ...] = ()
+    """More values, for some operations. So that a run can be undone, they are the email and the user id that the ledger
+    had before, if it knew a member that is added or retained, and `False` for a leaver that the ledger did not know."""
+
+    def as_row(self) -> list[Any]:
+        """Return the entry as one array: op, member key, email, user id and the extra values."""
+        return [*self[:4], *self.extra]
+
+
 #: The entries that count when they are accepted.
 COUNTED = frozenset({Operation.ADD, Operation.UPDATE, Operation.REMOVE})
 
@@ -81,8 +94,8 @@ COUNTED = frozenset({Operation.ADD, Operation.UPDATE, Operation.REMOVE})
 class BatchColumns:
     """The entries of a batch, by columns: the n-th value of each belongs to the n-th entry."""
 
-    roles: str
-    profiles: list[str]
+    ops: str
+    member_keys: list[str]
     emails: list[str | None]
     user_ids: list[str | None]
     more: list[list[Any]] | None = None
@@ -90,22 +103,22 @@ class BatchColumns:
     @property
     def entries(self) -> list[BatchEntry]:
         """The entries one by one."""
-        firsts = zip(self.roles, self.profiles, self.emails, self.user_ids, strict=True)
+        columns = (self.ops, self.member_keys, self.emails, self.user_ids)
         if self.more is None:
-            return [list(entry) for entry in firsts]
-        return [[*entry, *more] for entry, more in zip(firsts, self.more, strict=True)]
+            return list(starmap(BatchEntry, zip(*columns, strict=True)))
+        return list(starmap(BatchEntry, zip(*columns, map(tuple, self.more), strict=True)))
 
 
-def encode(entries: Sequence[Sequence[Any]]) -> str:
+def encode(entries: Sequence[BatchEntry]) -> str:
     """Return entries as they are stored."""
     columns: dict[str, Any] = {
-        "role": "".join(entry[0] for entry in entries),
-        "profile": [entry[1] for entry in entries],
-        "email": [entry[2] for entry in entries],
-        "user_id": [entry[3] for entry in entries],
+        "role": "".join(entry.op for entry in entries),
+        "profile": [entry.member_key for entry in entries],
+        "email": [entry.email for entry in entries],
+        "user_id": [entry.user_id for entry in entries],
     }
-    if any(len(entry) > 4 for entry in entries):
-        columns["more"] = [entry[4:] for entry in entries]
+    if any(entry.extra for entry in entries):
+        columns["more"] = [entry.extra for entry in entries]
     return orjson.dumps(columns).decode()
 
 
@@ -119,7 +132,7 @@ def groups(entries: Sequence[BatchEntry]) -> Iterator[list[BatchEntry]]:
     """Yield each sent entry together with its followers, in order."""
     group: list[BatchEntry] = []
     for entry in entries:
-        if entry[0] != Operation.DUPLICATE and group:
+        if entry.op != Operation.DUPLICATE and group:
             yield group
             group = []
         group.append(entry)

@@ -1,12 +1,13 @@
 """Planning: a source compared with the ledger gives changes, rejections and counts. Nothing is sent.
 
-    source -> mapping -> compare -> batches
+    source -> identity_mapping -> diff -> batching
 
-The first happens in core/audience, the others here, all in a DuckDB workspace. Where the source is what another run did
-(an undo), `deeds` and `undoing` take the place of the first two.
+core/sources does the first step, the modules here do the others, all in a DuckDB workspace (sql/schema.sql describes
+its tables). An undo has no source: `applied_changes` and `undo_planner` take the place of the first two steps.
 """
 
-from core.planning.planner import PlanResult, plan_run, publish_plan, replan_run
+from core.planning.planner import PlanResult, plan_run, publish_plan
+from core.planning.replanner import replan_run
 from core.planning.undo_planner import plan_undo
 from core.planning.workspace import MEMORY_MB
 

@@ -5,10 +5,10 @@ are replayed here, in the order in which they were made, and compared with what 
 """
 
 import duckdb
-import pyarrow as pa
 
 from core.errors import NOT_KEPT, InputError
 from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, Operation, Phase, decode
+from core.planning.schema import create
 from core.planning.workspace import insert, run
 from core.store import batches, rejections
 from core.store.batches import BatchStatus
@@ -19,115 +19,97 @@ BATCHES_A_READ = 20
 REJECTIONS_A_READ = 10_000
 
 
-# `deeds`: what was done, in order. `kind`: on (the list), off, rename, or old (a former identity that was let go of).
-# `judged_by` is the member whose rejection says that it was not done, `sure` is false for what was sent and never seen
-# answered. `known`, `was_email` and `was_user_id` are what the ledger said before.
-_TABLES = """
-CREATE TABLE deeds (seq BIGINT, kind VARCHAR, sure BOOLEAN, profile VARCHAR, email VARCHAR, user_id VARCHAR,
-    new_email VARCHAR, judged_by VARCHAR, known BOOLEAN, was_email VARCHAR, was_user_id VARCHAR);
-CREATE TABLE rejected (profile VARCHAR);
-"""
-_STRING = pa.string()
-_DEEDS = pa.schema(
-    [
-        ("seq", pa.int64()),
-        ("kind", _STRING),
-        ("sure", pa.bool_()),
-        ("profile", _STRING),
-        ("email", _STRING),
-        ("user_id", _STRING),
-        ("new_email", _STRING),
-        ("judged_by", _STRING),
-        ("known", pa.bool_()),
-        ("was_email", _STRING),
-        ("was_user_id", _STRING),
-    ]
-)
-_REJECTED = pa.schema([("profile", _STRING)])
-
-# `reversals`: each member that the run touched, what is to be done about it ('on', 'off' or 'alone': it is not any more
-# as the run left it, or as it was before anyway), and under which identity.
+# `reversals`: each member that the run touched, what is to be done about it, and under which identity. `action` is 'on'
+# or 'off' (the list), or 'none': the member is no longer as the run left it, or is as it was before anyway.
 _REVERSALS = """
 CREATE TABLE reversals AS
-WITH now AS (SELECT profile, email, user_id, certain FROM ledger WHERE mapping_id = $mapping_id),
-done AS (
-    SELECT d.*, n.profile IS NOT NULL AS here, n.certain,
-        n.email IS NOT DISTINCT FROM d.email AND n.user_id IS NOT DISTINCT FROM d.user_id AND here AS same,
-        coalesce(n.email = d.new_email AND n.user_id IS NOT DISTINCT FROM d.user_id, false) AS renamed
-    FROM deeds AS d LEFT JOIN now AS n ON n.profile = d.profile
-    WHERE d.judged_by IS NULL OR d.judged_by NOT IN (SELECT profile FROM rejected WHERE profile IS NOT NULL)
-), true_ones AS (
-    SELECT * FROM done WHERE sure OR (same AND NOT certain AND kind IN ('on', 'off'))
-), firsts AS (
-    SELECT profile, known AND (kind <> 'on' OR was_email IS DISTINCT FROM email OR was_user_id IS DISTINCT FROM user_id)
-            AS was_there,
-        kind = 'off' AND NOT known AS unclear, -- a leaver of whom it is not known whether it was there before
-        was_email, was_user_id
-    FROM true_ones QUALIFY row_number() OVER (PARTITION BY profile ORDER BY seq) = 1
-), lasts AS (
-    SELECT profile, CASE
-            WHEN NOT sure THEN true
-            WHEN kind = 'on' THEN same
-            WHEN kind = 'rename' THEN renamed OR NOT here
-            ELSE NOT here OR (same AND NOT certain) -- perhaps off
-        END AS as_left
-    FROM true_ones QUALIFY row_number() OVER (PARTITION BY profile ORDER BY sure, kind = 'old', seq DESC) = 1
+WITH current AS (SELECT member_key, email, user_id, is_confirmed FROM ledger WHERE mapping_id = $mapping_id),
+compared AS (
+    SELECT applied.* EXCLUDE (is_confirmed), applied.is_confirmed AS is_answered,
+        current.member_key IS NOT NULL AS in_ledger, current.is_confirmed,
+        current.email IS NOT DISTINCT FROM applied.email AND current.user_id IS NOT DISTINCT FROM applied.user_id
+            AND in_ledger AS is_unchanged,
+        coalesce(current.email = applied.new_email AND current.user_id IS NOT DISTINCT FROM applied.user_id, false)
+            AS is_renamed
+    FROM applied_changes AS applied LEFT JOIN current ON current.member_key = applied.member_key
+    WHERE applied.decided_by IS NULL OR applied.decided_by NOT IN (
+        SELECT member_key FROM rejected_by_undone_run WHERE member_key IS NOT NULL)
+), made AS (
+    SELECT * FROM compared WHERE is_answered OR (is_unchanged AND NOT is_confirmed AND kind IN ('on', 'off'))
+), first_changes AS (
+    SELECT member_key, was_in_ledger AND (kind <> 'on' OR previous_email IS DISTINCT FROM email
+            OR previous_user_id IS DISTINCT FROM user_id) AS was_on_list,
+        kind = 'off' AND NOT was_in_ledger AS is_unclear, -- a leaver that may not have been on the list before
+        previous_email, previous_user_id
+    FROM made QUALIFY row_number() OVER (PARTITION BY member_key ORDER BY position) = 1
+), last_changes AS (
+    SELECT member_key, CASE
+            WHEN NOT is_answered THEN true
+            WHEN kind = 'on' THEN is_unchanged
+            WHEN kind = 'rename' THEN is_renamed OR NOT in_ledger
+            ELSE NOT in_ledger OR (is_unchanged AND NOT is_confirmed) -- perhaps off
+        END AS is_as_left
+    FROM made QUALIFY row_number() OVER (
+        PARTITION BY member_key ORDER BY is_answered, kind = 'old', position DESC) = 1
 )
-SELECT f.profile, CASE
-        WHEN f.unclear OR NOT l.as_left THEN 'alone'
-        WHEN NOT f.was_there THEN if(n.profile IS NULL, 'alone', 'off')
-        WHEN f.was_email IS NULL THEN 'alone'
-        WHEN n.certain AND n.email = f.was_email AND n.user_id IS NOT DISTINCT FROM f.was_user_id THEN 'alone'
+SELECT first_changes.member_key, CASE
+        WHEN first_changes.is_unclear OR NOT last_changes.is_as_left THEN 'none'
+        WHEN NOT first_changes.was_on_list THEN if(current.member_key IS NULL, 'none', 'off')
+        WHEN first_changes.previous_email IS NULL THEN 'none'
+        WHEN current.is_confirmed AND current.email = first_changes.previous_email
+            AND current.user_id IS NOT DISTINCT FROM first_changes.previous_user_id THEN 'none'
         ELSE 'on'
     END AS action,
-    if(action = 'on', f.was_email, n.email) AS email, if(action = 'on', f.was_user_id, n.user_id) AS user_id
-FROM firsts AS f JOIN lasts AS l USING (profile) LEFT JOIN now AS n USING (profile)
+    if(action = 'on', first_changes.previous_email, current.email) AS email,
+    if(action = 'on', first_changes.previous_user_id, current.user_id) AS user_id
+FROM first_changes JOIN last_changes USING (member_key) LEFT JOIN current USING (member_key)
 """
 
 
 async def load_applied_changes(con: duckdb.DuckDBPyConnection, database: Database, undone: str) -> None:
-    """Make the workspace's tables of what the run `undone` did. Raises InputError where that is not kept any more."""
-    con.execute(_TABLES)
+    """Fill `applied_changes` and `rejected_by_undone_run`. Raises InputError if what the run did is no longer kept."""
+    con.execute(create("applied_changes", "rejected_by_undone_run"))
     after = 0
     while True:
         async with database.read() as db:
-            found = await batches.sent_batches(db, undone, limit=BATCHES_A_READ, after=after)
-        if not found:
+            sent = await batches.sent_batches(db, undone, limit=BATCHES_A_READ, after=after)
+        if not sent:
             break
-        for batch_id, phase, state, members in found:
-            await run(con, _load_batch, con, batch_id, phase, members, state is BatchStatus.DONE)
-        after = found[-1][0]
+        for batch_id, phase, status, members in sent:
+            await run(con, _load_batch, con, batch_id, phase, members, status is BatchStatus.DONE)
+        after = sent[-1][0]
     if not after:
         raise InputError(NOT_KEPT.format(undone))
     async with database.read() as db:
-        async for profiles in rejections.profiles_of(db, undone, REJECTIONS_A_READ):
-            await run(con, insert, con, "rejected", _REJECTED, [(profile,) for profile in profiles])
+        async for member_keys in rejections.profiles_of(db, undone, REJECTIONS_A_READ):
+            await run(con, insert, con, "rejected_by_undone_run", [(key,) for key in member_keys])
 
 
 def compute_reversals(con: duckdb.DuckDBPyConnection, mapping_id: int) -> None:
-    """Make the table `reversals` of the deeds, and of what `ledger` says now."""
+    """Make the table `reversals` of `applied_changes`, and of what `ledger` says now."""
     con.execute(_REVERSALS, {"mapping_id": mapping_id})
 
 
-def _load_batch(con: duckdb.DuckDBPyConnection, batch_id: int, phase: Phase, members: str, sure: bool) -> None:
+def _load_batch(con: duckdb.DuckDBPyConnection, batch_id: int, phase: Phase, members: str, is_confirmed: bool) -> None:
     rows = []
-    leader, leader_counts = "", False
-    for nth, (role, profile, email, user_id, *more) in enumerate(decode(members).entries):
-        if role != Operation.DUPLICATE:
-            leader, leader_counts = profile, role in COUNTED
-        if profile.startswith(FORMER_IDENTITY_PREFIX):
-            continue  # nobody's: found again beside the member that it was of
-        new_email, known, was = None, True, (email, user_id)
+    primary, primary_counts = "", False
+    for place, entry in enumerate(decode(members).entries):
+        if entry.op != Operation.DUPLICATE:
+            primary, primary_counts = entry.member_key, entry.op in COUNTED
+        if entry.member_key.startswith(FORMER_IDENTITY_PREFIX):
+            continue  # of no member: it is found again with the member that had it
+        new_email, was_in_ledger, previous = None, True, (entry.email, entry.user_id)
         if phase is Phase.RENAME:
-            kind, new_email = "rename", more[0]
+            kind, new_email = "rename", entry.extra[0]
         elif phase is Phase.REMOVE:
-            kind, known = "off", not more
+            kind, was_in_ledger = "off", not entry.extra
         elif phase is Phase.RELEASE:
-            kind = "old" if role == Operation.UNSUBSCRIBE_FORMER else "off"
+            kind = "old" if entry.op == Operation.UNSUBSCRIBE_FORMER else "off"
         else:
-            kind, known = "on", bool(more)
-            was = (more[0], more[1]) if more else (None, None)
-        judged_by = leader if leader_counts else None
-        seq = batch_id * 1_000_000 + nth
-        rows.append((seq, kind, sure, profile, email, user_id, new_email, judged_by, known, *was))
-    insert(con, "deeds", _DEEDS, rows)
+            kind, was_in_ledger = "on", bool(entry.extra)
+            previous = (entry.extra[0], entry.extra[1]) if entry.extra else (None, None)
+        identity = (entry.member_key, entry.email, entry.user_id)
+        decided_by = primary if primary_counts else None
+        position = batch_id * 1_000_000 + place
+        rows.append((position, kind, is_confirmed, *identity, new_email, decided_by, was_in_ledger, *previous))
+    insert(con, "applied_changes", rows)

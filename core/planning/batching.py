@@ -1,4 +1,4 @@
-"""Planning, the end: the judged members cut into batches, in the order in which they are sent."""
+"""Batching: the classified members cut into batches, in the order in which they are sent."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -14,112 +14,120 @@ from core.store.batches import Draft
 # Rows fetched at once.
 CHUNK = 20_000
 
-# Followers that the ledger does not know yet as what they are: on the list under the identity of their leader.
-_ATTACHED = """
-CREATE TABLE attached AS
-SELECT f.profile, f.email, l.user_id, f.leader, l.verdict, f.known, f.old_email, f.old_user_id
-FROM (SELECT * FROM judged WHERE leader IS NOT NULL) AS f JOIN judged AS l ON l.profile = f.leader
-WHERE NOT (f.certain AND coalesce(f.old_email = f.email, false) AND f.old_user_id IS NOT DISTINCT FROM l.user_id)
+# Duplicates that the ledger does not know yet as what they are: on the list under the identity of the primary profile.
+_UNRECORDED_DUPLICATES = """
+CREATE TABLE unrecorded_duplicates AS
+SELECT duplicate.member_key, duplicate.email, primary_member.user_id, duplicate.primary_profile, primary_member.outcome,
+    duplicate.in_ledger, duplicate.ledger_email, duplicate.ledger_user_id
+FROM (SELECT * FROM classified WHERE primary_profile IS NOT NULL) AS duplicate
+JOIN classified AS primary_member ON primary_member.member_key = duplicate.primary_profile
+WHERE NOT (duplicate.is_confirmed AND coalesce(duplicate.ledger_email = duplicate.email, false)
+    AND duplicate.ledger_user_id IS NOT DISTINCT FROM primary_member.user_id)
 """
-# What each member was before the run began, so that the run can be undone: for what is planned anew that is what the
+# What each member was before the run began, so that the run can be undone. For what is planned again, that is what the
 # first plan found, and not what the ledger says by now.
-_WAS = """
-CREATE VIEW {name}_was AS SELECT x.* REPLACE (
-    coalesce(w.known, x.known) AS known, if(w.known IS NULL, x.old_email, w.email) AS old_email,
-    if(w.known IS NULL, x.old_user_id, w.user_id) AS old_user_id)
-FROM {name} AS x LEFT JOIN formerly AS w USING (profile)
+_WITH_PREVIOUS = """
+CREATE VIEW {name}_with_previous AS SELECT members.* REPLACE (
+    coalesce(previous_plan.in_ledger, members.in_ledger) AS in_ledger,
+    if(previous_plan.in_ledger IS NULL, members.ledger_email, previous_plan.email) AS ledger_email,
+    if(previous_plan.in_ledger IS NULL, members.ledger_user_id, previous_plan.user_id) AS ledger_user_id)
+FROM {name} AS members LEFT JOIN previous_plan USING (member_key)
 """
-_WAS_LEAVING = """
-CREATE VIEW leaving_was AS SELECT x.* REPLACE (coalesce(w.known, x.known) AS known)
-FROM leaving AS x LEFT JOIN formerly AS w USING (profile)
+_REMOVALS_WITH_PREVIOUS = """
+CREATE VIEW removals_with_previous AS SELECT removals.* REPLACE (
+    coalesce(previous_plan.in_ledger, removals.in_ledger) AS in_ledger)
+FROM removals LEFT JOIN previous_plan USING (member_key)
 """
-_FORMER_STATE = """CASE WHEN known THEN coalesce(to_json(old_email), 'null') || ','
-    || coalesce(to_json(old_user_id), 'null') ELSE '' END"""
+_FORMER_STATE = """CASE WHEN in_ledger THEN coalesce(to_json(ledger_email), 'null') || ','
+    || coalesce(to_json(ledger_user_id), 'null') ELSE '' END"""
 _SUBSCRIBE = f"""
-SELECT CASE WHEN counted THEN $role ELSE 'q' END AS role, profile, email, user_id, {_FORMER_STATE} AS more,
-    profile AS place
-FROM judged_was WHERE verdict = $verdict
+SELECT CASE WHEN is_counted THEN $role ELSE 'q' END AS role, member_key, email, user_id, {_FORMER_STATE} AS more,
+    member_key AS place
+FROM classified_with_previous WHERE outcome = $outcome
 UNION ALL
-SELECT 'f', profile, email, user_id, {_FORMER_STATE}, leader FROM attached_was WHERE verdict = $verdict
+SELECT 'f', member_key, email, user_id, {_FORMER_STATE}, primary_profile
+FROM unrecorded_duplicates_with_previous WHERE outcome = $outcome
 """
-# Each query yields entries: role, profile, email, user id, and more values as JSON. `place` is the profile of the entry
-# that leads: a leader comes before its followers, and all are sorted by it, so that the ledger's rows are written in
+# Each query yields entries: role, member key, email, user id, and more values as JSON. `place` is the member key of the
+# entry that leads: it comes before its duplicates, and all are sorted by it, so that the ledger's rows are written in
 # the order of their key.
 _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
     Phase.RETAIN: (
         f"""
-        SELECT 'h' AS role, profile, email, user_id, {_FORMER_STATE} AS more, profile AS place
-        FROM judged_was WHERE verdict = 'held'
+        SELECT 'h' AS role, member_key, email, user_id, {_FORMER_STATE} AS more, member_key AS place
+        FROM classified_with_previous WHERE outcome = 'retained'
         UNION ALL
-        SELECT 'h', profile, email, user_id, {_FORMER_STATE}, profile
-        FROM attached_was WHERE verdict IN ('held', 'unchanged')
+        SELECT 'h', member_key, email, user_id, {_FORMER_STATE}, member_key
+        FROM unrecorded_duplicates_with_previous WHERE outcome IN ('retained', 'unchanged')
         UNION ALL
         SELECT 'h', $former || email, email, min(user_id), '', '!' || email -- before all others: they replace it
-        FROM off SEMI JOIN holders USING (profile) WHERE NOT leaver GROUP BY email""",
+        FROM removal_candidates SEMI JOIN retained_by USING (member_key) WHERE NOT is_leaver GROUP BY email""",
         {"former": FORMER_IDENTITY_PREFIX},
     ),
     Phase.REMOVE: (
         """
-        SELECT CASE WHEN nth > 1 THEN 'f' WHEN leaver AND counted THEN 'r' ELSE 'o' END AS role,
-            profile, email, user_id, CASE WHEN leaver AND NOT known THEN 'false' ELSE '' END AS more, leader AS place
-        FROM leaving_was""",
+        SELECT CASE WHEN position > 1 THEN 'f' WHEN is_leaver AND is_counted THEN 'r' ELSE 'o' END AS role,
+            member_key, email, user_id, CASE WHEN is_leaver AND NOT in_ledger THEN 'false' ELSE '' END AS more,
+            primary_profile AS place
+        FROM removals_with_previous""",
         {},
     ),
     Phase.RENAME: (
         """
-        SELECT 'n' AS role, profile, profile || '@' || $domain AS email, user_id, to_json(email)::VARCHAR AS more,
-            profile AS place
-        FROM judged WHERE rename AND verdict = 'update'""",
+        SELECT 'n' AS role, member_key, member_key || '@' || $domain AS email, user_id,
+            to_json(email)::VARCHAR AS more, member_key AS place
+        FROM classified WHERE needs_rename AND outcome = 'update'""",
         {"domain": PLACEHOLDER_DOMAIN},
     ),
-    Phase.UPDATE: (_SUBSCRIBE, {"role": "u", "verdict": "update"}),
-    Phase.ADD: (_SUBSCRIBE, {"role": "a", "verdict": "add"}),
+    Phase.UPDATE: (_SUBSCRIBE, {"role": "u", "outcome": "update"}),
+    Phase.ADD: (_SUBSCRIBE, {"role": "a", "outcome": "add"}),
     Phase.RELEASE: (
         """
-        SELECT CASE WHEN leaver THEN 'x' ELSE 'o' END AS role, profile, email, user_id,
-            holder[1] || ',' || to_json(holder[2]) AS more, profile AS place
-        FROM off JOIN holders USING (profile) WHERE known
+        SELECT CASE WHEN is_leaver THEN 'x' ELSE 'o' END AS role, member_key, email, user_id,
+            retaining_row.mapping_id || ',' || to_json(retaining_row.member_key) AS more, member_key AS place
+        FROM removal_candidates JOIN retained_by USING (member_key) WHERE in_ledger
         UNION ALL
         SELECT 'x', $former || email, email, min(user_id),
-            min(holder)[1] || ',' || to_json(min(holder)[2]), $former || email
-        FROM off JOIN holders USING (profile) WHERE NOT leaver GROUP BY email""",
+            min(retaining_row).mapping_id || ',' || to_json(min(retaining_row).member_key), $former || email
+        FROM removal_candidates JOIN retained_by USING (member_key) WHERE NOT is_leaver GROUP BY email""",
         {"former": FORMER_IDENTITY_PREFIX},
     ),
 }
 # Values become JSON in DuckDB, off the event loop and without the GIL.
 _AS_JSON = """
-SELECT role, role IN ('a', 'u', 'r') AS counts, role <> 'f' AS leads, to_json(profile) AS profile,
+SELECT role, role IN ('a', 'u', 'r') AS counts, role <> 'f' AS leads, to_json(member_key) AS member_key,
     coalesce(to_json(email), 'null') AS email, coalesce(to_json(user_id), 'null') AS user_id, more
 FROM ({sorted})
 """
 _SORTED = """
-SELECT role, profile, email, user_id, more FROM ({entries}) WHERE place >= $low AND ($high IS NULL OR place < $high)
-ORDER BY place, role = 'f', profile
+SELECT role, member_key, email, user_id, more FROM ({entries}) WHERE place >= $low AND ($high IS NULL OR place < $high)
+ORDER BY place, role = 'f', member_key
 """
 # Most phases have entries of one role that lead and hold nothing more: what is left to sort takes 0.6 of the time.
 _SORTED_ALIKE = """
 SELECT $role AS role, *, '' AS more FROM (
-    SELECT profile, email, user_id FROM ({entries}) WHERE profile >= $low AND ($high IS NULL OR profile < $high)
-    ORDER BY profile)
+    SELECT member_key, email, user_id FROM ({entries})
+    WHERE member_key >= $low AND ($high IS NULL OR member_key < $high) ORDER BY member_key)
 """
 # What there is at all: most runs have changes in one or two phases, and to ask for those of a phase takes milliseconds.
 _PRESENT = """
-SELECT verdict FROM judged
-UNION SELECT 'held' FROM attached WHERE verdict = 'unchanged'
-UNION SELECT verdict FROM attached
-UNION SELECT 'leaving' FROM leaving
-UNION SELECT 'kept by another' FROM off SEMI JOIN holders USING (profile)
+SELECT outcome FROM classified
+UNION SELECT 'retained' FROM unrecorded_duplicates WHERE outcome = 'unchanged'
+UNION SELECT outcome FROM unrecorded_duplicates
+UNION SELECT 'removal' FROM removals
+UNION SELECT 'retained by another' FROM removal_candidates SEMI JOIN retained_by USING (member_key)
 """
 _MAY_HAVE = {
-    Phase.RETAIN: {"held", "kept by another"},
-    Phase.REMOVE: {"leaving"},
+    Phase.RETAIN: {"retained", "retained by another"},
+    Phase.REMOVE: {"removal"},
     Phase.RENAME: {"update"},
     Phase.UPDATE: {"update"},
     Phase.ADD: {"add"},
-    Phase.RELEASE: {"kept by another"},
+    Phase.RELEASE: {"retained by another"},
 }
 _COUNT = """
-SELECT count(*), min(role), max(role), count(*) FILTER (role = 'f' OR more <> '' OR place <> profile) FROM ({entries})
+SELECT count(*), min(role), max(role), count(*) FILTER (role = 'f' OR more <> '' OR place <> member_key)
+FROM ({entries})
 """
 
 # Entries sorted at once: so many fit into the memory limit, whatever the size of the audience.
@@ -130,14 +138,14 @@ SAMPLE = 20_000
 
 def prepare(con: duckdb.DuckDBPyConnection) -> list[Phase]:
     """Make the tables that batches need beside those of `core.planning.diff`; return the phases that may have any."""
-    con.execute(_ATTACHED)
-    if con.execute("SELECT count(*) FROM formerly").fetchall()[0][0]:
-        con.execute(_WAS.format(name="judged"))
-        con.execute(_WAS.format(name="attached"))
-        con.execute(_WAS_LEAVING)
+    con.execute(_UNRECORDED_DUPLICATES)
+    if con.execute("SELECT count(*) FROM previous_plan").fetchall()[0][0]:
+        con.execute(_WITH_PREVIOUS.format(name="classified"))
+        con.execute(_WITH_PREVIOUS.format(name="unrecorded_duplicates"))
+        con.execute(_REMOVALS_WITH_PREVIOUS)
     else:
-        for name in ("judged", "attached", "leaving"):
-            con.execute(f"CREATE VIEW {name}_was AS SELECT * FROM {name}")
+        for name in ("classified", "unrecorded_duplicates", "removals"):
+            con.execute(f"CREATE VIEW {name}_with_previous AS SELECT * FROM {name}")
     present = {what for (what,) in con.execute(_PRESENT).fetchall()}
     return [phase for phase in Phase if _MAY_HAVE[phase] & present]
 
@@ -191,7 +199,7 @@ def _cut(phase: Phase, rows: pa.Table, bounds: list[int]) -> Iterator[Draft]:
     rows = rows.slice(0, bounds[-1])
     columns = (
         _joined(rows["role"], "", bounds),
-        *(_joined(rows[name], ",", bounds) for name in ("profile", "email", "user_id")),
+        *(_joined(rows[name], ",", bounds) for name in ("member_key", "email", "user_id")),
         _joined(rows["more"], "],[", bounds),
     )
     sizes, counted = (_totals(rows[name], bounds) for name in ("leads", "counts"))

@@ -1,11 +1,10 @@
-"""Leavers who come with a user id alone, and under which address they are or were known.
+"""Fill in last-known emails for leavers that carry only a user id.
 
-To Iterable a user id means whoever has it, and that may be somebody whom the ledger holds under the address only. So
-such a leaver is looked for by the address: then whoever is to stay on the list is seen to hold it.
+In Iterable a user id stands for the user that has it, which may be a member that the ledger knows by its email only. A
+leaver is therefore compared by its email, so that the diff sees a member that stays on the list.
 """
 
 import duckdb
-import pyarrow as pa
 
 from core.planning.workspace import insert, run
 from core.store import last_known_emails
@@ -14,15 +13,14 @@ from core.store.database import Database
 # Profiles looked up at once.
 _CHUNK = 5_000
 
-_ADDRESSES = pa.schema([("profile", pa.string()), ("email", pa.string())])
-_NAMELESS = "SELECT profile FROM gone WHERE reason IS NULL AND email IS NULL ORDER BY profile"
+_WITHOUT_EMAIL = "SELECT member_key FROM leavers WHERE reason IS NULL AND email IS NULL ORDER BY member_key"
 
 
 async def fill_last_known_emails(con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int) -> None:
-    """Fill the table `addresses` for the leavers in `gone`."""
+    """Fill the table `last_known_emails` for leavers."""
     rows = con.cursor()
-    await run(con, rows.execute, _NAMELESS)
+    await run(con, rows.execute, _WITHOUT_EMAIL)
     while some := await run(con, rows.fetchmany, _CHUNK):
         async with database.read() as db:
-            found = await last_known_emails.find(db, mapping_id, [profile for (profile,) in some])
-        await run(con, insert, con, "addresses", _ADDRESSES, found)
+            emails = await last_known_emails.find(db, mapping_id, [key for (key,) in some])
+        await run(con, insert, con, "last_known_emails", emails)

@@ -1,8 +1,8 @@
-"""The rows of the ledger that a small change concerns, where copying all of a large list's would take seconds.
+"""The rows of the ledger that concern a small change: copying all rows of a large list would take seconds.
 
-What `core.planning.diff` looks at, for changes that are no whole audience, is found by two questions: who the source's
-members are in the ledger; and who has an email that one of them has or had, or the user id of one without an email.
-Rows beyond these change no verdict.
+For changes that are no whole audience, `core.planning.diff` needs two kinds of rows: those of the source's members, and
+those with an email that one of them has or had, or with the user id of one without an email. No other row changes an
+outcome.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,10 @@ from core.store.ledger import Entry
 MOST_LOOKED_UP = 5_000
 
 _MEMBERS = """
-SELECT profile, email, user_id FROM desired
-UNION ALL SELECT profile, coalesce(gone.email, addresses.email), user_id FROM gone LEFT JOIN addresses USING (profile)
+SELECT member_key, email, user_id FROM desired
+UNION ALL
+SELECT member_key, coalesce(leavers.email, last_known_emails.email), user_id
+FROM leavers LEFT JOIN last_known_emails USING (member_key)
 """
 _HAS_OTHER_KEY = ("customer:", "email:")
 
@@ -27,7 +29,7 @@ _HAS_OTHER_KEY = ("customer:", "email:")
 async def load_relevant_ledger(
     con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, mapping_ids: Sequence[int]
 ) -> None:
-    """Make the workspace's table `ledger` of the rows that `desired` and `gone` concern, or of all if those are many.
+    """Fill the table `ledger` with the rows that concern `desired` and `leavers`, or with all rows if those are many.
 
     `mapping_id` is the run's mapping, `mapping_ids` are all of its list.
     """

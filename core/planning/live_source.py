@@ -6,12 +6,13 @@ import duckdb
 import pyarrow as pa
 
 from core.models.run import Run, SyncMode
+from core.planning.schema import create
 from core.planning.workspace import insert, run
 from core.sources import Source, SourceFormat
 from core.store import inbox
 from core.store.database import Database
 
-# As core/audience makes it, and which identities there are only as hashes.
+# As core/sources makes it, and which identities are present only as hashes.
 _SOURCE = """
 CREATE OR REPLACE TABLE source (
     profile VARCHAR NOT NULL, mpid BIGINT, member BOOLEAN NOT NULL, email VARCHAR, customer_id VARCHAR, hashed INTEGER)
@@ -27,22 +28,21 @@ _ROWS = pa.schema(
         ("hashed", pa.int32()),
     ]
 )
-_NEWER = pa.schema([("profile", _STRING), ("member", pa.bool_())])
 _CHUNK = 20_000
 
-# A mirror keeps whom a newer live change has put on the list, as that did.
+# A mirror keeps members that a newer live change has put on the list, as that change did.
 _KEEP = """
-INSERT INTO desired BY NAME SELECT profile, email, user_id, false AS counted FROM ledger
-WHERE mapping_id = $mapping_id AND profile IN (SELECT profile FROM newer WHERE member)
-    AND profile NOT IN (SELECT profile FROM desired)
+INSERT INTO desired BY NAME SELECT member_key, email, user_id, false AS is_counted FROM ledger
+WHERE mapping_id = $mapping_id AND member_key IN (SELECT member_key FROM newer_changes WHERE is_member)
+    AND member_key NOT IN (SELECT member_key FROM desired)
 """
 
 
-async def load_live_changes(con: duckdb.DuckDBPyConnection, database: Database, this: Run) -> Source:
+async def load_live_changes(con: duckdb.DuckDBPyConnection, database: Database, live_run: Run) -> Source:
     """Make the table `source` of what the inbox has for a live run."""
     async with database.read() as db:
-        found = await inbox.claimed_by(db, this.id)
-    rows = [(c.member_key, _mpid(c.member_key), c.is_member, c.email, c.customer_id, c.hashed_fields) for c in found]
+        changes = await inbox.claimed_by(db, live_run.id)
+    rows = [(c.member_key, _mpid(c.member_key), c.is_member, c.email, c.customer_id, c.hashed_fields) for c in changes]
     await run(con, _make_source, con, rows)
     return Source(
         shape=SourceFormat.LIVE,
@@ -59,46 +59,46 @@ async def load_live_changes(con: duckdb.DuckDBPyConnection, database: Database, 
 async def exclude_newer_live_changes(
     con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, source: Source
 ) -> None:
-    """Leave members out of a file's `source` about whom mParticle has said something newer since."""
-    con.execute("CREATE TABLE newer (profile VARCHAR, member BOOLEAN)")
-    if source.as_of is None:  # nobody knows how old it is
+    """Leave members out of a file's `source` that have a newer live change."""
+    con.execute(create("newer_changes"))
+    if source.as_of is None:  # its age is not known
         return
     async with database.read() as db:
         async for rows in inbox.newer(db, mapping_id, int(source.as_of.timestamp() * 1000), _CHUNK):
-            await run(con, insert, con, "newer", _NEWER, rows)
-    await run(con, con.execute, "DELETE FROM source WHERE profile IN (SELECT profile FROM newer)")
+            await run(con, insert, con, "newer_changes", rows)
+    await run(con, con.execute, "DELETE FROM source WHERE profile IN (SELECT member_key FROM newer_changes)")
 
 
 async def exclude_changed_since(
     con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, since: float
 ) -> int:
-    """Leave out of what is left of a file's plan whom live changes concern that are newer than it.
+    """Leave members out of the rest of a file's plan that have a live change newer than the plan.
 
     Returns how many of those count.
     """
-    con.execute("CREATE TABLE newer (profile VARCHAR, member BOOLEAN)")
+    con.execute(create("newer_changes"))
     async with database.read() as db:
         async for rows in inbox.newer(db, mapping_id, int(since * 1000), _CHUNK):
-            await run(con, insert, con, "newer", _NEWER, rows)
+            await run(con, insert, con, "newer_changes", rows)
     left_out = 0
-    for table in ("desired", "gone"):
-        query = f"SELECT count(*) FROM {table} SEMI JOIN newer USING (profile) WHERE counted"
+    for table in ("desired", "leavers"):
+        query = f"SELECT count(*) FROM {table} SEMI JOIN newer_changes USING (member_key) WHERE is_counted"
         left_out += int(con.execute(query).fetchall()[0][0])
-        con.execute(f"DELETE FROM {table} WHERE profile IN (SELECT profile FROM newer)")
+        con.execute(f"DELETE FROM {table} WHERE member_key IN (SELECT member_key FROM newer_changes)")
     return left_out
 
 
 async def restore_newer(con: duckdb.DuckDBPyConnection, mapping_id: int, mode: SyncMode) -> None:
-    """Add to `desired`, not to be counted, those left out whom live changes have put on the list."""
-    if mode is SyncMode.MIRROR and con.execute("SELECT count(*) FROM newer WHERE member").fetchall()[0][0]:
+    """Add members to `desired`, uncounted, that were left out because a live change has put them on the list."""
+    if mode is SyncMode.MIRROR and con.execute("SELECT count(*) FROM newer_changes WHERE is_member").fetchall()[0][0]:
         await run(con, con.execute, _KEEP, {"mapping_id": mapping_id})
 
 
 def _make_source(con: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[object]]) -> None:
     con.execute(_SOURCE)
-    insert(con, "source", _ROWS, rows)
+    insert(con, "source", rows, _ROWS)
 
 
-def _mpid(profile: str) -> int | None:
-    digits = profile.removeprefix("-")
-    return int(profile) if digits.isascii() and digits.isdecimal() else None
+def _mpid(member_key: str) -> int | None:
+    digits = member_key.removeprefix("-")
+    return int(member_key) if digits.isascii() and digits.isdecimal() else None

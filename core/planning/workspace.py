@@ -7,18 +7,22 @@ holding the GIL, and not in Python and not in the database that other runs write
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from core.errors import SettingsError
+from core.planning.schema import arrow_schema, create
 from core.settings import WORK
 from core.store import ledger
 from core.store.database import Database
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: What DuckDB may hold in memory, in MB; the rest goes to the workspace's directory. Ten million members fit the first;
 #: where something else does not, planning begins again with the next.
@@ -28,19 +32,6 @@ THREADS = 2
 SMALL_BYTES, SMALL_ROWS = 1_000_000, 20_000
 # Rows of the ledger copied at once: some ten milliseconds of Python.
 LEDGER_CHUNK = 20_000
-
-_LEDGER_TABLE = (
-    "CREATE TABLE ledger (mapping_id BIGINT, profile VARCHAR, email VARCHAR, user_id VARCHAR, certain BOOLEAN)"
-)
-_LEDGER = pa.schema(
-    [
-        ("mapping_id", pa.int64()),
-        ("profile", pa.string()),
-        ("email", pa.string()),
-        ("user_id", pa.string()),
-        ("certain", pa.bool_()),
-    ]
-)
 
 
 @asynccontextmanager
@@ -81,9 +72,9 @@ async def workspace(
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
 
-async def run(con: duckdb.DuckDBPyConnection, work: Any, *args: Any) -> Any:
-    """Do blocking work on a workspace in a thread. Where this is cancelled, the work is interrupted and awaited."""
-    task = asyncio.create_task(asyncio.to_thread(work, *args))
+async def run(con: duckdb.DuckDBPyConnection, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """Do blocking work on a workspace in a thread. If this is cancelled, the work is interrupted and awaited."""
+    task = asyncio.create_task(asyncio.to_thread(work, *args, **named))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -95,21 +86,24 @@ async def run(con: duckdb.DuckDBPyConnection, work: Any, *args: Any) -> Any:
 
 async def load_ledger(con: duckdb.DuckDBPyConnection, database: Database, mapping_ids: Sequence[int]) -> None:
     """Copy the ledger of these mappings into the workspace's table `ledger`."""
-    con.execute(_LEDGER_TABLE)
+    con.execute(create("ledger"))
     async with database.read() as db:
         async for rows in ledger.rows_of(db, mapping_ids, LEDGER_CHUNK):
-            await run(con, insert, con, "ledger", _LEDGER, rows)
+            await run(con, insert, con, "ledger", rows)
 
 
-def fill_ledger(con: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[Any]]) -> None:
+def fill_ledger(con: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[object]]) -> None:
     """Make the workspace's table `ledger` of these rows."""
-    con.execute(_LEDGER_TABLE)
-    insert(con, "ledger", _LEDGER, rows)
+    con.execute(create("ledger"))
+    insert(con, "ledger", rows)
 
 
-def insert(con: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> None:
-    """Append rows to a table of the workspace."""
+def insert(
+    con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[object]], schema: pa.Schema | None = None
+) -> None:
+    """Append rows to a table of the workspace. Its columns are those in sql/schema.sql, unless a schema is given."""
     if rows:
+        schema = arrow_schema(table) if schema is None else schema
         columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
         con.register("chunk", pa.table(columns, schema=schema))
         con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM chunk")  # the name is ours

@@ -36,10 +36,9 @@ async def _members(db: AsyncConnection, run_id: str, phase: Phase, role: Operati
     names: list[str] = []
     # the first batch nearly always has enough; one of the next may, where it holds only former identities
     for batch in await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=2, phase=phase):
-        names += [_name(entry) for entry in batch.entries if entry[0] == role]
+        names += [_name(entry) for entry in batch.entries if entry.op == role]
     return tuple(names[:most])
 
 
 def _name(entry: BatchEntry) -> str:
-    _, profile, email, user_id, *_ = entry
-    return str(email or user_id or profile)
+    return entry.email or entry.user_id or entry.member_key

@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.batch import FORMER_IDENTITY_PREFIX, BatchColumns
+from core.models.batch import FORMER_IDENTITY_PREFIX, BatchColumns, BatchEntry
 from core.store.tables import ledger
 
 # Rows written by one statement. More are no faster, and each length is another statement to prepare.
@@ -72,7 +72,7 @@ ON CONFLICT (mapping_id, profile) DO NOTHING
 """
 
 
-async def upsert(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]], *, certain: bool) -> None:
+async def upsert(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry], *, certain: bool) -> None:
     """Record that the members of these entries are on the list, or, if not `certain`, that they may be."""
     await _write(db, mapping_id, _columns(entries), _AS_NEW, certain=certain)
 
@@ -80,14 +80,14 @@ async def upsert(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequenc
 async def put_batches(db: AsyncConnection, mapping_id: int, found: Sequence[BatchColumns], *, certain: bool) -> None:
     """As `put`, for whole batches."""
     columns = (
-        list(chain.from_iterable(each.profiles for each in found)),
+        list(chain.from_iterable(each.member_keys for each in found)),
         list(chain.from_iterable(each.emails for each in found)),
         list(chain.from_iterable(each.user_ids for each in found)),
     )
     await _write(db, mapping_id, columns, _AS_NEW, certain=certain)
 
 
-async def mark_uncertain(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
+async def mark_uncertain(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry]) -> None:
     """Record that members who were to be taken off may be on the list, under the identity on record where there is one.
 
     It may be newer than that of the entry: a placeholder that was renamed meanwhile.
@@ -99,14 +99,19 @@ async def mark_uncertain(db: AsyncConnection, mapping_id: int, entries: Sequence
 _Columns = tuple[Sequence[str], Sequence[str | None], Sequence[str | None]]
 
 
-def _columns(entries: Sequence[Sequence[Any]]) -> _Columns:
-    return [e[1] for e in entries], [e[2] for e in entries], [e[3] for e in entries]
+def _columns(entries: Sequence[BatchEntry]) -> _Columns:
+    return (
+        [entry.member_key for entry in entries],
+        [entry.email for entry in entries],
+        [entry.user_id for entry in entries],
+    )
 
 
 async def _write(db: AsyncConnection, mapping_id: int, columns: _Columns, known: str, *, certain: bool) -> None:
     if db.dialect.name == "postgresql" and len(set(columns[0])) < len(columns[0]):
-        # of a profile that is there twice the last counts, and PostgreSQL refuses to write a row twice in a statement
-        columns = _columns([("", *row) for row in {row[0]: row for row in zip(*columns, strict=True)}.values()])
+        # the last entry of a member counts, and PostgreSQL refuses to write a row twice in a statement
+        last = {row[0]: row for row in zip(*columns, strict=True)}.values()
+        columns = [row[0] for row in last], [row[1] for row in last], [row[2] for row in last]
     rows = len(columns[0])
     values: list[str | None] = [None] * (3 * rows)
     values[0::3], values[1::3], values[2::3] = columns  # row after row, without a tuple for each
@@ -126,23 +131,23 @@ def _put(dialect: str, mapping_id: int, count: int, known: str, *, certain: bool
     return _PUT.format(rows=", ".join([row] * count), known=known)
 
 
-async def delete_matching(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
+async def delete_matching(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry]) -> None:
     """Forget the members of these entries, where they are still recorded under the identity that the entry names."""
     await _forget(db, _TAKEN, mapping_id, entries)
 
 
-async def release(db: AsyncConnection, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
+async def release(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry]) -> None:
     """Forget members whose subscriber another row holds: where that row is there, and theirs has not changed."""
     await _forget(db, _RELEASED, mapping_id, entries)
 
 
-async def _forget(db: AsyncConnection, which: str, mapping_id: int, entries: Sequence[Sequence[Any]]) -> None:
+async def _forget(db: AsyncConnection, which: str, mapping_id: int, entries: Sequence[BatchEntry]) -> None:
     remember = _REMEMBER.replace("{which}", which)
     await _run(db, remember, entries, mapping_id=mapping_id, now=time.time(), former=f"{FORMER_IDENTITY_PREFIX}%")
     await _run(db, _DELETE + which, entries, mapping_id=mapping_id)
 
 
-async def rename(db: AsyncConnection, connection_id: int, entries: Sequence[Sequence[Any]], *, certain: bool) -> None:
+async def rename(db: AsyncConnection, connection_id: int, entries: Sequence[BatchEntry], *, certain: bool) -> None:
     """Record that placeholders were renamed, or, if not `certain`, that they may have been.
 
     In all mappings of the connection, because Iterable renames users, not memberships.
@@ -150,7 +155,7 @@ async def rename(db: AsyncConnection, connection_id: int, entries: Sequence[Sequ
     await _run(db, _RENAME, entries, connection_id=connection_id, certain=certain)
 
 
-async def note_new_addresses(db: AsyncConnection, connection_id: int, entries: Sequence[Sequence[Any]]) -> None:
+async def note_new_addresses(db: AsyncConnection, connection_id: int, entries: Sequence[BatchEntry]) -> None:
     """Record beside members whose placeholder was perhaps renamed, in all mappings, the address that they have then.
 
     Where a member has another address by the next plan, this one has to be known to be taken off.
@@ -251,6 +256,6 @@ async def rows_of(
         yield rows
 
 
-async def _run(db: AsyncConnection, statement: str, entries: Sequence[Sequence[Any]], **values: Any) -> None:
+async def _run(db: AsyncConnection, statement: str, entries: Sequence[BatchEntry], **values: Any) -> None:
     sql = statement.format(entries=_ENTRIES[db.dialect.name])
-    await db.execute(text(sql), {"entries": orjson.dumps(entries).decode(), **values})
+    await db.execute(text(sql), {"entries": orjson.dumps([entry.as_row() for entry in entries]).decode(), **values})

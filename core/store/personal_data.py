@@ -39,12 +39,12 @@ class DataSubject:
 
     def is_named_by(self, entry: BatchEntry) -> bool:
         """Whether an entry of a batch is about the person."""
-        _, profile, email, user_id, *more = entry
+        _, profile, email, user_id, extra = entry
         return (
             profile in self.all_profiles
             or email in self.emails
             or (user_id in self.customer_ids and user_id != profile)  # (an mpid may look like a customer id)
-            or any(each in self.emails for each in more)
+            or any(each in self.emails for each in extra)
         )
 
 
@@ -165,7 +165,7 @@ async def forget_in_batch(db: AsyncConnection, batch_id: int, person: DataSubjec
     if not gone:
         return 0
     await _store(db, batch_id, left)
-    uncounted = sum(e[0] in COUNTED for e in entries) - sum(e[0] in COUNTED for e in left)
+    uncounted = sum(entry.op in COUNTED for entry in entries) - sum(entry.op in COUNTED for entry in left)
     if uncounted and row.state in (BatchStatus.PLANNED.value, BatchStatus.SENT.value):
         await runs.change(db, row.run_id, rejected=runs_table.c.rejected + uncounted)
         await rejections.add(db, row.run_id, [Rejection(None, None, None, ERASED)] * uncounted)
@@ -185,7 +185,7 @@ async def _store(db: AsyncConnection, batch_id: int, entries: list[BatchEntry]) 
     await db.execute(
         update(batches)
         .where(batches.c.id == batch_id)
-        .values(sent_size=sum(1 for _ in groups(entries)), counted_size=sum(entry[0] in COUNTED for entry in entries))
+        .values(sent_size=sum(1 for _ in groups(entries)), counted_size=sum(entry.op in COUNTED for entry in entries))
     )
     await db.execute(update(batch_members).where(batch_members.c.batch_id == batch_id).values(members=encode(entries)))
 

@@ -344,9 +344,9 @@ def test_planning_maps_as_the_rule_says(
             values = [text if text and text.strip() else None for text in (profile.email, profile.customer_id)]
             con.execute("INSERT INTO source VALUES ($1, $2, $3, $4, $5)", [key, profile.mpid, members[key], *values])
         map_members(con, field, with_removals=True)
-        desired = con.execute("SELECT profile, email, user_id FROM desired").fetchall()
-        refused = con.execute("SELECT profile, reason FROM refused").fetchall()
-        gone = con.execute("SELECT profile, email, user_id, reason FROM gone").fetchall()
+        desired = con.execute("SELECT member_key, email, user_id FROM desired").fetchall()
+        refused = con.execute("SELECT member_key, reason FROM rejected").fetchall()
+        gone = con.execute("SELECT member_key, email, user_id, reason FROM leavers").fetchall()
     joined = {key: resolve_subscriber(profile, field) for key, profile in profiles.items() if members[key]}
     left = {key: resolve_for_removal(profile, field) for key, profile in profiles.items() if not members[key]}
     assert {key: Subscriber(*who) for key, *who in desired} | {

@@ -14,8 +14,8 @@ from core.models.run import SyncMode
 from core.planning import ledger_lookup
 from core.planning.batching import iter_drafts, prepare
 from core.planning.diff import diff_against_ledger
-from core.planning.identity_mapping import DESIRED, GONE, TABLES
 from core.planning.ledger_lookup import load_relevant_ledger
+from core.planning.schema import TABLES, create
 from core.planning.workspace import insert as put
 from core.planning.workspace import workspace
 from core.store import connections, mappings, tables
@@ -76,9 +76,9 @@ async def _decided(
     database: Database, directory: Path, mapping_ids: list[int], members: dict[str, list[Any]], field: UserIdField
 ) -> tuple[Any, list[tuple[Phase, list[str]]]]:
     async with workspace(directory, "run", 100) as con:
-        con.execute(TABLES)
-        put(con, "desired", DESIRED, members["desired"])
-        put(con, "gone", GONE, members["gone"])
+        con.execute(create(*TABLES))
+        put(con, "desired", members["desired"])
+        put(con, "leavers", members["gone"])
         await load_relevant_ledger(con, database, mapping_ids[0], mapping_ids)
         verdicts = diff_against_ledger(con, mapping_id=mapping_ids[0], field=field, mode=SyncMode.DELTA)
         present = prepare(con)

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.models.batch import Phase
+from core.models.batch import BatchEntry, Phase
 from core.store import batches, connections, ledger, lists, mappings, rejections, runs
 from core.store.connections import project_of
 from core.store.database import Database
@@ -123,7 +123,9 @@ async def test_sizes_of_mappings(database: Database) -> None:
     one = await add_mapping(database)
     other = await add_mapping(database, one.connection_id)
     async with database.write() as db:
-        await ledger.upsert(db, one.id, [["a", str(n), f"p{n}@example.com", None] for n in range(3)], certain=True)
+        await ledger.upsert(
+            db, one.id, [BatchEntry("a", str(n), f"p{n}@example.com", None) for n in range(3)], certain=True
+        )
         assert await mappings.sizes(db, [one.id, other.id]) == {one.id: 3}
         assert await ledger.size(db, other.id) == 0
 
@@ -137,7 +139,7 @@ async def test_removed_connection_takes_everything_along(database: Database) -> 
         async with database.write() as db:
             await batches.add_drafts(db, ids[mapping.id], [draft(Phase.ADD, 1)])
             await rejections.add(db, ids[mapping.id], [Rejection("1", None, None, "no_email")])
-            await ledger.upsert(db, mapping.id, [["a", "1", "p1@example.com", None]], certain=True)
+            await ledger.upsert(db, mapping.id, [BatchEntry("a", "1", "p1@example.com", None)], certain=True)
     async with database.write() as db:
         await connections.remove(db, gone.connection_id)
     async with database.read() as db:
@@ -154,7 +156,7 @@ async def test_removed_mapping_takes_its_ledger_along(database: Database) -> Non
     mapping = await add_mapping(database)
     run_id = await add_run(database, mapping)
     async with database.write() as db:
-        await ledger.upsert(db, mapping.id, [["a", "1", "p1@example.com", None]], certain=True)
+        await ledger.upsert(db, mapping.id, [BatchEntry("a", "1", "p1@example.com", None)], certain=True)
         await mappings.remove(db, mapping.id)
         assert await ledger.size(db, mapping.id) == 0
         assert await runs.by_id(db, run_id) is None

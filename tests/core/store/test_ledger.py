@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from core.models.batch import BatchEntry
 from core.store import last_known_emails, ledger
 from core.store.database import Database
 from tests.core.harness import until
@@ -26,10 +28,10 @@ async def rows(database: Database, mapping_id: int, chunk: int = 1000) -> Rows:
     return found
 
 
-async def put(database: Database, mapping_id: int, *entries: list[Any], certain: bool = True) -> None:
+async def put(database: Database, mapping_id: int, *entries: Sequence[Any], certain: bool = True) -> None:
     """Put members, given as profile, email and user id."""
     async with database.write() as db:
-        await ledger.upsert(db, mapping_id, [["a", *entry] for entry in entries], certain=certain)
+        await ledger.upsert(db, mapping_id, [BatchEntry("a", *entry) for entry in entries], certain=certain)
 
 
 async def test_put(database: Database) -> None:
@@ -72,12 +74,12 @@ async def test_take(database: Database) -> None:
     for mapping_id in (mapping.id, other.id):
         await put(database, mapping_id, ["1", "a@example.com", "c"], ["2", "b@example.com", "c"], ["3", None, "c"])
     async with database.write() as db:
-        taken: list[list[Any]] = [
-            ["r", "1", "a@example.com", None],
-            ["r", "2", "old@example.com", "c"],
-            ["r", "3", None, "c"],
+        taken = [
+            BatchEntry("r", "1", "a@example.com", None),
+            BatchEntry("r", "2", "old@example.com", "c"),
+            BatchEntry("r", "3", None, "c"),
         ]
-        await ledger.delete_matching(db, mapping.id, [*taken, ["r", "4", "d@example.com", None]])
+        await ledger.delete_matching(db, mapping.id, [*taken, BatchEntry("r", "4", "d@example.com", None)])
     assert await rows(database, mapping.id) == {"2": ("b@example.com", "c", True)}
     assert len(await rows(database, other.id)) == 3
 
@@ -103,10 +105,10 @@ async def test_release(database: Database, in_other_mapping: bool) -> None:
             db,
             mapping.id,
             [
-                ["x", "1", "a@example.com", None, holder.id, "h1"],
-                ["x", "2", "b@example.com", None, holder.id, "h2"],
-                ["x", "3", None, "c3", holder.id, "h3"],
-                ["x", "4", "d@example.com", None, holder.id, "nobody"],
+                BatchEntry("x", "1", "a@example.com", None, (holder.id, "h1")),
+                BatchEntry("x", "2", "b@example.com", None, (holder.id, "h2")),
+                BatchEntry("x", "3", None, "c3", (holder.id, "h3")),
+                BatchEntry("x", "4", "d@example.com", None, (holder.id, "nobody")),
             ],
         )
     left = await rows(database, mapping.id)
@@ -118,7 +120,7 @@ async def test_release_of_a_member_that_changed(database: Database) -> None:
     mapping = await add_mapping(database)
     await put(database, mapping.id, ["1", "new@example.com", None], ["2", "old@example.com", None])
     async with database.write() as db:
-        await ledger.release(db, mapping.id, [["o", "1", "old@example.com", None, mapping.id, "2"]])
+        await ledger.release(db, mapping.id, [BatchEntry("o", "1", "old@example.com", None, (mapping.id, "2"))])
     assert set(await rows(database, mapping.id)) == {"1", "2"}
 
 
@@ -133,7 +135,10 @@ async def test_rename(database: Database, certain: bool) -> None:
         await put(database, mapping_id, ["7", old, "7"], ["8", "8@placeholder.email", "8"])
     await put(database, other.id, ["7", None, "7"], certain=False)
     async with database.write() as db:
-        renamed = [["n", "7", old, "7", new], ["n", "8", "elsewhere@example.com", "8", "eight@example.com"]]
+        renamed = [
+            BatchEntry("n", "7", old, "7", (new,)),
+            BatchEntry("n", "8", "elsewhere@example.com", "8", ("eight@example.com",)),
+        ]
         await ledger.rename(db, one.connection_id, renamed, certain=certain)
     assert await rows(database, one.id) == {"7": (new, "7", certain), "8": ("8@placeholder.email", "8", True)}
     assert await rows(database, other.id) == {"7": (new, "7", False)}
@@ -145,7 +150,7 @@ async def test_rename_that_may_have_happened(database: Database) -> None:
     mapping = await add_mapping(database)
     await put(database, mapping.id, ["7", "7@placeholder.email", "7"])
     async with database.write() as db:
-        nameless = [["n", "7", "7@placeholder.email", "7", None]]
+        nameless = [BatchEntry("n", "7", "7@placeholder.email", "7", (None,))]
         await ledger.rename(db, mapping.connection_id, nameless, certain=False)
     assert await rows(database, mapping.id) == {"7": (None, "7", False)}
 
@@ -153,13 +158,13 @@ async def test_rename_that_may_have_happened(database: Database) -> None:
 async def test_a_thousand_members_at_once(database: Database) -> None:
     """A whole batch is put, read in chunks, and taken."""
     mapping = await add_mapping(database)
-    members = [[str(n), f"p{n}@example.com", f"c{n}"] for n in range(1000)]
+    members = [(str(n), f"p{n}@example.com", f"c{n}") for n in range(1000)]
     await put(database, mapping.id, *members)
     found = await rows(database, mapping.id, chunk=64)
     assert found == {profile: (email, user_id, True) for profile, email, user_id in members}
     async with database.write() as db:
         assert await ledger.size(db, mapping.id) == 1000
-        await ledger.delete_matching(db, mapping.id, [["r", *member] for member in members])
+        await ledger.delete_matching(db, mapping.id, [BatchEntry("r", *member) for member in members])
         assert await ledger.size(db, mapping.id) == 0
 
 
@@ -178,11 +183,11 @@ async def test_rows_of_several_mappings(database: Database) -> None:
 async def test_addresses_of_leavers_are_written_and_cleared_in_one_order(database: Database) -> None:
     """Who clears old addresses waits for a run that writes them again, in whatever order they had become old."""
     mapping = await add_mapping(database)
-    leavers = {profile: [profile, f"{profile}@example.com", f"c{profile}"] for profile in ("1", "2")}
+    leavers = {profile: (profile, f"{profile}@example.com", f"c{profile}") for profile in ("1", "2")}
     for profile in ("2", "1"):  # the second became old first
         await put(database, mapping.id, leavers[profile])
         async with database.write() as db:
-            await ledger.delete_matching(db, mapping.id, [["r", *leavers[profile]]])
+            await ledger.delete_matching(db, mapping.id, [BatchEntry("r", *leavers[profile])])
     await put(database, mapping.id, *leavers.values())
     before = time.time()
 
@@ -191,9 +196,9 @@ async def test_addresses_of_leavers_are_written_and_cleared_in_one_order(databas
             return await last_known_emails.clear_old(db, before, 10)
 
     async with database.write() as db:
-        await ledger.delete_matching(db, mapping.id, [["r", *leavers["1"]]])
+        await ledger.delete_matching(db, mapping.id, [BatchEntry("r", *leavers["1"])])
         beside = asyncio.create_task(clear())
         if not database.is_sqlite:
             await until(lambda: somebody_waits(database))
-        await ledger.delete_matching(db, mapping.id, [["r", *leavers["2"]]])
+        await ledger.delete_matching(db, mapping.id, [BatchEntry("r", *leavers["2"])])
     assert await beside == 0  # they are new again

@@ -139,16 +139,16 @@ async def test_address_of_no_database(url: str) -> None:
 async def test_batches_of_an_earlier_form(database: Database) -> None:
     """What a run had stored before batches were stored by columns is read as it was."""
     with_more: list[BatchEntry] = [
-        ["a", "1", "ä@example.com", 'c"1'],
-        ["f", "2", "ä@example.com", None, "old@example.com", None],
+        BatchEntry("a", "1", "ä@example.com", 'c"1'),
+        BatchEntry("f", "2", "ä@example.com", None, ("old@example.com", None)),
     ]
-    stored: list[list[BatchEntry]] = [with_more, [["a", "3", "three@example.com", None]]]
+    stored: list[list[BatchEntry]] = [with_more, [BatchEntry("a", "3", "three@example.com", None)]]
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
         await batches.add_drafts(db, run_id, [draft(Phase.ADD, 1, encode(each)) for each in stored])
         await db.execute(text("ALTER TABLE changes ADD COLUMN subscribers TEXT"))
         for batch, each in zip(await batches.open_batches(db, run_id, BatchStatus.DRAFT, limit=9), stored, strict=True):
-            former = {"batch": batch.id, "members": orjson.dumps(each).decode()}
+            former = {"batch": batch.id, "members": orjson.dumps([entry.as_row() for entry in each]).decode()}
             await db.execute(text("UPDATE changes SET members = :members WHERE batch_id = :batch"), former)
         await db.execute(text("DROP TABLE last_known"))
         await db.execute(text("UPDATE alembic_version SET version_num = '0004'"))

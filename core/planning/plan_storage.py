@@ -1,0 +1,94 @@
+"""Storing a plan: drafts of its batches and its rejections, written in pieces that hold a lock only briefly."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from itertools import islice
+
+import duckdb
+
+from core.models.batch import Phase
+from core.planning import batching
+from core.planning.workspace import run
+from core.store import batches, rejections
+from core.store.batches import BatchStatus, Draft
+from core.store.database import Database, to_the_end
+from core.store.rejections import Rejection
+
+# Batches written in one transaction: some 4 MB, which holds SQLite's write lock for some 25 ms.
+BATCHES_A_WRITE = 25
+REJECTIONS_A_WRITE = 5_000
+BATCHES_A_DROP = 200
+
+
+async def store_rejections(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> None:
+    """Store the rows of `rejected`."""
+    rows = con.cursor()
+    query = "SELECT member_key, email, customer_id, reason FROM rejected ORDER BY member_key"
+    await run(con, rows.execute, query)
+    while chunk := await run(con, rows.fetchmany, REJECTIONS_A_WRITE):
+        await to_the_end(_add_rejections(database, run_id, [Rejection(*row) for row in chunk]))
+
+
+async def _add_rejections(database: Database, run_id: str, rejected: list[Rejection]) -> None:
+    async with database.write() as db:
+        await rejections.add(db, run_id, rejected)
+
+
+async def store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> int:
+    """Store the drafts of all phases and return how many requests they take."""
+    requests = 0
+    for phase in await run(con, batching.prepare, con):
+        async with aclosing(_prefetch(con, batching.iter_drafts(con, phase))) as pieces:
+            async for piece in pieces:
+                await to_the_end(_add_drafts(database, run_id, piece))
+                if phase is Phase.RENAME:
+                    requests += sum(draft.sent_size for draft in piece)
+                elif phase not in (Phase.RETAIN, Phase.RELEASE):
+                    requests += len(piece)
+    return requests
+
+
+async def _prefetch(con: duckdb.DuckDBPyConnection, drafts: Iterator[Draft]) -> AsyncGenerator[list[Draft], None]:
+    """Yield drafts in pieces. The next piece is made while the caller writes the one before."""
+    piece = await run(con, _next_batch, drafts)
+    while piece:
+        upcoming = asyncio.create_task(run(con, _next_batch, drafts))
+        try:
+            yield piece
+            piece = await upcoming
+        finally:  # if writing failed, the workspace must not be closed while it is in use
+            upcoming.cancel()
+            await asyncio.gather(upcoming, return_exceptions=True)
+
+
+async def _add_drafts(database: Database, run_id: str, drafts: list[Draft]) -> None:
+    async with database.write() as db:
+        await batches.add_drafts(db, run_id, drafts)
+
+
+def _next_batch(drafts: Iterator[Draft]) -> list[Draft]:
+    return list(islice(drafts, BATCHES_A_WRITE))
+
+
+async def discard_drafts(database: Database, run_id: str) -> None:
+    """Delete what an earlier planning of the run left. Nothing of it has been sent."""
+    await drop_batches(database, run_id, list(BatchStatus))
+    while await to_the_end(_drop_rejections(database, run_id)) == REJECTIONS_A_WRITE:
+        pass
+
+
+async def _drop_rejections(database: Database, run_id: str) -> int:
+    async with database.write() as db:
+        return await rejections.drop(db, run_id, limit=REJECTIONS_A_WRITE)
+
+
+async def drop_batches(database: Database, run_id: str, statuses: list[BatchStatus]) -> None:
+    """Delete the batches of a run that have one of these statuses."""
+    while await to_the_end(_drop_some(database, run_id, statuses)) == BATCHES_A_DROP:
+        pass
+
+
+async def _drop_some(database: Database, run_id: str, statuses: list[BatchStatus]) -> int:
+    async with database.write() as db:
+        return await batches.drop(db, run_id, statuses, BATCHES_A_DROP)

@@ -1,0 +1,121 @@
+"""Planning the rest of a run again, because other runs have changed the list's ledger since it was planned."""
+
+from pathlib import Path
+
+import duckdb
+
+from core.models.batch import FORMER_IDENTITY_PREFIX, Operation, Phase
+from core.models.run import Run, SyncMode
+from core.planning.applied_changes import compute_reversals, load_applied_changes
+from core.planning.diff import diff_against_ledger
+from core.planning.last_known_emails import fill_last_known_emails
+from core.planning.live_source import exclude_changed_since
+from core.planning.plan_storage import BATCHES_A_WRITE, drop_batches, store_batches
+from core.planning.planner import load_targets, scalar
+from core.planning.schema import TABLES, create
+from core.planning.workspace import insert, load_ledger, run, workspace
+from core.store import batches, runs
+from core.store.batches import Batch, BatchStatus
+from core.store.database import Database, to_the_end
+
+# Members of an undo that others have changed since it was planned. (A change that was sent and never answered is in the
+# ledger under the identity that was sent, unconfirmed.)
+_SUPERSEDED = """
+CREATE TABLE superseded AS
+SELECT desired.member_key
+FROM desired ANTI JOIN (SELECT member_key FROM reversals WHERE action = 'on') AS wanted USING (member_key)
+WHERE NOT EXISTS (SELECT 1 FROM ledger
+    WHERE ledger.mapping_id = $mapping_id AND ledger.member_key = desired.member_key AND NOT ledger.is_confirmed
+    AND ledger.email = desired.email AND ledger.user_id IS NOT DISTINCT FROM desired.user_id)
+UNION ALL
+SELECT member_key
+FROM leavers ANTI JOIN (SELECT member_key FROM reversals WHERE action = 'off') AS wanted USING (member_key)
+"""
+
+
+async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker: str, memory_mb: int) -> None:
+    """Plan the rest of a run again, because other runs have changed the list's ledger since it was planned.
+
+    Members that have been counted stay counted. Those that need no change now become unchanged or duplicates. The
+    caller holds the list lock and has reconciled what was sent and never answered.
+    """
+    await drop_batches(database, unfinished.id, [BatchStatus.DRAFT])
+    async with database.read() as db:
+        target, mappings_of_list, revision = await load_targets(db, unfinished)
+    async with workspace(data_dir, unfinished.id, memory_mb) as con:
+        con.execute(create(*TABLES))
+        await _load_rest(con, database, unfinished.id)
+        # a former identity in a batch may lead duplicates, and its member stays
+        con.execute("DELETE FROM leavers WHERE member_key IN (SELECT member_key FROM desired)")
+        con.execute("DELETE FROM previous_plan WHERE is_leaver AND member_key IN (SELECT member_key FROM desired)")
+        await fill_last_known_emails(con, database, target.id)
+        await load_ledger(con, database, [mapping.id for mapping in mappings_of_list])
+        unchanged = 0
+        if target.is_live and not unfinished.request.live:
+            unchanged += await exclude_changed_since(con, database, target.id, unfinished.created_at)
+        if unfinished.undo_of is not None:
+            await load_applied_changes(con, database, unfinished.undo_of)
+            unchanged += await run(con, _exclude, con, target.id)
+        counts = await run(
+            con,
+            diff_against_ledger,
+            con,
+            mapping_id=target.id,
+            field=unfinished.user_id_field,
+            mode=SyncMode.DELTA,
+            keys_are_known=unfinished.undo_of is not None,
+        )
+        await store_batches(con, database, unfinished.id)
+    more = {"unchanged": counts.unchanged + unchanged, "duplicates": counts.duplicates}
+    await to_the_end(_publish(database, unfinished.id, worker, more, revision))
+    await drop_batches(database, unfinished.id, [BatchStatus.SUPERSEDED])
+
+
+async def _publish(database: Database, run_id: str, worker: str, more: dict[str, int], revision: int) -> None:
+    async with database.write() as db:
+        await batches.publish(db, run_id)
+        await runs.count(db, run_id, worker, more)
+        await runs.change(db, run_id, ledger_revision=revision)
+
+
+def _exclude(con: duckdb.DuckDBPyConnection, mapping_id: int) -> int:
+    """Exclude members from the rest of an undo that others have changed since. Returns how many of them count."""
+    compute_reversals(con, mapping_id)
+    con.execute(_SUPERSEDED, {"mapping_id": mapping_id})
+    unchanged = 0
+    for table in ("desired", "leavers"):
+        unchanged += scalar(
+            con, f"SELECT count(*) FROM {table} SEMI JOIN superseded USING (member_key) WHERE is_counted"
+        )
+        con.execute(f"DELETE FROM {table} WHERE member_key IN (SELECT member_key FROM superseded)")
+    return unchanged
+
+
+async def _load_rest(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> None:
+    """Fill `desired`, `leavers` and `previous_plan` from the batches that are still planned."""
+    after = 0
+    while True:
+        async with database.read() as db:
+            planned = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=BATCHES_A_WRITE, after=after)
+        if not planned:
+            return
+        after = planned[-1].id
+        for batch in planned:
+            await run(con, _load_batch, con, batch)
+
+
+def _load_batch(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    desired, leavers, previous = [], [], []
+    for entry in batch.entries:
+        op, member_key, email, user_id, extra = entry
+        if op in (Operation.UNSUBSCRIBE_FORMER, Operation.RENAME) or member_key.startswith(FORMER_IDENTITY_PREFIX):
+            continue  # found again, if it is still to be done, with the update that it belongs to
+        if batch.phase in (Phase.REMOVE, Phase.RELEASE):
+            leavers.append((member_key, email, user_id, op == Operation.REMOVE, None))
+            previous.append((member_key, batch.phase is Phase.RELEASE or not extra, None, None, True))
+        else:
+            desired.append((member_key, email, user_id, op in (Operation.ADD, Operation.UPDATE)))
+            previous.append((member_key, bool(extra), *(extra or (None, None)), False))
+    insert(con, "desired", desired)
+    insert(con, "leavers", leavers)
+    insert(con, "previous_plan", previous)
