@@ -42,7 +42,7 @@ async def test_metrics(tmp_path: Path) -> None:
     async with firehosing(tmp_path, firehose_approval="none") as it:
         await it.mparticle.add(VIPS, person(1), person(2, email=None))
         await it.settled()
-        metrics.SLACK_CALLS.labels(method="chat.postMessage", answer="ok").inc()
+        metrics.SLACK_CALLS.labels(method="conversations.close", answer="ok").inc()  # the bot never calls it
         metrics.ACKNOWLEDGEMENT_SECONDS.labels(kind="command").observe(0.02)
         status, said = await get(it, "/metrics")
     assert status == 200
@@ -52,7 +52,7 @@ async def test_metrics(tmp_path: Path) -> None:
         'iterable_sync_members_total{outcome="rejected"} 1.0',
         'iterable_sync_backlog{for="upload"} 0.0',
         "iterable_sync_pace_rate 5.0",
-        'iterable_sync_slack_calls_total{answer="ok",method="chat.postMessage"} 1.0',
+        'iterable_sync_slack_calls_total{answer="ok",method="conversations.close"} 1.0',
     ):
         assert line in said
     assert "iterable_sync_firehose_seconds_bucket" in said

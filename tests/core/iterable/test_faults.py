@@ -156,11 +156,11 @@ class Noting(NoRateLimit):
         self.slots += 1
         return Slot(0.0)
 
-    def left(self, slot: Slot) -> None:
+    def mark_sent(self, slot: Slot) -> None:
         self.departures += 1
         self.departed.set()
 
-    async def throttled(self, retry_after: float | None) -> None:
+    async def on_throttled(self, retry_after: float | None) -> None:
         self.throttlings.append(retry_after)
 
 
