@@ -185,7 +185,7 @@ async def test_a_proposal_is_reviewed_by_an_approver_only(tmp_path: Path) -> Non
         view = await here.slack.approver.open_view(MappingCallback.REVIEW)
         await here.slack.approver.fill(view, {MappingBlock.COMMENT: "Fine by me"})
         assert (await here.slack.approver.submit()).ok
-        assert "is approved, by @Amir Haddad" in here.slack.render(here.slack.approver.view)
+        await here.slack.wait_for(lambda: "is approved, by @Amir Haddad" in here.slack.render(here.slack.approver.view))
         now = await mapping_now(here, mapping)
         assert (now.status, now.decided_by, now.comment) == (MappingStatus.ACTIVE, AMIR, "Fine by me")
         assert (await here.slack.approver.click(seen_before, MappingAction.REVIEW)).ok
