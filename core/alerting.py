@@ -1,62 +1,100 @@
-"""Alerting: what a person must be told once, when something begins to fail, and once, when it works again.
+"""Alerts: opened once when something fails, closed once when it works again, acknowledged or snoozed by people.
 
-What is said where is not decided here: an alert is a row (core/store/alerts.py), which Slack shows.
+An alert is a row (core/store/alerts.py). Which message shows it, and in which channel, is decided elsewhere.
 """
+
+import time
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.iterable import InvalidApiKeyError
+from core.errors import SyncError
+from core.iterable.errors import WHOLE_CONNECTION_CODES
 from core.models.run import Run, RunStatus
-from core.store import alerts
+from core.store import alerts, audit_log
+from core.store.alerts import AlertOutcome
+from core.store.audit_log import AuditAction
 
-#: The code of the alert that live changes wait for too long. It came of no run, and so no run's end closes it: it is
-#: closed when they do not wait any more (core/live/maintenance.py).
+#: The code of the alert that live changes wait for too long. No run caused it, so no run's end closes it: maintenance
+#: does, once the backlog is gone (core/live/maintenance.py).
 BACKLOG = "backlog"
+SNOOZE_S = 24 * 3600.0
 
 
 async def open_or_repeat(
     db: AsyncConnection, *, connection_id: int, mapping_id: int | None, run_id: str | None, code: str, message: str
 ) -> None:
-    """Open an alert for a mapping (or for the connection: `mapping_id` None), unless there is one that says this."""
-    known = await alerts.open_of(db, connection_id, mapping_id)
-    if known is not None and known.code == code:
-        await alerts.change(db, known.id, occurrences=known.occurrences + 1, run_id=run_id, message=message)
+    """Open an alert for a mapping, or count one more occurrence of the open alert if it has the same code.
+
+    The alert is the connection's, not the mapping's, if `mapping_id` is None or if an error of this code makes every
+    mapping of the connection fail. An open alert with another code is superseded.
+    """
+    if code in WHOLE_CONNECTION_CODES:
+        mapping_id = None
+    current = await alerts.open_of(db, connection_id, mapping_id)
+    if current is not None and current.code == code:
+        await alerts.change(db, current.id, occurrences=current.occurrences + 1, run_id=run_id, message=message)
         return
-    if known is not None:
-        await alerts.close(db, known.id, "replaced")
+    if current is not None:
+        await alerts.close(db, current.id, AlertOutcome.SUPERSEDED)
     await alerts.open_(
         db, connection_id=connection_id, mapping_id=mapping_id, run_id=run_id, code=code, message=message
     )
 
 
 async def resolve(db: AsyncConnection, connection_id: int, mapping_id: int | None) -> None:
-    """Close the open alert of a mapping, or of the connection as a whole."""
-    known = await alerts.open_of(db, connection_id, mapping_id)
-    if known is not None:
-        await alerts.close(db, known.id, "recovered")
+    """Close the open alert of a mapping, or (None) of the connection as a whole."""
+    current = await alerts.open_of(db, connection_id, mapping_id)
+    if current is not None:
+        await alerts.close(db, current.id, AlertOutcome.RESOLVED)
 
 
-async def run_succeeded(db: AsyncConnection, this: Run) -> None:
-    """Close what failed before of the run's mapping, and of its connection: both work again."""
-    known = await alerts.open_of(db, this.connection_id, this.mapping_id)
-    if known is not None and known.code != BACKLOG:
-        await alerts.close(db, known.id, "recovered")
-    await resolve(db, this.connection_id, None)
+async def run_succeeded(db: AsyncConnection, run: Run) -> None:
+    """Close the alerts about failures of the run's mapping and of its connection: both work again."""
+    current = await alerts.open_of(db, run.connection_id, run.mapping_id)
+    if current is not None and current.code != BACKLOG:
+        await alerts.close(db, current.id, AlertOutcome.RESOLVED)
+    await resolve(db, run.connection_id, None)
 
 
-async def on_run_ended(db: AsyncConnection, this: Run, status: RunStatus, error: str | None, code: str | None) -> None:
-    """Open or close what the ending of a run calls for. Runs of the command line tell whoever sits there themselves."""
-    if this.is_live:  # of those there are many: core.live tells one failure from another, and a backlog from both
+async def run_failed(db: AsyncConnection, run: Run, code: str | None, message: str | None) -> None:
+    """Open or repeat the alert about a run that failed."""
+    await open_or_repeat(
+        db,
+        connection_id=run.connection_id,
+        mapping_id=run.mapping_id,
+        run_id=run.id,
+        code=code or SyncError.code,
+        message=message or "The run failed.",
+    )
+
+
+async def on_run_ended(db: AsyncConnection, run: Run, status: RunStatus, error: SyncError | None = None) -> None:
+    """Open or close alerts when a run ends.
+
+    A run from the command line opens none: its terminal shows the error. Micro-batches are left to core.live, which
+    alerts once per mapping and not once per batch.
+    """
+    if run.is_live:
         return
     if status is RunStatus.SUCCEEDED:
-        await run_succeeded(db, this)
-    elif status is RunStatus.FAILED and this.started_by is not None:
-        whole = code == InvalidApiKeyError.code  # it concerns every mapping alike, and once is enough
-        await open_or_repeat(
-            db,
-            connection_id=this.connection_id,
-            mapping_id=None if whole else this.mapping_id,
-            run_id=this.id,
-            code=code or "error",
-            message=error or "The run failed.",
-        )
+        await run_succeeded(db, run)
+    elif status is RunStatus.FAILED and run.started_by is not None and error is not None:
+        await run_failed(db, run, error.code, error.message)
+
+
+async def acknowledge(db: AsyncConnection, alert_id: int, *, by: str, team_id: str | None) -> bool:
+    """Record who takes care of an alert. Returns False if another person does already."""
+    if not await alerts.acknowledge(db, alert_id, by):
+        return False
+    subject = f"alert:{alert_id}"
+    await audit_log.add(db, team_id=team_id, actor=by, action=AuditAction.ALERT_TAKEN, subject=subject, after={})
+    return True
+
+
+async def snooze(db: AsyncConnection, alert_id: int, *, by: str, team_id: str | None) -> float:
+    """Mute an alert's mapping for a day. Returns until when, in seconds since 1970."""
+    until = time.time() + SNOOZE_S
+    await alerts.change(db, alert_id, snoozed_until=until)
+    subject, after = f"alert:{alert_id}", {"until": until}
+    await audit_log.add(db, team_id=team_id, actor=by, action=AuditAction.ALERT_MUTED, subject=subject, after=after)
+    return until

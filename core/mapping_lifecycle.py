@@ -2,10 +2,11 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.connections.lists import note_list
 from core.engine import Engine
-from core.errors import InputError
+from core.errors import ConflictError, ValidationError
 from core.iterable import IterableList
-from core.store import audit_log, connections, lists, mappings
+from core.store import audit_log, connections, mappings
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
@@ -20,84 +21,138 @@ async def propose(
     *,
     audience: str | None,
     mode: str,
-    removals: RemovalPolicy,
-    channel: str | None,
+    removals: RemovalPolicy = RemovalPolicy.REMOVE,
+    channel: str | None = None,
     by: str,
     team_id: str | None,
+    status: MappingStatus = MappingStatus.PROPOSED,
 ) -> AudienceMapping:
-    """Save a proposed mapping of an audience (its name, or its id; None: as its first file says) to a list.
+    """Save a mapping of an audience (its name or id; None: the one in its first file) to a list of the project.
 
-    Raises InputError where there is one already, or where the audience's name can't be one. One that was declined is
-    proposed anew.
+    `status` is PROPOSED if a person has to approve it, ACTIVE if `by` needs no approval (the command line). A mapping
+    that was declined is proposed again. Raises ValidationError if the name can't be an audience's, and ConflictError
+    if there is such a mapping already or the list is not the one known by this id.
     """
     name = None if audience is None else check_audience(audience)
-    is_id = name is not None and name.isdecimal()
     async with engine.database.write() as db:
-        if await lists.get(db, connection.id, target.id) is None:
-            await lists.add(db, connection.id, target.id, target.name, target.created_at)
-        mapping_id = await _declined_before(db, connection, target, name)
-        if mapping_id is None:
-            mapping_id = await mappings.add(
-                db,
-                connection_id=connection.id,
-                list_id=target.id,
-                audience_id=name if is_id else None,
-                audience_name=None if is_id else name,
-                mode=mode,
-                status=MappingStatus.PROPOSED,
-                removal_policy=removals,
-                channel=channel,
-                proposed_by=by,
-            )
-        else:
-            await mappings.change(
-                db,
-                mapping_id,
-                mode=mode,
-                status=MappingStatus.PROPOSED,
-                removal_policy=removals,
-                channel=channel,
-                proposed_by=by,
-                decided_by=None,
-                decided_at=None,
-                comment=None,
-            )
+        await note_list(db, connection.id, target)
+        declined = await _declined_before(db, connection, target, name)
+        return await add(
+            db,
+            connection,
+            target,
+            name,
+            mode=mode,
+            status=status,
+            removal_policy=removals,
+            channel=channel,
+            by=by,
+            team_id=team_id,
+            in_place_of=declined,
+        )
+
+
+async def add(
+    db: AsyncConnection,
+    connection: Connection,
+    target: IterableList,
+    audience: str | None,
+    *,
+    mode: str,
+    status: MappingStatus,
+    removal_policy: RemovalPolicy = RemovalPolicy.REMOVE,
+    channel: str | None = None,
+    by: str,
+    team_id: str | None,
+    in_place_of: int | None = None,
+) -> AudienceMapping:
+    """Store a mapping (or change the declined one `in_place_of`) and who asked for it, in the caller's transaction.
+
+    An audience that is a number is an id, any other text a name.
+    """
+    is_id = audience is not None and audience.isdecimal()
+    mapping_id = in_place_of
+    if mapping_id is None:
+        mapping_id = await mappings.add(
+            db,
+            connection_id=connection.id,
+            list_id=target.id,
+            audience_id=audience if is_id else None,
+            audience_name=None if is_id else audience,
+            mode=mode,
+            status=status,
+            removal_policy=removal_policy,
+            channel=channel,
+            proposed_by=by,
+        )
+    else:
+        await mappings.change(
+            db,
+            mapping_id,
+            mode=mode,
+            status=status,
+            removal_policy=removal_policy,
+            channel=channel,
+            proposed_by=by,
+            decided_by=None,
+            decided_at=None,
+            comment=None,
+        )
+    await audit_log.add(
+        db,
+        team_id=team_id,
+        actor=by,
+        action=AuditAction.MAPPING_PROPOSED,
+        subject=f"mapping:{mapping_id}",
+        after={
+            "audience": audience,
+            "list": target.id,
+            "mode": mode,
+            "removals": removal_policy.value,
+            "state": status.value,
+        },
+    )
+    mapping = await mappings.by_id(db, mapping_id)
+    assert mapping is not None
+    return mapping
+
+
+async def remove(engine: Engine, mapping: AudienceMapping, *, by: str, team_id: str | None) -> None:
+    """Delete a mapping with its runs and its ledger. The list in Iterable stays as it is."""
+    async with engine.database.write() as db:
+        await mappings.remove(db, mapping.id)
         await audit_log.add(
             db,
             team_id=team_id,
             actor=by,
-            action=AuditAction.MAPPING_PROPOSED,
-            subject=f"mapping:{mapping_id}",
-            after={"audience": name, "list": target.id, "mode": mode, "removals": removals.value},
+            action=AuditAction.MAPPING_REMOVED,
+            subject=f"mapping:{mapping.id}",
+            before={"audience": mapping.audience_name or mapping.audience_id, "list": mapping.list_id},
         )
-        made = await mappings.by_id(db, mapping_id)
-    assert made is not None
-    return made
 
 
 def check_audience(text: str) -> str:
-    """Return an audience's name or id as it is stored. Raises InputError where it can't be one."""
+    """Return an audience's name or id as it is stored. Raises ValidationError if it can't be one."""
     name = text.strip()
     if not name or len(name) > AUDIENCE_MAX_LENGTH or not name.isprintable():
-        raise InputError(f"An audience's name has 1 to {AUDIENCE_MAX_LENGTH} printable characters.")
+        raise ValidationError(f"An audience's name has 1 to {AUDIENCE_MAX_LENGTH} printable characters.")
     return name
 
 
 async def _declined_before(
     db: AsyncConnection, connection: Connection, target: IterableList, name: str | None
 ) -> int | None:
-    """The mapping of this audience to this list that was declined. Raises InputError where there is a living one."""
-    for known in await mappings.of_connection(db, connection.id, target.id):
-        if _is_of(known, name):
-            if known.status is not MappingStatus.DECLINED:
-                raise InputError(f'{known.label} goes to "{target.name}" already: that mapping is {known.status}.')
-            return known.id
+    """Return the declined mapping of this audience to this list. Raises ConflictError if there is one in use."""
+    for mapping in await mappings.of_connection(db, connection.id, target.id):
+        is_same = mapping.is_of(name) if name is not None else not (mapping.audience_id or mapping.audience_name)
+        if is_same and mapping.status is not MappingStatus.DECLINED:
+            raise ConflictError(
+                f'{mapping.label} goes to "{target.name}" already: that mapping is {mapping.status}.',
+                mapping_id=mapping.id,
+            )
+        if is_same:
+            return mapping.id
     return None
-
-
-def _is_of(known: AudienceMapping, name: str | None) -> bool:
-    names = [each.casefold() for each in (known.audience_id, known.audience_name) if each]
-    return name.casefold() in names if name is not None else not names
 
 
 async def pause(engine: Engine, mapping_id: int, *, by: str, team_id: str | None) -> bool:

@@ -5,24 +5,14 @@ from bot.ui.terminal import Terminal
 from core.engine import Engine
 from core.models.run import Run
 from core.reporting.run_report import RunReport
-from core.runs.approval import open_guards
-from core.store import runs
+from core.runs.approval import open_guards, overrule_guards
+from core.store.audit_log import COMMAND_LINE
 
 
 def how_to_overrule(run: Run) -> str:
     """Return the command that approves a run and resumes it."""
     options = sorted({render.option_for(guard.name) for guard in open_guards(run)})
     return f"iterable-sync runs resume {run.id} {' '.join(options)}".rstrip()
-
-
-async def approve(engine: Engine, run: Run, *, yes: bool, allow_empty: bool) -> Run:
-    """Approve the guards of a run, and return the updated run."""
-    request = run.request.model_copy(
-        update={"approved": run.request.approved or yes, "allow_empty": run.request.allow_empty or allow_empty}
-    )
-    async with engine.database.write() as db:
-        await runs.approve(db, run.id, request)
-    return run.model_copy(update={"request": request})
 
 
 async def ask(engine: Engine, terminal: Terminal, run: Run) -> Run:
@@ -35,5 +25,5 @@ async def ask(engine: Engine, terminal: Terminal, run: Run) -> Run:
         return run
     terminal.say("")
     if await terminal.asks("Approve it?", engine.stopping):
-        return await approve(engine, run, yes=True, allow_empty=True)
+        return await overrule_guards(engine, run.id, approved=True, allow_empty=True, by=COMMAND_LINE)
     return run

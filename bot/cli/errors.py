@@ -36,7 +36,7 @@ def failure_of(error: BaseException, data_dir: Path) -> CommandFailure:
         return CommandFailure(INTERRUPTED, ExitCode.INTERRUPTED)
     if isinstance(error, SyncError):
         return CommandFailure(
-            f"{error.message}{remediation(error.code, error.message)}",
+            f"{error.message}{remediation(error.code, error.run_id)}",
             ExitCode.BAD_INPUT if _is_bad_input(error) else ExitCode.FAILED,
         )
     if (described := _of_the_database(error)) is not None:

@@ -13,7 +13,7 @@ from rich import progress as bars
 from bot.ui.formatting import compact_duration
 from bot.ui.terminal import Terminal, clean
 from core.engine import Engine
-from core.models.run import RunStatus
+from core.models.run import RunPhase, RunStatus
 from core.reporting.progress import Progress, ProgressTracker
 from core.store import batches, runs
 
@@ -71,11 +71,11 @@ async def describe(engine: Engine, run_id: str) -> str:
 async def _read_activity(engine: Engine, run_id: str, tracker: ProgressTracker) -> Activity | None:
     async with engine.database.read() as db:
         run = await runs.by_id(db, run_id)
-        if run is None or run.phase == "" or run.status is RunStatus.FAILED:
+        if run is None or run.phase is RunPhase.NONE or run.status is RunStatus.FAILED:
             return None
-        if run.phase.startswith("waiting"):
-            return Activity(run.phase.capitalize())
-        if run.plan is None or run.phase == "planning":
+        if run.phase is RunPhase.WAITING:
+            return Activity(f"Waiting for run {run.waiting_for_run_id}")
+        if run.plan is None or run.phase is RunPhase.PLANNING:
             return Activity("Stopping" if engine.stopping.is_set() else "Reading and comparing")
         done, total = await batches.progress(db, run_id)
     progress = tracker.add(done, total)

@@ -1,6 +1,5 @@
 """The commands that help after an error, by its code. The error itself says what is wrong."""
 
-import re
 from collections.abc import Mapping
 
 from core.errors import (
@@ -40,11 +39,11 @@ _REMEDIES: Mapping[str, str] = {
     AnotherListError.code: _SAVE,
     NoApiKeyError.code: _SAVE,
 }
-# The messages of these errors begin with the id of the run.
-_RUN = re.compile(r"Run (\w+)")
 
 
-def remediation(code: str | None, sentence: str) -> str:
-    """Return the text that follows an error message. Each command is on a line of its own, ready to copy."""
-    run = _RUN.match(sentence)
-    return _REMEDIES.get(code or "", "").replace("{run}", run[1] if run else "RUN")
+def remediation(code: str | None, run_id: str | None = None) -> str:
+    """Return the text that follows an error message; `run_id` is the run that the error is about.
+
+    Each command is on a line of its own, ready to copy.
+    """
+    return _REMEDIES.get(code or "", "").replace("{run}", run_id or "RUN")

@@ -13,7 +13,8 @@ from core.models.run import Run, RunStatus
 from core.reporting.run_report import RunReport
 from core.runs import worker
 from core.runs.approval import open_guards
-from core.store import rejections, runs
+from core.runs.lookup import require_run
+from core.store import rejections
 
 STOPPING = "Stopping after the requests in progress. Press Ctrl-C again to exit at once."
 
@@ -31,23 +32,15 @@ async def run_to_completion(session: Session, engine: Engine, run_id: str, work:
     ):
         status = await watch(engine, terminal, run_id, work)
         if status is RunStatus.NEEDS_APPROVAL:
-            run = await approval_prompt.ask(engine, terminal, await load(engine, run_id))
+            run = await approval_prompt.ask(engine, terminal, await require_run(engine, run_id))
             if not open_guards(run):
-                await watch(engine, terminal, run_id, worker.resume(engine, run_id))
+                await watch(engine, terminal, run_id, worker.continue_approved(engine, run))
     return await print_outcome(session, engine, run_id)
-
-
-async def load(engine: Engine, run_id: str) -> Run:
-    """Return a run that must exist."""
-    async with engine.database.read() as db:
-        run = await runs.by_id(db, run_id)
-    assert run is not None
-    return run
 
 
 async def print_outcome(session: Session, engine: Engine, run_id: str) -> ExitCode:
     """Print the outcome of a run, and return its exit code."""
-    run = await load(engine, run_id)
+    run = await require_run(engine, run_id)
     async with engine.database.read() as db:
         report = RunReport.of(run, await rejections.by_reason(db, run_id))
     terminal = session.terminal
@@ -66,8 +59,8 @@ def next_step(run: Run) -> str:
     """Return what to do about a run that did not succeed. Each command is on a line of its own, ready to copy."""
     match run.status:
         case RunStatus.FAILED:
-            error = run.error or "It failed."
-            return f"{error}{remediation(run.error_code, error)}{_after_failure(run)}"
+            reason = run.error or "It failed."
+            return f"{reason}{remediation(run.error_code, run.waiting_for_run_id)}{_after_failure(run)}"
         case RunStatus.INTERRUPTED:
             what = run.error if run.is_orphan else "The run was interrupted."
             return f"{what} What was done is recorded.\n{_resume(run.id)}"

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import alerting
 from core.connections.lists import fetch_lists
 from core.engine import Engine
-from core.errors import InputError, SettingsError
+from core.errors import ConflictError, NotFoundError, SettingsError, ValidationError
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableList
 from core.store import audit_log, connections, mappings
@@ -36,9 +36,11 @@ def check_name(name: str) -> str:
     """Return a connection's name as it is stored. Raises InputError where it can't be one."""
     stripped = name.strip()
     if not stripped or len(stripped) > NAME_MAX_LENGTH or not stripped.isprintable():
-        raise InputError(f"The name of a connection has 1 to {NAME_MAX_LENGTH} printable characters. Choose another.")
+        raise ValidationError(
+            f"The name of a connection has 1 to {NAME_MAX_LENGTH} printable characters. Choose another."
+        )
     if stripped.startswith(ENVIRONMENT):
-        raise InputError(f'"{stripped}" can\'t be the name of a connection. Choose another one.')
+        raise ValidationError(f'"{stripped}" can\'t be the name of a connection. Choose another one.')
     return stripped
 
 
@@ -131,20 +133,20 @@ async def replace_key(
     does not work.
     """
     if known.api_key is None:
-        raise InputError(f"The key of {known.label} is not saved: it is the one in the environment. Set it there.")
+        raise ConflictError(f"The key of {known.label} is not saved: it is the one in the environment. Set it there.")
     api_key = _stripped(api_key)
     changed = dataclasses.replace(known, api_key=engine.vault.encrypt(api_key), key_last4=api_key[-4:])
     found = await fetch_lists(engine, changed)
     async with engine.database.write() as db:
         synced = {mapping.list_id for mapping in await mappings.of_connection(db, known.id)} - {NO_LIST}
         if synced and synced.isdisjoint(each.id for each in found):
-            raise InputError(
+            raise ConflictError(
                 f'The key is of another Iterable project than "{known.name}": none of the lists that were synced are '
                 "in it. Save a connection of its own for it."
             )
         now = await connections.by_id(db, known.id)
         if now is None:
-            raise InputError("This connection is not there any more.")
+            raise NotFoundError("This connection was removed meanwhile.", connection_id=known.id)
         await connections.change(
             db,
             known.id,
@@ -175,10 +177,10 @@ async def change(
     async with engine.database.write() as db:
         before = await connections.by_id(db, known.id)
         if before is None:
-            raise InputError("This connection is not there any more.")
+            raise NotFoundError("This connection was removed meanwhile.", connection_id=known.id)
         other = await connections.by_name(db, changed.name)
         if other is not None and other.id != known.id:
-            raise InputError(f'There is a connection "{changed.name}" already. Choose another name.')
+            raise ConflictError(f'There is a connection "{changed.name}" already. Choose another name.')
         await connections.change(db, known.id, **settings)
         if changed.data_center != known.data_center:
             await connections.change(db, known.id, key_rejected_at=None)
@@ -190,6 +192,14 @@ async def change(
             is_now = {name: pair[1] for name, pair in differing.items()}
             await _record(db, AuditAction.CONNECTION_CHANGED, known, by, team_id, before=was_then, after=is_now)
     return differing
+
+
+async def remove(engine: Engine, connection: Connection, *, by: str, team_id: str | None) -> None:
+    """Delete a connection with its mappings, runs and ledgers. The lists in Iterable stay as they are."""
+    async with engine.database.write() as db:
+        await connections.remove(db, connection.id)
+        before = {"name": connection.name}
+        await _record(db, AuditAction.CONNECTION_REMOVED, connection, by, team_id, before=before)
 
 
 def _former_keys(engine: Engine, connection: Connection, api_key: str) -> tuple[str, ...]:
@@ -220,7 +230,7 @@ async def _made_by_messages(engine: Engine, db: AsyncConnection, api_key: str) -
 
 async def _check_free(db: AsyncConnection, name: str) -> None:
     if await connections.by_name(db, name) is not None:
-        raise InputError(f'There is a connection "{name}" already. Replace its key, or choose another name.')
+        raise ConflictError(f'There is a connection "{name}" already. Replace its key, or choose another name.')
 
 
 def _settings(connection: Connection) -> dict[str, Any]:
@@ -253,5 +263,5 @@ async def _record(
 
 def _stripped(api_key: str) -> str:
     if not api_key.strip():
-        raise InputError("The API key is empty. Copy it again from Iterable.")
+        raise ValidationError("The API key is empty. Copy it again from Iterable.")
     return api_key.strip()

@@ -18,7 +18,7 @@ from core.delivery.recorder import Recorder, StalePlanError
 from core.delivery.sender import send_batch
 from core.iterable import InvalidApiKeyError, IterableClient
 from core.models.batch import Phase
-from core.models.run import Run, RunStoppedError
+from core.models.run import Run, RunStoppedError, StopReason
 from core.store import batches, ledger, lists
 from core.store.batches import Batch, BatchStatus
 from core.store.database import Database, to_the_end
@@ -80,21 +80,21 @@ class Uploader:
 
     async def _watch(self) -> None:
         """Wake what waits, for its turn or to be tried again, as soon as somebody wants the run to stop."""
-        how = None
-        while how is None:
+        reason = None
+        while reason is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), LOOK_AGAIN_S)
-            how = await to_the_end(self._asked_to_stop())
-        self._failure = self._failure or RunStoppedError(how)
+            reason = await to_the_end(self._asked_to_stop())
+        self._failure = self._failure or RunStoppedError(reason)
         self._client.halt()
 
-    async def _asked_to_stop(self) -> str | None:
+    async def _asked_to_stop(self) -> StopReason | None:
         try:
             async with self._database.read() as db:
                 stop = (await lists.check_run_guard(db, self._run.id)).stop_requested
         except (DBAPIError, OSError):  # who claims the next batch will notice, too
             stop = None
-        return stop or ("interrupt" if self._stopping.is_set() else None)
+        return stop or (StopReason.INTERRUPT if self._stopping.is_set() else None)
 
     async def _apply_quietly(self, phase: Phase) -> None:
         apply = _release if phase is Phase.RELEASE else _hold
@@ -148,7 +148,7 @@ class Uploader:
         if (grip.locked_by_worker_id, grip.locked_by_run_id) != (self._worker, self._run.id):
             raise TakenOverError(f"Run {self._run.id} was taken over by another process.")
         if grip.stop_requested is not None or self._stopping.is_set():
-            raise RunStoppedError(grip.stop_requested or "interrupt")
+            raise RunStoppedError(grip.stop_requested or StopReason.INTERRUPT)
         if grip.is_key_rejected:
             raise InvalidApiKeyError
         if grip.ledger_revision != self._revision:

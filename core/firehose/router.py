@@ -19,7 +19,7 @@ from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.settings import FirehoseApproval
 from core.store import audit_log, connections, live_mappings, mappings
-from core.store.audit_log import ACTOR, AuditAction
+from core.store.audit_log import MPARTICLE, AuditAction
 from core.store.connections import DEFAULT_RATE, Connection, ConnectionUpdate, project_of
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, MappingUpdate
 
@@ -108,7 +108,7 @@ class Router:
         await audit_log.add(
             self._db,
             team_id=connection.team_id if connection else None,
-            actor=ACTOR,
+            actor=MPARTICLE,
             action=AuditAction.MAPPING_PROPOSED if state is MappingStatus.PROPOSED else AuditAction.MAPPING_APPROVED,
             subject=f"mapping:{mapping.id}",
             after={"audience_id": mapping.audience_id, "list_id": mapping.list_id, "live": True},
@@ -142,7 +142,7 @@ class Router:
             audience_id=str(audience_id),
             audience_name=name,
             status=MappingStatus.PROPOSED,
-            proposed_by=ACTOR,
+            proposed_by=MPARTICLE,
         )
         await mappings.change(self._db, mapping_id, **source)
         found = await mappings.by_id(self._db, mapping_id)
@@ -179,7 +179,7 @@ class Router:
         await audit_log.add(
             self._db,
             team_id=same[0].team_id,
-            actor=ACTOR,
+            actor=MPARTICLE,
             action=AuditAction.CONNECTION_CHANGED,
             subject=f"connection:{same[0].id}",
             after={"mparticle_account": account_id},
@@ -205,7 +205,7 @@ class Router:
         await audit_log.add(
             self._db,
             team_id=None,
-            actor=ACTOR,
+            actor=MPARTICLE,
             action=AuditAction.CONNECTION_ADDED,
             subject=f"connection:{connection_id}",
             after={"name": _name(account_id)},
@@ -224,7 +224,7 @@ class Router:
         await audit_log.add(
             self._db,
             team_id=connection.team_id,
-            actor=ACTOR,
+            actor=MPARTICLE,
             action=AuditAction.CONNECTION_CHANGED,
             subject=f"connection:{connection.id}",
         )

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.firehose.router import Router, list_setting
 from core.firehose.schema import AudienceSubscriptionRequest, SubscriptionAction
 from core.store import audit_log, connections, mappings
-from core.store.audit_log import ACTOR, AuditAction
+from core.store.audit_log import MPARTICLE, AuditAction
 from core.store.mappings import AudienceMapping, MappingStatus
 
 
@@ -58,7 +58,7 @@ async def _disconnect(db: AsyncConnection, targets: Router, mapping: AudienceMap
     await audit_log.add(
         db,
         team_id=connection.team_id if connection else None,
-        actor=ACTOR,
+        actor=MPARTICLE,
         action=AuditAction.MAPPING_PAUSED,
         subject=f"mapping:{mapping.id}",
         before={"state": mapping.status.value},

@@ -7,7 +7,7 @@ The client is imported when it is first asked for. It needs aiohttp, which takes
 from typing import TYPE_CHECKING, Any
 
 from core.iterable.errors import (
-    ConflictError,
+    IdentityConflictError,
     InvalidApiKeyError,
     IterableError,
     ListError,
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BulkResult",
-    "ConflictError",
     "DataCenter",
     "FailureReason",
+    "IdentityConflictError",
     "InvalidApiKeyError",
     "IterableClient",
     "IterableError",

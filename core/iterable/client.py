@@ -93,14 +93,17 @@ class IterableClient:
     async def update_placeholder_email(self, placeholder_email: str, new_email: str) -> None:
         """Give a person with a placeholder their real address (email-based projects).
 
-        Raises ConflictError (see its `failure`) where the new address is taken or forgotten, or where nobody has
+        Raises IdentityConflictError (see its `failure`) if the new address is taken or forgotten, or if no user has
         the placeholder: the last may also mean that an earlier try succeeded and its answer was lost.
         """
         body = orjson.dumps({"currentEmail": placeholder_email, "newEmail": new_email})
         await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
 
     async def update_email_by_user_id(self, user_id: str, new_email: str) -> None:
-        """Give the person with a user id another address (email-based projects). Raises ConflictError as `rename`."""
+        """Give the user with a user id another address (email-based projects).
+
+        Raises IdentityConflictError as `update_email` does.
+        """
         body = orjson.dumps({"currentUserId": user_id, "newEmail": new_email})
         await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
 

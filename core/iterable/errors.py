@@ -33,15 +33,16 @@ class IterableError(SyncError):
     ) -> None:
         self.status = status
         self.api_code = api_code
-        self.list_id = list_id
         known = ", ".join(str(part) for part in (status, api_code) if part is not None)
-        super().__init__(message or self.default_message.format(list_id=list_id, answer=f" ({known})" if known else ""))
+        answer = f" ({known})" if known else ""
+        super().__init__(message or self.default_message.format(list_id=list_id, answer=answer), list_id=list_id)
 
 
 class InvalidApiKeyError(IterableError):
     """The API key is not accepted: the connection is broken, for every run that uses it."""
 
     code = "key_refused"
+    concerns_whole_connection = True
     default_message = (
         "Iterable refuses the API key{answer}. Check that it is a server-side key of this project, that it has not "
         "been deleted, and that the data center (US or EU) is the project's."
@@ -90,7 +91,7 @@ class RequestRejectedError(IterableError):
         return _FAILURES.get(self.api_code or "", FailureReason.INVALID_DATA)
 
 
-class ConflictError(RequestRejectedError):
+class IdentityConflictError(RequestRejectedError):
     """A person's new identity belongs to somebody already, is forgotten, or the old one is unknown."""
 
     code = "identity_conflict"
@@ -155,6 +156,9 @@ class RateLimitedError(IterableError):
         super().__init__(message, **about)
         self.retry_after = retry_after
 
+
+#: The codes of the errors that every run of the connection meets alike.
+WHOLE_CONNECTION_CODES = frozenset({InvalidApiKeyError.code})
 
 _FAILURES = {
     "InvalidEmailAddressError": FailureReason.INVALID_EMAIL,

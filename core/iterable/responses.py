@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from core.iterable.errors import (
-    ConflictError,
+    IdentityConflictError,
     InvalidApiKeyError,
     IterableError,
     ListError,
@@ -50,7 +50,7 @@ _PASSING_STATUSES = {408, 425}
 # Errors by `code` where neither the status nor `msg` has said more.
 _BY_CODE: dict[str, type[IterableError]] = {
     **dict.fromkeys(_KEY_CODES, InvalidApiKeyError),
-    **dict.fromkeys(_CONFLICT_CODES, ConflictError),
+    **dict.fromkeys(_CONFLICT_CODES, IdentityConflictError),
     "BatchTooLarge": RequestTooLargeError,
     "DatabaseError": UnavailableError,
 }
@@ -128,7 +128,7 @@ def _by_status(status: int, *, is_json: bool) -> type[IterableError] | None:
         return UnavailableError
     if 300 <= status < 400:  # following it could hand the key to somebody else
         return UnexpectedResponseError
-    known = {401: InvalidApiKeyError, 409: ConflictError, 413: RequestTooLargeError}.get(status)
+    known = {401: InvalidApiKeyError, 409: IdentityConflictError, 413: RequestTooLargeError}.get(status)
     if known is None and status >= 400 and not is_json:  # a gateway's page, not Iterable's word
         return UnavailableError
     return known

@@ -7,7 +7,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting
 from core.engine import Engine
-from core.iterable import InvalidApiKeyError
 from core.models.run import Run, RunPlan, RunRequest, RunStatus, SyncMode
 from core.runs import executor
 from core.store import connections, inbox, live_mappings, runs
@@ -94,15 +93,7 @@ async def finalize(engine: Engine, run_id: str) -> None:
             await inbox.unclaim(db, this.id)
             await runs.change(db, this.id, is_live=False)
         elif this.status is RunStatus.FAILED:
-            whole = this.error_code == InvalidApiKeyError.code  # it concerns every mapping alike, and once is enough
-            await alerting.open_or_repeat(
-                db,
-                connection_id=this.connection_id,
-                mapping_id=None if whole else this.mapping_id,
-                run_id=this.id,
-                code=this.error_code or "error",
-                message=this.error or "The run failed.",
-            )
+            await alerting.run_failed(db, this, this.error_code, this.error)
 
 
 async def _mark_done(engine: Engine, mapping_id: int, run_id: str) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from core import alerting
 from core.engine import Engine
 from core.errors import SyncError
-from core.iterable import InvalidApiKeyError
+from core.iterable.errors import WHOLE_CONNECTION_CODES
 from core.live import micro_batch
 from core.live.bulk_removal import run_bulk_removal
 from core.live.maintenance import run_maintenance
@@ -109,8 +109,8 @@ class _Worker:
             if connection is None or connection.key_rejected_at is not None:
                 return False
             waits = 0.0 <= time.time() - (run.finished_at or 0.0) < _delay(run.attempt)
-            # refused: and it has another key by now, or is to be tried again
-            return run.error_code == InvalidApiKeyError.code or not waits
+            # the connection is usable again by now: it has another key, or a person asked to try the key again
+            return run.error_code in WHOLE_CONNECTION_CODES or not waits
         if run.status is RunStatus.INTERRUPTED or run.worker_id == self._engine.presence.id:
             return True  # ours, and yet nobody is at work on it here: its end could not be recorded
         return not await executor.is_in_progress(self._engine, run)
@@ -151,14 +151,13 @@ class _Worker:
     async def _failed(self, mapping: AudienceMapping, error: SyncError) -> None:
         """No run could be begun: a person has to know."""
         self._wait(mapping)
-        whole = isinstance(error, InvalidApiKeyError)
         async with self._engine.database.write() as db:
-            if whole:
+            if error.concerns_whole_connection:
                 await connections.change(db, mapping.connection_id, key_rejected_at=time.time())
             await alerting.open_or_repeat(
                 db,
                 connection_id=mapping.connection_id,
-                mapping_id=None if whole else mapping.id,
+                mapping_id=mapping.id,
                 run_id=None,
                 code=error.code,
                 message=error.message,

@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 from core.identity import UserIdField
 
-#: The error code of a run whose process died: a worker takes it up again without being asked.
+#: The error code of a run whose process died: a worker resumes it by itself.
 PROCESS_DIED = "process_died"
+# Before there was a column for it, the run that another one waits for stood in the phase.
+_WAITING_IN_WORDS = "waiting for run "
 
 
 class SyncMode(StrEnum):
@@ -48,6 +50,38 @@ class RunStatus(StrEnum):
     def is_resumable(self) -> bool:
         """Whether it can be taken up again."""
         return self in (RunStatus.INTERRUPTED, RunStatus.FAILED, RunStatus.NEEDS_APPROVAL) or self.is_active
+
+
+class RunPhase(StrEnum):
+    """What a run that is being worked on is doing."""
+
+    NONE = ""
+    """Not begun."""
+    WAITING = "waiting"
+    """Another run has to end first: `waiting_for_run_id`."""
+    PLANNING = "planning"
+    """Reads the source and compares it with the ledger."""
+    UPLOADING = "uploading"
+
+
+class StopReason(StrEnum):
+    """Why a run that is being worked on is to stop."""
+
+    CANCEL = "cancel"
+    """A person cancelled it: it ends."""
+    INTERRUPT = "interrupt"
+    """Its process ends, or a run that waits for it was stopped: it can be resumed."""
+
+
+class CancelReason(StrEnum):
+    """Why a run ended as CANCELLED, other than by a person who cancelled it."""
+
+    DECLINED = "declined"
+    """An approver said no."""
+    SUPERSEDED = "superseded"
+    """A later run carries the whole audience."""
+    UNDONE = "undone"
+    """It had stopped half-way, and a later run takes back what it did."""
 
 
 class GuardName(StrEnum):
@@ -116,7 +150,7 @@ class RunPlan(BaseModel):
 
 
 class RunCounters(BaseModel):
-    """The numbers of a run. Each member is in exactly one of the last six (promise 1 of the design)."""
+    """The numbers of a run. Each member is in exactly one of the last six (so that they add up: see `missing`)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -146,7 +180,9 @@ class Run(BaseModel):
     connection_id: int
     list_id: int
     status: RunStatus
-    phase: str
+    phase: RunPhase
+    waiting_for_run_id: str | None = None
+    """The run that has to end first: while the phase is WAITING, or where this run failed because of it."""
     mode: SyncMode
     user_id_field: UserIdField
     rate: float
@@ -156,7 +192,7 @@ class Run(BaseModel):
     ledger_revision: int | None
     attempt: int
     worker_id: str | None
-    stop_requested: str | None
+    stop_requested: StopReason | None
     counters: RunCounters
     requests: int
     retries: int
@@ -168,6 +204,7 @@ class Run(BaseModel):
     """Seconds since its start in which it waited for a person, or to be resumed."""
     error: str | None
     error_code: str | None
+    cancel_reason: CancelReason | None = None
     started_by: str | None = None
     channel: str | None = None
     decided_by: str | None = None
@@ -182,13 +219,29 @@ class Run(BaseModel):
         """Whether its process died while it was at work on it."""
         return self.status is RunStatus.INTERRUPTED and self.error_code == PROCESS_DIED
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits until another run has ended."""
+        return self.phase is RunPhase.WAITING and self.status.is_active
+
+    @property
+    def is_declined(self) -> bool:
+        """Whether an approver said no."""
+        return self.cancel_reason is CancelReason.DECLINED
+
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> "Run":
-        """Make a run of its row."""
-        plan = row["plan"]
+        """Make a run of its row, also of one that a process of an earlier version wrote."""
+        plan, phase = row["plan"], row["phase"]
+        waiting = (
+            {"phase": RunPhase.WAITING, "waiting_for_run_id": phase.removeprefix(_WAITING_IN_WORDS)}
+            if phase.startswith(_WAITING_IN_WORDS)
+            else {}
+        )
         return cls.model_validate(
             {
                 **row,
+                **waiting,
                 "request": RunRequest.model_validate_json(row["request"]),
                 "plan": RunPlan.model_validate_json(plan) if plan else None,
                 "counters": {name: row[name] for name in RunCounters.model_fields},
@@ -197,8 +250,8 @@ class Run(BaseModel):
 
 
 class RunStoppedError(Exception):
-    """Somebody wants the run to stop. `how` is "cancel" or "interrupt"."""
+    """A run was asked to stop, and did."""
 
-    def __init__(self, how: str) -> None:
-        super().__init__(how)
-        self.how = how
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason)
+        self.reason = reason

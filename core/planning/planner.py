@@ -138,9 +138,9 @@ async def _read_file(con: duckdb.DuckDBPyConnection, planned: Run, target: Audie
     path, chosen = Path(planned.request.path), planned.request.audience
     try:
         return await run(con, sources.read, path, con, audience=chosen)
-    except InputError as error:
+    except SeveralAudiencesError:
         mapped = target.audience_id or target.audience_name
-        if error.code != SeveralAudiencesError.code or mapped is None:
+        if mapped is None:
             raise
         return await run(con, sources.read, path, con, audience=mapped)
 

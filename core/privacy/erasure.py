@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.engine import Engine
 from core.store import audit_log, erasures, personal_data
-from core.store.audit_log import ACTOR, AuditAction
+from core.store.audit_log import MPARTICLE, AuditAction
 from core.store.personal_data import DataSubject
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ async def _carry_out(engine: Engine, erasure_id: str) -> None:
             await audit_log.add(
                 db,
                 team_id=None,
-                actor=ACTOR,
+                actor=MPARTICLE,
                 action=AuditAction.ERASED,
                 subject=f"erasure:{erasure_id}",
                 after={"subject_request_id": subject.request, **{name: counts[name] for name in sorted(counts)}},

@@ -6,7 +6,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar, Unpack
 
 from core.engine import Engine
-from core.models.run import Run, RunStoppedError
+from core.models.run import RunPhase, RunStoppedError, StopReason
+from core.runs.lookup import require_run
 from core.store import runs
 from core.store.runs import RunUpdate
 
@@ -31,9 +32,9 @@ async def stoppable(engine: Engine, run_id: str, work: Coroutine[Any, Any, T]) -
 
 async def raise_if_stopped(engine: Engine, run_id: str) -> None:
     """Raise StoppedError where a run, or this process, is to stop."""
-    stop = (await load(engine, run_id)).stop_requested
+    stop = (await require_run(engine, run_id)).stop_requested
     if stop is not None or engine.stopping.is_set():
-        raise RunStoppedError(stop or "interrupt")
+        raise RunStoppedError(stop or StopReason.INTERRUPT)
 
 
 async def change(engine: Engine, run_id: str, **values: Unpack[RunUpdate]) -> None:
@@ -42,9 +43,7 @@ async def change(engine: Engine, run_id: str, **values: Unpack[RunUpdate]) -> No
         await runs.change(db, run_id, **values)
 
 
-async def load(engine: Engine, run_id: str) -> Run:
-    """Return a run as it is now."""
-    async with engine.database.read() as db:
-        this = await runs.by_id(db, run_id)
-    assert this is not None
-    return this
+async def wait_for_run(engine: Engine, run_id: str, earlier_id: str) -> None:
+    """Record that a run waits until another one has ended."""
+    async with engine.database.write() as db:
+        await runs.set_phase(db, run_id, RunPhase.WAITING, waiting_for_run_id=earlier_id)

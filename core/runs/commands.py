@@ -8,11 +8,11 @@ import time
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.errors import InputError
-from core.models.run import Run, RunRequest, RunStatus, SyncMode
-from core.runs.lookup import load_run
+from core.errors import ConflictError, NotFoundError
+from core.models.run import Run, RunRequest, RunStatus, StopReason, SyncMode
+from core.runs.lookup import require, require_run_with_mapping
 from core.runs.rejected_members import REJECTED_SCHEME
-from core.runs.submission import enqueue
+from core.runs.submission import enqueue, record_start
 from core.store import audit_log, connections, live_mappings, rejections, runs
 from core.store.audit_log import AuditAction
 from core.store.mappings import AudienceMapping
@@ -20,6 +20,8 @@ from core.store.mappings import AudienceMapping
 # A second click on the same button comes within so many seconds, and finds what it began among so many runs.
 TWICE_S = 10.0
 LOOKED_AT = 20
+#: What a run that can be retried ended as.
+RETRYABLE = (RunStatus.FAILED, RunStatus.INTERRUPTED)
 
 
 async def start(
@@ -42,9 +44,7 @@ async def start(
         if repeats is not None:
             await _refuse_twice(db, mapping, request, repeats)
         run_id = await enqueue(db, connection, mapping, request, started_by=by, channel=channel)
-        after = {"mapping": mapping.id, "mode": request.mode}
-        subject = f"run:{run_id}"
-        await audit_log.add(db, team_id=team_id, actor=by, action=AuditAction.RUN_STARTED, subject=subject, after=after)
+        await record_start(db, run_id, mapping, request, by=by, team_id=team_id)
     engine.queued.set()
     return run_id
 
@@ -56,73 +56,98 @@ async def _refuse_twice(db: AsyncConnection, mapping: AudienceMapping, request: 
             continue
         is_under_way = run.status.is_active or run.status is RunStatus.NEEDS_APPROVAL
         if is_under_way or (run.id != repeats and 0.0 <= time.time() - run.created_at < TWICE_S):
-            raise InputError(f"Somebody has started this already: it is run {run.id}.")
+            raise ConflictError(f"Somebody has started this already: it is run {run.id}.", run_id=run.id)
 
 
 async def repeat(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
     """Queue a run like this one, of the audience as it is now where it came from. Returns its id."""
-    run, mapping = await load_run(engine, run_id)
+    run, mapping = await require_run_with_mapping(engine, run_id)
     if run.undo_of is not None:
-        raise InputError("A run that took back another one can't be repeated. Start a sync instead.")
+        raise ConflictError("A run that took back another one can't be repeated. Start a sync instead.")
     request = run.request.model_copy(update={"approved": False, "allow_empty": False})
     return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 
 
 async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> None:
-    """Let a run that failed or was interrupted go on where it stopped. Raises InputError where it can't."""
-    run, _ = await load_run(engine, run_id)
-    if run.status not in (RunStatus.FAILED, RunStatus.INTERRUPTED):
-        now = run.status.value.replace("_", " ")
-        if run.attempt and run.status is not RunStatus.CANCELLED:  # what failed went on since
-            raise InputError(f"Somebody has retried run {run_id} already ({now}).")
-        raise InputError(f"Run {run_id} did not fail ({now}), so it can't be retried.")
+    """Queue a run that failed or was interrupted, to continue where it stopped.
+
+    Raises NotFoundError if there is no such run, and ConflictError if it did not fail or was retried already.
+    """
     async with engine.database.write() as db:
-        if await runs.reopen(db, run, None) is None:
-            raise InputError(f"Somebody has retried run {run_id} already.")
-        await connections.change(db, run.connection_id, key_rejected_at=None)  # the key is to be tried again
-    await _record(engine, AuditAction.RUN_RETRIED, run_id, by, team_id, None)
+        run = await require(db, run_id)
+        if run.status not in RETRYABLE:
+            status = run.status.value.replace("_", " ")
+            if run.attempt and run.status is not RunStatus.CANCELLED:  # it failed, and continued since
+                raise ConflictError(f"Somebody has retried run {run_id} already ({status}).", run_id=run_id)
+            raise ConflictError(f"Run {run_id} did not fail ({status}), so it can't be retried.", run_id=run_id)
+        if await reopen(db, run, None, by=by, team_id=team_id) is None:
+            raise ConflictError(f"Somebody has retried run {run_id} already.", run_id=run_id)
     engine.queued.set()
+
+
+async def reopen(db: AsyncConnection, run: Run, worker: str | None, *, by: str, team_id: str | None) -> int | None:
+    """Continue a run that stopped, as this worker's (None: any worker's). A refused API key is tried again.
+
+    Returns the number of the new attempt, or None if another process continued it first.
+    """
+    attempt = await runs.reopen(db, run, worker)
+    if attempt is not None:
+        await connections.change(db, run.connection_id, key_rejected_at=None)
+        if run.status in RETRYABLE:
+            subject = f"run:{run.id}"
+            await audit_log.add(db, team_id=team_id, actor=by, action=AuditAction.RUN_RETRIED, subject=subject)
+    return attempt
 
 
 async def retry_rejected(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
     """Queue a run that tries the members again that this one could not sync. Returns its id."""
-    run, mapping = await load_run(engine, run_id)
+    run, mapping = await require_run_with_mapping(engine, run_id)
     async with engine.database.read() as db:
         found = await rejections.by_reason(db, run_id)
     if not found:
-        raise InputError(f"Run {run_id} rejected nobody, or it is too long ago to know whom.")
+        raise NotFoundError(f"Run {run_id} rejected no member, or its rejections were deleted after 30 days.")
     request = RunRequest(path=f"{REJECTED_SCHEME}:{run_id}", audience=run.request.audience, mode=SyncMode.ADD)
     return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 
 
-async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> bool:
-    """Cancel a run. Returns True where it is cancelled, False where it will be, after what is under way.
+async def record_rejections_taken(engine: Engine, run_id: str, members: int, *, by: str, team_id: str | None) -> None:
+    """Record who got the file with the addresses of the members that a run rejected, before it is written."""
+    async with engine.database.write() as db:
+        await audit_log.add(
+            db,
+            team_id=team_id,
+            actor=by,
+            action=AuditAction.REJECTIONS_TAKEN,
+            subject=f"run:{run_id}",
+            after={"members": members},
+        )
 
-    Raises InputError where it has ended.
+
+async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> bool:
+    """Cancel a run. Returns True if it is cancelled, False if its worker will cancel it after the requests in flight.
+
+    Raises NotFoundError if there is no such run, and ConflictError if it has ended or is being cancelled already.
     """
     async with engine.database.write() as db:
-        run = await runs.lock(db, run_id)  # nobody can take it up meanwhile
-        if run is None or not run.status.is_resumable:
-            raise InputError(f"Run {run_id} has ended; there is nothing to cancel.")
-        if run.stop_requested == "cancel":
-            raise InputError(f"Run {run_id} is being cancelled already: it stops after the requests under way.")
-        in_hand = run.status.is_active and run.worker_id is not None
-        if in_hand:
-            await runs.request_stop(db, run_id, "cancel")
+        run = await runs.lock(db, run_id)  # so that no worker claims it meanwhile
+        if run is None:
+            raise NotFoundError(f'There is no run "{run_id}".', run_id=run_id)
+        if not run.status.is_resumable:
+            raise ConflictError(f"Run {run_id} has ended ({run.status}); there is nothing to cancel.", run_id=run_id)
+        has_worker = run.status.is_active and run.worker_id is not None
+        is_requested = run.stop_requested is StopReason.CANCEL
+        if has_worker and is_requested:
+            raise ConflictError(
+                f"Run {run_id} is being cancelled already: it stops after the requests under way.", run_id=run_id
+            )
+        if has_worker:
+            await runs.request_stop(db, run_id, StopReason.CANCEL)
         else:
             await runs.set_status(db, run_id, RunStatus.CANCELLED)
-        await audit_log.add(
-            db, team_id=team_id, actor=by, action=AuditAction.RUN_CANCELLED, subject=f"run:{run_id}", before=_state(run)
-        )
-    return not in_hand
-
-
-async def _record(
-    engine: Engine, action: AuditAction, run_id: str, by: str, team_id: str | None, after: dict[str, object] | None
-) -> None:
-    async with engine.database.write() as db:
-        await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=f"run:{run_id}", after=after)
-
-
-def _state(run: Run) -> dict[str, object]:
-    return {"status": run.status.value}
+        if not is_requested:  # the request of a run whose worker died since is on record
+            before = {"status": run.status.value}
+            subject = f"run:{run_id}"
+            await audit_log.add(
+                db, team_id=team_id, actor=by, action=AuditAction.RUN_CANCELLED, subject=subject, before=before
+            )
+    return not has_worker

@@ -19,15 +19,16 @@ from core.connections.lists import ensure_list_known
 from core.delivery.recorder import StalePlanError, reconcile_in_doubt
 from core.delivery.uploader import Uploader
 from core.engine import Engine
-from core.errors import EarlierRunAwaitingApprovalError, EarlierRunFailedError
+from core.errors import EarlierRunAwaitingApprovalError, EarlierRunFailedError, NotAccountedForError
 from core.iterable import InvalidApiKeyError
-from core.models.run import Run, RunStatus, RunStoppedError, SyncMode
+from core.models.run import CancelReason, Run, RunPhase, RunStatus, RunStoppedError, StopReason, SyncMode
 from core.planning import MEMORY_MB, plan_run, plan_undo, publish_plan, replan_run
 from core.planning.planner import PlanResult
 from core.privacy.suppression import lift_suppression, suppress_rejected
 from core.runs import cancellation
-from core.runs.cancellation import change, load, raise_if_stopped, stoppable
+from core.runs.cancellation import change, raise_if_stopped, stoppable, wait_for_run
 from core.runs.list_lock import hold_list_lock
+from core.runs.lookup import require_run
 from core.runs.outcome import record_outcome
 from core.runs.rejected_members import rejected_in
 from core.runs.submission import check_mapping_active
@@ -43,7 +44,7 @@ _NOT_YET_PLANNED = (RunStatus.QUEUED, RunStatus.PLANNING)
 
 async def plan(engine: Engine, run_id: str) -> RunStatus:
     """Plan a run, unless that has been done. Returns where it is then: RUNNING means that it may go on."""
-    this = await load(engine, run_id)
+    this = await require_run(engine, run_id)
     if this.status not in _NOT_YET_PLANNED:
         return this.status
     async with record_outcome(engine, run_id):
@@ -51,17 +52,17 @@ async def plan(engine: Engine, run_id: str) -> RunStatus:
         while not await _plan(engine, this):
             for earlier in await _earlier(engine, this):
                 await _finish_earlier_runs(engine, this, earlier)
-    return (await load(engine, run_id)).status
+    return (await require_run(engine, run_id)).status
 
 
 async def apply(engine: Engine, run_id: str) -> RunStatus:
     """Make the changes of a planned run. Returns where it is then."""
-    this = await load(engine, run_id)
+    this = await require_run(engine, run_id)
     while this.status is RunStatus.RUNNING:
         if not await _apply(engine, this):
             logger.info("run %s: an earlier one went on while it waited; planning it anew", run_id)
             await plan(engine, run_id)
-        this = await load(engine, run_id)
+        this = await require_run(engine, run_id)
     return this.status
 
 
@@ -75,7 +76,7 @@ async def _apply(engine: Engine, this: Run) -> bool:
     """Make the changes of a planned run. Returns False, with nothing sent, where it has to be planned anew first."""
     run_id = this.id
     async with record_outcome(engine, run_id), hold_list_lock(engine, this):
-        this = await load(engine, run_id)  # as it is after the wait for the list
+        this = await require_run(engine, run_id)  # as it is after the wait for the list
         if this.status is RunStatus.RUNNING and this.ledger_revision is None:
             await change(engine, run_id, status=RunStatus.QUEUED, plan=None)
             return False
@@ -101,22 +102,25 @@ async def _mark_uploading(engine: Engine, this: Run) -> None:
         await _supersede_waiting(db, earlier, this)
         if not this.request.live:  # a file leaves alone who has changed live since
             await runs.invalidate_later_plans(db, this)
-        await runs.change(db, this.id, phase="uploading")
+        await runs.set_phase(db, this.id, RunPhase.UPLOADING)
 
 
 async def _supersede_waiting(db: AsyncConnection, earlier: list[Run], this: Run) -> None:
     for run in earlier:
-        await runs.set_status(db, run.id, RunStatus.CANCELLED, error=f"Replaced by run {this.id}.")
+        reason, error = CancelReason.SUPERSEDED, f"Replaced by run {this.id}."
+        await runs.set_status(db, run.id, RunStatus.CANCELLED, error=error, cancel_reason=reason)
 
 
 async def _plan(engine: Engine, this: Run) -> bool:
     """Plan a run. Returns False, with nothing decided, where an earlier run must be finished first."""
     async with hold_list_lock(engine, this):
-        if (await load(engine, this.id)).status not in _NOT_YET_PLANNED:  # any more, after the wait for the list
+        if (await require_run(engine, this.id)).status not in _NOT_YET_PLANNED:  # any more, after the wait for the list
             return True
         await _check_mapping(engine, this)
         started = this.started_at or time.time()
-        await change(engine, this.id, status=RunStatus.PLANNING, started_at=started, phase="planning")
+        async with engine.database.write() as db:
+            await runs.change(db, this.id, status=RunStatus.PLANNING, started_at=started)
+            await runs.set_phase(db, this.id, RunPhase.PLANNING)
         async with engine.database.write() as db:
             await reconcile_in_doubt(db, this.connection_id, this.list_id, this.id)
         planned = await stoppable(engine, this.id, _read_and_plan(engine, this))
@@ -152,7 +156,7 @@ async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
 
 async def _upload(engine: Engine, run_id: str) -> bool:
     """Upload what is left of a run. Returns False where its plan turned out stale."""
-    this = await load(engine, run_id)
+    this = await require_run(engine, run_id)
     where = (this.connection_id, this.list_id)
     async with engine.database.write() as db:
         await reconcile_in_doubt(db, *where, run_id)
@@ -183,18 +187,18 @@ async def _upload(engine: Engine, run_id: str) -> bool:
 
 
 async def _succeed(engine: Engine, run_id: str) -> None:
-    this = await load(engine, run_id)
+    this = await require_run(engine, run_id)
     async with engine.database.write() as db:
         if this.counters.missing:
-            message = (
+            error = NotAccountedForError(
                 f"The numbers do not add up: {this.counters.missing} members are not accounted for. The list may be "
                 "right; run the sync again, and report this with the run's id."
             )
-            await runs.set_status(db, run_id, RunStatus.FAILED, error=message, code="not_accounted_for")
-            await alerting.on_run_ended(db, this, RunStatus.FAILED, message, "not_accounted_for")
+            await runs.set_status(db, run_id, RunStatus.FAILED, error=error.message, code=error.code)
+            await alerting.on_run_ended(db, this, RunStatus.FAILED, error)
         else:
             await runs.set_status(db, run_id, RunStatus.SUCCEEDED)
-            await alerting.on_run_ended(db, this, RunStatus.SUCCEEDED, None, None)
+            await alerting.on_run_ended(db, this, RunStatus.SUCCEEDED)
     await suppress_rejected(engine, this)
     await retention.purge_expired(engine)
 
@@ -217,27 +221,29 @@ async def _earlier(engine: Engine, this: Run) -> list[Run]:
 
 async def _finish_earlier_runs(engine: Engine, this: Run, earlier: Run) -> None:
     """Finish an earlier run, or wait until whoever is at work on it has, because what comes now only adds to it."""
+    await wait_for_run(engine, this.id, earlier.id)
     if await is_in_progress(engine, earlier):
-        await change(engine, this.id, phase=f"waiting for run {earlier.id}")
-        while await is_in_progress(engine, await load(engine, earlier.id)):
+        while await is_in_progress(engine, await require_run(engine, earlier.id)):
             await raise_if_stopped(engine, this.id)
             await asyncio.sleep(cancellation.LOOK_AGAIN_S)
         return
     if earlier.status is RunStatus.NEEDS_APPROVAL:
         raise EarlierRunAwaitingApprovalError(
-            f"Run {earlier.id} of the same mapping waits for approval, and what it would do comes first."
+            f"Run {earlier.id} of the same mapping waits for approval, and what it would do comes first.",
+            run_id=earlier.id,
         )
     async with engine.database.write() as db:
         if await runs.reopen(db, earlier, engine.presence.id) is None:
             return
     status = await _execute_stoppably(engine, this, earlier.id)
-    if status is RunStatus.FAILED and (await load(engine, earlier.id)).plan is not None:
-        error = (await load(engine, earlier.id)).error
+    if status is RunStatus.FAILED and (await require_run(engine, earlier.id)).plan is not None:
+        error = (await require_run(engine, earlier.id)).error
         raise EarlierRunFailedError(
-            f"Run {earlier.id} of the same mapping is unfinished, must come first, and failed again: {error}"
+            f"Run {earlier.id} of the same mapping is unfinished, must come first, and failed again: {error}",
+            run_id=earlier.id,
         )
     if status is RunStatus.INTERRUPTED:
-        raise RunStoppedError("interrupt")
+        raise RunStoppedError(StopReason.INTERRUPT)
 
 
 async def _execute_stoppably(engine: Engine, this: Run, earlier_id: str) -> RunStatus:
@@ -249,7 +255,7 @@ async def _execute_stoppably(engine: Engine, this: Run, earlier_id: str) -> RunS
                 await raise_if_stopped(engine, this.id)
             except RunStoppedError:
                 async with engine.database.write() as db:
-                    await runs.request_stop(db, earlier_id, "interrupt")
+                    await runs.request_stop(db, earlier_id, StopReason.INTERRUPT)
                 await task
                 raise
         return task.result()

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from core.engine import Engine
 from core.models.run import Run
 from core.runs import cancellation
-from core.runs.cancellation import change, raise_if_stopped
+from core.runs.cancellation import raise_if_stopped, wait_for_run
 from core.store import lists, runs
 
 
@@ -23,7 +23,7 @@ async def hold_list_lock(engine: Engine, this: Run) -> AsyncIterator[None]:
             await engine.presence.reap_dead_workers()
             continue
         if state.locked_by_run_id is not None:
-            await change(engine, this.id, phase=f"waiting for run {state.locked_by_run_id}")
+            await wait_for_run(engine, this.id, state.locked_by_run_id)
         await raise_if_stopped(engine, this.id)
         await asyncio.sleep(cancellation.LOOK_AGAIN_S)
     try:

@@ -1,16 +1,35 @@
-"""Load a run, or say that there is none."""
+"""Load a run, or raise if there is none."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.errors import InputError
+from core.errors import NotFoundError
 from core.models.run import Run
 from core.store import mappings, runs
 from core.store.mappings import AudienceMapping
 
+# People type ids, so one in a message may be any text.
+_SHOWN = 40
 
-async def load_run(engine: Engine, run_id: str) -> tuple[Run, AudienceMapping]:
+
+async def require(db: AsyncConnection, run_id: str) -> Run:
+    """Return a run as the transaction sees it. Raises NotFoundError if there is none."""
+    run = await runs.by_id(db, run_id)
+    if run is None:
+        raise NotFoundError(f'There is no run "{run_id[:_SHOWN]}".', run_id=run_id)
+    return run
+
+
+async def require_run(engine: Engine, run_id: str) -> Run:
+    """Return a run as it is now. Raises NotFoundError if there is none."""
     async with engine.database.read() as db:
-        run = await runs.by_id(db, run_id)
-        mapping = await mappings.by_id(db, run.mapping_id) if run is not None else None
-    if run is None or mapping is None:
-        raise InputError(f'There is no run "{run_id}".')
+        return await require(db, run_id)
+
+
+async def require_run_with_mapping(engine: Engine, run_id: str) -> tuple[Run, AudienceMapping]:
+    """Return a run as it is now, and its mapping. Raises NotFoundError if there is none."""
+    async with engine.database.read() as db:
+        run = await require(db, run_id)
+        mapping = await mappings.by_id(db, run.mapping_id)
+    assert mapping is not None  # runs are deleted with their mapping
     return run, mapping

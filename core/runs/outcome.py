@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError
 
 from core import alerting
 from core.engine import Engine
-from core.errors import StorageError, SyncError
-from core.models.run import PROCESS_DIED, RunStatus, RunStoppedError
+from core.errors import StorageError, SyncError, UnexpectedError
+from core.models.run import PROCESS_DIED, RunStatus, RunStoppedError, StopReason
 from core.store import runs
 from core.store.database_errors import describe
 from core.store.runs import TakenOverError
@@ -24,40 +24,42 @@ async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
     try:
         yield
     except RunStoppedError as stopped:
-        if stopped.how == "cancel":
+        if stopped.reason is StopReason.CANCEL:
             await _end(engine, run_id, RunStatus.CANCELLED)
         else:
-            await _end(engine, run_id, RunStatus.INTERRUPTED, code=PROCESS_DIED if engine.hands_over else None)
+            await _end(engine, run_id, RunStatus.INTERRUPTED, process_died=engine.hands_over)
     except TakenOverError:
         logger.warning("run %s was taken over by another process", run_id)
     except SyncError as error:
-        await _end(engine, run_id, RunStatus.FAILED, error.message, error.code)
+        await _end(engine, run_id, RunStatus.FAILED, error)
     except (DBAPIError, OSError) as error:
         logger.warning("run %s: the database or the disk failed", run_id, exc_info=True)
-        await _end(engine, run_id, RunStatus.FAILED, describe(error), "storage")
+        await _end(engine, run_id, RunStatus.FAILED, StorageError(describe(error)))
     except (duckdb.IOException, duckdb.OutOfMemoryException):
         logger.warning("run %s: no room for planning", run_id, exc_info=True)
         message = (
             f"Planning needs more room than {engine.settings.data_dir} has. Free some space there and try again: "
             "nothing has been sent."
         )
-        await _end(engine, run_id, RunStatus.FAILED, message, "storage")
+        await _end(engine, run_id, RunStatus.FAILED, StorageError(message))
     except Exception as error:  # a bug of ours: the person is told, the log has the rest, the run can be resumed
         logger.exception("run %s: unexpected error", run_id)
         message = (
             f"Something unexpected happened ({type(error).__name__}); the log has the details. Try again: it goes on."
         )
-        await _end(engine, run_id, RunStatus.FAILED, message, "unexpected")
+        await _end(engine, run_id, RunStatus.FAILED, UnexpectedError(message))
 
 
 async def _end(
-    engine: Engine, run_id: str, status: RunStatus, error: str | None = None, code: str | None = None
+    engine: Engine, run_id: str, status: RunStatus, error: SyncError | None = None, *, process_died: bool = False
 ) -> None:
+    message = None if error is None else error.message
+    code = PROCESS_DIED if process_died else None if error is None else error.code
     try:
         async with engine.database.write() as db:
-            await runs.set_status(db, run_id, status, error=error, code=code)
-            this = await runs.by_id(db, run_id)
-            assert this is not None
-            await alerting.on_run_ended(db, this, status, error, code)
+            await runs.set_status(db, run_id, status, error=message, code=code)
+            run = await runs.by_id(db, run_id)
+            assert run is not None
+            await alerting.on_run_ended(db, run, status, error)
     except DBAPIError as failed:
         raise StorageError(describe(failed)) from failed

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
 from core.identity import RejectionReason
-from core.runs.lookup import load_run
+from core.runs.lookup import require_run
 from core.store import ledger, rejections
 from core.store.rejections import Rejection
 
@@ -27,7 +27,7 @@ async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
     """
     run_id = address.removeprefix(f"{REJECTED_SCHEME}:")
     path = directory / f"rejected-{run_id}.csv"
-    run, _ = await load_run(engine, run_id)
+    run = await require_run(engine, run_id)
     async with engine.database.read() as db, engine.database.read() as beside:
         with path.open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file)

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core import mapping_lifecycle
 from core.connections.lists import check_list, note_list
 from core.engine import Engine
-from core.errors import InputError, SeveralMappingsError
+from core.errors import ConflictError, NotFoundError, SeveralMappingsError
 from core.identity import UserIdField
-from core.iterable import (
-    IterableList,
-)
+from core.iterable import IterableList
 from core.models.run import RunRequest
-from core.store import connections, mappings, runs
+from core.store import audit_log, connections, mappings, runs
+from core.store.audit_log import COMMAND_LINE, AuditAction
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus
 
@@ -26,14 +26,24 @@ class Submission:
 
 
 async def submit(
-    engine: Engine, connection: Connection, list_id: int, request: RunRequest, *, rate: float | None = None
+    engine: Engine,
+    connection: Connection,
+    list_id: int,
+    request: RunRequest,
+    *,
+    rate: float | None = None,
+    by: str = COMMAND_LINE,
 ) -> Submission:
-    """Queue a run for a list. Raises InputError, SettingsError or an IterableError where it can't even begin."""
+    """Check a sync request, find or create its mapping, and store the run, which this process has to execute.
+
+    `rate` replaces the connection's requests a second. Raises an InputError, a SettingsError or an IterableError if
+    the run can't begin.
+    """
     target = await check_list(engine, connection, list_id)
     async with engine.database.write() as db:
         await connections.change(db, connection.id, key_rejected_at=None)  # the key has just worked
         await note_list(db, connection.id, target)
-        mapping = await _mapping(db, connection, list_id, request.audience)
+        mapping = await _find_or_add_mapping(db, connection, target, request.audience, by=by)
         check_mapping_active(mapping)
         run_id = runs.new_id()
         await runs.add(
@@ -46,31 +56,17 @@ async def submit(
             request=request,
             worker_id=engine.presence.id,
         )
+        await record_start(db, run_id, mapping, request, by=by, team_id=None)
     return Submission(run_id, target)
 
 
-async def submit_mapping(
-    engine: Engine,
-    connection: Connection,
-    mapping: AudienceMapping,
-    request: RunRequest,
-    *,
-    started_by: str | None = None,
-    channel: str | None = None,
-    undo_of: str | None = None,
-    worker: str | None = None,
-) -> str:
-    """Queue a run of a mapping and return its id. Nothing is asked over the network: planning does that.
-
-    `worker` is the process that is going to execute it (None: whoever takes it), `started_by` and `channel` are a
-    person and a place in Slack. Raises InputError where the mapping is paused or was declined meanwhile.
-    """
-    async with engine.database.write() as db:
-        run_id = await enqueue(
-            db, connection, mapping, request, started_by=started_by, channel=channel, undo_of=undo_of, worker=worker
-        )
-    engine.queued.set()
-    return run_id
+async def record_start(
+    db: AsyncConnection, run_id: str, mapping: AudienceMapping, request: RunRequest, *, by: str, team_id: str | None
+) -> None:
+    """Record in the audit table who started a run."""
+    after = {"mapping": mapping.id, "mode": request.mode}
+    subject = f"run:{run_id}"
+    await audit_log.add(db, team_id=team_id, actor=by, action=AuditAction.RUN_STARTED, subject=subject, after=after)
 
 
 async def enqueue(
@@ -83,12 +79,18 @@ async def enqueue(
     started_by: str | None = None,
     channel: str | None = None,
     undo_of: str | None = None,
-    worker: str | None = None,
 ) -> str:
-    """Store what `submit_mapping` queues, in the caller's transaction; whoever commits it sets `engine.queued`."""
+    """Queue a run of a mapping for any worker, and return its id. Nothing is sent: planning does that.
+
+    The caller commits the transaction and sets `engine.queued`. `started_by` and `channel` are a person and a
+    conversation in Slack, `user_id` replaces the connection's, `undo_of` is the run to take back. Raises NotFoundError
+    or ConflictError if the mapping was removed, paused or declined meanwhile.
+    """
     now = await mappings.by_id(db, mapping.id)
     if now is None:
-        raise InputError(f"The mapping of {mapping.label} to list {mapping.list_id} is not there any more.")
+        raise NotFoundError(
+            f"The mapping of {mapping.label} to list {mapping.list_id} was removed meanwhile.", mapping_id=mapping.id
+        )
     check_mapping_active(now)
     run_id = runs.new_id()
     await runs.add(
@@ -99,7 +101,6 @@ async def enqueue(
         user_id_field=(user_id or connection.user_id_field).value,
         rate=connection.requests_per_second,
         request=request,
-        worker_id=worker,
         started_by=started_by,
         channel=channel,
         undo_of=undo_of,
@@ -108,38 +109,33 @@ async def enqueue(
 
 
 def check_mapping_active(mapping: AudienceMapping) -> None:
-    """Raise InputError where a mapping must not be synced now."""
-    what = f"The mapping of {mapping.label} to list {mapping.list_id}"
+    """Raise ConflictError if a mapping is paused or was declined."""
+    name = f"The mapping of {mapping.label} to list {mapping.list_id}"
     if mapping.status is MappingStatus.PAUSED:
-        raise InputError(f"{what} is paused, so nothing is sent. Resume the mapping, and start the run again.")
+        message = f"{name} is paused, so nothing is sent. Resume the mapping, and start the run again."
+        raise ConflictError(message, mapping_id=mapping.id)
     if mapping.status is MappingStatus.DECLINED:
-        raise InputError(f"{what} was declined, so nothing is sent. Propose it again and have it approved.")
+        message = f"{name} was declined, so nothing is sent. Propose it again and have it approved."
+        raise ConflictError(message, mapping_id=mapping.id)
 
 
-async def _mapping(db: AsyncConnection, connection: Connection, list_id: int, audience: str | None) -> AudienceMapping:
-    """The mapping that a run is for: the named one, or the list's only one; made where there is none."""
-    of_list = await mappings.of_connection(db, connection.id, list_id)
+async def _find_or_add_mapping(
+    db: AsyncConnection, connection: Connection, target: IterableList, audience: str | None, *, by: str
+) -> AudienceMapping:
+    """Return the list's mapping of this audience (None: its only mapping), or a new one if there is none."""
+    of_list = await mappings.of_connection(db, connection.id, target.id)
     if audience is not None:
-        wanted = audience.casefold()
-        chosen = [
-            m for m in of_list if wanted in ((m.audience_id or "").casefold(), (m.audience_name or "").casefold())
-        ]
+        candidates = [mapping for mapping in of_list if mapping.is_of(audience)]
     else:
-        unused = await mappings.never_planned(db, [m.id for m in of_list])
-        chosen = [m for m in of_list if m.id not in unused] or of_list[:1]
-    if len(chosen) > 1:
-        names = ", ".join(sorted(m.label for m in chosen))
-        raise SeveralMappingsError(f"List {list_id} is fed by several audiences ({names}). Say which one is meant.")
-    if chosen:
-        return chosen[0]
-    is_id = audience is not None and audience.isdecimal()
-    mapping_id = await mappings.add(
-        db,
-        connection_id=connection.id,
-        list_id=list_id,
-        audience_id=audience if is_id else None,
-        audience_name=None if is_id else audience,
+        unused = await mappings.never_planned(db, [mapping.id for mapping in of_list])
+        candidates = [mapping for mapping in of_list if mapping.id not in unused] or of_list[:1]
+    if len(candidates) > 1:
+        names = ", ".join(sorted(mapping.label for mapping in candidates))
+        raise SeveralMappingsError(
+            f"List {target.id} is fed by several audiences ({names}). Choose one of them.", list_id=target.id
+        )
+    if candidates:
+        return candidates[0]
+    return await mapping_lifecycle.add(
+        db, connection, target, audience, mode="auto", status=MappingStatus.ACTIVE, by=by, team_id=None
     )
-    made = await mappings.by_id(db, mapping_id)
-    assert made is not None
-    return made

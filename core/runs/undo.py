@@ -5,9 +5,9 @@ import time
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.errors import NOT_KEPT, InputError
+from core.errors import NOT_KEPT, ConflictError, NotFoundError
 from core.models.batch import Phase
-from core.models.run import Run, RunRequest, SyncMode
+from core.models.run import CancelReason, Run, RunRequest, SyncMode
 from core.retention import RETENTION_S
 from core.runs.submission import enqueue
 from core.store import batches, connections, mappings, runs
@@ -29,7 +29,7 @@ async def undo(engine: Engine, run_id: str, *, started_by: str | None, channel: 
     async with engine.database.write() as db:
         this = await runs.lock(db, run_id)
         if this is None:
-            raise InputError(f'There is no run "{run_id}".')
+            raise NotFoundError(f'There is no run "{run_id}".', run_id=run_id)
         if (already := await runs.active_undo_of(db, run_id)) is not None:
             return already.id
         await _check(db, this)
@@ -48,9 +48,11 @@ async def undo(engine: Engine, run_id: str, *, started_by: str | None, channel: 
             undo_of=run_id,
         )
         if this.status.is_resumable and not await runs.cancel_stopped(
-            db, this, f"Replaced by run {undoing}, which undoes it."
+            db, this, CancelReason.UNDONE, f"Replaced by run {undoing}, which undoes it."
         ):
-            raise InputError(f"Run {run_id} was taken up again. Wait until it has ended, and undo it then.")
+            raise ConflictError(
+                f"Run {run_id} was resumed meanwhile. Wait until it has ended, and undo it then.", run_id=run_id
+            )
     engine.queued.set()
     return undoing
 
@@ -63,7 +65,9 @@ async def check(engine: Engine, this: Run) -> None:
 
 async def _check(db: AsyncConnection, this: Run) -> None:
     if this.status.is_active or this.is_orphan:
-        raise InputError(f"Run {this.id} has not ended. Wait until it has, or cancel it, and undo it then.")
+        raise ConflictError(
+            f"Run {this.id} has not ended. Wait until it has, or cancel it, and undo it then.", run_id=this.id
+        )
     _check_deeds(this, await batches.states_of(db, this.id))
 
 
@@ -73,7 +77,7 @@ def _check_deeds(this: Run, found: set[tuple[Phase, BatchStatus]]) -> None:
     begun = any(state in (BatchStatus.DONE, BatchStatus.SENT) and phase in _SENT for phase, state in found)
     perhaps = this.requests and any(state is BatchStatus.PLANNED for _, state in found)
     if not (begun or perhaps or counters.added or counters.updated or counters.removed):
-        raise InputError(f"Run {this.id} changed nothing, so there is nothing to undo.")
+        raise ConflictError(f"Run {this.id} changed nothing, so there is nothing to undo.")
     is_old = this.finished_at is not None and this.finished_at < time.time() - RETENTION_S
     if is_old or not (begun or perhaps):
-        raise InputError(NOT_KEPT.format(this.id))
+        raise ConflictError(NOT_KEPT.format(this.id), run_id=this.id)

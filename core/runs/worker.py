@@ -8,12 +8,14 @@ from sqlalchemy.exc import DBAPIError
 
 from core import retention
 from core.engine import Engine
-from core.errors import InputError, StorageError, SyncError
-from core.models.run import RunStatus
-from core.runs import executor, list_lock
+from core.errors import ConflictError, StorageError, SyncError
+from core.models.run import Run, RunStatus
+from core.runs import commands, executor, list_lock
 from core.runs.approval import open_guards
+from core.runs.lookup import require
 from core.runs.workflows import begin_attempt, forget_attempts, running_engine, wait_for_end
-from core.store import connections, runs
+from core.store import runs
+from core.store.audit_log import COMMAND_LINE
 from core.store.database_errors import describe
 
 logger = logging.getLogger(__name__)
@@ -38,24 +40,31 @@ async def start(run_id: str) -> RunStatus:
     return await _shutdown(running_engine(), run_id, 0)
 
 
-async def resume(engine: Engine, run_id: str) -> RunStatus:
-    """Take a stopped run up again in this process, as a new attempt, and return where it ends.
+async def continue_approved(engine: Engine, run: Run) -> RunStatus:
+    """Execute a run that `overrule_guards` approved for this process, and return the status in which it ends."""
+    assert run.worker_id == engine.presence.id
+    return await _shutdown(engine, run.id, run.attempt)
 
-    Raises InputError where somebody is at work on it, or where it has ended for good.
+
+async def resume(engine: Engine, run_id: str, *, by: str = COMMAND_LINE) -> RunStatus:
+    """Continue a stopped run in this process, as a new attempt, and return the status in which it ends.
+
+    Raises NotFoundError if there is no such run, and ConflictError if a process is working on it, it waits for
+    approval, or it has ended for good.
     """
     async with engine.database.write() as db:
-        this = await runs.by_id(db, run_id)
-        assert this is not None
-        if not this.status.is_resumable:
-            raise InputError(f"Run {run_id} has ended ({this.status}) and can't be resumed. Start a new one.")
-        if this.status is RunStatus.NEEDS_APPROVAL and (waits_for := open_guards(this)):
-            raise InputError(f"Run {run_id} waits for approval: {' '.join(guard.message for guard in waits_for)}")
-        worked_on = await executor.is_in_progress(engine, this)
-        attempt = None if worked_on else await runs.reopen(db, this, engine.presence.id)
+        run = await require(db, run_id)
+        if not run.status.is_resumable:
+            raise ConflictError(
+                f"Run {run_id} has ended ({run.status}) and can't be resumed. Start a new one.", run_id=run_id
+            )
+        if run.status is RunStatus.NEEDS_APPROVAL and (guards := open_guards(run)):
+            messages = " ".join(guard.message for guard in guards)
+            raise ConflictError(f"Run {run_id} waits for approval: {messages}", run_id=run_id)
+        is_in_progress = await executor.is_in_progress(engine, run)
+        attempt = None if is_in_progress else await commands.reopen(db, run, engine.presence.id, by=by, team_id=None)
         if attempt is None:
-            raise InputError(f"A process is at work on run {run_id} already.")
-        # whoever resumes it wants the key to be tried again
-        await connections.change(db, this.connection_id, key_rejected_at=None)
+            raise ConflictError(f"A process is at work on run {run_id} already.", run_id=run_id)
     return await _shutdown(engine, run_id, attempt)
 
 

@@ -72,16 +72,14 @@ def choose(found: Sequence[AudienceRef], wanted: str | None, file: SourceFile) -
     """The place in `found` of the audience that is meant."""
     if wanted is None:
         if len(found) > 1:
-            several = file.error(f"holds several audiences: {listing(found)}. It has to be said which one is meant.")
-            several.code = SeveralAudiencesError.code
-            raise several
+            message = f"contains several audiences: {listing(found)}. Choose one of them."
+            raise file.error(message, kind=SeveralAudiencesError)
         return 0
     chosen = [place for place, audience in enumerate(found) if audience.answers_to(wanted)]
     if len(chosen) > 1:
         alike = listing([found[place] for place in chosen])
-        several = file.error(f"holds several audiences of that name: {alike}. Their ids tell them apart.")
-        several.code = AudiencesOfOneNameError.code
-        raise several
+        message = f"contains several audiences of that name: {alike}. Their ids tell them apart."
+        raise file.error(message, kind=AudiencesOfOneNameError)
     if chosen:
         return chosen[0]
     if found == [NOBODY]:

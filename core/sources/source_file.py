@@ -60,9 +60,16 @@ class SourceFile:
         """The path as an SQL literal. It must not be a pattern (see scratch.py)."""
         return literal(str(self.path))
 
-    def error(self, message: str, *, line: int | None = None, column: int | None = None) -> InputError:
-        """What to raise where the file can't be used."""
-        return InputError(readable(message, LONGEST_MESSAGE), path=self.shown, line=line, column=column)
+    def error(
+        self,
+        message: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        kind: type[InputError] = InputError,
+    ) -> InputError:
+        """What to raise if the file can't be used."""
+        return kind(readable(message, LONGEST_MESSAGE), path=self.shown, line=line, column=column)
 
 
 def readable(text: str, longest: int = LONGEST_NAME) -> str:

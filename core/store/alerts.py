@@ -2,7 +2,8 @@
 
 import time
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from enum import StrEnum
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Text, cast, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +14,15 @@ from core.store.tables import alerts, slack_messages
 
 # How long a closed alert is still looked at, so that its message says so, in seconds.
 CLOSED_LATELY_S = 3600.0
+
+
+class AlertOutcome(StrEnum):
+    """Why an alert was closed."""
+
+    RESOLVED = "recovered"
+    """It works again."""
+    SUPERSEDED = "replaced"
+    """It fails in another way now: another alert is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,7 @@ class Alert:
     occurrences: int
     opened_at: float
     closed_at: float | None
-    outcome: str | None
+    outcome: AlertOutcome | None
     acknowledged_by: str | None
     snoozed_until: float | None
 
@@ -56,7 +66,7 @@ async def open_(
 async def by_id(db: AsyncConnection, alert_id: int) -> Alert | None:
     """Find an alert by its id."""
     row = (await db.execute(select(alerts).where(alerts.c.id == alert_id))).mappings().first()
-    return None if row is None else Alert(**by_key(alerts, row))
+    return None if row is None else _from_row(row)
 
 
 async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | None) -> Alert | None:
@@ -65,14 +75,14 @@ async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | Non
         alerts.c.connection_id == connection_id, alerts.c.mapping_id == mapping_id, alerts.c.closed_at.is_(None)
     )
     row = (await db.execute(query)).mappings().first()
-    return None if row is None else Alert(**by_key(alerts, row))
+    return None if row is None else _from_row(row)
 
 
 async def current(db: AsyncConnection) -> list[Alert]:
     """Return the alerts that are open or were closed lately, oldest first."""
     lately = time.time() - CLOSED_LATELY_S
     query = select(alerts).where(or_(alerts.c.closed_at.is_(None), alerts.c.closed_at > lately)).order_by(alerts.c.id)
-    return [Alert(**by_key(alerts, row)) for row in (await db.execute(query)).mappings()]
+    return [_from_row(row) for row in (await db.execute(query)).mappings()]
 
 
 async def to_follow(db: AsyncConnection) -> list[Alert]:
@@ -81,7 +91,7 @@ async def to_follow(db: AsyncConnection) -> list[Alert]:
     of_it = or_(slack_messages.c.key == key, slack_messages.c.key == key + literal(":dm"))
     to_edit = select(slack_messages.c.key).where(of_it, slack_messages.c.kind != DONE).exists()
     query = select(alerts).where(or_(alerts.c.closed_at.is_(None), to_edit)).order_by(alerts.c.id)
-    return [Alert(**by_key(alerts, row)) for row in (await db.execute(query)).mappings()]
+    return [_from_row(row) for row in (await db.execute(query)).mappings()]
 
 
 async def snoozed(db: AsyncConnection) -> set[tuple[int, int | None]]:
@@ -97,8 +107,8 @@ async def acknowledge(db: AsyncConnection, alert_id: int, by: str) -> bool:
     return bool((await db.execute(query)).rowcount)
 
 
-async def close(db: AsyncConnection, alert_id: int, outcome: str) -> None:
-    """Close an alert: "recovered", or "replaced" by one of another kind."""
+async def close(db: AsyncConnection, alert_id: int, outcome: AlertOutcome) -> None:
+    """Close an alert."""
     await change(db, alert_id, closed_at=time.time(), outcome=outcome)
 
 
@@ -109,10 +119,16 @@ class AlertUpdate(TypedDict, total=False):
     message: str
     occurrences: int
     closed_at: float | None
-    outcome: str | None
+    outcome: AlertOutcome | None
     snoozed_until: float | None
 
 
 async def change(db: AsyncConnection, alert_id: int, **values: Unpack[AlertUpdate]) -> None:
     """Set columns of an alert."""
     await db.execute(update(alerts).where(alerts.c.id == alert_id).values(**values))
+
+
+def _from_row(row: Any) -> Alert:
+    values = by_key(alerts, row)
+    outcome = values["outcome"]
+    return Alert(**{**values, "outcome": None if outcome is None else AlertOutcome(outcome)})

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import audit_log
 
-#: Who did it, in the audit, where a message of mParticle's did.
-ACTOR = "mparticle"
+#: The actors that are not people in Slack: a message of mParticle's, and whoever sits at the terminal.
+MPARTICLE = "mparticle"
+COMMAND_LINE = "command line"
 
 
 class AuditAction(StrEnum):
@@ -22,12 +23,14 @@ class AuditAction(StrEnum):
     CONNECTION_ADDED = "connection.added"
     CONNECTION_CHANGED = "connection.changed"
     KEY_REPLACED = "connection.key_replaced"
+    CONNECTION_REMOVED = "connection.removed"
     MAPPING_PROPOSED = "mapping.proposed"
     MAPPING_APPROVED = "mapping.approved"
     MAPPING_DECLINED = "mapping.declined"
     MAPPING_CHANGED = "mapping.changed"
     MAPPING_PAUSED = "mapping.paused"
     MAPPING_RESUMED = "mapping.resumed"
+    MAPPING_REMOVED = "mapping.removed"
     RUN_STARTED = "run.started"
     RUN_APPROVED = "run.approved"
     RUN_DECLINED = "run.declined"

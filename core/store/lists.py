@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.models.run import StopReason
 from core.store.tables import batch_members, batches, connections, lists, runs
 
 
@@ -109,7 +110,7 @@ class RunGuard:
     ledger_revision: int
     locked_by_worker_id: str | None
     locked_by_run_id: str | None
-    stop_requested: str | None
+    stop_requested: StopReason | None
     is_key_rejected: bool
 
 
@@ -134,7 +135,8 @@ _GRIP = (
 async def check_run_guard(db: AsyncConnection, run_id: str) -> RunGuard:
     """Return what holds for a run now."""
     revision, worker, holder, stop, refused_at = (await db.execute(_GRIP, {"run_id": run_id})).one()
-    return RunGuard(revision, worker, holder, stop, refused_at is not None)
+    reason = None if stop is None else StopReason(stop)
+    return RunGuard(revision, worker, holder, reason, refused_at is not None)
 
 
 async def has_unanswered_batches(

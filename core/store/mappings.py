@@ -71,6 +71,10 @@ class AudienceMapping:
         """What a person calls it."""
         return self.audience_name or self.audience_id or f"list {self.list_id}"
 
+    def is_of(self, audience: str) -> bool:
+        """Whether this is the audience's id or name, in any case."""
+        return audience.casefold() in [name.casefold() for name in (self.audience_id, self.audience_name) if name]
+
     @property
     def approved_until(self) -> float | None:
         """Up to when live removals came that are approved.

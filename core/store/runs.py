@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, lit
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
-from core.models.run import Run, RunPlan, RunRequest, RunStatus, SyncMode
+from core.models.run import CancelReason, Run, RunPhase, RunPlan, RunRequest, RunStatus, StopReason, SyncMode
 from core.store.mappings import AudienceMapping
 from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
@@ -188,26 +188,32 @@ async def claim(db: AsyncConnection, this: Run, worker: str) -> bool:
     return bool(result.rowcount)
 
 
-async def decide(db: AsyncConnection, this: Run, *, request: RunRequest | None, by: str, comment: str | None) -> bool:
-    """Record who decided on a run that waits for approval: it goes on as queued with this request, or (None) is
-    cancelled. Returns False where somebody else has decided already."""
+async def decide(
+    db: AsyncConnection,
+    this: Run,
+    *,
+    request: RunRequest | None,
+    by: str,
+    comment: str | None,
+    worker: str | None = None,
+) -> bool:
+    """Record who decided about a run that waits for approval: it continues with this request (as that worker's, or
+    None: any worker's), or (None) is cancelled. Returns False if it was decided already."""
     going_on = {
         "status": RunStatus.RUNNING.value,
-        "worker_id": None,
+        "worker_id": worker,
         "attempt": runs.c.attempt + 1,
         "finished_at": None,
         "approval_wait_s": _waited(),
     }
-    values = (
-        {
-            "status": RunStatus.CANCELLED.value,
-            "finished_at": time.time(),
-            "approval_wait_s": _waited(),
-            "error": "Declined.",
-        }
-        if request is None
-        else {**going_on, "request": request.model_dump_json()}
-    )
+    declined = {
+        "status": RunStatus.CANCELLED.value,
+        "cancel_reason": CancelReason.DECLINED.value,
+        "finished_at": time.time(),
+        "approval_wait_s": _waited(),
+        "error": "Declined.",
+    }
+    values = declined if request is None else {**going_on, "request": request.model_dump_json()}
     result = await db.execute(
         update(runs)
         .where(runs.c.id == this.id, runs.c.status == RunStatus.NEEDS_APPROVAL.value)
@@ -216,8 +222,8 @@ async def decide(db: AsyncConnection, this: Run, *, request: RunRequest | None, 
     return bool(result.rowcount)
 
 
-async def cancel_stopped(db: AsyncConnection, this: Run, error: str) -> bool:
-    """Cancel a run that stopped, so that nobody takes it up again. Returns False where somebody was faster."""
+async def cancel_stopped(db: AsyncConnection, this: Run, reason: CancelReason, error: str) -> bool:
+    """Cancel a run that stopped, so that nobody resumes it. Returns False if another process resumed it first."""
     result = await db.execute(
         update(runs)
         .where(runs.c.id == this.id, runs.c.attempt == this.attempt, runs.c.status == this.status.value)
@@ -228,6 +234,7 @@ async def cancel_stopped(db: AsyncConnection, this: Run, error: str) -> bool:
             approval_wait_s=_waited(),
             error=error,
             error_code=None,
+            cancel_reason=reason.value,
         )
     )
     return bool(result.rowcount)
@@ -277,19 +284,21 @@ class RunUpdate(TypedDict, total=False):
     """Columns of a run that may be set. `request` and `plan` are JSON (core.models.run: RunRequest, RunPlan)."""
 
     status: RunStatus
-    phase: str
+    phase: RunPhase
+    waiting_for_run_id: str | None
     mode: SyncMode
     rate: float
     audience: str | ColumnElement[str | None] | None
     request: str
     plan: str | None
     ledger_revision: int | None
-    stop_requested: str | None
+    stop_requested: StopReason | None
     started_at: float | None
     finished_at: float | None
     approval_wait_s: float | ColumnElement[float]
     error: str | None
     error_code: str | None
+    cancel_reason: CancelReason | None
     list_size: int
     is_live: bool
     members: int
@@ -372,11 +381,25 @@ async def invalidate_later_plans(db: AsyncConnection, this: Run) -> None:
 
 
 async def set_status(
-    db: AsyncConnection, run_id: str, status: RunStatus, *, error: str | None = None, code: str | None = None
+    db: AsyncConnection,
+    run_id: str,
+    status: RunStatus,
+    *,
+    error: str | None = None,
+    code: str | None = None,
+    cancel_reason: CancelReason | None = None,
 ) -> None:
-    """Move a run to a status, with the error that led there if one did."""
-    ended = None if status.is_active else time.time()
-    await change(db, run_id, status=status, finished_at=ended, approval_wait_s=_waited(), error=error, error_code=code)
+    """Move a run to a status, with the error that led there if one did (CANCELLED: and why, unless it was asked)."""
+    await change(
+        db,
+        run_id,
+        status=status,
+        finished_at=None if status.is_active else time.time(),
+        approval_wait_s=_waited(),
+        error=error,
+        error_code=code,
+        cancel_reason=cancel_reason,
+    )
 
 
 async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: RunPlan, mode: SyncMode, revision: int) -> None:
@@ -419,13 +442,20 @@ def _counting(names: tuple[str, ...]) -> Update:
     )
 
 
-async def request_stop(db: AsyncConnection, run_id: str, how: str | None) -> None:
-    """Ask whoever executes a run to stop: "cancel" or "interrupt"; None withdraws it."""
-    await change(db, run_id, stop_requested=how)
+async def set_phase(
+    db: AsyncConnection, run_id: str, phase: RunPhase, *, waiting_for_run_id: str | None = None
+) -> None:
+    """Record what a run is doing; while it waits, for which other run."""
+    await change(db, run_id, phase=phase, waiting_for_run_id=waiting_for_run_id)
 
 
-async def approve(db: AsyncConnection, run_id: str, request: RunRequest) -> None:
-    """Record what was asked for together with what a person has approved since."""
+async def request_stop(db: AsyncConnection, run_id: str, reason: StopReason | None) -> None:
+    """Ask whoever executes a run to stop; None withdraws the request."""
+    await change(db, run_id, stop_requested=reason)
+
+
+async def set_request(db: AsyncConnection, run_id: str, request: RunRequest) -> None:
+    """Record what was asked for, together with what a person has approved since."""
     await change(db, run_id, request=request.model_dump_json())
 
 

@@ -128,7 +128,10 @@ runs = Table(
     Column("connection_id", Id, nullable=False),
     Column("list_id", BigInteger, nullable=False),
     Column("status", Text, nullable=False),
+    # core.models.run.RunPhase
     Column("phase", Text, nullable=False, default=""),
+    # the run that has to end first: while the phase is "waiting", or where this run failed because of it
+    Column("waiting_for_run_id", Text),
     Column("mode", Text, nullable=False),
     Column("user_id", Text, nullable=False, key="user_id_field"),
     Column("rate", Float, nullable=False),
@@ -140,7 +143,7 @@ runs = Table(
     Column("revision", BigInteger, key="ledger_revision"),
     Column("attempt", Integer, nullable=False, default=0),
     Column("worker", Text, key="worker_id"),
-    # set by whoever wants the run to stop: "cancel" or "interrupt"
+    # set by whoever wants the run to stop (core.models.run.StopReason)
     Column("stop", Text, key="stop_requested"),
     Column("members", BigInteger, nullable=False, default=0),
     Column("left", BigInteger, nullable=False, default=0),
@@ -158,6 +161,8 @@ runs = Table(
     Column("finished_at", Float),
     Column("error", Text),
     Column("error_code", Text),
+    # why it was cancelled, where that was not asked for (core.models.run.CancelReason)
+    Column("cancel_reason", Text),
     # who asked for it in Slack, and the channel where it is shown; NULL: started on the command line
     Column("started_by", Text),
     Column("channel", Text),
@@ -301,7 +306,7 @@ alerts = Table(
     Column("repeats", Integer, nullable=False, server_default="0", key="occurrences"),
     Column("opened_at", Float, nullable=False),
     Column("closed_at", Float),
-    # how it was closed: "recovered", or "replaced" by an alert of another kind
+    # why it was closed (core.store.alerts.AlertOutcome)
     Column("outcome", Text),
     Column("taken_by", Text, key="acknowledged_by"),
     Column("muted_until", Float, key="snoozed_until"),

@@ -15,10 +15,9 @@ from core.identity import UserIdField
 from core.iterable import DataCenter, RetryPolicy
 from core.models.run import RunRequest, RunStatus
 from core.runs import worker
-from core.runs.submission import submit_mapping
 from core.store import mappings
 from sandbox.iterable import Fault
-from tests.core.harness import LIST, Kept, Member, Sync, keep, people, syncing
+from tests.core.harness import LIST, Kept, Member, Sync, keep, people, queue_run, syncing
 
 #: Gives up after a moment, and on a silent server after the time that is shown here as "at once".
 MOMENT = RetryPolicy(
@@ -186,7 +185,7 @@ async def _queue(sync: Sync) -> str:
             found = await mappings.of_connection(db, connection.id, LIST)
     request = RunRequest(path=str(sync.mirror_file(SECOND)), approved=True)
     worker = sync.engine.presence.id
-    return await submit_mapping(sync.engine, connection, found[0], request, started_by="U01MAYA", worker=worker)
+    return await queue_run(sync.engine, connection, found[0], request, started_by="U01MAYA", worker=worker)
 
 
 async def _size(sync: Sync, fault: str) -> Row:

@@ -21,9 +21,11 @@ from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient, NoRateLimit, RetryPolicy
 from core.models.run import Run, RunRequest, RunStatus, SyncMode
 from core.runs import worker, workflows
-from core.runs.submission import submit
+from core.runs.submission import enqueue, submit
 from core.settings import Settings
 from core.store import rejections, runs
+from core.store.connections import Connection
+from core.store.mappings import AudienceMapping
 from sandbox.iterable import Running, State, running
 from tests.core.databases import furnish
 
@@ -164,6 +166,24 @@ class Sync:
         more = ("", "") if audience is None else (",audience_name", f",{audience}")
         path.write_text("".join(f"{line}\n" for line in (header + more[0], *(row + more[1] for row in rows))))
         return path
+
+
+async def queue_run(
+    engine: Engine,
+    connection: Connection,
+    mapping: AudienceMapping,
+    request: RunRequest,
+    *,
+    worker: str | None = None,
+    **options: Any,
+) -> str:
+    """Queue a run of a mapping, for this worker or (None) for any, and return its id."""
+    async with engine.database.write() as db:
+        run_id = await enqueue(db, connection, mapping, request, **options)
+        if worker is not None:
+            await runs.assign_worker(db, run_id, worker)
+    engine.queued.set()
+    return run_id
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import func, select, text, update
 
 from core import retention, worker_registry
 from core.delivery.uploader import UNLIMITED
+from core.models.run import CancelReason
 from core.planning import batching as plan
 from core.runs import workflows
 from core.store import database, runs
@@ -101,7 +102,7 @@ async def test_what_was_never_answered_stays(sync: Sync, monkeypatch: pytest.Mon
     sync.iterable.faults.add(Fault("reset", path="/api/lists/subscribe", after=1, applied=True))
     lost = await sync.delta(joined=people([6, 7]))
     async with sync.engine.database.write() as db:
-        assert await runs.cancel_stopped(db, lost.run, "No longer wanted.")
+        assert await runs.cancel_stopped(db, lost.run, CancelReason.UNDONE, "No longer wanted.")
     sync.iterable.faults.clear()
     assert sync.emails() == {f"p{n}@example.com" for n in (0, 1, 2, 6, 7)}
     await _a_month_passes(sync)

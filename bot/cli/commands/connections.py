@@ -9,7 +9,7 @@ import typer
 from bot.cli import options
 from bot.cli.exit_codes import ExitCode
 from bot.cli.session import Session, run_command
-from core.errors import InputError, SettingsError
+from core.errors import ConflictError, InputError, SettingsError
 from core.identity import UserIdField
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ async def _add(
     from core.connections.manage import check_name, connect
     from core.iterable import DataCenter
     from core.store import connections
+    from core.store.audit_log import COMMAND_LINE
     from core.store.connections import DEFAULT_RATE
 
     name = check_name(name)
@@ -91,6 +92,7 @@ async def _add(
             data_center=DataCenter(data_center or options.DataCenterChoice.US),
             user_id_field=user_id or UserIdField.CUSTOMER_ID,
             requests_per_second=DEFAULT_RATE if rate is None else rate,
+            by=COMMAND_LINE,
         )
     session.terminal.line(
         f'Connection "{name}" was saved. Iterable accepts its key (...{connected.connection.key_last4}); the project '
@@ -101,14 +103,16 @@ async def _add(
 
 async def _key(session: Session, name: str, *, key_stdin: bool) -> ExitCode:
     from core.connections.manage import replace_key
+    from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
         connection = await _load(engine, name)
         if connection.api_key is None:  # before the person types a key in vain
-            raise InputError(
+            raise ConflictError(
                 f"The key of {connection.label} is not saved: it is the one in the environment. Set it there."
             )
-        connected = await replace_key(engine, connection, _read_key(session, key_stdin=key_stdin))
+        api_key = _read_key(session, key_stdin=key_stdin)
+        connected = await replace_key(engine, connection, api_key, by=COMMAND_LINE)
     last4 = connected.connection.key_last4
     session.terminal.line(f'Connection "{name}" has a new key (...{last4}), which Iterable accepts.')
     return ExitCode.OK
@@ -159,7 +163,9 @@ async def _show(session: Session, name: str) -> ExitCode:
 
 async def _remove(session: Session, name: str, *, yes: bool) -> ExitCode:
     from bot.cli.confirm_removal import confirm_removal
-    from core.store import connections, mappings
+    from core.connections import manage
+    from core.store import mappings
+    from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
         connection = await _load(engine, name)
@@ -167,8 +173,7 @@ async def _remove(session: Session, name: str, *, yes: bool) -> ExitCode:
             affected = await mappings.of_connection(db, connection.id)
         if not await confirm_removal(session, engine, f'connection "{name}"', affected, yes=yes):
             return ExitCode.NEEDS_APPROVAL
-        async with engine.database.write() as db:
-            await connections.remove(db, connection.id)
+        await manage.remove(engine, connection, by=COMMAND_LINE, team_id=None)
     session.terminal.line(f'Connection "{name}" was removed. The lists in Iterable stay as they are.')
     return ExitCode.OK
 

@@ -55,29 +55,26 @@ async def _add(
     mode: options.ModeChoice,
     data_center: options.DataCenterChoice | None,
 ) -> ExitCode:
+    from core import mapping_lifecycle
     from core.connections.lists import check_list
-    from core.store import mappings
+    from core.store.audit_log import COMMAND_LINE
+    from core.store.mappings import MappingStatus
 
     async with session.engine() as engine:
         connection = await connection_for(engine, connection_name, data_center=data_center)
         target = await check_list(engine, connection, list_id)
-        is_id = audience is not None and audience.isdecimal()
-        async with engine.database.write() as db:
-            for mapping in await mappings.of_connection(db, connection.id, list_id):
-                if audience in (mapping.audience_id, mapping.audience_name):
-                    raise InputError(
-                        f"That is mapping {mapping.id} already: see `iterable-sync mappings show {mapping.id}`."
-                    )
-            mapping_id = await mappings.add(
-                db,
-                connection_id=connection.id,
-                list_id=list_id,
-                audience_id=audience if is_id else None,
-                audience_name=None if is_id else audience,
-                mode=mode.value,
-            )
+        mapping = await mapping_lifecycle.propose(
+            engine,
+            connection,
+            target,
+            audience=audience,
+            mode=mode.value,
+            by=COMMAND_LINE,
+            team_id=None,
+            status=MappingStatus.ACTIVE,
+        )
     whose = f'audience "{audience}"' if audience else "any audience"
-    session.terminal.line(f'Mapping {mapping_id}: {whose} to list {list_id} "{target.name}".')
+    session.terminal.line(f'Mapping {mapping.id}: {whose} to list {list_id} "{target.name}".')
     return ExitCode.OK
 
 
@@ -131,14 +128,14 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
 
 async def _remove(session: Session, mapping_id: int, *, yes: bool) -> ExitCode:
     from bot.cli.confirm_removal import confirm_removal
-    from core.store import mappings
+    from core import mapping_lifecycle
+    from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
         mapping = await _load(engine, mapping_id)
         if not await confirm_removal(session, engine, f"mapping {mapping_id}", [mapping], yes=yes):
             return ExitCode.NEEDS_APPROVAL
-        async with engine.database.write() as db:
-            await mappings.remove(db, mapping_id)
+        await mapping_lifecycle.remove(engine, mapping, by=COMMAND_LINE, team_id=None)
     session.terminal.line(f"Mapping {mapping_id} was removed. List {mapping.list_id} in Iterable stays as it is.")
     return ExitCode.OK
 

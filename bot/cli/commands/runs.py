@@ -9,7 +9,6 @@ import typer
 from bot.cli import options
 from bot.cli.exit_codes import ExitCode
 from bot.cli.session import Session, print_json, run_command
-from core.errors import InputError
 
 if TYPE_CHECKING:
     from core.engine import Engine
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from core.reporting.run_report import RunReport
 
 # How often the command checks whether a run has stopped, in seconds.
-LOOK_EVERY_S = 0.2
+POLL_INTERVAL_S = 0.2
 
 app = typer.Typer(help="The history of runs, and what to do with interrupted ones.")
 
@@ -97,11 +96,12 @@ async def _show(session: Session, run_id: str) -> ExitCode:
     from bot.cli import progress, render, run_session
     from core.models.run import RunStatus
     from core.reporting.run_report import RunReport
+    from core.runs.lookup import require_run
     from core.store import rejections
 
     async with session.engine() as engine:
         await engine.presence.reap_dead_workers()
-        run = await _load(engine, run_id)
+        run = await require_run(engine, run_id)
         async with engine.database.read() as db:
             report = RunReport.of(run, await rejections.by_reason(db, run_id))
         now = await progress.describe(engine, run_id) if run.status.is_active else ""
@@ -119,52 +119,59 @@ async def _show(session: Session, run_id: str) -> ExitCode:
 async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool) -> ExitCode:
     from bot.cli import approval_prompt
     from bot.cli.run_session import print_outcome, run_to_completion
+    from core.errors import ConflictError
     from core.models.run import RunStatus
     from core.runs import worker
-    from core.runs.approval import open_guards
+    from core.runs.approval import open_guards, overrule_guards
+    from core.runs.lookup import require_run
+    from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
-        run = await _load(engine, run_id)
+        run = await require_run(engine, run_id)
         if not run.status.is_resumable:
-            raise InputError(f"Run {run_id} has ended ({run.status}). Start a new one with `iterable-sync sync`.")
+            raise ConflictError(f"Run {run_id} has ended ({run.status}). Start a new one with `iterable-sync sync`.")
         if run.status.is_active and not await _is_abandoned(engine, run):
-            raise InputError(
+            raise ConflictError(
                 f"A process is working on run {run_id}. See how far it is: iterable-sync runs show {run_id}"
             )
         if yes or allow_empty:
-            run = await approval_prompt.approve(engine, run, yes=yes, allow_empty=allow_empty)
+            run = await overrule_guards(engine, run_id, approved=yes, allow_empty=allow_empty, by=COMMAND_LINE)
         async with session.durable(engine):
             if run.status is RunStatus.NEEDS_APPROVAL and open_guards(run):
                 with session.interruption.stopping_with(engine.stopping.set):
                     run = await approval_prompt.ask(engine, session.terminal, run)
                 if open_guards(run):
                     return await print_outcome(session, engine, run_id)
-            return await run_to_completion(session, engine, run_id, worker.resume(engine, run_id))
+            is_approved = run.status is RunStatus.RUNNING and run.worker_id == engine.presence.id
+            work = worker.continue_approved(engine, run) if is_approved else worker.resume(engine, run_id)
+            return await run_to_completion(session, engine, run_id, work)
 
 
 async def _cancel(session: Session, run_id: str) -> ExitCode:
-    from core.models.run import RunStatus
-    from core.store import runs
+    from core.models.run import RunStatus, StopReason
+    from core.runs import commands
+    from core.runs.lookup import require_run
+    from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
-        run = await _load(engine, run_id)
-        if not run.status.is_resumable:
-            raise InputError(f"Run {run_id} has ended ({run.status}); there is nothing to cancel.")
-        asked = False
-        while run.status.is_active and run.worker_id is not None and not await _is_abandoned(engine, run):
-            if not asked:
-                asked = True
-                session.terminal.say(f"A process is working on run {run_id}; it stops after the requests in progress.")
-                async with engine.database.write() as db:
-                    await runs.request_stop(db, run_id, "cancel")
-            await asyncio.sleep(LOOK_EVERY_S)
-            run = await _load(engine, run_id)
-        if run.status in (RunStatus.SUCCEEDED, RunStatus.PLANNED):
-            session.terminal.say(f"Run {run_id} ended before it could be cancelled ({run.status}).", "yellow")
-            return ExitCode.FAILED
-        if run.status is not RunStatus.CANCELLED:
-            async with engine.database.write() as db:
-                await runs.set_status(db, run_id, RunStatus.CANCELLED)
+        await engine.presence.reap_dead_workers()
+        run = await require_run(engine, run_id)
+        is_cancelled = False
+        if not (run.stop_requested is StopReason.CANCEL and run.status.is_active):  # another process has asked for it
+            is_cancelled = await commands.cancel(engine, run_id, by=COMMAND_LINE, team_id=None)
+        if not is_cancelled:
+            session.terminal.say(f"A process is working on run {run_id}; it stops after the requests in progress.")
+        while not is_cancelled:
+            await asyncio.sleep(POLL_INTERVAL_S)
+            run = await require_run(engine, run_id)
+            if run.status.is_active and not await _is_abandoned(engine, run):
+                continue
+            if run.status in (RunStatus.SUCCEEDED, RunStatus.PLANNED):
+                session.terminal.say(f"Run {run_id} ended before it could be cancelled ({run.status}).", "yellow")
+                return ExitCode.FAILED
+            is_cancelled = run.status is RunStatus.CANCELLED or await commands.cancel(
+                engine, run_id, by=COMMAND_LINE, team_id=None
+            )
     session.terminal.line(f"Run {run_id} was cancelled. What it has done stays done, and is recorded.")
     return ExitCode.OK
 
@@ -173,13 +180,19 @@ async def _rejects(session: Session, run_id: str, csv: Path | None) -> ExitCode:
     from bot.cli import render
     from bot.cli.rejected_csv import write
     from core.reporting.run_report import RunReport
+    from core.runs.commands import record_rejections_taken
+    from core.runs.lookup import require_run
     from core.store import rejections
+    from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
-        run = await _load(engine, run_id)
+        run = await require_run(engine, run_id)
         async with engine.database.read() as db:
             by_reason = RunReport.of(run, await rejections.by_reason(db, run_id)).rejected_by_reason
-            if csv is not None and by_reason:
+        if csv is not None and by_reason:
+            members = sum(by_reason.values())
+            await record_rejections_taken(engine, run_id, members, by=COMMAND_LINE, team_id=None)
+            async with engine.database.read() as db:
                 await write(csv, rejections.of_run(db, run_id))
     terminal = session.terminal
     if not by_reason and run.counters.rejected:
@@ -204,16 +217,6 @@ def _changes(run: "Run") -> str:
 
     numbers = RunReport.of(run, {})
     return f"+{numbers.added:,} ~{numbers.updated:,} -{numbers.removed:,}"
-
-
-async def _load(engine: "Engine", run_id: str) -> "Run":
-    from core.store import runs
-
-    async with engine.database.read() as db:
-        run = await runs.by_id(db, run_id)
-    if run is None:
-        raise InputError(f'There is no run "{run_id}". `iterable-sync runs list` shows those that there are.')
-    return run
 
 
 async def _is_abandoned(engine: "Engine", run: "Run") -> bool:

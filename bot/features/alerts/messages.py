@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from functools import partial
 
-from bot.features.alerts.views import RECOVERED, AlertView, alert, all_clear
+from bot.features.alerts.views import AlertView, alert, all_clear
 from bot.features.runs.run_reader import RunViewReader
 from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind, thread_of
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
 from core.store import alerts, mappings, runs
+from core.store.alerts import AlertOutcome
 from core.store.connections import Connection
 from core.store.slack_messages import MessageStatus, SlackMessage
 
@@ -83,7 +84,7 @@ def desired_messages(view: AlertView, stored: Mapping[str, SlackMessage], *, is_
         if key == main and starter is None:
             messages += fallback.for_approvers(messages[-1], connection, stored)
     thread = thread_of(stored.get(main)) or thread_of(stored.get(direct))
-    if view.alert.outcome == RECOVERED and thread is not None and (not is_snoozed or clear in stored):
+    if view.alert.outcome is AlertOutcome.RESOLVED and thread is not None and (not is_snoozed or clear in stored):
         messages.append(
             DesiredMessage(
                 clear,

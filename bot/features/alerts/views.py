@@ -11,12 +11,9 @@ from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import Message, actions, button, context, section
 from bot.ui.formatting import cut, escape, moment, person, plural
 from core.iterable import InvalidApiKeyError
-from core.store.alerts import Alert
+from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
-
-#: The outcome of an alert whose cause is gone.
-RECOVERED = "recovered"
 
 _LIVE_ADVICE = "what mParticle sends is kept and tried again by itself. Put right what is said above; nothing is lost."
 
@@ -66,7 +63,7 @@ def all_clear(view: AlertView) -> Message:
 
 def _closed(view: AlertView, why: str) -> Message:
     at = moment(view.alert.closed_at or 0.0)
-    if view.alert.outcome == RECOVERED:
+    if view.alert.outcome is AlertOutcome.RESOLVED:
         text = f"Works again: {view.what}."
         body = f"*Works again: {view.what}*\nSince {at}. It had failed: {why}"
     else:

@@ -118,7 +118,7 @@ def too_late(run: Run) -> dict[str, object]:
 def already(run: Run) -> str:
     """Return who decided on a run and when, or why there is nothing to decide (mrkdwn)."""
     if run.decided_by is not None and run.decided_at is not None:
-        verb = "declined" if run.status is RunStatus.CANCELLED and run.error == "Declined." else "approved"
+        verb = "declined" if run.is_declined else "approved"
         remark = f" “{comment(run.comment)}”" if run.comment else ""
         return f"{person(run.decided_by)} {verb} this, {moment(run.decided_at)}.{remark}"
     if run.status is RunStatus.CANCELLED:

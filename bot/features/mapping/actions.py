@@ -11,13 +11,12 @@ from bot.slack.file_source import address_of
 from bot.slack.submission import ModalResult
 from bot.ui.blocks import Message
 from core import mapping_lifecycle
-from core.connections.lists import check_list
+from core.connections.lists import check_list, note_list
 from core.errors import InputError
 from core.live import decisions
 from core.models.run import RunRequest
 from core.runs import commands
 from core.sources.audience_ref import from_bucket_name, from_download_name
-from core.store import lists
 from core.store.mappings import NO_LIST, MappingStatus
 
 
@@ -75,8 +74,7 @@ async def approve(
         assert choice is not None
         target = await resolve(services, ref.connection, choice)
         async with engine.database.write() as db:
-            if await lists.get(db, ref.connection.id, target.id) is None:
-                await lists.add(db, ref.connection.id, target.id, target.name, target.created_at)
+            await note_list(db, ref.connection.id, target)
         await decisions.approve(
             engine, mapping.id, list_id=target.id, by=actor.person, team_id=actor.team_id, comment=comment
         )
@@ -107,8 +105,7 @@ async def _approve_as_it_came(services: Services, actor: Actor, ref: MappingRef,
     engine, mapping = services.engine, ref.mapping
     target = await check_list(engine, ref.connection, mapping.list_id)
     async with engine.database.write() as db:
-        if await lists.get(db, ref.connection.id, target.id) is None:
-            await lists.add(db, ref.connection.id, target.id, target.name, target.created_at)
+        await note_list(db, ref.connection.id, target)
     await decisions.approve(
         engine, mapping.id, list_id=target.id, by=actor.person, team_id=actor.team_id, comment=comment
     )

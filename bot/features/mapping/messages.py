@@ -10,7 +10,8 @@ from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.limits import MessagingLimits
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
-from core.store import audit_log, mappings
+from core.store import mappings
+from core.store.audit_log import MPARTICLE
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus
 from core.store.slack_messages import SlackMessage
@@ -76,7 +77,7 @@ def desired_messages(
     # An update of the number of waiting changes is no more urgent than an update of a run's progress.
     urgent = not mapping.is_live or kind is MessageKind.FINAL or main is None or main.kind != kind
     messages = [DesiredMessage(key, connection.team_id, channel, kind, content, urgent=urgent)]
-    if mapping.proposed_by == audit_log.ACTOR:
+    if mapping.proposed_by == MPARTICLE:
         return messages + fallback.for_approvers(messages[0], connection, stored)
     proposer = mapping.proposed_by
     if proposer is not None and (direct in stored or fallback.needs_fallback(main, main.kind if main else "")):

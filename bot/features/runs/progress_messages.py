@@ -6,7 +6,7 @@ from bot.features.ids import RunAction
 from bot.features.runs.run_view import RunView, done_words, origin
 from bot.ui.blocks import Message, actions, button, confirmation, context, section
 from bot.ui.formatting import bar, duration, number, plural
-from core.models.run import Run, RunStatus
+from core.models.run import Run, RunPhase, RunStatus, StopReason
 
 
 def waiting(view: RunView) -> Message:
@@ -33,16 +33,16 @@ def progress(view: RunView) -> Message:
 
 def phase_words(run: Run) -> str:
     """Return what a run is doing, in a few words."""
-    if run.stop_requested == "cancel":
+    if run.stop_requested is StopReason.CANCEL:
         return "Cancelling, as soon as what is under way has ended"
     if run.status is RunStatus.INTERRUPTED:
         return "Interrupted; it resumes by itself as soon as the program runs again"
-    if run.phase.startswith("waiting for run") and run.status.is_active:
-        return f"Waiting until run {run.phase.removeprefix('waiting for run ')} of the same list has ended"
+    if run.is_waiting:
+        return f"Waiting until run {run.waiting_for_run_id} of the same list has ended"
     if run.status is RunStatus.PLANNING:
         return "Reading the audience and comparing it with the list"
     if run.status is RunStatus.RUNNING:
-        return "Uploading" if run.phase == "uploading" else "About to upload"
+        return "Uploading" if run.phase is RunPhase.UPLOADING else "About to upload"
     return "Waiting to start"
 
 

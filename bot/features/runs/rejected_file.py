@@ -29,9 +29,9 @@ from core.engine import Engine
 from core.errors import InputError, SyncError
 from core.models.run import Run
 from core.reporting.rejected_csv import CSV_HEADER, csv_row
+from core.runs.commands import record_rejections_taken
 from core.sources.fetch import CHUNK
-from core.store import audit_log, rejections
-from core.store.audit_log import AuditAction
+from core.store import rejections
 from core.store.rejections import Rejection
 
 # The number of rows that are written at once.
@@ -85,15 +85,8 @@ class RejectedFileSender:
             by_reason = await rejections.by_reason(db, run.id)
         if not by_reason:
             raise InputError(_why_none(run))
-        async with engine.database.write() as db:
-            await audit_log.add(
-                db,
-                team_id=actor.team_id,
-                actor=actor.person,
-                action=AuditAction.REJECTIONS_TAKEN,
-                subject=f"run:{run.id}",
-                after={"members": sum(by_reason.values())},
-            )
+        members = sum(by_reason.values())
+        await record_rejections_taken(engine, run.id, members, by=actor.person, team_id=actor.team_id)
         try:
             channel = await send_direct_message(client, actor.person, views.rejected_summary(run, ref, by_reason))
             if channel != actor.channel:

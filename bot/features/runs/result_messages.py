@@ -21,7 +21,7 @@ _RETRY_LABEL = "Let the sync go on where it stopped"
 
 def result_message(view: RunView) -> Message:
     """Return the message of a run that has ended."""
-    if view.is_declined:
+    if view.run.is_declined:
         return declined(view)
     views = {RunStatus.SUCCEEDED: summary, RunStatus.FAILED: failure, RunStatus.PLANNED: preview}
     return views.get(view.run.status, cancelled)(view)

@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bot.ui.formatting import cut, escape, moment, person
-from core.models.run import Run, RunStatus
+from core.models.run import Run
 from core.reporting.progress import Progress
 from core.reporting.run_report import RunReport
 from core.store.connections import Connection
 
 COMMENT_MAX = 500
 REASON_MAX = 1000
-#: The error of a declined run.
-DECLINED = "Declined."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +46,6 @@ class RunView:
         return f"undo of run {self.run.undo_of}, {pair}" if self.run.undo_of else pair
 
     @property
-    def is_declined(self) -> bool:
-        """Whether an approver declined the run."""
-        return self.run.status is RunStatus.CANCELLED and self.run.error == DECLINED
-
-    @property
     def has_changed_something(self) -> bool:
         """Whether the run has changed the list."""
         counters = self.run.counters
@@ -64,7 +57,7 @@ def origin(view: RunView) -> list[str]:
     run = view.run
     lines = [f"Started by {person(run.started_by)} · connection {escape(view.connection.label)} · run {run.id}"]
     if run.decided_by is not None and run.decided_at is not None:
-        verb = "Declined" if view.is_declined else "Approved"
+        verb = "Declined" if run.is_declined else "Approved"
         remark = f": “{comment(run.comment)}”" if run.comment else ""
         lines.append(f"{verb} by {person(run.decided_by)}, {moment(run.decided_at)}{remark}")
     return lines

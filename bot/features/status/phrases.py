@@ -24,7 +24,7 @@ def status_words(run: Run) -> str:
     """Return the status of a run in words."""
     if run.status is RunStatus.CANCELLED and run.decided_by is not None and run.error is not None:
         return f"declined by {person(run.decided_by)}"
-    if run.phase.startswith("waiting for run") and run.status.is_active:
+    if run.is_waiting:
         return "waits for another run of this list"
     return RUN_STATUSES[run.status]
 

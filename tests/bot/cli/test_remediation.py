@@ -6,16 +6,16 @@ from bot.cli.remediation import remediation
 from core.errors import EarlierRunAwaitingApprovalError, EarlierRunFailedError
 from tests.bot.cli.commands import Commands
 
-WAITS = "Run k3v9m2x7qa of the same mapping waits for approval, and what it would do comes first."
+EARLIER = "k3v9m2x7qa"
 
 
 def test_the_run_that_comes_first_is_named() -> None:
     """The commands are whole, so that they can be copied."""
     assert "  To approve it:  iterable-sync runs resume k3v9m2x7qa --yes\n" in remediation(
-        EarlierRunAwaitingApprovalError.code, WAITS
+        EarlierRunAwaitingApprovalError.code, EARLIER
     )
-    assert remediation(EarlierRunFailedError.code, WAITS).endswith("iterable-sync runs cancel k3v9m2x7qa")
-    assert not remediation("error", WAITS)
+    assert remediation(EarlierRunFailedError.code, EARLIER).endswith("iterable-sync runs cancel k3v9m2x7qa")
+    assert not remediation("error", EARLIER)
 
 
 def test_one_of_several_audiences(run: Commands, tmp_path: Path) -> None:
@@ -26,4 +26,4 @@ def test_one_of_several_audiences(run: Commands, tmp_path: Path) -> None:
     refused = run.here("sync", file, "--list", 1001, "--json")
 
     assert refused.code == 2
-    assert "One (11), Two (22). It has to be said which one is meant. Choose it with --audience" in refused.err
+    assert "One (11), Two (22). Choose one of them. Choose it with --audience" in refused.err

@@ -9,13 +9,12 @@ from bot.features.home import publisher
 from bot.features.ids import ConnectAction, ConnectBlock, ConnectCallback
 from bot.slack import admins
 from core.models.run import RunRequest, RunStatus
-from core.runs.submission import submit_mapping
 from core.store import alerts, audit_log, connections
 from core.store.connections import Connection
 from sandbox.iterable import Fault
 from sandbox.slack.workspace.models import View
 from tests.bot.slack.harness import ADA, ALERTS, AMIR, MAYA, TEAM, Workspace, audience, workspace
-from tests.core.harness import Member
+from tests.core.harness import Member, queue_run
 
 BAD, NEW = "not-a-key-of-this-project", "another-key-7777"
 
@@ -220,7 +219,7 @@ async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         here.iterable.state.add_key(NEW, project)
         request = RunRequest(path=str(tmp_path / "audience.csv"))
         (tmp_path / "audience.csv").write_bytes(audience([Member(1, "p1@example.com", "c1")]))
-        run_id = await submit_mapping(here.engine, connection, mapping, request, started_by=MAYA)
+        run_id = await queue_run(here.engine, connection, mapping, request, started_by=MAYA)
         home = await here.slack.admin.open_home()
         await here.slack.wait_for(lambda: "1 open alert" in here.slack.render(home))
         assert "key refused by Iterable since" in here.slack.render(home)

@@ -9,14 +9,13 @@ from bot.features.home import publisher
 from bot.features.ids import ApprovalAction, HomeAction, MappingAction, RunAction
 from core import mapping_lifecycle
 from core.models.run import RunRequest
-from core.runs.submission import submit_mapping
 from core.store import mappings
 from core.store.mappings import AudienceMapping
 from sandbox.iterable import Fault
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import View
 from tests.bot.slack.harness import AMIR, LIST, MAYA, TEAM, Workspace, audience, workspace
-from tests.core.harness import people
+from tests.core.harness import people, queue_run
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +48,7 @@ async def start(here: Workspace, mapping: AudienceMapping, directory: Path, coun
     path = directory / "audience.csv"
     path.write_bytes(audience(people(range(1, count + 1))))
     connection = (await here.services.connections(TEAM))[0]
-    return await submit_mapping(here.engine, connection, mapping, RunRequest(path=str(path)), started_by=MAYA)
+    return await queue_run(here.engine, connection, mapping, RunRequest(path=str(path)), started_by=MAYA)
 
 
 async def test_welcome(tmp_path: Path) -> None:

@@ -8,12 +8,11 @@ from bot.features.home import publisher
 from bot.features.status.phrases import live_line
 from core.iterable import InvalidApiKeyError
 from core.models.run import RunRequest
-from core.runs.submission import submit_mapping
 from core.store import alerts, mappings
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import NO_LIST
 from tests.bot.slack.harness import MAYA, Workspace, audience, workspace
-from tests.core.harness import people
+from tests.core.harness import people, queue_run
 
 
 async def told(here: Workspace, typed: str, text: str) -> str:
@@ -61,8 +60,8 @@ async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         first, second = await here.mapping(connection), await here.mapping(connection, "Lapsed", list_id=1002)
         (tmp_path / "audience.csv").write_bytes(audience(people(range(1, 4))))
         request = RunRequest(path=str(tmp_path / "audience.csv"))
-        run_id = await submit_mapping(here.engine, connection, first, request, started_by=MAYA)
-        failed = await submit_mapping(
+        run_id = await queue_run(here.engine, connection, first, request, started_by=MAYA)
+        failed = await queue_run(
             here.engine, connection, second, RunRequest(path=str(tmp_path / "none.csv")), started_by=MAYA
         )
         await here.slack.marketer.open_home()

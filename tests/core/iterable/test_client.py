@@ -5,9 +5,9 @@ import pytest
 
 from core.errors import SettingsError
 from core.iterable import (
-    ConflictError,
     DataCenter,
     FailureReason,
+    IdentityConflictError,
     InvalidApiKeyError,
     IterableClient,
     ListNotFoundError,
@@ -146,7 +146,7 @@ async def test_refused_rename_says_why(
     """A rename that can't be is a conflict with its reason."""
     await client.subscribe(LIST, [("1@placeholder.email", "1"), ("taken@example.com", "2")])
     iterable.state.forget(email="gone@example.com")
-    with pytest.raises(ConflictError) as caught:
+    with pytest.raises(IdentityConflictError) as caught:
         await client.update_placeholder_email(placeholder, email)
     assert caught.value.failure is failure
 

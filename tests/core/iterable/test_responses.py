@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.iterable import (
-    ConflictError,
     FailureReason,
+    IdentityConflictError,
     InvalidApiKeyError,
     IterableError,
     ListError,
@@ -47,13 +47,13 @@ def answer(status: int = 200, list_id: int | None = 7, **fields: Any) -> ApiResp
         (400, "BadApiKey", InvalidApiKeyError),
         (400, "InvalidJwtPayload", InvalidApiKeyError),
         (400, "GenericError", RequestRejectedError),
-        (400, "ForgottenUserError", ConflictError),
+        (400, "ForgottenUserError", IdentityConflictError),
         (400, "RateLimitExceeded", RateLimitedError),
         (401, "JwtUserIdentifiersMismatched", InvalidApiKeyError),
         (403, "ForbiddenParamsError", InvalidApiKeyError),
         (404, "NotFound", ListNotFoundError),
         (405, "GenericError", UnexpectedResponseError),
-        (409, "UnknownEmailError", ConflictError),
+        (409, "UnknownEmailError", IdentityConflictError),
         (302, "Success", UnexpectedResponseError),
         (500, "BadParams", UnavailableError),
     ],

@@ -15,7 +15,7 @@ from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.live import bulk_removal, maintenance, micro_batch, worker
 from core.live.maintenance import run_maintenance
-from core.models.run import PROCESS_DIED, RunRequest, RunStatus, SyncMode
+from core.models.run import PROCESS_DIED, RunRequest, RunStatus, StopReason, SyncMode
 from core.runs.executor import execute
 from core.runs.submission import submit
 from core.runs.worker import MAX_CONCURRENT_RUNS, _orphaned_runs, _queued
@@ -548,7 +548,7 @@ async def test_cancelled_run_loses_nothing(tmp_path: Path) -> None:
         run_id = await micro_batch.create_micro_batch(it.engine, await it.mapping())
         assert run_id is not None
         async with it.engine.database.write() as db:
-            await runs.request_stop(db, run_id, "cancel")
+            await runs.request_stop(db, run_id, StopReason.CANCEL)
         await micro_batch.execute(it.engine, run_id)
         assert (await it.status()).backlog == 1
         run_id = await micro_batch.create_micro_batch(it.engine, await it.mapping())

@@ -32,7 +32,7 @@ async def approve(sync: Sync, outcome: Outcome) -> Outcome:
     """Approve a run as a person does, and let it go on."""
     request: RunRequest = outcome.run.request.model_copy(update={"approved": True, "allow_empty": True})
     async with sync.engine.database.write() as db:
-        await runs.approve(db, outcome.run.id, request)
+        await runs.set_request(db, outcome.run.id, request)
     return await sync.resume(outcome.run.id)
 
 

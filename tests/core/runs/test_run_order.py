@@ -9,13 +9,13 @@ import pytest
 
 from core.connections.environment import environment_connection
 from core.engine import open_engine
-from core.errors import InputError
+from core.errors import ConflictError
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.models.run import RunRequest
+from core.models.run import RunRequest, StopReason
 from core.planning import batching
 from core.runs import approval, commands, executor, worker
-from core.runs.submission import submit, submit_mapping
+from core.runs.submission import submit
 from core.store import batches, mappings, runs
 from core.store.batches import BatchStatus
 from sandbox.iterable import Fault
@@ -30,6 +30,7 @@ from tests.core.harness import (
     Sync,
     people,
     person,
+    queue_run,
     syncing,
     until,
 )
@@ -158,7 +159,7 @@ async def test_deltas_are_made_in_the_order_of_their_submission(sync: Sync) -> N
     later = asyncio.create_task(worker.start(second))
 
     async def waits() -> bool:
-        return first in (await sync.outcome(second)).run.phase
+        return (await sync.outcome(second)).run.waiting_for_run_id == first
 
     await until(waits)
     await worker.start(first)
@@ -297,7 +298,7 @@ async def test_cancelled_halfway(hasty: Sync) -> None:
 
     async def cancel() -> None:
         async with hasty.engine.database.write() as db:
-            await runs.request_stop(db, run_id, "cancel")
+            await runs.request_stop(db, run_id, StopReason.CANCEL)
 
     await meanwhile(hasty, run_id, cancel)
     cancelled = await hasty.outcome(run_id)
@@ -362,7 +363,7 @@ async def test_cancelled_while_iterable_is_asked_for_its_lists(tmp_path: Path) -
             mapping = await mappings.by_id(db, made)
         assert mapping is not None
         request = RunRequest(path=str(sync.mirror_file(people(range(3)))))
-        run_id = await submit_mapping(sync.engine, connection, mapping, request, worker=sync.engine.presence.id)
+        run_id = await queue_run(sync.engine, connection, mapping, request, worker=sync.engine.presence.id)
         fault = Fault("throttle", path="/api/lists", retry_after=60.0)
         sync.iterable.faults.set([fault])
         assert await ends_when_stopped(sync, run_id, lambda: fault.hits > 0) is RunStatus.CANCELLED
@@ -387,9 +388,9 @@ async def test_cancelled_run_can_not_be_resumed(hasty: Sync) -> None:
     """A run that was cancelled has ended for good."""
     run_id = await hasty.submit(hasty.mirror_file(people(range(3))))
     async with hasty.engine.database.write() as db:
-        await runs.request_stop(db, run_id, "cancel")
+        await runs.request_stop(db, run_id, StopReason.CANCEL)
     assert await worker.start(run_id) is RunStatus.CANCELLED
-    with pytest.raises(InputError, match="has ended"):
+    with pytest.raises(ConflictError, match="has ended"):
         await worker.resume(hasty.engine, run_id)
     assert hasty.emails() == set()
 
@@ -417,7 +418,7 @@ async def test_resumed_twice_at_once(sync: Sync) -> None:
     await worker.start(run_id)
     sync.iterable.faults.set([Fault("slow", delay=0.01)])
     ended = await asyncio.gather(*(worker.resume(sync.engine, run_id) for _ in range(2)), return_exceptions=True)
-    assert [type(end) for end in ended if isinstance(end, BaseException)] == [InputError]
+    assert [type(end) for end in ended if isinstance(end, BaseException)] == [ConflictError]
     assert (await sync.outcome(run_id)).counts == {"members": 100, "added": 100}
     assert sync.emails() == addresses(range(100))
 

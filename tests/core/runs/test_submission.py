@@ -11,11 +11,10 @@ from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.models.run import RunRequest
 from core.runs import worker
-from core.runs.submission import submit_mapping
 from core.store import connections, lists, mappings, runs
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus
-from tests.core.harness import LIST, RunStatus, Sync, people, person, syncing
+from tests.core.harness import LIST, RunStatus, Sync, people, person, queue_run, syncing
 
 GONE, DYNAMIC = 4711, 1003
 
@@ -45,7 +44,7 @@ async def test_queued_run_of_a_mapping(sync: Sync) -> None:
     """A run that is queued for a mapping remembers who asked for it, and is executed by whoever takes it."""
     connection, mapping = await new_mapping(sync)
     request = RunRequest(path=str(sync.mirror_file(people(range(3)))))
-    run_id = await submit_mapping(sync.engine, connection, mapping, request, started_by="U1", channel="C1")
+    run_id = await queue_run(sync.engine, connection, mapping, request, started_by="U1", channel="C1")
     queued = (await sync.outcome(run_id)).run
     assert (queued.status, queued.worker_id, queued.started_by, queued.channel) == (RunStatus.QUEUED, None, "U1", "C1")
     await worker.start(run_id)
@@ -65,7 +64,7 @@ async def test_list_of_no_use(sync: Sync, list_id: int, code: str) -> None:
     """A run of a mapping to a list that is gone, or not Standard, fails when it is planned."""
     connection, mapping = await new_mapping(sync, list_id)
     request = RunRequest(path=str(sync.mirror_file([person(1)])))
-    run_id = await submit_mapping(sync.engine, connection, mapping, request)
+    run_id = await queue_run(sync.engine, connection, mapping, request)
     await worker.start(run_id)
     failed = (await sync.outcome(run_id)).run
     assert (failed.status, failed.error_code, failed.requests) == (RunStatus.FAILED, code, 0)
@@ -76,7 +75,7 @@ async def test_refused_key_stops_the_connection(sync: Sync) -> None:
     connection, mapping = await new_mapping(sync)
     sync.iterable.state.add_key(sync.iterable.key, "Sandbox", "revoked")
     request = RunRequest(path=str(sync.mirror_file([person(1)])))
-    run_id = await submit_mapping(sync.engine, connection, mapping, request)
+    run_id = await queue_run(sync.engine, connection, mapping, request)
     await worker.start(run_id)
     assert (await sync.outcome(run_id)).run.error_code == "key_refused"
     async with sync.engine.database.read() as db:
@@ -103,7 +102,7 @@ async def test_stopped_mapping_takes_no_run(sync: Sync, state: str, sentence: st
     assert connection is not None
     assert mapping is not None
     with pytest.raises(InputError, match=sentence):
-        await submit_mapping(sync.engine, connection, mapping, RunRequest(path="never read"))
+        await queue_run(sync.engine, connection, mapping, RunRequest(path="never read"))
     with pytest.raises(InputError, match=sentence):
         await sync.mirror([person(2)], audience="VIPs")
 
@@ -131,7 +130,7 @@ async def test_pause_holds_back_what_was_approved(sync: Sync) -> None:
     waiting = await sync.mirror([person(0)])
     async with sync.engine.database.write() as db:
         await mappings.change(db, waiting.run.mapping_id, status=MappingStatus.PAUSED)
-        await runs.approve(db, waiting.run.id, waiting.run.request.model_copy(update={"approved": True}))
+        await runs.set_request(db, waiting.run.id, waiting.run.request.model_copy(update={"approved": True}))
     outcome = await sync.resume(waiting.run.id)
     assert outcome.run.status is RunStatus.FAILED
     assert len(sync.emails()) == 150
@@ -151,7 +150,7 @@ async def test_file_of_several_audiences(sync: Sync) -> None:
         mapping = await mappings.by_id(db, mapping_id)
     assert mapping is not None
     request = RunRequest(path=str(path))
-    run_id = await submit_mapping(sync.engine, connection, mapping, request, worker=sync.engine.presence.id)
+    run_id = await queue_run(sync.engine, connection, mapping, request, worker=sync.engine.presence.id)
     await worker.start(run_id)
     assert (await sync.outcome(run_id)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {"p2@example.com", "p3@example.com"}

@@ -84,7 +84,7 @@ def test_several_audiences_need_a_choice(refusal: Callable[..., InputError]) -> 
     error = refusal(text, "records")
 
     assert "A10 (10), A11 (11)" in error.message
-    assert "A19 (19) and 2 more. It has to be said which one is meant." in error.message
+    assert "A19 (19) and 2 more. Choose one of them." in error.message
 
 
 def test_two_audiences_of_one_name(refusal: Callable[..., InputError]) -> None:

@@ -97,8 +97,7 @@ def test_several_audiences_need_a_choice(tmp_path: Path, refusal: Refusal) -> No
     error = refusal(download_zip(tmp_path / "a.zip", {CSV_NAME: [HYDE], OTHER_NAME: [JEKYLL]}))
 
     assert error.message == (
-        "a.zip: holds several audiences: PotentialParisians (8754), Other Audience (99). "
-        "It has to be said which one is meant."
+        "a.zip: contains several audiences: PotentialParisians (8754), Other Audience (99). Choose one of them."
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from core.models.batch import Phase
+from core.models.run import StopReason
 from core.store import batches, connections, lists, runs
 from core.store.batches import BatchStatus
 from core.store.database import Database
@@ -93,9 +94,9 @@ async def test_grip(database: Database) -> None:
         assert await lists.check_run_guard(db, run_id) == lists.RunGuard(0, None, None, None, False)
         await lists.acquire(db, mapping.connection_id, LIST, run_id, "me")
         await lists.bump(db, mapping.connection_id, LIST)
-        await runs.request_stop(db, run_id, "cancel")
+        await runs.request_stop(db, run_id, StopReason.CANCEL)
         await connections.change(db, mapping.connection_id, key_rejected_at=1.0)
-        assert await lists.check_run_guard(db, run_id) == lists.RunGuard(1, "me", run_id, "cancel", True)
+        assert await lists.check_run_guard(db, run_id) == lists.RunGuard(1, "me", run_id, StopReason.CANCEL, True)
 
 
 async def test_unanswered_batches_of_other_runs(database: Database) -> None:

@@ -10,12 +10,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SettingsError
 from core.models.batch import BatchEntry, Phase, encode
-from core.store import batches
+from core.models.run import CancelReason, RunStatus
+from core.store import batches, runs, tables
 from core.store.batches import BatchStatus
 from core.store.database import Database
 from core.store.migrate import MIGRATIONS, migrate, newest
@@ -151,9 +153,47 @@ async def test_batches_of_an_earlier_form(database: Database) -> None:
             former = {"batch": batch.id, "members": orjson.dumps([entry.as_row() for entry in each]).decode()}
             await db.execute(text("UPDATE changes SET members = :members WHERE batch_id = :batch"), former)
         await db.execute(text("DROP TABLE last_known"))
+        await to_the_form_before_reasons(db)
         await db.execute(text("UPDATE alembic_version SET version_num = '0004'"))
     await migrate(database)
     async with database.read() as db:
         found = await batches.open_batches(db, run_id, BatchStatus.DRAFT, limit=9)
         assert [batch.entries for batch in found] == stored
         assert await db.run_sync(differences) == []
+
+
+async def to_the_form_before_reasons(db: AsyncConnection) -> None:
+    """Take back migration 0007."""
+    for column in ("waiting_for_run_id", "cancel_reason"):
+        await db.execute(text(f"ALTER TABLE runs DROP COLUMN {column}"))
+    await db.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+
+
+async def test_sentences_of_an_earlier_form(database: Database) -> None:
+    """What earlier versions had only in sentences is read as values: who waits for which run, and why one ended."""
+    mapping = await add_mapping(database)
+    first, declined, replaced, undone, failed, waiting = [await add_run(database, mapping) for _ in range(6)]
+    sentences = {
+        declined: "Declined.",
+        replaced: f"Replaced by run {first}.",
+        undone: f"Replaced by run {first}, which undoes it.",
+    }
+    async with database.write() as db:
+        for run_id, error in sentences.items():
+            await runs.change(db, run_id, status=RunStatus.CANCELLED, error=error)
+        error = f"Run {first} of the same mapping waits for approval, and what it would do comes first."
+        await runs.change(db, failed, status=RunStatus.FAILED, error=error, error_code="earlier_run_waits")
+        values = {"status": "planning", "phase": f"waiting for run {first}"}
+        await db.execute(update(tables.runs).where(tables.runs.c.id == waiting).values(values))
+        await to_the_form_before_reasons(db)
+    await migrate(database)
+    async with database.read() as db:
+        found = await runs.by_ids(db, {declined, replaced, undone, failed, waiting})
+    assert [found[run_id].cancel_reason for run_id in sentences] == [
+        CancelReason.DECLINED,
+        CancelReason.SUPERSEDED,
+        CancelReason.UNDONE,
+    ]
+    assert found[failed].waiting_for_run_id == first
+    assert found[waiting].is_waiting
+    assert found[waiting].waiting_for_run_id == first

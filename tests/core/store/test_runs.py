@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from core.models.batch import Phase
-from core.models.run import PROCESS_DIED, Guard, GuardName, Run, RunPlan, RunRequest, RunStatus, SyncMode
+from core.models.run import PROCESS_DIED, Guard, GuardName, Run, RunPlan, RunRequest, RunStatus, StopReason, SyncMode
 from core.store import batches, lists, rejections, runs, workers
 from core.store.batches import BatchStatus
 from core.store.database import Database
@@ -102,7 +102,7 @@ async def test_reopened_run(database: Database, planned: bool, status: RunStatus
     async with database.write() as db:
         if planned:
             await runs.set_plan(db, run_id, "me", PLAN, SyncMode.MIRROR, 3)
-        await runs.request_stop(db, run_id, "interrupt")
+        await runs.request_stop(db, run_id, StopReason.INTERRUPT)
         await runs.set_status(db, run_id, RunStatus.FAILED, error="No.", code="unavailable")
     failed = await load(database, run_id)
     assert failed.finished_at is not None

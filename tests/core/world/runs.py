@@ -10,7 +10,7 @@ from typing import Any
 from core.engine import Engine
 from core.errors import InputError
 from core.live import micro_batch
-from core.models.run import Run, RunRequest, RunStatus, SyncMode
+from core.models.run import Run, RunRequest, RunStatus, StopReason, SyncMode
 from core.runs import approval, commands, executor, undo, worker
 from core.runs.submission import submit
 from core.store import inbox, runs
@@ -172,7 +172,7 @@ async def cancel(world: World, run_id: str) -> None:
         await commands.cancel(world.engine, run_id, **FINAL)
     except InputError:
         this = await world.run(run_id)
-        assert not this.status.is_resumable or this.stop_requested == "cancel"
+        assert not this.status.is_resumable or this.stop_requested is StopReason.CANCEL
 
 
 async def take_over(world: World) -> None:

@@ -1,0 +1,98 @@
+"""What is done on the command line is in the audit table, as what is done in Slack is."""
+
+import sqlite3
+from contextlib import closing
+
+from tests.bot.cli.commands import Commands, LocalIterable, until
+
+SUBSCRIBE = "/api/lists/subscribe"
+
+
+def audit(run: Commands) -> list[tuple[str, str, str]]:
+    """The rows of the audit table: actor, action and subject, oldest first."""
+    with closing(sqlite3.connect(run.folder / "data" / "iterable-sync.sqlite")) as db:
+        return db.execute("SELECT actor, action, subject FROM audit ORDER BY id").fetchall()
+
+
+def test_sync_and_approval(run: Commands, iterable: LocalIterable) -> None:
+    """A sync, the approval of its removals and its mapping are on record with the command line as the actor."""
+    target = iterable.new_list()
+    first = run.here("sync", run.audience(range(150)), "--list", target, "--rate", 0, "--json").object["run_id"]
+    waiting = run.here("sync", run.audience(range(100)), "--list", target, "--rate", 0, "--json").object["run_id"]
+    assert run.here("runs", "resume", waiting, "--yes").code == 0
+
+    assert audit(run) == [
+        ("command line", "mapping.proposed", "mapping:1"),
+        ("command line", "run.started", f"run:{first}"),
+        ("command line", "run.started", f"run:{waiting}"),
+        ("command line", "run.approved", f"run:{waiting}"),
+    ]
+
+
+def test_approval_in_parts(run: Commands, iterable: LocalIterable) -> None:
+    """Each option that overrules something is on record once, with the guards that it overruled."""
+    target = iterable.new_list()
+    run.here("sync", run.audience([1]), "--list", target)
+    waiting = run.here("sync", run.audience([]), "--list", target, "--json").object["run_id"]
+    assert run.here("runs", "resume", waiting, "--yes").code == 3
+    assert run.here("runs", "resume", waiting, "--allow-empty").code == 0
+
+    with closing(sqlite3.connect(run.folder / "data" / "iterable-sync.sqlite")) as db:
+        after = db.execute("SELECT after FROM audit WHERE action = 'run.approved' ORDER BY id").fetchall()
+    assert after == [('{"comment": null, "guards": []}',), ('{"comment": null, "guards": ["empty_audience"]}',)]
+
+
+def test_cancelling(run: Commands, iterable: LocalIterable) -> None:
+    """A cancelled run is on record once, whether it waits or is being worked on."""
+    target = iterable.new_list()
+    run.here("sync", run.audience(range(150)), "--list", target, "--rate", 0)
+    waiting = run.here("sync", run.audience(range(100)), "--list", target, "--json").object["run_id"]
+    assert run.here("runs", "cancel", waiting).code == 0
+    with run.started("sync", run.audience(range(9000)), "--list", target, "--rate", 1, "--json") as command:
+        until(lambda: iterable.requests(SUBSCRIBE) > 1)
+        working = command.err.read_text().removeprefix("Run ").partition(":")[0]
+        assert run.here("runs", "cancel", working).code == 0
+        command.ended()
+
+    assert [subject for _, action, subject in audit(run) if action == "run.cancelled"] == [
+        f"run:{waiting}",
+        f"run:{working}",
+    ]
+
+
+def test_resuming_a_failed_run(run: Commands, iterable: LocalIterable) -> None:
+    """Resuming a run that failed is on record as a retry."""
+    target = iterable.new_list()
+    iterable.control("POST", "/faults", {"action": "error", "path": SUBSCRIBE, "status": 401, "code": "BadApiKey"})
+    failed = run.here("sync", run.audience([1]), "--list", target, "--json").object["run_id"]
+    iterable.control("DELETE", "/faults")
+    assert run.here("runs", "resume", failed).code == 0
+
+    assert audit(run)[-1] == ("command line", "run.retried", f"run:{failed}")
+
+
+def test_connections_and_mappings(run: Commands, iterable: LocalIterable) -> None:
+    """Connections and mappings that are added, changed or removed are on record."""
+    target = iterable.new_list()
+    run.here("connections", "add", "shop")
+    run.here("connections", "key", "shop")
+    run.here("mappings", "add", "--list", target, "--audience", "Shoppers", "--connection", "shop")
+    run.here("mappings", "remove", 1)
+    run.here("connections", "remove", "shop", "--yes")
+
+    assert audit(run) == [
+        ("command line", "connection.added", "connection:1"),
+        ("command line", "connection.key_replaced", "connection:1"),
+        ("command line", "mapping.proposed", "mapping:1"),
+        ("command line", "mapping.removed", "mapping:1"),
+        ("command line", "connection.removed", "connection:1"),
+    ]
+
+
+def test_rejected_members_in_a_file(run: Commands, iterable: LocalIterable) -> None:
+    """Who writes addresses of rejected members to a file is on record."""
+    file = run.audience(range(3), ",c8")
+    run_id = run.here("sync", file, "--list", iterable.new_list(), "--json").object["run_id"]
+    run.here("runs", "rejects", run_id, "--csv", run.folder / "rejects.csv")
+
+    assert audit(run)[-1] == ("command line", "run.rejections_taken", f"run:{run_id}")
