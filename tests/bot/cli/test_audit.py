@@ -48,7 +48,7 @@ def test_cancelling(run: Commands, iterable: LocalIterable) -> None:
     run.here("sync", run.audience(range(150)), "--list", target, "--rate", 0)
     waiting = run.here("sync", run.audience(range(100)), "--list", target, "--json").object["run_id"]
     assert run.here("runs", "cancel", waiting).code == 0
-    with run.started("sync", run.audience(range(9000)), "--list", target, "--rate", 1, "--json") as command:
+    with run.started("sync", run.audience(range(40_000)), "--list", target, "--rate", 1, "--json") as command:
         until(lambda: iterable.requests(SUBSCRIBE) > 1)
         working = command.err.read_text().removeprefix("Run ").partition(":")[0]
         assert run.here("runs", "cancel", working).code == 0
