@@ -24,6 +24,7 @@ from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.app import App
 from sandbox.slack.workspace.grants import Call
 from sandbox.slack.workspace.models import Channel, Message, User
+from sandbox.slack.workspace.outsiders import add_outsiders
 from sandbox.slack.workspace.sample_workspaces import FIRST_TEAM, sample_world
 from sandbox.slack.workspace.view_state import NotPossibleError
 from sandbox.slack.workspace.workspace import World
@@ -92,6 +93,10 @@ class Slack:
             return shared | {"SLACK_SIGNING_SECRET": self.signing_secret}
         return shared | {"SLACK_APP_TOKEN": self.app_token}
 
+    def add_outsiders(self) -> None:
+        """Add people who are no members of the first workspace: see `workspace/outsiders.py`."""
+        add_outsiders(self.world)
+
     def use_mparticle(self, address: str, settings: Mapping[str, str]) -> None:
         """Let people play mParticle from the panel: its messages go to this address, with these account settings."""
         self.mparticle.use(address, settings)
@@ -104,8 +109,8 @@ class Slack:
     # -- who and what is there ------------------------------------------------------------------
 
     def person(self, name: str) -> Person:
-        """A person by name or id."""
-        for user in self.world.people():
+        """A person (or a bot that clicks) by name or id."""
+        for user in self.world.users.values():
             if name in (user.name, user.id):
                 return Person(self, user)
         raise NotPossibleError(f"there is nobody called {name!r}")
@@ -136,7 +141,7 @@ class Slack:
             return channel
         if channel == "dm" and seen_by:
             return self.world.direct_message(seen_by)
-        team = seen_by.team_id if seen_by else FIRST_TEAM
+        team = seen_by.app_team_id if seen_by else FIRST_TEAM
         for one in self.world.channels.values():
             if channel == one.id or (one.name == channel.lstrip("#") and one.team_id == team):
                 return one

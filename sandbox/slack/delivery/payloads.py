@@ -31,11 +31,17 @@ def command(world: World, user: User, channel: Channel, name: str, text: str) ->
 
 
 def _interaction(world: World, user: User, kind: str) -> Json:
-    team = world.teams[user.team_id]
+    """What all interactions have in common.
+
+    In a channel of Slack Connect, a click of somebody of another workspace names the workspace of the app as `team`,
+    and theirs as `user.team_id` (seen in slackapi/java-slack-sdk#1041); a submitted modal names theirs in both, and
+    that of the app as `view.app_installed_team_id` (seen in slackapi/bolt-js#1614).
+    """
+    team = world.teams[user.team_id if kind in ("view_submission", "view_closed") else user.app_team_id]
     return {
         "type": kind,
         "team": {"id": team.id, "domain": team.domain},
-        "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": team.id},
+        "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": user.team_id},
         "api_app_id": world.app.id,
         "token": TOKEN,
         "enterprise": None,

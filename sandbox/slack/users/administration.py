@@ -26,7 +26,7 @@ async def open_home(delivery: Delivery, user: User, tab: str = "home") -> Outcom
     }
     if user.home and tab == "home":
         event["view"] = user.home.as_json()
-    answer = await delivery.event(user.team_id, event)
+    answer = await delivery.event(user.app_team_id, event)
     return Outcome(answer.error)
 
 

@@ -71,9 +71,9 @@ class ApiRequest:
             raise SlackError(error) from None
 
     def user(self, user_id: str) -> User:
-        """A person or bot of the caller's workspace."""
+        """A person or bot of the caller's workspace, or of one that shares a channel with it."""
         found = self.world.users.get(user_id)
-        if found is None or found.team_id != self.team_id:
+        if found is None or found.app_team_id != self.team_id:
             raise SlackError("user_not_found")
         return found
 

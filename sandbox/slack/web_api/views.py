@@ -66,7 +66,7 @@ def show_view(world: World, user: User, source: Json, on_top: bool, channel: str
     """Open a modal for a person, on top of those that are open or instead of them."""
     external_id = source.get("external_id")
     if external_id and any(
-        one.external_id == external_id and one.team_id == user.team_id for one in world.open_views()
+        one.external_id == external_id and one.team_id == user.app_team_id for one in world.open_views()
     ):
         raise SlackError("duplicate_external_id")
     if on_top and len(user.views) >= MOST_STACKED:
@@ -93,7 +93,7 @@ def _triggered(request: ApiRequest) -> tuple[User, str]:
     """Whose action the trigger stands for, and in which conversation; the trigger is used up."""
     world = request.world
     trigger = world.triggers.get(request.needed("trigger_id"))
-    if trigger is None or world.users[trigger.user].team_id != request.team_id:
+    if trigger is None or world.users[trigger.user].app_team_id != request.team_id:
         raise SlackError("invalid_trigger_id")
     if trigger.used:
         raise SlackError("exchanged_trigger_id")

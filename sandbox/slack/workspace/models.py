@@ -32,6 +32,10 @@ class User:
     is_admin: bool = False
     is_owner: bool = False
     is_bot: bool = False
+    is_restricted: bool = False  # a guest of several channels
+    is_ultra_restricted: bool = False  # a guest of one channel; Slack sets is_restricted, too
+    deleted: bool = False  # deactivated
+    connected_to: str = ""  # the workspace that shares a channel with theirs (Slack Connect)
     views: list[View] = field(default_factory=list, repr=False)
     home: View | None = None
 
@@ -40,20 +44,34 @@ class User:
         """The person's address, always at example.com."""
         return f"{self.name}@example.com"
 
+    @property
+    def app_team_id(self) -> str:
+        """The workspace whose app the person meets: their own, or the one that shares a channel with it."""
+        return self.connected_to or self.team_id
+
     def as_json(self, with_email: bool = False) -> Json:
-        """The user object of users.info; the address needs the scope users:read.email."""
+        """The user object of users.info; the address needs the scope users:read.email.
+
+        Guests, bots and deactivated people by the fields of docs.slack.dev/reference/objects/user-object: of a
+        deactivated one, roles and time zone are not there. Somebody of another workspace is `is_stranger` and keeps
+        the team_id of their own (docs.slack.dev/apis/slack-connect, "External members").
+        """
         profile = {"real_name": self.real_name, "display_name": self.real_name, "title": self.title}
         if with_email and not self.is_bot:
             profile["email"] = self.email
+        known: Json = {"id": self.id, "team_id": self.team_id, "name": self.name, "deleted": self.deleted}
+        if self.deleted:
+            return {**known, "is_bot": self.is_bot, "is_app_user": False, "profile": profile}
+        if self.connected_to:
+            return {**known, "real_name": self.real_name, "is_stranger": True, "is_bot": False, "profile": profile}
         return {
-            "id": self.id,
-            "team_id": self.team_id,
-            "name": self.name,
+            **known,
             "real_name": self.real_name,
-            "deleted": False,
             "is_admin": self.is_admin,
             "is_owner": self.is_owner,
             "is_primary_owner": self.is_owner,
+            "is_restricted": self.is_restricted,
+            "is_ultra_restricted": self.is_ultra_restricted,
             "is_bot": self.is_bot,
             "is_app_user": False,
             "tz": "Etc/UTC",

@@ -89,9 +89,11 @@ class World:
         for channel in self.channels.values():
             if channel.is_im and channel.person == user.id:
                 return channel
-        install = self.installs.get(user.team_id)
+        install = self.installs.get(user.app_team_id)
         members = {user.id} | ({install.bot_user} if install else set())
-        channel = Channel(self.new_id("D"), user.team_id, self.app.name, is_im=True, members=members, person=user.id)
+        channel = Channel(
+            self.new_id("D"), user.app_team_id, self.app.name, is_im=True, members=members, person=user.id
+        )
         self.channels[channel.id] = channel
         return channel
 
@@ -117,11 +119,11 @@ class World:
 
     def new_view(self, user: User, source: Json, under: View | None = None) -> View:
         """A view that isn't on anybody's screen yet."""
-        install = self.installs[user.team_id]
+        install = self.installs[user.app_team_id]
         view_id = self.new_id("V")
         return View(
             id=view_id,
-            team_id=user.team_id,
+            team_id=user.app_team_id,
             user=user.id,
             bot_id=install.bot_id,
             app_id=self.app.id,
