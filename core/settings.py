@@ -1,5 +1,6 @@
 """What the environment sets: read once at the start, from the environment and `.env`."""
 
+import re
 import socket
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,12 @@ FETCHED = "fetched"
 
 #: Where workspaces are, in the data directory.
 WORK = "work"
+
+
+# `T0123=/data/a,/data/b`: places of one workspace.
+_OF_WORKSPACE = re.compile(r"(T[A-Z0-9]+)=(.*)", re.DOTALL)
+#: In ALLOWED_WORKSPACES: any workspace.
+ANY = "*"
 
 
 class FirehoseApproval(StrEnum):
@@ -62,7 +69,18 @@ class Settings(BaseSettings):
     audience_paths: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="folders and addresses (`https://...`, `s3://...`, `gs://...`) from which people in Slack may "
-        "have audiences read, separated by commas (default: none)",
+        "have audiences read, separated by commas (default: none). Where many workspaces install the app, each has its "
+        "own: `T0123=/data/a,s3://a;T0456=/data/b`",
+    )
+    allowed_workspaces: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="ids (`T...`) of the Slack workspaces that may install the app over OAuth, separated by commas; "
+        "`*` allows every workspace (default: none)",
+    )
+    uninstall_retention_days: float = Field(
+        30.0,
+        ge=0.0,
+        description="days after which all data of a workspace that removed the app is erased",
     )
     iterable_url: str | None = Field(
         None,
@@ -113,8 +131,24 @@ class Settings(BaseSettings):
 
     @field_validator("audience_paths", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(filter(None, (each.strip() for each in value.split(",")))) if isinstance(value, str) else value
+    def _split_places(cls, value: Any) -> Any:
+        """One entry for each place; those of a workspace begin with its id, as in `T0123=/data/a`."""
+        if not isinstance(value, str):
+            return value
+        places: list[str] = []
+        for group in value.split(";"):
+            scoped = _OF_WORKSPACE.fullmatch(group.strip())
+            prefix, listed = (f"{scoped[1]}=", scoped[2]) if scoped else ("", group)
+            places += [f"{prefix}{place}" for place in _comma_separated(listed)]
+        return tuple(places)
+
+    @field_validator("allowed_workspaces", mode="before")
+    @classmethod
+    def _split_workspaces(cls, value: Any) -> Any:
+        workspaces = _comma_separated(value) if isinstance(value, str) else tuple(value)
+        if wrong := [each for each in workspaces if each != ANY and not re.fullmatch(r"T[A-Z0-9]+", each)]:
+            raise ValueError(f"{wrong[0][:40]} is not the id of a workspace, which looks like T0123ABCD")
+        return workspaces
 
     @field_validator("slack_api_url")
     @classmethod
@@ -139,6 +173,20 @@ class Settings(BaseSettings):
     def _blank_is_unset(cls, value: Any) -> Any:
         return (value.strip() or None) if isinstance(value, str) else value
 
+    def audience_places(self, team_id: str) -> tuple[str, ...]:
+        """The folders and addresses that a workspace may read audiences from: its own, and those of every workspace."""
+        found = [(each, _OF_WORKSPACE.fullmatch(each)) for each in self.audience_paths]
+        return tuple(scoped[2] if scoped else place for place, scoped in found if not scoped or scoped[1] == team_id)
+
+    @property
+    def unscoped_places(self) -> tuple[str, ...]:
+        """The folders and addresses that are of no workspace: every workspace may read them."""
+        return tuple(each for each in self.audience_paths if not _OF_WORKSPACE.fullmatch(each))
+
+    def may_install(self, team_id: str | None) -> bool:
+        """Whether a workspace may install the app, and use it, where several are possible."""
+        return ANY in self.allowed_workspaces or team_id in self.allowed_workspaces
+
     @property
     def resolved_database_url(self) -> str:
         """The database's SQLAlchemy URL."""
@@ -157,6 +205,10 @@ def load_settings() -> Settings:
             for e in error.errors(include_input=False)
         )
         raise SettingsError(f"A setting is wrong. {wrong}.") from None
+
+
+def _comma_separated(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (each.strip() for each in text.split(","))))
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

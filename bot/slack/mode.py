@@ -38,6 +38,12 @@ def mode_of(settings: Settings) -> SlackMode:
                 f"Installing in many workspaces needs {_listed(list(needed))}, and {_listed(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} not set. {_WHERE} > Basic Information."
             )
+        if settings.unscoped_places:
+            raise SettingsError(
+                "ITERABLE_SYNC_AUDIENCE_PATHS names places without a workspace, and many workspaces can install the "
+                "app: each of them could read all of these places. Write T0123=/data/a;T0456=/data/b with the ids of "
+                "the workspaces."
+            )
         return SlackMode.MANY
     if app_token is not None or signing_secret is not None:
         name = "SLACK_APP_TOKEN" if app_token is not None else "SLACK_SIGNING_SECRET"

@@ -99,3 +99,27 @@ def test_representation_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None
 def test_each_setting_is_described(name: str) -> None:
     """Each setting says what it means, for the pages that list them."""
     assert Settings.model_fields[name].description
+
+
+def test_places_of_a_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workspace may read its own places and those of every workspace; a list without ids is as it always was."""
+    monkeypatch.setenv("ITERABLE_SYNC_AUDIENCE_PATHS", "/data/a, s3://b/c")
+    assert load_settings().audience_places("T1") == ("/data/a", "s3://b/c") == load_settings().unscoped_places
+
+    monkeypatch.setenv("ITERABLE_SYNC_AUDIENCE_PATHS", "/shared; T1=/data/a,s3://b/k=v ;T2=/data/b;")
+    settings = load_settings()
+    assert settings.audience_places("T1") == ("/shared", "/data/a", "s3://b/k=v")
+    assert settings.audience_places("T2") == ("/shared", "/data/b")
+    assert settings.audience_places("T3") == ("/shared",) == settings.unscoped_places
+
+
+def test_workspaces_that_may_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No workspace may install the app until it is named, or all are; what is no id of a workspace is refused."""
+    assert not load_settings().may_install("T1")
+    monkeypatch.setenv("ITERABLE_SYNC_ALLOWED_WORKSPACES", "T1, T2")
+    assert [load_settings().may_install(each) for each in ("T1", "T2", "T3", None)] == [True, True, False, False]
+    monkeypatch.setenv("ITERABLE_SYNC_ALLOWED_WORKSPACES", "*")
+    assert load_settings().may_install("T3")
+    monkeypatch.setenv("ITERABLE_SYNC_ALLOWED_WORKSPACES", "fernway")
+    with pytest.raises(SettingsError, match=r"ITERABLE_SYNC_ALLOWED_WORKSPACES: fernway is not the id of a workspace"):
+        load_settings()

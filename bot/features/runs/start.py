@@ -76,7 +76,7 @@ async def open_start(
         StartMetadata(channel=actor.channel, attached=files),
         chosen or (refs[0] if len(refs) == 1 else None),
         several=len(connections) > 1,
-        allowed_places=services.engine.settings.audience_paths,
+        allowed_places=services.engine.settings.audience_places(actor.team_id),
     )
     await open_modal(client, actor, form)
 
@@ -126,7 +126,8 @@ async def _address(services: Services, client: AsyncWebClient, actor: Actor, for
     file_id = form.file_id
     if file_id is None:
         # Checking the disk may block.
-        return await asyncio.to_thread(check_allowed, form.address, services.engine.settings.audience_paths)
+        places = services.engine.settings.audience_places(actor.team_id)
+        return await asyncio.to_thread(check_allowed, form.address, places)
     if form.link:
         await _check_seen(client, file_id)
     return address_of(actor.team_id, file_id)

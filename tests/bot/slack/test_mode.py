@@ -41,3 +41,12 @@ def test_half_of_a_mode(values: dict[str, str], sentence: str) -> None:
     """Half of what a mode needs is a sentence that names the other half."""
     with pytest.raises(SettingsError, match=sentence):
         mode_of(Settings.model_validate(values))
+
+
+def test_places_of_no_workspace() -> None:
+    """Where many workspaces can install the app, a place that all of them could read is refused."""
+    values = CLIENT | SECRET | SIGNING
+    scoped = Settings.model_validate({**values, "audience_paths": "T1=/data/a"})
+    assert mode_of(scoped) is SlackMode.MANY
+    with pytest.raises(SettingsError, match="ITERABLE_SYNC_AUDIENCE_PATHS names places without a workspace"):
+        mode_of(Settings.model_validate({**values, "audience_paths": "T1=/data/a;/data/b"}))
