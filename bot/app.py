@@ -16,18 +16,22 @@ from bot.features.mapping.messages import ProposalMessageProvider
 from bot.features.runs import handlers as runs
 from bot.features.runs.messages import RunMessageProvider
 from bot.features.undo import handlers as undo
+from bot.features.uninstall import handlers as uninstall
 from bot.messages import recovery
 from bot.messages.limits import MessagingLimits
 from bot.messages.provider import MessageProvider
 from bot.services import Services
 from bot.slack import error_handler
+from bot.slack.access_gate import AccessGate
 
-FEATURES = (help_, connect, mapping, runs, approval, live_audiences, alerts, undo, home)
+FEATURES = (help_, connect, mapping, runs, approval, live_audiences, alerts, undo, home, uninstall)
 
 
 def register_listeners(app: AsyncApp, services: Services) -> AsyncApp:
     """Register the listeners of all features, and the error handler. Returns the app."""
     error_handler.register(app)
+    home_workspace = services.home if services.one_workspace else None
+    AccessGate(home_workspace, services.people, services.is_named, services.replies).register(app)
     recovery.register(app, services)
     for feature in FEATURES:
         feature.register(app, services)

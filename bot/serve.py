@@ -49,12 +49,12 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
         await source_fetchers.register(engine, workspaces.clients)
         slack = None
         if mode is not SlackMode.OFFLINE:
-            slack = SlackConnection(
-                engine, workspaces.clients, mode, register_listeners(build_app(settings, mode, workspaces), services)
-            )
+            app = register_listeners(build_app(settings, mode, workspaces), services)
+            slack = SlackConnection(engine, workspaces.clients, mode, app, services.home)
             await slack.look(say)
         await stack.enter_async_context(workflows.durable(engine))
         if slack is not None:
+            stack.push_async_callback(services.replies.finish)
             stack.push_async_callback(slack.listening.finish)
         address = await stack.enter_async_context(server.listening(engine, slack.app if slack else None))
         _introduce(mode, address, engine, say)

@@ -4,14 +4,20 @@ reconciler."""
 import asyncio
 from dataclasses import dataclass, field
 
+from bot.slack.access_gate import HomeWorkspace, PendingReplies
+from bot.slack.actor import Actor
 from bot.slack.admins import AdminDirectory
 from bot.slack.clients import Clients
 from bot.slack.home_viewers import HomeViewers
 from core.connections.list_cache import ListCache
 from core.engine import Engine
 from core.errors import InputError
-from core.store import connections
+from core.models.run import Run
+from core.store import tenancy
+from core.store.alerts import Alert
 from core.store.connections import Connection
+from core.store.mappings import AudienceMapping
+from core.store.tenancy import Tenant
 
 
 class WakeSignal:
@@ -51,16 +57,60 @@ class Services:
     one_workspace: bool
     wake: WakeSignal = field(default_factory=WakeSignal)
     viewers: HomeViewers = field(default_factory=HomeViewers)
+    home: HomeWorkspace = field(default_factory=HomeWorkspace)
+    replies: PendingReplies = field(default_factory=PendingReplies)
     address: str = ""
 
-    async def connections(self, team_id: str) -> list[Connection]:
-        """Return the connections that a workspace sees, ordered by name."""
-        async with self.engine.database.read() as db:
-            return await connections.of_team(db, team_id, with_shared=self.one_workspace)
+    def tenant(self, actor: Actor) -> Tenant:
+        """Whose data a person sees: their workspace's; if they are no member of it, what names them."""
+        return Tenant(actor.team_id, self.one_workspace, actor.person if actor.is_outsider else None)
 
-    async def connection(self, team_id: str, connection_id: int) -> Connection:
-        """Return a connection. Raises InputError if the workspace does not see it, or if it was removed."""
-        connection = next((each for each in await self.connections(team_id) if each.id == connection_id), None)
-        if connection is None:
-            raise InputError("This connection no longer exists.")
-        return connection
+    def workspace(self, team_id: str) -> Tenant:
+        """A whole workspace."""
+        return Tenant(team_id, self.one_workspace)
+
+    async def connections_of(self, team_id: str) -> list[Connection]:
+        """The connections that a workspace sees, by name."""
+        async with self.engine.database.read() as db:
+            return await tenancy.connections_of(db, self.workspace(team_id))
+
+    async def is_named(self, team_id: str, person: str) -> bool:
+        """Whether a connection of a workspace names a person as operator or approver."""
+        return any(each.names(person) for each in await self.connections_of(team_id))
+
+    async def connections(self, actor: Actor) -> list[Connection]:
+        """The connections that a person sees, by name."""
+        async with self.engine.database.read() as db:
+            return await tenancy.connections_of(db, self.tenant(actor))
+
+    async def connection(self, actor: Actor, connection_id: int) -> Connection:
+        """A connection that a person sees. Raises InputError if there is none."""
+        async with self.engine.database.read() as db:
+            found = await tenancy.connection(db, self.tenant(actor), connection_id)
+        if found is None:
+            raise InputError("There is no such connection.")
+        return found
+
+    async def mapping(self, actor: Actor, mapping_id: int) -> tuple[Connection, AudienceMapping]:
+        """A mapping that a person sees, with its connection. Raises InputError if there is none."""
+        async with self.engine.database.read() as db:
+            found = await tenancy.mapping(db, self.tenant(actor), mapping_id)
+        if found is None:
+            raise InputError("There is no such mapping.")
+        return found
+
+    async def run(self, actor: Actor, run_id: str) -> tuple[Connection, AudienceMapping, Run]:
+        """A run that a person sees, with its connection and mapping. Raises InputError if there is none."""
+        async with self.engine.database.read() as db:
+            found = await tenancy.run(db, self.tenant(actor), run_id)
+        if found is None:
+            raise InputError(f'There is no run "{run_id[:40]}".')
+        return found
+
+    async def alert(self, actor: Actor, alert_id: int) -> tuple[Connection, Alert]:
+        """An alert that a person sees, with its connection. Raises InputError if there is none."""
+        async with self.engine.database.read() as db:
+            found = await tenancy.alert(db, self.tenant(actor), alert_id)
+        if found is None:
+            raise InputError("There is no such alert.")
+        return found

@@ -11,7 +11,7 @@ from core.delivery.shared_rate_limiter import SharedRateLimiter
 from core.errors import NoApiKeyError, SettingsError
 from core.iterable import RequestStats, RetryPolicy
 from core.settings import Settings
-from core.store.connections import Connection
+from core.store.connections import DELETED_KEY, Connection
 from core.store.database import Database
 from core.store.migrate import migrate
 from core.vault import Vault, open_vault
@@ -51,6 +51,11 @@ class Engine:
 
     def api_key(self, connection: Connection) -> str:
         """The API key of a connection. Raises SettingsError where it can't be had."""
+        if connection.api_key == DELETED_KEY:
+            raise NoApiKeyError(
+                f"The API key of {connection.label} was deleted when its workspace removed the app. An admin of the "
+                "workspace enters one with Replace key on the Home page."
+            )
         if connection.api_key is not None:
             return self.vault.decrypt(connection.api_key)
         if self.settings.iterable_api_key is None:

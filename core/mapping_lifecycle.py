@@ -6,10 +6,11 @@ from core.connections.lists import note_list
 from core.engine import Engine
 from core.errors import ConflictError, ValidationError
 from core.iterable import IterableList
-from core.store import audit_log, connections, mappings
+from core.store import audit_log, mappings, tenancy
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
+from core.store.tenancy import Tenant
 
 AUDIENCE_MAX_LENGTH = 200
 
@@ -183,17 +184,15 @@ async def decide_proposal(
     return True
 
 
-async def find(
-    engine: Engine, team_id: str, text: str, *, with_shared: bool
-) -> list[tuple[Connection, AudienceMapping]]:
-    """Return the mappings of a workspace whose audience, list id or own id is this text; else those that contain it.
+async def find(engine: Engine, tenant: Tenant, text: str) -> list[tuple[Connection, AudienceMapping]]:
+    """Return the mappings of a tenant whose audience, list id or own id is this text; else those that contain it.
 
     An empty text finds all of them.
     """
     wanted = text.strip().casefold()
     found: list[tuple[Connection, AudienceMapping]] = []
     async with engine.database.read() as db:
-        for connection in await connections.of_team(db, team_id, with_shared=with_shared):
+        for connection in await tenancy.connections_of(db, tenant):
             found += [(connection, mapping) for mapping in await mappings.of_connection(db, connection.id)]
     exact = [pair for pair in found if wanted in _names(pair[1])]
     return exact or [pair for pair in found if any(wanted in name for name in _names(pair[1]))]

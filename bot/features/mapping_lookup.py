@@ -10,7 +10,7 @@ from bot.ui.formatting import cut, escape
 from core import mapping_lifecycle
 from core.connections.permissions import may_start
 from core.errors import InputError
-from core.store import lists, mappings
+from core.store import lists
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
 
@@ -45,18 +45,13 @@ class MappingRef:
 
 async def find(services: Services, actor: Actor, text: str = "") -> list[MappingRef]:
     """Return the mappings whose audience, list id or id equals the text, or else contains it; all for an empty text."""
-    pairs = await mapping_lifecycle.find(services.engine, actor.team_id, text, with_shared=services.one_workspace)
+    pairs = await mapping_lifecycle.find(services.engine, services.tenant(actor), text)
     return await named(services, pairs)
 
 
 async def by_id(services: Services, actor: Actor, mapping_id: int) -> MappingRef:
     """Return a mapping that the person's workspace sees. Raises InputError if there is none."""
-    async with services.engine.database.read() as db:
-        mapping = await mappings.by_id(db, mapping_id)
-    seen = {each.id: each for each in await services.connections(actor.team_id)}
-    if mapping is None or mapping.connection_id not in seen:
-        raise InputError("This mapping no longer exists.")
-    return (await named(services, [(seen[mapping.connection_id], mapping)]))[0]
+    return (await named(services, [await services.mapping(actor, mapping_id)]))[0]
 
 
 async def named(services: Services, mapping_pairs: Iterable[tuple[Connection, AudienceMapping]]) -> list[MappingRef]:

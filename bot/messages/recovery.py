@@ -7,6 +7,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.messages.payload import key_of
 from bot.services import Services
+from bot.slack.actor import Actor
 from core.store import slack_messages
 from core.store.slack_messages import MessageStatus
 
@@ -31,7 +32,8 @@ async def recover_message(services: Services, body: Mapping[str, Any], key: str)
         return
     async with services.engine.database.read() as db:
         stored = await slack_messages.get(db, key)
-    if stored is None or stored.status is not MessageStatus.UNCONFIRMED:
+    is_theirs = stored is not None and stored.team_id in (None, Actor.of(body).team_id)
+    if stored is None or not is_theirs or stored.status is not MessageStatus.UNCONFIRMED:
         return
     async with services.engine.database.write() as db:
         await slack_messages.change(db, key, status=MessageStatus.POSTED, channel=channel, ts=ts, digest="", error=None)

@@ -4,28 +4,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+#: What the access gate adds to a payload, whatever came in it: whether the person is no member of the workspace.
+OUTSIDER = "iterable_sync_outsider"
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """A person who acted in Slack. `channel` is None in a modal and on the home page.
 
-    `trigger_id` opens one modal, within 3 s.
+    `trigger_id` opens a modal, once and within 3 s. `is_outsider`: they are no member of the workspace (a guest, a
+    bot, ...), and only act where they are named.
     """
 
     person: str
     team_id: str
     channel: str | None
     trigger_id: str
+    is_outsider: bool = False
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "Actor":
-        """Read a slash command, an interaction or a shortcut."""
+        """Read a slash command, an interaction or a shortcut, which the access gate has let through."""
+        outsider = bool(body.get(OUTSIDER))
         if "command" in body:
-            return cls(body["user_id"], body["team_id"], body.get("channel_id"), body.get("trigger_id", ""))
+            return cls(body["user_id"], body["team_id"], body.get("channel_id"), body.get("trigger_id", ""), outsider)
         container = body.get("container") or {}
         channel = (body.get("channel") or {}).get("id") or container.get("channel_id")
         user, team = body["user"], body.get("team") or {}
-        return cls(user["id"], team.get("id") or user["team_id"], channel, body.get("trigger_id", ""))
+        return cls(user["id"], team.get("id") or user["team_id"], channel, body.get("trigger_id", ""), outsider)
 
 
 def value_of(body: Mapping[str, Any]) -> str:

@@ -1,8 +1,12 @@
-"""Which people are admins of their workspace."""
+"""People in Slack: who administers the workspace, and who is no member of it."""
 
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -11,7 +15,11 @@ from core.errors import SyncError
 
 # How long an answer is cached, in seconds. It is short, so that a removed admin loses the rights soon.
 FRESH_S = 60.0
-# How long Slack may take to answer, in seconds. The click that waits for it can open a modal for 3 s.
+# How long an answer about a person's membership is used while Slack gives no newer one, in seconds.
+STALE_S = 3600.0
+# Slack's own bot. users.info says that it is no bot.
+SLACKBOT = "USLACKBOT"
+# How long Slack may take to answer, in seconds: the click that is waiting for it opens a modal for 3 s.
 ANSWER_WITHIN_S = 1.5
 
 logger = logging.getLogger(__name__)
@@ -23,28 +31,73 @@ class AdminLookupError(SyncError):
     code = "admin_not_known"
 
 
+class MemberKind(StrEnum):
+    """What a person is in a workspace, by the user object (docs.slack.dev/reference/objects/user-object)."""
+
+    MEMBER = "member"
+    GUEST = "a guest"
+    BOT = "a bot"
+    DEACTIVATED = "deactivated"
+    STRANGER = "of another workspace"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    at: float
+    is_admin: bool
+    kind: MemberKind
+
+
 class AdminDirectory:
-    """Asks Slack whether people are admins (users.info, scope users:read), and caches the answers for a minute."""
+    """What people are in their workspace, asked of Slack (users.info, scope users:read) and remembered for a minute."""
 
     def __init__(self) -> None:
         """No I/O."""
-        self._known: dict[tuple[str, str], tuple[float, bool]] = {}
+        self._known: dict[tuple[str, str], _Known] = {}
 
     async def is_admin(self, client: AsyncWebClient, team_id: str, person: str) -> bool:
-        """Return whether a person is an admin or an owner of the workspace. Raises AdminLookupError if Slack does not
-        say."""
-        at, is_admin = self._known.get((team_id, person), (-FRESH_S, False))
-        if time.monotonic() - at > FRESH_S:
-            try:
-                async with asyncio.timeout(ANSWER_WITHIN_S):
-                    user = (await client.users_info(user=person))["user"]
-            except ERRORS as error:
-                word = classify(error).word
-                logger.warning("could not find out whether a person is an admin: %s", word)
-                raise AdminLookupError(
-                    f"Slack does not say at the moment whether you are an admin of this workspace ({word}), and only "
-                    "admins may do this. Nothing was done. Try again in a moment."
-                ) from error
-            is_admin = bool(user.get("is_admin") or user.get("is_owner"))
-            self._known[team_id, person] = (time.monotonic(), is_admin)
-        return is_admin
+        """Whether a person is an admin or an owner of the workspace. Raises AdminLookupError if Slack does not say."""
+        return (await self._look_up(client, team_id, person, FRESH_S)).is_admin
+
+    async def kind(self, client: AsyncWebClient, team_id: str, person: str) -> MemberKind:
+        """What a person is in a workspace. Raises AdminLookupError if Slack does not say.
+
+        Few people change from one into the other, so an older answer counts if Slack gives none.
+        """
+        try:
+            return (await self._look_up(client, team_id, person, FRESH_S)).kind
+        except AdminLookupError:
+            known = self._known.get((team_id, person))
+            if known is None or time.monotonic() - known.at > STALE_S:
+                raise
+            return known.kind
+
+    async def _look_up(self, client: AsyncWebClient, team_id: str, person: str, fresh_s: float) -> _Known:
+        known = self._known.get((team_id, person))
+        if known is not None and time.monotonic() - known.at <= fresh_s:
+            return known
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                user = (await client.users_info(user=person))["user"]
+        except ERRORS as error:
+            word = classify(error).word
+            logger.warning("whether a person is an admin is not known: %s", word)
+            raise AdminLookupError(
+                f"Slack does not say at the moment whether you are an admin of this workspace ({word}), and only "
+                "admins may do this. Nothing was done. Try again in a moment."
+            ) from error
+        known = _Known(time.monotonic(), bool(user.get("is_admin") or user.get("is_owner")), _kind_of(user, team_id))
+        self._known[team_id, person] = known
+        return known
+
+
+def _kind_of(user: Mapping[str, Any], team_id: str) -> MemberKind:
+    if user.get("deleted"):
+        return MemberKind.DEACTIVATED
+    if user.get("is_stranger") or user.get("team_id") not in (None, team_id):
+        return MemberKind.STRANGER
+    if user.get("is_bot") or user.get("id") == SLACKBOT:
+        return MemberKind.BOT
+    if user.get("is_restricted") or user.get("is_ultra_restricted"):
+        return MemberKind.GUEST
+    return MemberKind.MEMBER

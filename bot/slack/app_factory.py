@@ -47,7 +47,7 @@ async def open_workspaces(engine: Engine) -> Workspaces:
     settings = engine.settings
     token = value_of(settings.slack_bot_token)
     if token is None and settings.slack_client_id is not None:
-        installations, states = await open_stores(settings.slack_client_id, engine.database, engine.vault)
+        installations, states = await open_stores(settings, engine.database, engine.vault)
         return Workspaces(Clients(settings.slack_api_url, None, installations), installations, states)
     return Workspaces(Clients(settings.slack_api_url, token, None))
 
@@ -57,13 +57,11 @@ def build_app(settings: Settings, mode: SlackMode, workspaces: Workspaces) -> As
     with _without_environment():
         if mode is SlackMode.MANY:
             return _of_many(settings, workspaces)
-        app = MeasuredApp(
+        return MeasuredApp(
             client=workspaces.clients.with_token(None),
             signing_secret=value_of(settings.slack_signing_secret) or "",
             authorize=SingleWorkspaceAuthorize(value_of(settings.slack_bot_token)),
         )
-    _say_when_removed(app)
-    return app
 
 
 def value_of(secret: SecretStr | None) -> str | None:
@@ -76,7 +74,7 @@ def _of_many(settings: Settings, workspaces: Workspaces) -> AsyncApp:
     assert store is not None
     assert states is not None
     client = workspaces.clients.with_token(None)
-    app = MeasuredApp(
+    return MeasuredApp(
         client=client,
         signing_secret=value_of(settings.slack_signing_secret),
         # Bolt accepts it; its annotation is too narrow.
@@ -85,6 +83,7 @@ def _of_many(settings: Settings, workspaces: Workspaces) -> AsyncApp:
         oauth_flow=RetryingOAuthFlow(
             client=client,
             logger=logger,
+            may_install=settings.may_install,
             settings=AsyncOAuthSettings(
                 client_id=settings.slack_client_id,
                 client_secret=value_of(settings.slack_client_secret),
@@ -99,20 +98,6 @@ def _of_many(settings: Settings, workspaces: Workspaces) -> AsyncApp:
             ),
         ),
     )
-    app.enable_token_revocation_listeners()
-    return app
-
-
-def _say_when_removed(app: AsyncApp) -> None:
-    """Log a warning if the only workspace uninstalls the app, because this process can't repair that."""
-
-    @app.event("app_uninstalled")
-    async def uninstalled() -> None:
-        logger.warning("the app was removed from the workspace; install it again and set its new SLACK_BOT_TOKEN")
-
-    @app.event("tokens_revoked")
-    async def revoked() -> None:
-        logger.warning("Slack has revoked a token of the app; install it again and set its new SLACK_BOT_TOKEN")
 
 
 @contextmanager

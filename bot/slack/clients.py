@@ -28,6 +28,11 @@ class Clients:
             token=token, base_url=self._api_url, timeout=TIMEOUT_S, retry_handlers=[CallMetricsHandler()]
         )
 
+    async def forget(self, team_id: str, enterprise_id: str | None) -> None:
+        """Delete the tokens of a workspace, if they are stored here."""
+        if self._installations is not None:
+            await self._installations.async_delete_all(enterprise_id=enterprise_id, team_id=team_id)
+
     async def for_team(self, team_id: str | None) -> AsyncWebClient | None:
         """Return the client for a workspace, or None if the app is not installed there."""
         if self._token is not None:

@@ -12,12 +12,14 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
 from bot.slack import preflight
+from bot.slack.access_gate import HomeWorkspace
 from bot.slack.app_factory import value_of
 from bot.slack.clients import Clients
 from bot.slack.listener_tracker import ListenerTracker
 from bot.slack.mode import SlackMode
 from bot.slack.preflight import SlackUnreachableError
 from bot.supervisor import first_of
+from core.connections import offboarding
 from core.engine import Engine
 from core.errors import SyncError
 
@@ -40,8 +42,9 @@ Say = Callable[[str], None]
 class SlackConnection:
     """Connects Slack with an app, in any mode except offline."""
 
-    def __init__(self, engine: Engine, clients: Clients, mode: SlackMode, app: AsyncApp) -> None:
-        """Take the app with its listeners. No I/O."""
+    def __init__(self, engine: Engine, clients: Clients, mode: SlackMode, app: AsyncApp, home: HomeWorkspace) -> None:
+        """Take the app with its listeners, and what is to know the one workspace once Slack has named it. No I/O."""
+        self._home = home
         self.app = app
         self.listening = ListenerTracker(app)
         self._engine = engine
@@ -86,6 +89,8 @@ class SlackConnection:
         if self._mode is SlackMode.SOCKET:
             await preflight.check_app_token(self._client, self._app_token)
         self._seen = True
+        self._home.team_id = identity.team_id
+        await offboarding.restore_workspace(self._engine, identity.team_id)
         how = "Socket Mode" if self._mode is SlackMode.SOCKET else "HTTP mode"
         say(f'Slack: workspace "{identity.team}" as @{identity.user}, {how}.')
         if identity.missing_scopes:

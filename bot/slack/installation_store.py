@@ -3,6 +3,7 @@
 slack-sdk defines the tables. They are created when this mode is first used.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from slack_sdk.oauth.installation_store import Bot, Installation
@@ -11,12 +12,17 @@ from slack_sdk.oauth.state_store.sqlalchemy import AsyncSQLAlchemyOAuthStateStor
 from sqlalchemy import MetaData, Table, Text, select, text
 from sqlalchemy.types import TypeDecorator
 
+from core.settings import Settings
+from core.store import workspaces
 from core.store.database import Database
 from core.store.migrate import MIGRATION_LOCK
 from core.vault import Vault
 
 # How long a person may take on Slack's install page, in seconds.
 STATE_EXPIRES_S = 600
+
+#: Whether a workspace may use the app, by its id.
+MayInstall = Callable[[str | None], bool]
 
 _SECRET = ("bot_token", "bot_refresh_token", "user_token", "user_refresh_token", "incoming_webhook_url")
 
@@ -43,17 +49,22 @@ class _Sealed(TypeDecorator[str]):
 class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
     """Stores where the app is installed, and with which token."""
 
-    def __init__(self, client_id: str, database: Database, vault: Vault) -> None:
-        """Take the app's client id and the database. No I/O; see `open_stores`."""
+    def __init__(self, client_id: str, database: Database, vault: Vault, may_install: MayInstall) -> None:
+        """Take the app's client id, the database, and which workspaces may use the app. No I/O; see `open_stores`."""
         super().__init__(client_id, database.engine)
+        self._database = database
+        self._may_install = may_install
         for table in (self.installations, self.bots):
             _seal(table, vault)
         self._writer = AsyncSQLAlchemyInstallationStore(client_id, _writing(database))
         self._writer.installations, self._writer.bots = self.installations, self.bots
 
     async def async_save(self, installation: Installation) -> None:
-        """Store an installation, and its bot."""
+        """Store an installation, and its bot. What the workspace had before it removed the app is kept."""
         await self._writer.async_save(installation)
+        if installation.team_id is not None:
+            async with self._database.write() as db:
+                await workspaces.restore(db, installation.team_id)
 
     async def async_save_bot(self, bot: Bot) -> None:
         """Store the bot of an installation."""
@@ -62,7 +73,12 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
     async def async_find_bot(
         self, *, enterprise_id: str | None, team_id: str | None, is_enterprise_install: bool | None = False
     ) -> Bot | None:
-        """Return the bot of a workspace. Callers that do not know the workspace's organization may omit it."""
+        """Find the bot of a workspace. Who does not know the organization that the workspace is in need not name it.
+
+        A workspace that may not use the app (any longer) has none.
+        """
+        if not self._may_install(team_id):
+            return None
         if enterprise_id is None and team_id is not None:
             enterprise_id = await self._organization_of(team_id)
         return await super().async_find_bot(
@@ -90,10 +106,11 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
 
 
 async def open_stores(
-    client_id: str, database: Database, vault: Vault
+    settings: Settings, database: Database, vault: Vault
 ) -> tuple[EncryptedInstallationStore, AsyncSQLAlchemyOAuthStateStore]:
-    """Return the stores of installations and of OAuth states, after creating their tables if needed."""
-    installations = EncryptedInstallationStore(client_id, database, vault)
+    """Return the stores of installations and of OAuth states. Creates their tables if needed."""
+    assert settings.slack_client_id is not None
+    installations = EncryptedInstallationStore(settings.slack_client_id, database, vault, settings.may_install)
     states = AsyncSQLAlchemyOAuthStateStore(STATE_EXPIRES_S, _writing(database))
     async with database.write() as db:
         if not database.is_sqlite:  # two processes may start at the same time

@@ -1,14 +1,19 @@
 """Installs the app in a workspace (OAuth), with retries while Slack is busy."""
 
 import logging
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
 from slack_sdk.oauth.installation_store import Installation
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.slack.api_errors import ERRORS, FailureClass, classify
 from bot.slack.retry import RetryLaterError, with_retries
+from core.errors import SyncError
 
 # The waits before each retry, in seconds. A person is looking at the browser meanwhile.
 WAITS_S = (1.0, 3.0)
@@ -17,16 +22,42 @@ MAX_WAIT_S = 5.0
 logger = logging.getLogger(__name__)
 
 
+class WorkspaceNotAllowedError(SyncError):
+    """The operator has not allowed a workspace to install the app."""
+
+    code = "workspace_not_allowed"
+
+
 class RetryingOAuthFlow(AsyncOAuthFlow):
-    """Bolt's flow with retries. Bolt's own fails at the first error, and logs the code."""
+    """Bolt's flow, which fails for good at the first answer that is missing, and has the code in its log.
+
+    Here a workspace that is not on the list of those that may install the app is refused as well.
+    """
+
+    def __init__(self, *, may_install: Callable[[str | None], bool], **options: Any) -> None:
+        """Take which workspaces may install the app, by their ids. No I/O."""
+        super().__init__(**options)
+        self._may_install = may_install
+
+    async def handle_callback(self, request: AsyncBoltRequest) -> BoltResponse:
+        """Answer the browser that comes back from Slack's install page."""
+        try:
+            return await super().handle_callback(request)
+        except WorkspaceNotAllowedError as error:
+            page = self.settings.redirect_uri_page_renderer.render_failure_page(error.message)
+            return BoltResponse(status=403, headers={"Content-Type": "text/html; charset=utf-8"}, body=page)
 
     async def run_installation(self, code: str) -> Installation | None:
         """Exchange the code of the install page for a token. Returns None if Slack rejects it; the page asks to start
-        again."""
+        again.
+
+        Slack says only then which workspace it is. Raises WorkspaceNotAllowedError if that may not install the app.
+        """
         try:
             answer = await with_retries(partial(self._exchange, code), WAITS_S, MAX_WAIT_S)
         except (RetryLaterError, *ERRORS):
             return None
+        await self._check_allowed(answer)
         team, organization = answer.get("team") or {}, answer.get("enterprise") or {}
         token = answer.get("access_token")
         return Installation(
@@ -42,6 +73,19 @@ class RetryingOAuthFlow(AsyncOAuthFlow):
             user_id=str((answer.get("authed_user") or {}).get("id") or ""),
             is_enterprise_install=answer.get("is_enterprise_install") or False,
             token_type=answer.get("token_type"),
+        )
+
+    async def _check_allowed(self, answer: AsyncSlackResponse) -> None:
+        team_id = (answer.get("team") or {}).get("id")
+        if self._may_install(team_id):
+            return
+        logger.warning("workspace %s may not install the app: ITERABLE_SYNC_ALLOWED_WORKSPACES", team_id)
+        try:  # the token is stored nowhere, and is of no use to anybody from then on
+            await self.client.auth_revoke(token=answer.get("access_token"))
+        except ERRORS as error:
+            logger.warning("the token of an installation was not revoked: %s", classify(error).word)
+        raise WorkspaceNotAllowedError(
+            f"workspace {team_id} may not install this app. Its operator can allow it: ITERABLE_SYNC_ALLOWED_WORKSPACES"
         )
 
     async def _exchange(self, code: str) -> AsyncSlackResponse:

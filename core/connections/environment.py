@@ -18,7 +18,7 @@ async def environment_connection(
     """
     name = f"environment-{data_center}"
     async with engine.database.write() as db:
-        found = await connections.by_name(db, name)
+        found = await connections.by_name(db, name, None)
         if found is None:
             await connections.add(
                 db,
@@ -30,7 +30,7 @@ async def environment_connection(
                 user_id_field=user_id or UserIdField.CUSTOMER_ID,
                 requests_per_second=DEFAULT_RATE,
             )
-            found = await connections.by_name(db, name)
+            found = await connections.by_name(db, name, None)
         assert found is not None
         key = engine.api_key(found)
         await connections.change(

@@ -22,6 +22,9 @@ from core.store.mappings import NO_LIST
 #: Connections that stand for ITERABLE_API_KEY are named so; the data center follows.
 ENVIRONMENT = "environment-"
 NAME_MAX_LENGTH = 60
+#: The slowest and the fastest rate of a connection, in requests a second. Faster than this, a number was meant for
+#: something else (requests a minute, for example).
+RATE_FLOOR, RATE_MAX = 0.1, 1000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +45,16 @@ def check_name(name: str) -> str:
     if stripped.startswith(ENVIRONMENT):
         raise ValidationError(f'"{stripped}" can\'t be the name of a connection. Choose another one.')
     return stripped
+
+
+def check_rate(requests_per_second: float) -> float:
+    """Return a rate as it is stored. Raises InputError if it can't be one.
+
+    A run at a rate below the floor would keep a worker, and with it other connections, waiting for days.
+    """
+    if requests_per_second == 0 or RATE_FLOOR <= requests_per_second <= RATE_MAX:
+        return requests_per_second
+    raise ValidationError(f"A rate is {RATE_FLOOR:g} to {RATE_MAX:,.0f} requests a second, or 0 for no limit.")
 
 
 async def connect(
@@ -66,9 +79,9 @@ async def connect(
 
     Raises InputError where the name is taken or the key is empty, and an IterableError where the key does not work.
     """
-    name, api_key = check_name(name), _stripped(api_key)
+    name, api_key, requests_per_second = check_name(name), _stripped(api_key), check_rate(requests_per_second)
     async with engine.database.read() as db:
-        await _check_free(db, name)
+        await _check_free(db, name, team_id)
     encrypted, rate_limit_key = engine.vault.encrypt(api_key), project_of(api_key)
     made = Connection(
         id=0,
@@ -84,7 +97,7 @@ async def connect(
     )
     found = await fetch_lists(engine, made)
     async with engine.database.write() as db:
-        await _check_free(db, name)  # somebody may have been faster, or have clicked twice
+        await _check_free(db, name, team_id)  # somebody may have been faster, or have clicked twice
         settings: ConnectionSettings = {
             "name": name,
             "data_center": data_center,
@@ -171,6 +184,8 @@ async def change(
     where the key does not work there.
     """
     settings["name"] = check_name(settings.get("name", known.name))
+    if "requests_per_second" in settings:
+        check_rate(settings["requests_per_second"])
     changed = dataclasses.replace(known, **settings)
     if changed.data_center != known.data_center:
         await fetch_lists(engine, changed)
@@ -178,7 +193,7 @@ async def change(
         before = await connections.by_id(db, known.id)
         if before is None:
             raise NotFoundError("This connection was removed meanwhile.", connection_id=known.id)
-        other = await connections.by_name(db, changed.name)
+        other = await connections.by_name(db, changed.name, known.team_id)
         if other is not None and other.id != known.id:
             raise ConflictError(f'There is a connection "{changed.name}" already. Choose another name.')
         await connections.change(db, known.id, **settings)
@@ -228,8 +243,8 @@ async def _made_by_messages(engine: Engine, db: AsyncConnection, api_key: str) -
     return next(iter(with_key(engine, made, api_key)), None)
 
 
-async def _check_free(db: AsyncConnection, name: str) -> None:
-    if await connections.by_name(db, name) is not None:
+async def _check_free(db: AsyncConnection, name: str, team_id: str | None) -> None:
+    if await connections.by_name(db, name, team_id) is not None:
         raise ConflictError(f'There is a connection "{name}" already. Replace its key, or choose another name.')
 
 

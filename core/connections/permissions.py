@@ -5,12 +5,15 @@ from core.store.connections import Connection
 
 def may_start(connection: Connection, person: str) -> bool:
     """Whether a person (a Slack user id) may start, cancel and repeat runs, and propose mappings."""
-    return not connection.operators or person in connection.operators or person in connection.approvers
+    return not connection.operators or connection.names(person)
 
 
 def may_see_rejected(connection: Connection, person: str) -> bool:
-    """Whether a person may have the addresses of rejected members, and look people up."""
-    return may_start(connection, person)
+    """Whether a person may have the addresses of rejected members, and look people up.
+
+    Addresses are personal data, so that is never open to everyone in the workspace: only to people who are named.
+    """
+    return connection.names(person)
 
 
 def has_stand_ins(connection: Connection) -> bool:

@@ -1,6 +1,7 @@
 """mParticle's requests to erase people, as they arrive, and members that were erased before."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,27 +32,37 @@ async def accept(db: AsyncConnection, vault: Vault, request: DsrProcessingReques
         value = normalize_email(identity.value) if kind == "email" else identity.value.strip()
         if kind and value and identity.encoding == Encoding.RAW:
             getattr(subject, kind).append(value)
-    await erasures.mark_erased(db, digests_of_subject(await erasures.salt_of(db, vault), subject.person), stamp)
+    account_id = str(request.account.account_id)
+    digests = digests_of_subject(await erasures.salt_of(db, vault), subject.person(account_id))
+    await erasures.mark_erased(db, account_id, digests, stamp)
     content = {name: getattr(subject, name) for name in ("stamp", "request", "email", "customer", "mpid")}
-    await erasures.begin(db, str(request.id), vault.encrypt(json.dumps(content)))
+    await erasures.begin(db, str(request.id), account_id, vault.encrypt(json.dumps(content)))
 
 
 async def without_erased(
-    db: AsyncConnection, vault: Vault, changes: Sequence[Change], members: Sequence[Member]
+    db: AsyncConnection, vault: Vault, changes: Sequence[Change], members: Sequence[tuple[str, Member]]
 ) -> list[Change]:
-    """Return live changes but for those that are older than their member's erasure. Who comes after it is back."""
+    """Return live changes but for those that are older than their member's erasure. Who comes after it is back.
+
+    `members` are those of the changes, in the same order, each with the id of the account that sent it.
+    """
     salt = await erasures.salt_of(db, vault)
-    digests = [_digests_of_member(salt, member) for member in members]
-    stamps = await erasures.stamps(db, {digest for each in digests for digest in each})
-    left, back = [], []
-    for change, each in zip(changes, digests, strict=True):
-        found = [digest for digest in each if digest in stamps]
-        if any(change.event_ms <= stamps[digest] for digest in found):
+    digests = [(account_id, _digests_of_member(salt, member)) for account_id, member in members]
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for account_id, each in digests:
+        wanted[account_id].update(each)
+    stamps = {account_id: await erasures.stamps(db, account_id, of) for account_id, of in wanted.items()}
+    left: list[Change] = []
+    back: defaultdict[str, list[str]] = defaultdict(list)
+    for change, (account_id, each) in zip(changes, digests, strict=True):
+        found = [digest for digest in each if digest in stamps[account_id]]
+        if any(change.event_ms <= stamps[account_id][digest] for digest in found):
             continue
         if change.is_member:
-            back += found
+            back[account_id] += found
         left.append(change)
-    await erasures.clear_erased(db, back)
+    for account_id, each in back.items():
+        await erasures.clear_erased(db, account_id, each)
     return left
 
 

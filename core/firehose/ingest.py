@@ -29,6 +29,7 @@ from core.firehose.schema import (
 from core.firehose.subscriptions import subscribe
 from core.privacy import erasure
 from core.store import connections, erasures, inbox, live_mappings, processed_messages
+from core.store.connections import Connection
 from core.store.inbox import Change
 from core.store.mappings import AudienceMapping, MappingStatus
 
@@ -47,7 +48,8 @@ class _Found:
     """What the messages of a group come to."""
 
     changes: list[Change] = field(default_factory=list)
-    members: list[Member] = field(default_factory=list)
+    members: list[tuple[str, Member]] = field(default_factory=list)
+    """Those of the changes, each with the id of the account that sent it."""
     came: Counter[int] = field(default_factory=Counter)
     ignored: Counter[int] = field(default_factory=Counter)
 
@@ -116,10 +118,16 @@ class FirehoseIngest:
                 if str(request.id) in new:
                     new.discard(str(request.id))
                     await self._take(db, targets, request, found)
-                connection = await targets.connection(request.account)
-                refused.append(taken.any_refused and connection.key_rejected_at is not None)
+                connection = await self._connection(targets, request)
+                refused.append(taken.any_refused and connection is not None and connection.key_rejected_at is not None)
             await self._store(db, found, with_changes=profiles <= PIECE, look=taken.any_erased)
         return refused
+
+    async def _connection(self, targets: Router, request: _Written) -> Connection | None:
+        """The connection that a message is for. An erasure is no reason to make one."""
+        if isinstance(request, DsrProcessingRequest):
+            return await targets.known_connection(request.account)
+        return await targets.connection(request.account)
 
     async def _write_pieces(self, group: list[_Written]) -> None:
         """Write the changes of messages, which does no harm when it happens twice, before the messages are taken."""
@@ -138,10 +146,14 @@ class FirehoseIngest:
     async def _take(self, db: AsyncConnection, targets: Router, request: _Written, found: _Found) -> None:
         match request:
             case AudienceSubscriptionRequest():
-                await subscribe(db, targets, request)
+                if not await targets.is_uninstalled(request.account):
+                    await subscribe(db, targets, request)
             case DsrProcessingRequest():
+                await targets.known_connection(request.account)  # what it holds is erased, so it has to be known whose
                 await erasure_requests.accept(db, self._engine.vault, request, self._stamp_of(request))
             case AudienceMembershipChangeRequest():
+                if await targets.is_uninstalled(request.account):
+                    return
                 stamp = self._stamp_of(request)
                 for number, profile in enumerate(request.user_profiles):
                     if number % PROFILES_A_TURN == PROFILES_A_TURN - 1:
@@ -149,7 +161,7 @@ class FirehoseIngest:
                     member = member_from_profile(profile, f"none:{request.id}:{number}")
                     for audience in profile.audiences:
                         mapping = await self._mapping(targets, request, audience)
-                        self._judge(mapping, audience, member, stamp, found)
+                        self._judge(mapping, audience, (str(request.account.account_id), member), stamp, found)
 
     async def _mapping(
         self, targets: Router, request: AudienceMembershipChangeRequest, audience: Audience
@@ -160,7 +172,7 @@ class FirehoseIngest:
         return await targets.mapping(request.account, audience.audience_id, audience.audience_name, settings)
 
     def _judge(
-        self, mapping: AudienceMapping | None, audience: Audience, member: Member, stamp: int, found: _Found
+        self, mapping: AudienceMapping | None, audience: Audience, sent: tuple[str, Member], stamp: int, found: _Found
     ) -> None:
         if mapping is None:
             return
@@ -168,11 +180,11 @@ class FirehoseIngest:
             found.ignored[mapping.id] += 1
             return
         found.came[mapping.id] += 1
-        joined = audience.action is MembershipAction.ADD
+        joined, member = audience.action is MembershipAction.ADD, sent[1]
         found.changes.append(
             Change(mapping.id, member.key, joined, stamp, member.email, member.customer_id, member.hashed)
         )
-        found.members.append(member)
+        found.members.append(sent)
 
     async def _store(self, db: AsyncConnection, found: _Found, *, with_changes: bool, look: bool) -> None:
         """Write what was found; `look` says that somebody was forgotten, who must not come back by an old change."""

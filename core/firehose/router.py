@@ -5,6 +5,7 @@ integration uses them; where an audience has no mapping yet, one is proposed.
 """
 
 import hashlib
+import itertools
 import json
 import math
 import time
@@ -61,17 +62,28 @@ class Router:
 
     async def connection(self, account: Account) -> Connection:
         """Return the connection of an account. One that a person saved wins over what the message says."""
-        account_id = str(account.account_id)
-        found = self._connections.get(account_id) or await self._saved(account_id)
-        offered = _offered(account)
-        if found is None:
-            found = await self._with_the_key(account_id, account)
+        account_id, offered = str(account.account_id), _offered(account)
+        found = await self.known_connection(account)
         if found is None:
             found = await self._made(account_id, account, offered)
         elif found.mparticle_settings_digest not in (None, offered) and account.account_settings.get(API_KEY):
             found = await self._changed(found, account, offered)
         self._connections[account_id] = found
         return found
+
+    async def known_connection(self, account: Account) -> Connection | None:
+        """Return the connection of an account, if there is one: that with its id, or that with its key."""
+        account_id = str(account.account_id)
+        found = self._connections.get(account_id) or await connections.of_account(self._db, account_id)
+        found = found or await self._with_the_key(account_id, account)
+        if found is not None:
+            self._connections[account_id] = found
+        return found
+
+    async def is_uninstalled(self, account: Account) -> bool:
+        """Whether the workspace of an account's connection has removed the app: nothing is stored for it then."""
+        found = await self.known_connection(account)
+        return found is not None and found.uninstalled_at is not None
 
     async def mapping(
         self, account: Account, audience_id: int, audience_name: str, settings: dict[str, str]
@@ -153,13 +165,6 @@ class Router:
         free = self._engine.settings.firehose_approval is FirehoseApproval.NONE
         return MappingStatus.ACTIVE if free and list_id != NO_LIST else MappingStatus.PROPOSED
 
-    async def _saved(self, account_id: str) -> Connection | None:
-        found = await connections.of_account(self._db, account_id)
-        if found is None and (named := await connections.by_name(self._db, _name(account_id))) is not None:
-            await connections.change(self._db, named.id, mparticle_account_id=account_id)
-            found = await connections.by_id(self._db, named.id)
-        return found
-
     async def _with_the_key(self, account_id: str, account: Account) -> Connection | None:
         """The connection that a person saved with the key in the message: it is the account's from now on.
 
@@ -188,9 +193,10 @@ class Router:
 
     async def _made(self, account_id: str, account: Account, offered: str) -> Connection:
         key = account.account_settings.get(API_KEY, "").strip()
+        name = await self._free_name(account_id)
         connection_id = await connections.add(
             self._db,
-            name=_name(account_id),
+            name=name,
             # without a key in the message it is the one in the environment
             api_key=self._engine.vault.encrypt(key) if key else None,
             key_last4=key[-4:],
@@ -208,11 +214,19 @@ class Router:
             actor=MPARTICLE,
             action=AuditAction.CONNECTION_ADDED,
             subject=f"connection:{connection_id}",
-            after={"name": _name(account_id)},
+            after={"name": name},
         )
         found = await connections.by_id(self._db, connection_id)
         assert found is not None
         return found
+
+    async def _free_name(self, account_id: str) -> str:
+        """A name for the connection of an account. One that a person chose says nothing about whose it is."""
+        numbers = itertools.count(2)
+        name = first = f"mparticle-{account_id}"
+        while await connections.by_name(self._db, name, None) is not None:
+            name = f"{first}-{next(numbers)}"
+        return name
 
     async def _changed(self, connection: Connection, account: Account, offered: str) -> Connection:
         """Take over settings that were changed in mParticle, where they came from there before."""
@@ -244,10 +258,6 @@ def list_of(setting: str) -> int:
         return NO_LIST
     number = int(setting) if len(setting) < 20 else 0
     return number if number <= _LARGEST_LIST else NO_LIST
-
-
-def _name(account_id: str) -> str:
-    return f"mparticle-{account_id}"
 
 
 def _user_id(account: Account) -> UserIdField:

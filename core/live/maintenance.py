@@ -6,6 +6,7 @@ import time
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting
+from core.connections import offboarding
 from core.engine import Engine
 from core.live.micro_batch import can_deliver, delivery_filter
 from core.privacy import erasure
@@ -24,6 +25,7 @@ async def run_maintenance(engine: Engine) -> None:
     """Do all of it once."""
     await engine.presence.reap_dead_workers()
     await erasure.carry_out_all(engine)
+    await offboarding.erase_uninstalled(engine)
     async with engine.database.read() as db:
         found = await live_mappings.everyone(db)
     for mapping in found:

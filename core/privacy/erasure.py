@@ -37,10 +37,10 @@ class ErasureSubject:
     customer: list[str] = field(default_factory=list)
     mpid: list[str] = field(default_factory=list)
 
-    @property
-    def person(self) -> DataSubject:
+    def person(self, account_id: str) -> DataSubject:
+        """The person, as an account in mParticle knows them ("": as all accounts do)."""
         profiles = [*self.mpid, *(f"customer:{c}" for c in self.customer), *(f"email:{e}" for e in self.email)]
-        return DataSubject(set(profiles), set(self.email), set(self.customer))
+        return DataSubject(set(profiles), set(self.email), set(self.customer), account_id)
 
 
 async def try_carry_out(engine: Engine, erasure_id: str) -> None:
@@ -68,16 +68,14 @@ async def _carry_out(engine: Engine, erasure_id: str) -> None:
         return
     subject = ErasureSubject(**json.loads(engine.vault.decrypt(erasure.identities)))
     async with engine.database.read() as db:
-        person = await personal_data.known_as(db, subject.person)
+        person = await personal_data.known_as(db, subject.person(erasure.account_id))
     counts = Counter(erasure.counts)
     async with engine.database.write() as db:  # before looking for rows: what mParticle sends now is passed over
-        await erasures.mark_erased(
-            db, digests_of_subject(await erasures.salt_of(db, engine.vault), person), subject.stamp
-        )
+        digests = digests_of_subject(await erasures.salt_of(db, engine.vault), person)
+        await erasures.mark_erased(db, erasure.account_id, digests, subject.stamp)
     async with engine.database.read() as db:
-        in_hand = await personal_data.may_be_in_hand(
-            db
-        )  # asked first: one that ends from now on may not be seen in the rows
+        # asked first: one that ends from now on may not be seen in the rows
+        in_hand = await personal_data.may_be_in_hand(db, person)
         rows = await personal_data.rows_of(db, person)
     async with engine.database.write() as db:
         counts.update(await personal_data.erase(db, rows))

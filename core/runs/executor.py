@@ -147,7 +147,9 @@ async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
     if (tried_again := rejected_in(address)) is not None:
         await lift_suppression(engine, this, tried_again)
     async with engine.database.read() as db:
-        forgotten = await erasures.forgotten(db, engine.vault)
+        connection = await connections.by_id(db, this.connection_id)
+        account_id = connection.mparticle_account_id if connection is not None else None
+        forgotten = await erasures.forgotten(db, engine.vault, account_id)
         refused = await suppressions.of_connection(db, engine.vault, this.connection_id)
     async with fetched(address, data_dir / settings.FETCHED / this.id, engine.fetchers) as path:
         here = this.model_copy(update={"request": this.request.model_copy(update={"path": str(path)})})

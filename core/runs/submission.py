@@ -16,6 +16,9 @@ from core.store.audit_log import COMMAND_LINE, AuditAction
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus
 
+#: Runs of a connection that may wait to be taken up at a time.
+MAX_QUEUED_RUNS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -92,6 +95,7 @@ async def enqueue(
             f"The mapping of {mapping.label} to list {mapping.list_id} was removed meanwhile.", mapping_id=mapping.id
         )
     check_mapping_active(now)
+    await _check_queue(db, connection)
     run_id = runs.new_id()
     await runs.add(
         db,
@@ -106,6 +110,15 @@ async def enqueue(
         undo_of=undo_of,
     )
     return run_id
+
+
+async def _check_queue(db: AsyncConnection, connection: Connection) -> None:
+    """Raise ConflictError if as many runs of a connection wait as may: more would only keep those of others waiting."""
+    if await runs.queued_count(db, connection.id) >= MAX_QUEUED_RUNS:
+        raise ConflictError(
+            f"{MAX_QUEUED_RUNS} runs of {connection.label} wait already, so no other one was started. Wait until some "
+            "have ended, or cancel those that are not needed."
+        )
 
 
 def check_mapping_active(mapping: AudienceMapping) -> None:

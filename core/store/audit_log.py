@@ -43,6 +43,9 @@ class AuditAction(StrEnum):
     ALERT_MUTED = "alert.muted"
     LOOKED_UP = "person.looked_up"
     ERASED = "person.erased"
+    WORKSPACE_SUSPENDED = "workspace.suspended"
+    WORKSPACE_RESTORED = "workspace.restored"
+    WORKSPACE_ERASED = "workspace.erased"
 
 
 @dataclass(frozen=True, slots=True)

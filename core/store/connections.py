@@ -19,6 +19,9 @@ from core.store.tables import connections
 #: endpoints, and this is the one for bulk updates of users.
 DEFAULT_RATE = 5.0
 
+#: What stands in the place of a key that was deleted: NULL would stand for the one in the environment.
+DELETED_KEY = b""
+
 # Columns that hold a JSON array.
 _SEQUENCES = ("operators", "approvers", "previous_key_digests")
 
@@ -48,10 +51,15 @@ class Connection:
     mparticle_account_id: str | None = None
     mparticle_settings_digest: str | None = None
     previous_key_digests: tuple[str, ...] = ()
+    uninstalled_at: float | None = None
 
     def had_key(self, api_key: str) -> bool:
         """Whether this was its key once: the first one, or one that was replaced."""
         return project_of(api_key) in (self.rate_limit_key, *self.previous_key_digests)
+
+    def names(self, person: str) -> bool:
+        """Whether a person (a Slack user id) is an operator or an approver of it."""
+        return person in self.operators or person in self.approvers
 
     @property
     def label(self) -> str:
@@ -127,6 +135,7 @@ class ConnectionUpdate(ConnectionSettings, total=False):
     mparticle_account_id: str | None
     mparticle_settings_digest: str | None
     previous_key_digests: tuple[str, ...]
+    uninstalled_at: float | None
 
 
 async def change(db: AsyncConnection, connection_id: int, **values: Unpack[ConnectionUpdate]) -> None:
@@ -144,9 +153,10 @@ async def refused(db: AsyncConnection, this: Connection) -> None:
     )
 
 
-async def by_name(db: AsyncConnection, name: str) -> Connection | None:
-    """Find a connection by its name."""
-    return _one((await db.execute(select(connections).where(connections.c.name == name))).mappings().first())
+async def by_name(db: AsyncConnection, name: str, team_id: str | None) -> Connection | None:
+    """Find the connection of a workspace (None: of no workspace) by its name."""
+    query = select(connections).where(connections.c.name == name, connections.c.team_id.is_not_distinct_from(team_id))
+    return _one((await db.execute(query)).mappings().first())
 
 
 async def by_id(db: AsyncConnection, connection_id: int) -> Connection | None:

@@ -38,6 +38,12 @@ GONE = (
 )
 
 
+BROKEN_REFERENCES = (
+    "The database could not be brought to the form of this version: rows in it refer to others that are not there. "
+    "Nothing was changed. Put a backup in its place, or go on with the former version."
+)
+
+
 def is_away(error: DBAPIError) -> bool:
     """Whether an error says that the database can't be written at all now, and not that something can't be written."""
     cause = str(error.orig).lower()
@@ -79,6 +85,29 @@ class Database:
             async with self._writer, self.engine.execution_options(writing=True).begin() as connection:
                 self._check_file()
                 yield connection
+
+    @asynccontextmanager
+    async def restructure(self) -> AsyncIterator[AsyncConnection]:
+        """As `write`, for changing tables.
+
+        SQLite changes some by making a table anew and dropping the former one, which would delete the rows that refer
+        to it. So foreign keys are off here, and checked before the end (sqlite.org/lang_altertable.html, "Making Other
+        Kinds Of Table Schema Changes"). Raises StorageError where a row then refers to one that is not there.
+        """
+        if self._writer is None:
+            async with self.engine.begin() as connection:
+                yield connection
+            return
+        async with self._writer, self.engine.execution_options(writing=True).connect() as connection:
+            await connection.run_sync(_set_foreign_keys, "OFF")  # which SQLite ignores in a transaction
+            try:
+                async with connection.begin():
+                    self._check_file()
+                    yield connection
+                    if (await connection.exec_driver_sql("PRAGMA foreign_key_check")).first() is not None:
+                        raise StorageError(BROKEN_REFERENCES)
+            finally:
+                await connection.run_sync(_set_foreign_keys, "ON")
 
     def _check_file(self) -> None:
         """Raise StorageError where SQLite's file is not the one that was opened: what is written would be lost."""
@@ -150,6 +179,12 @@ def _engine(url: str) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _set_foreign_keys(connection: Connection, state: str) -> None:
+    cursor = connection.connection.cursor()
+    cursor.execute(f"PRAGMA foreign_keys={state}")
+    cursor.close()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

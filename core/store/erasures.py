@@ -6,8 +6,9 @@ import secrets
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,8 +17,8 @@ from core.vault import Vault
 
 _SALT = "erasure"
 _MARK = """
-INSERT INTO erased (digest, stamp) VALUES (:digest, :stamp)
-ON CONFLICT (digest) DO UPDATE SET stamp = excluded.stamp WHERE excluded.stamp > erased.stamp
+INSERT INTO erased (account_id, digest, stamp) VALUES (:account_id, :digest, :stamp)
+ON CONFLICT (account_id, digest) DO UPDATE SET stamp = excluded.stamp WHERE excluded.stamp > erased.stamp
 """
 # Values in one IN: both databases take many more.
 _CHUNK = 5_000
@@ -25,10 +26,15 @@ _CHUNK = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """An erasure that is under way. `identities` is encrypted; `counts` says what has been deleted so far."""
+    """An erasure that is under way. `identities` is encrypted; `counts` says what has been deleted so far.
+
+    `account_id` is the account in mParticle that asked for it: what it holds is erased, and nothing else. "" stands for
+    all accounts: of a request that came before accounts were recorded.
+    """
 
     id: str
     identities: bytes
+    account_id: str
     at: float
     counts: dict[str, int]
 
@@ -67,50 +73,62 @@ class SuppressionList:
     digests: list[str]
 
 
-async def forgotten(db: AsyncConnection, vault: Vault) -> SuppressionList | None:
-    """Return who was forgotten, or None where nobody was."""
-    salt, digests = await _salt(db, vault), list((await db.execute(select(erased_identities.c.digest))).scalars())
+async def forgotten(db: AsyncConnection, vault: Vault, account_id: str | None) -> SuppressionList | None:
+    """Return who was forgotten at the request of an account, or None if that is no member."""
+    digests = list((await db.execute(select(erased_identities.c.digest).distinct().where(_of(account_id)))).scalars())
+    salt = await _salt(db, vault)
     return SuppressionList(salt, digests) if digests and salt else None
 
 
-async def stamps(db: AsyncConnection, of: Collection[str]) -> dict[str, int]:
-    """Return when the people were forgotten whom these digests stand for, as far as they were."""
+async def stamps(db: AsyncConnection, account_id: str, of: Collection[str]) -> dict[str, int]:
+    """Return when an account asked to forget the people whom these digests stand for, as far as it did."""
     wanted, found = sorted(of), dict[str, int]()
     for begin in range(0, len(wanted), _CHUNK):
-        query = select(erased_identities.c.digest, erased_identities.c.erased_before_ms).where(
-            erased_identities.c.digest.in_(wanted[begin : begin + _CHUNK])
-        )
-        found.update((each, stamp) for each, stamp in await db.execute(query))
+        some = erased_identities.c.digest.in_(wanted[begin : begin + _CHUNK])
+        latest = func.max(erased_identities.c.erased_before_ms)
+        query = select(erased_identities.c.digest, latest).where(_of(account_id), some)
+        found.update((each, stamp) for each, stamp in await db.execute(query.group_by(erased_identities.c.digest)))
     return found
 
 
-async def mark_erased(db: AsyncConnection, of: Collection[str], stamp: int) -> None:
-    """Remember that the people whom these digests stand for asked to be forgotten at that time."""
+async def mark_erased(db: AsyncConnection, account_id: str, of: Collection[str], stamp: int) -> None:
+    """Remember that an account asked at that time to forget the people whom these digests stand for."""
     if of:
-        await db.execute(text(_MARK), [{"digest": each, "stamp": stamp} for each in sorted(of)])
+        rows = [{"account_id": account_id, "digest": each, "stamp": stamp} for each in sorted(of)]
+        await db.execute(text(_MARK), rows)
 
 
-async def clear_erased(db: AsyncConnection, of: Sequence[str]) -> None:
-    """They came again."""
+async def clear_erased(db: AsyncConnection, account_id: str, of: Sequence[str]) -> None:
+    """The account sent them again."""
     for begin in range(0, len(of), _CHUNK):
-        await db.execute(delete(erased_identities).where(erased_identities.c.digest.in_(of[begin : begin + _CHUNK])))
+        some = erased_identities.c.digest.in_(of[begin : begin + _CHUNK])
+        await db.execute(delete(erased_identities).where(_of(account_id), some))
 
 
-async def begin(db: AsyncConnection, erasure_id: str, identities: bytes) -> None:
+def _of(account_id: str | None) -> ColumnElement[bool]:
+    return erased_identities.c.account_id.in_(["", account_id] if account_id else [""])
+
+
+async def begin(db: AsyncConnection, erasure_id: str, account_id: str, identities: bytes) -> None:
     """Store an erasure that is to be carried out."""
-    await db.execute(insert(erasures).values(id=erasure_id, identities=identities, at=time.time()))
+    await db.execute(
+        insert(erasures).values(id=erasure_id, account_id=account_id, identities=identities, at=time.time())
+    )
 
 
 async def under_way(db: AsyncConnection) -> list[Erasure]:
     """Return the erasures that have not ended, oldest first."""
-    rows = await db.execute(select(erasures).order_by(erasures.c.at))
-    return [Erasure(row.id, row.identities, row.at, json.loads(row.counts)) for row in rows]
+    return [_one(row) for row in await db.execute(select(erasures).order_by(erasures.c.at))]
 
 
 async def by_id(db: AsyncConnection, erasure_id: str) -> Erasure | None:
     """Find an erasure that has not ended."""
     row = (await db.execute(select(erasures).where(erasures.c.id == erasure_id))).one_or_none()
-    return None if row is None else Erasure(row.id, row.identities, row.at, json.loads(row.counts))
+    return None if row is None else _one(row)
+
+
+def _one(row: Any) -> Erasure:
+    return Erasure(row.id, row.identities, row.account_id or "", row.at, json.loads(row.counts))
 
 
 async def note(db: AsyncConnection, erasure_id: str, counts: dict[str, int]) -> None:

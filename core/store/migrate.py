@@ -20,7 +20,10 @@ MIGRATION_LOCK = 0x17E7AB1E
 async def migrate(database: Database) -> None:
     """Apply the migrations that are missing. Raises SettingsError where the database is too new, or unusable."""
     try:
-        async with database.write() as connection:
+        async with database.read() as connection:
+            if await is_current(connection):
+                return
+        async with database.restructure() as connection:
             if not database.is_sqlite:  # SQLite's one write lock is held already
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
             if not await is_current(connection):

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import ColumnElement, Table, and_, delete, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, literal, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, BatchEntry, decode, encode, groups
@@ -13,7 +13,7 @@ from core.models.run import RunStatus
 from core.store import rejections, runs
 from core.store.batches import BatchStatus
 from core.store.rejections import ERASED, Rejection
-from core.store.tables import batch_members, batches, inbox, last_known_emails, ledger, lists
+from core.store.tables import batch_members, batches, connections, inbox, last_known_emails, ledger, lists
 from core.store.tables import mappings as mappings_table
 from core.store.tables import rejections as rejections_table
 from core.store.tables import runs as runs_table
@@ -26,11 +26,16 @@ BATCHES_A_LOOK = 500
 
 @dataclass(frozen=True, slots=True)
 class DataSubject:
-    """By what a person is known: profiles (keys of members), addresses in lower case, customer ids."""
+    """By what a person is known: profiles (keys of members), addresses in lower case, customer ids.
+
+    And to whom: the account in mParticle that asks to forget them. The same customer id in another account is another
+    person. "" stands for all accounts.
+    """
 
     profiles: set[str]
     emails: set[str]
     customer_ids: set[str]
+    account_id: str = ""
 
     @property
     def all_profiles(self) -> set[str]:
@@ -67,7 +72,7 @@ async def known_as(db: AsyncConnection, person: DataSubject) -> DataSubject:
         profiles.update([profile] if profile and not profile.startswith(FORMER_IDENTITY_PREFIX) else [])
         emails.update([email.strip()] if email else [])
         customers.update([customer_id] if customer_id and customer_id != profile else [])
-    return DataSubject(profiles, emails, customers)
+    return DataSubject(profiles, emails, customers, person.account_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,10 @@ async def batches_with(db: AsyncConnection, person: DataSubject, after: int) -> 
     named = or_(
         literal(value=False), *(position(batch_members.c.members, orjson.dumps(n).decode()) > 0 for n in needles)
     )
-    query = select(batch_members.c.batch_id).where(batch_members.c.batch_id > after, named)
+    theirs = select(batches.c.id).join(runs_table, runs_table.c.id == batches.c.run_id).where(_is_of_account(person))
+    query = select(batch_members.c.batch_id).where(
+        batch_members.c.batch_id > after, named, batch_members.c.batch_id.in_(theirs)
+    )
     if bound is not None:
         query = query.where(batch_members.c.batch_id <= bound)
     return list((await db.execute(query.order_by(batch_members.c.batch_id))).scalars()), bound
@@ -172,9 +180,10 @@ async def forget_in_batch(db: AsyncConnection, batch_id: int, person: DataSubjec
     return gone
 
 
-async def may_be_in_hand(db: AsyncConnection) -> bool:
+async def may_be_in_hand(db: AsyncConnection, person: DataSubject) -> bool:
     """Whether a run is under way: it may hold in memory, and write down, what is deleted from now on."""
-    query = select(runs_table.c.id).where(runs_table.c.status.in_([RunStatus.PLANNING.value, RunStatus.RUNNING.value]))
+    is_under_way = runs_table.c.status.in_([RunStatus.PLANNING.value, RunStatus.RUNNING.value])
+    query = select(runs_table.c.id).where(is_under_way, _is_of_account(person))
     return (await db.execute(query.limit(1))).first() is not None
 
 
@@ -191,27 +200,49 @@ async def _store(db: AsyncConnection, batch_id: int, entries: list[BatchEntry]) 
 
 
 def _in_ledger(person: DataSubject) -> ColumnElement[bool]:
-    return or_(
+    named = or_(
         ledger.c.member_key.in_(_some(person.all_profiles)),
         ledger.c.email.in_(_some(person.emails)),
         and_(ledger.c.user_id.in_(_some(person.customer_ids)), ledger.c.user_id != ledger.c.member_key),
     )
+    return and_(_is_in_scope(ledger, person), named)
 
 
 def _in_last_known(person: DataSubject) -> ColumnElement[bool]:
-    return or_(
+    named = or_(
         last_known_emails.c.member_key.in_(_some(person.profiles)), last_known_emails.c.email.in_(_some(person.emails))
     )
+    return and_(_is_in_scope(last_known_emails, person), named)
 
 
 def _in(table: Table, person: DataSubject) -> ColumnElement[bool]:
     """The rows of the inbox, or of the rejections, that name a person."""
     columns = table.c
-    return or_(
+    named = or_(
         columns.member_key.in_(_some(person.all_profiles)),
         func.lower(func.trim(columns.email)).in_(_some(person.emails)),
         columns.customer_id.in_(_some(person.customer_ids)),
     )
+    return and_(_is_in_scope(table, person), named)
+
+
+def _is_in_scope(table: Table, person: DataSubject) -> ColumnElement[bool]:
+    """The rows of a table that are of the account that asks: by their mapping, or by their run."""
+    if not person.account_id:
+        return true()
+    if "run_id" in table.c and "mapping_id" not in table.c:
+        return table.c.run_id.in_(select(runs_table.c.id).where(_is_of_account(person)))
+    theirs = select(mappings_table.c.id).where(mappings_table.c.connection_id.in_(_connections(person)))
+    return table.c.mapping_id.in_(theirs)
+
+
+def _is_of_account(person: DataSubject) -> ColumnElement[bool]:
+    """The runs of the account that asks."""
+    return runs_table.c.connection_id.in_(_connections(person)) if person.account_id else true()
+
+
+def _connections(person: DataSubject) -> Select[tuple[int]]:
+    return select(connections.c.id).where(connections.c.mparticle_account_id == person.account_id)
 
 
 def _some(values: Collection[str]) -> list[str]:

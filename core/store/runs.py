@@ -77,6 +77,12 @@ async def by_id(db: AsyncConnection, run_id: str) -> Run | None:
     return _one((await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first())
 
 
+async def queued_count(db: AsyncConnection, connection_id: int) -> int:
+    """Return how many runs of a connection wait to be taken up."""
+    waits = (runs.c.connection_id == connection_id, runs.c.status == RunStatus.QUEUED.value)
+    return int((await db.execute(select(func.count()).select_from(runs).where(*waits))).scalar_one())
+
+
 async def latest(db: AsyncConnection, limit: int) -> list[Run]:
     """Return the newest runs, newest first."""
     rows = (await db.execute(select(runs).order_by(runs.c.created_at.desc()).limit(limit))).mappings()

@@ -37,7 +37,7 @@ connections = Table(
     "connections",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
     # NULL: the key is in the environment (ITERABLE_API_KEY) and is not stored
     Column("api_key", LargeBinary),
     Column("key_last4", Text, nullable=False),
@@ -65,6 +65,17 @@ connections = Table(
     Column("mparticle_settings", Text, key="mparticle_settings_digest"),
     # digests of keys that it had before, as a JSON array: messages that still carry one are for it
     Column("former_keys", Text, nullable=False, server_default="[]", key="previous_key_digests"),
+    # when its workspace removed the app: then its key was deleted, and its data is erased some time later
+    Column("uninstalled_at", Float),
+    # a name is unique in its workspace, and among those of no workspace
+    Index(None, "team_id", "name", unique=True),
+)
+Index(
+    "connections_name_ix",
+    connections.c.name,
+    unique=True,
+    sqlite_where=connections.c.team_id.is_(None),
+    postgresql_where=connections.c.team_id.is_(None),
 )
 
 #: Lists that have been synced to, one row each: what Iterable calls them, and who is working on them now.
@@ -389,6 +400,8 @@ live_daily_stats = Table(
 erased_identities = Table(
     "erased",
     metadata,
+    # the account in mParticle that sent the request; "": one from before that was recorded, which counts for all
+    Column("account_id", Text, primary_key=True),
     Column("digest", Text, primary_key=True),
     Column("stamp", BigInteger, nullable=False, key="erased_before_ms"),
     sqlite_with_rowid=False,
@@ -410,6 +423,8 @@ erasures = Table(
     Column("id", Text, primary_key=True),
     # encrypted, as JSON
     Column("identities", LargeBinary, nullable=False),
+    # as in `erased`; NULL stands for ""
+    Column("account_id", Text),
     Column("at", Float, nullable=False),
     # what has been deleted so far, as JSON
     Column("counts", Text, nullable=False, server_default="{}"),

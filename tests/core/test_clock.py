@@ -213,4 +213,4 @@ async def test_an_erasure_waits_for_a_run_of_the_future(
         await executor.plan(sync.engine, run_id)
         shift(monkeypatch, 0.0)
         async with sync.engine.database.read() as db:
-            assert await personal_data.may_be_in_hand(db)
+            assert await personal_data.may_be_in_hand(db, personal_data.DataSubject(set(), set(), set()))

@@ -80,7 +80,7 @@ async def _add(
     name = check_name(name)
     async with session.engine() as engine:
         async with engine.database.read() as db:
-            if await connections.by_name(db, name) is not None:  # before the person types a key in vain
+            if await connections.by_name(db, name, None) is not None:  # before the person types a key in vain
                 raise InputError(
                     f'There is a connection "{name}" already. Replace its key with `iterable-sync connections key`, '
                     "or choose another name."
@@ -120,6 +120,7 @@ async def _key(session: Session, name: str, *, key_stdin: bool) -> ExitCode:
 
 async def _list(session: Session) -> ExitCode:
     from bot.cli.render import table
+    from core.connections.named import name_of
     from core.store import connections
 
     async with session.engine() as engine, engine.database.read() as db:
@@ -127,7 +128,10 @@ async def _list(session: Session) -> ExitCode:
     if not saved:
         session.terminal.line("No connection is saved yet. Save one with: iterable-sync connections add NAME")
         return ExitCode.OK
-    rows = [(c.label, c.data_center, c.user_id_field.value, _rate(c), f"...{c.key_last4}", _state(c)) for c in saved]
+    rows = [
+        (name_of(c, saved), c.data_center, c.user_id_field.value, _rate(c), f"...{c.key_last4}", _state(c))
+        for c in saved
+    ]
     columns = ("Name", "Data center", "User ID", "Rate", "Key", "State")
     session.terminal.show(table(columns, rows, cut=("Name",)))
     return ExitCode.OK
@@ -179,13 +183,13 @@ async def _remove(session: Session, name: str, *, yes: bool) -> ExitCode:
 
 
 async def _load(engine: "Engine", name: str) -> "Connection":
+    from core.connections.named import connection_named
     from core.store import connections
 
     async with engine.database.read() as db:
-        connection = await connections.by_name(db, name)
-        if connection is None:  # the connection of ITERABLE_API_KEY has a label, but no name
-            everyone = await connections.everyone(db)
-            connection = next((each for each in everyone if each.label == name), None)
+        everyone = await connections.everyone(db)
+    # The connection of ITERABLE_API_KEY has a label, but no name.
+    connection = connection_named(everyone, name) or next((each for each in everyone if each.label == name), None)
     if connection is None:
         raise InputError(
             f'There is no connection "{name}". `iterable-sync connections list` shows those that there are.'

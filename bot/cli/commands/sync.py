@@ -110,6 +110,7 @@ async def connection_for(
 ) -> "Connection":
     """Return the saved connection with this name, or the one for ITERABLE_API_KEY."""
     from core.connections.environment import environment_connection
+    from core.connections.named import connection_named
     from core.iterable import DataCenter
     from core.store import connections
 
@@ -119,8 +120,9 @@ async def connection_for(
     if data_center is not None:
         raise InputError("--data-center goes with ITERABLE_API_KEY; a saved connection has its own. Leave one out.")
     async with engine.database.read() as db:
-        connection = await connections.by_name(db, name)
-        names = [connection.name for connection in await connections.everyone(db) if connection.api_key]
+        everyone = await connections.everyone(db)
+    connection = connection_named(everyone, name)
+    names = [each.name for each in everyone if each.api_key]
     if connection is None:
         listed = f"There are: {', '.join(names)}." if names else "None is saved yet."
         raise InputError(f'There is no connection "{name}". {listed} Save one with `iterable-sync connections add`.')

@@ -13,8 +13,7 @@ from bot.ui.blocks import text_message
 from bot.ui.formatting import moment, person
 from core import alerting
 from core.connections.permissions import may_start
-from core.errors import ConflictError, NotFoundError, PermissionDeniedError
-from core.store import alerts
+from core.errors import ConflictError, PermissionDeniedError
 from core.store.alerts import Alert
 
 
@@ -48,11 +47,7 @@ def register(app: AsyncApp, services: Services) -> None:
 
 async def _open(services: Services, actor: Actor, alert_id: str) -> Alert:
     """Return an open alert. Raises InputError if it is closed, or if the person may not act on it."""
-    async with services.engine.database.read() as db:
-        alert = await alerts.by_id(db, int(alert_id))
-    if alert is None:
-        raise NotFoundError("This alert no longer exists.")
-    connection = await services.connection(actor.team_id, alert.connection_id)
+    connection, alert = await services.alert(actor, int(alert_id))
     if not may_start(connection, actor.person):
         raise PermissionDeniedError(f"Only operators and approvers of {connection.label} can do this.")
     if alert.closed_at is not None:

@@ -19,12 +19,10 @@ from bot.ui.blocks import notice
 from bot.ui.formatting import escape
 from bot.ui.modal_state import ViewInputs
 from core.connections.permissions import why_not_approve
-from core.errors import InputError
-from core.models.run import Run, RunStatus
+from core.models.run import RunStatus
 from core.reporting import preview
 from core.runs import approval
-from core.store import lists, rejections, runs
-from core.store.connections import Connection
+from core.store import lists, rejections
 
 
 def register(app: AsyncApp, services: Services) -> None:
@@ -60,20 +58,11 @@ def register(app: AsyncApp, services: Services) -> None:
 
 async def _story(services: Services, actor: Actor, run_id: str) -> RunView:
     """Return a run that the person's workspace sees. Raises InputError if there is none."""
-    run = await _run(services, run_id)
-    connection = await services.connection(actor.team_id, run.connection_id)
+    connection, _, run = await services.run(actor, run_id)
     async with services.engine.database.read() as db:
         stored_list = await lists.get(db, run.connection_id, run.list_id)
         by_reason = await rejections.by_reason(db, run_id) if run.status is RunStatus.NEEDS_APPROVAL else {}
     return RunView(run, connection, stored_list.name if stored_list is not None else None, by_reason)
-
-
-async def _run(services: Services, run_id: str) -> Run:
-    async with services.engine.database.read() as db:
-        run = await runs.by_id(db, run_id)
-    if run is None:
-        raise InputError("This run no longer exists.")
-    return run
 
 
 def _barred(run_view: RunView, actor: Actor) -> dict[str, Any] | None:
@@ -88,8 +77,7 @@ def _barred(run_view: RunView, actor: Actor) -> dict[str, Any] | None:
 async def _decide(services: Services, body: dict[str, Any], *, approves: bool) -> dict[str, Any] | None:
     """Approve or decline a run. Returns a modal for the person if someone else was faster, or if they may not."""
     actor = Actor.of(body)
-    run = await _run(services, Decision.load(body["view"]).run_id)
-    connection: Connection = await services.connection(actor.team_id, run.connection_id)
+    connection, _, run = await services.run(actor, Decision.load(body["view"]).run_id)
     barred = _barred(RunView(run, connection, None), actor)
     if barred is not None:
         return barred
@@ -97,7 +85,7 @@ async def _decide(services: Services, body: dict[str, Any], *, approves: bool) -
     decide = approval.approve if approves else approval.decline
     was_first = await decide(services.engine, run.id, by=actor.person, comment=comment, team_id=actor.team_id)
     services.wake()
-    return None if was_first else views.too_late(await _run(services, run.id))
+    return None if was_first else views.too_late((await services.run(actor, run.id))[2])
 
 
 async def _answer(

@@ -34,7 +34,7 @@ async def edit(services: Services, actor: Actor, details: ConnectionForm) -> Mod
     Raises InputError if the name is taken, an IterableError if the key does not work in the new data center.
     """
     assert details.connection_id is not None
-    connection = await services.connection(actor.team_id, details.connection_id)
+    connection = await services.connection(actor, details.connection_id)
     changed = await manage.change(
         services.engine,
         connection,
@@ -48,7 +48,7 @@ async def edit(services: Services, actor: Actor, details: ConnectionForm) -> Mod
 
 async def replace_key(services: Services, actor: Actor, connection_id: int, key: str) -> ModalResult:
     """Try a key, and replace that of a connection. Raises an IterableError if the new key does not work."""
-    connection = await services.connection(actor.team_id, connection_id)
+    connection = await services.connection(actor, connection_id)
     connected = await manage.replace_key(services.engine, connection, key, by=actor.person, team_id=actor.team_id)
     stopped = [(run.id, run.audience or "An audience") for run in await _stopped_by_the_key(services, connection_id)]
     services.directory.prefetch(connected.connection)

@@ -26,7 +26,7 @@ class AdminsOnlyError(InputError):
 
 async def open_connect(services: Services, client: AsyncWebClient, actor: Actor) -> None:
     """Open the modal that connects a project. A person who is no admin reads who can do it."""
-    connections = await services.connections(actor.team_id)
+    connections = await services.connections(actor)
     if await services.people.is_admin(client, actor.team_id, actor.person):
         await open_modal(client, actor, modals.connect_form(ConnectionForm(), connections))
     else:
@@ -57,7 +57,7 @@ async def require_admin(services: Services, client: AsyncWebClient, actor: Actor
 async def _for_admins(
     services: Services, client: AsyncWebClient, actor: Actor, connection_id: int, what: str
 ) -> Connection | None:
-    connection = await services.connection(actor.team_id, connection_id)
+    connection = await services.connection(actor, connection_id)
     if await services.people.is_admin(client, actor.team_id, actor.person):
         return connection
     await _explain(client, actor, views.admins_only(what))

@@ -6,14 +6,11 @@ from typing import Any, Self
 
 from bot.features.ids import ConnectBlock
 from bot.ui.modal_state import Metadata, ViewInputs
-from core.connections.manage import check_name
+from core.connections.manage import RATE_FLOOR, RATE_MAX, check_name
 from core.errors import InputError
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.store.connections import DEFAULT_RATE, Connection, ConnectionSettings
-
-# A higher rate is most likely a mistake, such as requests a minute.
-RATE_MAX = 1000.0
 
 
 class ConnectionForm(Metadata):
@@ -67,9 +64,10 @@ class ConnectionForm(Metadata):
             check_name(self.name)
         except InputError as error:
             errors[ConnectBlock.NAME] = error.message
-        if self.rate is None or not 0 <= self.rate <= RATE_MAX:
+        if self.rate is None or not (self.rate == 0 or RATE_FLOOR <= self.rate <= RATE_MAX):
             errors[ConnectBlock.RATE] = (
-                f"A number from 0 (no limit) to {RATE_MAX:,.0f} is needed. Where in doubt: {DEFAULT_RATE:g}."
+                f"A number from {RATE_FLOOR:g} to {RATE_MAX:,.0f} is needed, or 0 (no limit). If you are in doubt: "
+                f"{DEFAULT_RATE:g}."
             )
         if not self.approvers:
             errors[ConnectBlock.APPROVERS] = "Choose at least one person who approves what is proposed."

@@ -55,7 +55,7 @@ def _register_again(app: AsyncApp, services: Services) -> None:
         if details.connection_id is None:
             form = modals.connect_form(details)
         else:
-            connection = await services.connection(actor.team_id, details.connection_id)
+            connection = await services.connection(actor, details.connection_id)
             form = modals.edit_form(details, connection.key_last4)
         await change_modal(client, actor, body["view"]["id"], form, NOT_CHANGED)
 
@@ -64,7 +64,7 @@ def _register_again(app: AsyncApp, services: Services) -> None:
         await ack()
         actor = Actor.of(body)
         await require_admin(services, client, actor, "replace an API key")
-        connection = await services.connection(actor.team_id, int(value_of(body)))
+        connection = await services.connection(actor, int(value_of(body)))
         await change_modal(client, actor, body["view"]["id"], modals.key_form(connection), NOT_CHANGED)
 
 

@@ -15,11 +15,11 @@ from slack_sdk.models.blocks import (
     UserMultiSelectElement,
 )
 
-from bot.features.connect.form import RATE_MAX, ConnectionForm, KeyModalState
+from bot.features.connect.form import ConnectionForm, KeyModalState
 from bot.features.ids import ConnectBlock, ConnectCallback
 from bot.ui.blocks import context, field_of, modal, option, section
 from bot.ui.formatting import escape
-from core.connections.manage import NAME_MAX_LENGTH
+from core.connections.manage import NAME_MAX_LENGTH, RATE_MAX
 from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.store.connections import Connection

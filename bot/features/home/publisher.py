@@ -51,7 +51,7 @@ class HomePublisher:
             client = await self._services.clients.for_team(team_id)
             if client is None:  # the app was uninstalled there
                 continue
-            overview = await WorkspaceStatus.read(self._services, team_id)
+            overview = await WorkspaceStatus.read(self._services, self._services.workspace(team_id))
             published = 0
             for home_viewer in home_viewers:
                 if published < MOST_AT_A_TIME:
@@ -62,7 +62,8 @@ async def publish(services: Services, client: AsyncWebClient, team_id: str, pers
     """Publish the page for a person who opened it, even if its content has not changed."""
     home_viewer = services.viewers.opened(team_id, person)
     home_viewer.digest = ""
-    await _publish(services, client, home_viewer, await WorkspaceStatus.read(services, team_id))
+    overview = await WorkspaceStatus.read(services, services.workspace(team_id))
+    await _publish(services, client, home_viewer, overview)
 
 
 async def _publish(

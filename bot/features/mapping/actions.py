@@ -25,7 +25,7 @@ async def propose(services: Services, actor: Actor, wanted: MapForm) -> ModalRes
 
     Raises InputError if the mapping exists or the person may not, a SyncError if Iterable can't be asked for the list.
     """
-    connection = await services.connection(actor.team_id, wanted.metadata.connection_id)
+    connection = await services.connection(actor, wanted.metadata.connection_id)
     require_start(connection, actor.person, "propose mappings")
     assert wanted.choice is not None
     target = await resolve(services, connection, wanted.choice)

@@ -65,7 +65,7 @@ async def _move(call: SlashCommand, move: _Move, action: MappingAction, verb: st
 
 async def open_map(services: Services, client: AsyncWebClient, actor: Actor, connection_id: int | None = None) -> None:
     """Open *Map an audience*, or *Connect* if nothing is connected. Raises InputError if the person may not map."""
-    connections = await services.connections(actor.team_id)
+    connections = await services.connections(actor)
     if not connections:
         await open_connect(services, client, actor)
         return

@@ -13,7 +13,7 @@ from bot.features.mapping import actions, views
 from bot.features.mapping.commands import open_map, open_review
 from bot.features.mapping.form import MapForm, MapMetadata, ReviewMetadata
 from bot.features.mapping.list_select import ListChoice, NoSuchListError, list_options
-from bot.features.mapping_lookup import MappingRef, by_id
+from bot.features.mapping_lookup import MappingRef, by_id, require_start
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
 from bot.slack.reply import NOT_CHANGED, change_modal, reply_privately
@@ -44,18 +44,21 @@ def _register_form(app: AsyncApp, services: Services) -> None:
     async def on_connection(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         actor, view = Actor.of(body), body["view"]
-        chosen = await services.connection(actor.team_id, int(ViewInputs(view).choice(MappingBlock.CONNECTION) or 0))
+        chosen = await services.connection(actor, int(ViewInputs(view).choice(MappingBlock.CONNECTION) or 0))
+        require_start(chosen, actor.person, "propose mappings")
         services.directory.prefetch(chosen)
         metadata = MapMetadata.load(view).model_copy(update={"connection_id": chosen.id})
-        mine = [each for each in await services.connections(actor.team_id) if may_start(each, actor.person)]
+        mine = [each for each in await services.connections(actor) if may_start(each, actor.person)]
         await change_modal(client, actor, view["id"], views.map_form(metadata, mine), NOT_CHANGED, hash=view["hash"])
 
     @app.options(MappingAction.LIST)
     async def on_typing(ack: AsyncAck, body: dict[str, Any]) -> None:
         # Both forms with this menu have the connection id in their metadata.
         connection_id = MapMetadata.load(body["view"]).connection_id
-        connection = await services.connection(Actor.of(body).team_id, connection_id)
-        options = await list_options(services, connection, str(body.get("value") or ""))
+        actor = Actor.of(body)
+        connection = await services.connection(actor, connection_id)
+        may_see = may_start(connection, actor.person)
+        options = await list_options(services, connection, str(body.get("value") or "")) if may_see else []
         await ack(options=[each.to_dict() for each in options])
 
     @app.view(MappingCallback.MAP)

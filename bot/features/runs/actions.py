@@ -1,12 +1,11 @@
 """The actions on runs: cancel, repeat, retry. Each checks who may do it."""
 
-from bot.features.mapping_lookup import MappingRef, by_id, find, require_start
+from bot.features.mapping_lookup import MappingRef, find, named, require_start
 from bot.features.runs import views
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.ui.blocks import Message
 from core.connections.permissions import may_start
-from core.errors import InputError
 from core.models.run import Run
 from core.runs import commands
 from core.store import runs
@@ -14,11 +13,8 @@ from core.store import runs
 
 async def load(services: Services, actor: Actor, run_id: str) -> tuple[Run, MappingRef]:
     """Return a run that the person's workspace sees, and its mapping. Raises InputError if there is none."""
-    async with services.engine.database.read() as db:
-        run = await runs.by_id(db, run_id)
-    if run is None:
-        raise InputError(f'There is no run "{run_id[:40]}". It may be too long ago.')
-    return run, await by_id(services, actor, run.mapping_id)
+    connection, mapping, run = await services.run(actor, run_id)
+    return run, (await named(services, [(connection, mapping)]))[0]
 
 
 async def cancel(services: Services, actor: Actor, run_id: str) -> Message:

@@ -15,7 +15,7 @@ async def start(call: SlashCommand) -> None:
 
 async def run(call: SlashCommand) -> None:
     """Open *Start a sync* for a mapping."""
-    if not call.argument.strip() or not await call.services.connections(call.actor.team_id):
+    if not call.argument.strip() or not await call.services.connections(call.actor):
         await start(call)
         return
     ref = await the_one(call, RunAction.START, "Start a sync")

@@ -44,7 +44,7 @@ class MappingOptions:
     async def _look(self, actor: Actor) -> _Remembered:
         refs = await startable(self._services, actor)
         refs.sort(key=lambda ref: (why_not_now(ref) is not None, ref.audience.casefold(), ref.mapping.id))
-        several = len(await self._services.connections(actor.team_id)) > 1
+        several = len(await self._services.connections(actor)) > 1
         if len(self._remembered) >= MOST_PEOPLE:
             self._remembered.clear()
         looked = _Remembered(time.monotonic(), refs, several)

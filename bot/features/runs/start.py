@@ -60,7 +60,7 @@ async def open_start(
 
     Raises InputError if the person may not start runs, or if the mapping can't be synced.
     """
-    connections = await services.connections(actor.team_id)
+    connections = await services.connections(actor)
     if not connections:
         await open_connect(services, client, actor)
         return

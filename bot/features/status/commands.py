@@ -16,14 +16,14 @@ _NAMES_OFFERED = 5
 
 async def status(call: SlashCommand) -> None:
     """Show the status of the workspace privately."""
-    overview = await WorkspaceStatus.read(call.services, call.actor.team_id)
+    overview = await WorkspaceStatus.read(call.services, call.services.tenant(call.actor))
     viewer = await viewer_of(call.services, call.client, call.actor.team_id, call.actor.person)
     await reply_privately(call.client, call.actor, status_message(overview, viewer))
 
 
 async def history(call: SlashCommand) -> None:
     """Show the latest runs privately, of one mapping or of all. Raises InputError if there is no such mapping."""
-    overview = await WorkspaceStatus.read(call.services, call.actor.team_id, with_declined=True)
+    overview = await WorkspaceStatus.read(call.services, call.services.tenant(call.actor), with_declined=True)
     chosen = await _chosen(call, overview)
     async with call.services.engine.database.read() as db:
         latest = await runs.latest_of(db, [each.mapping.id for each in chosen], LATEST)
@@ -36,8 +36,8 @@ async def history(call: SlashCommand) -> None:
 async def _chosen(call: SlashCommand, overview: WorkspaceStatus) -> list[MappingStatusRow]:
     if not call.argument:
         return list(overview.mapped)
-    services, team_id = call.services, call.actor.team_id
-    pairs = await mapping_lifecycle.find(services.engine, team_id, call.argument, with_shared=services.one_workspace)
+    services = call.services
+    pairs = await mapping_lifecycle.find(services.engine, services.tenant(call.actor), call.argument)
     chosen = [overview.by_mapping[mapping.id] for _, mapping in pairs if mapping.id in overview.by_mapping]
     if not chosen:
         names = ", ".join(sorted({each.mapping.label for each in overview.mapped})[:_NAMES_OFFERED])

@@ -12,11 +12,12 @@ from bot.services import Services
 from bot.slack.admins import AdminLookupError
 from core.connections import permissions
 from core.models.run import Run, RunStatus
-from core.store import alerts, batches, connections, lists, live_mappings, mappings, runs
+from core.store import alerts, batches, lists, live_mappings, mappings, runs, tenancy
 from core.store.alerts import Alert
 from core.store.connections import Connection
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import AudienceMapping, MappingStatus
+from core.store.tenancy import Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,10 @@ class WorkspaceStatus:
         return any(permissions.may_start(each, person) for each in self.connections)
 
     @classmethod
-    async def read(cls, services: Services, team_id: str, *, with_declined: bool = False) -> Self:
+    async def read(cls, services: Services, tenant: Tenant, *, with_declined: bool = False) -> Self:
         """Read the status, on request with declined mappings."""
         async with services.engine.database.read() as db:
-            visible = await connections.of_team(db, team_id, with_shared=services.one_workspace)
+            visible = await tenancy.connections_of(db, tenant)
             mapped = await _mapped(db, visible, with_declined=with_declined)
             unfinished = await _unfinished(db, {each.mapping.id: each for each in mapped})
             mine = {each.id for each in visible}

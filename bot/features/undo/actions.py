@@ -11,7 +11,7 @@ from core.errors import InputError
 from core.models.run import Run
 from core.retention import RETENTION_S
 from core.runs import undo
-from core.store import audit_log, lists, mappings, runs
+from core.store import audit_log, lists, runs
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
@@ -37,7 +37,7 @@ async def for_person(services: Services, actor: Actor, run_id: str) -> UndoCandi
 
 async def latest(services: Services, actor: Actor) -> list[UndoCandidate]:
     """Return the latest runs that a person may undo, newest first. Raises InputError if they may undo none."""
-    seen = await services.connections(actor.team_id)
+    seen = await services.connections(actor)
     mine = [each.id for each in seen if may_start(each, actor.person)]
     if seen and not mine:
         raise InputError(_refusal(seen[0]))
@@ -65,16 +65,12 @@ async def submit_undo(services: Services, actor: Actor, run_id: str) -> UndoRequ
 
 
 async def _load(services: Services, actor: Actor, run_id: str) -> tuple[UndoCandidate, AudienceMapping]:
+    try:
+        connection, mapping, run = await services.run(actor, run_id)
+    except InputError as error:
+        raise InputError(f"{error.message} `/iterable-sync undo` alone shows those that can be undone.") from error
     async with services.engine.database.read() as db:
-        run = await runs.by_id(db, run_id)
-        mapping = await mappings.by_id(db, run.mapping_id) if run is not None else None
-        target = await lists.get(db, run.connection_id, run.list_id) if run is not None else None
-    seen = {each.id: each for each in await services.connections(actor.team_id)}
-    connection = seen.get(run.connection_id) if run is not None else None
-    if run is None or mapping is None or connection is None:
-        raise InputError(
-            f'There is no run "{run_id[:40]}". `/iterable-sync undo` alone shows those that can be undone.'
-        )
+        target = await lists.get(db, run.connection_id, run.list_id)
     if not may_start(connection, actor.person):
         raise InputError(_refusal(connection))
     return _undoable(run, target.name if target else None), mapping

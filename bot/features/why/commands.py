@@ -41,7 +41,7 @@ async def look_up(services: Services, actor: Actor, typed: str) -> Message:
 
     The audit log records who looked someone up, but not the person. Raises InputError if nothing is connected.
     """
-    seen = await services.connections(actor.team_id)
+    seen = await services.connections(actor)
     if not seen:
         raise InputError("Nothing is connected to Iterable yet, so no one is known here.")
     allowed = [each for each in seen if may_see_rejected(each, actor.person)]

@@ -32,9 +32,11 @@ def refused(connections: Sequence[Connection]) -> Message:
     """Return the refusal, with the people who may look others up."""
     names = ", ".join(escape(each.label) for each in connections)
     asked = sorted({who for each in connections for who in (*each.operators, *each.approvers)})
-    text = f"You may not look people up: only operators and approvers of a connection may ({names})."
+    text = f"You may not look people up: only named operators and approvers of a connection may ({names})."
     if asked:
         text += f" Ask one of them: {', '.join(person(each) for each in asked)}."
+    else:
+        text += " None is named yet. An admin names them with *Edit* on the Home page."
     return text_message(text)
 
 

@@ -47,7 +47,7 @@ async def start(here: Workspace, mapping: AudienceMapping, directory: Path, coun
     """Start a run as Maya would."""
     path = directory / "audience.csv"
     path.write_bytes(audience(people(range(1, count + 1))))
-    connection = (await here.services.connections(TEAM))[0]
+    connection = (await here.services.connections_of(TEAM))[0]
     return await queue_run(here.engine, connection, mapping, RunRequest(path=str(path)), started_by=MAYA)
 
 

@@ -4,6 +4,7 @@
 COVERED = frozenset(
     {
         "apps.connections.open",
+        "auth.revoke",
         "auth.test",
         "chat.postEphemeral",
         "chat.postMessage",

@@ -2,30 +2,41 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 from slack_sdk.oauth.installation_store import Bot
 from sqlalchemy import text
 
 from bot.serve import serving
 from bot.services import Services
 from bot.slack.app_factory import open_workspaces
+from core.connections import offboarding
 from core.engine import Engine, open_engine
+from core.models.batch import BatchEntry
+from core.models.run import RunStatus
 from core.settings import Settings
+from core.store import connections, ledger, mappings, runs
+from core.store.connections import DELETED_KEY
+from core.store.mappings import AudienceMapping, MappingStatus
 from sandbox.slack import Slack
+from sandbox.slack.faults import SERVER_ERROR
 from sandbox.slack.workspace.sample_workspaces import FIRST_TEAM, SECOND_TEAM
 from tests.bot.slack.harness import local_slack
 from tests.core.databases import furnish
 from tests.core.harness import QUICK
+from tests.core.store.seeds import add_connection, add_mapping, add_run
+from tests.firehosing import until
 
 
 @asynccontextmanager
 async def many_workspaces(
-    folder: Path, database_url: str | None = None
+    folder: Path, database_url: str | None = None, allowed: str = "*"
 ) -> AsyncIterator[tuple[Slack, str, Engine, Services]]:
     """The bot for many workspaces, installed in none of them as far as it knows; with its address."""
     async with local_slack(event_retries=()) as slack:
@@ -35,6 +46,7 @@ async def many_workspaces(
                 "SLACK_CLIENT_ID": slack.client_id,
                 "SLACK_CLIENT_SECRET": slack.client_secret,
                 "SLACK_SIGNING_SECRET": slack.signing_secret,
+                "allowed_workspaces": allowed,
                 "data_dir": folder / "data",
                 "database_url": database_url,
                 "worker_id": "test",
@@ -81,6 +93,101 @@ async def test_installed_used_and_removed(tmp_path: Path, database_url: str) -> 
             while await services.clients.for_team(SECOND_TEAM) is not None:  # noqa: ASYNC110  # the listener tells nobody
                 await asyncio.sleep(0.01)
         assert await services.clients.for_team(FIRST_TEAM) is not None
+
+
+async def test_only_workspaces_on_the_list_can_install(tmp_path: Path) -> None:
+    """A workspace that the operator has not allowed is told so, gets no token stored, and its token is revoked."""
+    async with many_workspaces(tmp_path, allowed=FIRST_TEAM) as (slack, url, _, services):
+        assert await install(slack, url, "ada") == 200
+        assert await install(slack, url, "sven") == 403
+
+        assert await services.clients.for_team(SECOND_TEAM) is None
+        assert slack.world.installs[SECOND_TEAM].gone == "token_revoked"
+
+
+async def test_refused_workspace_whose_token_is_not_revoked(tmp_path: Path) -> None:
+    """A workspace that may not install the app is refused also if Slack does not revoke its token; it is not stored."""
+    async with many_workspaces(tmp_path, allowed=FIRST_TEAM) as (slack, url, _, services):
+        slack.faults.add(SERVER_ERROR, "auth.revoke")
+        assert await install(slack, url, "sven") == 403
+        assert await services.clients.for_team(SECOND_TEAM) is None
+
+
+async def test_workspace_that_is_no_longer_allowed(tmp_path: Path) -> None:
+    """A workspace that installed the app while it was allowed is not served any longer; none is allowed by default."""
+    async with many_workspaces(tmp_path) as (slack, url, _, _):
+        assert await install(slack, url, "ada") == 200
+    async with many_workspaces(tmp_path, allowed="") as (slack, _, _, services):
+        assert await services.clients.for_team(FIRST_TEAM) is None
+        await slack.marketer.command("/iterable-sync help")
+        await slack.wait_for_message("marketing", "no longer installed in this workspace", reader=slack.marketer)
+
+
+@pytest.mark.parametrize("tokens_first", [False, True])
+async def test_uninstalled(tmp_path: Path, database_url: str, tokens_first: bool) -> None:
+    """Who removes the app has its mappings paused and its keys deleted at once; what it had is there if it returns."""
+    async with many_workspaces(tmp_path, database_url) as (slack, url, engine, services):
+        await install(slack, url, "ada")
+        await install(slack, url, "sven")
+        ours, theirs = await stored_mapping(engine, FIRST_TEAM), await stored_mapping(engine, SECOND_TEAM)
+        await slack.uninstall(FIRST_TEAM, tokens_first=tokens_first)
+        await until(lambda: suspended(engine, ours.connection_id))
+
+        async with engine.database.read() as db:
+            ended, waiting = await connections.by_id(db, ours.connection_id), await mappings.by_id(db, ours.id)
+            other, active = await connections.by_id(db, theirs.connection_id), await mappings.by_id(db, theirs.id)
+            assert (await runs.latest_of(db, [ours.id], 1))[0].status is RunStatus.CANCELLED
+        assert ended is not None
+        assert waiting is not None
+        assert other is not None
+        assert active is not None
+        assert (ended.api_key, ended.previous_key_digests, waiting.status) == (DELETED_KEY, (), MappingStatus.PAUSED)
+        assert (other.api_key, active.status) == (b"sealed", MappingStatus.ACTIVE)
+        assert await services.clients.for_team(FIRST_TEAM) is None
+
+        await install(slack, url, "ada")
+        assert not await suspended(engine, ours.connection_id)
+
+
+async def test_erased_after_the_time_is_over(tmp_path: Path, database_url: str) -> None:
+    """All data of a workspace that removed the app is erased when the time is over, and no other workspace's."""
+    settings = Settings.model_validate(
+        {"database_url": database_url, "data_dir": tmp_path / "data", "worker_id": "test"}
+    )
+    async with open_engine(settings, "test") as engine:
+        ours, theirs = await stored_mapping(engine, FIRST_TEAM), await stored_mapping(engine, SECOND_TEAM)
+        await offboarding.suspend_workspace(engine, FIRST_TEAM)
+        await offboarding.erase_uninstalled(engine)
+        assert await suspended(engine, ours.connection_id)  # there are 30 days
+
+        async with engine.database.write() as db:
+            await connections.change(db, ours.connection_id, uninstalled_at=time.time() - 31 * offboarding.DAY_S)
+        await offboarding.erase_uninstalled(engine)
+
+        async with engine.database.read() as db:
+            assert [each.id for each in await connections.everyone(db)] == [theirs.connection_id]
+            left = (await db.execute(text("SELECT mapping_id FROM ledger"))).scalars().all()
+            assert left == [theirs.id]
+            teams = (await db.execute(text("SELECT DISTINCT team_id FROM audit"))).scalars().all()
+            assert FIRST_TEAM not in teams
+
+
+async def stored_mapping(engine: Engine, team_id: str) -> AudienceMapping:
+    """A workspace's connection with an active mapping, a member in its ledger and a run that waits."""
+    connection_id = await add_connection(engine.database, "Shop", api_key=b"sealed", team_id=team_id)
+    mapping = await add_mapping(engine.database, connection_id)
+    run_id = await add_run(engine.database, mapping)
+    async with engine.database.write() as db:
+        await runs.set_status(db, run_id, RunStatus.NEEDS_APPROVAL)
+        await ledger.upsert(db, mapping.id, [BatchEntry("a", "7", "seven@example.com", None)], certain=True)
+    return mapping
+
+
+async def suspended(engine: Engine, connection_id: int) -> bool:
+    """Whether the workspace of a connection has removed the app."""
+    async with engine.database.read() as db:
+        found = await connections.by_id(db, connection_id)
+    return found is not None and found.uninstalled_at is not None
 
 
 async def test_one_who_asks_often_is_looked_up_once(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from core import live
+from core.connections import offboarding
 from core.connections.manage import connect, replace_key
 from core.engine import open_engine
 from core.identity import UserIdField
@@ -187,6 +188,36 @@ async def test_replaced_key_wins_over_the_one_in_the_first_message(tmp_path: Pat
         assert (await it.mapping()).connection_id == shop.id
 
 
+async def test_name_says_nothing_about_the_account(tmp_path: Path, database_url: str) -> None:
+    """A connection that somebody named like an account's gets none of its audiences: the account gets its own."""
+    async with firehosing(tmp_path, database_url, worker=False) as it:
+        another = key_and_another(it)[1]
+        await saved(it, another, name="mparticle-4711")
+        await it.mparticle.connect(VIPS)
+        async with it.engine.database.read() as db:
+            trap, made = await connections.everyone(db)
+        assert (trap.name, trap.mparticle_account_id) == ("mparticle-4711", None)
+        assert (made.name, made.mparticle_account_id) == ("mparticle-4711-2", "4711")
+        assert (await it.mapping()).connection_id == made.id
+
+
+async def test_workspace_that_removed_the_app(tmp_path: Path, database_url: str) -> None:
+    """What comes for a workspace that removed the app is not stored, and mParticle is asked to stop sending it."""
+    async with firehosing(tmp_path, database_url) as it:
+        await started(it, 1)
+        mapping = await it.mapping()
+        async with it.engine.database.write() as db:
+            await connections.change(db, mapping.connection_id, team_id="T1")
+        await offboarding.suspend_workspace(it.engine, "T1")
+
+        answer = await it.mparticle.add(VIPS, person(2))
+
+        assert answer["suspend_subscription"] is True
+        async with it.engine.database.read() as db:
+            assert (await inbox.backlog(db, mapping.id)).size == 0
+        assert it.emails() == addresses(1)
+
+
 async def test_replaced_key_stays_when_other_settings_change(tmp_path: Path) -> None:
     """Who changes the User ID in mParticle's form, where the replaced key still stands, does not bring that back."""
     async with firehosing(tmp_path, worker=False) as it:
@@ -207,11 +238,11 @@ def key_and_another(it: Live) -> tuple[str, str]:
     return it.iterable.key, "another-key"
 
 
-async def saved(it: Live, first_key: str, *others: str) -> None:
+async def saved(it: Live, first_key: str, *others: str, name: str = "shop") -> None:
     """Save a connection, and replace its key as often as there are others."""
     known = await connect(
         it.engine,
-        name="shop",
+        name=name,
         api_key=first_key,
         data_center=DataCenter.US,
         user_id_field=UserIdField.CUSTOMER_ID,

@@ -89,6 +89,20 @@ async def test_nothing_is_left(tmp_path: Path, database_url: str) -> None:
             assert [r.member_key async for r in rejections.of_run(db, run_id)] == [None]
 
 
+async def test_stays_in_its_account(tmp_path: Path, database_url: str) -> None:
+    """An erasure of one account leaves what others hold about the same customer id, and their files bring it in."""
+    async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
+        await started(it, 1, 2)
+        it.mparticle.account["account_id"] = 999  # somebody else's, with the same token and no connection
+        it.mparticle.account["account_settings"] = {}
+        await it.mparticle.erase(customer_id="c1", email="p2@example.com")
+
+        held = await everything(it)
+        assert all(trace in held for trace in ("p1@example.com", "'c1'", "p2@example.com"))
+        run = await sync_file(it, 1)
+        assert (run.counters.rejected, it.emails()) == (0, {"p1@example.com"})
+
+
 async def test_person_who_had_left(tmp_path: Path, database_url: str) -> None:
     """The address under which somebody was on a list goes, too, whether the person is named by it or by mpid."""
     async with firehosing(tmp_path, database_url, firehose_approval="none") as it:

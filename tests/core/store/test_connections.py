@@ -26,7 +26,7 @@ async def test_connection_is_kept_as_given(database: Database) -> None:
         requests_per_second=0.0,
     )
     async with database.read() as db:
-        found = await connections.by_name(db, "Ünïcode 🙂")
+        found = await connections.by_name(db, "Ünïcode 🙂", None)
         assert found == await connections.by_id(db, connection_id)
     assert found is not None
     assert (found.api_key, found.data_center, found.user_id_field, found.requests_per_second) == (
@@ -69,18 +69,30 @@ async def test_changed_connection(database: Database) -> None:
     assert (untouched.requests_per_second, untouched.key_rejected_at) == (5.0, None)
 
 
-async def test_name_of_a_connection_is_its_own(database: Database) -> None:
-    """Two connections can't have one name."""
-    await add_connection(database, "shop")
+@pytest.mark.parametrize("team_id", [None, "T1"])
+async def test_name_of_a_connection_is_its_own(database: Database, team_id: str | None) -> None:
+    """Two connections of a workspace, or of no workspace, can't have one name."""
+    await add_connection(database, "shop", team_id=team_id)
     with pytest.raises(IntegrityError):
-        await add_connection(database, "shop")
+        await add_connection(database, "shop", team_id=team_id)
+
+
+async def test_name_in_several_workspaces(database: Database) -> None:
+    """Each workspace names its connections as it likes, and finds its own by that name."""
+    made = {team_id: await add_connection(database, "shop", team_id=team_id) for team_id in (None, "T1", "T2")}
+    async with database.read() as db:
+        for team_id, connection_id in made.items():
+            found = await connections.by_name(db, "shop", team_id)
+            assert found is not None
+            assert (found.id, found.team_id) == (connection_id, team_id)
+        assert await connections.by_name(db, "shop", "T3") is None
 
 
 async def test_unknown_connection_and_mapping(database: Database) -> None:
     """What is not there is not found."""
     async with database.read() as db:
         assert await connections.by_id(db, 77) is None
-        assert await connections.by_name(db, "nobody") is None
+        assert await connections.by_name(db, "nobody", None) is None
         assert await mappings.by_id(db, 77) is None
         assert await lists.get(db, 77, LIST) is None
         assert await runs.by_id(db, "nothing") is None

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import orjson
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text, update
+from sqlalchemy import text
 from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SettingsError
-from core.models.batch import BatchEntry, Phase, encode
-from core.models.run import CancelReason, RunStatus
-from core.store import batches, runs, tables
+from core.models.batch import BatchEntry, Phase
+from core.models.run import CancelReason
+from core.store import batches, runs
 from core.store.batches import BatchStatus
 from core.store.database import Database
 from core.store.migrate import MIGRATIONS, migrate, newest
 from core.store.tables import metadata
-from tests.core.store.seeds import add_mapping, add_run, draft
 
 _processes = multiprocessing.get_context("forkserver")
 
@@ -138,62 +138,109 @@ async def test_address_of_no_database(url: str) -> None:
     assert url not in refused.value.message
 
 
-async def test_batches_of_an_earlier_form(database: Database) -> None:
+async def upgrade_to(database: Database, revision: str) -> None:
+    """Bring an empty database to an earlier form."""
+
+    def apply(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    async with database.restructure() as db:
+        await db.run_sync(apply)
+
+
+#: A connection, a mapping and a run, as the tables were in the form 0004.
+EARLIER_ROWS = (
+    """INSERT INTO connections (id, name, key_last4, project, data_center, user_id, rate, created_at)
+    VALUES (1, 'shop', '1234', 'digest', 'us', 'customerId', 5, 1)""",
+    "INSERT INTO lists (connection_id, list_id, name, revision) VALUES (1, 1001, 'Newsletter', 0)",
+    "INSERT INTO mappings (id, connection_id, list_id, mode, created_at) VALUES (1, 1, 1001, 'auto', 1)",
+    """INSERT INTO runs (id, mapping_id, connection_id, list_id, status, phase, mode, user_id, rate, request, attempt,
+    members, "left", added, updated, removed, unchanged, duplicates, rejected, requests, retries, throttled, created_at)
+    VALUES ('r1', 1, 1, 1001, 'queued', '', 'mirror', 'customerId', 5, '{}', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)""",
+    "INSERT INTO ledger (mapping_id, profile, email, certain) VALUES (1, '7', 'seven@example.com', true)",
+    "INSERT INTO erased (digest, stamp) VALUES ('d1', 5)",
+)
+
+
+async def test_batches_of_an_earlier_form(empty: Database) -> None:
     """What a run had stored before batches were stored by columns is read as it was."""
     with_more: list[BatchEntry] = [
         BatchEntry("a", "1", "ä@example.com", 'c"1'),
         BatchEntry("f", "2", "ä@example.com", None, ("old@example.com", None)),
     ]
     stored: list[list[BatchEntry]] = [with_more, [BatchEntry("a", "3", "three@example.com", None)]]
-    run_id = await add_run(database, await add_mapping(database))
-    async with database.write() as db:
-        await batches.add_drafts(db, run_id, [draft(Phase.ADD, 1, encode(each)) for each in stored])
-        await db.execute(text("ALTER TABLE changes ADD COLUMN subscribers TEXT"))
-        for batch, each in zip(await batches.open_batches(db, run_id, BatchStatus.DRAFT, limit=9), stored, strict=True):
-            former = {"batch": batch.id, "members": orjson.dumps([entry.as_row() for entry in each]).decode()}
-            await db.execute(text("UPDATE changes SET members = :members WHERE batch_id = :batch"), former)
-        await db.execute(text("DROP TABLE last_known"))
-        await to_the_form_before_reasons(db)
-        await db.execute(text("UPDATE alembic_version SET version_num = '0004'"))
-    await migrate(database)
-    async with database.read() as db:
-        found = await batches.open_batches(db, run_id, BatchStatus.DRAFT, limit=9)
+    await upgrade_to(empty, "0004")
+    async with empty.write() as db:
+        for row in EARLIER_ROWS:
+            await db.execute(text(row))
+        batch = (
+            "INSERT INTO batches (id, run_id, phase, size, counted, state) VALUES (:id, 'r1', :phase, 1, 1, 'draft')"
+        )
+        members = "INSERT INTO changes (batch_id, members, subscribers) VALUES (:id, :members, '[]')"
+        for number, each in enumerate(stored, 1):
+            await db.execute(text(batch), {"id": number, "phase": Phase.ADD.value})
+            await db.execute(
+                text(members), {"id": number, "members": orjson.dumps([entry.as_row() for entry in each]).decode()}
+            )
+    await migrate(empty)
+    async with empty.read() as db:
+        found = await batches.open_batches(db, "r1", BatchStatus.DRAFT, limit=9)
         assert [batch.entries for batch in found] == stored
         assert await db.run_sync(differences) == []
 
 
-async def to_the_form_before_reasons(db: AsyncConnection) -> None:
-    """Take back migration 0007."""
-    for column in ("waiting_for_run_id", "cancel_reason"):
-        await db.execute(text(f"ALTER TABLE runs DROP COLUMN {column}"))
-    await db.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+#: A run of the form 0006; what is in braces varies.
+EARLIER_RUN = """INSERT INTO runs (id, mapping_id, connection_id, list_id, status, phase, mode, user_id, rate, request,
+attempt, members, "left", added, updated, removed, unchanged, duplicates, rejected, requests, retries, throttled,
+created_at, error, error_code) VALUES (:id, 1, 1, 1001, :status, :phase, 'mirror', 'customerId', 5, '{}', 0, 0, 0, 0, 0,
+0, 0, 0, 0, 0, 0, 0, 1, :error, :code)"""
 
 
-async def test_sentences_of_an_earlier_form(database: Database) -> None:
+async def test_sentences_of_an_earlier_form(empty: Database) -> None:
     """What earlier versions had only in sentences is read as values: who waits for which run, and why one ended."""
-    mapping = await add_mapping(database)
-    first, declined, replaced, undone, failed, waiting = [await add_run(database, mapping) for _ in range(6)]
-    sentences = {
-        declined: "Declined.",
-        replaced: f"Replaced by run {first}.",
-        undone: f"Replaced by run {first}, which undoes it.",
-    }
-    async with database.write() as db:
-        for run_id, error in sentences.items():
-            await runs.change(db, run_id, status=RunStatus.CANCELLED, error=error)
-        error = f"Run {first} of the same mapping waits for approval, and what it would do comes first."
-        await runs.change(db, failed, status=RunStatus.FAILED, error=error, error_code="earlier_run_waits")
-        values = {"status": "planning", "phase": f"waiting for run {first}"}
-        await db.execute(update(tables.runs).where(tables.runs.c.id == waiting).values(values))
-        await to_the_form_before_reasons(db)
-    await migrate(database)
-    async with database.read() as db:
-        found = await runs.by_ids(db, {declined, replaced, undone, failed, waiting})
-    assert [found[run_id].cancel_reason for run_id in sentences] == [
+    waits = "Run r1 of the same mapping waits for approval, and what it would do comes first."
+    earlier = [
+        ("declined", "cancelled", "", "Declined.", None),
+        ("replaced", "cancelled", "", "Replaced by run r1.", None),
+        ("undone", "cancelled", "", "Replaced by run r1, which undoes it.", None),
+        ("failed", "failed", "", waits, "earlier_run_waits"),
+        ("waiting", "planning", "waiting for run r1", None, None),
+    ]
+    await upgrade_to(empty, "0006")
+    async with empty.write() as db:
+        for row in EARLIER_ROWS:
+            await db.execute(text(row))
+        for values in earlier:
+            names = ("id", "status", "phase", "error", "code")
+            await db.execute(text(EARLIER_RUN), dict(zip(names, values, strict=True)))
+    await migrate(empty)
+    async with empty.read() as db:
+        found = await runs.by_ids(db, {run_id for run_id, *_ in earlier})
+    assert [found[run_id].cancel_reason for run_id in ("declined", "replaced", "undone")] == [
         CancelReason.DECLINED,
         CancelReason.SUPERSEDED,
         CancelReason.UNDONE,
     ]
-    assert found[failed].waiting_for_run_id == first
-    assert found[waiting].is_waiting
-    assert found[waiting].waiting_for_run_id == first
+    assert found["failed"].waiting_for_run_id == "r1"
+    assert found["waiting"].is_waiting
+    assert found["waiting"].waiting_for_run_id == "r1"
+
+
+async def test_nothing_is_lost_where_a_table_is_made_anew(empty: Database) -> None:
+    """Connections keep what hangs on them, and their foreign keys; an erasure from before accounts counts for all."""
+    await upgrade_to(empty, "0006")
+    async with empty.write() as db:
+        for row in EARLIER_ROWS:
+            await db.execute(text(row))
+    await migrate(empty)
+    async with empty.read() as db:
+        assert (await db.execute(text("SELECT count(*) FROM ledger"))).scalar_one() == 1
+        assert [tuple(row) for row in await db.execute(text("SELECT account_id, digest, stamp FROM erased"))] == [
+            ("", "d1", 5)
+        ]
+    async with empty.write() as db:
+        await db.execute(text("DELETE FROM connections"))
+        assert (await db.execute(text("SELECT count(*) FROM ledger"))).scalar_one() == 0

@@ -185,7 +185,7 @@ async def check_user_ids(world: World, names: list[str]) -> None:
 async def _forgotten(world: World) -> set[int]:
     """Who may not be brought back by a file."""
     async with world.engine.database.read() as db:
-        found = await erasures.forgotten(db, world.engine.vault)
+        found = await erasures.forgotten(db, world.engine.vault, str(mparticle.ACCOUNT_ID))
     if found is None:
         return set()
     digests = set(found.digests)

@@ -23,10 +23,11 @@ from tests.core.world.process import World
 
 VIPS = Audience(int(LIVE), "VIPs", {"listId": str(OTHER_LIST)})
 BY = "U1"
+ACCOUNT_ID = 4711
 
 
 def _account(world: World) -> dict[str, Any]:
-    return messages.account(4711, {"apiKey": world.key, "userIdField": world.truth.setting.value})
+    return messages.account(ACCOUNT_ID, {"apiKey": world.key, "userIdField": world.truth.setting.value})
 
 
 def _read(message: dict[str, Any]) -> Request:

@@ -1,0 +1,1 @@
+"""The app is removed from a workspace."""

@@ -1,0 +1,102 @@
+"""Everything of a Slack workspace at once: suspended when it removes the app, restored, and erased in the end."""
+
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import Table, delete, exists, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store.connections import DELETED_KEY
+from core.store.mappings import MappingStatus
+from core.store.tables import (
+    audit_log,
+    batches,
+    connections,
+    inbox,
+    last_known_emails,
+    ledger,
+    mappings,
+    rejections,
+    runs,
+    slack_messages,
+)
+
+# Large tables, each with the columns of its key.
+_BY_MAPPING = (ledger, inbox, last_known_emails)
+_BY_RUN = (batches, rejections)
+
+
+async def suspend(db: AsyncConnection, team_id: str) -> list[int]:
+    """Pause the active mappings of a workspace and delete its API keys. Returns the ids of its connections.
+
+    `key_rejected_at` is set as well, so that mParticle is asked to stop sending.
+    """
+    now = time.time()
+    ids = [row.id for row in await db.execute(select(connections.c.id).where(connections.c.team_id == team_id))]
+    is_theirs = connections.c.id.in_(ids)
+    await db.execute(
+        update(connections)
+        .where(is_theirs)
+        .values(uninstalled_at=now, key_rejected_at=now, key_last4="", previous_key_digests="[]")
+    )
+    saved = connections.c.api_key.is_not(None)
+    await db.execute(update(connections).where(is_theirs, saved).values(api_key=DELETED_KEY))
+    active = mappings.c.status == MappingStatus.ACTIVE.value
+    await db.execute(
+        update(mappings)
+        .where(mappings.c.connection_id.in_(ids), active)
+        .values(status=MappingStatus.PAUSED.value, bulk_removal_cursor=None)
+    )
+    return ids
+
+
+async def restore(db: AsyncConnection, team_id: str) -> int:
+    """Keep what a workspace has: it installed the app again. Returns how many connections that are.
+
+    Their keys are gone, and their mappings stay paused.
+    """
+    theirs = (connections.c.team_id == team_id, connections.c.uninstalled_at.is_not(None))
+    return int((await db.execute(update(connections).where(*theirs).values(uninstalled_at=None))).rowcount)
+
+
+async def runs_to_stop(db: AsyncConnection, connection_ids: Sequence[int], statuses: Sequence[str]) -> list[str]:
+    """Return the ids of the runs of these connections that are in one of these states."""
+    query = select(runs.c.id).where(runs.c.connection_id.in_(connection_ids), runs.c.status.in_(statuses))
+    return list((await db.execute(query)).scalars())
+
+
+async def to_erase(db: AsyncConnection, before: float) -> list[tuple[int, str]]:
+    """Return the connections (id, workspace) whose workspace removed the app before that time."""
+    query = select(connections.c.id, connections.c.team_id).where(connections.c.uninstalled_at < before)
+    return [(row.id, row.team_id) for row in await db.execute(query.order_by(connections.c.id))]
+
+
+async def erase_piece(db: AsyncConnection, connection_id: int, limit: int) -> bool:
+    """Delete up to `limit` rows of a connection from each large table. Returns whether there may be more."""
+    of_connection = select(mappings.c.id).where(mappings.c.connection_id == connection_id)
+    of_run = select(runs.c.id).where(runs.c.connection_id == connection_id)
+    more = False
+    for table in _BY_MAPPING:
+        key = tuple_(table.c.mapping_id, table.c.member_key)
+        some = select(table.c.mapping_id, table.c.member_key).where(table.c.mapping_id.in_(of_connection)).limit(limit)
+        more |= await _delete(db, table, key.in_(some), limit)
+    for table in _BY_RUN:
+        some = select(table.c.id).where(table.c.run_id.in_(of_run)).limit(limit)
+        more |= await _delete(db, table, table.c.id.in_(some), limit)
+    return more
+
+
+async def erase_records(db: AsyncConnection, team_id: str) -> bool:
+    """Delete what is on record about a workspace of which no connection is left: messages and the audit table.
+
+    Returns False if there still is a connection.
+    """
+    if (await db.execute(select(exists().where(connections.c.team_id == team_id)))).scalar_one():
+        return False
+    for table in (slack_messages, audit_log):
+        await db.execute(delete(table).where(table.c.team_id == team_id))
+    return True
+
+
+async def _delete(db: AsyncConnection, table: Table, which: object, limit: int) -> bool:
+    return int((await db.execute(delete(table).where(which))).rowcount) == limit  # type: ignore[arg-type]

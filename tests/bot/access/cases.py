@@ -1,0 +1,278 @@
+"""One request for each listener of the bot, and who may do what it asks for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from bot.features.approval.views import Decision
+from bot.features.connect.form import ConnectionForm, KeyModalState
+from bot.features.ids import (
+    COMMAND,
+    AlertAction,
+    ApprovalAction,
+    ApprovalCallback,
+    ConnectAction,
+    ConnectBlock,
+    ConnectCallback,
+    HomeAction,
+    LiveAudienceAction,
+    MappingAction,
+    MappingBlock,
+    MappingCallback,
+    RunAction,
+    RunBlock,
+    RunCallback,
+    RunShortcut,
+    UndoAction,
+    UndoCallback,
+)
+from bot.features.mapping.form import MapMetadata, ReviewMetadata
+from bot.features.runs.form import StartMetadata
+from bot.features.undo.views import UndoMetadata
+from bot.ui.modal_state import Metadata
+
+Json = dict[str, Any]
+LIST = 1001
+
+
+class Right(StrEnum):
+    """What a request needs."""
+
+    LOOK = "look"
+    """To be a member of the workspace."""
+    START = "start"
+    """To be an operator or approver; a member, if no operator is named."""
+    ADDRESSES = "addresses"
+    """To be a named operator or approver."""
+    DECIDE = "decide"
+    """To be an approver."""
+    ADMINISTER = "administer"
+    """To be an admin of the workspace."""
+    NO_PERSON = "no person"
+    """Slack itself says so: it concerns the workspace, and no person."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a request names. Ids are those of one workspace."""
+
+    connection_id: int
+    mapping_id: int
+    run_id: str
+    alert_id: int
+    audience: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request without the part that says who made it. `names_id`: it names something by its id."""
+
+    body: Callable[[Target], Json]
+    right: Right
+    names_id: bool = True
+
+
+def _button(
+    action: str, value: Callable[[Target], object] = lambda _: "", view: Json | None = None
+) -> Callable[..., Json]:
+    def body(target: Target) -> Json:
+        element = {
+            "type": "button",
+            "action_id": action,
+            "block_id": "b",
+            "value": str(value(target)),
+            "action_ts": "1.1",
+        }
+        place: Json = {"container": {"type": "message", "message_ts": "1.1", "channel_id": "C01MARKETING"}}
+        place["channel"] = {"id": "C01MARKETING", "name": "marketing"}
+        if view is not None:
+            place = {"container": {"type": "view", "view_id": "V1"}, "view": view}
+        return {"type": "block_actions", "actions": [element], **place}
+
+    return body
+
+
+def _in_modal(
+    action: str, value: Callable[[Target], object], metadata: Callable[[Target], Metadata], values: Json
+) -> Any:
+    def body(target: Target) -> Json:
+        return _button(action, value, _view("modal", metadata(target), values_of(values, target)))(target)
+
+    return body
+
+
+def _submission(
+    callback: str, metadata: Callable[[Target], Metadata], values: Json | None = None
+) -> Callable[..., Json]:
+    def body(target: Target) -> Json:
+        view = _view(callback, metadata(target), values_of(values or {}, target))
+        return {"type": "view_submission", "view": view, "response_urls": []}
+
+    return body
+
+
+def _typing(action: str, metadata: Callable[[Target], Metadata]) -> Callable[..., Json]:
+    def body(target: Target) -> Json:
+        place = {"container": {"type": "view", "view_id": "V1"}, "view": _view("modal", metadata(target), {})}
+        return {"type": "block_suggestion", "action_id": action, "block_id": "b", "value": "e", **place}
+
+    return body
+
+
+def _view(callback: str, metadata: Metadata, values: Json) -> Json:
+    return {
+        "id": "V1",
+        "type": "modal",
+        "callback_id": callback,
+        "private_metadata": metadata.dump(),
+        "state": {"values": values},
+        "hash": "1.h",
+    }
+
+
+def values_of(values: Json, target: Target) -> Json:
+    """The state of a modal: of each input, its block id and its element's state."""
+    found: Json = {}
+    for block, state in values.items():
+        made = state(target) if callable(state) else state
+        name = block.replace("{connection}", str(target.connection_id))
+        found[name] = {"element": made}
+    return found
+
+
+def _chosen(value: Callable[[Target], object]) -> Callable[[Target], Json]:
+    return lambda target: {"selected_option": {"value": str(value(target))}}
+
+
+def _command(text: Callable[[Target], str]) -> Callable[..., Json]:
+    return lambda target: {
+        "command": COMMAND,
+        "text": text(target),
+        "channel_id": "C01MARKETING",
+        "channel_name": "marketing",
+    }
+
+
+def _shortcut(_target: Target) -> Json:
+    file = {"id": "F0123ABCD", "name": "a.csv", "size": 1}
+    message = {"ts": "1.1", "text": "", "files": [file]}
+    channel = {"id": "C01MARKETING", "name": "marketing"}
+    return {"type": "message_action", "callback_id": RunShortcut.SYNC, "message": message, "channel": channel}
+
+
+def _event(kind: str, **more: Any) -> Callable[..., Json]:
+    return lambda _: {"type": "event_callback", "event": {"type": kind, **more}, "event_id": "Ev1", "event_time": 1}
+
+
+def _connection(target: Target) -> int:
+    return target.connection_id
+
+
+def _mapping(target: Target) -> int:
+    return target.mapping_id
+
+
+def _run(target: Target) -> str:
+    return target.run_id
+
+
+def _map_metadata(target: Target) -> Metadata:
+    return MapMetadata(connection_id=target.connection_id)
+
+
+def _form(target: Target) -> Metadata:
+    return ConnectionForm(connection_id=target.connection_id, name="Shop", approvers=("U01AMIR",))
+
+
+_FORM_VALUES: Json = {
+    ConnectBlock.NAME: {"value": "Another"},
+    ConnectBlock.KEY: {"value": "a-key-that-iterable-does-not-know"},
+    ConnectBlock.RATE: {"value": "5"},
+    ConnectBlock.APPROVERS: {"selected_users": ["U01AMIR"]},
+}
+_MAP_VALUES: Json = {
+    MappingBlock.AUDIENCE: {"value": "Summer"},
+    MappingBlock.LIST + "-{connection}": {"selected_option": {"value": str(LIST)}},
+}
+_START_VALUES: Json = {
+    RunBlock.MAPPING: _chosen(_mapping),
+    RunBlock.ADDRESS: {"value": "https://example.com/audience.csv"},
+}
+
+CASES: Mapping[str, Case] = {
+    ConnectAction.OPEN: Case(_button(ConnectAction.OPEN), Right.ADMINISTER, names_id=False),
+    ConnectAction.EDIT: Case(_button(ConnectAction.EDIT, _connection), Right.ADMINISTER),
+    ConnectAction.KEY: Case(_button(ConnectAction.KEY, _connection), Right.ADMINISTER),
+    ConnectAction.AGAIN: Case(_in_modal(ConnectAction.AGAIN, lambda _: "", _form, {}), Right.ADMINISTER),
+    ConnectAction.KEY_AGAIN: Case(_in_modal(ConnectAction.KEY_AGAIN, _connection, _form, {}), Right.ADMINISTER),
+    ConnectCallback.CONNECT: Case(
+        _submission(ConnectCallback.CONNECT, lambda _: ConnectionForm(), _FORM_VALUES), Right.ADMINISTER, names_id=False
+    ),
+    ConnectCallback.EDIT: Case(_submission(ConnectCallback.EDIT, _form, _FORM_VALUES), Right.ADMINISTER),
+    ConnectCallback.KEY: Case(
+        _submission(ConnectCallback.KEY, lambda t: KeyModalState(connection_id=t.connection_id), _FORM_VALUES),
+        Right.ADMINISTER,
+    ),
+    MappingAction.OPEN: Case(_button(MappingAction.OPEN, _connection), Right.START, names_id=False),
+    MappingAction.CONNECTION: Case(
+        _in_modal(
+            MappingAction.CONNECTION, lambda _: "", _map_metadata, {MappingBlock.CONNECTION: _chosen(_connection)}
+        ),
+        Right.START,
+    ),
+    MappingAction.LIST: Case(_typing(MappingAction.LIST, _map_metadata), Right.START),
+    MappingCallback.MAP: Case(_submission(MappingCallback.MAP, _map_metadata, _MAP_VALUES), Right.START),
+    MappingAction.REVIEW: Case(_button(MappingAction.REVIEW, _mapping), Right.DECIDE),
+    MappingCallback.REVIEW: Case(
+        _submission(
+            MappingCallback.REVIEW,
+            lambda t: ReviewMetadata(mapping_id=t.mapping_id, connection_id=t.connection_id),
+        ),
+        Right.DECIDE,
+    ),
+    MappingAction.DECLINE: Case(_in_modal(MappingAction.DECLINE, _mapping, _map_metadata, {}), Right.DECIDE),
+    MappingAction.PAUSE: Case(_button(MappingAction.PAUSE, _mapping), Right.START),
+    MappingAction.RESUME: Case(_button(MappingAction.RESUME, _mapping), Right.START),
+    RunAction.START: Case(_button(RunAction.START, _mapping), Right.START),
+    RunShortcut.SYNC: Case(_shortcut, Right.START, names_id=False),
+    RunAction.MAPPING: Case(_typing(RunAction.MAPPING, _map_metadata), Right.START, names_id=False),
+    RunCallback.START: Case(_submission(RunCallback.START, lambda _: StartMetadata(), _START_VALUES), Right.START),
+    RunAction.CANCEL: Case(_button(RunAction.CANCEL, _run), Right.START),
+    RunAction.AGAIN: Case(_button(RunAction.AGAIN, _run), Right.START),
+    RunAction.RETRY: Case(_button(RunAction.RETRY, _run), Right.START),
+    RunAction.RETRY_REJECTED: Case(_button(RunAction.RETRY_REJECTED, _run), Right.START),
+    RunAction.REJECTED: Case(_button(RunAction.REJECTED, _run), Right.ADDRESSES),
+    ApprovalAction.REVIEW: Case(_button(ApprovalAction.REVIEW, _run), Right.DECIDE),
+    ApprovalAction.DECLINE: Case(_button(ApprovalAction.DECLINE, _run), Right.DECIDE),
+    ApprovalCallback.REVIEW: Case(
+        _submission(ApprovalCallback.REVIEW, lambda t: Decision(run_id=t.run_id)), Right.DECIDE
+    ),
+    ApprovalCallback.DECLINE: Case(
+        _submission(ApprovalCallback.DECLINE, lambda t: Decision(run_id=t.run_id)), Right.DECIDE
+    ),
+    **{each: Case(_button(each, _mapping), Right.DECIDE) for each in LiveAudienceAction},
+    **{each: Case(_button(each, lambda t: t.alert_id), Right.START) for each in AlertAction},
+    UndoAction.OPEN: Case(_button(UndoAction.OPEN, _run), Right.START),
+    UndoCallback.UNDO: Case(_submission(UndoCallback.UNDO, lambda t: UndoMetadata(run_id=t.run_id)), Right.START),
+    HomeAction.REFRESH: Case(_button(HomeAction.REFRESH), Right.LOOK, names_id=False),
+    "app_home_opened": Case(_event("app_home_opened", tab="home", channel="D1"), Right.LOOK, names_id=False),
+    "app_uninstalled": Case(_event("app_uninstalled"), Right.NO_PERSON, names_id=False),
+    "tokens_revoked": Case(_event("tokens_revoked", tokens={"bot": ["U1"]}), Right.NO_PERSON, names_id=False),
+}
+
+#: What follows each subcommand, and what it needs.
+SUBCOMMAND_CASES: Mapping[str, Case] = {
+    "": Case(_command(lambda _: ""), Right.START, names_id=False),
+    "connect": Case(_command(lambda _: "connect"), Right.ADMINISTER, names_id=False),
+    "map": Case(_command(lambda _: "map"), Right.START, names_id=False),
+    "run": Case(_command(lambda t: f"run {t.audience}"), Right.START, names_id=False),
+    "status": Case(_command(lambda _: "status"), Right.LOOK, names_id=False),
+    "history": Case(_command(lambda _: "history"), Right.LOOK, names_id=False),
+    "cancel": Case(_command(lambda t: f"cancel {t.run_id}"), Right.START),
+    "why": Case(_command(lambda _: "why ada@example.com"), Right.ADDRESSES, names_id=False),
+    "undo": Case(_command(lambda t: f"undo {t.run_id}"), Right.START),
+    "pause": Case(_command(lambda t: f"pause {t.audience}"), Right.START, names_id=False),
+    "resume": Case(_command(lambda t: f"resume {t.audience}"), Right.START, names_id=False),
+    "help": Case(_command(lambda _: "help"), Right.LOOK, names_id=False),
+}

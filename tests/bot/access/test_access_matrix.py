@@ -1,0 +1,268 @@
+"""Every listener with everyone who can cause it to be called: own people, outsiders, other workspaces."""
+
+import itertools
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
+from slack_bolt.response import BoltResponse
+from sqlalchemy import select
+
+from bot.app import register_listeners
+from bot.features.help.subcommands import SUBCOMMANDS
+from bot.services import Services
+from bot.slack.access_gate import OTHER_WORKSPACE, STRANGER, PendingReplies
+from bot.slack.admins import AdminDirectory
+from bot.slack.app_factory import Workspaces, build_app
+from bot.slack.clients import Clients
+from bot.slack.listener_tracker import ListenerTracker
+from bot.slack.mode import SlackMode
+from core import alerting
+from core.connections.list_cache import ListCache
+from core.engine import Engine, open_engine
+from core.identity import UserIdField
+from core.iterable import DataCenter
+from core.models.run import RunRequest, RunStatus
+from core.store import alerts, connections, lists, mappings, runs
+from core.store.connections import project_of
+from core.store.mappings import MappingStatus
+from core.store.tables import metadata
+from sandbox.iterable import Running
+from sandbox.iterable import running as iterable_running
+from sandbox.slack import Slack
+from sandbox.slack.workspace import outsiders
+from sandbox.slack.workspace.sample_workspaces import FIRST_TEAM, SECOND_TEAM
+from tests.bot.access.cases import CASES, LIST, SUBCOMMAND_CASES, Case, Json, Right, Target
+from tests.bot.slack.harness import ADA, AMIR, MAYA, OKSANA, local_slack, settings_for
+from tests.core.databases import furnish
+from tests.core.harness import QUICK
+
+ALL: Mapping[str, Case] = {**CASES, **{f"/iterable-sync {name}": case for name, case in SUBCOMMAND_CASES.items()}}
+
+#: How a request is answered that a person may not make, or that names what their workspace does not have.
+REFUSALS = re.compile(
+    "|".join(
+        (
+            re.escape(OTHER_WORKSPACE),
+            re.escape(STRANGER),
+            "Only members of this workspace can use this app",
+            "Only operators and approvers",
+            "Only an approver of",
+            "Only (an )?admins? (or|and) owners? of this workspace",
+            "named operators and approvers",
+            "There is no (such )?(connection|mapping|run|alert)",
+            "No mapping is called",
+            "for members of this workspace",
+        )
+    )
+)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person who acts, and what they may do. `team`: the workspace that their account is of."""
+
+    id: str
+    rights: frozenset[Right] = frozenset()
+    team: str = FIRST_TEAM
+    operators: tuple[str, ...] = (OKSANA,)
+
+
+_MEMBER = frozenset({Right.LOOK})
+_OPERATOR = _MEMBER | {Right.START, Right.ADDRESSES}
+PEOPLE: Mapping[str, Person] = {
+    "operator": Person(OKSANA, _OPERATOR),
+    "approver": Person(AMIR, _OPERATOR | {Right.DECIDE}),
+    "admin": Person(ADA, _MEMBER | {Right.ADMINISTER}),
+    "member": Person(MAYA, _MEMBER),
+    "member, no operator is named": Person(MAYA, _MEMBER | {Right.START}, operators=()),
+    "guest": Person(outsiders.GUEST, operators=()),
+    "guest of one channel": Person(outsiders.SINGLE_CHANNEL_GUEST, operators=()),
+    "bot": Person(outsiders.BOT, operators=()),
+    "deactivated": Person(outsiders.DEACTIVATED, operators=()),
+    "other workspace": Person(outsiders.NEIGHBOUR, team=SECOND_TEAM, operators=()),
+    "Slack Connect": Person(outsiders.STRANGER, team=outsiders.PARTNER_TEAM, operators=()),
+}
+
+
+@dataclass
+class Bot:
+    """The bot's listeners between a local Slack and a local Iterable, with nothing that works in the background."""
+
+    slack: Slack
+    iterable: Running
+    engine: Engine
+    app: AsyncApp
+    tracker: ListenerTracker
+    replies: PendingReplies
+    _numbers: Any = field(default_factory=itertools.count)
+
+    async def target(self, team_id: str, operators: tuple[str, ...], approvers: tuple[str, ...] = (AMIR,)) -> Target:
+        """A connection of a workspace with a proposed mapping, a run that waits for approval, and an alert."""
+        audience, key = f"Everest-{next(self._numbers)}", self.iterable.key
+        async with self.engine.database.write() as db:
+            connection_id = await connections.add(
+                db,
+                name=audience,
+                api_key=self.engine.vault.encrypt(key),
+                key_last4=key[-4:],
+                rate_limit_key=project_of(key),
+                data_center=DataCenter.US,
+                user_id_field=UserIdField.CUSTOMER_ID,
+                requests_per_second=0.0,
+                team_id=team_id,
+                operators=operators,
+                approvers=approvers,
+            )
+            await lists.add(db, connection_id, LIST, "Newsletter", None)
+            mapping_id = await mappings.add(
+                db,
+                connection_id=connection_id,
+                list_id=LIST,
+                audience_id=None,
+                audience_name=audience,
+                status=MappingStatus.PROPOSED,
+            )
+            mapping = await mappings.by_id(db, mapping_id)
+            assert mapping is not None
+            run_id = runs.new_id()
+            values: Json = {"mode": "mirror", "user_id_field": "customerId", "rate": 0.0}
+            await runs.add(db, run_id=run_id, mapping=mapping, request=RunRequest(path="a.csv"), **values)
+            await runs.set_status(db, run_id, RunStatus.NEEDS_APPROVAL)
+            of: Json = {"connection_id": connection_id, "mapping_id": mapping_id, "run_id": run_id}
+            await alerting.open_or_repeat(db, **of, code="failed", message="It failed.")
+            alert = await alerts.open_of(db, connection_id, mapping_id)
+            assert alert is not None
+        return Target(connection_id, mapping_id, run_id, alert.id, audience)
+
+    async def is_refused(self, case: Case, person: Person, target: Target) -> bool:
+        """Whether a request is refused. What is refused must have changed nothing."""
+        before, called = await self._stored(), len(self.slack.world.calls)
+        body = self._request(case.body(target), person)
+        response = await self.app.async_dispatch(AsyncBoltRequest(body=body, mode="socket_mode"))
+        await self.tracker.finish()
+        await self.replies.finish()
+        told = json.dumps([response.body, *(call.args for call in list(self.slack.world.calls)[called:])], default=str)
+        assert "Something unexpected happened" not in told
+        refused = _offers_nothing(response) if body.get("type") == "block_suggestion" else bool(REFUSALS.search(told))
+        if refused:
+            assert await self._stored() == before, "a request that was refused has changed something"
+        async with self.engine.database.write() as db:
+            await connections.remove(db, target.connection_id)
+        return refused
+
+    def _request(self, body: Json, person: Person) -> Json:
+        """A request as this person makes it."""
+        installed = person.team if person.team == SECOND_TEAM else FIRST_TEAM
+        user = self.slack.world.users[person.id]
+        trigger = {"trigger_id": self.slack.world.new_trigger(user, "C01MARKETING").id}
+        if "command" in body:  # a person of another workspace types the command of an app that is installed there
+            return {**body, **trigger, "team_id": person.team, "user_id": person.id}
+        if body["type"] == "event_callback":
+            event = (
+                {**body["event"], "user": person.id} if body["event"]["type"] == "app_home_opened" else body["event"]
+            )
+            authorizations = [{"team_id": installed, "enterprise_id": None, "is_enterprise_install": False}]
+            return {**body, "event": event, "team_id": installed, "authorizations": authorizations}
+        team = person.team if body["type"] == "view_submission" else installed
+        if "view" in body:
+            body = {**body, "view": {**body["view"], "app_installed_team_id": installed, "team_id": installed}}
+        return {**body, **trigger, "team": {"id": team}, "user": {"id": person.id, "team_id": person.team}}
+
+    async def _stored(self) -> Mapping[str, list[str]]:
+        async with self.engine.database.read() as db:
+            return {
+                table.name: sorted(str(tuple(row)) for row in await db.execute(select(table)))
+                for table in metadata.sorted_tables
+                if table.name != "workers"
+            }
+
+
+def _offers_nothing(response: BoltResponse) -> bool:
+    return not json.loads(response.body or "{}").get("options")
+
+
+@asynccontextmanager
+async def bot(directory: Path, *, one_workspace: bool = True) -> AsyncIterator[Bot]:
+    """The bot for the length of the block. With many workspaces, it serves requests of all of them."""
+    async with local_slack() as slack, iterable_running() as iterable:
+        slack.add_outsiders()
+        settings = settings_for(slack, iterable, directory)
+        furnish(settings)
+        async with open_engine(settings, "test", patience=QUICK) as engine:
+            clients, directory_of_lists = Clients(slack.api_url, slack.bot_token, None), ListCache(engine)
+            services = Services(engine, directory_of_lists, clients, AdminDirectory(), one_workspace=one_workspace)
+            app = register_listeners(build_app(settings, SlackMode.SOCKET, Workspaces(clients)), services)
+            try:
+                yield Bot(slack, iterable, engine, app, ListenerTracker(app), services.replies)
+            finally:
+                await directory_of_lists.close()
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+async def test_who_may_do_what(tmp_path: Path, who: str) -> None:
+    """A person may do what the page about permissions says, and nothing else."""
+    person = PEOPLE[who]
+    async with bot(tmp_path) as it:
+        wrong = []
+        for name, case in ALL.items():
+            if case.right is Right.NO_PERSON and person.team != SECOND_TEAM:
+                continue  # what it does is tested elsewhere
+            target = await it.target(FIRST_TEAM, person.operators)
+            refused = await it.is_refused(case, person, target)
+            is_silent = case.right is Right.NO_PERSON or (name == "app_home_opened" and person.team == SECOND_TEAM)
+            if not is_silent and refused == (case.right in person.rights):
+                wrong.append(f"{name} was {'refused' if refused else 'allowed'}")
+    assert not wrong, "; ".join(wrong)
+
+
+async def test_ids_of_another_tenant(tmp_path: Path) -> None:
+    """Whoever has all rights in a workspace reaches nothing of another one by its id."""
+    rights = frozenset(Right)
+    for person in (Person(AMIR, rights), Person(ADA, rights)):
+        async with bot(tmp_path / person.id, one_workspace=False) as it:
+            reached = []
+            await it.target(FIRST_TEAM, (person.id,), (person.id,))
+            for name, case in ALL.items():
+                if case.names_id:
+                    # the other workspace names the same ids, so that only the workspace tells them apart
+                    foreign = await it.target(SECOND_TEAM, (person.id,), (person.id, AMIR))
+                    if not await it.is_refused(case, person, foreign):
+                        reached.append(name)
+        assert not reached, "; ".join(reached)
+
+
+@pytest.mark.parametrize("who", ["guest", "bot", "deactivated"])
+async def test_outsider_who_is_named(tmp_path: Path, who: str) -> None:
+    """A guest who is named as operator of a connection may start its runs, and sees no other connection."""
+    person = PEOPLE[who]
+    async with bot(tmp_path) as it:
+        assert not await it.is_refused(CASES["runs-cancel"], person, await it.target(FIRST_TEAM, (person.id,)))
+        own = await it.target(FIRST_TEAM, (person.id,))
+        assert await it.is_refused(CASES["runs-cancel"], person, await it.target(FIRST_TEAM, ()))
+        assert not await it.is_refused(SUBCOMMAND_CASES["status"], person, own)
+
+
+async def test_every_listener_is_in_the_matrix(tmp_path: Path) -> None:
+    """Each registered listener, and each subcommand, has a request in the matrix: a new one can't be forgotten."""
+    async with bot(tmp_path) as it:
+        target = await it.target(FIRST_TEAM, ())
+        requests = [
+            AsyncBoltRequest(body=it._request(case.body(target), PEOPLE["operator"]), mode="socket_mode")
+            for case in ALL.values()
+        ]
+        left = [
+            each.ack_function.__qualname__
+            for each in it.app._async_listeners
+            if not [
+                request for request in requests if await each.async_matches(req=request, resp=BoltResponse(status=200))
+            ]
+        ]
+    assert left == []
+    assert set(SUBCOMMAND_CASES) == set(SUBCOMMANDS)

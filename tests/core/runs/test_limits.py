@@ -1,0 +1,39 @@
+"""What keeps one workspace from making the others wait."""
+
+import pytest
+
+from core.connections.manage import RATE_FLOOR, check_rate
+from core.errors import InputError
+from core.models.run import RunRequest
+from core.runs import submission
+from core.store import connections
+from core.store.database import Database
+from tests.core.store.seeds import add_connection, add_mapping, add_run
+
+
+@pytest.mark.parametrize("rate", [0.0, RATE_FLOOR, 5.0, 1000.0])
+def test_rates(rate: float) -> None:
+    """A rate is between the floor and the maximum, or 0 for no limit."""
+    assert check_rate(rate) == rate
+
+
+@pytest.mark.parametrize("rate", [-1.0, 0.0001, RATE_FLOOR / 2, 1001.0])
+def test_rate_below_the_floor(rate: float) -> None:
+    """A rate at which a run would occupy a worker for days is refused."""
+    with pytest.raises(InputError, match=r"A rate is 0\.1 to 1,000 requests a second, or 0 for no limit"):
+        check_rate(rate)
+
+
+async def test_queued_runs_of_a_connection(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection may have so many runs in the queue and no more; others are not concerned."""
+    monkeypatch.setattr(submission, "MAX_QUEUED_RUNS", 2)
+    one, other = await add_mapping(database), await add_mapping(database, await add_connection(database, "other"))
+    for _ in range(2):
+        await add_run(database, one)
+    async with database.write() as db:
+        ours, theirs = await connections.by_id(db, one.connection_id), await connections.by_id(db, other.connection_id)
+        assert ours is not None
+        assert theirs is not None
+        with pytest.raises(InputError, match="2 runs of shop wait already"):
+            await submission.enqueue(db, ours, one, RunRequest(path="a.csv"))
+        await submission.enqueue(db, theirs, other, RunRequest(path="a.csv"))
