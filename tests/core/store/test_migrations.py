@@ -192,30 +192,33 @@ async def test_batches_of_an_earlier_form(empty: Database) -> None:
         assert await db.run_sync(differences) == []
 
 
-#: A run of the form 0006; what is in braces varies.
+#: A run of the form 0006.
 EARLIER_RUN = """INSERT INTO runs (id, mapping_id, connection_id, list_id, status, phase, mode, user_id, rate, request,
-attempt, members, "left", added, updated, removed, unchanged, duplicates, rejected, requests, retries, throttled,
-created_at, error, error_code) VALUES (:id, 1, 1, 1001, :status, :phase, 'mirror', 'customerId', 5, '{}', 0, 0, 0, 0, 0,
-0, 0, 0, 0, 0, 0, 0, 1, :error, :code)"""
+    attempt, members, "left", added, updated, removed, unchanged, duplicates, rejected, requests, retries, throttled,
+    created_at, error, error_code)
+    VALUES (:id, 1, 1, 1001, :status, :phase, 'mirror', 'customerId', 5, :request, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    1, :error, :code)"""
 
 
 async def test_sentences_of_an_earlier_form(empty: Database) -> None:
     """What earlier versions had only in sentences is read as values: who waits for which run, and why one ended."""
-    waits = "Run r1 of the same mapping waits for approval, and what it would do comes first."
+    first = "k3v9m2x7qa"
+    waits = f"Run {first} of the same mapping waits for approval, and what it would do comes first."
     earlier = [
         ("declined", "cancelled", "", "Declined.", None),
-        ("replaced", "cancelled", "", "Replaced by run r1.", None),
-        ("undone", "cancelled", "", "Replaced by run r1, which undoes it.", None),
+        ("replaced", "cancelled", "", f"Replaced by run {first}.", None),
+        ("undone", "cancelled", "", f"Replaced by run {first}, which undoes it.", None),
         ("failed", "failed", "", waits, "earlier_run_waits"),
-        ("waiting", "planning", "waiting for run r1", None, None),
+        ("waiting", "planning", f"waiting for run {first}", None, None),
     ]
     await upgrade_to(empty, "0006")
     async with empty.write() as db:
-        for row in EARLIER_ROWS:
-            await db.execute(text(row))
+        for statement in EARLIER_ROWS:
+            await db.execute(text(statement))
         for values in earlier:
             names = ("id", "status", "phase", "error", "code")
-            await db.execute(text(EARLIER_RUN), dict(zip(names, values, strict=True)))
+            row = dict(zip(names, values, strict=True)) | {"request": '{"path": "audience.csv"}'}
+            await db.execute(text(EARLIER_RUN), row)
     await migrate(empty)
     async with empty.read() as db:
         found = await runs.by_ids(db, {run_id for run_id, *_ in earlier})
@@ -224,9 +227,9 @@ async def test_sentences_of_an_earlier_form(empty: Database) -> None:
         CancelReason.SUPERSEDED,
         CancelReason.UNDONE,
     ]
-    assert found["failed"].waiting_for_run_id == "r1"
+    assert found["failed"].waiting_for_run_id == first
     assert found["waiting"].is_waiting
-    assert found["waiting"].waiting_for_run_id == "r1"
+    assert found["waiting"].waiting_for_run_id == first
 
 
 async def test_nothing_is_lost_where_a_table_is_made_anew(empty: Database) -> None:
