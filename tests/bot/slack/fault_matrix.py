@@ -465,13 +465,14 @@ async def _admin(scene: Scene) -> Look:
     ada = scene.here.slack.admin
     ada.views.clear()
     scene.here.services.viewers._looking.clear()  # for them Slack is asked, too
+    scene.here.services.people._known.clear()
     scene.strike()
     assert (await ada.command("/iterable-sync connect")).ok
     await scene.struck()
 
     def look() -> str:
         opened = ["the window"] if any(each.callback_id == ConnectCallback.CONNECT for each in ada.views) else []
-        return "; ".join(each for each in (*opened, scene.said(ada, "admin")) if each)
+        return "; ".join(each for each in (*opened, scene.said(ada, "Slack does not say")) if each)
 
     return look
 
@@ -480,6 +481,7 @@ async def _admin_at_home(scene: Scene) -> Look:
     await scene.mapping()
     ada = scene.here.slack.admin
     scene.here.services.viewers._looking.clear()
+    scene.here.services.people._known.clear()
     ada.user.home = None
     scene.strike()
     await ada.open_home(LONG)
@@ -487,6 +489,8 @@ async def _admin_at_home(scene: Scene) -> Look:
 
     def look() -> str:
         page = scene.render(ada.user.home) if ada.user.home else ""
+        if "Slack does not say" in page:
+            return "a page that says to try again"
         if "AUDIENCE" not in page:
             return ""
         return "the page" if "[Connect a project]" in page else "the page, without what only admins may do"

@@ -16,7 +16,7 @@ from tests.bot.slack.harness import Workspace, bot, local_slack, workspace
 from tests.bot.slack.test_workspaces import install, many_workspaces
 from tests.core.harness import people
 
-METHODS = ("apps.connections.open", "auth.test", "oauth.v2.access", "response_url", "socket")
+METHODS = ("apps.connections.open", "auth.revoke", "auth.test", "oauth.v2.access", "response_url", "socket")
 _WORDS = (*PASSING, *REFUSALS, "invalid_arguments")
 
 

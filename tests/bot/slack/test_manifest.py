@@ -30,6 +30,7 @@ MANIFEST: dict[str, Any] = yaml.safe_load((ROOT / "manifest.yml").read_text())
 #: methods/...); "" where it needs none, or where the call is made with another token.
 SCOPES = {
     "apps_connections_open": "",
+    "auth_revoke": "",
     "auth_test": "",
     "chat_delete": "chat:write",
     "chat_getPermalink": "",
@@ -104,9 +105,16 @@ def app(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Reco
     settings = Settings.model_validate(request.param)
     store = cast(EncryptedInstallationStore, _Store()) if settings.slack_client_id else None
     workspaces = Workspaces(Clients(settings.slack_api_url, None, None), store, cast(Any, _Store()))
-    made = register_listeners(build_app(settings, mode_of(settings), workspaces), cast(Services, None))
+    made = register_listeners(build_app(settings, mode_of(settings), workspaces), cast(Services, _Services()))
     assert isinstance(made, Recording)
     return made
+
+
+class _Services:
+    """Takes the place of the services when listeners are only registered."""
+
+    one_workspace = False
+    people = is_named = replies = None
 
 
 class _Store:
