@@ -14,7 +14,7 @@ class Clients:
 
     def __init__(self, api_url: str, token: str | None, installations: AsyncInstallationStore | None) -> None:
         """Take the URL of the Web API, and either a token or an installation store. No I/O."""
-        self._api_url = api_url
+        self.api_url = api_url
         self._token = token
         self._installations = installations
 
@@ -25,7 +25,7 @@ class Clients:
         how long it can wait.
         """
         return AsyncWebClient(
-            token=token, base_url=self._api_url, timeout=TIMEOUT_S, retry_handlers=[CallMetricsHandler()]
+            token=token, base_url=self.api_url, timeout=TIMEOUT_S, retry_handlers=[CallMetricsHandler()]
         )
 
     async def forget(self, team_id: str, enterprise_id: str | None) -> None:

@@ -2,6 +2,10 @@
 
 A run stores the address `slack-file:<team>/<file id>`, and the process that plans the run downloads the file. If Slack
 is busy, the download is retried for some minutes.
+
+The bot's token goes with the download. Slack's answers can name other hosts: an external file (in Google Drive, say)
+has the address that it has there (docs.slack.dev/reference/objects/file-object). So the token is sent only to the host
+of the Web API and those below it, and redirects are not followed.
 """
 
 import logging
@@ -10,6 +14,7 @@ from typing import Any
 
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
+from yarl import URL
 
 from bot.slack.api_errors import ERRORS, classify
 from bot.slack.clients import Clients
@@ -29,6 +34,9 @@ WAITS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 60.0, 60.0)
 MAX_WAIT_S = 120.0
 # How long Slack may send nothing during a download, in seconds.
 SILENCE_S = 60.0
+
+# Without the scope files:read, files.info says so; a download is redirected to a login page, or answered 200 with one.
+_NO_SCOPE = "Slack does not let the bot read files. Install the app again, with its manifest."
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +67,7 @@ class SlackFiles:
             try:
                 file = await _file_info(client, file_id)
                 path = directory / name_of(file.get("name") or file_id)
-                return await _download(file["url_private_download"], client.token, path)
+                return await _download(_address_in_slack(file, self._clients.api_url), client.token, path)
             except RetryLaterError as error:
                 logger.info("could not download a file from Slack: %s", error.reason)
                 raise
@@ -68,6 +76,26 @@ class SlackFiles:
             return await with_retries(download, WAITS_S, MAX_WAIT_S)
         except RetryLaterError as error:
             raise FetchError(f"Slack did not give the file, also after several tries ({error.reason}).") from error
+
+
+def is_at_slack(url: URL, api_url: str) -> bool:
+    """Whether the bot's token may be sent to an address: the host of the Web API, or by HTTPS one below it."""
+    api = URL(api_url)
+    if url.scheme in ("http", "https") and url.origin() == api.origin():
+        return True
+    is_below = bool(url.host and api.host) and f".{url.host}".endswith(f".{api.host}")
+    return is_below and url.scheme == "https" and url.port == 443
+
+
+def _address_in_slack(file: dict[str, Any], api_url: str) -> URL:
+    """The address of the bytes of a file. Raises InputError if Slack does not have them."""
+    url = URL(file.get("url_private_download") or file.get("url_private") or "")
+    if file.get("is_external") or file.get("mode") == "external" or not is_at_slack(url, api_url):
+        raise InputError(
+            "This file is not stored in Slack: Slack only links to it, so the bot can't read it. Download it, put the "
+            "file itself into Slack, and start the sync again."
+        )
+    return url
 
 
 async def _file_info(client: AsyncWebClient, file_id: str) -> dict[str, Any]:
@@ -80,22 +108,37 @@ async def _file_info(client: AsyncWebClient, file_id: str) -> dict[str, Any]:
                 "The file no longer exists, or the bot may not see it. Put it into Slack again, in a channel "
                 "that the bot is in."
             ) from error
+        if failure.word == "missing_scope":
+            raise InputError(_NO_SCOPE) from error
         raise RetryLaterError(failure.word, failure.after) from error
     return file
 
 
-async def _download(url: str, token: str, path: Path) -> Path:
+async def _download(url: URL, token: str, path: Path) -> Path:
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S)
     headers = {"Authorization": f"Bearer {token}"}
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, headers=headers) as response:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(url, headers=headers, allow_redirects=False) as response,
+        ):
+            if 300 <= response.status < 400:
+                raise _redirected(response)
             if response.status != 200:
                 raise RetryLaterError(
                     f"status {response.status}", parse_retry_after(response.headers.get("Retry-After"))
                 )
-            # Without the scope files:read, Slack answers 200 with a login page.
             if response.content_type == "text/html":
-                raise InputError("Slack does not let the bot read files. Install the app again, with its manifest.")
+                raise InputError(_NO_SCOPE)
             return await save(response, path)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise RetryLaterError(type(error).__name__) from error
+
+
+def _redirected(response: aiohttp.ClientResponse) -> InputError:
+    if "redir=" in response.headers.get("Location", ""):
+        return InputError(_NO_SCOPE)
+    return InputError(
+        "Slack sends its files from another address, to which the bot does not send its token. Download the file, put "
+        "it into Slack again, and start the sync again."
+    )

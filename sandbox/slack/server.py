@@ -53,6 +53,9 @@ def application(
     async def download(request: web.Request) -> web.StreamResponse:
         return files.download(world, request)
 
+    async def login(request: web.Request) -> web.StreamResponse:
+        return files.login(request)
+
     async def response_url(request: web.Request) -> web.StreamResponse:
         return await response_urls.handle(world, request)
 
@@ -61,6 +64,7 @@ def application(
     app.router.add_get("/link", delivery.socket_mode.link)
     app.router.add_post("/upload/v1/{ticket}", faulty("upload", upload))
     app.router.add_get("/files-pri/{team}-{file:F[0-9A-Z]+}/download/{name}", faulty("download", download))
+    app.router.add_get("/login", login)
     app.router.add_post("/response/{id}", faulty("response_url", response_url))
     oauth.add_routes(app, world)
     routes.add_routes(app, world, delivery)

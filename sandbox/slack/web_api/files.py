@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import secrets
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -120,12 +121,23 @@ async def upload(world: World, request: web.Request) -> web.Response:
 
 
 def download(world: World, request: web.Request) -> web.Response:
-    """A file's bytes for a token that may read it; for anybody else a login page, with status 200."""
+    """A file's bytes for a token that may read it; for others a redirect to the login page of the workspace, which has
+    status 200.
+
+    That Slack redirects to `/?redir=...`: https://github.com/drewminns/slackdeletron/issues/48.
+    """
     token = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
     install = world.tokens.get(token)
     file = world.files.get(request.match_info["file"])
     if install is None or install.gone or "files:read" not in install.scopes:
-        return web.Response(text=LOGIN_PAGE, content_type="text/html")
+        return web.Response(status=302, headers={"Location": f"{world.base_url}/login?redir={quote(request.path)}"})
     if file is None or file.content is None or not may_read(world, install, file):
         return web.Response(status=404, text=LOGIN_PAGE, content_type="text/html")
+    if file.moved_to:
+        return web.Response(status=302, headers={"Location": file.moved_to})
     return web.Response(body=file.content, content_type=file.mimetype)
+
+
+def login(_request: web.Request) -> web.Response:
+    """The page to which a request without a sufficient token is redirected."""
+    return web.Response(text=LOGIN_PAGE, content_type="text/html")

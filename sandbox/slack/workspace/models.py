@@ -133,6 +133,8 @@ class File:
     channels: set[str] = field(default_factory=set)
     for_app: bool = False  # given to the app through a file_input or uploaded by it
     announced_size: int = 0
+    external_type: str = ""  # where the file is, for one that Slack only links to, as "gdrive"
+    moved_to: str = ""  # where a download is redirected to
 
     @property
     def size(self) -> int:
@@ -140,7 +142,8 @@ class File:
         return len(self.content) if self.content is not None else self.announced_size
 
     def as_json(self) -> Json:
-        """The file object."""
+        """The file object. For an external file, `url_private` is its address outside of Slack
+        (docs.slack.dev/reference/objects/file-object)."""
         extension = self.name.rsplit(".", 1)[-1].lower() if "." in self.name else "binary"
         return {
             "id": self.id,
@@ -154,8 +157,9 @@ class File:
             "user": self.user,
             "user_team": self.team_id,
             "size": self.size,
-            "mode": "hosted",
-            "is_external": False,
+            "mode": "external" if self.external_type else "hosted",
+            "is_external": bool(self.external_type),
+            "external_type": self.external_type,
             "is_public": False,
             "file_access": "visible",
             "url_private": self.url,

@@ -51,7 +51,7 @@ async def test_download_with_the_token(slack: Slack) -> None:
 
 
 async def test_download_without_the_token_is_a_login_page(slack: Slack) -> None:
-    """No token: status 200 and HTML."""
+    """No token: a redirect to a page with status 200 and HTML."""
     message = await slack.marketer.upload_file("marketing", "vip.csv", b"a,b\n")
 
     status, kind, content = await download(message.files[0], None)
@@ -86,3 +86,14 @@ async def test_info_of_a_file(slack: Slack) -> None:
 
     assert (file["name"], file["size"], file["filetype"]) == ("vip.csv", 4, "csv")
     assert file["url_private_download"] == message.files[0].url
+
+
+async def test_external_file(slack: Slack) -> None:
+    """Of a file that is elsewhere, files.info gives the address there."""
+    message = await slack.marketer.upload_file("marketing", "vip.csv", b"a,b\n")
+    message.files[0].external_type, message.files[0].url = "gdrive", "https://drive.example/vip.csv"
+
+    file = (await client_of(slack).files_info(file=message.files[0].id))["file"]
+
+    assert (file["mode"], file["is_external"], file["external_type"]) == ("external", True, "gdrive")
+    assert file["url_private"] == "https://drive.example/vip.csv"
