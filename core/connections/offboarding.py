@@ -67,3 +67,5 @@ async def erase_uninstalled(engine: Engine) -> None:
             if await workspaces.erase_records(db, team_id):
                 subject = f"workspace:{team_id}"
                 await audit_log.add(db, team_id=None, actor=SLACK, action=AuditAction.WORKSPACE_ERASED, subject=subject)
+    if found:
+        await engine.database.clear_log()

@@ -170,6 +170,7 @@ async def _tidy(engine: Engine) -> None:
     await retention.purge_expired(engine)
     await retention.remove_orphaned_files(engine)
     await forget_attempts(engine)
+    await engine.database.clear_log()
 
 
 async def _orphaned_runs(engine: Engine) -> list[tuple[str, int]]:

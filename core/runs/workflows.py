@@ -21,6 +21,7 @@ from core.engine import Engine
 from core.models.run import RunStatus
 from core.runs import executor
 from core.store import runs
+from core.store.sqlite_driver import ErasingConnection
 
 # A constant of ours and not a hash of the code: a deploy must not strand runs.
 APPLICATION_VERSION = "1"
@@ -58,6 +59,7 @@ async def durable(engine: Engine) -> AsyncIterator[None]:
         "name": "iterable-sync",
         # a file of its own on SQLite: each file has one writer at a time
         "system_database_url": url.replace(".sqlite", "-workflows.sqlite") if engine.database.is_sqlite else url,
+        "db_engine_kwargs": {"connect_args": {"factory": ErasingConnection}} if engine.database.is_sqlite else {},
         "application_version": APPLICATION_VERSION,
         "executor_id": engine.presence.id,
         "log_level": "ERROR",

@@ -23,6 +23,8 @@ T = TypeVar("T")
 # How long SQLite waits for another process's write lock, in seconds. Writes here take milliseconds; a backup
 # or a virus scanner may hold the file for longer.
 BUSY_TIMEOUT_S = 30.0
+# How long clearing the write-ahead log waits for those who read, in milliseconds. Others can't write meanwhile.
+CLEAR_LOG_WITHIN_MS = 1_000
 # To how many bytes SQLite cuts its write-ahead log when all of it is in the database: a long read may let it grow.
 WAL_LEFT_BYTES = 16 * 1024 * 1024
 # Pages of a new database. What runs change is stored 60 KB a row: in pages of 4 KiB, SQLite's own choice, that costs
@@ -124,6 +126,16 @@ class Database:
         elif file != self._file:
             raise StorageError(GONE)
 
+    async def clear_log(self) -> bool:
+        """Empty SQLite's write-ahead log, which holds what was deleted since, as it was before.
+
+        Returns False if somebody was reading for too long: call it again later.
+        """
+        if self._writer is None:
+            return True
+        async with self._writer, self.engine.connect() as connection:
+            return await connection.run_sync(_truncate_log)
+
     async def close(self) -> None:
         """Give back all connections."""
         await self.engine.dispose()
@@ -151,6 +163,11 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _engine(url: str) -> AsyncEngine:
+    if url.partition("?")[0].count("@") > 1 and not url.startswith("sqlite"):
+        raise SettingsError(  # a part of the password would be taken for the host, and be shown as one
+            "ITERABLE_SYNC_DATABASE_URL has more than one @. In a user name or password, write @ as %40 (and : as %3A, "
+            "/ as %2F, % as %25)."
+        )
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -187,6 +204,18 @@ def _set_foreign_keys(connection: Connection, state: str) -> None:
     cursor.close()
 
 
+def _truncate_log(connection: Connection) -> bool:
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(f"PRAGMA busy_timeout={CLEAR_LOG_WITHIN_MS}")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        row = cursor.fetchone()  # whether it was kept from that, and two numbers of pages
+        return row is not None and not row[0]
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+        cursor.close()
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver
     cursor = connection.cursor()
@@ -198,6 +227,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         f"journal_size_limit={WAL_LEFT_BYTES}",
         f"cache_size=-{SQLITE_CACHE_KIB}",
         "temp_store=MEMORY",
+        "secure_delete=ON",  # what is deleted is overwritten; many builds of SQLite leave it in the file
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

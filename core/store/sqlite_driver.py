@@ -15,6 +15,15 @@ import aiosqlite
 AHEAD = 50
 
 
+class ErasingConnection(sqlite3.Connection):
+    """A connection that overwrites what it deletes, also in a build of SQLite that would leave it in the file."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Take what `sqlite3.connect` takes."""
+        super().__init__(*args, **options)
+        self.execute("PRAGMA secure_delete=ON")
+
+
 class DriverConnection(aiosqlite.Connection):
     """aiosqlite's connection with other cursors. It opens when it is awaited."""
 

@@ -1,0 +1,118 @@
+"""Erasure in the files: no byte of the data directory holds an erased address, also while the program runs."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from core import retention
+from core.live.maintenance import run_maintenance
+from core.runs import workflows
+from core.store import database
+from core.store.sqlite_driver import ErasingConnection
+from tests.core.harness import people, syncing
+from tests.firehosing import VIPS, Live, firehosing, person
+
+
+class _KeepingConnection(sqlite3.Connection):
+    """A connection of a SQLite that was built without SQLITE_SECURE_DELETE: what is deleted stays in the file."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.execute("PRAGMA secure_delete=OFF")
+
+
+@pytest.fixture
+def keeping_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have SQLite as many systems build it."""
+    connect = sqlite3.connect
+
+    def keeping(*args: Any, factory: type[sqlite3.Connection] = sqlite3.Connection, **options: Any) -> Any:
+        kind = type("Connection", (factory, _KeepingConnection), {}) if factory is not sqlite3.Connection else None
+        return connect(*args, factory=kind or _KeepingConnection, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", keeping)
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", keeping)
+
+
+def files_with(folder: Path, address: str) -> list[str]:
+    """The files of a directory that hold an address, in any case, as text or as UTF-16."""
+    needles = [address.lower().encode(encoding) for encoding in ("utf-8", "utf-16-le")]
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(path.name for path in found if any(needle in path.read_bytes().lower() for needle in needles))
+
+
+async def changed(it: Live) -> None:
+    """Have people on the list, some gone again and some refused, so that every table has held them."""
+    await it.mparticle.add(VIPS, *map(person, range(300)))
+    await it.settled()
+    await it.mparticle.delete(VIPS, person(41))
+    await it.mparticle.add(VIPS, person(42, email="P42@Example.com "), person(43, email="not@an@address"))
+    await it.settled()
+
+
+@pytest.mark.usefixtures("keeping_sqlite")
+async def test_erased_address_is_in_no_file(tmp_path: Path) -> None:
+    """After an erasure, and before the program ends, no file of the data directory holds the address."""
+    async with firehosing(tmp_path, firehose_approval="none") as it, workflows.durable(it.engine):
+        await changed(it)
+        folder = it.engine.settings.data_dir
+        assert files_with(folder, "p42@example.com")
+        for number in (41, 42):
+            await it.mparticle.erase(email=f"p{number}@example.com")
+        await run_maintenance(it.engine)
+        assert files_with(folder, "p41@example.com") == []
+        assert files_with(folder, "p42@example.com") == []
+        assert files_with(folder, "p44@example.com") != []
+
+
+@pytest.mark.usefixtures("keeping_sqlite")
+async def test_somebody_reads_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody reads, the log can't be emptied: the erasure is not over, and ends when it could be."""
+    monkeypatch.setattr(database, "CLEAR_LOG_WITHIN_MS", 20)
+    async with firehosing(tmp_path, worker=False, firehose_approval="none") as it:
+        await it.mparticle.add(VIPS, person(1), person(2))
+        async with it.engine.database.read() as db:
+            await db.execute(text("SELECT count(*) FROM inbox"))
+            await it.mparticle.erase(email="p1@example.com")
+            assert files_with(it.engine.settings.data_dir, "p1@example.com")
+        await run_maintenance(it.engine)
+        assert files_with(it.engine.settings.data_dir, "p1@example.com") == []
+        async with it.engine.database.read() as db:
+            assert (await db.execute(text("SELECT count(*) FROM erasures"))).scalar_one() == 0
+
+
+@pytest.mark.usefixtures("keeping_sqlite")
+async def test_retention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is deleted after 30 days is in no file either."""
+    async with syncing(tmp_path) as sync:
+        await sync.mirror(people(range(50)))
+        await sync.mirror(people(range(1, 50)), approved=True)
+        folder = sync.engine.settings.data_dir
+        assert files_with(folder, "p0@example.com")
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + retention.RETENTION_S + 1)
+        await retention.purge_expired(sync.engine)
+        await sync.engine.database.clear_log()
+        assert files_with(folder, "p0@example.com") == []
+        assert files_with(folder, "p1@example.com") != []
+
+
+@pytest.mark.usefixtures("keeping_sqlite")
+def test_file_of_the_workflow_engine(tmp_path: Path) -> None:
+    """The connections of the workflow engine overwrite what they delete."""
+    path = tmp_path / "a.sqlite"
+    connect: Callable[..., Any] = sqlite3.connect
+    for factory, is_left in ((sqlite3.Connection, True), (ErasingConnection, False)):
+        with connect(path, factory=factory) as db:
+            db.execute("CREATE TABLE IF NOT EXISTS people (address TEXT)")
+            db.execute("INSERT INTO people VALUES ('p1@example.com')")
+            db.commit()
+            db.execute("DELETE FROM people")
+        db.close()
+        assert bool(files_with(tmp_path, "p1@example.com")) == is_left
+        path.unlink()
