@@ -38,8 +38,8 @@ async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
     except (duckdb.IOException, duckdb.OutOfMemoryException):
         logger.warning("run %s: no room for planning", run_id, exc_info=True)
         message = (
-            f"Planning needs more room than {engine.settings.data_dir} has. Free some space there and try again: "
-            "nothing has been sent."
+            "Planning needs more room than the data directory has. Free some space there and try again: nothing has "
+            "been sent."
         )
         await _end(engine, run_id, RunStatus.FAILED, StorageError(message))
     except Exception as error:  # a bug of ours: the person is told, the log has the rest, the run can be resumed

@@ -1,0 +1,67 @@
+"""Errors of the database, as people read them: without the driver's text."""
+
+import sqlite3
+from contextlib import closing
+
+import psycopg
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from core.errors import SettingsError
+from core.store.database import Database
+from core.store.database_errors import describe
+
+
+def _of(original: Exception) -> Exception:
+    return OperationalError("SELECT 1", {}, original)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[Errno -2] failed to resolve host 'ss': Name or service not known",
+        'connection failed: FATAL: password authentication failed for user "ss"',
+        'invalid input syntax for type bigint: "ss@example.com"',
+    ],
+)
+def test_text_of_the_driver_is_not_shown(text: str) -> None:
+    """What PostgreSQL's driver says may hold parts of a password and values of rows: only its type is shown."""
+    said = describe(_of(psycopg.OperationalError(text)))
+    assert said.startswith("The database did not answer as it should (OperationalError).")
+
+
+def test_state_is_shown() -> None:
+    """The code of PostgreSQL's error is shown, by which it can be looked up."""
+    assert "SQLSTATE 53300" in describe(_of(psycopg.errors.TooManyConnections("too many for ss")))
+
+
+def test_text_of_sqlite() -> None:
+    """SQLite's fixed texts are shown, and those that repeat what they were given are not."""
+    with pytest.raises(sqlite3.Error) as unopened:
+        sqlite3.connect("/nowhere/at/all/a.sqlite")
+    assert "unable to open database file" in describe(_of(unopened.value))
+    with closing(sqlite3.connect(":memory:")) as db, pytest.raises(sqlite3.Error) as wrong:
+        db.execute("SELECT p1_at_example")
+    assert "p1_at_example" not in describe(_of(wrong.value))
+
+
+def test_path_is_not_shown() -> None:
+    """An error of the disk is shown without the path."""
+    said = describe(FileNotFoundError(2, "No such file or directory", "/srv/private/a.csv"))
+    assert "No such file or directory" in said
+    assert "/srv" not in said
+
+
+@pytest.mark.parametrize("password", ["p@ss/w%rd", "p@ss", "@", "a@b@c"])
+async def test_password_with_an_at(password: str) -> None:
+    """A password that is not encoded is refused before anything takes its end for a host; it is not repeated."""
+    with pytest.raises(SettingsError, match="more than one @") as refused:
+        Database(f"postgresql://user:{password}@127.0.0.1:1/sync")
+    assert password not in refused.value.message.replace("more than one @", "").replace("write @ as", "")
+
+
+async def test_password_that_is_encoded() -> None:
+    """The same password, encoded, is taken."""
+    database = Database("postgresql://user:p%40ss%2Fw%25rd@127.0.0.1:1/sync")
+    assert database.engine.url.password == "p@ss/w%rd"
+    await database.close()
