@@ -4,12 +4,13 @@ slack-sdk defines the tables. They are created when this mode is first used.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from slack_sdk.oauth.installation_store import Bot, Installation
 from slack_sdk.oauth.installation_store.sqlalchemy import AsyncSQLAlchemyInstallationStore
 from slack_sdk.oauth.state_store.sqlalchemy import AsyncSQLAlchemyOAuthStateStore
-from sqlalchemy import MetaData, Table, Text, select, text
+from sqlalchemy import MetaData, Table, Text, delete, select, text
 from sqlalchemy.types import TypeDecorator
 
 from core.settings import Settings
@@ -105,13 +106,27 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
         await self._writer.async_delete_installation(enterprise_id=enterprise_id, team_id=team_id, user_id=user_id)
 
 
+class ExpiringStateStore(AsyncSQLAlchemyOAuthStateStore):
+    """Stores the states of installations that were begun, until they expire.
+
+    slack-sdk deletes only those that come back; anybody can begin an installation.
+    """
+
+    async def async_issue(self, *args: Any, **kwargs: Any) -> str:
+        """Return a new state. Those that have expired are deleted."""
+        now = datetime.now(tz=UTC).replace(tzinfo=None)  # as slack-sdk stores them
+        async with self.engine.begin() as connection:
+            await connection.execute(delete(self.oauth_states).where(self.oauth_states.c.expire_at < now))
+        return await super().async_issue(*args, **kwargs)
+
+
 async def open_stores(
     settings: Settings, database: Database, vault: Vault
-) -> tuple[EncryptedInstallationStore, AsyncSQLAlchemyOAuthStateStore]:
+) -> tuple[EncryptedInstallationStore, ExpiringStateStore]:
     """Return the stores of installations and of OAuth states. Creates their tables if needed."""
     assert settings.slack_client_id is not None
     installations = EncryptedInstallationStore(settings.slack_client_id, database, vault, settings.may_install)
-    states = AsyncSQLAlchemyOAuthStateStore(STATE_EXPIRES_S, _writing(database))
+    states = ExpiringStateStore(STATE_EXPIRES_S, _writing(database))
     async with database.write() as db:
         if not database.is_sqlite:  # two processes may start at the same time
             await db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})

@@ -31,7 +31,6 @@ from tests.bot.slack.harness import local_slack
 from tests.core.databases import furnish
 from tests.core.harness import QUICK
 from tests.core.store.seeds import add_connection, add_mapping, add_run
-from tests.firehosing import until
 
 
 @asynccontextmanager
@@ -131,7 +130,7 @@ async def test_uninstalled(tmp_path: Path, database_url: str, tokens_first: bool
         await install(slack, url, "sven")
         ours, theirs = await stored_mapping(engine, FIRST_TEAM), await stored_mapping(engine, SECOND_TEAM)
         await slack.uninstall(FIRST_TEAM, tokens_first=tokens_first)
-        await until(lambda: suspended(engine, ours.connection_id))
+        assert await suspended(engine, ours.connection_id)  # before Slack heard that the event has come
 
         async with engine.database.read() as db:
             ended, waiting = await connections.by_id(db, ours.connection_id), await mappings.by_id(db, ours.id)
@@ -257,3 +256,16 @@ async def test_state_is_used_once(tmp_path: Path) -> None:
             assert answer.status == 400
         assert await services.clients.for_team(FIRST_TEAM) is None
         assert "SLACK_BOT_TOKEN" not in os.environ
+
+
+async def test_installations_that_were_begun(tmp_path: Path) -> None:
+    """The state of an installation that nobody came back from is deleted once it has expired."""
+    async with many_workspaces(tmp_path) as (_, url, engine, _services), aiohttp.ClientSession() as session:
+        for expired in (True, True, False):
+            async with session.get(f"{url}/slack/install") as page:
+                assert page.status == 200
+            async with engine.database.write() as db:
+                if expired:
+                    await db.execute(text("UPDATE slack_oauth_states SET expire_at = '2020-01-01 00:00:00.000000'"))
+                found = (await db.execute(text("SELECT count(*) FROM slack_oauth_states"))).scalar_one()
+            assert found == 1
