@@ -275,7 +275,7 @@ async def running(
     if request_url:
         slack.use_http(request_url, options_url)
     runner = web.AppRunner(
-        application(world, faults, rates, delivery, iterable_url, slack.mparticle),
+        application(world, faults, rates, delivery, iterable_url, slack.mparticle, host),
         access_log=None,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )

@@ -10,6 +10,7 @@ from sandbox.slack import oauth, response_urls
 from sandbox.slack.browser import routes
 from sandbox.slack.browser.control_panel import Panel
 from sandbox.slack.browser.mparticle import Player
+from sandbox.slack.browser.same_site import same_site
 from sandbox.slack.delivery.dispatcher import Delivery
 from sandbox.slack.faults import LOST_ANSWER, Faults
 from sandbox.slack.rate_limits import Rates
@@ -27,8 +28,9 @@ def application(
     delivery: Delivery,
     iterable_url: str | None = None,
     mparticle: Player | None = None,
+    host: str = "127.0.0.1",
 ) -> web.Application:
-    """The server of one local Slack."""
+    """The server of one local Slack, which listens on `host`."""
     api = WebApi(world, faults, rates, delivery.socket_mode)
 
     def faulty(
@@ -59,7 +61,7 @@ def application(
     async def response_url(request: web.Request) -> web.StreamResponse:
         return await response_urls.handle(world, request)
 
-    app = web.Application(client_max_size=MOST_BYTES)
+    app = web.Application(client_max_size=MOST_BYTES, middlewares=[same_site(host)])
     app.router.add_route("*", "/api/{method}", api.handle)
     app.router.add_get("/link", delivery.socket_mode.link)
     app.router.add_post("/upload/v1/{ticket}", faulty("upload", upload))
