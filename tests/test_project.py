@@ -4,7 +4,9 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -43,3 +45,21 @@ def test_ci_calls_make_on_each_supported_python() -> None:
         versions = jobs[job]["strategy"]["matrix"]["python"]
         assert versions == ["3.11", "3.12", "3.13", "3.14"]
         assert project["requires-python"] == f">={versions[0]}"
+
+
+# The last version of a package with a known advisory, and the advisory.
+_VULNERABLE = (
+    ("aiohttp", "3.13.2", "CVE-2025-69223: a small compressed request takes all memory"),
+    ("cryptography", "46.0.4", "CVE-2026-26007: points of a curve are not checked"),
+    ("duckdb", "1.4.1", "CVE-2025-64429: weak encryption of database files"),
+    ("orjson", "3.11.4", "CVE-2025-67221: nested data overflows the stack"),
+    ("pyarrow", "23.0.0", "CVE-2026-25087: use after free in the reader of IPC files"),
+)
+
+
+@pytest.mark.parametrize(("package", "version", "advisory"), _VULNERABLE)
+def test_floor_excludes_versions_with_advisories(package: str, version: str, advisory: str) -> None:
+    """No version with a known advisory can be installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirement = next(each for each in map(Requirement, project["dependencies"]) if each.name == package)
+    assert version not in requirement.specifier, advisory
