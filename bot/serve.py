@@ -18,6 +18,7 @@ from bot.slack.connection import Say, SlackConnection
 from bot.slack.mode import SlackMode, mode_of
 from bot.supervisor import Part, supervise
 from bot.web import server
+from bot.web.server import Addresses
 from bot.web.slack import EVENTS_PATH
 from core import live
 from core.connections.list_cache import ListCache
@@ -40,6 +41,7 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
     """
     settings = engine.settings
     mode = mode_of(settings)
+    settings.check_firehose_token()
     async with AsyncExitStack() as stack:
         workspaces = await open_workspaces(engine)
         directory = ListCache(engine)
@@ -56,8 +58,8 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
         if slack is not None:
             stack.push_async_callback(services.replies.finish)
             stack.push_async_callback(slack.listening.finish)
-        address = await stack.enter_async_context(server.listening(engine, slack.app if slack else None))
-        _introduce(mode, address, engine, say)
+        addresses = await stack.enter_async_context(server.listening(engine, slack.app if slack else None))
+        _introduce(mode, addresses, engine, say)
         parts: dict[str, Part] = {
             "worker": partial(worker.run_worker, engine),
             "live worker": partial(live.work, engine),
@@ -72,10 +74,11 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
         async with supervise(engine, **parts):
             if slack is not None:
                 await slack.until_first_connected()
-            yield replace(services, address=address)
+            yield replace(services, address=addresses.main)
 
 
-def _introduce(mode: SlackMode, address: str, engine: Engine, say: Say) -> None:
+def _introduce(mode: SlackMode, addresses: Addresses, engine: Engine, say: Say) -> None:
+    address = addresses.main
     if mode is SlackMode.OFFLINE:
         say("Slack: not configured; notifications go to the log.")
     elif mode is SlackMode.MANY:
@@ -84,7 +87,11 @@ def _introduce(mode: SlackMode, address: str, engine: Engine, say: Say) -> None:
         say(f"Slack's requests go to {address}{EVENTS_PATH} (request URL and options URL).")
     if mode in (SlackMode.SOCKET, SlackMode.HTTP) and engine.settings.slack_client_id is not None:
         say("SLACK_CLIENT_ID is ignored: SLACK_BOT_TOKEN selects the mode for one workspace.")
-    say(f"HTTP server: {address} (health at /healthz and /readyz, metrics at /metrics).")
+    if addresses.metrics == address:
+        say(f"HTTP server: {address} (health at /healthz and /readyz, metrics at /metrics).")
+    else:
+        say(f"HTTP server: {address} (health at /healthz).")
+        say(f"Metrics server: {addresses.metrics} (metrics at /metrics, health at /readyz).")
     if engine.settings.firehose_token is not None:
         say(f"mParticle's Firehose: {address}/mparticle/firehose/<token>.")
     say(f"Worker: {engine.presence.id}.")

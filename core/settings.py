@@ -1,10 +1,12 @@
 """What the environment sets: read once at the start, from the environment and `.env`."""
 
+import ipaddress
 import re
 import socket
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -23,6 +25,8 @@ WORK = "work"
 _OF_WORKSPACE = re.compile(r"(T[A-Z0-9]+)=(.*)", re.DOTALL)
 #: In ALLOWED_WORKSPACES: any workspace.
 ANY = "*"
+#: A Firehose token has as many characters at least: whoever guesses it can change lists.
+FIREHOSE_TOKEN_LENGTH = 24
 
 
 class FirehoseApproval(StrEnum):
@@ -66,6 +70,14 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address that the HTTP server listens at")
     port: int = Field(8080, ge=0, le=65535, description="port of the HTTP server; 0 for a free one")
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port on which `/metrics` and `/readyz` listen by themselves; 0 for a free one "
+        "(default: they are on the HTTP server)",
+    )
+    metrics_host: str = Field("127.0.0.1", description="address for the metrics port")
     audience_paths: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="folders and addresses (`https://...`, `s3://...`, `gs://...`) from which people in Slack may "
@@ -125,9 +137,7 @@ class Settings(BaseSettings):
     @field_validator("iterable_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("must begin with https:// or http://")
-        return url.rstrip("/") if url else None
+        return _encrypted_or_local(url).rstrip("/") if url is not None else None
 
     @field_validator("audience_paths", mode="before")
     @classmethod
@@ -153,9 +163,7 @@ class Settings(BaseSettings):
     @field_validator("slack_api_url")
     @classmethod
     def _ends_with_slash(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("must begin with https:// or http://")
-        return url.rstrip("/") + "/"
+        return _encrypted_or_local(url).rstrip("/") + "/"
 
     @field_validator(
         "iterable_api_key",
@@ -172,6 +180,20 @@ class Settings(BaseSettings):
     @classmethod
     def _blank_is_unset(cls, value: Any) -> Any:
         return (value.strip() or None) if isinstance(value, str) else value
+
+    @field_validator("metrics_port", mode="before")
+    @classmethod
+    def _blank_port_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    def check_firehose_token(self) -> None:
+        """Raise SettingsError if the Firehose token is so short that it can be guessed."""
+        token = self.firehose_token
+        if token is not None and len(token.get_secret_value()) < FIREHOSE_TOKEN_LENGTH:
+            raise SettingsError(
+                f"ITERABLE_SYNC_FIREHOSE_TOKEN has fewer than {FIREHOSE_TOKEN_LENGTH} characters, so it could be "
+                "guessed. Make one with: openssl rand -hex 24. Then change the address in mParticle."
+            )
 
     def audience_places(self, team_id: str) -> tuple[str, ...]:
         """The folders and addresses that a workspace may read audiences from: its own, and those of every workspace."""
@@ -205,6 +227,22 @@ def load_settings() -> Settings:
             for e in error.errors(include_input=False)
         )
         raise SettingsError(f"A setting is wrong. {wrong}.") from None
+
+
+def _encrypted_or_local(url: str) -> str:
+    """The URL. Raises ValueError if keys and tokens would go over a network unencrypted."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must begin with https://")
+    if url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or ""):
+        raise ValueError("must begin with https://; http:// is possible on this machine only (127.0.0.1, localhost)")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _comma_separated(text: str) -> tuple[str, ...]:

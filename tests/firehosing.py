@@ -22,7 +22,7 @@ from sandbox.iterable import Running, running
 from sandbox.mparticle import Audience, MParticle, Profile
 from tests.core.databases import furnish
 
-TOKEN = "a-token-of-the-tests"
+TOKEN = "a-token-of-the-tests-which-is-long"
 #: A Standard list that the local Iterable has from the start, and another.
 LIST, OTHER_LIST = 1001, 1002
 #: An audience whose settings name the list, as where the hosted integration was used before.
@@ -119,7 +119,9 @@ def settings_for(directory: Path, url: str, database_url: str | None = None, **c
 async def serving(engine: Engine) -> AsyncIterator[str]:
     """Answer over HTTP for the length of the block; yields the address."""
     app = web.Application()
-    for part in (firehose, health, metrics):
+    health.add_liveness(app)
+    health.add_readiness(app, engine)
+    for part in (firehose, metrics):
         part.add_routes(app, engine)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

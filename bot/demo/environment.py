@@ -33,7 +33,7 @@ WATCHABLE = Limit(1, 2.0)
 LIST_NAME = "Spring shoppers"
 
 #: The token in the Firehose URL of the demo. It protects nothing.
-FIREHOSE_TOKEN = "demo"  # noqa: S105
+FIREHOSE_TOKEN = "demo-token-that-protects-nothing"  # noqa: S105
 
 #: The manifest at the root of the project, or its installed copy.
 MANIFEST = Path(__file__).parents[1] / "slack" / "manifest.yml"

@@ -32,16 +32,21 @@ async def checks(engine: Engine) -> dict[str, str]:
     }
 
 
-def add_routes(app: web.Application, engine: Engine) -> None:
-    """Add both endpoints."""
+def add_liveness(app: web.Application) -> None:
+    """Add /healthz."""
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
+
+    app.router.add_get("/healthz", healthz)
+
+
+def add_readiness(app: web.Application, engine: Engine) -> None:
+    """Add /readyz."""
 
     async def readyz(_request: web.Request) -> web.Response:
         results = await checks(engine)
         ready = all(state == "ok" for state in results.values())
         return web.json_response(results, status=200 if ready else 503)
 
-    app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)

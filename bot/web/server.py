@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 from slack_bolt.async_app import AsyncApp
@@ -19,14 +20,32 @@ GRACE_S = 3.0
 IDLE_S = 75.0
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The URLs of the HTTP server, and of `/metrics` and `/readyz`."""
+
+    main: str
+    metrics: str
+
+
 def application(engine: Engine, app: AsyncApp | None) -> web.Application:
-    """Return the application with its routes. Slack's routes exist only in the modes in which Slack sends requests."""
+    """Return the application with its routes. Slack's routes exist only in the modes in which Slack sends requests.
+
+    `/metrics` and `/readyz` are left out if they have an address of their own.
+    """
     server = web.Application()
-    for part in (health, metrics, firehose):
-        part.add_routes(server, engine)
+    health.add_liveness(server)
+    if engine.settings.metrics_port is None:
+        _add_metrics(server, engine)
+    firehose.add_routes(server, engine)
     if app is not None and mode_of(engine.settings) in (SlackMode.HTTP, SlackMode.MANY):
         slack.add_routes(server, app, _secret(engine.settings))
     return server
+
+
+def _add_metrics(server: web.Application, engine: Engine) -> None:
+    health.add_readiness(server, engine)
+    metrics.add_routes(server, engine)
 
 
 def _secret(settings: Settings) -> str:
@@ -35,31 +54,45 @@ def _secret(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def listening(engine: Engine, app: AsyncApp | None) -> AsyncIterator[str]:
-    """Serve for the length of the block, and yield the URL. Raises SettingsError if the port is not available."""
+async def listening(engine: Engine, app: AsyncApp | None) -> AsyncIterator[Addresses]:
+    """Serve for the length of the block, and yield the URLs. Raises SettingsError if a port is not available."""
     settings = engine.settings
+    async with AsyncExitStack() as stack:
+        main = await stack.enter_async_context(
+            _serving(application(engine, app), settings.host, settings.port, "ITERABLE_SYNC")
+        )
+        if settings.metrics_port is None:
+            yield Addresses(main, main)
+            return
+        watched = web.Application()
+        _add_metrics(watched, engine)
+        own = await stack.enter_async_context(
+            _serving(watched, settings.metrics_host, settings.metrics_port, "ITERABLE_SYNC_METRICS")
+        )
+        yield Addresses(main, own)
+
+
+@asynccontextmanager
+async def _serving(server: web.Application, host: str, port: int, setting: str) -> AsyncIterator[str]:
+    """Serve an application, and yield its URL. `setting` is what the names of the address's settings begin with."""
     runner = web.AppRunner(
-        application(engine, app),
-        access_log=None,
-        shutdown_timeout=GRACE_S,
-        keepalive_timeout=IDLE_S,
-        lingering_time=GRACE_S,
+        server, access_log=None, shutdown_timeout=GRACE_S, keepalive_timeout=IDLE_S, lingering_time=GRACE_S
     )
     await runner.setup()
     try:
-        await _bind(runner, settings)
-        host, port = runner.addresses[0][:2]
-        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        await _bind(runner, host, port, setting)
+        found, bound = runner.addresses[0][:2]
+        yield f"http://[{found}]:{bound}" if ":" in found else f"http://{found}:{bound}"
     finally:
         await runner.cleanup()
 
 
-async def _bind(runner: web.AppRunner, settings: Settings) -> None:
+async def _bind(runner: web.AppRunner, host: str, port: int, setting: str) -> None:
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        await web.TCPSite(runner, host, port).start()
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else "no such address"
         raise SettingsError(
-            f"The HTTP server can't listen at {settings.host}, port {settings.port} ({why}). Set ITERABLE_SYNC_PORT to "
-            "a port that is free (0 takes any), or ITERABLE_SYNC_HOST to an address of this machine."
+            f"The HTTP server can't listen at {host}, port {port} ({why}). Set {setting}_PORT to a port that is free "
+            f"(0 takes any), or {setting}_HOST to an address of this machine."
         ) from error

@@ -66,6 +66,11 @@ def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     [
         ("ITERABLE_SYNC_ITERABLE_URL", "ftp://secret.example.com"),
         ("ITERABLE_SYNC_ITERABLE_URL", "secret.example.com"),
+        ("ITERABLE_SYNC_ITERABLE_URL", "http://secret.example.com"),
+        ("ITERABLE_SYNC_ITERABLE_URL", "http://127.0.0.1.secret.example.com"),
+        ("ITERABLE_SYNC_ITERABLE_URL", "http://127.0.0.1@secret.example.com"),
+        ("ITERABLE_SYNC_ITERABLE_URL", "http://10.0.0.1/secret"),
+        ("SLACK_API_URL", "http://secret.example.com/api/"),
         ("ITERABLE_SYNC_WORKER_ID", "secret" * 50),
     ],
 )
@@ -123,3 +128,21 @@ def test_workspaces_that_may_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ITERABLE_SYNC_ALLOWED_WORKSPACES", "fernway")
     with pytest.raises(SettingsError, match=r"ITERABLE_SYNC_ALLOWED_WORKSPACES: fernway is not the id of a workspace"):
         load_settings()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/api/", "http://localhost:1/api/", "http://[::1]:1/api/"])
+def test_unencrypted_on_this_machine(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Keys and tokens may go unencrypted to this machine: to the local Iterable and Slack."""
+    monkeypatch.setenv("ITERABLE_SYNC_ITERABLE_URL", url)
+    monkeypatch.setenv("SLACK_API_URL", url)
+    settings = load_settings()
+    assert (settings.iterable_url, settings.slack_api_url) == (url.rstrip("/"), url)
+
+
+def test_token_that_could_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Firehose token has 24 characters at least."""
+    monkeypatch.setenv("ITERABLE_SYNC_FIREHOSE_TOKEN", "a" * 24)
+    load_settings().check_firehose_token()
+    monkeypatch.setenv("ITERABLE_SYNC_FIREHOSE_TOKEN", "a" * 23)
+    with pytest.raises(SettingsError, match="fewer than 24 characters"):
+        load_settings().check_firehose_token()

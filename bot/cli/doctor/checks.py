@@ -65,6 +65,8 @@ async def findings() -> AsyncIterator[CheckResult]:
         yield CheckResult("settings", False, error.message)
         return
     yield CheckResult("settings", True, "can be read")
+    if settings.firehose_token is not None:
+        yield _firehose_token(settings)
     yield _data_dir(settings.data_dir)
     usable = settings.data_dir.is_dir() and os.access(settings.data_dir, os.W_OK | os.X_OK)
     if usable or settings.secret_key:
@@ -75,6 +77,14 @@ async def findings() -> AsyncIterator[CheckResult]:
         yield finding
     async for finding in slack_findings(settings):
         yield finding
+
+
+def _firehose_token(settings: Settings) -> CheckResult:
+    try:
+        settings.check_firehose_token()
+    except SettingsError as error:
+        return CheckResult("Firehose token", False, error.message)
+    return CheckResult("Firehose token", True, "is long enough")
 
 
 def _data_dir(path: Path) -> CheckResult:

@@ -97,3 +97,14 @@ def test_doctor_finds_a_wrong_slack_token(run: Commands) -> None:
 
     assert result.code == 1
     assert "WRONG  Slack bot token: SLACK_BOT_TOKEN is not a token that Slack knows" in result.out
+
+
+def test_token_that_could_be_guessed(run: Commands) -> None:
+    """`serve` refuses a short Firehose token, and the doctor finds it."""
+    short = {"ITERABLE_SYNC_FIREHOSE_TOKEN": "guess"}
+    refused, found = run.here("serve", env=short), run("doctor", env=short)
+
+    assert refused.code == 2
+    assert "ITERABLE_SYNC_FIREHOSE_TOKEN has fewer than 24 characters" in refused.err
+    assert found.code == 1
+    assert "WRONG  Firehose token: ITERABLE_SYNC_FIREHOSE_TOKEN has fewer than 24 characters" in found.out

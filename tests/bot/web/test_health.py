@@ -4,10 +4,15 @@ import re
 from pathlib import Path
 
 import aiohttp
+import pytest
 from sqlalchemy import text
 
 from bot import metrics
-from tests.firehosing import VIPS, Live, firehosing, person
+from bot.web import server
+from core.engine import open_engine
+from core.errors import SettingsError
+from tests.core.databases import furnish
+from tests.firehosing import TOKEN, VIPS, Live, firehosing, person, settings_for
 
 
 async def get(it: Live, path: str) -> tuple[int, str]:
@@ -60,3 +65,32 @@ async def test_metrics(tmp_path: Path) -> None:
     labels = " ".join(re.findall(r"{(.*)}", said))  # in the numbers any digits may stand
     for identifier in ("example.com", "8754", "4711", "VIPs"):
         assert identifier not in labels
+
+
+async def test_address_of_their_own(tmp_path: Path) -> None:
+    """/metrics and /readyz can have an address of their own; then the other one, which strangers reach, has neither."""
+    settings = settings_for(tmp_path, "http://127.0.0.1:1", port=0, metrics_port=0)
+    furnish(settings)
+    async with open_engine(settings, "test") as engine, server.listening(engine, None) as addresses:
+        for url, served in (
+            (addresses.main, {"/healthz": 200, "/readyz": 404, "/metrics": 404}),
+            (
+                addresses.metrics,
+                {"/healthz": 404, "/readyz": 200, "/metrics": 200, f"/mparticle/firehose/{TOKEN}": 404},
+            ),
+        ):
+            for path, status in served.items():
+                async with aiohttp.ClientSession() as session, session.get(url + path) as answer:
+                    assert answer.status == status, (url, path)
+
+
+async def test_address_that_is_taken(tmp_path: Path) -> None:
+    """If their address is taken, the sentence names its settings."""
+    settings = settings_for(tmp_path, "http://127.0.0.1:1", port=0, metrics_port=0)
+    furnish(settings)
+    async with open_engine(settings, "test") as engine, server.listening(engine, None) as addresses:
+        taken = settings.model_copy(update={"metrics_port": int(addresses.metrics.rpartition(":")[2])})
+        engine.settings = taken
+        with pytest.raises(SettingsError, match="ITERABLE_SYNC_METRICS_PORT"):
+            async with server.listening(engine, None):
+                pass

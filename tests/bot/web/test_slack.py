@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -26,7 +27,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @asynccontextmanager
-async def http_mode(folder: Path) -> AsyncIterator[tuple[Slack, str]]:
+async def http_mode(folder: Path, **more: Any) -> AsyncIterator[tuple[Slack, str]]:
     """The bot in HTTP mode, and its address."""
     async with local_slack() as workspace:
         settings = Settings.model_validate(
@@ -36,6 +37,7 @@ async def http_mode(folder: Path) -> AsyncIterator[tuple[Slack, str]]:
                 "SLACK_SIGNING_SECRET": workspace.signing_secret,
                 "data_dir": folder / "data",
                 "port": 0,
+                **more,
             }
         )
         furnish(settings)
