@@ -7,10 +7,12 @@ from bot.features.alerts.messages import AlertMessageProvider
 from bot.features.approval import handlers as approval
 from bot.features.approval import views as approval_views
 from bot.features.connect import handlers as connect
+from bot.features.connect.messages import ApproversMessageProvider
 from bot.features.help import handlers as help_
 from bot.features.home import handlers as home
 from bot.features.live_audiences import handlers as live_audiences
 from bot.features.live_audiences.messages import LiveAudienceMessageProvider
+from bot.features.live_audiences.offers import LiveOfferMessageProvider
 from bot.features.mapping import handlers as mapping
 from bot.features.mapping.messages import ProposalMessageProvider
 from bot.features.runs import handlers as runs
@@ -45,4 +47,6 @@ def message_providers(services: Services, limits: MessagingLimits) -> list[Messa
         AlertMessageProvider(),
         ProposalMessageProvider(limits),
         LiveAudienceMessageProvider(limits),
+        LiveOfferMessageProvider(),
+        ApproversMessageProvider(limits.clock),
     ]

@@ -1,24 +1,42 @@
 """Mappings as people make them: proposed by one, approved by one who may, paused and resumed. All of it is audited."""
 
+from dataclasses import dataclass
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.connections.lists import note_list
 from core.engine import Engine
-from core.errors import ConflictError, ValidationError
+from core.errors import ConflictError, NotFoundError, ValidationError
 from core.iterable import IterableList
-from core.store import audit_log, mappings, tenancy
+from core.store import audit_log, lists, mappings, tenancy
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
-from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
+from core.store.mappings import (
+    NO_LIMITS,
+    NO_LIST,
+    AdditionLimits,
+    AudienceMapping,
+    MappingStatus,
+    RemovalPolicy,
+    is_new_list,
+    new_list_id,
+)
 from core.store.tenancy import Tenant
 
 AUDIENCE_MAX_LENGTH = 200
 
 
+@dataclass(frozen=True, slots=True)
+class NewList:
+    """A list that is created in Iterable once its mapping is approved."""
+
+    name: str
+
+
 async def propose(
     engine: Engine,
     connection: Connection,
-    target: IterableList,
+    target: IterableList | NewList,
     *,
     audience: str | None,
     mode: str,
@@ -27,6 +45,7 @@ async def propose(
     by: str,
     team_id: str | None,
     status: MappingStatus = MappingStatus.PROPOSED,
+    limits: AdditionLimits = NO_LIMITS,
 ) -> AudienceMapping:
     """Save a mapping of an audience (its name or id; None: the one in its first file) to a list of the project.
 
@@ -36,7 +55,8 @@ async def propose(
     """
     name = None if audience is None else check_audience(audience)
     async with engine.database.write() as db:
-        await note_list(db, connection.id, target)
+        if isinstance(target, IterableList):
+            await note_list(db, connection.id, target)
         declined = await _declined_before(db, connection, target, name)
         return await add(
             db,
@@ -49,6 +69,7 @@ async def propose(
             channel=channel,
             by=by,
             team_id=team_id,
+            limits=limits,
             in_place_of=declined,
         )
 
@@ -56,7 +77,7 @@ async def propose(
 async def add(
     db: AsyncConnection,
     connection: Connection,
-    target: IterableList,
+    target: IterableList | NewList,
     audience: str | None,
     *,
     mode: str,
@@ -65,6 +86,7 @@ async def add(
     channel: str | None = None,
     by: str,
     team_id: str | None,
+    limits: AdditionLimits = NO_LIMITS,
     in_place_of: int | None = None,
 ) -> AudienceMapping:
     """Store a mapping (or change the declined one `in_place_of`) and who asked for it, in the caller's transaction.
@@ -77,7 +99,7 @@ async def add(
         mapping_id = await mappings.add(
             db,
             connection_id=connection.id,
-            list_id=target.id,
+            list_id=target.id if isinstance(target, IterableList) else NO_LIST,
             audience_id=audience if is_id else None,
             audience_name=None if is_id else audience,
             mode=mode,
@@ -85,7 +107,12 @@ async def add(
             removal_policy=removal_policy,
             channel=channel,
             proposed_by=by,
+            limits=limits,
         )
+        if isinstance(target, NewList):
+            list_id = new_list_id(mapping_id)
+            await lists.add(db, connection.id, list_id, target.name, None)
+            await mappings.change(db, mapping_id, list_id=list_id)
     else:
         await mappings.change(
             db,
@@ -98,6 +125,8 @@ async def add(
             decided_by=None,
             decided_at=None,
             comment=None,
+            max_added=limits.number,
+            max_added_share=limits.share,
         )
     await audit_log.add(
         db,
@@ -107,7 +136,7 @@ async def add(
         subject=f"mapping:{mapping_id}",
         after={
             "audience": audience,
-            "list": target.id,
+            "list": target.id if isinstance(target, IterableList) else target.name,
             "mode": mode,
             "removals": removal_policy.value,
             "state": status.value,
@@ -141,19 +170,47 @@ def check_audience(text: str) -> str:
 
 
 async def _declined_before(
-    db: AsyncConnection, connection: Connection, target: IterableList, name: str | None
+    db: AsyncConnection, connection: Connection, target: IterableList | NewList, name: str | None
 ) -> int | None:
     """Return the declined mapping of this audience to this list. Raises ConflictError if there is one in use."""
-    for mapping in await mappings.of_connection(db, connection.id, target.id):
+    names = {} if isinstance(target, IterableList) else await lists.names(db, [connection.id])
+    for mapping in await mappings.of_connection(db, connection.id):
+        if isinstance(target, IterableList):
+            is_same_list = mapping.list_id == target.id
+        else:
+            is_same_list = is_new_list(mapping.list_id) and names.get((connection.id, mapping.list_id)) == target.name
         is_same = mapping.is_of(name) if name is not None else not (mapping.audience_id or mapping.audience_name)
-        if is_same and mapping.status is not MappingStatus.DECLINED:
+        if is_same_list and is_same and mapping.status is not MappingStatus.DECLINED:
             raise ConflictError(
                 f'{mapping.label} goes to "{target.name}" already: that mapping is {mapping.status}.',
                 mapping_id=mapping.id,
             )
-        if is_same:
+        if is_same_list and is_same:
             return mapping.id
     return None
+
+
+async def set_addition_limits(engine: Engine, mapping_id: int, limits: AdditionLimits, *, by: str) -> None:
+    """Set past how many additions a run of a mapping waits for approval. Raises NotFoundError if there is no such
+    mapping.
+
+    Limits that are None are the default.
+    """
+    async with engine.database.write() as db:
+        known = await mappings.by_id(db, mapping_id)
+        if known is None:
+            raise NotFoundError(f"There is no mapping {mapping_id}. Check its id.", mapping_id=mapping_id)
+        after = {"max_added": limits.number, "max_added_share": limits.share}
+        await mappings.change(db, mapping_id, max_added=limits.number, max_added_share=limits.share)
+        await audit_log.add(
+            db,
+            team_id=None,
+            actor=by,
+            action=AuditAction.MAPPING_CHANGED,
+            subject=f"mapping:{mapping_id}",
+            before={"max_added": known.max_added, "max_added_share": known.max_added_share},
+            after=after,
+        )
 
 
 async def pause(engine: Engine, mapping_id: int, *, by: str, team_id: str | None) -> bool:

@@ -105,6 +105,11 @@ class Settings(BaseSettings):
         FirehoseApproval.REQUIRED,
         description="whether a live mapping waits for a person (`required`), or is what mParticle says (`none`)",
     )
+    approval_expiry_s: float = Field(
+        259_200.0,
+        gt=0.0,
+        description="how long a run waits for approval before it expires (seconds)",
+    )
     firehose_gather_s: float = Field(
         2.0,
         ge=0.0,

@@ -1,29 +1,65 @@
-"""Asks the person at the terminal to approve a plan that a guard has stopped."""
+"""Asking a person about the guards that a plan has passed, and approving the plan that was printed."""
 
 from bot.cli import render
 from bot.ui.terminal import Terminal
 from core.engine import Engine
 from core.models.run import Run
 from core.reporting.run_report import RunReport
-from core.runs.approval import open_guards, overrule_guards
+from core.runs import approval
+from core.runs.approval import Decision, open_guards
+from core.store import approvals
 from core.store.audit_log import COMMAND_LINE
 
 
 def how_to_overrule(run: Run) -> str:
-    """Return the command that approves a run and resumes it."""
-    options = sorted({render.option_for(guard.name) for guard in open_guards(run)})
-    return f"iterable-sync runs resume {run.id} {' '.join(options)}".rstrip()
+    """The command that approves the plan of a run, once it was printed."""
+    return f"iterable-sync runs resume {run.id} {' '.join(sorted(_options(run)))}".rstrip()
 
 
-async def ask(engine: Engine, terminal: Terminal, run: Run) -> Run:
-    """Show the plan of a run that waits for approval and, on a terminal, ask whether to approve it.
+def is_covered(run: Run, *, yes: bool, allow_empty: bool) -> bool:
+    """Whether the options that were given approve the plan of a run: it was printed, and they cover all its guards."""
+    given = {option for option, is_given in (("--yes", yes), ("--allow-empty", allow_empty)) if is_given}
+    return run.plan_digest is not None and run.plan_digest == run.shown_digest and _options(run) <= given
 
-    Returns the run, updated if the person approved it.
-    """
+
+async def show_plan(engine: Engine, terminal: Terminal, run: Run) -> None:
+    """Print the plan of a run that waits for approval, and record which one was printed."""
     terminal.tell(render.plan(run, RunReport.of(run, {})))
+    await record_shown(engine, run)
+
+
+async def record_shown(engine: Engine, run: Run) -> None:
+    """Record that the plan of a run was printed: from now on `--yes` is about this one."""
+    async with engine.database.write() as db:
+        await approvals.set_shown(db, run.id, run.plan_digest)
+
+
+async def approve(engine: Engine, run: Run) -> Decision:
+    """Approve the plan of a run as it was printed, for this process to execute it."""
+    return await approval.approve(
+        engine,
+        run.id,
+        plan_digest=run.plan_digest,
+        by=COMMAND_LINE,
+        comment=None,
+        team_id=None,
+        worker=engine.presence.id,
+    )
+
+
+async def ask(engine: Engine, terminal: Terminal, run: Run) -> bool:
+    """Print the plan of a run that waits for approval, and ask whoever sits there. Returns whether they approved."""
+    await show_plan(engine, terminal, run)
     if not terminal.is_attended:
-        return run
+        return False
     terminal.say("")
-    if await terminal.asks("Approve it?", engine.stopping):
-        return await overrule_guards(engine, run.id, approved=True, allow_empty=True, by=COMMAND_LINE)
-    return run
+    if not await terminal.asks("Approve it?", engine.stopping):
+        return False
+    decision = await approve(engine, run)
+    if decision is Decision.CHANGED:
+        terminal.say("The plan changed while you looked at it. Nothing was approved.", "yellow")
+    return decision is Decision.RECORDED
+
+
+def _options(run: Run) -> set[str]:
+    return {render.option_for(guard.name) for guard in open_guards(run)}

@@ -69,7 +69,23 @@ NewRate = Annotated[
 DataCenter = Annotated[
     DataCenterChoice | None, typer.Option("--data-center", help="Where the project lives.", show_default="us")
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Approve what a guard asks about.")]
+MaxAdd = Annotated[
+    int | None,
+    typer.Option("--max-add", min=0, help="Ask before a sync adds more people than this.", show_default="1000"),
+]
+MaxAddPercent = Annotated[
+    float | None,
+    typer.Option(
+        "--max-add-percent",
+        min=0,
+        help="And more than this percentage of the people who were synced before.",
+        show_default="50",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Approve the plan that was printed last.")]
+YesInAdvance = Annotated[
+    bool, typer.Option("--yes", "-y", help="Approve in advance what a guard asks about, for the plan of this command.")
+]
 Sure = Annotated[bool, typer.Option("--yes", "-y", help="Remove it without asking.")]
 AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Let an empty audience empty the list.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]

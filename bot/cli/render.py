@@ -14,12 +14,14 @@ from bot.ui.terminal import clean
 from core.models.run import GuardName, Run, RunPlan, RunStatus
 from core.reporting.rejection_reasons import explain
 from core.reporting.run_report import RunReport
+from core.store.mappings import is_new_list
 
 _STYLES = {
     RunStatus.SUCCEEDED: "bold green",
     RunStatus.PLANNED: "bold green",
     RunStatus.FAILED: "bold red",
     RunStatus.CANCELLED: "bold yellow",
+    RunStatus.EXPIRED: "bold yellow",
     RunStatus.INTERRUPTED: "bold yellow",
     RunStatus.NEEDS_APPROVAL: "bold yellow",
 }
@@ -90,6 +92,11 @@ def table(
     return made
 
 
+def list_text(list_id: int) -> str:
+    """The id of a list, or that it is created once it is approved."""
+    return "new" if is_new_list(list_id) else str(list_id)
+
+
 def facts(pairs: Sequence[tuple[str, str]]) -> Table:
     """Return names and values, a pair per line."""
     grid = Table.grid(padding=(0, 2))
@@ -111,7 +118,8 @@ def lately(seconds: float) -> str:
 
 
 def _head(report: RunReport, run: Run) -> Text:
-    whose = f"{report.audience} to list {report.list_id}" if report.audience else f"list {report.list_id}"
+    target = "a new list" if report.list_id is None else f"list {report.list_id}"
+    whose = f"{report.audience} to {target}" if report.audience else target
     head = Text.assemble((f"Run {run.id} ", "bold"), (terminal_words(run.status), _STYLES.get(run.status, "bold")))
     head.append(f": {clean(whose)}, {report.mode}, User ID {report.user_id}")
     return head

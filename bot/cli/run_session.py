@@ -12,7 +12,6 @@ from core.iterable import ListNotFoundError
 from core.models.run import Run, RunStatus
 from core.reporting.run_report import RunReport
 from core.runs import worker
-from core.runs.approval import open_guards
 from core.runs.lookup import require_run
 from core.store import rejections
 
@@ -31,10 +30,9 @@ async def run_to_completion(session: Session, engine: Engine, run_id: str, work:
         stop, last_words=f"Stopped immediately. Everything sent so far is recorded.\n{_resume(run_id)}"
     ):
         status = await watch(engine, terminal, run_id, work)
-        if status is RunStatus.NEEDS_APPROVAL:
-            run = await approval_prompt.ask(engine, terminal, await require_run(engine, run_id))
-            if not open_guards(run):
-                await watch(engine, terminal, run_id, worker.continue_approved(engine, run))
+        waits = status is RunStatus.NEEDS_APPROVAL
+        if waits and await approval_prompt.ask(engine, terminal, await require_run(engine, run_id)):
+            await watch(engine, terminal, run_id, worker.execute_approved(engine, run_id))
     return await print_outcome(session, engine, run_id)
 
 
@@ -67,7 +65,7 @@ def next_step(run: Run) -> str:
         case RunStatus.NEEDS_APPROVAL:
             to_approve = approval_prompt.how_to_overrule(run)
             return f"Nothing was sent.\n  To approve:  {to_approve}\n  To drop it:  {_cancel(run.id)}"
-        case RunStatus.CANCELLED:
+        case RunStatus.CANCELLED | RunStatus.EXPIRED:
             return run.error or "The run was cancelled; what was done before is recorded."
         case RunStatus.SUCCEEDED | RunStatus.PLANNED:
             return ""

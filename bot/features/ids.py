@@ -81,6 +81,8 @@ class MappingBlock(StrEnum):
     """Followed by the connection's id, so that Slack drops a list of another connection."""
     MODE = "mapping-mode"
     REMOVALS = "mapping-removals"
+    MAX_ADDED = "mapping-max-added"
+    MAX_ADDED_SHARE = "mapping-max-added-share"
     CHANNEL = "mapping-channel"
     COMMENT = "mapping-comment"
 
@@ -141,9 +143,11 @@ class ApprovalAction(StrEnum):
     """Buttons, with their values in brackets."""
 
     REVIEW = "approval-review-open"
-    """[run id]"""
+    """[run id and digest of the plan]"""
     DECLINE = "approval-decline-open"
-    """[run id]"""
+    """[run id and digest of the plan]"""
+    APPROVE = "approval-approve"
+    """[run id and digest of the plan]"""
 
 
 class ApprovalBlock(StrEnum):
@@ -155,6 +159,8 @@ class ApprovalBlock(StrEnum):
 class LiveAudienceAction(StrEnum):
     """Buttons. Their value is the mapping id."""
 
+    ACCEPT_OFFER = "audiences-offer-accept"
+    DECLINE_OFFER = "audiences-offer-decline"
     DROP = "audiences-waiting-drop"
     REMOVALS = "audiences-removals-approve"
     KEEP = "audiences-members-keep"
@@ -187,3 +193,14 @@ class HomeAction(StrEnum):
     """Buttons."""
 
     REFRESH = "home-refresh"
+
+
+def plan_value(run_id: str, plan_digest: str | None) -> str:
+    """The value of a button that decides about a run: the run, and the plan that the person sees."""
+    return f"{run_id}:{plan_digest or ''}"
+
+
+def read_plan_value(value: str) -> tuple[str, str | None]:
+    """Return the run and the digest in a button's value. Buttons of earlier versions have no digest."""
+    run_id, _, digest = value.partition(":")
+    return run_id, digest or None

@@ -19,7 +19,14 @@ LOOK_EVERY_S = 1.0
 # Only the newest runs are read: no more than these end between two polls.
 MOST_RUNS = 100
 _DAY_S = 24 * 3600.0
-_TOLD = (RunStatus.NEEDS_APPROVAL, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED)
+_TOLD = (
+    RunStatus.NEEDS_APPROVAL,
+    RunStatus.SUCCEEDED,
+    RunStatus.FAILED,
+    RunStatus.CANCELLED,
+    RunStatus.INTERRUPTED,
+    RunStatus.EXPIRED,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ RUN_STATUSES: Final[Mapping[RunStatus, str]] = {
     RunStatus.FAILED: "failed",
     RunStatus.CANCELLED: "cancelled",
     RunStatus.PLANNED: "dry run",
+    RunStatus.EXPIRED: "expired",
 }
 #: In Slack, in the middle of a sentence.
 MAPPING_STATUSES: Final[Mapping[MappingStatus, str]] = {

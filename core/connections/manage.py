@@ -151,7 +151,8 @@ async def replace_key(
     changed = dataclasses.replace(known, api_key=engine.vault.encrypt(api_key), key_last4=api_key[-4:])
     found = await fetch_lists(engine, changed)
     async with engine.database.write() as db:
-        synced = {mapping.list_id for mapping in await mappings.of_connection(db, known.id)} - {NO_LIST}
+        ids = [mapping.list_id for mapping in await mappings.of_connection(db, known.id)]
+        synced = {each for each in ids if each > NO_LIST}
         if synced and synced.isdisjoint(each.id for each in found):
             raise ConflictError(
                 f'The key is of another Iterable project than "{known.name}": none of the lists that were synced are '

@@ -21,8 +21,18 @@ def has_stand_ins(connection: Connection) -> bool:
     return connection.mparticle_settings_digest is not None and not connection.approvers
 
 
-def why_not_approve(connection: Connection, person: str, asked_by: str | None, *, is_admin: bool = False) -> str | None:
-    """Return why a person may not approve what `asked_by` asked for, as a sentence; None where they may."""
+def why_not_approve(
+    connection: Connection,
+    person: str,
+    asked_by: str | None,
+    *,
+    proposed_by: str | None = None,
+    is_admin: bool = False,
+) -> str | None:
+    """Return why a person may not approve what `asked_by` asked for, as a sentence; None if they may.
+
+    `proposed_by` proposed the mapping that would be approved with it; None if it was approved before.
+    """
     if has_stand_ins(connection):
         if is_admin:
             return None
@@ -33,6 +43,8 @@ def why_not_approve(connection: Connection, person: str, asked_by: str | None, *
     if person not in connection.approvers:
         named = ", ".join(f"<@{approver}>" for approver in connection.approvers) or "nobody yet"
         return f"Only an approver of {connection.label} can decide this: {named}."
-    if person == asked_by and not connection.self_approval:
+    if connection.self_approval or person not in (asked_by, proposed_by):
+        return None
+    if person == asked_by:
         return "You asked for this yourself, so somebody else has to decide it."
-    return None
+    return "You proposed this mapping yourself, and it is approved with the sync, so another approver has to decide it."

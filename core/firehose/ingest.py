@@ -31,7 +31,7 @@ from core.privacy import erasure
 from core.store import connections, erasures, inbox, live_mappings, processed_messages
 from core.store.connections import Connection
 from core.store.inbox import Change
-from core.store.mappings import AudienceMapping, MappingStatus
+from core.store.mappings import AudienceMapping, LiveOffer, MappingStatus
 
 # Changes written in one transaction; those of a message with more are written in pieces.
 PIECE = 5_000
@@ -176,7 +176,8 @@ class FirehoseIngest:
     ) -> None:
         if mapping is None:
             return
-        if audience.action is MembershipAction.ATTRIBUTE_UPDATE or mapping.status is MappingStatus.DECLINED:
+        is_declined = mapping.status is MappingStatus.DECLINED or mapping.live_offer is LiveOffer.DECLINED
+        if audience.action is MembershipAction.ATTRIBUTE_UPDATE or is_declined:
             found.ignored[mapping.id] += 1
             return
         found.came[mapping.id] += 1

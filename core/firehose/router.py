@@ -22,7 +22,7 @@ from core.settings import FirehoseApproval
 from core.store import audit_log, connections, live_mappings, mappings
 from core.store.audit_log import MPARTICLE, AuditAction
 from core.store.connections import DEFAULT_RATE, Connection, ConnectionUpdate, project_of
-from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, MappingUpdate
+from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus, MappingUpdate
 
 _LARGEST_LIST = 2**31 - 1
 # How long connections and mappings are taken for what they were, in seconds.
@@ -110,6 +110,12 @@ class Router:
             mapping.mparticle_account_id or "", mapping.audience_id or "", mapping.firehose_list_setting or ""
         ] = mapping
 
+    def forget(self, mapping: AudienceMapping) -> None:
+        """Forget a mapping that this account's messages are not for any longer."""
+        self._mappings.pop(
+            (mapping.mparticle_account_id or "", mapping.audience_id or "", mapping.firehose_list_setting or ""), None
+        )
+
     async def propose(self, mapping: AudienceMapping) -> AudienceMapping:
         """Make a mapping wait for approval; where none is required and a list is known, it is active at once."""
         state = self._first_state(mapping.list_id)
@@ -142,11 +148,7 @@ class Router:
         }
         for each in await live_mappings.of_lists_without_source(self._db, connection.id, str(audience_id)):
             if list_id in (NO_LIST, each.list_id) and each.status is not MappingStatus.DECLINED:
-                # a mapping that files have fed: it has been decided about, and the ledger knows its list
-                await mappings.change(self._db, each.id, **source)
-                found = await mappings.by_id(self._db, each.id)
-                assert found is not None
-                return found
+                return await self._offer(each, source)
         mapping_id = await mappings.add(
             self._db,
             connection_id=connection.id,
@@ -160,6 +162,26 @@ class Router:
         found = await mappings.by_id(self._db, mapping_id)
         assert found is not None
         return await self.propose(found)
+
+    async def _offer(self, mapping: AudienceMapping, source: MappingUpdate) -> AudienceMapping:
+        """Offer to feed a mapping that files feed: a person decides, unless the operator has approved in advance."""
+        is_free = self._engine.settings.firehose_approval is FirehoseApproval.NONE
+        offer = LiveOffer.ANNOUNCED if is_free else LiveOffer.PROPOSED
+        source = {**source, "is_live": is_free, "live_offer": offer}
+        await mappings.change(self._db, mapping.id, **source)
+        connection = await connections.by_id(self._db, mapping.connection_id)
+        await audit_log.add(
+            self._db,
+            team_id=connection.team_id if connection else None,
+            actor=MPARTICLE,
+            action=AuditAction.MAPPING_CHANGED if is_free else AuditAction.MAPPING_PROPOSED,
+            subject=f"mapping:{mapping.id}",
+            before={"live": False},
+            after={"live": True, "list_id": mapping.list_id},
+        )
+        found = await mappings.by_id(self._db, mapping.id)
+        assert found is not None
+        return found
 
     def _first_state(self, list_id: int) -> MappingStatus:
         free = self._engine.settings.firehose_approval is FirehoseApproval.NONE

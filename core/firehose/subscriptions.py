@@ -6,9 +6,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.firehose.router import Router, list_setting
 from core.firehose.schema import AudienceSubscriptionRequest, SubscriptionAction
-from core.store import audit_log, connections, mappings
+from core.store import audit_log, connections, inbox, mappings
 from core.store.audit_log import MPARTICLE, AuditAction
-from core.store.mappings import AudienceMapping, MappingStatus
+from core.store.mappings import AudienceMapping, LiveOffer, MappingStatus
+
+# Changes that are dropped with one statement.
+DROPPED_AT_ONCE = 1_000
 
 
 async def subscribe(db: AsyncConnection, targets: Router, request: AudienceSubscriptionRequest) -> None:
@@ -26,7 +29,11 @@ async def _add(db: AsyncConnection, targets: Router, request: AudienceSubscripti
     mapping = known or await targets.mapping(
         request.account, request.audience_id, request.audience_name, request.audience_subscription_settings
     )
-    if known is not None and (mapping.status is MappingStatus.DECLINED or mapping.disconnected_at is not None):
+    if mapping.live_offer is not None and not mapping.is_live:
+        if known is not None:  # connected once more: it is to be decided about once more
+            await mappings.change(db, mapping.id, live_offer=LiveOffer.PROPOSED)
+            await _refresh(db, targets, mapping)
+    elif known is not None and (mapping.status is MappingStatus.DECLINED or mapping.disconnected_at is not None):
         mapping = await targets.propose(mapping)  # connected anew: it is to be decided about anew
     await _rename(db, targets, mapping, request.audience_name)
 
@@ -50,6 +57,9 @@ async def _remove(db: AsyncConnection, targets: Router, request: AudienceSubscri
 
 async def _disconnect(db: AsyncConnection, targets: Router, mapping: AudienceMapping) -> None:
     """Pause a mapping, until a person says what becomes of its list's members."""
+    if mapping.live_offer is not None and not mapping.is_live:  # files feed it, and go on feeding it
+        await _withdraw(db, targets, mapping)
+        return
     if mapping.disconnected_at is not None:
         return
     state = mapping.status if mapping.status is MappingStatus.DECLINED else MappingStatus.PAUSED
@@ -65,6 +75,15 @@ async def _disconnect(db: AsyncConnection, targets: Router, mapping: AudienceMap
         after={"state": state.value, "disconnected": True},
     )
     await _refresh(db, targets, mapping)
+
+
+async def _withdraw(db: AsyncConnection, targets: Router, mapping: AudienceMapping) -> None:
+    """End the offer to feed a mapping that files feed, with what came for it."""
+    now = time.time()
+    while await inbox.drop_waiting(db, mapping.id, DROPPED_AT_ONCE, until=now):
+        pass
+    await mappings.change(db, mapping.id, mparticle_account_id=None, firehose_list_setting=None, live_offer=None)
+    targets.forget(mapping)
 
 
 async def _rename(db: AsyncConnection, targets: Router, mapping: AudienceMapping, name: str) -> None:

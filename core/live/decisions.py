@@ -28,6 +28,25 @@ async def approve(
     return True
 
 
+async def decide_offer(engine: Engine, mapping_id: int, *, accepts: bool, by: str, team_id: str | None = None) -> bool:
+    """Let mParticle feed a mapping that files have fed, or decline that and drop what came for it.
+
+    Returns False if someone has decided already.
+    """
+    async with engine.database.write() as db:
+        if not await mappings.decide_offer(db, mapping_id, accepts=accepts):
+            return False
+        action = AuditAction.MAPPING_APPROVED if accepts else AuditAction.MAPPING_DECLINED
+        await _note(db, mapping_id, action, by, team_id, {"live": True})
+    if not accepts:
+        until = time.time()
+        dropped = PIECE
+        while dropped:
+            async with engine.database.write() as db:
+                dropped = await inbox.drop_waiting(db, mapping_id, PIECE, until=until)
+    return True
+
+
 async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> int | None:
     """Drop the changes that wait for a mapping now and that no run carries. Returns how many.
 

@@ -1,5 +1,7 @@
 """A run as data: what was asked for, what planning found, how far it is, and what it counted."""
 
+import hashlib
+import json
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -40,6 +42,8 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"
     PLANNED = "planned"
     """Was a dry run."""
+    EXPIRED = "expired"
+    """Waited too long for approval. Nothing was sent; it can be planned again."""
 
     @property
     def is_active(self) -> bool:
@@ -94,6 +98,13 @@ class GuardName(StrEnum):
     """Nobody has approved the mapping yet."""
     REMOVALS = "removals"
     """The mapping asks before anybody is taken off."""
+    MASS_ADDITION = "mass_addition"
+    UNUSUAL_SIZE = "unusual_size"
+    """The audience is far larger or smaller than in the mapping's last runs."""
+    OLDER_SOURCE = "older_source"
+    """The source is older than the one that was synced last."""
+    CHANGED_PLAN = "changed_plan"
+    """Another plan was shown or approved before, and this one does not stay within it."""
     UNDO = "undo"
     """Taking back what a run did is always asked about."""
 
@@ -123,6 +134,16 @@ class RunRequest(BaseModel):
     """The members are those that the inbox has for this run, not a file."""
 
 
+class PlanNumbers(BaseModel):
+    """The numbers of a plan that was discarded, to say what changed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    to_add: int = 0
+    to_update: int = 0
+    to_remove: int = 0
+
+
 class RunPlan(BaseModel):
     """What planning found, before anything is sent."""
 
@@ -147,6 +168,12 @@ class RunPlan(BaseModel):
     seconds: float = 0.0
     """An estimate of the time at the connection's rate."""
     guards: tuple[Guard, ...] = ()
+    source_digest: str = ""
+    """SHA-256 of the bytes that were read, in hexadecimal; "" if there was no file."""
+    source_at: float | None = None
+    """Of when the source is (UTC seconds): its newest time stamp, else when these bytes were read first."""
+    replaces: PlanNumbers | None = None
+    """The numbers of the plan that was shown before this one."""
 
 
 class RunCounters(BaseModel):
@@ -213,6 +240,21 @@ class Run(BaseModel):
     undo_of: str | None = None
     list_size: int | None = None
     is_live: bool = False
+    plan_digest: str | None = None
+    """Of the plan as it stands: an approval names it. None while there is no plan, or it was discarded."""
+    approved_digest: str | None = None
+    """Of the plan that a person approved."""
+    shown_digest: str | None = None
+    """Of the plan that a terminal printed last."""
+    source_at: float | None = None
+    """Of when the source is that the plan was made from (UTC seconds)."""
+    discarded_plan: RunPlan | None = None
+    """The plan that was shown before, if it was discarded and no other has taken its place."""
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether a person approved the plan as it stands."""
+        return self.plan_digest is not None and self.plan_digest == self.approved_digest
 
     @property
     def is_orphan(self) -> bool:
@@ -232,7 +274,7 @@ class Run(BaseModel):
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> "Run":
         """Make a run of its row, also of one that a process of an earlier version wrote."""
-        plan, phase = row["plan"], row["phase"]
+        plan, discarded, phase = row["plan"], row["discarded_plan"], row["phase"]
         waiting = (
             {"phase": RunPhase.WAITING, "waiting_for_run_id": phase.removeprefix(_WAITING_IN_WORDS)}
             if phase.startswith(_WAITING_IN_WORDS)
@@ -244,9 +286,27 @@ class Run(BaseModel):
                 **waiting,
                 "request": RunRequest.model_validate_json(row["request"]),
                 "plan": RunPlan.model_validate_json(plan) if plan else None,
+                "discarded_plan": RunPlan.model_validate_json(discarded) if discarded else None,
                 "counters": {name: row[name] for name in RunCounters.model_fields},
             }
         )
+
+
+def digest_of(run: Run, plan: RunPlan, mode: SyncMode, revision: int) -> str:
+    """Return the digest of a plan: of all that a person who approves it relies on.
+
+    That is the content of the source, the state of the ledger, where it goes and how, and the numbers.
+    """
+    values = [
+        "plan",
+        run.id,
+        run.mapping_id,
+        run.user_id_field.value,
+        mode.value,
+        revision,
+        plan.model_dump(mode="json", exclude={"seconds"}),
+    ]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 
 class RunStoppedError(Exception):

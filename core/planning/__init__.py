@@ -6,7 +6,8 @@ core/sources does the first step, the modules here do the others, all in a DuckD
 its tables). An undo has no source: `applied_changes` and `undo_planner` take the place of the first two steps.
 """
 
-from core.planning.planner import PlanResult, plan_run, publish_plan
+from core.planning.approval_rules import PlanResult
+from core.planning.planner import plan_run, publish_plan
 from core.planning.replanner import replan_run
 from core.planning.undo_planner import plan_undo
 from core.planning.workspace import MEMORY_MB

@@ -3,9 +3,13 @@
 What they say is shown in Slack as well as on a terminal, so it names neither buttons nor options.
 """
 
-from core.models.run import Guard, GuardName, RunRequest, SyncMode
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.models.run import Guard, GuardName, PlanNumbers, RunRequest, SyncMode
+from core.planning.source_guards import History, check_additions, check_age, check_size
 from core.sources import Source
-from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
+from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
 
 # Removals above this share of the mapping's members ask for approval ...
 MASS_REMOVAL_SHARE = 0.20
@@ -13,30 +17,41 @@ MASS_REMOVAL_SHARE = 0.20
 MASS_REMOVAL_FROM = 100
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedNumbers:
+    """The numbers of a plan that guards look at. `left` are those of whom the source says that they have left."""
+
+    members: int
+    left: int
+    to_add: int
+    to_remove: int
+    ledger_size: int
+
+
 def check_guards(
-    request: RunRequest,
     mode: SyncMode,
     mapping: AudienceMapping,
     source: Source,
+    numbers: PlannedNumbers,
     *,
-    members: int,
-    to_remove: int,
-    ledger_size: int,
+    history: History,
+    source_at: float | None,
 ) -> tuple[Guard, ...]:
-    """Return the guards that a plan has passed and that what was asked for does not overrule.
+    """Return the guards that a plan has passed, whether or not they were overruled in advance.
 
-    Where the mapping keeps those who leave, nobody is removed, and so an empty audience does nothing.
+    If the mapping keeps those who leave, no one is removed, and so an empty audience does nothing.
     """
     found = []
-    if mapping.status is MappingStatus.PROPOSED and not request.approved:
+    members, ledger_size = numbers.members, numbers.ledger_size
+    if mapping.status is MappingStatus.PROPOSED:
         found.append(
             Guard(
                 name=GuardName.NEW_MAPPING,
-                message=f"Nobody has approved yet that {_whom(mapping, source)} is synced to list {mapping.list_id}.",
+                message=f"Nobody has approved yet that {_whom(mapping, source)} is synced to {_list(mapping)}.",
             )
         )
     emptied = mode is SyncMode.MIRROR and members == 0 and mapping.removal_policy is not RemovalPolicy.KEEP
-    if emptied and not request.allow_empty:
+    if emptied:
         found.append(
             Guard(
                 name=GuardName.EMPTY_AUDIENCE,
@@ -45,18 +60,41 @@ def check_guards(
                 + ".",
             )
         )
-    if not request.approved and not emptied:
-        found += _about_removals(mapping, to_remove, ledger_size)
-    if is_other_audience(mapping, source) and not request.approved:
+    else:
+        large = _about_removals(mapping, numbers.to_remove, ledger_size)
+        large += check_additions(mapping, to_add=numbers.to_add, ledger_size=ledger_size)
+        found += large or check_size(members + numbers.left, history)
+    found += check_age(source.file_name, source_at, history)
+    if is_other_audience(mapping, source.audience_id, source.audience_name):
         found.append(
             Guard(
                 name=GuardName.OTHER_AUDIENCE,
-                message=f"List {mapping.list_id} is kept equal to audience {mapping.audience_id}"
-                f"{_named(mapping.audience_name)}, and {source.file_name} is of audience {source.audience_id}"
-                f"{_named(source.audience_name)}, which would take its place.",
+                message=f"List {mapping.list_id} is kept equal to audience "
+                f"{_named(mapping.audience_id, mapping.audience_name)}, and {source.file_name} is of audience "
+                f"{_named(source.audience_id, source.audience_name)}, which would take its place.",
             )
         )
     return tuple(found)
+
+
+def not_overruled(guards: Sequence[Guard], request: RunRequest) -> tuple[Guard, ...]:
+    """Return the guards that were not overruled in advance, by what was asked for."""
+    return tuple(guard for guard in guards if not _is_overruled(guard, request))
+
+
+def _is_overruled(guard: Guard, request: RunRequest) -> bool:
+    return request.allow_empty if guard.name is GuardName.EMPTY_AUDIENCE else request.approved
+
+
+def changed_plan_guard(before: PlanNumbers, outside: int | None) -> Guard:
+    """Return the guard of a plan that takes the place of one that was shown or approved before.
+
+    `outside` is how many of its changes were not part of what was approved; None if nothing was approved.
+    """
+    was = f"It was {before.to_add:,} to add, {before.to_update:,} to update and {before.to_remove:,} to remove."
+    if outside is not None:
+        was += f" {outside:,} of the changes now were not part of what was approved."
+    return Guard(name=GuardName.CHANGED_PLAN, message=f"The plan changed since it was shown. {was}")
 
 
 def undo_guard(undone: str, *, to_add: int, to_update: int, to_remove: int) -> Guard:
@@ -65,9 +103,17 @@ def undo_guard(undone: str, *, to_add: int, to_update: int, to_remove: int) -> G
     return Guard(name=GuardName.UNDO, message=f"This takes back what run {undone} did: {what}.")
 
 
-def is_other_audience(mapping: AudienceMapping, source: Source) -> bool:
-    """Whether a source says that it is of another audience than the mapping's."""
-    return None not in (mapping.audience_id, source.audience_id) and mapping.audience_id != source.audience_id
+def is_other_audience(mapping: AudienceMapping, audience_id: str | None, audience_name: str | None) -> bool:
+    """Whether a source that says this of its audience is of another one than the mapping's."""
+    if None not in (mapping.audience_id, audience_id):
+        return mapping.audience_id != audience_id
+    wanted, found = _plain_name(mapping.audience_name), _plain_name(audience_name)
+    return bool(wanted and found) and wanted != found
+
+
+def _plain_name(name: str | None) -> str:
+    """A name as it is compared: file names of downloads leave blanks and punctuation out."""
+    return "".join(each for each in (name or "").casefold() if each.isalnum())
 
 
 def _about_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) -> list[Guard]:
@@ -85,10 +131,14 @@ def _about_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) 
     return []
 
 
+def _list(mapping: AudienceMapping) -> str:
+    return "a new list, which is created then" if is_new_list(mapping.list_id) else f"list {mapping.list_id}"
+
+
 def _whom(mapping: AudienceMapping, source: Source) -> str:
     name = mapping.audience_name or source.audience_name or mapping.audience_id or source.audience_id
     return f"audience {name}" if name else source.file_name
 
 
-def _named(name: str | None) -> str:
-    return f" ({name})" if name else ""
+def _named(audience_id: str | None, name: str | None) -> str:
+    return f"{audience_id} ({name})" if audience_id and name else audience_id or name or ""

@@ -57,11 +57,14 @@ async def load_live_changes(con: duckdb.DuckDBPyConnection, database: Database, 
 
 
 async def exclude_newer_live_changes(
-    con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, source: Source
+    con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, source: Source, *, is_live: bool
 ) -> None:
-    """Leave members out of a file's `source` that have a newer live change."""
+    """Leave members out of a file's `source` that have a newer live change.
+
+    Unless the mapping is not live: what mParticle sends for one that it only offers to feed waits, and changes nothing.
+    """
     con.execute(create("newer_changes"))
-    if source.as_of is None:  # its age is not known
+    if source.as_of is None or not is_live:  # (its age is not known)
         return
     async with database.read() as db:
         async for rows in inbox.newer(db, mapping_id, int(source.as_of.timestamp() * 1000), _CHUNK):

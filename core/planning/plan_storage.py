@@ -71,9 +71,13 @@ def _next_batch(drafts: Iterator[Draft]) -> list[Draft]:
     return list(islice(drafts, BATCHES_A_WRITE))
 
 
-async def discard_drafts(database: Database, run_id: str) -> None:
-    """Delete what an earlier planning of the run left. Nothing of it has been sent."""
-    await drop_batches(database, run_id, list(BatchStatus))
+async def discard_drafts(database: Database, run_id: str, *, keep_planned: bool = False) -> None:
+    """Delete what an earlier planning of the run left. Nothing of it has been sent.
+
+    `keep_planned`: the batches of a plan that was approved stay, to be compared with the new ones.
+    """
+    kept = {BatchStatus.PLANNED} if keep_planned else set()
+    await drop_batches(database, run_id, [status for status in BatchStatus if status not in kept])
     while await to_the_end(_drop_rejections(database, run_id)) == REJECTIONS_A_WRITE:
         pass
 

@@ -1,6 +1,6 @@
 """Planning a run from its source: what would change on the list, and what can't be synced."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import duckdb
@@ -8,30 +8,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import sources
 from core.errors import InputError, SeveralAudiencesError
-from core.models.run import Run, RunPlan, SyncMode
+from core.models.run import Run, RunPlan, SyncMode, digest_of
+from core.planning.approval_rules import PlanResult, had_approval, with_open_guards
+from core.planning.approved_changes import count_outside, load_approved_changes
 from core.planning.diff import diff_against_ledger
-from core.planning.guards import check_guards
+from core.planning.guards import PlannedNumbers, check_guards
 from core.planning.identity_mapping import map_members
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.ledger_lookup import load_relevant_ledger
 from core.planning.live_source import exclude_newer_live_changes, load_live_changes, restore_newer
 from core.planning.plan_storage import discard_drafts, store_batches, store_rejections
+from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import exclude_erased, reject_erased, reject_suppressed
 from core.planning.workspace import SMALL_BYTES, SMALL_ROWS, load_ledger, run, workspace
 from core.sources import Source
-from core.store import batches, ledger, lists, mappings, runs
+from core.sources.content_digest import check_unchanged, fingerprint
+from core.store import approvals, batches, ledger, lists, mappings, runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
 from core.store.mappings import AudienceMapping, RemovalPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class PlanResult:
-    """What planning a run has found. Its changes are stored as drafts until `publish_plan`."""
-
-    plan: RunPlan
-    mode: SyncMode
-    revision: int
 
 
 async def plan_run(
@@ -41,20 +36,28 @@ async def plan_run(
     memory_mb: int,
     erased: SuppressionList | None = None,
     suppressed: SuppressionList | None = None,
+    *,
+    address: str | None = None,
+    source_at: float | None = None,
 ) -> PlanResult:
     """Plan a run from its source: store the drafts of its changes, and its rejections, and return what was found.
+
+    `address` is from where the source was fetched (None: it is the run's path), `source_at` of when it is, if the
+    caller knows (UTC seconds). If the run has an approved plan, it is kept and compared with the new one;
+    `publish_plan` replaces it.
 
     The caller holds the list lock. Raises InputError if the file can't be used (nothing has been sent), and
     duckdb.OutOfMemoryException if `memory_mb` is too little; then it can be called again with more.
     """
-    await discard_drafts(database, planned.id)
+    await discard_drafts(database, planned.id, keep_planned=had_approval(planned))
     async with database.read() as db:
         target, mappings_of_list, revision = await load_targets(db, planned)
         # only guards need it, and live changes are not guarded
         mapping_ids = [mapping.id for mapping in mappings_of_list]
         ledger_size = 0 if planned.request.live else await ledger.size(db, target.id)
     async with workspace(data_dir, planned.id, memory_mb, small=_is_small(planned, ledger_size)) as con:
-        source = await _read(con, database, planned, target, erased)
+        is_bound = had_approval(planned) and await load_approved_changes(con, database, planned.id)
+        source, source_digest = await _read(con, database, planned, target, erased)
         mode = _mode(planned, target, source)
         # a mapping that keeps leavers never computes them; otherwise the mode applies unchanged
         diff_mode = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else mode
@@ -72,9 +75,17 @@ async def plan_run(
         counts = await run(
             con, diff_against_ledger, con, mapping_id=target.id, field=planned.user_id_field, mode=diff_mode
         )
+        outside = await run(con, count_outside, con) if is_bound else None
         rejected = scalar(con, "SELECT count(*) FROM rejected")
         await store_rejections(con, database, planned.id)
         requests = await store_batches(con, database, planned.id)
+    async with database.read() as db:
+        history = await _history(db, target.id, mode)
+        read_at = await _read_first_at(db, planned, source, source_digest, address or planned.request.path)
+    guarded = PlannedNumbers(members, counts.left, counts.to_add, counts.to_remove, ledger_size)
+    guards = check_guards(
+        mode, target, source, guarded, history=history, source_at=read_at if source_at is None else source_at
+    )
     plan = RunPlan(
         shape=source.shape,
         file_name=source.file_name,
@@ -86,12 +97,27 @@ async def plan_run(
         ledger_size=ledger_size,
         requests=requests,
         seconds=requests / planned.rate if planned.rate else 0.0,
-        guards=check_guards(
-            planned.request, mode, target, source, members=members, to_remove=counts.to_remove, ledger_size=ledger_size
-        ),
+        source_digest=source_digest,
+        source_at=read_at if source_at is None else None,
         **asdict(counts),
     )
-    return PlanResult(plan, mode, revision)
+    return with_open_guards(planned, PlanResult(plan, mode, revision), guards, outside)
+
+
+async def _history(db: AsyncConnection, mapping_id: int, mode: SyncMode) -> History:
+    latest = await approvals.latest_source(db, mapping_id)
+    sizes = await approvals.last_sizes(db, mapping_id, mode, LAST_RUNS)
+    return History(sizes) if latest is None else History(sizes, latest.at, latest.run_id)
+
+
+async def _read_first_at(db: AsyncConnection, planned: Run, source: Source, digest: str, address: str) -> float | None:
+    """Of when a source is: its newest time stamp, else when a run of the mapping read these bytes there first."""
+    if source.as_of is not None:
+        return source.as_of.timestamp()
+    if not digest:
+        return None
+    first = await approvals.first_read_at(db, planned.mapping_id, digest, address)
+    return planned.created_at if first is None else min(first, planned.created_at)
 
 
 def _is_small(planned: Run, ledger_size: int) -> bool:
@@ -105,14 +131,16 @@ def _is_small(planned: Run, ledger_size: int) -> bool:
     return size <= SMALL_BYTES and ledger_size <= SMALL_ROWS
 
 
-async def publish_plan(db: AsyncConnection, run_id: str, worker: str, result: PlanResult) -> None:
+async def publish_plan(db: AsyncConnection, planned: Run, worker: str, result: PlanResult) -> None:
     """Make a result the run's plan.
 
     The caller sets the run's status in the same transaction: a run that has a plan is uploaded when it is resumed,
     without another guard check.
     """
-    await batches.publish(db, run_id)
-    await runs.set_plan(db, run_id, worker, result.plan, result.mode, result.revision)
+    await batches.publish(db, planned.id)
+    await runs.set_plan(db, planned.id, worker, result.plan, result.mode, result.revision)
+    digest = digest_of(planned, result.plan, result.mode, result.revision)
+    await approvals.set_digest(db, planned, result.plan, digest, is_approved=result.is_approved)
 
 
 async def _read(
@@ -121,16 +149,21 @@ async def _read(
     planned: Run,
     target: AudienceMapping,
     erased: SuppressionList | None,
-) -> Source:
-    """Read the run's members into the table `source`."""
+) -> tuple[Source, str]:
+    """Read the run's members into the table `source`. Returns what it is, and the digest of its bytes."""
+    digest = ""
     if planned.request.live:
         source = await load_live_changes(con, database, planned)
         erased = None  # the inbox has accepted no change that is older than an erasure
     else:
+        path = Path(planned.request.path)
+        before = await run(con, fingerprint, path)
         source = await _read_file(con, planned, target)
-        await exclude_newer_live_changes(con, database, planned.mapping_id, source)
+        await run(con, check_unchanged, path, before)
+        digest = before.digest if before is not None else ""
+        await exclude_newer_live_changes(con, database, planned.mapping_id, source, is_live=target.is_live)
     await exclude_erased(con, erased)
-    return source
+    return source, digest
 
 
 async def _read_file(con: duckdb.DuckDBPyConnection, planned: Run, target: AudienceMapping) -> Source:

@@ -5,8 +5,10 @@ from pathlib import Path
 import duckdb
 
 from core.models.batch import FORMER_IDENTITY_PREFIX, Operation, Phase
-from core.models.run import Run, SyncMode
+from core.models.run import Run, RunPlan, SyncMode, digest_of
 from core.planning.applied_changes import compute_reversals, load_applied_changes
+from core.planning.approval_rules import rest_beyond_approval
+from core.planning.approved_changes import count_outside, load_approved_changes
 from core.planning.diff import diff_against_ledger
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.live_source import exclude_changed_since
@@ -14,7 +16,7 @@ from core.planning.plan_storage import BATCHES_A_WRITE, drop_batches, store_batc
 from core.planning.planner import load_targets, scalar
 from core.planning.schema import TABLES, create
 from core.planning.workspace import insert, load_ledger, run, workspace
-from core.store import batches, runs
+from core.store import approvals, batches, runs
 from core.store.batches import Batch, BatchStatus
 from core.store.database import Database, to_the_end
 
@@ -33,17 +35,19 @@ FROM leavers ANTI JOIN (SELECT member_key FROM reversals WHERE action = 'off') A
 """
 
 
-async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker: str, memory_mb: int) -> None:
+async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker: str, memory_mb: int) -> bool:
     """Plan the rest of a run again, because other runs have changed the list's ledger since it was planned.
 
-    Members that have been counted stay counted. Those that need no change now become unchanged or duplicates. The
-    caller holds the list lock and has reconciled what was sent and never answered.
+    Members that have been counted stay counted. Those that need no change now become unchanged or duplicates. Returns
+    False if the run was approved and its rest goes beyond that: then it needs approval again. The caller holds the list
+    lock and has reconciled what was sent and never answered.
     """
     await drop_batches(database, unfinished.id, [BatchStatus.DRAFT])
     async with database.read() as db:
         target, mappings_of_list, revision = await load_targets(db, unfinished)
     async with workspace(data_dir, unfinished.id, memory_mb) as con:
         con.execute(create(*TABLES))
+        is_bound = unfinished.is_approved and await load_approved_changes(con, database, unfinished.id)
         await _load_rest(con, database, unfinished.id)
         # a former identity in a batch may lead duplicates, and its member stays
         con.execute("DELETE FROM leavers WHERE member_key IN (SELECT member_key FROM desired)")
@@ -65,17 +69,25 @@ async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker
             mode=SyncMode.DELTA,
             keys_are_known=unfinished.undo_of is not None,
         )
+        outside = await run(con, count_outside, con) if is_bound else None
         await store_batches(con, database, unfinished.id)
+    asks_again = rest_beyond_approval(unfinished, counts, outside) if outside and outside.total else None
     more = {"unchanged": counts.unchanged + unchanged, "duplicates": counts.duplicates}
-    await to_the_end(_publish(database, unfinished.id, worker, more, revision))
+    await to_the_end(_publish(database, unfinished, worker, more, revision, asks_again))
     await drop_batches(database, unfinished.id, [BatchStatus.SUPERSEDED])
+    return asks_again is None
 
 
-async def _publish(database: Database, run_id: str, worker: str, more: dict[str, int], revision: int) -> None:
+async def _publish(
+    database: Database, unfinished: Run, worker: str, more: dict[str, int], revision: int, asks_again: RunPlan | None
+) -> None:
     async with database.write() as db:
-        await batches.publish(db, run_id)
-        await runs.count(db, run_id, worker, more)
-        await runs.change(db, run_id, ledger_revision=revision)
+        await batches.publish(db, unfinished.id)
+        await runs.count(db, unfinished.id, worker, more)
+        await runs.change(db, unfinished.id, ledger_revision=revision)
+        if asks_again is not None:
+            digest = digest_of(unfinished, asks_again, unfinished.mode, revision)
+            await approvals.ask_again(db, unfinished, asks_again, digest)
 
 
 def _exclude(con: duckdb.DuckDBPyConnection, mapping_id: int) -> int:

@@ -11,10 +11,11 @@ import duckdb
 
 from core.models.run import Run, RunPlan, SyncMode
 from core.planning.applied_changes import compute_reversals, load_applied_changes
+from core.planning.approval_rules import PlanResult, with_open_guards
 from core.planning.diff import diff_against_ledger
 from core.planning.guards import undo_guard
 from core.planning.plan_storage import discard_drafts, store_batches
-from core.planning.planner import PlanResult, load_targets, scalar
+from core.planning.planner import load_targets, scalar
 from core.planning.schema import TABLES, create
 from core.planning.workspace import load_ledger, run, workspace
 from core.store import ledger
@@ -63,12 +64,10 @@ async def plan_undo(database: Database, data_dir: Path, undo: Run, memory_mb: in
         ledger_size=ledger_size,
         requests=requests,
         seconds=requests / undo.rate if undo.rate else 0.0,
-        guards=()
-        if undo.request.approved
-        else (undo_guard(undo.undo_of, to_add=counts.to_add, to_update=counts.to_update, to_remove=counts.to_remove),),
         **numbers,
     )
-    return PlanResult(plan, SyncMode.DELTA, revision)
+    guard = undo_guard(undo.undo_of, to_add=counts.to_add, to_update=counts.to_update, to_remove=counts.to_remove)
+    return with_open_guards(undo, PlanResult(plan, SyncMode.DELTA, revision), [guard], None)
 
 
 def _fill(con: duckdb.DuckDBPyConnection, mapping_id: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from core.models.run import Run, RunPlan, RunStatus
+from core.store.mappings import is_new_list
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ class RunReport:
             status=run.status.value,
             mode=run.mode.value,
             user_id=run.user_id_field.value,
-            list_id=run.list_id,
+            list_id=None if is_new_list(run.list_id) else run.list_id,
             audience=run.audience,
             **counters,
             # those of a planning that came to nothing count for nothing

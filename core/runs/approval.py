@@ -1,123 +1,140 @@
 """Approval: the guards that a run waits for, and the decision of a person.
 
-A decision is one transaction that only the first decision gets through: two clicks, or two people at once, decide
-once. Whether the person may decide is checked before (core/connections/permissions.py).
+A person approves a plan, not a run: a decision names the plan that the person saw by its digest, and is compared with
+the plan as it stands in the transaction that decides. Only the first one who decides gets through: clicking twice, or
+two people at once, decides once. Who may decide is asked before (core/connections/permissions.py).
 """
 
-from collections.abc import Sequence
+import time
+from enum import StrEnum
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
-from core.errors import ConflictError
-from core.models.run import Guard, GuardName, Run, RunRequest, RunStatus
-from core.runs.lookup import require
-from core.store import audit_log, mappings, runs
-from core.store.audit_log import AuditAction
+from core.errors import NotFoundError
+from core.models.run import Guard, Run, RunStatus
+from core.store import approvals, audit_log, mappings, runs
+from core.store.audit_log import PROGRAM, AuditAction
 from core.store.mappings import MappingStatus
+
+DAY_S = 24 * 3600.0
+
+
+class Decision(StrEnum):
+    """What came of a decision."""
+
+    RECORDED = "recorded"
+    TOO_LATE = "too_late"
+    """The run does not wait for approval: someone decided, it was cancelled, or it is being planned again."""
+    CHANGED = "changed"
+    """It waits with another plan than the one that was decided about."""
+    EXPIRED = "expired"
+    """It had waited for too long, and has expired."""
 
 
 def open_guards(run: Run) -> list[Guard]:
-    """Return the guards of a run's plan that no person has overruled."""
-    return _open(run, run.request)
+    """The guards of a run's plan about which a person has still to decide."""
+    return [] if run.plan is None or run.is_approved else list(run.plan.guards)
 
 
-def _open(run: Run, request: RunRequest) -> list[Guard]:
-    return [] if run.plan is None else [guard for guard in run.plan.guards if not _is_overruled(guard, request)]
-
-
-def _is_overruled(guard: Guard, request: RunRequest) -> bool:
-    return request.allow_empty if guard.name is GuardName.EMPTY_AUDIENCE else request.approved
-
-
-async def approve(engine: Engine, run_id: str, *, by: str, comment: str | None, team_id: str | None) -> bool:
-    """Approve a run that waits, and its mapping if that is only proposed; any worker continues the run.
-
-    Returns False if it was decided already. Raises NotFoundError if there is no such run.
-    """
-    async with engine.database.write() as db:
-        run = await require(db, run_id)
-        request = _overruling(run, approved=True, allow_empty=True)
-        is_first = await _decide(db, run, request, by=by, comment=comment, team_id=team_id)
-    if is_first:
-        engine.queued.set()
-    return is_first
-
-
-async def decline(engine: Engine, run_id: str, *, by: str, comment: str | None, team_id: str | None) -> bool:
-    """Decline a run that waits, and its mapping if that is only proposed. Nothing was sent, nothing will be.
-
-    Returns False if it was decided already. Raises NotFoundError if there is no such run.
-    """
-    async with engine.database.write() as db:
-        run = await require(db, run_id)
-        return await _decide(db, run, None, by=by, comment=comment, team_id=team_id)
-
-
-async def overrule_guards(
-    engine: Engine, run_id: str, *, approved: bool, allow_empty: bool, by: str, team_id: str | None = None
-) -> Run:
-    """Overrule some guards of a run: `allow_empty` that of an empty audience, `approved` all others.
-
-    If the run waits for approval and this leaves none open, it is approved: it is RUNNING, and this process has to
-    execute it (`core.runs.worker.continue_approved`). A run that is not planned yet will not wait for what was
-    overruled. Returns the run as it is then. Raises NotFoundError if there is no such run, and ConflictError if it was
-    decided meanwhile.
-    """
-    async with engine.database.write() as db:
-        run = await require(db, run_id)
-        request = _overruling(run, approved=approved, allow_empty=allow_empty)
-        if run.status is RunStatus.NEEDS_APPROVAL and not _open(run, request):
-            worker = engine.presence.id
-            if not await _decide(db, run, request, by=by, comment=None, team_id=team_id, worker=worker):
-                raise ConflictError(f"Somebody has decided about run {run_id} already.", run_id=run_id)
-        elif request != run.request:
-            await runs.set_request(db, run_id, request)
-            await _record(db, AuditAction.RUN_APPROVED, run, _overruled(run, request), by, None, team_id)
-        return await require(db, run_id)
-
-
-def _overruling(run: Run, *, approved: bool, allow_empty: bool) -> RunRequest:
-    return run.request.model_copy(
-        update={
-            "approved": run.request.approved or approved,
-            "allow_empty": run.request.allow_empty or allow_empty,
-        }
-    )
-
-
-def _overruled(run: Run, request: RunRequest) -> list[Guard]:
-    return [guard for guard in open_guards(run) if _is_overruled(guard, request)]
-
-
-async def _decide(
-    db: AsyncConnection,
-    run: Run,
-    request: RunRequest | None,
+async def approve(
+    engine: Engine,
+    run_id: str,
     *,
+    plan_digest: str | None,
     by: str,
     comment: str | None,
     team_id: str | None,
     worker: str | None = None,
-) -> bool:
-    """Approve a run with this request, or (None) decline it. `worker` continues it (None: any). Was it the first?"""
-    if not await runs.decide(db, run, request=request, by=by, comment=comment, worker=worker):
-        return False
-    status = MappingStatus.DECLINED if request is None else MappingStatus.ACTIVE
-    await mappings.decide(db, run.mapping_id, status, by=by, comment=comment)
-    action = AuditAction.RUN_DECLINED if request is None else AuditAction.RUN_APPROVED
-    await _record(db, action, run, open_guards(run), by, comment, team_id)
-    return True
+) -> Decision:
+    """Approve the plan of a run that waits, and with it its mapping if that is only proposed.
+
+    `worker` is the process that is going to execute it (None: it is queued for any of them).
+    """
+    decision = await _decide(
+        engine, run_id, approved=True, plan_digest=plan_digest, by=by, comment=comment, team_id=team_id, worker=worker
+    )
+    if decision is Decision.RECORDED:
+        engine.queued.set()
+    return decision
 
 
-async def _record(
-    db: AsyncConnection,
-    action: AuditAction,
-    run: Run,
-    guards: Sequence[Guard],
+async def decline(
+    engine: Engine, run_id: str, *, plan_digest: str | None, by: str, comment: str | None, team_id: str | None
+) -> Decision:
+    """Decline the plan of a run that waits, and with it its mapping if that is only proposed. Nothing is sent."""
+    return await _decide(
+        engine, run_id, approved=False, plan_digest=plan_digest, by=by, comment=comment, team_id=team_id
+    )
+
+
+async def expire_waiting(engine: Engine) -> int:
+    """End the runs that have waited for approval for too long. Returns how many."""
+    async with engine.database.read() as db:  # most of the time there is none, and reading waits for nobody
+        if not await approvals.any_waiting(db, _expires_before(engine)):
+            return 0
+    async with engine.database.write() as db:
+        return len(await _expire(engine, db))
+
+
+async def _expire(engine: Engine, db: AsyncConnection, run_id: str | None = None) -> list[str]:
+    ended = await approvals.expire(db, _expires_before(engine), _expired_text(engine), run_id)
+    for each in ended:
+        await audit_log.add(
+            db, team_id=None, actor=PROGRAM, action=AuditAction.RUN_EXPIRED, subject=f"run:{each}", after=None
+        )
+    return ended
+
+
+def _expires_before(engine: Engine) -> float:
+    return time.time() - engine.settings.approval_expiry_s
+
+
+def _expired_text(engine: Engine) -> str:
+    days = engine.settings.approval_expiry_s / DAY_S
+    wait = f"{days:g} day{'' if days == 1 else 's'}" if days >= 1 else f"{days * 24:.3g} hours"
+    return f"No one decided within {wait}, so the approval expired. Nothing was sent. Plan it again to ask once more."
+
+
+async def _decide(
+    engine: Engine,
+    run_id: str,
+    *,
+    approved: bool,
+    plan_digest: str | None,
     by: str,
     comment: str | None,
     team_id: str | None,
-) -> None:
-    after = {"comment": comment, "guards": [guard.name.value for guard in guards]}
-    await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=f"run:{run.id}", after=after)
+    worker: str | None = None,
+) -> Decision:
+    async with engine.database.write() as db:
+        run = await runs.lock(db, run_id)
+        if run is None:
+            raise NotFoundError(f'There is no run "{run_id}".', run_id=run_id)
+        if run.status is not RunStatus.NEEDS_APPROVAL:
+            return Decision.TOO_LATE
+        if await _expire(engine, db, run_id):
+            return Decision.EXPIRED
+        if plan_digest is None or run.plan_digest != plan_digest:
+            return Decision.CHANGED
+        if approved:
+            is_decided = await approvals.approve(db, run, by=by, comment=comment, worker=worker)
+        else:
+            is_decided = await approvals.decline(db, run, by=by, comment=comment)
+        if not is_decided:
+            return Decision.TOO_LATE
+        state = MappingStatus.ACTIVE if approved else MappingStatus.DECLINED
+        await mappings.decide(db, run.mapping_id, state, by=by, comment=comment)
+        await audit_log.add(
+            db,
+            team_id=team_id,
+            actor=by,
+            action=AuditAction.RUN_APPROVED if approved else AuditAction.RUN_DECLINED,
+            subject=f"run:{run_id}",
+            after={
+                "comment": comment,
+                "guards": [guard.name.value for guard in open_guards(run)],
+                "plan": plan_digest,
+            },
+        )
+    return Decision.RECORDED

@@ -12,7 +12,7 @@ from core.errors import ConflictError, NotFoundError
 from core.models.run import Run, RunRequest, RunStatus, StopReason, SyncMode
 from core.runs.lookup import require, require_run_with_mapping
 from core.runs.rejected_members import REJECTED_SCHEME
-from core.runs.submission import enqueue, record_start
+from core.runs.submission import check_may_run, enqueue, record_start
 from core.store import audit_log, connections, live_mappings, rejections, runs
 from core.store.audit_log import AuditAction
 from core.store.mappings import AudienceMapping
@@ -80,6 +80,7 @@ async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) ->
             if run.attempt and run.status is not RunStatus.CANCELLED:  # it failed, and continued since
                 raise ConflictError(f"Somebody has retried run {run_id} already ({status}).", run_id=run_id)
             raise ConflictError(f"Run {run_id} did not fail ({status}), so it can't be retried.", run_id=run_id)
+        await check_may_run(db, run.mapping_id)
         if await reopen(db, run, None, by=by, team_id=team_id) is None:
             raise ConflictError(f"Somebody has retried run {run_id} already.", run_id=run_id)
     engine.queued.set()

@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from enum import Enum
 from typing import TypeVar
 
 import duckdb
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting, retention, settings
 from core.connections.lists import ensure_list_known
+from core.connections.new_lists import create_list_of_mapping
 from core.delivery.recorder import StalePlanError, reconcile_in_doubt
 from core.delivery.uploader import Uploader
 from core.engine import Engine
@@ -23,21 +26,35 @@ from core.errors import EarlierRunAwaitingApprovalError, EarlierRunFailedError, 
 from core.iterable import InvalidApiKeyError
 from core.models.run import CancelReason, Run, RunPhase, RunStatus, RunStoppedError, StopReason, SyncMode
 from core.planning import MEMORY_MB, plan_run, plan_undo, publish_plan, replan_run
-from core.planning.planner import PlanResult
+from core.planning.approval_rules import PlanResult
+from core.planning.guards import is_other_audience
 from core.privacy.suppression import lift_suppression, suppress_rejected
 from core.runs import cancellation
-from core.runs.cancellation import change, raise_if_stopped, stoppable, wait_for_run
+from core.runs.cancellation import raise_if_stopped, stoppable, wait_for_run
 from core.runs.list_lock import hold_list_lock
 from core.runs.lookup import require_run
 from core.runs.outcome import record_outcome
 from core.runs.rejected_members import rejected_in
-from core.runs.submission import check_mapping_active
+from core.runs.submission import check_may_run
 from core.sources.fetch import fetched
-from core.store import connections, erasures, lists, mappings, runs, suppressions
+from core.store import approvals, connections, erasures, lists, mappings, runs, suppressions
+from core.store.connections import Connection
+from core.store.mappings import is_new_list
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class UploadEnd(Enum):
+    """How an upload came to its end."""
+
+    DONE = "done"
+    STALE = "stale"
+    """Another run changed the list: what is left has to be planned again."""
+    ASKS = "asks"
+    """What is left goes beyond what was approved, and waits for approval."""
+
 
 _NOT_YET_PLANNED = (RunStatus.QUEUED, RunStatus.PLANNING)
 
@@ -72,22 +89,39 @@ async def execute(engine: Engine, run_id: str) -> RunStatus:
     return await apply(engine, run_id) if status is RunStatus.RUNNING else status
 
 
+@asynccontextmanager
+async def _list_of(engine: Engine, this: Run) -> AsyncIterator[None]:
+    """Hold the list of a planned run, after creating it if it is a new one: the run was approved."""
+    if is_new_list(this.list_id):
+        await _check_mapping(engine, this)
+        async with engine.database.read() as db:
+            connection = await connections.by_id(db, this.connection_id)
+        assert connection is not None
+        try:
+            await stoppable(engine, this.id, create_list_of_mapping(engine, this.mapping_id))
+        except InvalidApiKeyError:
+            await _note_refusal(engine, connection)
+            raise
+        this = await require_run(engine, this.id)
+    async with hold_list_lock(engine, this):
+        yield
+
+
 async def _apply(engine: Engine, this: Run) -> bool:
     """Make the changes of a planned run. Returns False, with nothing sent, where it has to be planned anew first."""
     run_id = this.id
-    async with record_outcome(engine, run_id), hold_list_lock(engine, this):
+    async with record_outcome(engine, run_id), _list_of(engine, this):
         this = await require_run(engine, run_id)  # as it is after the wait for the list
         if this.status is RunStatus.RUNNING and this.ledger_revision is None:
-            await change(engine, run_id, status=RunStatus.QUEUED, plan=None)
+            async with engine.database.write() as db:
+                await approvals.discard_plan(db, run_id)
             return False
         if this.status is RunStatus.RUNNING:
-            if not this.requests:  # one that has begun may finish
-                await _check_mapping(engine, this)
-            await _name_audience(engine, this)
-            await _mark_uploading(engine, this)
-            while not await _upload(engine, run_id):
+            await _check_mapping(engine, this)
+            while (ended := await _upload(engine, run_id)) is UploadEnd.STALE:
                 logger.info("run %s: the list was changed by another run; planning the rest anew", run_id)
-            await _succeed(engine, run_id)
+            if ended is UploadEnd.DONE:
+                await _succeed(engine, run_id)
     return True
 
 
@@ -101,7 +135,7 @@ async def _mark_uploading(engine: Engine, this: Run) -> None:
     async with engine.database.write() as db:
         await _supersede_waiting(db, earlier, this)
         if not this.request.live:  # a file leaves alone who has changed live since
-            await runs.invalidate_later_plans(db, this)
+            await approvals.discard_plans_after(db, this)
         await runs.set_phase(db, this.id, RunPhase.UPLOADING)
 
 
@@ -128,11 +162,12 @@ async def _plan(engine: Engine, this: Run) -> bool:
         if earlier and planned.mode is not SyncMode.MIRROR:
             return False
         async with engine.database.write() as db:
-            await publish_plan(db, this.id, engine.presence.id, planned)
+            await publish_plan(db, this, engine.presence.id, planned)
             if this.request.dry_run:
                 await runs.set_status(db, this.id, RunStatus.PLANNED)
             elif planned.plan.guards:
                 await runs.set_status(db, this.id, RunStatus.NEEDS_APPROVAL)
+                await approvals.note_change(db, this.id, planned.plan)
             else:
                 await _supersede_waiting(db, earlier, this)
                 await runs.change(db, this.id, status=RunStatus.RUNNING)
@@ -144,8 +179,10 @@ async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
     data_dir, address = engine.settings.data_dir, this.request.path
     if this.undo_of is not None:
         return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, this, mb))
+    source_at = None
     if (tried_again := rejected_in(address)) is not None:
         await lift_suppression(engine, this, tried_again)
+        source_at = (await require_run(engine, tried_again)).source_at
     async with engine.database.read() as db:
         connection = await connections.by_id(db, this.connection_id)
         account_id = connection.mparticle_account_id if connection is not None else None
@@ -153,11 +190,15 @@ async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
         refused = await suppressions.of_connection(db, engine.vault, this.connection_id)
     async with fetched(address, data_dir / settings.FETCHED / this.id, engine.fetchers) as path:
         here = this.model_copy(update={"request": this.request.model_copy(update={"path": str(path)})})
-        return await _with_enough_memory(lambda mb: plan_run(engine.database, data_dir, here, mb, forgotten, refused))
+        return await _with_enough_memory(
+            lambda mb: plan_run(
+                engine.database, data_dir, here, mb, forgotten, refused, address=address, source_at=source_at
+            )
+        )
 
 
-async def _upload(engine: Engine, run_id: str) -> bool:
-    """Upload what is left of a run. Returns False where its plan turned out stale."""
+async def _upload(engine: Engine, run_id: str) -> UploadEnd:
+    """Upload what is left of a run, unless what is left goes beyond what was approved."""
     this = await require_run(engine, run_id)
     where = (this.connection_id, this.list_id)
     async with engine.database.write() as db:
@@ -170,9 +211,13 @@ async def _upload(engine: Engine, run_id: str) -> bool:
             await reconcile_in_doubt(db, *where, "")
     if state.ledger_revision != this.ledger_revision:
         data_dir, worker = engine.settings.data_dir, engine.presence.id
-        await _with_enough_memory(
+        is_covered = await _with_enough_memory(
             lambda mb: stoppable(engine, run_id, replan_run(engine.database, data_dir, this, worker, mb))
         )
+        if not is_covered:
+            return UploadEnd.ASKS
+    await _name_audience(engine, this)
+    await _mark_uploading(engine, this)
     async with engine.database.write() as db:
         revision = await lists.bump(db, *where)
         await runs.change(db, run_id, ledger_revision=revision)
@@ -180,12 +225,20 @@ async def _upload(engine: Engine, run_id: str) -> bool:
         try:
             await Uploader(engine.database, client, this, engine.presence.id, revision, engine.stopping).run()
         except StalePlanError:
-            return False
+            return UploadEnd.STALE
         except InvalidApiKeyError:
-            async with engine.database.write() as db:
-                await connections.refused(db, connection)
+            await _note_refusal(engine, connection)
             raise
-    return True
+    return UploadEnd.DONE
+
+
+async def _note_refusal(engine: Engine, connection: Connection) -> None:
+    """Record that Iterable refuses the key of a connection: no other run tries it before it is replaced.
+
+    `connection` is as it was when the request was made: a key that was put in its place since was not refused.
+    """
+    async with engine.database.write() as db:
+        await connections.refused(db, connection)
 
 
 async def _succeed(engine: Engine, run_id: str) -> None:
@@ -275,9 +328,7 @@ async def is_in_progress(engine: Engine, this: Run) -> bool:
 async def _check_mapping(engine: Engine, this: Run) -> None:
     """Raise InputError where the run's mapping must not be synced now."""
     async with engine.database.read() as db:
-        target = await mappings.by_id(db, this.mapping_id)
-    assert target is not None
-    check_mapping_active(target)
+        await check_may_run(db, this.mapping_id)
 
 
 async def _name_audience(engine: Engine, this: Run) -> None:
@@ -287,7 +338,7 @@ async def _name_audience(engine: Engine, this: Run) -> None:
     async with engine.database.write() as db:
         target = await mappings.by_id(db, this.mapping_id)
         assert target is not None
-        if None not in (target.audience_id, found[0]) and target.audience_id != found[0]:  # and a person approved it
+        if is_other_audience(target, *found):  # and a person approved it
             await mappings.set_audience(db, target.id, *found)
         else:
             await mappings.name_audience(db, target.id, *found)

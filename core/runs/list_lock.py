@@ -8,6 +8,7 @@ from core.engine import Engine
 from core.models.run import Run
 from core.runs import cancellation
 from core.runs.cancellation import raise_if_stopped, wait_for_run
+from core.runs.lookup import require_run
 from core.store import lists, runs
 
 
@@ -18,7 +19,10 @@ async def hold_list_lock(engine: Engine, this: Run) -> AsyncIterator[None]:
     while not await _hold(engine, this, where):
         async with engine.database.read() as db:
             state = await lists.get(db, *where)
-        assert state is not None
+        if state is None:  # the list was created meanwhile, and has another id now
+            this = await require_run(engine, this.id)
+            where = (this.connection_id, this.list_id)
+            continue
         if state.locked_by_worker_id is not None and await engine.presence.is_dead(state.locked_by_worker_id):
             await engine.presence.reap_dead_workers()
             continue

@@ -47,7 +47,7 @@ async def submit(
         await connections.change(db, connection.id, key_rejected_at=None)  # the key has just worked
         await note_list(db, connection.id, target)
         mapping = await _find_or_add_mapping(db, connection, target, request.audience, by=by)
-        check_mapping_active(mapping)
+        await check_may_run(db, mapping.id)
         run_id = runs.new_id()
         await runs.add(
             db,
@@ -89,12 +89,7 @@ async def enqueue(
     conversation in Slack, `user_id` replaces the connection's, `undo_of` is the run to take back. Raises NotFoundError
     or ConflictError if the mapping was removed, paused or declined meanwhile.
     """
-    now = await mappings.by_id(db, mapping.id)
-    if now is None:
-        raise NotFoundError(
-            f"The mapping of {mapping.label} to list {mapping.list_id} was removed meanwhile.", mapping_id=mapping.id
-        )
-    check_mapping_active(now)
+    now = await check_may_run(db, mapping.id)
     await _check_queue(db, connection)
     run_id = runs.new_id()
     await runs.add(
@@ -119,6 +114,19 @@ async def _check_queue(db: AsyncConnection, connection: Connection) -> None:
             f"{MAX_QUEUED_RUNS} runs of {connection.label} wait already, so no other one was started. Wait until some "
             "have ended, or cancel those that are not needed."
         )
+
+
+async def check_may_run(db: AsyncConnection, mapping_id: int) -> AudienceMapping:
+    """Return a mapping of which work may start now. Every way to start, resume or retry a run goes through here.
+
+    Raises NotFoundError if it was removed, and ConflictError if it is paused or was declined.
+    """
+    mapping = await mappings.by_id(db, mapping_id)
+    if mapping is None:
+        message = "This mapping was removed, so nothing is sent. Map the audience to a list again."
+        raise NotFoundError(message, mapping_id=mapping_id)
+    check_mapping_active(mapping)
+    return mapping
 
 
 def check_mapping_active(mapping: AudienceMapping) -> None:

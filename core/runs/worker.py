@@ -9,10 +9,11 @@ from sqlalchemy.exc import DBAPIError
 from core import retention
 from core.engine import Engine
 from core.errors import ConflictError, StorageError, SyncError
-from core.models.run import Run, RunStatus
+from core.models.run import RunStatus
 from core.runs import commands, executor, list_lock
-from core.runs.approval import open_guards
-from core.runs.lookup import require
+from core.runs.approval import expire_waiting, open_guards
+from core.runs.lookup import require, require_run
+from core.runs.submission import check_may_run
 from core.runs.workflows import begin_attempt, forget_attempts, running_engine, wait_for_end
 from core.store import runs
 from core.store.audit_log import COMMAND_LINE
@@ -40,12 +41,6 @@ async def start(run_id: str) -> RunStatus:
     return await _shutdown(running_engine(), run_id, 0)
 
 
-async def continue_approved(engine: Engine, run: Run) -> RunStatus:
-    """Execute a run that `overrule_guards` approved for this process, and return the status in which it ends."""
-    assert run.worker_id == engine.presence.id
-    return await _shutdown(engine, run.id, run.attempt)
-
-
 async def resume(engine: Engine, run_id: str, *, by: str = COMMAND_LINE) -> RunStatus:
     """Continue a stopped run in this process, as a new attempt, and return the status in which it ends.
 
@@ -61,11 +56,19 @@ async def resume(engine: Engine, run_id: str, *, by: str = COMMAND_LINE) -> RunS
         if run.status is RunStatus.NEEDS_APPROVAL and (guards := open_guards(run)):
             messages = " ".join(guard.message for guard in guards)
             raise ConflictError(f"Run {run_id} waits for approval: {messages}", run_id=run_id)
+        await check_may_run(db, run.mapping_id)
         is_in_progress = await executor.is_in_progress(engine, run)
         attempt = None if is_in_progress else await commands.reopen(db, run, engine.presence.id, by=by, team_id=None)
         if attempt is None:
             raise ConflictError(f"A process is at work on run {run_id} already.", run_id=run_id)
     return await _shutdown(engine, run_id, attempt)
+
+
+async def execute_approved(engine: Engine, run_id: str) -> RunStatus:
+    """Execute a run in this process that was approved for it (`approval.approve` with its worker)."""
+    run = await require_run(engine, run_id)
+    assert run.worker_id == engine.presence.id
+    return await _shutdown(engine, run_id, run.attempt)
 
 
 async def run_worker(engine: Engine) -> None:
@@ -167,6 +170,7 @@ async def _shutdown(engine: Engine, run_id: str, attempt: int) -> RunStatus:
 
 async def _tidy(engine: Engine) -> None:
     """Clear away what is not needed any more."""
+    await expire_waiting(engine)
     await retention.purge_expired(engine)
     await retention.remove_orphaned_files(engine)
     await forget_attempts(engine)

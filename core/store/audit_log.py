@@ -15,6 +15,8 @@ from core.store.tables import audit_log
 #: The actors that are not people in Slack: a message of mParticle's, and whoever sits at the terminal.
 MPARTICLE = "mparticle"
 COMMAND_LINE = "command line"
+#: And this program, for what it did by itself.
+PROGRAM = "iterable-sync"
 
 
 class AuditAction(StrEnum):
@@ -34,6 +36,8 @@ class AuditAction(StrEnum):
     RUN_STARTED = "run.started"
     RUN_APPROVED = "run.approved"
     RUN_DECLINED = "run.declined"
+    RUN_EXPIRED = "run.expired"
+    RUN_PLAN_CHANGED = "run.plan_changed"
     RUN_CANCELLED = "run.cancelled"
     RUN_RETRIED = "run.retried"
     RUN_UNDO_ASKED = "run.undo_asked"
@@ -100,16 +104,27 @@ async def subjects_since(db: AsyncConnection, entry_id: int) -> list[tuple[int, 
 async def of(db: AsyncConnection, subjects: Sequence[str]) -> list[AuditEntry]:
     """Return what was done to these, oldest first."""
     query = select(audit_log).where(audit_log.c.subject.in_(subjects)).order_by(audit_log.c.id)
-    return [
-        AuditEntry(
-            row.id,
-            row.at,
-            row.team_id,
-            row.actor,
-            AuditAction(row.action),
-            row.subject,
-            json.loads(row.before) if row.before else None,
-            json.loads(row.after) if row.after else None,
-        )
-        for row in await db.execute(query)
-    ]
+    return [_entry(row) for row in await db.execute(query)]
+
+
+async def entries_since(
+    db: AsyncConnection, action: AuditAction, *, after_id: int, after: float | None = None
+) -> list[AuditEntry]:
+    """Return the entries of an action whose id is above `after_id`, and that are newer than `after`, oldest first."""
+    query = select(audit_log).where(audit_log.c.id > after_id, audit_log.c.action == action.value)
+    if after is not None:
+        query = query.where(audit_log.c.at > after)
+    return [_entry(row) for row in await db.execute(query.order_by(audit_log.c.id))]
+
+
+def _entry(row: Any) -> AuditEntry:
+    return AuditEntry(
+        row.id,
+        row.at,
+        row.team_id,
+        row.actor,
+        AuditAction(row.action),
+        row.subject,
+        json.loads(row.before) if row.before else None,
+        json.loads(row.after) if row.after else None,
+    )

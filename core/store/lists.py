@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import StopReason
@@ -54,6 +54,25 @@ async def rename(db: AsyncConnection, connection_id: int, list_id: int, name: st
     """Record that a list has another name in Iterable now."""
     of_list = (lists.c.connection_id == connection_id, lists.c.list_id == list_id)
     await db.execute(update(lists).where(*of_list).values(name=name))
+
+
+async def replace_placeholder(
+    db: AsyncConnection, connection_id: int, placeholder_id: int, list_id: int, name: str, created_at: int | None
+) -> bool:
+    """Give a list that was not created yet the id that it has in Iterable now.
+
+    Returns False, with nothing changed, while a run holds it.
+    """
+    result = await db.execute(
+        delete(lists).where(
+            lists.c.connection_id == connection_id,
+            lists.c.list_id == placeholder_id,
+            lists.c.locked_by_worker_id.is_(None),
+        )
+    )
+    if result.rowcount and await get(db, connection_id, list_id) is None:
+        await add(db, connection_id, list_id, name, created_at)
+    return bool(result.rowcount)
 
 
 async def acquire(db: AsyncConnection, connection_id: int, list_id: int, run_id: str, worker: str) -> bool:

@@ -17,6 +17,16 @@ from core.store.tables import connections, ledger, mappings, runs, slack_message
 NO_LIST = 0
 
 
+def new_list_id(mapping_id: int) -> int:
+    """The id of a list that is created for a mapping once it is approved: negative, and the mapping's own."""
+    return -mapping_id
+
+
+def is_new_list(list_id: int) -> bool:
+    """Whether a list has not been created in Iterable yet."""
+    return list_id < NO_LIST
+
+
 class MappingStatus(StrEnum):
     """Whether a mapping may be synced."""
 
@@ -36,6 +46,25 @@ class RemovalPolicy(StrEnum):
     """Take them off the list, after approval each time."""
     KEEP = "keep"
     """Leave them on the list."""
+
+
+class LiveOffer(StrEnum):
+    """mParticle offers to feed a mapping that files feed."""
+
+    PROPOSED = "proposed"
+    """What mParticle sends waits; files are synced as before."""
+    DECLINED = "declined"
+    """What mParticle sends is ignored."""
+    ANNOUNCED = "announced"
+    """The operator approved all live mappings in advance: it is live, and Slack says so once."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdditionLimits:
+    """Past how many additions, and past which share of the list's members, a run waits. None: the default."""
+
+    number: int | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +94,9 @@ class AudienceMapping:
     disconnected_at: float | None = None
     removals_approved_until: float | None = None
     bulk_removal_cursor: str | None = None
+    max_added: int | None = None
+    max_added_share: float | None = None
+    live_offer: LiveOffer | None = None
 
     @property
     def label(self) -> str:
@@ -84,6 +116,9 @@ class AudienceMapping:
         return None if (self.removals_approved_until or 0.0) > time.time() else self.removals_approved_until
 
 
+NO_LIMITS = AdditionLimits()
+
+
 async def add(
     db: AsyncConnection,
     *,
@@ -96,6 +131,7 @@ async def add(
     removal_policy: RemovalPolicy = RemovalPolicy.REMOVE,
     channel: str | None = None,
     proposed_by: str | None = None,
+    limits: AdditionLimits = NO_LIMITS,
 ) -> int:
     """Store a new mapping and return its id."""
     result = await db.execute(
@@ -110,6 +146,8 @@ async def add(
             removal_policy=removal_policy.value,
             channel=channel,
             proposed_by=proposed_by,
+            max_added=limits.number,
+            max_added_share=limits.share,
             created_at=time.time(),
         )
         .returning(mappings.c.id)
@@ -143,6 +181,9 @@ class MappingUpdate(TypedDict, total=False):
     disconnected_at: float | None
     removals_approved_until: float | None
     bulk_removal_cursor: str | None
+    max_added: int | None
+    max_added_share: float | None
+    live_offer: LiveOffer | None
 
 
 async def change(db: AsyncConnection, mapping_id: int, **values: Unpack[MappingUpdate]) -> None:
@@ -158,6 +199,45 @@ async def decide(db: AsyncConnection, mapping_id: int, state: MappingStatus, *, 
         .values(status=state.value, decided_by=by, decided_at=time.time(), comment=comment)
     )
     return bool(result.rowcount)
+
+
+async def assign_list(db: AsyncConnection, mapping: AudienceMapping, list_id: int) -> None:
+    """Give a mapping, and its runs, the list that was created for it."""
+    await db.execute(
+        update(runs).where(runs.c.mapping_id == mapping.id, runs.c.list_id == mapping.list_id).values(list_id=list_id)
+    )
+    await db.execute(update(mappings).where(mappings.c.id == mapping.id).values(list_id=list_id))
+
+
+async def decide_offer(db: AsyncConnection, mapping_id: int, *, accepts: bool) -> bool:
+    """Let mParticle feed a mapping, or decline that. Returns False if no offer waits (any longer)."""
+    values = {"is_live": True, "live_offer": None} if accepts else {"live_offer": LiveOffer.DECLINED.value}
+    result = await db.execute(
+        update(mappings)
+        .where(mappings.c.id == mapping_id, mappings.c.live_offer == LiveOffer.PROPOSED.value)
+        .values(**values)
+    )
+    return bool(result.rowcount)
+
+
+async def offers(db: AsyncConnection) -> list[AudienceMapping]:
+    """Return the mappings that mParticle offers to feed, and those of which Slack does not show the decision yet."""
+    shown = slack_messages.c.key == literal("offer:") + cast(mappings.c.id, Text)
+    waits = mappings.c.live_offer == LiveOffer.PROPOSED.value
+    announced = mappings.c.live_offer == LiveOffer.ANNOUNCED.value
+    query = (
+        select(mappings)
+        .select_from(mappings.outerjoin(slack_messages, shown))
+        .where(
+            or_(
+                waits,
+                and_(announced, slack_messages.c.key.is_(None)),
+                and_(slack_messages.c.key.is_not(None), slack_messages.c.kind != DONE),
+            )
+        )
+        .order_by(mappings.c.id)
+    )
+    return [from_row(row) for row in (await db.execute(query)).mappings()]
 
 
 async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | None = None) -> list[AudienceMapping]:
@@ -247,4 +327,5 @@ def from_row(row: Any) -> AudienceMapping:
     """Make a mapping of its row."""
     values = by_key(mappings, row)
     status, policy = MappingStatus(values["status"]), RemovalPolicy(values["removal_policy"])
-    return AudienceMapping(**{**values, "status": status, "removal_policy": policy})
+    offer = LiveOffer(values["live_offer"]) if values["live_offer"] else None
+    return AudienceMapping(**{**values, "status": status, "removal_policy": policy, "live_offer": offer})

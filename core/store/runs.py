@@ -194,40 +194,6 @@ async def claim(db: AsyncConnection, this: Run, worker: str) -> bool:
     return bool(result.rowcount)
 
 
-async def decide(
-    db: AsyncConnection,
-    this: Run,
-    *,
-    request: RunRequest | None,
-    by: str,
-    comment: str | None,
-    worker: str | None = None,
-) -> bool:
-    """Record who decided about a run that waits for approval: it continues with this request (as that worker's, or
-    None: any worker's), or (None) is cancelled. Returns False if it was decided already."""
-    going_on = {
-        "status": RunStatus.RUNNING.value,
-        "worker_id": worker,
-        "attempt": runs.c.attempt + 1,
-        "finished_at": None,
-        "approval_wait_s": _waited(),
-    }
-    declined = {
-        "status": RunStatus.CANCELLED.value,
-        "cancel_reason": CancelReason.DECLINED.value,
-        "finished_at": time.time(),
-        "approval_wait_s": _waited(),
-        "error": "Declined.",
-    }
-    values = declined if request is None else {**going_on, "request": request.model_dump_json()}
-    result = await db.execute(
-        update(runs)
-        .where(runs.c.id == this.id, runs.c.status == RunStatus.NEEDS_APPROVAL.value)
-        .values(**values, decided_by=by, decided_at=time.time(), comment=comment)
-    )
-    return bool(result.rowcount)
-
-
 async def cancel_stopped(db: AsyncConnection, this: Run, reason: CancelReason, error: str) -> bool:
     """Cancel a run that stopped, so that nobody resumes it. Returns False if another process resumed it first."""
     result = await db.execute(
@@ -237,7 +203,7 @@ async def cancel_stopped(db: AsyncConnection, this: Run, reason: CancelReason, e
             status=RunStatus.CANCELLED.value,
             attempt=runs.c.attempt + 1,  # who is about to reopen it finds another
             finished_at=time.time(),
-            approval_wait_s=_waited(),
+            approval_wait_s=waited(),
             error=error,
             error_code=None,
             cancel_reason=reason.value,
@@ -355,35 +321,12 @@ async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | No
             error=None,
             error_code=None,
             finished_at=None,
-            approval_wait_s=_waited(),
+            approval_wait_s=waited(),
         )
         .returning(runs.c.attempt)
     )
     attempt: int | None = result.scalar_one_or_none()
     return attempt
-
-
-async def invalidate_later_plans(db: AsyncConnection, this: Run) -> None:
-    """A run begins to write: later whole audiences of its mapping, which have sent nothing, are to be planned anew.
-
-    They lose the revision that they were planned at.
-    """
-    begun = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.status.in_(["sent", "done"])).exists()
-    resumable = [status.value for status in RunStatus if status.is_resumable]
-    await db.execute(
-        update(runs)
-        .where(
-            runs.c.connection_id == this.connection_id,
-            runs.c.list_id == this.list_id,
-            runs.c.mapping_id == this.mapping_id,
-            runs.c.created_at > this.created_at,
-            runs.c.mode == SyncMode.MIRROR.value,
-            runs.c.undo_of.is_(None),
-            runs.c.status.in_(resumable),
-            ~begun,
-        )
-        .values(ledger_revision=None)
-    )
 
 
 async def set_status(
@@ -401,7 +344,7 @@ async def set_status(
         run_id,
         status=status,
         finished_at=None if status.is_active else time.time(),
-        approval_wait_s=_waited(),
+        approval_wait_s=waited(),
         error=error,
         error_code=code,
         cancel_reason=cancel_reason,
@@ -460,11 +403,6 @@ async def request_stop(db: AsyncConnection, run_id: str, reason: StopReason | No
     await change(db, run_id, stop_requested=reason)
 
 
-async def set_request(db: AsyncConnection, run_id: str, request: RunRequest) -> None:
-    """Record what was asked for, together with what a person has approved since."""
-    await change(db, run_id, request=request.model_dump_json())
-
-
 async def expired(db: AsyncConnection, before: float, limit: int) -> Sequence[str]:
     """Return ids of runs that ended for good before that time, and of which changes or rejections are still kept.
 
@@ -479,7 +417,7 @@ async def expired(db: AsyncConnection, before: float, limit: int) -> Sequence[st
     return (await db.execute(query.order_by(runs.c.finished_at).limit(limit))).scalars().all()
 
 
-def _waited() -> ColumnElement[float]:
+def waited() -> ColumnElement[float]:
     """How long a run that goes on now has waited in all: nobody was at work on it since it stopped."""
     now = time.time()
     since = func.coalesce(runs.c.finished_at, now)

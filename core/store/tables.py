@@ -126,6 +126,11 @@ mappings = Table(
     # up to which profile the members of a disconnected audience have been marked to be taken off, in the order of the
     # ledger's key ("": none yet); NULL: that is not to be done, or was done
     Column("emptied_to", Text, key="bulk_removal_cursor"),
+    # past how many additions, and past which share of the list's members, a run waits for approval; NULL: the default
+    Column("max_added", BigInteger),
+    Column("max_added_share", Float),
+    # mParticle offers to feed a mapping that files feed: "proposed", or "declined"; NULL: it does not, or that is so
+    Column("live_offer", Text),
     Index(None, "connection_id", "list_id"),
     Index(None, "mparticle_account_id", "audience_id", "firehose_list_setting", unique=True),
 )
@@ -189,6 +194,15 @@ runs = Table(
     Column("waited_s", Float, nullable=False, server_default="0", key="approval_wait_s"),
     # carries changes of the inbox, and has not been added to the run that holds the sum of its day
     Column("live", Boolean, nullable=False, server_default=false(), key="is_live"),
+    # digests of the plan as it stands, of the one that a person approved, and of the one that a terminal printed last
+    Column("plan_digest", Text),
+    Column("approved_digest", Text),
+    Column("shown_digest", Text),
+    # the plan that was shown before and was discarded, as JSON
+    Column("discarded_plan", Text),
+    # SHA-256 of the source's bytes, and of when it is: its newest time stamp, else when these bytes were read first
+    Column("source_digest", Text),
+    Column("source_at", Float),
     Index(None, "is_live"),
     Index(None, "connection_id", "list_id", "created_at"),
     Index(None, "status"),

@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.identity import UserIdField
-from core.models.run import RunStatus
-from core.store import runs
-from tests.core.crashing import crash, job
+from core.models.run import Run, RunStatus
+from core.store import mappings, runs
+from core.store.mappings import RemovalPolicy
+from tests.core.crashing import Job, crash, job
 from tests.core.databases import copied_postgresql, memory, new_postgresql, postgresql, without
-from tests.core.harness import Kept, keep, syncing
+from tests.core.harness import Decision, Kept, Sync, decide, keep, people, syncing
 from tests.core.test_crash import FIRST, SECOND, THIRD, UNDISTURBED, expected
 
 DOCS = Path(__file__).parents[2] / "docs" / "reports" / "crash-points.md"
@@ -77,18 +78,91 @@ def play(this: Crash) -> Played:
     try:
         with tempfile.TemporaryDirectory(dir=memory()) as directory:
             told = Path(directory) / "event"
-            wrong = asyncio.run(SCENARIOS[this.scenario](Path(directory), url, this, told))
+            wrong = asyncio.run(SCENARIOS[this.scenario][1](Path(directory), url, this, told))
             return Played(this, None if wrong is None else told.read_text(encoding="utf-8"), wrong or "")
     finally:
         if prepared.server and url:
             without(prepared.server, url)
 
 
+async def second_sync(sync: Sync, *, commits: bool, told: Path) -> Job:
+    """The second of three syncs, approved in advance."""
+    return job(sync, sync.mirror_file(SECOND), MPID, commits=commits, told=told)
+
+
+async def waiting_sync(sync: Sync, *, commits: bool, told: Path) -> Job:
+    """The second sync, which waits for approval because it removes people: it is approved, and executed."""
+    run = await _waiting(sync)
+    return job(
+        sync, Path(run.request.path), MPID, commits=commits, told=told, run_id=run.id, plan_digest=run.plan_digest
+    )
+
+
+async def overtaken_sync(sync: Sync, *, commits: bool, told: Path) -> Job:
+    """The second sync, approved; then its plan was discarded, as an earlier run does, and its file was replaced."""
+    run = await _waiting(sync)
+    assert await decide(sync.engine, run.id) is Decision.RECORDED
+    async with sync.engine.database.write() as db:
+        await runs.change(db, run.id, ledger_revision=None)
+    path = Path(run.request.path)
+    await asyncio.to_thread(os.replace, sync.mirror_file([*FIRST, *people(range(900, 930))]), path)
+    return job(sync, path, MPID, commits=commits, told=told, run_id=run.id)
+
+
+async def _waiting(sync: Sync) -> Run:
+    """The second sync, once it waits for approval."""
+    mapping_id = (await sync.latest()).mapping_id
+    async with sync.engine.database.write() as db:
+        await mappings.change(db, mapping_id, removal_policy=RemovalPolicy.ASK)
+    run = (await sync.mirror(SECOND, user_id=MPID)).run
+    assert run.status is RunStatus.NEEDS_APPROVAL
+    return run
+
+
+async def approved(directory: Path, url: str | None, this: Crash, told: Path) -> str | None:
+    """Kill a run while it is approved and executed, and let it go on. Returns what `resumed` does."""
+    async with syncing(directory, url, kept=this.prepared.kept) as sync:
+        waiting = await waiting_sync(sync, commits=this.commits, told=told)
+        if not await crash(waiting, this.at):
+            return None
+        await sync.engine.presence.reap_dead_workers()
+        stopped = await sync.latest()
+        if stopped.status is RunStatus.NEEDS_APPROVAL:  # killed before the approval was stored
+            if sync.emails() != expected(FIRST):
+                return "something was sent before the approval was stored"
+            outcome = await sync.approve(stopped.id)
+        elif stopped.status is RunStatus.SUCCEEDED:
+            outcome = await sync.outcome(stopped.id)
+        else:
+            outcome = await sync.resume(stopped.id)
+        if outcome.run.status is not RunStatus.SUCCEEDED:
+            return f"the approved run {outcome.run.status}: {outcome.run.error}"
+        if outcome.counts != UNDISTURBED:
+            return f"the approved run counts {outcome.counts}"
+        return "" if sync.emails() == expected(SECOND) else "the list is not equal after the approved run"
+
+
+async def overtaken(directory: Path, url: str | None, this: Crash, told: Path) -> str | None:
+    """Kill a run whose approved plan is made again, of another file. It must wait, and nothing may have been sent."""
+    async with syncing(directory, url, kept=this.prepared.kept) as sync:
+        discarded = await overtaken_sync(sync, commits=this.commits, told=told)
+        if not await crash(discarded, this.at):
+            return None
+        await sync.engine.presence.reap_dead_workers()
+        stopped = await sync.latest()
+        if stopped.status is not RunStatus.NEEDS_APPROVAL:
+            stopped = (await sync.resume(stopped.id)).run
+        if stopped.status is not RunStatus.NEEDS_APPROVAL:
+            return f"the run {stopped.status}: {stopped.error}"
+        if stopped.plan is None or stopped.plan.to_add != 30 or stopped.is_approved:
+            return "the run waits with another plan than that of the new file"
+        return "" if sync.emails() == expected(FIRST) else "something was sent that was not approved"
+
+
 async def next_sync(directory: Path, url: str | None, this: Crash, told: Path) -> str | None:
     """Kill the second of three syncs. Returns what was wrong after the third, "" for nothing, None past the end."""
     async with syncing(directory, url, kept=this.prepared.kept) as sync:
-        second = job(sync, sync.mirror_file(SECOND), MPID, commits=this.commits, told=told)
-        if not await crash(second, this.at):
+        if not await crash(await second_sync(sync, commits=this.commits, told=told), this.at):
             return None
         outcome = await sync.mirror(THIRD, user_id=MPID, approved=True)
         if outcome.run.status is not RunStatus.SUCCEEDED:
@@ -102,8 +176,7 @@ async def next_sync(directory: Path, url: str | None, this: Crash, told: Path) -
 async def resumed(directory: Path, url: str | None, this: Crash, told: Path) -> str | None:
     """Kill the second sync and resume it. Returns what was wrong, "" for nothing, None past the end."""
     async with syncing(directory, url, kept=this.prepared.kept) as sync:
-        second = job(sync, sync.mirror_file(SECOND), MPID, commits=this.commits, told=told)
-        if not await crash(second, this.at):
+        if not await crash(await second_sync(sync, commits=this.commits, told=told), this.at):
             return None
         await sync.engine.presence.reap_dead_workers()
         async with sync.engine.database.read() as db:
@@ -119,7 +192,13 @@ async def resumed(directory: Path, url: str | None, this: Crash, told: Path) -> 
         return "" if sync.emails() == expected(SECOND) else "the list is not equal after the resumed run"
 
 
-SCENARIOS = {"next sync": next_sync, "resumed": resumed}
+#: What is killed, and what follows.
+SCENARIOS = {
+    "next sync": (second_sync, next_sync),
+    "resumed": (second_sync, resumed),
+    "approved": (waiting_sync, approved),
+    "overtaken": (overtaken_sync, overtaken),
+}
 
 
 @contextmanager
@@ -133,13 +212,13 @@ def _prepared() -> Iterator[list[Prepared]]:
         ]
 
 
-async def _events(prepared: Prepared, *, commits: bool) -> list[str]:
-    """Run the second sync to its end, and return the names of the events on the way."""
+async def _events(prepared: Prepared, scenario: str, *, commits: bool) -> list[str]:
+    """Run what is killed in a scenario to its end, and return the names of the events on the way."""
     url = copied_postgresql(prepared.server, prepared.url) if prepared.server and prepared.url else None
     with tempfile.TemporaryDirectory(dir=memory()) as directory:
         told = Path(directory) / "events"
         async with syncing(Path(directory), url, kept=prepared.kept) as sync:
-            undisturbed = job(sync, sync.mirror_file(SECOND), MPID, commits=commits, told=told)
+            undisturbed = await SCENARIOS[scenario][0](sync, commits=commits, told=told)
             assert not await crash(undisturbed, NEVER)
         return told.read_text(encoding="utf-8").split("\n")
 
@@ -152,13 +231,10 @@ def play_all(*, commits: bool, every: int, at_once: int) -> tuple[list[Played], 
     with _prepared() as databases, ProcessPoolExecutor(at_once, mp_context=processes) as pool:
         todo = []
         for prepared in databases:
-            events = asyncio.run(_events(prepared, commits=commits))
-            print(f"{prepared.name}: {len(events)} events", flush=True)
-            todo += [
-                Crash(prepared, scenario, at, commits)
-                for scenario in SCENARIOS
-                for at in range(1, len(events) + 1 + MARGIN, every)
-            ]
+            for scenario in SCENARIOS:
+                events = asyncio.run(_events(prepared, scenario, commits=commits))
+                print(f"{prepared.name}, {scenario}: {len(events)} events", flush=True)
+                todo += [Crash(prepared, scenario, at, commits) for at in range(1, len(events) + 1 + MARGIN, every)]
         for number, future in enumerate(as_completed([pool.submit(play, each) for each in todo]), 1):
             played.append(this := future.result())
             if this.wrong:
@@ -199,6 +275,10 @@ to the database and each request to Iterable{each}. After each crash, either the
 sync", of an audience that some people had left) or the killed run was resumed ("resumed"). Then the list must equal the audience,
 the numbers must be those of an undisturbed run, and a repeated sync must send nothing.
 
+The same sync was also killed while it was approved and executed ("approved"): nothing may have been sent before the approval was
+stored, and it must end like an undisturbed run. And an approved run whose plan had been discarded, and whose file had been replaced,
+was killed while it was planned again ("overtaken"): it must wait for approval with the new plan, and nothing may have been sent.
+
 Crashes: {len(played) - sum(this.event is None for this in played):,}. Ended differently from an undisturbed run: {len(wrong)}.{listed}
 
 The campaign took {minutes:.0f} minutes, {at_once} crashes at once (`python -m tests.campaigns.crash_points{option}`). The suite kills at some
@@ -211,7 +291,7 @@ request, or a commit, in the order in which each came first. Requests and writes
 number each time: if a cell is empty, another event had its number.
 
 | event | {" | ".join(f"{name}, {scenario}" for name, scenario in kinds)} |
-|---|---|---|---|---|
+|---{"|---" * len(kinds)}|
 {rows}
 | all | {" | ".join(str(number) for number in sums)} |
 

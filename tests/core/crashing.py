@@ -32,7 +32,7 @@ from core.runs import worker, workflows
 from core.runs.submission import submit
 from core.settings import Settings
 from core.store.database import Database
-from tests.core.harness import LIST, Sync
+from tests.core.harness import LIST, Sync, decide
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.core.crashing"])
@@ -53,10 +53,25 @@ class Job:
     commits: bool = False
     #: Where the name of the event is written at which the process died; of all events, where it ended by itself.
     told: Path | None = None
+    #: The run that is executed instead of a new one of the file, and the digest of its plan that is approved first.
+    run_id: str | None = None
+    plan_digest: str | None = None
 
 
-def job(sync: Sync, file: Path, user_id: UserIdField, *, commits: bool = False, told: Path | None = None) -> Job:
-    """A sync of a file by another process, on the same database and the same local Iterable."""
+def job(
+    sync: Sync,
+    file: Path,
+    user_id: UserIdField,
+    *,
+    commits: bool = False,
+    told: Path | None = None,
+    run_id: str | None = None,
+    plan_digest: str | None = None,
+) -> Job:
+    """A sync of a file by another process, on the same database and the same local Iterable.
+
+    Or, with `run_id`, a run that there is: its plan is approved, if `plan_digest` names it, and it is executed.
+    """
     url = sync.engine.settings.database_url
     return Job(
         url=sync.iterable.url,
@@ -68,6 +83,8 @@ def job(sync: Sync, file: Path, user_id: UserIdField, *, commits: bool = False, 
         user_id=user_id,
         commits=commits,
         told=told,
+        run_id=run_id,
+        plan_digest=plan_digest,
     )
 
 
@@ -108,9 +125,14 @@ async def _sync(job: Job, at: int) -> None:
     if job.commits:
         event.listen(sqlalchemy.Engine, "commit", lambda connection: happened(_name_of_commit(connection)))
     async with open_engine(settings_of(job), "crashing") as engine, workflows.durable(engine):
-        connection = await environment_connection(engine, user_id=job.user_id, data_center=DataCenter.US, rate=0)
-        submission = await submit(engine, connection, job.list_id, RunRequest(path=str(job.file), approved=True))
-        await worker.start(submission.run_id)
+        if job.run_id is not None:
+            if job.plan_digest is not None:
+                await decide(engine, job.run_id, worker=engine.presence.id)
+            await worker.execute_approved(engine, job.run_id)
+        else:
+            connection = await environment_connection(engine, user_id=job.user_id, data_center=DataCenter.US, rate=0)
+            submission = await submit(engine, connection, job.list_id, RunRequest(path=str(job.file), approved=True))
+            await worker.start(submission.run_id)
     _tell(job, names)
 
 

@@ -20,7 +20,8 @@ from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient, NoRateLimit, RetryPolicy
 from core.models.run import Run, RunRequest, RunStatus, SyncMode
-from core.runs import worker, workflows
+from core.runs import approval, worker, workflows
+from core.runs.approval import Decision
 from core.runs.submission import enqueue, submit
 from core.settings import Settings
 from core.store import rejections, runs
@@ -140,6 +141,13 @@ class Sync:
         await worker.resume(self.engine, run_id)
         return await self.outcome(run_id)
 
+    async def approve(self, run_id: str) -> Outcome:
+        """Approve the plan of a run as it stands, execute it in this process, and return how it ended."""
+        decision = await decide(self.engine, run_id, worker=self.engine.presence.id)
+        assert decision is Decision.RECORDED, decision
+        await worker.execute_approved(self.engine, run_id)
+        return await self.outcome(run_id)
+
     async def outcome(self, run_id: str) -> Outcome:
         """Read a run as it is now."""
         async with self.engine.database.read() as db:
@@ -184,6 +192,16 @@ async def queue_run(
             await runs.assign_worker(db, run_id, worker)
     engine.queued.set()
     return run_id
+
+
+async def decide(engine: Engine, run_id: str, *, approves: bool = True, by: str = "U1", **options: Any) -> Decision:
+    """Decide about the plan of a run as it stands."""
+    async with engine.database.read() as db:
+        run = await runs.by_id(db, run_id)
+    assert run is not None
+    use_case = approval.approve if approves else approval.decline
+    given: dict[str, Any] = {"by": by, "comment": None, "team_id": None, **options}
+    return await use_case(engine, run_id, plan_digest=run.plan_digest, **given)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -244,12 +262,14 @@ __all__ = [
     "OTHER_LIST",
     "QUICK",
     "WALKS",
+    "Decision",
     "Member",
     "Outcome",
     "RetryPolicy",
     "RunStatus",
     "Sync",
     "SyncMode",
+    "decide",
     "people",
     "person",
     "syncing",

@@ -17,7 +17,7 @@ from core.store import runs as stored
 from tests.core.harness import until
 from tests.core.storage import somebody_waits
 from tests.core.world import checks, decisions, mparticle, runs
-from tests.core.world.faults import Trouble
+from tests.core.world.faults import QUIET, Trouble
 from tests.core.world.meddling import MEDDLERS
 from tests.core.world.people import FIRST, LISTS, LIVE, PEOPLE, REFUSED, SECOND, STRANGER
 from tests.core.world.process import World
@@ -97,7 +97,10 @@ async def test_retried_member_of_whom_there_is_only_a_hash(world: World) -> None
 
 
 async def test_retried_member_who_has_been_synced_since(world: World) -> None:
-    """Who was refused under one address and is on the list under another by now stays when the refused are retried."""
+    """Who was refused under one address and is on the list under another by now stays when the refused are retried.
+
+    What is retried is of an older audience than the one that was synced last, so a person approves it.
+    """
     world.truth.audiences[FIRST] = {1, 2}
     for number in (1, 2):
         world.truth.people[number] = replace(world.truth.people[number], email=REFUSED[1])
@@ -107,7 +110,9 @@ async def test_retried_member_who_has_been_synced_since(world: World) -> None:
     await checks.quiet_mirror(world, FIRST)
     await runs.retry_rejected(world, refused.id)
     again = (await world.runs())[-1]
-    assert (again.id != refused.id, again.status) == (True, RunStatus.SUCCEEDED)
+    assert (again.id != refused.id, again.status) == (True, RunStatus.NEEDS_APPROVAL)
+    await runs.decide(world, again.id, QUIET, approved=True)
+    assert (await world.run(again.id)).status is RunStatus.SUCCEEDED
     assert world.emails(LISTS[FIRST]) == {STRANGER, person.email}
     await checks.settle(world)
 

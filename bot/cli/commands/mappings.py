@@ -12,7 +12,7 @@ from core.errors import InputError
 
 if TYPE_CHECKING:
     from core.engine import Engine
-    from core.store.mappings import AudienceMapping
+    from core.store.mappings import AdditionLimits, AudienceMapping
 
 app = typer.Typer(help="Which audience goes to which list.")
 
@@ -24,9 +24,20 @@ def add(
     connection: options.ConnectionName = None,
     mode: options.Mode = options.ModeChoice.AUTO,
     data_center: options.DataCenter = None,
+    max_add: options.MaxAdd = None,
+    max_add_percent: options.MaxAddPercent = None,
 ) -> ExitCode:
     """Save a mapping. A sync to a list without one creates it."""
-    return run_command(lambda session: _add(session, list_id, audience, connection, mode, data_center))
+    limits = _limits(max_add, max_add_percent)
+    return run_command(lambda session: _add(session, list_id, audience, connection, mode, data_center, limits))
+
+
+@app.command("set-limits")
+def set_limits(
+    mapping_id: options.MappingId, max_add: options.MaxAdd = None, max_add_percent: options.MaxAddPercent = None
+) -> ExitCode:
+    """Set past how many additions a sync of a mapping waits for approval. What is left out is the default again."""
+    return run_command(lambda session: _set_limits(session, mapping_id, _limits(max_add, max_add_percent)))
 
 
 @app.command("list")
@@ -54,6 +65,7 @@ async def _add(
     connection_name: str | None,
     mode: options.ModeChoice,
     data_center: options.DataCenterChoice | None,
+    limits: "AdditionLimits",
 ) -> ExitCode:
     from core import mapping_lifecycle
     from core.connections.lists import check_list
@@ -72,14 +84,26 @@ async def _add(
             by=COMMAND_LINE,
             team_id=None,
             status=MappingStatus.ACTIVE,
+            limits=limits,
         )
     whose = f'audience "{audience}"' if audience else "any audience"
     session.terminal.line(f'Mapping {mapping.id}: {whose} to list {list_id} "{target.name}".')
     return ExitCode.OK
 
 
+async def _set_limits(session: Session, mapping_id: int, limits: "AdditionLimits") -> ExitCode:
+    from core import mapping_lifecycle
+    from core.store.audit_log import COMMAND_LINE
+
+    async with session.engine() as engine:
+        await mapping_lifecycle.set_addition_limits(engine, mapping_id, limits, by=COMMAND_LINE)
+        found = await _load(engine, mapping_id)
+    session.terminal.line(f"Mapping {mapping_id}: a sync waits for approval if it adds {_limits_text(found)}.")
+    return ExitCode.OK
+
+
 async def _list(session: Session) -> ExitCode:
-    from bot.cli.render import table
+    from bot.cli.render import list_text, table
     from core.store import connections, mappings
 
     rows = []
@@ -88,7 +112,7 @@ async def _list(session: Session) -> ExitCode:
             of_connection = await mappings.of_connection(db, connection.id)
             sizes = await mappings.sizes(db, [mapping.id for mapping in of_connection])
             rows += [
-                (str(m.id), _audience(m), str(m.list_id), connection.label, m.mode, f"{sizes.get(m.id, 0):,}")
+                (str(m.id), _audience(m), list_text(m.list_id), connection.label, m.mode, f"{sizes.get(m.id, 0):,}")
                 for m in of_connection
             ]
     if not rows:
@@ -100,7 +124,7 @@ async def _list(session: Session) -> ExitCode:
 
 
 async def _show(session: Session, mapping_id: int) -> ExitCode:
-    from bot.cli.render import facts, when
+    from bot.cli.render import facts, list_text, when
     from core.store import connections, lists, mappings
 
     async with session.engine() as engine:
@@ -115,9 +139,10 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
             [
                 ("Mapping", str(mapping.id)),
                 ("Audience", _audience(mapping)),
-                ("List", f'{mapping.list_id} "{stored_list.name}"' if stored_list else str(mapping.list_id)),
+                ("List", f'{list_text(mapping.list_id)} "{stored_list.name}"' if stored_list else str(mapping.list_id)),
                 ("Connection", connection.label),
                 ("Mode", mapping.mode),
+                ("Waits if it adds", _limits_text(mapping)),
                 ("Members synced", f"{sizes.get(mapping_id, 0):,}"),
                 ("Since", when(mapping.created_at)),
             ]
@@ -148,6 +173,20 @@ async def _load(engine: "Engine", mapping_id: int) -> "AudienceMapping":
     if mapping is None:
         raise InputError(f"There is no mapping {mapping_id}. `iterable-sync mappings list` shows those that there are.")
     return mapping
+
+
+def _limits(number: int | None, percent: float | None) -> "AdditionLimits":
+    from core.store.mappings import AdditionLimits
+
+    return AdditionLimits(number, None if percent is None else percent / 100)
+
+
+def _limits_text(mapping: "AudienceMapping") -> str:
+    from core.planning.source_guards import MAX_ADDED, MAX_ADDED_SHARE
+
+    number = MAX_ADDED if mapping.max_added is None else mapping.max_added
+    share = MAX_ADDED_SHARE if mapping.max_added_share is None else mapping.max_added_share
+    return f"more than {number:,} people and more than {share:.0%} of those who were synced before"
 
 
 def _audience(mapping: "AudienceMapping") -> str:

@@ -64,7 +64,7 @@ def rejects(
 
 
 async def _list(session: Session, limit: int) -> ExitCode:
-    from bot.cli.render import lately, table
+    from bot.cli.render import lately, list_text, table
     from bot.ui.status_words import terminal_cell
     from core.store import runs
 
@@ -81,7 +81,7 @@ async def _list(session: Session, limit: int) -> ExitCode:
             run.id,
             lately(run.created_at),
             terminal_cell(run.status),
-            str(run.list_id),
+            list_text(run.list_id),
             run.audience or "",
             _changes(run),
             f"{run.counters.rejected:,}",
@@ -93,7 +93,7 @@ async def _list(session: Session, limit: int) -> ExitCode:
 
 
 async def _show(session: Session, run_id: str) -> ExitCode:
-    from bot.cli import progress, render, run_session
+    from bot.cli import approval_prompt, progress, render, run_session
     from core.models.run import RunStatus
     from core.reporting.run_report import RunReport
     from core.runs.lookup import require_run
@@ -105,6 +105,8 @@ async def _show(session: Session, run_id: str) -> ExitCode:
         async with engine.database.read() as db:
             report = RunReport.of(run, await rejections.by_reason(db, run_id))
         now = await progress.describe(engine, run_id) if run.status.is_active else ""
+        if run.status is RunStatus.NEEDS_APPROVAL:
+            await approval_prompt.record_shown(engine, run)
     if session.terminal.as_json:
         print_json(report)
         return ExitCode.OK
@@ -122,9 +124,8 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
     from core.errors import ConflictError
     from core.models.run import RunStatus
     from core.runs import worker
-    from core.runs.approval import open_guards, overrule_guards
+    from core.runs.approval import Decision, open_guards
     from core.runs.lookup import require_run
-    from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
         run = await require_run(engine, run_id)
@@ -134,17 +135,21 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
             raise ConflictError(
                 f"A process is working on run {run_id}. See how far it is: iterable-sync runs show {run_id}"
             )
-        if yes or allow_empty:
-            run = await overrule_guards(engine, run_id, approved=yes, allow_empty=allow_empty, by=COMMAND_LINE)
         async with session.durable(engine):
             if run.status is RunStatus.NEEDS_APPROVAL and open_guards(run):
-                with session.interruption.stopping_with(engine.stopping.set):
-                    run = await approval_prompt.ask(engine, session.terminal, run)
-                if open_guards(run):
+                is_given = yes or allow_empty
+                if approval_prompt.is_covered(run, yes=yes, allow_empty=allow_empty):
+                    is_approved = await approval_prompt.approve(engine, run) is Decision.RECORDED
+                elif is_given:  # for a plan that this person has not seen: it is printed, and nothing is approved
+                    await approval_prompt.show_plan(engine, session.terminal, run)
+                    is_approved = False
+                else:
+                    with session.interruption.stopping_with(engine.stopping.set):
+                        is_approved = await approval_prompt.ask(engine, session.terminal, run)
+                if not is_approved:
                     return await print_outcome(session, engine, run_id)
-            is_approved = run.status is RunStatus.RUNNING and run.worker_id == engine.presence.id
-            work = worker.continue_approved(engine, run) if is_approved else worker.resume(engine, run_id)
-            return await run_to_completion(session, engine, run_id, work)
+                return await run_to_completion(session, engine, run_id, worker.execute_approved(engine, run_id))
+            return await run_to_completion(session, engine, run_id, worker.resume(engine, run_id))
 
 
 async def _cancel(session: Session, run_id: str) -> ExitCode:

@@ -52,7 +52,7 @@ def sync(
         str | None, typer.Option(help="The audience's id or name, where the file or the list has several.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and send nothing.")] = False,
-    yes: options.Yes = False,
+    yes: options.YesInAdvance = False,
     as_json: options.Json = False,
     allow_empty: options.AllowEmpty = False,
     rate: options.Rate = None,

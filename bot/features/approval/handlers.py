@@ -7,8 +7,9 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.approval import views
-from bot.features.approval.views import Decision
-from bot.features.ids import ApprovalAction, ApprovalBlock, ApprovalCallback
+from bot.features.approval.views import PlanRef
+from bot.features.ids import ApprovalAction, ApprovalBlock, ApprovalCallback, read_plan_value
+from bot.features.runs.run_reader import read_approval_facts
 from bot.features.runs.run_view import RunView
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
@@ -18,10 +19,10 @@ from bot.slack.submission import start_work
 from bot.ui.blocks import notice
 from bot.ui.formatting import escape
 from bot.ui.modal_state import ViewInputs
-from core.connections.permissions import why_not_approve
 from core.models.run import RunStatus
 from core.reporting import preview
 from core.runs import approval
+from core.runs.approval import Decision as Outcome
 from core.store import lists, rejections
 
 
@@ -32,20 +33,27 @@ def register(app: AsyncApp, services: Services) -> None:
     async def open_review(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         actor = Actor.of(body)
-        run_view = await _story(services, actor, value_of(body))
-        view = _barred(run_view, actor)
-        if view is None:
-            async with services.engine.database.read() as db:
-                samples = await preview.load_preview(db, run_view.run.id)
-            view = views.review(run_view, samples)
-        await open_modal(client, actor, view)
+        run_id, digest = read_plan_value(value_of(body))
+        run_view = await _story(services, actor, run_id)
+        has_changed = digest is not None and digest != run_view.run.plan_digest
+        await open_modal(
+            client, actor, _barred(run_view, actor) or await _review(services, run_view, has_changed=has_changed)
+        )
 
     @app.action(ApprovalAction.DECLINE)
     async def open_decline(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         actor = Actor.of(body)
-        run_view = await _story(services, actor, value_of(body))
-        await open_modal(client, actor, _barred(run_view, actor) or views.decline(run_view))
+        run_id, digest = read_plan_value(value_of(body))
+        run_view = await _story(services, actor, run_id)
+        has_changed = digest is not None and digest != run_view.run.plan_digest
+        await open_modal(client, actor, _barred(run_view, actor) or views.decline(run_view, has_changed=has_changed))
+
+    @app.action(ApprovalAction.APPROVE)
+    async def approve_removal(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        instead = await _as_view(_decide(services, body, approves=True))
+        await change_modal(client, Actor.of(body), body["view"]["id"], instead or views.decided(approved=True))
 
     @app.view(ApprovalCallback.REVIEW)
     async def approve(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -60,32 +68,52 @@ async def _story(services: Services, actor: Actor, run_id: str) -> RunView:
     """Return a run that the person's workspace sees. Raises InputError if there is none."""
     connection, _, run = await services.run(actor, run_id)
     async with services.engine.database.read() as db:
-        stored_list = await lists.get(db, run.connection_id, run.list_id)
-        by_reason = await rejections.by_reason(db, run_id) if run.status is RunStatus.NEEDS_APPROVAL else {}
-    return RunView(run, connection, stored_list.name if stored_list is not None else None, by_reason)
+        known = await lists.get(db, run.connection_id, run.list_id)
+        waits = run.status is RunStatus.NEEDS_APPROVAL
+        by_reason = await rejections.by_reason(db, run_id) if waits else {}
+        facts = await read_approval_facts(db, run) if waits else {}
+    return RunView(run, connection, known.name if known is not None else None, by_reason, **facts)
+
+
+async def _review(services: Services, run_view: RunView, *, has_changed: bool) -> dict[str, Any]:
+    async with services.engine.database.read() as db:
+        found = await preview.load_preview(db, run_view.run.id)
+    return views.review(run_view, found, has_changed=has_changed)
 
 
 def _barred(run_view: RunView, actor: Actor) -> dict[str, Any] | None:
-    """The modal for a person who can't decide on a run: it is decided already, or they may not. None if they can."""
+    """What a person sees who can't decide on a run: because it is decided, or because they may not."""
     if run_view.run.status is not RunStatus.NEEDS_APPROVAL:
         return views.too_late(run_view.run)
     connection = replace(run_view.connection, name=escape(run_view.connection.name))  # the sentence is mrkdwn
-    why = why_not_approve(connection, actor.person, run_view.run.started_by)
+    why = views.why_not_decide(replace(run_view, connection=connection), actor.person)
     return None if why is None else views.not_allowed(why)
 
 
 async def _decide(services: Services, body: dict[str, Any], *, approves: bool) -> dict[str, Any] | None:
-    """Approve or decline a run. Returns a modal for the person if someone else was faster, or if they may not."""
-    actor = Actor.of(body)
-    connection, _, run = await services.run(actor, Decision.load(body["view"]).run_id)
-    barred = _barred(RunView(run, connection, None), actor)
+    """Decide on a run. Returns a modal for the person if they were not the one who decided."""
+    actor, seen = Actor.of(body), PlanRef.load(body["view"])
+    run_view = await _story(services, actor, seen.run_id)
+    barred = _barred(run_view, actor)
     if barred is not None:
         return barred
     comment = ViewInputs(body["view"]).text(ApprovalBlock.COMMENT) or None
     decide = approval.approve if approves else approval.decline
-    was_first = await decide(services.engine, run.id, by=actor.person, comment=comment, team_id=actor.team_id)
+    decision = await decide(
+        services.engine,
+        seen.run_id,
+        plan_digest=seen.plan_digest,
+        by=actor.person,
+        comment=comment,
+        team_id=actor.team_id,
+    )
     services.wake()
-    return None if was_first else views.too_late((await services.run(actor, run.id))[2])
+    if decision is Outcome.RECORDED:
+        return None
+    now = await _story(services, actor, seen.run_id)
+    if decision is Outcome.CHANGED and now.run.status is RunStatus.NEEDS_APPROVAL:
+        return await _review(services, now, has_changed=True)
+    return views.too_late(now.run)
 
 
 async def _answer(

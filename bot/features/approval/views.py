@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
-from slack_sdk.models.blocks import Block, PlainTextInputElement
+from slack_sdk.models.blocks import Block, ButtonElement, PlainTextInputElement
 
-from bot.features.ids import ApprovalAction, ApprovalBlock, ApprovalCallback
+from bot.features.approval.warnings import headline, is_large_removal, size_change, warnings
+from bot.features.ids import ApprovalAction, ApprovalBlock, ApprovalCallback, plan_value
 from bot.features.runs.result_messages import causes
 from bot.features.runs.run_view import COMMENT_MAX, RunView, comment, origin, reason
 from bot.ui.blocks import (
     Message,
     actions,
     button,
+    confirmation,
     context,
     divider,
     field_of,
@@ -23,7 +25,7 @@ from bot.ui.blocks import (
 from bot.ui.formatting import JOURNEYS, duration, escape, masked, moment, number, person, plural, share
 from bot.ui.modal_state import Metadata
 from core.connections.permissions import why_not_approve
-from core.models.run import GuardName, Run, RunPlan, RunStatus, SyncMode
+from core.models.run import GuardName, PlanNumbers, Run, RunPlan, RunStatus, SyncMode
 from core.reporting.preview import PlanPreview
 from core.reporting.rejection_reasons import explain
 from core.store.rejections import Rejection
@@ -41,62 +43,118 @@ _CHECKS = {
     GuardName.MASS_REMOVAL: "Approve only if the file is the whole audience and so many should leave.",
     GuardName.OTHER_AUDIENCE: "If this is the wrong file, decline: nothing happens.",
     GuardName.NEW_MAPPING: "Check that it is the right audience and the right list.",
+    GuardName.MASS_ADDITION: "Approve only if you expect so many people to join.",
+    GuardName.UNUSUAL_SIZE: "Check that the export is complete and of the right audience.",
+    GuardName.OLDER_SOURCE: "Approve only if the list should go back to what it was then.",
+    GuardName.CHANGED_PLAN: "Look at the numbers again before you approve.",
 }
+CHANGED = (
+    ":arrows_counterclockwise: *Changed since you looked.* Nothing was decided. Below are the numbers as they are now."
+)
 
 
-class Decision(Metadata):
-    """The state of the modals: the run to decide on."""
+class PlanRef(Metadata):
+    """What the modals remember: the run that is decided about, and the plan that they show."""
 
     run_id: str
+    plan_digest: str | None = None
 
 
 def card(view: RunView) -> Message:
-    """Return the card of a run that waits for approval: what it would change, with buttons."""
+    """What a run would do, for those who decide on it."""
     plan = view.run.plan or RunPlan()
+    is_large = is_large_removal(plan)
     text = f"To approve: {view.what}. {_numbers(plan)}. Nothing has been sent yet."
-    head = f"*To approve: {view.what}*\n{_numbers(plan)}. Nothing has been sent yet."
+    if is_large:
+        text = f"Large removal. {text}"
+    head = f"*To approve: {view.what}*\n{size_change(plan)}\n{_numbers(plan)}. Nothing has been sent yet."
+    if warning := headline(view, plan):
+        head = f"{warning}\n{head}"
     buttons = actions(
         button(
             "Review",
             ApprovalAction.REVIEW,
-            view.run.id,
-            style="primary",
+            plan_value(view.run.id, view.run.plan_digest),
+            style="danger" if is_large else "primary",
             label=f"Review the sync of {view.run.audience or 'the audience'}",
         ),
         button(
             "Decline",
             ApprovalAction.DECLINE,
-            view.run.id,
+            plan_value(view.run.id, view.run.plan_digest),
             label=f"Decline the sync of {view.run.audience or 'the audience'}",
         ),
     )
-    return Message(text, [section(head), *_details(view), context(*origin(view), _deciders(view)), buttons])
+    return Message(
+        text,
+        [section(head), *warnings(view, plan), *_details(view), context(*origin(view), _deciders(view)), buttons],
+    )
 
 
-def review(view: RunView, samples: PlanPreview) -> dict[str, object]:
-    """Return the modal in which a run is approved."""
+def review(view: RunView, samples: PlanPreview, *, has_changed: bool = False) -> dict[str, object]:
+    """The modal in which a run is approved. `has_changed`: the person decided about an earlier plan, or looked at it.
+
+    A large removal is approved with a red button that asks once more; what the modal submits is then to decline.
+    """
     plan = view.run.plan or RunPlan()
+    head = f"*{view.what}*\n{size_change(plan)}\n{_numbers(plan)}. Nothing has been sent yet."
+    if warning := headline(view, plan):
+        head = f"{warning}\n{head}"
     blocks: list[Block] = [
-        section(f"*{view.what}*\n{_numbers(plan)}. Nothing has been sent yet."),
+        *([section(CHANGED)] if has_changed else []),
+        section(head),
+        *warnings(view, plan),
         *_details(view),
         *_samples(samples),
         divider(),
         _comment_field(),
     ]
+    if is_large_removal(plan):
+        return modal(
+            "Review this sync",
+            [*blocks, actions(_approve_button(view, plan))],
+            callback=ApprovalCallback.DECLINE,
+            submit="Decline",
+            close="Not now",
+            metadata=_plan_ref(view),
+        )
     return modal(
         "Review this sync",
         blocks,
         callback=ApprovalCallback.REVIEW,
         submit="Approve",
         close="Not now",
-        metadata=Decision(run_id=view.run.id),
+        metadata=_plan_ref(view),
     )
 
 
-def decline(view: RunView) -> dict[str, object]:
-    """Return the modal in which a run is declined."""
+def _approve_button(view: RunView, plan: RunPlan) -> ButtonElement:
+    people = plural(plan.to_remove, "person", "people")
+    question = confirmation(
+        f"Remove {people}?",
+        f"{size_change(plan)} on {view.target}. {share(plan.to_remove, plan.ledger_size)} of the list would leave it.",
+        f"Remove {people}",
+        "Go back",
+    )
+    return button(
+        f"Approve and remove {people}",
+        ApprovalAction.APPROVE,
+        plan_value(view.run.id, view.run.plan_digest),
+        style="danger",
+        confirm=question,
+        label=f"Approve and remove {people}",
+    )
+
+
+def _plan_ref(view: RunView) -> PlanRef:
+    return PlanRef(run_id=view.run.id, plan_digest=view.run.plan_digest)
+
+
+def decline(view: RunView, *, has_changed: bool = False) -> dict[str, object]:
+    """The modal in which a run is declined."""
     plan = view.run.plan or RunPlan()
     blocks: list[Block] = [
+        *([section(CHANGED)] if has_changed else []),
         section(f"*{view.what}*\n{_numbers(plan)}. If you decline, nothing is sent."),
         _comment_field(),
     ]
@@ -106,7 +164,7 @@ def decline(view: RunView) -> dict[str, object]:
         callback=ApprovalCallback.DECLINE,
         submit="Decline",
         close="Not now",
-        metadata=Decision(run_id=view.run.id),
+        metadata=_plan_ref(view),
     )
 
 
@@ -122,7 +180,11 @@ def already(run: Run) -> str:
         remark = f" “{comment(run.comment)}”" if run.comment else ""
         return f"{person(run.decided_by)} {verb} this, {moment(run.decided_at)}.{remark}"
     if run.status is RunStatus.CANCELLED:
-        return "This sync was cancelled; no approval is needed."
+        return "This sync was cancelled, so there is nothing left to decide."
+    if run.status is RunStatus.EXPIRED:
+        return "This approval has expired, so nothing was sent. Press *Plan again* on its message to ask once more."
+    if run.status in (RunStatus.QUEUED, RunStatus.PLANNING):
+        return "The plan changed since you looked and is being made again. The card comes back with the new numbers."
     return "This sync no longer waits for approval."
 
 
@@ -164,10 +226,27 @@ def reminder(view: RunView) -> Message:
     return text_message(text)
 
 
+def changed(view: RunView) -> Message:
+    """The reply that calls them again, because the plan changed since they were called."""
+    plan = view.run.plan or RunPlan()
+    was = plan.replaces or PlanNumbers()
+    may = " ".join(person(each) for each in approvers(view)) or "No one can approve this yet"
+    text = (
+        f"{may}: the plan changed since you looked. It was {was.to_add:,} to add, {was.to_update:,} to update and "
+        f"{was.to_remove:,} to remove; now it is {_numbers(plan)}. Please review it again."
+    )
+    return text_message(text)
+
+
 def approvers(view: RunView) -> list[str]:
-    """Return the people who may approve a run."""
-    connection, run = view.connection, view.run
-    return [each for each in connection.approvers if why_not_approve(connection, each, run.started_by) is None]
+    """Who may decide on a run."""
+    connection = view.connection
+    return [each for each in connection.approvers if why_not_decide(view, each) is None]
+
+
+def why_not_decide(view: RunView, decider: str) -> str | None:
+    """Why a person may not decide on a run, as a sentence; None if they may."""
+    return why_not_approve(view.connection, decider, view.run.started_by, proposed_by=view.proposed_by)
 
 
 def _numbers(plan: RunPlan) -> str:

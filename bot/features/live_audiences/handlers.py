@@ -8,7 +8,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.ids import LiveAudienceAction
-from bot.features.live_audiences import actions
+from bot.features.live_audiences import actions, offers
 from bot.features.live_audiences.actions import NotAllowedError
 from bot.services import Services
 from bot.slack.actor import Actor, value_of
@@ -30,6 +30,8 @@ def register(app: AsyncApp, services: Services) -> None:
                 text = error.message
             await reply_privately(client, actor, text_message(text))
 
+    on(LiveAudienceAction.ACCEPT_OFFER, offers.accept)
+    on(LiveAudienceAction.DECLINE_OFFER, offers.decline)
     on(LiveAudienceAction.DROP, actions.drop)
     on(LiveAudienceAction.REMOVALS, actions.approve_removals)
     on(LiveAudienceAction.KEEP, actions.keep)

@@ -2,7 +2,7 @@
 
 from bot.features.mapping import cards, views
 from bot.features.mapping.form import MapForm, ReviewMetadata
-from bot.features.mapping.list_select import ListChoice, resolve
+from bot.features.mapping.list_select import ListChoice, resolve, resolve_approved
 from bot.features.mapping_lookup import MappingRef, by_id, require_start
 from bot.features.permissions import why_not_decide
 from bot.services import Services
@@ -12,6 +12,7 @@ from bot.slack.submission import ModalResult
 from bot.ui.blocks import Message
 from core import mapping_lifecycle
 from core.connections.lists import check_list, note_list
+from core.connections.new_lists import create_list_of_mapping
 from core.errors import InputError
 from core.live import decisions
 from core.models.run import RunRequest
@@ -21,7 +22,7 @@ from core.store.mappings import NO_LIST, MappingStatus
 
 
 async def propose(services: Services, actor: Actor, wanted: MapForm) -> ModalResult:
-    """Propose a mapping, and start its first run if a file was uploaded. A new list is created.
+    """Propose a mapping, and start its first run if a file was uploaded. A new list is created after approval.
 
     Raises InputError if the mapping exists or the person may not, a SyncError if Iterable can't be asked for the list.
     """
@@ -39,6 +40,7 @@ async def propose(services: Services, actor: Actor, wanted: MapForm) -> ModalRes
         channel=wanted.channel,
         by=actor.person,
         team_id=actor.team_id,
+        limits=wanted.addition_limits,
     )
     if wanted.file is not None:
         await commands.start(
@@ -72,7 +74,7 @@ async def approve(
     engine, mapping = services.engine, ref.mapping
     if mapping.list_id == NO_LIST:
         assert choice is not None
-        target = await resolve(services, ref.connection, choice)
+        target = await resolve_approved(services, ref.connection, choice)
         async with engine.database.write() as db:
             await note_list(db, ref.connection.id, target)
         await decisions.approve(
@@ -81,9 +83,11 @@ async def approve(
     elif mapping.is_live:
         await _approve_as_it_came(services, actor, ref, comment)
     else:
-        await mapping_lifecycle.decide_proposal(
+        is_approved = await mapping_lifecycle.decide_proposal(
             engine, mapping.id, MappingStatus.ACTIVE, by=actor.person, comment=comment, team_id=actor.team_id
         )
+        if is_approved:  # if Iterable can't be asked now, its first run creates the list
+            await create_list_of_mapping(engine, mapping.id)
     return await _outcome(services, actor, mapping.id)
 
 

@@ -21,7 +21,7 @@ from bot.ui.blocks import (
 from bot.ui.formatting import about, cut, escape, moment, person, plural
 from bot.ui.status_words import MAPPING_STATUSES
 from core.store.connections import Connection
-from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy
+from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
 
 COMMENT_MAX = 500
 # The number of mappings in one message; Slack allows 50 blocks.
@@ -111,7 +111,7 @@ def which(matches: Sequence[MappingRef], wanted: str, text: str, action: str, ve
     shown = matches[:MOST_LISTED]
     rows = [
         section(
-            f"{ref.label}\n{escape(ref.connection.label)}, list {ref.mapping.list_id}, "
+            f"{ref.label}\n{escape(ref.connection.label)}, {_list_id(ref.mapping)}, "
             f"{MAPPING_STATUSES[ref.mapping.status]}",
             accessory=button(verb, action, str(ref.mapping.id), label=f"{verb} {ref.plain}"),
         )
@@ -123,6 +123,10 @@ def which(matches: Sequence[MappingRef], wanted: str, text: str, action: str, ve
     return Message(title, [section(title), *rows, *rest])
 
 
+def _list_id(mapping: AudienceMapping) -> str:
+    return "new, created after approval" if is_new_list(mapping.list_id) else f"list {mapping.list_id}"
+
+
 def details(ref: MappingRef) -> list[Block]:
     """Return audience, list, connection and settings of a mapping."""
     mapping = ref.mapping
@@ -131,7 +135,7 @@ def details(ref: MappingRef) -> list[Block]:
     blocks += fields(
         [
             ("Audience", escape(cut(ref.audience, NAME_MAX))),
-            ("List", target if mapping.list_id == NO_LIST else f"{target} ({mapping.list_id})"),
+            ("List", target if mapping.list_id == NO_LIST else f"{target} ({_list_id(mapping).removeprefix('list ')})"),
             ("Connection", escape(ref.connection.label)),
             (
                 "What a sync does",

@@ -9,8 +9,9 @@ from bot.features.mapping.list_select import ListChoice
 from bot.ui.modal_state import Metadata, UploadedFile, ViewInputs
 from core.errors import InputError
 from core.mapping_lifecycle import check_audience
-from core.store.mappings import RemovalPolicy
+from core.store.mappings import AdditionLimits, RemovalPolicy
 
+_DIGITS_MAX = 9
 _MODES = ("auto", "mirror", "add")
 
 
@@ -40,6 +41,8 @@ class MapForm:
     mode: str
     removals: RemovalPolicy
     channel: str | None
+    max_added: str = ""
+    max_added_percent: str = ""
 
     @classmethod
     def read(cls, view: Mapping[str, Any]) -> Self:
@@ -53,6 +56,8 @@ class MapForm:
             mode=_one_of(_MODES, inputs.choice(MappingBlock.MODE)),
             removals=RemovalPolicy(inputs.choice(MappingBlock.REMOVALS) or RemovalPolicy.REMOVE),
             channel=inputs.conversation(MappingBlock.CHANNEL),
+            max_added=inputs.text(MappingBlock.MAX_ADDED),
+            max_added_percent=inputs.text(MappingBlock.MAX_ADDED_SHARE),
         )
 
     @property
@@ -72,7 +77,22 @@ class MapForm:
             errors[MappingBlock.AUDIENCE] = "Type the audience's name or id, or put its file in below."
         if self.choice is None:
             errors[self.list_block] = "Choose a list. Type its name, or a new name to create it."
+        if self.max_added and not _is_number(self.max_added):
+            errors[MappingBlock.MAX_ADDED] = "Enter a whole number of people, such as 1000."
+        if self.max_added_percent and not _is_number(self.max_added_percent):
+            errors[MappingBlock.MAX_ADDED_SHARE] = "Enter a whole percentage, such as 50."
         return errors
+
+    @property
+    def addition_limits(self) -> AdditionLimits:
+        """Past how many additions a sync needs approval. Call it if there are no problems."""
+        number = int(self.max_added) if self.max_added else None
+        share = int(self.max_added_percent) / 100 if self.max_added_percent else None
+        return AdditionLimits(number, share)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX
 
 
 def _one_of(allowed: tuple[str, ...], value: str | None) -> str:

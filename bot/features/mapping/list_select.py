@@ -1,7 +1,5 @@
 """The type-ahead menu of Iterable's lists."""
 
-import asyncio
-import dataclasses
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,19 +7,16 @@ from slack_sdk.models.blocks import Option
 
 from bot.services import Services
 from bot.ui.blocks import option
-from core.connections.lists import ANSWER_WITHIN_S, fetch_lists
+from core.connections.new_lists import create_list
 from core.errors import InputError, SyncError
-from core.iterable import IterableList, UnreachableError
-from core.iterable.retry import INTERACTIVE_RETRY
+from core.iterable import IterableList
+from core.mapping_lifecycle import NewList
 from core.store.connections import Connection
 
 # Slack's limit; one option may be the new list.
 MOST_OPTIONS = 100
 # A name of this length fits into an option's value in any alphabet.
 NEW_NAME_MAX = 100
-
-# A person is waiting. And a request without an answer is not repeated, because it may have created the list.
-_ONCE = dataclasses.replace(INTERACTIVE_RETRY, max_attempts=1)
 
 _NEW = "new:"
 _TROUBLE = "trouble"
@@ -65,30 +60,21 @@ async def list_options(services: Services, connection: Connection, typed: str) -
     return options
 
 
-async def resolve(services: Services, connection: Connection, choice: ListChoice) -> IterableList:
-    """Return the chosen list, after creating it if it is new. Raises a SyncError if that fails."""
+async def resolve(services: Services, connection: Connection, choice: ListChoice) -> IterableList | NewList:
+    """Return the chosen list. A new one is not created yet. Raises a SyncError if it can't be used."""
     if choice.new_name is not None:
-        return await _create(services, connection, choice.new_name)
+        known = await services.directory.search(connection, choice.new_name)
+        return next((each for each in known if each.name == choice.new_name), NewList(choice.new_name))
     for each in await services.directory.search(connection, str(choice.list_id)):
         if each.id == choice.list_id:
             return each
     raise NoSuchListError("This list no longer exists, or is not a Standard list. Choose another one.")
 
 
-async def _create(services: Services, connection: Connection, name: str) -> IterableList:
-    # An earlier request may have created the list and lost the answer, so look for its name first.
-    same_name = [
-        each for each in await fetch_lists(services.engine, connection) if each.is_standard and each.name == name
-    ]
-    if same_name:
-        return same_name[0]
-    try:
-        async with asyncio.timeout(ANSWER_WITHIN_S), services.engine.client(connection, patience=_ONCE) as client:
-            list_id = await client.create_list(name)
-    except TimeoutError as error:
-        raise UnreachableError("Iterable did not answer in time. Try again: no second list is created.") from error
-    made = next((each for each in await fetch_lists(services.engine, connection) if each.id == list_id), None)
-    if made is None:  # Iterable's listing is not up to date yet
-        made = IterableList(list_id, name, "Standard")
-    services.directory.add(connection, made)
-    return made
+async def resolve_approved(services: Services, connection: Connection, choice: ListChoice) -> IterableList:
+    """Return the chosen list, after creating it if it is new: the mapping is approved with it. Raises a SyncError."""
+    target = await resolve(services, connection, choice)
+    if isinstance(target, NewList):
+        target = await create_list(services.engine, connection, target.name)
+        services.directory.add(connection, target)
+    return target

@@ -35,6 +35,7 @@ from bot.ui.modal_state import UploadedFile
 from bot.ui.status_words import MAPPING_STATUSES
 from core.connections.permissions import has_stand_ins
 from core.mapping_lifecycle import AUDIENCE_MAX_LENGTH
+from core.planning.source_guards import MAX_ADDED, MAX_ADDED_SHARE
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
 
@@ -45,6 +46,7 @@ def map_form(metadata: MapMetadata, connections: Sequence[Connection]) -> dict[s
     if len(connections) > 1:
         blocks.append(_connection(metadata, connections))
     blocks += [_audience(), _file(), list_input(metadata.connection_id), _mode(), _removals(), _channel(metadata)]
+    blocks += _addition_limits()
     blocks.append(context("Saving only proposes it. Nothing is sent until an approver has approved it."))
     return modal(
         "Map an audience", blocks, callback=MappingCallback.MAP, submit="Propose", close="Leave it", metadata=metadata
@@ -174,6 +176,19 @@ def _removals() -> InputBlock:
     options = [option(name, value.value, what) for value, (name, what) in REMOVALS.items()]
     element = RadioButtonsElement(action_id=MappingBlock.REMOVALS, options=options, initial_option=options[0])
     return field_of("Who leaves the audience", MappingBlock.REMOVALS, element)
+
+
+def _addition_limits() -> list[Block]:
+    number = PlainTextInputElement(action_id=MappingBlock.MAX_ADDED, max_length=9, placeholder=f"{MAX_ADDED:,}")
+    share = PlainTextInputElement(
+        action_id=MappingBlock.MAX_ADDED_SHARE, max_length=9, placeholder=f"{MAX_ADDED_SHARE:.0%}".rstrip("%")
+    )
+    hint = "Joining can start journeys. A sync that adds more people than this needs approval."
+    share_hint = "In percent of the people who were synced before. Approval is needed above both limits."
+    return [
+        field_of("Ask before adding more than", MappingBlock.MAX_ADDED, number, hint=hint, optional=True),
+        field_of("And more than this share", MappingBlock.MAX_ADDED_SHARE, share, hint=share_hint, optional=True),
+    ]
 
 
 def _channel(metadata: MapMetadata) -> InputBlock:

@@ -54,6 +54,9 @@ class ApprovalMessages(Protocol):
     def ask(self, view: RunView, /) -> Message:
         """The reply that mentions the approvers."""
 
+    def changed(self, view: RunView, /) -> Message:
+        """The reply that mentions them again, because the plan changed."""
+
     def reminder(self, view: RunView, /) -> Message:
         """The reply that reminds them."""
 
@@ -216,6 +219,8 @@ def _reply(view: RunView, entry: AuditEntry, approval: ApprovalMessages) -> Mess
     """The reply that reports an audit entry; None for entries that are not reported."""
     if entry.action is AuditAction.RUN_REMINDED:
         return approval.reminder(view) if view.run.status is RunStatus.NEEDS_APPROVAL else None
+    if entry.action is AuditAction.RUN_PLAN_CHANGED:
+        return approval.changed(view) if view.run.status is RunStatus.NEEDS_APPROVAL else None
     action = _ACTIONS.get(entry.action)
     if action is None:
         return None

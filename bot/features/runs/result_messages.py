@@ -23,6 +23,8 @@ def result_message(view: RunView) -> Message:
     """Return the message of a run that has ended."""
     if view.run.is_declined:
         return declined(view)
+    if view.run.status is RunStatus.EXPIRED:
+        return expired(view)
     views = {RunStatus.SUCCEEDED: summary, RunStatus.FAILED: failure, RunStatus.PLANNED: preview}
     return views.get(view.run.status, cancelled)(view)
 
@@ -94,12 +96,20 @@ def declined(view: RunView) -> Message:
     )
 
 
+def expired(view: RunView) -> Message:
+    """That no one decided in time, and how to ask once more."""
+    why = reason(view.run.error or "No one decided in time. Nothing was sent.")
+    text = f"The approval of {view.what} has expired. {why}"
+    buttons = [] if view.run.undo_of else [_button("Plan again", RunAction.AGAIN, view)]
+    return Message(text, [section(f"*Expired: {view.what}*\n{why}"), context(*origin(view)), *_row(buttons)])
+
+
 def preview(view: RunView) -> Message:
-    """Return the message of a dry run."""
+    """What a dry run found."""
     report = view.report
-    changes = f"{report.added:,} to add, {report.updated:,} to update, {report.removed:,} to remove"
-    text = f"Preview of {view.what}: {changes}. Nothing was sent."
-    body = f"*Preview of {view.what}*\n{changes}, {report.unchanged:,} unchanged, {report.rejected:,} rejected."
+    found = f"{report.added:,} to add, {report.updated:,} to update, {report.removed:,} to remove"
+    text = f"Preview of {view.what}: {found}. Nothing was sent."
+    body = f"*Preview of {view.what}*\n{found}, {report.unchanged:,} unchanged, {report.rejected:,} rejected."
     return Message(text, [section(f"{body}\nNothing was sent."), *causes(view), context(*origin(view))])
 
 

@@ -1,6 +1,7 @@
 """Reads what the messages of runs show."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -8,7 +9,22 @@ from bot.features.runs.run_view import RunView
 from bot.messages.provider import Snapshot
 from core.models.run import Run, RunStatus
 from core.reporting.progress import Progress, ProgressTracker
-from core.store import batches, rejections
+from core.store import approvals, batches, mappings, rejections
+from core.store.mappings import MappingStatus
+
+
+async def read_approval_facts(db: AsyncConnection, run: Run) -> dict[str, Any]:
+    """Return what the view of a run that waits for approval says beyond the run itself, by field of RunView."""
+    mapping = await mappings.by_id(db, run.mapping_id)
+    latest = await approvals.latest_source(db, run.mapping_id)
+    of_list = await mappings.of_connection(db, run.connection_id, run.list_id)
+    states = (MappingStatus.ACTIVE, MappingStatus.PAUSED)
+    is_older = latest is not None and run.source_at is not None and latest.at > run.source_at
+    return {
+        "proposed_by": mapping.proposed_by if mapping and mapping.status is MappingStatus.PROPOSED else None,
+        "newer_source_at": latest.at if latest is not None and is_older else None,
+        "also_fed_by": [each.label for each in of_list if each.id != run.mapping_id and each.status in states],
+    }
 
 
 class RunViewReader:
@@ -28,7 +44,8 @@ class RunViewReader:
                 list_name = (await snapshot.list_names()).get((run.connection_id, run.list_id))
                 rejected = await self._rejected_by_reason(snapshot.db, run)
                 progress = await self._progress(snapshot.db, run)
-                views[run.id] = RunView(run, connection, list_name, rejected, progress)
+                facts = await read_approval_facts(snapshot.db, run) if run.status is RunStatus.NEEDS_APPROVAL else {}
+                views[run.id] = RunView(run, connection, list_name, rejected, progress, **facts)
         for cache in (self._rejected, self._trackers):
             for run_id in [each for each in cache if each not in views]:
                 del cache[run_id]

@@ -1,6 +1,6 @@
 """What the messages of a run show, and phrases that they share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.ui.formatting import cut, escape, moment, person
@@ -8,6 +8,7 @@ from core.models.run import Run
 from core.reporting.progress import Progress
 from core.reporting.run_report import RunReport
 from core.store.connections import Connection
+from core.store.mappings import is_new_list
 
 COMMENT_MAX = 500
 REASON_MAX = 1000
@@ -22,6 +23,12 @@ class RunView:
     list_name: str | None
     by_reason: Mapping[str, int] = field(default_factory=dict)
     progress: Progress | None = None
+    proposed_by: str | None = None
+    """Who proposed the mapping, while that is not approved: it would be approved with the run."""
+    newer_source_at: float | None = None
+    """Of when the source is that was synced last, if it is newer than the one that waits (UTC seconds)."""
+    also_fed_by: Sequence[str] = ()
+    """The other mappings that feed the list."""
 
     @property
     def report(self) -> RunReport:
@@ -37,6 +44,8 @@ class RunView:
     def target(self) -> str:
         """The list (mrkdwn)."""
         name = f"“{cut(escape(self.list_name), 150)}”" if self.list_name else ""
+        if is_new_list(self.run.list_id):
+            return f"new list {name}".rstrip()
         return f"list {name} ({self.run.list_id})" if name else f"list {self.run.list_id}"
 
     @property

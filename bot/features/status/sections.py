@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Block, ButtonElement
 
-from bot.features.ids import AlertAction, ApprovalAction, ConnectAction, MappingAction, RunAction
+from bot.features.ids import AlertAction, ApprovalAction, ConnectAction, MappingAction, RunAction, plan_value
 from bot.features.live_audiences import buttons
 from bot.features.status import phrases
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress, Viewer, WorkspaceStatus
@@ -101,11 +101,14 @@ def _alert(overview: WorkspaceStatus, alert: Alert, viewer: Viewer) -> StatusIte
 
 
 def _waiting(each: RunInProgress, viewer: Viewer) -> StatusItem:
-    connection = each.mapped.connection
-    if why_not_approve(connection, viewer.person, each.run.started_by) is not None:
+    connection, mapping = each.mapped.connection, each.mapped.mapping
+    proposed_by = mapping.proposed_by if mapping.status is MappingStatus.PROPOSED else None
+    if why_not_approve(connection, viewer.person, each.run.started_by, proposed_by=proposed_by) is not None:
         return StatusItem(f"{phrases.waiting_lines(each)}\n{phrases.approvers_line(each.mapped)}")
     label = f"Review the sync of {each.mapped.mapping.label}"
-    review = button("Review", ApprovalAction.REVIEW, each.run.id, style="primary", label=label)
+    review = button(
+        "Review", ApprovalAction.REVIEW, plan_value(each.run.id, each.run.plan_digest), style="primary", label=label
+    )
     return StatusItem(phrases.waiting_lines(each), (review,))
 
 

@@ -87,7 +87,13 @@ def _past(each: HistoryItem, person_id: str) -> Block:
 
 def _can_be_repeated(run: Run, mapped: MappingStatusRow) -> bool:
     """Whether the run has a source that can be read again, and a mapping that may be synced."""
-    ended = run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.PLANNED)
+    ended = run.status in (
+        RunStatus.SUCCEEDED,
+        RunStatus.FAILED,
+        RunStatus.CANCELLED,
+        RunStatus.PLANNED,
+        RunStatus.EXPIRED,
+    )
     of_an_audience = (
         not run.request.live and run.undo_of is None and not run.request.path.startswith(f"{REJECTED_SCHEME}:")
     )

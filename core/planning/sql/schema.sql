@@ -246,3 +246,12 @@ CREATE TABLE removals (
     primary_profile VARCHAR,     -- of those with the same subscriber the one that is sent
     position BIGINT              -- among those with the same subscriber; 1 is the one that is sent
 );
+
+-- name: approved_changes
+-- What a person approved before the run was planned again. Filled by approved_changes.load_approved_changes.
+CREATE TABLE approved_changes (
+    kind VARCHAR,                -- add, update, rename, remove; or duplicate: on the list together with another member
+    member_key VARCHAR,
+    email VARCHAR,
+    user_id VARCHAR
+);

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from bot.features.approval.views import Decision
+from bot.features.approval.views import PlanRef
 from bot.features.connect.form import ConnectionForm, KeyModalState
 from bot.features.ids import (
     COMMAND,
@@ -26,6 +26,7 @@ from bot.features.ids import (
     RunShortcut,
     UndoAction,
     UndoCallback,
+    plan_value,
 )
 from bot.features.mapping.form import MapMetadata, ReviewMetadata
 from bot.features.runs.form import StartMetadata
@@ -34,6 +35,8 @@ from bot.ui.modal_state import Metadata
 
 Json = dict[str, Any]
 LIST = 1001
+#: Of the plan of the run that waits for approval.
+PLAN_DIGEST = "3f7a9c"
 
 
 class Right(StrEnum):
@@ -177,6 +180,14 @@ def _run(target: Target) -> str:
     return target.run_id
 
 
+def _plan(target: Target) -> str:
+    return plan_value(target.run_id, PLAN_DIGEST)
+
+
+def _plan_ref(target: Target) -> Metadata:
+    return PlanRef(run_id=target.run_id, plan_digest=PLAN_DIGEST)
+
+
 def _map_metadata(target: Target) -> Metadata:
     return MapMetadata(connection_id=target.connection_id)
 
@@ -243,14 +254,11 @@ CASES: Mapping[str, Case] = {
     RunAction.RETRY: Case(_button(RunAction.RETRY, _run), Right.START),
     RunAction.RETRY_REJECTED: Case(_button(RunAction.RETRY_REJECTED, _run), Right.START),
     RunAction.REJECTED: Case(_button(RunAction.REJECTED, _run), Right.ADDRESSES),
-    ApprovalAction.REVIEW: Case(_button(ApprovalAction.REVIEW, _run), Right.DECIDE),
-    ApprovalAction.DECLINE: Case(_button(ApprovalAction.DECLINE, _run), Right.DECIDE),
-    ApprovalCallback.REVIEW: Case(
-        _submission(ApprovalCallback.REVIEW, lambda t: Decision(run_id=t.run_id)), Right.DECIDE
-    ),
-    ApprovalCallback.DECLINE: Case(
-        _submission(ApprovalCallback.DECLINE, lambda t: Decision(run_id=t.run_id)), Right.DECIDE
-    ),
+    ApprovalAction.REVIEW: Case(_button(ApprovalAction.REVIEW, _plan), Right.DECIDE),
+    ApprovalAction.DECLINE: Case(_button(ApprovalAction.DECLINE, _plan), Right.DECIDE),
+    ApprovalAction.APPROVE: Case(_in_modal(ApprovalAction.APPROVE, _plan, _plan_ref, {}), Right.DECIDE),
+    ApprovalCallback.REVIEW: Case(_submission(ApprovalCallback.REVIEW, _plan_ref), Right.DECIDE),
+    ApprovalCallback.DECLINE: Case(_submission(ApprovalCallback.DECLINE, _plan_ref), Right.DECIDE),
     **{each: Case(_button(each, _mapping), Right.DECIDE) for each in LiveAudienceAction},
     **{each: Case(_button(each, lambda t: t.alert_id), Right.START) for each in AlertAction},
     UndoAction.OPEN: Case(_button(UndoAction.OPEN, _run), Right.START),

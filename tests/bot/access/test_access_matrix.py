@@ -28,8 +28,8 @@ from core.connections.list_cache import ListCache
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.models.run import RunRequest, RunStatus
-from core.store import alerts, connections, lists, mappings, runs
+from core.models.run import RunPlan, RunRequest, RunStatus
+from core.store import alerts, approvals, connections, lists, mappings, runs
 from core.store.connections import project_of
 from core.store.mappings import MappingStatus
 from core.store.tables import metadata
@@ -38,7 +38,7 @@ from sandbox.iterable import running as iterable_running
 from sandbox.slack import Slack
 from sandbox.slack.workspace import outsiders
 from sandbox.slack.workspace.sample_workspaces import FIRST_TEAM, SECOND_TEAM
-from tests.bot.access.cases import CASES, LIST, SUBCOMMAND_CASES, Case, Json, Right, Target
+from tests.bot.access.cases import CASES, LIST, PLAN_DIGEST, SUBCOMMAND_CASES, Case, Json, Right, Target
 from tests.bot.slack.harness import ADA, AMIR, MAYA, OKSANA, local_slack, settings_for
 from tests.core.databases import furnish
 from tests.core.harness import QUICK
@@ -135,6 +135,9 @@ class Bot:
             values: Json = {"mode": "mirror", "user_id_field": "customerId", "rate": 0.0}
             await runs.add(db, run_id=run_id, mapping=mapping, request=RunRequest(path="a.csv"), **values)
             await runs.set_status(db, run_id, RunStatus.NEEDS_APPROVAL)
+            run = await runs.by_id(db, run_id)
+            assert run is not None
+            await approvals.set_digest(db, run, RunPlan(), PLAN_DIGEST, is_approved=False)
             of: Json = {"connection_id": connection_id, "mapping_id": mapping_id, "run_id": run_id}
             await alerting.open_or_repeat(db, **of, code="failed", message="It failed.")
             alert = await alerts.open_of(db, connection_id, mapping_id)

@@ -1,5 +1,6 @@
 """What is done on the command line is in the audit table, as what is done in Slack is."""
 
+import json
 import sqlite3
 from contextlib import closing
 
@@ -29,8 +30,8 @@ def test_sync_and_approval(run: Commands, iterable: LocalIterable) -> None:
     ]
 
 
-def test_approval_in_parts(run: Commands, iterable: LocalIterable) -> None:
-    """Each option that overrules something is on record once, with the guards that it overruled."""
+def test_option_that_does_not_cover_the_plan(run: Commands, iterable: LocalIterable) -> None:
+    """A plan is approved with all its guards or not at all, and the approval names the plan."""
     target = iterable.new_list()
     run.here("sync", run.audience([1]), "--list", target)
     waiting = run.here("sync", run.audience([]), "--list", target, "--json").object["run_id"]
@@ -38,8 +39,11 @@ def test_approval_in_parts(run: Commands, iterable: LocalIterable) -> None:
     assert run.here("runs", "resume", waiting, "--allow-empty").code == 0
 
     with closing(sqlite3.connect(run.folder / "data" / "iterable-sync.sqlite")) as db:
-        after = db.execute("SELECT after FROM audit WHERE action = 'run.approved' ORDER BY id").fetchall()
-    assert after == [('{"comment": null, "guards": []}',), ('{"comment": null, "guards": ["empty_audience"]}',)]
+        found = db.execute("SELECT after FROM audit WHERE action = 'run.approved' ORDER BY id").fetchall()
+        (digest,) = db.execute("SELECT approved_digest FROM runs WHERE id = ?", (waiting,)).fetchone()
+    assert [json.loads(after) for (after,) in found] == [
+        {"comment": None, "guards": ["empty_audience"], "plan": digest}
+    ]
 
 
 def test_cancelling(run: Commands, iterable: LocalIterable) -> None:
@@ -48,7 +52,7 @@ def test_cancelling(run: Commands, iterable: LocalIterable) -> None:
     run.here("sync", run.audience(range(150)), "--list", target, "--rate", 0)
     waiting = run.here("sync", run.audience(range(100)), "--list", target, "--json").object["run_id"]
     assert run.here("runs", "cancel", waiting).code == 0
-    with run.started("sync", run.audience(range(40_000)), "--list", target, "--rate", 1, "--json") as command:
+    with run.started("sync", run.audience(range(40_000)), "--list", target, "--rate", 1, "--json", "--yes") as command:
         until(lambda: iterable.requests(SUBSCRIBE) > 1)
         working = command.err.read_text().removeprefix("Run ").partition(":")[0]
         assert run.here("runs", "cancel", working).code == 0

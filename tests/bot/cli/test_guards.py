@@ -1,5 +1,8 @@
 """Guards: what a run waits for, and who may let it go on."""
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from tests.bot.cli.commands import Commands, LocalIterable, Result
@@ -92,3 +95,62 @@ def test_interrupt_at_the_question(run: Commands, iterable: LocalIterable, targe
 def _asked(run: Commands, target: int, answer: str) -> Result:
     file = run.audience(range(100))
     return run.on_terminal("sync", file, "--list", target, "--json", wait_for="Approve it? [y/N]", answer=answer)
+
+
+def test_yes_is_about_the_plan_that_was_printed(run: Commands, iterable: LocalIterable, target: int) -> None:
+    """If an earlier run changed what a plan would do, --yes prints the new plan and approves nothing; then it does."""
+    older = run.here("sync", run.audience(range(100), name="a.csv"), "--list", target, "--json").object["run_id"]
+    newer = run.here("sync", run.audience(range(10), name="b.csv"), "--list", target, "--json").object["run_id"]
+    assert run.here("runs", "resume", older, "--yes").code == 0
+    assert len(iterable.emails(target)) == 100
+    again = run.here("runs", "resume", newer, "--yes", "--json")
+    assert again.code == 3
+    assert again.object["removed"] == 90
+    assert "140 to remove" in again.object["error"]
+    assert len(iterable.emails(target)) == 100
+    assert run.here("runs", "resume", newer, "--yes").code == 0
+    assert len(iterable.emails(target)) == 10
+
+
+def test_file_that_is_replaced_behind_its_plan(run: Commands, iterable: LocalIterable, target: int) -> None:
+    """What --yes lets through is what was printed, also if another file has the same name by then."""
+    waiting = run.here("sync", run.audience(range(65)), "--list", target, "--json")
+    assert (waiting.object["added"], waiting.object["removed"]) == (0, 85)
+    run.audience(range(1000, 1500))
+    assert run.here("runs", "resume", waiting.object["run_id"], "--yes").code == 0
+    assert iterable.emails(target) == {f"p{number}@example.com" for number in range(65)}
+
+
+def test_show_prints_what_yes_approves(run: Commands, iterable: LocalIterable, target: int) -> None:
+    """A plan that no command has printed is printed by --yes and not approved; `runs show` prints it, too."""
+    waiting = run.here("sync", run.audience(range(50)), "--list", target, "--json").object["run_id"]
+    _never_printed(run)
+    assert run.here("runs", "resume", waiting, "--yes").code == 3
+    _never_printed(run)
+    assert run.here("runs", "show", waiting).code == 0
+    assert run.here("runs", "resume", waiting, "--yes").code == 0
+    assert len(iterable.emails(target)) == 50
+
+
+def _never_printed(run: Commands) -> None:
+    """Forget which plan was printed last."""
+    with contextlib.closing(sqlite3.connect(run.folder / "data" / "iterable-sync.sqlite")) as database:
+        database.execute("UPDATE runs SET shown_digest = NULL")
+        database.commit()
+
+
+def test_limits_of_additions(run: Commands, iterable: LocalIterable) -> None:
+    """The limits of additions are set with a mapping or later, and a sync above both waits."""
+    target = iterable.new_list()
+    added = run.here("mappings", "add", "--list", target, "--max-add", 5, "--max-add-percent", 20)
+    assert added.code == 0
+    mapping = added.out.split()[1].rstrip(":")
+    assert "more than 5 people and more than 20%" in run.here("mappings", "show", mapping).out
+    assert run.here("sync", run.audience(range(10)), "--list", target).code == 0
+    waiting = run.here("sync", run.audience(range(30)), "--list", target, "--json")
+    assert waiting.code == 3
+    assert "20 people would be added" in waiting.object["error"]
+    assert run.here("runs", "cancel", waiting.object["run_id"]).code == 0
+    told = run.here("mappings", "set-limits", mapping)
+    assert "more than 1,000 people and more than 50%" in told.out
+    assert run.here("sync", run.audience(range(31)), "--list", target).code == 0

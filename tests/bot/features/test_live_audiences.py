@@ -394,3 +394,40 @@ async def test_without_slack_it_goes_to_the_log(tmp_path: Path, caplog: pytest.L
             numbers = await answer.text()
             assert ready.status == 200
         assert 'iterable_sync_backlog{for="approval"} 1.0' in numbers
+
+
+async def test_mapping_of_files_is_offered(tmp_path: Path) -> None:
+    """mParticle offers to feed a mapping that files feed, with a card; nothing is sent before an approver accepts."""
+    async with fed(tmp_path) as here:
+        connection = await here.connection()
+        async with here.engine.database.write() as db:
+            mapping_id = await mappings.add(
+                db, connection_id=connection.id, list_id=LIST, audience_id=str(VIPS.id), audience_name=VIPS.name
+            )
+        await here.mparticle.connect(VIPS)
+        await here.mparticle.add(VIPS, person(1))
+        card = await here.slack.wait_for_message("sync-alerts", "mParticle offers to feed", timeout=LONG)
+        assert not here.emails()
+        await here.slack.marketer.click(card, LiveAudienceAction.ACCEPT_OFFER)
+        async with here.engine.database.read() as db:
+            known = await mappings.by_id(db, mapping_id)
+        assert known is not None
+        assert (known.is_live, known.live_offer) == (False, mappings.LiveOffer.PROPOSED)
+        await here.slack.approver.click(card, LiveAudienceAction.ACCEPT_OFFER)
+        await on_the_list(here, 1)
+        await here.slack.wait_for(lambda: "now follows mParticle" in here.slack.render(card), LONG)
+        assert "[Decline]" not in here.slack.render(card)
+
+
+async def test_offer_that_is_approved_in_advance_is_announced(tmp_path: Path) -> None:
+    """If the operator has approved live mappings in advance, a mapping of files goes live, and Slack says so."""
+    async with fed(tmp_path, firehose_approval=FirehoseApproval.NONE) as here:
+        connection = await here.connection()
+        async with here.engine.database.write() as db:
+            await mappings.add(
+                db, connection_id=connection.id, list_id=LIST, audience_id=str(VIPS.id), audience_name=VIPS.name
+            )
+        await here.mparticle.connect(VIPS)
+        await here.mparticle.add(VIPS, person(1))
+        await here.slack.wait_for_message("sync-alerts", "now follows mParticle", timeout=LONG)
+        await on_the_list(here, 1)

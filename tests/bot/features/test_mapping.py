@@ -4,15 +4,16 @@ import copy
 from pathlib import Path
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
-from core.models.run import GuardName, RunStatus
+from core.models.run import GuardName, Run, RunStatus
+from core.runs import commands
 from core.store import audit_log, mappings
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy
 from sandbox.iterable import Fault
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, View
-from tests.bot.slack.harness import AMIR, LIST, MARKETING, MAYA, Workspace, audience, workspace
-from tests.core.harness import people, until
+from tests.bot.slack.harness import AMIR, LIST, MARKETING, MAYA, TEAM, Workspace, audience, workspace
+from tests.core.harness import Decision, decide, people, until
 
 
 async def form(here: Workspace, person: Person | None = None) -> View:
@@ -95,35 +96,83 @@ async def test_a_file_in_the_form_is_planned_at_once(tmp_path: Path) -> None:
         assert (await all_mappings(here, connection))[0].audience_name == "SpringShoppers"
 
 
-async def test_creates_a_list_once(tmp_path: Path) -> None:
-    """A name that no list has is offered as a new list; where its answer is lost, trying again makes no second one."""
+async def proposed_to_a_new_list(here: Workspace, **more: object) -> AudienceMapping:
+    """A mapping that Maya proposes to a list that is not there yet."""
+    connection = await here.connection()
+    view = await form(here)
+    offered = await here.slack.marketer.suggest(view, MappingAction.LIST, "Autumn")
+    assert [each["text"]["text"] for each in offered] == ['Create a new list "Autumn"']
+    values = {MappingBlock.AUDIENCE: "Leaves", MappingAction.LIST: "new:Autumn", **more}
+    await here.slack.marketer.fill(view, values)
+    assert (await here.slack.marketer.submit()).ok
+    return (await all_mappings(here, connection))[0]
+
+
+async def run_in(here: Workspace, *statuses: RunStatus) -> Run:
+    """The newest run, once it has one of these statuses."""
+
+    async def has_it() -> bool:
+        return (await here.latest_run()).status in statuses
+
+    await until(has_it)
+    return await here.latest_run()
+
+
+async def test_new_list_is_created_after_approval(tmp_path: Path) -> None:
+    """A list that has only a name is in no project before its first run is approved; then there is one."""
     async with workspace(tmp_path) as here:
-        connection = await here.connection()
-        view = await form(here)
-        offered = await here.slack.marketer.suggest(view, MappingAction.LIST, "Autumn")
-        assert [each["text"]["text"] for each in offered] == ['Create a new list "Autumn"']
+        file = here.slack.marketer.file("audience.csv", audience(people(range(3))))
+        mapping = await proposed_to_a_new_list(here, **{MappingBlock.FILE: file})
+        run = await run_in(here, RunStatus.NEEDS_APPROVAL)
+        card = await here.slack.wait_for_message("marketing", "To approve")
+        assert "Leaves to new list “Autumn”" in here.slack.render(card)
+        assert lists_called(here, "Autumn") == 0
         here.iterable.faults.add(Fault("error", applied=True, path="/api/lists", method="POST", times=1))
-        await here.slack.marketer.fill(view, {MappingBlock.AUDIENCE: "Leaves", MappingAction.LIST: "new:Autumn"})
-        assert (await here.slack.marketer.submit()).errors
+        assert await decide(here.engine, run.id, by=AMIR, team_id=TEAM) is Decision.RECORDED
+        failed = await run_in(here, RunStatus.FAILED)  # the answer was lost
+        assert (failed.requests, lists_called(here, "Autumn")) == (0, 1)
+        await commands.retry(here.engine, run.id, by=MAYA, team_id=TEAM)
+        done = await run_in(here, RunStatus.SUCCEEDED)
         assert lists_called(here, "Autumn") == 1
-        assert (await here.slack.marketer.submit()).ok
-        made = (await all_mappings(here, connection))[0]
-        assert here.iterable.state.lists[made.list_id].name == "Autumn"
-        assert lists_called(here, "Autumn") == 1
+        now = await mapping_now(here, mapping)
+        assert here.iterable.state.lists[now.list_id].name == "Autumn"
+        assert done.list_id == now.list_id
+        assert len(here.emails(now.list_id)) == 3
+        await here.slack.wait_for(lambda: f"“Autumn” ({now.list_id})" in here.slack.render(card))
 
 
-async def test_a_slow_iterable_is_waited_for_in_the_form(tmp_path: Path) -> None:
-    """Where Iterable takes its time to create a list, the form says so in time, and then what came of it."""
+async def test_new_list_of_a_declined_run_is_not_created(tmp_path: Path) -> None:
+    """If the first run is declined there is no list, and the same can be proposed again."""
     async with workspace(tmp_path) as here:
-        connection = await here.connection()
+        file = here.slack.marketer.file("audience.csv", audience(people(range(3))))
+        mapping = await proposed_to_a_new_list(here, **{MappingBlock.FILE: file})
+        run = await run_in(here, RunStatus.NEEDS_APPROVAL)
+        assert await decide(here.engine, run.id, approves=False, by=AMIR, team_id=TEAM) is Decision.RECORDED
+        assert lists_called(here, "Autumn") == 0
+        assert (await mapping_now(here, mapping)).status is MappingStatus.DECLINED
         view = await form(here)
-        here.iterable.faults.add(Fault("slow", delay=1.2, path="/api/lists", method="POST"))
         await here.slack.marketer.suggest(view, MappingAction.LIST, "Autumn")
         await here.slack.marketer.fill(view, {MappingBlock.AUDIENCE: "Leaves", MappingAction.LIST: "new:Autumn"})
         assert (await here.slack.marketer.submit()).ok
-        assert "Asking Iterable" in here.slack.render(here.slack.marketer.view)
-        await here.slack.wait_for(lambda: "is proposed" in here.slack.render(here.slack.marketer.view))
-        assert [each.audience_name for each in await all_mappings(here, connection)] == ["Leaves"]
+        assert (await mapping_now(here, mapping)).status is MappingStatus.PROPOSED
+
+
+async def test_new_list_is_created_in_the_review(tmp_path: Path) -> None:
+    """A mapping without a run that is approved gets its list then; a slow Iterable is waited for in the modal."""
+    async with workspace(tmp_path) as here:
+        mapping = await proposed_to_a_new_list(here)
+        message = await card(here)
+        assert "Autumn (new, created after approval)" in here.slack.render(message)
+        assert lists_called(here, "Autumn") == 0
+        here.iterable.faults.add(Fault("slow", delay=1.2, path="/api/lists", method="POST"))
+        await here.slack.approver.click(message, MappingAction.REVIEW)
+        await here.slack.approver.open_view(MappingCallback.REVIEW)
+        assert (await here.slack.approver.submit()).ok
+        assert "Asking Iterable" in here.slack.render(here.slack.approver.view)
+        await here.slack.wait_for(lambda: "is approved" in here.slack.render(here.slack.approver.view))
+        now = await mapping_now(here, mapping)
+        assert here.iterable.state.lists[now.list_id].name == "Autumn"
+        assert lists_called(here, "Autumn") == 1
 
 
 async def test_says_what_is_missing_or_there_already(tmp_path: Path) -> None:

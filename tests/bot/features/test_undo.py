@@ -5,13 +5,13 @@ from pathlib import Path
 from bot.features.ids import ApprovalAction, ApprovalCallback, UndoAction, UndoCallback
 from core import mapping_lifecycle
 from core.models.run import Run, RunRequest, RunStatus
-from core.runs import approval, commands
+from core.runs import commands
 from core.store import audit_log, connections
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
 from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.harness import AMIR, MARKETING, MAYA, OKSANA, TEAM, Workspace, audience, workspace
-from tests.core.harness import people, until
+from tests.core.harness import decide, people, until
 
 
 async def synced(here: Workspace, mapping: AudienceMapping, numbers: range) -> Run:
@@ -33,7 +33,7 @@ async def ended(here: Workspace, run_id: str) -> Run:
     await until(has_ended)
     run = await here.run(run_id)
     if run.status is RunStatus.NEEDS_APPROVAL and run.undo_of is None:
-        await approval.approve(here.engine, run_id, by=AMIR, comment=None, team_id=TEAM)
+        await decide(here.engine, run_id, by=AMIR, team_id=TEAM)
         return await ended(here, run_id)
     return run
 

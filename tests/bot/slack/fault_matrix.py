@@ -29,7 +29,7 @@ from bot.slack import admins, clients, file_source, reply
 from core import mapping_lifecycle
 from core.iterable import IterableList
 from core.models.run import RunRequest, RunStatus
-from core.runs import approval, commands
+from core.runs import commands
 from core.store import lists, mappings, slack_messages
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
@@ -40,7 +40,7 @@ from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.following import LONG
 from tests.bot.slack.harness import ALERTS, AMIR, BRISK, MARKETING, MAYA, TEAM, audience
 from tests.bot.slack.live import Fed, fed
-from tests.core.harness import Member
+from tests.core.harness import Decision, Member, decide
 from tests.core.harness import people as members
 
 #: How Slack answers. What passes strikes once, what is refused for as long as the scene lasts.
@@ -316,7 +316,7 @@ async def _decision(scene: Scene) -> Look:
     await scene.here.slack.wait_for(lambda: scene.messages("can decide") or scene.messages("approve"), LONG)
     await scene.settled(f"run:{scene.run_id}:ask")
     scene.strike(MARKETING)
-    assert await approval.approve(scene.here.engine, scene.run_id, by=AMIR, comment=None, team_id=TEAM)
+    assert await decide(scene.here.engine, scene.run_id, by=AMIR, team_id=TEAM) is Decision.RECORDED
     scene.here.services.wake()
     await scene.ended()
     await scene.struck()

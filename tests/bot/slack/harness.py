@@ -20,7 +20,7 @@ from core.models.run import Run
 from core.settings import Settings
 from core.store import mappings, runs
 from core.store.connections import Connection
-from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy
+from core.store.mappings import AdditionLimits, AudienceMapping, MappingStatus, RemovalPolicy
 from sandbox.iterable import Running
 from sandbox.iterable import running as iterable_running
 from sandbox.slack import Slack
@@ -82,7 +82,10 @@ class Workspace:
         active: bool = True,
         removals: RemovalPolicy = RemovalPolicy.REMOVE,
     ) -> AudienceMapping:
-        """A mapping that Maya proposed, shown in #marketing; approved, unless not `active`."""
+        """A mapping that Maya proposed, shown in #marketing; approved, unless not `active`.
+
+        So many people may be added without asking that a first sync of thousands begins at once.
+        """
         target = IterableList(list_id, f"List {list_id}", "Standard")
         made = await propose(
             self.engine,
@@ -94,6 +97,7 @@ class Workspace:
             channel=MARKETING,
             by=MAYA,
             team_id=TEAM,
+            limits=AdditionLimits(number=100_000),
         )
         if active:
             async with self.engine.database.write() as db:

@@ -14,7 +14,7 @@ from core.connections.manage import connect, replace_key
 from core.engine import open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.live import bulk_removal, maintenance, micro_batch, worker
+from core.live import bulk_removal, decisions, maintenance, micro_batch, worker
 from core.live.maintenance import run_maintenance
 from core.models.run import PROCESS_DIED, RunRequest, RunStatus, StopReason, SyncMode
 from core.runs.executor import execute
@@ -23,7 +23,7 @@ from core.runs.worker import MAX_CONCURRENT_RUNS, _orphaned_runs, _queued
 from core.store import alerts, audit_log, connections, inbox, mappings, rejections, runs
 from core.store import live_mappings as store
 from core.store.audit_log import AuditAction
-from core.store.mappings import NO_LIST, MappingStatus, RemovalPolicy
+from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus, RemovalPolicy
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
 from tests.core.storage import somebody_waits
@@ -635,18 +635,48 @@ async def test_file_that_waits_holds_nothing_up(tmp_path: Path) -> None:
         assert this.counters.missing == 0
 
 
-async def test_mapping_of_files_becomes_live(tmp_path: Path) -> None:
-    """An audience that files have fed keeps its mapping, and so its ledger, when it is connected live."""
+async def mapping_of(it: Live, mapping_id: int) -> AudienceMapping:
+    """A mapping, live or not."""
+    async with it.engine.database.read() as db:
+        found = await mappings.by_id(db, mapping_id)
+    assert found is not None
+    return found
+
+
+async def test_mapping_of_files_is_offered_to_be_live(tmp_path: Path) -> None:
+    """An audience that files feed is not fed by mParticle before a person accepts; it keeps its mapping and ledger."""
     async with firehosing(tmp_path) as it:
         await started(it, 1)
         mapping = await it.mapping()
         async with it.engine.database.write() as db:
             await mappings.change(db, mapping.id, is_live=False, mparticle_account_id=None, firehose_list_setting=None)
         await it.mparticle.connect(VIPS)
-        assert ((await it.mapping()).id, (await it.mapping()).status) == (mapping.id, MappingStatus.ACTIVE)
+        offered = await mapping_of(it, mapping.id)
+        assert (offered.id, offered.status, offered.is_live) == (mapping.id, MappingStatus.ACTIVE, False)
+        assert offered.live_offer is LiveOffer.PROPOSED
         await it.mparticle.delete(VIPS, person(1))
+        assert await micro_batch.create_micro_batch(it.engine, offered) is None
+        assert it.emails() == addresses(1)
+        assert await decisions.decide_offer(it.engine, mapping.id, accepts=True, by="U1")
+        assert not await decisions.decide_offer(it.engine, mapping.id, accepts=False, by="U2")
         await it.settled()
         assert it.emails() == set()
+
+
+async def test_offer_that_is_declined(tmp_path: Path) -> None:
+    """What mParticle sends for a mapping whose offer was declined is dropped, and files feed it as before."""
+    async with firehosing(tmp_path) as it:
+        await started(it, 1)
+        mapping = await it.mapping()
+        async with it.engine.database.write() as db:
+            await mappings.change(db, mapping.id, is_live=False, mparticle_account_id=None, firehose_list_setting=None)
+        await it.mparticle.add(VIPS, person(2))
+        assert await decisions.decide_offer(it.engine, mapping.id, accepts=False, by="U1")
+        now = await mapping_of(it, mapping.id)
+        assert (now.is_live, now.live_offer, now.status) == (False, LiveOffer.DECLINED, MappingStatus.ACTIVE)
+        async with it.engine.database.read() as db:
+            assert (await inbox.backlog(db, mapping.id)).size == 0
+        assert it.emails() == addresses(1)
 
 
 async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:

@@ -7,12 +7,12 @@ from typing import Any, Unpack
 import pytest
 from sqlalchemy import text
 
-from core.models.run import GuardName, RunRequest
+from core.models.run import GuardName
 from core.reporting.run_report import RunReport
-from core.runs import approval, commands, executor
-from core.store import mappings, runs
+from core.runs import commands, executor
+from core.store import mappings
 from core.store.mappings import AudienceMapping, MappingStatus, MappingUpdate, RemovalPolicy
-from tests.core.harness import LIST, Member, Outcome, RunStatus, Sync, people, person, syncing
+from tests.core.harness import LIST, Decision, Member, Outcome, RunStatus, Sync, decide, people, person, syncing
 
 
 @pytest.fixture
@@ -30,10 +30,7 @@ def guards(outcome: Outcome) -> list[GuardName]:
 
 async def approve(sync: Sync, outcome: Outcome) -> Outcome:
     """Approve a run as a person does, and let it go on."""
-    request: RunRequest = outcome.run.request.model_copy(update={"approved": True, "allow_empty": True})
-    async with sync.engine.database.write() as db:
-        await runs.set_request(db, outcome.run.id, request)
-    return await sync.resume(outcome.run.id)
+    return await sync.approve(outcome.run.id)
 
 
 def download(sync: Sync, audience_id: int, name: str, members: list[Member]) -> Path:
@@ -282,10 +279,10 @@ async def test_waiting_for_a_person_is_no_work(tmp_path: Path, database_url: str
         if decision == "resume":
             await approve(sync, waiting)
         elif decision == "approve":
-            assert await approval.approve(sync.engine, run_id, comment=None, **by)
+            assert await decide(sync.engine, run_id) is Decision.RECORDED
             await executor.execute(sync.engine, run_id)
         elif decision == "decline":
-            assert await approval.decline(sync.engine, run_id, comment=None, **by)
+            assert await decide(sync.engine, run_id, approves=False) is Decision.RECORDED
         else:
             assert await commands.cancel(sync.engine, run_id, **by)
         ended = (await sync.outcome(run_id)).run

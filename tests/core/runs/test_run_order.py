@@ -14,7 +14,7 @@ from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.models.run import RunRequest, StopReason
 from core.planning import batching
-from core.runs import approval, commands, executor, worker
+from core.runs import commands, executor, worker
 from core.runs.submission import submit
 from core.store import batches, mappings, runs
 from core.store.batches import BatchStatus
@@ -24,10 +24,12 @@ from tests.core.harness import (
     LIST,
     OTHER_LIST,
     QUICK,
+    Decision,
     Member,
     RetryPolicy,
     RunStatus,
     Sync,
+    decide,
     people,
     person,
     queue_run,
@@ -198,7 +200,7 @@ async def failed_and_waiting(sync: Sync) -> tuple[str, str]:
 async def test_mirror_that_is_declined_replaces_nothing(sync: Sync) -> None:
     """What an earlier delta had left to do is still done after a mirror that nobody approved."""
     failed, waiting = await failed_and_waiting(sync)
-    assert await approval.decline(sync.engine, waiting, by="U1", comment=None, team_id=None)
+    assert await decide(sync.engine, waiting, approves=False) is Decision.RECORDED
     assert (await sync.resume(failed)).counts == {"members": 40, "added": 40}
     assert sync.emails() == addresses(range(120)) | addresses(range(200, 240))
 
@@ -207,9 +209,10 @@ async def test_mirror_that_is_declined_replaces_nothing(sync: Sync) -> None:
 async def test_mirror_that_is_approved_replaces_what_came_before(sync: Sync, resumed: bool) -> None:
     """A mirror that is approved replaces an earlier run, and is right also where that was resumed meanwhile."""
     failed, waiting = await failed_and_waiting(sync)
-    if resumed:
+    if resumed:  # then its numbers are others, and it asks with these
         assert (await sync.resume(failed)).run.status is RunStatus.SUCCEEDED
-    assert await approval.approve(sync.engine, waiting, by="U1", comment=None, team_id=None)
+        assert await executor.plan(sync.engine, waiting) is RunStatus.NEEDS_APPROVAL
+    assert await decide(sync.engine, waiting) is Decision.RECORDED
     assert await executor.execute(sync.engine, waiting) is RunStatus.SUCCEEDED
     if not resumed:
         assert (await sync.outcome(failed)).run.error == f"Replaced by run {waiting}."

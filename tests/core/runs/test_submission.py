@@ -11,7 +11,7 @@ from core.identity import UserIdField
 from core.iterable import DataCenter
 from core.models.run import RunRequest
 from core.runs import worker
-from core.store import connections, lists, mappings, runs
+from core.store import connections, lists, mappings
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus
 from tests.core.harness import LIST, RunStatus, Sync, people, person, queue_run, syncing
@@ -130,8 +130,7 @@ async def test_pause_holds_back_what_was_approved(sync: Sync) -> None:
     waiting = await sync.mirror([person(0)])
     async with sync.engine.database.write() as db:
         await mappings.change(db, waiting.run.mapping_id, status=MappingStatus.PAUSED)
-        await runs.set_request(db, waiting.run.id, waiting.run.request.model_copy(update={"approved": True}))
-    outcome = await sync.resume(waiting.run.id)
+    outcome = await sync.approve(waiting.run.id)
     assert outcome.run.status is RunStatus.FAILED
     assert len(sync.emails()) == 150
 

@@ -41,9 +41,7 @@ async def ask(sync: Sync, run_id: str) -> Outcome:
 
 async def approve(sync: Sync, waiting: Outcome) -> Outcome:
     """Approve an undo that waits."""
-    async with sync.engine.database.write() as db:
-        await runs.set_request(db, waiting.run.id, waiting.run.request.model_copy(update={"approved": True}))
-    outcome = await sync.resume(waiting.run.id)
+    outcome = await sync.approve(waiting.run.id)
     assert outcome.run.status is RunStatus.SUCCEEDED, outcome.run.error
     assert outcome.run.counters.missing == 0
     return outcome

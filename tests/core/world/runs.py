@@ -11,11 +11,12 @@ from core.engine import Engine
 from core.errors import InputError
 from core.live import micro_batch
 from core.models.run import Run, RunRequest, RunStatus, StopReason, SyncMode
-from core.runs import approval, commands, executor, undo, worker
+from core.runs import commands, executor, undo, worker
 from core.runs.submission import submit
 from core.store import inbox, runs
 from core.store.mappings import MappingStatus
-from tests.core.harness import until
+from tests.core import harness
+from tests.core.harness import Decision, until
 from tests.core.world.faults import QUIET, Trouble
 from tests.core.world.people import LISTS, LIVE, Person
 from tests.core.world.process import World
@@ -192,8 +193,8 @@ async def take_over(world: World) -> None:
 async def decide(world: World, run_id: str, trouble: Trouble, *, approved: bool) -> None:
     """Approve a run that waits, and execute it; or decline it."""
     if not approved:
-        await approval.decline(world.engine, run_id, comment=None, **FINAL)
-    elif await approval.approve(world.engine, run_id, comment=None, **FINAL):
+        await harness.decide(world.engine, run_id, approves=False, **FINAL)
+    elif await harness.decide(world.engine, run_id, **FINAL) is Decision.RECORDED:
         await carry_out(world, run_id, trouble=trouble)
 
 

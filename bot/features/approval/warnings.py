@@ -1,0 +1,61 @@
+"""What an approver is warned about: changes since they looked, large removals, lists and sources that look wrong."""
+
+from slack_sdk.models.blocks import Block
+
+from bot.features.runs.run_view import RunView, reason
+from bot.ui.blocks import section
+from bot.ui.formatting import cut, escape, moment, number, plural, share
+from core.models.run import GuardName, RunPlan
+
+# Removals of more than this share of a list of more than so many people look dangerous, whoever asked for them.
+LARGE_SHARE, LARGE_FROM = 0.20, 100
+_LARGE = frozenset({GuardName.MASS_REMOVAL, GuardName.EMPTY_AUDIENCE})
+_NAMES_MAX = 300
+
+
+def is_large_removal(plan: RunPlan) -> bool:
+    """Whether approving a plan takes so many people off the list that it is confirmed twice."""
+    if not plan.to_remove:
+        return False
+    if any(guard.name in _LARGE for guard in plan.guards):
+        return True
+    return plan.ledger_size > LARGE_FROM and plan.to_remove > LARGE_SHARE * plan.ledger_size
+
+
+def headline(view: RunView, plan: RunPlan) -> str | None:
+    """The warning above a plan that removes very many (mrkdwn); None for all others."""
+    if not is_large_removal(plan):
+        return None
+    of = f"{share(plan.to_remove, plan.ledger_size)} of " if plan.ledger_size else ""
+    return f":warning: *Large removal: {of}{view.target}*"
+
+
+def size_change(plan: RunPlan) -> str:
+    """How many people a list has before and after, as far as this program put them there."""
+    after = max(0, plan.ledger_size + plan.to_add - plan.to_remove)
+    signed = [f"{sign}{number(value)}" for sign, value in (("+", plan.to_add), ("−", plan.to_remove)) if value]
+    changes = f" ({', '.join(signed)})" if signed else ""
+    return f"{number(plan.ledger_size)} → {plural(after, 'person', 'people')}{changes}"
+
+
+def warnings(view: RunView, plan: RunPlan) -> list[Block]:
+    """All that an approver should know before they look at the numbers."""
+    lines = []
+    if plan.replaces is not None:
+        was = plan.replaces
+        lines.append(
+            f":arrows_counterclockwise: *Changed since you looked.* Before: {was.to_add:,} to add, "
+            f"{was.to_update:,} to update, {was.to_remove:,} to remove."
+        )
+    if view.newer_source_at is not None and plan.source_at is not None:
+        lines.append(
+            f":warning: *A newer audience was synced meanwhile.* This one is of {moment(plan.source_at)}; the list "
+            f"has the one of {moment(view.newer_source_at)}."
+        )
+    if view.also_fed_by:
+        names = cut(", ".join(map(escape, view.also_fed_by)), _NAMES_MAX)
+        lines.append(f":warning: *This list is also fed by* {names}.")
+    if any(guard.name is GuardName.OTHER_AUDIENCE for guard in plan.guards):
+        message = next(guard.message for guard in plan.guards if guard.name is GuardName.OTHER_AUDIENCE)
+        lines.append(f":warning: *The file is of another audience.* {reason(message)}")
+    return [section("\n".join(lines))] if lines else []

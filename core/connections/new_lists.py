@@ -1,0 +1,77 @@
+"""Lists that have only a name yet: they are created in Iterable after the mapping, or its first run, was approved.
+
+Until then such a list has an id of ours, which is negative (`core.store.mappings.new_list_id`).
+"""
+
+import asyncio
+import dataclasses
+
+from core.connections.lists import ANSWER_WITHIN_S
+from core.engine import Engine
+from core.iterable import IterableList, RetryPolicy, UnreachableError
+from core.iterable.retry import INTERACTIVE_RETRY
+from core.store import connections, lists, mappings
+from core.store.connections import Connection
+from core.store.mappings import is_new_list
+
+# A request without an answer is not repeated, because it may have created the list.
+_ONCE = dataclasses.replace(INTERACTIVE_RETRY, max_attempts=1)
+# How often it is checked whether a run that plans for the list has given it back, in seconds.
+POLL_S = 0.3
+
+
+async def create_list(engine: Engine, connection: Connection, name: str) -> IterableList:
+    """Return the Standard list of that name, created unless there is one. Raises an IterableError if that fails.
+
+    An earlier request may have created it and lost the answer, so its name is searched first: there is never a second
+    one.
+    """
+    known = await _find(engine, connection, name, INTERACTIVE_RETRY)
+    if known is not None:
+        return known
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S), engine.client(connection, patience=_ONCE) as client:
+            list_id = await client.create_list(name)
+    except TimeoutError as error:
+        raise UnreachableError("Iterable did not answer in time. Try again: no second list is created.") from error
+    made = await _find(engine, connection, name, INTERACTIVE_RETRY)
+    # Iterable's listing may not be up to date yet
+    return made if made is not None and made.id == list_id else IterableList(list_id, name, "Standard")
+
+
+async def create_list_of_mapping(engine: Engine, mapping_id: int) -> None:
+    """Create the list of a mapping, if that is a new one, and give its id to the mapping and its runs.
+
+    May be repeated at any point, by any process. The caller has made sure that the mapping, or a run of it, was
+    approved. Raises an IterableError if the list can't be created.
+    """
+    async with engine.database.read() as db:
+        mapping = await mappings.by_id(db, mapping_id)
+        if mapping is None or not is_new_list(mapping.list_id):
+            return
+        connection = await connections.by_id(db, mapping.connection_id)
+        placeholder = await lists.get(db, mapping.connection_id, mapping.list_id)
+    assert connection is not None
+    assert placeholder is not None
+    target = await create_list(engine, connection, placeholder.name)
+    while not await _assign(engine, mapping_id, target):  # noqa: ASYNC110  # another process gives it back
+        await asyncio.sleep(POLL_S)
+
+
+async def _assign(engine: Engine, mapping_id: int, target: IterableList) -> bool:
+    """Give a mapping and its runs the id of the list. Returns False while a run holds the list that has none yet."""
+    async with engine.database.write() as db:
+        mapping = await mappings.by_id(db, mapping_id)
+        if mapping is None or not is_new_list(mapping.list_id):
+            return True
+        where = (mapping.connection_id, mapping.list_id)
+        if not await lists.replace_placeholder(db, *where, target.id, target.name, target.created_at):
+            return False
+        await mappings.assign_list(db, mapping, target.id)
+    return True
+
+
+async def _find(engine: Engine, connection: Connection, name: str, patience: RetryPolicy) -> IterableList | None:
+    async with engine.client(connection, patience=patience) as client:
+        found = await client.lists()
+    return next((each for each in found if each.is_standard and each.name == name), None)

@@ -1,0 +1,69 @@
+"""What a person has to decide about a plan: its guards, and how far it goes beyond a plan that was approved before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from core.models.run import Guard, GuardName, PlanNumbers, Run, RunPlan, SyncMode
+from core.planning.approved_changes import OutsideApproval
+from core.planning.diff import DiffCounts
+from core.planning.guards import changed_plan_guard, not_overruled
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """What planning a run has found. Its changes are stored as drafts until `publish_plan`."""
+
+    plan: RunPlan
+    mode: SyncMode
+    revision: int
+    is_approved: bool = False
+    """Whether a person approved it already: in advance, or because it stays within what was approved before."""
+
+
+def had_approval(planned: Run) -> bool:
+    """Whether a person approved a plan of the run that was discarded since: its batches say what was approved."""
+    return planned.discarded_plan is not None and planned.approved_digest is not None
+
+
+def with_open_guards(
+    planned: Run, result: PlanResult, guards: Sequence[Guard], outside: OutsideApproval | None
+) -> PlanResult:
+    """Return a result with the guards about which a person has to decide.
+
+    `guards` are all that the plan has passed. `outside` says how far it goes beyond what was approved before; None if
+    nothing was approved, or if it is not known any longer.
+    """
+    if planned.request.live:  # live changes are approved with their mapping
+        return result
+    before = planned.discarded_plan
+    if before is None or not (before.guards or planned.approved_digest):
+        still_open = not_overruled(guards, planned.request)
+        plan = result.plan.model_copy(update={"guards": still_open})
+        return replace(result, plan=plan, is_approved=bool(guards) and not still_open)
+    if planned.approved_digest and outside is not None and not outside.total:
+        return replace(result, is_approved=True)
+    numbers = _numbers(before)
+    changed = changed_plan_guard(numbers, outside.total if outside is not None else None)
+    others = (guard for guard in guards if guard.name is not GuardName.CHANGED_PLAN)
+    plan = result.plan.model_copy(update={"guards": (changed, *others), "replaces": numbers})
+    return replace(result, plan=plan)
+
+
+def rest_beyond_approval(unfinished: Run, counts: DiffCounts, outside: OutsideApproval) -> RunPlan:
+    """Return the plan of a run of which the rest goes beyond what was approved: what was done, and what is left."""
+    assert unfinished.plan is not None
+    before = _numbers(unfinished.plan)
+    done = unfinished.counters
+    return unfinished.plan.model_copy(
+        update={
+            "to_add": done.added + counts.to_add + outside.to_add,
+            "to_update": done.updated + counts.to_update,
+            "to_remove": done.removed + counts.to_remove + outside.to_remove,
+            "guards": (changed_plan_guard(before, outside.total),),
+            "replaces": before,
+        }
+    )
+
+
+def _numbers(plan: RunPlan) -> PlanNumbers:
+    return PlanNumbers(to_add=plan.to_add, to_update=plan.to_update, to_remove=plan.to_remove)

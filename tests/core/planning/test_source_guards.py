@@ -1,0 +1,134 @@
+"""Guards that compare a source with what was synced before: how many join, how large it is, and how old."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from core.models.run import GuardName, Run
+from core.planning.source_guards import History, check_additions, check_age, check_size, older_by
+from core.store import mappings
+from core.store.audit_log import COMMAND_LINE
+from core.store.mappings import AudienceMapping, MappingStatus
+from tests.core.harness import RunStatus, Sync, people, syncing
+
+MAPPING = AudienceMapping(1, 1, 1001, None, "Spring", "auto", 0.0, proposed_by="U1")
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
+    """An engine."""
+    async with syncing(tmp_path) as it:
+        yield it
+
+
+def guards(run: Run) -> list[GuardName]:
+    """The guards of a run's plan."""
+    assert run.plan is not None
+    return [guard.name for guard in run.plan.guards]
+
+
+@pytest.mark.parametrize(
+    ("to_add", "ledger_size", "asks"),
+    [(1_001, 2_000, True), (1_000, 100, False), (1_001, 2_002, False), (5_000, 9_000, True), (4_000, 0, True)],
+)
+def test_additions(to_add: int, ledger_size: int, asks: bool) -> None:
+    """More than half as many people as were synced before, and more than 1,000, ask for approval."""
+    found = check_additions(MAPPING, to_add=to_add, ledger_size=ledger_size)
+    assert [guard.name for guard in found] == ([GuardName.MASS_ADDITION] if asks else [])
+
+
+def test_limits_of_additions_are_the_mapping_s() -> None:
+    """A mapping has its own limits, of the number and of the share."""
+    strict = AudienceMapping(1, 1, 1001, None, "Spring", "auto", 0.0, max_added=10, max_added_share=0.1)
+    assert check_additions(strict, to_add=11, ledger_size=100)
+    assert not check_additions(strict, to_add=10, ledger_size=50)
+    assert not check_additions(strict, to_add=11, ledger_size=110)
+
+
+def test_first_sync_is_not_asked_about_twice() -> None:
+    """The first sync of a proposed mapping asks anyway, and that of a list which an operator typed does not."""
+    proposed = AudienceMapping(1, 1, 1001, None, "Spring", "auto", 0.0, MappingStatus.PROPOSED, proposed_by="U1")
+    assert not check_additions(proposed, to_add=9_999, ledger_size=0)
+    for by in (None, COMMAND_LINE):
+        typed = AudienceMapping(1, 1, 1001, None, "Spring", "auto", 0.0, proposed_by=by)
+        assert not check_additions(typed, to_add=9_999, ledger_size=0)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "size", "asks"),
+    [
+        ([1000, 1010, 990, 1000, 1000, 995, 1005, 1000, 1010, 990], 1300, True),
+        ([1000, 1010, 990, 1000, 1000, 995, 1005, 1000, 1010, 990], 700, True),
+        ([1000, 1010, 990, 1000, 1000, 995, 1005, 1000, 1010, 990], 1190, False),
+        ([200, 2000, 500, 1500, 900, 100, 1800, 700, 1200, 400], 2500, False),
+        ([1000, 1000, 1000, 1000], 5000, False),
+        ([10, 10, 10, 10, 10], 50, False),
+        ([5000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 5000], 1000, False),
+    ],
+)
+def test_size(sizes: list[int], size: int, asks: bool) -> None:
+    """A size asks that deviates by more than three standard deviations of the last ten runs, and by more than 20 %."""
+    assert bool(check_size(size, History(sizes))) is asks
+
+
+def test_age() -> None:
+    """A source that is older than the one synced last asks, and says by how much."""
+    history = History((), 100 * DAY_S, "k3v9m2x7qa")
+    (guard,) = check_age("spring.csv", 93 * DAY_S, history)
+    assert guard.name is GuardName.OLDER_SOURCE
+    assert "7 days older" in guard.message
+    assert not check_age("spring.csv", 100 * DAY_S, history)
+    assert not check_age("spring.csv", None, history)
+    assert [older_by(seconds) for seconds in (3.0, 60.0, 7200.0)] == ["less than a minute", "1 minute", "2 hours"]
+
+
+def stamped(sync: Sync, name: str, stamp_ms: int, numbers: range) -> Path:
+    """A download of an audience as it was at that time."""
+    path = sync.directory / name
+    rows = [f"{n},{stamp_ms},p{n}@example.com,email\n" for n in numbers]
+    path.write_text("mpid,scanned_timestamp_ms,identity_value,identity_type\n" + "".join(rows))
+    return path
+
+
+async def test_last_week_s_file_does_not_roll_the_list_back(sync: Sync) -> None:
+    """A file whose time stamps are older than those of the file synced last waits for approval."""
+    now = 1_543_512_096_000
+    await sync.run(stamped(sync, "77_Spring_172136Nov292018.csv", now, range(10)))
+    older = (await sync.run(stamped(sync, "77_Spring_172136Nov222018.csv", now - 7 * 86_400_000, range(8)))).run
+    assert older.status is RunStatus.NEEDS_APPROVAL
+    assert guards(older) == [GuardName.OLDER_SOURCE]
+    assert older.plan is not None
+    assert "7 days older" in older.plan.guards[0].message
+    assert len(sync.emails()) == 10
+
+
+async def test_running_an_old_file_again_asks(sync: Sync) -> None:
+    """A file without time stamps is as old as its bytes are known here: synced again after a newer one, it asks."""
+    old = sync.mirror_file(people(range(10)))
+    await sync.run(old)
+    await sync.mirror(people(range(2, 12)))
+    again = (await sync.run(old)).run
+    assert guards(again) == [GuardName.OLDER_SOURCE]
+    assert len(sync.emails()) == 10
+    assert (await sync.approve(again.id)).run.status is RunStatus.SUCCEEDED
+
+
+async def test_the_same_file_again_is_not_older(sync: Sync) -> None:
+    """The file that was synced last may be synced again without asking."""
+    file = sync.mirror_file(people(range(10)))
+    await sync.run(file)
+    assert (await sync.run(file)).run.status is RunStatus.SUCCEEDED
+
+
+async def test_many_additions_wait(sync: Sync) -> None:
+    """A run that adds more than the mapping's limits waits for approval, and names both limits."""
+    first = await sync.mirror(people(range(20)))
+    async with sync.engine.database.write() as db:
+        await mappings.change(db, first.run.mapping_id, max_added=5, max_added_share=0.25)
+    waiting = (await sync.mirror(people(range(30)))).run
+    assert guards(waiting) == [GuardName.MASS_ADDITION]
+    assert waiting.plan is not None
+    assert "more than 25% and more than 5" in waiting.plan.guards[0].message
+    assert len(sync.emails()) == 20

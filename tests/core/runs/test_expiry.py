@@ -1,0 +1,113 @@
+"""An approval that no one gave expires: nothing is sent, and it can't be given any longer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from core.errors import InputError
+from core.runs import approval, commands, executor, worker
+from core.runs.approval import Decision
+from core.store import audit_log, mappings, runs
+from core.store.audit_log import AuditAction
+from core.store.mappings import MappingStatus
+from tests.core.harness import RunStatus, Sync, decide, people, person, syncing
+
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
+    """An engine on each kind of database."""
+    async with syncing(tmp_path, database_url) as it:
+        yield it
+
+
+async def waiting(sync: Sync, *, days: float) -> str:
+    """A run that has waited for approval for so long."""
+    await sync.mirror(people(range(3)))
+    run_id = (await sync.mirror([])).run.id
+    async with sync.engine.database.write() as db:
+        await db.execute(
+            text("UPDATE runs SET finished_at = finished_at - :wait WHERE id = :id"),
+            {"wait": days * DAY_S, "id": run_id},
+        )
+    return run_id
+
+
+async def test_expires_after_three_days(sync: Sync) -> None:
+    """After 3 days the run has expired, which is on record and is neither declined nor cancelled."""
+    run_id = await waiting(sync, days=3.01)
+    assert await approval.expire_waiting(sync.engine) == 1
+    run = (await sync.outcome(run_id)).run
+    assert run.status is RunStatus.EXPIRED
+    assert run.status.value == "expired"
+    assert "within 3 days" in (run.error or "")
+    async with sync.engine.database.read() as db:
+        entries = await audit_log.of(db, [f"run:{run_id}"])
+    assert [each.action for each in entries] == [AuditAction.RUN_STARTED, AuditAction.RUN_EXPIRED]
+    with pytest.raises(InputError, match="has ended"):
+        await worker.resume(sync.engine, run_id)
+    assert len(sync.emails()) == 3
+
+
+async def test_waits_until_then(sync: Sync) -> None:
+    """Before that it waits."""
+    await waiting(sync, days=2.9)
+    assert await approval.expire_waiting(sync.engine) == 0
+
+
+async def test_late_approval_without_a_worker(sync: Sync) -> None:
+    """An approval that comes too late is refused even if nothing has ended the run yet."""
+    run_id = await waiting(sync, days=4)
+    assert await decide(sync.engine, run_id) is Decision.EXPIRED
+    assert (await sync.outcome(run_id)).run.status is RunStatus.EXPIRED
+
+
+async def test_expiry_and_approval_at_once(sync: Sync) -> None:
+    """Of an approval and an expiry at the same moment one counts, and a run that has expired is not executed."""
+    run_id = await waiting(sync, days=4)
+    decision, _ = await asyncio.gather(decide(sync.engine, run_id), approval.expire_waiting(sync.engine))
+    assert decision in (Decision.EXPIRED, Decision.TOO_LATE)
+    assert (await sync.outcome(run_id)).run.status is RunStatus.EXPIRED
+
+
+async def test_retry_respects_a_pause(sync: Sync) -> None:
+    """A run of a paused mapping is not retried, and one that is resumed says why."""
+    await sync.mirror(people(range(3)))
+    run_id = await sync.submit(sync.directory / "nowhere.csv")
+    await worker.start(run_id)
+    run = (await sync.outcome(run_id)).run
+    async with sync.engine.database.write() as db:
+        await mappings.change(db, run.mapping_id, status=MappingStatus.PAUSED)
+    with pytest.raises(InputError, match="is paused"):
+        await commands.retry(sync.engine, run_id, by="U1", team_id=None)
+    with pytest.raises(InputError, match="is paused"):
+        await worker.resume(sync.engine, run_id)
+
+
+async def test_retry_of_rejected_members_respects_a_pause(sync: Sync) -> None:
+    """The rejected members of a run of a paused mapping are not tried again."""
+    run = (await sync.mirror([*people(range(3)), person(9, email=None)])).run
+    assert run.counters.rejected == 1
+    async with sync.engine.database.write() as db:
+        await mappings.change(db, run.mapping_id, status=MappingStatus.PAUSED)
+    with pytest.raises(InputError, match="is paused"):
+        await commands.retry_rejected(sync.engine, run.id, by="U1", channel=None, team_id=None)
+    with pytest.raises(InputError, match="is paused"):
+        await commands.repeat(sync.engine, run.id, by="U1", channel=None, team_id=None)
+
+
+async def test_half_done_run_of_a_paused_mapping_is_not_taken_up(sync: Sync) -> None:
+    """A run that stopped half-way sends no more while its mapping is paused, whoever takes it up."""
+    await sync.mirror(people(range(150)))
+    waiting_run = (await sync.mirror(people(range(10)))).run
+    assert await decide(sync.engine, waiting_run.id) is Decision.RECORDED
+    async with sync.engine.database.write() as db:
+        await mappings.change(db, waiting_run.mapping_id, status=MappingStatus.PAUSED)
+        await runs.change(db, waiting_run.id, requests=5)  # as if it had begun
+    assert await executor.execute(sync.engine, waiting_run.id) is RunStatus.FAILED
+    assert "is paused" in ((await sync.outcome(waiting_run.id)).run.error or "")
+    assert len(sync.emails()) == 150
