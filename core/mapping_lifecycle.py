@@ -8,7 +8,7 @@ from core.connections.lists import note_list
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, ValidationError
 from core.iterable import IterableList
-from core.store import audit_log, lists, mappings, tenancy
+from core.store import audit_log, inbox, lists, mappings, tenancy
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
 from core.store.mappings import (
@@ -230,14 +230,19 @@ async def resume(engine: Engine, mapping_id: int, *, by: str, team_id: str | Non
 async def decide_proposal(
     engine: Engine, mapping_id: int, state: MappingStatus, *, by: str, comment: str | None, team_id: str | None
 ) -> bool:
-    """Approve (ACTIVE) or decline (DECLINED) a proposed mapping of which no run waits. Returns False where somebody
-    has decided already."""
+    """Approve (ACTIVE) or decline (DECLINED) a proposed mapping for which no run waits.
+
+    With a live mapping that is declined, the changes that wait for it are dropped in the same transaction: a process
+    that dies leaves none of them waiting. Returns False if it was decided already.
+    """
     action = AuditAction.MAPPING_APPROVED if state is MappingStatus.ACTIVE else AuditAction.MAPPING_DECLINED
     async with engine.database.write() as db:
         if not await mappings.decide(db, mapping_id, state, by=by, comment=comment):
             return False
-        subject = f"mapping:{mapping_id}"
-        await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=subject, after={"comment": comment})
+        after: dict[str, object] = {"comment": comment}
+        if state is MappingStatus.DECLINED and (dropped := await inbox.drop_waiting(db, mapping_id)):
+            after["dropped"] = dropped
+        await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=f"mapping:{mapping_id}", after=after)
     return True
 
 

@@ -10,9 +10,6 @@ from core.store import audit_log, connections, inbox, mappings
 from core.store.audit_log import MPARTICLE, AuditAction
 from core.store.mappings import AudienceMapping, LiveOffer, MappingStatus
 
-# Changes that are dropped with one statement.
-DROPPED_AT_ONCE = 1_000
-
 
 async def subscribe(db: AsyncConnection, targets: Router, request: AudienceSubscriptionRequest) -> None:
     """Do what a subscription message says."""
@@ -79,9 +76,7 @@ async def _disconnect(db: AsyncConnection, targets: Router, mapping: AudienceMap
 
 async def _withdraw(db: AsyncConnection, targets: Router, mapping: AudienceMapping) -> None:
     """End the offer to feed a mapping that files feed, with what came for it."""
-    now = time.time()
-    while await inbox.drop_waiting(db, mapping.id, DROPPED_AT_ONCE, until=now):
-        pass
+    await inbox.drop_waiting(db, mapping.id)
     await mappings.change(db, mapping.id, mparticle_account_id=None, firehose_list_setting=None, live_offer=None)
     targets.forget(mapping)
 

@@ -31,19 +31,14 @@ async def approve(
 async def decide_offer(engine: Engine, mapping_id: int, *, accepts: bool, by: str, team_id: str | None = None) -> bool:
     """Let mParticle feed a mapping that files have fed, or decline that and drop what came for it.
 
-    Returns False if someone has decided already.
+    Returns False if it was decided already.
     """
     async with engine.database.write() as db:
         if not await mappings.decide_offer(db, mapping_id, accepts=accepts):
             return False
         action = AuditAction.MAPPING_APPROVED if accepts else AuditAction.MAPPING_DECLINED
-        await _note(db, mapping_id, action, by, team_id, {"live": True})
-    if not accepts:
-        until = time.time()
-        dropped = PIECE
-        while dropped:
-            async with engine.database.write() as db:
-                dropped = await inbox.drop_waiting(db, mapping_id, PIECE, until=until)
+        dropped = {} if accepts else {"dropped": await inbox.drop_waiting(db, mapping_id)}
+        await _note(db, mapping_id, action, by, team_id, {"live": True, **dropped})
     return True
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.engine import Engine
 from core.errors import NotFoundError
 from core.models.run import Guard, Run, RunStatus
-from core.store import approvals, audit_log, mappings, runs
+from core.store import approvals, audit_log, inbox, mappings, runs
 from core.store.audit_log import PROGRAM, AuditAction
 from core.store.mappings import MappingStatus
 
@@ -124,7 +124,9 @@ async def _decide(
         if not is_decided:
             return Decision.TOO_LATE
         state = MappingStatus.ACTIVE if approved else MappingStatus.DECLINED
-        await mappings.decide(db, run.mapping_id, state, by=by, comment=comment)
+        is_first = await mappings.decide(db, run.mapping_id, state, by=by, comment=comment)
+        if is_first and not approved:
+            await inbox.drop_waiting(db, run.mapping_id)
         await audit_log.add(
             db,
             team_id=team_id,

@@ -209,8 +209,11 @@ async def backdate(db: AsyncConnection, mapping_id: int, now: float) -> None:
     )
 
 
-async def drop_waiting(db: AsyncConnection, mapping_id: int, limit: int, *, until: float | None = None) -> int:
-    """Delete up to `limit` changes that wait for a mapping (since that time or before it) and that no run carries.
+async def drop_waiting(
+    db: AsyncConnection, mapping_id: int, limit: int | None = None, *, until: float | None = None
+) -> int:
+    """Delete up to `limit` changes (None: all) that wait for a mapping (since that time or before it) and that no run
+    carries.
 
     Returns how many; while there are any, there may be more.
     """

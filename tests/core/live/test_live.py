@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
-from core import live
+from core import live, mapping_lifecycle
 from core.connections import offboarding
 from core.connections.manage import connect, replace_key
 from core.engine import open_engine
@@ -677,6 +678,35 @@ async def test_offer_that_is_declined(tmp_path: Path) -> None:
         async with it.engine.database.read() as db:
             assert (await inbox.backlog(db, mapping.id)).size == 0
         assert it.emails() == addresses(1)
+
+
+#: What a process that dies in the middle of a decision leaves: the second of its writes never takes place.
+NO_DELETION = "CREATE TRIGGER no_deletion BEFORE DELETE ON inbox BEGIN SELECT RAISE(ABORT, 'no deletion'); END"
+
+
+async def test_decision_and_what_it_drops_are_one_write(tmp_path: Path) -> None:
+    """A live mapping is declined together with what waits for it, or neither is done; and so is an offer."""
+    async with firehosing(tmp_path) as it:
+        await it.mparticle.add(VIPS, person(1))
+        mapping = await it.mapping()
+        async with it.engine.database.write() as db:
+            await db.execute(text(NO_DELETION))
+        given: dict[str, Any] = {"by": "U1", "comment": None, "team_id": None}
+        with pytest.raises(IntegrityError, match="no deletion"):
+            await mapping_lifecycle.decide_proposal(it.engine, mapping.id, MappingStatus.DECLINED, **given)
+        assert (await it.mapping()).status is MappingStatus.PROPOSED
+        async with it.engine.database.write() as db:
+            await mappings.change(db, mapping.id, live_offer=LiveOffer.PROPOSED)
+        with pytest.raises(IntegrityError, match="no deletion"):
+            await decisions.decide_offer(it.engine, mapping.id, accepts=False, by="U1")
+        assert (await it.mapping()).live_offer is LiveOffer.PROPOSED
+        async with it.engine.database.write() as db:
+            await db.execute(text("DROP TRIGGER no_deletion"))
+        assert await mapping_lifecycle.decide_proposal(it.engine, mapping.id, MappingStatus.DECLINED, **given)
+        async with it.engine.database.read() as db:
+            assert (await inbox.backlog(db, mapping.id)).size == 0
+            (*_, entry) = await audit_log.of(db, [f"mapping:{mapping.id}"])
+        assert (entry.action, entry.after) == (AuditAction.MAPPING_DECLINED, {"comment": None, "dropped": 1})
 
 
 async def test_backlog_alert(tmp_path: Path, database_url: str) -> None:
