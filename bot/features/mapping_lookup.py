@@ -4,28 +4,36 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.ui.formatting import cut, escape
 from core import mapping_lifecycle
 from core.connections.permissions import may_start
 from core.errors import InputError
-from core.store import lists
+from core.store import lists, mappings
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus
 
 # The longest name in a sentence, and the longest in an option (75 characters).
 NAME_MAX = 80
 _OPTION_NAME_MAX = 26
+# The longest enumeration of audiences in a sentence.
+_FEEDERS_MAX = 300
 
 
 @dataclass(frozen=True, slots=True)
 class MappingRef:
-    """A mapping with its connection and the name of its list."""
+    """A mapping with its connection and the name of its list.
+
+    `also_fed_by` are the audiences that feed the list already, for a mapping that is proposed.
+    """
 
     connection: Connection
     mapping: AudienceMapping
     list_name: str
+    also_fed_by: tuple[str, ...] = ()
 
     @property
     def audience(self) -> str:
@@ -59,7 +67,18 @@ async def named(services: Services, mapping_pairs: Iterable[tuple[Connection, Au
     pairs = list(mapping_pairs)
     async with services.engine.database.read() as db:
         names = await lists.names(db, sorted({connection.id for connection, _ in pairs}))
-    return [MappingRef(connection, mapping, list_name(mapping, names)) for connection, mapping in pairs]
+        return [
+            MappingRef(connection, mapping, list_name(mapping, names), await read_also_fed_by(db, mapping))
+            for connection, mapping in pairs
+        ]
+
+
+async def read_also_fed_by(db: AsyncConnection, mapping: AudienceMapping) -> tuple[str, ...]:
+    """Return the audiences that feed the list of a proposed mapping already."""
+    if mapping.status is not MappingStatus.PROPOSED or mapping.list_id == NO_LIST:
+        return ()
+    of_list = await mappings.of_connection(db, mapping.connection_id, mapping.list_id)
+    return tuple(each.label for each in mappings.other_feeders(of_list, mapping.id))
 
 
 def list_name(mapping: AudienceMapping, names: dict[tuple[int, int], str]) -> str:
@@ -67,6 +86,11 @@ def list_name(mapping: AudienceMapping, names: dict[tuple[int, int], str]) -> st
     if mapping.list_id == NO_LIST:
         return "no list yet"
     return names.get((mapping.connection_id, mapping.list_id)) or f"list {mapping.list_id}"
+
+
+def also_fed_warning(audiences: Sequence[str]) -> str:
+    """Return the warning (mrkdwn) that a list is also fed by these audiences."""
+    return f":warning: *This list is also fed by* {cut(', '.join(map(escape, audiences)), _FEEDERS_MAX)}."
 
 
 def require_start(connection: Connection, person: str, what: str) -> None:

@@ -1,7 +1,7 @@
 """Mappings: which audience goes to which list."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
@@ -238,6 +238,12 @@ async def offers(db: AsyncConnection) -> list[AudienceMapping]:
         .order_by(mappings.c.id)
     )
     return [from_row(row) for row in (await db.execute(query)).mappings()]
+
+
+def other_feeders(of_list: Sequence[AudienceMapping], mapping_id: int) -> list[AudienceMapping]:
+    """Return the other mappings of a list that feed it: those that are active or paused."""
+    states = (MappingStatus.ACTIVE, MappingStatus.PAUSED)
+    return [each for each in of_list if each.id != mapping_id and each.status in states]
 
 
 async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | None = None) -> list[AudienceMapping]:

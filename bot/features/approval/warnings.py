@@ -2,15 +2,15 @@
 
 from slack_sdk.models.blocks import Block
 
+from bot.features.mapping_lookup import also_fed_warning
 from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import section
-from bot.ui.formatting import cut, escape, moment, number, plural, share
+from bot.ui.formatting import moment, number, plural, share
 from core.models.run import GuardName, RunPlan
 
 # Removals of more than this share of a list of more than so many people look dangerous, whoever asked for them.
 LARGE_SHARE, LARGE_FROM = 0.20, 100
 _LARGE = frozenset({GuardName.MASS_REMOVAL, GuardName.EMPTY_AUDIENCE})
-_NAMES_MAX = 300
 
 
 def is_large_removal(plan: RunPlan) -> bool:
@@ -53,8 +53,7 @@ def warnings(view: RunView, plan: RunPlan) -> list[Block]:
             f"has the one of {moment(view.newer_source_at)}."
         )
     if view.also_fed_by:
-        names = cut(", ".join(map(escape, view.also_fed_by)), _NAMES_MAX)
-        lines.append(f":warning: *This list is also fed by* {names}.")
+        lines.append(also_fed_warning(view.also_fed_by))
     if any(guard.name is GuardName.OTHER_AUDIENCE for guard in plan.guards):
         message = next(guard.message for guard in plan.guards if guard.name is GuardName.OTHER_AUDIENCE)
         lines.append(f":warning: *The file is of another audience.* {reason(message)}")

@@ -7,7 +7,7 @@ from slack_sdk.models.blocks import Block
 
 from bot.features.ids import MappingAction, RunAction
 from bot.features.live_audiences.buttons import drop
-from bot.features.mapping_lookup import NAME_MAX, MappingRef
+from bot.features.mapping_lookup import NAME_MAX, MappingRef, also_fed_warning
 from bot.features.permissions import deciders
 from bot.ui.blocks import (
     Message,
@@ -20,7 +20,6 @@ from bot.ui.blocks import (
 )
 from bot.ui.formatting import about, cut, escape, moment, person, plural
 from bot.ui.status_words import MAPPING_STATUSES
-from core.store.connections import Connection
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
 
 COMMENT_MAX = 500
@@ -39,13 +38,12 @@ REMOVALS = {
 }
 
 
-def proposal(mapping: AudienceMapping, connection: Connection, list_name: str, waiting: int = 0) -> Message:
+def proposal(ref: MappingRef, waiting: int = 0) -> Message:
     """Return the card of a proposed mapping without runs, or of its decision.
 
     `waiting` is the number of changes from mParticle that wait for approval.
     """
-    none = "no list yet" if mapping.list_id == NO_LIST else f"list {mapping.list_id}"
-    ref = MappingRef(connection, mapping, list_name or none)
+    mapping = ref.mapping
     if mapping.status is MappingStatus.PROPOSED:
         text = f"{person(mapping.proposed_by)} proposes a mapping: {ref.label}"
         buttons = [button("Review", MappingAction.REVIEW, str(mapping.id), label=f"Review the mapping {ref.plain}")]
@@ -131,7 +129,7 @@ def details(ref: MappingRef) -> list[Block]:
     """Return audience, list, connection and settings of a mapping."""
     mapping = ref.mapping
     target = escape(cut(ref.list_name, NAME_MAX))
-    blocks: list[Block] = []
+    blocks: list[Block] = [section(also_fed_warning(ref.also_fed_by))] if ref.also_fed_by else []
     blocks += fields(
         [
             ("Audience", escape(cut(ref.audience, NAME_MAX))),

@@ -6,6 +6,7 @@ from functools import partial
 
 from bot.features.live_audiences.reader import LiveCounts, channel_of
 from bot.features.mapping.cards import proposal
+from bot.features.mapping_lookup import MappingRef, read_also_fed_by
 from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.limits import MessagingLimits
@@ -13,7 +14,7 @@ from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subjec
 from core.store import mappings
 from core.store.audit_log import MPARTICLE
 from core.store.connections import Connection
-from core.store.mappings import AudienceMapping, MappingStatus
+from core.store.mappings import NO_LIST, MappingStatus
 from core.store.slack_messages import SlackMessage
 
 
@@ -35,7 +36,13 @@ class ProposalMessageProvider:
             connection = (await snapshot.connections())[mapping.connection_id]
             list_name = (await snapshot.list_names()).get((connection.id, mapping.list_id))
             waiting = (await self._counts.read(snapshot.db, mapping)).waiting if mapping.is_live else 0
-            state = partial(_desired_state, mapping, connection, list_name, waiting)
+            ref = MappingRef(
+                connection,
+                mapping,
+                list_name or ("no list yet" if mapping.list_id == NO_LIST else f"list {mapping.list_id}"),
+                await read_also_fed_by(snapshot.db, mapping),
+            )
+            state = partial(_desired_state, ref, waiting)
             subjects.append(Subject(f"mapping {mapping.id}", keys_of(mapping.id, connection), state))
         self._counts.keep(mapping.id for mapping in proposals)
         return subjects
@@ -53,27 +60,20 @@ def keys_of(mapping_id: int, connection: Connection) -> list[str]:
     return [key, f"{key}:dm", *fallback.keys_for(key, connection)]
 
 
-def _desired_state(
-    mapping: AudienceMapping, connection: Connection, list_name: str | None, waiting: int, stored: StoredMessages
-) -> DesiredState:
-    messages = desired_messages(mapping, connection, list_name, stored, waiting)
+def _desired_state(ref: MappingRef, waiting: int, stored: StoredMessages) -> DesiredState:
+    messages = desired_messages(ref, stored, waiting)
     return DesiredState(messages, is_final=messages[0].kind is MessageKind.FINAL)
 
 
-def desired_messages(
-    mapping: AudienceMapping,
-    connection: Connection,
-    list_name: str | None,
-    stored: Mapping[str, SlackMessage],
-    waiting: int = 0,
-) -> list[DesiredMessage]:
+def desired_messages(ref: MappingRef, stored: Mapping[str, SlackMessage], waiting: int = 0) -> list[DesiredMessage]:
     """Return the messages of a proposal or of its decision. `waiting` is the number of changes from mParticle."""
+    mapping, connection = ref.mapping, ref.connection
     channel = channel_of(mapping, connection)
     assert channel is not None
     key, direct, *_ = keys_of(mapping.id, connection)
     main = stored.get(key)
     kind = MessageKind.OPEN if mapping.status is MappingStatus.PROPOSED else MessageKind.FINAL
-    content = proposal(mapping, connection, list_name or "", waiting)
+    content = proposal(ref, waiting)
     # An update of the number of waiting changes is no more urgent than an update of a run's progress.
     urgent = not mapping.is_live or kind is MessageKind.FINAL or main is None or main.kind != kind
     messages = [DesiredMessage(key, connection.team_id, channel, kind, content, urgent=urgent)]

@@ -15,15 +15,14 @@ from core.store.mappings import MappingStatus
 
 async def read_approval_facts(db: AsyncConnection, run: Run) -> dict[str, Any]:
     """Return what the view of a run that waits for approval says beyond the run itself, by field of RunView."""
-    mapping = await mappings.by_id(db, run.mapping_id)
     latest = await approvals.latest_source(db, run.mapping_id)
     of_list = await mappings.of_connection(db, run.connection_id, run.list_id)
-    states = (MappingStatus.ACTIVE, MappingStatus.PAUSED)
+    mapping = next((each for each in of_list if each.id == run.mapping_id), None)
     is_older = latest is not None and run.source_at is not None and latest.at > run.source_at
     return {
         "proposed_by": mapping.proposed_by if mapping and mapping.status is MappingStatus.PROPOSED else None,
         "newer_source_at": latest.at if latest is not None and is_older else None,
-        "also_fed_by": [each.label for each in of_list if each.id != run.mapping_id and each.status in states],
+        "also_fed_by": [each.label for each in mappings.other_feeders(of_list, run.mapping_id)],
     }
 
 
