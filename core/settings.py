@@ -6,7 +6,7 @@ import socket
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -23,6 +23,7 @@ WORK = "work"
 
 # `T0123=/data/a,/data/b`: places of one workspace.
 _OF_WORKSPACE = re.compile(r"(T[A-Z0-9]+)=(.*)", re.DOTALL)
+ENV_FILE = ".env"
 #: In ALLOWED_WORKSPACES: any workspace.
 ANY = "*"
 #: A Firehose token has as many characters at least: whoever guesses it can change lists.
@@ -40,7 +41,7 @@ class Settings(BaseSettings):
     """Every setting, with its default and its meaning. Secrets print as stars."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ITERABLE_SYNC_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+        env_prefix="ITERABLE_SYNC_", env_file=ENV_FILE, env_file_encoding="utf-8-sig", extra="ignore", frozen=True
     )
 
     iterable_api_key: SecretStr | None = Field(
@@ -144,6 +145,11 @@ class Settings(BaseSettings):
     def _is_http(cls, url: str | None) -> str | None:
         return _encrypted_or_local(url).rstrip("/") if url is not None else None
 
+    @field_validator("data_dir")
+    @classmethod
+    def _in_home(cls, path: Path) -> Path:
+        return path.expanduser()
+
     @field_validator("audience_paths", mode="before")
     @classmethod
     def _split_places(cls, value: Any) -> Any:
@@ -219,11 +225,12 @@ class Settings(BaseSettings):
         """The database's SQLAlchemy URL."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{self.data_dir.absolute() / 'iterable-sync.sqlite'}"
+        return f"sqlite:///{quote(str(self.data_dir.absolute() / 'iterable-sync.sqlite'))}"
 
 
 def load_settings() -> Settings:
     """Read the settings. Raises SettingsError with the names of those that are wrong, never with their values."""
+    _check_encoding(Path(ENV_FILE))
     try:
         return Settings()  # type: ignore[call-arg]  # aliases and defaults: the environment fills them
     except ValidationError as error:
@@ -248,6 +255,25 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _check_encoding(path: Path) -> None:
+    """Raise SettingsError if a file of settings is there and is not in UTF-8: its lines would be passed over."""
+    try:
+        content = path.read_bytes()
+    except OSError:  # there is none; or it can't be read, and what it sets is missed where it is needed
+        return
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
+        found = "is in UTF-16, as PowerShell and Notepad write it"
+    else:
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            found = f"is not in UTF-8 (line {line}); it may be in Latin-1 or Windows-1252"
+        else:
+            return
+    raise SettingsError(f"{path.absolute()} {found}. Save it in UTF-8.") from None
 
 
 def _comma_separated(text: str) -> tuple[str, ...]:

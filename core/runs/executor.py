@@ -33,7 +33,7 @@ from core.runs import cancellation
 from core.runs.cancellation import raise_if_stopped, stoppable, wait_for_run
 from core.runs.list_lock import hold_list_lock
 from core.runs.lookup import require_run
-from core.runs.outcome import record_outcome
+from core.runs.outcome import outlasting_outages, record_outcome
 from core.runs.rejected_members import rejected_in
 from core.runs.submission import check_may_run
 from core.sources.fetch import fetched
@@ -59,6 +59,7 @@ class UploadEnd(Enum):
 _NOT_YET_PLANNED = (RunStatus.QUEUED, RunStatus.PLANNING)
 
 
+@outlasting_outages
 async def plan(engine: Engine, run_id: str) -> RunStatus:
     """Plan a run, unless that has been done. Returns where it is then: RUNNING means that it may go on."""
     this = await require_run(engine, run_id)
@@ -72,6 +73,7 @@ async def plan(engine: Engine, run_id: str) -> RunStatus:
     return (await require_run(engine, run_id)).status
 
 
+@outlasting_outages
 async def apply(engine: Engine, run_id: str) -> RunStatus:
     """Make the changes of a planned run. Returns where it is then."""
     this = await require_run(engine, run_id)

@@ -1,8 +1,11 @@
 """Every ending of a run is on record, whatever it is."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import wraps
 
 import duckdb
 from sqlalchemy.exc import DBAPIError
@@ -12,15 +15,26 @@ from core.engine import Engine
 from core.errors import StorageError, SyncError, UnexpectedError
 from core.models.run import PROCESS_DIED, RunStatus, RunStoppedError, StopReason
 from core.store import runs
-from core.store.database_errors import describe
+from core.store.database_errors import describe, is_passing
 from core.store.runs import TakenOverError
+
+Step = Callable[[Engine, str], Awaitable[RunStatus]]
+
+# How long a run waits for PostgreSQL when it is away, in seconds: a managed server's fail-over takes up to two minutes.
+OUTAGE_S = 180.0
+# The first and the longest wait before the next try, in seconds.
+FIRST_WAIT_S = 0.1
+MOST_WAIT_S = 5.0
 
 logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
-    """Turn whatever ends the block into a status of the run, with a sentence for a person."""
+    """Turn whatever ends the block into a status of the run, with a sentence for a person.
+
+    Errors of a PostgreSQL server that is away for a while are raised: see `outlasting_outages`.
+    """
     try:
         yield
     except RunStoppedError as stopped:
@@ -33,6 +47,8 @@ async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
     except SyncError as error:
         await _end(engine, run_id, RunStatus.FAILED, error)
     except (DBAPIError, OSError) as error:
+        if isinstance(error, DBAPIError) and is_passing(error):
+            raise
         logger.warning("run %s: the database or the disk failed", run_id, exc_info=True)
         await _end(engine, run_id, RunStatus.FAILED, StorageError(describe(error)))
     except (duckdb.IOException, duckdb.OutOfMemoryException):
@@ -48,6 +64,39 @@ async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
             f"Something unexpected happened ({type(error).__name__}); the log has the details. Try again: it goes on."
         )
         await _end(engine, run_id, RunStatus.FAILED, UnexpectedError(message))
+
+
+def outlasting_outages(step: Step) -> Step:
+    """Do a step of a run again while PostgreSQL is away: what was done before is on record.
+
+    After OUTAGE_S the run fails with a sentence. Raises StorageError if not even that can be recorded.
+    """
+
+    @wraps(step)
+    async def outlasting(engine: Engine, run_id: str) -> RunStatus:
+        began, failed_at, wait = 0.0, -OUTAGE_S, FIRST_WAIT_S
+        while True:
+            try:
+                return await step(engine, run_id)
+            except DBAPIError as error:
+                now = time.monotonic()
+                if now - failed_at > 2 * MOST_WAIT_S:  # it worked meanwhile
+                    began, wait = now, FIRST_WAIT_S
+                failed_at = now
+                if not is_passing(error):
+                    raise
+                if now - began > OUTAGE_S or engine.stopping.is_set():
+                    return await _fail(engine, run_id, error)
+                logger.warning("run %s: the database is away, trying again: %s", run_id, describe(error))
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, MOST_WAIT_S)
+
+    return outlasting
+
+
+async def _fail(engine: Engine, run_id: str, error: DBAPIError) -> RunStatus:
+    await _end(engine, run_id, RunStatus.FAILED, StorageError(describe(error)))
+    return RunStatus.FAILED
 
 
 async def _end(

@@ -21,7 +21,7 @@ from core.engine import Engine
 from core.models.run import RunStatus
 from core.runs import executor
 from core.store import runs
-from core.store.sqlite_driver import ErasingConnection
+from core.store.migrate import changing_workflow_tables
 
 # A constant of ours and not a hash of the code: a deploy must not strand runs.
 APPLICATION_VERSION = "1"
@@ -54,27 +54,29 @@ async def _run(run_id: str) -> str:
 async def durable(engine: Engine) -> AsyncIterator[None]:
     """Run workflows in this process for the length of the block."""
     global _engine  # noqa: PLW0603  # DBOS calls the workflows, and they have to find the engine
-    url = engine.settings.resolved_database_url
+    tables = engine.database.open_workflow_engine()
     config: DBOSConfig = {
         "name": "iterable-sync",
-        # a file of its own on SQLite: each file has one writer at a time
-        "system_database_url": url.replace(".sqlite", "-workflows.sqlite") if engine.database.is_sqlite else url,
-        "db_engine_kwargs": {"connect_args": {"factory": ErasingConnection}} if engine.database.is_sqlite else {},
+        "system_database_engine": tables,
         "application_version": APPLICATION_VERSION,
         "executor_id": engine.presence.id,
         "log_level": "ERROR",
-        # nobody sends our workflows notifications; this is how long DBOS takes to end
+        # nobody sends our workflows notifications, and LISTEN does not work behind a pooler in transaction mode
+        "use_listen_notify": False,
+        # this is how long DBOS takes to end
         "notification_listener_polling_interval_sec": 0.1,
     }
     _engine = engine
     DBOS(config=config)
-    DBOS.launch()
+    async with changing_workflow_tables(engine.database):
+        DBOS.launch()
     try:
         yield
     finally:
         await asyncio.to_thread(DBOS.destroy)
         # DBOS made its threads those of the loop, and they are gone now; the loop may live on
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
+        await asyncio.to_thread(tables.dispose)
         _engine = None
 
 

@@ -8,15 +8,16 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, event, select
+from sqlalchemy import URL, Engine, Select, create_engine, event, select
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import SettingsError, StorageError
-from core.store import sqlite_driver
+from core.store import postgresql, sqlite_driver
 
 T = TypeVar("T")
 
@@ -62,6 +63,7 @@ class Database:
     def __init__(self, url: str) -> None:
         """Take a SQLAlchemy URL (`sqlite:///path` or `postgresql://...`). Raises SettingsError if it is not one."""
         self.engine: AsyncEngine = _engine(url)
+        self._url = url
         # SQLite has one writer: waiting here in turn is fairer and cheaper than polling its lock.
         self._writer = asyncio.Lock() if self.is_sqlite else None
         self._file: tuple[int, int] | None = None
@@ -70,6 +72,11 @@ class Database:
     def is_sqlite(self) -> bool:
         """Whether this is SQLite (otherwise it is PostgreSQL)."""
         return self.engine.dialect.name == "sqlite"
+
+    @property
+    def role(self) -> str | None:
+        """Who is connected to PostgreSQL, if the address says so."""
+        return None if self.is_sqlite else postgresql.connection_parameters(self._url).get("user")
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -136,6 +143,17 @@ class Database:
         async with self._writer, self.engine.connect() as connection:
             return await connection.run_sync(_truncate_log)
 
+    def open_workflow_engine(self) -> Engine:
+        """An engine for the tables of the workflow engine, which whoever opens it disposes of. No I/O.
+
+        On SQLite they have a file of their own, beside ours: each file has one writer at a time.
+        """
+        if self.is_sqlite:
+            return _sqlite_workflow_engine(self._url)
+        engine = postgresql.open_workflow_engine(self._url)
+        postgresql.follow(self.engine, engine)
+        return engine
+
     async def close(self) -> None:
         """Give back all connections."""
         await self.engine.dispose()
@@ -163,30 +181,9 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _engine(url: str) -> AsyncEngine:
-    if url.partition("?")[0].count("@") > 1 and not url.startswith("sqlite"):
-        raise SettingsError(  # a part of the password would be taken for the host, and be shown as one
-            "ITERABLE_SYNC_DATABASE_URL has more than one @. In a user name or password, write @ as %40 (and : as %3A, "
-            "/ as %2F, % as %25)."
-        )
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise SettingsError(
-            "ITERABLE_SYNC_DATABASE_URL is not a database address. Use postgresql://user:password@host/name, "
-            "or leave it out for SQLite in the data directory."
-        ) from error
-    if parsed.get_backend_name() == "postgresql":
-        return create_async_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            hide_parameters=True,
-            pool_pre_ping=True,
-            pool_size=10,
-            max_overflow=10,
-        )
-    if parsed.get_backend_name() != "sqlite":
-        raise SettingsError(
-            f"ITERABLE_SYNC_DATABASE_URL names {parsed.get_backend_name()}. SQLite and PostgreSQL are supported."
-        )
+    if postgresql.is_postgresql(url):
+        return postgresql.open_engine(url)
+    parsed = _sqlite_url(url)
     engine = create_async_engine(
         parsed.set(drivername="sqlite+aiosqlite"),
         hide_parameters=True,
@@ -196,6 +193,37 @@ def _engine(url: str) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _sqlite_workflow_engine(url: str) -> Engine:
+    parsed = _sqlite_url(url)
+    path = Path(parsed.database or "")
+    beside = path.with_name(path.name.replace(".sqlite", "-workflows.sqlite"))
+    engine = create_engine(
+        parsed.set(drivername="sqlite", database=str(beside)),
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=postgresql.WORKFLOW_POOL_SIZE,
+        max_overflow=0,
+        connect_args={"factory": sqlite_driver.ErasingConnection},
+    )
+    event.listen(engine, "connect", _prepare_workflow_sqlite)
+    return engine
+
+
+def _sqlite_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError(
+            "ITERABLE_SYNC_DATABASE_URL is not a database address. Use postgresql://user:password@host/name, "
+            "or leave it out for SQLite in the data directory."
+        ) from error
+    if parsed.get_backend_name() != "sqlite":
+        raise SettingsError(
+            f"ITERABLE_SYNC_DATABASE_URL names {parsed.get_backend_name()}. SQLite and PostgreSQL are supported."
+        )
+    return parsed
 
 
 def _set_foreign_keys(connection: Connection, state: str) -> None:
@@ -231,6 +259,13 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _prepare_workflow_sqlite(connection: Any, _record: Any) -> None:
+    # as the workflow engine has it for the engines that it makes itself
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}").close()
+    connection.execute("PRAGMA foreign_keys=ON").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

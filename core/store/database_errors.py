@@ -5,12 +5,42 @@ text of PostgreSQL's driver is never shown. Those of SQLite that are shown are f
 """
 
 import os
+import re
 import sqlite3
 
+from sqlalchemy.exc import DBAPIError
 
-def describe(error: Exception) -> str:
-    """Return a sentence for an error of the database: what is wrong and what to do."""
+# SQLSTATEs of a server that is not there now, and will be: connections that break (class 08), too many of them, a
+# server that stops or starts, a primary that has become a standby (postgresql.org/docs/current/errcodes-appendix.html).
+_PASSING = re.compile("08...|53300|57P0[1-3]|25006")
+
+NOT_PERMITTED = "42501"
+NO_SCHEMA = "3F000"
+
+
+def is_passing(error: DBAPIError) -> bool:
+    """Whether a PostgreSQL server is away for a while: a restart, a broken connection, a fail-over."""
+    state = getattr(error.orig, "sqlstate", None)
+    if type(error.orig).__module__.partition(".")[0] != "psycopg":
+        return False
+    is_refused = state is None and type(error.orig).__name__ in {"OperationalError", "ConnectionTimeout"}
+    return error.connection_invalidated or is_refused or (state is not None and _PASSING.fullmatch(state) is not None)
+
+
+def describe(error: Exception, role: str | None = None) -> str:
+    """Return a sentence for an error of the database: what is wrong and what to do.
+
+    `role` is who is connected to PostgreSQL, if that is known: the sentence then names what it has to be granted.
+    """
     original = getattr(error, "orig", error)
+    state = getattr(original, "sqlstate", None)
+    if state == NOT_PERMITTED:
+        return _not_permitted(str(original), role or "the_role")
+    if state == NO_SCHEMA:
+        return (
+            "PostgreSQL has no schema for the tables. Create the schema that the role's search_path names, and let the "
+            f"role use it: {grant('USAGE, CREATE ON SCHEMA its_schema', role or 'the_role')}"
+        )
     lowered = str(original).strip().split("\n")[0].lower()
     for words, sentence in _SENTENCES:
         if any(each in lowered for each in words):
@@ -27,6 +57,38 @@ def _cause(error: object) -> str:
         return os.strerror(error.errno) if error.errno else type(error).__name__
     state, name = getattr(error, "sqlstate", None), type(error).__name__
     return f"{name}, SQLSTATE {state}" if state else name
+
+
+def grant(what: str, role: str) -> str:
+    """Return the statement that gives a role of PostgreSQL what it lacks."""
+    return f"GRANT {what} TO {identifier(role)};"
+
+
+def identifier(name: str) -> str:
+    """Return a name as it is written in a statement."""
+    return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+
+
+def _not_permitted(text: str, role: str) -> str:
+    # of the text nothing is shown but what kind of thing it is about, and its name
+    found = re.match(
+        r"permission denied for (schema|database|table|sequence|relation|view) (\w+)$", text.split("\n", maxsplit=1)[0]
+    )
+    kind, name = (found[1], found[2]) if found else ("", "")
+    if kind in {"schema", "database"}:
+        return (
+            f"The role {role} may not create tables in PostgreSQL. Let the owner of the {kind} {name} do this: "
+            f"{grant(f'CREATE ON {kind.upper()} {identifier(name)}', role)}"
+        )
+    if kind:
+        return (
+            f"The role {role} may not use the {kind} {name} in PostgreSQL. Let its owner do this: "
+            f"{grant('ALL ON ALL TABLES IN SCHEMA public', role)}"
+        )
+    return (
+        f"The role {role} may not do this in PostgreSQL. Connect as the role that created the tables, or make this one "
+        "their owner."
+    )
 
 
 # Errors of SQLite whose texts hold no values.

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from core.engine import open_engine
 from core.errors import SettingsError
+from core.runs import workflows
 from core.settings import Settings, load_settings
+from tests.core.databases import furnish
 
 NAMES = [name for name in Settings.model_fields if name != "iterable_api_key"]
 
@@ -41,6 +44,47 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.data_dir == Path("elsewhere")
     assert settings.resolved_database_url == "postgresql://user:password@db/sync"
     assert settings.worker_id == "worker-7"
+
+
+@pytest.mark.parametrize("name", ["a?b", "100%", "%41", "#1", "a b", "data.sqlite", "it's", "a+b", "ä", "*"])
+async def test_data_directory_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The files of the program are in the data directory, whatever its name is."""
+    directory = tmp_path / name
+    monkeypatch.setenv("ITERABLE_SYNC_DATA_DIR", str(directory))
+    furnish(load_settings())
+    async with open_engine(load_settings(), "test") as engine, workflows.durable(engine):
+        pass
+    assert _names(tmp_path) == {name}
+    assert {"iterable-sync.sqlite", "iterable-sync-workflows.sqlite"} <= _names(directory)
+
+
+def _names(directory: Path) -> set[str]:
+    return {each.name for each in directory.iterdir()}
+
+
+def test_data_directory_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ~ in `.env`, which no shell replaces, is the home directory."""
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("ITERABLE_SYNC_DATA_DIR", "~/sync")
+    assert load_settings().data_dir == Path("/home/someone/sync")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "latin-1"])
+def test_file_in_another_encoding(tmp_path: Path, encoding: str) -> None:
+    """A `.env` that is not in UTF-8 is named, with what to do, and nothing of it is shown."""
+    (tmp_path / ".env").write_text("ITERABLE_API_KEY=secret\n# für uns\n", encoding=encoding)
+    kind = "UTF-16" if encoding.startswith("utf-16") else "not in UTF-8"
+    with pytest.raises(SettingsError, match=rf"\.env.*{kind}.*UTF-8") as refused:
+        load_settings()
+    assert "secret" not in refused.value.message
+
+
+def test_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """The first setting counts in a `.env` that an editor on Windows began with a byte order mark."""
+    (tmp_path / ".env").write_text("ITERABLE_API_KEY=from-file\n", encoding="utf-8-sig")
+    settings = load_settings()
+    assert settings.iterable_api_key is not None
+    assert settings.iterable_api_key.get_secret_value() == "from-file"
 
 
 def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

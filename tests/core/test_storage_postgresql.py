@@ -10,7 +10,7 @@ import pytest
 from core.engine import open_engine
 from core.errors import SettingsError, StorageError, SyncError
 from core.planning import batching
-from core.runs import worker
+from core.runs import outcome, worker
 from core.settings import Settings
 from core.store import runs
 from tests.core.databases import new_postgresql, restart, without
@@ -34,9 +34,14 @@ async def sync(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Asy
         yield it
 
 
+def name_of(url: str) -> str:
+    """The name of a database."""
+    return url.rpartition("?")[0].rpartition("/")[2]
+
+
 def terminate(server: str, url: str) -> int:
     """End everybody's connections to a database. Returns how many."""
-    name = url.rpartition("?")[0].rpartition("/")[2]
+    name = name_of(url)
     with psycopg.connect(server, autocommit=True) as connection:
         query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s"
         found = connection.execute(query, (name,)).fetchone()
@@ -92,16 +97,16 @@ async def test_the_server_is_restarted(sync: Sync, postgresql_server: str, monke
 
 def set_read_only(server: str, url: str, on: str) -> None:
     """Let a database take no changes, or again, in all sessions from now on."""
-    name = url.rpartition("?")[0].rpartition("/")[2]
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {on}".encode())
+        connection.execute(f"ALTER DATABASE {name_of(url)} SET default_transaction_read_only = {on}".encode())
     terminate(server, url)
 
 
 async def test_read_only_while_running(
     sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run fails with a sentence when the database takes no changes any more, and goes on when it does."""
+    """A run fails with a sentence if the database takes no changes for long, and goes on when it does."""
+    monkeypatch.setattr(outcome, "OUTAGE_S", 0.3)
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
     with pytest.raises(StorageError, match="takes no changes"):
@@ -111,6 +116,30 @@ async def test_read_only_while_running(
         await runs.set_status(db, run_id, RunStatus.INTERRUPTED)
     assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
+
+
+async def test_fail_over(sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose primary becomes a standby waits, and goes on with new connections: that is no failure of the run."""
+    refused: list[str] = []
+
+    def stand_by() -> None:
+        # as a fail-over leaves it: the connections stay, and take no changes; new ones do
+        with psycopg.connect(postgresql_server, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name_of(url)} SET default_transaction_read_only = on".encode())
+        terminate(postgresql_server, url)
+
+    def warned(message: str, *about: object) -> None:
+        refused.append(message % about)
+        with psycopg.connect(postgresql_server, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name_of(url)} SET default_transaction_read_only = off".encode())
+
+    monkeypatch.setattr(outcome.logger, "warning", warned)
+    run_id = await sync.submit(sync.mirror_file(people(range(100))))
+    at_requests(monkeypatch, once(stand_by), every=4)
+    assert await worker.start(run_id) is RunStatus.SUCCEEDED
+    assert any("takes no changes" in each for each in refused)
+    assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
+    assert (await sync.outcome(run_id)).counts == {"members": 100, "added": 100}
 
 
 async def test_read_only_at_the_start(tmp_path: Path, postgresql_server: str, url: str) -> None:

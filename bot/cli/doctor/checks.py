@@ -24,7 +24,7 @@ from core.settings import Settings, load_settings
 from core.store import connections
 from core.store.connections import Connection
 from core.store.database import Database
-from core.store.migrate import migrate
+from core.store.migrate import check_workflow_schema, migrate
 from core.vault import KEY_FILE, Vault, open_vault
 
 if TYPE_CHECKING:
@@ -133,6 +133,8 @@ async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
             context.saved = await connections.everyone(db)
             form = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
             server, mode = await _sqlite(db) if database.is_sqlite else await _postgresql(db)
+            if not database.is_sqlite:
+                await check_workflow_schema(database, db)
     except SettingsError as error:
         return CheckResult("database", False, error.message)
     finally:

@@ -52,16 +52,8 @@ def test_path_is_not_shown() -> None:
     assert "/srv" not in said
 
 
-@pytest.mark.parametrize("password", ["p@ss/w%rd", "p@ss", "@", "a@b@c"])
-async def test_password_with_an_at(password: str) -> None:
-    """A password that is not encoded is refused before anything takes its end for a host; it is not repeated."""
-    with pytest.raises(SettingsError, match="more than one @") as refused:
-        Database(f"postgresql://user:{password}@127.0.0.1:1/sync")
-    assert password not in refused.value.message.replace("more than one @", "").replace("write @ as", "")
-
-
-async def test_password_that_is_encoded() -> None:
-    """The same password, encoded, is taken."""
-    database = Database("postgresql://user:p%40ss%2Fw%25rd@127.0.0.1:1/sync")
-    assert database.engine.url.password == "p@ss/w%rd"
-    await database.close()
+async def test_password_of_which_the_end_is_not_clear() -> None:
+    """A password of which a piece could be the host is refused before anything takes it for one; it is not repeated."""
+    with pytest.raises(SettingsError, match="@ as %40") as refused:
+        Database("postgresql://user:p@ss/w%rd@127.0.0.1:1/sync")
+    assert "ss/w" not in refused.value.message

@@ -1,0 +1,132 @@
+"""PostgreSQL's addresses as platforms give them, roles that may not create, servers that are not the first named."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from core.engine import open_engine
+from core.errors import SettingsError
+from core.runs import workflows
+from core.settings import Settings
+from core.store.database import Database
+from core.store.migrate import migrate
+from core.store.postgresql import connection_parameters
+from tests.core.databases import new_postgresql, without
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("postgres://u:p@h:5432/d", {"user": "u", "password": "p", "host": "h", "port": "5432", "dbname": "d"}),
+        ("POSTGRES://u@h/d", {"user": "u", "host": "h", "dbname": "d"}),
+        ("postgresql+psycopg://u:p@h/d", {"user": "u", "password": "p", "host": "h", "dbname": "d"}),
+        ("postgres://h1:1,h2:2/d", {"host": "h1,h2", "port": "1,2", "target_session_attrs": "read-write"}),
+        ("postgres://h1,h2/d?target_session_attrs=any", {"host": "h1,h2", "target_session_attrs": "any"}),
+        ("postgres://h/d?sslmode=verify-full&options=-csearch_path%3Dapp", {"options": "-csearch_path=app"}),
+        ("postgresql:///d?host=/run/postgresql", {"host": "/run/postgresql", "dbname": "d"}),
+        ("postgresql://%2Frun%2Fpostgresql/d", {"host": "/run/postgresql", "dbname": "d"}),
+        ("postgresql://[::1]:5432/d", {"host": "::1", "port": "5432"}),
+        ("postgres://h/d?application_name=a@b", {"host": "h", "application_name": "a@b"}),
+        ("postgres://u:p@h/d?application_name=a@b", {"password": "p", "host": "h", "application_name": "a@b"}),
+    ],
+)
+def test_address(address: str, expected: dict[str, str]) -> None:
+    """An address is understood as PostgreSQL's own clients understand it."""
+    found = connection_parameters(address)
+    assert {name: found.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "password", ["p@ss", "p/s", "p?s", "p#s", "p:s", "100%", "50%off", "p[s]", "p s", "p%40s", "§&+="]
+)
+def test_password_of_any_sign(password: str) -> None:
+    """A password is understood as it is, also where its signs have a meaning in addresses, and in percent form."""
+    for written in (password, quote(password, safe="")):
+        found = connection_parameters(f"postgres://u:{written}@h:5432/d?sslmode=require")
+        expected = "p@s" if written == "p%40s" else password
+        assert (found["user"], found["password"], found["host"]) == ("u", expected, "h")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgres://u:1/secret@h/d",
+        "postgres://u:a@secret/b@h/d",
+        "postgres://u:a@b?secret@h/d",
+        "postgres://u:p@h:secret/d",
+        "postgres://u:secret",
+        "postgres://h/d?secret",
+    ],
+)
+def test_address_that_is_not_clear(address: str) -> None:
+    """An address that can be understood in several ways is refused, with what to write and no piece of the password."""
+    with pytest.raises(SettingsError, match="@ as %40") as refused:
+        Database(address)
+    assert "secret" not in refused.value.message
+    assert refused.value.__cause__ is None
+
+
+def test_parameter_of_another_client() -> None:
+    """A parameter that PostgreSQL's own clients do not know is named."""
+    with pytest.raises(SettingsError, match="has the parameter schema, which"):
+        Database("postgres://u:p@h/d?schema=app")
+
+
+@pytest.fixture
+def url(postgresql_server: str) -> Iterator[str]:
+    """The address of a database without tables."""
+    made = new_postgresql(postgresql_server, empty=True)
+    yield made
+    without(postgresql_server, made)
+
+
+@pytest.fixture
+def role(postgresql_server: str, url: str) -> Iterator[str]:
+    """A role that may not create anything in the database."""
+    with psycopg.connect(postgresql_server, autocommit=True) as server:
+        server.execute("CREATE ROLE nocreate LOGIN")
+    with psycopg.connect(url, autocommit=True) as database:
+        database.execute("REVOKE CREATE ON SCHEMA public FROM public")
+    yield "nocreate"
+    with psycopg.connect(url, autocommit=True) as database:
+        database.execute("DROP OWNED BY nocreate")
+        database.execute("DROP ROLE nocreate")
+
+
+async def test_several_servers(url: str) -> None:
+    """The first server that is there and takes changes is used."""
+    directory = connection_parameters(url)["host"]
+    several = f"postgres://postgres@{quote('/nowhere', safe='')},{quote(directory, safe='')}/{_name(url)}"
+    database = Database(several)
+    await migrate(database)
+    await database.close()
+
+
+async def test_missing_grants_are_named(tmp_path: Path, url: str, role: str) -> None:
+    """A role that may not create is told which GRANT is missing; with these the program runs."""
+    settings = Settings(data_dir=tmp_path, database_url=url.replace("postgres:@", f"{role}@"), _env_file=None)  # type: ignore[call-arg, arg-type]
+    with pytest.raises(SettingsError, match="GRANT CREATE ON SCHEMA public TO nocreate;") as refused:
+        async with open_engine(settings, "test"):
+            pass
+    assert "ITERABLE_SYNC_DATA_DIR" not in refused.value.message
+    grant(url, "GRANT CREATE ON SCHEMA public TO nocreate")
+    async with open_engine(settings, "test") as engine:
+        with pytest.raises(SettingsError, match=rf"GRANT CREATE ON DATABASE {_name(url)} TO nocreate;"):
+            async with workflows.durable(engine):
+                pass
+        grant(url, f"GRANT CREATE ON DATABASE {_name(url)} TO nocreate")
+        async with workflows.durable(engine):
+            pass
+
+
+def grant(url: str, statement: str) -> None:
+    """Execute a statement as the owner of a database."""
+    with psycopg.connect(url, autocommit=True) as database:
+        database.execute(statement.encode())
+
+
+def _name(url: str) -> str:
+    return url.rpartition("?")[0].rpartition("/")[2]
