@@ -24,13 +24,14 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.connections.environment import environment_connection
-from core.engine import open_engine
+from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient
 from core.models.run import RunRequest
 from core.runs import worker, workflows
 from core.runs.submission import submit
 from core.settings import Settings
+from core.store import runs
 from core.store.database import Database
 from tests.core.harness import LIST, Sync, decide
 
@@ -128,12 +129,22 @@ async def _sync(job: Job, at: int) -> None:
         if job.run_id is not None:
             if job.plan_digest is not None:
                 await decide(engine, job.run_id, worker=engine.presence.id)
+            else:
+                await _claim(engine, job.run_id)
             await worker.execute_approved(engine, job.run_id)
         else:
             connection = await environment_connection(engine, user_id=job.user_id, data_center=DataCenter.US, rate=0)
             submission = await submit(engine, connection, job.list_id, RunRequest(path=str(job.file), approved=True))
             await worker.start(submission.run_id)
     _tell(job, names)
+
+
+async def _claim(engine: Engine, run_id: str) -> None:
+    """Take an approved run, as a worker does."""
+    async with engine.database.write() as db:
+        run = await runs.by_id(db, run_id)
+        assert run is not None
+        assert await runs.claim(db, run, engine.presence.id)
 
 
 def _tell(job: Job, names: list[str]) -> None:
