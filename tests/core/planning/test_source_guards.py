@@ -122,6 +122,18 @@ async def test_the_same_file_again_is_not_older(sync: Sync) -> None:
     assert (await sync.run(file)).run.status is RunStatus.SUCCEEDED
 
 
+async def test_unusual_size_waits(sync: Sync) -> None:
+    """An audience of a size that its last runs did not have waits for approval, and says what they had."""
+    usual = sync.mirror_file(people(range(120)))
+    for _ in range(5):
+        assert (await sync.run(usual)).run.status is RunStatus.SUCCEEDED
+    waiting = (await sync.mirror(people(range(160)))).run
+    assert guards(waiting) == [GuardName.UNUSUAL_SIZE]
+    assert waiting.plan is not None
+    assert "has 160 people. In the last 5 syncs it had about 120" in waiting.plan.guards[0].message
+    assert len(sync.emails()) == 120
+
+
 async def test_many_additions_wait(sync: Sync) -> None:
     """A run that adds more than the mapping's limits waits for approval, and names both limits."""
     first = await sync.mirror(people(range(20)))

@@ -1,6 +1,8 @@
 """An approval is of the plan that was shown: whatever was not part of it is not done without asking once more."""
 
 import asyncio
+import hashlib
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,15 +10,16 @@ import pytest
 
 from core.connections.manage import connect, replace_key
 from core.engine import open_engine
+from core.errors import ConflictError
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.models.run import GuardName, Run, RunRequest
+from core.models.run import GuardName, Run, RunRequest, SyncMode, digest_of
 from core.runs import approval, commands, executor, worker
 from core.runs.approval import Decision
 from core.runs.submission import submit
 from core.store import audit_log, runs
 from core.store.audit_log import AuditAction
-from tests.core.harness import LIST, Outcome, RunStatus, Sync, people, syncing
+from tests.core.harness import LIST, Outcome, RunStatus, Sync, people, person, syncing
 
 
 @pytest.fixture
@@ -139,6 +142,16 @@ async def test_equal_numbers_of_other_people_are_not_what_was_approved(sync: Syn
     assert sync.emails() == addresses(range(100, 300))
 
 
+async def test_updates_outside_of_what_was_approved_ask(sync: Sync) -> None:
+    """A member whose address is another in the file that is planned again is not changed without asking."""
+    path = sync.mirror_file(people(range(120, 220)))
+    later = await approved_and_overtaken(sync, path)
+    members = [*people(range(120, 219)), person(219, email="other@example.com")]
+    path.write_text(sync.mirror_file(members).read_text())
+    assert await executor.execute(sync.engine, later.id) is RunStatus.NEEDS_APPROVAL
+    assert sync.emails() == addresses(range(100, 300))
+
+
 async def test_file_that_is_replaced_after_planning_changes_nothing(sync: Sync) -> None:
     """What is sent is the plan that was approved, whatever is in the file by then."""
     await sync.mirror(people(range(400)))
@@ -159,6 +172,33 @@ async def test_plan_names_the_bytes_that_were_read(sync: Sync) -> None:
     assert second.plan is not None
     assert first.plan.source_digest != second.plan.source_digest
     assert first.plan_digest != second.plan_digest
+
+
+async def test_digest_covers_what_is_relied_on(sync: Sync) -> None:
+    """Another run, mapping, mode, user id field or revision of the ledger, or another number, is another plan."""
+    await sync.mirror(people(range(400)))
+    run = await waiting(sync, sync.mirror_file(people(range(100))))
+    assert run.plan is not None
+    assert run.ledger_revision is not None
+    assert run.plan_digest == digest_of(run, run.plan, run.mode, run.ledger_revision)
+    numbers = ("members", "left", "to_add", "to_update", "to_remove", "unchanged", "rejected", "ledger_size")
+    plans = [run.plan.model_copy(update={name: 7_777}) for name in numbers]
+    plans.append(run.plan.model_copy(update={"source_digest": "of other bytes"}))
+    of_others: list[dict[str, object]] = [{"id": "another"}, {"mapping_id": 99}, {"user_id_field": UserIdField.MPID}]
+    found = [digest_of(run, plan, run.mode, run.ledger_revision) for plan in plans]
+    found += [digest_of(run.model_copy(update=of), run.plan, run.mode, run.ledger_revision) for of in of_others]
+    found += [digest_of(run, run.plan, SyncMode.ADD, run.ledger_revision), digest_of(run, run.plan, run.mode, 99)]
+    assert len({run.plan_digest, *found}) == 1 + len(found)
+
+
+async def test_audience_that_is_fetched_is_named_by_its_bytes(sync: Sync) -> None:
+    """The content of an audience that is fetched from elsewhere is part of the plan, as that of a file is."""
+    await sync.mirror(people(range(400)))
+    here = sync.mirror_file(people(range(100)))
+    sync.engine.fetchers["elsewhere"] = lambda _, folder: asyncio.to_thread(shutil.copy, here, folder / "a.csv")
+    run = await waiting(sync, Path("elsewhere:a.csv"))
+    assert run.plan is not None
+    assert run.plan.source_digest == hashlib.sha256(here.read_bytes()).hexdigest()
 
 
 async def test_approval_in_advance_is_for_one_plan(sync: Sync) -> None:
@@ -183,15 +223,41 @@ async def test_two_decide_at_once(sync: Sync, approves: tuple[bool, bool]) -> No
     assert sorted(decisions) == [Decision.RECORDED, Decision.TOO_LATE]
 
 
-async def test_approval_and_cancellation_at_once(sync: Sync) -> None:
-    """A run that is approved and cancelled at the same moment ends one way or the other, and not both."""
+@pytest.mark.parametrize("approves", [True, False])
+async def test_decision_and_cancellation_at_once(sync: Sync, approves: bool) -> None:
+    """A run that is decided and cancelled at the same moment ends one way or the other, and not both."""
     await sync.mirror(people(range(400)))
     run = await waiting(sync, sync.mirror_file(people(range(100))))
-    decision, _ = await asyncio.gather(decide(sync, run), commands.cancel(sync.engine, run.id, by="U2", team_id=None))
+    decision, cancelled = await asyncio.gather(
+        decide(sync, run, approves=approves),
+        commands.cancel(sync.engine, run.id, by="U2", team_id=None),
+        return_exceptions=True,
+    )
     now = (await sync.outcome(run.id)).run
     assert now.status is RunStatus.CANCELLED
-    assert decision in (Decision.RECORDED, Decision.TOO_LATE)
+    if approves:
+        assert decision in (Decision.RECORDED, Decision.TOO_LATE)
+        assert cancelled is True
+    else:
+        assert (decision is Decision.RECORDED) == now.is_declined == isinstance(cancelled, ConflictError)
     assert len(sync.emails()) == 400
+
+
+async def test_approval_while_an_earlier_run_begins(sync: Sync) -> None:
+    """Whoever approves while an earlier run changes the list has approved what was shown, or nothing."""
+    await sync.mirror(people(range(100, 500)))
+    older = await waiting(sync, sync.mirror_file(people(range(100, 300))))
+    newer = await waiting(sync, sync.mirror_file(people(range(200, 210))))
+    assert await decide(sync, older) is Decision.RECORDED
+    decision, ended = await asyncio.gather(decide(sync, newer), executor.execute(sync.engine, older.id))
+    assert ended is RunStatus.SUCCEEDED
+    again = await executor.execute(sync.engine, newer.id)
+    if decision is Decision.RECORDED:  # all that is left to be removed was approved
+        assert again is RunStatus.SUCCEEDED
+        assert sync.emails() == addresses(range(200, 210))
+    else:
+        assert again is RunStatus.NEEDS_APPROVAL
+        assert sync.emails() == addresses(range(100, 300))
 
 
 async def test_two_workers_and_two_deciders(tmp_path: Path, database_url: str) -> None:

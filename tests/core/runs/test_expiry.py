@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from core.errors import InputError
-from core.runs import approval, commands, executor, worker
+from core.errors import ConflictError, InputError
+from core.models.run import RunRequest
+from core.runs import approval, commands, executor, undo, worker
 from core.runs.approval import Decision
+from core.settings import Settings
 from core.store import audit_log, mappings, runs
 from core.store.audit_log import AuditAction
 from core.store.mappings import MappingStatus
@@ -59,6 +62,15 @@ async def test_waits_until_then(sync: Sync) -> None:
     assert await approval.expire_waiting(sync.engine) == 0
 
 
+async def test_time_until_expiry_is_a_setting(sync: Sync) -> None:
+    """The time is a setting, in seconds; it is 3 days if nothing is set."""
+    assert Settings.model_fields["approval_expiry_s"].default == 3 * DAY_S
+    run_id = await waiting(sync, days=0.5)
+    engine = replace(sync.engine, settings=sync.engine.settings.model_copy(update={"approval_expiry_s": 0.25 * DAY_S}))
+    assert await approval.expire_waiting(engine) == 1
+    assert "within 6 hours" in ((await sync.outcome(run_id)).run.error or "")
+
+
 async def test_late_approval_without_a_worker(sync: Sync) -> None:
     """An approval that comes too late is refused even if nothing has ended the run yet."""
     run_id = await waiting(sync, days=4)
@@ -74,30 +86,28 @@ async def test_expiry_and_approval_at_once(sync: Sync) -> None:
     assert (await sync.outcome(run_id)).run.status is RunStatus.EXPIRED
 
 
-async def test_retry_respects_a_pause(sync: Sync) -> None:
-    """A run of a paused mapping is not retried, and one that is resumed says why."""
-    await sync.mirror(people(range(3)))
-    run_id = await sync.submit(sync.directory / "nowhere.csv")
-    await worker.start(run_id)
-    run = (await sync.outcome(run_id)).run
+async def test_every_way_to_start_respects_a_pause(sync: Sync) -> None:
+    """Whichever way work of a paused mapping is asked for, it is refused with the same sentence."""
+    done = (await sync.mirror([*people(range(3)), person(9, email=None)])).run
+    failed = await sync.submit(sync.directory / "nowhere.csv")
+    await worker.start(failed)
     async with sync.engine.database.write() as db:
-        await mappings.change(db, run.mapping_id, status=MappingStatus.PAUSED)
-    with pytest.raises(InputError, match="is paused"):
-        await commands.retry(sync.engine, run_id, by="U1", team_id=None)
-    with pytest.raises(InputError, match="is paused"):
-        await worker.resume(sync.engine, run_id)
-
-
-async def test_retry_of_rejected_members_respects_a_pause(sync: Sync) -> None:
-    """The rejected members of a run of a paused mapping are not tried again."""
-    run = (await sync.mirror([*people(range(3)), person(9, email=None)])).run
-    assert run.counters.rejected == 1
-    async with sync.engine.database.write() as db:
-        await mappings.change(db, run.mapping_id, status=MappingStatus.PAUSED)
-    with pytest.raises(InputError, match="is paused"):
-        await commands.retry_rejected(sync.engine, run.id, by="U1", channel=None, team_id=None)
-    with pytest.raises(InputError, match="is paused"):
-        await commands.repeat(sync.engine, run.id, by="U1", channel=None, team_id=None)
+        await mappings.change(db, done.mapping_id, status=MappingStatus.PAUSED)
+        mapping = await mappings.by_id(db, done.mapping_id)
+    assert mapping is not None
+    request, by = RunRequest(path="a.csv"), {"by": "U1", "team_id": None}
+    ways = [
+        sync.submit(sync.mirror_file(people(range(2)))),
+        commands.start(sync.engine, mapping, request, channel=None, **by),
+        commands.repeat(sync.engine, done.id, channel=None, **by),
+        commands.retry(sync.engine, failed, **by),
+        commands.retry_rejected(sync.engine, done.id, channel=None, **by),
+        worker.resume(sync.engine, failed),
+        undo.undo(sync.engine, done.id, started_by="U1", channel=None),
+    ]
+    for way in ways:
+        with pytest.raises(ConflictError, match="is paused, so nothing is sent"):
+            await way
 
 
 async def test_half_done_run_of_a_paused_mapping_is_not_taken_up(sync: Sync) -> None:
