@@ -212,6 +212,38 @@ async def test_waiting_source_is_older_than_the_synced_one(tmp_path: Path) -> No
         assert "Review" in here.slack.render(message)
 
 
+async def test_old_message_does_not_roll_the_list_back(tmp_path: Path) -> None:
+    """*Run again* on the message of an older audience asks, and says what it is older than; nothing is sent."""
+    async with workspace(tmp_path) as here:
+        mapping = await synced(here, tmp_path, range(10))
+        old = await here.latest_run()
+        new = await start(here, mapping, tmp_path / "new.csv", range(2, 12))
+        assert (await ended(here, new)).status is RunStatus.SUCCEEDED
+        message = await card_of(here, old.id, "Synced")
+        await here.slack.marketer.click(message, RunAction.AGAIN)
+        again = await here.slack.wait_for_message("marketing", "To approve", timeout=LONG)
+        assert f"older than the audience that run {new} synced last" in here.slack.render(again)
+        assert "the list would go back to an earlier state" in here.slack.render(again)
+        assert here.emails() == {f"p{number}@example.com" for number in range(2, 12)}
+
+
+async def test_file_of_another_audience(tmp_path: Path) -> None:
+    """The card warns if the file is of another audience than the mapping names."""
+    async with workspace(tmp_path) as here:
+        mapping = await here.mapping(await here.connection(), "Spring")
+        path = tmp_path / "77_Winter_172136Nov292018.csv"
+        rows = [f"{n},1543512096000,p{n}@example.com,email\n" for n in range(3)]
+        content = "mpid,scanned_timestamp_ms,identity_value,identity_type\n" + "".join(rows)
+        await asyncio.to_thread(path.write_text, content)
+        run_id = await commands.start(
+            here.engine, mapping, RunRequest(path=str(path)), by=MAYA, channel=MARKETING, team_id=TEAM
+        )
+        shown = here.slack.render(await card_of(here, run_id))
+        assert "*The file is of another audience.*" in shown
+        assert "77 (Winter)" in shown
+        assert not here.emails()
+
+
 async def test_list_that_another_mapping_feeds(tmp_path: Path) -> None:
     """The card says if another mapping feeds the list already."""
     async with workspace(tmp_path) as here:

@@ -175,6 +175,19 @@ async def test_new_list_is_created_in_the_review(tmp_path: Path) -> None:
         assert lists_called(here, "Autumn") == 1
 
 
+async def test_proposal_to_a_list_that_has_a_mapping(tmp_path: Path) -> None:
+    """The card of a proposal and its review warn if another audience feeds the list already."""
+    async with workspace(tmp_path) as here:
+        connection = await here.connection()
+        await here.mapping(connection, "Winter")
+        await here.mapping(connection, active=False)
+        message = await card(here)
+        assert "*This list is also fed by* Winter" in here.slack.render(message)
+        await here.slack.approver.click(message, MappingAction.REVIEW)
+        view = await here.slack.approver.open_view(MappingCallback.REVIEW)
+        assert "*This list is also fed by* Winter" in here.slack.render(view)
+
+
 async def test_says_what_is_missing_or_there_already(tmp_path: Path) -> None:
     """Without audience and list, or with a mapping that there is already, the form says so at its inputs."""
     async with workspace(tmp_path) as here:

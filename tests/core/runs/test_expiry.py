@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,8 +65,8 @@ async def test_time_until_expiry_is_a_setting(sync: Sync) -> None:
     """The time is a setting, in seconds; it is 3 days if nothing is set."""
     assert Settings.model_fields["approval_expiry_s"].default == 3 * DAY_S
     run_id = await waiting(sync, days=0.5)
-    engine = replace(sync.engine, settings=sync.engine.settings.model_copy(update={"approval_expiry_s": 0.25 * DAY_S}))
-    assert await approval.expire_waiting(engine) == 1
+    sync.engine.settings = sync.engine.settings.model_copy(update={"approval_expiry_s": 0.25 * DAY_S})
+    assert await approval.expire_waiting(sync.engine) == 1
     assert "within 6 hours" in ((await sync.outcome(run_id)).run.error or "")
 
 

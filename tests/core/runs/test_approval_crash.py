@@ -1,0 +1,19 @@
+"""Killed while it is approved, or planned again after that, a run does what was approved and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.campaigns.crash_points import MPID, SCENARIOS, Crash, Prepared
+from tests.core.harness import keep
+from tests.core.test_crash import FIRST
+
+
+@pytest.mark.parametrize(
+    ("scenario", "event"), [("approved", 8), ("approved", 20), ("approved", 35), ("overtaken", 8), ("overtaken", 18)]
+)
+async def test_approval_and_a_crash(tmp_path: Path, scenario: str, event: int) -> None:
+    """A process that dies loses no approval and gives none; the campaign of crash points tries every event."""
+    prepared = Prepared("SQLite", await keep(FIRST, user_id=MPID))
+    killed = Crash(prepared, scenario, event, commits=False)
+    assert await SCENARIOS[scenario][1](tmp_path, None, killed, tmp_path / "event") == ""
