@@ -195,7 +195,11 @@ async def test_audience_that_is_fetched_is_named_by_its_bytes(sync: Sync) -> Non
     """The content of an audience that is fetched from elsewhere is part of the plan, as that of a file is."""
     await sync.mirror(people(range(400)))
     here = sync.mirror_file(people(range(100)))
-    sync.engine.fetchers["elsewhere"] = lambda _, folder: asyncio.to_thread(shutil.copy, here, folder / "a.csv")
+
+    async def fetch(_address: str, folder: Path) -> Path:
+        return Path(await asyncio.to_thread(shutil.copy, here, folder / "a.csv"))
+
+    sync.engine.fetchers["elsewhere"] = fetch
     run = await waiting(sync, Path("elsewhere:a.csv"))
     assert run.plan is not None
     assert run.plan.source_digest == hashlib.sha256(here.read_bytes()).hexdigest()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -94,7 +95,8 @@ async def test_every_way_to_start_respects_a_pause(sync: Sync) -> None:
         await mappings.change(db, done.mapping_id, status=MappingStatus.PAUSED)
         mapping = await mappings.by_id(db, done.mapping_id)
     assert mapping is not None
-    request, by = RunRequest(path="a.csv"), {"by": "U1", "team_id": None}
+    request = RunRequest(path="a.csv")
+    by: dict[str, Any] = {"by": "U1", "team_id": None}
     ways = [
         sync.submit(sync.mirror_file(people(range(2)))),
         commands.start(sync.engine, mapping, request, channel=None, **by),
