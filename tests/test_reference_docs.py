@@ -22,6 +22,7 @@ from core.settings import Settings
 from core.sources import tabular
 from core.store.metrics import Metrics
 from tests.documents import DOCUMENTS, code, code_blocks, section, table_rows
+from tools import iterable_answers
 
 _TYPES = {str: "string", int: "integer", float: "number", dict: "object"}
 
@@ -142,6 +143,11 @@ def test_rejection_reasons() -> None:
     assert sorted(code(row[0]) for row in rows) == sorted(EXPLANATIONS)
     assert all(meaning and remedy for _, meaning, remedy in rows)
     assert all(each.meaning and each.remedy for each in EXPLANATIONS.values())
+
+
+def test_iterable_answers() -> None:
+    """The page about Iterable's answers is what the table of answers makes."""
+    assert DOCUMENTS["docs/reference/iterable-answers.md"] == iterable_answers.page()
 
 
 def test_columns_of_tables() -> None:

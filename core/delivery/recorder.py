@@ -109,6 +109,7 @@ class Recorder:
         """Make the ledger say what a batch has changed."""
         this = self._run
         members = batch.entries
+        is_certain = delivery.is_confirmed and not delivery.unattributed
         if delivery.rejected or delivery.renamed:
             members = _entries(delivery.accepted)
         if batch.phase is Phase.RENAME:
@@ -117,7 +118,7 @@ class Recorder:
                     await ledger.rename(db, this.connection_id, _entries(units), certain=certain)
                     await lists.bump_others(db, this.connection_id, this.list_id)
             await ledger.delete_matching(db, this.mapping_id, members)
-        elif batch.phase is Phase.REMOVE and not delivery.unattributed:
+        elif batch.phase is Phase.REMOVE and is_certain:
             await ledger.delete_matching(db, this.mapping_id, members)
             if stay := [
                 _former(unit[0])
@@ -126,10 +127,12 @@ class Recorder:
             ]:
                 # The update that follows replaces the row that knew this address: the next run has to know it.
                 await ledger.upsert(db, this.mapping_id, stay, certain=True)
-        elif batch.phase is Phase.REMOVE:  # with a failure that is not named, nobody in the batch is certain
+        elif batch.phase is Phase.REMOVE:  # with a failure that is not named, no member of the batch is certain
             await ledger.mark_uncertain(db, this.mapping_id, members)
+            former = [_former(entry) for entry in members if entry.op == Operation.UNSUBSCRIBE_FORMER and entry.email]
+            await ledger.upsert(db, this.mapping_id, former, certain=False)  # as above
         else:
-            await ledger.upsert(db, this.mapping_id, members, certain=not delivery.unattributed)
+            await ledger.upsert(db, this.mapping_id, members, certain=is_certain)
 
     def _count(self, batch: Batch, delivery: BatchOutcome | None) -> tuple[dict[str, int], list[Rejection]]:
         if delivery is None:

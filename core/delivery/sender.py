@@ -32,7 +32,7 @@ class BatchOutcome:
 
     `unattributed` of those accepted were not, and Iterable does not say which. `renamed` are placeholders that have
     their real address now; `vanished` are placeholders that Iterable does not know, perhaps because they were renamed
-    before, in a request whose answer was lost.
+    before, in a request whose answer was lost. Not `is_confirmed`: Iterable did not say what became of those accepted.
     """
 
     accepted: list[EntryGroup] = field(default_factory=list)
@@ -40,6 +40,7 @@ class BatchOutcome:
     unattributed: int = 0
     renamed: list[EntryGroup] = field(default_factory=list)
     vanished: list[EntryGroup] = field(default_factory=list)
+    is_confirmed: bool = True
 
     def __add__(self, other: "BatchOutcome") -> "BatchOutcome":
         return BatchOutcome(
@@ -48,6 +49,7 @@ class BatchOutcome:
             self.unattributed + other.unattributed,
             self.renamed + other.renamed,
             self.vanished + other.vanished,
+            self.is_confirmed and other.is_confirmed,
         )
 
 
@@ -126,7 +128,7 @@ async def _rename_one(client: IterableClient, old: str, user_id: str | None, new
 
 def attribute_failures(units: list[EntryGroup], result: BulkResult, *, removal: bool) -> BatchOutcome:
     """Say of each member what an answer means for it, whatever the case of the email that Iterable returns."""
-    delivery = BatchOutcome()
+    delivery = BatchOutcome(is_confirmed=result.is_applied)
     named = 0
     for unit in units:
         email, user_id = unit[0].email, unit[0].user_id

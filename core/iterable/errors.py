@@ -20,8 +20,10 @@ class IterableError(SyncError):
 
     code = "iterable_error"
     is_transient: ClassVar[bool] = False
-    #: The default message. `{list_id}` and `{answer}` (status and code in parentheses, or nothing) are filled in.
-    default_message: ClassVar[str] = "Iterable's answer{answer} was not understood."
+    #: What is wrong, and what a person can do: together the message, where none is given. `{list_id}` and `{answer}`
+    #: (status and code in parentheses, or nothing) are filled in.
+    says: ClassVar[str] = "Iterable's answer{answer} was not understood."
+    remedy: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -35,7 +37,8 @@ class IterableError(SyncError):
         self.api_code = api_code
         known = ", ".join(str(part) for part in (status, api_code) if part is not None)
         answer = f" ({known})" if known else ""
-        super().__init__(message or self.default_message.format(list_id=list_id, answer=answer), list_id=list_id)
+        default = f"{self.says} {self.remedy}".strip()
+        super().__init__(message or default.format(list_id=list_id, answer=answer), list_id=list_id)
 
 
 class InvalidApiKeyError(IterableError):
@@ -43,9 +46,10 @@ class InvalidApiKeyError(IterableError):
 
     code = "key_refused"
     concerns_whole_connection = True
-    default_message = (
-        "Iterable refuses the API key{answer}. Check that it is a server-side key of this project, that it has not "
-        "been deleted, and that the data center (US or EU) is the project's."
+    says = "Iterable refuses the API key{answer}."
+    remedy = (
+        "Check that it is a server-side key of this project, that it has not been deleted, and that the data center "
+        "(US or EU) is the project's."
     )
 
 
@@ -53,69 +57,82 @@ class ListError(IterableError):
     """The list can't be used: the mapping is broken."""
 
     code = "list_refused"
-    default_message = (
-        "Iterable does not accept list {list_id}{answer}. Check in Iterable that it exists and that it is a static "
-        "list, or choose another list."
-    )
+    says = "Iterable does not accept list {list_id}{answer}."
+    remedy = "Check in Iterable that it exists and that it is a static list, or choose another list."
 
 
 class ListNotFoundError(ListError):
-    """The list does not exist in the key's project, or was deleted."""
+    """The list does not exist in the key's project, or was deleted; or it was just created and is not known yet."""
 
     code = "list_gone"
-    default_message = (
-        "List {list_id} does not exist in the Iterable project of this API key{answer}. Check the list's id in "
-        "Iterable, or choose another list."
-    )
+    says = "List {list_id} does not exist in the Iterable project of this API key{answer}."
+    remedy = "Check the list's id in Iterable, or choose another list."
 
 
 class ListNotStandardError(ListError):
     """The list is not static: only lists of type Standard can be subscribed to."""
 
     code = "list_not_standard"
-    default_message = (
-        "List {list_id} is not a static list{answer}, and Iterable lets only those be changed. Choose a list of "
-        "type Standard, or create one."
-    )
+    says = "List {list_id} is not a static list{answer}, and Iterable lets only those be changed."
+    remedy = "Choose a list of type Standard, or create one."
+
+
+class ListInUseError(ListError):
+    """Iterable does not change the list now, because something else uses it."""
+
+    code = "list_in_use"
+    says = "Iterable does not change list {list_id} now{answer}, because it is in use."
+    remedy = "Look in Iterable for what uses the list, and try again when that has ended."
 
 
 class RequestRejectedError(IterableError):
-    """The request was refused as it is; where it carries several members, one of them may be the cause."""
+    """The request was refused as it is; where it carries several members, one of them may be the cause.
+
+    `failure` is what that means for a member that was sent alone, `fields` the data fields that have another type.
+    """
 
     code = "request_refused"
-    default_message = "Iterable refused the request{answer}. Sending the same again will not help."
+    says = "Iterable refused the request{answer}."
+    remedy = "Sending the same again will not help."
 
-    @property
-    def failure(self) -> FailureReason:
-        """What the refusal means for a member that was sent alone."""
-        return _FAILURES.get(self.api_code or "", FailureReason.INVALID_DATA)
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        failure: FailureReason = FailureReason.INVALID_DATA,
+        fields: tuple[str, ...] = (),
+        **about: Any,
+    ) -> None:
+        super().__init__(message, **about)
+        self.failure = failure
+        self.fields = fields
 
 
 class IdentityConflictError(RequestRejectedError):
-    """A person's new identity belongs to somebody already, is forgotten, or the old one is unknown."""
+    """A person's new identity belongs to another person, is forgotten, or the old one is unknown."""
 
     code = "identity_conflict"
-    default_message = (
+    says = (
         "Iterable can't give the person that identity{answer}: it is somebody else's, it has been forgotten, or the "
         "person is not known."
     )
+    remedy = ""
 
 
 class RequestTooLargeError(IterableError):
     """The request's body is larger than Iterable takes: send it in parts."""
 
     code = "request_too_large"
-    default_message = "The request is larger than Iterable accepts{answer}. Send it in smaller parts."
+    says = "The request is larger than Iterable accepts{answer}."
+    remedy = "Send it in smaller parts."
 
 
 class UnexpectedResponseError(IterableError):
     """Something answered that is not Iterable's API, or an API other than the one described."""
 
     code = "unexpected_answer"
-    default_message = (
-        "What answered{answer} does not look like Iterable's API. Check the data center, and "
-        "ITERABLE_SYNC_ITERABLE_URL if it is set."
-    )
+    says = "What answered{answer} does not look like Iterable's API."
+    remedy = "Check the data center, and ITERABLE_SYNC_ITERABLE_URL if it is set."
 
 
 class UnreachableError(IterableError):
@@ -123,7 +140,8 @@ class UnreachableError(IterableError):
 
     code = "unreachable"
     is_transient = True
-    default_message = "Iterable can't be reached. Check the network and try again; a run goes on where it stopped."
+    says = "Iterable can't be reached."
+    remedy = "Check the network and try again; a run resumes where it stopped."
 
 
 class UnavailableError(IterableError):
@@ -131,10 +149,8 @@ class UnavailableError(IterableError):
 
     code = "unavailable"
     is_transient = True
-    default_message = (
-        "Iterable is failing at the moment{answer}, also after several tries. Try again later; a run goes on where it "
-        "stopped."
-    )
+    says = "Iterable is failing at the moment{answer}, also after several tries."
+    remedy = "Try again later; a run resumes where it stopped."
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, **about: Any) -> None:
         super().__init__(message, **about)
@@ -146,11 +162,11 @@ class RateLimitedError(IterableError):
 
     code = "throttled"
     is_transient = True
-    default_message = (
-        "Iterable has refused every request for a long time because there were too many{answer}. Something else may "
-        "be using up the project's limit. Lower the connection's rate, or try again later; a run goes on where it "
-        "stopped."
+    says = (
+        "Iterable has refused every request for a long time because there were too many{answer}. Something else may be "
+        "using up the project's limit."
     )
+    remedy = "Lower the connection's rate, or try again later; a run resumes where it stopped."
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, **about: Any) -> None:
         super().__init__(message, **about)
@@ -159,14 +175,3 @@ class RateLimitedError(IterableError):
 
 #: The codes of the errors that every run of the connection meets alike.
 WHOLE_CONNECTION_CODES = frozenset({InvalidApiKeyError.code})
-
-_FAILURES = {
-    "InvalidEmailAddressError": FailureReason.INVALID_EMAIL,
-    "InvalidUserIdError": FailureReason.INVALID_USER_ID,
-    "EmailAlreadyExists": FailureReason.CONFLICT,
-    "UserIdAlreadyExists": FailureReason.CONFLICT,
-    "ExternalKeyConflict": FailureReason.CONFLICT,
-    "ForgottenUserError": FailureReason.FORGOTTEN,
-    "UnknownEmailError": FailureReason.NOT_FOUND,
-    "UnknownUserIdError": FailureReason.NOT_FOUND,
-}

@@ -54,18 +54,20 @@ class BulkResult:
 
     `failed_emails` is keyed by the email in lower case (Iterable may answer in another case than it was sent),
     `failed_user_ids` by the user id exactly as it is. One member may be named in both. `fail_count` above the
-    number of members named means that Iterable did not say which.
+    number of members named means that Iterable did not say which. Not `is_applied`: Iterable has accepted the request
+    (202) and not said what became of it.
     """
 
     success_count: int
     fail_count: int
     failed_emails: Mapping[str, FailureReason] = field(default_factory=dict)
     failed_user_ids: Mapping[str, FailureReason] = field(default_factory=dict)
+    is_applied: bool = True
 
     @property
     def is_clean(self) -> bool:
-        """Whether every member was accepted."""
-        return not (self.fail_count or self.failed_emails or self.failed_user_ids)
+        """Whether every member is known to be accepted."""
+        return self.is_applied and not (self.fail_count or self.failed_emails or self.failed_user_ids)
 
 
 @dataclass(slots=True)

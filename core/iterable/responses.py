@@ -14,64 +14,15 @@ from typing import Any
 
 import orjson
 
-from core.iterable.errors import (
-    IdentityConflictError,
-    InvalidApiKeyError,
-    IterableError,
-    ListError,
-    ListNotFoundError,
-    ListNotStandardError,
-    RateLimitedError,
-    RequestRejectedError,
-    RequestTooLargeError,
-    UnavailableError,
-    UnexpectedResponseError,
-)
+from core.iterable.answers import FAILED_UPDATES, Answer, classify
+from core.iterable.errors import IterableError, RateLimitedError, RequestRejectedError, UnavailableError
 from core.iterable.models import BulkResult, FailureReason, IterableList
 
-_KEY_CODES = {
-    "BadApiKey",
-    "BadAuthorizationHeader",
-    "Forbidden",
-    "InvalidJwtPayload",
-    "JwtUserIdentifiersMismatched",
-    "Unauthorized",
-}
-_CONFLICT_CODES = {
-    "EmailAlreadyExists",
-    "ExternalKeyConflict",
-    "ForgottenUserError",
-    "UnknownEmailError",
-    "UnknownUserIdError",
-    "UserIdAlreadyExists",
-}
-# 408 Request Timeout and 425 Too Early are the two of the 4xx that ask for another try.
-_PASSING_STATUSES = {408, 425}
-# Errors by `code` where neither the status nor `msg` has said more.
-_BY_CODE: dict[str, type[IterableError]] = {
-    **dict.fromkeys(_KEY_CODES, InvalidApiKeyError),
-    **dict.fromkeys(_CONFLICT_CODES, IdentityConflictError),
-    "BatchTooLarge": RequestTooLargeError,
-    "DatabaseError": UnavailableError,
-}
 _CODE = re.compile(r"[A-Za-z]{1,40}")
 # Words with an @ are left out before `msg` is searched: an address may hold any of the words that we look for.
 _ADDRESS = re.compile(r"\S*@\S*")
-# Tried in this order. Iterable's words for a list of the wrong type are not published, hence the variants.
-_LIST_WORDS: list[tuple[re.Pattern[str], type[IterableError]]] = [
-    (re.compile(r"\bnot (a )?(static|standard)\b", re.IGNORECASE), ListNotStandardError),
-    (re.compile(r"error\.lists\.invalidListId", re.IGNORECASE), ListNotFoundError),
-    (re.compile(r"error\.lists\.\w", re.IGNORECASE), ListError),
-]
-
-# The reasons in `failedUpdates`; each is a pair of lists, `<reason>Emails` and `<reason>UserIds`.
-_FAILED_UPDATES = {
-    "forgotten": FailureReason.FORGOTTEN,
-    "conflict": FailureReason.CONFLICT,
-    "notFound": FailureReason.NOT_FOUND,
-    "invalid": FailureReason.INVALID_EMAIL,
-    "invalidData": FailureReason.INVALID_DATA,
-}
+# What the name of a data field looks like. Other names are not repeated: they could hold a value.
+_FIELD = re.compile(r"[A-Za-z_$][A-Za-z0-9_.$-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -97,51 +48,33 @@ class ApiResponse:
         return self.json if isinstance(self.json, dict) else None
 
 
-def error_from(answer: ApiResponse) -> IterableError | None:
-    """The error that an answer stands for, or None if it is a success (by its status, code and `msg`)."""
-    fields = answer.fields or {}
-    code = fields.get("code")
+def answer_of(answer: ApiResponse) -> tuple[Answer, str | None]:
+    """Return the kind of an answer (by its status, code and `msg`), and its code, if that is one word."""
+    fields = answer.fields
+    code, message = (fields or {}).get("code"), (fields or {}).get("msg")
     api_code = code if isinstance(code, str) and code != "Success" and _CODE.fullmatch(code) else None
-    about: dict[str, Any] = {"status": answer.status, "api_code": api_code, "list_id": answer.list_id}
-    if answer.status == 429 or api_code == "RateLimitExceeded":
-        return RateLimitedError(retry_after=parse_retry_after(answer.retry_after), **about)
-    kind = (
-        _by_message(fields.get("msg"), answer.list_id)
-        or _by_status(answer.status, is_json=answer.fields is not None)
-        or _BY_CODE.get(api_code or "")
-        or _by_remainder(answer.status, api_code, answer.list_id)
-    )
-    if kind is UnavailableError:
-        return UnavailableError(retry_after=parse_retry_after(answer.retry_after), **about)
-    return kind(**about) if kind else None
+    words = _ADDRESS.sub("", message) if isinstance(message, str) else ""
+    keys = None if fields is None else frozenset(fields)
+    return classify(answer.status, api_code, words, keys, about_list=answer.list_id is not None), api_code
 
 
-def _by_message(message: Any, list_id: int | None) -> type[IterableError] | None:
-    if list_id is None or not message or not isinstance(message, str):
+def error_from(answer: ApiResponse) -> IterableError | None:
+    """The error that an answer stands for, or None if it is a success."""
+    kind, api_code = answer_of(answer)
+    if kind.error is None:
         return None
-    words = _ADDRESS.sub("", message)
-    return next((kind for pattern, kind in _LIST_WORDS if pattern.search(words)), None)
+    about: dict[str, Any] = {"status": answer.status, "api_code": api_code, "list_id": answer.list_id}
+    if issubclass(kind.error, RateLimitedError | UnavailableError):
+        about["retry_after"] = parse_retry_after(answer.retry_after)
+    if issubclass(kind.error, RequestRejectedError):
+        about |= {"failure": kind.failure or FailureReason.INVALID_DATA, "fields": _mismatched_fields(answer)}
+    return kind.error(**about)
 
 
-def _by_status(status: int, *, is_json: bool) -> type[IterableError] | None:
-    if status >= 500 or status in _PASSING_STATUSES:
-        return UnavailableError
-    if 300 <= status < 400:  # following it could hand the key to somebody else
-        return UnexpectedResponseError
-    known = {401: InvalidApiKeyError, 409: IdentityConflictError, 413: RequestTooLargeError}.get(status)
-    if known is None and status >= 400 and not is_json:  # a gateway's page, not Iterable's word
-        return UnavailableError
-    return known
-
-
-def _by_remainder(status: int, api_code: str | None, list_id: int | None) -> type[IterableError] | None:
-    if status == 403:
-        return InvalidApiKeyError
-    if status == 404 and api_code == "NotFound" and list_id is not None:
-        return ListNotFoundError
-    if status == 400 or (status < 300 and api_code):
-        return RequestRejectedError
-    return UnexpectedResponseError if status >= 300 else None
+def _mismatched_fields(answer: ApiResponse) -> tuple[str, ...]:
+    """The data fields that `validationErrors` names. What is wrong with them is not read: it quotes the value."""
+    errors = (answer.fields or {}).get("validationErrors")
+    return tuple(name for name in errors if _FIELD.fullmatch(name)) if isinstance(errors, dict) else ()
 
 
 def parse_retry_after(retry_after: str | None) -> float | None:
@@ -196,9 +129,14 @@ def parse_size(answer: ApiResponse) -> int:
 
 
 def parse_done(answer: ApiResponse) -> None:
-    """Check that the answer is `{code, msg, params}`. Raises UnavailableError if it is not."""
+    """Check that the answer is `{code, msg, params}`. Raises UnavailableError if it is not.
+
+    Raises RequestRejectedError if the request was only accepted (202): nobody can say whether the change was made.
+    """
     if answer.fields is None:
         raise unparsable_error(answer)
+    if answer.status == 202:
+        raise RequestRejectedError(status=answer.status, list_id=answer.list_id)
 
 
 def parse_bulk(answer: ApiResponse) -> BulkResult:
@@ -207,6 +145,8 @@ def parse_bulk(answer: ApiResponse) -> BulkResult:
     The deprecated top-level lists name members that failed without saying why, so they count only for those that
     `failedUpdates` does not name.
     """
+    if answer.status == 202 and answer.fields is not None:
+        return BulkResult(0, 0, is_applied=False)
     fields = answer.fields or {}
     succeeded, failed = fields.get("successCount"), fields.get("failCount")
     if not isinstance(succeeded, int) or not isinstance(failed, int):
@@ -215,7 +155,7 @@ def parse_bulk(answer: ApiResponse) -> BulkResult:
     updates = updates if isinstance(updates, dict) else {}
     emails: dict[str, FailureReason] = {}
     user_ids: dict[str, FailureReason] = {}
-    for reason, failure in _FAILED_UPDATES.items():
+    for reason, failure in FAILED_UPDATES.items():
         id_failure = FailureReason.INVALID_USER_ID if failure is FailureReason.INVALID_EMAIL else failure
         _name(emails, updates.get(f"{reason}Emails"), failure, lower=True)
         _name(user_ids, updates.get(f"{reason}UserIds"), id_failure)
@@ -233,7 +173,7 @@ def _name(into: dict[str, FailureReason], listed: Any, failure: FailureReason, *
 def unparsable_error(answer: ApiResponse) -> UnavailableError:
     """What to raise for an answer that is not what was asked for: broken off, or a gateway's page."""
     message = (
-        f"Iterable's answer ({answer.status}) can't be read, also after several tries. Try again later; a run goes "
-        "on where it stopped."
+        f"Iterable's answer ({answer.status}) can't be read, also after several tries. Try again later; a run "
+        "resumes where it stopped."
     )
     return UnavailableError(message, status=answer.status, list_id=answer.list_id)

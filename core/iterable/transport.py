@@ -230,7 +230,7 @@ class Transport:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(
                 f"Iterable can't be reached at {self.host}: {_why(error)}. "
-                "Check the network and try again; a run goes on where it stopped.",
+                "Check the network and try again; a run resumes where it stopped.",
                 list_id=request.list_id,
             ) from _presentable(error)
 

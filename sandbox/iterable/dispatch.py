@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from sandbox.iterable import list_routes, user_routes
+from sandbox.iterable.answers import REFUSALS
 from sandbox.iterable.rate_limits import SlidingWindow
 from sandbox.iterable.request import Call
 from sandbox.iterable.responses import Answer, ApiError, not_found
@@ -87,9 +88,9 @@ def _authenticated(call: Call) -> Project:
         raise ApiError(401, "BadAuthorizationHeader", "The key belongs in the Api-Key header")
     key = call.state.keys.get(call.headers.get("Api-Key", ""))
     if key is None or key.status == "revoked":
-        raise ApiError(401, "BadApiKey", "Invalid API key")
+        raise REFUSALS["401 BadApiKey"].error()
     if key.status == "forbidden":
-        raise ApiError(403, "Forbidden", "This kind of API key may not do that: use a server-side key")
+        raise REFUSALS["403 Forbidden"].error("use a server-side key")
     return call.state.projects[key.project]
 
 

@@ -3,11 +3,12 @@
 The first rule that matches a request decides; a request that no rule matches goes right. The same seed
 and the same rules make the same requests of a rule fail, whatever happens in between.
 
-Actions: `error` (a status with Iterable's JSON), `html` (a status with a gateway's page), `throttle` (429,
-with `Retry-After` if `retry_after` is given), `reset` (the connection is torn down), `slow` (the true answer
-after `delay`), `hang` (never an answer), `truncated` (the true answer, its JSON broken off), `cut` (the
-connection closes within the answer) and `not_json` (200, but text). With `applied`, the request is carried
-out before it goes wrong, so the client can't know; `truncated` and `cut` always are. `delay` goes with any.
+Actions: `answer` (one of `sandbox.iterable.answers`, by its name), `error` (a status with Iterable's JSON),
+`html` (a status with a gateway's page), `throttle` (429, with `Retry-After` if `retry_after` is given), `reset`
+(the connection is torn down), `slow` (the true answer after `delay`), `hang` (never an answer), `truncated` (the
+true answer, its JSON broken off), `cut` (the connection closes within the answer) and `not_json` (200, but
+text). With `applied`, the request is carried out before it goes wrong, so the client can't know; `truncated`
+and `cut` always are. `delay` goes with any.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
-Action = Literal["error", "html", "throttle", "reset", "slow", "hang", "truncated", "cut", "not_json"]
+from sandbox.iterable.answers import REFUSALS
+
+Action = Literal["answer", "error", "html", "throttle", "reset", "slow", "hang", "truncated", "cut", "not_json"]
 ACTIONS: Final[tuple[str, ...]] = get_args(Action)
 _ALWAYS_APPLIED: Final = frozenset({"truncated", "cut"})
 _COUNTERS: Final = frozenset({"matched", "hits"})
@@ -42,6 +45,7 @@ class Fault:
     code: str = "GenericError"
     msg: str = "The sandbox was told to fail"
     retry_after: float | None = None  # seconds
+    answer: str = ""  # which one, if the action is `answer`
     matched: int = 0
     hits: int = 0
     rng: random.Random = field(default_factory=random.Random, repr=False, compare=False)
@@ -52,6 +56,8 @@ class Fault:
             raise ValueError(f"no action {self.action!r}: one of {', '.join(ACTIONS)}")
         if not 0.0 <= self.probability <= 1.0:
             raise ValueError("probability is from 0 to 1")
+        if (self.action == "answer") != bool(self.answer) or self.answer not in {"", *REFUSALS}:
+            raise ValueError(f"answer is one of {', '.join(REFUSALS)}, and goes with the action of that name")
         self.status = self.status or _STATUS.get(self.action, 0)
         self.applied = self.applied or self.action in _ALWAYS_APPLIED
 
@@ -92,6 +98,7 @@ _GIVEN: Final[dict[str, type | tuple[type, ...]]] = {
     "code": str,
     "msg": str,
     "retry_after": _NUMBER,
+    "answer": str,
 }
 
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 
 from sandbox.iterable import benchmark_mode, membership
+from sandbox.iterable.answers import INVALID_LIST
 from sandbox.iterable.lists import MailingList
 from sandbox.iterable.membership import Outcome
 from sandbox.iterable.request import SUBSCRIBER, UNSUBSCRIBER, Call
@@ -139,12 +140,12 @@ def _list(call: Call, list_id: int | None) -> MailingList:
     call.list_id = list_id
     found = call.state.lists.get(list_id or 0)
     if found is None or found.deleted or found.project != call.project.name:
-        raise ApiError(400, call.state.settings.deleted_list_code, "error.lists.invalidListId")
+        raise ApiError(400, call.state.settings.deleted_list_code, INVALID_LIST)
     return found
 
 
 def _standard(call: Call, list_id: int) -> MailingList:
     found = _list(call, list_id)
     if found.type != "Standard":
-        raise bad_params(f"error.lists.invalidListId: list {list_id} is {found.type}, not Standard")
+        raise bad_params(f"{INVALID_LIST}: list {list_id} is {found.type}, not Standard")
     return found

@@ -12,6 +12,7 @@ from http.client import responses
 from aiohttp import web
 
 from sandbox.iterable import admin_api, dispatch
+from sandbox.iterable.answers import REFUSALS
 from sandbox.iterable.faults import Fault
 from sandbox.iterable.request import Call
 from sandbox.iterable.responses import Answer
@@ -109,6 +110,8 @@ class _Server:
 def _spoiled(fault: Fault, answer: Answer) -> Answer:
     """The answer that a fault puts in the place of the true one."""
     match fault.action:
+        case "answer":
+            return REFUSALS[fault.answer].answer()
         case "html":
             page = _GATEWAY.format(f"{fault.status} {responses.get(fault.status, 'Error')}")
             return Answer(fault.status, page.encode(), "text/html")

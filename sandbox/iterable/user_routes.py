@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from sandbox.iterable import benchmark_mode, membership, scripted_outcomes, user_fields
+from sandbox.iterable.answers import REFUSALS
 from sandbox.iterable.list_routes import report
 from sandbox.iterable.request import SUBSCRIBER, Call
 from sandbox.iterable.responses import Answer, ApiError, bad_params
@@ -14,16 +15,16 @@ from sandbox.iterable.scripted_outcomes import Failure
 
 _USER: Final = {**SUBSCRIBER, "createNewFields": bool}
 _REFUSALS: Final = {
-    "invalidEmails": (400, "InvalidEmailAddressError", "Invalid email"),
-    "invalidUserIds": (400, "InvalidUserIdError", "Invalid userId"),
-    "forgottenEmails": (409, "ForgottenUserError", "Email is forgotten"),
-    "forgottenUserIds": (409, "ForgottenUserError", "userId is forgotten"),
-    "conflictEmails": (409, "EmailAlreadyExists", "Email already exists"),
-    "conflictUserIds": (409, "UserIdAlreadyExists", "userId already exists"),
-    "notFoundEmails": (400, "UnknownEmailError", "User does not exist"),
-    "notFoundUserIds": (400, "UnknownUserIdError", "User does not exist"),
-    "invalidDataEmails": (400, "RequestFieldsTypesMismatched", "A field has another type"),
-    "invalidDataUserIds": (400, "RequestFieldsTypesMismatched", "A field has another type"),
+    "invalidEmails": "400 InvalidEmailAddressError",
+    "invalidUserIds": "400 InvalidUserIdError",
+    "forgottenEmails": "409 ForgottenUserError",
+    "forgottenUserIds": "409 ForgottenUserError",
+    "conflictEmails": "409 EmailAlreadyExists",
+    "conflictUserIds": "409 UserIdAlreadyExists",
+    "notFoundEmails": "400 UnknownEmailError",
+    "notFoundUserIds": "400 UnknownUserIdError",
+    "invalidDataEmails": "400 validationErrors",
+    "invalidDataUserIds": "400 validationErrors",
 }
 
 
@@ -140,8 +141,7 @@ def _refusal(failure: Failure) -> ApiError:
     """A failure of one person as the single-user endpoints put it."""
     if failure.bucket not in _REFUSALS:
         return bad_params(scripted_outcomes.POISONED)
-    status, code, words = _REFUSALS[failure.bucket]
-    return ApiError(status, code, f"{words}: {failure.value}")
+    return REFUSALS[_REFUSALS[failure.bucket]].error(failure.value)
 
 
 def _hashes(identifiers: Iterable[str]) -> list[str]:

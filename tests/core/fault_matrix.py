@@ -17,6 +17,7 @@ from core.models.run import RunRequest, RunStatus
 from core.runs import worker
 from core.store import mappings
 from sandbox.iterable import Fault
+from sandbox.iterable.answers import REFUSALS
 from tests.core.harness import LIST, Kept, Member, Sync, keep, people, queue_run, syncing
 
 #: Gives up after a moment, and on a silent server after the time that is shown here as "at once".
@@ -41,19 +42,9 @@ PHASES: Mapping[str, tuple[str, str]] = {
 
 METHODS = {"lists": "GET"}
 
-#: Iterable's answers: the rows of its facts, and the ways in which a network fails.
-FAULTS: Mapping[str, Fault] = {
-    "400 invalidListId": Fault("error", status=400, code="BadParams", msg="error.lists.invalidListId"),
-    "400 BadParams": Fault("error", status=400, code="BadParams"),
-    "401 BadApiKey": Fault("error", status=401, code="BadApiKey"),
-    "403 Forbidden": Fault("error", status=403, code="Forbidden"),
-    "409 conflict": Fault("error", status=409, code="EmailAlreadyExists"),
-    "413 too large": Fault("html", status=413),
+#: Iterable's answers, each that the local Iterable can give, and the ways in which a network fails.
+FAULTS: Mapping[str, Fault] = {name: Fault("answer", answer=name) for name in REFUSALS} | {
     "429 for ever": Fault("throttle", retry_after=0.02),
-    "500": Fault("error"),
-    "502 page": Fault("html"),
-    "503": Fault("error", status=503),
-    "504 page": Fault("html", status=504),
     "reset": Fault("reset"),
     "reset, applied": Fault("reset", applied=True),
     "no answer": Fault("hang"),

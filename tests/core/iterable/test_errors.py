@@ -4,8 +4,7 @@ import pickle
 
 import pytest
 
-from core.iterable import IterableError, RequestRejectedError, UnavailableError
-from core.iterable.models import FailureReason
+from core.iterable import IterableError, UnavailableError
 
 
 def kinds(of: type[IterableError] = IterableError) -> list[type[IterableError]]:
@@ -44,20 +43,3 @@ def test_only_faults_on_the_way_pass() -> None:
 def test_retry_after_is_kept() -> None:
     """What Iterable asks to wait is kept with the error."""
     assert UnavailableError(retry_after=3.0, status=503).retry_after == 3.0
-
-
-@pytest.mark.parametrize(
-    ("api_code", "failure"),
-    [
-        ("InvalidEmailAddressError", FailureReason.INVALID_EMAIL),
-        ("InvalidUserIdError", FailureReason.INVALID_USER_ID),
-        ("ForgottenUserError", FailureReason.FORGOTTEN),
-        ("UserIdAlreadyExists", FailureReason.CONFLICT),
-        ("UnknownUserIdError", FailureReason.NOT_FOUND),
-        ("BadParams", FailureReason.INVALID_DATA),
-        (None, FailureReason.INVALID_DATA),
-    ],
-)
-def test_refusal_of_one_member_has_a_reason(api_code: str | None, failure: FailureReason) -> None:
-    """A member that was refused alone gets the reason that the code says."""
-    assert RequestRejectedError(api_code=api_code).failure is failure

@@ -75,7 +75,7 @@ async def test_closed_port_is_unreachable(unused_port: int) -> None:
     """A host where nobody listens is named in the error, with what to do."""
     url = f"http://127.0.0.1:{unused_port}"
     async with IterableClient("key", base_url=url, pacer=NoRateLimit(), patience=QUICK) as client:
-        with pytest.raises(UnreachableError, match=f"{url}.*no connection can be made.*goes on where it stopped"):
+        with pytest.raises(UnreachableError, match=f"{url}.*no connection can be made.*resumes where it stopped"):
             await client.lists()
 
 

@@ -22,8 +22,10 @@ from core.iterable import (
     UnavailableError,
     UnexpectedResponseError,
 )
+from core.iterable.answers import ANSWERS
 from core.iterable.responses import (
     ApiResponse,
+    answer_of,
     error_from,
     parse_bulk,
     parse_done,
@@ -32,6 +34,7 @@ from core.iterable.responses import (
     parse_retry_after,
     parse_size,
 )
+from sandbox.iterable.answers import REFUSALS
 
 
 def answer(status: int = 200, list_id: int | None = 7, **fields: Any) -> ApiResponse:
@@ -179,3 +182,42 @@ def test_retry_after_as_a_date() -> None:
 def test_retry_after_in_the_past() -> None:
     """A date that has passed means now."""
     assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_each_refusal_of_iterable_has_its_row(name: str) -> None:
+    """Each answer of the local Iterable is of the kind that it says, and what it says is an error or a success."""
+    refusal = REFUSALS[name]
+    wire = refusal.answer()
+    kind, _ = answer_of(ApiResponse(wire.status, wire.body, list_id=7))
+    assert kind.name == refusal.means
+
+
+def test_each_row_has_an_answer_of_iterable() -> None:
+    """The local Iterable can give each kind of answer, but for those that are none."""
+    played = {refusal.means for refusal in REFUSALS.values()}
+    assert {row.name for row in ANSWERS} - played == {"success", "no answer", "unreadable"}
+
+
+def test_offending_value_is_not_read() -> None:
+    """Of fields with another type, the names are kept, and the value that offends is nowhere in the error."""
+    wire = REFUSALS["400 validationErrors"].answer()
+    error = error_from(ApiResponse(wire.status, wire.body, list_id=7))
+    assert isinstance(error, RequestRejectedError)
+    assert (error.failure, error.fields) == (FailureReason.INVALID_DATA, ("birthday",))
+    assert "ides" not in f"{error} {vars(error)}"
+
+
+@pytest.mark.parametrize("name", ["eve@example.com", "a b", "", "x" * 65])
+def test_field_that_looks_like_a_value_is_not_kept(name: str) -> None:
+    """A name that no data field has could be personal data, so it is not kept."""
+    error = error_from(answer(400, code="BadParams", validationErrors={name: {"offendingValue": 1}}))
+    assert isinstance(error, RequestRejectedError)
+    assert error.fields == ()
+
+
+def test_accepted_is_not_applied() -> None:
+    """202 says nothing about the members, so nobody is known to have failed or to be on the list."""
+    wire = REFUSALS["202 accepted"].answer()
+    result = parse_bulk(ApiResponse(wire.status, wire.body, list_id=7))
+    assert (result.is_applied, result.is_clean, result.fail_count) == (False, False, 0)
