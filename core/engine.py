@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from core.delivery.shared_rate_limiter import SharedRateLimiter
 from core.errors import NoApiKeyError, SettingsError
 from core.iterable import RequestStats, RetryPolicy
+from core.iterable.clock import Clock, SystemClock
 from core.settings import Settings
 from core.store.connections import DELETED_KEY, Connection
 from core.store.database import Database
@@ -48,6 +49,8 @@ class Engine:
         self.not_given_back: set[tuple[int, int]] = set()
         #: How audiences are fetched that are not files here, by the scheme of their address.
         self.fetchers: dict[str, Fetcher] = {}
+        #: What waits for Iterable waits by this clock.
+        self.clock: Clock = SystemClock()
 
     def api_key(self, connection: Connection) -> str:
         """The API key of a connection. Raises SettingsError where it can't be had."""
@@ -81,6 +84,7 @@ class Engine:
             pacer=pacer,
             traffic=RequestStats(),
             patience=patience or self.patience,
+            clock=self.clock,
         )
 
 

@@ -16,10 +16,12 @@ from core.iterable import (
 )
 from core.iterable.retry import INTERACTIVE_RETRY
 from core.models.run import Run
-from core.store import connections, lists
+from core.store import connections, lists, mappings
 from core.store.connections import Connection
 from core.store.database import to_the_end
 
+# A list younger than this, in seconds, may be unknown to a part of Iterable, and show members late.
+NEW_LIST_S = 300.0
 # How long Iterable has to say whether it takes a key, in seconds: a person waits for it.
 ANSWER_WITHIN_S = 30.0
 
@@ -40,6 +42,18 @@ async def ensure_list_known(engine: Engine, this: Run) -> None:
         await to_the_end(_note_refusal(engine, connection))
         raise
     await to_the_end(_note(engine, connection, target))
+
+
+async def is_new_list(engine: Engine, this: Run) -> bool:
+    """Whether the list of a run was created minutes ago. If Iterable has not said when, the mapping's age says it."""
+    async with engine.database.read() as db:
+        known = await lists.get(db, this.connection_id, this.list_id)
+        mapping = await mappings.by_id(db, this.mapping_id)
+    assert mapping is not None
+    created_at = mapping.created_at
+    if known is not None and known.list_created_at is not None:
+        created_at = known.list_created_at / 1000
+    return engine.clock.time() - created_at < NEW_LIST_S
 
 
 async def _note_refusal(engine: Engine, connection: Connection) -> None:

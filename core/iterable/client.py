@@ -7,6 +7,8 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
+from core.errors import ValidationError
+from core.iterable.clock import Clock, SystemClock
 from core.iterable.models import BulkResult, IterableList, RequestStats, SubscriberKey
 from core.iterable.rate_limiter import RateLimiter
 from core.iterable.responses import parse_bulk, parse_done, parse_list_id, parse_lists, parse_size
@@ -17,6 +19,8 @@ from core.iterable.transport import ApiRequest, Transport
 LISTS_RATE = 100.0
 SIZE_RATE = 5 / 60
 USERS_RATE = 5 / 60
+# Characters of a list's description, as documented.
+DESCRIPTION_MAX = 140
 
 
 class IterableClient:
@@ -36,6 +40,7 @@ class IterableClient:
         session: aiohttp.ClientSession | None = None,
         traffic: RequestStats | None = None,
         patience: RetryPolicy | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Take what a connection says; no I/O. Raises KeyRefusedError or SettingsError for what can't be right."""
         self.traffic = traffic if traffic is not None else RequestStats()
@@ -44,7 +49,12 @@ class IterableClient:
         self._size_pacer = pacer.endpoint("size", SIZE_RATE)
         self._users_pacer = pacer.endpoint("getUsers", USERS_RATE)
         self._transport = Transport(
-            api_key, base_url, session=session, traffic=self.traffic, patience=patience or RetryPolicy()
+            api_key,
+            base_url,
+            session=session,
+            traffic=self.traffic,
+            patience=patience or RetryPolicy(),
+            clock=clock or SystemClock(),
         )
 
     def __repr__(self) -> str:
@@ -66,14 +76,28 @@ class IterableClient:
         """Have requests that wait for their turn, or to be tried again, raise HaltedError. Those under way may end."""
         self._transport.abort_waiting()
 
+    def expect_new_list(self, list_id: int) -> None:
+        """A list was created minutes ago: if Iterable does not know it, try again for a while.
+
+        Iterable's own client tests repeat a subscribe to a new list for 30 seconds.
+        """
+        self._transport.new_lists.add(list_id)
+
     async def lists(self) -> list[IterableList]:
         """All lists of the project, of every type."""
         return await self._transport.call(ApiRequest("GET", "/api/lists"), self._lists_pacer, parse_lists)
 
     async def create_list(self, name: str, description: str = "") -> int:
-        """Create a static list and return its id. A lost answer may leave a list behind that nobody knows of."""
+        """Create a static list and return its id. A lost answer may leave a list behind that nobody knows of.
+
+        Raises ValidationError if the description is longer than Iterable takes.
+        """
+        if len(description) > DESCRIPTION_MAX:
+            raise ValidationError(f"The description of a list has at most {DESCRIPTION_MAX} characters.")
         body = orjson.dumps({"name": name, "description": description})
-        return await self._transport.call(ApiRequest("POST", "/api/lists", body), self._pacer, parse_list_id)
+        list_id = await self._transport.call(ApiRequest("POST", "/api/lists", body), self._pacer, parse_list_id)
+        self.expect_new_list(list_id)
+        return list_id
 
     async def subscribe(self, list_id: int, subscribers: Iterable[SubscriberKey]) -> BulkResult:
         """Put people, each an email and a user id, on a list; who is unknown is created. Safe to repeat.

@@ -11,6 +11,7 @@ class RetryPolicy:
     A passing fault is tried again up to `attempts` times in all, after a random part of a delay that doubles from
     `base` to `cap`. A 429 is not an attempt: it ends only after `throttled` seconds in which no request of this
     client succeeded. A Retry-After is believed up to `retry_after`. `request` is the time for one request.
+    A list that was just created may be unknown for `new_list_timeout_s` (seen: up to a minute).
     """
 
     max_attempts: int = 8
@@ -19,6 +20,7 @@ class RetryPolicy:
     retry_after: float = 300.0
     throttle_timeout_s: float = 900.0
     request_timeout_s: float = 60.0
+    new_list_timeout_s: float = 90.0
 
     def delay(self, failures: int, asked: float | None = None) -> float:
         """Seconds to wait after that many failures in a row, and not less than Iterable asked for."""
@@ -39,4 +41,5 @@ INTERACTIVE_RETRY = RetryPolicy(
     retry_after=5.0,
     throttle_timeout_s=10.0,
     request_timeout_s=10.0,
+    new_list_timeout_s=10.0,
 )

@@ -8,7 +8,6 @@ import asyncio
 import io
 import math
 import re
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ import aiohttp
 from yarl import URL
 
 from core.errors import SettingsError
+from core.iterable.clock import Clock
 from core.iterable.errors import (
     InvalidApiKeyError,
     IterableError,
+    ListNotFoundError,
     RateLimitedError,
     RequestTooLargeError,
     UnavailableError,
@@ -78,6 +79,7 @@ class Transport:
         session: aiohttp.ClientSession | None,
         traffic: RequestStats,
         patience: RetryPolicy,
+        clock: Clock,
     ) -> None:
         """Take the key and the address. Raises KeyRefusedError or SettingsError where one can't be right."""
         if not _KEY.fullmatch(api_key):
@@ -90,7 +92,10 @@ class Transport:
         self._session = session
         self._traffic = traffic
         self._patience = patience
+        self._clock = clock
         self._succeeded_at = -math.inf
+        #: Lists that were created a moment ago: that Iterable does not know them passes.
+        self.new_lists: set[int] = set()
         self._halted = asyncio.Event()
         self._waiting: set[asyncio.Task[Any]] = set()
 
@@ -160,18 +165,25 @@ class Transport:
 
     async def _with_retries(self, once: Callable[[], Awaitable[T]], pacer: RateLimiter) -> T:
         failures = throttled = 0
-        began = time.monotonic()
+        began = self._clock.monotonic()
         while True:
             try:
                 result = await once()
             except RateLimitedError as error:
                 throttled += 1
                 self._traffic.throttled += 1
-                if time.monotonic() - max(began, self._succeeded_at) > self._patience.throttle_timeout_s:
+                if self._clock.monotonic() - max(began, self._succeeded_at) > self._patience.throttle_timeout_s:
                     raise
                 await pacer.on_throttled(self._patience.bounded_retry_after(error.retry_after))
                 with self._wait():
-                    await asyncio.sleep(self._patience.delay(throttled, error.retry_after))
+                    await self._clock.sleep(self._patience.delay(throttled, error.retry_after))
+            except ListNotFoundError as error:
+                failures += 1
+                if not self._may_be_known_soon(error, began):
+                    raise
+                self._traffic.retries += 1
+                with self._wait():
+                    await self._clock.sleep(self._patience.delay(failures))
             except IterableError as error:
                 failures += 1
                 if not error.is_transient or failures >= self._patience.max_attempts:
@@ -179,10 +191,15 @@ class Transport:
                 self._traffic.retries += 1
                 asked = error.retry_after if isinstance(error, UnavailableError) else None
                 with self._wait():
-                    await asyncio.sleep(self._patience.delay(failures, asked))
+                    await self._clock.sleep(self._patience.delay(failures, asked))
             else:
-                self._succeeded_at = time.monotonic()
+                self._succeeded_at = self._clock.monotonic()
                 return result
+
+    def _may_be_known_soon(self, error: ListNotFoundError, began: float) -> bool:
+        """Whether the list is new, and Iterable has had less than the time that it takes to know one."""
+        waited = self._clock.monotonic() - began
+        return error.list_id in self.new_lists and waited < self._patience.new_list_timeout_s
 
     @contextmanager
     def _wait(self) -> Iterator[None]:

@@ -1,4 +1,9 @@
-"""The endpoints under /api/lists."""
+"""The endpoints under /api/lists.
+
+As Iterable's own client tests have it (they repeat a subscribe to a new list for 30 seconds, and wait up to 60 for
+sizes), a list that was just created is unknown to subscribe and unsubscribe for a while, and members show late: the
+settings `list_ready_after` and `membership_after`.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ from sandbox.iterable.scripted_outcomes import BUCKETS
 from sandbox.iterable.settings import Settings
 
 _MOST_PREVIEWED = 5000
+_LONGEST_DESCRIPTION = 140  # characters, as documented
 
 
 def all_lists(call: Call) -> Answer:
@@ -27,7 +33,11 @@ def create(call: Call) -> Answer:
     body = call.json({"name": str}, {"description": str})
     if not body["name"].strip():
         raise bad_params(f"[{call.path}] name must not be empty")
-    created = call.state.add_list(body["name"], description=body.get("description", ""), project=call.project.name)
+    description = body.get("description", "")
+    if len(description) > _LONGEST_DESCRIPTION:
+        raise bad_params(f"[{call.path}] description has at most {_LONGEST_DESCRIPTION} characters")
+    created = call.state.add_list(body["name"], description=description, project=call.project.name)
+    created.ready_at = call.at + call.state.settings.list_ready_after
     call.list_id = created.id
     return Answer.json({"listId": created.id})
 
@@ -77,13 +87,14 @@ def unsubscribe(call: Call) -> Answer:
 
 def size(call: Call) -> Answer:
     """`GET /api/lists/{id}/size`."""
-    return Answer.text(str(_list(call, call.list_id).size()))
+    found = _list(call, call.list_id)
+    return Answer.text(str(found.size() if call.state.lean else len(_shown_members(call, found))))
 
 
 def get_users(call: Call) -> Answer:
     """`GET /api/lists/getUsers`."""
     found = _list(call, call.int_param("listId"))
-    return Answer.text(_lines(call, sorted(found.members)))
+    return Answer.text(_lines(call, sorted(_shown_members(call, found))))
 
 
 def preview_users(call: Call) -> Answer:
@@ -92,7 +103,7 @@ def preview_users(call: Call) -> Answer:
     wanted = call.int_param("size", 1000)
     if not 1 <= wanted <= _MOST_PREVIEWED:
         raise bad_params(f"[{call.path}] size must be from 1 to {_MOST_PREVIEWED}")
-    members = sorted(found.members)
+    members = sorted(_shown_members(call, found))
     if len(members) > wanted:
         members = random.Random(found.id).sample(members, wanted)  # noqa: S311 - a sample, not a secret
     return Answer.text(_lines(call, members))
@@ -144,8 +155,14 @@ def _list(call: Call, list_id: int | None) -> MailingList:
     return found
 
 
+def _shown_members(call: Call, found: MailingList) -> set[int]:
+    return found.members_as_of(call.at - call.state.settings.membership_after)
+
+
 def _standard(call: Call, list_id: int) -> MailingList:
     found = _list(call, list_id)
+    if call.at < found.ready_at:
+        raise ApiError(400, call.state.settings.deleted_list_code, INVALID_LIST)
     if found.type != "Standard":
         raise bad_params(f"{INVALID_LIST}: list {list_id} is {found.type}, not Standard")
     return found

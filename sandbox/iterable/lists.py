@@ -37,6 +37,7 @@ class MailingList:
     type: ListType = "Standard"
     description: str = ""
     created_at: int = 0  # milliseconds
+    ready_at: float = 0.0  # by the server's clock: before, nobody can be subscribed
     deleted: bool = False
     keep_history: bool = True
     members: set[int] = field(default_factory=set, repr=False)
@@ -60,6 +61,16 @@ class MailingList:
     def size(self) -> int:
         """How many are on the list."""
         return len(self.members)
+
+    def members_as_of(self, at: float) -> set[int]:
+        """Who was on the list at a time, as far as the history says."""
+        if not self.events or self.events[-1].at <= at:
+            return self.members
+        members = set(self.members)
+        for event in reversed(self.events):
+            if event.at > at:
+                (members.difference_update if event.joined else members.update)(event.numbers)
+        return members
 
     def moves(self) -> dict[int, Moves]:
         """Joins and leaves of everybody who ever was on the list, by number."""

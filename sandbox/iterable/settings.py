@@ -23,6 +23,8 @@ class Settings:
     empty_buckets: bool = True  # failedUpdates holds empty lists too
     deleted_list_code: str = "BadParams"  # or "Success", as has been seen
     unique_user_ids: bool = False  # email-based projects too refuse a user id that somebody else has
+    list_ready_after: float = 0.0  # seconds until a list that was created by a request can be used
+    membership_after: float = 0.0  # seconds until a subscribe or unsubscribe shows in sizes and lists of users
     history: bool = True  # new lists keep who joined and left
 
     def update(self, given: Mapping[str, Any]) -> None:

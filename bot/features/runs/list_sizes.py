@@ -5,6 +5,7 @@ import logging
 import time
 
 from bot.services import WakeSignal
+from core.connections.lists import is_new_list
 from core.engine import Engine
 from core.errors import SyncError
 from core.iterable.retry import INTERACTIVE_RETRY
@@ -13,6 +14,8 @@ from core.store import runs
 from core.store.connections import Connection
 from core.store.database import to_the_end
 
+# A list created minutes ago shows its members up to a minute late (seen in Iterable's own client tests), in seconds.
+NEW_LIST_DELAY_S = 60.0
 # The size is not fetched for runs that ended longer ago, in seconds: the list may have changed since.
 FRESH_S = 600.0
 # The number of runs whose request is remembered.
@@ -50,6 +53,8 @@ class ListSizeFetcher:
 
     async def _fetch(self, run: Run, connection: Connection) -> None:
         try:
+            if await is_new_list(self._engine, run):
+                await self._engine.clock.sleep(NEW_LIST_DELAY_S)
             async with self._engine.client(connection, patience=INTERACTIVE_RETRY) as client:
                 size = await client.get_list_size(run.list_id)
             await to_the_end(self._store(run.id, size))

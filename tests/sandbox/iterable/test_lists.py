@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.iterable import HYBRID_KEY, USER_ID_KEY
-from tests.sandbox.iterable.conftest import DYNAMIC, HYBRID_LIST, LIST, USER_ID_LIST, Client
+from tests.sandbox.iterable.conftest import DYNAMIC, HYBRID_LIST, LIST, USER_ID_LIST, Client, Clock
 
 
 async def test_lists_are_described_as_iterable_does(client: Client) -> None:
@@ -117,3 +117,23 @@ async def test_an_unknown_endpoint_is_not_found(client: Client) -> None:
     """There is nothing but what is documented."""
     reply = await client.get("/api/campaigns")
     assert (reply.status, reply.code) == (404, "NotFound")
+
+
+async def test_new_list_is_unknown_for_a_while(client: Client, clock: Clock) -> None:
+    """A list that was just created takes nobody until it is ready, and shows its members late."""
+    client.iterable.settings.list_ready_after = 60.0
+    client.iterable.settings.membership_after = 30.0
+    created = (await client.post("/api/lists", {"name": "New"})).data["listId"]
+    refused = await client.subscribe("a@example.com", list_id=created)
+    assert (refused.status, refused.data["msg"]) == (400, "error.lists.invalidListId")
+    clock.now += 60.0
+    assert (await client.subscribe("a@example.com", list_id=created)).status == 200
+    assert (await client.get(f"/api/lists/{created}/size")).text == "0"
+    clock.now += 30.0
+    assert (await client.get(f"/api/lists/{created}/size")).text == "1"
+
+
+async def test_description_has_a_longest_length(client: Client) -> None:
+    """A description of more than 140 characters is refused."""
+    assert (await client.post("/api/lists", {"name": "New", "description": "x" * 140})).status == 200
+    assert (await client.post("/api/lists", {"name": "New", "description": "x" * 141})).code == "BadParams"
