@@ -44,13 +44,13 @@ async def ensure_list_known(engine: Engine, this: Run) -> None:
     await to_the_end(_note(engine, connection, target))
 
 
-async def is_new_list(engine: Engine, this: Run) -> bool:
-    """Whether the list of a run was created minutes ago. If Iterable has not said when, the mapping's age says it."""
+async def was_just_created(engine: Engine, this: Run) -> bool:
+    """Whether the list of a run was created minutes ago. If Iterable has not said when, its approval counts."""
     async with engine.database.read() as db:
         known = await lists.get(db, this.connection_id, this.list_id)
         mapping = await mappings.by_id(db, this.mapping_id)
     assert mapping is not None
-    created_at = mapping.created_at
+    created_at = mapping.decided_at or mapping.created_at
     if known is not None and known.list_created_at is not None:
         created_at = known.list_created_at / 1000
     return engine.clock.time() - created_at < NEW_LIST_S

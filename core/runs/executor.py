@@ -17,7 +17,7 @@ import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting, retention, settings
-from core.connections.lists import ensure_list_known, is_new_list
+from core.connections.lists import ensure_list_known, was_just_created
 from core.connections.new_lists import create_list_of_mapping
 from core.delivery.recorder import StalePlanError, reconcile_in_doubt
 from core.delivery.uploader import Uploader
@@ -224,7 +224,7 @@ async def _upload(engine: Engine, run_id: str) -> UploadEnd:
         revision = await lists.bump(db, *where)
         await runs.change(db, run_id, ledger_revision=revision)
     async with engine.client(connection, rate=this.rate) as client:
-        if await is_new_list(engine, this):
+        if await was_just_created(engine, this):
             client.expect_new_list(this.list_id)
         try:
             await Uploader(engine.database, client, this, engine.presence.id, revision, engine.stopping).run()

@@ -5,7 +5,7 @@ import logging
 import time
 
 from bot.services import WakeSignal
-from core.connections.lists import is_new_list
+from core.connections.lists import was_just_created
 from core.engine import Engine
 from core.errors import SyncError
 from core.iterable.retry import INTERACTIVE_RETRY
@@ -53,7 +53,7 @@ class ListSizeFetcher:
 
     async def _fetch(self, run: Run, connection: Connection) -> None:
         try:
-            if await is_new_list(self._engine, run):
+            if await was_just_created(self._engine, run):
                 await self._engine.clock.sleep(NEW_LIST_DELAY_S)
             async with self._engine.client(connection, patience=INTERACTIVE_RETRY) as client:
                 size = await client.get_list_size(run.list_id)
