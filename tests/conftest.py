@@ -1,8 +1,22 @@
-"""What all tests have in common."""
+"""What all tests have in common: the databases, SQLite in a file and a real PostgreSQL."""
 
 import gc
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from bot.cli import GC_THRESHOLD
+from tests.core.databases import memory, new_database, postgresql
+
+
+def pytest_configure() -> None:
+    """Let tests have their folders in memory if there is enough, also those of the processes that they start."""
+    if (directory := memory()) is not None:
+        os.environ.setdefault("TMPDIR", str(directory))
+        tempfile.tempdir = None
 
 
 def pytest_collection_finish() -> None:
@@ -18,3 +32,16 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure() -> None:
     """Let it go with all else at the end."""
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The address of a PostgreSQL server that lives as long as the tests of this process."""
+    with postgresql() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.extended)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a new database in its present form, of both kinds; PostgreSQL is extended (see `on_both`)."""
+    yield from new_database(request, tmp_path)

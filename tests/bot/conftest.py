@@ -1,4 +1,4 @@
-"""The command, a local Iterable and the databases, as fixtures."""
+"""The command and a local Iterable, as fixtures."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,9 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.bot.cli.commands import Commands, LocalIterable, local_iterable
-from tests.core.conftest import database_url, postgresql_server
-
-__all__ = ["database_url", "iterable", "postgresql_server", "run", "shared_iterable"]
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from pydantic import SecretStr
 
 from core.engine import open_engine
@@ -26,17 +27,43 @@ from core.settings import Settings
 
 FILES = ("iterable-sync.sqlite", "iterable-sync-workflows.sqlite")
 
-# A database has three hundred files, which are quicker made in memory. In a container there may be little of it.
+# Files are quicker in memory: a PostgreSQL database has three hundred, and SQLite waits for the disk at each commit.
+# A container may have little of it.
 MEMORY = Path("/dev/shm")
-ENOUGH = 1 << 30
+ENOUGH_BYTES = 4 << 30
+
+#: For a test that runs on PostgreSQL in `make test`, too: a representative of its kind, or of what SQL alone decides.
+on_both = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 
 # Those that are running here, by address.
 _servers: dict[str, Any] = {}
 
 
+def sampled(values: Iterable[Any], every: int = 2) -> list[Any]:
+    """Return parameters: `make test` tries the first and each `every`th after it; the others are extended."""
+    return [
+        value if number % every == 0 else pytest.param(value, marks=pytest.mark.extended)
+        for number, value in enumerate(values)
+    ]
+
+
 def memory() -> Path | None:
-    """Where files are made in memory; None where there is too little of it."""
-    return MEMORY if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH else None
+    """The directory for files in memory; None if it has too little room."""
+    return MEMORY if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES else None
+
+
+def new_database(request: pytest.FixtureRequest, directory: Path, *, empty: bool = False) -> Iterator[str]:
+    """The address of a new database of the kind in `request.param`: in its present form, or (`empty`) without tables.
+
+    For fixtures: it is removed after the test.
+    """
+    if request.param == "sqlite":
+        yield f"sqlite:///{directory / FILES[0]}" if empty else new_sqlite(directory)
+        return
+    server = request.getfixturevalue("postgresql_server")
+    url = new_postgresql(server, empty=empty)
+    yield url
+    without(server, url)
 
 
 def new_sqlite(directory: Path) -> str:

@@ -16,6 +16,7 @@ from core.runs import commands, executor, rejected_members, worker
 from core.store import batches, lists, rejections, runs
 from core.store.batches import Batch, BatchStatus
 from sandbox.iterable import Fault
+from tests.core.databases import sampled
 from tests.core.harness import (
     LIST,
     OTHER_LIST,
@@ -246,7 +247,7 @@ async def test_patience_at_its_end(sync: Sync, small_batches: None) -> None:
     assert sync.emails() == addresses(range(20, 150))
 
 
-@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_unanswered_members_are_taken_off_when_they_have_left(
     sync: Sync, small_batches: None, applied: bool
 ) -> None:
@@ -263,7 +264,7 @@ async def test_unanswered_members_are_taken_off_when_they_have_left(
     assert (await sync.mirror(people(range(5, 15)))).run.requests == 0
 
 
-@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_unanswered_removals_are_made_again(sync: Sync, small_batches: None, applied: bool) -> None:
     """A removal whose answer was lost, of a member who has come back meanwhile, ends with the member on the list."""
     await sync.mirror(people(range(40)))
@@ -327,7 +328,7 @@ async def test_rename_whose_answer_was_lost(sync: Sync) -> None:
     assert sync.emails(OTHER_LIST) == {"p1@example.com"}
 
 
-@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_rename_of_a_run_that_failed_reaches_the_other_lists(sync: Sync, applied: bool) -> None:
     """After a rename that was never answered, the member leaves other lists under whichever address it has."""
     for list_id in (LIST, OTHER_LIST):
@@ -342,7 +343,7 @@ async def test_rename_of_a_run_that_failed_reaches_the_other_lists(sync: Sync, a
         assert sync.emails(list_id) == {"p1@example.com"}
 
 
-@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_placeholder_goes_when_another_mapping_has_the_real_address(sync: Sync, applied: bool) -> None:
     """A placeholder whose rename failed leaves the list, also where another mapping has put the real address on it."""
     await sync.mirror([Member(7), person(1)], user_id=MPID, audience="first")
@@ -451,7 +452,7 @@ async def test_former_address_that_could_not_be_taken_off(sync: Sync) -> None:
     assert sync.emails() == {"one@example.com", "p2@example.com"}
 
 
-@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_rename_that_is_not_tried_again(tmp_path: Path, database_url: str, applied: bool) -> None:
     """A placeholder whose rename failed leaves all lists, also where the User ID setting is another afterwards."""
     async with syncing(tmp_path, database_url, QUICK) as sync:
@@ -469,7 +470,7 @@ async def test_rename_that_is_not_tried_again(tmp_path: Path, database_url: str,
         assert (await sync.mirror([person(1)])).run.requests == 0
 
 
-@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_rename_to_an_address_that_others_have(sync: Sync, applied: bool) -> None:
     """A placeholder whose rename failed leaves the list, also where its member shares an address by then."""
     await sync.mirror([Member(7), person(1)], user_id=MPID)
@@ -481,7 +482,7 @@ async def test_rename_to_an_address_that_others_have(sync: Sync, applied: bool) 
     assert (await sync.mirror([person(7, email="p1@example.com"), person(1)], user_id=MPID)).run.requests == 0
 
 
-@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_leaver_whose_rename_failed_is_taken_off_by_address(
     tmp_path: Path, database_url: str, applied: bool
 ) -> None:

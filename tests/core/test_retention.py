@@ -21,6 +21,7 @@ from core.store.tables import batches, last_known_emails, rejections
 from core.store.tables import runs as runs_table
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
+from tests.core.databases import on_both
 from tests.core.harness import QUICK, Member, RunStatus, Sync, people, syncing, until
 
 
@@ -45,6 +46,7 @@ async def _a_month_passes(sync: Sync) -> None:
         await db.execute(update(runs_table).values(finished_at=runs_table.c.finished_at - retention.RETENTION_S))
 
 
+@on_both
 async def test_changes_of_all_old_runs_go(sync: Sync) -> None:
     """However many runs are old, the changes and rejections of all of them go, in a few goes, and the records stay."""
     many = retention.CLEAR_RUNS + 2

@@ -312,8 +312,15 @@ class Machine(RuleBasedStateMachine):
         return name != LIVE or await self.there.mapping(LIVE) is not None
 
 
-@pytest.mark.parametrize("queued", [False, True], ids=["in hand", "queued"])
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("kind", "queued"),
+    [
+        pytest.param("sqlite", False, id="sqlite, in hand"),
+        pytest.param("postgresql", True, id="postgresql, queued"),
+        pytest.param("sqlite", True, id="sqlite, queued", marks=pytest.mark.extended),
+        pytest.param("postgresql", False, id="postgresql, in hand", marks=pytest.mark.extended),
+    ],
+)
 def test_whatever_happens(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, queued: bool
 ) -> None:

@@ -14,6 +14,7 @@ from core.models.run import RunStatus, SyncMode
 from core.planning import batching
 from core.runs import cancellation, commands
 from core.store import runs as stored
+from tests.core.databases import sampled
 from tests.core.harness import until
 from tests.core.storage import somebody_waits
 from tests.core.world import checks, decisions, mparticle, runs
@@ -24,7 +25,7 @@ from tests.core.world.process import World
 from tests.core.world.storage import Postgresql, Sqlite
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=sampled(["sqlite", "postgresql"]))
 async def world(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:

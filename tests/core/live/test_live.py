@@ -27,6 +27,7 @@ from core.store.audit_log import AuditAction
 from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus, RemovalPolicy
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
+from tests.core.databases import on_both
 from tests.core.storage import somebody_waits
 from tests.firehosing import LIST, OTHER_LIST, VIPS, Live, firehosing, person, until
 from tests.firehosing import working as carrying_out
@@ -65,6 +66,7 @@ async def test_changes_reach_the_list(tmp_path: Path, database_url: str) -> None
         assert (status.backlog, status.oldest_age_s, status.waiting) == (0, None, 0)
 
 
+@on_both
 async def test_one_run_a_day(tmp_path: Path, database_url: str) -> None:
     """However many batches there are, a day of a mapping is one run: its numbers add up, and it has the rejections."""
     async with firehosing(tmp_path, database_url) as it:
@@ -415,6 +417,7 @@ async def test_dropping_ends_where_somebody_approves(tmp_path: Path, monkeypatch
         assert (await it.status()).backlog > 0
 
 
+@on_both
 async def test_removals_that_ask(tmp_path: Path, database_url: str) -> None:
     """Where removals are to be approved each time, they wait while additions go out, until somebody approves them."""
     async with firehosing(tmp_path, database_url) as it:
@@ -557,6 +560,7 @@ async def test_failed_run_is_taken_up_again(tmp_path: Path, database_url: str, m
         assert (status.added, status.changes_today) == (3, 3)
 
 
+@on_both
 async def test_newer_change_while_a_run_carries_the_older(tmp_path: Path, database_url: str) -> None:
     """A change that comes while an older one of the same member is being uploaded is uploaded by the next run."""
     async with firehosing(tmp_path, database_url) as it:

@@ -20,6 +20,7 @@ from core.store import batches, mappings, runs
 from core.store.batches import BatchStatus
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
+from tests.core.databases import on_both
 from tests.core.harness import (
     LIST,
     OTHER_LIST,
@@ -111,6 +112,7 @@ async def test_two_runs_at_once_in_one_process(sync: Sync) -> None:
     assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
 
 
+@on_both
 async def test_two_runs_at_once_in_two_processes(tmp_path: Path, database_url: str) -> None:
     """Two engines on one database execute runs on one list one after the other."""
     async with (
@@ -126,6 +128,7 @@ async def test_two_runs_at_once_in_two_processes(tmp_path: Path, database_url: s
         assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
 
 
+@on_both
 async def test_failed_delta_is_finished_before_the_next(sync: Sync) -> None:
     """What a delta that failed had left to do is done before the next delta, which may undo it."""
     failed = await sync.submit(sync.delta_file(joined=people(range(40))))

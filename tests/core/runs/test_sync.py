@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.identity import UserIdField
+from tests.core.databases import on_both
 from tests.core.harness import LIST, OTHER_LIST, Member, RunStatus, Sync, people, person, syncing
 
 
@@ -31,6 +32,7 @@ async def test_unchanged_audience_sends_nothing(sync: Sync) -> None:
     assert outcome.run.requests == 0
 
 
+@on_both
 async def test_leavers_and_joiners(sync: Sync) -> None:
     """A mirror takes off who has left and puts on who is new."""
     await sync.mirror(people(range(10)))
@@ -47,6 +49,7 @@ async def test_strangers_on_the_list_stay(sync: Sync) -> None:
     assert sync.emails() == {"stranger@example.com", "p2@example.com"}
 
 
+@on_both
 async def test_every_rejection_has_its_reason(sync: Sync) -> None:
     """Members that can't be sent, or that Iterable refuses, are counted by reason."""
     outcome = await sync.mirror(
@@ -162,6 +165,7 @@ async def test_placeholder_becomes_real(sync: Sync) -> None:
     assert {leaves for *_, leaves in sync.iterable.state.history(LIST)} == {0}
 
 
+@on_both
 async def test_rename_reaches_the_other_lists(sync: Sync) -> None:
     """A placeholder renamed by one mapping is removed by another under its new address."""
     await sync.mirror([Member(7)], user_id=UserIdField.MPID)

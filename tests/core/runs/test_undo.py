@@ -18,6 +18,7 @@ from core.store import mappings, runs
 from core.store.mappings import MappingStatus
 from core.store.tables import batches as batches_table
 from sandbox.iterable import Fault
+from tests.core.databases import on_both, sampled
 from tests.core.harness import LIST, QUICK, WALKS, Member, Outcome, RunStatus, Sync, people, person, syncing
 
 
@@ -57,6 +58,7 @@ def members(sync: Sync) -> set[tuple[str | None, str | None]]:
     return set(sync.iterable.state.members(LIST))
 
 
+@on_both
 async def test_everything_is_taken_back(sync: Sync) -> None:
     """After an undo the list holds exactly whom it held before: added, removed and updated members alike."""
     await sync.mirror(people(range(10)))
@@ -243,7 +245,7 @@ async def test_nothing_to_undo(sync: Sync) -> None:
     await refused(other.run.id, "is paused")
 
 
-@pytest.mark.parametrize("field", UserIdField)
+@pytest.mark.parametrize("field", sampled(UserIdField))
 @pytest.mark.parametrize("seed", range(WALKS))
 async def test_undo_of_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: UserIdField, seed: int) -> None:
     """Whatever a run did, complete or not, undoing it gives the list back as it was."""

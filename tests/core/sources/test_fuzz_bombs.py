@@ -125,6 +125,7 @@ def bombs() -> dict[str, tuple[Writer, str]]:
     }  # fmt: skip
 
 
+@pytest.mark.extended  # tests of the limits of each format are its quicker representatives
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is measured as Linux tells it")
 def test_bombs(tmp_path: Path) -> None:
     """Each is refused in a sentence that says what it is, without more memory than planning has."""
