@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Least share of the code that `make coverage` accepts, in percent.
 COVERAGE := 90
 
-.PHONY: help demo test test-all coverage check bench clean
+.PHONY: help demo test test-all coverage check bench mutants clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ check: $(VENV)/.installed-dev  ## Check style, types, imports, spelling and phra
 
 bench: $(VENV)/.installed-dev  ## Measure speed and memory
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+mutants: $(VENV)/.installed-dev  ## Change the code in small ways and see whether a test fails (takes about an hour)
+	$(PIP) --editable '.[dev,mutants]'
+	$(BIN)/python -m tests.campaigns.mutants $(ARGS)
 
 clean:  ## Remove everything that these targets created
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

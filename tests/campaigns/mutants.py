@@ -1,0 +1,275 @@
+"""Change the code in small ways, one at a time, and see whether a test fails: `make mutants`.
+
+A mutant is a module with one operator, constant or condition replaced, as cosmic-ray defines them. A sample of all
+mutants is drawn with a fixed seed. Each runs the tests of its module in a forked process that imports the mutated
+source in place of the module; files are not touched. A mutant that no test notices survives: it needs a test, or its
+code is not needed.
+"""
+
+import argparse
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from difflib import unified_diff
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).parents[2]
+
+#: Modules (a path may have a wildcard), and the tests that must notice a change in them, those that notice most first.
+TARGETS: dict[str, Sequence[str]] = {
+    "core/identity.py": ("tests/core/test_identity.py", "tests/core/runs/test_sync.py", "tests/core/planning"),
+    "core/planning/*.py": (
+        "tests/core/runs/test_sync.py",
+        "tests/core/planning",
+        "tests/core/runs",
+        "tests/core/test_identity.py",
+        "tests/core/live",
+        "tests/core/test_walked.py",
+        "tests/core/test_crash.py",
+    ),
+    "core/delivery/*.py": (
+        "tests/core/delivery",
+        "tests/core/runs/test_sync.py",
+        "tests/core/test_faults.py",
+        "tests/core/test_walked.py",
+        "tests/core/test_crash.py",
+        "tests/core/runs",
+        "tests/core/store/test_rate_limits.py",
+    ),
+    "core/runs/*.py": (
+        "tests/core/runs",
+        "tests/core/planning/test_guards.py",
+        "tests/core/live",
+        "tests/core/test_crash.py",
+    ),
+    "core/store/ledger.py": ("tests/core/store/test_ledger.py", "tests/core/runs/test_sync.py", "tests/core/runs"),
+    "core/store/approvals.py": ("tests/core/runs", "tests/core/planning"),
+}
+
+#: Operators of cosmic-ray whose mutants mean something here. Replacing `|` is left out: it is nearly always a type.
+OPERATORS = (
+    "core/AddNot",
+    "core/ReplaceAndWithOr",
+    "core/ReplaceOrWithAnd",
+    "core/ReplaceTrueWithFalse",
+    "core/ReplaceFalseWithTrue",
+    "core/ReplaceBreakWithContinue",
+    "core/ReplaceContinueWithBreak",
+    "core/ReplaceUnaryOperator_Delete_Not",
+    "core/ZeroIterationForLoop",
+    "core/NumberReplacer",
+    "core/ReplaceBinaryOperator_Add_Sub",
+    "core/ReplaceBinaryOperator_Sub_Add",
+    "core/ReplaceBinaryOperator_Mul_Add",
+    "core/ReplaceComparisonOperator_Eq_NotEq",
+    "core/ReplaceComparisonOperator_NotEq_Eq",
+    "core/ReplaceComparisonOperator_Lt_LtE",
+    "core/ReplaceComparisonOperator_LtE_Lt",
+    "core/ReplaceComparisonOperator_Gt_GtE",
+    "core/ReplaceComparisonOperator_GtE_Gt",
+    "core/ReplaceComparisonOperator_Is_IsNot",
+    "core/ReplaceComparisonOperator_IsNot_Is",
+)
+
+#: A test that waits for what a mutant never does is ended after so many seconds. The mutant counts as killed.
+LIMIT_S = 900
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change of one module: the operator's `occurrence`th place in the file."""
+
+    path: str
+    operator: str
+    occurrence: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant: `killed`, `timed out` or `survived`."""
+
+    mutant: Mutant
+    diff: str
+    outcome: str
+    seconds: float
+
+
+class MutatedModule(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Imports one module from changed source."""
+
+    def __init__(self, path: str, source: str) -> None:
+        self._name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        self._path, self._source = path, source
+
+    def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
+        """Answer for the mutated module only."""
+        if name != self._name:
+            return None
+        is_package = self._path.endswith("__init__.py")
+        return importlib.util.spec_from_file_location(
+            name,
+            ROOT / self._path,
+            loader=self,
+            submodule_search_locations=[str((ROOT / self._path).parent)] if is_package else None,
+        )
+
+    def get_source(self, fullname: str) -> str:
+        """Return the changed source."""
+        return self._source
+
+    def is_package(self, fullname: str) -> bool:
+        """Say whether the module is a package."""
+        return self._path.endswith("__init__.py")
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute the changed source."""
+        exec(compile(self._source, str(ROOT / self._path), "exec"), module.__dict__)
+
+
+def all_mutants() -> Iterator[tuple[Mutant, Sequence[str]]]:
+    """Yield every mutant of the targets with its tests."""
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.plugins import get_operator
+
+    for pattern, tests in TARGETS.items():
+        for file in sorted(ROOT.glob(pattern)):
+            nodes = list(ast_nodes(get_ast(file.read_text())))
+            for name in OPERATORS:
+                operator = get_operator(name)()
+                for occurrence in range(sum(1 for node in nodes for _ in operator.mutation_positions(node))):
+                    yield Mutant(str(file.relative_to(ROOT)), name, occurrence), tests
+
+
+def mutate(mutant: Mutant) -> tuple[str, str]:
+    """Return the changed source of a mutant, and the lines that changed."""
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+
+    before = (ROOT / mutant.path).read_text()
+    after = mutate_code(before, get_operator(mutant.operator)(), mutant.occurrence) or before
+    lines = unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
+    return after, "\n".join(line for line in lines if line[0] in "+-@" and not line.startswith(("+++", "---")))
+
+
+def survives(path: str, source: str, tests: Sequence[str]) -> str:
+    """Run the tests in a process of their own with a module replaced. Returns the outcome."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        sys.meta_path.insert(0, MutatedModule(path, source))
+        with tempfile.TemporaryDirectory() as scratch:
+            os.environ["TMPDIR"], tempfile.tempdir = scratch, None
+            os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = scratch
+            import pytest
+
+            code = pytest.main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "not extended", *tests])
+        os._exit(int(code))
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return "survived" if os.waitstatus_to_exitcode(status) == 0 else "killed"
+        time.sleep(0.1)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "timed out"
+
+
+def judge(mutants: Sequence[tuple[Mutant, Sequence[str]]], log: Path) -> None:
+    """Run mutants one after another, and write a line of JSON for each."""
+    with log.open("a") as file:
+        for mutant, tests in mutants:
+            source, diff = mutate(mutant)
+            start = time.monotonic()
+            outcome = survives(mutant.path, source, tests)
+            verdict = Verdict(mutant, diff, outcome, round(time.monotonic() - start, 1))
+            print(json.dumps(asdict(verdict)), file=file, flush=True)
+            print(f"{verdict.outcome:9} {verdict.seconds:6.1f} s  {mutant.path}  {mutant.operator}", flush=True)
+
+
+def require_green(mutants: Sequence[tuple[Mutant, Sequence[str]]]) -> None:
+    """Exit if tests fail on unchanged code: every mutant would count as killed."""
+    for tests, path in {tests: mutant.path for mutant, tests in mutants}.items():
+        if survives(path, (ROOT / path).read_text(), tests) != "survived":
+            sys.exit(f"Tests fail on unchanged code: {' '.join(tests)}")
+
+
+def report(log: Path, sample: int, total: int, seed: int) -> str:
+    """Return the report of a campaign in Markdown."""
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    survivors = [row for row in rows if row["outcome"] == "survived"]
+    noticed = len(rows) - len(survivors)
+    files = Counter(row["mutant"]["path"] for row in rows)
+    lost = Counter(row["mutant"]["path"] for row in survivors)
+    timed_out = sum(row["outcome"] == "timed out" for row in rows)
+    summary = (
+        f"{len(rows)} of {total:,} mutants were tried (a sample of {sample}, seed {seed}). Tests noticed {noticed} "
+        f"({noticed / max(1, len(rows)):.1%}); {timed_out} of these ran into the time limit."
+    )
+    lines = [
+        "# Mutants",
+        "",
+        "`make mutants` changes the code in small ways, one at a time, and looks whether a test fails.",
+        "",
+        summary,
+        "",
+        "| module | tried | survived |",
+        "| --- | ---: | ---: |",
+        *(f"| `{path}` | {files[path]} | {lost[path]} |" for path in sorted(files)),
+        "",
+        "## Survivors",
+        "",
+    ]
+    for row in survivors:
+        lines += [f"`{row['mutant']['path']}`", "", "```diff", row["diff"], "```", ""]
+    return "\n".join(lines if survivors else [*lines, "None.", ""])
+
+
+def main() -> None:
+    """Draw the sample, try it, and print the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", type=int, default=120, help="how many mutants to try")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="how many to try at the same time")
+    parser.add_argument("--only", default="", help="try only mutants of paths with this text")
+    parser.add_argument("--log", type=Path, default=Path(tempfile.gettempdir()) / "mutants.jsonl")
+    parser.add_argument("--report", type=Path, default=ROOT / "docs" / "reports" / "mutants.md")
+    options = parser.parse_args()
+
+    os.chdir(ROOT)
+    everything = [pair for pair in all_mutants() if options.only in pair[0].path]
+    drawn = random.Random(options.seed).sample(everything, min(options.sample, len(everything)))
+    options.log.write_text("")
+    # Imported once here, so that no mutant has to.
+    for name in ("pytest", "hypothesis", "duckdb", "pyarrow", "sqlalchemy", "aiohttp", "dbos", "pydantic_settings"):
+        importlib.import_module(name)
+    require_green(drawn)
+    children = []
+    for number in range(options.jobs):
+        if (child := os.fork()) == 0:
+            judge(drawn[number :: options.jobs], options.log)
+            os._exit(0)
+        children.append(child)
+    failed = [child for child in children if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0]
+    if failed:
+        sys.exit("A process of the campaign failed.")
+    options.report.write_text(report(options.log, len(drawn), len(everything), options.seed))
+    print(f"The report is in {options.report}.")
+
+
+if __name__ == "__main__":
+    main()
