@@ -17,7 +17,7 @@ _NO_PERSONS: Final = {
 # Slack's limit for the text of a section.
 SECTION_MAX = 3000
 #: The warning about the side effect of adding people to a list.
-JOURNEYS: Final = "Joining a list can start journeys in Iterable, and so send messages."
+JOURNEYS: Final = "Joining or leaving a list can start journeys in Iterable, and so send messages."
 
 
 def escape(text: str) -> str:

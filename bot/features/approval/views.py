@@ -270,7 +270,7 @@ def _details(view: RunView) -> list[Block]:
         sentences = "\n".join(f"• {reason(guard.message)}{_check(guard.name)}" for guard in plan.guards)
         blocks.append(section(f"*Why this is asked*\n{sentences}"))
     blocks += causes(view)
-    if plan.to_add or plan.to_update:
+    if plan.to_add or plan.to_update or plan.to_remove:
         blocks.append(section(f"*Before you approve:* {JOURNEYS}"))
     if not view.run.undo_of:
         blocks.append(context(_MODES[view.run.mode]))

@@ -60,8 +60,8 @@ def offer(ref: MappingRef) -> Message:
     text = f"mParticle offers to feed {ref.label} as people join and leave. Files feed it now."
     question = confirmation(
         "Follow mParticle?",
-        f"{ref.label}: from now on people join and leave the list as mParticle says, without a file. Joining can start "
-        "journeys.",
+        f"{ref.label}: from now on people join and leave the list as mParticle says, without a file. Joining and "
+        "leaving can start journeys.",
         "Follow mParticle",
         "Go back",
     )

@@ -126,8 +126,8 @@ def _warnings(candidate: UndoCandidate) -> list[str]:
     lines = []
     if counters.added or counters.updated:
         lines.append(
-            "Who joined the list may have started journeys already. Taking them off the list does not stop a journey, "
-            "and does not call back what was sent."
+            "Who joined the list may have started journeys already. Taking them off the list does not stop a journey "
+            "and does not call back what was sent; it can start the journeys of people who leave a list."
         )
     if counters.removed or counters.updated:
         lines.append("Who is put back joins the list again: that can start journeys.")

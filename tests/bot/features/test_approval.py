@@ -36,7 +36,7 @@ async def test_card_says_what_would_change_and_calls_who_may_decide(tmp_path: Pa
         shown = here.slack.render(message)
         assert "3 to add, 0 to update, 0 to remove. Nothing has been sent yet." in shown
         assert "Nobody has approved yet that audience SpringShoppers is synced to list 1001." in shown
-        assert "Joining a list can start journeys" in shown
+        assert "Joining or leaving a list can start journeys" in shown
         assert "The profile has no email address." in shown
         assert "Can be decided by @Amir Haddad" in shown
         await here.slack.wait_for(lambda: replies(here, message), LONG)
