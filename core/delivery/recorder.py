@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.delivery.sender import BatchOutcome, EntryGroup
+from core.delivery.outcome import BatchOutcome, EntryGroup
 from core.identity import UserIdField
 from core.iterable import RequestStats
 from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, BatchColumns, BatchEntry, Operation, Phase, decode
@@ -122,7 +122,7 @@ class Recorder:
             await ledger.delete_matching(db, this.mapping_id, members)
             if stay := [
                 _former(unit[0])
-                for unit, _ in delivery.rejected
+                for unit, *_ in delivery.rejected
                 if unit[0].op == Operation.UNSUBSCRIBE_FORMER and unit[0].email
             ]:
                 # The update that follows replaces the row that knew this address: the next run has to know it.
@@ -138,16 +138,15 @@ class Recorder:
         if delivery is None:
             return {_COUNTERS[batch.phase]: batch.counted_size}, []
         accepted = sum(unit[0].op in COUNTED for unit in delivery.accepted)
-        refused = [self._rejection(unit[0], why) for unit, why in delivery.rejected if unit[0].op in COUNTED]
+        refused = [self._rejection(*each) for each in delivery.rejected if each.unit[0].op in COUNTED]
         nameless = min(delivery.unattributed, accepted)
         refused += [Rejection(None, None, None, UNATTRIBUTED)] * nameless
         return {_COUNTERS[batch.phase]: accepted - nameless, "rejected": len(refused)}, refused
 
-    def _rejection(self, entry: BatchEntry, reason: str) -> Rejection:
-        _, profile, email, user_id, *_ = entry
-        return Rejection(
-            profile, email, user_id if self._run.user_id_field is UserIdField.CUSTOMER_ID else None, reason
-        )
+    def _rejection(self, unit: EntryGroup, reason: str, words: str | None) -> Rejection:
+        _, profile, email, user_id, *_ = unit[0]
+        customer_id = user_id if self._run.user_id_field is UserIdField.CUSTOMER_ID else None
+        return Rejection(profile, email, customer_id, reason, words)
 
     def _new_traffic(self) -> dict[str, int]:
         now, before = self._traffic, self._reported

@@ -1,12 +1,14 @@
 """Delivering a batch to Iterable: what it accepted, what it rejected and why, attributed to each member.
 
-The table at the end of Iterable's facts is the behaviour: a request that is refused as a whole is split down to the
-member, and failures that Iterable counts but does not name are counted as such.
+The table of answers (core/iterable/answers.py) is the behaviour: a request that is refused as a whole is split down to
+the member, and failures that Iterable counts but does not name are counted as such.
 """
 
+import functools
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 
+from core.delivery.isolation import isolate
+from core.delivery.outcome import BatchOutcome, EntryGroup, RejectedGroup
 from core.iterable import (
     BulkResult,
     FailureReason,
@@ -14,43 +16,15 @@ from core.iterable import (
     RequestRejectedError,
     RequestTooLargeError,
     SubscriberKey,
+    UnavailableError,
 )
-from core.models.batch import BatchColumns, BatchEntry, Operation, Phase, groups
+from core.models.batch import BatchColumns, Operation, Phase, groups
 from core.store.batches import Batch
 
 # For a removal these are as good as done: whoever is not there, or was erased, is not on the list.
 _GONE_ANYWAY = frozenset({FailureReason.NOT_FOUND, FailureReason.FORGOTTEN})
 
-#: A sent entry with its followers.
-EntryGroup = list[BatchEntry]
-_Call = Callable[[int, Iterable[SubscriberKey]], Awaitable[BulkResult]]
-
-
-@dataclass(slots=True)
-class BatchOutcome:
-    """What became of the members of a batch, each with its followers.
-
-    `unattributed` of those accepted were not, and Iterable does not say which. `renamed` are placeholders that have
-    their real address now; `vanished` are placeholders that Iterable does not know, perhaps because they were renamed
-    before, in a request whose answer was lost. Not `is_confirmed`: Iterable did not say what became of those accepted.
-    """
-
-    accepted: list[EntryGroup] = field(default_factory=list)
-    rejected: list[tuple[EntryGroup, str]] = field(default_factory=list)
-    unattributed: int = 0
-    renamed: list[EntryGroup] = field(default_factory=list)
-    vanished: list[EntryGroup] = field(default_factory=list)
-    is_confirmed: bool = True
-
-    def __add__(self, other: "BatchOutcome") -> "BatchOutcome":
-        return BatchOutcome(
-            self.accepted + other.accepted,
-            self.rejected + other.rejected,
-            self.unattributed + other.unattributed,
-            self.renamed + other.renamed,
-            self.vanished + other.vanished,
-            self.is_confirmed and other.is_confirmed,
-        )
+_Call = Callable[[int, Iterable[SubscriberKey], int | None], Awaitable[BulkResult]]
 
 
 async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> BatchOutcome | None:
@@ -62,16 +36,25 @@ async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> Batc
         return await _rename(client, list_id, _units(batch))
     removal = batch.phase is Phase.REMOVE
     call = client.unsubscribe if removal else client.subscribe
+    began = client.now()
     try:
         result = await call(list_id, _sent(batch.columns))
     except (RequestRejectedError, RequestTooLargeError) as error:
         return await _bisect(call, list_id, _units(batch), error, removal=removal)
+    except UnavailableError as error:
+        if not error.may_concern_member:
+            raise
+        send = functools.partial(_send_units, call, list_id, removal=removal)
+        return await isolate(client, send, _units(batch), error, began)
     return None if result.is_clean else attribute_failures(_units(batch), result, removal=removal)
 
 
-async def _send_units(call: _Call, list_id: int, units: list[EntryGroup], *, removal: bool) -> BatchOutcome:
+async def _send_units(
+    call: _Call, list_id: int, units: list[EntryGroup], tries: int | None = None, *, removal: bool
+) -> BatchOutcome:
+    """Send some members. `tries`: how often at most; None: as often as any request."""
     try:
-        result = await call(list_id, [(unit[0].email, unit[0].user_id) for unit in units])
+        result = await call(list_id, [(unit[0].email, unit[0].user_id) for unit in units], tries)
     except (RequestRejectedError, RequestTooLargeError) as error:
         return await _bisect(call, list_id, units, error, removal=removal)
     return BatchOutcome(accepted=units) if result.is_clean else attribute_failures(units, result, removal=removal)
@@ -86,9 +69,11 @@ async def _bisect(
     removal: bool,
 ) -> BatchOutcome:
     """Send in halves what was refused as a whole, down to the member."""
+    if not units:  # it was a question whether Iterable answers
+        return BatchOutcome()
     if len(units) == 1:
         reason = error.failure if isinstance(error, RequestRejectedError) else FailureReason.INVALID_DATA
-        return BatchOutcome(rejected=[(units[0], reason)])
+        return BatchOutcome(rejected=[RejectedGroup(units[0], reason)])
     half = len(units) // 2
     first = await _send_units(call, list_id, units[:half], removal=removal)
     return first + await _send_units(call, list_id, units[half:], removal=removal)
@@ -137,7 +122,7 @@ def attribute_failures(units: list[EntryGroup], result: BulkResult, *, removal: 
         if why is None or (removal and why in _GONE_ANYWAY):
             delivery.accepted.append(unit)
         else:
-            delivery.rejected.append((unit, why))
+            delivery.rejected.append(RejectedGroup(unit, why))
     delivery.unattributed = min(max(0, result.fail_count - named), len(delivery.accepted))
     return delivery
 

@@ -76,6 +76,15 @@ class IterableClient:
         """Have requests that wait for their turn, or to be tried again, raise HaltedError. Those under way may end."""
         self._transport.abort_waiting()
 
+    def now(self) -> float:
+        """Seconds since some moment, by the client's clock."""
+        return self._transport.clock.monotonic()
+
+    @property
+    def succeeded_at(self) -> float:
+        """When a request last succeeded, by that clock; minus infinity if none has."""
+        return self._transport.succeeded_at
+
     def expect_new_list(self, list_id: int) -> None:
         """A list was created minutes ago: if Iterable does not know it, try again for a while.
 
@@ -99,20 +108,25 @@ class IterableClient:
         self.expect_new_list(list_id)
         return list_id
 
-    async def subscribe(self, list_id: int, subscribers: Iterable[SubscriberKey]) -> BulkResult:
+    async def subscribe(
+        self, list_id: int, subscribers: Iterable[SubscriberKey], tries: int | None = None
+    ) -> BulkResult:
         """Put people, each an email and a user id, on a list; who is unknown is created. Safe to repeat.
 
         Raises ListError for a list that can't be used, TooLargeError above 4 MB and RefusedError where one of
-        the members may be the cause: send either in parts.
+        the members may be the cause: send either in parts. `tries`: how often a passing fault is met at most, if not
+        as often as the client's patience says.
         """
-        return await self._bulk("/api/lists/subscribe", list_id, subscribers, {})
+        return await self._bulk("/api/lists/subscribe", list_id, subscribers, {}, tries)
 
-    async def unsubscribe(self, list_id: int, subscribers: Iterable[SubscriberKey]) -> BulkResult:
+    async def unsubscribe(
+        self, list_id: int, subscribers: Iterable[SubscriberKey], tries: int | None = None
+    ) -> BulkResult:
         """Take people off a list, and off nothing else. Safe to repeat. Raises what `subscribe` raises.
 
         `channelUnsubscribe` is spelled out: true would unsubscribe them from the list's whole channel.
         """
-        return await self._bulk("/api/lists/unsubscribe", list_id, subscribers, {"channelUnsubscribe": False})
+        return await self._bulk("/api/lists/unsubscribe", list_id, subscribers, {"channelUnsubscribe": False}, tries)
 
     async def update_placeholder_email(self, placeholder_email: str, new_email: str) -> None:
         """Give a person with a placeholder their real address (email-based projects).
@@ -147,10 +161,15 @@ class IterableClient:
             yield line
 
     async def _bulk(
-        self, path: str, list_id: int, subscribers: Iterable[SubscriberKey], more: dict[str, Any]
+        self,
+        path: str,
+        list_id: int,
+        subscribers: Iterable[SubscriberKey],
+        more: dict[str, Any],
+        tries: int | None,
     ) -> BulkResult:
         body = orjson.dumps({"listId": list_id, "subscribers": _encodable(subscribers), **more})
-        return await self._transport.call(ApiRequest("POST", path, body, list_id), self._pacer, parse_bulk)
+        return await self._transport.call(ApiRequest("POST", path, body, list_id, tries=tries), self._pacer, parse_bulk)
 
 
 def _encodable(subscribers: Iterable[SubscriberKey]) -> list[dict[str, str | None]]:

@@ -145,16 +145,30 @@ class UnreachableError(IterableError):
 
 
 class UnavailableError(IterableError):
-    """Iterable, or a gateway before it, is failing at the moment: 5xx, or an answer that is not JSON."""
+    """Iterable, or a gateway before it, is failing at the moment: 5xx, or an answer that is not JSON.
+
+    `may_concern_member`: Iterable itself answers so, and perhaps because of one of the members; `words` are its own,
+    without what could be an address, an id or a key.
+    """
 
     code = "unavailable"
     is_transient = True
     says = "Iterable is failing at the moment{answer}, also after several tries."
     remedy = "Try again later; a run resumes where it stopped."
 
-    def __init__(self, message: str = "", *, retry_after: float | None = None, **about: Any) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retry_after: float | None = None,
+        may_concern_member: bool = False,
+        words: str | None = None,
+        **about: Any,
+    ) -> None:
         super().__init__(message, **about)
         self.retry_after = retry_after
+        self.may_concern_member = may_concern_member
+        self.words = words
 
 
 class RateLimitedError(IterableError):

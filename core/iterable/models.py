@@ -26,6 +26,8 @@ class FailureReason(StrEnum):
     FORGOTTEN = "iterable_forgotten"
     NOT_FOUND = "iterable_not_found"
     INVALID_DATA = "iterable_invalid_data"
+    ERROR = "iterable_error"
+    """Iterable answers 500 to this member, also alone, while it accepts others."""
 
 
 #: Who is sent: an email and a user id, at least one of them.

@@ -14,13 +14,18 @@ from typing import Any
 
 import orjson
 
-from core.iterable.answers import FAILED_UPDATES, Answer, classify
+from core.iterable.answers import FAILED_UPDATES, Action, Answer, classify
 from core.iterable.errors import IterableError, RateLimitedError, RequestRejectedError, UnavailableError
 from core.iterable.models import BulkResult, FailureReason, IterableList
 
 _CODE = re.compile(r"[A-Za-z]{1,40}")
 # Words with an @ are left out before `msg` is searched: an address may hold any of the words that we look for.
 _ADDRESS = re.compile(r"\S*@\S*")
+# A word that tells nothing about a person: letters, with the punctuation of a sentence around them.
+_PLAIN_WORD = re.compile(r"[(\"'\[]?[A-Za-z]+(['/-][A-Za-z]+)*[)\"'\].,:;!?]*|-|error(\.[A-Za-z]+)+[.,:;]?")
+_REPEATED = re.compile(r"\.\.\.( \.\.\.)+")
+#: Characters of Iterable's words that are kept.
+MAX_WORDS = 200
 # What the name of a data field looks like. Other names are not repeated: they could hold a value.
 _FIELD = re.compile(r"[A-Za-z_$][A-Za-z0-9_.$-]{0,63}")
 
@@ -66,9 +71,19 @@ def error_from(answer: ApiResponse) -> IterableError | None:
     about: dict[str, Any] = {"status": answer.status, "api_code": api_code, "list_id": answer.list_id}
     if issubclass(kind.error, RateLimitedError | UnavailableError):
         about["retry_after"] = parse_retry_after(answer.retry_after)
+    if kind.action is Action.RETRY_THEN_SPLIT:
+        about |= {"may_concern_member": True, "words": harmless_words((answer.fields or {}).get("msg"))}
     if issubclass(kind.error, RequestRejectedError):
         about |= {"failure": kind.failure or FailureReason.INVALID_DATA, "fields": _mismatched_fields(answer)}
     return kind.error(**about)
+
+
+def harmless_words(message: Any) -> str | None:
+    """Return Iterable's words without any that could be an address, an id or a key: plain words are left."""
+    if not isinstance(message, str):
+        return None
+    left = " ".join(word if _PLAIN_WORD.fullmatch(word) else "..." for word in message.split())
+    return _REPEATED.sub("...", left)[:MAX_WORDS].strip() or None
 
 
 def _mismatched_fields(answer: ApiResponse) -> tuple[str, ...]:

@@ -59,13 +59,17 @@ class AbortedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """What is asked of Iterable; `list_id` is the list that it is about, for errors."""
+    """What is asked of Iterable; `list_id` is the list that it is about, for errors.
+
+    `tries` is how often at most it is sent while a fault passes, if not as often as the client's patience says.
+    """
 
     method: str
     path: str
     body: bytes | None = None
     list_id: int | None = None
     params: Mapping[str, str] | None = None
+    tries: int | None = None
 
 
 class Transport:
@@ -92,8 +96,8 @@ class Transport:
         self._session = session
         self._traffic = traffic
         self._patience = patience
-        self._clock = clock
-        self._succeeded_at = -math.inf
+        self.clock = clock
+        self.succeeded_at = -math.inf
         #: Lists that were created a moment ago: that Iterable does not know them passes.
         self.new_lists: set[int] = set()
         self._halted = asyncio.Event()
@@ -139,7 +143,7 @@ class Transport:
             async with self._sent(request, pacer, self._patience.request_timeout_s) as response:
                 return parse(await _succeeded(response, request.list_id))
 
-        return await self._with_retries(once, pacer)
+        return await self._with_retries(once, pacer, request.tries)
 
     async def lines(self, request: ApiRequest, pacer: RateLimiter) -> AsyncIterator[str]:
         """Send a request until there is an answer, and yield the answer's lines as they come.
@@ -163,42 +167,43 @@ class Transport:
                 first = False
                 yield line.decode(errors="replace")
 
-    async def _with_retries(self, once: Callable[[], Awaitable[T]], pacer: RateLimiter) -> T:
+    async def _with_retries(self, once: Callable[[], Awaitable[T]], pacer: RateLimiter, tries: int | None = None) -> T:
+        most = min(tries or self._patience.max_attempts, self._patience.max_attempts)
         failures = throttled = 0
-        began = self._clock.monotonic()
+        began = self.clock.monotonic()
         while True:
             try:
                 result = await once()
             except RateLimitedError as error:
                 throttled += 1
                 self._traffic.throttled += 1
-                if self._clock.monotonic() - max(began, self._succeeded_at) > self._patience.throttle_timeout_s:
+                if self.clock.monotonic() - max(began, self.succeeded_at) > self._patience.throttle_timeout_s:
                     raise
                 await pacer.on_throttled(self._patience.bounded_retry_after(error.retry_after))
                 with self._wait():
-                    await self._clock.sleep(self._patience.delay(throttled, error.retry_after))
+                    await self.clock.sleep(self._patience.delay(throttled, error.retry_after))
             except ListNotFoundError as error:
                 failures += 1
                 if not self._may_be_known_soon(error, began):
                     raise
                 self._traffic.retries += 1
                 with self._wait():
-                    await self._clock.sleep(self._patience.delay(failures))
+                    await self.clock.sleep(self._patience.delay(failures))
             except IterableError as error:
                 failures += 1
-                if not error.is_transient or failures >= self._patience.max_attempts:
+                if not error.is_transient or failures >= most:
                     raise
                 self._traffic.retries += 1
                 asked = error.retry_after if isinstance(error, UnavailableError) else None
                 with self._wait():
-                    await self._clock.sleep(self._patience.delay(failures, asked))
+                    await self.clock.sleep(self._patience.delay(failures, asked))
             else:
-                self._succeeded_at = self._clock.monotonic()
+                self.succeeded_at = self.clock.monotonic()
                 return result
 
     def _may_be_known_soon(self, error: ListNotFoundError, began: float) -> bool:
         """Whether the list is new, and Iterable has had less than the time that it takes to know one."""
-        waited = self._clock.monotonic() - began
+        waited = self.clock.monotonic() - began
         return error.list_id in self.new_lists and waited < self._patience.new_list_timeout_s
 
     @contextmanager

@@ -32,7 +32,10 @@ _NEGATIVE = re.compile(r"-[0-9]+")
 def csv_row(rejection: Rejection) -> tuple[str, ...]:
     """Return the row of a rejection under CSV_HEADER, harmless to a spreadsheet."""
     cells = (rejection.member_key, rejection.email, rejection.customer_id, rejection.reason)
-    return (*(_harmless(cell or "") for cell in cells), explain(rejection.reason).meaning)
+    meaning = explain(rejection.reason).meaning
+    if rejection.words:
+        meaning += f' Iterable said: "{rejection.words}"'
+    return (*(_harmless(cell or "") for cell in cells), _harmless(meaning))
 
 
 def _harmless(cell: str) -> str:

@@ -62,6 +62,10 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "Iterable refused this member's data without giving a narrower reason.",
         "Look the member up in Iterable, and sync again.",
     ),
+    FailureReason.ERROR: Explanation(
+        "Iterable answered with an error of its own (500) for this member alone, also after several tries.",
+        "Look the person up in Iterable. If nothing is wrong there, ask Iterable's support; the next sync tries again.",
+    ),
     ERASED: Explanation(
         "The person asked to be forgotten, and mParticle has not sent the person since.",
         "Nothing needs to be done. Who the person is, is not kept here.",

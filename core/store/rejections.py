@@ -21,23 +21,36 @@ CHUNK = 10_000
 
 
 # As it is, because there may be very many: SQLAlchemy would look at each row.
-_ADD = "INSERT INTO rejections (run_id, profile, email, customer_id, reason) VALUES (?, ?, ?, ?, ?)"
+_ADD = "INSERT INTO rejections (run_id, profile, email, customer_id, reason, words) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+_COLUMNS = (
+    rejections.c.member_key,
+    rejections.c.email,
+    rejections.c.customer_id,
+    rejections.c.reason,
+    rejections.c.words,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A member that was not synced. `profile` is None where Iterable counted a failure but did not say whose."""
+    """A member that was not synced. `profile` is None where Iterable counted a failure but did not say whose.
+
+    `words` are Iterable's own, if there are any, without personal data.
+    """
 
     member_key: str | None
     email: str | None
     customer_id: str | None
     reason: str
+    words: str | None = None
 
 
 async def add(db: AsyncConnection, run_id: str, found: Sequence[Rejection]) -> None:
     """Store rejections of a run."""
     if found:
-        rows = [(run_id, each.member_key, each.email, each.customer_id, each.reason) for each in found]
+        rows = [(run_id, each.member_key, each.email, each.customer_id, each.reason, each.words) for each in found]
         await db.exec_driver_sql(_ADD.replace("?", "%s") if db.dialect.name == "postgresql" else _ADD, rows)
 
 
@@ -55,7 +68,7 @@ async def by_reason(db: AsyncConnection, run_id: str) -> dict[str, int]:
 async def of_run(db: AsyncConnection, run_id: str, reason: str | None = None) -> AsyncIterator[Rejection]:
     """Yield the rejections of a run (or those with this reason) in the order in which they were found."""
     query = (
-        select(rejections.c.member_key, rejections.c.email, rejections.c.customer_id, rejections.c.reason)
+        select(*_COLUMNS)
         .where(rejections.c.run_id == run_id)
         .order_by(rejections.c.id)
         .execution_options(yield_per=CHUNK)
@@ -79,12 +92,7 @@ async def profiles_of(db: AsyncConnection, run_id: str, chunk: int) -> AsyncIter
 
 async def first(db: AsyncConnection, run_id: str, limit: int) -> list[Rejection]:
     """Return the first rejections of a run."""
-    query = (
-        select(rejections.c.member_key, rejections.c.email, rejections.c.customer_id, rejections.c.reason)
-        .where(rejections.c.run_id == run_id)
-        .order_by(rejections.c.id)
-        .limit(limit)
-    )
+    query = select(*_COLUMNS).where(rejections.c.run_id == run_id).order_by(rejections.c.id).limit(limit)
     return [Rejection(*row) for row in await db.execute(query)]
 
 

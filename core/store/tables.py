@@ -269,6 +269,8 @@ rejections = Table(
     Column("email", Text),
     Column("customer_id", Text),
     Column("reason", Text, nullable=False),
+    # Iterable's own, without personal data
+    Column("words", Text),
     Index(None, "run_id"),
 )
 

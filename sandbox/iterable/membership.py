@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sandbox.iterable import scripted_outcomes, user_fields
+from sandbox.iterable.answers import REFUSALS
 from sandbox.iterable.lists import MailingList
 from sandbox.iterable.responses import bad_params
-from sandbox.iterable.scripted_outcomes import POISON, WHEN_UNSUBSCRIBING, Failure
+from sandbox.iterable.scripted_outcomes import CRASH, POISON, WHEN_UNSUBSCRIBING, Failure
 from sandbox.iterable.state import Project
 
 PLACEHOLDER: Final = "placeholder.email"
@@ -202,6 +203,9 @@ def _verdicts(emails: list[str | None], user_ids: list[str | None]) -> list[Fail
     verdicts = list(map(scripted_outcomes.judge, emails, user_ids))
     if any(verdict is not None and verdict.bucket == POISON for verdict in verdicts):
         raise bad_params(scripted_outcomes.POISONED)
+    crashing = next((verdict for verdict in verdicts if verdict is not None and verdict.bucket == CRASH), None)
+    if crashing is not None:
+        raise REFUSALS["500"].error(f"failed to create user {crashing.value}")
     return verdicts
 
 

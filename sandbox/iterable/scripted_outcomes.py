@@ -9,8 +9,12 @@
 | notfound.test      | notfound-              | fails: notFoundEmails, notFoundUserIds           |
 | unattributed.test  | unattributed-          | fails: counted in failCount and named nowhere    |
 | poison.test        | poison-                | the whole request is refused: 400 BadParams      |
+| crash.test         | crash-                 | the whole request fails: 500 GenericError        |
 
-Unsubscribing: invalid, forgotten, unattributed and poison do the same; the others were never on a list
+(That GenericError is also for faults that stay, such as a user that can't be created, is documented; that a list call
+answers so because of one member is our inference.)
+
+Unsubscribing: invalid, forgotten, unattributed, poison and crash do the same; the others were never on a list
 and so come back as not found. Good people live at example.com, or at any other valid domain.
 
 Without any rule, an email that can't be an address comes back in invalidEmails, and a user id that is
@@ -36,17 +40,20 @@ BUCKETS: Final = tuple(f"{kind}{what}" for kind in _KINDS.values() for what in (
 UNNAMED: Final = ""  # counted, but in no list
 POISON: Final = "poison"  # refuses the whole request
 POISONED: Final = "One of the subscribers can't be processed"
+CRASH: Final = "crash"  # fails the whole request
 
 EMAIL_RULES: Final = {f"{rule}.test": f"{kind}Emails" for rule, kind in _KINDS.items()} | {
     "unattributed.test": UNNAMED,
     "poison.test": POISON,
+    "crash.test": CRASH,
 }
 USER_ID_RULES: Final = {f"{rule}-": f"{kind}UserIds" for rule, kind in _KINDS.items()} | {
     "unattributed-": UNNAMED,
     "poison-": POISON,
+    "crash-": CRASH,
 }
 WHEN_UNSUBSCRIBING: Final = frozenset(
-    {"invalidEmails", "invalidUserIds", "forgottenEmails", "forgottenUserIds", UNNAMED, POISON}
+    {"invalidEmails", "invalidUserIds", "forgottenEmails", "forgottenUserIds", UNNAMED, POISON, CRASH}
 )
 
 MAX_USER_ID: Final = 52  # characters

@@ -139,6 +139,8 @@ def _refuse(failure: Failure | None) -> None:
 
 def _refusal(failure: Failure) -> ApiError:
     """A failure of one person as the single-user endpoints put it."""
+    if failure.bucket == scripted_outcomes.CRASH:
+        return REFUSALS["500"].error(failure.value)
     if failure.bucket not in _REFUSALS:
         return bad_params(scripted_outcomes.POISONED)
     return REFUSALS[_REFUSALS[failure.bucket]].error(failure.value)

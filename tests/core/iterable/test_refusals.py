@@ -141,14 +141,15 @@ async def test_endless_answer_is_not_read_to_its_end() -> None:
 async def test_no_secret_and_no_address_is_told(
     client: IterableClient, iterable: Running, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """Neither error nor log repeats the key, an address, or Iterable's own words."""
+    """Neither error nor log repeats the key or an address; Iterable's own words are in neither message nor log."""
     caplog.set_level(logging.DEBUG)
     told = f"Invalid email {ANN[0]} for key {iterable.key}"
     iterable.faults.add(Fault("error", status=status, code="GenericError", msg=told))
     with pytest.raises(IterableError) as caught:
         await client.subscribe(LIST, [ANN])
     seen = f"{caught.value!s} {caught.value!r} {vars(caught.value)} {client!r} {caplog.text}"
-    assert not any(secret in seen for secret in (iterable.key, ANN[0], "Invalid email"))
+    assert not any(secret in seen for secret in (iterable.key, ANN[0]))
+    assert "Invalid email" not in f"{caught.value!s} {caught.value!r} {caplog.text}"
 
 
 async def test_broken_http_does_not_show_the_key() -> None:

@@ -1,0 +1,118 @@
+"""Iterable answers 500: because of one member, who is found and rejected, or of an outage, which stops the run."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from core.iterable.responses import harmless_words
+from core.planning import batching
+from core.store import rejections
+from sandbox.iterable import Fault
+from tests.core.harness import QUICK, RunStatus, Sync, people, person, syncing
+
+SUBSCRIBE, UNSUBSCRIBE = "/api/lists/subscribe", "/api/lists/unsubscribe"
+
+
+@pytest.fixture
+async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
+    """An engine that gives up after a moment."""
+    async with syncing(tmp_path, patience=QUICK) as it:
+        yield it
+
+
+def crashing(number: int) -> str:
+    """An address because of which the local Iterable fails."""
+    return f"p{number}@crash.test"
+
+
+@pytest.mark.parametrize("place", [0, 7, 19])
+async def test_one_member_of_the_only_batch(sync: Sync, place: int) -> None:
+    """One member is found wherever it is, and rejected with Iterable's words; the others are on the list."""
+    members = [person(n, email=crashing(n)) if n == place else person(n) for n in range(20)]
+    outcome = await sync.mirror(members)
+    assert outcome.run.status is RunStatus.SUCCEEDED
+    assert outcome.rejected == {"iterable_error": 1}
+    assert outcome.counts == {"members": 20, "added": 19, "rejected": 1}
+    assert sync.emails() == {f"p{n}@example.com" for n in range(20) if n != place}
+    async with sync.engine.database.read() as db:
+        found = [each async for each in rejections.of_run(db, outcome.run.id)]
+    assert [(each.email, each.words) for each in found] == [
+        (crashing(place), "An error has occurred: failed to create user ...")
+    ]
+
+
+async def test_next_sync_tries_again(sync: Sync) -> None:
+    """A member that was rejected so is sent by the next sync, and taken when Iterable does."""
+    await sync.mirror([*people(range(5)), person(9, email=crashing(9))])
+    assert (await sync.mirror([*people(range(5)), person(9)])).counts == {"members": 6, "unchanged": 5, "added": 1}
+
+
+async def test_several_members_of_several_batches(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So are members of different batches, also all members of the last one."""
+    monkeypatch.setattr(batching, "BATCH_SIZE", 8)
+    members = [person(n, email=crashing(n)) if n in (3, 4, 30, 40) else person(n) for n in range(41)]
+    outcome = await sync.mirror(members)
+    assert outcome.run.status is RunStatus.SUCCEEDED
+    assert outcome.rejected == {"iterable_error": 4}
+    assert len(sync.emails()) == 37
+
+
+async def test_removal_of_one_member(sync: Sync) -> None:
+    """A member that can't be removed is found in the same way."""
+    await sync.mirror(people(range(20)))
+    sync.iterable.faults.add(Fault("answer", answer="500", path=UNSUBSCRIBE, contains="p3@example.com"))
+    outcome = await sync.mirror(people(range(10, 20)), approved=True)
+    assert outcome.run.status is RunStatus.SUCCEEDED
+    assert outcome.rejected == {"iterable_error": 1}
+    assert outcome.counts["removed"] == 9
+
+
+@pytest.mark.parametrize("members", [1, 200])
+async def test_outage(sync: Sync, members: int) -> None:
+    """If everything fails it is an outage: the run stops after few requests, rejects nobody, and can be resumed."""
+    sync.iterable.faults.add(Fault("answer", answer="500", path=SUBSCRIBE))
+    outcome = await sync.mirror(people(range(members)))
+    assert (outcome.run.status, outcome.run.error_code) == (RunStatus.FAILED, "unavailable")
+    assert outcome.rejected == {}
+    assert outcome.run.requests <= 20
+    sync.iterable.faults.clear()
+    assert (await sync.resume(outcome.run.id)).counts == {"members": members, "added": members}
+
+
+async def test_outage_that_begins_during_the_search(sync: Sync) -> None:
+    """If everything fails after some parts have succeeded, nobody is rejected for it."""
+    sync.iterable.faults.set(
+        [
+            Fault("answer", answer="500", path=SUBSCRIBE, times=3),
+            Fault("answer", answer="500", path=SUBSCRIBE, after=1),
+        ]
+    )
+    outcome = await sync.mirror(people(range(16)))
+    assert (outcome.run.status, outcome.run.error_code) == (RunStatus.FAILED, "unavailable")
+    assert outcome.rejected == {}
+
+
+async def test_budget(sync: Sync) -> None:
+    """A batch of which too many members fail stops the run, instead of costing requests without end."""
+    members = [person(n, email=crashing(n) if n % 2 else f"p{n}@example.com") for n in range(100)]
+    outcome = await sync.mirror(members)
+    assert (outcome.run.status, outcome.run.error_code) == (RunStatus.FAILED, "unavailable")
+    assert outcome.run.requests < 150
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("Failed to create user ann@example.com", "Failed to create user ..."),
+        ("user 12345 (id: c-17) failed", "user ... (id: ... failed"),
+        ("key 0f0f0f0f0f0f, 'quoted' words", "key ... 'quoted' words"),
+        ("error.users.failed: it's broken.", "error.users.failed: it's broken."),
+        ("x" * 500, "x" * 200),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_words_without_personal_data(message: str | None, words: str | None) -> None:
+    """Of Iterable's words only plain ones are kept: neither addresses nor ids nor keys."""
+    assert harmless_words(message) == words
