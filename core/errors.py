@@ -118,7 +118,7 @@ class UnexpectedError(SyncError):
 
 
 class NotAccountedForError(SyncError):
-    """A run ended with members that are in none of its counters."""
+    """The numbers of a run do not add up: some row of its source is in none of them."""
 
     code = "not_accounted_for"
 
@@ -127,6 +127,18 @@ class SeveralAudiencesError(InputError):
     """A file holds several audiences, and none was chosen."""
 
     code = "several_audiences"
+
+
+class AmbiguousColumnsError(InputError):
+    """A table has several columns for one identity, and it was not said which one is meant."""
+
+    code = "ambiguous_columns"
+
+
+class ColumnNotFoundError(InputError):
+    """A table has no column of the name that was chosen."""
+
+    code = "column_not_found"
 
 
 class AudiencesOfOneNameError(InputError):

@@ -47,6 +47,9 @@ class RejectionReason(StrEnum):
     INVALID_USER_ID = "invalid_user_id"
     HASHED_IDENTITY = "hashed_identity"
     NO_IDENTITY = "no_identity"
+    SHARED_CUSTOMER_ID = "shared_customer_id"
+    """Another member has the same customer id and another email; neither has an mpid. Planning finds it, not the rule.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ def is_valid_email(email: str) -> bool:
         and domain
         and "@" not in domain
         and "." in domain
+        and ".." not in email
         and len(email) <= MAX_EMAIL_LENGTH
         and not _FORBIDDEN_IN_EMAIL.search(email)
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from core.errors import InputError
-from core.reporting.rejected_csv import CSV_HEADER, csv_row
+from core.reporting.rejected_csv import CSV_ENCODING, CSV_HEADER, csv_row
 from core.store.rejections import CHUNK, Rejection
 
 
@@ -48,4 +48,4 @@ def _private(path: Path) -> TextIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):  # an existing file may be readable for others
         os.fchmod(descriptor, 0o600)
-    return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
+    return os.fdopen(descriptor, "w", encoding=CSV_ENCODING, newline="")

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from core.errors import (
+    AmbiguousColumnsError,
     AnotherListError,
     AudiencesOfOneNameError,
+    ColumnNotFoundError,
     EarlierRunAwaitingApprovalError,
     EarlierRunFailedError,
     InputError,
@@ -25,6 +27,8 @@ BAD_INPUT = frozenset(
         AnotherListError.code,
         SeveralMappingsError.code,
         NoApiKeyError.code,
+        AmbiguousColumnsError.code,
+        ColumnNotFoundError.code,
     }
 )
 _SAVE = "\n  To save a connection:  iterable-sync connections add"
@@ -36,6 +40,7 @@ _REMEDIES: Mapping[str, str] = {
         "\n  To approve it:  iterable-sync runs resume {run} --yes\n  To drop it:     iterable-sync runs cancel {run}"
     ),
     EarlierRunFailedError.code: "\n  To drop its changes:  iterable-sync runs cancel {run}",
+    AmbiguousColumnsError.code: " Choose it with --column, for example --column email=NAME.",
     AnotherListError.code: _SAVE,
     NoApiKeyError.code: _SAVE,
 }

@@ -34,6 +34,7 @@ def summary(report: RunReport, run: Run) -> RenderableType:
         parts.append(Padding(_numbers(report, run.status), (1, 0, 0, 2), expand=False))
         if run.status is RunStatus.PLANNED:
             parts.append(_estimate(run.plan, run.rate))
+    parts += _notes(report)
     if report.rejected_by_reason:
         parts += [Text("\nRejected, and why", style="bold"), rejections(report.rejected_by_reason)]
         parts.append(Text(f"Who they are: iterable-sync runs rejects {run.id} --csv rejects.csv", style="dim"))
@@ -50,6 +51,7 @@ def plan(run: Run, report: RunReport) -> RenderableType:
         Padding(_numbers(report, run.status), (1, 0, 0, 2), expand=False),
     ]
     parts.append(_estimate(run.plan, run.rate))
+    parts += _notes(report)
     parts += [Text(f"\n{clean(guard.message)} {overruling(guard.name)}", style="yellow") for guard in run.plan.guards]
     return Group(*parts)
 
@@ -148,6 +150,13 @@ def _numbers(report: RunReport, status: RunStatus) -> Table:
     for number, words, style in rows:
         grid.add_row(Text(f"{number:,}", style=style if number else "dim"), Text(words, style="" if number else "dim"))
     return grid
+
+
+def _notes(report: RunReport) -> list[Text]:
+    """How the source was read: its rows, if they are more than its members, and what else is to be known."""
+    rows = f"{report.rows_read:,} rows were read; {report.rows_merged:,} of them tell of a person of another row."
+    lines = [*([rows] if report.rows_merged else []), *report.notes]
+    return [Text("\n" + "\n".join(map(clean, lines)), style="dim")] if lines else []
 
 
 def _estimate(run_plan: RunPlan, rate: float) -> Text:

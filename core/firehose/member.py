@@ -1,9 +1,11 @@
 """From a profile in a message to a member: the key that it is known by, and the identities that count."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.firehose.schema import UserProfile
 from core.identity import normalize_email
+from core.raw_identity import clean_customer_id, clean_email
 from core.store.inbox import CUSTOMER_ID_HASHED, EMAIL_HASHED
 
 # Identities are cut to these lengths, both beyond what Iterable takes: what is too long stays so, and is rejected.
@@ -25,10 +27,8 @@ class Member:
 
 def member_from_profile(profile: UserProfile, nobody: str) -> Member:
     """Return the member that a profile is; `nobody` is the key of one that has no identity at all."""
-    email = _last(profile, "email")
-    customer_id = _last(profile, "customer")
-    email = email.strip()[:_LONGEST_EMAIL] or None if email else None
-    customer_id = customer_id[:_LONGEST_CUSTOMER_ID] if customer_id and customer_id.strip() else None
+    email = _last(profile, "email", clean_email, _LONGEST_EMAIL)
+    customer_id = _last(profile, "customer", clean_customer_id, _LONGEST_CUSTOMER_ID)
     kinds = {identity.type for identity in profile.user_identities if not identity.is_raw}
     hashed = (EMAIL_HASHED if email is None and "email" in kinds else 0) | (
         CUSTOMER_ID_HASHED if customer_id is None and "customer" in kinds else 0
@@ -36,8 +36,13 @@ def member_from_profile(profile: UserProfile, nobody: str) -> Member:
     return Member(_key(profile.mpid, email, customer_id) or nobody, profile.mpid, email, customer_id, hashed)
 
 
-def _last(profile: UserProfile, kind: str) -> str | None:
-    return next((i.value for i in reversed(profile.user_identities) if i.type == kind and i.is_raw), None)
+def _last(profile: UserProfile, kind: str, clean: Callable[[str], str | None], longest: int) -> str | None:
+    """The last identity of a kind that is one, cleaned: a word for nothing is none."""
+    raw = (
+        identity.value for identity in reversed(profile.user_identities) if identity.type == kind and identity.is_raw
+    )
+    last = next((value for each in raw if (value := clean(each))), None)
+    return last[:longest] if last else None
 
 
 def _key(mpid: int | None, email: str | None, customer_id: str | None) -> str | None:

@@ -65,14 +65,17 @@ def _list(value: Any) -> Any:
 
 
 def _mpid(value: Any) -> Any:
-    """The mpid, a signed 64-bit integer in a string; what is none tells nothing about the profile."""
+    """The mpid, a signed 64-bit integer in a string; what is none tells nothing about the profile.
+
+    To mParticle's SDKs, 0 means that there is no user yet.
+    """
     if isinstance(value, bool | float):
         return None
     try:
         found = int(value)
     except (TypeError, ValueError):
         return None
-    return found if -_INT64 <= found < _INT64 else None
+    return found if found and -_INT64 <= found < _INT64 else None
 
 
 Settings = Annotated[dict[str, str], BeforeValidator(_settings)]

@@ -105,6 +105,10 @@ class GuardName(StrEnum):
     """The source is older than the one that was synced last."""
     CHANGED_PLAN = "changed_plan"
     """Another plan was shown or approved before, and this one does not stay within it."""
+    SHARED_CUSTOMER_ID = "shared_customer_id"
+    """Many members have the customer id of another one, and would be rejected."""
+    VANISHED_IDENTITIES = "vanished_identities"
+    """Many members have lost an identity since the last run."""
     UNDO = "undo"
     """Taking back what a run did is always asked about."""
 
@@ -124,6 +128,12 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     path: str
+    more_paths: tuple[str, ...] = ()
+    """Further files of the same audience."""
+    columns: dict[str, str] = {}
+    """The columns that a person has chosen: `email`, `customer_id` or `mpid`, and the name of the column."""
+    sheet: str | None = None
+    """The sheet of a workbook."""
     audience: str | None = None
     mode: SyncMode | None = None
     dry_run: bool = False
@@ -154,6 +164,12 @@ class RunPlan(BaseModel):
     audience_id: str | None = None
     audience_name: str | None = None
     as_of: datetime | None = None
+    rows_read: int = 0
+    """Data rows of the source. Each is a member or has left, is merged with another row of the same person, or tells of
+    a person about whom something newer is known."""
+    rows_merged: int = 0
+    notes: tuple[str, ...] = ()
+    """What a person should know of how the source was read, a sentence each."""
     members: int = 0
     left: int = 0
     to_add: int = 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.models.run import Guard, GuardName, PlanNumbers, RunRequest, SyncMode
+from core.planning.accounting import IdentityProblems
 from core.planning.source_guards import History, check_additions, check_age, check_size
 from core.sources import Source
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
@@ -15,6 +16,13 @@ from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy, i
 MASS_REMOVAL_SHARE = 0.20
 # ... where the ledger holds more than this many.
 MASS_REMOVAL_FROM = 100
+
+# Members who have the customer id of another one ask for approval above this share, or this number.
+SHARED_ID_SHARE, SHARED_ID_MOST = 0.01, 100
+# Members who have lost an identity since the last run ask for approval above this share.
+VANISHED_SHARE = 0.01
+
+NO_PROBLEMS = IdentityProblems()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,7 @@ def check_guards(
     *,
     history: History,
     source_at: float | None,
+    problems: IdentityProblems = NO_PROBLEMS,
 ) -> tuple[Guard, ...]:
     """Return the guards that a plan has passed, whether or not they were overruled in advance.
 
@@ -74,6 +83,7 @@ def check_guards(
                 f"{_named(source.audience_id, source.audience_name)}, which would take its place.",
             )
         )
+    found += _about_identities(source, problems, members)
     return tuple(found)
 
 
@@ -95,6 +105,28 @@ def changed_plan_guard(before: PlanNumbers, outside: int | None) -> Guard:
     if outside is not None:
         was += f" {outside:,} of the changes now were not part of what was approved."
     return Guard(name=GuardName.CHANGED_PLAN, message=f"The plan changed since it was shown. {was}")
+def _about_identities(source: Source, problems: IdentityProblems, members: int) -> list[Guard]:
+    """Guards about identities that are not what they were, or not what the column should hold."""
+    guards = []
+    shared = problems.shared_customer_ids
+    if shared > min(SHARED_ID_SHARE * members, SHARED_ID_MOST):
+        column = f"column {source.customer_id_column}" if source.customer_id_column else "customer id"
+        message = (
+            f"The {column} has the same value for several emails: {shared:,} of {members:,} addresses would be "
+            "dropped. Is it the company?"
+        )
+        guards.append(Guard(name=GuardName.SHARED_CUSTOMER_ID, message=message))
+    for lost, kept, name in (
+        (problems.lost_ids, "email", "customer id or mpid"),
+        (problems.lost_emails, "id", "email"),
+    ):
+        if lost > VANISHED_SHARE * members:
+            message = (
+                f"{lost:,} of {members:,} members have kept their {kept} and lost their {name} since the last run: the "
+                "column may have been exported wrongly."
+            )
+            guards.append(Guard(name=GuardName.VANISHED_IDENTITIES, message=message))
+    return guards
 
 
 def undo_guard(undone: str, *, to_add: int, to_update: int, to_remove: int) -> Guard:

@@ -11,6 +11,7 @@ from core.identity import (
     PLAIN_EMAIL_PATTERN,
     USER_ID_PATTERN,
     Profile,
+    RejectionReason,
     Subscriber,
     UserIdField,
     resolve_for_removal,
@@ -18,6 +19,7 @@ from core.identity import (
 )
 from core.planning.schema import create
 from core.planning.workspace import insert
+from core.sources.grouping import SHARED_ID_PREFIX
 from core.store.inbox import CUSTOMER_ID_HASHED, EMAIL_HASHED
 
 # Rows taken through Python at once.
@@ -60,6 +62,16 @@ _PLAIN_USER_ID = {
 }
 
 
+# Members who have the customer id of another, and another email: it would stand for several people. Who has no email is
+# rejected for that.
+_REJECT_SHARED_IDS = f"""
+INSERT INTO refused SELECT profile, email, customer_id,
+    if(email IS NULL, '{RejectionReason.NO_EMAIL.value}', '{RejectionReason.SHARED_CUSTOMER_ID.value}')
+FROM source WHERE starts_with(profile, '{SHARED_ID_PREFIX}');
+DELETE FROM source WHERE starts_with(profile, '{SHARED_ID_PREFIX}');
+"""
+
+
 def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_removals: bool, live: bool = False) -> None:
     """Turn `source` into the tables `desired`, `leavers` and `rejected`.
 
@@ -70,6 +82,8 @@ def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_remo
     con.execute(create("leavers", "rejected", "last_known_emails", "previous_plan"))
     if with_removals:
         _map_leavers(con, field, hashed)
+    if field is UserIdField.CUSTOMER_ID:
+        con.execute(_REJECT_SHARED_IDS)
     plain = (
         f"coalesce(strlen(email) <= {PLAIN_EMAIL_MAX_LENGTH} AND regexp_full_match(email, '{PLAIN_EMAIL_PATTERN}')"
         f" AND {_PLAIN_USER_ID[field]}, false)"

@@ -7,8 +7,9 @@ import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import sources
-from core.errors import InputError, SeveralAudiencesError
+from core.errors import ColumnNotFoundError, InputError, SeveralAudiencesError
 from core.models.run import Run, RunPlan, SyncMode, digest_of
+from core.planning.accounting import IdentityProblems, check_rows, identity_problems
 from core.planning.approval_rules import PlanResult, had_approval, with_open_guards
 from core.planning.approved_changes import count_outside, load_approved_changes
 from core.planning.diff import diff_against_ledger
@@ -76,6 +77,7 @@ async def plan_run(
             con, diff_against_ledger, con, mapping_id=target.id, field=planned.user_id_field, mode=diff_mode
         )
         outside = await run(con, count_outside, con) if is_bound else None
+        problems = IdentityProblems() if live else await run(con, identity_problems, con, target.id, source)
         rejected = scalar(con, "SELECT count(*) FROM rejected")
         await store_rejections(con, database, planned.id)
         requests = await store_batches(con, database, planned.id)
@@ -84,7 +86,13 @@ async def plan_run(
         read_at = await _read_first_at(db, planned, source, source_digest, address or planned.request.path)
     guarded = PlannedNumbers(members, counts.left, counts.to_add, counts.to_remove, ledger_size)
     guards = check_guards(
-        mode, target, source, guarded, history=history, source_at=read_at if source_at is None else source_at
+        mode,
+        target,
+        source,
+        guarded,
+        history=history,
+        source_at=read_at if source_at is None else source_at,
+        problems=problems,
     )
     plan = RunPlan(
         shape=source.shape,
@@ -92,6 +100,9 @@ async def plan_run(
         audience_id=source.audience_id or target.audience_id,
         audience_name=source.audience_name or target.audience_name,
         as_of=source.as_of,
+        rows_read=source.rows,
+        rows_merged=source.merged_rows,
+        notes=source.notes,
         members=members,
         rejected=rejected,
         ledger_size=ledger_size,
@@ -125,10 +136,21 @@ def _is_small(planned: Run, ledger_size: int) -> bool:
     if planned.request.live:
         return True
     try:
-        size = Path(planned.request.path).stat().st_size
+        size = sum(_size(path) for path in _paths(planned))
     except OSError:  # reading it will say what is wrong
         return True
     return size <= SMALL_BYTES and ledger_size <= SMALL_ROWS
+
+
+def _paths(planned: Run) -> list[Path]:
+    return [Path(path) for path in (planned.request.path, *planned.request.more_paths)]
+
+
+def _size(path: Path) -> int:
+    """The bytes of a file, or of the files in a folder; a compressed one may hold many times as many."""
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    return path.stat().st_size
 
 
 async def publish_plan(db: AsyncConnection, planned: Run, worker: str, result: PlanResult) -> None:
@@ -156,26 +178,47 @@ async def _read(
         source = await load_live_changes(con, database, planned)
         erased = None  # the inbox has accepted no change that is older than an erasure
     else:
-        path = Path(planned.request.path)
-        before = await run(con, fingerprint, path)
-        source = await _read_file(con, planned, target)
-        await run(con, check_unchanged, path, before)
+        paths = _paths(planned)
+        before = await run(con, fingerprint, paths)
+        source = await _read_file(con, database, planned, target)
+        await run(con, check_unchanged, paths, before)
+        check_rows(source, scalar(con, "SELECT count(*) FROM source"))
         digest = before.digest if before is not None else ""
         await exclude_newer_live_changes(con, database, planned.mapping_id, source, is_live=target.is_live)
     await exclude_erased(con, erased)
     return source, digest
 
 
-async def _read_file(con: duckdb.DuckDBPyConnection, planned: Run, target: AudienceMapping) -> Source:
-    """Read the run's file. Of several audiences in it, that is the one in the request, or else the mapping's."""
-    path, chosen = Path(planned.request.path), planned.request.audience
+async def _read_file(
+    con: duckdb.DuckDBPyConnection, database: Database, planned: Run, target: AudienceMapping
+) -> Source:
+    """Read the run's files. Of several audiences in them, that is the one in the request, or else the mapping's.
+
+    Without columns in the request, those of an earlier run of the mapping are used, if the files have them.
+    """
+    request = planned.request
+    paths, columns = _paths(planned), request.columns
+    if not columns:
+        async with database.read() as db:
+            columns = await runs.columns_chosen_before(db, target.id)
+
+    async def read(audience: str | None) -> Source:
+        nonlocal columns
+        try:
+            return await run(con, sources.read, paths, con, audience=audience, columns=columns, sheet=request.sheet)
+        except ColumnNotFoundError:
+            if request.columns:
+                raise
+            columns = {}
+        return await read(audience)
+
     try:
-        return await run(con, sources.read, path, con, audience=chosen)
+        return await read(request.audience)
     except SeveralAudiencesError:
         mapped = target.audience_id or target.audience_name
         if mapped is None:
             raise
-        return await run(con, sources.read, path, con, audience=mapped)
+        return await read(mapped)
 
 
 def _mode(planned: Run, target: AudienceMapping, source: Source) -> SyncMode:

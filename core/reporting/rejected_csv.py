@@ -1,11 +1,18 @@
-"""The CSV file of rejected members."""
+"""The CSV file of rejected members.
+
+It opens right in a spreadsheet, and can be synced as it is once it is corrected: `email`, `customer_id` and `mpid` are
+columns of a table, and what keeps a cell text is taken off when it is read (core/raw_identity.py).
+"""
 
 import re
 
 from core.reporting.rejection_reasons import explain
 from core.store.rejections import Rejection
 
-CSV_HEADER = ("profile", "email", "customer_id", "reason", "what_it_means")
+CSV_HEADER = ("profile", "email", "customer_id", "reason", "what_it_means", "what_to_do", "mpid")
+
+#: The encoding of the file. Excel takes UTF-8 for Windows-1252 unless a byte order mark stands in front of it.
+CSV_ENCODING = "utf-8-sig"
 
 
 # Spreadsheets skip these in front of a formula: control characters, spaces of any width, a byte order mark.
@@ -25,21 +32,29 @@ _FORMULA = re.compile(rf"{_SKIPPED}{_SIGN}|[\t\r\n]")
 _INNER = re.compile(rf"([,;|\t\r\n\"]{_SKIPPED})(?={_SIGN})")
 
 
+# Digits that a spreadsheet would show as 1.23E+18 and round, or take zeros off.
+_LONG_NUMBER = re.compile(r"-?[0-9]{12,}|0[0-9]+")
+
 # But a negative number, as many mpids are, is only a number.
 _NEGATIVE = re.compile(r"-[0-9]+")
+_INTEGER = re.compile(r"-?[0-9]+")
 
 
 def csv_row(rejection: Rejection) -> tuple[str, ...]:
     """Return the row of a rejection under CSV_HEADER, harmless to a spreadsheet."""
     cells = (rejection.member_key, rejection.email, rejection.customer_id, rejection.reason)
-    meaning = explain(rejection.reason).meaning
+    explanation = explain(rejection.reason)
+    meaning = explanation.meaning
     if rejection.words:
         meaning += f' Iterable said: "{rejection.words}"'
-    return (*(_harmless(cell or "") for cell in cells), _harmless(meaning))
+    mpid = rejection.member_key if rejection.member_key and _INTEGER.fullmatch(rejection.member_key) else ""
+    return (*(_harmless(cell or "") for cell in cells), _harmless(meaning), explanation.remedy, _harmless(mpid))
 
 
 def _harmless(cell: str) -> str:
-    """An apostrophe in front of a formula makes it text."""
+    """An apostrophe in front of a formula, or of a number that would be rounded, makes it text."""
+    if _LONG_NUMBER.fullmatch(cell):
+        return f"'{cell}"
     if _NEGATIVE.fullmatch(cell):
         return cell
     text = cell.lstrip("\t\r\n")

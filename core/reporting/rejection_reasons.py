@@ -23,7 +23,8 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "placeholder address.",
     ),
     RejectionReason.INVALID_EMAIL: Explanation(
-        "The email can't be an address: it lacks an @ or a domain, or has white space in it.",
+        "The email can't be an address: it lacks an @ or a domain, has two dots in a row, or has white space or "
+        "another address in it.",
         "Correct the address where it is collected; the next sync takes it.",
     ),
     RejectionReason.INVALID_USER_ID: Explanation(
@@ -37,6 +38,10 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     RejectionReason.NO_IDENTITY: Explanation(
         "The profile has neither an email nor a user id, only device identities for example.",
         "Nothing can be done, unless the person is known elsewhere: then send that identity to mParticle.",
+    ),
+    RejectionReason.SHARED_CUSTOMER_ID: Explanation(
+        "Another member has the same customer id and another email.",
+        "Give each person a customer id of their own, or leave the column out: then the email alone identifies them.",
     ),
     FailureReason.INVALID_EMAIL: Explanation(
         "Iterable does not accept the email address.",

@@ -38,6 +38,9 @@ class RunReport:
     throttled: int = 0
     duration_s: float = 0.0
     error: str | None = None
+    rows_read: int = 0
+    rows_merged: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, run: Run, by_reason: Mapping[str, int], now: float | None = None) -> Self:
@@ -63,6 +66,9 @@ class RunReport:
             throttled=run.throttled,
             duration_s=_duration(run, now),
             error=error,
+            rows_read=run.plan.rows_read if run.plan else 0,
+            rows_merged=run.plan.rows_merged if run.plan else 0,
+            notes=list(run.plan.notes) if run.plan else [],
         )
 
     def to_json(self) -> str:

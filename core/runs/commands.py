@@ -52,7 +52,7 @@ async def start(
 async def _refuse_twice(db: AsyncConnection, mapping: AudienceMapping, request: RunRequest, repeats: str) -> None:
     await live_mappings.lock(db, mapping.id)
     for run in await runs.latest_of(db, [mapping.id], LOOKED_AT):
-        if run.request.path != request.path or run.undo_of is not None:
+        if (run.request.path, run.request.more_paths) != (request.path, request.more_paths) or run.undo_of is not None:
             continue
         is_under_way = run.status.is_active or run.status is RunStatus.NEEDS_APPROVAL
         if is_under_way or (run.id != repeats and 0.0 <= time.time() - run.created_at < TWICE_S):

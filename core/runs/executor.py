@@ -190,11 +190,28 @@ async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
         account_id = connection.mparticle_account_id if connection is not None else None
         forgotten = await erasures.forgotten(db, engine.vault, account_id)
         refused = await suppressions.of_connection(db, engine.vault, this.connection_id)
-    async with fetched(address, data_dir / settings.FETCHED / this.id, engine.fetchers) as path:
-        here = this.model_copy(update={"request": this.request.model_copy(update={"path": str(path)})})
+    addresses = (address, *this.request.more_paths)
+    async with contextlib.AsyncExitStack() as stack:
+        paths = [
+            str(
+                await stack.enter_async_context(
+                    fetched(each, data_dir / settings.FETCHED / f"{this.id}-{n}", engine.fetchers)
+                )
+            )
+            for n, each in enumerate(addresses)
+        ]
+        request = this.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
+        here = this.model_copy(update={"request": request})
         return await _with_enough_memory(
             lambda mb: plan_run(
-                engine.database, data_dir, here, mb, forgotten, refused, address=address, source_at=source_at
+                engine.database,
+                data_dir,
+                here,
+                mb,
+                forgotten,
+                refused,
+                address="\n".join(addresses),
+                source_at=source_at,
             )
         )
 

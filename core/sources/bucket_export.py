@@ -3,12 +3,7 @@
 Format as in mParticle's documentation of that integration.
 """
 
-import duckdb
-
 from core.sources import json_format
-from core.sources.audience_ref import from_bucket_name
-from core.sources.grouping import read_rows
-from core.sources.source import Source, SourceFormat
 from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import milliseconds_of_text
 from core.sources.staging import StagedRows
@@ -20,17 +15,13 @@ _COLUMNS = {
 }
 
 
-def read_bucket(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
-    """Read a file from the bucket; its name tells the audience."""
-    return read_rows(con, SourceFormat.BUCKET, _rows(file), wanted, from_bucket_name(file.name))
-
-
 def is_validation(file_name: str) -> bool:
     """Whether a file is the empty one that mParticle writes when the connection is saved."""
     return file_name.lower().startswith("mparticle-validation-")
 
 
-def _rows(file: SourceFile) -> StagedRows:
+def bucket_rows(file: SourceFile) -> StagedRows:
+    """The rows of a file from the bucket."""
     stamp = milliseconds_of_text("MembershipChangedTimestamp")
     return json_format.rows(
         "SELECT NULL::VARCHAR AS label, NULL::VARCHAR AS name, nullif(trim(IdentityValues.mpid), '') AS mpid, "

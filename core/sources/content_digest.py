@@ -1,6 +1,7 @@
 """A digest of a source's bytes: an approval is bound to what was read, and not to where it was read from."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,31 +10,47 @@ from core.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a file was: the SHA-256 of its bytes (hexadecimal), and what tells that it was not written to since."""
+    """The digest of the bytes of files, and how to tell quickly that one of them has been replaced or written to."""
 
     digest: str
-    inode: tuple[int, int]
-    size: int
-    modified_ns: int
+    state: tuple[tuple[int, ...], ...]
 
 
-def fingerprint(path: Path) -> Fingerprint | None:
-    """Return the fingerprint of a file, or None if it can't be read. Reads all of it: call it in a thread."""
+def fingerprint(paths: Sequence[Path]) -> Fingerprint | None:
+    """Return the fingerprint of files and of what is in folders, or None if something can't be read.
+
+    Reads all of it: call it in a thread.
+    """
+    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        found = path.stat()
+        files = _files(paths)
+        for path in files:
+            with path.open("rb") as file:
+                one = hashlib.file_digest(file, "sha256")
+            if len(files) == 1:
+                digest = one
+            else:
+                digest.update(one.digest())
+        return Fingerprint(digest.hexdigest(), _state(files))
     except OSError:  # reading the audience says what is wrong
         return None
-    return Fingerprint(digest, (found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
 
 
-def check_unchanged(path: Path, before: Fingerprint | None) -> None:
-    """Raise InputError if a file was written to or replaced after its fingerprint was taken."""
-    if before is None:
+def check_unchanged(paths: Sequence[Path], before: Fingerprint | None) -> None:
+    """Raise InputError if a file was written to, replaced, added or taken away after the fingerprint was taken."""
+    if before is None or _state(_files(paths)) == before.state:
         return
-    found = path.stat()
-    now = ((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
-    if now == (before.inode, before.size, before.modified_ns):
-        return
-    raise InputError("changed while it was read. Wait until it is complete, and start again.", path=path.name)
+    raise InputError("changed while it was read. Wait until it is complete, and start again.", path=paths[0].name)
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    """The files, with those in folders in the order of their names."""
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    return found
+
+
+def _state(files: Sequence[Path]) -> tuple[tuple[int, ...], ...]:
+    found = [path.stat() for path in files]
+    return tuple((each.st_dev, each.st_ino, each.st_size, each.st_mtime_ns) for each in found)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from core.sources import error_location
-from core.sources.duckdb_errors import LONG_ROW, NOT_UTF8
+from core.sources.duckdb_errors import LONG_ROW
 from core.sources.source_file import CsvLayout, SourceFile
 from core.sources.sql_expressions import literal
 
@@ -16,19 +16,11 @@ HEAD = 1 << 20
 MOST_COLUMNS = 2_000
 TOO_WIDE = "has {} columns: an audience has a handful. Export only those that are needed."
 DELIMITERS = (",", ";", "\t", "|")
+# So many lines above the header are looked through.
+MOST_TITLE_LINES = 30
+_DATA = re.compile(r"@|^[-+]?[0-9]")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _QUOTED = re.compile(r'"[^"]*"')
-
-
-def check_text(head: bytes, file: SourceFile) -> None:
-    """Refuse what is not UTF-8 text, as far as the head of a file shows."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or _every_other_nul(head):
-        raise file.error("is encoded in UTF-16. Save it again with the encoding UTF-8.")
-    if b"\0" in head:
-        refuse_nul(file)
-    bad = not_utf8_in(head)
-    if bad is not None:
-        raise file.error(NOT_UTF8, line=bad)
 
 
 def refuse_nul(file: SourceFile) -> None:
@@ -37,31 +29,20 @@ def refuse_nul(file: SourceFile) -> None:
     raise file.error("holds a NUL byte: it is damaged, or not a text file. Export it again.", line=line, column=column)
 
 
-def not_utf8_in(head: bytes) -> int | None:
-    """The line of the first byte in the head of a file that can't be UTF-8."""
-    try:
-        head.decode()
-    except UnicodeDecodeError as exc:
-        if exc.end == len(head) == HEAD and exc.reason == "unexpected end of data":
-            return None
-        return head.count(b"\n", 0, exc.start) + 1
-    return None
-
-
 def layout(head: bytes, file: SourceFile, meanings: Callable[[str], object]) -> CsvLayout:
     """How a CSV file is laid out, by its header; `meanings` tells the columns that mean something here."""
-    text = head.decode(errors="ignore").removeprefix("\ufeff")
-    blank = _blank_lines(text, file)
+    text = head.decode(errors="private_use").removeprefix("\ufeff")
+    blank = _header_line(text, _blank_lines(text, file), meanings)
     best = max(
         (_cells(text, blank, delimiter) for delimiter in DELIMITERS),
-        key=lambda found: (sum(meanings(cell) is not None for cell in found[1]), len(found[1])),
+        key=lambda candidate: (sum(meanings(cell) is not None for cell in candidate[1]), len(candidate[1])),
     )
     delimiter, columns = best
     if not columns:
         raise file.error("the first line is not a header: a name in it is too long. Export it again.", line=blank + 1)
     if len(columns) > MOST_COLUMNS:
         raise file.error(TOO_WIDE.format(len(columns)))
-    rows = [row for row in _LINE_END.split(_QUOTED.sub("quoted", text)) if row.strip()][:2]
+    rows = [row for row in _LINE_END.split(_QUOTED.sub("quoted", text))[blank:] if row.strip()][:2]
     spaced = [row.count(delimiter + " ") for row in rows]
     if len(columns) > 1 and spaced[-1] == rows[-1].count(delimiter) == len(columns) - 1:
         return CsvLayout(delimiter + " ", columns, blank)
@@ -97,6 +78,21 @@ def _blank_lines(text: str, file: SourceFile) -> int:
     raise file.error("is empty. Export it again.")
 
 
+def _header_line(text: str, first: int, meanings: Callable[[str], object]) -> int:
+    """How many lines there are in front of the header, of which the first has something in it.
+
+    Above it may be a title, comments, or Excel's `sep=;`. A line further down is taken for the header only if it has a
+    column that means something, and no cell that looks like data.
+    """
+    for line, row in enumerate(_LINE_END.split(text)[: first + MOST_TITLE_LINES]):
+        for delimiter in DELIMITERS if line >= first else ():
+            cells = [cell.strip().strip('"') for cell in row.split(delimiter)]
+            is_header = any(meanings(cell) is not None for cell in cells)
+            if is_header and (line == first or not any(_DATA.search(cell) for cell in cells)):
+                return line
+    return first
+
+
 def _cells(text: str, blank: int, delimiter: str) -> tuple[str, tuple[str, ...]]:
     stream = io.StringIO(text, newline="")
     for _ in range(blank):
@@ -106,8 +102,3 @@ def _cells(text: str, blank: int, delimiter: str) -> tuple[str, tuple[str, ...]]
     except (csv.Error, StopIteration):
         return delimiter, ()
     return delimiter, tuple(cell.strip() for cell in cells)
-
-
-def _every_other_nul(head: bytes) -> bool:
-    start = head[:64]
-    return len(start) > 2 and (not any(start[1::2]) or not any(start[::2]))

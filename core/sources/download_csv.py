@@ -4,13 +4,18 @@ Columns and manifest as in mParticle's documentation of audience downloads.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import duckdb
 
 from core.sources import error_location
 from core.sources.audience_ref import AudienceRef, choose, from_download_name
 from core.sources.csv_format import scan
-from core.sources.grouping import group_rows
+from core.sources.duckdb_errors import query
+from core.sources.grouping import NOTHING, group_rows
+from core.sources.row_notes import refuse_decimal_ids, row_notes
 from core.sources.source import Source, SourceFormat, instant
 from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import literal, milliseconds, stripped
@@ -25,17 +30,34 @@ _COLUMNS = {
 REQUIRED = {"mpid", "identityvalue", "identitytype"}
 
 
-def read_csv(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
-    """Read the CSV of a download that stands alone; its name may tell the audience."""
-    audience = from_download_name(file.name)
-    choose([audience], wanted, file)
-    counts = stage_rows(con, file)
-    gather_profiles(con, file, counts)
-    return source_of(file.given, audience, counts)
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """How many profiles a download holds, and what a person should know of its rows.
+
+    `users` is how many mParticle counts: to it, all rows of mpid 0 are one.
+    """
+
+    profiles: int
+    users: int
+    notes: tuple[str, ...]
+
+
+def read_csvs(con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], wanted: str | None) -> Source:
+    """Read the CSV files of a download that has no manifest; their names may tell the audience."""
+    audiences = list(dict.fromkeys(from_download_name(file.name) for file in files))
+    audience = audiences[choose(audiences, wanted, files[0])]
+    chosen = [file for file in files if from_download_name(file.name) == audience]
+    file = chosen[0]
+    counts = [count for each in chosen for count in stage_rows(con, each)]
+    return source_of(file.given, audience, counts, gather_profiles(con, file, counts))
 
 
 def source_of(
-    file_name: str, audience: AudienceRef, counts: Sequence[LabelCount], manifest_ms: int | None = None
+    file_name: str,
+    audience: AudienceRef,
+    counts: Sequence[LabelCount],
+    gathered: Gathered,
+    manifest_ms: int | None = None,
 ) -> Source:
     """What is known of a download after reading."""
     rows = sum(count.rows for count in counts)
@@ -48,6 +70,8 @@ def source_of(
         file_name=file_name,
         rows=rows,
         has_mpid=rows > 0,
+        merged_rows=rows - gathered.profiles,
+        notes=gathered.notes,
         as_of=instant(max((stamp for stamp in stamps if stamp is not None), default=None)),
     )
 
@@ -65,7 +89,7 @@ def fits(columns: Sequence[str]) -> bool:
 
 def stage_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> list[LabelCount]:
     """Check one CSV, put its rows on the stage, and count them by type of identity."""
-    return stage(con, _rows(file))
+    return stage(con, download_rows(file))
 
 
 def rows_by_type(counts: Sequence[LabelCount]) -> dict[str, int]:
@@ -77,9 +101,16 @@ def rows_by_type(counts: Sequence[LabelCount]) -> dict[str, int]:
     return found
 
 
-def gather_profiles(con: duckdb.DuckDBPyConnection, file: SourceFile, counts: list[LabelCount]) -> int:
+def gather_profiles(con: duckdb.DuckDBPyConnection, file: SourceFile, counts: list[LabelCount]) -> Gathered:
     """Make the table `source` of the CSV files on the stage, of which this is the first."""
-    return group_rows(con, _rows(file), counts)
+    rows = download_rows(file)
+    together = reduce(add, counts, NOTHING)
+    refuse_decimal_ids(con, rows, together)
+    notes = row_notes(con, rows, together)
+    without_mpid = together.rows - together.with_mpid
+    users = int(query(con, "SELECT count(DISTINCT mpid) FROM staged", file)[0][0]) + 1 if without_mpid else None
+    profiles = group_rows(con, rows, counts)
+    return Gathered(profiles, profiles if users is None else users, tuple(notes))
 
 
 def plain_type(label: str | None) -> str:
@@ -87,16 +118,22 @@ def plain_type(label: str | None) -> str:
     return (label or "").strip().lower()
 
 
-def _rows(file: SourceFile) -> StagedRows:
+def download_rows(file: SourceFile) -> StagedRows:
+    """The rows of the CSV of a download."""
     mpid, value = ("trim(mpid)", "trim(value)") if file.layout.padded else ("mpid", "value")
     names, types = _named(file.layout.columns)
     stamp = milliseconds("stamp") if "stamp" in names else "NULL::BIGINT"
-    return StagedRows(
+    select = (
         f"SELECT type AS label, {mpid} AS mpid, {value} AS value, {_KIND} AS kind, {stamp} AS stamp "
-        f"FROM {scan(file, names, types)}",
+        f"FROM {scan(file, names, types)}"
+    )
+    filled = " OR ".join(f"trim({name}::VARCHAR) <> ''" for name in names)
+    return StagedRows(
+        select,
         file,
         lambda row: error_location.csv_line_of_row(file, row),
         is_long=True,
+        sql_without_empty_rows=f"{select} WHERE ({filled})",
     )
 
 

@@ -1,6 +1,6 @@
 """An audience download as the ZIP that mParticle gives: its CSV files, held against its manifest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -29,14 +29,12 @@ def read_zip(
     con: duckdb.DuckDBPyConnection,
     file: SourceFile,
     wanted: str | None,
-    read_csv: Callable[[duckdb.DuckDBPyConnection, SourceFile, str | None], Source],
 ) -> Source:
-    """Read a ZIP; `read_csv` reads the only CSV of one that has no manifest."""
+    """Read a ZIP that has a manifest."""
     with zip_archive.opened(file) as opened:
         content = opened.manifest()
         with scratch(con, file) as folder:
-            if content is None:
-                return read_csv(con, _only_csv(opened, file, folder), wanted)
+            assert content is not None
             told = parse(content, file)
             told.require_email(file)
             members = _members(opened, told, file)
@@ -47,16 +45,6 @@ def read_zip(
             if len(chosen) < len(members):
                 told = replace(told, total=NOT_COUNTED)
             return _read_variants(con, file, chosen, unpacked, told)
-
-
-def _only_csv(opened: zip_archive.Archive, file: SourceFile, folder: Path) -> SourceFile:
-    found = opened.csv_names()
-    if len(found) != 1:
-        raise file.error(
-            f"holds {len(found)} CSV files and no manifest.json: this is not a whole audience download. "
-            "Download the audience again, or give one CSV file."
-        )
-    return _unpack(opened, found[0], folder / "0.csv", file)
 
 
 def _members(opened: zip_archive.Archive, told: Manifest, file: SourceFile) -> list[Member]:
@@ -126,12 +114,12 @@ def _read_variants(
             rows = sum(count.rows for count in counts)
             check_users(member.expected, count_profiles(con, first, rows, plain), plain)
             first += rows
-    profiles = download_csv.gather_profiles(con, full[0], together)
+    gathered = download_csv.gather_profiles(con, full[0], together)
     if len(files) == 1:
-        check_users(members[0].expected, profiles, files[0])
-        check_users(told.total, profiles, file)
+        check_users(members[0].expected, gathered.users, files[0])
+        check_users(told.total, gathered.users, file)
     audience = AudienceRef(members[0].audience.id, common_name(member.audience.name for member in members))
-    return download_csv.source_of(file.name, audience, together, told.newest_ms)
+    return download_csv.source_of(file.name, audience, together, gathered, told.newest_ms)
 
 
 def _download(plain: SourceFile) -> SourceFile:

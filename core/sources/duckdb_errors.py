@@ -29,6 +29,10 @@ NO_MEMORY = (
 
 NOT_UTF8 = "is not UTF-8 text. Save it again with the encoding UTF-8."
 NO_INTEGER = "the mpid is not a whole number of 64 bits. A spreadsheet may have rewritten it: use the file as exported."
+REWRITTEN = (
+    "the customer id is not as it was: a spreadsheet wrote a long number as 1.23E+11, or showed an error in its place. "
+    "Use the file as exported, or format the column as text before you save it."
+)
 BROKEN_JSON = "the JSON is broken here. If the file was cut off, fetch it again."
 OVERGROWN = "the object is too large or too deeply nested: no audience has such a member."
 LONG_ROW = "the row is longer than 2 MB: no audience has such a row."
@@ -40,6 +44,10 @@ _WIDTH = re.compile(r"^Expected Number of Columns: (\d+) Found: (\d+)$", re.M)
 _VALUE = re.compile(r"JSON transform error in file .*?, in (?:record/value|line) (\d+):", re.S)
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT}
 _ACCESS_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class UntidyTextError(InputError):
+    """A text is not as the strict reader takes it. Written anew, it may be."""
 
 
 def query(con: duckdb.DuckDBPyConnection, sql: str, file: SourceFile) -> list[tuple[Any, ...]]:
@@ -105,10 +113,10 @@ def _disk_problem(exc: Exception, text: str) -> str | None:
 def _csv_error(text: str, file: SourceFile) -> InputError:
     bad = error_location.not_utf8(file.path) if "Invalid unicode" in text else None
     if bad is not None:
-        return file.error(NOT_UTF8, line=bad)
+        return UntidyTextError(NOT_UTF8, path=file.shown, line=bad)
     record = _RECORD.search(text)
     line = error_location.csv_line_of_record(file, int(record[1])) if record else None
-    return file.error(_csv_message(text), line=line)
+    return UntidyTextError(_csv_message(text), path=file.shown, line=line)
 
 
 def _csv_message(text: str) -> str:

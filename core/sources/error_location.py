@@ -4,7 +4,7 @@ import codecs
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -100,7 +100,7 @@ def csv_line_of_row(file: SourceFile, row: int) -> int | None:
 
 def _csv_line(file: SourceFile, record: int, *, blank: bool) -> int | None:
     """The line where the n-th record begins, the header being the first."""
-    single = len(file.layout.columns) == 1
+    skipped = file.layout.skip
     with file.path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         rows = csv.reader(
             _lines(stream), delimiter=file.layout.delimiter[0], skipinitialspace=len(file.layout.delimiter) > 1
@@ -108,13 +108,19 @@ def _csv_line(file: SourceFile, record: int, *, blank: bool) -> int | None:
         line = 1
         try:
             for cells in rows:
-                record -= blank or bool(cells and not (single and cells == [""]))
+                is_header = line > skipped + 1 and is_repeated_header(cells, file.layout.columns)
+                record -= blank or (line > skipped and not is_header and any(cell.strip() for cell in cells))
                 if record == 0:
                     return line
                 line = rows.line_num + 1
         except csv.Error:
             return line
     return None
+
+
+def is_repeated_header(cells: Sequence[str], columns: Sequence[str]) -> bool:
+    """Whether a row repeats the header, as in files that were put together of parts."""
+    return [cell.strip("\ufeff ") for cell in cells] == list(columns)
 
 
 def _lines(stream: TextIO) -> Iterator[str]:

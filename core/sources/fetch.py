@@ -26,7 +26,18 @@ CHUNK = 1 << 20
 SILENCE_S = 60.0
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):")
-_BUCKETS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+# The extra of this package that brings what reads a kind of address.
+_BUCKETS = {
+    "s3": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "az": "azure",
+    "abfs": "azure",
+    "abfss": "azure",
+    "sftp": "sftp",
+}
+#: The kinds of addresses that audiences are fetched from.
+SCHEMES = ("https", "http", *_BUCKETS)
 
 
 class FetchError(SyncError):
@@ -91,7 +102,9 @@ async def fetched(address: str, directory: Path, fetchers: dict[str, Fetcher]) -
         elif scheme in _BUCKETS:
             yield await asyncio.to_thread(_from_bucket, scheme, address, directory / name_of(address))
         else:
-            raise InputError(f"Audiences can't be read from {scheme}:. Use a file, https://, s3:// or gs://.")
+            raise InputError(
+                f"Audiences can't be read from {scheme}:. Use a file, https://, s3://, gs://, az:// or sftp://."
+            )
     finally:
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
@@ -132,12 +145,13 @@ def _from_bucket(scheme: str, address: str, path: Path) -> Path:
     try:
         import fsspec
 
+        if address.endswith("/"):
+            return _folder_from_bucket(address, path)
         with fsspec.open(address, "rb") as remote, path.open("wb") as file:
             shutil.copyfileobj(remote, file, CHUNK)
     except ImportError as error:
         raise InputError(
-            f"Reading {scheme}:// needs the package {_BUCKETS[scheme]}. Install it beside iterable-sync: "
-            f"pip install {_BUCKETS[scheme]}"
+            f"Reading {scheme}:// needs more packages. Install them: pip install 'iterable-sync[{_BUCKETS[scheme]}]'"
         ) from error
     except FileNotFoundError as error:
         raise InputError("There is no such file in the bucket. Check the address.") from error
@@ -146,6 +160,24 @@ def _from_bucket(scheme: str, address: str, path: Path) -> Path:
     except OSError as error:
         raise FetchError(f"The bucket did not answer as it should ({type(error).__name__}). Try again.") from error
     return path
+
+
+def _folder_from_bucket(prefix: str, folder: Path) -> Path:
+    """Fetch the files below a prefix, which are parts of one audience."""
+    from fsspec.core import url_to_fs
+
+    from core.sources.opening import is_part
+
+    bucket, root = url_to_fs(prefix)
+    names = [name for name in sorted(bucket.find(root)) if is_part(PurePosixPath(name))]
+    if not names:
+        raise FileNotFoundError(prefix)
+    folder.mkdir()
+    for place, name in enumerate(names):
+        target = folder / f"{place:05}-{name_of(name)}"
+        with bucket.open(name, "rb") as remote, target.open("wb") as file:
+            shutil.copyfileobj(remote, file, CHUNK)
+    return folder
 
 
 def _as_prefix(prefix: str) -> str:

@@ -1,35 +1,53 @@
-"""From rows to profiles: what is on the stage, grouped into the table `source`."""
+"""From rows to profiles: what is on the stage, grouped into the table `source`.
+
+Rows are of one person if they share an mpid. Rows without an mpid are of one person if they are equal in all their
+identities; in a list of changes already if they share the customer id, because there a person's address may change from
+one row to the next.
+"""
+
+from collections.abc import Sequence
 
 import duckdb
 
 from core.sources.audience_ref import NOBODY, AudienceRef, choose
 from core.sources.duckdb_errors import query
+from core.sources.row_notes import refuse_decimal_ids, row_notes
 from core.sources.source import Source, SourceFormat, instant
 from core.sources.sql_expressions import literal, stripped
 from core.sources.staging import CLEAR_STAGE, LabelCount, StagedRows, stage
 
 NOTHING = LabelCount(label=None, name=None, rows=0, with_mpid=0, oldest=None, newest=None)
 
+#: The key of a member who has the customer id of another one begins so.
+SHARED_ID_PREFIX = "shared:"
+
 
 def read_rows(
     con: duckdb.DuckDBPyConnection,
     shape: SourceFormat,
-    rows: StagedRows,
+    parts: StagedRows | Sequence[StagedRows],
     wanted: str | None,
     told: AudienceRef = NOBODY,
 ) -> Source:
-    """Read the rows of a file of one statement: check, choose the audience, group.
+    """Read the rows of a file, or of the files that are parts of one: check, choose the audience, group.
 
     `told` is the audience that the file's name tells, for rows that don't.
     """
-    counts = stage(con, rows) or [NOTHING]
+    parts = [parts] if isinstance(parts, StagedRows) else list(parts)
+    rows = parts[0]
+    counts = _merged_counts([count for part in parts for count in stage(con, part)]) or [NOTHING]
     audiences = [_audience(count) for count in counts]
     if audiences == [NOBODY]:
         audiences = [told]
     place = choose(audiences, wanted, rows.file)
     count, audience = counts[place], audiences[place]
     label = "NULL" if count.label is None else literal(count.label)
-    group_rows(con, rows, [count], "" if len(counts) == 1 else f"WHERE label IS NOT DISTINCT FROM {label}")
+    chosen = "" if len(counts) == 1 else f"WHERE label IS NOT DISTINCT FROM {label}"
+    refuse_decimal_ids(con, rows, count, chosen)
+    notes = row_notes(con, rows, count, chosen)
+    people = count.rows if rows.is_long else _count_people(con, rows, chosen)
+    group_rows(con, rows, [count], chosen)
+    shared = f"SELECT count(*) FROM source WHERE starts_with(profile, {literal(SHARED_ID_PREFIX)})"
     return Source(
         shape=shape,
         is_snapshot=not rows.is_delta,
@@ -39,12 +57,36 @@ def read_rows(
         rows=count.rows,
         has_mpid=count.with_mpid > 0,
         as_of=instant(count.newest),
+        merged_rows=count.rows - people,
+        shared_customer_ids=int(query(con, shared, rows.file)[0][0]) if count.rows > count.with_mpid else 0,
+        customer_id_column=rows.customer_id_column,
+        notes=(*(note for part in parts[:1] for note in part.notes), *notes),
     )
 
 
 def _audience(count: LabelCount) -> AudienceRef:
     """The audience that a label stands for: an id, or a name where rows have no ids."""
     return AudienceRef(None if count.label == count.name else count.label, count.name)
+
+
+def _count_people(con: duckdb.DuckDBPyConnection, rows: StagedRows, chosen: str) -> int:
+    """How many people the rows on the stage tell of: counted from the rows, so that what is grouped can be checked."""
+    if rows.is_delta:
+        people = f"SELECT DISTINCT {_PROFILE} FROM ({_numbered(chosen)})"
+    else:
+        keys = ("customer_id", _PLAIN_EMAIL, "if(customer_id IS NULL AND email IS NULL, n, NULL)")
+        alone = ", ".join(f"CASE WHEN mpid IS NULL THEN {key} END" for key in keys)
+        people = f"SELECT DISTINCT mpid, {alone} FROM ({_numbered(chosen)})"
+    return int(query(con, f"SELECT count(*) FROM ({people})", rows.file)[0][0])
+
+
+def _merged_counts(counts: Sequence[LabelCount]) -> list[LabelCount]:
+    """The counts of several files, one for each label."""
+    merged: dict[str | None, LabelCount] = {}
+    for count in counts:
+        before = merged.get(count.label)
+        merged[count.label] = count if before is None else before + count
+    return list(merged.values())
 
 
 def group_rows(con: duckdb.DuckDBPyConnection, rows: StagedRows, counts: list[LabelCount], chosen: str = "") -> int:
@@ -54,10 +96,12 @@ def group_rows(con: duckdb.DuckDBPyConnection, rows: StagedRows, counts: list[La
     cleared.
     """
     by_mpid = all(count.rows == count.with_mpid for count in counts)
-    total = int(query(con, "SELECT count(*) FROM stage", rows.file)[0][0])
+    total = int(query(con, "SELECT coalesce(max(place) + 1, 0) FROM staged", rows.file)[0][0])
     order = _order(counts, total)
     query(con, _TABLE, rows.file)
-    if rows.is_delta or not by_mpid or not _gather_joined(con, rows, total, order, chosen):
+    if not by_mpid and not rows.is_delta:
+        _group_people(con, rows, order, chosen)
+    elif rows.is_delta or not _gather_joined(con, rows, total, order, chosen):
         query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=by_mpid)}", rows.file)
     query(con, CLEAR_STAGE, rows.file)
     if by_mpid:
@@ -74,12 +118,12 @@ def _gather_joined(con: duckdb.DuckDBPyConnection, rows: StagedRows, total: int,
     # rows of one profile multiply when they are joined: more than there were are not looked at
     joined = (_JOINED if rows.is_long else _ALONE).format(staged=staged)
     query(con, f"INSERT INTO source {joined} LIMIT {total + 1}", rows.file)
-    found, told = query(con, "SELECT count(*), count(email) + count(customer_id) FROM source", rows.file)[0]
-    if rows.is_long and told != total:
+    profiles, identities = query(con, "SELECT count(*), count(email) + count(customer_id) FROM source", rows.file)[0]
+    if rows.is_long and identities != total:
         query(con, f"INSERT INTO source {_NEITHER.format(staged=staged)}", rows.file)
     query(con, _SEVERAL, rows.file)
     several = int(query(con, "SELECT count(*) FROM several", rows.file)[0][0])
-    is_worth_it = bool(found <= total and several * FEW <= found)
+    is_worth_it = bool(profiles <= total and several * FEW <= profiles)
     if not is_worth_it:
         query(con, "DELETE FROM source", rows.file)
     elif several:
@@ -87,6 +131,23 @@ def _gather_joined(con: duckdb.DuckDBPyConnection, rows: StagedRows, total: int,
         query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=True, of=_OF_SEVERAL)}", rows.file)
     query(con, "DROP TABLE several", rows.file)
     return is_worth_it
+
+
+def _group_people(con: duckdb.DuckDBPyConnection, rows: StagedRows, order: str, chosen: str) -> None:
+    """Fill `source` from a whole audience in which some rows have no mpid.
+
+    Rows that share a customer id and differ in the email are told by the hashes of their emails. They are few or a
+    mistake, so they are grouped a second time, each email by itself: the latest that has one keeps the customer id's
+    key, and the others get keys of their own.
+    """
+    query(con, "ALTER TABLE source ADD COLUMN differ BOOLEAN", rows.file)
+    query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=False, differ=_DIFFER)}", rows.file)
+    if query(con, "SELECT count(*) FROM source WHERE differ", rows.file)[0][0]:
+        query(con, _SHARING.replace("{order}", order).replace("{numbered}", _numbered(chosen)), rows.file)
+        query(con, "DELETE FROM source WHERE differ", rows.file)
+        query(con, _INSERT_SHARING, rows.file)
+        query(con, "DROP TABLE sharing", rows.file)
+    query(con, "ALTER TABLE source DROP COLUMN differ", rows.file)
 
 
 # Fewer than one profile in so many is grouped by itself.
@@ -97,7 +158,7 @@ _JOINED = """
     FROM (SELECT mpid, email FROM ({staged}) WHERE email IS NOT NULL) AS e
     FULL JOIN (SELECT mpid, customer_id FROM ({staged}) WHERE customer_id IS NOT NULL) AS c ON c.mpid = e.mpid
 """
-# Members all the same, whom nobody can be reached by.
+# Members all the same, with no identity by which they can be reached.
 _NEITHER = """
     SELECT DISTINCT NULL, mpid, true, NULL, NULL FROM ({staged}) ANTI JOIN source USING (mpid)
     WHERE email IS NULL AND customer_id IS NULL
@@ -113,26 +174,52 @@ _TABLE = """
 # The text of mpids is made last: beside the stage there may be no room for it.
 _NAME_BY_MPID = "ALTER TABLE source ALTER COLUMN profile TYPE VARCHAR USING mpid::VARCHAR"
 
-
-def _grouping(rows: StagedRows, order: str, chosen: str, *, by_mpid: bool, of: str = "") -> str:
-    """The SELECT that keeps the latest of each profile (`of` whom). Grouping by number costs half of that by text."""
-    latest = "arg_max_null" if rows.is_delta else "arg_max"
-    member = "arg_max(member, k)" if rows.is_delta else "true"
-    kept = f"{member} AS member, {latest}(email, k) AS email, {latest}(customer_id, k) AS customer_id"
-    numbered = f"SELECT mpid, member, email, customer_id, stamp, place + 1 AS n FROM staged {chosen}"
-    if by_mpid:
-        grouped = f"SELECT mpid, {kept} FROM (SELECT *, {order} AS k FROM ({numbered}) {of}) GROUP BY mpid"
-        return f"SELECT NULL, mpid, member, email, customer_id FROM ({grouped})"
-    keyed = f"SELECT *, {order} AS k, {_PROFILE} AS profile FROM ({numbered})"
-    return f"SELECT profile, any_value(mpid) AS mpid, {kept} FROM ({keyed}) GROUP BY profile"
-
-
+_PLAIN_EMAIL = f"lower({stripped('email')})"
 _PROFILE = f"""
     CASE WHEN mpid IS NOT NULL THEN mpid::VARCHAR
          WHEN customer_id IS NOT NULL THEN 'customer:' || customer_id
-         WHEN email IS NOT NULL THEN 'email:' || lower({stripped("email")})
+         WHEN email IS NOT NULL THEN 'email:' || {_PLAIN_EMAIL}
          ELSE 'row:' || n END
 """
+_EMAIL_HASH = f"hash(CASE WHEN mpid IS NULL AND customer_id IS NOT NULL THEN {_PLAIN_EMAIL} END)"
+_DIFFER = f"min({_EMAIL_HASH}) <> max({_EMAIL_HASH})"
+# (`nth` is 1 for the latest row with an email.)
+_SHARING = f"""
+    CREATE TABLE sharing AS
+    SELECT *, row_number() OVER (PARTITION BY customer_id ORDER BY plain_email IS NULL, k DESC) AS nth FROM (
+        SELECT customer_id, {_PLAIN_EMAIL} AS plain_email, arg_max(email, k) AS email, max(k) AS k
+        FROM (SELECT *, {{order}} AS k FROM ({{numbered}}))
+        WHERE mpid IS NULL AND customer_id IN (SELECT customer_id FROM source WHERE differ)
+        GROUP BY customer_id, plain_email
+    )
+"""
+_INSERT_SHARING = f"""
+    INSERT INTO source SELECT CASE WHEN nth = 1 THEN 'customer:' || customer_id
+        ELSE {literal(SHARED_ID_PREFIX)} || customer_id || chr(10) || coalesce(plain_email, '') END,
+        NULL, true, email, customer_id, false FROM sharing
+"""
+
+
+def _numbered(chosen: str) -> str:
+    return f"SELECT mpid, member, email, customer_id, stamp, place + 1 AS n FROM staged {chosen}"
+
+
+def _grouping(
+    rows: StagedRows, order: str, chosen: str, *, by_mpid: bool, of: str = "", differ: str | None = None
+) -> str:
+    """The SELECT that keeps the latest of each profile. Grouping by number costs half of that by text.
+
+    `of` is a condition for the rows that are grouped, `differ` an aggregate that becomes another column.
+    """
+    latest = "arg_max_null" if rows.is_delta else "arg_max"
+    member = "arg_max(member, k)" if rows.is_delta else "true"
+    kept = f"{member} AS member, {latest}(email, k) AS email, {latest}(customer_id, k) AS customer_id"
+    if by_mpid:
+        grouped = f"SELECT mpid, {kept} FROM (SELECT *, {order} AS k FROM ({_numbered(chosen)}) {of}) GROUP BY mpid"
+        return f"SELECT NULL, mpid, member, email, customer_id FROM ({grouped})"
+    more = f", {differ}" if differ else ""
+    keyed = f"SELECT *, {order} AS k, {_PROFILE} AS profile FROM ({_numbered(chosen)})"
+    return f"SELECT profile, any_value(mpid) AS mpid, {kept}{more} FROM ({keyed}) GROUP BY profile"
 
 
 def _order(counts: list[LabelCount], total: int) -> str:

@@ -29,12 +29,20 @@ class Source:
     audience_id: str | None
     audience_name: str | None
     file_name: str
-    #: Data rows of this audience, of which a profile can have several.
+    #: Data rows of this audience, of which a profile can have several. Rows in which no cell holds anything are none.
     rows: int
     #: Some profile carries an mpid.
     has_mpid: bool
     #: The newest time stamp in the rows or the manifest.
     as_of: datetime | None
+    #: Rows that tell of a person of whom another row tells: they share an mpid, or are equal in all their identities.
+    merged_rows: int = 0
+    #: Members without an mpid who have the customer id of another member, and another email.
+    shared_customer_ids: int = 0
+    #: What the column of the customer ids is called in the file.
+    customer_id_column: str | None = None
+    #: What a person should know of how the file was read, a sentence each.
+    notes: tuple[str, ...] = ()
 
 
 def instant(milliseconds: int | None) -> datetime | None:

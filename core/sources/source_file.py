@@ -42,8 +42,16 @@ class SourceFile:
     path: Path
     name: str
     layout: CsvLayout = CsvLayout(",", ())
-    #: The ZIP that it was unpacked from.
+    #: The ZIP that it was unpacked from, or the folder that it lies in.
     archive: str | None = None
+    #: The columns that a person has chosen: what each means (`email`, `customer_id`, `mpid`) and its name.
+    chosen_columns: tuple[tuple[str, str], ...] = ()
+    #: The sheet of a workbook that a person has chosen.
+    sheet: str | None = None
+    #: It holds one JSON array, and not one object after the other.
+    is_array: bool = False
+    #: What a person should know of how the file was opened, a sentence each.
+    notes: tuple[str, ...] = ()
 
     @property
     def given(self) -> str:

@@ -3,11 +3,7 @@
 Format as in mParticle's documentation of that integration, which spells the identities with capitals.
 """
 
-import duckdb
-
 from core.sources import json_format
-from core.sources.grouping import read_rows
-from core.sources.source import Source, SourceFormat
 from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import milliseconds_of_text
 from core.sources.staging import StagedRows
@@ -21,12 +17,8 @@ _COLUMNS = {
 }
 
 
-def read_stream(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
-    """Read a file from the stream, one audience of it."""
-    return read_rows(con, SourceFormat.STREAM, _rows(file), wanted)
-
-
-def _rows(file: SourceFile) -> StagedRows:
+def stream_rows(file: SourceFile) -> StagedRows:
+    """The rows of a file from the stream, of one audience or several."""
     stamp = milliseconds_of_text("MembershipChangedTimestamp")
     mpid = f"coalesce({', '.join(_identity(name) for name in ('MPID', 'Mpid', 'mpid'))})"
     return json_format.rows(

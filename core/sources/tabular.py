@@ -9,13 +9,12 @@ from collections.abc import Sequence
 
 import duckdb
 
-from core.sources import error_location
+from core.errors import AmbiguousColumnsError, ColumnNotFoundError
+from core.sources import error_location, json_format
 from core.sources.csv_format import MOST_COLUMNS, TOO_WIDE, scan
 from core.sources.duckdb_errors import query
-from core.sources.grouping import read_rows
-from core.sources.source import Source, SourceFormat
-from core.sources.source_file import SourceFile, refuse_bomb
-from core.sources.sql_expressions import boolean, identifier, milliseconds_of_text
+from core.sources.source_file import SourceFile, readable, refuse_bomb
+from core.sources.sql_expressions import boolean, identifier, literal, milliseconds_of_text
 from core.sources.staging import LONGEST_IDENTITY, StagedRows
 
 EMAIL = "email"
@@ -42,6 +41,9 @@ _SPELLINGS = {
     AUDIENCE_ID: ("audienceid",),
     AUDIENCE_NAME: ("audiencename",),
 }
+#: What a person can choose a column for, and what that is called here.
+_CHOICES = {"email": EMAIL, "customer_id": CUSTOMER, "mpid": MPID}
+COLUMN_CHOICES = tuple(_CHOICES)
 _MEANINGS = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
 
 
@@ -50,30 +52,36 @@ def meaning(column: str) -> str | None:
     return _MEANINGS.get("".join(letter for letter in column.lower() if letter.isalnum()))
 
 
-def read_csv(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
-    """Read a CSV table, one audience of it if it tells several."""
-    return read_rows(con, SourceFormat.TABLE, csv_rows(file), wanted)
-
-
-def read_parquet(con: duckdb.DuckDBPyConnection, file: SourceFile, wanted: str | None) -> Source:
-    """Read a Parquet table, one audience of it if it tells several."""
-    return read_rows(con, SourceFormat.TABLE, parquet_rows(con, file), wanted)
-
-
 def columns_by_meaning(columns: Sequence[str], file: SourceFile) -> dict[str, int]:
-    """Where each column that matters stands."""
-    found: dict[str, int] = {}
+    """Where each column that matters stands: those that a person has chosen, and others by their names."""
+    found = _chosen_columns(columns, file)
     for place, column in enumerate(columns):
         name = meaning(column)
-        if name is None:
+        if name is None or place in found.values() or name in {_CHOICES[key] for key, _ in file.chosen_columns}:
             continue
         if name in found:
-            raise file.error(
-                f"has two columns for the {name}, {columns[found[name]]} and {column}. Take one of them out."
+            raise AmbiguousColumnsError(
+                f"has two columns for the {name}, {readable(columns[found[name]], 60)} and {readable(column, 60)}. "
+                "Choose one of them.",
+                path=file.shown,
             )
         found[name] = place
     if not found.keys() & {EMAIL, CUSTOMER, MPID}:
         _refuse_columns(columns, file)
+    return found
+
+
+def _chosen_columns(columns: Sequence[str], file: SourceFile) -> dict[str, int]:
+    """Where the columns stand that a person has chosen."""
+    names = [column.strip().casefold() for column in columns]
+    found = {}
+    for key, column in file.chosen_columns:
+        if column.strip().casefold() not in names:
+            shown = ", ".join(name if _NAME.fullmatch(name) else "(not a name)" for name in columns[:LISTED])
+            raise ColumnNotFoundError(
+                f"has no column {readable(column, 60)}, which was chosen for {key}, only {shown}.", path=file.shown
+            )
+        found[_CHOICES[key]] = names.index(column.strip().casefold())
     return found
 
 
@@ -94,17 +102,51 @@ def csv_rows(file: SourceFile) -> StagedRows:
     found = columns_by_meaning(columns, file)
     names = [f"c{place}" for place in range(len(columns))]
     source = scan(file, names, ["VARCHAR"] * len(columns))
-    if len(columns) == 1:
-        source += " WHERE c0 IS NOT NULL"  # otherwise a blank line is a row
     cell = "trim({})" if file.layout.padded else "{}"
     texts = {name: cell.format(names[place]) for name, place in found.items()}
+    if MPID in texts:
+        texts[MPID] = _unmarked(texts[MPID])
     stamp = milliseconds_of_text(texts[STAMP]) if STAMP in texts else "NULL::BIGINT"
+    # a header that is repeated is no member: the files of an export were put together
+    repeated = " AND ".join(
+        f"{cell.format(names[place])} IN ({literal(columns[place])}, {literal(chr(0xFEFF) + columns[place])})"
+        for place in found.values()
+    )
+    kept = f"({repeated}) IS NOT TRUE"
+    if len(columns) == 1:
+        kept += " AND c0 IS NOT NULL"  # otherwise a blank line is a row
+    filled = " OR ".join(f"trim({name}) <> ''" for name in names)
+    select = f"{_select(source, texts, stamp)} WHERE {kept}"
     return StagedRows(
-        _select(source, texts, stamp),
+        select,
         file,
         lambda row: error_location.csv_line_of_row(file, row),
         is_delta=IS_ADD in found,
+        sql_without_empty_rows=f"{select} AND ({filled})",
+        customer_id_column=columns[found[CUSTOMER]] if CUSTOMER in found else None,
+        notes=(*_column_notes(columns, found), *file.notes),
     )
+
+
+def _unmarked(text: str) -> str:
+    """A number that a spreadsheet keeps as text: '123 or ="123"."""
+    signs = literal("'=" + '"')
+    return f"CASE WHEN {text} BETWEEN {literal(chr(39))} AND '>' THEN trim({text}, {signs}) ELSE {text} END"
+
+
+def _column_notes(columns: Sequence[str], found: dict[str, int]) -> tuple[str, ...]:
+    """Which columns count, and which are ignored."""
+    used = ", ".join(
+        f"{readable(columns[place], 40)} as {name}" for place, name in sorted((p, n) for n, p in found.items())
+    )
+    ignored = [
+        column if _NAME.fullmatch(column) else "(not a name)"
+        for place, column in enumerate(columns)
+        if place not in found.values()
+    ]
+    more = f" and {len(ignored) - LISTED} more" if len(ignored) > LISTED else ""
+    rest = f" Ignored: {', '.join(ignored[:LISTED])}{more}." if ignored else ""
+    return (f"Columns used: {used}.{rest}",)
 
 
 def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
@@ -117,19 +159,76 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows
     columns = [str(row[0]) for row in described]
     found = columns_by_meaning(columns, file)
     types = {name: str(described[place][1]) for name, place in found.items()}
-    for name in found.keys() & {MPID, CUSTOMER, AUDIENCE_ID}:
-        if types[name] in ("FLOAT", "DOUBLE"):
-            raise file.error(
-                f"the column {columns[found[name]]} holds floating-point numbers, which lose the last digits of an "
-                "id. Export it as text or as 64-bit integers."
-            )
+    _refuse_inexact(con, source, {columns[found[name]]: types[name] for name in found.keys() & _IDS}, file)
     for name in found:
         if types[name].endswith(("[]", ")")) and not types[name].startswith("DECIMAL"):
             raise file.error(f"the column {columns[found[name]]} holds several values in one. Export it as text.")
     _refuse_long(con, file, {columns[place]: types[name] for name, place in found.items()})
     texts = {name: _parquet_text(identifier(columns[place]), types[name]) for name, place in found.items()}
     stamp = _parquet_stamp(identifier(columns[found[STAMP]]), types[STAMP]) if STAMP in found else "NULL::BIGINT"
-    return StagedRows(_select(source, texts, stamp), file, None, is_delta=IS_ADD in found)
+    select = _select(source, texts, stamp)
+    filled = " OR ".join(f"trim({identifier(column)}::VARCHAR) <> ''" for column in columns)
+    return StagedRows(
+        select,
+        file,
+        None,
+        is_delta=IS_ADD in found,
+        sql_without_empty_rows=f"{select} WHERE ({filled})",
+        customer_id_column=columns[found[CUSTOMER]] if CUSTOMER in found else None,
+        notes=_column_notes(columns, found),
+    )
+
+
+def json_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
+    """The rows of a table as JSON objects, one a line or in an array, as BigQuery and Snowflake export them.
+
+    They leave out what is null, so that the columns are all keys of all objects.
+    """
+    source = json_format.scan_objects(file)
+    keys = query(con, f"SELECT DISTINCT unnest(json_keys(json)) AS key FROM {source} ORDER BY key LIMIT 2001", file)
+    columns = [str(key) for (key,) in keys]
+    if len(columns) > MOST_COLUMNS:
+        raise file.error(TOO_WIDE.format(len(columns)))
+    empty = not columns and not query(con, f"SELECT 1 FROM {source} LIMIT 1", file)
+    found = {} if empty else columns_by_meaning(columns, file)
+    texts = {name: f"(json ->> {literal(_pointer(columns[place]))})" for name, place in found.items()}
+    stamp = milliseconds_of_text(texts[STAMP]) if STAMP in texts else "NULL::BIGINT"
+    select = _select(source, texts, stamp)
+    return StagedRows(
+        select,
+        file,
+        json_format.line_of(file),
+        is_delta=IS_ADD in found,
+        sql_without_empty_rows=f"{select} WHERE EXISTS (SELECT 1 FROM (SELECT unnest(json_keys(json)) AS key) "
+        "WHERE trim(json ->> ('/' || replace(replace(key, '~', '~0'), '/', '~1'))) <> '')",
+        customer_id_column=columns[found[CUSTOMER]] if CUSTOMER in found else None,
+        notes=_column_notes(columns, found) if found else (),
+    )
+
+
+def _pointer(key: str) -> str:
+    """A key as a JSON pointer."""
+    return "/" + key.replace("~", "~0").replace("/", "~1")
+
+
+_IDS = {MPID, CUSTOMER, AUDIENCE_ID}
+# Up to here every whole number has a floating-point number of its own.
+_LAST_EXACT = 1 << 53
+
+
+def _refuse_inexact(con: duckdb.DuckDBPyConnection, source: str, types: dict[str, str], file: SourceFile) -> None:
+    """Refuse ids in numbers that can't hold them: with decimals, or too large to be exact."""
+    for column, kind in types.items():
+        if not kind.startswith(("FLOAT", "DOUBLE", "DECIMAL")):
+            continue
+        value = identifier(column)
+        last = {"F": 1 << 24, "D": _LAST_EXACT}[kind[0]] if not kind.startswith("DECIMAL") else None
+        inexact = f"{value} <> trunc({value})" + (f" OR abs({value}) >= {last} OR isnan({value})" if last else "")
+        if query(con, f"SELECT 1 FROM {source} WHERE {inexact} LIMIT 1", file):
+            raise file.error(
+                f"the column {column} holds floating-point numbers, which lose the last digits of an id, or ids with "
+                "decimals. Export it as text or as 64-bit integers."
+            )
 
 
 def _refuse_packed(con: duckdb.DuckDBPyConnection, file: SourceFile) -> None:
@@ -165,7 +264,9 @@ def _refuse_long(con: duckdb.DuckDBPyConnection, file: SourceFile, types: dict[s
 
 
 def _parquet_text(column: str, kind: str) -> str:
-    """A value as text. Some programs write text without saying that it is any."""
+    """A value as text. Some programs write text without saying that it is any, and whole numbers with decimals."""
+    if kind in ("FLOAT", "DOUBLE") or kind.startswith("DECIMAL"):
+        return f"CASE WHEN {column} = trunc({column}) THEN trunc({column})::HUGEINT::VARCHAR ELSE {column}::VARCHAR END"
     return f"decode({column})" if kind == "BLOB" else f"{column}::VARCHAR"
 
 

@@ -80,12 +80,16 @@ class Archive:
         self._members = {member.filename: member for member in kept}
         if len(self._members) < len(kept):
             raise file.error(TWICE)
-        if any(name.startswith("xl/") for name in self._members):
-            raise file.error("is an Excel workbook. Save it as CSV (UTF-8).")
+        self.is_workbook = any(name.startswith("xl/") for name in self._members)
+        self.unpacked_size = sum(member.file_size for member in members)
 
     def csv_names(self) -> list[str]:
         """The members that are CSV files."""
         return [name for name in self._members if name.lower().endswith(".csv")]
+
+    def data_names(self) -> list[str]:
+        """The members that may be parts of an audience, in the order of their names."""
+        return sorted(name for name in self._members if not _is_mark(name))
 
     def manifest(self) -> bytes | None:
         """The manifest, if there is one."""
@@ -146,6 +150,12 @@ def _refuse_large_directory(file: SourceFile) -> None:
         _, _, _, _, _, _, _, members, length, _ = _LARGE_END.unpack_from(tail, large)
     if members > MOST_MEMBERS or length > LONGEST_DIRECTORY:
         raise file.error(f"holds more than {MOST_MEMBERS:,} files: this is not an audience download.")
+
+
+def _is_mark(name: str) -> bool:
+    """What a program that exports adds: a mark that it has ended, a list of its files, a checksum."""
+    plain = PurePosixPath(name).name.lower()
+    return not plain or plain.startswith(("_", "manifest")) or plain.endswith((".crc", ".md5", "manifest"))
 
 
 def _is_litter(name: str) -> bool:

@@ -19,6 +19,8 @@ from core.store.tables import batches, mappings, rejections, runs, slack_message
 # No letter or digit that a person could take for another.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 ID_LENGTH = 10
+# Runs of a mapping that are looked through for the columns that were chosen.
+LOOKED_BACK = 20
 
 
 class TakenOverError(SyncError):
@@ -114,6 +116,14 @@ async def latest_of(db: AsyncConnection, mapping_ids: Sequence[int], limit: int)
     """Return the newest runs of these mappings, newest first."""
     query = select(runs).where(runs.c.mapping_id.in_(mapping_ids)).order_by(runs.c.created_at.desc()).limit(limit)
     return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+
+
+async def columns_chosen_before(db: AsyncConnection, mapping_id: int) -> dict[str, str]:
+    """Return the columns that a person chose last for a file of this mapping that could be planned."""
+    for run in await latest_of(db, [mapping_id], LOOKED_BACK):
+        if run.plan is not None and run.request.columns:
+            return run.request.columns
+    return {}
 
 
 async def last_of_each(db: AsyncConnection, mapping_ids: Sequence[int]) -> dict[int, Run]:

@@ -1,7 +1,7 @@
 """`iterable-sync sync`: one run in the foreground."""
 
 import dataclasses
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class SyncOptions:
     """The arguments of a sync."""
 
-    file: Path
+    files: list[str]
     list_id: int
     connection: str | None = None
     user_id: UserIdField | None = None
@@ -33,15 +33,18 @@ class SyncOptions:
     allow_empty: bool = False
     rate: float | None = None
     data_center: options.DataCenterChoice | None = None
+    columns: list[str] = dataclasses.field(default_factory=list)
+    sheet: str | None = None
 
 
 def sync(
-    file: Annotated[
-        Path,
+    files: Annotated[
+        list[str],
         typer.Argument(
-            metavar="FILE",
-            help="An audience: a download (ZIP or CSV), a file that "
-            "mParticle wrote to a bucket (JSON), or a table (CSV, Parquet).",
+            metavar="FILE...",
+            help="An audience: a download (ZIP or CSV), a file that mParticle wrote to a bucket (JSON), or a table "
+            "(CSV, Excel, Parquet, JSON), compressed or not. Several files, a folder or a pattern are parts of one "
+            "audience; an address (https://, s3://, gs://, az://, sftp://) is fetched; - is standard input.",
         ),
     ],
     list_id: options.ListId,
@@ -57,6 +60,11 @@ def sync(
     allow_empty: options.AllowEmpty = False,
     rate: options.Rate = None,
     data_center: options.DataCenter = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=NAME", help="The column of a table that holds the email, customer_id or mpid."),
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="The sheet of a workbook.", show_default="the first")] = None,
 ) -> ExitCode:
     """Make an Iterable list equal to an mParticle audience.
 
@@ -68,7 +76,19 @@ def sync(
     130 interrupted; it can be resumed.
     """
     order = SyncOptions(
-        file, list_id, connection, user_id, mode, audience, dry_run, yes, allow_empty, rate, data_center
+        files,
+        list_id,
+        connection,
+        user_id,
+        mode,
+        audience,
+        dry_run,
+        yes,
+        allow_empty,
+        rate,
+        data_center,
+        column or [],
+        sheet,
     )
     report = _blank(order) if as_json else None
     return run_command(lambda session: run_sync(session, order, report), report=report)
@@ -76,14 +96,18 @@ def sync(
 
 async def run_sync(session: Session, order: SyncOptions, report: "RunReport | None" = None) -> ExitCode:
     """Run a sync. `report` gets the run's id as soon as there is one."""
-    _check(order)
+    from bot.cli.audience_files import addresses, columns
     from bot.cli.run_session import run_to_completion
     from core.models.run import RunRequest, SyncMode
     from core.runs import worker, workflows
     from core.runs.submission import submit
 
+    paths = addresses(order.files, session.settings.data_dir)
     request = RunRequest(
-        path=str(order.file.absolute()),  # the run may be resumed from another directory
+        path=paths[0],  # absolute: the run may be resumed from another directory
+        more_paths=tuple(paths[1:]),
+        columns=columns(order.columns),
+        sheet=order.sheet,
         audience=order.audience,
         mode=None if order.mode is options.ModeChoice.AUTO else SyncMode(order.mode),
         dry_run=order.dry_run,
@@ -97,7 +121,7 @@ async def run_sync(session: Session, order: SyncOptions, report: "RunReport | No
             if report is not None:
                 report.run_id = submission.run_id
             target = submission.target
-            session.terminal.say(f'Run {submission.run_id}: {order.file.name} to list {target.id} "{target.name}"')
+            session.terminal.say(f'Run {submission.run_id}: {_shown(order.files)} to list {target.id} "{target.name}"')
             return await run_to_completion(session, engine, submission.run_id, worker.start(submission.run_id))
 
 
@@ -129,15 +153,10 @@ async def connection_for(
     return dataclasses.replace(connection, user_id_field=user_id or connection.user_id_field)
 
 
-def _check(order: SyncOptions) -> None:
-    """Reject a path that can't be an audience file, without reading it."""
-    try:
-        if order.file.is_dir():
-            raise InputError("is a directory. Give the file inside it.", path=str(order.file))
-        if not order.file.exists():
-            raise InputError("there is no such file. Check the path.", path=str(order.file))
-    except (OSError, ValueError) as error:
-        raise InputError("can't be opened. Check the path.", path=str(order.file)) from error
+def _shown(files: list[str]) -> str:
+    """What a person gave, in short."""
+    first = "standard input" if files[0] == "-" else PurePath(files[0]).name
+    return first if len(files) == 1 else f"{first} and {len(files) - 1} more"
 
 
 def _blank(order: SyncOptions) -> "RunReport":

@@ -42,6 +42,8 @@ _CHECKS = {
     GuardName.EMPTY_AUDIENCE: "Approve only if the list should become empty; otherwise decline, and export it again.",
     GuardName.MASS_REMOVAL: "Approve only if the file is the whole audience and so many should leave.",
     GuardName.OTHER_AUDIENCE: "If this is the wrong file, decline: nothing happens.",
+    GuardName.SHARED_CUSTOMER_ID: "If it is the company, decline, and sync again without the column.",
+    GuardName.VANISHED_IDENTITIES: "Approve only if these identities should be gone; otherwise decline.",
     GuardName.NEW_MAPPING: "Check that it is the right audience and the right list.",
     GuardName.MASS_ADDITION: "Approve only if you expect so many people to join.",
     GuardName.UNUSUAL_SIZE: "Check that the export is complete and of the right audience.",

@@ -28,7 +28,7 @@ from core.connections.permissions import may_see_rejected
 from core.engine import Engine
 from core.errors import InputError, SyncError
 from core.models.run import Run
-from core.reporting.rejected_csv import CSV_HEADER, csv_row
+from core.reporting.rejected_csv import CSV_ENCODING, CSV_HEADER, csv_row
 from core.runs.commands import record_rejections_taken
 from core.sources.fetch import CHUNK
 from core.store import rejections
@@ -108,7 +108,7 @@ def _why_none(run: Run) -> str:
 async def _written(engine: Engine, run_id: str) -> AsyncIterator[tuple[BinaryIO, int]]:
     """Yield a file with the rejections of a run, positioned at its beginning, and its size."""
     with await asyncio.to_thread(tempfile.TemporaryFile, "w+b", dir=engine.settings.data_dir) as file:
-        text = io.TextIOWrapper(cast(BinaryIO, file), encoding="utf-8", newline="", write_through=True)
+        text = io.TextIOWrapper(cast(BinaryIO, file), encoding=CSV_ENCODING, newline="", write_through=True)
         rows = csv.writer(text, quoting=csv.QUOTE_ALL)
         rows.writerow(CSV_HEADER)
         piece: list[Rejection] = []

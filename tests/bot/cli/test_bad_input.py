@@ -22,8 +22,9 @@ def test_missing_file(run: Commands) -> None:
 
 
 def test_directory(run: Commands) -> None:
-    """A directory is refused."""
-    _refused(run, ".", "--list", 1001, words=".: is a directory. Give the file inside it.")
+    """A folder without a file of an audience is refused."""
+    (run.folder / "empty").mkdir()
+    _refused(run, "empty", "--list", 1001, words="empty: is a folder without a file of an audience in it.")
 
 
 def test_broken_zip(run: Commands) -> None:

@@ -25,6 +25,9 @@ KEYS = [
     "throttled",
     "duration_s",
     "error",
+    "rows_read",
+    "rows_merged",
+    "notes",
 ]
 
 

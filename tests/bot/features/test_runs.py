@@ -288,7 +288,7 @@ async def test_rejected_members_come_privately(tmp_path: Path) -> None:
         await maya.click(message, RunAction.REJECTED)
         await told(here, "comes to your direct messages")
         sent = await here.slack.wait_for_message("dm", f"rejected-{run_id}.csv", reader=maya)
-        rows = list(csv.reader(io.StringIO((sent.files[0].content or b"").decode())))
+        rows = list(csv.reader(io.StringIO((sent.files[0].content or b"").decode("utf-8-sig"))))
         assert rows[0] == list(CSV_HEADER)
         assert rows[1][:4] == ["2", "'=broken", "c2", "invalid_email"]
         assert not any(each.files or "broken" in here.slack.render(each) for each in maya.messages("marketing"))

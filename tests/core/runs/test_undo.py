@@ -86,9 +86,9 @@ async def test_undo_is_undone(sync: Sync) -> None:
 
 async def test_other_user_id_setting(sync: Sync) -> None:
     """Members that were updated to another user id get the one back that they had."""
-    await sync.mirror(people(range(3)))
+    await sync.mirror(people(range(1, 4)))
     before = members(sync)
-    outcome = await sync.mirror(people(range(4)), user_id=UserIdField.MPID)
+    outcome = await sync.mirror(people(range(1, 5)), user_id=UserIdField.MPID)
     assert outcome.counts == {"members": 4, "added": 1, "updated": 3}
     assert (await undone(sync, outcome)).counts == {"members": 3, "left": 1, "updated": 3, "removed": 1}
     assert members(sync) == before

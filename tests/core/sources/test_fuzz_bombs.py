@@ -130,6 +130,7 @@ def bombs() -> dict[str, tuple[Writer, str]]:
 def test_bombs(tmp_path: Path) -> None:
     """Each is refused in a sentence that says what it is, without more memory than planning has."""
     said = {}
+    (tmp_path / "work").mkdir()  # as planning does: what does not fit into memory goes there
     for name, (write, words) in bombs().items():
         write(tmp_path / name)
         said[name] = words

@@ -73,7 +73,9 @@ def test_nothing_is_lost(cell: str) -> None:
         ("-٣", "'-٣"),
         ("m.hyde+news@example.com", "m.hyde+news@example.com"),
         ("customer:=1", "customer:=1"),
-        ("-1327484737295091692", "-1327484737295091692"),
+        ("-1327484737295091692", "'-1327484737295091692"),
+        ("-132748", "-132748"),
+        ("00123", "'00123"),
     ],
 )
 def test_cells(cell: str, safe: str) -> None:
@@ -91,6 +93,8 @@ def test_the_file_has_every_cell_in_quotation_marks(tmp_path: Path) -> None:
 
     asyncio.run(rejected_csv.write(tmp_path / "rejects.csv", rejected()))
 
-    text = (tmp_path / "rejects.csv").read_bytes().decode()
-    assert text.startswith('"profile","email","customer_id","reason","what_it_means"\r\n"1","a;b\t""c\n","\'=1+1",')
+    text = (tmp_path / "rejects.csv").read_bytes().decode("utf-8-sig")
+    assert text.startswith(
+        '"profile","email","customer_id","reason","what_it_means","what_to_do","mpid"\r\n"1","a;b\t""c\n","\'=1+1",'
+    )
     assert list(csv.reader(io.StringIO(text, newline=""))) == [list(CSV_HEADER), list(csv_row(found[0]))]

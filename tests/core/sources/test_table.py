@@ -38,6 +38,8 @@ def test_tells_what_was_read(reading: Reading) -> None:
         rows=1,
         has_mpid=True,
         as_of=None,
+        customer_id_column="customer_id",
+        notes=("Columns used: email as email, customer_id as customer id, mpid as mpid.",),
     )
     assert profiles == {"-1": (-1, True, "a@example.com", "c")}
 
@@ -193,7 +195,7 @@ def test_two_columns_of_one_meaning(refusal: Refusal) -> None:
     error = refusal("user_id,Customer ID\n1,2\n", "people.csv")
 
     assert error.message == (
-        "people.csv: has two columns for the customer id, user_id and Customer ID. Take one of them out."
+        "people.csv: has two columns for the customer id, user_id and Customer ID. Choose one of them."
     )
 
 
@@ -275,7 +277,7 @@ def test_time_stamps_in_parquet(tmp_path: Path, reading: Reading, stamps: pa.Arr
 @pytest.mark.parametrize("column", ["mpid", "customer_id"])
 def test_ids_as_floating_point_numbers(tmp_path: Path, refusal: Refusal, column: str) -> None:
     """They have lost digits on the way."""
-    error = refusal(parquet(tmp_path / "a.parquet", **{column: [1.0, None]}))
+    error = refusal(parquet(tmp_path / "a.parquet", **{column: [1.5, None]}))
 
     assert "holds floating-point numbers" in error.message
 

@@ -1,0 +1,79 @@
+"""What is given as FILE on the command line: files, folders, patterns, addresses, and standard input."""
+
+import glob
+import re
+import shutil
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from core.errors import InputError
+from core.sources.fetch import SCHEMES, scheme_of
+
+#: The folder in the data directory for what was read from standard input.
+STANDARD_INPUT = "standard-input"
+
+_PATTERN = re.compile(r"[*?\[]")
+_CHOICES = ("email", "customer_id", "mpid")
+
+
+def addresses(texts: Sequence[str], data_dir: Path, standard_input: BinaryIO | None = None) -> list[str]:
+    """Return the absolute paths and the addresses: a run may be resumed from another directory.
+
+    `-` is standard input, which is written to a file in `data_dir` first. Raises InputError for what is not there.
+    """
+    found: list[str] = []
+    for text in texts:
+        if text == "-":
+            found.append(str(_saved(data_dir, standard_input or sys.stdin.buffer)))
+        elif scheme_of(text) == "file":
+            found += _paths(unquote(urlsplit(text).path), text)
+        elif (scheme := scheme_of(text)) and "://" in text:
+            if scheme not in SCHEMES:
+                known = ", ".join(f"{each}://" for each in SCHEMES)
+                raise InputError(f"audiences can't be read from {scheme}://, but from files, {known}.", path=text)
+            found.append(text)
+        else:
+            found += _paths(text, text)
+    return found
+
+
+def columns(choices: Sequence[str]) -> dict[str, str]:
+    """Return the columns that `--column email=E-Mail` and the like choose. Raises InputError for another form."""
+    chosen: dict[str, str] = {}
+    for choice in choices:
+        key, equals, name = choice.partition("=")
+        key = key.strip().lower().replace("-", "_")
+        if not equals or key not in _CHOICES or not name.strip():
+            raise InputError(f"--column takes {', '.join(f'{known}=NAME' for known in _CHOICES)}, and not {choice!r}.")
+        if key in chosen:
+            raise InputError(f"--column names two columns for {key}. Choose one of them.")
+        chosen[key] = name.strip()
+    return chosen
+
+
+def _paths(text: str, shown: str) -> list[str]:
+    try:
+        path = Path(text).expanduser()
+        if path.exists():
+            return [str(path.absolute())]
+        if _PATTERN.search(text):
+            matching = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # the pattern may be absolute
+            if matching:
+                return [str(Path(match).absolute()) for match in matching]
+            raise InputError("no file matches this pattern. Check it.", path=shown)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError("can't be opened. Check the path.", path=shown) from error
+    raise InputError("there is no such file. Check the path.", path=shown)
+
+
+def _saved(data_dir: Path, stream: BinaryIO) -> Path:
+    folder = data_dir / STANDARD_INPUT / uuid.uuid4().hex
+    folder.mkdir(mode=0o700, parents=True)
+    path = folder / "standard-input"
+    with path.open("wb") as file:
+        shutil.copyfileobj(stream, file, 1 << 20)
+    return path

@@ -1,0 +1,65 @@
+"""What planning checks about the people of a source: that every row is counted, and that they are who they were."""
+
+from dataclasses import dataclass
+
+import duckdb
+
+from core.errors import NotAccountedForError
+from core.identity import PLACEHOLDER_DOMAIN, RejectionReason
+from core.models.batch import FORMER_IDENTITY_PREFIX
+from core.sources import Source
+
+# Of those that the ledger holds under the same email: who has lost the identity that was sent as the user id. (A user
+# id that is the profile is an mpid, sent under another User ID setting: it is not lost.)
+_LOST_USER_IDS = """
+SELECT count(*) FROM placed
+WHERE here AND known AND counted AND old_email = email AND old_user_id IS NOT NULL AND user_id IS NULL
+    AND old_user_id <> profile
+"""
+# Who the ledger knows by an mpid, and this source by another identity only.
+_LOST_MPIDS = f"""
+SELECT count(*) FROM known_keys WHERE NOT starts_with(known, 'customer:') AND NOT starts_with(known, 'email:')
+    AND NOT starts_with(known, '{FORMER_IDENTITY_PREFIX}')
+"""
+_LOST_EMAILS = f"""
+SELECT count(*) FROM refused JOIN ledger USING (profile)
+WHERE ledger.mapping_id = $mapping_id AND reason = '{RejectionReason.NO_EMAIL.value}'
+    AND ledger.email NOT LIKE '%@{PLACEHOLDER_DOMAIN}'
+"""
+_HAS_KNOWN_KEYS = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'known_keys'"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityProblems:
+    """How many members have the customer id of another one, and how many have lost an identity since the last run."""
+
+    shared_customer_ids: int = 0
+    lost_ids: int = 0
+    lost_emails: int = 0
+
+
+def check_rows(source: Source, profiles: int) -> None:
+    """Raise NotAccountedForError if the profiles and the merged rows are not all rows of the source."""
+    missing = source.rows - source.merged_rows - profiles
+    if missing:
+        raise NotAccountedForError(
+            f"The numbers do not add up: of {source.rows:,} rows of {source.file_name} {abs(missing):,} are not "
+            "accounted for. Nothing has been sent; report this with the run's id."
+        )
+
+
+def identity_problems(con: duckdb.DuckDBPyConnection, mapping_id: int, source: Source) -> IdentityProblems:
+    """Count them in the workspace, after the comparison with the ledger."""
+    lost_mpids = 0
+    if source.has_mpid and _count(con, _HAS_KNOWN_KEYS):
+        lost_mpids = _count(con, _LOST_MPIDS)
+    shared = f"SELECT count(*) FROM refused WHERE reason = '{RejectionReason.SHARED_CUSTOMER_ID.value}'"
+    return IdentityProblems(
+        shared_customer_ids=_count(con, shared),
+        lost_ids=max(_count(con, _LOST_USER_IDS), lost_mpids),
+        lost_emails=_count(con, _LOST_EMAILS, mapping_id=mapping_id),
+    )
+
+
+def _count(con: duckdb.DuckDBPyConnection, sql: str, **values: int) -> int:
+    return int(con.execute(sql, values).fetchall()[0][0])

@@ -1,0 +1,248 @@
+"""Files as programs export them: compressed, in parts, in other encodings, with lines above the header."""
+
+import bz2
+import gzip
+import lzma
+import zipfile
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core.errors import AmbiguousColumnsError, InputError
+from core.sources import SourceFormat
+from tests.core.sources.conftest import Reading
+from tests.core.sources.factories import change, download_csv, message
+
+Refusal = Callable[..., InputError]
+
+TABLE = "email,customer_id\na@example.com,c1\nb@example.com,c2\n"
+PEOPLE = {"customer:c1": (None, True, "a@example.com", "c1"), "customer:c2": (None, True, "b@example.com", "c2")}
+HALVES = [TABLE[: TABLE.index("b@")], "email,customer_id\n" + TABLE[TABLE.index("b@") :]]
+
+
+def zstd(content: bytes) -> bytes:
+    """Compressed with zstd."""
+    return bytes(pa.Codec("zstd").compress(content, asbytes=True))
+
+
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": zstd,
+}
+
+#: Text of one table, as programs write it.
+TEXTS: dict[str, bytes] = {
+    "plain": TABLE.encode(),
+    "last line ends otherwise": TABLE.replace("\n", "\r\n").removesuffix("\r\n").encode() + b"\n",
+    "first line ends otherwise": TABLE.encode().replace(b"\n", b"\r\n", 1),
+    "CR CR LF": TABLE.replace("\n", "\r\r\n").encode(),
+    "CR": TABLE.replace("\n", "\r").encode(),
+    "UTF-16": TABLE.encode("utf-16"),
+    "UTF-16 without a mark": TABLE.encode("utf-16-le"),
+    "UTF-16 big-endian": TABLE.encode("utf-16-be"),
+    "UTF-8 with a mark": TABLE.encode("utf-8-sig"),
+    "CR in a cell": b"email,note,customer_id\na@example.com,x\ry,c1\nb@example.com,z,c2\n",
+    "Windows-1252": "email,name,customer_id\na@example.com,José,c1\nb@example.com,x,c2\n".encode("cp1252"),
+    "Windows-1252 far below": b"email,name,customer_id\na@example.com,x,c1\n"
+    + b"b@example.com,x,c2\n" * 60_000
+    + "b@example.com,José,c2\n".encode("cp1252"),
+    "sep=": ("sep=;\r\n" + TABLE.replace(",", ";").replace("\n", "\r\n")).encode(),
+    "a title and comments": ("Customer report\n# made by the CRM\n\n" + TABLE).encode(),
+    "concatenated parts": ("\ufeff" + HALVES[0] + "\ufeff" + HALVES[1]).encode(),
+    "PostgreSQL COPY": TABLE.replace(",", "\t").encode() + b"\\N\tc3\n",
+    "Redshift UNLOAD": b"email|name|customer_id\na@example.com|x\\|y|c1\nb@example.com|z|c2\n",
+    "JSON lines": b'{"email":"a@example.com","customer_id":"c1"}\n{"customer_id":"c2","email":"b@example.com"}\n',
+    "JSON array": b'[{"email":"a@example.com","customer_id":"c1"},\n {"email":"b@example.com","customer_id":"c2"}]',
+    "JSON without nulls": b'{"customer_id":"c1","email":"a@example.com"}\n{"email":"b@example.com","customer_id":"c2"}',
+}
+
+#: What is no audience, and what is said of it.
+NAMED: dict[bytes, str] = {
+    b"<!DOCTYPE html><html><body>Sign in</body></html>": "is a web page",
+    b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>': "a bucket that denied access",
+    b"%PDF-1.7\n": "is a PDF",
+    b"Obj\x01\x04": "is an Avro file",
+    b"ORC\x08": "is an ORC file",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 64: "is an old Excel workbook (.xls)",
+    b"7z\xbc\xaf\x27\x1c\0\4": "is a 7z archive",
+}
+
+
+@pytest.mark.parametrize("content", TEXTS.values(), ids=TEXTS)
+def test_texts(reading: Reading, content: bytes) -> None:
+    """Each is the same table of two people."""
+    _, profiles = reading(content)
+
+    assert {name: profiles[name] for name in PEOPLE} == PEOPLE
+    assert set(profiles) <= {*PEOPLE, "customer:c3"}
+
+
+@pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_compressed_files(reading: Reading, compress: Callable[[bytes], bytes], name: str) -> None:
+    """By content, and not by name; also several compressed files one after the other."""
+    half = len(TABLE) // 2
+
+    assert reading(compress(TABLE.encode()), name)[1] == PEOPLE
+    assert reading(compress(TABLE[:half].encode()) + compress(TABLE[half:].encode()), name)[1] == PEOPLE
+
+
+@pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
+def test_compressed_files_that_were_cut_off(refusal: Refusal, compress: Callable[[bytes], bytes]) -> None:
+    """Said of the compression, and nothing of it is synced."""
+    assert "it was cut off or damaged" in refusal(compress(TABLE.encode() * 50)[:-6]).message
+
+
+@pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
+def test_compressed_bombs(refusal: Refusal, compress: Callable[[bytes], bytes]) -> None:
+    """The limits of archives hold for them too."""
+    assert "unpacks to far more than an audience does" in refusal(compress(b"0" * (20 << 20))).message
+
+
+def test_compressed_several_times(refusal: Refusal) -> None:
+    """No end of it is looked for."""
+    content = TABLE.encode()
+    for _ in range(6):
+        content = gzip.compress(content)
+
+    assert "is compressed several times" in refusal(content).message
+
+
+def test_a_zip_of_parts(tmp_path: Path, reading: Reading) -> None:
+    """Plain and compressed ones; marks and lists are passed over."""
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        archive.writestr("part-0.csv.gz", gzip.compress(HALVES[0].encode()))
+        archive.writestr("part-1.csv", HALVES[1])
+        archive.writestr("_SUCCESS", "")
+        archive.writestr("part-1.csv.crc", "x")
+    source, profiles = reading(tmp_path / "export.zip")
+
+    assert profiles == PEOPLE
+    assert (source.rows, source.file_name) == (2, "export.zip")
+
+
+def test_a_folder_of_parts(tmp_path: Path, reading: Reading) -> None:
+    """As Spark, Snowflake and Redshift write them, in formats of one table."""
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "part-00000.csv").write_text(HALVES[0])
+    (folder / "part-00001.json").write_text('{"email":"b@example.com","customer_id":"c2"}')
+    (folder / "_SUCCESS").write_text("")
+    (folder / "manifest").write_text("{}")
+    source, profiles = reading(folder)
+
+    assert profiles == PEOPLE
+    assert (source.rows, source.merged_rows, source.file_name) == (2, 0, "export")
+
+
+def test_parts_of_deltas(tmp_path: Path, reading: Reading) -> None:
+    """The latest change of a profile counts, whichever file it is in."""
+    (tmp_path / "parts").mkdir()
+    name = "Low-Engagement_123_2020-07-08_00-16-14_{}.txt"
+    (tmp_path / "parts" / name.format("b")).write_text(change(1, stamp=1, add=True))
+    (tmp_path / "parts" / name.format("a")).write_text(change(1, stamp=2, add=False))
+    source, profiles = reading(tmp_path / "parts")
+
+    assert profiles == {"1": (1, False, None, None)}
+    assert (source.audience_id, source.rows, source.merged_rows) == ("123", 2, 1)
+
+
+def test_files_of_different_kinds(tmp_path: Path, refusal: Refusal) -> None:
+    """They are no parts of one audience."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "a.csv").write_text(TABLE)
+    (tmp_path / "parts" / "b.json").write_text(message())
+
+    assert "is of another kind than a.csv" in refusal(tmp_path / "parts").message
+
+
+def test_an_array_of_changes(reading: Reading) -> None:
+    """What is known one object after the other is known in an array."""
+    source, profiles = reading(f"[{change(1)},{change(2, add=False)}]", "delta.json")
+
+    assert (source.shape, {name: row[1] for name, row in profiles.items()}) == (
+        SourceFormat.BUCKET,
+        {"1": True, "2": False},
+    )
+
+
+@pytest.mark.parametrize("content", NAMED, ids=NAMED.values())
+def test_what_is_no_audience_is_named(refusal: Refusal, content: bytes) -> None:
+    """It is not called damaged."""
+    assert NAMED[content] in refusal(content).message
+
+
+def workbook(path: Path, rows: list[list[object]]) -> Path:
+    """A workbook with these rows on its second sheet."""
+    book = openpyxl.Workbook()
+    book.active.append(["nothing here"])
+    sheet = book.create_sheet("People")
+    for row in rows:
+        sheet.append(row)
+    book.save(path)
+    return path
+
+
+def test_a_sheet_of_a_workbook(tmp_path: Path, reading: Reading) -> None:
+    """Numbers are ids without a decimal point, text stays text, and empty rows are no people."""
+    rows: list[list[object]] = [["email", "customer_id", "since"], ["a@example.com", 123, date(2020, 1, 1)]]
+    rows += [[None, None, None], ["b@example.com", "00123", None]]
+    source, profiles = reading(workbook(tmp_path / "a.xlsx", rows), sheet="people")
+
+    assert set(profiles) == {"customer:123", "customer:00123"}
+    assert source.rows == 2
+
+
+def test_a_number_that_excel_cut_off(tmp_path: Path, refusal: Refusal) -> None:
+    """Fifteen digits are kept of it, so it is someone else's id."""
+    path = workbook(tmp_path / "a.xlsx", [["email", "customer_id"], ["a@example.com", 1234567890123456789]])
+
+    assert "Excel keeps no more" in refusal(path, sheet="People").message
+    assert "has no sheet X" in refusal(path, sheet="X").message
+
+
+def test_columns_can_be_chosen(reading: Reading, refusal: Refusal) -> None:
+    """By their names; what was used and what was not is said."""
+    text = "E-Mail,Email,Kunde\na@example.com,b@example.com,k1\n"
+
+    assert isinstance(refusal(text), AmbiguousColumnsError)
+    source, profiles = reading(text, columns={"email": "e-mail", "customer_id": "Kunde"})
+
+    assert profiles == {"customer:k1": (None, True, "a@example.com", "k1")}
+    assert source.notes == ("Columns used: E-Mail as email, Kunde as customer id. Ignored: Email.",)
+    assert "has no column X, which was chosen for email" in refusal(text, columns={"email": "X"}).message
+
+
+@pytest.mark.parametrize(
+    ("ids", "profile"),
+    [
+        (pa.array([Decimal("5.000000000")], pa.decimal128(38, 9)), "5"),
+        (pa.array([5.0]), "5"),
+        (pa.array(["5"]).dictionary_encode(), "5"),
+        (pa.array([b"5"]), "5"),
+    ],
+    ids=["decimal", "double", "dictionary", "binary"],
+)
+@pytest.mark.parametrize("column", ["mpid", "customer_id"])
+def test_ids_in_parquet(tmp_path: Path, reading: Reading, ids: pa.Array, profile: str, column: str) -> None:
+    """As warehouses type them, where they are exact."""
+    pq.write_table(pa.table({column: ids}), tmp_path / "a.parquet")
+
+    assert list(reading(tmp_path / "a.parquet")[1]) == [profile if column == "mpid" else f"customer:{profile}"]
+
+
+def test_a_download_in_a_folder(tmp_path: Path, reading: Reading) -> None:
+    """A person may have unpacked it; its manifest is passed over."""
+    (tmp_path / "unpacked").mkdir()
+    (tmp_path / "unpacked" / "8754_PotentialParisians_172136Nov292018.csv").write_text(download_csv())
+    (tmp_path / "unpacked" / "manifest.json").write_text("{}")
+
+    assert reading(tmp_path / "unpacked")[0].audience_id == "8754"

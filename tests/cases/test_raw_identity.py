@@ -1,0 +1,40 @@
+"""Cleaning identities: the rules in Python, and the cheap tests by which the database passes most rows over them."""
+
+import sys
+import unicodedata
+
+import duckdb
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.raw_identity import INVISIBLE, clean_customer_id, clean_email
+from core.sources.cleaning import PLAIN_EMAIL, PLAIN_ID
+from tests.cases.identities import DECORATED, INVALID, NULL_WORDS
+
+PIECES = [*DECORATED, *INVALID, *NULL_WORDS, "a", "Z", "0", ".", "@", "<", ">", "'", '"', ",", ";", "=", " ", "\t", "é"]
+VALUES = st.lists(st.sampled_from(PIECES) | st.characters(exclude_categories=["Cs"]), max_size=4).map("".join)
+
+
+def test_invisible_characters_are_those_of_unicode() -> None:
+    """Every character of the categories Z and Cf, but for the plain space."""
+    expected = {
+        chr(code)
+        for code in range(sys.maxunicode + 1)
+        if unicodedata.category(chr(code)) in ("Zs", "Zl", "Zp", "Cf") and chr(code) != " "
+    }
+    newer = {character for character in map(chr, range(sys.maxunicode + 1)) if INVISIBLE.match(character)} - expected
+
+    assert all(INVISIBLE.match(character) for character in expected)
+    assert {unicodedata.category(character) for character in newer} <= {"Cn"}  # in a later Unicode than Python's
+
+
+@given(value=VALUES)
+def test_the_database_passes_no_value_over_that_would_change(value: str) -> None:
+    """What is plain to the database is what comes of cleaning it."""
+    value = value.replace("\0", "")
+    with duckdb.connect() as con:
+        sql = f"SELECT {PLAIN_EMAIL.format('v')}, {PLAIN_ID.format('v')} FROM (SELECT $v AS v)"
+        is_plain_email, is_plain_id = con.execute(sql, {"v": value}).fetchall()[0]
+
+    assert not is_plain_email or clean_email(value) == value
+    assert not is_plain_id or clean_customer_id(value) == value
