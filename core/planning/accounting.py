@@ -12,21 +12,21 @@ from core.sources import Source
 # Of those that the ledger holds under the same email: who has lost the identity that was sent as the user id. (A user
 # id that is the profile is an mpid, sent under another User ID setting: it is not lost.)
 _LOST_USER_IDS = """
-SELECT count(*) FROM placed
-WHERE here AND known AND counted AND old_email = email AND old_user_id IS NOT NULL AND user_id IS NULL
-    AND old_user_id <> profile
+SELECT count(*) FROM joined
+WHERE in_source AND in_ledger AND is_counted AND ledger_email = email AND ledger_user_id IS NOT NULL AND user_id IS NULL
+    AND ledger_user_id <> member_key
 """
 # Who the ledger knows by an mpid, and this source by another identity only.
 _LOST_MPIDS = f"""
-SELECT count(*) FROM known_keys WHERE NOT starts_with(known, 'customer:') AND NOT starts_with(known, 'email:')
-    AND NOT starts_with(known, '{FORMER_IDENTITY_PREFIX}')
+SELECT count(*) FROM ledger_keys WHERE NOT starts_with(ledger_key, 'customer:')
+    AND NOT starts_with(ledger_key, 'email:') AND NOT starts_with(ledger_key, '{FORMER_IDENTITY_PREFIX}')
 """
 _LOST_EMAILS = f"""
-SELECT count(*) FROM refused JOIN ledger USING (profile)
+SELECT count(*) FROM rejected JOIN ledger USING (member_key)
 WHERE ledger.mapping_id = $mapping_id AND reason = '{RejectionReason.NO_EMAIL.value}'
     AND ledger.email NOT LIKE '%@{PLACEHOLDER_DOMAIN}'
 """
-_HAS_KNOWN_KEYS = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'known_keys'"
+_HAS_LEDGER_KEYS = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'ledger_keys'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ def check_rows(source: Source, profiles: int) -> None:
 def identity_problems(con: duckdb.DuckDBPyConnection, mapping_id: int, source: Source) -> IdentityProblems:
     """Count them in the workspace, after the comparison with the ledger."""
     lost_mpids = 0
-    if source.has_mpid and _count(con, _HAS_KNOWN_KEYS):
+    if source.has_mpid and _count(con, _HAS_LEDGER_KEYS):
         lost_mpids = _count(con, _LOST_MPIDS)
-    shared = f"SELECT count(*) FROM refused WHERE reason = '{RejectionReason.SHARED_CUSTOMER_ID.value}'"
+    shared = f"SELECT count(*) FROM rejected WHERE reason = '{RejectionReason.SHARED_CUSTOMER_ID.value}'"
     return IdentityProblems(
         shared_customer_ids=_count(con, shared),
         lost_ids=max(_count(con, _LOST_USER_IDS), lost_mpids),

@@ -65,7 +65,7 @@ _PLAIN_USER_ID = {
 # Members who have the customer id of another, and another email: it would stand for several people. Who has no email is
 # rejected for that.
 _REJECT_SHARED_IDS = f"""
-INSERT INTO refused SELECT profile, email, customer_id,
+INSERT INTO rejected SELECT profile, email, customer_id,
     if(email IS NULL, '{RejectionReason.NO_EMAIL.value}', '{RejectionReason.SHARED_CUSTOMER_ID.value}')
 FROM source WHERE starts_with(profile, '{SHARED_ID_PREFIX}');
 DELETE FROM source WHERE starts_with(profile, '{SHARED_ID_PREFIX}');

@@ -17,9 +17,10 @@ from core.sources.source_file import SourceFile
 
 CHUNK = 1 << 20
 LONGEST_LINE = 1 << 22
-#: Bytes that are no UTF-8 become these characters, of Unicode's private use: a column that counts must not hold them.
-UNDECODABLE_FIRST, UNDECODABLE_LAST = 0xF700, 0xF7FF
-UNDECODABLE = re.compile("[\uf700-\uf7ff]")
+#: Bytes that are no UTF-8 become these characters, of Unicode's last plane for private use: a column that counts must
+#: not hold them. (Those of the first plane occur: Macs write U+F700 for an arrow key.)
+UNDECODABLE_FIRST, UNDECODABLE_LAST = 0x10F700, 0x10F7FF
+UNDECODABLE = re.compile(f"[{chr(UNDECODABLE_FIRST)}-{chr(UNDECODABLE_LAST)}]")
 
 _BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",

@@ -19,7 +19,7 @@ EMAILS = [
         "NULL",
         "n/a",
         "ann..x@example.com",
-        "nobody",
+        "not an address",
     ),
 ]
 CUSTOMER_IDS = ["", "c1", "c1", "c2", " c2", "c3", "c4", "NULL", "undefined", "-"]

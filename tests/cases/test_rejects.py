@@ -12,7 +12,7 @@ MPID = 1327484737295091692
 
 
 async def test_rejects_go_through_a_spreadsheet_and_back(tmp_path: Path, sync: Sync) -> None:
-    """Accents are right, long ids stay text, what to do stands beside each, and the corrected file can be synced."""
+    """Accents are right, long ids stay text, each says what to do, and the corrected file can be synced."""
     path = tmp_path / "people.csv"
     path.write_text(f"mpid,email,customer_id\n{MPID},-josé,1234567890123456789\n-{MPID},ann@@example.com,00123\n")
     outcome = await sync.run(path)

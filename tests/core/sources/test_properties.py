@@ -38,7 +38,7 @@ STAMPS = st.one_of(
 )
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r#0"), max_size=8)
 VALUES = st.one_of(
-    TEXT, st.sampled_from(["", " ", "a@example.com", "A@Example.com ", 'a,"b', "x, y", "é\u3000", "\u2028"])
+    TEXT, st.sampled_from(["", " ", "a@example.com", "A@Example.com ", 'a,"b', "x, y", "é\u3000", "\u2028", "\uf700"])
 )
 TYPES = st.sampled_from(["email", "customer_id", "customer", "Email", "ios_idfv"])
 
