@@ -24,7 +24,7 @@ from core.store.metrics import Metrics
 from tests.documents import DOCUMENTS, code, code_blocks, section, table_rows
 from tools import iterable_answers
 
-_TYPES = {str: "string", int: "integer", float: "number", dict: "object"}
+_TYPES = {str: "string", int: "integer", float: "number", dict: "object", list: "array"}
 
 
 def _variable(name: str) -> str:

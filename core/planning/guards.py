@@ -105,6 +105,8 @@ def changed_plan_guard(before: PlanNumbers, outside: int | None) -> Guard:
     if outside is not None:
         was += f" {outside:,} of the changes now were not part of what was approved."
     return Guard(name=GuardName.CHANGED_PLAN, message=f"The plan changed since it was shown. {was}")
+
+
 def _about_identities(source: Source, problems: IdentityProblems, members: int) -> list[Guard]:
     """Guards about identities that are not what they were, or not what the column should hold."""
     guards = []

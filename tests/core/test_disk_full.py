@@ -67,7 +67,7 @@ async def test_no_room_for_the_database(sync: Sync, disk: Path, room: int) -> No
 
 async def test_no_room_for_planning(sync: Sync, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without room for what reading and planning put aside a run fails with a sentence, and nothing has been sent."""
-    monkeypatch.setattr(executor, "MEMORY_MB", (24,))
+    monkeypatch.setattr(executor, "MEMORY_MB", (32,))
     run_id = await sync.submit(sync.mirror_file(people(range(150_000))))
     filler = fill(disk, but=MEGABYTE)
     assert "no room to read the audience" in await fails(sync, run_id)
