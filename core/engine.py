@@ -5,6 +5,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.delivery.shared_rate_limiter import SharedRateLimiter
@@ -51,6 +52,8 @@ class Engine:
         self.fetchers: dict[str, Fetcher] = {}
         #: What waits for Iterable waits by this clock.
         self.clock: Clock = SystemClock()
+        #: Where the audiences are written to that this process is fetching, by the run.
+        self.fetching: dict[str, Path] = {}
 
     def api_key(self, connection: Connection) -> str:
         """The API key of a connection. Raises SettingsError where it can't be had."""

@@ -6,12 +6,13 @@ behind goes when its run is in nobody's hands.
 """
 
 import asyncio
+import contextlib
 import shutil
 import time
 from pathlib import Path
 
 from core.engine import Engine
-from core.settings import FETCHED, WORK
+from core.settings import FETCHED, STANDARD_INPUT, WORK
 from core.store import batches, last_known_emails, rejections, runs
 from core.store.batches import BatchStatus
 
@@ -49,6 +50,8 @@ async def purge_expired(engine: Engine) -> None:
 async def remove_orphaned_files(engine: Engine) -> None:
     """Remove the files of killed processes: their locks, and what they made for runs that nobody has in hand now."""
     await engine.presence.remove_stale_lock_files()
+    settings = engine.settings
+    await asyncio.to_thread(_remove_old_input, settings.data_dir, time.time() - settings.approval_expiry_s)
     found = await asyncio.to_thread(_folders, engine.settings.data_dir)
     if not found:
         return
@@ -58,6 +61,14 @@ async def remove_orphaned_files(engine: Engine) -> None:
         run = known.get(path.name)
         if run is not None and not run.status.is_active:
             await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+
+def _remove_old_input(data_dir: Path, before: float) -> None:
+    """Remove what was read from standard input for runs that no one has decided about in time."""
+    for path in (data_dir / STANDARD_INPUT).glob("*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < before:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _folders(data_dir: Path) -> list[Path]:

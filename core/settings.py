@@ -15,6 +15,8 @@ from core.errors import SettingsError
 
 #: Where audiences are that had to be fetched, in the data directory.
 FETCHED = "fetched"
+#: The folder for audiences that were read from standard input.
+STANDARD_INPUT = "standard-input"
 
 
 #: Where workspaces are, in the data directory.

@@ -20,9 +20,10 @@ from core.reporting.rejection_reasons import EXPLANATIONS
 from core.reporting.run_report import RunReport
 from core.settings import Settings
 from core.sources import tabular
+from core.sources.detection import FORMATS, FileFormat
 from core.store.metrics import Metrics
 from tests.documents import DOCUMENTS, code, code_blocks, section, table_rows
-from tools import iterable_answers
+from tools import formats, iterable_answers
 
 _TYPES = {str: "string", int: "integer", float: "number", dict: "object", list: "array"}
 
@@ -150,9 +151,15 @@ def test_iterable_answers() -> None:
     assert DOCUMENTS["docs/reference/iterable-answers.md"] == iterable_answers.page()
 
 
+def test_formats() -> None:
+    """The tables of the page on formats are those of the code; `python -m tools.formats` writes them."""
+    assert formats.rendered(DOCUMENTS["docs/reference/formats.md"]) == DOCUMENTS["docs/reference/formats.md"]
+    assert set(FORMATS) == set(FileFormat) - {FileFormat.ZIP}
+
+
 def test_columns_of_tables() -> None:
     """Each name of a column that the reference accepts is accepted by the reader, with one meaning for each row."""
-    rows = table_rows(section("docs/reference/file-formats.md", "Plain table"))
+    rows = table_rows(section("docs/reference/formats.md", "Plain table"))
     for _, names in rows:
         accepted = [name.strip(" `") for name in names.split(",")]
         assert None not in {tabular.meaning(name) for name in accepted}, names

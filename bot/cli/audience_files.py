@@ -11,13 +11,10 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from core.errors import InputError
+from core.settings import STANDARD_INPUT
 from core.sources.fetch import SCHEMES, scheme_of
 
-#: The folder in the data directory for what was read from standard input.
-STANDARD_INPUT = "standard-input"
-
 _PATTERN = re.compile(r"[*?\[]")
-_CHOICES = ("email", "customer_id", "mpid")
 
 
 def addresses(texts: Sequence[str], data_dir: Path, standard_input: BinaryIO | None = None) -> list[str]:
@@ -41,18 +38,11 @@ def addresses(texts: Sequence[str], data_dir: Path, standard_input: BinaryIO | N
     return found
 
 
-def columns(choices: Sequence[str]) -> dict[str, str]:
-    """Return the columns that `--column email=E-Mail` and the like choose. Raises InputError for another form."""
-    chosen: dict[str, str] = {}
-    for choice in choices:
-        key, equals, name = choice.partition("=")
-        key = key.strip().lower().replace("-", "_")
-        if not equals or key not in _CHOICES or not name.strip():
-            raise InputError(f"--column takes {', '.join(f'{known}=NAME' for known in _CHOICES)}, and not {choice!r}.")
-        if key in chosen:
-            raise InputError(f"--column names two columns for {key}. Choose one of them.")
-        chosen[key] = name.strip()
-    return chosen
+def remove_saved(paths: Sequence[str], data_dir: Path) -> None:
+    """Remove what was written for standard input: its run has ended."""
+    for path in map(Path, paths):
+        if path.parent.parent == data_dir / STANDARD_INPUT:
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _paths(text: str, shown: str) -> list[str]:

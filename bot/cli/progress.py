@@ -15,6 +15,7 @@ from bot.ui.terminal import Terminal, clean
 from core.engine import Engine
 from core.models.run import RunPhase, RunStatus
 from core.reporting.progress import Progress, ProgressTracker
+from core.sources.fetch import fetched_bytes
 from core.store import batches, runs
 
 # How often the progress is read from the database, in seconds.
@@ -76,7 +77,7 @@ async def _read_activity(engine: Engine, run_id: str, tracker: ProgressTracker) 
         if run.phase is RunPhase.WAITING:
             return Activity(f"Waiting for run {run.waiting_for_run_id}")
         if run.plan is None or run.phase is RunPhase.PLANNING:
-            return Activity("Stopping" if engine.stopping.is_set() else "Reading and comparing")
+            return Activity("Stopping" if engine.stopping.is_set() else await _planning(engine, run_id))
         done, total = await batches.progress(db, run_id)
     progress = tracker.add(done, total)
     if engine.stopping.is_set():  # no estimate: the rest is left for a later run
@@ -84,6 +85,12 @@ async def _read_activity(engine: Engine, run_id: str, tracker: ProgressTracker) 
     if run.status is RunStatus.RUNNING and tracker.silent_s > max(SILENCE_S, 3 / run.rate if run.rate else 0.0):
         return Activity(f"No answer for {tracker.silent_s:.0f} s", progress)
     return Activity("Uploading", progress)
+
+
+async def _planning(engine: Engine, run_id: str) -> str:
+    directory = engine.fetching.get(run_id)
+    size = await asyncio.to_thread(fetched_bytes, directory) if directory else 0
+    return f"Fetching the audience, {size / 1_000_000:,.1f} MB so far" if size else "Reading and comparing"
 
 
 def _display(terminal: Terminal) -> ProgressDisplay:

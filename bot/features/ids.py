@@ -129,6 +129,7 @@ class RunBlock(StrEnum):
     LINK = "runs-link"
     ADDRESS = "runs-address"
     ATTACHED = "runs-attached"
+    COLUMNS = "runs-columns"
     MODE = "runs-mode"
 
 

@@ -36,7 +36,7 @@ from core.runs.lookup import require_run
 from core.runs.outcome import outlasting_outages, record_outcome
 from core.runs.rejected_members import rejected_in
 from core.runs.submission import check_may_run
-from core.sources.fetch import fetched
+from core.sources.fetch import all_fetched
 from core.store import approvals, connections, erasures, lists, mappings, runs, suppressions
 from core.store.connections import Connection
 from core.store.mappings import is_new_list
@@ -191,15 +191,14 @@ async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
         forgotten = await erasures.forgotten(db, engine.vault, account_id)
         refused = await suppressions.of_connection(db, engine.vault, this.connection_id)
     addresses = (address, *this.request.more_paths)
+    directory = data_dir / settings.FETCHED / this.id
+    engine.fetching[this.id] = directory
     async with contextlib.AsyncExitStack() as stack:
-        paths = [
-            str(
-                await stack.enter_async_context(
-                    fetched(each, data_dir / settings.FETCHED / f"{this.id}-{n}", engine.fetchers)
-                )
-            )
-            for n, each in enumerate(addresses)
-        ]
+        try:
+            found = await stack.enter_async_context(all_fetched(addresses, directory, engine.fetchers))
+        finally:
+            del engine.fetching[this.id]
+        paths = [str(path) for path in found]
         request = this.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
         here = this.model_copy(update={"request": request})
         return await _with_enough_memory(

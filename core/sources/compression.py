@@ -72,6 +72,8 @@ def _unpacked(file: SourceFile, target: Path, name: str, opener: Opener) -> Sour
             while piece := _read(stream, file, name):
                 size += len(piece)
                 refuse_bomb(size, packed_size, file)
+                if file.limit is not None:
+                    file.limit.add(len(piece), file)
                 unpacked.write(piece)
     return replace(file, path=target, name=_SUFFIX.sub("", file.name) or file.name)
 

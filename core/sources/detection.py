@@ -20,7 +20,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class FileFormat(Enum):
-    """What the bytes of a file are; a ZIP still has to be opened to tell its shape."""
+    """What the bytes of a file are; a ZIP still has to be opened to tell its shape. FORMATS describes the others."""
 
     ZIP = auto()
     PARQUET = auto()
@@ -29,6 +29,42 @@ class FileFormat(Enum):
     BUCKET_JSON = auto()
     STREAM_JSON = auto()
     TABLE_JSON = auto()
+
+
+@dataclass(frozen=True)
+class FormatDescription:
+    """What a person should know of a format."""
+
+    title: str
+    recognized_by: str
+    written_by: str
+
+
+#: Each format in which the members of an audience can be.
+FORMATS = {
+    FileFormat.DOWNLOAD_CSV: FormatDescription(
+        "audience download: ZIP, or the CSV inside it",
+        "columns `mpid`, `identityvalue`, `identitytype`",
+        "*Download* in mParticle",
+    ),
+    FileFormat.BUCKET_JSON: FormatDescription(
+        "bucket export", "JSON objects with `IsAddRequest`", "mParticle's output to Google Cloud Storage"
+    ),
+    FileFormat.STREAM_JSON: FormatDescription(
+        "stream export", "JSON objects with `IsMember`", "mParticle's output to Amazon Kinesis Firehose"
+    ),
+    FileFormat.TABLE_CSV: FormatDescription(
+        "table as text or workbook",
+        "a header with a column for email, customer id or mpid",
+        "a query, a spreadsheet (CSV, `.xlsx`), Redshift `UNLOAD`, Snowflake `COPY INTO`, PostgreSQL `COPY`",
+    ),
+    FileFormat.TABLE_JSON: FormatDescription(
+        "table as JSON", "other JSON objects, one after the other or in an array", "BigQuery, Snowflake"
+    ),
+    FileFormat.PARQUET: FormatDescription(
+        "table as Parquet", "its first bytes", "a warehouse, Spark, pandas; mParticle's export to BigQuery"
+    ),
+}
 
 
 @dataclass(frozen=True)

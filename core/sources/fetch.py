@@ -7,9 +7,10 @@ scheme somebody has registered a fetcher for (the bot does, for files in Slack).
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -27,7 +28,7 @@ SILENCE_S = 60.0
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):")
 # The extra of this package that brings what reads a kind of address.
-_BUCKETS = {
+BUCKETS = {
     "s3": "s3",
     "gs": "gcs",
     "gcs": "gcs",
@@ -37,7 +38,7 @@ _BUCKETS = {
     "sftp": "sftp",
 }
 #: The kinds of addresses that audiences are fetched from.
-SCHEMES = ("https", "http", *_BUCKETS)
+SCHEMES = ("https", "http", *BUCKETS)
 
 
 class FetchError(SyncError):
@@ -99,7 +100,7 @@ async def fetched(address: str, directory: Path, fetchers: dict[str, Fetcher]) -
             yield await fetchers[scheme](address, directory)
         elif scheme in ("http", "https"):
             yield await _from_web(address, directory / name_of(address))
-        elif scheme in _BUCKETS:
+        elif scheme in BUCKETS:
             yield await asyncio.to_thread(_from_bucket, scheme, address, directory / name_of(address))
         else:
             raise InputError(
@@ -107,6 +108,29 @@ async def fetched(address: str, directory: Path, fetchers: dict[str, Fetcher]) -
             )
     finally:
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+@asynccontextmanager
+async def all_fetched(
+    addresses: Sequence[str], directory: Path, fetchers: dict[str, Fetcher]
+) -> AsyncIterator[list[Path]]:
+    """The files at several addresses, on this machine for the length of the block; as `fetched` does with one."""
+    try:
+        async with AsyncExitStack() as stack:
+            yield [
+                await stack.enter_async_context(fetched(address, directory / str(place), fetchers))
+                for place, address in enumerate(addresses)
+            ]
+    finally:
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+def fetched_bytes(directory: Path) -> int:
+    """How much has been fetched to a directory by now, in bytes."""
+    try:
+        return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    except OSError:  # something was removed meanwhile
+        return 0
 
 
 async def save(response: aiohttp.ClientResponse, path: Path, limit: int = MAX_BYTES) -> Path:
@@ -145,13 +169,15 @@ def _from_bucket(scheme: str, address: str, path: Path) -> Path:
     try:
         import fsspec
 
+        if "*" in name_of(address):
+            return _folder_from_bucket(address, path.with_name("parts"))
         if address.endswith("/"):
             return _folder_from_bucket(address, path)
-        with fsspec.open(address, "rb") as remote, path.open("wb") as file:
-            shutil.copyfileobj(remote, file, CHUNK)
+        with fsspec.open(address, "rb") as remote:
+            _copy(remote, path, MAX_BYTES)
     except ImportError as error:
         raise InputError(
-            f"Reading {scheme}:// needs more packages. Install them: pip install 'iterable-sync[{_BUCKETS[scheme]}]'"
+            f"Reading {scheme}:// needs more packages. Install them: pip install 'iterable-sync[{BUCKETS[scheme]}]'"
         ) from error
     except FileNotFoundError as error:
         raise InputError("There is no such file in the bucket. Check the address.") from error
@@ -163,21 +189,35 @@ def _from_bucket(scheme: str, address: str, path: Path) -> Path:
 
 
 def _folder_from_bucket(prefix: str, folder: Path) -> Path:
-    """Fetch the files below a prefix, which are parts of one audience."""
+    """Fetch the files below a prefix, or those that a pattern matches, which are parts of one audience."""
     from fsspec.core import url_to_fs
 
     from core.sources.opening import is_part
 
     bucket, root = url_to_fs(prefix)
-    names = [name for name in sorted(bucket.find(root)) if is_part(PurePosixPath(name))]
+    found = bucket.glob(root) if "*" in root else bucket.find(root)
+    names = [name for name in sorted(found) if is_part(PurePosixPath(name))]
     if not names:
         raise FileNotFoundError(prefix)
     folder.mkdir()
+    room = MAX_BYTES
     for place, name in enumerate(names):
-        target = folder / f"{place:05}-{name_of(name)}"
-        with bucket.open(name, "rb") as remote, target.open("wb") as file:
-            shutil.copyfileobj(remote, file, CHUNK)
+        with bucket.open(name, "rb") as remote:
+            room -= _copy(remote, folder / f"{place:05}" / name_of(name), room)
     return folder
+
+
+def _copy(remote: BinaryIO, target: Path, most: int) -> int:
+    """Write what can be read to a file. Returns how many bytes. Raises InputError if it is more than `most`."""
+    size = 0
+    target.parent.mkdir(exist_ok=True)
+    with target.open("wb") as file:
+        while piece := remote.read(CHUNK):
+            size += len(piece)
+            if size > most:
+                raise InputError(f"The audience has more than {MAX_BYTES:,} bytes, which is too much.")
+            file.write(piece)
+    return size
 
 
 def _as_prefix(prefix: str) -> str:

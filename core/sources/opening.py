@@ -5,7 +5,7 @@ Folders are listed, archives and compressed files unpacked, sheets and texts in 
 A file that is plain already is not copied.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 import duckdb
 
 from core.sources import bucket_export, csv_format, zip_archive
-from core.sources.compression import COMPRESSIONS, decompressed
+from core.sources.compression import COMPRESSIONS, MOST_LAYERS, decompressed
 from core.sources.plain_text import encoding_of, is_untidy, tidied
 from core.sources.scratch import scratch
-from core.sources.source_file import SourceFile, is_pattern, readable
+from core.sources.source_file import SourceFile, UnpackLimit, is_pattern, readable
 from core.sources.workbook import LARGEST_WORKBOOK, sheet_as_csv
 
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
@@ -42,33 +42,42 @@ class Opener:
         folder.mkdir()
         return folder
 
-    def plain_files(self, file: SourceFile, *, is_in_zip: bool = False) -> list[SourceFile]:
-        """The plain files of one that a person gave, which is no folder and no download with a manifest."""
+    def unwrapped(self, file: SourceFile) -> SourceFile:
+        """The file without the packing around it: decompressed, and out of a ZIP that holds nothing but another ZIP.
+
+        A ZIP of an audience stays one. From here on what is unpacked is counted.
+        """
+        file = replace(file, limit=UnpackLimit(file.path.stat().st_size))
+        for _ in range(MOST_LAYERS):
+            file = self._decompressed(file)
+            if not _starts_with(file.path, ZIP):
+                break
+            with zip_archive.opened(file) as archive:
+                names = archive.data_names()
+                if archive.is_workbook or archive.manifest() is not None or len(names) != 1:
+                    break
+                (part,) = self._extracted(file, archive, names)
+            if not _starts_with(part.path, ZIP):
+                break
+            file = part
+        return file
+
+    def plain_files(self, file: SourceFile, layers: int = 0) -> list[SourceFile]:
+        """The plain files of one that is no folder and no download with a manifest; `layers` of ZIPs are around it."""
         file = self._decompressed(file)
         if not _starts_with(file.path, ZIP):
             return [self.plain_text(file)]
-        if is_in_zip:
-            raise file.error("is a ZIP in a ZIP. Unpack it first.")
+        if layers == MOST_LAYERS:
+            raise file.error("is packed several times: this is not an audience. Unpack it, and give the file inside.")
         with zip_archive.opened(file) as archive:
             if archive.is_workbook:
                 return [self._sheet(file, archive)]
             names = archive.data_names()
             if not names:
                 raise file.error("holds 0 CSV files and no manifest.json: this is not an audience. Download it again.")
-            folder = self.folder(file)
-            parts = []
-            for place, name in enumerate(names):
-                archive.extract(name, folder / str(place))
-                parts.append(
-                    replace(
-                        file,
-                        path=folder / str(place),
-                        name=readable(PurePosixPath(name).name),
-                        archive=file.archive or file.name,
-                    )
-                )
+            parts = self._extracted(file, archive, names)
         return [
-            plain for part in parts if part.path.stat().st_size for plain in self.plain_files(part, is_in_zip=True)
+            plain for part in parts if part.path.stat().st_size for plain in self.plain_files(part, layers + 1)
         ] or [parts[0]]
 
     def plain_text(self, file: SourceFile) -> SourceFile:
@@ -99,6 +108,17 @@ class Opener:
 
     def _decompressed(self, file: SourceFile) -> SourceFile:
         return decompressed(file, self.folder(file)) if _starts_with(file.path, tuple(COMPRESSIONS)) else file
+
+    def _extracted(self, file: SourceFile, archive: zip_archive.Archive, names: Sequence[str]) -> list[SourceFile]:
+        """Unpack members of a ZIP into a new folder."""
+        if file.limit is not None:
+            file.limit.add(archive.unpacked_size, file)
+        folder, parts = self.folder(file), []
+        for place, name in enumerate(names):
+            archive.extract(name, folder / str(place))
+            part_name = readable(PurePosixPath(name).name)
+            parts.append(replace(file, path=folder / str(place), name=part_name, archive=file.archive or file.name))
+        return parts
 
     def _sheet(self, file: SourceFile, archive: zip_archive.Archive) -> SourceFile:
         if archive.unpacked_size > LARGEST_WORKBOOK:

@@ -79,7 +79,7 @@ def _read(con: duckdb.DuckDBPyConnection, given: list[SourceFile], wanted: str |
     # DuckDB takes a relative path that begins with ~ for the home
     files = [replace(file, path=file.path.absolute()) for file in given]
     files = [part for file in files for part in (parts_of(file) if file.path.is_dir() else [file])]
-    files = [opener.plainly_named(file) for file in files]
+    files = [opener.unwrapped(opener.plainly_named(file)) for file in files]
     if len(files) == 1 and opener.is_download(files[0]):
         return download_zip.read_zip(con, files[0], wanted)
     plain = [part for file in files for part in opener.plain_files(file)]
@@ -106,8 +106,6 @@ def _read_detected(con: duckdb.DuckDBPyConnection, parts: list[DetectedFile], wa
     if len(kinds) > 1 and not kinds <= _TABLES:
         other = next(part.file for part in parts if part.kind is not parts[0].kind)
         raise other.error(f"is of another kind than {files[0].name}: give files of one export.")
-    if kinds == {FileFormat.ZIP}:
-        raise files[0].error("is a ZIP in a ZIP. Unpack it first.")
     if kinds == {FileFormat.DOWNLOAD_CSV}:
         return download_csv.read_csvs(con, files, wanted)
     if kinds == {FileFormat.BUCKET_JSON}:

@@ -1,7 +1,7 @@
 """One file to be read: where it lies, what it is called, and how its text is laid out."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import InputError
@@ -35,6 +35,20 @@ class CsvLayout:
     padded: bool = False
 
 
+class UnpackLimit:
+    """What may come out of a file that a person gave, over all layers of packing and all files inside."""
+
+    def __init__(self, packed: int) -> None:
+        """Take the size of the file as it was given, in bytes."""
+        self._packed = packed
+        self._unpacked = 0
+
+    def add(self, size: int, file: "SourceFile") -> None:
+        """Count bytes that were unpacked, or are about to be. Raises InputError if they are too many by now."""
+        self._unpacked += size
+        refuse_bomb(self._unpacked, self._packed, file)
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """A file on disk and the name that a person knows it by, which is all that errors show of it."""
@@ -52,6 +66,8 @@ class SourceFile:
     is_array: bool = False
     #: What a person should know of how the file was opened, a sentence each.
     notes: tuple[str, ...] = ()
+    #: Counts what is unpacked of the file that a person gave, of which this one comes.
+    limit: UnpackLimit | None = field(default=None, compare=False)
 
     @property
     def given(self) -> str:

@@ -31,8 +31,8 @@ _NAME = re.compile(r"[^\W\d][\w -]{0,39}")
 # How many columns an error lists.
 LISTED = 10
 
-# The spellings of a column, in lower case without anything but letters and digits.
-_SPELLINGS = {
+#: The spellings of a column, in lower case without anything but letters and digits.
+SPELLINGS = {
     EMAIL: ("email", "emailaddress", "mail", "mailaddress", "useremail"),
     CUSTOMER: ("customerid", "customer", "userid", "externalid", "externalcustomerid", "clientid"),
     MPID: ("mpid", "mparticleid"),
@@ -44,7 +44,7 @@ _SPELLINGS = {
 #: What a person can choose a column for, and what that is called here.
 _CHOICES = {"email": EMAIL, "customer_id": CUSTOMER, "mpid": MPID}
 COLUMN_CHOICES = tuple(_CHOICES)
-_MEANINGS = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
+_MEANINGS = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
 
 
 def meaning(column: str) -> str | None:
@@ -86,7 +86,7 @@ def _chosen_columns(columns: Sequence[str], file: SourceFile) -> dict[str, int]:
 
 
 def _refuse_columns(columns: Sequence[str], file: SourceFile) -> None:
-    accepted = "; ".join(f"{name}: {', '.join(_SPELLINGS[name])}" for name in (EMAIL, CUSTOMER, MPID))
+    accepted = "; ".join(f"{name}: {', '.join(SPELLINGS[name])}" for name in (EMAIL, CUSTOMER, MPID))
     if any("@" in column for column in columns):
         raise file.error(
             f"the first line holds an address instead of the names of columns. Accepted are {accepted}.", line=1
@@ -163,6 +163,8 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows
     for name in found:
         if types[name].endswith(("[]", ")")) and not types[name].startswith("DECIMAL"):
             raise file.error(f"the column {columns[found[name]]} holds several values in one. Export it as text.")
+        if types[name] == "BLOB":
+            _refuse_bytes(con, source, columns[found[name]], file)
     _refuse_long(con, file, {columns[place]: types[name] for name, place in found.items()})
     texts = {name: _parquet_text(identifier(columns[place]), types[name]) for name, place in found.items()}
     stamp = _parquet_stamp(identifier(columns[found[STAMP]]), types[STAMP]) if STAMP in found else "NULL::BIGINT"
@@ -229,6 +231,13 @@ def _refuse_inexact(con: duckdb.DuckDBPyConnection, source: str, types: dict[str
                 f"the column {column} holds floating-point numbers, which lose the last digits of an id, or ids with "
                 "decimals. Export it as text or as 64-bit integers."
             )
+
+
+def _refuse_bytes(con: duckdb.DuckDBPyConnection, source: str, column: str, file: SourceFile) -> None:
+    """Refuse bytes that are no text: an id in another form than people and Iterable write it."""
+    value = identifier(column)
+    if query(con, f"SELECT 1 FROM {source} WHERE {value} IS NOT NULL AND TRY(decode({value})) IS NULL LIMIT 1", file):
+        raise file.error(f"the column {column} holds bytes that are not text. Export it as text.")
 
 
 def _refuse_packed(con: duckdb.DuckDBPyConnection, file: SourceFile) -> None:

@@ -2,7 +2,8 @@
 
 from core.sources.source_file import SourceFile
 
-_BINARY = {
+#: What a file begins with that is named and refused, and what is said of it.
+NOT_READ = {
     b"%PDF": "is a PDF. Export the audience as CSV.",
     b"Obj\x01": "is an Avro file, which is not read here. Export it as Parquet, CSV or JSON.",
     b"ORC": "is an ORC file, which is not read here. Export it as Parquet, CSV or JSON.",
@@ -19,7 +20,7 @@ _BINARY = {
 
 def refuse_unreadable(head: bytes, file: SourceFile) -> None:
     """Refuse what is known to be no audience."""
-    for magic, message in _BINARY.items():
+    for magic, message in NOT_READ.items():
         if head.startswith(magic):
             raise file.error(message)
     start = head[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()

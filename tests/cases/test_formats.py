@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import io
 import lzma
+import uuid
 import zipfile
 from collections.abc import Callable
 from datetime import date
@@ -129,6 +131,54 @@ def test_a_zip_of_parts(tmp_path: Path, reading: Reading) -> None:
     assert (source.rows, source.file_name) == (2, "export.zip")
 
 
+def zipped(members: dict[str, bytes]) -> bytes:
+    """A ZIP of these members."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def test_a_zip_in_a_zip(reading: Reading) -> None:
+    """However the layers follow one another."""
+    halves = {f"part-{number}.csv": half.encode() for number, half in enumerate(HALVES)}
+    for content in (
+        zipped({"a.zip": zipped(halves)}),
+        gzip.compress(zipped({"a.zip": zipped(halves)})),
+        zipped({"a.zip": zipped({"0": halves["part-0.csv"]}), "b.csv.gz": gzip.compress(halves["part-1.csv"])}),
+    ):
+        source, profiles = reading(content, "export.zip")
+        assert (profiles, source.file_name) == (PEOPLE, "export.zip")
+
+
+def test_a_download_in_a_zip(reading: Reading) -> None:
+    """A person has packed it once more; it is held against its manifest all the same."""
+    name = "8754_PotentialParisians_172136Nov292018.csv"
+    content = zipped({"again.zip": zipped({name: download_csv().encode(), "manifest.json": b"{}"})})
+
+    assert reading(content, "again.zip")[0].audience_id == "8754"
+
+
+def test_zips_in_zips_without_an_end(refusal: Refusal) -> None:
+    """No end of it is looked for."""
+    content = TABLE.encode()
+    for _ in range(8):
+        content = zipped({"a.zip": content, "b.csv": TABLE.encode()})
+
+    assert "is packed several times" in refusal(content, "a.zip").message
+
+
+def test_bombs_in_layers(refusal: Refusal) -> None:
+    """Each layer unpacks to no more than it may, all together do."""
+    pieces = b"".join(gzip.compress(b"0" * (1 << 20)) for _ in range(64))
+    layers = gzip.compress(gzip.compress(pieces))
+
+    assert len(pieces) < 64 * 1100
+    assert "unpacks to far more than an audience does" in refusal(layers).message
+    assert "unpacks to far more than an audience does" in refusal(zipped({"a.csv.gz": layers})).message
+
+
 def test_a_folder_of_parts(tmp_path: Path, reading: Reading) -> None:
     """As Spark, Snowflake and Redshift write them, in formats of one table."""
     folder = tmp_path / "export"
@@ -228,8 +278,9 @@ def test_columns_can_be_chosen(reading: Reading, refusal: Refusal) -> None:
         (pa.array([5.0]), "5"),
         (pa.array(["5"]).dictionary_encode(), "5"),
         (pa.array([b"5"]), "5"),
+        (pa.array([5], pa.uint64()), "5"),
     ],
-    ids=["decimal", "double", "dictionary", "binary"],
+    ids=["decimal", "double", "dictionary", "binary", "unsigned"],
 )
 @pytest.mark.parametrize("column", ["mpid", "customer_id"])
 def test_ids_in_parquet(tmp_path: Path, reading: Reading, ids: pa.Array, profile: str, column: str) -> None:
@@ -237,6 +288,16 @@ def test_ids_in_parquet(tmp_path: Path, reading: Reading, ids: pa.Array, profile
     pq.write_table(pa.table({column: ids}), tmp_path / "a.parquet")
 
     assert list(reading(tmp_path / "a.parquet")[1]) == [profile if column == "mpid" else f"customer:{profile}"]
+
+
+def test_uuids_in_parquet(tmp_path: Path, reading: Reading, refusal: Refusal) -> None:
+    """As text, as people write them."""
+    known = uuid.UUID("0190b5a4-1c4e-7000-8000-00000000000a")
+    pq.write_table(pa.table({"customer_id": pa.array([known.bytes], pa.uuid())}), tmp_path / "a.parquet")
+
+    assert list(reading(tmp_path / "a.parquet")[1]) == [f"customer:{known}"]
+    pq.write_table(pa.table({"customer_id": [known.bytes]}), tmp_path / "a.parquet")
+    assert "holds bytes that are not text" in refusal(tmp_path / "a.parquet").message
 
 
 def test_a_download_in_a_folder(tmp_path: Path, reading: Reading) -> None:

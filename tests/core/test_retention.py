@@ -16,6 +16,7 @@ from core.delivery.uploader import UNLIMITED
 from core.models.run import CancelReason
 from core.planning import batching as plan
 from core.runs import workflows
+from core.settings import STANDARD_INPUT
 from core.store import database, runs
 from core.store.tables import batches, last_known_emails, rejections
 from core.store.tables import runs as runs_table
@@ -124,6 +125,16 @@ async def test_leftovers_of_killed_processes_go(sync: Sync) -> None:
         (path / "spill").write_text("left")
     await retention.remove_orphaned_files(sync.engine)
     assert [path.name for path in made if path.exists()] == [queued, "another"] * 2
+
+
+async def test_old_standard_input_goes(sync: Sync) -> None:
+    """What was read from standard input stays for as long as its run may be approved."""
+    folder = sync.engine.settings.data_dir / STANDARD_INPUT
+    for name, age in (("old", sync.engine.settings.approval_expiry_s + 60), ("young", 0)):
+        (folder / name).mkdir(parents=True)
+        os.utime(folder / name, (time.time() - age,) * 2)
+    await retention.remove_orphaned_files(sync.engine)
+    assert [path.name for path in folder.iterdir()] == ["young"]
 
 
 async def test_stray_locks_go(sync: Sync) -> None:

@@ -96,17 +96,18 @@ def sync(
 
 async def run_sync(session: Session, order: SyncOptions, report: "RunReport | None" = None) -> ExitCode:
     """Run a sync. `report` gets the run's id as soon as there is one."""
-    from bot.cli.audience_files import addresses, columns
+    from bot.cli.audience_files import addresses, remove_saved
     from bot.cli.run_session import run_to_completion
     from core.models.run import RunRequest, SyncMode
     from core.runs import worker, workflows
     from core.runs.submission import submit
+    from core.sources.column_choices import parse_choices
 
     paths = addresses(order.files, session.settings.data_dir)
     request = RunRequest(
         path=paths[0],  # absolute: the run may be resumed from another directory
         more_paths=tuple(paths[1:]),
-        columns=columns(order.columns),
+        columns=parse_choices(order.columns),
         sheet=order.sheet,
         audience=order.audience,
         mode=None if order.mode is options.ModeChoice.AUTO else SyncMode(order.mode),
@@ -122,7 +123,10 @@ async def run_sync(session: Session, order: SyncOptions, report: "RunReport | No
                 report.run_id = submission.run_id
             target = submission.target
             session.terminal.say(f'Run {submission.run_id}: {_shown(order.files)} to list {target.id} "{target.name}"')
-            return await run_to_completion(session, engine, submission.run_id, worker.start(submission.run_id))
+            code = await run_to_completion(session, engine, submission.run_id, worker.start(submission.run_id))
+            if code in (ExitCode.OK, ExitCode.BAD_INPUT):  # otherwise the run can be resumed
+                remove_saved(paths, session.settings.data_dir)
+            return code
 
 
 async def connection_for(

@@ -6,7 +6,7 @@ from slack_sdk.models.blocks import Block, ButtonElement, PlainTextInputElement
 
 from bot.features.approval.warnings import headline, is_large_removal, size_change, warnings
 from bot.features.ids import ApprovalAction, ApprovalBlock, ApprovalCallback, plan_value
-from bot.features.runs.result_messages import causes
+from bot.features.runs.result_messages import causes, notes
 from bot.features.runs.run_view import COMMENT_MAX, RunView, comment, origin, reason
 from bot.ui.blocks import (
     Message,
@@ -276,7 +276,7 @@ def _details(view: RunView) -> list[Block]:
         blocks.append(section(f"*Before you approve:* {JOURNEYS}"))
     if not view.run.undo_of:
         blocks.append(context(_MODES[view.run.mode]))
-    return blocks
+    return [*blocks, *notes(view)]
 
 
 def _check(guard: GuardName) -> str:

@@ -1,5 +1,6 @@
 """The modal *Start a sync* as typed values."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -9,7 +10,10 @@ from bot.features.runs.file_links import Attached, file_id_of
 from bot.ui.modal_state import Metadata, UploadedFile, ViewInputs
 from core.errors import InputError
 from core.models.run import SyncMode
+from core.sources.column_choices import parse_choices
 
+# Between two columns.
+_SEPARATOR = re.compile(r"[,\n]")
 _MAPPING_MISSING = "Choose a mapping. Is there none yet? Close this, and type /iterable-sync map"
 
 
@@ -30,6 +34,7 @@ class StartSyncForm:
     link: str
     address: str
     attached: str | None
+    columns: str
     mode: SyncMode | None
 
     @classmethod
@@ -45,6 +50,7 @@ class StartSyncForm:
             link=inputs.text(RunBlock.LINK),
             address=inputs.text(RunBlock.ADDRESS),
             attached=inputs.choice(RunBlock.ATTACHED) or only,
+            columns=inputs.text(RunBlock.COLUMNS),
             mode=SyncMode(mode) if mode in set(SyncMode) else None,
         )
 
@@ -58,6 +64,11 @@ class StartSyncForm:
         return file_id_of(self.link) if self.link else None
 
     @property
+    def chosen_columns(self) -> dict[str, str]:
+        """The columns of a table that the person chose. Raises InputError for another form than `email=E-Mail`."""
+        return parse_choices([choice for choice in _SEPARATOR.split(self.columns) if choice.strip()])
+
+    @property
     def source_block(self) -> str:
         """The block id of the input that names the source."""
         inputs = {RunBlock.ATTACHED: self.attached, RunBlock.FILE: self.file, RunBlock.LINK: self.link}
@@ -68,6 +79,10 @@ class StartSyncForm:
         errors: dict[str, str] = {}
         if self.mapping_id is None:
             errors[RunBlock.MAPPING] = _MAPPING_MISSING
+        try:
+            self.chosen_columns  # noqa: B018  # what is wrong with it is raised
+        except InputError as error:
+            errors[RunBlock.COLUMNS] = error.message
         if self.metadata.attached:
             return errors
         given = [

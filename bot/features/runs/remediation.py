@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from core.errors import (
+    AmbiguousColumnsError,
     AnotherListError,
     AudiencesOfOneNameError,
+    ColumnNotFoundError,
     EarlierRunAwaitingApprovalError,
     EarlierRunFailedError,
     InputError,
@@ -34,6 +36,11 @@ _ONE_OF_SEVERAL = (
     "holds that audience alone."
 )
 
+_COLUMNS = (
+    "press *Upload a different file*, give the same one, and write under *Columns* which one counts, for example "
+    "`email=E-Mail`. Later syncs of the mapping use that column too."
+)
+
 _ADVICE: Mapping[str, str] = {
     UnavailableError.code: f"nothing is wrong with your audience. Wait some minutes, then press *Retry*: {_GOES_ON}",
     UnreachableError.code: f"nothing is wrong with your audience. Wait some minutes, then press *Retry*: {_GOES_ON}",
@@ -53,6 +60,8 @@ _ADVICE: Mapping[str, str] = {
     InputError.code: (
         "put right what is said above, then press *Upload a different file*. *Retry* reads the same one once more."
     ),
+    AmbiguousColumnsError.code: _COLUMNS,
+    ColumnNotFoundError.code: _COLUMNS,
     SeveralAudiencesError.code: _ONE_OF_SEVERAL,
     AudiencesOfOneNameError.code: _ONE_OF_SEVERAL,
     EarlierRunAwaitingApprovalError.code: (

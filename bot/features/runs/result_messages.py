@@ -7,7 +7,13 @@ from bot.features.runs.remediation import remediation
 from bot.features.runs.run_view import RunView, comment, done_words, origin, reason
 from bot.ui.blocks import Message, actions, button, context, fields, section
 from bot.ui.formatting import duration, escape, number, person, plural, rejected_words
-from core.errors import AudiencesOfOneNameError, InputError, SeveralAudiencesError
+from core.errors import (
+    AmbiguousColumnsError,
+    AudiencesOfOneNameError,
+    ColumnNotFoundError,
+    InputError,
+    SeveralAudiencesError,
+)
 from core.iterable import InvalidApiKeyError
 from core.models.run import RunStatus
 from core.reporting.rejection_reasons import explain
@@ -15,7 +21,13 @@ from core.reporting.rejection_reasons import explain
 # The most characters of rejection reasons in one section.
 CAUSES_MAX = 2800
 # Error codes that another file may avoid.
-OF_THE_FILE = (InputError.code, SeveralAudiencesError.code, AudiencesOfOneNameError.code)
+OF_THE_FILE = (
+    InputError.code,
+    SeveralAudiencesError.code,
+    AudiencesOfOneNameError.code,
+    AmbiguousColumnsError.code,
+    ColumnNotFoundError.code,
+)
 _RETRY_LABEL = "Let the sync go on where it stopped"
 
 
@@ -110,7 +122,7 @@ def preview(view: RunView) -> Message:
     found = f"{report.added:,} to add, {report.updated:,} to update, {report.removed:,} to remove"
     text = f"Preview of {view.what}: {found}. Nothing was sent."
     body = f"*Preview of {view.what}*\n{found}, {report.unchanged:,} unchanged, {report.rejected:,} rejected."
-    return Message(text, [section(f"{body}\nNothing was sent."), *causes(view), context(*origin(view))])
+    return Message(text, [section(f"{body}\nNothing was sent."), *causes(view), *notes(view), context(*origin(view))])
 
 
 def causes(view: RunView) -> list[Block]:
@@ -127,6 +139,12 @@ def causes(view: RunView) -> list[Block]:
         else:
             texts[-1] += f"\n{line}"
     return [section(text) for text in texts]
+
+
+def notes(view: RunView) -> list[Block]:
+    """Return how the source was read: the columns that count, and identities that were cleaned or ignored."""
+    found = view.run.plan.notes if view.run.plan else ()
+    return [context(reason(" ".join(found)))] if found else []
 
 
 def before(view: RunView) -> str:

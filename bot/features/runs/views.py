@@ -27,6 +27,7 @@ from core.store.mappings import MappingStatus
 MOST_OPTIONS = 100
 MOST_LISTED = 20
 _ADDRESS_MAX = 2000
+_COLUMNS_MAX = 500
 
 _MODES = (
     ("As the mapping says", "auto", "And where it says nothing: as the file says"),
@@ -48,7 +49,7 @@ def start_form(
         blocks.append(_attached(metadata.attached))
     else:
         blocks += [_file(), _link(), *([_address(allowed_places)] if allowed_places else [])]
-    blocks.append(_mode())
+    blocks += [_columns(), _mode()]
     blocks.append(
         context("What is new, or looks dangerous, waits for an approver. Members who are unchanged are not sent.")
     )
@@ -200,6 +201,14 @@ def _address(allowed: Sequence[str]) -> InputBlock:
     element = PlainTextInputElement(action_id=RunBlock.ADDRESS, max_length=_ADDRESS_MAX)
     hint = cut(f"The operator allows: {', '.join(allowed)}", 1500)
     return field_of("Or a path or address", RunBlock.ADDRESS, element, hint=hint, optional=True)
+
+
+def _columns() -> InputBlock:
+    element = PlainTextInputElement(
+        action_id=RunBlock.COLUMNS, max_length=_COLUMNS_MAX, placeholder="email=E-Mail, customer_id=Member no"
+    )
+    hint = "If a table has other names for its columns, or two for one. Later syncs of the mapping use them too."
+    return field_of("Columns", RunBlock.COLUMNS, element, hint=hint, optional=True)
 
 
 def _mode() -> InputBlock:

@@ -127,6 +127,32 @@ async def test_starts_a_sync_of_a_file_that_is_in_slack(tmp_path: Path) -> None:
         assert (await ended(here, run.id)).status is RunStatus.SUCCEEDED
 
 
+async def test_columns_are_asked_for_and_remembered(tmp_path: Path) -> None:
+    """Two columns for the email are a question; the answer in the modal counts for later runs of the mapping, too."""
+    table = b"E-Mail,Email,customer_id\na@example.com,b@example.com,c1\n"
+    async with workspace(tmp_path) as here:
+        await here.mapping(await here.connection())
+        maya = here.slack.marketer
+        view = await form(here)
+        await maya.fill(view, {RunBlock.FILE: maya.file("a.csv", table), RunBlock.COLUMNS: "mail: E-Mail"})
+        assert "Columns are chosen with email=NAME" in (await maya.submit()).errors[RunBlock.COLUMNS]
+        await maya.fill(view, {RunBlock.COLUMNS: ""})
+        assert (await maya.submit()).ok
+        asked = await ended(here, (await all_runs(here))[0].id)
+        assert (asked.status, asked.error_code) == (RunStatus.FAILED, "ambiguous_columns")
+        view = await form(here)
+        await maya.fill(view, {RunBlock.FILE: maya.file("a.csv", table), RunBlock.COLUMNS: "email = e-mail"})
+        assert (await maya.submit()).ok
+        chosen = await ended(here, (await all_runs(here))[0].id)
+        assert chosen.request.columns == {"email": "e-mail"}
+        assert here.emails() == {"a@example.com"}
+        view = await form(here)
+        await maya.fill(view, {RunBlock.FILE: maya.file("b.csv", table.replace(b"a@", b"d@"))})
+        assert (await maya.submit()).ok
+        later = await ended(here, (await all_runs(here))[0].id)
+        assert (later.status, here.emails()) == (RunStatus.SUCCEEDED, {"d@example.com"})
+
+
 async def test_takes_a_path_from_where_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the operator allows places, a path is taken from there, and refused from elsewhere."""
     folder = tmp_path / "drop"

@@ -212,7 +212,7 @@ async def test_download_without_emails(tmp_path: Path) -> None:
         pytest.param(
             "budget.csv", b"month,amount\n1,2\n", "budget.csv: has no column with an identity, only month, amount."
         ),
-        pytest.param("photo.csv", b"\x89PNG\r\n\x1a\n" + bytes(50), "photo.csv: is a picture. Export the audience as CSV."),
+        pytest.param("photo.csv", b"\x89PNG\r\n\x1a\n" + bytes(50), "photo.csv: is a picture. Export the audience"),
         pytest.param("empty.csv", b"", "empty.csv: is empty. Export it again."),
         pytest.param("events.json", b'{"a":1}', "events.json: has no column with an identity, only a."),
         pytest.param(

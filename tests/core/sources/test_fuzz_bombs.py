@@ -99,7 +99,7 @@ def bombs() -> dict[str, tuple[Writer, str]]:
         "nested at once": (text('{"IsAddRequest": ' * 50_000), "the JSON is broken here"),
         "string of 40 MB": (text(change() + '{"IsAddRequest": "' + "x" * 40 * MB), "more than 2 MB"),
         "zip of 60 MB": (packed({"a.csv": "0" * 60 * MB}), "unpacks to far more"),
-        "zip in a zip": (packed({"a.csv": b"PK\x03\x04" + b"0" * MB}), "a ZIP in a ZIP"),
+        "zip in a zip": (packed({"a.csv": b"PK\x03\x04" + b"0" * MB}), "is not a whole ZIP file"),
         "lying manifest": (lying_manifest, "cut off or damaged"),
         "long list of members": (long_directory, "holds more than 1,000 files"),
         "manifest of 3 MB": (packed({"a.csv": "", "manifest.json": "[" + "[]," * MB + "[]]"}), "larger than 2 MB"),
