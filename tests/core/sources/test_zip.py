@@ -219,7 +219,7 @@ def test_a_download_without_emails(tmp_path: Path, refusal: Refusal) -> None:
         ({".": HEADER}, "holds 0 CSV files"),
         ({"C:\\a.csv": HEADER}, "whose path leads out of the ZIP"),
         ({"xl/workbook.xml": "<a/>"}, "is not an Excel workbook that can be read"),
-        ({"inner.csv": b"PK\x05\x06" + b"\0" * 18}, "is not a whole ZIP file"),
+        ({"inner.csv": b"PK\x05\x06" + b"\0" * 18}, "holds 0 CSV files and no manifest.json"),
         ({f"{n}.csv": "" for n in range(1001)}, "holds more than 1,000 files"),
         ({"a.csv": b"0" * (20 << 20)}, "unpacks to far more than an audience does"),
     ],
