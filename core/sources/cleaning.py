@@ -49,6 +49,8 @@ IS_WORD = f"(strlen({{0}}) <= {_LONGEST_WORD} AND lower({{0}}) IN ({_WORDS}))"
 PLAIN_EMAIL = " AND ".join(
     (
         "{0} BETWEEN '0' AND '{{'",
+        "{0} NOT BETWEEN ':' AND 'A'",
+        "{0} NOT BETWEEN '[' AND 'a'",
         "strlen({0}) > 10",
         "strlen({0}) = length({0})",
         "{0}[-1] BETWEEN 'A' AND 'z'",
