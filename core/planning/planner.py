@@ -56,7 +56,8 @@ async def plan_run(
         # only guards need it, and live changes are not guarded
         mapping_ids = [mapping.id for mapping in mappings_of_list]
         ledger_size = 0 if planned.request.live else await ledger.size(db, target.id)
-    async with workspace(data_dir, planned.id, memory_mb, small=_is_small(planned, ledger_size)) as con:
+    reads = [] if planned.request.live else [Path(planned.request.path)]
+    async with workspace(data_dir, planned.id, memory_mb, small=_is_small(planned, ledger_size), reads=reads) as con:
         is_bound = had_approval(planned) and await load_approved_changes(con, database, planned.id)
         source, source_digest = await _read(con, database, planned, target, erased)
         mode = _mode(planned, target, source)

@@ -7,6 +7,7 @@ holding the GIL, and not in Python and not in the database that other runs write
 import asyncio
 import contextlib
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ import pyarrow as pa
 from core.errors import SettingsError
 from core.planning.schema import arrow_schema, create
 from core.settings import WORK
+from core.sources.source_file import is_pattern
+from core.sources.sql_expressions import literal
 from core.store import ledger
 from core.store.database import Database
 
@@ -36,9 +39,13 @@ LEDGER_CHUNK = 20_000
 
 @asynccontextmanager
 async def workspace(
-    data_dir: Path, run_id: str, memory_mb: int, *, small: bool = False
+    data_dir: Path, run_id: str, memory_mb: int, *, small: bool = False, reads: Sequence[Path] = ()
 ) -> AsyncIterator[duckdb.DuckDBPyConnection]:
-    """Open an empty workspace for a run, and remove it at the end of the block. `small`: for little work."""
+    """Open an empty workspace for a run, and remove it at the end of the block. `small`: for little work.
+
+    SQL in the workspace can read the files and folders in `reads`, and the workspace's own; nothing else on this
+    machine or on the network.
+    """
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep some 30 MB more
     directory = data_dir / WORK / run_id
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)  # left by a process that was killed
@@ -65,11 +72,24 @@ async def workspace(
         },
     )
     try:
+        _lock(con, directory, reads)
         yield con
     finally:
         con.interrupt()
         await asyncio.to_thread(con.close)
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+def _lock(con: duckdb.DuckDBPyConnection, directory: Path, reads: Sequence[Path]) -> None:
+    """Limit a connection to these files, for good (duckdb.org/docs/stable/operations_manual/securing_duckdb)."""
+    paths = [each.absolute() for each in reads]
+    folders = [directory.absolute(), *(each for each in paths if each.is_dir())]
+    if is_pattern(directory.absolute()):  # what is unpacked is elsewhere then: core/sources/scratch.py
+        folders.append(Path(tempfile.gettempdir()).absolute())
+    con.execute(f"SET allowed_directories = [{', '.join(literal(str(each)) for each in folders)}]")
+    con.execute(f"SET allowed_paths = [{', '.join(literal(str(each)) for each in paths if each not in folders)}]")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
 
 
 async def run(con: duckdb.DuckDBPyConnection, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:

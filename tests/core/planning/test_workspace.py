@@ -1,0 +1,35 @@
+"""The workspace of a plan: its SQL reaches the audience's file, and nothing else."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from core.planning.workspace import workspace
+
+
+@pytest.mark.parametrize("name", ["a.csv", "it's 本🎉.csv"])
+async def test_reads_the_audience_and_nothing_else(tmp_path: Path, name: str) -> None:
+    """Other files, the network, extensions and the settings are out of reach."""
+    (tmp_path / name).write_text("a\n1\n")
+    (tmp_path / "other.csv").write_text("a\n2\n")
+    path = str(tmp_path / name).replace("'", "''")
+    async with workspace(tmp_path / "data", "run", 100, reads=[tmp_path / name]) as con:
+        assert con.execute(f"SELECT * FROM read_csv('{path}')").fetchall() == [(1,)]
+        for statement in (
+            f"SELECT * FROM read_csv('{tmp_path}/other.csv')",
+            f"SELECT * FROM '{tmp_path}/other.csv'",
+            "SELECT * FROM read_text('/etc/passwd')",
+            "SELECT * FROM glob('/etc/*')",
+            "SELECT * FROM read_csv('https://127.0.0.1:1/a.csv')",
+            f"COPY (SELECT 1) TO '{tmp_path}/out.csv'",
+            f"ATTACH '{tmp_path}/other.duckdb' AS other",
+            "INSTALL httpfs",
+            "SET enable_external_access = true",
+            "SET memory_limit = '1GB'",
+        ):
+            with pytest.raises(duckdb.Error, match=r"disabled by configuration|has been locked|Cannot change"):
+                con.execute(statement)
+        con.execute("CREATE TABLE rows AS SELECT i, repeat('x', 80) AS text FROM range(1_500_000) AS t (i)")
+        assert con.execute("SELECT count(*) FROM (SELECT * FROM rows ORDER BY text, i)").fetchall() == [(1_500_000,)]
+        assert (tmp_path / "data" / "work" / "run" / "spill").is_dir()
