@@ -142,6 +142,10 @@ class RunRequest(BaseModel):
     """A person has approved what the guards ask about."""
     live: bool = False
     """The members are those that the inbox has for this run, not a file."""
+    sealed_addresses: str | None = None
+    """The addresses, encrypted, if `path` and `more_paths` are only parts of them (core/runs/addresses.py)."""
+    team_id: str | None = None
+    """The workspace of the person who asked for it: the source has to be in one of its places."""
 
 
 class PlanNumbers(BaseModel):

@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError
 from core.models.run import Run, RunRequest, RunStatus, StopReason, SyncMode
+from core.runs.addresses import sealed
 from core.runs.lookup import require, require_run_with_mapping
 from core.runs.rejected_members import REJECTED_SCHEME
-from core.runs.submission import check_may_run, enqueue, record_start
+from core.runs.submission import check_may_run, check_queue, enqueue, record_start
 from core.store import audit_log, connections, live_mappings, rejections, runs
 from core.store.audit_log import AuditAction
 from core.store.mappings import AudienceMapping
@@ -38,6 +39,7 @@ async def start(
 
     `repeats` is the run that is repeated by it: who clicks twice repeats it once, and gets an InputError.
     """
+    request = sealed(engine.vault, request).model_copy(update={"team_id": team_id})
     async with engine.database.write() as db:
         connection = await connections.by_id(db, mapping.connection_id)
         assert connection is not None
@@ -81,6 +83,7 @@ async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) ->
                 raise ConflictError(f"Somebody has retried run {run_id} already ({status}).", run_id=run_id)
             raise ConflictError(f"Run {run_id} did not fail ({status}), so it can't be retried.", run_id=run_id)
         await check_may_run(db, run.mapping_id)
+        await check_queue(db, run.connection_id)
         if await reopen(db, run, None, by=by, team_id=team_id) is None:
             raise ConflictError(f"Somebody has retried run {run_id} already.", run_id=run_id)
     engine.queued.set()

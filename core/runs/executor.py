@@ -30,6 +30,7 @@ from core.planning.approval_rules import PlanResult
 from core.planning.guards import is_other_audience
 from core.privacy.suppression import lift_suppression, suppress_rejected
 from core.runs import cancellation
+from core.runs.addresses import addresses_of, places_of
 from core.runs.cancellation import raise_if_stopped, stoppable, wait_for_run
 from core.runs.list_lock import hold_list_lock
 from core.runs.lookup import require_run
@@ -178,11 +179,11 @@ async def _plan(engine: Engine, this: Run) -> bool:
 
 async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
     """Plan a run whose audience may have to be fetched first."""
-    data_dir, address = engine.settings.data_dir, this.request.path
+    data_dir, addresses = engine.settings.data_dir, addresses_of(engine.vault, this.request)
     if this.undo_of is not None:
         return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, this, mb))
     source_at = None
-    if (tried_again := rejected_in(address)) is not None:
+    if (tried_again := rejected_in(addresses[0])) is not None:
         await lift_suppression(engine, this, tried_again)
         source_at = (await require_run(engine, tried_again)).source_at
     async with engine.database.read() as db:
@@ -190,12 +191,12 @@ async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
         account_id = connection.mparticle_account_id if connection is not None else None
         forgotten = await erasures.forgotten(db, engine.vault, account_id)
         refused = await suppressions.of_connection(db, engine.vault, this.connection_id)
-    addresses = (address, *this.request.more_paths)
     directory = data_dir / settings.FETCHED / this.id
     engine.fetching[this.id] = directory
     async with contextlib.AsyncExitStack() as stack:
         try:
-            found = await stack.enter_async_context(all_fetched(addresses, directory, engine.fetchers))
+            files = all_fetched(addresses, directory, engine.fetchers, places_of(engine, this, connection))
+            found = await stack.enter_async_context(files)
         finally:
             del engine.fetching[this.id]
         paths = [str(path) for path in found]
@@ -209,7 +210,7 @@ async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
                 mb,
                 forgotten,
                 refused,
-                address="\n".join(addresses),
+                address="\n".join((this.request.path, *this.request.more_paths)),
                 source_at=source_at,
             )
         )

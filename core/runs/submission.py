@@ -11,6 +11,7 @@ from core.errors import ConflictError, NotFoundError, SeveralMappingsError
 from core.identity import UserIdField
 from core.iterable import IterableList
 from core.models.run import RunRequest
+from core.runs.addresses import sealed
 from core.store import audit_log, connections, mappings, runs
 from core.store.audit_log import COMMAND_LINE, AuditAction
 from core.store.connections import Connection
@@ -48,6 +49,7 @@ async def submit(
         await note_list(db, connection.id, target)
         mapping = await _find_or_add_mapping(db, connection, target, request.audience, by=by)
         await check_may_run(db, mapping.id)
+        await check_queue(db, connection.id)
         run_id = runs.new_id()
         await runs.add(
             db,
@@ -56,7 +58,7 @@ async def submit(
             mode=request.mode or "mirror",
             user_id_field=connection.user_id_field.value,
             rate=connection.requests_per_second if rate is None else rate,
-            request=request,
+            request=sealed(engine.vault, request),
             worker_id=engine.presence.id,
         )
         await record_start(db, run_id, mapping, request, by=by, team_id=None)
@@ -90,7 +92,7 @@ async def enqueue(
     or ConflictError if the mapping was removed, paused or declined meanwhile.
     """
     now = await check_may_run(db, mapping.id)
-    await _check_queue(db, connection)
+    await check_queue(db, connection.id)
     run_id = runs.new_id()
     await runs.add(
         db,
@@ -107,12 +109,14 @@ async def enqueue(
     return run_id
 
 
-async def _check_queue(db: AsyncConnection, connection: Connection) -> None:
+async def check_queue(db: AsyncConnection, connection_id: int) -> None:
     """Raise ConflictError if as many runs of a connection wait as may: more would only keep those of others waiting."""
-    if await runs.queued_count(db, connection.id) >= MAX_QUEUED_RUNS:
+    if await runs.queued_count(db, connection_id) >= MAX_QUEUED_RUNS:
+        connection = await connections.by_id(db, connection_id)
+        name = connection.label if connection is not None else "this connection"
         raise ConflictError(
-            f"{MAX_QUEUED_RUNS} runs of {connection.label} wait already, so no other one was started. Wait until some "
-            "have ended, or cancel those that are not needed."
+            f"{MAX_QUEUED_RUNS} runs of {name} wait already, so no other one was started. Wait until some have ended, "
+            "or cancel those that are not needed."
         )
 
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 
 from core.errors import InputError, SyncError
+from core.sources.places import NOT_ALLOWED, opened_in
 
 #: Fetches an address to a file in this directory, and returns its path.
 Fetcher = Callable[[str, Path], Awaitable[Path]]
@@ -23,6 +24,8 @@ Fetcher = Callable[[str, Path], Awaitable[Path]]
 # As mParticle's largest outputs, with room to spare.
 MAX_BYTES = 20 * 1024**3
 CHUNK = 1 << 20
+# In bytes. File systems take 255.
+LONGEST_NAME = 200
 # How long a server may be silent, in seconds.
 SILENCE_S = 60.0
 
@@ -56,8 +59,9 @@ def scheme_of(address: str) -> str:
 def name_of(address: str) -> str:
     """Return the file name in an address, safe to be used here."""
     path = urlsplit(address).path if scheme_of(address) else address
-    name = PurePosixPath(unquote(path)).name
-    return re.sub(r"[\x00-\x1f/\\]", "_", name)[-200:] or "audience"
+    name = re.sub(r"[\x00-\x1f/\\]", "_", PurePosixPath(unquote(path)).name)
+    kept = name.encode(errors="replace")[-LONGEST_NAME:].decode(errors="ignore")
+    return kept if kept not in ("", ".", "..") else "audience"
 
 
 def check_allowed(address: str, allowed: tuple[str, ...]) -> str:
@@ -75,28 +79,33 @@ def check_allowed(address: str, allowed: tuple[str, ...]) -> str:
             if not resolved.is_file():
                 raise InputError("There is no such file. Check the path.")
             return str(resolved)
-    where = ", ".join(allowed) if allowed else "none yet"
-    raise InputError(
-        f"An audience may not be read from there. Places that are allowed: {where}. "
-        "An operator adds others with ITERABLE_SYNC_AUDIENCE_PATHS."
-    )
+    raise InputError(NOT_ALLOWED)
 
 
 @asynccontextmanager
-async def fetched(address: str, directory: Path, fetchers: dict[str, Fetcher]) -> AsyncIterator[Path]:
+async def fetched(
+    address: str, directory: Path, fetchers: dict[str, Fetcher], allowed: tuple[str, ...] | None = None
+) -> AsyncIterator[Path]:
     """The file at an address, on this machine for the length of the block.
 
-    `directory` is used, and removed, where it has to be fetched. Raises InputError where it can't be had, and
-    FetchError where it can't be had now.
+    `directory` is used, and removed, if it has to be fetched. `allowed` are the places from which it may be read (None:
+    from everywhere); what is fetched by `fetchers` is in none of them. Raises InputError if it can't be had, and
+    FetchError if it can't be had now.
     """
     scheme = scheme_of(address)
-    if not scheme:
+    if not scheme and allowed is None:
         yield Path(address)
         return
+    if scheme and allowed is not None and scheme not in fetchers:
+        check_allowed(address, allowed)
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)  # left by a process that was killed
     try:
         await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True)
-        if scheme in fetchers:
+        if not scheme:
+            folders = [Path(place) for place in allowed or () if not scheme_of(place)]
+            with opened_in(folders, Path(address), directory) as path:
+                yield path
+        elif scheme in fetchers:
             yield await fetchers[scheme](address, directory)
         elif scheme in ("http", "https"):
             yield await _from_web(address, directory / name_of(address))
@@ -112,13 +121,16 @@ async def fetched(address: str, directory: Path, fetchers: dict[str, Fetcher]) -
 
 @asynccontextmanager
 async def all_fetched(
-    addresses: Sequence[str], directory: Path, fetchers: dict[str, Fetcher]
+    addresses: Sequence[str],
+    directory: Path,
+    fetchers: dict[str, Fetcher],
+    allowed: tuple[str, ...] | None = None,
 ) -> AsyncIterator[list[Path]]:
     """The files at several addresses, on this machine for the length of the block; as `fetched` does with one."""
     try:
         async with AsyncExitStack() as stack:
             yield [
-                await stack.enter_async_context(fetched(address, directory / str(place), fetchers))
+                await stack.enter_async_context(fetched(address, directory / str(place), fetchers, allowed))
                 for place, address in enumerate(addresses)
             ]
     finally:
@@ -158,7 +170,8 @@ async def _from_web(address: str, path: Path) -> Path:
                 raise FetchError(f"{host} answers {response.status}. Try again later.")
             if response.status != 200:
                 raise InputError(
-                    f"{host} answers {response.status}, not the file. Check the address, and whether it has expired."
+                    f"{host} answers {response.status}, not the file. Check the address. If it is a link that expires, "
+                    "start a sync with a new one."
                 )
             return await save(response, path)
     except (aiohttp.ClientError, TimeoutError) as error:

@@ -64,7 +64,7 @@ class _Crowd:
 async def acknowledge(url: str, file: str, data_dir: str) -> dict[str, float]:
     """Sync a file while people press, and return how soon they were answered, and how late our event loop was."""
     async with _crowd() as crowd:
-        settings = _settings(await crowd.told(), url, data_dir)
+        settings = _settings(await crowd.told(), url, data_dir, file)
         async with open_engine(settings, "benchmark") as engine, serving(engine):
             connection = await _connection(engine)
             pairs = [await _mapping(engine, connection, list_id) for list_id in LISTS]
@@ -106,8 +106,9 @@ def _percentile(values: list[float], percent: int) -> float:
     return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
 
 
-def _settings(environment: dict[str, Any], url: str, data_dir: str) -> Settings:
+def _settings(environment: dict[str, Any], url: str, data_dir: str, file: str) -> Settings:
     values = {**environment, "iterable_url": url, "data_dir": data_dir, "port": 0, "worker_id": "benchmark"}
+    values["audience_paths"] = file
     return Settings(**values, _env_file=None)  # type: ignore[call-arg]
 
 

@@ -249,6 +249,7 @@ async def syncing(
             ITERABLE_API_KEY=SecretStr(local.key),
             iterable_url=local.url,
             data_dir=directory / "data",
+            audience_paths=(str(directory),),
             database_url=SecretStr(database_url) if database_url else None,
             _env_file=None,  # type: ignore[call-arg]
         )

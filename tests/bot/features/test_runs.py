@@ -94,8 +94,9 @@ async def test_starts_a_sync_of_a_file_put_in(tmp_path: Path) -> None:
         assert {f"p{number}@example.com" for number in range(3)} <= here.emails()
 
 
-async def test_exactly_one_source(tmp_path: Path) -> None:
+async def test_exactly_one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No source, two sources, or a link that is none: each is said at its input, and nothing is started."""
+    monkeypatch.setenv("ITERABLE_SYNC_AUDIENCE_PATHS", "")
     async with workspace(tmp_path) as here:
         await here.mapping(await here.connection())
         view = await form(here)  # the only mapping is chosen already

@@ -1,5 +1,6 @@
 """What tests of the bot stand on: the bot itself, in one process with a local Slack and a local Iterable."""
 
+import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -136,6 +137,7 @@ def settings_for(
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_APP_TOKEN": slack.app_token,
         "iterable_url": iterable.url,
+        "audience_paths": os.environ.get("ITERABLE_SYNC_AUDIENCE_PATHS", str(directory)),
         "data_dir": directory / "data",
         "database_url": database_url,
         "worker_id": "test",

@@ -209,6 +209,7 @@ def _settings(slack: Slack, directory: Path, **changed: Any) -> Settings:
         "SLACK_API_URL": slack.api_url,
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_APP_TOKEN": slack.app_token,
+        "audience_paths": str(directory),
         "data_dir": directory / "data",
         "worker_id": "test",
         "port": 0,

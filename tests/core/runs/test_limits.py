@@ -1,13 +1,16 @@
 """What keeps one workspace from making the others wait."""
 
+from pathlib import Path
+
 import pytest
 
 from core.connections.manage import RATE_FLOOR, check_rate
-from core.errors import InputError
-from core.models.run import RunRequest
-from core.runs import submission
-from core.store import connections
+from core.errors import ConflictError, InputError
+from core.models.run import RunRequest, RunStatus
+from core.runs import commands, submission
+from core.store import connections, runs
 from core.store.database import Database
+from tests.core.harness import people, syncing
 from tests.core.store.seeds import add_connection, add_mapping, add_run
 
 
@@ -37,3 +40,20 @@ async def test_queued_runs_of_a_connection(database: Database, monkeypatch: pyte
         with pytest.raises(InputError, match="2 runs of shop wait already"):
             await submission.enqueue(db, ours, one, RunRequest(path="a.csv"))
         await submission.enqueue(db, theirs, other, RunRequest(path="a.csv"))
+
+
+async def test_cap_for_all_who_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cap counts for the command line and for a run that is retried, too."""
+    async with syncing(tmp_path) as sync:
+        path = sync.mirror_file(people(range(2)))
+        failed, waiting = await sync.submit(path), await sync.submit(path)
+        async with sync.engine.database.write() as db:
+            await runs.set_status(db, failed, RunStatus.FAILED)
+        monkeypatch.setattr(submission, "MAX_QUEUED_RUNS", 1)
+        with pytest.raises(ConflictError, match=r"1 runs of .* wait already"):
+            await sync.submit(path)
+        with pytest.raises(ConflictError, match=r"1 runs of .* wait already"):
+            await commands.retry(sync.engine, failed, by="U1", team_id="T1")
+        async with sync.engine.database.write() as db:
+            await runs.set_status(db, waiting, RunStatus.CANCELLED)
+        await commands.retry(sync.engine, failed, by="U1", team_id="T1")

@@ -102,6 +102,7 @@ class World:
             iterable_url=self.iterable.url,
             data_dir=self._directory / "data",
             database_url=SecretStr(self._storage.url),
+            audience_paths=("/",),
             firehose_token=SecretStr("token"),
             firehose_approval=FirehoseApproval.NONE,
             _env_file=None,  # type: ignore[call-arg]

@@ -1,0 +1,50 @@
+"""Where a run's audience is, and who may have it read from there.
+
+An address can hold a secret: a presigned URL is a key to the file for as long as it lasts. So an address that has more
+than a path is stored encrypted, and only its path is shown.
+"""
+
+import json
+from urllib.parse import urlsplit, urlunsplit
+
+from core.engine import Engine
+from core.models.run import Run, RunRequest
+from core.sources.fetch import scheme_of
+from core.store.audit_log import COMMAND_LINE
+from core.store.connections import Connection
+from core.vault import Vault
+
+
+def sealed(vault: Vault, request: RunRequest) -> RunRequest:
+    """Return the request as it is stored: without secrets in its addresses, which are encrypted next to it."""
+    addresses = (request.path, *request.more_paths)
+    path, *more_paths = map(_without_secrets, addresses)
+    if (path, *more_paths) == addresses:
+        return request
+    secret = vault.encrypt(json.dumps(addresses)).decode("ascii")
+    return request.model_copy(
+        update={"path": path, "more_paths": tuple(more_paths), "sealed_addresses": secret}
+    )
+
+
+def addresses_of(vault: Vault, request: RunRequest) -> tuple[str, ...]:
+    """Return the addresses as they were given. Raises SettingsError if they were encrypted with another key."""
+    if request.sealed_addresses is None:
+        return (request.path, *request.more_paths)
+    return tuple(json.loads(vault.decrypt(request.sealed_addresses.encode("ascii"))))
+
+
+def places_of(engine: Engine, run: Run, connection: Connection | None) -> tuple[str, ...] | None:
+    """Return the places from which a run may read, or None if that is up to the operator, who started it."""
+    if run.started_by in (None, COMMAND_LINE):
+        return None
+    team_id = run.request.team_id or (connection.team_id if connection is not None else None)
+    return engine.settings.audience_places(team_id or "")
+
+
+def _without_secrets(address: str) -> str:
+    """The address without user name, password, query and fragment."""
+    if not scheme_of(address) or "://" not in address:
+        return address
+    parts = urlsplit(address)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
