@@ -22,9 +22,7 @@ def sealed(vault: Vault, request: RunRequest) -> RunRequest:
     if (path, *more_paths) == addresses:
         return request
     secret = vault.encrypt(json.dumps(addresses)).decode("ascii")
-    return request.model_copy(
-        update={"path": path, "more_paths": tuple(more_paths), "sealed_addresses": secret}
-    )
+    return request.model_copy(update={"path": path, "more_paths": tuple(more_paths), "sealed_addresses": secret})
 
 
 def addresses_of(vault: Vault, request: RunRequest) -> tuple[str, ...]:
