@@ -96,7 +96,8 @@ class Engine:
 SQLITE_MINIMUM = (3, 42) if sys.version_info >= (3, 12) else (3, 38)
 
 
-def _check_sqlite(settings: Settings) -> None:
+def check_sqlite(settings: Settings) -> None:
+    """Raise SettingsError if the database is SQLite and the one that Python brings is too old."""
     if settings.database_url is None and sqlite3.sqlite_version_info < SQLITE_MINIMUM:
         needed = ".".join(map(str, SQLITE_MINIMUM))
         raise SettingsError(
@@ -113,7 +114,7 @@ async def open_engine(
 
     Raises SettingsError where the data directory, the database or the secret key is not usable.
     """
-    _check_sqlite(settings)
+    check_sqlite(settings)
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         vault = open_vault(settings.secret_key, settings.data_dir)

@@ -1,8 +1,9 @@
 """The environment of the demo, in a temporary folder that is removed at the end, and its welcome messages."""
 
+import os
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ async def demo_environment(
     `limit` is the number of bulk requests a second that the local Iterable allows.
     """
     async with AsyncExitStack() as stack:
+        stack.enter_context(_without_proxy())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="iterable-sync-demo-")))
         audiences = folder / "audiences"
         audiences.mkdir()
@@ -82,6 +84,21 @@ async def demo_environment(
         address = f"{services.address}/mparticle/firehose/{FIREHOSE_TOKEN}"
         slack.use_mparticle(address, {"apiKey": iterable.key, "userIdField": "customerId"})
         yield DemoEnvironment(slack, iterable, engine, services, first, later, target.id)
+
+
+@contextmanager
+def _without_proxy() -> Iterator[None]:
+    """Reach this machine without the environment's proxy for the length of the block: it leads out of here."""
+    name = "no_proxy" if "no_proxy" in os.environ else "NO_PROXY"
+    before = os.environ.get(name)
+    os.environ[name] = f"{before},127.0.0.1,localhost" if before else "127.0.0.1,localhost"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _manifest() -> dict[str, Any]:

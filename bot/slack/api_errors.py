@@ -49,6 +49,8 @@ def classify(error: Exception) -> SlackFailure:
     """Classify an error of a call to Slack."""
     if isinstance(error, SlackApiError):
         return _said(error)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return SlackFailure(FailureClass.REFUSED, "untrusted_certificate")
     if isinstance(
         error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
     ):  # The connection failed, so the request was not sent.

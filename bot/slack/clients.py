@@ -4,6 +4,7 @@ from slack_sdk.oauth.installation_store.async_installation_store import AsyncIns
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.instrumentation import CallMetricsHandler
+from core import network
 
 # The timeout of a call to Slack, in seconds.
 TIMEOUT_S = 15
@@ -24,9 +25,15 @@ class Clients:
         The client does not retry: a message whose answer was lost must not be posted twice, and only the caller knows
         how long it can wait.
         """
-        return AsyncWebClient(
-            token=token, base_url=self.api_url, timeout=TIMEOUT_S, retry_handlers=[CallMetricsHandler()]
+        client = AsyncWebClient(
+            token=token,
+            base_url=self.api_url,
+            timeout=TIMEOUT_S,
+            ssl=network.tls_context(),
+            retry_handlers=[CallMetricsHandler()],
         )
+        client.proxy = network.proxy_for(self.api_url)  # its own reading of the environment passes over NO_PROXY
+        return client
 
     async def forget(self, team_id: str, enterprise_id: str | None) -> None:
         """Delete the tokens of a workspace, if they are stored here."""

@@ -19,6 +19,7 @@ from bot.slack.listener_tracker import ListenerTracker
 from bot.slack.mode import SlackMode
 from bot.slack.preflight import SlackUnreachableError
 from bot.supervisor import first_of
+from core import network
 from core.connections import offboarding
 from core.engine import Engine
 from core.errors import SyncError
@@ -143,6 +144,14 @@ async def connected(app: AsyncApp, app_token: str) -> AsyncIterator[SocketModeCl
     """
     handler = AsyncSocketModeHandler(app, app_token, ping_interval=PING_EVERY_S)
     client = handler.client
+    issue = client.issue_new_wss_url
+
+    async def issue_and_choose_proxy() -> str:
+        url = await issue()
+        client.proxy = network.proxy_for(url)
+        return url
+
+    client.issue_new_wss_url = issue_and_choose_proxy  # type: ignore[method-assign]  # Slack says only then which host
     try:
         await handler.connect_async()  # type: ignore[no-untyped-call]
         yield client

@@ -19,6 +19,7 @@ from yarl import URL
 from bot.slack.api_errors import ERRORS, classify
 from bot.slack.clients import Clients
 from bot.slack.retry import RetryLaterError, with_retries
+from core import network
 from core.errors import InputError
 from core.iterable.responses import parse_retry_after
 from core.sources.fetch import FetchError, name_of, save
@@ -119,8 +120,8 @@ async def _download(url: URL, token: str, path: Path) -> Path:
     headers = {"Authorization": f"Bearer {token}"}
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url, headers=headers, allow_redirects=False) as response,
+            aiohttp.ClientSession(timeout=timeout, connector=network.connector()) as session,
+            session.get(url, headers=headers, allow_redirects=False, proxy=network.proxy_for(url)) as response,
         ):
             if 300 <= response.status < 400:
                 raise _redirected(response)
@@ -132,6 +133,8 @@ async def _download(url: URL, token: str, path: Path) -> Path:
                 raise InputError(_NO_SCOPE)
             return await save(response, path)
     except (aiohttp.ClientError, TimeoutError) as error:
+        if fault := network.certificate_fault(error, url.host or ""):
+            raise InputError(fault) from error
         raise RetryLaterError(type(error).__name__) from error
 
 

@@ -45,6 +45,11 @@ class CallMetricsHandler(AsyncRetryHandler):
 class MeasuredApp(AsyncApp):
     """A Bolt app that measures the time until acknowledgement, in any mode."""
 
+    def _init_context(self, req: AsyncBoltRequest) -> None:
+        super()._init_context(req)
+        assert req.context.client is not None
+        req.context.client.proxy = self.client.proxy  # slack-sdk would take it from the environment despite NO_PROXY
+
     async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
         """Dispatch a request to its listener. Returns after the acknowledgement."""
         begun = time.perf_counter()

@@ -7,8 +7,10 @@ from typing import Final
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
+from yarl import URL
 
 from bot.slack.api_errors import status_of, word_of
+from core import network
 from core.errors import SettingsError, SyncError
 
 #: The scopes that the bot's token needs. `manifest.yml` requests the same ones.
@@ -60,7 +62,7 @@ async def fetch_bot_identity(client: AsyncWebClient) -> BotIdentity:
     except SlackApiError as error:
         raise _refusal(error, "SLACK_BOT_TOKEN", _BOT_TOKEN) from error
     except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise _unreachable(error) from error
+        raise _unreachable(client, error) from error
     headers = {name.lower(): value for name, value in answer.headers.items()}
     granted = headers.get("x-oauth-scopes")
     lacking = () if granted is None else tuple(missing_scopes(granted))
@@ -76,7 +78,7 @@ async def check_app_token(client: AsyncWebClient, app_token: str) -> None:
     except SlackApiError as error:
         raise _refusal(error, "SLACK_APP_TOKEN", _APP_TOKEN) from error
     except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise _unreachable(error) from error
+        raise _unreachable(client, error) from error
 
 
 def missing_scopes(granted: str) -> list[str]:
@@ -100,5 +102,9 @@ def _refusal(error: SlackApiError, setting: str, remedy: str) -> SyncError:
     return SettingsError(f"{setting} {_TOKEN_ERRORS[word]} ({word}). Copy {remedy}.")
 
 
-def _unreachable(error: Exception) -> SlackUnreachableError:
+def _unreachable(client: AsyncWebClient, error: Exception) -> SyncError:
+    if fault := network.certificate_fault(error, URL(client.base_url).host or ""):
+        return SettingsError(fault)
+    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
+        return SlackUnreachableError(f"Slack can't be reached: {network.why_unreachable(error)}")
     return SlackUnreachableError(f"Slack can't be reached ({type(error).__name__})")

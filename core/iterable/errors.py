@@ -144,6 +144,14 @@ class UnreachableError(IterableError):
     remedy = "Check the network and try again; a run resumes where it stopped."
 
 
+class UntrustedCertificateError(IterableError):
+    """The host's certificate is not trusted: every request meets the same, until the certificates are set right."""
+
+    code = "untrusted_certificate"
+    concerns_whole_connection = True
+    default_message = "The certificate of Iterable's host is not trusted. Set SSL_CERT_FILE."
+
+
 class UnavailableError(IterableError):
     """Iterable, or a gateway before it, is failing at the moment: 5xx, or an answer that is not JSON.
 

@@ -4,8 +4,11 @@ import time
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 import aiohttp
+
+from core import network
 
 TIMEOUT_S = 10.0
 
@@ -22,18 +25,14 @@ async def probe(url: str) -> ProbeResult | str:
     """Ask a host for anything, without a key. Returns why not, in words, where no answer comes."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with aiohttp.ClientSession(timeout=timeout, connector=network.connector()) as session:
             began = time.time()
-            async with session.get(f"{url}/api/lists", allow_redirects=False) as answer:
+            async with session.get(f"{url}/api/lists", allow_redirects=False, proxy=network.proxy_for(url)) as answer:
                 middle = (began + time.time()) / 2
                 return ProbeResult(str(answer.url.origin()), _off(middle, answer.headers.get("Date")))
-    except aiohttp.ClientConnectorDNSError:
-        return "its name is not known"
-    except aiohttp.ClientSSLError:
-        return "no secure connection (TLS) can be made"
-    except TimeoutError:
-        return "no answer came in time"
-    except (aiohttp.ClientError, OSError, ValueError):
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return network.certificate_fault(error, urlsplit(url).netloc) or network.why_unreachable(error)
+    except ValueError:
         return "no connection can be made"
 
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import aiohttp
 from yarl import URL
 
+from core import network
 from core.errors import SettingsError
 from core.iterable.clock import Clock
 from core.iterable.errors import (
@@ -29,6 +30,7 @@ from core.iterable.errors import (
     UnavailableError,
     UnexpectedResponseError,
     UnreachableError,
+    UntrustedCertificateError,
 )
 from core.iterable.models import RequestStats
 from core.iterable.rate_limiter import RateLimiter, Slot
@@ -114,7 +116,7 @@ class Transport:
             tracing = aiohttp.TraceConfig()
             tracing.on_request_headers_sent.append(_on_leaving)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+                connector=network.connector(limit=CONNECTIONS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=[tracing],
             )
@@ -246,12 +248,15 @@ class Transport:
                     total=seconds, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._patience.request_timeout_s
                 ),
                 allow_redirects=False,
+                proxy=network.proxy_for(self._base),
                 trace_request_ctx=leaving,
             ) as response:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if fault := network.certificate_fault(error, self.host):
+                raise UntrustedCertificateError(fault, list_id=request.list_id) from error
             raise UnreachableError(
-                f"Iterable can't be reached at {self.host}: {_why(error)}. "
+                f"Iterable can't be reached at {self.host}: {network.why_unreachable(error)}. "
                 "Check the network and try again; a run resumes where it stopped.",
                 list_id=request.list_id,
             ) from _presentable(error)
@@ -329,17 +334,6 @@ def _checked(base_url: str) -> str:
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
     return io.BytesIO(body) if body is not None and len(body) > _STREAMED_ABOVE else body
-
-
-def _why(error: Exception) -> str:
-    reasons: list[tuple[type[Exception], str]] = [
-        (aiohttp.ClientConnectorDNSError, "its name is not known"),
-        (aiohttp.ClientSSLError, "no secure connection (TLS) can be made"),
-        (TimeoutError, "no answer came in time"),
-        (aiohttp.ClientConnectorError, "no connection can be made"),
-        (aiohttp.ClientPayloadError, "the answer broke off"),
-    ]
-    return next((why for kind, why in reasons if isinstance(error, kind)), "the connection broke")
 
 
 def _presentable(error: Exception) -> Exception | None:

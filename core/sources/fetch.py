@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
+from core import network
 from core.errors import InputError, SyncError
 from core.sources.places import NOT_ALLOWED, opened_in
 
@@ -163,8 +164,8 @@ async def _from_web(address: str, path: Path) -> Path:
     try:
         # A redirect could lead past what the operator allows.
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(address, allow_redirects=False) as response,
+            aiohttp.ClientSession(timeout=timeout, connector=network.connector()) as session,
+            session.get(address, allow_redirects=False, proxy=network.proxy_for(address)) as response,
         ):
             if response.status >= 500 or response.status == 429:
                 raise FetchError(f"{host} answers {response.status}. Try again later.")
@@ -175,6 +176,8 @@ async def _from_web(address: str, path: Path) -> Path:
                 )
             return await save(response, path)
     except (aiohttp.ClientError, TimeoutError) as error:
+        if fault := network.certificate_fault(error, str(host)):
+            raise InputError(fault) from error
         raise FetchError(f"The file could not be fetched from {host} ({type(error).__name__}). Try again.") from error
 
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +11,11 @@ from rich.text import Text
 from sqlalchemy import text
 
 from bot.cli.doctor import CheckResult
+from bot.cli.doctor.network_check import network_finding
 from bot.cli.doctor.slack_checks import slack_findings
 from bot.cli.exit_codes import ExitCode
 from bot.ui.terminal import Terminal, clean
-from core.engine import SQLITE_MINIMUM
+from core.engine import check_sqlite
 from core.errors import SettingsError, SyncError
 from core.iterable import DataCenter, InvalidApiKeyError, IterableClient, NoRateLimit
 from core.iterable.probe import ProbeResult, probe
@@ -73,6 +73,7 @@ async def findings() -> AsyncIterator[CheckResult]:
         yield _secret_key(settings, context)
     if usable or settings.database_url:
         yield await _database(settings, context)
+    yield network_finding()
     async for finding in _iterable(settings, context):
         yield finding
     async for finding in slack_findings(settings):
@@ -124,6 +125,7 @@ def _secret_key(settings: Settings, context: _CheckContext) -> CheckResult:
 
 async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
     try:
+        check_sqlite(settings)
         database = Database(settings.resolved_database_url)
     except SettingsError as error:
         return CheckResult("database", False, error.message)
@@ -139,11 +141,6 @@ async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
         return CheckResult("database", False, error.message)
     finally:
         await database.close()
-    if database.is_sqlite and sqlite3.sqlite_version_info < SQLITE_MINIMUM:
-        needed = ".".join(map(str, SQLITE_MINIMUM))
-        return CheckResult(
-            "database", False, f"{server} is too old for this Python: {needed} is needed. Use another one."
-        )
     if database.is_sqlite and mode != "wal":
         return CheckResult(
             "database", False, f"its journal mode is {mode} and not wal. Is the data directory on a network drive?"

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 
 import pytest
 
+from bot.cli.doctor import checks
 from tests.bot.cli.commands import COMMAND, Commands, until
 
 HELP = """
@@ -77,7 +79,7 @@ def test_doctor_finds_everything_well(run: Commands) -> None:
     result = run("doctor")
 
     assert result.code == 0, result.out
-    assert [line.split()[0] for line in result.out.splitlines()] == ["ok"] * 8
+    assert [line.split()[0] for line in result.out.splitlines()] == ["ok"] * 9
 
 
 def test_reader_of_the_output_goes_away(run: Commands) -> None:
@@ -130,3 +132,13 @@ def test_doctor_blames_a_data_directory_once(run: Commands) -> None:
     assert result.code == 1
     assert len(wrong) == 1
     assert "is a file. Choose a directory" in wrong[0]
+
+
+async def test_doctor_finds_an_old_sqlite(run: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SQLite that is too old is named before anything is done with it, with the ways out."""
+    monkeypatch.setenv("ITERABLE_SYNC_DATA_DIR", str(run.folder / "data"))
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    found = {each.what: each async for each in checks.findings()}
+    assert not found["database"].ok
+    assert "or newer is needed" in found["database"].text
+    assert "ITERABLE_SYNC_DATABASE_URL" in found["database"].text
