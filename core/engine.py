@@ -5,6 +5,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from core.delivery.shared_rate_limiter import SharedRateLimiter
 from core.errors import NoApiKeyError, SettingsError
 from core.iterable import RequestStats, RetryPolicy
 from core.iterable.clock import Clock, SystemClock
+from core.lease import LeaseTimes
 from core.settings import Settings
 from core.store.connections import DELETED_KEY, Connection
 from core.store.database import Database
@@ -81,13 +83,16 @@ class Engine:
         pacer = SharedRateLimiter(
             self.database, connection.rate_limit_key, connection.requests_per_second if rate is None else rate
         )
+        chosen = patience or self.patience
+        longest = self.presence.times.request_timeout_s  # others count on it when they take over
         return IterableClient(
             self.api_key(connection),
             base_url=url,
             pacer=pacer,
             traffic=RequestStats(),
-            patience=patience or self.patience,
             clock=self.clock,
+            patience=replace(chosen, request_timeout_s=min(chosen.request_timeout_s, longest)),
+            fence=self.presence.lease,
         )
 
 
@@ -108,11 +113,12 @@ def check_sqlite(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, worker_name: str, *, patience: RetryPolicy | None = None
+    settings: Settings, worker_name: str, *, patience: RetryPolicy | None = None, times: LeaseTimes | None = None
 ) -> AsyncIterator[Engine]:
     """Open the engine for the length of the block: the database is brought up to date, and this process is announced.
 
-    Raises SettingsError where the data directory, the database or the secret key is not usable.
+    Raises SettingsError where the data directory, the database or the secret key is not usable, and LeaseLostError at
+    the end of the block if other processes declared this one dead: then `stopping` was set.
     """
     check_sqlite(settings)
     try:
@@ -130,8 +136,10 @@ async def open_engine(
     database = Database(settings.resolved_database_url)
     try:
         await migrate(database)
-        presence = WorkerRegistration(database, settings.data_dir.absolute(), worker_name)
+        presence = WorkerRegistration(database, settings.data_dir.absolute(), worker_name, times)
         async with presence.register():
-            yield Engine(settings, database, vault, presence, patience or RetryPolicy())
+            engine = Engine(settings, database, vault, presence, patience or RetryPolicy())
+            presence.on_lost = engine.stopping.set
+            yield engine
     finally:
         await database.close()

@@ -9,6 +9,7 @@ import orjson
 
 from core.errors import ValidationError
 from core.iterable.clock import Clock, SystemClock
+from core.iterable.fence import NoFence, SendFence
 from core.iterable.models import BulkResult, IterableList, RequestStats, SubscriberKey
 from core.iterable.rate_limiter import RateLimiter
 from core.iterable.responses import parse_bulk, parse_done, parse_list_id, parse_lists, parse_size
@@ -41,6 +42,7 @@ class IterableClient:
         traffic: RequestStats | None = None,
         patience: RetryPolicy | None = None,
         clock: Clock | None = None,
+        fence: SendFence | None = None,
     ) -> None:
         """Take what a connection says; no I/O. Raises KeyRefusedError or SettingsError for what can't be right."""
         self.traffic = traffic if traffic is not None else RequestStats()
@@ -55,6 +57,7 @@ class IterableClient:
             traffic=self.traffic,
             patience=patience or RetryPolicy(),
             clock=clock or SystemClock(),
+            fence=fence or NoFence(),
         )
 
     def __repr__(self) -> str:

@@ -5,7 +5,6 @@ given time to pass.
 """
 
 import asyncio
-import io
 import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -32,6 +31,7 @@ from core.iterable.errors import (
     UnreachableError,
     UntrustedCertificateError,
 )
+from core.iterable.fence import FenceClosedError, FencedRequest, SendFence
 from core.iterable.models import RequestStats
 from core.iterable.rate_limiter import RateLimiter, Slot
 from core.iterable.responses import ApiResponse, error_from
@@ -49,8 +49,6 @@ ANSWER_LIMIT = 16 * 1024 * 1024
 LINE_LIMIT = 64 * 1024
 # Bytes of a request, by Iterable's documented limit for bulk requests (4 MB).
 BODY_LIMIT = 4_000_000
-# aiohttp wants larger bodies as a stream, so that writing one does not hold up the event loop.
-_STREAMED_ABOVE = 1_000_000
 _JSON = {"Content-Type": "application/json"}
 _KEY = re.compile(r"[!-~]+")
 
@@ -86,8 +84,9 @@ class Transport:
         traffic: RequestStats,
         patience: RetryPolicy,
         clock: Clock,
+        fence: SendFence,
     ) -> None:
-        """Take the key and the address. Raises KeyRefusedError or SettingsError where one can't be right."""
+        """Take the key, the address and the rest. Raises KeyRefusedError or SettingsError where one can't be right."""
         if not _KEY.fullmatch(api_key):
             raise InvalidApiKeyError(
                 "The Iterable API key is empty, or holds characters that no key has. Copy it again from Iterable."
@@ -99,6 +98,7 @@ class Transport:
         self._traffic = traffic
         self._patience = patience
         self.clock = clock
+        self._fence = fence
         self.succeeded_at = -math.inf
         #: Lists that were created a moment ago: that Iterable does not know them passes.
         self.new_lists: set[int] = set()
@@ -176,6 +176,8 @@ class Transport:
         while True:
             try:
                 result = await once()
+            except FenceClosedError:  # nothing has left: it takes another turn when this process may send again
+                continue
             except RateLimitedError as error:
                 throttled += 1
                 self._traffic.throttled += 1
@@ -229,11 +231,17 @@ class Transport:
     async def _sent(
         self, request: ApiRequest, pacer: RateLimiter, seconds: float | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request once, in its turn, and hold its response. What breaks meanwhile leaves as UnreachableError."""
+        """Send a request once, in its turn, and hold its response. What breaks meanwhile leaves as UnreachableError.
+
+        Raises FenceClosedError, with nothing sent, if this process may not send when its turn has come.
+        """
         if self._session is None:
             raise RuntimeError("the client is not open: use it in `async with`")
         with self._wait():
+            await self._fence.until_open()
             slot = await pacer.slot()
+        fenced = FencedRequest(self._fence)
+        fenced.check()
         leaving = _Leaving(pacer, slot, self._traffic)
         if self._session is self._given:  # it may lack our tracing, so this is as near as we get
             leaving.now()
@@ -242,7 +250,7 @@ class Transport:
                 request.method,
                 URL(self._base + request.path),
                 params=request.params,
-                data=_payload(request.body),
+                data=fenced.body(request.body),
                 headers=self._headers if request.body is None else self._headers | _JSON,
                 timeout=aiohttp.ClientTimeout(
                     total=seconds, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._patience.request_timeout_s
@@ -253,6 +261,9 @@ class Transport:
             ) as response:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if fenced.refused:
+                self._traffic.requests -= 1  # counted when its headers were ready; they stayed here, too
+                raise FenceClosedError from None
             if fault := network.certificate_fault(error, self.host):
                 raise UntrustedCertificateError(fault, list_id=request.list_id) from error
             raise UnreachableError(
@@ -332,8 +343,6 @@ def _checked(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
-    return io.BytesIO(body) if body is not None and len(body) > _STREAMED_ABOVE else body
 
 
 def _presentable(error: Exception) -> Exception | None:

@@ -7,7 +7,6 @@ that it is repeated when the process dies.
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -35,10 +34,11 @@ from core.runs.cancellation import raise_if_stopped, stoppable, wait_for_run
 from core.runs.list_lock import hold_list_lock
 from core.runs.lookup import require_run
 from core.runs.outcome import outlasting_outages, record_outcome
+from core.runs.ownership import owned_write
 from core.runs.rejected_members import rejected_in
 from core.runs.submission import check_may_run
 from core.sources.fetch import all_fetched
-from core.store import approvals, connections, erasures, lists, mappings, runs, suppressions
+from core.store import approvals, clock, connections, doubts, erasures, lists, mappings, runs, suppressions
 from core.store.connections import Connection
 from core.store.mappings import is_new_list
 
@@ -71,14 +71,18 @@ async def plan(engine: Engine, run_id: str) -> RunStatus:
         while not await _plan(engine, this):
             for earlier in await _earlier(engine, this):
                 await _finish_earlier_runs(engine, this, earlier)
+            await raise_if_stopped(engine, run_id)
+            await asyncio.sleep(cancellation.LOOK_AGAIN_S / 10)
     return (await require_run(engine, run_id)).status
 
 
 @outlasting_outages
 async def apply(engine: Engine, run_id: str) -> RunStatus:
-    """Make the changes of a planned run. Returns where it is then."""
+    """Make the changes of a planned run. Returns where it is then: RUNNING if another process has taken it over."""
     this = await require_run(engine, run_id)
-    while this.status is RunStatus.RUNNING:
+    while this.status is RunStatus.RUNNING and this.worker_id in (None, engine.presence.id):
+        if engine.presence.lease.is_lost:
+            break
         if not await _apply(engine, this):
             logger.info("run %s: an earlier one went on while it waited; planning it anew", run_id)
             await plan(engine, run_id)
@@ -116,7 +120,7 @@ async def _apply(engine: Engine, this: Run) -> bool:
     async with record_outcome(engine, run_id), _list_of(engine, this):
         this = await require_run(engine, run_id)  # as it is after the wait for the list
         if this.status is RunStatus.RUNNING and this.ledger_revision is None:
-            async with engine.database.write() as db:
+            async with owned_write(engine, run_id) as db:
                 await approvals.discard_plan(db, run_id)
             return False
         if this.status is RunStatus.RUNNING:
@@ -135,7 +139,7 @@ async def _mark_uploading(engine: Engine, this: Run) -> None:
     Of a whole audience that came later and waits, it is not known any more what it would change.
     """
     earlier = await _earlier(engine, this) if this.mode is SyncMode.MIRROR else []
-    async with engine.database.write() as db:
+    async with owned_write(engine, this.id) as db:
         await _supersede_waiting(db, earlier, this)
         if not this.request.live:  # a file leaves alone who has changed live since
             await approvals.discard_plans_after(db, this)
@@ -154,17 +158,18 @@ async def _plan(engine: Engine, this: Run) -> bool:
         if (await require_run(engine, this.id)).status not in _NOT_YET_PLANNED:  # any more, after the wait for the list
             return True
         await _check_mapping(engine, this)
-        started = this.started_at or time.time()
-        async with engine.database.write() as db:
+        async with owned_write(engine, this.id) as db:
+            started = this.started_at or await clock.now(db)
             await runs.change(db, this.id, status=RunStatus.PLANNING, started_at=started)
             await runs.set_phase(db, this.id, RunPhase.PLANNING)
-        async with engine.database.write() as db:
+        async with owned_write(engine, this.id) as db:
             await reconcile_in_doubt(db, this.connection_id, this.list_id, this.id)
+            await doubts.note(db, this.connection_id, this.list_id)
         planned = await stoppable(engine, this.id, _read_and_plan(engine, this))
         earlier = [] if this.request.dry_run else await _earlier(engine, this)
         if earlier and planned.mode is not SyncMode.MIRROR:
             return False
-        async with engine.database.write() as db:
+        async with owned_write(engine, this.id) as db:
             await publish_plan(db, this, engine.presence.id, planned)
             if this.request.dry_run:
                 await runs.set_status(db, this.id, RunStatus.PLANNED)
@@ -220,7 +225,7 @@ async def _upload(engine: Engine, run_id: str) -> UploadEnd:
     """Upload what is left of a run, unless what is left goes beyond what was approved."""
     this = await require_run(engine, run_id)
     where = (this.connection_id, this.list_id)
-    async with engine.database.write() as db:
+    async with owned_write(engine, run_id) as db:
         await reconcile_in_doubt(db, *where, run_id)
         state = await lists.get(db, *where)
         connection = await connections.by_id(db, this.connection_id)
@@ -237,7 +242,7 @@ async def _upload(engine: Engine, run_id: str) -> UploadEnd:
             return UploadEnd.ASKS
     await _name_audience(engine, this)
     await _mark_uploading(engine, this)
-    async with engine.database.write() as db:
+    async with owned_write(engine, run_id) as db:
         revision = await lists.bump(db, *where)
         await runs.change(db, run_id, ledger_revision=revision)
     async with engine.client(connection, rate=this.rate) as client:
@@ -264,7 +269,7 @@ async def _note_refusal(engine: Engine, connection: Connection) -> None:
 
 async def _succeed(engine: Engine, run_id: str) -> None:
     this = await require_run(engine, run_id)
-    async with engine.database.write() as db:
+    async with owned_write(engine, run_id) as db:
         if this.counters.missing:
             error = NotAccountedForError(
                 f"The numbers do not add up: {this.counters.missing} members are not accounted for. The list may be "
@@ -356,7 +361,7 @@ async def _name_audience(engine: Engine, this: Run) -> None:
     """Record of which audience the mapping is, so that a file of another one is noticed."""
     assert this.plan is not None
     found = (this.plan.audience_id, this.plan.audience_name)
-    async with engine.database.write() as db:
+    async with owned_write(engine, this.id) as db:
         target = await mappings.by_id(db, this.mapping_id)
         assert target is not None
         if is_other_audience(target, *found):  # and a person approved it

@@ -23,8 +23,8 @@ async def hold_list_lock(engine: Engine, this: Run) -> AsyncIterator[None]:
             this = await require_run(engine, this.id)
             where = (this.connection_id, this.list_id)
             continue
-        if state.locked_by_worker_id is not None and await engine.presence.is_dead(state.locked_by_worker_id):
-            await engine.presence.reap_dead_workers()
+        holder = state.locked_by_worker_id
+        if holder is not None and await engine.presence.is_dead(holder) and await engine.presence.reap_dead_workers():
             continue
         if state.locked_by_run_id is not None:
             await wait_for_run(engine, this.id, state.locked_by_run_id)
@@ -37,7 +37,10 @@ async def hold_list_lock(engine: Engine, this: Run) -> AsyncIterator[None]:
 
 
 async def _hold(engine: Engine, this: Run, where: tuple[int, int]) -> bool:
-    """Take a list for a run, if nobody has it. Returns whether it is taken now."""
+    """Take a list for a run, if nobody has it. Returns whether it is taken now.
+
+    Raises TakenOverError if the run is another process's.
+    """
     if where in engine.held:
         return False
     engine.held.add(where)
@@ -45,9 +48,8 @@ async def _hold(engine: Engine, this: Run, where: tuple[int, int]) -> bool:
         async with engine.database.write() as db:
             if where in engine.not_given_back:
                 await lists.release(db, *where, engine.presence.id)
+            await runs.take(db, this.id, engine.presence.id)
             taken = await lists.acquire(db, *where, this.id, engine.presence.id)
-            if taken:
-                await runs.assign_worker(db, this.id, engine.presence.id)
     except BaseException:  # and yet it may be taken
         engine.not_given_back.add(where)
         engine.held.discard(where)

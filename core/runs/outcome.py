@@ -13,7 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from core import alerting
 from core.engine import Engine
 from core.errors import StorageError, SyncError, UnexpectedError
+from core.lease import LeaseLostError
 from core.models.run import PROCESS_DIED, RunStatus, RunStoppedError, StopReason
+from core.runs.ownership import owned_write
 from core.store import runs
 from core.store.database_errors import describe, is_passing
 from core.store.runs import TakenOverError
@@ -44,6 +46,8 @@ async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
             await _end(engine, run_id, RunStatus.INTERRUPTED, process_died=engine.hands_over)
     except TakenOverError:
         logger.warning("run %s was taken over by another process", run_id)
+    except LeaseLostError:
+        logger.warning("run %s: this process was declared dead, so it stopped sending", run_id)
     except SyncError as error:
         await _end(engine, run_id, RunStatus.FAILED, error)
     except (DBAPIError, OSError) as error:
@@ -95,7 +99,10 @@ def outlasting_outages(step: Step) -> Step:
 
 
 async def _fail(engine: Engine, run_id: str, error: DBAPIError) -> RunStatus:
-    await _end(engine, run_id, RunStatus.FAILED, StorageError(describe(error)))
+    try:
+        await _end(engine, run_id, RunStatus.FAILED, StorageError(describe(error)))
+    except DBAPIError as failed:
+        raise StorageError(describe(failed)) from failed
     return RunStatus.FAILED
 
 
@@ -105,10 +112,14 @@ async def _end(
     message = None if error is None else error.message
     code = PROCESS_DIED if process_died else None if error is None else error.code
     try:
-        async with engine.database.write() as db:
+        async with owned_write(engine, run_id) as db:
             await runs.set_status(db, run_id, status, error=message, code=code)
             run = await runs.by_id(db, run_id)
             assert run is not None
             await alerting.on_run_ended(db, run, status, error)
+    except TakenOverError:
+        logger.warning("run %s was taken over by another process", run_id)
     except DBAPIError as failed:
+        if is_passing(failed):
+            raise
         raise StorageError(describe(failed)) from failed

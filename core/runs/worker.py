@@ -47,6 +47,8 @@ async def resume(engine: Engine, run_id: str, *, by: str = COMMAND_LINE) -> RunS
     Raises NotFoundError if there is no such run, and ConflictError if a process is working on it, it waits for
     approval, or it has ended for good.
     """
+    if (holder := (await require_run(engine, run_id)).worker_id) is not None:
+        await engine.presence.wait_for_verdict(holder)
     async with engine.database.write() as db:
         run = await require(db, run_id)
         if not run.status.is_resumable:

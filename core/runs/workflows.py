@@ -15,13 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync
+from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync, error
 
 from core.engine import Engine
 from core.models.run import RunStatus
 from core.runs import executor
 from core.store import runs
 from core.store.migrate import changing_workflow_tables
+from core.store.runs import TakenOverError
 
 # A constant of ours and not a hash of the code: a deploy must not strand runs.
 APPLICATION_VERSION = "1"
@@ -81,7 +82,11 @@ async def durable(engine: Engine) -> AsyncIterator[None]:
 
 
 async def wait_for_end(handle: WorkflowHandleAsync[str]) -> RunStatus:
-    return RunStatus(await handle.get_result())
+    """Return where an attempt ended. Raises TakenOverError if another process cancelled it and began the next one."""
+    try:
+        return RunStatus(await handle.get_result())
+    except error.DBOSAwaitedWorkflowCancelledError:
+        raise TakenOverError(f"Run {_run_id(handle.workflow_id)} was taken over by another process.") from None
 
 
 async def forget_attempts(engine: Engine) -> None:

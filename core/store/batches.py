@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import BatchColumns, BatchEntry, Phase, decode
+from core.store import clock
 from core.store.tables import batch_members, batches
+
+# A doubt that no run has looked at for so many seconds is given up: the list is not synced any longer.
+DOUBTED_S = 7 * 24 * 3600.0
 
 
 class BatchStatus(StrEnum):
@@ -165,10 +169,14 @@ async def progress(db: AsyncConnection, run_id: str) -> tuple[int, int]:
 
 
 async def drop(db: AsyncConnection, run_id: str, states: Sequence[BatchStatus], limit: int) -> int:
-    """Delete up to `limit` batches in these states: a piece at a time keeps the write lock short. Returns how many."""
+    """Delete up to `limit` batches in these states: a piece at a time keeps the write lock short. Returns how many.
+
+    Those in doubt are kept until the doubt is over (core/store/doubts.py).
+    """
+    is_over = or_(batches.c.doubted_until.is_(None), batches.c.doubted_until < await clock.now(db) - DOUBTED_S)
     chosen = (
         select(batches.c.id)
-        .where(batches.c.run_id == run_id, batches.c.status.in_([state.value for state in states]))
+        .where(batches.c.run_id == run_id, batches.c.status.in_([state.value for state in states]), is_over)
         .limit(limit)
     )
     result = await db.execute(delete(batches).where(batches.c.id.in_(chosen)))

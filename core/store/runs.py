@@ -1,7 +1,6 @@
 """Runs: where each is, what it counted, and whose it is."""
 
 import secrets
-import time
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any, TypedDict, Unpack
@@ -11,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
 from core.models.run import CancelReason, Run, RunPhase, RunPlan, RunRequest, RunStatus, StopReason, SyncMode
+from core.store import clock
 from core.store.mappings import AudienceMapping
 from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
@@ -52,7 +52,7 @@ async def add(
     # Runs of a list come in the order of this time, also where the clock has been put back.
     of_list = (runs.c.connection_id == mapping.connection_id, runs.c.list_id == mapping.list_id)
     latest = (await db.execute(select(func.max(runs.c.created_at)).where(*of_list))).scalar_one()
-    created_at = max(time.time(), (latest or 0.0) + 0.001)
+    created_at = max(await clock.now(db), (latest or 0.0) + 0.001)
     await db.execute(
         insert(runs).values(
             id=run_id,
@@ -206,14 +206,15 @@ async def claim(db: AsyncConnection, this: Run, worker: str) -> bool:
 
 async def cancel_stopped(db: AsyncConnection, this: Run, reason: CancelReason, error: str) -> bool:
     """Cancel a run that stopped, so that nobody resumes it. Returns False if another process resumed it first."""
+    now = await clock.now(db)
     result = await db.execute(
         update(runs)
         .where(runs.c.id == this.id, runs.c.attempt == this.attempt, runs.c.status == this.status.value)
         .values(
             status=RunStatus.CANCELLED.value,
             attempt=runs.c.attempt + 1,  # who is about to reopen it finds another
-            finished_at=time.time(),
-            approval_wait_s=waited(),
+            finished_at=now,
+            approval_wait_s=waited(now),
             error=error,
             error_code=None,
             cancel_reason=reason.value,
@@ -313,6 +314,20 @@ async def assign_worker(db: AsyncConnection, run_id: str, worker: str) -> None:
     await db.execute(update(runs).where(runs.c.id == run_id).values(worker_id=worker))
 
 
+async def take(db: AsyncConnection, run_id: str, worker: str) -> None:
+    """Make a run this worker's if it is nobody's, and keep it so until the transaction ends.
+
+    Raises TakenOverError if it is another's, or this worker was declared dead: then anyone may have it next.
+    """
+    query = select(runs.c.worker_id, runs.c.status).where(runs.c.id == run_id).with_for_update()
+    found = (await db.execute(query)).first()
+    if found is not None and found.worker_id == worker:
+        return
+    if found is None or found.worker_id is not None or found.status == RunStatus.INTERRUPTED.value:
+        raise TakenOverError(f"Run {run_id} was taken over by another process.")
+    await assign_worker(db, run_id, worker)
+
+
 async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | None:
     """Make a run that stopped go on as this worker's (None: queued): planned ones upload, others are planned.
 
@@ -331,7 +346,7 @@ async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | No
             error=None,
             error_code=None,
             finished_at=None,
-            approval_wait_s=waited(),
+            approval_wait_s=waited(await clock.now(db)),
         )
         .returning(runs.c.attempt)
     )
@@ -349,12 +364,13 @@ async def set_status(
     cancel_reason: CancelReason | None = None,
 ) -> None:
     """Move a run to a status, with the error that led there if one did (CANCELLED: and why, unless it was asked)."""
+    now = await clock.now(db)
     await change(
         db,
         run_id,
         status=status,
-        finished_at=None if status.is_active else time.time(),
-        approval_wait_s=waited(),
+        finished_at=None if status.is_active else now,
+        approval_wait_s=waited(now),
         error=error,
         error_code=code,
         cancel_reason=cancel_reason,
@@ -427,9 +443,8 @@ async def expired(db: AsyncConnection, before: float, limit: int) -> Sequence[st
     return (await db.execute(query.order_by(runs.c.finished_at).limit(limit))).scalars().all()
 
 
-def waited() -> ColumnElement[float]:
+def waited(now: float) -> ColumnElement[float]:
     """How long a run that goes on now has waited in all: nobody was at work on it since it stopped."""
-    now = time.time()
     since = func.coalesce(runs.c.finished_at, now)
     return runs.c.approval_wait_s + case((runs.c.started_at.is_(None), 0.0), else_=now - since)
 

@@ -220,7 +220,16 @@ batches = Table(
     Column("counted", Integer, nullable=False, key="counted_size"),
     # draft -> planned -> sent (the intent: perhaps done) -> done; or void, when a run is planned anew
     Column("state", Text, nullable=False, key="status"),
+    # the process that had claimed it and was declared dead, and until when a late request of it may arrive
+    Column("doubted_of", Text),
+    Column("doubted_until", Float),
     Index(None, "run_id", "phase", "status"),
+)
+Index(
+    "batches_doubted_until_ix",
+    batches.c.doubted_until,
+    sqlite_where=batches.c.doubted_until.is_not(None),
+    postgresql_where=batches.c.doubted_until.is_not(None),
 )
 
 #: The members of each batch, as JSON (core.models.batch describes it). Apart from `batches`, because SQLite rewrites a

@@ -19,6 +19,7 @@ from core.connections.environment import environment_connection
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableClient, NoRateLimit, RetryPolicy
+from core.lease import LeaseTimes
 from core.models.run import Run, RunRequest, RunStatus, SyncMode
 from core.runs import approval, worker, workflows
 from core.runs.approval import Decision
@@ -237,6 +238,7 @@ async def syncing(
     database_url: str | None = None,
     patience: RetryPolicy | None = None,
     *,
+    times: LeaseTimes | None = None,
     kept: Kept | None = None,
     **iterable: Any,
 ) -> AsyncIterator[Sync]:
@@ -254,7 +256,7 @@ async def syncing(
             _env_file=None,  # type: ignore[call-arg]
         )
         furnish(settings)
-        async with open_engine(settings, "test", patience=patience) as engine, workflows.durable(engine):
+        async with open_engine(settings, "test", patience=patience, times=times) as engine, workflows.durable(engine):
             yield Sync(engine, local, directory)
 
 

@@ -139,7 +139,7 @@ async def test_old_standard_input_goes(sync: Sync) -> None:
 
 async def test_stray_locks_go(sync: Sync) -> None:
     """The lock file of a process that died before it was on record goes after a while, one that is held does not."""
-    mine = next((sync.engine.settings.data_dir / "workers").iterdir())
+    mine = next((sync.engine.settings.data_dir / "workers").glob("*.lock"))
     stray, young, held = (mine.with_name(f"{name}.lock") for name in ("stray", "young", "held"))
     for path in (mine, stray, young, held):
         path.touch()
@@ -149,7 +149,7 @@ async def test_stray_locks_go(sync: Sync) -> None:
     with held.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         await retention.remove_orphaned_files(sync.engine)
-    assert set(mine.parent.iterdir()) == {mine, young, held}
+    assert set(mine.parent.glob("*.lock")) == {mine, young, held}
 
 
 async def test_attempts_are_forgotten(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from core import worker_registry
+from core import lease
 from core.live import worker as live_working
 from core.planning import batching
 from core.runs import worker
@@ -47,7 +47,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.1)
     monkeypatch.setattr(worker, "POLL_INTERVAL_S", 0.05)
-    monkeypatch.setattr(worker_registry, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(lease, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(live_working, "RETRY_S", 0.05)
 
 
@@ -96,7 +96,7 @@ async def test_locked_under_a_worker(
 async def test_read_only_under_a_worker(
     tmp_path: Path, postgresql_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """So it is where PostgreSQL takes no changes for a while, and the workflow engine fails as well."""
+    """Where PostgreSQL takes no changes for a while, the run waits, and so does the workflow engine."""
     quick(monkeypatch)
     caplog.set_level(logging.WARNING)
     url = new_postgresql(postgresql_server)
@@ -104,7 +104,7 @@ async def test_read_only_under_a_worker(
         at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=3)
         run_id = await queued(sync)
         async with working(sync) as worker:
-            await until(said(caplog, "ended, and that could not be recorded"))
+            await until(said(caplog, "the database is away"))
             assert not worker.done()
             set_read_only(postgresql_server, url, "off")
             await is_done(sync, run_id)

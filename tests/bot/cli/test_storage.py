@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from bot.serve import serving
-from core import worker_registry
+from core import lease
 from core.engine import Engine, open_engine
 from core.errors import StorageError
 from core.live import worker as live_working
@@ -87,7 +87,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for long."""
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.1)
     monkeypatch.setattr(worker, "POLL_INTERVAL_S", 0.05)
-    monkeypatch.setattr(worker_registry, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(lease, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(live_working, "RETRY_S", 0.05)
 
 

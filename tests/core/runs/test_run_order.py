@@ -121,6 +121,8 @@ async def test_two_runs_at_once_in_two_processes(tmp_path: Path, database_url: s
     ):
         members = {letter: [person(n, email=f"{letter}{n}@example.com") for n in range(60)] for letter in "ab"}
         one, two = [await sync.submit(sync.mirror_file(members[name], name), audience=name) for name in "ab"]
+        async with other.database.write() as db:
+            await runs.assign_worker(db, two, other.presence.id)
         sync.iterable.faults.set([Fault("slow", delay=0.01)])
         ended = await asyncio.gather(executor.execute(sync.engine, one), executor.execute(other, two))
         assert list(ended) == [RunStatus.SUCCEEDED] * 2

@@ -262,12 +262,13 @@ async def test_worker_is_heard_of(database: Database) -> None:
         await workers.add(db, "me#1", "here", "/locks/me")
         found = await workers.by_id(db, "me#1")
         assert found is not None
-        assert (found.id, found.host, found.lock_path) == ("me#1", "here", "/locks/me")
+        assert (found.id, found.place, found.lock_path) == ("me#1", "here", "/locks/me")
         assert -1 < found.silent_for < 60
-        await workers.beat(db, "me#1")
+        assert await workers.beat(db, "me#1")
         assert [worker.id for worker in await workers.everyone(db)] == ["me#1"]
-        await workers.remove_dead(db, "me#1")
+        await workers.remove(db, "me#1")
         assert await workers.by_id(db, "me#1") is None
+        assert not await workers.beat(db, "me#1")
         assert await workers.everyone(db) == []
 
 
@@ -279,11 +280,12 @@ async def test_buried_worker_leaves_its_runs_and_lists(database: Database) -> No
     living = await add_run(database, elsewhere, worker="alive")
     async with database.write() as db:
         await workers.add(db, "dead", "here", "/locks/dead")
+        await workers.add(db, "alive", "here", "/locks/alive")
         for status, run_id in ids.items():
             await runs.set_status(db, run_id, status)
         assert await lists.acquire(db, mapping.connection_id, LIST, ids[RunStatus.RUNNING], "dead")
         assert await lists.acquire(db, mapping.connection_id, 1002, living, "alive")
-        await workers.remove_dead(db, "dead")
+        await workers.remove(db, "dead")
         assert await lists.acquire(db, mapping.connection_id, LIST, "another", "alive")
         assert not await lists.acquire(db, mapping.connection_id, 1002, "another", "someone")
     for status, run_id in ids.items():

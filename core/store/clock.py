@@ -1,0 +1,18 @@
+"""The clock of every stored time: the database's, because the clocks of machines differ."""
+
+import time
+
+from sqlalchemy import extract, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_SERVER_NOW = select(extract("epoch", func.clock_timestamp()))
+
+
+async def now(db: AsyncConnection) -> float:
+    """Return the time in seconds since 1970, by the clock that all processes share.
+
+    It is the server's on PostgreSQL. SQLite is a file of this machine, so there it is this machine's.
+    """
+    if db.dialect.name == "sqlite":
+        return time.time()
+    return float((await db.execute(_SERVER_NOW)).scalar_one())

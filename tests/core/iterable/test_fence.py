@@ -1,0 +1,84 @@
+"""A request leaves only while the fence is open: asked after every wait, and at the write to the connection."""
+
+import asyncio
+
+import pytest
+
+from core.errors import SyncError
+from core.iterable import IterableClient, NoRateLimit, Slot
+from core.iterable.fence import STREAMED_ABOVE
+from core.lease import Lease, LeaseLostError, LeaseTimes, elapsed
+from sandbox.iterable import Running
+from tests.core.iterable.conftest import LIST
+
+TIMES = LeaseTimes(lease_s=1000.0)
+
+
+class Gate:
+    """A fence that is closed at the nth question."""
+
+    def __init__(self, closed_at: int) -> None:
+        self.asked = 0
+        self.waited = 0
+        self._closed_at = closed_at
+
+    def is_open(self) -> bool:
+        self.asked += 1
+        return self.asked != self._closed_at
+
+    async def until_open(self) -> None:
+        self.waited += 1
+
+
+class Turns(NoRateLimit):
+    """Counts how often a turn was taken."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def slot(self) -> Slot:
+        self.taken += 1
+        return await super().slot()
+
+    def endpoint(self, _name: str, _rate: float) -> "Turns":
+        return self
+
+
+def subscribers(count: int) -> list[tuple[str | None, str | None]]:
+    """People to put on a list."""
+    return [(f"somebody-with-a-long-name-{number:06d}@example.com", f"c{number}") for number in range(count)]
+
+
+@pytest.mark.parametrize("closed_at", [1, 2])
+@pytest.mark.parametrize("count", [3, 15_000])
+async def test_closed_fence_keeps_the_request(iterable: Running, closed_at: int, count: int) -> None:
+    """A request whose fence closed after its turn, or at its write, is sent in another turn, and counted once."""
+    fence, turns = Gate(closed_at), Turns()
+    people = subscribers(count)
+    assert (len(str(people)) > STREAMED_ABOVE) == (count > 1000)
+    async with IterableClient(iterable.key, base_url=iterable.url, pacer=turns, fence=fence) as client:
+        result = await client.subscribe(LIST, people)
+    assert result.success_count == count
+    assert (turns.taken, fence.waited) == (2, 2)
+    assert client.traffic.requests == 1
+    assert client.traffic.retries == 0
+    assert iterable.state.log.total("/api/lists/subscribe") == 1
+
+
+async def test_no_lease_no_request(iterable: Running) -> None:
+    """Without a heartbeat a request waits; with one it leaves; a process that was declared dead never sends again."""
+    lease = Lease(TIMES)
+    async with IterableClient(iterable.key, base_url=iterable.url, pacer=NoRateLimit(), fence=lease) as client:
+        sending = asyncio.create_task(client.subscribe(LIST, subscribers(1)))
+        done, _ = await asyncio.wait([sending], timeout=0.1)
+        assert not done
+        assert iterable.state.log.total("/api/lists/subscribe") == 0
+        lease.renew(elapsed())
+        await sending
+        lease.renew(elapsed() - TIMES.lease_s)
+        sending = asyncio.create_task(client.subscribe(LIST, subscribers(1)))
+        lease.lose()
+        with pytest.raises(LeaseLostError, match="ends without sending"):
+            await sending
+    assert issubclass(LeaseLostError, SyncError)
+    assert iterable.state.log.total("/api/lists/subscribe") == 1
