@@ -3,14 +3,12 @@
 An alert is a row (core/store/alerts.py). Which message shows it, and in which channel, is decided elsewhere.
 """
 
-import time
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
 from core.iterable.errors import WHOLE_CONNECTION_CODES
 from core.models.run import Run, RunStatus
-from core.store import alerts, audit_log
+from core.store import alerts, audit_log, clock
 from core.store.alerts import AlertOutcome
 from core.store.audit_log import AuditAction
 
@@ -93,7 +91,7 @@ async def acknowledge(db: AsyncConnection, alert_id: int, *, by: str, team_id: s
 
 async def snooze(db: AsyncConnection, alert_id: int, *, by: str, team_id: str | None) -> float:
     """Mute an alert's mapping for a day. Returns until when, in seconds since 1970."""
-    until = time.time() + SNOOZE_S
+    until = await clock.now(db) + SNOOZE_S
     await alerts.change(db, alert_id, snoozed_until=until)
     subject, after = f"alert:{alert_id}", {"until": until}
     await audit_log.add(db, team_id=team_id, actor=by, action=AuditAction.ALERT_MUTED, subject=subject, after=after)

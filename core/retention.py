@@ -8,12 +8,11 @@ behind goes when its run is in nobody's hands.
 import asyncio
 import contextlib
 import shutil
-import time
 from pathlib import Path
 
 from core.engine import Engine
 from core.settings import FETCHED, STANDARD_INPUT, WORK
-from core.store import batches, last_known_emails, rejections, runs
+from core.store import batches, clock, last_known_emails, rejections, runs
 from core.store.batches import BatchStatus
 
 # How long the changes and rejections of a run are kept, for its file of rejections, to explain it and to undo it.
@@ -32,8 +31,8 @@ async def purge_expired(engine: Engine) -> None:
 
     A piece at a time.
     """
-    before = time.time() - RETENTION_S
     async with engine.database.read() as db:
+        before = await clock.now(db) - RETENTION_S
         old = await runs.expired(db, before, CLEAR_RUNS)
         left = await last_known_emails.any_before(db, before)
     while left:

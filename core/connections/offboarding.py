@@ -1,10 +1,8 @@
 """A workspace removes the app: nothing of it is synced any longer, its keys are deleted, and later all of its data."""
 
-import time
-
 from core.engine import Engine
 from core.models.run import RunStatus, StopReason
-from core.store import audit_log, connections, runs, workspaces
+from core.store import audit_log, clock, connections, runs, workspaces
 from core.store.audit_log import AuditAction
 
 #: Who did it, in the audit.
@@ -54,8 +52,8 @@ async def restore_workspace(engine: Engine, team_id: str) -> None:
 
 async def erase_uninstalled(engine: Engine) -> None:
     """Erase all data of the workspaces that removed the app long enough ago, a piece at a time."""
-    before = time.time() - engine.settings.uninstall_retention_days * DAY_S
     async with engine.database.read() as db:
+        before = await clock.now(db) - engine.settings.uninstall_retention_days * DAY_S
         found = await workspaces.to_erase(db, before)
     for connection_id, team_id in found:
         more = True

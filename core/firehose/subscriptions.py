@@ -1,12 +1,10 @@
 """An audience was connected, changed or disconnected in mParticle."""
 
-import time
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.firehose.router import Router, list_setting
 from core.firehose.schema import AudienceSubscriptionRequest, SubscriptionAction
-from core.store import audit_log, connections, inbox, mappings
+from core.store import audit_log, clock, connections, inbox, mappings
 from core.store.audit_log import MPARTICLE, AuditAction
 from core.store.mappings import AudienceMapping, LiveOffer, MappingStatus
 
@@ -60,7 +58,7 @@ async def _disconnect(db: AsyncConnection, targets: Router, mapping: AudienceMap
     if mapping.disconnected_at is not None:
         return
     state = mapping.status if mapping.status is MappingStatus.DECLINED else MappingStatus.PAUSED
-    await mappings.change(db, mapping.id, status=state, disconnected_at=time.time())
+    await mappings.change(db, mapping.id, status=state, disconnected_at=await clock.now(db))
     connection = await connections.by_id(db, mapping.connection_id)
     await audit_log.add(
         db,

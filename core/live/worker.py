@@ -17,7 +17,7 @@ from core.live.bulk_removal import run_bulk_removal
 from core.live.maintenance import run_maintenance
 from core.models.run import Run, RunStatus
 from core.runs import executor
-from core.store import connections, inbox, live_mappings, runs
+from core.store import clock, connections, inbox, live_mappings, runs
 from core.store.mappings import AudienceMapping, MappingStatus
 
 logger = logging.getLogger(__name__)
@@ -106,9 +106,10 @@ class _Worker:
         if run.status is RunStatus.FAILED:
             async with self._engine.database.read() as db:
                 connection = await connections.by_id(db, run.connection_id)
+                now = await clock.now(db)
             if connection is None or connection.key_rejected_at is not None:
                 return False
-            waits = 0.0 <= time.time() - (run.finished_at or 0.0) < _delay(run.attempt)
+            waits = 0.0 <= now - (run.finished_at or 0.0) < _delay(run.attempt)
             # the connection is usable again by now: it has another key, or a person asked to try the key again
             return run.error_code in WHOLE_CONNECTION_CODES or not waits
         if run.status is RunStatus.INTERRUPTED or run.worker_id == self._engine.presence.id:
@@ -153,7 +154,7 @@ class _Worker:
         self._wait(mapping)
         async with self._engine.database.write() as db:
             if error.concerns_whole_connection:
-                await connections.change(db, mapping.connection_id, key_rejected_at=time.time())
+                await connections.change(db, mapping.connection_id, key_rejected_at=await clock.now(db))
             await alerting.open_or_repeat(
                 db,
                 connection_id=mapping.connection_id,

@@ -5,7 +5,6 @@ the plan as it stands in the transaction that decides. Only the first one who de
 two people at once, decides once. Who may decide is asked before (core/connections/permissions.py).
 """
 
-import time
 from enum import StrEnum
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.engine import Engine
 from core.errors import NotFoundError
 from core.models.run import Guard, Run, RunStatus
-from core.store import approvals, audit_log, inbox, mappings, runs
+from core.store import approvals, audit_log, clock, inbox, mappings, runs
 from core.store.audit_log import PROGRAM, AuditAction
 from core.store.mappings import MappingStatus
 
@@ -71,14 +70,14 @@ async def decline(
 async def expire_waiting(engine: Engine) -> int:
     """End the runs that have waited for approval for too long. Returns how many."""
     async with engine.database.read() as db:  # most of the time there is none, and reading waits for nobody
-        if not await approvals.any_waiting(db, _expires_before(engine)):
+        if not await approvals.any_waiting(db, await _expires_before(engine, db)):
             return 0
     async with engine.database.write() as db:
         return len(await _expire(engine, db))
 
 
 async def _expire(engine: Engine, db: AsyncConnection, run_id: str | None = None) -> list[str]:
-    ended = await approvals.expire(db, _expires_before(engine), _expired_text(engine), run_id)
+    ended = await approvals.expire(db, await _expires_before(engine, db), _expired_text(engine), run_id)
     for each in ended:
         await audit_log.add(
             db, team_id=None, actor=PROGRAM, action=AuditAction.RUN_EXPIRED, subject=f"run:{each}", after=None
@@ -86,8 +85,8 @@ async def _expire(engine: Engine, db: AsyncConnection, run_id: str | None = None
     return ended
 
 
-def _expires_before(engine: Engine) -> float:
-    return time.time() - engine.settings.approval_expiry_s
+async def _expires_before(engine: Engine, db: AsyncConnection) -> float:
+    return await clock.now(db) - engine.settings.approval_expiry_s
 
 
 def _expired_text(engine: Engine) -> str:

@@ -3,8 +3,6 @@
 Nothing here takes long: a run is queued, and whoever works takes it up.
 """
 
-import time
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
@@ -14,7 +12,7 @@ from core.runs.addresses import sealed
 from core.runs.lookup import require, require_run_with_mapping
 from core.runs.rejected_members import REJECTED_SCHEME
 from core.runs.submission import check_may_run, check_queue, enqueue, record_start
-from core.store import audit_log, connections, live_mappings, rejections, runs
+from core.store import audit_log, clock, connections, live_mappings, rejections, runs
 from core.store.audit_log import AuditAction
 from core.store.mappings import AudienceMapping
 
@@ -53,11 +51,12 @@ async def start(
 
 async def _refuse_twice(db: AsyncConnection, mapping: AudienceMapping, request: RunRequest, repeats: str) -> None:
     await live_mappings.lock(db, mapping.id)
+    now = await clock.now(db)
     for run in await runs.latest_of(db, [mapping.id], LOOKED_AT):
         if (run.request.path, run.request.more_paths) != (request.path, request.more_paths) or run.undo_of is not None:
             continue
         is_under_way = run.status.is_active or run.status is RunStatus.NEEDS_APPROVAL
-        if is_under_way or (run.id != repeats and 0.0 <= time.time() - run.created_at < TWICE_S):
+        if is_under_way or (run.id != repeats and 0.0 <= now - run.created_at < TWICE_S):
             raise ConflictError(f"Somebody has started this already: it is run {run.id}.", run_id=run.id)
 
 

@@ -1,6 +1,5 @@
 """Alerts: what went wrong and has not recovered, one open at a time for a mapping or for a connection."""
 
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
@@ -8,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import Text, cast, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store import clock
 from core.store.rows import by_key
 from core.store.slack_messages import DONE
 from core.store.tables import alerts, slack_messages
@@ -56,7 +56,7 @@ async def open_(
             run_id=run_id,
             code=code,
             message=message,
-            opened_at=time.time(),
+            opened_at=await clock.now(db),
         )
         .returning(alerts.c.id)
     )
@@ -80,7 +80,7 @@ async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | Non
 
 async def current(db: AsyncConnection) -> list[Alert]:
     """Return the alerts that are open or were closed lately, oldest first."""
-    lately = time.time() - CLOSED_LATELY_S
+    lately = await clock.now(db) - CLOSED_LATELY_S
     query = select(alerts).where(or_(alerts.c.closed_at.is_(None), alerts.c.closed_at > lately)).order_by(alerts.c.id)
     return [_from_row(row) for row in (await db.execute(query)).mappings()]
 
@@ -97,7 +97,7 @@ async def to_follow(db: AsyncConnection) -> list[Alert]:
 async def snoozed(db: AsyncConnection) -> set[tuple[int, int | None]]:
     """Return the mappings (connection id, mapping id; None: the connection as a whole) of which nobody wants to hear
     for now."""
-    query = select(alerts.c.connection_id, alerts.c.mapping_id).where(alerts.c.snoozed_until > time.time())
+    query = select(alerts.c.connection_id, alerts.c.mapping_id).where(alerts.c.snoozed_until > await clock.now(db))
     return {(connection_id, mapping_id) for connection_id, mapping_id in await db.execute(query)}
 
 
@@ -109,7 +109,7 @@ async def acknowledge(db: AsyncConnection, alert_id: int, by: str) -> bool:
 
 async def close(db: AsyncConnection, alert_id: int, outcome: AlertOutcome) -> None:
     """Close an alert."""
-    await change(db, alert_id, closed_at=time.time(), outcome=outcome)
+    await change(db, alert_id, closed_at=await clock.now(db), outcome=outcome)
 
 
 class AlertUpdate(TypedDict, total=False):

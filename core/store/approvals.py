@@ -4,14 +4,13 @@ An approval is of a plan, which `plan_digest` names. Each change of state here i
 state it starts, so that of two who decide at once one does.
 """
 
-import time
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import CancelReason, Run, RunPlan, RunRequest, RunStatus, SyncMode
-from core.store import audit_log
+from core.store import audit_log, clock
 from core.store.audit_log import PROGRAM, AuditAction
 from core.store.runs import waited
 from core.store.tables import batches, runs
@@ -42,17 +41,18 @@ async def decline(db: AsyncConnection, run: Run, *, by: str, comment: str | None
     ended = {
         "status": RunStatus.CANCELLED.value,
         "cancel_reason": CancelReason.DECLINED.value,
-        "finished_at": time.time(),
+        "finished_at": await clock.now(db),
         "error": DECLINED,
     }
     return await _decide(db, run, by=by, comment=comment, **ended)
 
 
 async def _decide(db: AsyncConnection, run: Run, *, by: str, comment: str | None, **values: object) -> bool:
+    now = await clock.now(db)
     result = await db.execute(
         update(runs)
         .where(runs.c.id == run.id, _WAITS, runs.c.plan_digest == run.plan_digest)
-        .values(**values, approval_wait_s=waited(), decided_by=by, decided_at=time.time(), comment=comment)
+        .values(**values, approval_wait_s=waited(now), decided_by=by, decided_at=now, comment=comment)
     )
     return bool(result.rowcount)
 
@@ -68,10 +68,11 @@ async def expire(db: AsyncConnection, waiting_before: float, error: str, run_id:
     query = update(runs).where(_WAITS, func.coalesce(runs.c.finished_at, runs.c.created_at) < waiting_before)
     if run_id is not None:
         query = query.where(runs.c.id == run_id)
+    now = await clock.now(db)
     values = {
         "status": RunStatus.EXPIRED.value,
-        "finished_at": time.time(),
-        "approval_wait_s": waited(),
+        "finished_at": now,
+        "approval_wait_s": waited(now),
         "error": error,
     }
     return list((await db.execute(query.values(**values).returning(runs.c.id))).scalars())
@@ -101,7 +102,7 @@ async def discard_plans_after(db: AsyncConnection, this: Run) -> None:
         "worker_id": None,
         "attempt": runs.c.attempt + 1,
         "finished_at": None,
-        "approval_wait_s": waited(),
+        "approval_wait_s": waited(await clock.now(db)),
     }
     await db.execute(update(runs).where(*later, _WAITS).values(**queued_again, **_WITHOUT_PLAN))
 
@@ -145,14 +146,15 @@ async def set_digest(db: AsyncConnection, run: Run, plan: RunPlan, digest: str, 
 async def ask_again(db: AsyncConnection, run: Run, plan: RunPlan, digest: str) -> None:
     """Let a run wait for approval of what is left of it, which goes beyond what was approved."""
     await set_digest(db, run, plan, digest, is_approved=False)
+    now = await clock.now(db)
     await db.execute(
         update(runs)
         .where(runs.c.id == run.id)
         .values(
             plan=plan.model_dump_json(),
             status=RunStatus.NEEDS_APPROVAL.value,
-            finished_at=time.time(),
-            approval_wait_s=waited(),
+            finished_at=now,
+            approval_wait_s=waited(now),
         )
     )
     await note_change(db, run.id, plan)

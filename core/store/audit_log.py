@@ -1,7 +1,6 @@
 """The audit table: who did what, when, and what it was before and after. Never an address, never a key."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store import clock
 from core.store.tables import audit_log
 
 #: The actors that are not people in Slack: a message of mParticle's, and whoever sits at the terminal.
@@ -79,7 +79,7 @@ async def add(
     """Record what somebody did, in the transaction that does it."""
     await db.execute(
         insert(audit_log).values(
-            at=time.time(),
+            at=await clock.now(db),
             team_id=team_id,
             actor=actor,
             action=action.value,

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.identity import UserIdField
 from core.iterable.models import DataCenter
+from core.store import clock
 from core.store.rows import by_key, plain
 from core.store.tables import connections
 
@@ -104,7 +104,7 @@ async def add(
             operators=json.dumps(operators),
             approvers=json.dumps(approvers),
             self_approval=self_approval,
-            created_at=time.time(),
+            created_at=await clock.now(db),
         )
         .returning(connections.c.id)
     )
@@ -149,7 +149,7 @@ async def refused(db: AsyncConnection, this: Connection) -> None:
     """Record that Iterable refuses the key that a connection had, unless somebody has replaced that since."""
     same_key = connections.c.api_key.is_not_distinct_from(this.api_key)
     await db.execute(
-        update(connections).where(connections.c.id == this.id, same_key).values(key_rejected_at=time.time())
+        update(connections).where(connections.c.id == this.id, same_key).values(key_rejected_at=await clock.now(db))
     )
 
 

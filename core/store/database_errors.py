@@ -11,8 +11,9 @@ import sqlite3
 from sqlalchemy.exc import DBAPIError
 
 # SQLSTATEs of a server that is not there now, and will be: connections that break (class 08), too many of them, a
-# server that stops or starts, a primary that has become a standby (postgresql.org/docs/current/errcodes-appendix.html).
-_PASSING = re.compile("08...|53300|57P0[1-3]|25006")
+# server that stops or starts, a primary that has become a standby; and deadlocks and conflicts between transactions
+# (postgresql.org/docs/current/errcodes-appendix.html).
+_PASSING = re.compile("08...|53300|57P0[1-3]|25006|40P01|40001")
 
 NOT_PERMITTED = "42501"
 NO_SCHEMA = "3F000"

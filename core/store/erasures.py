@@ -3,7 +3,6 @@
 import hashlib
 import json
 import secrets
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store import clock
 from core.store.tables import erased_identities, erasures, salts
 from core.vault import Vault
 
@@ -112,7 +112,7 @@ def _of(account_id: str | None) -> ColumnElement[bool]:
 async def begin(db: AsyncConnection, erasure_id: str, account_id: str, identities: bytes) -> None:
     """Store an erasure that is to be carried out."""
     await db.execute(
-        insert(erasures).values(id=erasure_id, account_id=account_id, identities=identities, at=time.time())
+        insert(erasures).values(id=erasure_id, account_id=account_id, identities=identities, at=await clock.now(db))
     )
 
 

@@ -5,7 +5,6 @@ in the database.
 """
 
 import json
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from sqlalchemy import func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import FORMER_IDENTITY_PREFIX, BatchColumns, BatchEntry
+from core.store import clock
 from core.store.tables import ledger
 
 # Rows written by one statement. More are no faster, and each length is another statement to prepare.
@@ -143,7 +143,9 @@ async def release(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchE
 
 async def _forget(db: AsyncConnection, which: str, mapping_id: int, entries: Sequence[BatchEntry]) -> None:
     remember = _REMEMBER.replace("{which}", which)
-    await _run(db, remember, entries, mapping_id=mapping_id, now=time.time(), former=f"{FORMER_IDENTITY_PREFIX}%")
+    await _run(
+        db, remember, entries, mapping_id=mapping_id, now=await clock.now(db), former=f"{FORMER_IDENTITY_PREFIX}%"
+    )
     await _run(db, _DELETE + which, entries, mapping_id=mapping_id)
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import Text, and_, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store import clock
 from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
 from core.store.tables import connections, ledger, mappings, runs, slack_messages
@@ -148,7 +149,7 @@ async def add(
             proposed_by=proposed_by,
             max_added=limits.number,
             max_added_share=limits.share,
-            created_at=time.time(),
+            created_at=await clock.now(db),
         )
         .returning(mappings.c.id)
     )
@@ -196,7 +197,7 @@ async def decide(db: AsyncConnection, mapping_id: int, state: MappingStatus, *, 
     result = await db.execute(
         update(mappings)
         .where(mappings.c.id == mapping_id, mappings.c.status == MappingStatus.PROPOSED.value)
-        .values(status=state.value, decided_by=by, decided_at=time.time(), comment=comment)
+        .values(status=state.value, decided_by=by, decided_at=await clock.now(db), comment=comment)
     )
     return bool(result.rowcount)
 

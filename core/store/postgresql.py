@@ -17,6 +17,8 @@ from core.errors import SettingsError
 
 # How long a server may take to accept a connection, in seconds; libpq waits for ever.
 CONNECT_TIMEOUT_S = "10"
+# When a connection that broke without a word is noticed: seconds without traffic, and ms without an acknowledgement.
+_NOTICED = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "10000"}
 # The workflow engine's own choice (its default for engines that it makes).
 WORKFLOW_POOL_SIZE = 20
 
@@ -95,7 +97,7 @@ def follow(engine: AsyncEngine, workflow_engine: Engine) -> None:
 
 
 def _arguments(address: str) -> dict[str, Any]:
-    return {**connection_parameters(address), "prepare_threshold": None}
+    return {**_NOTICED, **connection_parameters(address), "prepare_threshold": None}
 
 
 def _on_error(context: ExceptionContext) -> None:

@@ -1,11 +1,11 @@
 """Everything of a Slack workspace at once: suspended when it removes the app, restored, and erased in the end."""
 
-import time
 from collections.abc import Sequence
 
 from sqlalchemy import Table, delete, exists, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.store import clock
 from core.store.connections import DELETED_KEY
 from core.store.mappings import MappingStatus
 from core.store.tables import (
@@ -31,7 +31,7 @@ async def suspend(db: AsyncConnection, team_id: str) -> list[int]:
 
     `key_rejected_at` is set as well, so that mParticle is asked to stop sending.
     """
-    now = time.time()
+    now = await clock.now(db)
     ids = [row.id for row in await db.execute(select(connections.c.id).where(connections.c.team_id == team_id))]
     is_theirs = connections.c.id.in_(ids)
     await db.execute(

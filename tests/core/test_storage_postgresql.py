@@ -1,6 +1,6 @@
 """PostgreSQL fails under a run: it says so in a sentence or goes on, and nobody is lost."""
 
-import contextlib
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,13 +8,13 @@ import psycopg
 import pytest
 
 from core.engine import open_engine
-from core.errors import SettingsError, StorageError, SyncError
+from core.errors import SettingsError, StorageError
 from core.planning import batching
 from core.runs import outcome, worker
 from core.settings import Settings
 from core.store import runs
 from tests.core.databases import new_postgresql, restart, without
-from tests.core.harness import QUICK, RunStatus, Sync, people, syncing
+from tests.core.harness import QUICK, RunStatus, Sync, people, syncing, until
 from tests.core.storage import at_requests, once
 
 
@@ -49,33 +49,16 @@ def terminate(server: str, url: str) -> int:
     return int(found[0])
 
 
-async def carried(sync: Sync, run_id: str) -> int:
-    """Execute a run, and resume it until it has succeeded. Returns how often it had to be taken up."""
-    for attempt in range(60):
-        with contextlib.suppress(SyncError):
-            await (worker.resume(sync.engine, run_id) if attempt else worker.start(run_id))
-        await sync.engine.presence.reap_dead_workers()
-        run = (await sync.outcome(run_id)).run
-        if run.status is RunStatus.SUCCEEDED:
-            return attempt
-        if run.status is RunStatus.FAILED:
-            assert run.error is not None
-            assert "Traceback" not in run.error
-        elif run.status.is_active:  # not even its end could be recorded: its process would be found dead
-            async with sync.engine.database.write() as db:
-                await runs.set_status(db, run_id, RunStatus.INTERRUPTED)
-    raise AssertionError("it never ends")
-
-
 @pytest.mark.parametrize("every", [2, 5, 13])
 async def test_connections_are_ended(
     sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
-    """A run whose connections the server ends again and again, also while it writes, comes to the same end."""
+    """A run whose connections the server ends again and again, also while it writes, goes on by itself."""
+    monkeypatch.setattr(outcome, "MOST_WAIT_S", 0.2)
     await sync.mirror(people(range(60)))
     run_id = await sync.submit(sync.mirror_file(people(range(30, 150))), approved=True)
     at_requests(monkeypatch, lambda: terminate(postgresql_server, url), every=every)
-    await carried(sync, run_id)
+    assert await worker.start(run_id) is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(30, 150)}
     assert (await sync.outcome(run_id)).counts == {
         "members": 120,
@@ -87,10 +70,10 @@ async def test_connections_are_ended(
 
 
 async def test_the_server_is_restarted(sync: Sync, postgresql_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run under which the server is restarted comes to the same end."""
+    """A run under which the server is restarted goes on by itself."""
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(lambda: restart(postgresql_server)), every=4)
-    await carried(sync, run_id)
+    assert await worker.start(run_id) is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
     assert (await sync.outcome(run_id)).counts == {"members": 100, "added": 100}
 
@@ -111,6 +94,29 @@ async def test_read_only_while_running(
     at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
     with pytest.raises(StorageError, match="takes no changes"):
         await worker.start(run_id)
+    set_read_only(postgresql_server, url, "off")
+    async with sync.engine.database.write() as db:
+        await runs.set_status(db, run_id, RunStatus.INTERRUPTED)
+    assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
+    assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
+
+
+async def test_stopped_while_the_database_is_away(
+    sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that waits for the database ends when it is asked to, with a sentence; the run can be resumed."""
+    run_id = await sync.submit(sync.mirror_file(people(range(100))))
+    at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
+    running = asyncio.create_task(worker.start(run_id))
+
+    async def waits() -> bool:
+        return "the database is away" in caplog.text
+
+    await until(waits)
+    sync.engine.stopping.set()
+    with pytest.raises(StorageError, match="takes no changes"):
+        await running
+    sync.engine.stopping.clear()
     set_read_only(postgresql_server, url, "off")
     async with sync.engine.database.write() as db:
         await runs.set_status(db, run_id, RunStatus.INTERRUPTED)

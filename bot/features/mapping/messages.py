@@ -1,6 +1,5 @@
 """The card of a mapping that a person or mParticle proposed and that has no run yet."""
 
-import time
 from collections.abc import Mapping
 from functools import partial
 
@@ -11,7 +10,7 @@ from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind
 from bot.messages.limits import MessagingLimits
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
-from core.store import mappings
+from core.store import clock, mappings
 from core.store.audit_log import MPARTICLE
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, MappingStatus
@@ -29,9 +28,10 @@ class ProposalMessageProvider:
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the proposals. A new one is held back, because its first run often follows at once and replaces it."""
         proposals = await mappings.proposals(snapshot.db)
+        now = await clock.now(snapshot.db)
         subjects = []
         for mapping in proposals:
-            if mapping.created_at > time.time() - self._hold_back_s:
+            if mapping.created_at > now - self._hold_back_s:
                 continue
             connection = (await snapshot.connections())[mapping.connection_id]
             list_name = (await snapshot.list_names()).get((connection.id, mapping.list_id))
