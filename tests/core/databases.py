@@ -104,9 +104,18 @@ def postgresql() -> Iterator[str]:
 
 def restart(address: str) -> None:
     """Stop a server and start it again."""
-    server = _servers[address]
-    server.stop()
-    server.ensure_postgres_running()
+    stop(address)
+    start(address)
+
+
+def stop(address: str) -> None:
+    """Stop a server: its connections break, and no other can be made."""
+    _servers[address].stop()
+
+
+def start(address: str) -> None:
+    """Start a server that was stopped."""
+    _servers[address].ensure_postgres_running()
 
 
 def new_postgresql(server: str, *, empty: bool = False) -> str:

@@ -1,0 +1,114 @@
+"""Pause workers (SIGSTOP) at random instants, let others take over, wake them, and compare lists person by person.
+
+    python -m tests.campaigns.pauses --pauses 50 --seed 1
+
+Each round queues a mirror of a random audience on PostgreSQL. A worker in a process of its own takes it, and is paused
+after a random time. Another worker waits until it may take over, and finishes the run; then a second run changes the
+list; then the first process wakes. Counted are requests that it sends after waking, and lists that differ from the
+audience, right after it woke, and after the next sync. Leases are short, so that a round takes seconds.
+"""
+
+import argparse
+import asyncio
+import random
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from sqlalchemy import update
+
+from core.lease import LeaseTimes
+from core.planning import batching
+from core.runs import worker
+from core.store import runs, workers
+from core.store.tables import runs as runs_table
+from tests.core.databases import new_postgresql, postgresql, without
+from tests.core.harness import RunStatus, Sync, people, syncing, until
+from tests.core.paused import BATCH_SIZE, worker_process
+
+TIMES = LeaseTimes(heartbeat_s=0.1, lease_s=1.0, request_timeout_s=1.5, margin_s=0.5)
+PEOPLE = 400
+RATE = 40.0
+# Up to so many seconds after its first request a worker is paused: a run takes about one second.
+LATEST_S = 1.2
+
+
+def main() -> None:
+    """Run as many rounds as asked for, and print what was counted."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--pauses", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    setattr(batching, "BATCH_SIZE", BATCH_SIZE)  # noqa: B010  # it is imported there from elsewhere
+    worker.RESCUE_INTERVAL_S = worker.POLL_INTERVAL_S = 0.1
+    counted: Counter[str] = Counter()
+    with postgresql() as server:
+        for number in range(given.pauses):
+            counted.update(asyncio.run(_round(server, random.Random(f"{given.seed}-{number}"))))
+            print(f"{number + 1} of {given.pauses}: {dict(counted)}", flush=True)
+
+
+async def _round(server: str, chance: random.Random) -> Counter[str]:
+    url = new_postgresql(server)
+    with tempfile.TemporaryDirectory(prefix="iterable-sync-pauses-") as directory:
+        async with syncing(Path(directory), url, times=TIMES) as sync:
+            found = await _pause_once(sync, Path(directory), chance)
+    without(server, url)
+    return found
+
+
+async def _pause_once(sync: Sync, directory: Path, chance: random.Random) -> Counter[str]:
+    first = chance.sample(range(PEOPLE), 300)
+    second = chance.sample(range(PEOPLE), chance.choice([1, 100, 300]))
+    run_id = await sync.submit(sync.mirror_file(people(first)), approved=True)
+    async with sync.engine.database.write() as db:
+        await runs.change(db, run_id, rate=RATE)
+        await db.execute(update(runs_table).where(runs_table.c.id == run_id).values(worker_id=None))
+    async with worker_process(sync, TIMES, directory / "elsewhere") as other:
+
+        async def has_begun() -> bool:
+            return sync.iterable.state.log.total("/api/lists/subscribe") > 0
+
+        await until(has_begun)
+        await asyncio.sleep(chance.uniform(0.0, LATEST_S))  # the instant is what is tried here
+        other.pause()
+        was_finished = (await sync.outcome(run_id)).run.status is RunStatus.SUCCEEDED
+        await _finish(sync, run_id)
+        await sync.mirror(people(second), approved=True)
+        before = sync.iterable.state.log.total("")
+        other.wake()
+        said = await other.end()
+        late = sync.iterable.state.log.total("") - before
+    right = {f"p{number}@example.com" for number in second}
+    wrong_at_once = sync.emails() != right
+    await sync.mirror(people(second), approved=True)
+    return Counter(
+        {
+            "pauses": 1,
+            "paused after the run had ended": int(was_finished),
+            "processes that ended with the message": int("declared it dead" in said),
+            "late requests": late,
+            "lists wrong when it woke": int(wrong_at_once),
+            "lists wrong after the next sync": int(sync.emails() != right),
+        }
+    )
+
+
+async def _finish(sync: Sync, run_id: str) -> None:
+    """Work until the run of the paused process has succeeded and that process was declared dead."""
+    task = asyncio.create_task(worker.run_worker(sync.engine))
+
+    async def is_over() -> bool:
+        await sync.engine.presence.reap_dead_workers()
+        async with sync.engine.database.read() as db:
+            alone = len(await workers.everyone(db)) == 1
+        return alone and (await sync.outcome(run_id)).run.status is RunStatus.SUCCEEDED
+
+    await until(is_over)
+    sync.engine.stopping.set()
+    await task
+    sync.engine.stopping.clear()
+
+
+if __name__ == "__main__":
+    main()
