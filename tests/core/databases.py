@@ -102,6 +102,11 @@ def postgresql() -> Iterator[str]:
             server.cleanup()
 
 
+def server_of(address: str) -> Any:
+    """The server at an address, which runs here."""
+    return _servers[address]
+
+
 def restart(address: str) -> None:
     """Stop a server and start it again."""
     stop(address)
