@@ -19,6 +19,7 @@ from core.store import lists, runs, workers
 from core.store.database import Database
 from core.store.tables import workers as table
 from core.worker_registry import WorkerRegistration
+from tests.core.databases import on_both
 from tests.core.harness import until
 from tests.core.store import seeds
 
@@ -89,6 +90,7 @@ async def test_killed_process_is_dead_at_once(database: Database, database_url: 
         assert await here.is_dead(worker_id)
 
 
+@on_both
 async def test_paused_process_is_dead_after_its_lease(database: Database, database_url: str, tmp_path: Path) -> None:
     """A process that is paused, and holds its lock, is dead when its lease and its requests have run out."""
     here = WorkerRegistration(database, tmp_path, "me", TIMES)
@@ -224,6 +226,7 @@ async def test_lost_lock_file_is_no_death(database: Database, tmp_path: Path) ->
         assert not await here.is_dead(there.id)
 
 
+@on_both
 async def test_what_unrecorded_processes_hold_is_freed(database: Database, tmp_path: Path) -> None:
     """Runs and lists whose process is not on record are freed, whoever that was."""
     here = WorkerRegistration(database, tmp_path, "me", TIMES)
