@@ -1,10 +1,10 @@
-"""Live mappings: what mParticle's Firehose sends is carried to Iterable, and people decide what only they can.
+"""Live mappings: deliver what mParticle's Firehose sends to Iterable, and record the decisions of people.
 
-    inbox -> run (the same machinery as a file's) -> sum of the day
+    inbox -> micro batch (a run) -> daily run
 
-A run carries what the inbox has for a mapping, and is a run like any other: it holds its list, its changes are stored
-before they are sent, it keeps the pace, and it is taken up again when its process dies. When it has succeeded it is
-added to the run that holds the sum of its day, which is what people see; so there is one a day and mapping.
+A micro batch delivers the inbox changes of one mapping. It is a run like any other: it holds the list lock, stores its
+changes before it sends them, respects the rate limit, and another worker resumes it if its process dies. After it has
+succeeded, its numbers are added to the daily run of the mapping, which is the run that people see.
 """
 
 from core.live.decisions import (

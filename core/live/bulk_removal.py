@@ -1,8 +1,8 @@
-"""Taking the members of a disconnected audience off its list, after a person said so.
+"""Bulk removal for a disconnected audience, after a person has asked for it.
 
-The click only says that it is to be done. What still waited is dropped, and then the removal of everybody whom the
-ledger holds is put into the inbox, both a piece at a time and by a worker; from there they go out like any others. How
-far that is, is on record with the mapping, so that whoever comes next goes on there.
+A worker does it in chunks: it drops the changes that are still pending, then inserts removals of all ledger members
+into the inbox, which are delivered like any other change. Each chunk advances the mapping's cursor in the same
+transaction, so another worker can continue after a crash.
 """
 
 import time
@@ -14,12 +14,12 @@ from core.store import inbox, live_mappings, mappings
 
 #: Rows written in one transaction.
 PIECE = 2_000
-#: How far it is where nothing has been done yet.
+#: The cursor of a bulk removal that has not started.
 BEGINNING = ""
 
 
 async def run_bulk_removal(engine: Engine, mapping_id: int) -> None:
-    """Go on with it to its end, or until the engine is stopping."""
+    """Remove chunks until no member remains or the engine is stopping."""
     while not engine.stopping.is_set():
         async with engine.database.write() as db:
             if not await remove_next_chunk(db, mapping_id):
@@ -27,9 +27,9 @@ async def run_bulk_removal(engine: Engine, mapping_id: int) -> None:
 
 
 async def remove_next_chunk(db: AsyncConnection, mapping_id: int) -> bool:
-    """Do a piece. Returns whether there is more to do."""
+    """Remove the next chunk. Returns True while members remain."""
     mapping = await live_mappings.lock(db, mapping_id)
-    if mapping is None or mapping.bulk_removal_cursor is None:  # it was connected again
+    if mapping is None or mapping.bulk_removal_cursor is None:  # the audience was connected again
         return False
     if mapping.bulk_removal_cursor == BEGINNING and await inbox.drop_waiting(db, mapping_id, PIECE):
         return True

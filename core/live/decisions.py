@@ -1,4 +1,4 @@
-"""What people decide about live mappings. Each decision is on record with who made it."""
+"""Decisions of people about live mappings. Each writes an audit entry."""
 
 import time
 from typing import Any
@@ -15,10 +15,9 @@ from core.store.mappings import MappingStatus, RemovalPolicy
 async def approve(
     engine: Engine, mapping_id: int, *, list_id: int, by: str, team_id: str | None = None, comment: str | None = None
 ) -> bool:
-    """Approve a live mapping that is proposed, to that list: what waits for it is uploaded from now on.
+    """Approve a proposed live mapping to a list. Its pending changes are delivered from now on.
 
-    Returns False where somebody has decided already. Whoever calls has checked the list
-    (`core.runs.submission.check_list`).
+    Returns False if it was decided already. The caller has checked the list (`core.runs.submission.check_list`).
     """
     async with engine.database.write() as db:
         if not await mappings.decide(db, mapping_id, MappingStatus.ACTIVE, by=by, comment=comment):
@@ -29,7 +28,7 @@ async def approve(
 
 
 async def decide_offer(engine: Engine, mapping_id: int, *, accepts: bool, by: str, team_id: str | None = None) -> bool:
-    """Let mParticle feed a mapping that files have fed, or decline that and drop what came for it.
+    """Accept mParticle as the source of a mapping that files feed, or decline and drop its pending changes.
 
     Returns False if it was decided already.
     """
@@ -43,12 +42,12 @@ async def decide_offer(engine: Engine, mapping_id: int, *, accepts: bool, by: st
 
 
 async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> int | None:
-    """Drop the changes that wait for a mapping now and that no run carries. Returns how many.
+    """Drop the changes of a mapping that are pending now, except those that a run has claimed. Returns how many.
 
-    Returns None, and drops nothing, where the mapping is active: then they are on their way to the list. Where somebody
-    approves it meanwhile, what has not been dropped by then goes out.
+    Returns None and drops nothing if the mapping is active, because its changes are being delivered. If the mapping is
+    approved during the call, the changes that are not dropped yet are delivered.
     """
-    until = time.time()  # what comes later was not meant
+    until = time.time()  # changes that arrive later stay
     dropped = 0
     while True:
         async with engine.database.write() as db:
@@ -58,29 +57,29 @@ async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str
                 return None
             if not dropped:
                 await inbox.backdate(db, mapping_id, until)
-            some = 0 if is_active else await inbox.drop_waiting(db, mapping_id, PIECE, until=until)
-            dropped += some
-            if not some:
+            dropped_now = 0 if is_active else await inbox.drop_waiting(db, mapping_id, PIECE, until=until)
+            dropped += dropped_now
+            if not dropped_now:
                 await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"dropped": dropped})
                 return dropped
 
 
 async def approve_removals(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> int:
-    """Where removals ask: let those go out that wait now. Returns how many."""
+    """Approve the removals of a mapping that are pending now. Returns how many."""
     async with engine.database.write() as db:
         mapping = await live_mappings.lock(db, mapping_id)
         if mapping is None:
             return 0
         now = time.time()
         await inbox.backdate(db, mapping_id, now)
-        found = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
+        removal_count = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
         await mappings.change(db, mapping_id, removals_approved_until=now)
-        await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"removals_approved": found})
-    return found
+        await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"removals_approved": removal_count})
+    return removal_count
 
 
 async def keep_members(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> bool:
-    """An audience was disconnected: leave its members on the list. Returns False where that was decided already."""
+    """Leave the members of a disconnected audience on the list. Returns False if that was decided already."""
     async with engine.database.write() as db:
         mapping = await live_mappings.lock(db, mapping_id)
         if mapping is None or mapping.disconnected_at is None or mapping.status is MappingStatus.ACTIVE:
@@ -91,16 +90,15 @@ async def keep_members(engine: Engine, mapping_id: int, *, by: str, team_id: str
 
 
 async def remove_members(engine: Engine, mapping_id: int, *, by: str, team_id: str | None = None) -> bool:
-    """An audience was disconnected: take its members off the list. Returns False where that was decided already.
+    """Remove the members of a disconnected audience from the list. Returns False if that was decided already.
 
-    What still waits is dropped. However many they are, a worker does that (core/live/bulk_removal.py). The mapping is
-    paused again when all are off.
+    A worker drops the pending changes and removes the members (core/live/bulk_removal.py). Then it pauses the mapping.
     """
     async with engine.database.write() as db:
         mapping = await live_mappings.lock(db, mapping_id)
         if mapping is None or mapping.disconnected_at is None or mapping.status is MappingStatus.ACTIVE:
             return False
-        removals = RemovalPolicy.REMOVE  # for once, whatever was to be done with single ones
+        removals = RemovalPolicy.REMOVE  # the approval of the bulk removal overrides the policy
         await mappings.change(
             db, mapping_id, status=MappingStatus.ACTIVE, removal_policy=removals, bulk_removal_cursor=BEGINNING
         )

@@ -1,4 +1,4 @@
-"""Tending to live mappings: alerts about their backlog, erasures, mappings that were emptied, and what is forgotten."""
+"""Maintenance of live mappings: backlog alerts, erasures, pausing emptied mappings, deleting expired rows."""
 
 import logging
 import time
@@ -15,29 +15,29 @@ from core.store.mappings import AudienceMapping, MappingStatus
 
 logger = logging.getLogger(__name__)
 
-# How long ids of messages and time stamps of changes are remembered, in seconds: far longer than mParticle tries again.
+# How long message ids and the time stamps of changes are kept, in seconds: far longer than mParticle retries.
 REMEMBER_S = 7 * 24 * 3600.0
-# Rows cleared in one transaction, and how many of those at a time.
+# Rows deleted in one transaction, and transactions in one pass.
 CLEAR_ROWS, CLEAR_PIECES = 2_000, 5
 
 
 async def run_maintenance(engine: Engine) -> None:
-    """Do all of it once."""
+    """Run one maintenance pass."""
     await engine.presence.reap_dead_workers()
     await erasure.carry_out_all(engine)
     await offboarding.erase_uninstalled(engine)
     async with engine.database.read() as db:
-        found = await live_mappings.everyone(db)
-    for mapping in found:
+        live = await live_mappings.everyone(db)
+    for mapping in live:
         if can_deliver(mapping):
             await _watch(engine, mapping)
         if mapping.status is MappingStatus.ACTIVE and mapping.disconnected_at is not None:
             await _pause_if_emptied(engine, mapping)
-    await _clear(engine, found)
+    await _clear(engine, live)
 
 
 async def _watch(engine: Engine, mapping: AudienceMapping) -> None:
-    """Raise an alert where changes wait for too long, and close it when they don't any more."""
+    """Open an alert if changes have been pending for too long, and close it when the backlog is gone."""
     limit, now = engine.settings.firehose_backlog_alert_s, time.time()
     async with engine.database.read() as db:
         oldest = await inbox.oldest(db, mapping.id, delivery_filter(mapping))
@@ -63,13 +63,13 @@ async def _about(db: AsyncConnection, mapping: AudienceMapping, age: float) -> s
     changes = "1 change" if size == 1 else f"{size:,} changes"
     return (
         f"{changes} of audience {mapping.label} wait to be uploaded to list {mapping.list_id}, the first for "
-        f"{age / 60:.0f} minutes. They come faster than Iterable takes them, or something else uses the project's "
-        "rate. Nothing is lost; where Iterable permits more requests, raise the rate of the connection."
+        f"{age / 60:.0f} minutes. They arrive faster than Iterable accepts them, or another integration uses the "
+        "project's rate. Nothing is lost. If Iterable permits more requests, raise the rate of the connection."
     )
 
 
 async def _pause_if_emptied(engine: Engine, mapping: AudienceMapping) -> None:
-    """Pause a disconnected mapping whose members a person had taken off, when they are off."""
+    """Pause a disconnected mapping once its bulk removal has been delivered."""
     async with engine.database.write() as db:
         now = await live_mappings.lock(db, mapping.id)
         if now is None or now.bulk_removal_cursor is not None or now.disconnected_at is None:
@@ -79,13 +79,13 @@ async def _pause_if_emptied(engine: Engine, mapping: AudienceMapping) -> None:
             await mappings.change(db, mapping.id, status=MappingStatus.PAUSED, disconnected_at=None)
 
 
-async def _clear(engine: Engine, found: list[AudienceMapping]) -> None:
+async def _clear(engine: Engine, live: list[AudienceMapping]) -> None:
     before = time.time() - REMEMBER_S
     for _ in range(CLEAR_PIECES):
         async with engine.database.write() as db:
             if await processed_messages.clear_old(db, before, CLEAR_ROWS) < CLEAR_ROWS:
                 break
-    for mapping in found:
+    for mapping in live:
         for _ in range(CLEAR_PIECES):
             async with engine.database.write() as db:
                 if await inbox.clear_old(db, mapping.id, int(before * 1000), CLEAR_ROWS) < CLEAR_ROWS:

@@ -1,4 +1,4 @@
-"""Carrying what the inbox has for a mapping to its list: beginning a run, executing it, adding it to its day."""
+"""Micro batches: create a run from inbox changes, execute it, and add its numbers to the daily run."""
 
 import logging
 import time
@@ -15,16 +15,16 @@ from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, Removal
 
 logger = logging.getLogger(__name__)
 
-# Members that a run carries at most, so that it does not keep its list from others for long, and how many of them are
-# marked in one transaction, so that new changes need not wait for long.
+# The most members of one run, so that it does not hold the list lock for long, and the members claimed in one
+# transaction, so that new changes can be written in between.
 MOST_MEMBERS = 5_000
 MARKED_AT_ONCE = 500
-# How a run that is the sum of a day says what it is made of.
+# The source shape of daily runs.
 SHAPE = "live"
 
 
 async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | None:
-    """Store a run that carries what waits for a mapping. Returns its id; None where there is nothing to carry, or
+    """Create a run that delivers the pending changes of a mapping. Returns its id, or None if nothing is pending or
     another run of the mapping has not ended.
     """
     run_id = runs.new_id()
@@ -67,95 +67,95 @@ async def _claim_more(engine: Engine, mapping: AudienceMapping, run_id: str) -> 
 
 
 async def execute(engine: Engine, run_id: str) -> RunStatus:
-    """Execute a run, and see to what follows from how it ended."""
+    """Execute a run and finalize it."""
     status = await executor.execute(engine, run_id)
     await finalize(engine, run_id)
     return status
 
 
 async def finalize(engine: Engine, run_id: str) -> None:
-    """Do what follows from the ending of a run. May be called again, and by any process."""
+    """Settle the inbox, the daily run and the alerts after a run has ended. Idempotent; any process may call it."""
     async with engine.database.read() as db:
         ended = await runs.by_id(db, run_id)
     if ended is not None and ended.is_live and ended.status is RunStatus.SUCCEEDED:
         while await _mark_done(engine, ended.mapping_id, run_id):
             pass
     async with engine.database.write() as db:
-        this = await runs.by_id(db, run_id)
-        if this is None or not this.is_live or await live_mappings.lock(db, this.mapping_id) is None:
+        run = await runs.by_id(db, run_id)
+        if run is None or not run.is_live or await live_mappings.lock(db, run.mapping_id) is None:
             return
-        this = await runs.by_id(db, run_id)  # as it is now that nobody else can end it
-        if this is None or not this.is_live:
+        run = await runs.by_id(db, run_id)  # read again under the lock: no other process can finalize it now
+        if run is None or not run.is_live:
             return
-        if this.status is RunStatus.SUCCEEDED:
-            await _merge_into_daily_run(db, this)
-        elif this.status is RunStatus.CANCELLED:  # whoever did that, what it carried still has to be done
-            await inbox.unclaim(db, this.id)
-            await runs.change(db, this.id, is_live=False)
-        elif this.status is RunStatus.FAILED:
-            await alerting.run_failed(db, this, this.error_code, this.error)
+        if run.status is RunStatus.SUCCEEDED:
+            await _merge_into_daily_run(db, run)
+        elif run.status is RunStatus.CANCELLED:  # its changes are still to be delivered
+            await inbox.unclaim(db, run.id)
+            await runs.change(db, run.id, is_live=False)
+        elif run.status is RunStatus.FAILED:
+            await alerting.run_failed(db, run, run.error_code, run.error)
 
 
 async def _mark_done(engine: Engine, mapping_id: int, run_id: str) -> bool:
-    """Note of some of what a run carried that it is on record, which nothing changes any more; is there more of it?"""
+    """Mark the next changes of a succeeded run as delivered. Returns whether there are more."""
     async with engine.database.write() as db:
         return await inbox.mark_delivered(db, mapping_id, run_id, MARKED_AT_ONCE)
 
 
-async def abandon(engine: Engine, this: Run) -> None:
-    """Cancel a run that stopped: what it carried waits for the next one."""
+async def abandon(engine: Engine, run: Run) -> None:
+    """Cancel a stopped run. The next run delivers its changes."""
     async with engine.database.write() as db:
-        if this.status is not RunStatus.SUCCEEDED and await runs.reopen(db, this, engine.presence.id) is not None:
-            await runs.set_status(db, this.id, RunStatus.CANCELLED)
-    await finalize(engine, this.id)
+        if run.status is not RunStatus.SUCCEEDED and await runs.reopen(db, run, engine.presence.id) is not None:
+            await runs.set_status(db, run.id, RunStatus.CANCELLED)
+    await finalize(engine, run.id)
 
 
 def can_deliver(mapping: AudienceMapping) -> bool:
-    """Whether what waits for a mapping may be uploaded: somebody approved it, and it is not paused.
+    """Whether the pending changes of a mapping may be delivered: it is approved and not paused.
 
-    Where its members are to be taken off, that has to be in the inbox first, and what waited is to be dropped.
+    False during a bulk removal, until all removals are in the inbox.
     """
     is_active = mapping.is_live and mapping.status is MappingStatus.ACTIVE and mapping.list_id != NO_LIST
     return is_active and mapping.bulk_removal_cursor is None
 
 
 def delivery_filter(mapping: AudienceMapping) -> DeliveryFilter:
-    """Which changes of a mapping may be uploaded: where removals ask, those that a person has approved."""
+    """Return which changes of a mapping may be delivered: with RemovalPolicy.ASK, only approved removals."""
     return DeliveryFilter(mapping.removal_policy is not RemovalPolicy.ASK, mapping.approved_until)
 
 
-async def _merge_into_daily_run(db: AsyncConnection, this: Run) -> None:
-    day = live_mappings.day_of(this.finished_at or time.time())
-    sum_id = await live_mappings.run_of_day(db, this.mapping_id, day)
+async def _merge_into_daily_run(db: AsyncConnection, run: Run) -> None:
+    day = live_mappings.day_of(run.finished_at or time.time())
+    sum_id = await live_mappings.run_of_day(db, run.mapping_id, day)
     if sum_id is None:
-        sum_id = await _new_sum(db, this)
-        await live_mappings.set_day(db, this.mapping_id, day, run_id=sum_id)
-    await alerting.run_succeeded(db, this)
-    if this.counters.added + this.counters.updated + this.counters.removed:
-        await live_mappings.set_day(db, this.mapping_id, day, last_accepted_at=this.finished_at)
-    await live_mappings.add_to(db, this, sum_id)
+        sum_id = await _new_sum(db, run)
+        await live_mappings.set_day(db, run.mapping_id, day, run_id=sum_id)
+    await alerting.run_succeeded(db, run)
+    if run.counters.added + run.counters.updated + run.counters.removed:
+        await live_mappings.set_day(db, run.mapping_id, day, last_accepted_at=run.finished_at)
+    await live_mappings.add_to(db, run, sum_id)
 
 
-async def _new_sum(db: AsyncConnection, this: Run) -> str:
-    mapping = await live_mappings.lock(db, this.mapping_id)
+async def _new_sum(db: AsyncConnection, run: Run) -> str:
+    mapping = await live_mappings.lock(db, run.mapping_id)
     assert mapping is not None
     sum_id = runs.new_id()
     await runs.add(
         db,
         run_id=sum_id,
         mapping=mapping,
-        mode=this.mode.value,
-        user_id_field=this.user_id_field.value,
-        rate=this.rate,
-        request=this.request,
+        mode=run.mode.value,
+        user_id_field=run.user_id_field.value,
+        rate=run.rate,
+        request=run.request,
     )
     plan = RunPlan(shape=SHAPE, audience_id=mapping.audience_id, audience_name=mapping.audience_name)
     await runs.change(
         db,
         sum_id,
         status=RunStatus.SUCCEEDED,
-        started_at=this.started_at,
-        finished_at=this.finished_at,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
         plan=plan.model_dump_json(),
     )
     return sum_id

@@ -1,4 +1,4 @@
-"""The worker of live mappings: looks what waits, carries it, takes up what was left, and tends to the rest."""
+"""The worker of live mappings: delivers pending changes, resumes orphaned runs, and runs maintenance."""
 
 import asyncio
 import contextlib
@@ -22,19 +22,19 @@ from core.store.mappings import AudienceMapping, MappingStatus
 
 logger = logging.getLogger(__name__)
 
-# How often a worker looks what waits, and how often it tends to alerts, erasures and what is to be cleared (seconds).
+# The intervals at which a worker polls for pending changes and runs maintenance (seconds).
 LOOK_EVERY_S = 0.25
 TEND_EVERY_S = 5.0
-# So many members are enough to begin a run before the time to gather them is over.
+# A run starts before the gathering time is over if this many members are pending.
 ENOUGH_MEMBERS = 1_000
-# Mappings that a worker carries at once.
+# Mappings that a worker delivers concurrently.
 MOST_AT_ONCE = 4
-# After a failure a mapping is tried again after this long, twice as long after the next, up to the other (seconds).
+# The wait before a failed mapping is retried: doubled after each failure, up to the second value (seconds).
 RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 
 
 async def work(engine: Engine) -> None:
-    """Carry live changes until the engine is stopping. Returns when what is under way has stopped."""
+    """Deliver live changes until the engine is stopping. Returns when all deliveries have stopped."""
     await _Worker(engine).work()
 
 
@@ -54,23 +54,27 @@ class _Worker:
                 if time.monotonic() - tended >= TEND_EVERY_S:
                     tended = time.monotonic()
                     await run_maintenance(self._engine)
-            except (DBAPIError, OSError):  # the database is not there for a moment: what is to be done will still be
-                logger.warning("the database could not be asked for live changes", exc_info=True)
+            except (DBAPIError, OSError):  # the database is away: the next poll finds the same work
+                logger.warning("could not poll the database for live changes", exc_info=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), LOOK_EVERY_S)
         await asyncio.gather(*self._tasks.values())
 
     async def _look(self) -> None:
-        """Begin to carry what is ready, and take up what was left."""
+        """Start deliveries for mappings with enough pending changes, and resume runs that have not ended."""
         async with self._engine.database.read() as db:
-            left = {run.mapping_id: run for run in await live_mappings.unended(db)}
+            unfinished = {run.mapping_id: run for run in await live_mappings.unended(db)}
             everyone = await live_mappings.everyone(db)
-        found = [each for each in everyone if each.id in left or micro_batch.can_deliver(each) or _is_emptied(each)]
-        for mapping in found:
+        candidates = [
+            mapping
+            for mapping in everyone
+            if mapping.id in unfinished or micro_batch.can_deliver(mapping) or _is_emptied(mapping)
+        ]
+        for mapping in candidates:
             if len(self._tasks) >= MOST_AT_ONCE:
                 return
             if mapping.id not in self._tasks and time.monotonic() >= self._not_before.get(mapping.id, 0.0):
-                run = left.get(mapping.id)
+                run = unfinished.get(mapping.id)
                 if _is_emptied(mapping) or await (
                     self._is_ready(mapping) if run is None else self._is_left(mapping, run)
                 ):
@@ -82,7 +86,7 @@ class _Worker:
         del self._tasks[mapping_id]
 
     async def _is_ready(self, mapping: AudienceMapping) -> bool:
-        """Whether a mapping's changes have been gathered."""
+        """Whether the gathering time of a mapping's changes is over, or enough have been gathered."""
         async with self._engine.database.read() as db:
             connection = await connections.by_id(db, mapping.connection_id)
             if connection is None or connection.key_rejected_at is not None:
@@ -94,13 +98,11 @@ class _Worker:
         return not gathering or waiting.size >= ENOUGH_MEMBERS
 
     async def _is_left(self, mapping: AudienceMapping, run: Run) -> bool:
-        """Whether a run is to be taken up (or what follows from its ending to be done) by this process."""
-        if run.status in (
-            RunStatus.SUCCEEDED,
-            RunStatus.CANCELLED,
-        ):  # what follows is done by whose it was, if that lives
-            of = run.worker_id
-            return of in (None, self._engine.presence.id) or await self._engine.presence.is_dead(of)
+        """Whether this process is to resume a run, or to finalize one that has ended."""
+        if run.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
+            # its own worker finalizes it, if that is alive
+            owner_id = run.worker_id
+            return owner_id in (None, self._engine.presence.id) or await self._engine.presence.is_dead(owner_id)
         if not micro_batch.can_deliver(mapping):
             return False
         if run.status is RunStatus.FAILED:
@@ -113,33 +115,33 @@ class _Worker:
             # the connection is usable again by now: it has another key, or a person asked to try the key again
             return run.error_code in WHOLE_CONNECTION_CODES or not waits
         if run.status is RunStatus.INTERRUPTED or run.worker_id == self._engine.presence.id:
-            return True  # ours, and yet nobody is at work on it here: its end could not be recorded
+            return True  # this process owns it but is not executing it: its end could not be recorded
         return not await executor.is_in_progress(self._engine, run)
 
-    async def _carry(self, mapping: AudienceMapping, left: Run | None) -> None:
+    async def _carry(self, mapping: AudienceMapping, unfinished: Run | None) -> None:
         try:
             if _is_emptied(mapping):
                 await run_bulk_removal(self._engine, mapping.id)
                 return
-            if left is not None and left.list_id != mapping.list_id and not left.status.is_active:
-                await micro_batch.abandon(self._engine, left)  # it was for another list
+            if unfinished is not None and unfinished.list_id != mapping.list_id and not unfinished.status.is_active:
+                await micro_batch.abandon(self._engine, unfinished)  # the mapping has another list now
                 return
-            if left is not None and left.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
-                await micro_batch.finalize(self._engine, left.id)
+            if unfinished is not None and unfinished.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
+                await micro_batch.finalize(self._engine, unfinished.id)
                 return
             run_id = await (
-                self._reopened(left) if left is not None else micro_batch.create_micro_batch(self._engine, mapping)
+                self._reopened(unfinished) if unfinished else micro_batch.create_micro_batch(self._engine, mapping)
             )
             if run_id is not None:
                 await micro_batch.execute(self._engine, run_id)
         except SyncError as error:
-            with contextlib.suppress(DBAPIError):  # the database may be the cause: then it is told at the next try
+            with contextlib.suppress(DBAPIError):  # if the database is the cause, the next attempt records it
                 await self._failed(mapping, error)
         except (DBAPIError, OSError):
-            logger.warning("live changes could not be carried", exc_info=True)
+            logger.warning("could not deliver live changes", exc_info=True)
             self._wait(mapping)
-        except Exception:  # a bug of ours must not end the worker: everything is still in the inbox
-            logger.exception("live changes could not be carried")
+        except Exception:  # a bug must not end the worker: the changes are still in the inbox
+            logger.exception("could not deliver live changes")
             self._wait(mapping)
         else:
             self._failures.pop(mapping.id, None)
@@ -150,7 +152,7 @@ class _Worker:
         return None if attempt is None else run.id
 
     async def _failed(self, mapping: AudienceMapping, error: SyncError) -> None:
-        """No run could be begun: a person has to know."""
+        """Open an alert: no run could be created."""
         self._wait(mapping)
         async with self._engine.database.write() as db:
             if error.concerns_whole_connection:
@@ -170,7 +172,7 @@ class _Worker:
 
 
 def _is_emptied(mapping: AudienceMapping) -> bool:
-    """Whether a person said that its members are to be taken off, and that has not been put into the inbox yet."""
+    """Whether a bulk removal was requested and is not complete in the inbox yet."""
     return mapping.status is MappingStatus.ACTIVE and mapping.bulk_removal_cursor is not None
 
 

@@ -1,11 +1,11 @@
-"""Erasure: forgetting a person whom mParticle says is to be forgotten (OpenDSR).
+"""Erasure of a person on mParticle's request (OpenDSR).
 
-Deleted is everything that is held about the person: the ledger, changes of all runs, rejections, the inbox. What
-remains is that it was done, and digests by which a later file is kept from bringing the person back. The list in
-Iterable is not touched: Iterable is told by mParticle, or by whoever told mParticle.
+Everything held about the person is deleted: ledger rows, changes of all runs, rejections, inbox rows. What remains is
+the audit entry, and digests that keep a later file from adding the person again. The list in Iterable is not changed:
+mParticle, or the system that sent mParticle the request, also sends it to Iterable.
 
-The identities are kept, encrypted, until it is done: a run that is under way holds members in memory and would put
-them back, so it is done again when that run has ended.
+The identities are stored, encrypted, until the erasure is complete: a run in progress holds members in memory and
+could write them again, so the erasure is repeated after that run has ended.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from core.store.personal_data import DataSubject
 
 logger = logging.getLogger(__name__)
 
-# How long an answer waits for the deletion, in seconds. What is not done by then is done by a worker.
+# How long an answer waits for the deletion, in seconds. After that, a worker does the rest.
 SOON_S = 5.0
 
 
 @dataclass(slots=True)
 class ErasureSubject:
-    """Whom an erasure is about, and when mParticle said so."""
+    """The identities of the person to erase, and the time of mParticle's request (milliseconds)."""
 
     stamp: int
     request: str | None
@@ -38,27 +38,27 @@ class ErasureSubject:
     mpid: list[str] = field(default_factory=list)
 
     def person(self, account_id: str) -> DataSubject:
-        """The person, as an account in mParticle knows them ("": as all accounts do)."""
+        """Return the person as known in one mParticle account ("": in all accounts)."""
         profiles = [*self.mpid, *(f"customer:{c}" for c in self.customer), *(f"email:{e}" for e in self.email)]
         return DataSubject(set(profiles), set(self.email), set(self.customer), account_id)
 
 
 async def try_carry_out(engine: Engine, erasure_id: str) -> None:
-    """Carry an erasure out, unless that takes long: then a worker does. It is on disk that it is to be done."""
+    """Carry out a stored erasure. If that takes longer than SOON_S, a worker completes it."""
     try:
         await asyncio.wait_for(_carry_out(engine, erasure_id), SOON_S)
     except TimeoutError:
-        logger.info("an erasure takes longer, and goes on in the background")
+        logger.info("an erasure takes longer and continues in the background")
     except DBAPIError:
-        logger.warning("an erasure could not be carried out yet", exc_info=True)
+        logger.warning("could not carry out an erasure yet", exc_info=True)
 
 
 async def carry_out_all(engine: Engine) -> None:
-    """Carry out the erasures that have not ended."""
+    """Carry out the erasures that are not complete."""
     async with engine.database.read() as db:
-        left = await erasures.under_way(db)
-    for each in left:
-        await _carry_out(engine, each.id)
+        pending = await erasures.under_way(db)
+    for erasure in pending:
+        await _carry_out(engine, erasure.id)
 
 
 async def _carry_out(engine: Engine, erasure_id: str) -> None:
@@ -70,11 +70,12 @@ async def _carry_out(engine: Engine, erasure_id: str) -> None:
     async with engine.database.read() as db:
         person = await personal_data.known_as(db, subject.person(erasure.account_id))
     counts = Counter(erasure.counts)
-    async with engine.database.write() as db:  # before looking for rows: what mParticle sends now is passed over
+    # before the rows are read: from here on, intake drops changes of this person
+    async with engine.database.write() as db:
         digests = digests_of_subject(await erasures.salt_of(db, engine.vault), person)
         await erasures.mark_erased(db, erasure.account_id, digests, subject.stamp)
     async with engine.database.read() as db:
-        # asked first: one that ends from now on may not be seen in the rows
+        # asked before the rows are read: a run that ends in between may not show in them
         in_hand = await personal_data.may_be_in_hand(db, person)
         rows = await personal_data.rows_of(db, person)
     async with engine.database.write() as db:
@@ -85,7 +86,7 @@ async def _carry_out(engine: Engine, erasure_id: str) -> None:
         await erasures.note(db, erasure_id, dict(counts))
     is_cleared = await engine.database.clear_log()
     if in_hand or not is_cleared:
-        return  # a worker does it again
+        return  # a worker repeats it
     async with engine.database.write() as db:
         if await erasures.end(db, erasure_id):
             await audit_log.add(
@@ -99,23 +100,24 @@ async def _carry_out(engine: Engine, erasure_id: str) -> None:
 
 
 async def _forget_changes(engine: Engine, person: DataSubject) -> int:
-    """Take a person out of the stored changes of all runs, a piece at a time. Returns in how many places it was."""
-    found, after = 0, 0
+    """Remove a person from the stored changes of all runs, batch by batch. Returns the number of entries removed."""
+    removed, after = 0, 0
     while True:
         async with engine.database.read() as db:
             batches, last = await personal_data.batches_with(db, person, after)
         for batch_id in batches:
             async with engine.database.write() as db:
-                found += await personal_data.forget_in_batch(db, batch_id, person)
+                removed += await personal_data.forget_in_batch(db, batch_id, person)
         if last is None:
-            return found
+            return removed
         after = last
 
 
 def digests_of_subject(salt: str, person: DataSubject) -> list[str]:
+    """Return the digests of all identities of a person."""
     mpids = [profile for profile in person.profiles if not profile.startswith(("customer:", "email:"))]
     return [
-        *(erasures.digest(salt, "mpid", each) for each in mpids),
-        *(erasures.digest(salt, "email", each) for each in person.emails),
-        *(erasures.digest(salt, "customer", each) for each in person.customer_ids),
+        *(erasures.digest(salt, "mpid", mpid) for mpid in mpids),
+        *(erasures.digest(salt, "email", email) for email in person.emails),
+        *(erasures.digest(salt, "customer", customer_id) for customer_id in person.customer_ids),
     ]

@@ -1,4 +1,4 @@
-"""Members whom Iterable refuses for good, remembered across runs."""
+"""Suppression of members that Iterable rejects permanently, across runs."""
 
 from core.engine import Engine
 from core.iterable import FailureReason
@@ -6,26 +6,26 @@ from core.models.run import Run
 from core.store import rejections, suppressions
 from core.store.rejections import Rejection
 
-# Members refused for good that are remembered in one transaction.
+# Members written in one transaction.
 BARRED_A_WRITE = 1_000
 
 
-async def suppress_rejected(engine: Engine, this: Run) -> None:
-    """Remember whom Iterable refuses for good: the next run does not send them again as they are."""
-    for some in await _refused_for_good(engine, this.id):
+async def suppress_rejected(engine: Engine, run: Run) -> None:
+    """Suppress the members that Iterable rejected permanently in a run: later runs do not send them unchanged."""
+    for chunk in await _rejected_permanently(engine, run.id):
         async with engine.database.write() as db:
-            await suppressions.add(db, engine.vault, this.connection_id, some)
+            await suppressions.add(db, engine.vault, run.connection_id, chunk)
 
 
-async def lift_suppression(engine: Engine, this: Run, rejected_by: str) -> None:
-    """Whoever was rejected by a run is tried again: a person has asked for that."""
-    for some in await _refused_for_good(engine, rejected_by):
+async def lift_suppression(engine: Engine, run: Run, rejected_by: str) -> None:
+    """Lift the suppression of the members that a run rejected, so that the next run retries them."""
+    for chunk in await _rejected_permanently(engine, rejected_by):
         async with engine.database.write() as db:
-            await suppressions.remove(db, engine.vault, this.connection_id, some)
+            await suppressions.remove(db, engine.vault, run.connection_id, chunk)
 
 
-async def _refused_for_good(engine: Engine, run_id: str) -> list[list[Rejection]]:
-    """Whom Iterable refused in a run as people who were forgotten, which is final; in pieces."""
+async def _rejected_permanently(engine: Engine, run_id: str) -> list[list[Rejection]]:
+    """Return the rejections of a run for forgotten people, which are permanent, in chunks."""
     async with engine.database.read() as db:
-        found = [each async for each in rejections.of_run(db, run_id, FailureReason.FORGOTTEN)]
-    return [found[begin : begin + BARRED_A_WRITE] for begin in range(0, len(found), BARRED_A_WRITE)]
+        rejected = [rejection async for rejection in rejections.of_run(db, run_id, FailureReason.FORGOTTEN)]
+    return [rejected[begin : begin + BARRED_A_WRITE] for begin in range(0, len(rejected), BARRED_A_WRITE)]

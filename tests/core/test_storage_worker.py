@@ -122,7 +122,7 @@ async def test_locked_under_live_changes(
     async with firehosing(tmp_path, firehose_approval="none") as it, lock_of(it.engine.database) as lock:
         at_requests(monkeypatch, once(lock.begin), every=3)
         await it.mparticle.add(VIPS, *map(person, range(30)))
-        await until(said(caplog, "live changes could not be carried"))
+        await until(said(caplog, "could not deliver live changes"))
         await lock.release()
         status = await it.settled()
         assert it.emails() == {f"p{n}@example.com" for n in range(30)}
