@@ -1,1 +1,1 @@
-"""mParticle's Firehose: the messages, what they mean to us, and what is answered. No HTTP in it."""
+"""mParticle's Firehose: parses messages, stores what they change, and builds the answers. No HTTP in it."""

@@ -1,4 +1,4 @@
-"""mParticle's requests to erase people, as they arrive, and members that were erased before."""
+"""Intake of mParticle's erasure requests, and the filter against people who were erased before."""
 
 import json
 from collections import defaultdict
@@ -14,7 +14,7 @@ from core.store import erasures
 from core.store.inbox import Change
 from core.vault import Vault
 
-# How the identities of a request are named: OpenDSR's own words, and mParticle's.
+# The identity types of a request, as OpenDSR and mParticle name them.
 _KINDS = {
     "email": "email",
     "mpid": "mpid",
@@ -25,7 +25,7 @@ _KINDS = {
 
 
 async def accept(db: AsyncConnection, vault: Vault, request: DsrProcessingRequest, stamp: int) -> None:
-    """Store that a person is to be forgotten. From then on no file brings the person back."""
+    """Store an erasure request. From then on no file adds the person again."""
     subject = ErasureSubject(stamp, request.subject_request_id)
     for name, identity in request.subject_identities.items():
         kind = _KINDS.get(name.lower().replace("_", "").replace("-", ""))
@@ -42,9 +42,9 @@ async def accept(db: AsyncConnection, vault: Vault, request: DsrProcessingReques
 async def without_erased(
     db: AsyncConnection, vault: Vault, changes: Sequence[Change], members: Sequence[tuple[str, Member]]
 ) -> list[Change]:
-    """Return live changes but for those that are older than their member's erasure. Who comes after it is back.
+    """Return the live changes except those older than their member's erasure. A newer one lifts the erasure mark.
 
-    `members` are those of the changes, in the same order, each with the id of the account that sent it.
+    `members` are the members of the changes, in the same order, each with the id of the account that sent it.
     """
     salt = await erasures.salt_of(db, vault)
     digests = [(account_id, _digests_of_member(salt, member)) for account_id, member in members]

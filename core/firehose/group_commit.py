@@ -1,7 +1,7 @@
-"""Group commit: what arrives while a write is under way is written together by the next one.
+"""Group commit: items that arrive during a write are written together by the next one.
 
-SQLite is asked to have everything on the disk before it answers (synchronous=FULL), which takes milliseconds however
-little is written. So messages share them.
+SQLite flushes to disk before it confirms a commit (synchronous=FULL). That takes milliseconds however little is
+written, so messages share a commit.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from core.store.database import is_away
 
 Item = TypeVar("Item")
 
-# Weight (profiles) written together: some 100 ms of SQLite's one write lock.
+# The most weight (profiles) of one write: it holds SQLite's only write lock for some 100 ms.
 MOST_TOGETHER = 5_000
 
 
@@ -30,50 +30,50 @@ class GroupCommit(Generic[Item]):
     """Writes items. `write` writes several in one transaction, and returns a result for each."""
 
     def __init__(self, write: Callable[[list[Item]], Awaitable[list[Any]]]) -> None:
-        """Take what writes."""
+        """Take the function that writes."""
         self._write = write
         self._waiting: list[_Waiting[Item]] = []
         self._writing = asyncio.Lock()
 
     async def put(self, item: Item, weight: int) -> Any:
         """Return the result for an item when it is on disk."""
-        mine = _Waiting(item, weight, asyncio.get_running_loop().create_future())
-        self._waiting.append(mine)
+        waiting = _Waiting(item, weight, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
         async with self._writing:
-            while not mine.written.done():
+            while not waiting.written.done():
                 await self._write_some(self._next())
-        return await mine.written
+        return await waiting.written
 
     def _next(self) -> list[_Waiting[Item]]:
-        weight, some = 0, 0
-        for each in self._waiting:
-            weight += each.weight
-            if some and weight > MOST_TOGETHER:
+        weight, size = 0, 0
+        for waiting in self._waiting:
+            weight += waiting.weight
+            if size and weight > MOST_TOGETHER:
                 break
-            some += 1
-        together, self._waiting = self._waiting[:some], self._waiting[some:]
-        return together
+            size += 1
+        group, self._waiting = self._waiting[:size], self._waiting[size:]
+        return group
 
-    async def _write_some(self, together: list[_Waiting[Item]]) -> None:
+    async def _write_some(self, group: list[_Waiting[Item]]) -> None:
         try:
-            results = await self._write([each.item for each in together])
+            results = await self._write([waiting.item for waiting in group])
         except DBAPIError as error:
-            if len(together) > 1 and not is_away(error):  # perhaps only one of them is the cause
-                for each in together:
-                    await self._write_some([each])
+            if len(group) > 1 and not is_away(error):  # perhaps only one item is the cause
+                for waiting in group:
+                    await self._write_some([waiting])
                 return
-            _fail(together, error)
+            _fail(group, error)
             return
-        except BaseException as error:  # whoever waits for this write has to hear of it
-            _fail(together, error)
+        except BaseException as error:  # all who wait for this write get the error
+            _fail(group, error)
             raise
-        for each, result in zip(together, results, strict=True):
-            if not each.written.done():
-                each.written.set_result(result)
+        for waiting, result in zip(group, results, strict=True):
+            if not waiting.written.done():
+                waiting.written.set_result(result)
 
 
-def _fail(together: list[_Waiting[Any]], error: BaseException) -> None:
-    for each in together:
-        if not each.written.done():
-            each.written.set_exception(error)
-            each.written.exception()  # heard of, also by those who stopped waiting
+def _fail(group: list[_Waiting[Any]], error: BaseException) -> None:
+    for waiting in group:
+        if not waiting.written.done():
+            waiting.written.set_exception(error)
+            waiting.written.exception()  # retrieved, so that asyncio does not log it if the waiting task was cancelled

@@ -1,4 +1,4 @@
-"""The time as far as it is known here: it does not go back when the machine's clock is put back."""
+"""The clock of the intake: it never runs backwards, even if the machine's clock is set back."""
 
 import time
 
@@ -6,21 +6,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store import processed_messages
 
-# A message that was taken later than this from now, in seconds, says that the clock was wrong then.
+# If the last message was processed this far in the future, in seconds, the clock was wrong then.
 CREDIBLE_S = 24 * 3600.0
 
 
 class IngestClock:
-    """A clock for the order of what comes in. One for a process is enough."""
+    """A clock that orders incoming messages. A process needs one."""
 
     def __init__(self) -> None:
-        """Know nothing yet."""
+        """Start from the machine's clock."""
         self._latest = 0.0
         self._looked_at = 0.0
         self._has_asked = False
 
     async def ask(self, db: AsyncConnection) -> None:
-        """Find out once when a process before this one took a message last."""
+        """On the first call, read when the last message was processed, so that a restart does not go back in time."""
         if not self._has_asked:
             last = await processed_messages.last(db)
             if last is not None and self.now() < last < time.time() + CREDIBLE_S:
@@ -28,7 +28,7 @@ class IngestClock:
             self._has_asked = True
 
     def now(self) -> float:
-        """Seconds since 1970."""
+        """Return the time, in seconds since 1970."""
         looked_at = time.monotonic()
         self._latest = max(time.time(), self._latest + looked_at - self._looked_at)
         self._looked_at = looked_at

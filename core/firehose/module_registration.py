@@ -1,4 +1,4 @@
-"""How this integration describes itself to mParticle: the same settings as the hosted one has, so that it can replace
+"""The registration of this integration with mParticle. It has the settings of the hosted one, so that it can replace
 it."""
 
 from typing import Any
@@ -16,7 +16,7 @@ API_KEY, USER_ID_FIELD, LIST_ID = "apiKey", "userIdField", "listId"
 
 
 def registration() -> dict[str, Any]:
-    """The part of a module_registration_response that is ours."""
+    """Return the part of a module_registration_response that describes this integration."""
     account_settings = [
         _setting(
             API_KEY, "API Key", "A server-side API key of the Iterable project.", required=True, confidential=True

@@ -1,7 +1,7 @@
-"""What a message is for: the connection of its mParticle account, and the mapping of an audience.
+"""Routes a message: finds the connection of its mParticle account, and the mapping of an audience.
 
-Where nobody has saved a connection for the account, one is made of the settings in the message, as the hosted
-integration uses them; where an audience has no mapping yet, one is proposed.
+If no one has saved a connection for the account, it creates one from the settings in the message, as the hosted
+integration uses them. If an audience has no mapping yet, it proposes one.
 """
 
 import hashlib
@@ -25,99 +25,99 @@ from core.store.connections import DEFAULT_RATE, Connection, ConnectionUpdate, p
 from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus, MappingUpdate
 
 _LARGEST_LIST = 2**31 - 1
-# How long connections and mappings are taken for what they were, in seconds.
+# How long connections and mappings are cached, in seconds.
 MOMENT_S = 0.5
 
 
 class RouteCache:
-    """Connections and mappings as they were a moment ago: of most messages they need not be looked up."""
+    """A short-lived cache of connections and mappings, so that most messages need no look-up."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start empty."""
         self.connections: dict[str, Connection] = {}
         self.mappings: dict[tuple[str, str, str], AudienceMapping] = {}
         self._since = -math.inf
 
     def forget(self) -> None:
-        """Look everything up again."""
+        """Clear the cache."""
         self._since = time.monotonic()
         self.connections.clear()
         self.mappings.clear()
 
     def forget_old(self) -> None:
-        """Look everything up again, if the moment is over."""
+        """Clear the cache if it is older than MOMENT_S."""
         if time.monotonic() - self._since > MOMENT_S:
             self.forget()
 
 
 class Router:
-    """Finds, and where they are missing makes, connections and mappings. Lives as long as one transaction."""
+    """Finds connections and mappings, or creates them if they are missing. Lives as long as one transaction."""
 
     def __init__(self, db: AsyncConnection, engine: Engine, known: RouteCache) -> None:
-        """Take the transaction, and what is known."""
+        """Take the transaction and the cache."""
         self._db = db
         self._engine = engine
         known.forget_old()
         self._connections, self._mappings = known.connections, known.mappings
 
     async def connection(self, account: Account) -> Connection:
-        """Return the connection of an account. One that a person saved wins over what the message says."""
+        """Return the connection of an account. One that a person saved takes precedence over the message's settings."""
         account_id, offered = str(account.account_id), _offered(account)
-        found = await self.known_connection(account)
-        if found is None:
-            found = await self._made(account_id, account, offered)
-        elif found.mparticle_settings_digest not in (None, offered) and account.account_settings.get(API_KEY):
-            found = await self._changed(found, account, offered)
-        self._connections[account_id] = found
-        return found
+        connection = await self.known_connection(account)
+        if connection is None:
+            connection = await self._made(account_id, account, offered)
+        elif connection.mparticle_settings_digest not in (None, offered) and account.account_settings.get(API_KEY):
+            connection = await self._changed(connection, account, offered)
+        self._connections[account_id] = connection
+        return connection
 
     async def known_connection(self, account: Account) -> Connection | None:
-        """Return the connection of an account, if there is one: that with its id, or that with its key."""
+        """Return the connection of an account, matched by its id or else by its key, or None."""
         account_id = str(account.account_id)
-        found = self._connections.get(account_id) or await connections.of_account(self._db, account_id)
-        found = found or await self._with_the_key(account_id, account)
-        if found is not None:
-            self._connections[account_id] = found
-        return found
+        connection = self._connections.get(account_id) or await connections.of_account(self._db, account_id)
+        connection = connection or await self._with_the_key(account_id, account)
+        if connection is not None:
+            self._connections[account_id] = connection
+        return connection
 
     async def is_uninstalled(self, account: Account) -> bool:
-        """Whether the workspace of an account's connection has removed the app: nothing is stored for it then."""
-        found = await self.known_connection(account)
-        return found is not None and found.uninstalled_at is not None
+        """Whether the workspace of an account's connection has removed the app. Nothing is stored for it then."""
+        connection = await self.known_connection(account)
+        return connection is not None and connection.uninstalled_at is not None
 
     async def mapping(
         self, account: Account, audience_id: int, audience_name: str, settings: dict[str, str]
     ) -> AudienceMapping:
-        """Return the mapping of an audience, proposed where there is none."""
-        found = await self.known(account, audience_id, settings)
-        if found is None:
+        """Return the mapping of an audience, proposed if there is none."""
+        mapping = await self.known(account, audience_id, settings)
+        if mapping is None:
             connection = await self.connection(account)
-            found = await self._proposed(connection, account, audience_id, audience_name, settings)
-            self.keep(found)
-        return found
+            mapping = await self._proposed(connection, account, audience_id, audience_name, settings)
+            self.keep(mapping)
+        return mapping
 
     async def known(self, account: Account, audience_id: int, settings: dict[str, str]) -> AudienceMapping | None:
         """Return the mapping of an audience, if there is one."""
         key = (str(account.account_id), str(audience_id), list_setting(settings))
         if key not in self._mappings:
-            for each in await live_mappings.of_audiences(self._db, [key[0]], [key[1]]):
-                self.keep(each)
+            for mapping in await live_mappings.of_audiences(self._db, [key[0]], [key[1]]):
+                self.keep(mapping)
         return self._mappings.get(key)
 
     def keep(self, mapping: AudienceMapping) -> None:
-        """Remember a mapping as it is now."""
+        """Cache a mapping."""
         self._mappings[
             mapping.mparticle_account_id or "", mapping.audience_id or "", mapping.firehose_list_setting or ""
         ] = mapping
 
     def forget(self, mapping: AudienceMapping) -> None:
-        """Forget a mapping that this account's messages are not for any longer."""
+        """Remove a mapping that no longer belongs to this account's messages."""
         self._mappings.pop(
             (mapping.mparticle_account_id or "", mapping.audience_id or "", mapping.firehose_list_setting or ""), None
         )
 
     async def propose(self, mapping: AudienceMapping) -> AudienceMapping:
-        """Make a mapping wait for approval; where none is required and a list is known, it is active at once."""
+        """Propose a mapping, or activate it at once if no approval is required and it has a list."""
         state = self._first_state(mapping.list_id)
         await mappings.change(
             self._db, mapping.id, status=state, is_live=True, disconnected_at=None, bulk_removal_cursor=None
@@ -131,10 +131,10 @@ class Router:
             subject=f"mapping:{mapping.id}",
             after={"audience_id": mapping.audience_id, "list_id": mapping.list_id, "live": True},
         )
-        found = await mappings.by_id(self._db, mapping.id)
-        assert found is not None
-        self.keep(found)
-        return found
+        proposed = await mappings.by_id(self._db, mapping.id)
+        assert proposed is not None
+        self.keep(proposed)
+        return proposed
 
     async def _proposed(
         self, connection: Connection, account: Account, audience_id: int, name: str, settings: dict[str, str]
@@ -146,9 +146,9 @@ class Router:
             "firehose_list_setting": wanted,
             "is_live": True,
         }
-        for each in await live_mappings.of_lists_without_source(self._db, connection.id, str(audience_id)):
-            if list_id in (NO_LIST, each.list_id) and each.status is not MappingStatus.DECLINED:
-                return await self._offer(each, source)
+        for candidate in await live_mappings.of_lists_without_source(self._db, connection.id, str(audience_id)):
+            if list_id in (NO_LIST, candidate.list_id) and candidate.status is not MappingStatus.DECLINED:
+                return await self._offer(candidate, source)
         mapping_id = await mappings.add(
             self._db,
             connection_id=connection.id,
@@ -159,12 +159,13 @@ class Router:
             proposed_by=MPARTICLE,
         )
         await mappings.change(self._db, mapping_id, **source)
-        found = await mappings.by_id(self._db, mapping_id)
-        assert found is not None
-        return await self.propose(found)
+        mapping = await mappings.by_id(self._db, mapping_id)
+        assert mapping is not None
+        return await self.propose(mapping)
 
     async def _offer(self, mapping: AudienceMapping, source: MappingUpdate) -> AudienceMapping:
-        """Offer to feed a mapping that files feed: a person decides, unless the operator has approved in advance."""
+        """Offer mParticle as the source of a mapping that files feed. A person decides, unless the settings approve
+        it."""
         is_free = self._engine.settings.firehose_approval is FirehoseApproval.NONE
         offer = LiveOffer.ANNOUNCED if is_free else LiveOffer.PROPOSED
         source = {**source, "is_live": is_free, "live_offer": offer}
@@ -179,39 +180,41 @@ class Router:
             before={"live": False},
             after={"live": True, "list_id": mapping.list_id},
         )
-        found = await mappings.by_id(self._db, mapping.id)
-        assert found is not None
-        return found
+        offered = await mappings.by_id(self._db, mapping.id)
+        assert offered is not None
+        return offered
 
     def _first_state(self, list_id: int) -> MappingStatus:
         free = self._engine.settings.firehose_approval is FirehoseApproval.NONE
         return MappingStatus.ACTIVE if free and list_id != NO_LIST else MappingStatus.PROPOSED
 
     async def _with_the_key(self, account_id: str, account: Account) -> Connection | None:
-        """The connection that a person saved with the key in the message: it is the account's from now on.
+        """Return the connection that a person saved with the key in the message, linked to the account from now on.
 
-        Also where that key has been replaced since: mParticle goes on sending the one that was entered there until
-        somebody changes it, and the key that a person saved wins.
+        A key that has been replaced since matches, too: mParticle keeps sending the key that was entered there, and the
+        key that a person saved takes precedence.
         """
         key = account.account_settings.get(API_KEY, "").strip()
         if not key:
             return None
-        saved = [each for each in await connections.everyone(self._db) if each.mparticle_account_id is None]
-        same = manage.with_key(self._engine, saved, key) or [
-            each for each in saved if each.api_key is not None and each.had_key(key)
+        saved = [
+            connection for connection in await connections.everyone(self._db) if connection.mparticle_account_id is None
         ]
-        if len(same) != 1:
+        matching = manage.with_key(self._engine, saved, key) or [
+            connection for connection in saved if connection.api_key is not None and connection.had_key(key)
+        ]
+        if len(matching) != 1:
             return None
-        await connections.change(self._db, same[0].id, mparticle_account_id=account_id)
+        await connections.change(self._db, matching[0].id, mparticle_account_id=account_id)
         await audit_log.add(
             self._db,
-            team_id=same[0].team_id,
+            team_id=matching[0].team_id,
             actor=MPARTICLE,
             action=AuditAction.CONNECTION_CHANGED,
-            subject=f"connection:{same[0].id}",
+            subject=f"connection:{matching[0].id}",
             after={"mparticle_account": account_id},
         )
-        return await connections.by_id(self._db, same[0].id)
+        return await connections.by_id(self._db, matching[0].id)
 
     async def _made(self, account_id: str, account: Account, offered: str) -> Connection:
         key = account.account_settings.get(API_KEY, "").strip()
@@ -219,7 +222,7 @@ class Router:
         connection_id = await connections.add(
             self._db,
             name=name,
-            # without a key in the message it is the one in the environment
+            # a connection without a key uses the one in the environment
             api_key=self._engine.vault.encrypt(key) if key else None,
             key_last4=key[-4:],
             rate_limit_key=project_of(key) if key else "",
@@ -238,12 +241,12 @@ class Router:
             subject=f"connection:{connection_id}",
             after={"name": name},
         )
-        found = await connections.by_id(self._db, connection_id)
-        assert found is not None
-        return found
+        connection = await connections.by_id(self._db, connection_id)
+        assert connection is not None
+        return connection
 
     async def _free_name(self, account_id: str) -> str:
-        """A name for the connection of an account. One that a person chose says nothing about whose it is."""
+        """Return a free name for the connection of an account."""
         numbers = itertools.count(2)
         name = first = f"mparticle-{account_id}"
         while await connections.by_name(self._db, name, None) is not None:
@@ -251,10 +254,10 @@ class Router:
         return name
 
     async def _changed(self, connection: Connection, account: Account, offered: str) -> Connection:
-        """Take over settings that were changed in mParticle, where they came from there before."""
+        """Apply settings that were changed in mParticle to a connection that was created from there."""
         key = account.account_settings[API_KEY].strip()
         values: ConnectionUpdate = {"user_id_field": _user_id(account), "mparticle_settings_digest": offered}
-        if project_of(key) not in connection.previous_key_digests:  # otherwise a person has replaced it since
+        if project_of(key) not in connection.previous_key_digests:  # otherwise a person has replaced that key since
             values |= {"api_key": self._engine.vault.encrypt(key), "key_last4": key[-4:], "key_rejected_at": None}
         await connections.change(self._db, connection.id, **values)
         await audit_log.add(
@@ -264,18 +267,18 @@ class Router:
             action=AuditAction.CONNECTION_CHANGED,
             subject=f"connection:{connection.id}",
         )
-        found = await connections.by_id(self._db, connection.id)
-        assert found is not None
-        return found
+        changed = await connections.by_id(self._db, connection.id)
+        assert changed is not None
+        return changed
 
 
 def list_setting(settings: dict[str, str]) -> str:
-    """The list in an audience's settings, as it stands there; nothing where there is none."""
+    """Return the list setting of an audience, as entered in mParticle, or an empty string."""
     return settings.get(LIST_ID, "").strip()
 
 
 def list_of(setting: str) -> int:
-    """The list that a setting names, or NO_LIST."""
+    """Return the id of the list that a setting names, or NO_LIST."""
     if not (setting.isascii() and setting.isdecimal()):
         return NO_LIST
     number = int(setting) if len(setting) < 20 else 0
@@ -284,11 +287,11 @@ def list_of(setting: str) -> int:
 
 def _user_id(account: Account) -> UserIdField:
     wanted = account.account_settings.get(USER_ID_FIELD, "").strip()
-    # as the hosted integration reads it: mpid or else the customer id
+    # as the hosted integration reads it: mpid, or else the customer id
     return UserIdField.MPID if wanted == UserIdField.MPID.value else UserIdField.CUSTOMER_ID
 
 
 def _offered(account: Account) -> str:
-    """A digest of the settings that make a connection: tells whether they are others than before, and not what."""
+    """Return a digest of the settings that define a connection, to detect changes without storing the key."""
     values = [account.account_settings.get(API_KEY, "").strip(), _user_id(account).value]
     return hashlib.sha256(json.dumps(["iterable-sync:settings", *values]).encode()).hexdigest()[:24]

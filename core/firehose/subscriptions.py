@@ -1,4 +1,4 @@
-"""An audience was connected, changed or disconnected in mParticle."""
+"""Subscription messages: an audience was connected, changed or disconnected in mParticle."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -9,51 +9,54 @@ from core.store.audit_log import MPARTICLE, AuditAction
 from core.store.mappings import AudienceMapping, LiveOffer, MappingStatus
 
 
-async def subscribe(db: AsyncConnection, targets: Router, request: AudienceSubscriptionRequest) -> None:
-    """Do what a subscription message says."""
+async def subscribe(db: AsyncConnection, router: Router, request: AudienceSubscriptionRequest) -> None:
+    """Apply a subscription message."""
     if request.action is SubscriptionAction.REMOVE:
-        await _remove(db, targets, request)
+        await _remove(db, router, request)
     elif request.action is SubscriptionAction.UPDATE:
-        await _update(db, targets, request)
+        await _update(db, router, request)
     else:
-        await _add(db, targets, request)
+        await _add(db, router, request)
 
 
-async def _add(db: AsyncConnection, targets: Router, request: AudienceSubscriptionRequest) -> None:
-    known = await targets.known(request.account, request.audience_id, request.audience_subscription_settings)
-    mapping = known or await targets.mapping(
+async def _add(db: AsyncConnection, router: Router, request: AudienceSubscriptionRequest) -> None:
+    known = await router.known(request.account, request.audience_id, request.audience_subscription_settings)
+    mapping = known or await router.mapping(
         request.account, request.audience_id, request.audience_name, request.audience_subscription_settings
     )
     if mapping.live_offer is not None and not mapping.is_live:
-        if known is not None:  # connected once more: it is to be decided about once more
+        if known is not None:  # connected again: the offer has to be decided again
             await mappings.change(db, mapping.id, live_offer=LiveOffer.PROPOSED)
-            await _refresh(db, targets, mapping)
+            await _refresh(db, router, mapping)
     elif known is not None and (mapping.status is MappingStatus.DECLINED or mapping.disconnected_at is not None):
-        mapping = await targets.propose(mapping)  # connected anew: it is to be decided about anew
-    await _rename(db, targets, mapping, request.audience_name)
+        mapping = await router.propose(mapping)  # connected again: it has to be approved again
+    await _rename(db, router, mapping, request.audience_name)
 
 
-async def _update(db: AsyncConnection, targets: Router, request: AudienceSubscriptionRequest) -> None:
-    now, before = request.audience_subscription_settings, request.previous_audience_subscription_settings
-    if before and list_setting(before) != list_setting(now):
-        # The ledger of a mapping is of one list. So another list is another mapping, and what becomes of the members
-        # of the former one is to be decided, as where an audience is disconnected.
-        former = await targets.known(request.account, request.audience_id, before)
+async def _update(db: AsyncConnection, router: Router, request: AudienceSubscriptionRequest) -> None:
+    settings, previous = (
+        request.audience_subscription_settings,
+        request.previous_audience_subscription_settings,
+    )
+    if previous and list_setting(previous) != list_setting(settings):
+        # A ledger belongs to one list, so another list means another mapping. A person decides what becomes of the
+        # former list's members, as if the audience had been disconnected.
+        former = await router.known(request.account, request.audience_id, previous)
         if former is not None:
-            await _disconnect(db, targets, former)
-    await _add(db, targets, request)
+            await _disconnect(db, router, former)
+    await _add(db, router, request)
 
 
-async def _remove(db: AsyncConnection, targets: Router, request: AudienceSubscriptionRequest) -> None:
-    mapping = await targets.known(request.account, request.audience_id, request.audience_subscription_settings)
+async def _remove(db: AsyncConnection, router: Router, request: AudienceSubscriptionRequest) -> None:
+    mapping = await router.known(request.account, request.audience_id, request.audience_subscription_settings)
     if mapping is not None:
-        await _disconnect(db, targets, mapping)
+        await _disconnect(db, router, mapping)
 
 
-async def _disconnect(db: AsyncConnection, targets: Router, mapping: AudienceMapping) -> None:
-    """Pause a mapping, until a person says what becomes of its list's members."""
-    if mapping.live_offer is not None and not mapping.is_live:  # files feed it, and go on feeding it
-        await _withdraw(db, targets, mapping)
+async def _disconnect(db: AsyncConnection, router: Router, mapping: AudienceMapping) -> None:
+    """Pause a mapping until a person decides what becomes of its list's members."""
+    if mapping.live_offer is not None and not mapping.is_live:  # files keep feeding it
+        await _withdraw(db, router, mapping)
         return
     if mapping.disconnected_at is not None:
         return
@@ -69,24 +72,24 @@ async def _disconnect(db: AsyncConnection, targets: Router, mapping: AudienceMap
         before={"state": mapping.status.value},
         after={"state": state.value, "disconnected": True},
     )
-    await _refresh(db, targets, mapping)
+    await _refresh(db, router, mapping)
 
 
-async def _withdraw(db: AsyncConnection, targets: Router, mapping: AudienceMapping) -> None:
-    """End the offer to feed a mapping that files feed, with what came for it."""
+async def _withdraw(db: AsyncConnection, router: Router, mapping: AudienceMapping) -> None:
+    """Withdraw the offer to feed a mapping that files feed, and drop its pending changes."""
     await inbox.drop_waiting(db, mapping.id)
     await mappings.change(db, mapping.id, mparticle_account_id=None, firehose_list_setting=None, live_offer=None)
-    targets.forget(mapping)
+    router.forget(mapping)
 
 
-async def _rename(db: AsyncConnection, targets: Router, mapping: AudienceMapping, name: str) -> None:
+async def _rename(db: AsyncConnection, router: Router, mapping: AudienceMapping, name: str) -> None:
     if mapping.audience_name == name:
         return
     await mappings.change(db, mapping.id, audience_name=name)
-    await _refresh(db, targets, mapping)
+    await _refresh(db, router, mapping)
 
 
-async def _refresh(db: AsyncConnection, targets: Router, mapping: AudienceMapping) -> None:
-    found = await mappings.by_id(db, mapping.id)
-    assert found is not None
-    targets.keep(found)
+async def _refresh(db: AsyncConnection, router: Router, mapping: AudienceMapping) -> None:
+    current = await mappings.by_id(db, mapping.id)
+    assert current is not None
+    router.keep(current)
