@@ -21,36 +21,36 @@ from core.store.migrate import migrate
 from core.vault import Vault, open_vault
 from core.worker_registry import WorkerRegistration
 
-if TYPE_CHECKING:  # most commands send nothing and read no audience, and these take long to import
+if TYPE_CHECKING:  # slow to import, and most commands send nothing and read no audience
     from core.iterable import IterableClient
     from core.sources.fetch import Fetcher
 
 
 class Engine:
-    """Settings, database, secrets and this process's presence, held together.
+    """The settings, database, vault and worker registration of this process.
 
-    `stopping` is set when the process is asked to end: runs stop at the next batch and can be resumed. `patience` is
-    how long runs go on when Iterable fails.
+    `stopping` is set when the process is asked to end: runs stop at the next batch and can be resumed. `patience` says
+    how long runs retry while Iterable fails.
     """
 
     def __init__(
         self, settings: Settings, database: Database, vault: Vault, presence: WorkerRegistration, patience: RetryPolicy
     ) -> None:
-        """Take the parts, opened. Use `open_engine`."""
+        """Take the opened parts. Use `open_engine`."""
         self.settings = settings
         self.database = database
         self.vault = vault
         self.presence = presence
         self.patience = patience
-        #: Whether another process goes on with the runs that this one leaves when it stops (a worker's).
+        #: Whether another process resumes the runs that this one leaves when it stops.
         self.hands_over = False
         self.stopping = asyncio.Event()
-        #: Set when a run was queued in this process: whoever works need not wait until they look again.
+        #: Set when a run was queued in this process: its worker need not wait for the next poll.
         self.queued = asyncio.Event()
-        #: Lists (connection, list) that runs of this process have or are taking, and those not given back afterwards.
+        #: Lists (connection id, list id) that runs of this process hold or are locking, and those not released.
         self.held: set[tuple[int, int]] = set()
         self.not_given_back: set[tuple[int, int]] = set()
-        #: How audiences are fetched that are not files here, by the scheme of their address.
+        #: How audiences that are not local files are fetched, by URL scheme.
         self.fetchers: dict[str, Fetcher] = {}
         #: What waits for Iterable waits by this clock.
         self.clock: Clock = SystemClock()
@@ -58,7 +58,7 @@ class Engine:
         self.fetching: dict[str, Path] = {}
 
     def api_key(self, connection: Connection) -> str:
-        """The API key of a connection. Raises SettingsError where it can't be had."""
+        """Return the API key of a connection. Raises SettingsError if there is none or it can't be decrypted."""
         if connection.api_key == DELETED_KEY:
             raise NoApiKeyError(
                 f"The API key of {connection.label} was deleted when its workspace removed the app. An admin of the "
@@ -76,7 +76,7 @@ class Engine:
     def client(
         self, connection: Connection, *, rate: float | None = None, patience: RetryPolicy | None = None
     ) -> "IterableClient":
-        """A client for a connection, at its pace (or at another rate). The caller opens it with `async with`."""
+        """Return a client for a connection, at its rate or another. The caller opens it with `async with`."""
         from core.iterable import IterableClient
 
         url = self.settings.iterable_url or connection.data_center.url
@@ -115,9 +115,9 @@ def check_sqlite(settings: Settings) -> None:
 async def open_engine(
     settings: Settings, worker_name: str, *, patience: RetryPolicy | None = None, times: LeaseTimes | None = None
 ) -> AsyncIterator[Engine]:
-    """Open the engine for the length of the block: the database is brought up to date, and this process is announced.
+    """Open the engine for the length of the block: migrate the database and register this process.
 
-    Raises SettingsError where the data directory, the database or the secret key is not usable, and LeaseLostError at
+    Raises SettingsError if the data directory, the database or the secret key can't be used, and LeaseLostError at
     the end of the block if other processes declared this one dead: then `stopping` was set.
     """
     check_sqlite(settings)

@@ -1,24 +1,21 @@
-"""What can go wrong, by what a person can do about it.
+"""Errors, by what a person can do about them.
 
-Every error that reaches a person is one of these. The message is a sentence: what is wrong, where, and what to do, in
-words that are true wherever they are read. Which button to press or command to type is added by whoever shows the
-error, chosen by its code. Facts that a program needs (which run, which list) are attributes: nothing reads them out of
-the message. No message holds an API key or an address. Errors that Iterable causes are in `core.iterable.errors`,
-under the same base.
+Every error that reaches a person is one of these. The message says what is wrong, where, and what to do, in words that
+fit Slack and the terminal alike. The caller that shows the error adds the button or the command, chosen by the code.
+Facts that a program needs (which run, which list) are attributes; nothing parses the message. No message contains an
+API key or an address. Errors from Iterable are in `core.iterable.errors`, under the same base.
 """
 
 from typing import ClassVar
 
-NOT_KEPT = (
-    "What run {} did in detail is not kept any more: changes are kept for 30 days. Sync the audience again instead."
-)
+NOT_KEPT = "The changes of run {} are no longer kept: they expire after 30 days. Sync the audience again instead."
 
 
 class SyncError(Exception):
-    """The base of every error that is meant for a person.
+    """The base of all errors that are shown to a person.
 
-    `message` is one sentence or two; `code` is a stable word for programs (reports, alerts, tests). `run_id`,
-    `mapping_id`, `connection_id`, `list_id` and `audience` are what the error is about, as far as that is known.
+    `message` is one or two sentences; `code` is a stable word for programs (reports, alerts, tests). `run_id`,
+    `mapping_id`, `connection_id`, `list_id` and `audience` say what the error is about, if known.
     """
 
     code: ClassVar[str] = "error"
@@ -45,9 +42,9 @@ class SyncError(Exception):
 
 
 class InputError(SyncError):
-    """What was given can't be used: a file, an option, an id. Nothing has been sent.
+    """The input can't be used: a file, an option, an id. Nothing was sent.
 
-    `path`, `line` and `column` (both counted from 1) say where, as far as that is known; the message begins with them.
+    `path`, `line` and `column` (both counted from 1) say where, if known; the message begins with them.
     """
 
     code = "bad_input"
@@ -92,27 +89,27 @@ class PermissionDeniedError(InputError):
 
 
 class ConflictError(InputError):
-    """The thing is not in a state that permits this: it has ended, was decided already, or a name is taken."""
+    """The state does not permit this: it has ended, was decided already, or a name is taken."""
 
 
 class ValidationError(InputError):
-    """A value can't be what it is for: an empty name, a negative rate, a key without characters."""
+    """A value is invalid: an empty name, a negative rate, an empty key."""
 
 
 class SettingsError(SyncError):
-    """The environment, the data directory or the database is not as the program needs it."""
+    """The environment, the data directory or the database can't be used as it is."""
 
     code = "bad_settings"
 
 
 class StorageError(SettingsError):
-    """The database, or the disk, failed while the program was at work: something may have been sent."""
+    """The database or the disk failed during the work. Something may have been sent."""
 
     code = "storage"
 
 
 class UnexpectedError(SyncError):
-    """A fault of this program stopped a run."""
+    """A bug in this program stopped a run."""
 
     code = "unexpected"
 
@@ -124,7 +121,7 @@ class NotAccountedForError(SyncError):
 
 
 class SeveralAudiencesError(InputError):
-    """A file holds several audiences, and none was chosen."""
+    """A file contains several audiences, and none was chosen."""
 
     code = "several_audiences"
 
@@ -142,19 +139,19 @@ class ColumnNotFoundError(InputError):
 
 
 class AudiencesOfOneNameError(InputError):
-    """A file holds several audiences of the chosen name."""
+    """A file contains several audiences of the chosen name."""
 
     code = "audiences_of_one_name"
 
 
 class EarlierRunAwaitingApprovalError(ConflictError):
-    """A run of the same mapping (`run_id`) waits for approval, and comes first."""
+    """An earlier run of the same mapping (`run_id`) is awaiting approval and has to go first."""
 
     code = "earlier_run_waits"
 
 
 class EarlierRunFailedError(SyncError):
-    """A run of the same mapping (`run_id`) is unfinished, comes first, and has failed again."""
+    """An earlier, unfinished run of the same mapping (`run_id`) has to go first and has failed again."""
 
     code = "earlier_run_failed"
 

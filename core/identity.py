@@ -1,11 +1,11 @@
-"""The rule of the house: which Iterable subscriber a member of an mParticle audience becomes. Pure, no I/O.
+"""The identity rule: which Iterable subscriber a member of an mParticle audience becomes. Pure, no I/O.
 
 | User ID setting | sent to Iterable                                      | a member without an email    |
 |-----------------|-------------------------------------------------------|------------------------------|
-| customerId      | email, and userId = the customer id where there is one | is rejected: no_email        |
+| customerId      | email, and userId = the customer id if there is one    | is rejected: no_email        |
 | mpid            | email, and userId = the mpid                           | gets <mpid>@placeholder.email |
 
-It is the rule of mParticle's own Iterable integration (settings `userIdField`), made exact at its edges.
+This is the rule of mParticle's own Iterable integration (setting `userIdField`), with its edge cases defined.
 """
 
 import re
@@ -15,20 +15,20 @@ from enum import StrEnum
 #: Iterable never mails an address at this domain.
 PLACEHOLDER_DOMAIN = "placeholder.email"
 
-# The longest address that mail can carry is 254 characters (RFC 5321); Iterable is left to judge up to this.
+# The longest deliverable address has 254 characters (RFC 5321); up to this limit Iterable decides.
 MAX_EMAIL_LENGTH = 320
 
-#: What Iterable takes as a userId: 1 to 52 printable ASCII characters, no trailing space.
+#: What Iterable accepts as a userId: 1 to 52 printable ASCII characters, no trailing space.
 USER_ID_PATTERN = r"[ -~]{0,51}[!-~]"
 
-#: Addresses that need nothing but lower case and no spaces around them. Nearly all do, so planning normalizes them in
+#: Addresses that only need lower-casing and trimming. Nearly all do, so planning normalizes them in
 #: the database (RE2 and Python read this pattern alike) and maps only the rest in Python. It is ASCII alone, because
 #: databases and Python lower-case other letters differently.
 PLAIN_EMAIL_PATTERN = r" *[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+){0,20}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+){1,20} *"
 PLAIN_EMAIL_MAX_LENGTH = 200
 
 _USER_ID = re.compile(USER_ID_PATTERN)
-# White space and what no text may hold: control characters, and halves of surrogate pairs from bad JSON.
+# White space, control characters, and halves of surrogate pairs from bad JSON.
 _FORBIDDEN_IN_EMAIL = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -54,10 +54,10 @@ class RejectionReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A member as mParticle knows it. Identities are as they came; `None` or white space means there is none.
+    """A member as mParticle knows it. Identities are unchanged; `None` or white space means there is none.
 
-    `email_is_hashed` and `customer_id_is_hashed` say that the profile has that identity only as a hash (Firehose
-    messages may), which can't be forwarded.
+    `email_is_hashed` and `customer_id_is_hashed` say that the profile has that identity only as a hash (in Firehose
+    messages), which can't be forwarded.
     """
 
     mpid: int | None = None
@@ -69,19 +69,19 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """Who is sent to Iterable. At least one of the two is there; whoever is to be subscribed has an email."""
+    """The identity that is sent to Iterable. At least one of the two is set; to subscribe, the email has to be."""
 
     email: str | None
     user_id: str | None
 
 
 def normalize_email(email: str | None) -> str | None:
-    """Return the address trimmed and lower-cased, or None where there is nothing but white space."""
+    """Return the address trimmed and lower-cased, or None if it has only white space."""
     return (email or "").strip().lower() or None
 
 
 def is_valid_email(email: str) -> bool:
-    """Whether a normalized email may be an address. In doubt yes: Iterable is the judge."""
+    """Whether a normalized email may be an address. If in doubt, True: Iterable decides."""
     local, at, domain = email.partition("@")
     return bool(
         at
@@ -96,17 +96,17 @@ def is_valid_email(email: str) -> bool:
 
 
 def is_valid_user_id(user_id: str) -> bool:
-    """Whether Iterable would take this as a userId."""
+    """Whether Iterable accepts this as a userId."""
     return _USER_ID.fullmatch(user_id) is not None
 
 
 def placeholder_email(mpid: int | str) -> str:
-    """Return the address that stands for a profile without an email when the User ID setting is mpid."""
+    """Return the address for a profile without an email if the User ID setting is mpid."""
     return f"{mpid}@{PLACEHOLDER_DOMAIN}"
 
 
 def resolve_subscriber(profile: Profile, field: UserIdField) -> Subscriber | RejectionReason:
-    """Map a member to the subscriber that is put on the list, or say why it can't be."""
+    """Return the subscriber to add for a member, or the reason why it is rejected."""
     user_id = _user_id(profile, field)
     if user_id is not None and not is_valid_user_id(user_id):
         return RejectionReason.INVALID_USER_ID
@@ -123,7 +123,7 @@ def resolve_subscriber(profile: Profile, field: UserIdField) -> Subscriber | Rej
 
 
 def resolve_for_removal(profile: Profile, field: UserIdField) -> Subscriber | RejectionReason:
-    """Map a leaver that was never synced to any identity that it carries: an email, or else a user id."""
+    """Return the subscriber to remove for a leaver that the ledger does not know, from its email and user id."""
     email = normalize_email(profile.email)
     if email is not None and not is_valid_email(email):
         email = None

@@ -1,4 +1,4 @@
-"""Mappings as people make them: proposed by one, approved by one who may, paused and resumed. All of it is audited."""
+"""The life of a mapping: proposed, approved or declined, paused, resumed, removed. Each step is audited."""
 
 from dataclasses import dataclass
 
@@ -214,14 +214,14 @@ async def set_addition_limits(engine: Engine, mapping_id: int, limits: AdditionL
 
 
 async def pause(engine: Engine, mapping_id: int, *, by: str, team_id: str | None) -> bool:
-    """Let nothing of a mapping be synced until somebody resumes it. Returns False where it was not active."""
+    """Pause a mapping until it is resumed. Returns False if it was not active."""
     return await _move(
         engine, mapping_id, MappingStatus.ACTIVE, MappingStatus.PAUSED, AuditAction.MAPPING_PAUSED, by, team_id
     )
 
 
 async def resume(engine: Engine, mapping_id: int, *, by: str, team_id: str | None) -> bool:
-    """Let a paused mapping be synced again. Returns False where it was not paused."""
+    """Resume a paused mapping. Returns False if it was not paused."""
     return await _move(
         engine, mapping_id, MappingStatus.PAUSED, MappingStatus.ACTIVE, AuditAction.MAPPING_RESUMED, by, team_id
     )
@@ -247,17 +247,17 @@ async def decide_proposal(
 
 
 async def find(engine: Engine, tenant: Tenant, text: str) -> list[tuple[Connection, AudienceMapping]]:
-    """Return the mappings of a tenant whose audience, list id or own id is this text; else those that contain it.
+    """Return the mappings of a tenant whose audience, list id or id equals this text, or else contains it.
 
-    An empty text finds all of them.
+    An empty text returns all.
     """
     wanted = text.strip().casefold()
-    found: list[tuple[Connection, AudienceMapping]] = []
+    pairs: list[tuple[Connection, AudienceMapping]] = []
     async with engine.database.read() as db:
         for connection in await tenancy.connections_of(db, tenant):
-            found += [(connection, mapping) for mapping in await mappings.of_connection(db, connection.id)]
-    exact = [pair for pair in found if wanted in _names(pair[1])]
-    return exact or [pair for pair in found if any(wanted in name for name in _names(pair[1]))]
+            pairs += [(connection, mapping) for mapping in await mappings.of_connection(db, connection.id)]
+    exact = [pair for pair in pairs if wanted in _names(pair[1])]
+    return exact or [pair for pair in pairs if any(wanted in name for name in _names(pair[1]))]
 
 
 def _names(mapping: AudienceMapping) -> list[str]:

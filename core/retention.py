@@ -1,8 +1,8 @@
-"""How long things are kept, and what is cleared away: so that the data directory does not grow for ever.
+"""Retention: what is deleted, and when.
 
-Records of runs, of alerts and of who did what are history, and stay: less than a kilobyte each. What a run did to whom
-is far more, and personal: it goes after KEEP_S, and so do the addresses of those who left. What a killed process leaves
-behind goes when its run is in nobody's hands.
+Records of runs, alerts and audit entries stay; each has less than a kilobyte. The changes and rejections of a run are
+larger and personal, so they are deleted after RETENTION_S, and so are the addresses of former members. Files of a
+killed process are deleted once no process is executing its run.
 """
 
 import asyncio
@@ -15,48 +15,47 @@ from core.settings import FETCHED, STANDARD_INPUT, WORK
 from core.store import batches, clock, last_known_emails, rejections, runs
 from core.store.batches import BatchStatus
 
-# How long the changes and rejections of a run are kept, for its file of rejections, to explain it and to undo it.
+# How long a run's changes and rejections are kept, for its file of rejections, for explanations and for undo.
 RETENTION_S = 30 * 24 * 3600.0
-# Old runs that are cleared at once, and how many of their batches and rejections, and of addresses, in one transaction.
+# Runs purged in one pass, and batches, rejections and addresses deleted in one transaction.
 CLEAR_RUNS = 5
 CLEAR_BATCHES, CLEAR_REJECTIONS, CLEAR_ADDRESSES = 200, 5_000, 5_000
 
 
-# What was sent and not answered is needed until the list's next run has noted whom it concerns.
+# Batches without an answer are needed until the list's next run has marked their members as unconfirmed.
 _CLEARED = [state for state in BatchStatus if state is not BatchStatus.SENT]
 
 
 async def purge_expired(engine: Engine) -> None:
-    """Delete the changes and rejections of some runs that ended for good long ago, and addresses of those who left.
-
-    A piece at a time.
+    """Delete, in chunks, expired changes and rejections of up to CLEAR_RUNS final runs, and addresses of former
+    members.
     """
     async with engine.database.read() as db:
         before = await clock.now(db) - RETENTION_S
-        old = await runs.expired(db, before, CLEAR_RUNS)
-        left = await last_known_emails.any_before(db, before)
-    while left:
+        expired = await runs.expired(db, before, CLEAR_RUNS)
+        remains = await last_known_emails.any_before(db, before)
+    while remains:
         async with engine.database.write() as db:
-            left = await last_known_emails.clear_old(db, before, CLEAR_ADDRESSES) == CLEAR_ADDRESSES
-    for run_id in old:
-        left = True
-        while left:
+            remains = await last_known_emails.clear_old(db, before, CLEAR_ADDRESSES) == CLEAR_ADDRESSES
+    for run_id in expired:
+        remains = True
+        while remains:
             async with engine.database.write() as db:
-                found = await batches.drop(db, run_id, _CLEARED, CLEAR_BATCHES)
-                left = bool(found + await rejections.drop(db, run_id, limit=CLEAR_REJECTIONS))
+                deleted = await batches.drop(db, run_id, _CLEARED, CLEAR_BATCHES)
+                remains = bool(deleted + await rejections.drop(db, run_id, limit=CLEAR_REJECTIONS))
 
 
 async def remove_orphaned_files(engine: Engine) -> None:
-    """Remove the files of killed processes: their locks, and what they made for runs that nobody has in hand now."""
+    """Remove the files of killed processes: their locks, and working files of runs that no process is executing."""
     await engine.presence.remove_stale_lock_files()
     settings = engine.settings
     await asyncio.to_thread(_remove_old_input, settings.data_dir, time.time() - settings.approval_expiry_s)
-    found = await asyncio.to_thread(_folders, engine.settings.data_dir)
-    if not found:
+    folders = await asyncio.to_thread(_folders, engine.settings.data_dir)
+    if not folders:
         return
     async with engine.database.read() as db:
-        known = await runs.by_ids(db, {path.name for path in found})
-    for path in found:
+        known = await runs.by_ids(db, {path.name for path in folders})
+    for path in folders:
         run = known.get(path.name)
         if run is not None and not run.status.is_active:
             await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What the environment sets: read once at the start, from the environment and `.env`."""
+"""Settings, read once at the start from the environment and `.env`."""
 
 import ipaddress
 import re
@@ -13,13 +13,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
 
-#: Where audiences are that had to be fetched, in the data directory.
+#: The folder of fetched audiences, in the data directory.
 FETCHED = "fetched"
 #: The folder for audiences that were read from standard input.
 STANDARD_INPUT = "standard-input"
 
 
-#: Where workspaces are, in the data directory.
+#: The folder of working files, in the data directory.
 WORK = "work"
 
 
@@ -28,7 +28,7 @@ _OF_WORKSPACE = re.compile(r"(T[A-Z0-9]+)=(.*)", re.DOTALL)
 ENV_FILE = ".env"
 #: In ALLOWED_WORKSPACES: any workspace.
 ANY = "*"
-#: A Firehose token has as many characters at least: whoever guesses it can change lists.
+#: The shortest Firehose token: whoever guesses it can change lists.
 FIREHOSE_TOKEN_LENGTH = 24
 
 
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     audience_paths: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="folders and addresses (`https://...`, `s3://...`, `gs://...`) from which people in Slack may "
-        "have audiences read, separated by commas (default: none). Where many workspaces install the app, each has its "
+        "have audiences read, separated by commas (default: none). If many workspaces install the app, each has its "
         "own: `T0123=/data/a,s3://a;T0456=/data/b`",
     )
     allowed_workspaces: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -169,7 +169,9 @@ class Settings(BaseSettings):
     @classmethod
     def _split_workspaces(cls, value: Any) -> Any:
         workspaces = _comma_separated(value) if isinstance(value, str) else tuple(value)
-        if wrong := [each for each in workspaces if each != ANY and not re.fullmatch(r"T[A-Z0-9]+", each)]:
+        if wrong := [
+            workspace for workspace in workspaces if workspace != ANY and not re.fullmatch(r"T[A-Z0-9]+", workspace)
+        ]:
             raise ValueError(f"{wrong[0][:40]} is not the id of a workspace, which looks like T0123ABCD")
         return workspaces
 
@@ -210,13 +212,15 @@ class Settings(BaseSettings):
 
     def audience_places(self, team_id: str) -> tuple[str, ...]:
         """The folders and addresses that a workspace may read audiences from: its own, and those of every workspace."""
-        found = [(each, _OF_WORKSPACE.fullmatch(each)) for each in self.audience_paths]
-        return tuple(scoped[2] if scoped else place for place, scoped in found if not scoped or scoped[1] == team_id)
+        scoped_places = [(place, _OF_WORKSPACE.fullmatch(place)) for place in self.audience_paths]
+        return tuple(
+            scoped[2] if scoped else place for place, scoped in scoped_places if not scoped or scoped[1] == team_id
+        )
 
     @property
     def unscoped_places(self) -> tuple[str, ...]:
-        """The folders and addresses that are of no workspace: every workspace may read them."""
-        return tuple(each for each in self.audience_paths if not _OF_WORKSPACE.fullmatch(each))
+        """The folders and addresses that every workspace may read."""
+        return tuple(place for place in self.audience_paths if not _OF_WORKSPACE.fullmatch(place))
 
     def may_install(self, team_id: str | None) -> bool:
         """Whether a workspace may install the app, and use it, where several are possible."""
@@ -279,7 +283,7 @@ def _check_encoding(path: Path) -> None:
 
 
 def _comma_separated(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, (each.strip() for each in text.split(","))))
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

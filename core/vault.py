@@ -17,7 +17,7 @@ class Vault:
     """Encrypts and decrypts short secrets with the newest key; older keys still decrypt."""
 
     def __init__(self, keys: list[str]) -> None:
-        """Take Fernet keys, newest first. Raises SettingsError where one is not a key."""
+        """Take Fernet keys, newest first. Raises SettingsError if one is invalid."""
         try:
             self._fernet = MultiFernet([Fernet(key.strip()) for key in keys])
         except ValueError:
@@ -31,19 +31,18 @@ class Vault:
         return self._fernet.encrypt(secret.encode())
 
     def decrypt(self, token: bytes) -> str:
-        """Return the secret. Raises SettingsError where none of the keys fits."""
+        """Return the secret. Raises SettingsError if no key fits."""
         try:
             return self._fernet.decrypt(token).decode()
         except InvalidToken:
             raise SettingsError(
-                "A saved API key can't be decrypted: ITERABLE_SYNC_SECRET_KEY is not the one that it was saved "
-                "with. Put the former key back behind the new one, separated by a comma, or save the "
-                "connection again."
+                "A saved API key can't be decrypted: ITERABLE_SYNC_SECRET_KEY is not the key that it was saved "
+                "with. Append the former key to the new one, separated by a comma, or save the connection again."
             ) from None
 
 
 def open_vault(secret_key: SecretStr | None, data_dir: Path) -> Vault:
-    """Return a vault with the keys of the setting, or with the key in the data directory, made if it is missing."""
+    """Return a vault with the keys of the setting, or with the key in the data directory, created if it is missing."""
     if secret_key is not None:
         return Vault(secret_key.get_secret_value().split(","))
     path = data_dir / KEY_FILE
@@ -53,13 +52,13 @@ def open_vault(secret_key: SecretStr | None, data_dir: Path) -> Vault:
         return Vault([path.read_text(encoding="ascii")])
     except (SettingsError, ValueError):
         raise SettingsError(
-            f"{path} holds no key any more. Restore it from a backup; without it, saved API keys can't be decrypted "
+            f"{path} no longer contains a key. Restore it from a backup; without it, saved API keys can't be decrypted "
             "and have to be saved again (delete the file, and a new key is made)."
         ) from None
 
 
 def _make_key(path: Path) -> None:
-    """Write a new key where there is none: whole or not at all, also when two processes start at once."""
+    """Write a new key file atomically, also if two processes start at once."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=KEY_FILE) as file:  # made with mode 0600
         file.write(Fernet.generate_key())
         file.flush()

@@ -12,14 +12,14 @@ from core.store.connections import DEFAULT_RATE, Connection, project_of
 async def environment_connection(
     engine: Engine, *, user_id: UserIdField | None, data_center: DataCenter, rate: float | None
 ) -> Connection:
-    """Return the connection that stands for ITERABLE_API_KEY, one for each data center. Only what is given is changed.
+    """Return the connection that uses ITERABLE_API_KEY, created if it is missing; there is one for each data center.
 
-    Raises SettingsError where the key is not set.
+    Raises SettingsError if the key is not set.
     """
     name = f"environment-{data_center}"
     async with engine.database.write() as db:
-        found = await connections.by_name(db, name, None)
-        if found is None:
+        connection = await connections.by_name(db, name, None)
+        if connection is None:
             await connections.add(
                 db,
                 name=name,
@@ -30,17 +30,17 @@ async def environment_connection(
                 user_id_field=user_id or UserIdField.CUSTOMER_ID,
                 requests_per_second=DEFAULT_RATE,
             )
-            found = await connections.by_name(db, name, None)
-        assert found is not None
-        key = engine.api_key(found)
+            connection = await connections.by_name(db, name, None)
+        assert connection is not None
+        key = engine.api_key(connection)
         await connections.change(
             db,
-            found.id,
+            connection.id,
             key_last4=key[-4:],
             rate_limit_key=project_of(key),
             user_id_field=(user_id or UserIdField.CUSTOMER_ID),
             requests_per_second=DEFAULT_RATE if rate is None else rate,
         )
-        found = await connections.by_id(db, found.id)
-    assert found is not None
-    return found
+        connection = await connections.by_id(db, connection.id)
+    assert connection is not None
+    return connection

@@ -1,4 +1,4 @@
-"""The lists of an Iterable project: fetch them, check one, remember its name."""
+"""The lists of an Iterable project: fetch them, check one, store its name."""
 
 import asyncio
 
@@ -22,22 +22,22 @@ from core.store.database import to_the_end
 
 # A list younger than this, in seconds, may be unknown to a part of Iterable, and show members late.
 NEW_LIST_S = 300.0
-# How long Iterable has to say whether it takes a key, in seconds: a person waits for it.
+# How long Iterable may take to answer, in seconds: a person is waiting.
 ANSWER_WITHIN_S = 30.0
 
 
-async def ensure_list_known(engine: Engine, this: Run) -> None:
-    """See to it that the list of a run is known, asking Iterable where it was never synced to.
+async def ensure_list_known(engine: Engine, run: Run) -> None:
+    """Store the list of a run, fetched from Iterable, if it was never synced to before.
 
-    May be cancelled. Raises an IterableError where it is of no use, or where Iterable can't be asked.
+    May be cancelled. Raises an IterableError if the list can't be synced to, or if the request fails.
     """
     async with engine.database.read() as db:
-        if await lists.get(db, this.connection_id, this.list_id) is not None:
+        if await lists.get(db, run.connection_id, run.list_id) is not None:
             return
-        connection = await connections.by_id(db, this.connection_id)
+        connection = await connections.by_id(db, run.connection_id)
     assert connection is not None
     try:
-        target = await check_list(engine, connection, this.list_id, patience=engine.patience)
+        target = await check_list(engine, connection, run.list_id, patience=engine.patience)
     except InvalidApiKeyError:
         await to_the_end(_note_refusal(engine, connection))
         raise
@@ -69,18 +69,18 @@ async def _note(engine: Engine, connection: Connection, target: IterableList) ->
 async def check_list(
     engine: Engine, connection: Connection, list_id: int, *, patience: RetryPolicy = INTERACTIVE_RETRY
 ) -> IterableList:
-    """Return a list of the connection's project. Raises ListGoneError or ListNotStandardError where it is of no use."""
+    """Return a list of the connection's project. Raises ListNotFoundError or ListNotStandardError."""
     async with engine.client(connection, patience=patience) as client:
-        found = next((each for each in await client.lists() if each.id == list_id), None)
-    if found is None:
+        target = next((candidate for candidate in await client.lists() if candidate.id == list_id), None)
+    if target is None:
         raise ListNotFoundError(list_id=list_id)
-    if not found.is_standard:
+    if not target.is_standard:
         raise ListNotStandardError(list_id=list_id)
-    return found
+    return target
 
 
 async def note_list(db: AsyncConnection, connection_id: int, target: IterableList) -> None:
-    """Store what Iterable says of a list. Raises InputError where it is another list than the one known here."""
+    """Store a list's name. Raises AnotherListError if its id belonged to another list before."""
     known = await lists.get(db, connection_id, target.id)
     if known is None:
         await lists.add(db, connection_id, target.id, target.name, target.created_at)
@@ -95,8 +95,7 @@ async def note_list(db: AsyncConnection, connection_id: int, target: IterableLis
 
 
 async def fetch_lists(engine: Engine, connection: Connection) -> list[IterableList]:
-    """Ask Iterable for the project's lists, giving up after seconds. Raises an IterableError where the key does not
-    work."""
+    """Fetch the project's lists, within ANSWER_WITHIN_S. Raises an IterableError if the key does not work."""
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S), engine.client(connection, patience=INTERACTIVE_RETRY) as client:
             return await client.lists()

@@ -1,4 +1,4 @@
-"""Connecting an Iterable project: a key is tried before it is saved, and replaced without losing anything else."""
+"""Connections: a key is tested before it is saved, and can be replaced without losing anything else."""
 
 import contextlib
 import dataclasses
@@ -19,24 +19,24 @@ from core.store.audit_log import AuditAction
 from core.store.connections import Connection, ConnectionSettings, project_of
 from core.store.mappings import NO_LIST
 
-#: Connections that stand for ITERABLE_API_KEY are named so; the data center follows.
+#: The prefix of connections that use ITERABLE_API_KEY; the data center follows.
 ENVIRONMENT = "environment-"
 NAME_MAX_LENGTH = 60
-#: The slowest and the fastest rate of a connection, in requests a second. Faster than this, a number was meant for
-#: something else (requests a minute, for example).
+#: The slowest and the fastest rate of a connection, in requests a second. A higher number is probably a mistake
+#: (requests a minute, for example).
 RATE_FLOOR, RATE_MAX = 0.1, 1000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Connected:
-    """A connection as saved, and the project's lists that can be synced to."""
+    """A connection as saved, and the lists of its project."""
 
     connection: Connection
     lists: list[IterableList]
 
 
 def check_name(name: str) -> str:
-    """Return a connection's name as it is stored. Raises InputError where it can't be one."""
+    """Return a connection's name as it is stored. Raises ValidationError if it can't be one."""
     stripped = name.strip()
     if not stripped or len(stripped) > NAME_MAX_LENGTH or not stripped.isprintable():
         raise ValidationError(
@@ -72,12 +72,13 @@ async def connect(
     self_approval: bool = False,
     by: str | None = None,
 ) -> Connected:
-    """Try a key, and save the connection. `by` is the person in Slack who does it.
+    """Test a key and save the connection. `by` is the Slack user id of the person.
 
-    Where mParticle's messages have made a connection with this key, that one becomes this one: who has the key may say
-    whose it is.
+    If mParticle's messages created a connection with this key, that connection is taken over: whoever has the key may
+    claim it.
 
-    Raises InputError where the name is taken or the key is empty, and an IterableError where the key does not work.
+    Raises ConflictError if the name is taken, ValidationError if the key is empty, and an IterableError if the key does
+    not work.
     """
     name, api_key, requests_per_second = check_name(name), _stripped(api_key), check_rate(requests_per_second)
     async with engine.database.read() as db:
@@ -95,9 +96,9 @@ async def connect(
         key_rejected_at=None,
         created_at=time.time(),
     )
-    found = await fetch_lists(engine, made)
+    project_lists = await fetch_lists(engine, made)
     async with engine.database.write() as db:
-        await _check_free(db, name, team_id)  # somebody may have been faster, or have clicked twice
+        await _check_free(db, name, team_id)  # another person may have saved it meanwhile, or this one clicked twice
         settings: ConnectionSettings = {
             "name": name,
             "data_center": data_center,
@@ -132,28 +133,28 @@ async def connect(
         assert saved is not None
         if by is not None:
             await _record(db, AuditAction.CONNECTION_ADDED, saved, by, team_id, after=_settings(saved))
-    return Connected(saved, found)
+    return Connected(saved, project_lists)
 
 
 async def replace_key(
     engine: Engine, known: Connection, api_key: str, *, by: str | None = None, team_id: str | None = None
 ) -> Connected:
-    """Try a new key, and put it in the place of a connection's. Everything else of the connection stays.
+    """Test a new key and save it instead of the connection's key. Nothing else of the connection changes.
 
-    What was said about a refused key is over. `by` is the person in Slack who does it.
+    This closes the alert about a rejected key. `by` is the Slack user id of the person.
 
-    Raises InputError where the key is empty, is not saved here, or is of another project; an IterableError where it
-    does not work.
+    Raises an InputError if the key is empty, comes from the environment, or belongs to another project, and an
+    IterableError if it does not work.
     """
     if known.api_key is None:
         raise ConflictError(f"The key of {known.label} is not saved: it is the one in the environment. Set it there.")
     api_key = _stripped(api_key)
     changed = dataclasses.replace(known, api_key=engine.vault.encrypt(api_key), key_last4=api_key[-4:])
-    found = await fetch_lists(engine, changed)
+    project_lists = await fetch_lists(engine, changed)
     async with engine.database.write() as db:
         ids = [mapping.list_id for mapping in await mappings.of_connection(db, known.id)]
         synced = {each for each in ids if each > NO_LIST}
-        if synced and synced.isdisjoint(each.id for each in found):
+        if synced and synced.isdisjoint(each.id for each in project_lists):
             raise ConflictError(
                 f'The key is of another Iterable project than "{known.name}": none of the lists that were synced are '
                 "in it. Save a connection of its own for it."
@@ -173,16 +174,17 @@ async def replace_key(
         if by is not None:
             before, after = {"key": f"...{known.key_last4}"}, {"key": f"...{changed.key_last4}"}
             await _record(db, AuditAction.KEY_REPLACED, known, by, team_id, before=before, after=after)
-    return Connected(dataclasses.replace(changed, key_rejected_at=None), found)
+    return Connected(dataclasses.replace(changed, key_rejected_at=None), project_lists)
 
 
 async def change(
     engine: Engine, known: Connection, *, by: str, team_id: str | None, **settings: Unpack[ConnectionSettings]
 ) -> dict[str, tuple[Any, Any]]:
-    """Change anything of a connection but its key. Returns what changed, by name: what it was, and what it is.
+    """Change settings of a connection other than its key. Returns the changed settings by name, each with its old and
+    new value.
 
-    Another data center is tried with the key first. Raises InputError where the name is taken, and an IterableError
-    where the key does not work there.
+    If the data center changes, the key is tested there first. Raises ConflictError if the name is taken, and an
+    IterableError if the key does not work there.
     """
     settings["name"] = check_name(settings.get("name", known.name))
     if "requests_per_second" in settings:
@@ -219,28 +221,29 @@ async def remove(engine: Engine, connection: Connection, *, by: str, team_id: st
 
 
 def _former_keys(engine: Engine, connection: Connection, api_key: str) -> tuple[str, ...]:
-    """Digests of the keys that a connection had before this one, oldest first: mParticle may go on sending one."""
+    """Return the digests of a connection's previous keys, oldest first: mParticle may keep sending one of them."""
     former = list(connection.previous_key_digests)
-    with contextlib.suppress(SettingsError):  # it was saved with another secret, so nobody can say which it was
+    with contextlib.suppress(SettingsError):  # encrypted with another secret key, so it is unknown
         former.append(project_of(engine.api_key(connection)))
-    return tuple(each for each in dict.fromkeys(former) if each != project_of(api_key))
+    return tuple(digest for digest in dict.fromkeys(former) if digest != project_of(api_key))
 
 
 def with_key(engine: Engine, known: Sequence[Connection], api_key: str) -> list[Connection]:
-    """Return those of these connections that have this key."""
+    """Return the connections that have this key."""
 
-    def has_it(each: Connection) -> bool:
+    def has_it(connection: Connection) -> bool:
         try:
-            return each.api_key is not None and engine.vault.decrypt(each.api_key) == api_key
-        except SettingsError:  # it was saved with another secret, so nobody can say
+            return connection.api_key is not None and engine.vault.decrypt(connection.api_key) == api_key
+        except SettingsError:  # encrypted with another secret key, so it is unknown
             return False
 
-    return [each for each in known if has_it(each)]
+    return [connection for connection in known if has_it(connection)]
 
 
 async def _made_by_messages(engine: Engine, db: AsyncConnection, api_key: str) -> Connection | None:
-    """The connection that mParticle's messages made with this key, and that is nobody's yet."""
-    made = [each for each in await connections.everyone(db) if each.mparticle_settings_digest and each.team_id is None]
+    """Return the connection that mParticle's messages created with this key and that no workspace has claimed."""
+    everyone = await connections.everyone(db)
+    made = [each for each in everyone if each.mparticle_settings_digest and each.team_id is None]
     return next(iter(with_key(engine, made, api_key)), None)
 
 
@@ -250,7 +253,7 @@ async def _check_free(db: AsyncConnection, name: str, team_id: str | None) -> No
 
 
 def _settings(connection: Connection) -> dict[str, Any]:
-    """What a person sets of a connection, for the audit: never the key."""
+    """Return the settings of a connection for the audit log: never the key."""
     return {
         "name": connection.name,
         "data_center": connection.data_center,

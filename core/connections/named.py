@@ -1,4 +1,4 @@
-"""Connections by name, for the operator: a name is unique in a workspace, and several workspaces may have it."""
+"""Connections by name, for the operator. A name is unique within a workspace, not across workspaces."""
 
 from collections.abc import Sequence
 
@@ -7,23 +7,23 @@ from core.store.connections import Connection
 
 
 def connection_named(known: Sequence[Connection], text: str) -> Connection | None:
-    """Return the connection with this name; `T0123/Shop` names that of a workspace, `/Shop` that of none.
+    """Return the connection with this name. `T0123/Shop` is one of a workspace, `/Shop` one of no workspace.
 
-    Raises InputError where several workspaces have one of this name.
+    Raises InputError if several workspaces have a connection of this name.
     """
-    exact = [each for each in known if _full_name(each) == text]
-    found = exact or [each for each in known if each.name == text]
-    if len(found) > 1:
+    exact = [connection for connection in known if _full_name(connection) == text]
+    matches = exact or [connection for connection in known if connection.name == text]
+    if len(matches) > 1:
         raise InputError(
             f'Several workspaces have a connection "{text}". Say which one: '
-            f"{', '.join(sorted(_full_name(each) for each in found))}."
+            f"{', '.join(sorted(_full_name(connection) for connection in matches))}."
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def name_of(connection: Connection, known: Sequence[Connection]) -> str:
-    """What the operator calls a connection among those that there are: its workspace comes first where it has to."""
-    is_shared = sum(each.name == connection.name for each in known) > 1
+    """Return the name of a connection for the operator, with its workspace if the name alone is ambiguous."""
+    is_shared = sum(other.name == connection.name for other in known) > 1
     return _full_name(connection) if is_shared else connection.label
 
 

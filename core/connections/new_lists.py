@@ -1,6 +1,6 @@
-"""Lists that have only a name yet: they are created in Iterable after the mapping, or its first run, was approved.
+"""New lists: created in Iterable once the mapping or its first run is approved.
 
-Until then such a list has an id of ours, which is negative (`core.store.mappings.new_list_id`).
+Until then a new list has a negative placeholder id (`core.store.mappings.new_list_id`).
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from core.store.mappings import is_new_list
 
 # A request without an answer is not repeated, because it may have created the list.
 _ONCE = dataclasses.replace(INTERACTIVE_RETRY, max_attempts=1)
-# How often it is checked whether a run that plans for the list has given it back, in seconds.
+# How often to check whether a run that plans for the list has released its lock, in seconds.
 POLL_S = 0.3
 
 
 async def create_list(engine: Engine, connection: Connection, name: str) -> IterableList:
     """Return the Standard list of that name, created unless there is one. Raises an IterableError if that fails.
 
-    An earlier request may have created it and lost the answer, so its name is searched first: there is never a second
-    one.
+    An earlier request may have created it without receiving the answer, so the name is looked up first. No second list
+    is created.
     """
     known = await _find(engine, connection, name, INTERACTIVE_RETRY)
     if known is not None:
@@ -54,12 +54,12 @@ async def create_list_of_mapping(engine: Engine, mapping_id: int) -> None:
     assert connection is not None
     assert placeholder is not None
     target = await create_list(engine, connection, placeholder.name)
-    while not await _assign(engine, mapping_id, target):  # noqa: ASYNC110  # another process gives it back
+    while not await _assign(engine, mapping_id, target):  # noqa: ASYNC110  # another process releases it
         await asyncio.sleep(POLL_S)
 
 
 async def _assign(engine: Engine, mapping_id: int, target: IterableList) -> bool:
-    """Give a mapping and its runs the id of the list. Returns False while a run holds the list that has none yet."""
+    """Set the list id of a mapping and its runs. Returns False while a run holds the lock of the placeholder."""
     async with engine.database.write() as db:
         mapping = await mappings.by_id(db, mapping_id)
         if mapping is None or not is_new_list(mapping.list_id):
@@ -73,5 +73,5 @@ async def _assign(engine: Engine, mapping_id: int, target: IterableList) -> bool
 
 async def _find(engine: Engine, connection: Connection, name: str, patience: RetryPolicy) -> IterableList | None:
     async with engine.client(connection, patience=patience) as client:
-        found = await client.lists()
-    return next((each for each in found if each.is_standard and each.name == name), None)
+        project_lists = await client.lists()
+    return next((target for target in project_lists if target.is_standard and target.name == name), None)

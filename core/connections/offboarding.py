@@ -1,11 +1,11 @@
-"""A workspace removes the app: nothing of it is synced any longer, its keys are deleted, and later all of its data."""
+"""Offboarding of a workspace that removes the app: its syncs stop, its keys are deleted, and later all of its data."""
 
 from core.engine import Engine
 from core.models.run import RunStatus, StopReason
 from core.store import audit_log, clock, connections, runs, workspaces
 from core.store.audit_log import AuditAction
 
-#: Who did it, in the audit.
+#: The actor in the audit log.
 SLACK = "slack"
 DAY_S = 24 * 3600.0
 # Rows deleted from a table in one transaction.
@@ -15,9 +15,9 @@ _TO_STOP = [status.value for status in RunStatus if status.is_resumable]
 
 
 async def suspend_workspace(engine: Engine, team_id: str) -> None:
-    """Pause the mappings of a workspace, stop its runs, and delete its API keys. Doing it again does no harm.
+    """Pause the mappings of a workspace, stop its runs, and delete its API keys. Idempotent.
 
-    Connections of no workspace are the operator's, and stay as they are.
+    Connections without a workspace belong to the operator and do not change.
     """
     async with engine.database.write() as db:
         ids = await workspaces.suspend(db, team_id)
@@ -38,7 +38,7 @@ async def suspend_workspace(engine: Engine, team_id: str) -> None:
 
 
 async def restore_workspace(engine: Engine, team_id: str) -> None:
-    """Keep the data of a workspace that has installed the app again, if it had removed it."""
+    """Keep the data of a workspace that removed the app and has installed it again."""
     async with engine.database.write() as db:
         if await workspaces.restore(db, team_id):
             await audit_log.add(
@@ -51,11 +51,11 @@ async def restore_workspace(engine: Engine, team_id: str) -> None:
 
 
 async def erase_uninstalled(engine: Engine) -> None:
-    """Erase all data of the workspaces that removed the app long enough ago, a piece at a time."""
+    """Erase all data, in chunks, of workspaces that removed the app longer ago than the retention period."""
     async with engine.database.read() as db:
         before = await clock.now(db) - engine.settings.uninstall_retention_days * DAY_S
-        found = await workspaces.to_erase(db, before)
-    for connection_id, team_id in found:
+        expired = await workspaces.to_erase(db, before)
+    for connection_id, team_id in expired:
         more = True
         while more:
             async with engine.database.write() as db:
@@ -65,5 +65,5 @@ async def erase_uninstalled(engine: Engine) -> None:
             if await workspaces.erase_records(db, team_id):
                 subject = f"workspace:{team_id}"
                 await audit_log.add(db, team_id=None, actor=SLACK, action=AuditAction.WORKSPACE_ERASED, subject=subject)
-    if found:
+    if expired:
         await engine.database.clear_log()

@@ -1,4 +1,4 @@
-"""Who may do what with a connection: pure, asked at every click."""
+"""Permissions: who may do what with a connection. Pure; checked at every click."""
 
 from core.store.connections import Connection
 
@@ -9,15 +9,16 @@ def may_start(connection: Connection, person: str) -> bool:
 
 
 def may_see_rejected(connection: Connection, person: str) -> bool:
-    """Whether a person may have the addresses of rejected members, and look people up.
+    """Whether a person may see the addresses of rejected members and look people up.
 
-    Addresses are personal data, so that is never open to everyone in the workspace: only to people who are named.
+    Addresses are personal data, so only operators and approvers may see them, even if anyone may start runs.
     """
     return connection.names(person)
 
 
 def has_stand_ins(connection: Connection) -> bool:
-    """Whether admins of the workspace decide what approvers do: mParticle's messages made it, and nobody is named."""
+    """Whether workspace admins decide in place of approvers: mParticle's messages created it and it has no
+    approvers."""
     return connection.mparticle_settings_digest is not None and not connection.approvers
 
 
@@ -29,7 +30,7 @@ def why_not_approve(
     proposed_by: str | None = None,
     is_admin: bool = False,
 ) -> str | None:
-    """Return why a person may not approve what `asked_by` asked for, as a sentence; None if they may.
+    """Return why a person may not approve what `asked_by` requested, as a sentence, or None if they may.
 
     `proposed_by` proposed the mapping that would be approved with it; None if it was approved before.
     """
@@ -41,10 +42,10 @@ def why_not_approve(
             "approvers: Edit, on the Home page."
         )
     if person not in connection.approvers:
-        named = ", ".join(f"<@{approver}>" for approver in connection.approvers) or "nobody yet"
+        named = ", ".join(f"<@{approver}>" for approver in connection.approvers) or "no one yet"
         return f"Only an approver of {connection.label} can decide this: {named}."
     if connection.self_approval or person not in (asked_by, proposed_by):
         return None
     if person == asked_by:
-        return "You asked for this yourself, so somebody else has to decide it."
+        return "You asked for this yourself, so another approver has to decide it."
     return "You proposed this mapping yourself, and it is approved with the sync, so another approver has to decide it."

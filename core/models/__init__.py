@@ -1,1 +1,1 @@
-"""What a run and a batch are: plain values that every layer shares."""
+"""Runs and batches as plain values that every layer shares."""

@@ -1,4 +1,4 @@
-"""A run as data: what was asked for, what planning found, how far it is, and what it counted."""
+"""A run as a value: its request, plan, status and counters."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from core.identity import UserIdField
 
 #: The error code of a run whose process died: a worker resumes it by itself.
 PROCESS_DIED = "process_died"
-# Before there was a column for it, the run that another one waits for stood in the phase.
+# Earlier versions stored the id of the awaited run in the phase, after this prefix.
 _WAITING_IN_WORDS = "waiting for run "
 
 
@@ -20,84 +20,84 @@ class SyncMode(StrEnum):
     """What a run does with its source."""
 
     MIRROR = "mirror"
-    """The source is the whole audience; the list is made equal to it."""
+    """The source is the whole audience: make the list equal to it."""
     DELTA = "delta"
-    """The source is additions and removals."""
+    """The source contains additions and removals."""
     ADD = "add"
-    """Nobody is removed."""
+    """No member is removed."""
 
 
 class RunStatus(StrEnum):
-    """Where a run is."""
+    """The status of a run."""
 
     QUEUED = "queued"
     PLANNING = "planning"
     NEEDS_APPROVAL = "needs_approval"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
-    """Stopped half-way, by a person or because its process ended; can be resumed."""
+    """Stopped partway, by a person or because its process ended. Can be resumed."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """Stopped by an error; can be resumed once the cause is gone."""
+    """Stopped by an error. Can be resumed once the cause is fixed."""
     CANCELLED = "cancelled"
     PLANNED = "planned"
-    """Was a dry run."""
+    """A dry run that has ended."""
     EXPIRED = "expired"
-    """Waited too long for approval. Nothing was sent; it can be planned again."""
+    """Awaited approval for too long. Nothing was sent; it can be planned again."""
 
     @property
     def is_active(self) -> bool:
-        """Whether a process should be at work on it."""
+        """Whether a process should be executing the run."""
         return self in (RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.RUNNING)
 
     @property
     def is_resumable(self) -> bool:
-        """Whether it can be taken up again."""
+        """Whether the run can be resumed."""
         return self in (RunStatus.INTERRUPTED, RunStatus.FAILED, RunStatus.NEEDS_APPROVAL) or self.is_active
 
 
 class RunPhase(StrEnum):
-    """What a run that is being worked on is doing."""
+    """What an active run is doing."""
 
     NONE = ""
-    """Not begun."""
+    """Not started."""
     WAITING = "waiting"
-    """Another run has to end first: `waiting_for_run_id`."""
+    """Waits for the end of another run, `waiting_for_run_id`."""
     PLANNING = "planning"
-    """Reads the source and compares it with the ledger."""
+    """Reads the source and compares it to the ledger."""
     UPLOADING = "uploading"
 
 
 class StopReason(StrEnum):
-    """Why a run that is being worked on is to stop."""
+    """Why an active run is to stop."""
 
     CANCEL = "cancel"
-    """A person cancelled it: it ends."""
+    """A person cancelled it: it ends as CANCELLED."""
     INTERRUPT = "interrupt"
-    """Its process ends, or a run that waits for it was stopped: it can be resumed."""
+    """Its process ends, or a run that waits for it was stopped. Can be resumed."""
 
 
 class CancelReason(StrEnum):
-    """Why a run ended as CANCELLED, other than by a person who cancelled it."""
+    """Why a run is CANCELLED, if no person cancelled it."""
 
     DECLINED = "declined"
-    """An approver said no."""
+    """An approver declined it."""
     SUPERSEDED = "superseded"
-    """A later run carries the whole audience."""
+    """A later run syncs the whole audience."""
     UNDONE = "undone"
-    """It had stopped half-way, and a later run takes back what it did."""
+    """It had stopped partway, and a later run undoes it."""
 
 
 class GuardName(StrEnum):
-    """The limits past which a run waits for approval."""
+    """The guards: limits past which a run needs approval."""
 
     EMPTY_AUDIENCE = "empty_audience"
     MASS_REMOVAL = "mass_removal"
     OTHER_AUDIENCE = "other_audience"
     NEW_MAPPING = "new_mapping"
-    """Nobody has approved the mapping yet."""
+    """The mapping is not approved yet."""
     REMOVALS = "removals"
-    """The mapping asks before anybody is taken off."""
+    """The mapping requires approval of removals."""
     MASS_ADDITION = "mass_addition"
     UNUSUAL_SIZE = "unusual_size"
     """The audience is far larger or smaller than in the mapping's last runs."""
@@ -110,11 +110,11 @@ class GuardName(StrEnum):
     VANISHED_IDENTITIES = "vanished_identities"
     """Many members have lost an identity since the last run."""
     UNDO = "undo"
-    """Taking back what a run did is always asked about."""
+    """An undo always needs approval."""
 
 
 class Guard(BaseModel):
-    """A limit that a plan has passed, in words for a person."""
+    """A guard that a plan triggered, with a message for a person."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -123,7 +123,7 @@ class Guard(BaseModel):
 
 
 class RunRequest(BaseModel):
-    """What was asked for. `audience` selects one where a file carries several."""
+    """The request for a run. `audience` selects one if the file contains several."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -139,9 +139,9 @@ class RunRequest(BaseModel):
     dry_run: bool = False
     allow_empty: bool = False
     approved: bool = False
-    """A person has approved what the guards ask about."""
+    """A person has approved what the guards report."""
     live: bool = False
-    """The members are those that the inbox has for this run, not a file."""
+    """The members come from the inbox changes that this run has claimed, not from a file."""
     sealed_addresses: str | None = None
     """The addresses, encrypted, if `path` and `more_paths` are only parts of them (core/runs/addresses.py)."""
     team_id: str | None = None
@@ -149,7 +149,7 @@ class RunRequest(BaseModel):
 
 
 class PlanNumbers(BaseModel):
-    """The numbers of a plan that was discarded, to say what changed."""
+    """The numbers of a discarded plan, to show what changed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -159,7 +159,7 @@ class PlanNumbers(BaseModel):
 
 
 class RunPlan(BaseModel):
-    """What planning found, before anything is sent."""
+    """The plan: the result of planning, before anything is sent."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -183,7 +183,7 @@ class RunPlan(BaseModel):
     duplicates: int = 0
     rejected: int = 0
     ledger_size: int = 0
-    """Members of the mapping that the ledger held before."""
+    """Ledger members of the mapping before the run."""
     requests: int = 0
     seconds: float = 0.0
     """An estimate of the time at the connection's rate."""
@@ -191,13 +191,13 @@ class RunPlan(BaseModel):
     source_digest: str = ""
     """SHA-256 of the bytes that were read, in hexadecimal; "" if there was no file."""
     source_at: float | None = None
-    """Of when the source is (UTC seconds): its newest time stamp, else when these bytes were read first."""
+    """The time of the source (UTC seconds): its newest time stamp, or else when these bytes were first read."""
     replaces: PlanNumbers | None = None
     """The numbers of the plan that was shown before this one."""
 
 
 class RunCounters(BaseModel):
-    """The numbers of a run. Each member is in exactly one of the last six (so that they add up: see `missing`)."""
+    """The counters of a run. Each member counts in exactly one of the last six, so that they add up (see `missing`)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -212,13 +212,13 @@ class RunCounters(BaseModel):
 
     @property
     def missing(self) -> int:
-        """How many members are not accounted for: 0 when the numbers add up."""
+        """The number of members that are not accounted for: 0 if the numbers add up."""
         outcomes = self.added + self.updated + self.removed + self.unchanged + self.duplicates + self.rejected
         return self.members + self.left - outcomes
 
 
 class Run(BaseModel):
-    """One sync of one mapping, as stored."""
+    """A run as stored: one sync of one mapping."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -229,7 +229,7 @@ class Run(BaseModel):
     status: RunStatus
     phase: RunPhase
     waiting_for_run_id: str | None = None
-    """The run that has to end first: while the phase is WAITING, or where this run failed because of it."""
+    """The run that has to end first, while the phase is WAITING or if this run failed because of it."""
     mode: SyncMode
     user_id_field: UserIdField
     rate: float
@@ -248,7 +248,7 @@ class Run(BaseModel):
     started_at: float | None
     finished_at: float | None
     approval_wait_s: float = 0.0
-    """Seconds since its start in which it waited for a person, or to be resumed."""
+    """The part of its duration, in seconds, in which it waited for a person or to be resumed."""
     error: str | None
     error_code: str | None
     cancel_reason: CancelReason | None = None
@@ -261,39 +261,39 @@ class Run(BaseModel):
     list_size: int | None = None
     is_live: bool = False
     plan_digest: str | None = None
-    """Of the plan as it stands: an approval names it. None while there is no plan, or it was discarded."""
+    """The digest of the current plan, which an approval names. None without a plan."""
     approved_digest: str | None = None
-    """Of the plan that a person approved."""
+    """The digest of the plan that a person approved."""
     shown_digest: str | None = None
-    """Of the plan that a terminal printed last."""
+    """The digest of the plan that a terminal printed last."""
     source_at: float | None = None
-    """Of when the source is that the plan was made from (UTC seconds)."""
+    """The time of the plan's source (UTC seconds)."""
     discarded_plan: RunPlan | None = None
-    """The plan that was shown before, if it was discarded and no other has taken its place."""
+    """The discarded plan that was shown before, until another plan replaces it."""
 
     @property
     def is_approved(self) -> bool:
-        """Whether a person approved the plan as it stands."""
+        """Whether a person approved the current plan."""
         return self.plan_digest is not None and self.plan_digest == self.approved_digest
 
     @property
     def is_orphan(self) -> bool:
-        """Whether its process died while it was at work on it."""
+        """Whether its process died during the run."""
         return self.status is RunStatus.INTERRUPTED and self.error_code == PROCESS_DIED
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it waits until another run has ended."""
+        """Whether the run waits for the end of another run."""
         return self.phase is RunPhase.WAITING and self.status.is_active
 
     @property
     def is_declined(self) -> bool:
-        """Whether an approver said no."""
+        """Whether an approver declined the run."""
         return self.cancel_reason is CancelReason.DECLINED
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> "Run":
-        """Make a run of its row, also of one that a process of an earlier version wrote."""
+        """Build a run from its row, including rows that an earlier version wrote."""
         plan, discarded, phase = row["plan"], row["discarded_plan"], row["phase"]
         waiting = (
             {"phase": RunPhase.WAITING, "waiting_for_run_id": phase.removeprefix(_WAITING_IN_WORDS)}
@@ -313,9 +313,9 @@ class Run(BaseModel):
 
 
 def digest_of(run: Run, plan: RunPlan, mode: SyncMode, revision: int) -> str:
-    """Return the digest of a plan: of all that a person who approves it relies on.
+    """Return the digest of a plan, over everything that an approver relies on.
 
-    That is the content of the source, the state of the ledger, where it goes and how, and the numbers.
+    That is the content of the source, the ledger revision, the mapping, the mode, and the numbers.
     """
     values = [
         "plan",

@@ -1,4 +1,4 @@
-"""Why a person is on a list, or is not: what the ledger and the rejections of the last 30 days say."""
+"""Member lookup: why a person is on a list or not, from the ledger and the rejections of the last 30 days."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from core.store.mappings import AudienceMapping
 
 @dataclass(frozen=True, slots=True)
 class MemberFinding:
-    """What is known of a person in one mapping.
+    """What the ledger and the rejections know about a person in one mapping.
 
-    `identity` is the email and the user id under which the ledger holds them (None: it does not), and `certain` is
-    False where a request was sent and its answer never seen. `reason`, `run` and `when` (seconds since 1970) are of
-    their last rejection, where there was one.
+    `identity` is the email and the user id in the ledger (None: not in the ledger), and `certain` is False if a request
+    was sent and its answer was never received. `reason`, `run` and `when` (seconds since 1970) describe the last
+    rejection, if there was one.
     """
 
     mapping: AudienceMapping
@@ -27,24 +27,26 @@ class MemberFinding:
 
 
 async def lookup_member(engine: Engine, connection_ids: Sequence[int], text: str) -> list[MemberFinding]:
-    """Return what is known of a person, by an email, a user id (customer id) or an mpid, a finding a mapping.
+    """Return one finding per mapping for a person, given by email, user id (customer id) or mpid.
 
-    A mapping of which nothing is known of the person has none. Rejections are kept for 30 days.
+    Mappings that know nothing about the person have none. Rejections are kept for 30 days.
     """
-    wanted = text.strip()
-    found: list[MemberFinding] = []
+    identity = text.strip()
+    findings: list[MemberFinding] = []
     async with engine.database.read() as db:
         names = await lists.names(db, connection_ids)
         for connection_id in connection_ids:
             of_connection = {mapping.id: mapping for mapping in await mappings.of_connection(db, connection_id)}
-            held = await ledger.of_person(db, list(of_connection), wanted)
-            refused = await rejections.of_person(db, list(of_connection), wanted)
+            ledger_rows = await ledger.of_person(db, list(of_connection), identity)
+            rejected = await rejections.of_person(db, list(of_connection), identity)
             for mapping_id, mapping in of_connection.items():
-                row = held.get(mapping_id)
-                last = refused.get(mapping_id) if row is None else None  # what was before says nothing any more
+                row = ledger_rows.get(mapping_id)
+                last = (
+                    rejected.get(mapping_id) if row is None else None
+                )  # rejections before the member was added are outdated
                 if row is None and last is None:
                     continue
-                found.append(
+                findings.append(
                     MemberFinding(
                         mapping=mapping,
                         list_name=names.get((connection_id, mapping.list_id), f"list {mapping.list_id}"),
@@ -55,4 +57,4 @@ async def lookup_member(engine: Engine, connection_ids: Sequence[int], text: str
                         when=last.at if last is not None else None,
                     )
                 )
-    return found
+    return findings

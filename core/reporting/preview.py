@@ -1,4 +1,4 @@
-"""Samples of what a run would do: a few members of each kind, for a person who decides on it."""
+"""The preview of a plan: a few members of each kind of change, for approvers."""
 
 from dataclasses import dataclass
 
@@ -17,8 +17,7 @@ _KINDS = ((Phase.ADD, Operation.ADD), (Phase.UPDATE, Operation.UPDATE), (Phase.R
 
 @dataclass(frozen=True, slots=True)
 class PlanPreview:
-    """Email addresses (or user ids, where there is none) of a few members of each kind: mask them before they are
-    shown."""
+    """Email addresses (or else user ids) of a few members of each kind. Mask them before they are shown."""
 
     added: tuple[str, ...]
     updated: tuple[str, ...]
@@ -27,14 +26,14 @@ class PlanPreview:
 
 
 async def load_preview(db: AsyncConnection, run_id: str, each: int = EACH) -> PlanPreview:
-    """Read samples of a run that has been planned and has sent nothing yet."""
+    """Read up to `each` samples of each kind from a run that is planned and has sent nothing yet."""
     added, updated, removed = [await _members(db, run_id, phase, role, each) for phase, role in _KINDS]
     return PlanPreview(added, updated, removed, tuple(await rejections.first(db, run_id, each)))
 
 
 async def _members(db: AsyncConnection, run_id: str, phase: Phase, role: Operation, most: int) -> tuple[str, ...]:
     names: list[str] = []
-    # the first batch nearly always has enough; one of the next may, where it holds only former identities
+    # the first batch nearly always has enough, unless it contains only former identities
     for batch in await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=2, phase=phase):
         names += [_name(entry) for entry in batch.entries if entry.op == role]
     return tuple(names[:most])

@@ -21,27 +21,27 @@ _SKIPPED = (
 )
 
 
-# A cell that begins so is a formula to a spreadsheet; the wide signs are to one that is set to an East Asian language.
+# A cell that begins like this is a formula; the wide signs are in spreadsheets set to an East Asian language.
 _SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b\u2212]"
 
 
 _FORMULA = re.compile(rf"{_SKIPPED}{_SIGN}|[\t\r\n]")
 
 
-# A cell can begin behind each of these too: what a spreadsheet takes for a separator depends on country and settings.
+# A cell can begin after each of these, too: the separator of a spreadsheet depends on country and settings.
 _INNER = re.compile(rf"([,;|\t\r\n\"]{_SKIPPED})(?={_SIGN})")
 
 
-# Digits that a spreadsheet would show as 1.23E+18 and round, or take zeros off.
+# Digits that a spreadsheet would show as 1.23E+18 and round, or strip of their zeros.
 _LONG_NUMBER = re.compile(r"-?[0-9]{12,}|0[0-9]+")
 
-# But a negative number, as many mpids are, is only a number.
+# A negative number, as many mpids are, is no formula.
 _NEGATIVE = re.compile(r"-[0-9]+")
 _INTEGER = re.compile(r"-?[0-9]+")
 
 
 def csv_row(rejection: Rejection) -> tuple[str, ...]:
-    """Return the row of a rejection under CSV_HEADER, harmless to a spreadsheet."""
+    """Return the row of a rejection under CSV_HEADER, with formulas escaped."""
     cells = (rejection.member_key, rejection.email, rejection.customer_id, rejection.reason)
     explanation = explain(rejection.reason)
     meaning = explanation.meaning
@@ -52,7 +52,7 @@ def csv_row(rejection: Rejection) -> tuple[str, ...]:
 
 
 def _harmless(cell: str) -> str:
-    """An apostrophe in front of a formula, or of a number that would be rounded, makes it text."""
+    """Escape formulas, and numbers that would be rounded: an apostrophe in front makes them text."""
     if _LONG_NUMBER.fullmatch(cell):
         return f"'{cell}"
     if _NEGATIVE.fullmatch(cell):

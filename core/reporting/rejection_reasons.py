@@ -1,4 +1,4 @@
-"""The reasons of rejections: what each means, and what a person can do about it."""
+"""Rejection reasons: what each means, and what a person can do about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     FailureReason.NOT_FOUND: Explanation(
         "Iterable does not know this user.",
-        "Check the project's type in Iterable: one that is based on user ids knows no one by email alone.",
+        "Check the project's type in Iterable: one that is based on user ids can't find users by email alone.",
     ),
     FailureReason.INVALID_DATA: Explanation(
         "Iterable refused this member's data without giving a narrower reason.",
@@ -83,7 +83,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
 
 
 def explain(reason: str) -> Explanation:
-    """Return what a reason means. One that is not known is left to Iterable."""
+    """Return the explanation of a reason, or a general one if the reason is unknown."""
     return EXPLANATIONS.get(
         reason, Explanation("Iterable did not accept the member.", "Look the member up in Iterable, and sync again.")
     )

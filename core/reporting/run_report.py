@@ -1,4 +1,4 @@
-"""The report of a run: the same numbers for a terminal, for a program (JSON) and for a spreadsheet (CSV)."""
+"""The report of a run: the same numbers for the terminal, for programs (JSON) and for spreadsheets (CSV)."""
 
 import json
 import time
@@ -12,10 +12,10 @@ from core.store.mappings import is_new_list
 
 @dataclass(slots=True)
 class RunReport:
-    """What became of a run. The fields are those of the JSON object, in its order.
+    """The outcome of a run. The fields are those of the JSON object, in its order.
 
-    Of a run that was only planned (a dry run, or one that waits for approval) `added`, `updated` and `removed` are
-    what the plan would do. `run_id` is None where it never came to a run.
+    For a run that is only planned (a dry run, or one awaiting approval), `added`, `updated` and `removed` are the
+    plan's numbers. `run_id` is None if no run was created.
     """
 
     run_id: str | None = None
@@ -44,7 +44,7 @@ class RunReport:
 
     @classmethod
     def of(cls, run: Run, by_reason: Mapping[str, int], now: float | None = None) -> Self:
-        """Make the report of a run and of how many it rejected for each reason."""
+        """Build the report from a run and its number of rejections per reason."""
         counters = run.counters.model_dump()
         error = run.error
         if run.plan is not None and run.status in (RunStatus.PLANNED, RunStatus.NEEDS_APPROVAL):
@@ -59,7 +59,7 @@ class RunReport:
             list_id=None if is_new_list(run.list_id) else run.list_id,
             audience=run.audience,
             **counters,
-            # those of a planning that came to nothing count for nothing
+            # rejections of a failed planning do not count
             rejected_by_reason=dict(by_reason) if run.plan is not None else {},
             requests=run.requests,
             retries=run.retries,

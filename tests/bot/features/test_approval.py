@@ -154,7 +154,7 @@ async def test_own_runs_are_approved_where_that_is_allowed(tmp_path: Path) -> No
         maya = here.slack.marketer
         await maya.click(message, ApprovalAction.REVIEW)
         view = await maya.open_view()
-        assert "You asked for this yourself, so somebody else has to decide it." in here.slack.render(view)
+        assert "You asked for this yourself, so another approver has to decide it." in here.slack.render(view)
         assert "Can be decided by @Amir Haddad" in here.slack.render(message)
     async with workspace(tmp_path / "allowed") as here:
         message = await card(here, tmp_path, people(range(3)), approvers=(MAYA,), self_approval=True)
