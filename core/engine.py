@@ -54,7 +54,7 @@ class Engine:
         self.fetchers: dict[str, Fetcher] = {}
         #: What waits for Iterable waits by this clock.
         self.clock: Clock = SystemClock()
-        #: Where the audiences are written to that this process is fetching, by the run.
+        #: The directories to which this process is fetching audiences, by run id.
         self.fetching: dict[str, Path] = {}
 
     def api_key(self, connection: Connection) -> str:

@@ -127,7 +127,7 @@ class SeveralAudiencesError(InputError):
 
 
 class AmbiguousColumnsError(InputError):
-    """A table has several columns for one identity, and it was not said which one is meant."""
+    """A table has several columns for one identity, and no one chose between them."""
 
     code = "ambiguous_columns"
 

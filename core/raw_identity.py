@@ -1,7 +1,7 @@
 """Identities as files and messages write them, cleaned of what is no part of them. Pure, no I/O.
 
-Whatever the format, an identity passes here before anything is compared or sent: white space and characters that
-nobody sees are taken off, so are the signs that mail programs put around an address, and a word that stands for
+Whatever the format, an identity passes here before anything is compared or sent: white space and invisible
+characters are taken off, so are the signs that mail programs put around an address, and a word that stands for
 "nothing" is no identity.
 """
 
@@ -41,7 +41,7 @@ def is_null_word(text: str) -> bool:
 
 
 def clean_email(raw: str | None) -> str | None:
-    """Return an address without what stands around it, as it is spelled; None where there is none.
+    """Return an address without what stands around it, as it is spelled; None if there is none.
 
     A display name, `mailto:`, angle brackets, quotation marks and a trailing comma, semicolon or full stop are no part
     of it. What is no address afterwards either stays as it is, and is rejected later.
@@ -62,7 +62,7 @@ def clean_email(raw: str | None) -> str | None:
 
 
 def clean_customer_id(raw: str | None) -> str | None:
-    """Return a customer id as it was before a spreadsheet marked it as text; None where there is none."""
+    """Return a customer id as it was before a spreadsheet marked it as text; None if there is none."""
     text = visible(raw or "")
     marked = _SPREADSHEET_TEXT.fullmatch(text)
     text = visible(marked[1]) if marked else _APOSTROPHE.sub("", text, count=1) if text.startswith("'") else text
@@ -70,6 +70,6 @@ def clean_customer_id(raw: str | None) -> str | None:
 
 
 def clean_mpid(raw: str | int | None) -> str | None:
-    """Return the text of an mpid; None where there is none: to mParticle, 0 means that there is no user yet."""
+    """Return the text of an mpid; None if there is none: to mParticle, 0 means that there is no user yet."""
     text = visible("" if raw is None else str(raw))
     return None if is_null_word(text) or text.lstrip("+-").strip("0") == "" else text

@@ -8,6 +8,7 @@ killed process are deleted once no process is executing its run.
 import asyncio
 import contextlib
 import shutil
+import time
 from pathlib import Path
 
 from core.engine import Engine

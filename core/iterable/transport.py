@@ -343,8 +343,6 @@ def _checked(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-
-
 def _presentable(error: Exception) -> Exception | None:
     # a ClientResponseError holds the request's headers, and so the key
     return None if isinstance(error, aiohttp.ClientResponseError) else error

@@ -169,8 +169,8 @@ class RunPlan(BaseModel):
     audience_name: str | None = None
     as_of: datetime | None = None
     rows_read: int = 0
-    """Data rows of the source. Each is a member or has left, is merged with another row of the same person, or tells of
-    a person about whom something newer is known."""
+    """Data rows of the source. Each is a member or has left, is merged with another row of the same person, or is
+    older than what is known of that person."""
     rows_merged: int = 0
     notes: tuple[str, ...] = ()
     """What a person should know of how the source was read, a sentence each."""
