@@ -1,8 +1,8 @@
 """Being alive, and seeing who else is: so that the runs of a process that died are taken over, and no others.
 
-A process is alive while its heartbeats go on. One that shares this machine's kernel and data directory also holds a
-lock on its file, which the kernel releases at the instant of death: then no other process waits for its silence. Nothing
-is concluded from host names or paths, which containers share without sharing anything else.
+A process is alive while its heartbeats continue. One that shares this machine's kernel and data directory also holds a
+lock on its file, which the kernel releases at the instant of death: then no other process waits for its silence.
+Nothing is concluded from host names or paths, which containers share without sharing anything else.
 """
 
 import asyncio
