@@ -61,7 +61,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     FailureReason.NOT_FOUND: Explanation(
         "Iterable does not know this user.",
-        "Check the project's type in Iterable: one that is based on user ids can't find users by email alone.",
+        "Check the project's type in Iterable: one that is based on user ids knows no one by email alone.",
     ),
     FailureReason.INVALID_DATA: Explanation(
         "Iterable refused this member's data without giving a narrower reason.",

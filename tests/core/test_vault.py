@@ -40,7 +40,7 @@ def test_rotation() -> None:
 def test_wrong_key(token: bytes) -> None:
     """A secret that can't be decrypted is a sentence that says what to do, without the key."""
     mine = key()
-    with pytest.raises(SettingsError, match="Put the former key back behind the new one") as refused:
+    with pytest.raises(SettingsError, match="Append the former key to the new one") as refused:
         Vault([mine]).decrypt(token)
     assert mine not in str(refused.value)
     assert refused.value.__cause__ is None
@@ -72,7 +72,7 @@ def test_generated_key(tmp_path: Path) -> None:
 def test_damaged_key_file(tmp_path: Path) -> None:
     """A key file that holds no key is a sentence."""
     (tmp_path / KEY_FILE).write_text("")
-    with pytest.raises(SettingsError, match="holds no key"):
+    with pytest.raises(SettingsError, match="no longer contains a key"):
         open_vault(None, tmp_path)
 
 
