@@ -150,9 +150,7 @@ class Database:
         """
         if self.is_sqlite:
             return _sqlite_workflow_engine(self._url)
-        engine = postgresql.open_workflow_engine(self._url)
-        postgresql.follow(self.engine, engine)
-        return engine
+        return postgresql.open_workflow_engine(self._url, self.engine)
 
     async def close(self) -> None:
         """Give back all connections."""

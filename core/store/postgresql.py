@@ -5,13 +5,17 @@ server, so nothing may be left in one: no prepared statement, no `SET`, no advis
 (pgbouncer.org/features.html, "SQL feature map for pooling modes").
 """
 
+import math
 import re
+import time
 from typing import Any
 from urllib.parse import quote, unquote
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.errors import SettingsError
 
@@ -77,8 +81,8 @@ def open_engine(address: str) -> AsyncEngine:
     return engine
 
 
-def open_workflow_engine(address: str) -> Engine:
-    """An engine for the tables of the workflow engine, which works in threads. No I/O."""
+def open_workflow_engine(address: str, ours: AsyncEngine) -> Engine:
+    """An engine for the tables of the workflow engine, which works in threads, beside the one for our own. No I/O."""
     engine = create_engine(
         "postgresql+psycopg://",
         connect_args=_arguments(address),
@@ -87,13 +91,12 @@ def open_workflow_engine(address: str) -> Engine:
         pool_size=WORKFLOW_POOL_SIZE,
         max_overflow=0,
     )
-    event.listen(engine, "handle_error", _on_workflow_error)
+    former = _FormerPrimary()
+    event.listen(engine, "connect", former.on_connect)
+    event.listen(engine, "checkout", former.on_checkout)
+    for each in (engine, ours.sync_engine):  # ours meets it first: it is used more
+        event.listen(each, "handle_error", former.on_error)
     return engine
-
-
-def follow(engine: AsyncEngine, workflow_engine: Engine) -> None:
-    """Let the workflow engine's connections be replaced as soon as ours meet a primary that has become a standby."""
-    event.listen(engine.sync_engine, "handle_error", lambda context: _replace(workflow_engine, context))
 
 
 def _arguments(address: str) -> dict[str, Any]:
@@ -106,15 +109,28 @@ def _on_error(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def _on_workflow_error(context: ExceptionContext) -> None:
-    """The same, but not called a disconnection: at one, the workflow engine would wait for ever."""
-    if context.engine is not None:
-        _replace(context.engine, context)
+class _FormerPrimary:
+    """Has connections replaced that are older than the last sight of a primary that has become a standby.
 
+    That error is not called a disconnection here: at one, the workflow engine would wait for ever.
+    """
 
-def _replace(engine: Engine, context: ExceptionContext) -> None:
-    if _is_read_only(context):
-        engine.dispose(close=False)  # those in use are closed when they are given back
+    def __init__(self) -> None:
+        self._seen_at = -math.inf
+
+    def on_error(self, context: ExceptionContext) -> None:
+        """See whether an error says so."""
+        if _is_read_only(context):
+            self._seen_at = time.monotonic()
+
+    def on_connect(self, _connection: Any, record: ConnectionPoolEntry) -> None:
+        """Note when a connection was opened."""
+        record.info["opened_at"] = time.monotonic()
+
+    def on_checkout(self, _connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        """Let the pool open another connection in place of one that is too old."""
+        if record.info["opened_at"] <= self._seen_at:
+            raise InvalidatePoolError
 
 
 def _is_read_only(context: ExceptionContext) -> bool:
