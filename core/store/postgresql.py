@@ -91,7 +91,9 @@ def open_workflow_engine(address: str, ours: AsyncEngine) -> Engine:
         pool_size=WORKFLOW_POOL_SIZE,
         max_overflow=0,
     )
-    former = _FormerPrimary()
+    former, opened = _FormerPrimary(), _Opened()
+    event.listen(engine, "connect", opened.on_connect)
+    event.listen(engine, "engine_disposed", opened.on_disposed)
     event.listen(engine, "connect", former.on_connect)
     event.listen(engine, "checkout", former.on_checkout)
     for each in (engine, ours.sync_engine):  # ours meets it first: it is used more
@@ -131,6 +133,22 @@ class _FormerPrimary:
         """Let the pool open another connection in place of one that is too old."""
         if record.info["opened_at"] <= self._seen_at:
             raise InvalidatePoolError
+
+
+class _Opened:
+    """Closes the connections that threads of the workflow engine still hold when it has ended."""
+
+    def __init__(self) -> None:
+        self._connections: list[Any] = []
+
+    def on_connect(self, connection: Any, _record: ConnectionPoolEntry) -> None:
+        """Note a connection."""
+        self._connections = [each for each in self._connections if not each.closed] + [connection]
+
+    def on_disposed(self, _engine: Engine) -> None:
+        """Close what is open."""
+        for each in self._connections:
+            each.close()
 
 
 def _is_read_only(context: ExceptionContext) -> bool:
