@@ -1,7 +1,6 @@
 """PostgreSQL fails under a run: it says so in a sentence or goes on, and nobody is lost."""
 
 import asyncio
-import contextlib
 import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
