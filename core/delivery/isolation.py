@@ -55,6 +55,7 @@ async def isolate(
         except UnavailableError as failure:
             _note_failure(client, search, part, failure, began)
     await _exclude_outage(client, search, send)
+    await _try_suspects_again(search, send)
     return search.outcome + _rejected(search)
 
 
@@ -83,6 +84,16 @@ async def _exclude_outage(client: IterableClient, search: _Search, send: Send) -
         raise unproved[0]
     if unproved:
         await send([], TRIES)
+
+
+async def _try_suspects_again(search: _Search, send: Send) -> None:
+    """Keep as suspects who fail even now that Iterable answers: their failures may have been those of an outage."""
+    suspects, search.suspects = search.suspects, []
+    for unit, _, _ in suspects:
+        try:
+            search.outcome += await send([unit], 1)
+        except UnavailableError as failure:
+            search.suspects.append((unit, failure, 0.0))
 
 
 def _rejected(search: _Search) -> BatchOutcome:

@@ -32,6 +32,7 @@ def opened_in(folders: list[Path], path: Path, directory: Path) -> Iterator[Path
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise InputError("is not a file. Choose a file in this place.", path=path.name)
         here = directory / path.name
+        stack.callback(here.unlink, missing_ok=True)
         if _OF_PROCESS.is_dir():
             here.symlink_to(f"/proc/{os.getpid()}/fd/{file}")
         else:  # other systems have no path for an open file

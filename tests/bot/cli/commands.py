@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -107,6 +108,7 @@ class Commands:
     def __post_init__(self) -> None:
         self.env = {
             "PATH": os.environ["PATH"],
+            "TMPDIR": tempfile.gettempdir(),
             "COLUMNS": "300",
             "PYTHONWARNINGS": "error::ResourceWarning",
             "ITERABLE_API_KEY": self.iterable.key,

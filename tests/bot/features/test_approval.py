@@ -157,7 +157,7 @@ async def test_own_runs_are_approved_where_that_is_allowed(tmp_path: Path) -> No
         assert "You asked for this yourself, so another approver has to decide it." in here.slack.render(view)
         assert "Can be decided by @Amir Haddad" in here.slack.render(message)
     async with workspace(tmp_path / "allowed") as here:
-        message = await card(here, tmp_path, people(range(3)), approvers=(MAYA,), self_approval=True)
+        message = await card(here, tmp_path / "allowed", people(range(3)), approvers=(MAYA,), self_approval=True)
         maya = here.slack.marketer
         assert (await maya.submit(await review(maya, message))).ok
         await here.slack.wait_for(lambda: "Synced" in here.slack.render(message), LONG)

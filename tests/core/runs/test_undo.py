@@ -232,11 +232,11 @@ async def test_nothing_to_undo(sync: Sync) -> None:
     outcome = await sync.mirror(people(range(5)))
     async with sync.engine.database.write() as db:
         await runs.change(db, outcome.run.id, finished_at=time.time() - 31 * 24 * 3600)
-    await refused(outcome.run.id, "not kept")
+    await refused(outcome.run.id, "no longer kept")
     async with sync.engine.database.write() as db:
         await runs.change(db, outcome.run.id, finished_at=time.time())
         await db.execute(batches_table.delete().where(batches_table.c.run_id == outcome.run.id))
-    await refused(outcome.run.id, "not kept")
+    await refused(outcome.run.id, "no longer kept")
     async with sync.engine.database.write() as db:
         await mappings.change(db, outcome.run.mapping_id, status=MappingStatus.PAUSED)
     other = await sync.mirror(people(range(7)), audience="other")
