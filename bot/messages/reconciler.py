@@ -8,8 +8,9 @@ each registers a `MessageProvider`.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Iterable, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Unpack
 
 from sqlalchemy.exc import DBAPIError
@@ -83,7 +84,7 @@ class MessageReconciler:
         requests = self._plan(subjects, stored, busy)
         for request in requests:
             if self._publisher.may_publish_now(request.desired, request.stored, request.update):
-                self._start(request.desired.key, self._publish(request))
+                self._start(request.desired.key, partial(self._publish, request))
         return not requests and not busy and not self._tasks
 
     async def _reconcile_safely(self) -> bool:
@@ -135,7 +136,7 @@ class MessageReconciler:
         ]
         for key in sending:
             if key not in busy:
-                self._start(key, self._set_unconfirmed(key))
+                self._start(key, partial(self._set_unconfirmed, key))
         return bool(sending)
 
     def _mark_done(self, subject: Subject, messages: Iterable[DesiredMessage], stored: StoredMessages) -> None:
@@ -143,20 +144,21 @@ class MessageReconciler:
             subject.on_done()
         for desired in messages:
             if not desired.is_reply and stored[desired.key].kind != MessageKind.DONE:
-                self._start(desired.key, self._change(desired.key, kind=MessageKind.DONE.value))
+                self._start(desired.key, partial(self._change, desired.key, kind=MessageKind.DONE.value))
 
     # -- requests ---------------------------------------------------------------------------------
 
-    def _start(self, key: str, work: Awaitable[None]) -> None:
+    def _start(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
+        # A function, because a task that is cancelled before it begins would leave a coroutine that is never awaited.
         self._tasks[key] = asyncio.create_task(self._run_task(key, work), name=f"message {key}")
 
     async def _publish(self, request: _Request) -> None:
         if await self._publisher.publish(request.desired, request.stored, request.update):
             self._services.wake()
 
-    async def _run_task(self, key: str, work: Awaitable[None]) -> None:
+    async def _run_task(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except (DBAPIError, OSError):
             logger.warning("could not store the state of message %s", key, exc_info=True)
         except Exception:

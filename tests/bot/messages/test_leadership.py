@@ -30,8 +30,8 @@ async def another(stack: AsyncExitStack, directory: Path, database_url: str | No
 
 
 @pytest.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    """What is to be closed at the end."""
+async def stack(tmp_path: Path) -> AsyncIterator[AsyncExitStack]:
+    """What is to be closed at the end, while the directory still exists."""
     async with AsyncExitStack() as it:
         yield it
 
