@@ -87,7 +87,9 @@ class Workspace:
 
         So many people may be added without asking that a first sync of thousands begins at once.
         """
-        target = IterableList(list_id, f"List {list_id}", "Standard")
+        known = self.iterable.state.lists.get(list_id)
+        created_at = known.created_at if known is not None else None
+        target = IterableList(list_id, f"List {list_id}", "Standard", created_at=created_at)
         made = await propose(
             self.engine,
             connection,

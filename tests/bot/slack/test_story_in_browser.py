@@ -26,6 +26,8 @@ from tests.bot.slack.harness import BRISK, MANIFEST, Workspace, bot  # noqa: E40
 from tests.bot.slack.screen import LONG_MS, Screen  # noqa: E402
 
 PICTURES = os.environ.get("ITERABLE_SYNC_SCREENSHOTS")
+# In milliseconds: Iterable knows a list that was created a moment ago only after a minute.
+LONG_AGO = 1_700_000_000_000
 LIST_NAME = "Spring shoppers"
 # Requests a second: slow enough to see a run on its way.
 RATE = "3"
@@ -38,7 +40,7 @@ async def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submission, "ACK_WITHIN_S", LONG_MS / 1000)
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
-        target = iterable.state.add_list(LIST_NAME)
+        target = iterable.state.add_list(LIST_NAME, created_at=LONG_AGO)
         slack = await stack.enter_async_context(
             slack_running(manifest=MANIFEST, iterable_url=iterable.url, ack_timeout=LONG_MS / 1000)
         )
