@@ -95,12 +95,13 @@ async def test_no_room_for_an_archive(sync: Sync, disk: Path) -> None:
     """A ZIP file whose members do not fit beside it is a sentence, and what was taken out of it is removed."""
     path = sync.directory / "audience.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("audience.csv", "mpid,email\n" + "1,p1@example.com\n" * 500_000)
+        archive.writestr("audience.csv", "mpid,email\n" + "1,p1@example.com\n" * 300_000)
     run_id = await sync.submit(path)
     filler = fill(disk, but=2 * MEGABYTE)
     assert "no room to read the audience" in await fails(sync, run_id)
     filler.unlink()
-    assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
+    ended = await worker.resume(sync.engine, run_id)
+    assert ended is RunStatus.SUCCEEDED, (await sync.outcome(run_id)).run.error
     assert sync.emails() == {"p1@example.com"}
 
 
