@@ -1,8 +1,8 @@
-"""Finding the members because of which Iterable answers 500 to a whole batch.
+"""Isolation of the members that make Iterable answer 500 to a whole batch.
 
 Iterable documents GenericError for faults that stay, such as a user that can't be created. So a batch that keeps
 failing while other requests succeed is sent in parts, within a budget, until the members are found that fail alone.
-If nothing succeeds, Iterable has an outage, and nobody is rejected for it.
+If nothing succeeds, Iterable has an outage, and no member is rejected.
 """
 
 from collections import deque
@@ -27,7 +27,7 @@ Send = Callable[[list[EntryGroup], int], Awaitable[BatchOutcome]]
 
 @dataclass(slots=True)
 class _Search:
-    """What is left to send, whom it found, and when that last failed."""
+    """The state of a search: parts left to send, the outcome so far, and members that failed alone."""
 
     parts: deque[list[EntryGroup]]
     outcome: BatchOutcome = field(default_factory=BatchOutcome)

@@ -100,7 +100,7 @@ class IterableClient:
         return await self._transport.call(ApiRequest("GET", "/api/lists"), self._lists_pacer, parse_lists)
 
     async def create_list(self, name: str, description: str = "") -> int:
-        """Create a static list and return its id. A lost answer may leave a list behind that nobody knows of.
+        """Create a static list and return its id. If the answer is lost, an unknown list may remain in Iterable.
 
         Raises ValidationError if the description is longer than Iterable takes.
         """

@@ -146,7 +146,7 @@ def parse_size(answer: ApiResponse) -> int:
 def parse_done(answer: ApiResponse) -> None:
     """Check that the answer is `{code, msg, params}`. Raises UnavailableError if it is not.
 
-    Raises RequestRejectedError if the request was only accepted (202): nobody can say whether the change was made.
+    Raises RequestRejectedError if the request was only accepted (202): Iterable may or may not make the change.
     """
     if answer.fields is None:
         raise unparsable_error(answer)

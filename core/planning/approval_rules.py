@@ -50,7 +50,7 @@ def with_open_guards(
 
 
 def rest_beyond_approval(unfinished: Run, counts: DiffCounts, outside: OutsideApproval) -> RunPlan:
-    """Return the plan of a run of which the rest goes beyond what was approved: what was done, and what is left."""
+    """Return the plan of a run whose remaining changes exceed its approval: changes made, and changes left."""
     assert unfinished.plan is not None
     before = _numbers(unfinished.plan)
     done = unfinished.counters

@@ -27,7 +27,7 @@ NO_PROBLEMS = IdentityProblems()
 
 @dataclass(frozen=True, slots=True)
 class PlannedNumbers:
-    """The numbers of a plan that guards look at. `left` are those of whom the source says that they have left."""
+    """The numbers of a plan that guards look at. `left` counts the members that the source marks as gone."""
 
     members: int
     left: int

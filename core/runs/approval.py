@@ -69,7 +69,7 @@ async def decline(
 
 async def expire_waiting(engine: Engine) -> int:
     """End the runs that have waited for approval for too long. Returns how many."""
-    async with engine.database.read() as db:  # most of the time there is none, and reading waits for nobody
+    async with engine.database.read() as db:  # usually none has expired, and a read waits for no lock
         if not await approvals.any_waiting(db, await _expires_before(engine, db)):
             return 0
     async with engine.database.write() as db:
