@@ -56,7 +56,7 @@ def check_guards(
         found.append(
             Guard(
                 name=GuardName.NEW_MAPPING,
-                message=f"Nobody has approved yet that {_whom(mapping, source)} is synced to {_list(mapping)}.",
+                message=f"No one has approved yet that {_audience(mapping, source)} is synced to {_list(mapping)}.",
             )
         )
     emptied = mode is SyncMode.MIRROR and members == 0 and mapping.removal_policy is not RemovalPolicy.KEEP
@@ -169,7 +169,7 @@ def _list(mapping: AudienceMapping) -> str:
     return "a new list, which is created then" if is_new_list(mapping.list_id) else f"list {mapping.list_id}"
 
 
-def _whom(mapping: AudienceMapping, source: Source) -> str:
+def _audience(mapping: AudienceMapping, source: Source) -> str:
     name = mapping.audience_name or source.audience_name or mapping.audience_id or source.audience_id
     return f"audience {name}" if name else source.file_name
 

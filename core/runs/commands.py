@@ -57,7 +57,7 @@ async def _refuse_twice(db: AsyncConnection, mapping: AudienceMapping, request: 
             continue
         is_under_way = run.status.is_active or run.status is RunStatus.NEEDS_APPROVAL
         if is_under_way or (run.id != repeats and 0.0 <= now - run.created_at < TWICE_S):
-            raise ConflictError(f"Somebody has started this already: it is run {run.id}.", run_id=run.id)
+            raise ConflictError(f"Someone has started this already: it is run {run.id}.", run_id=run.id)
 
 
 async def repeat(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
@@ -79,12 +79,12 @@ async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) ->
         if run.status not in RETRYABLE:
             status = run.status.value.replace("_", " ")
             if run.attempt and run.status is not RunStatus.CANCELLED:  # it failed, and continued since
-                raise ConflictError(f"Somebody has retried run {run_id} already ({status}).", run_id=run_id)
+                raise ConflictError(f"Someone has retried run {run_id} already ({status}).", run_id=run_id)
             raise ConflictError(f"Run {run_id} did not fail ({status}), so it can't be retried.", run_id=run_id)
         await check_may_run(db, run.mapping_id)
         await check_queue(db, run.connection_id)
         if await reopen(db, run, None, by=by, team_id=team_id) is None:
-            raise ConflictError(f"Somebody has retried run {run_id} already.", run_id=run_id)
+            raise ConflictError(f"Someone has retried run {run_id} already.", run_id=run_id)
     engine.queued.set()
 
 

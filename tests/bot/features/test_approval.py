@@ -35,7 +35,7 @@ async def test_card_says_what_would_change_and_calls_who_may_decide(tmp_path: Pa
         message = await card(here, tmp_path, [*people(range(3)), person(9, email=None)])
         shown = here.slack.render(message)
         assert "3 to add, 0 to update, 0 to remove. Nothing has been sent yet." in shown
-        assert "Nobody has approved yet that audience SpringShoppers is synced to list 1001." in shown
+        assert "No one has approved yet that audience SpringShoppers is synced to list 1001." in shown
         assert "Joining or leaving a list can start journeys" in shown
         assert "The profile has no email address." in shown
         assert "Can be decided by @Amir Haddad" in shown

@@ -269,7 +269,7 @@ async def test_retries_once(tmp_path: Path) -> None:
         await told(here, "resumes where it stopped")
         await ended(here, run_id)
         await here.slack.operator.click(message, RunAction.RETRY)
-        await told(here, "Somebody has retried run", here.slack.operator)
+        await told(here, "Someone has retried run", here.slack.operator)
         async with here.engine.database.read() as db:
             done = await audit_log.of(db, [f"run:{run_id}"])
         assert [each.action for each in done].count(audit_log.AuditAction.RUN_RETRIED) == 1
@@ -285,7 +285,7 @@ async def test_runs_again_once(tmp_path: Path) -> None:
         await here.slack.marketer.click(message, RunAction.AGAIN)
         await told(here, "Started again as run")
         await here.slack.marketer.click(message, RunAction.AGAIN)
-        await told(here, "Somebody has started this already")
+        await told(here, "Someone has started this already")
         found = await all_runs(here)
         assert len(found) == 2
         assert (await ended(here, found[0].id)).counters.unchanged == 2
