@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.models.run import Guard, GuardName, PlanNumbers, RunRequest, SyncMode
-from core.planning.accounting import IdentityProblems
+from core.planning.member_account import IdentityProblems
 from core.planning.source_guards import History, check_additions, check_age, check_size
 from core.sources import Source
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy, is_new_list

@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import sources
 from core.errors import ColumnNotFoundError, InputError, SeveralAudiencesError
 from core.models.run import Run, RunPlan, SyncMode, digest_of
-from core.planning.accounting import IdentityProblems, check_rows, identity_problems
 from core.planning.approval_rules import PlanResult, had_approval, with_open_guards
 from core.planning.approved_changes import count_outside, load_approved_changes
 from core.planning.diff import diff_against_ledger
@@ -18,6 +17,7 @@ from core.planning.identity_mapping import map_members
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.ledger_lookup import load_relevant_ledger
 from core.planning.live_source import exclude_newer_live_changes, load_live_changes, restore_newer
+from core.planning.member_account import IdentityProblems, check_rows, identity_problems
 from core.planning.plan_storage import discard_drafts, store_batches, store_rejections
 from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import exclude_erased, reject_erased, reject_suppressed

@@ -77,7 +77,7 @@ class DetectedFile:
 
 def detect(file: SourceFile) -> DetectedFile:
     """Tell what a file is from its content, or refuse it with an `InputError`. It is not compressed, and its text is
-    UTF-8 (core/sources/opening.py)."""
+    UTF-8 (core/sources/file_opener.py)."""
     with file.path.open("rb") as stream:
         head = stream.read(csv_format.HEAD)
     if head.startswith(_ZIP):

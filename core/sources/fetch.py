@@ -208,7 +208,7 @@ def _folder_from_bucket(prefix: str, folder: Path) -> Path:
     """Fetch the files below a prefix, or those that a pattern matches, which are parts of one audience."""
     from fsspec.core import url_to_fs
 
-    from core.sources.opening import is_part
+    from core.sources.file_opener import is_part
 
     bucket, root = url_to_fs(prefix)
     found = bucket.glob(root) if "*" in root else bucket.find(root)

@@ -12,8 +12,8 @@ from core.sources import bucket_export, download_csv, download_zip, stream_expor
 from core.sources.audience_ref import NOBODY, choose, from_bucket_name
 from core.sources.detection import DetectedFile, FileFormat, detect
 from core.sources.duckdb_errors import UntidyTextError
+from core.sources.file_opener import Opener, parts_of
 from core.sources.grouping import read_rows
-from core.sources.opening import Opener, parts_of
 from core.sources.plain_text import tidied, without_backslashes
 from core.sources.source import Source, SourceFormat
 from core.sources.source_file import SourceFile, readable

@@ -2,8 +2,8 @@
 
 import duckdb
 
-from core.sources.cleaning import RowFlag
 from core.sources.duckdb_errors import query
+from core.sources.row_cleaner import RowFlag
 from core.sources.staging import LabelCount, StagedRows
 
 _DECIMAL = (

@@ -25,7 +25,9 @@ from typing import Any
 
 import duckdb
 
-from core.sources.cleaning import (
+from core.sources.duckdb_errors import NO_INTEGER, NOT_UTF8, REWRITTEN, query
+from core.sources.plain_text import UNDECODABLE_FIRST, UNDECODABLE_LAST
+from core.sources.row_cleaner import (
     IRREGULAR_EMAIL,
     IRREGULAR_ID,
     IS_WORD,
@@ -36,8 +38,6 @@ from core.sources.cleaning import (
     RowFlag,
     clean_staged_rows,
 )
-from core.sources.duckdb_errors import NO_INTEGER, NOT_UTF8, REWRITTEN, query
-from core.sources.plain_text import UNDECODABLE_FIRST, UNDECODABLE_LAST
 from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import blank_as_null, literal
 
