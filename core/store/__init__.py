@@ -1,1 +1,1 @@
-"""What is remembered: tables, migrations, and one small module per thing stored."""
+"""Storage: tables, migrations, and one small module per thing stored."""

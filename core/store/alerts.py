@@ -1,4 +1,4 @@
-"""Alerts: what went wrong and has not recovered, one open at a time for a mapping or for a connection."""
+"""Alerts: failures that have not recovered; at most one is open for a mapping or for a connection."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +12,7 @@ from core.store.rows import by_key
 from core.store.slack_messages import DONE
 from core.store.tables import alerts, slack_messages
 
-# How long a closed alert is still looked at, so that its message says so, in seconds.
+# How long a closed alert is still returned, so that its message shows the recovery, in seconds.
 CLOSED_LATELY_S = 3600.0
 
 
@@ -20,15 +20,15 @@ class AlertOutcome(StrEnum):
     """Why an alert was closed."""
 
     RESOLVED = "recovered"
-    """It works again."""
+    """The failure has recovered."""
     SUPERSEDED = "replaced"
-    """It fails in another way now: another alert is open."""
+    """It fails in another way now; another alert is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert as stored. `mapping_id` is None where the whole connection is concerned; `occurrences` counts runs that
-    failed in the same way since."""
+    """An alert as stored. `mapping_id` is None if it concerns the whole connection; `occurrences` counts the further
+    runs that failed in the same way."""
 
     id: int
     connection_id: int
@@ -70,7 +70,7 @@ async def by_id(db: AsyncConnection, alert_id: int) -> Alert | None:
 
 
 async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | None) -> Alert | None:
-    """Find the open alert of a mapping, or (without one) of the connection as a whole."""
+    """Find the open alert of a mapping, or (None) of the connection as a whole."""
     query = select(alerts).where(
         alerts.c.connection_id == connection_id, alerts.c.mapping_id == mapping_id, alerts.c.closed_at.is_(None)
     )
@@ -86,23 +86,22 @@ async def current(db: AsyncConnection) -> list[Alert]:
 
 
 async def to_follow(db: AsyncConnection) -> list[Alert]:
-    """Return the alerts that are open, and those of which Slack does not show (yet) that they were closed."""
+    """Return the open alerts, and the closed ones whose message in Slack does not show that yet."""
     key = literal("alert:") + cast(alerts.c.id, Text)
-    of_it = or_(slack_messages.c.key == key, slack_messages.c.key == key + literal(":dm"))
-    to_edit = select(slack_messages.c.key).where(of_it, slack_messages.c.kind != DONE).exists()
+    of_alert = or_(slack_messages.c.key == key, slack_messages.c.key == key + literal(":dm"))
+    to_edit = select(slack_messages.c.key).where(of_alert, slack_messages.c.kind != DONE).exists()
     query = select(alerts).where(or_(alerts.c.closed_at.is_(None), to_edit)).order_by(alerts.c.id)
     return [_from_row(row) for row in (await db.execute(query)).mappings()]
 
 
 async def snoozed(db: AsyncConnection) -> set[tuple[int, int | None]]:
-    """Return the mappings (connection id, mapping id; None: the connection as a whole) of which nobody wants to hear
-    for now."""
+    """Return the snoozed mappings (connection id, mapping id; None: the connection as a whole)."""
     query = select(alerts.c.connection_id, alerts.c.mapping_id).where(alerts.c.snoozed_until > await clock.now(db))
     return {(connection_id, mapping_id) for connection_id, mapping_id in await db.execute(query)}
 
 
 async def acknowledge(db: AsyncConnection, alert_id: int, by: str) -> bool:
-    """Record who sees to an alert. Returns False where somebody does already."""
+    """Record who takes care of an alert. Returns False if another person does already."""
     query = update(alerts).where(alerts.c.id == alert_id, alerts.c.acknowledged_by.is_(None)).values(acknowledged_by=by)
     return bool((await db.execute(query)).rowcount)
 

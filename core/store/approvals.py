@@ -1,7 +1,7 @@
-"""Approvals of plans: decided, expired, and withdrawn from plans that are discarded.
+"""Approvals of plans: decide, expire, and withdraw them when a plan is discarded.
 
-An approval is of a plan, which `plan_digest` names. Each change of state here is one statement that says from which
-state it starts, so that of two who decide at once one does.
+An approval belongs to a plan, which `plan_digest` names. Each transition is one statement with the expected state in
+its condition, so that only one of two concurrent decisions succeeds.
 """
 
 from dataclasses import dataclass
@@ -15,29 +15,29 @@ from core.store.audit_log import PROGRAM, AuditAction
 from core.store.runs import waited
 from core.store.tables import batches, runs
 
-#: What a run that was declined says.
+#: The error of a declined run.
 DECLINED = "Declined."
 
 _WAITS = runs.c.status == RunStatus.NEEDS_APPROVAL.value
 
 
 async def approve(db: AsyncConnection, run: Run, *, by: str, comment: str | None, worker: str | None = None) -> bool:
-    """Record who approved the plan of a run that waits; it is this worker's then (None: queued).
+    """Approve the plan of a waiting run, and assign the run to `worker` (None: queue it).
 
-    Returns False if it does not wait any longer, or has another plan than `run`.
+    Returns False if the run no longer waits, or has another plan than `run`.
     """
-    going_on = {
+    resumed = {
         "status": RunStatus.RUNNING.value,
         "worker_id": worker,
         "attempt": runs.c.attempt + 1,
         "finished_at": None,
         "approved_digest": runs.c.plan_digest,
     }
-    return await _decide(db, run, by=by, comment=comment, **going_on)
+    return await _decide(db, run, by=by, comment=comment, **resumed)
 
 
 async def decline(db: AsyncConnection, run: Run, *, by: str, comment: str | None) -> bool:
-    """Record who declined the plan of a run that waits. Returns False as `approve` does."""
+    """Decline the plan of a waiting run. Returns False in the cases in which `approve` does."""
     ended = {
         "status": RunStatus.CANCELLED.value,
         "cancel_reason": CancelReason.DECLINED.value,
@@ -58,13 +58,13 @@ async def _decide(db: AsyncConnection, run: Run, *, by: str, comment: str | None
 
 
 async def any_waiting(db: AsyncConnection, waiting_before: float) -> bool:
-    """Whether a run began to wait for approval before that time."""
+    """Whether a run has been awaiting approval since before that time."""
     began = func.coalesce(runs.c.finished_at, runs.c.created_at)
     return (await db.execute(select(runs.c.id).where(_WAITS, began < waiting_before).limit(1))).first() is not None
 
 
 async def expire(db: AsyncConnection, waiting_before: float, error: str, run_id: str | None = None) -> list[str]:
-    """End the runs (or this one) that began to wait for approval before that time. Returns their ids."""
+    """Expire the runs (or this one) that have been awaiting approval since before that time. Returns their ids."""
     query = update(runs).where(_WAITS, func.coalesce(runs.c.finished_at, runs.c.created_at) < waiting_before)
     if run_id is not None:
         query = query.where(runs.c.id == run_id)
@@ -78,19 +78,19 @@ async def expire(db: AsyncConnection, waiting_before: float, error: str, run_id:
     return list((await db.execute(query.values(**values).returning(runs.c.id))).scalars())
 
 
-async def discard_plans_after(db: AsyncConnection, this: Run) -> None:
-    """A run begins to write: later whole audiences of its mapping, which have sent nothing, are to be planned again.
+async def discard_plans_after(db: AsyncConnection, run: Run) -> None:
+    """Make later mirror runs of the mapping that have sent nothing plan again, because `run` starts to upload.
 
-    They lose the revision that they were planned at. Those that wait for approval lose their plan at once, and with it
-    whatever a person has seen of it; they are queued to be planned again. The others lose it when they are taken up.
+    They lose the ledger revision of their plan. Runs that await approval lose the plan at once and are queued; the
+    others lose it when a worker resumes them.
     """
     begun = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.status.in_(["sent", "done"])).exists()
     resumable = [status.value for status in RunStatus if status.is_resumable]
     later = (
-        runs.c.connection_id == this.connection_id,
-        runs.c.list_id == this.list_id,
-        runs.c.mapping_id == this.mapping_id,
-        runs.c.created_at > this.created_at,
+        runs.c.connection_id == run.connection_id,
+        runs.c.list_id == run.list_id,
+        runs.c.mapping_id == run.mapping_id,
+        runs.c.created_at > run.created_at,
         runs.c.mode == SyncMode.MIRROR.value,
         runs.c.undo_of.is_(None),
         runs.c.status.in_(resumable),
@@ -108,7 +108,7 @@ async def discard_plans_after(db: AsyncConnection, this: Run) -> None:
 
 
 async def discard_plan(db: AsyncConnection, run_id: str) -> None:
-    """Throw the plan of a run away that is about to be planned again. Whose approval it had is still on record."""
+    """Discard the plan of a run that is planned again. The audit log keeps its approval."""
     await db.execute(
         update(runs)
         .where(runs.c.id == run_id)
@@ -124,10 +124,10 @@ _WITHOUT_PLAN = {
 
 
 async def set_digest(db: AsyncConnection, run: Run, plan: RunPlan, digest: str, *, is_approved: bool) -> None:
-    """Record the digest of a plan that was just made, and whether it is approved already.
+    """Record the digest of a new plan, and whether it is approved already.
 
-    What was approved in advance was approved for this plan alone. A plan that is not approved has nothing on record of
-    who decided about an earlier one.
+    An advance approval holds for this plan only. If the plan needs approval, the record of an earlier decision is
+    cleared.
     """
     request = run.request if run.request.live else run.request.model_copy(update=_NOTHING_IN_ADVANCE)
     values: dict[str, object] = {
@@ -144,7 +144,7 @@ async def set_digest(db: AsyncConnection, run: Run, plan: RunPlan, digest: str, 
 
 
 async def ask_again(db: AsyncConnection, run: Run, plan: RunPlan, digest: str) -> None:
-    """Let a run wait for approval of what is left of it, which goes beyond what was approved."""
+    """Make a run await approval of its remaining plan, which goes beyond the approved one."""
     await set_digest(db, run, plan, digest, is_approved=False)
     now = await clock.now(db)
     await db.execute(
@@ -161,7 +161,7 @@ async def ask_again(db: AsyncConnection, run: Run, plan: RunPlan, digest: str) -
 
 
 async def note_change(db: AsyncConnection, run_id: str, plan: RunPlan) -> None:
-    """Record that a plan takes the place of one that was shown: those who decide are notified once more."""
+    """Record that a plan replaces one that was shown, so that approvers are notified again."""
     if plan.replaces is not None:
         await audit_log.add(
             db,
@@ -184,14 +184,14 @@ async def set_shown(db: AsyncConnection, run_id: str, digest: str | None) -> Non
 
 @dataclass(frozen=True, slots=True)
 class SyncedSource:
-    """The source that was synced last to the list of a mapping: of when it is, and by which run."""
+    """The source that was last synced to the list of a mapping: its time, and the run."""
 
     run_id: str
     at: float
 
 
 async def latest_source(db: AsyncConnection, mapping_id: int) -> SyncedSource | None:
-    """Return the source that was synced last to the list of a mapping, by a run that succeeded and is no undo."""
+    """Return the source of the last successful run of a mapping that is no undo."""
     query = (
         select(runs.c.id, runs.c.source_at)
         .where(
@@ -208,9 +208,9 @@ async def latest_source(db: AsyncConnection, mapping_id: int) -> SyncedSource | 
 
 
 async def first_read_at(db: AsyncConnection, mapping_id: int, source_digest: str, address: str) -> float | None:
-    """Return when a run of a mapping read these bytes first from this address; None if none did.
+    """Return when a run of a mapping first read these bytes from this address, or None.
 
-    The same bytes at another address are another export: an audience may be again what it was.
+    The same bytes at another address are another export: an audience may return to an earlier state.
     """
     query = (
         select(runs.c.created_at, runs.c.request)
@@ -222,7 +222,7 @@ async def first_read_at(db: AsyncConnection, mapping_id: int, source_digest: str
 
 
 async def last_sizes(db: AsyncConnection, mapping_id: int, mode: SyncMode, limit: int) -> list[int]:
-    """Return how many people the latest runs of a mapping in this mode were about that succeeded, newest first."""
+    """Return the audience sizes of the latest successful runs of a mapping in this mode, newest first."""
     query = (
         select(runs.c.members + runs.c.left)
         .where(

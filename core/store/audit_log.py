@@ -1,4 +1,4 @@
-"""The audit table: who did what, when, and what it was before and after. Never an address, never a key."""
+"""The audit log: who did what, when, with the values before and after. It contains no address and no key."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.store import clock
 from core.store.tables import audit_log
 
-#: The actors that are not people in Slack: a message of mParticle's, and whoever sits at the terminal.
+#: The actors that are not people in Slack: a message from mParticle, and the command line.
 MPARTICLE = "mparticle"
 COMMAND_LINE = "command line"
-#: And this program, for what it did by itself.
+#: This program, for automatic actions.
 PROGRAM = "iterable-sync"
 
 
 class AuditAction(StrEnum):
-    """What people do."""
+    """The audited actions."""
 
     CONNECTION_ADDED = "connection.added"
     CONNECTION_CHANGED = "connection.changed"
@@ -54,7 +54,7 @@ class AuditAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One thing that somebody did. `subject` is what it was done to, such as "run:abc"."""
+    """One audited action. `subject` is its object, such as "run:abc"."""
 
     id: int
     at: float
@@ -76,7 +76,7 @@ async def add(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Record what somebody did, in the transaction that does it."""
+    """Record an action, in the transaction that performs it."""
     await db.execute(
         insert(audit_log).values(
             at=await clock.now(db),
@@ -98,11 +98,11 @@ async def last_id(db: AsyncConnection) -> int:
 async def subjects_since(db: AsyncConnection, entry_id: int) -> list[tuple[int, str]]:
     """Return the ids and subjects of the entries after this one, oldest first."""
     query = select(audit_log.c.id, audit_log.c.subject).where(audit_log.c.id > entry_id).order_by(audit_log.c.id)
-    return [(each, subject) for each, subject in await db.execute(query)]
+    return [(found_id, subject) for found_id, subject in await db.execute(query)]
 
 
 async def of(db: AsyncConnection, subjects: Sequence[str]) -> list[AuditEntry]:
-    """Return what was done to these, oldest first."""
+    """Return the entries of these subjects, oldest first."""
     query = select(audit_log).where(audit_log.c.subject.in_(subjects)).order_by(audit_log.c.id)
     return [_entry(row) for row in await db.execute(query)]
 

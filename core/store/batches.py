@@ -1,4 +1,4 @@
-"""The stored changes of runs: batches that are drafted, planned, sent, done."""
+"""Batches: the stored changes of runs, and the status of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,24 +17,24 @@ DOUBTED_S = 7 * 24 * 3600.0
 
 
 class BatchStatus(StrEnum):
-    """How far a batch is."""
+    """The status of a batch."""
 
     DRAFT = "draft"
-    """Written by a planning that has not ended."""
+    """Written by a planning in progress."""
     PLANNED = "planned"
     SENT = "sent"
-    """The intent: a request with it may have left, and its answer has not been recorded."""
+    """The intent to send: a request may have left, and no answer is recorded."""
     DONE = "done"
     SUPERSEDED = "void"
-    """Replaced by another plan; to be deleted."""
+    """Replaced by another plan, and waiting to be deleted."""
 
 
 @dataclass(frozen=True)
 class Draft:
     """A batch to be stored.
 
-    `size` is the number of members that are sent, `counted` of those that count when they are accepted. `members` is
-    JSON (core/models/batch.py describes it).
+    `sent_size` is the number of members that are sent, `counted_size` the number that counts once accepted. `members`
+    is JSON (core/models/batch.py describes it).
     """
 
     phase: Phase
@@ -51,17 +51,17 @@ class Batch(Draft):
 
     @cached_property
     def columns(self) -> BatchColumns:
-        """Its members: what is sent, and what the ledger learns, is taken from them."""
+        """The members by columns, for sending and for the ledger."""
         return decode(self.members)
 
     @cached_property
     def entries(self) -> list[BatchEntry]:
-        """The same, one by one."""
+        """The members one by one."""
         return self.columns.entries
 
 
 async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft]) -> None:
-    """Store batches of a plan that is being made."""
+    """Store batches of a plan in progress."""
     rows = [
         {
             "run_id": run_id,
@@ -81,7 +81,7 @@ async def add_drafts(db: AsyncConnection, run_id: str, drafts: Sequence[Draft]) 
 
 
 async def publish(db: AsyncConnection, run_id: str) -> None:
-    """Make the drafts of a run its plan, in the place of what was left of the plan before."""
+    """Make the drafts of a run its plan, and supersede what remains of the plan before."""
     await _move(db, run_id, BatchStatus.PLANNED, BatchStatus.SUPERSEDED)
     await _move(db, run_id, BatchStatus.DRAFT, BatchStatus.PLANNED)
 
@@ -113,7 +113,7 @@ async def sent_batches(
 ) -> list[tuple[int, Phase, BatchStatus, str]]:
     """Return the next batches of a run that were or may have been applied, whose id is above `after`, oldest first.
 
-    They are what was done, what was sent, and what is planned: a batch whose answer was lost is planned again.
+    Planned batches are included, because a batch whose answer was lost is planned again.
     """
     states = [BatchStatus.DONE.value, BatchStatus.SENT.value, BatchStatus.PLANNED.value]
     query = (
@@ -127,7 +127,7 @@ async def sent_batches(
 
 
 async def states_of(db: AsyncConnection, run_id: str) -> set[tuple[Phase, BatchStatus]]:
-    """Return which phases of a run have batches in which states."""
+    """Return the pairs of phase and status that the batches of a run have."""
     query = select(batches.c.phase, batches.c.status).distinct().where(batches.c.run_id == run_id)
     return {(Phase(phase), BatchStatus(state)) for phase, state in await db.execute(query)}
 
@@ -145,7 +145,7 @@ async def set_state(db: AsyncConnection, ids: Sequence[int], state: BatchStatus)
 
 
 async def phases_left(db: AsyncConnection, run_id: str) -> list[Phase]:
-    """Return the phases in which something is left to do, in order."""
+    """Return the phases that have unfinished batches, in order."""
     query = (
         select(batches.c.phase)
         .distinct()
@@ -155,7 +155,7 @@ async def phases_left(db: AsyncConnection, run_id: str) -> list[Phase]:
 
 
 async def progress(db: AsyncConnection, run_id: str) -> tuple[int, int]:
-    """Return how many changes of a run are done, and how many there are in all."""
+    """Return how many changes of a run are done, and the total."""
     query = (
         select(batches.c.status, func.sum(batches.c.sent_size))
         .where(
@@ -164,14 +164,14 @@ async def progress(db: AsyncConnection, run_id: str) -> tuple[int, int]:
         )
         .group_by(batches.c.status)
     )
-    found = {state: int(size) for state, size in (await db.execute(query))}
-    return found.get(BatchStatus.DONE.value, 0), sum(found.values())
+    sizes = {state: int(size) for state, size in (await db.execute(query))}
+    return sizes.get(BatchStatus.DONE.value, 0), sum(sizes.values())
 
 
 async def drop(db: AsyncConnection, run_id: str, states: Sequence[BatchStatus], limit: int) -> int:
-    """Delete up to `limit` batches in these states: a piece at a time keeps the write lock short. Returns how many.
+    """Delete up to `limit` batches in these states, to hold the write lock briefly. Returns how many.
 
-    Those in doubt are kept until the doubt is over (core/store/doubts.py).
+    Batches in doubt are kept until the doubt is over (core/store/doubts.py).
     """
     is_over = or_(batches.c.doubted_until.is_(None), batches.c.doubted_until < await clock.now(db) - DOUBTED_S)
     chosen = (

@@ -15,11 +15,11 @@ from core.store import clock
 from core.store.rows import by_key, plain
 from core.store.tables import connections
 
-#: Requests a second to an Iterable project where nobody says otherwise: no figure is published for the list
-#: endpoints, and this is the one for bulk updates of users.
+#: The default rate of an Iterable project, in requests a second. Iterable publishes no limit for the list endpoints;
+#: this is the one for bulk updates of users.
 DEFAULT_RATE = 5.0
 
-#: What stands in the place of a key that was deleted: NULL would stand for the one in the environment.
+#: The value of a deleted key: NULL means the key in the environment.
 DELETED_KEY = b""
 
 # Columns that hold a JSON array.
@@ -54,21 +54,21 @@ class Connection:
     uninstalled_at: float | None = None
 
     def had_key(self, api_key: str) -> bool:
-        """Whether this was its key once: the first one, or one that was replaced."""
+        """Whether the connection ever had this key: the first one, or a replaced one."""
         return project_of(api_key) in (self.rate_limit_key, *self.previous_key_digests)
 
     def names(self, person: str) -> bool:
-        """Whether a person (a Slack user id) is an operator or an approver of it."""
+        """Whether a person (a Slack user id) is an operator or an approver of the connection."""
         return person in self.operators or person in self.approvers
 
     @property
     def label(self) -> str:
-        """What a person calls it."""
+        """The name to show to people."""
         return self.name if self.api_key is not None else f"ITERABLE_API_KEY ({self.data_center})"
 
 
 def project_of(api_key: str) -> str:
-    """Return what stands for a key's Iterable project in the table `pace`: a digest that does not give the key away."""
+    """Return the key of the table `pace` for an API key's Iterable project: a digest that does not reveal the key."""
     return hashlib.sha256(b"iterable-sync:project:" + api_key.encode()).hexdigest()[:24]
 
 
@@ -112,7 +112,7 @@ async def add(
 
 
 class ConnectionSettings(TypedDict, total=False):
-    """What a person sets of a connection, but for its key. `operators` and `approvers` are Slack user ids."""
+    """The settings of a connection, except its key. `operators` and `approvers` are Slack user ids."""
 
     name: str
     data_center: DataCenter
@@ -145,11 +145,13 @@ async def change(db: AsyncConnection, connection_id: int, **values: Unpack[Conne
     await db.execute(update(connections).where(connections.c.id == connection_id).values(**stored))
 
 
-async def refused(db: AsyncConnection, this: Connection) -> None:
-    """Record that Iterable refuses the key that a connection had, unless somebody has replaced that since."""
-    same_key = connections.c.api_key.is_not_distinct_from(this.api_key)
+async def refused(db: AsyncConnection, connection: Connection) -> None:
+    """Record that Iterable rejected a connection's key, unless the key was replaced since."""
+    same_key = connections.c.api_key.is_not_distinct_from(connection.api_key)
     await db.execute(
-        update(connections).where(connections.c.id == this.id, same_key).values(key_rejected_at=await clock.now(db))
+        update(connections)
+        .where(connections.c.id == connection.id, same_key)
+        .values(key_rejected_at=await clock.now(db))
     )
 
 
@@ -165,7 +167,7 @@ async def by_id(db: AsyncConnection, connection_id: int) -> Connection | None:
 
 
 async def of_account(db: AsyncConnection, account_id: str) -> Connection | None:
-    """Find the connection of an account in mParticle."""
+    """Find the connection of an mParticle account."""
     query = select(connections).where(connections.c.mparticle_account_id == account_id).order_by(connections.c.id)
     return _one((await db.execute(query.limit(1))).mappings().first())
 
@@ -173,21 +175,21 @@ async def of_account(db: AsyncConnection, account_id: str) -> Connection | None:
 async def everyone(db: AsyncConnection) -> list[Connection]:
     """Return all connections by name."""
     rows = (await db.execute(select(connections).order_by(connections.c.name))).mappings()
-    return [found for row in rows if (found := _one(row))]
+    return [connection for row in rows if (connection := _one(row))]
 
 
 async def of_team(db: AsyncConnection, team_id: str, *, with_shared: bool) -> list[Connection]:
-    """Return the saved connections of a Slack workspace by name; `with_shared` those of no workspace, too."""
-    mine = connections.c.team_id == team_id
-    query = select(connections).where(mine | connections.c.team_id.is_(None) if with_shared else mine)
+    """Return the connections of a Slack workspace by name; `with_shared`: and those of no workspace."""
+    own = connections.c.team_id == team_id
+    query = select(connections).where(own | connections.c.team_id.is_(None) if with_shared else own)
     rows = (await db.execute(query.order_by(connections.c.name))).mappings()
-    found = [each for row in rows if (each := _one(row))]
-    # of those without a key, which are made by the way, people see what mParticle feeds
-    return [each for each in found if each.api_key is not None or each.mparticle_account_id is not None]
+    visible = [one for row in rows if (one := _one(row))]
+    # connections without a key are created implicitly; people see only those that mParticle feeds
+    return [one for one in visible if one.api_key is not None or one.mparticle_account_id is not None]
 
 
 async def remove(db: AsyncConnection, connection_id: int) -> None:
-    """Forget a connection with its mappings, runs and ledger. The lists in Iterable stay as they are."""
+    """Delete a connection with its mappings, runs and ledger. The lists in Iterable do not change."""
     await db.execute(delete(connections).where(connections.c.id == connection_id))
 
 

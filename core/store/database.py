@@ -1,4 +1,4 @@
-"""Opening the database: one engine, one code path for SQLite and PostgreSQL.
+"""The database: one engine, one code path for SQLite and PostgreSQL.
 
 SQLite runs in WAL mode. `synchronous=FULL` is chosen on purpose: the intent of a request must be on the disk
 before the request leaves, also when the power fails, and WAL with NORMAL may lose the last commits then.
@@ -21,43 +21,42 @@ from core.store import postgresql, sqlite_driver
 
 T = TypeVar("T")
 
-# How long SQLite waits for another process's write lock, in seconds. Writes here take milliseconds; a backup
-# or a virus scanner may hold the file for longer.
+# How long SQLite waits for another process's write lock, in seconds. Our writes take milliseconds; a backup or a
+# virus scanner may hold the file for longer.
 BUSY_TIMEOUT_S = 30.0
-# How long clearing the write-ahead log waits for those who read, in milliseconds. Others can't write meanwhile.
+# How long clearing the write-ahead log waits for readers, in milliseconds. No one else can write meanwhile.
 CLEAR_LOG_WITHIN_MS = 1_000
-# To how many bytes SQLite cuts its write-ahead log when all of it is in the database: a long read may let it grow.
+# The size to which SQLite truncates its write-ahead log after a checkpoint: a long read may let it grow.
 WAL_LEFT_BYTES = 16 * 1024 * 1024
-# Pages of a new database. What runs change is stored 60 KB a row: in pages of 4 KiB, SQLite's own choice, that costs
-# more CPU.
+# The page size of a new database. Batches take 60 KB a row, which costs more CPU with SQLite's default of 4 KiB.
 SQLITE_PAGE_BYTES = 8192
 # SQLite's page cache for each connection, in KiB.
 SQLITE_CACHE_KIB = 16_384
 
 
 GONE = (
-    "The database file was removed or replaced while the program was running. Stop the program, put the file back (or "
-    "a backup of it), and start again: what was sent before is on record in that file only."
+    "The database file was removed or replaced while the program was running. Stop the program, restore the file (or "
+    "a backup of it), and start again: only that file records what was sent before."
 )
 
 
 BROKEN_REFERENCES = (
-    "The database could not be brought to the form of this version: rows in it refer to others that are not there. "
-    "Nothing was changed. Put a backup in its place, or go on with the former version."
+    "The database could not be upgraded to this version: some rows refer to rows that do not exist. "
+    "Nothing was changed. Restore a backup, or keep using the former version."
 )
 
 
 def is_away(error: DBAPIError) -> bool:
-    """Whether an error says that the database can't be written at all now, and not that something can't be written."""
+    """Whether an error means that the database can't be written at all now, rather than that a statement is wrong."""
     cause = str(error.orig).lower()
     gone = ("locked", "readonly", "read-only", "disk is full", "no space", "disk i/o", "unable to open")
     return error.connection_invalidated or any(words in cause for words in gone)
 
 
 class Database:
-    """The database and its one way in: `read()` and `write()`.
+    """The database, accessed through `read()` and `write()`.
 
-    Whoever makes one closes it (`await database.close()`, which may be called twice). No I/O in the constructor.
+    The owner closes it (`await database.close()`, which may be called twice). No I/O in the constructor.
     """
 
     def __init__(self, url: str) -> None:
@@ -70,7 +69,7 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether this is SQLite (otherwise it is PostgreSQL)."""
+        """Whether this is SQLite, not PostgreSQL."""
         return self.engine.dialect.name == "sqlite"
 
     @property
@@ -97,11 +96,11 @@ class Database:
 
     @asynccontextmanager
     async def restructure(self) -> AsyncIterator[AsyncConnection]:
-        """As `write`, for changing tables.
+        """As `write`, for schema changes.
 
-        SQLite changes some by making a table anew and dropping the former one, which would delete the rows that refer
-        to it. So foreign keys are off here, and checked before the end (sqlite.org/lang_altertable.html, "Making Other
-        Kinds Of Table Schema Changes"). Raises StorageError where a row then refers to one that is not there.
+        For some changes SQLite needs a new table and drops the former one, which would delete the rows that refer to
+        it. So foreign keys are off here, and checked before the commit (sqlite.org/lang_altertable.html, "Making Other
+        Kinds Of Table Schema Changes"). Raises StorageError if a row then refers to a missing one.
         """
         if self._writer is None:
             async with self.engine.begin() as connection:
@@ -119,24 +118,24 @@ class Database:
                 await connection.run_sync(_set_foreign_keys, "ON")
 
     def _check_file(self) -> None:
-        """Raise StorageError where SQLite's file is not the one that was opened: what is written would be lost."""
+        """Raise StorageError if SQLite's file is not the one that was opened: writes would be lost."""
         path = self.engine.url.database
         if not path or path == ":memory:" or path.startswith("file:"):
             return
         try:
-            found = os.stat(path)  # noqa: PTH116  # as often as there are writes
+            stat = os.stat(path)  # noqa: PTH116  # as often as there are writes
         except FileNotFoundError:
             raise StorageError(GONE) from None
-        file = (found.st_dev, found.st_ino)
+        file = (stat.st_dev, stat.st_ino)
         if self._file is None:
             self._file = file
         elif file != self._file:
             raise StorageError(GONE)
 
     async def clear_log(self) -> bool:
-        """Empty SQLite's write-ahead log, which holds what was deleted since, as it was before.
+        """Empty SQLite's write-ahead log, which still contains deleted rows.
 
-        Returns False if somebody was reading for too long: call it again later.
+        Returns False if a reader kept it busy for too long: call it again later.
         """
         if self._writer is None:
             return True
@@ -144,37 +143,37 @@ class Database:
             return await connection.run_sync(_truncate_log)
 
     def open_workflow_engine(self) -> Engine:
-        """An engine for the tables of the workflow engine, which whoever opens it disposes of. No I/O.
+        """Return an engine for the tables of the workflow engine. The caller disposes of it. No I/O.
 
-        On SQLite they have a file of their own, beside ours: each file has one writer at a time.
+        On SQLite they are in a separate file, because each file has one writer at a time.
         """
         if self.is_sqlite:
             return _sqlite_workflow_engine(self._url)
         return postgresql.open_workflow_engine(self._url, self.engine)
 
     async def close(self) -> None:
-        """Give back all connections."""
+        """Close all connections."""
         await self.engine.dispose()
 
 
 def chosen_once(db: AsyncConnection, chosen: Select[Any]) -> Select[Any]:
-    """A SELECT that a statement takes its rows from, executed once, and before that.
+    """Wrap the SELECT that chooses a statement's rows, so that it is executed once, before the statement.
 
-    Where it locks or limits them, PostgreSQL may otherwise do it again for each row, and find others then, and more.
-    (SQLite does it once; and a statement that begins with WITH does not tell there how many rows it changed.)
+    If it locks or limits rows, PostgreSQL may otherwise execute it again for each row and choose other rows.
+    (SQLite executes it once, and reports no row count for a statement that begins with WITH.)
     """
     return select(*chosen.cte().c) if db.dialect.name == "postgresql" else chosen
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await work that a cancellation must not break off: a statement cut short can hold SQLite's write lock."""
+    """Await work that a cancellation must not interrupt: an interrupted statement can hold SQLite's write lock."""
     task = asyncio.create_task(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # has been seen, though the cancellation goes first
+            task.exception()  # retrieved, so that asyncio does not log it; the cancellation has precedence
         raise
 
 
@@ -235,7 +234,7 @@ def _truncate_log(connection: Connection) -> bool:
     try:
         cursor.execute(f"PRAGMA busy_timeout={CLEAR_LOG_WITHIN_MS}")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        row = cursor.fetchone()  # whether it was kept from that, and two numbers of pages
+        row = cursor.fetchone()  # (busy, pages in the log, pages checkpointed)
         return row is not None and not row[0]
     finally:
         cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
@@ -243,17 +242,17 @@ def _truncate_log(connection: Connection) -> bool:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver
+    connection.isolation_level = None  # _begin_sqlite begins transactions, not the driver
     cursor = connection.cursor()
     for pragma in (
-        f"page_size={SQLITE_PAGE_BYTES}",  # of a new file; before anything that writes to it
+        f"page_size={SQLITE_PAGE_BYTES}",  # of a new file; has to come before any write
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
         f"journal_size_limit={WAL_LEFT_BYTES}",
         f"cache_size=-{SQLITE_CACHE_KIB}",
         "temp_store=MEMORY",
-        "secure_delete=ON",  # what is deleted is overwritten; many builds of SQLite leave it in the file
+        "secure_delete=ON",  # overwrite deleted content; many builds of SQLite leave it in the file
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
@@ -267,6 +266,6 @@ def _prepare_workflow_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that will write takes the lock at once: taking it later, after a read, can't wait (SQLITE_BUSY).
+    # A writing transaction takes the lock at once: after a read, SQLite can't wait for it (SQLITE_BUSY).
     writing = connection.get_execution_options().get("writing")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -1,7 +1,7 @@
-"""Database errors as sentences: what is wrong, and what to do.
+"""Database errors as sentences that say what is wrong and what to do.
 
-A driver repeats what it was given: parts of the address, which can be parts of a password, and values of rows. So the
-text of PostgreSQL's driver is never shown. Those of SQLite that are shown are fixed (sqlite.org/rescode.html).
+A driver's text can contain parts of the address (and so of a password) and values of rows. So the text of PostgreSQL's
+driver is never shown, and that of SQLite only for errors whose texts are fixed (sqlite.org/rescode.html).
 """
 
 import os
@@ -29,7 +29,7 @@ def is_passing(error: DBAPIError) -> bool:
 
 
 def describe(error: Exception, role: str | None = None) -> str:
-    """Return a sentence for an error of the database: what is wrong and what to do.
+    """Return a sentence that says what is wrong with the database and what to do.
 
     `role` is who is connected to PostgreSQL, if that is known: the sentence then names what it has to be granted.
     """
@@ -44,14 +44,14 @@ def describe(error: Exception, role: str | None = None) -> str:
         )
     lowered = str(original).strip().split("\n")[0].lower()
     for words, sentence in _SENTENCES:
-        if any(each in lowered for each in words):
+        if any(word in lowered for word in words):
             return sentence.format(cause=_cause(original))
     cause = _cause(original)
     return f"The database did not answer as it should ({cause}). Check ITERABLE_SYNC_DATABASE_URL and the server."
 
 
 def _cause(error: object) -> str:
-    """What may be shown of a driver's error: SQLite's text if it is a fixed one; otherwise the type and the code."""
+    """Return what may be shown of a driver's error: SQLite's text if it is fixed, otherwise the type and the code."""
     if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _FIXED_TEXTS:
         return str(error).strip().split("\n")[0]
     if isinstance(error, OSError):  # without the path
@@ -92,7 +92,7 @@ def _not_permitted(text: str, role: str) -> str:
     )
 
 
-# Errors of SQLite whose texts hold no values.
+# Errors of SQLite whose texts contain no values.
 _FIXED_TEXTS = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -106,7 +106,7 @@ _FIXED_TEXTS = frozenset(
     }
 )
 
-# By words in what the database says: what is wrong, and what to do.
+# Sentences, chosen by words in the driver's text.
 _SENTENCES = (
     (
         ("read-only transaction",),
@@ -122,17 +122,17 @@ _SENTENCES = (
     (
         ("disk i/o",),
         (
-            "The disk could not be read or written ({cause}). Free some space, or see what is wrong with it, and start "
-            "again: nothing is lost, and a run goes on."
+            "The disk could not be read or written ({cause}). Free some space, or check its health, and start again: "
+            "nothing is lost, and runs resume."
         ),
     ),
     (
         ("full", "no space"),
-        "The disk is full. Free some space and start again: nothing is lost, and a run goes on.",
+        "The disk is full. Free some space and start again: nothing is lost, and runs resume.",
     ),
     (
         ("not a database", "malformed"),
-        "The database file is damaged ({cause}). Restore it from a backup, or move it away to begin anew.",
+        "The database file is damaged ({cause}). Restore it from a backup, or move it away to start with an empty one.",
     ),
     (
         ("locked",),

@@ -1,4 +1,4 @@
-"""Erasures: those that are under way, and digests of the identities of people who asked to be forgotten."""
+"""Erasures in progress, and digests of the identities of people who were erased."""
 
 import hashlib
 import json
@@ -20,16 +20,16 @@ _MARK = """
 INSERT INTO erased (account_id, digest, stamp) VALUES (:account_id, :digest, :stamp)
 ON CONFLICT (account_id, digest) DO UPDATE SET stamp = excluded.stamp WHERE excluded.stamp > erased.stamp
 """
-# Values in one IN: both databases take many more.
+# Values in one IN; both databases accept many more.
 _CHUNK = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """An erasure that is under way. `identities` is encrypted; `counts` says what has been deleted so far.
+    """An erasure in progress. `identities` is encrypted; `counts` says what has been deleted so far.
 
-    `account_id` is the account in mParticle that asked for it: what it holds is erased, and nothing else. "" stands for
-    all accounts: of a request that came before accounts were recorded.
+    `account_id` is the mParticle account that sent the request: only its data is erased. "" means all accounts, for a
+    request from before accounts were recorded.
     """
 
     id: str
@@ -40,66 +40,67 @@ class Erasure:
 
 
 def digest(salt: str, kind: str, value: str) -> str:
-    """What stands for an identity (`mpid`, `email` in lower case, `customer`) of somebody who was forgotten."""
+    """Return the digest of an identity (`mpid`, `email` in lower case, `customer`) of an erased person."""
     return hashlib.sha256(f"{salt}{kind}:{value}".encode(errors="surrogatepass")).hexdigest()
 
 
 async def salt_of(db: AsyncConnection, vault: Vault) -> str:
-    """Return this installation's salt, made at first use. The caller may write."""
-    found = await _salt(db, vault)
-    if found is not None:
-        return found
+    """Return this installation's salt, created at first use (in a transaction that may write)."""
+    salt = await _salt(db, vault)
+    if salt is not None:
+        return salt
     try:
         async with db.begin_nested():
             value = vault.encrypt(secrets.token_hex(32))
             await db.execute(insert(salts).values(name=_SALT, value=value))
-    except IntegrityError:  # another process was faster
+    except IntegrityError:  # another process has created it
         pass
-    found = await _salt(db, vault)
-    assert found is not None
-    return found
+    salt = await _salt(db, vault)
+    assert salt is not None
+    return salt
 
 
 async def any_erased(db: AsyncConnection) -> bool:
-    """Whether there is anybody who asked to be forgotten and has not come again."""
+    """Whether any erased person has not been sent again since."""
     return (await db.execute(select(erased_identities.c.digest).limit(1))).first() is not None
 
 
 @dataclass(frozen=True, slots=True)
 class SuppressionList:
-    """Who asked to be forgotten and has not come again: digests, and the salt that they were made with."""
+    """Digests of people who must not be synced, and the salt of the digests."""
 
     salt: str
     digests: list[str]
 
 
 async def forgotten(db: AsyncConnection, vault: Vault, account_id: str | None) -> SuppressionList | None:
-    """Return who was forgotten at the request of an account, or None if that is no member."""
+    """Return the people erased at the request of an account, or None if there are none."""
     digests = list((await db.execute(select(erased_identities.c.digest).distinct().where(_of(account_id)))).scalars())
     salt = await _salt(db, vault)
     return SuppressionList(salt, digests) if digests and salt else None
 
 
 async def stamps(db: AsyncConnection, account_id: str, of: Collection[str]) -> dict[str, int]:
-    """Return when an account asked to forget the people whom these digests stand for, as far as it did."""
-    wanted, found = sorted(of), dict[str, int]()
+    """Return when an account requested the erasure of the people with these digests, by digest."""
+    wanted, result = sorted(of), dict[str, int]()
     for begin in range(0, len(wanted), _CHUNK):
-        some = erased_identities.c.digest.in_(wanted[begin : begin + _CHUNK])
+        chunk = erased_identities.c.digest.in_(wanted[begin : begin + _CHUNK])
         latest = func.max(erased_identities.c.erased_before_ms)
-        query = select(erased_identities.c.digest, latest).where(_of(account_id), some)
-        found.update((each, stamp) for each, stamp in await db.execute(query.group_by(erased_identities.c.digest)))
-    return found
+        query = select(erased_identities.c.digest, latest).where(_of(account_id), chunk)
+        query = query.group_by(erased_identities.c.digest)
+        result.update((found_digest, stamp) for found_digest, stamp in await db.execute(query))
+    return result
 
 
 async def mark_erased(db: AsyncConnection, account_id: str, of: Collection[str], stamp: int) -> None:
-    """Remember that an account asked at that time to forget the people whom these digests stand for."""
+    """Mark identities as erased at the request of an account; `stamp` is the time of the request (ms)."""
     if of:
         rows = [{"account_id": account_id, "digest": each, "stamp": stamp} for each in sorted(of)]
         await db.execute(text(_MARK), rows)
 
 
 async def clear_erased(db: AsyncConnection, account_id: str, of: Sequence[str]) -> None:
-    """The account sent them again."""
+    """Remove the erasure mark: the account sent these people again."""
     for begin in range(0, len(of), _CHUNK):
         some = erased_identities.c.digest.in_(of[begin : begin + _CHUNK])
         await db.execute(delete(erased_identities).where(_of(account_id), some))
@@ -110,19 +111,19 @@ def _of(account_id: str | None) -> ColumnElement[bool]:
 
 
 async def begin(db: AsyncConnection, erasure_id: str, account_id: str, identities: bytes) -> None:
-    """Store an erasure that is to be carried out."""
+    """Store an erasure to be carried out."""
     await db.execute(
         insert(erasures).values(id=erasure_id, account_id=account_id, identities=identities, at=await clock.now(db))
     )
 
 
 async def under_way(db: AsyncConnection) -> list[Erasure]:
-    """Return the erasures that have not ended, oldest first."""
+    """Return the erasures in progress, oldest first."""
     return [_one(row) for row in await db.execute(select(erasures).order_by(erasures.c.at))]
 
 
 async def by_id(db: AsyncConnection, erasure_id: str) -> Erasure | None:
-    """Find an erasure that has not ended."""
+    """Find an erasure in progress."""
     row = (await db.execute(select(erasures).where(erasures.c.id == erasure_id))).one_or_none()
     return None if row is None else _one(row)
 
@@ -137,7 +138,7 @@ async def note(db: AsyncConnection, erasure_id: str, counts: dict[str, int]) -> 
 
 
 async def end(db: AsyncConnection, erasure_id: str) -> bool:
-    """Forget an erasure that is done. Returns False where that has happened already."""
+    """Delete a completed erasure. Returns False if it was deleted already."""
     return bool((await db.execute(delete(erasures).where(erasures.c.id == erasure_id))).rowcount)
 
 

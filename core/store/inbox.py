@@ -1,8 +1,8 @@
 """The inbox: membership changes that mParticle has sent, the latest of each member by mParticle's time stamp.
 
-A row waits until a run that carried it has it on record. After that only its time stamp is kept for a while, so that
-an older change that comes late changes nothing. A run carries the rows that name it; a newer change of the same member
-takes the row back, and waits for the next run.
+A row is pending until a run has delivered it. After that only its time stamp is kept for a while, so that an older
+change that arrives late has no effect. A run claims rows by its id; a newer change of the same member removes the claim
+and is pending for the next run.
 """
 
 import time
@@ -18,13 +18,13 @@ from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.store.database import chosen_once
 from core.store.tables import inbox, ledger
 
-#: Bits of `hashed`: which identities are there only as hashes.
+#: Bits of `hashed`: the identities that are present only as hashes.
 EMAIL_HASHED, CUSTOMER_ID_HASHED = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A membership change of one member, with the identities that came with it."""
+    """A membership change of one member, with the identities in its message."""
 
     mapping_id: int
     member_key: str
@@ -37,7 +37,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which changes may go out: without `removals`, of those only what came up to `removals_approved_until`."""
+    """Which changes may be delivered: without `removals`, only removals received up to `removals_approved_until`."""
 
     removals: bool = True
     removals_approved_until: float | None = None
@@ -49,7 +49,8 @@ _ROWS = {
     "sqlite": "json_each(:rows)",
     "postgresql": "jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)",
 }
-# One statement for all, sorted as the table is. Of two changes with the same time stamp the later to come wins.
+# One statement for all, in the order of the table. Of two changes with the same time stamp, the one received later
+# wins.
 _PUT = """
 INSERT INTO inbox (mapping_id, profile, member, stamp, email, customer_id, hashed, waiting_since)
 SELECT CAST(value ->> 0 AS bigint), value ->> 1, CAST(value ->> 2 AS boolean), CAST(value ->> 3 AS bigint),
@@ -62,10 +63,10 @@ WHERE excluded.stamp >= inbox.stamp
 """
 
 
-async def put(db: AsyncConnection, found: Sequence[Change]) -> None:
-    """Store changes, each unless a newer one of the same member is known already."""
+async def put(db: AsyncConnection, changes: Sequence[Change]) -> None:
+    """Store changes, except those older than the stored change of the same member."""
     latest: dict[tuple[int, str], Change] = {}
-    for change in found:
+    for change in changes:
         known = latest.get((change.mapping_id, change.member_key))
         if known is None or change.event_ms >= known.event_ms:
             latest[change.mapping_id, change.member_key] = change
@@ -89,10 +90,11 @@ ON CONFLICT (mapping_id, profile) DO UPDATE SET
 
 
 async def put_removals(db: AsyncConnection, mapping_id: int, stamp: int, after: str, limit: int) -> str | None:
-    """Store the removal of members that the ledger holds for a mapping, in the order of their keys, from one on.
+    """Store removals of the next `limit` ledger members of a mapping, in the order of their keys, after the key
+    `after`.
 
-    Before the first of them: of those whom a run has in hand that has not ended, and that may still put them on the
-    list. Returns the last of them; None where there are no more.
+    The first call ("") also turns the rows that an unfinished run has claimed into removals, because that run may still
+    add their members. Returns the last key, or None if there are no more.
     """
     if not after:
         await db.execute(
@@ -100,13 +102,13 @@ async def put_removals(db: AsyncConnection, mapping_id: int, stamp: int, after: 
             .where(inbox.c.mapping_id == mapping_id, inbox.c.run_id.is_not(None))
             .values(is_member=False, event_ms=stamp, pending_since=time.time(), run_id=None)
         )
-    some = (
+    next_keys = (
         select(ledger.c.member_key)
         .where(ledger.c.mapping_id == mapping_id, ledger.c.member_key > after)
         .order_by(ledger.c.member_key)
         .limit(limit)
     )
-    last: str | None = next(reversed((await db.execute(some)).scalars().all()), None)
+    last: str | None = next(reversed((await db.execute(next_keys)).scalars().all()), None)
     if last is not None:
         values = {"mapping_id": mapping_id, "member": False, "stamp": stamp, "after": after, "last": last}
         await db.execute(text(_PUT_REMOVALS), {**values, "former": f"{FORMER_IDENTITY_PREFIX}%", "now": time.time()})
@@ -115,14 +117,14 @@ async def put_removals(db: AsyncConnection, mapping_id: int, stamp: int, after: 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What waits for a mapping's next run. `size` is counted up to a limit."""
+    """The pending changes of a mapping: how many, possibly up to a limit, and since when the oldest is pending."""
 
     size: int
     oldest: float | None
 
 
 async def waiting(db: AsyncConnection, mapping_id: int, limit: int, allowed: DeliveryFilter = ALL) -> Waiting:
-    """Return what a next run of a mapping could carry: how many, up to `limit`, and since when the first waits."""
+    """Return the changes that the next run of a mapping could claim, counted up to `limit`."""
     condition = _claimable(mapping_id, allowed)
     some = select(inbox.c.pending_since).where(condition).order_by(inbox.c.pending_since).limit(limit).subquery()
     size, oldest = (await db.execute(select(func.count(), func.min(some.c.pending_since)))).one()
@@ -130,7 +132,7 @@ async def waiting(db: AsyncConnection, mapping_id: int, limit: int, allowed: Del
 
 
 async def backlog(db: AsyncConnection, mapping_id: int) -> Waiting:
-    """Return all that is not on record yet for a mapping, also what a run carries now."""
+    """Return all undelivered changes of a mapping, including those that a run has claimed."""
     query = select(func.count(), func.min(inbox.c.pending_since)).where(
         inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_not(None)
     )
@@ -139,15 +141,15 @@ async def backlog(db: AsyncConnection, mapping_id: int) -> Waiting:
 
 
 async def oldest(db: AsyncConnection, mapping_id: int, allowed: DeliveryFilter = ALL) -> float | None:
-    """Return since when the oldest change waits for a mapping, carried by a run or not."""
+    """Return since when the oldest change of a mapping is pending, claimed or not."""
     condition = _waits(mapping_id, allowed)
     query = select(inbox.c.pending_since).where(condition).order_by(inbox.c.pending_since).limit(1)
-    found: float | None = (await db.execute(query)).scalar_one_or_none()
-    return found
+    pending_since: float | None = (await db.execute(query)).scalar_one_or_none()
+    return pending_since
 
 
 async def removals_that_wait(db: AsyncConnection, mapping_id: int, until: float | None) -> int:
-    """Return how many removals wait for approval, where they are to be approved."""
+    """Return how many removals await approval; `until` is the time up to which they are approved."""
     query = select(func.count()).where(
         inbox.c.mapping_id == mapping_id, inbox.c.pending_since > (until or 0.0), inbox.c.is_member.is_(False)
     )
@@ -161,16 +163,16 @@ async def claim(
     limit: int,
     allowed: DeliveryFilter = ALL,
 ) -> int:
-    """Have a run carry the oldest rows of a mapping that no run carries, up to `limit`. Returns how many."""
+    """Claim the oldest unclaimed rows of a mapping for a run, up to `limit`. Returns how many."""
     condition = _claimable(mapping_id, allowed)
     chosen = select(inbox.c.member_key).where(condition).order_by(inbox.c.pending_since).limit(limit)
-    theirs = and_(inbox.c.mapping_id == mapping_id, inbox.c.member_key.in_(chosen))
-    result = await db.execute(update(inbox).where(_of_mapping(db, mapping_id, theirs), condition).values(run_id=run_id))
+    rows = and_(inbox.c.mapping_id == mapping_id, inbox.c.member_key.in_(chosen))
+    result = await db.execute(update(inbox).where(_of_mapping(db, mapping_id, rows), condition).values(run_id=run_id))
     return int(result.rowcount)
 
 
 async def claimed_by(db: AsyncConnection, run_id: str) -> list[Change]:
-    """Return what a run carries."""
+    """Return the changes that a run has claimed."""
     query = select(
         inbox.c.mapping_id,
         inbox.c.member_key,
@@ -184,9 +186,9 @@ async def claimed_by(db: AsyncConnection, run_id: str) -> list[Change]:
 
 
 async def mark_delivered(db: AsyncConnection, mapping_id: int, run_id: str, limit: int) -> bool:
-    """Up to `limit` of what a run carried is on record: keep the time stamps, and no identities.
+    """Mark up to `limit` claimed rows of a run as delivered: keep their time stamps, delete their identities.
 
-    Returns whether the run carries more: who is not marked when it is over would wait for ever.
+    Returns whether the run has more: a row that is never marked would stay pending for ever.
     """
     condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.run_id == run_id)
     await db.execute(
@@ -198,12 +200,12 @@ async def mark_delivered(db: AsyncConnection, mapping_id: int, run_id: str, limi
 
 
 async def unclaim(db: AsyncConnection, run_id: str) -> None:
-    """A run carries nothing any more: what it carried waits for the next one."""
+    """Release all rows that a run has claimed, for the next run."""
     await db.execute(update(inbox).where(inbox.c.run_id == run_id).values(run_id=None))
 
 
 async def backdate(db: AsyncConnection, mapping_id: int, now: float) -> None:
-    """What came after `now` came now: the clock was put back since, and a person decides about all that is there."""
+    """Set later times of receipt to `now`: if the clock was set back, a decision must still cover all rows."""
     await db.execute(
         update(inbox).where(inbox.c.mapping_id == mapping_id, inbox.c.pending_since > now).values(pending_since=now)
     )
@@ -212,10 +214,9 @@ async def backdate(db: AsyncConnection, mapping_id: int, now: float) -> None:
 async def drop_waiting(
     db: AsyncConnection, mapping_id: int, limit: int | None = None, *, until: float | None = None
 ) -> int:
-    """Delete up to `limit` changes (None: all) that wait for a mapping (since that time or before it) and that no run
-    carries.
+    """Delete up to `limit` (None: all) pending, unclaimed changes of a mapping, received up to `until` if given.
 
-    Returns how many; while there are any, there may be more.
+    Returns how many; if it is not 0, there may be more.
     """
     condition = _claimable(mapping_id, ALL)
     if until is not None:
@@ -225,7 +226,7 @@ async def drop_waiting(
 
 
 async def clear_old(db: AsyncConnection, mapping_id: int, before: int, limit: int) -> int:
-    """Forget up to `limit` time stamps of changes that are on record and older than that. Returns how many."""
+    """Delete up to `limit` rows of delivered changes older than `before` (ms). Returns how many."""
     condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_(None), inbox.c.event_ms < before)
     result = await db.execute(delete(inbox).where(_of_mapping(db, mapping_id, condition, limit), condition))
     return int(result.rowcount)
@@ -234,7 +235,7 @@ async def clear_old(db: AsyncConnection, mapping_id: int, before: int, limit: in
 async def newer(
     db: AsyncConnection, mapping_id: int, than: int, chunk: int
 ) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
-    """Yield (profile, member) of those whose latest change is newer than that time, in chunks of that many rows."""
+    """Yield (member key, is member) of rows with a change newer than `than` (ms), in chunks of that many rows."""
     query = select(inbox.c.member_key, inbox.c.is_member).where(
         inbox.c.mapping_id == mapping_id, inbox.c.event_ms > than
     )
@@ -244,23 +245,23 @@ async def newer(
 
 
 def _waits(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
-    found = and_(inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_not(None))
+    pending = and_(inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_not(None))
     if allowed.removals:
-        return found
-    return and_(found, or_(inbox.c.is_member, inbox.c.pending_since <= (allowed.removals_approved_until or 0.0)))
+        return pending
+    return and_(pending, or_(inbox.c.is_member, inbox.c.pending_since <= (allowed.removals_approved_until or 0.0)))
 
 
 def _claimable(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
-    # said so that SQLite does not take the index of `run_id`, by which it finds all that waits and sorts it
+    # written so that SQLite does not use the index on `run_id`, which finds all pending rows and has to sort them
     return and_(_waits(mapping_id, allowed), func.coalesce(inbox.c.run_id, "") == "")
 
 
 def _of_mapping(
     db: AsyncConnection, mapping_id: int, condition: ColumnElement[bool], limit: int | None = None
 ) -> ColumnElement[bool]:
-    """That a row is one of those of a mapping. PostgreSQL locks them in the order of `put`, so there is no deadlock.
+    """Return the condition for the chosen rows of a mapping. PostgreSQL locks them in the order of `put`: no deadlocks.
 
-    Whoever uses it says the condition again: what came meanwhile is another change, and not one of these.
+    The caller repeats `condition`, because a newer change may have replaced a row before it was locked.
     """
     chosen = select(inbox.c.member_key).where(condition).order_by(inbox.c.member_key).limit(limit).with_for_update()
     return and_(inbox.c.mapping_id == mapping_id, inbox.c.member_key.in_(chosen_once(db, chosen)))

@@ -1,4 +1,4 @@
-"""Leases: work that only one process does at a time, and which process that is."""
+"""Leases: which process does the work that only one process may do at a time."""
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -8,24 +8,24 @@ from core.store.tables import leases
 
 
 async def holder(db: AsyncConnection, name: str) -> str | None:
-    """Return which process (a worker's id) has a lease."""
+    """Return the process (worker id) that holds a lease, or None."""
     worker: str | None = (await db.execute(select(leases.c.worker).where(leases.c.name == name))).scalar_one_or_none()
     return worker
 
 
 async def take(db: AsyncConnection, name: str, worker: str, *, instead_of: str | None) -> bool:
-    """Take a lease that nobody has, or that a process has which ended. Returns whether it is taken now."""
+    """Take a free lease, or that of the dead process `instead_of`. Returns whether it was taken."""
     if instead_of is not None:
         query = update(leases).where(leases.c.name == name, leases.c.worker == instead_of).values(worker=worker)
         return bool((await db.execute(query)).rowcount)
     try:
         async with db.begin_nested():
             await db.execute(insert(leases).values(name=name, worker=worker))
-    except IntegrityError:  # somebody was faster
+    except IntegrityError:  # another process was faster
         return False
     return True
 
 
 async def give_back(db: AsyncConnection, name: str, worker: str) -> None:
-    """Give a lease back, if this process has it."""
+    """Release a lease if this process holds it."""
     await db.execute(delete(leases).where(leases.c.name == name, leases.c.worker == worker))

@@ -1,7 +1,7 @@
-"""The ledger: who has been synced to a mapping's list, and under which identity.
+"""The ledger: the members that have been synced to a mapping's list, each with its identity.
 
-Whoever is put on a list is written from the columns of a batch; for what is rarer, one statement reads entries as JSON
-in the database.
+Added members are written from the columns of a batch. Rarer changes are written by one statement that reads the entries
+as JSON in the database.
 """
 
 import json
@@ -19,7 +19,7 @@ from core.models.batch import FORMER_IDENTITY_PREFIX, BatchColumns, BatchEntry
 from core.store import clock
 from core.store.tables import ledger
 
-# Rows written by one statement. More are no faster, and each length is another statement to prepare.
+# Rows written by one statement. More are no faster, and each number of rows is another statement to prepare.
 ROWS_A_STATEMENT = 200
 
 # Entries are arrays: role, profile, email, user id, and two more for some roles (core/models/batch.py). Both databases
@@ -33,10 +33,10 @@ INSERT INTO ledger (mapping_id, profile, email, user_id, certain) VALUES {rows}
 ON CONFLICT (mapping_id, profile)
 DO UPDATE SET {known}
 """
-# What becomes of a row that is there.
+# The update of an existing row.
 _AS_NEW = "email = excluded.email, user_id = excluded.user_id, certain = excluded.certain"
 _AS_KNOWN = "certain = excluded.certain"
-# Which rows go: those under the identity that an entry names; and of these those whose holder is there.
+# The rows to delete: those with the identity of an entry; or of these, only those whose holder is in the ledger.
 _TAKEN = """
 WHERE mapping_id = :mapping_id AND (profile, coalesce(email, '')) IN
 (SELECT value ->> 1, coalesce(value ->> 2, '') FROM {entries})
@@ -77,20 +77,20 @@ async def upsert(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEn
     await _write(db, mapping_id, _columns(entries), _AS_NEW, certain=certain)
 
 
-async def put_batches(db: AsyncConnection, mapping_id: int, found: Sequence[BatchColumns], *, certain: bool) -> None:
-    """As `put`, for whole batches."""
+async def put_batches(db: AsyncConnection, mapping_id: int, batches: Sequence[BatchColumns], *, certain: bool) -> None:
+    """As `upsert`, for whole batches."""
     columns = (
-        list(chain.from_iterable(each.member_keys for each in found)),
-        list(chain.from_iterable(each.emails for each in found)),
-        list(chain.from_iterable(each.user_ids for each in found)),
+        list(chain.from_iterable(batch.member_keys for batch in batches)),
+        list(chain.from_iterable(batch.emails for batch in batches)),
+        list(chain.from_iterable(batch.user_ids for batch in batches)),
     )
     await _write(db, mapping_id, columns, _AS_NEW, certain=certain)
 
 
 async def mark_uncertain(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry]) -> None:
-    """Record that members who were to be taken off may be on the list, under the identity on record where there is one.
+    """Record that members who were to be removed may still be on the list. Existing rows keep their identity.
 
-    It may be newer than that of the entry: a placeholder that was renamed meanwhile.
+    That identity may be newer than the entry's: a placeholder that was renamed meanwhile.
     """
     await _write(db, mapping_id, _columns(entries), _AS_KNOWN, certain=False)
 
@@ -125,19 +125,19 @@ async def _write(db: AsyncConnection, mapping_id: int, columns: _Columns, known:
 
 @lru_cache(maxsize=64)
 def _put(dialect: str, mapping_id: int, count: int, known: str, *, certain: bool) -> str:
-    """The statement that writes `count` rows. To bind values is cheaper than to have the database read JSON."""
+    """Return the statement that writes `count` rows. Binding values is cheaper than reading JSON in the database."""
     mark = "?" if dialect == "sqlite" else "%s"
     row = f"({mapping_id:d}, {mark}, {mark}, {mark}, {'true' if certain else 'false'})"
     return _PUT.format(rows=", ".join([row] * count), known=known)
 
 
 async def delete_matching(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry]) -> None:
-    """Forget the members of these entries, where they are still recorded under the identity that the entry names."""
+    """Delete the rows of these entries that still have the identity of the entry."""
     await _forget(db, _TAKEN, mapping_id, entries)
 
 
 async def release(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry]) -> None:
-    """Forget members whose subscriber another row holds: where that row is there, and theirs has not changed."""
+    """Delete the unchanged rows of these entries whose subscriber another row holds, if that row exists."""
     await _forget(db, _RELEASED, mapping_id, entries)
 
 
@@ -158,15 +158,15 @@ async def rename(db: AsyncConnection, connection_id: int, entries: Sequence[Batc
 
 
 async def note_new_addresses(db: AsyncConnection, connection_id: int, entries: Sequence[BatchEntry]) -> None:
-    """Record beside members whose placeholder was perhaps renamed, in all mappings, the address that they have then.
+    """Add the new address of members whose placeholder may have been renamed, in all mappings of the connection.
 
-    Where a member has another address by the next plan, this one has to be known to be taken off.
+    If a member has another address by the next plan, this row is needed to remove the one in between.
     """
     await _run(db, _PERHAPS_RENAMED, entries, connection_id=connection_id, former=FORMER_IDENTITY_PREFIX, certain=False)
 
 
 async def size(db: AsyncConnection, mapping_id: int, *, after: str = "") -> int:
-    """Return how many members the ledger holds for a mapping, whose profile comes after that one."""
+    """Return the number of a mapping's ledger rows whose member key comes after `after`."""
     query = select(func.count()).select_from(ledger).where(ledger.c.mapping_id == mapping_id)
     if after:
         query = query.where(ledger.c.member_key > after)
@@ -175,7 +175,7 @@ async def size(db: AsyncConnection, mapping_id: int, *, after: str = "") -> int:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How the ledger holds a member. Not `certain`: perhaps on the list, perhaps not."""
+    """A member in the ledger. If not `is_confirmed`, it may or may not be on the list."""
 
     email: str | None
     user_id: str | None
@@ -183,21 +183,21 @@ class Row:
 
 
 async def of_person(db: AsyncConnection, mapping_ids: Sequence[int], wanted: str) -> dict[int, Row]:
-    """Return how each of these mappings holds the person with this email (in any case), user id or mpid."""
-    is_theirs = or_(
+    """Return the row of the person with this email (in any case), user id or mpid, by mapping."""
+    matches = or_(
         ledger.c.email == wanted.lower(),
         ledger.c.user_id == wanted,
         ledger.c.member_key.in_([wanted, f"customer:{wanted}"]),
     )
     query = select(ledger.c.mapping_id, ledger.c.email, ledger.c.user_id, ledger.c.is_confirmed).where(
         ledger.c.mapping_id.in_(mapping_ids),
-        is_theirs,
+        matches,
         ~ledger.c.member_key.startswith(FORMER_IDENTITY_PREFIX, autoescape=True),
     )
     return {mapping_id: Row(*row) for mapping_id, *row in await db.execute(query)}
 
 
-# Values are given as a JSON array.
+# Lists of values are passed as JSON arrays.
 _VALUES = {
     "sqlite": "SELECT value FROM json_each(:{name})",
     "postgresql": "SELECT jsonb_array_elements_text(CAST(:{name} AS jsonb))",
@@ -205,7 +205,7 @@ _VALUES = {
 _FOUND = "SELECT mapping_id, profile, email, user_id, certain FROM ledger WHERE "
 _BY_PROFILE = _FOUND + "mapping_id = :mapping_id AND profile IN ({profiles})"
 _BY_IDENTITY = _FOUND + "mapping_id IN ({mappings}) AND (email IN ({emails}) OR user_id IN ({user_ids}))"
-#: A row as the planning takes it: mapping id, profile, email, user id, certain.
+#: A row for planning: mapping id, member key, email, user id, is confirmed.
 Entry = tuple[int, str, str | None, str | None, bool]
 
 
@@ -219,19 +219,19 @@ async def by_identity(
 ) -> list[Entry]:
     """Return the rows of these mappings with one of these emails or user ids.
 
-    All rows of the mappings are looked at, in the database: some 0.3 s for a million. An index on the email would
-    be faster here, and make every bulk sync several times as expensive: it is written to in no order.
+    This scans all rows of the mappings: some 0.3 s for a million. An index on the email would make it faster, but every
+    bulk sync several times as expensive, because it is written in random order.
     """
     wanted = {"mappings": [str(each) for each in mapping_ids], "emails": emails, "user_ids": user_ids}
     return await _look_up(db, _BY_IDENTITY, wanted)
 
 
 async def former_identities(db: AsyncConnection, mapping_id: int) -> list[Entry]:
-    """Return the rows of a mapping that stand for former identities."""
+    """Return the rows of a mapping that are former identities."""
     # a range of the primary key: ";" comes after ":"
     is_former = ledger.c.member_key.between(FORMER_IDENTITY_PREFIX, FORMER_IDENTITY_PREFIX[:-1] + ";")
-    found = await db.execute(select(ledger).where(ledger.c.mapping_id == mapping_id, is_former))
-    return [tuple(row) for row in found if row.profile.startswith(FORMER_IDENTITY_PREFIX)]
+    rows = await db.execute(select(ledger).where(ledger.c.mapping_id == mapping_id, is_former))
+    return [tuple(row) for row in rows if row.profile.startswith(FORMER_IDENTITY_PREFIX)]
 
 
 async def _look_up(db: AsyncConnection, statement: str, wanted: Mapping[str, int | Sequence[str]]) -> list[Entry]:
@@ -239,7 +239,7 @@ async def _look_up(db: AsyncConnection, statement: str, wanted: Mapping[str, int
     if not any(lists.values()):
         return []
     selects = {name: _VALUES[db.dialect.name].format(name=name) for name in lists}
-    if "mappings" in selects:  # numbers, so that they lead into the primary key
+    if "mappings" in selects:  # numbers, so that the primary key is used
         selects["mappings"] = ",".join(str(int(each)) for each in lists.pop("mappings"))
     values = {name: value for name, value in wanted.items() if isinstance(value, int)}
     rows = await db.execute(
@@ -251,7 +251,7 @@ async def _look_up(db: AsyncConnection, statement: str, wanted: Mapping[str, int
 async def rows_of(
     db: AsyncConnection, mapping_ids: Sequence[int], chunk: int
 ) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
-    """Yield (mapping id, profile, email, user id, certain) of these mappings, in chunks of that many rows."""
+    """Yield (mapping id, member key, email, user id, is confirmed) of these mappings, in chunks of that many rows."""
     query = select(ledger).where(ledger.c.mapping_id.in_(mapping_ids)).execution_options(yield_per=chunk)
     result = await db.stream(query)
     async for rows in result.partitions():

@@ -1,4 +1,4 @@
-"""Lists that are synced to: who works on one now (one run at a time for a list), and its ledger's revision."""
+"""Lists that are synced to: the lock of each (one run at a time), and the revision of its ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from core.store.tables import batch_members, batches, connections, lists, runs
 
 @dataclass(frozen=True, slots=True)
 class ListState:
-    """A list as stored. `revision` counts what other runs did to its ledger: a plan made before is stale."""
+    """A list as stored. `ledger_revision` counts changes by other runs: a plan at an older revision is stale."""
 
     name: str
     list_created_at: int | None
@@ -35,7 +35,7 @@ async def get(db: AsyncConnection, connection_id: int, list_id: int) -> ListStat
 
 
 async def names(db: AsyncConnection, connection_ids: Sequence[int]) -> dict[tuple[int, int], str]:
-    """Return what the lists of these connections are called, by connection and list id."""
+    """Return the names of the lists of these connections, by connection id and list id."""
     query = select(lists.c.connection_id, lists.c.list_id, lists.c.name)
     rows = await db.execute(query.where(lists.c.connection_id.in_(connection_ids)))
     return {(connection_id, list_id): name for connection_id, list_id, name in rows}
@@ -51,7 +51,7 @@ async def add(db: AsyncConnection, connection_id: int, list_id: int, name: str, 
 
 
 async def rename(db: AsyncConnection, connection_id: int, list_id: int, name: str) -> None:
-    """Record that a list has another name in Iterable now."""
+    """Record the new name of a list."""
     of_list = (lists.c.connection_id == connection_id, lists.c.list_id == list_id)
     await db.execute(update(lists).where(*of_list).values(name=name))
 
@@ -59,9 +59,9 @@ async def rename(db: AsyncConnection, connection_id: int, list_id: int, name: st
 async def replace_placeholder(
     db: AsyncConnection, connection_id: int, placeholder_id: int, list_id: int, name: str, created_at: int | None
 ) -> bool:
-    """Give a list that was not created yet the id that it has in Iterable now.
+    """Replace the placeholder of a new list by the list that was created in Iterable.
 
-    Returns False, with nothing changed, while a run holds it.
+    Returns False, with nothing changed, while a run holds the placeholder's lock.
     """
     result = await db.execute(
         delete(lists).where(
@@ -76,7 +76,7 @@ async def replace_placeholder(
 
 
 async def acquire(db: AsyncConnection, connection_id: int, list_id: int, run_id: str, worker: str) -> bool:
-    """Take a list for a run, if nobody has it. Returns whether it is taken now."""
+    """Acquire the lock of a list for a run, if it is free. Returns whether it was acquired."""
     result = await db.execute(
         update(lists)
         .where(
@@ -90,7 +90,7 @@ async def acquire(db: AsyncConnection, connection_id: int, list_id: int, run_id:
 
 
 async def release(db: AsyncConnection, connection_id: int, list_id: int, worker: str) -> None:
-    """Give a list back, if this worker (a process) has it."""
+    """Release the lock of a list if this worker holds it."""
     await db.execute(
         update(lists)
         .where(
@@ -103,7 +103,7 @@ async def release(db: AsyncConnection, connection_id: int, list_id: int, worker:
 
 
 async def bump(db: AsyncConnection, connection_id: int, list_id: int) -> int:
-    """Count a change of the list's ledger. Returns the new revision."""
+    """Increment the revision of a list's ledger. Returns the new revision."""
     result = await db.execute(
         update(lists)
         .where(lists.c.connection_id == connection_id, lists.c.list_id == list_id)
@@ -114,7 +114,7 @@ async def bump(db: AsyncConnection, connection_id: int, list_id: int) -> int:
 
 
 async def bump_others(db: AsyncConnection, connection_id: int, list_id: int) -> None:
-    """Count a change of the ledgers of a connection's other lists: a rename concerns them all."""
+    """Increment the ledger revisions of a connection's other lists: a rename concerns all of them."""
     await db.execute(
         update(lists)
         .where(lists.c.connection_id == connection_id, lists.c.list_id != list_id)
@@ -124,7 +124,7 @@ async def bump_others(db: AsyncConnection, connection_id: int, list_id: int) -> 
 
 @dataclass(frozen=True, slots=True)
 class RunGuard:
-    """What must still hold before a run sends: it has the list, nobody changed that, and nobody wants it to stop."""
+    """Preconditions for sending: the run holds the list lock, its plan is current, and no stop was requested."""
 
     ledger_revision: int
     locked_by_worker_id: str | None
@@ -133,7 +133,7 @@ class RunGuard:
     is_key_rejected: bool
 
 
-# Built once, because it is asked at every turn of an upload.
+# Built once, because each turn of an upload executes it.
 _GRIP = (
     select(
         lists.c.ledger_revision,
@@ -152,7 +152,7 @@ _GRIP = (
 
 
 async def check_run_guard(db: AsyncConnection, run_id: str) -> RunGuard:
-    """Return what holds for a run now."""
+    """Return the current values of a run's preconditions."""
     revision, worker, holder, stop, refused_at = (await db.execute(_GRIP, {"run_id": run_id})).one()
     reason = None if stop is None else StopReason(stop)
     return RunGuard(revision, worker, holder, reason, refused_at is not None)
@@ -161,7 +161,7 @@ async def check_run_guard(db: AsyncConnection, run_id: str) -> RunGuard:
 async def has_unanswered_batches(
     db: AsyncConnection, connection_id: int, list_id: int, but_run: str
 ) -> list[tuple[int, int, int, str]]:
-    """Return the batches of a list's other runs that were sent and never answered: id, phase, mapping id, entries."""
+    """Return the unanswered batches of a list's other runs: id, phase, mapping id, members (JSON)."""
     query = (
         select(batches.c.id, batches.c.phase, runs.c.mapping_id, batch_members.c.members)
         .select_from(

@@ -1,4 +1,4 @@
-"""Live mappings: which there are, what each did today, and how it stands."""
+"""Live mappings: their daily statistics and their status."""
 
 from collections.abc import Collection
 from collections.abc import Mapping as Numbers
@@ -31,10 +31,10 @@ ON CONFLICT (mapping_id, day) DO UPDATE SET
 
 @dataclass(frozen=True, slots=True)
 class LiveStatus:
-    """How a live mapping stands. The numbers are today's (UTC), but for those of what waits.
+    """The status of a live mapping. Counts are of today (UTC), except those of pending changes.
 
-    `backlog` is what is on its way to the list, and `oldest_age_s` how long the first of it waits. `waiting` is what
-    waits for a person: all of it until the mapping is approved or resumed, and removals that are to be approved.
+    `backlog` counts the changes on their way to the list, and `oldest_age_s` is the age of the oldest. `waiting` counts
+    changes that wait for a person: all, until the mapping is approved or resumed, and removals that need approval.
     """
 
     changes_today: int
@@ -48,11 +48,11 @@ class LiveStatus:
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
     waiting: int = 0
     run_id: str | None = None
-    """The run that holds the sum of the day, with its rejections."""
+    """The daily run, which holds the day's totals and rejections."""
 
 
 def day_of(at: float) -> str:
-    """The day (UTC) of a time, as it stands in the table."""
+    """Return the day (UTC) of a time, as in the table: 2026-01-31."""
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
@@ -65,7 +65,7 @@ async def everyone(db: AsyncConnection) -> list[AudienceMapping]:
 async def of_audiences(
     db: AsyncConnection, account_ids: Collection[str], ids: Collection[str]
 ) -> list[AudienceMapping]:
-    """Return the live mappings of these accounts that are of these audiences."""
+    """Return the mappings of these audiences in these mParticle accounts."""
     query = select(mappings_table).where(
         mappings_table.c.mparticle_account_id.in_(account_ids), mappings_table.c.audience_id.in_(ids)
     )
@@ -73,7 +73,7 @@ async def of_audiences(
 
 
 async def of_lists_without_source(db: AsyncConnection, connection_id: int, audience_id: str) -> list[AudienceMapping]:
-    """Return the mappings of a connection and an audience that no Firehose feeds yet."""
+    """Return the mappings of an audience in a connection that no Firehose feeds yet."""
     query = select(mappings_table).where(
         mappings_table.c.connection_id == connection_id,
         mappings_table.c.audience_id == audience_id,
@@ -82,16 +82,19 @@ async def of_lists_without_source(db: AsyncConnection, connection_id: int, audie
     return [mappings.from_row(row) for row in (await db.execute(query.order_by(mappings_table.c.id))).mappings()]
 
 
-async def count(db: AsyncConnection, day: str, came: Numbers[int, int], ignored: Numbers[int, int]) -> None:
-    """Add to what came for mappings on a day, and to what of it was ignored."""
-    rows = [(each, came.get(each, 0), ignored.get(each, 0)) for each in sorted({*came, *ignored})]
+async def count(db: AsyncConnection, day: str, received: Numbers[int, int], ignored: Numbers[int, int]) -> None:
+    """Add received and ignored changes, by mapping id, to the counts of a day."""
+    rows = [
+        (mapping_id, received.get(mapping_id, 0), ignored.get(mapping_id, 0))
+        for mapping_id in sorted({*received, *ignored})
+    ]
     if rows:
         statement = text(_COUNT.format(rows=_ROWS[db.dialect.name]))
         await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "day": day})
 
 
 async def run_of_day(db: AsyncConnection, mapping_id: int, day: str) -> str | None:
-    """Return the run that holds the sum of a mapping's day."""
+    """Return the id of a mapping's daily run, or None."""
     query = select(live_daily_stats.c.run_id).where(
         live_daily_stats.c.mapping_id == mapping_id, live_daily_stats.c.day == day
     )
@@ -118,27 +121,29 @@ async def set_day(db: AsyncConnection, mapping_id: int, day: str, **values: Unpa
 
 
 async def of_days(db: AsyncConnection, days: Collection[str]) -> list[tuple[str, int]]:
-    """Return (day, mapping) where something came for a mapping on one of these days, or was done for it; by day."""
-    came = or_(live_daily_stats.c.changes > 0, live_daily_stats.c.run_id.is_not(None))
-    query = select(live_daily_stats.c.day, live_daily_stats.c.mapping_id).where(live_daily_stats.c.day.in_(days), came)
+    """Return (day, mapping id) of mappings with changes or a daily run on one of these days, by day."""
+    is_active = or_(live_daily_stats.c.changes > 0, live_daily_stats.c.run_id.is_not(None))
+    query = select(live_daily_stats.c.day, live_daily_stats.c.mapping_id).where(
+        live_daily_stats.c.day.in_(days), is_active
+    )
     rows = await db.execute(query.order_by(live_daily_stats.c.day, live_daily_stats.c.mapping_id))
     return [(day, mapping_id) for day, mapping_id in rows]
 
 
 async def last_accepted(db: AsyncConnection, mapping_id: int) -> float | None:
-    """Return when Iterable took a change of a mapping last."""
+    """Return when Iterable last accepted a change of a mapping."""
     query = (
         select(live_daily_stats.c.last_accepted_at)
         .where(live_daily_stats.c.mapping_id == mapping_id, live_daily_stats.c.last_accepted_at.is_not(None))
         .order_by(live_daily_stats.c.day.desc())
         .limit(1)
     )
-    found: float | None = (await db.execute(query)).scalar_one_or_none()
-    return found
+    accepted_at: float | None = (await db.execute(query)).scalar_one_or_none()
+    return accepted_at
 
 
 async def unended(db: AsyncConnection, mapping_id: int | None = None) -> list[Run]:
-    """Return the live runs (of one mapping or of all) that have not been added to their day's sum, oldest first."""
+    """Return the micro batches (of one mapping or of all) that are not merged into their daily run, oldest first."""
     query = select(runs_table).where(runs_table.c.is_live).order_by(runs_table.c.created_at)
     if mapping_id is not None:
         query = query.where(runs_table.c.mapping_id == mapping_id)
@@ -146,28 +151,28 @@ async def unended(db: AsyncConnection, mapping_id: int | None = None) -> list[Ru
 
 
 async def lock(db: AsyncConnection, mapping_id: int) -> AudienceMapping | None:
-    """Find a mapping, and keep others from changing it until the transaction ends.
+    """Find a mapping and lock it against changes until the transaction ends.
 
-    They may still add rows that refer to it: a message that waited for that, with rows that are wanted here, would be a
-    deadlock on PostgreSQL.
+    Other transactions may still add rows that refer to it. Otherwise, on PostgreSQL, an intake that holds inbox rows
+    and waits for this lock could deadlock with the caller.
     """
     query = select(mappings_table).where(mappings_table.c.id == mapping_id).with_for_update(key_share=True)
     row = (await db.execute(query)).mappings().first()
     return None if row is None else mappings.from_row(row)
 
 
-async def add_to(db: AsyncConnection, this: Run, sum_id: str) -> None:
-    """Add a run to another: its numbers, its changes and its rejections; and delete it."""
-    numbers = {**this.counters.model_dump(), "requests": this.requests, "retries": this.retries}
-    more = {name: runs_table.c[name] + number for name, number in {**numbers, "throttled": this.throttled}.items()}
-    await runs.change(db, sum_id, finished_at=this.finished_at, **more)
+async def add_to(db: AsyncConnection, run: Run, sum_id: str) -> None:
+    """Merge a micro batch into its daily run: counters, batches and rejections. Then delete it."""
+    numbers = {**run.counters.model_dump(), "requests": run.requests, "retries": run.retries}
+    more = {name: runs_table.c[name] + number for name, number in {**numbers, "throttled": run.throttled}.items()}
+    await runs.change(db, sum_id, finished_at=run.finished_at, **more)
     for table in (batches, rejections_table):
-        await db.execute(update(table).where(table.c.run_id == this.id).values(run_id=sum_id))
-    await db.execute(delete(runs_table).where(runs_table.c.id == this.id))
+        await db.execute(update(table).where(table.c.run_id == run.id).values(run_id=sum_id))
+    await db.execute(delete(runs_table).where(runs_table.c.id == run.id))
 
 
 async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus:
-    """Return how a live mapping stands."""
+    """Return the status of a live mapping."""
     mapping = await mappings.by_id(db, mapping_id)
     assert mapping is not None
     day = day_of(now)
@@ -175,27 +180,27 @@ async def status(db: AsyncConnection, mapping_id: int, now: float) -> LiveStatus
         live_daily_stats.c.mapping_id == mapping_id, live_daily_stats.c.day == day
     )
     changes, run_id = (await db.execute(query)).one_or_none() or (0, None)
-    all_of_it = await inbox.backlog(db, mapping_id)
-    backlog, oldest, waiting = all_of_it.size, all_of_it.oldest, 0
-    if mapping.bulk_removal_cursor is not None:  # those that are still to be marked, too
+    pending = await inbox.backlog(db, mapping_id)
+    backlog, oldest, waiting = pending.size, pending.oldest, 0
+    if mapping.bulk_removal_cursor is not None:  # and the members that are not in the inbox yet
         backlog += await ledger.size(db, mapping_id, after=mapping.bulk_removal_cursor)
     if mapping.status is not MappingStatus.ACTIVE:
-        backlog, oldest, waiting = 0, None, all_of_it.size
+        backlog, oldest, waiting = 0, None, pending.size
     elif mapping.removal_policy is RemovalPolicy.ASK:
         waiting = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
         backlog -= waiting
         oldest = await inbox.oldest(db, mapping_id, inbox.DeliveryFilter(False, mapping.approved_until))
-    this = None if run_id is None else await runs.by_id(db, run_id)
+    daily_run = None if run_id is None else await runs.by_id(db, run_id)
     return LiveStatus(
         changes_today=changes,
         backlog=backlog,
         oldest_age_s=None if oldest is None else max(0.0, now - oldest),
         last_accepted_at=await last_accepted(db, mapping_id),
-        added=this.counters.added if this else 0,
-        updated=this.counters.updated if this else 0,
-        removed=this.counters.removed if this else 0,
-        rejected=this.counters.rejected if this else 0,
-        rejected_by_reason=await rejections.by_reason(db, this.id) if this else {},
+        added=daily_run.counters.added if daily_run else 0,
+        updated=daily_run.counters.updated if daily_run else 0,
+        removed=daily_run.counters.removed if daily_run else 0,
+        rejected=daily_run.counters.rejected if daily_run else 0,
+        rejected_by_reason=await rejections.by_reason(db, daily_run.id) if daily_run else {},
         waiting=waiting,
-        run_id=this.id if this else None,
+        run_id=daily_run.id if daily_run else None,
     )

@@ -1,4 +1,4 @@
-"""Mappings: which audience goes to which list."""
+"""Mappings of audiences to lists."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -14,12 +14,12 @@ from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
 from core.store.tables import connections, ledger, mappings, runs, slack_messages
 
-#: The list of a live mapping for which none has been chosen yet.
+#: The list id of a live mapping until a list is chosen.
 NO_LIST = 0
 
 
 def new_list_id(mapping_id: int) -> int:
-    """The id of a list that is created for a mapping once it is approved: negative, and the mapping's own."""
+    """Return the placeholder id of the list that is created for a mapping after approval: negative, one per mapping."""
     return -mapping_id
 
 
@@ -32,10 +32,10 @@ class MappingStatus(StrEnum):
     """Whether a mapping may be synced."""
 
     PROPOSED = "proposed"
-    """Its first run waits for approval, whatever it would do."""
+    """Its first run needs approval, whatever the plan."""
     ACTIVE = "active"
     PAUSED = "paused"
-    """Nothing is synced until somebody resumes it."""
+    """Nothing is synced until it is resumed."""
     DECLINED = "declined"
 
 
@@ -44,25 +44,25 @@ class RemovalPolicy(StrEnum):
 
     REMOVE = "remove"
     ASK = "ask"
-    """Take them off the list, after approval each time."""
+    """Remove them from the list, after an approval each time."""
     KEEP = "keep"
     """Leave them on the list."""
 
 
 class LiveOffer(StrEnum):
-    """mParticle offers to feed a mapping that files feed."""
+    """The state of mParticle's offer to feed a mapping that files feed."""
 
     PROPOSED = "proposed"
-    """What mParticle sends waits; files are synced as before."""
+    """mParticle's changes stay pending; files are synced as before."""
     DECLINED = "declined"
-    """What mParticle sends is ignored."""
+    """mParticle's changes are ignored."""
     ANNOUNCED = "announced"
-    """The operator approved all live mappings in advance: it is live, and Slack says so once."""
+    """The settings approve all live mappings: the mapping is live, and Slack announces it once."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdditionLimits:
-    """Past how many additions, and past which share of the list's members, a run waits. None: the default."""
+    """The number and the share of additions above which a run needs approval. None: the default."""
 
     number: int | None = None
     share: float | None = None
@@ -70,9 +70,9 @@ class AdditionLimits:
 
 @dataclass(frozen=True, slots=True)
 class AudienceMapping:
-    """A mapping as stored. `mode` is what a run does when it is not told: auto, mirror, delta or add.
+    """A mapping as stored. `mode` is the default mode of its runs: auto, mirror, delta or add.
 
-    A live one is fed by mParticle's messages; its `list_id` is NO_LIST until a person has chosen a list.
+    mParticle's messages feed a live one; its `list_id` is NO_LIST until a person has chosen a list.
     """
 
     id: int
@@ -101,18 +101,18 @@ class AudienceMapping:
 
     @property
     def label(self) -> str:
-        """What a person calls it."""
+        """The name to show to people."""
         return self.audience_name or self.audience_id or f"list {self.list_id}"
 
     def is_of(self, audience: str) -> bool:
-        """Whether this is the audience's id or name, in any case."""
+        """Whether the text is the audience's id or name, ignoring case."""
         return audience.casefold() in [name.casefold() for name in (self.audience_id, self.audience_name) if name]
 
     @property
     def approved_until(self) -> float | None:
-        """Up to when live removals came that are approved.
+        """The time up to which received live removals are approved.
 
-        None where that time is to come: the clock was put back since, and what comes until then was not approved.
+        None if it is in the future: the clock was set back since, and removals received until then are not approved.
         """
         return None if (self.removals_approved_until or 0.0) > time.time() else self.removals_approved_until
 
@@ -193,7 +193,7 @@ async def change(db: AsyncConnection, mapping_id: int, **values: Unpack[MappingU
 
 
 async def decide(db: AsyncConnection, mapping_id: int, state: MappingStatus, *, by: str, comment: str | None) -> bool:
-    """Approve or decline a proposed mapping. Returns False where somebody else has decided already."""
+    """Approve or decline a proposed mapping. Returns False if it was decided already."""
     result = await db.execute(
         update(mappings)
         .where(mappings.c.id == mapping_id, mappings.c.status == MappingStatus.PROPOSED.value)
@@ -203,7 +203,7 @@ async def decide(db: AsyncConnection, mapping_id: int, state: MappingStatus, *, 
 
 
 async def assign_list(db: AsyncConnection, mapping: AudienceMapping, list_id: int) -> None:
-    """Give a mapping, and its runs, the list that was created for it."""
+    """Set the list of a mapping and its runs to the one that was created for it."""
     await db.execute(
         update(runs).where(runs.c.mapping_id == mapping.id, runs.c.list_id == mapping.list_id).values(list_id=list_id)
     )
@@ -211,7 +211,7 @@ async def assign_list(db: AsyncConnection, mapping: AudienceMapping, list_id: in
 
 
 async def decide_offer(db: AsyncConnection, mapping_id: int, *, accepts: bool) -> bool:
-    """Let mParticle feed a mapping, or decline that. Returns False if no offer waits (any longer)."""
+    """Accept or decline mParticle's offer to feed a mapping. Returns False if no offer is pending."""
     values = {"is_live": True, "live_offer": None} if accepts else {"live_offer": LiveOffer.DECLINED.value}
     result = await db.execute(
         update(mappings)
@@ -222,7 +222,7 @@ async def decide_offer(db: AsyncConnection, mapping_id: int, *, accepts: bool) -
 
 
 async def offers(db: AsyncConnection) -> list[AudienceMapping]:
-    """Return the mappings that mParticle offers to feed, and those of which Slack does not show the decision yet."""
+    """Return the mappings with a pending offer, and those whose message in Slack does not show the decision yet."""
     shown = slack_messages.c.key == literal("offer:") + cast(mappings.c.id, Text)
     waits = mappings.c.live_offer == LiveOffer.PROPOSED.value
     announced = mappings.c.live_offer == LiveOffer.ANNOUNCED.value
@@ -242,9 +242,9 @@ async def offers(db: AsyncConnection) -> list[AudienceMapping]:
 
 
 def other_feeders(of_list: Sequence[AudienceMapping], mapping_id: int) -> list[AudienceMapping]:
-    """Return the other mappings of a list that feed it: those that are active or paused."""
+    """Return the other active or paused mappings of a list."""
     states = (MappingStatus.ACTIVE, MappingStatus.PAUSED)
-    return [each for each in of_list if each.id != mapping_id and each.status in states]
+    return [mapping for mapping in of_list if mapping.id != mapping_id and mapping.status in states]
 
 
 async def of_connection(db: AsyncConnection, connection_id: int, list_id: int | None = None) -> list[AudienceMapping]:
@@ -262,8 +262,8 @@ async def by_ids(db: AsyncConnection, ids: Collection[int]) -> dict[int, Audienc
 
 
 async def proposals(db: AsyncConnection) -> list[AudienceMapping]:
-    """Return the mappings that are proposed in a channel (perhaps anew) and of which no run was started, and those of
-    which Slack does not show (yet) that somebody has decided. What mParticle proposes is told where alerts are."""
+    """Return the mappings proposed (perhaps again) in a channel that have no run yet, and those whose message in Slack
+    does not show the decision yet. Proposals by mParticle go to the alert channel."""
     shown = slack_messages.c.key == literal("mapping:") + cast(mappings.c.id, Text)
     started = select(runs.c.id).where(runs.c.mapping_id == mappings.c.id, runs.c.status != "cancelled").exists()
     proposed = mappings.c.status == MappingStatus.PROPOSED.value
@@ -286,7 +286,7 @@ async def proposals(db: AsyncConnection) -> list[AudienceMapping]:
 
 
 async def name_audience(db: AsyncConnection, mapping_id: int, audience_id: str | None, name: str | None) -> None:
-    """Record which audience a mapping is of, where that was not known before."""
+    """Set the audience id and name of a mapping as far as they are unknown."""
     await db.execute(
         update(mappings)
         .where(mappings.c.id == mapping_id)
@@ -298,14 +298,14 @@ async def name_audience(db: AsyncConnection, mapping_id: int, audience_id: str |
 
 
 async def set_audience(db: AsyncConnection, mapping_id: int, audience_id: str | None, name: str | None) -> None:
-    """Make a mapping one of another audience, after a person approved it."""
+    """Change the audience of a mapping, after a person approved that."""
     await db.execute(
         update(mappings).where(mappings.c.id == mapping_id).values(audience_id=audience_id, audience_name=name)
     )
 
 
 async def never_planned(db: AsyncConnection, mapping_ids: list[int]) -> set[int]:
-    """Return which of these mappings came of runs that could not be planned (a bad file, a wrong name)."""
+    """Return which of these mappings have only runs that could not be planned (a bad file, a wrong name)."""
     rows = await db.execute(
         select(runs.c.mapping_id)
         .where(runs.c.mapping_id.in_(mapping_ids))
@@ -316,12 +316,12 @@ async def never_planned(db: AsyncConnection, mapping_ids: list[int]) -> set[int]
 
 
 async def remove(db: AsyncConnection, mapping_id: int) -> None:
-    """Forget a mapping with its runs and its ledger. The list in Iterable stays as it is."""
+    """Delete a mapping with its runs and its ledger. The list in Iterable does not change."""
     await db.execute(delete(mappings).where(mappings.c.id == mapping_id))
 
 
 async def sizes(db: AsyncConnection, mapping_ids: list[int]) -> dict[int, int]:
-    """Return how many members the ledger holds for each mapping."""
+    """Return the number of ledger members by mapping."""
     rows = await db.execute(
         select(ledger.c.mapping_id, func.count())
         .where(ledger.c.mapping_id.in_(mapping_ids))
@@ -331,7 +331,7 @@ async def sizes(db: AsyncConnection, mapping_ids: list[int]) -> dict[int, int]:
 
 
 def from_row(row: Any) -> AudienceMapping:
-    """Make a mapping of its row."""
+    """Build a mapping from its row."""
     values = by_key(mappings, row)
     status, policy = MappingStatus(values["status"]), RemovalPolicy(values["removal_policy"])
     offer = LiveOffer(values["live_offer"]) if values["live_offer"] else None

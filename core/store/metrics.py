@@ -1,4 +1,4 @@
-"""Totals over everything, for monitoring."""
+"""Totals for monitoring."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _OUTCOMES = ("added", "updated", "removed", "unchanged", "duplicates", "rejected
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """What there is in all. `oldest` is since when the first live change waits that may be uploaded."""
+    """The totals. `oldest` is since when the oldest deliverable live change is pending (seconds since 1970)."""
 
     runs: dict[str, int]
     members: dict[str, int]
@@ -30,7 +30,7 @@ async def read(db: AsyncConnection) -> Metrics:
     by_status = await db.execute(select(runs.c.status, func.count()).group_by(runs.c.status))
     names = (*_OUTCOMES, "requests", "retries", "throttled")
     sums = (await db.execute(select(*(func.coalesce(func.sum(runs.c[name]), 0).label(name) for name in names)))).one()
-    found = {name: int(number) for name, number in zip(names, sums, strict=True)}
+    totals = {name: int(number) for name, number in zip(names, sums, strict=True)}
     paced = select(connections.c.requests_per_second / func.coalesce(rate_limits.c.slowdown, 1.0)).select_from(
         connections.outerjoin(rate_limits, rate_limits.c.rate_limit_key == connections.c.rate_limit_key)
     )
@@ -40,11 +40,11 @@ async def read(db: AsyncConnection) -> Metrics:
     waiting, _ = await _waiting(db, mappings.c.status != MappingStatus.ACTIVE.value)
     return Metrics(
         runs={status: int(number) for status, number in by_status},
-        members={name: found[name] for name in _OUTCOMES},
+        members={name: totals[name] for name in _OUTCOMES},
         requests={
-            "answered": found["requests"] - found["retries"] - found["throttled"],
-            "retried": found["retries"],
-            "throttled": found["throttled"],
+            "answered": totals["requests"] - totals["retries"] - totals["throttled"],
+            "retried": totals["retries"],
+            "throttled": totals["throttled"],
         },
         rate=float(sum(rates)),
         slowdown=float(slowdown or 1.0),
@@ -54,11 +54,11 @@ async def read(db: AsyncConnection) -> Metrics:
     )
 
 
-async def _waiting(db: AsyncConnection, of: ColumnElement[bool]) -> tuple[int, float | None]:
+async def _waiting(db: AsyncConnection, condition: ColumnElement[bool]) -> tuple[int, float | None]:
     query = (
         select(func.count(), func.min(inbox.c.pending_since))
         .select_from(inbox.join(mappings, mappings.c.id == inbox.c.mapping_id))
-        .where(inbox.c.pending_since.is_not(None), of)
+        .where(inbox.c.pending_since.is_not(None), condition)
     )
     size, oldest = (await db.execute(query)).one()
     return int(size), oldest

@@ -1,4 +1,4 @@
-"""Bringing the database to the present form, at start and under a lock, with no step for the operator."""
+"""Migration of the database to the current version: at startup, under a lock, with no step for the operator."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from core.store.database import Database
 from core.store.database_errors import describe, grant, identifier
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# A PostgreSQL advisory lock of our own: any number will do that nobody else uses in this database.
+# The key of our PostgreSQL advisory lock: any number that no other program uses in this database.
 MIGRATION_LOCK = 0x17E7AB1E
 #: The schema of the workflow engine in PostgreSQL: its own default.
 WORKFLOW_SCHEMA = "dbos"
@@ -27,7 +27,7 @@ _MAY_CREATE_SCHEMA = """
 
 
 async def migrate(database: Database) -> None:
-    """Apply the migrations that are missing. Raises SettingsError where the database is too new, or unusable."""
+    """Apply the missing migrations. Raises SettingsError if the database is too new or can't be used."""
     try:
         async with database.read() as connection:
             if await is_current(connection):
@@ -36,7 +36,7 @@ async def migrate(database: Database) -> None:
             if not database.is_sqlite:  # SQLite's one write lock is held already
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
             if not await is_current(connection):
-                # seldom needed, and takes a tenth of a second to import
+                # rarely needed, and takes a tenth of a second to import
                 from core.store.upgrade import upgrade
 
                 await connection.run_sync(upgrade)
@@ -48,7 +48,7 @@ async def migrate(database: Database) -> None:
 async def changing_workflow_tables(database: Database) -> AsyncIterator[None]:
     """Let one process at a time create or change the tables of the workflow engine, in the block.
 
-    It has a lock of its own, which belongs to a session: behind a pooler in transaction mode that locks nothing. Raises
+    The engine's own lock belongs to a session, so it has no effect behind a pooler in transaction mode. Raises
     SettingsError if its schema is missing and the role may not create it.
     """
     if database.is_sqlite:
@@ -71,27 +71,27 @@ async def check_workflow_schema(database: Database, db: AsyncConnection) -> None
     found = (await db.execute(text(_MAY_CREATE_SCHEMA), {"schema": WORKFLOW_SCHEMA})).one()
     if not found.may_create:
         raise SettingsError(
-            f"The role {found.role} may not create the schema {WORKFLOW_SCHEMA}, which the program needs beside its "
-            f"tables. Let the owner of the database do one of these: "
+            f"The role {found.role} may not create the schema {WORKFLOW_SCHEMA}, which the program needs "
+            f"in addition to its tables. Let the owner of the database do one of these: "
             f"{grant(f'CREATE ON DATABASE {identifier(found.database)}', found.role)} or CREATE SCHEMA "
             f"{WORKFLOW_SCHEMA} AUTHORIZATION {identifier(found.role)};"
         )
 
 
 async def is_current(db: AsyncConnection) -> bool:
-    """Whether the database is in the form that this program knows."""
+    """Whether the database has the newest version that this program knows."""
     return await db.run_sync(_form) == newest()
 
 
 @cache
 def newest() -> str:
-    """The form that this program knows: each migration's file is named after the form that it leads to."""
+    """Return the newest version: the name of a migration's file starts with the version that it leads to."""
     return max(path.name for path in MIGRATIONS.glob("versions/*.py")).partition("_")[0]
 
 
 def _form(connection: Connection) -> str | None:
-    """The form in which a database is; None where it is empty."""
+    """Return the version of a database, or None if it is empty."""
     if not inspect(connection).has_table("alembic_version"):
         return None
-    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return found
+    version: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return version

@@ -1,4 +1,4 @@
-"""What is held about one person, in whatever table: finding it, and forgetting it."""
+"""Personal data: find and delete all rows about one person."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -20,16 +20,16 @@ from core.store.tables import runs as runs_table
 
 # Ids in one statement.
 IDS_A_STATEMENT = 1_000
-# Batches looked through at once: some 80 MB.
+# Batches searched at once: some 80 MB.
 BATCHES_A_LOOK = 500
 
 
 @dataclass(frozen=True, slots=True)
 class DataSubject:
-    """By what a person is known: profiles (keys of members), addresses in lower case, customer ids.
+    """The identities of a person: profiles (member keys), emails in lower case, customer ids.
 
-    And to whom: the account in mParticle that asks to forget them. The same customer id in another account is another
-    person. "" stands for all accounts.
+    `account_id` is the mParticle account that requests the erasure. The same customer id in another account is another
+    person. "" means all accounts.
     """
 
     profiles: set[str]
@@ -39,7 +39,7 @@ class DataSubject:
 
     @property
     def all_profiles(self) -> set[str]:
-        """Profiles, and what stands for former addresses."""
+        """Profiles, and the keys of former identities."""
         return self.profiles | {FORMER_IDENTITY_PREFIX + email for email in self.emails}
 
     def is_named_by(self, entry: BatchEntry) -> bool:
@@ -49,17 +49,17 @@ class DataSubject:
             profile in self.all_profiles
             or email in self.emails
             or (user_id in self.customer_ids and user_id != profile)  # (an mpid may look like a customer id)
-            or any(each in self.emails for each in extra)
+            or any(value in self.emails for value in extra)
         )
 
 
 async def known_as(db: AsyncConnection, person: DataSubject) -> DataSubject:
-    """Return all that a person is known by, as the rows that name them say."""
+    """Return all identities of a person, from the rows that name any of them."""
     rows = [*await db.execute(select(ledger.c.member_key, ledger.c.email, ledger.c.user_id).where(_in_ledger(person)))]
-    left = select(last_known_emails.c.member_key, last_known_emails.c.email, literal(None)).where(
+    last_known = select(last_known_emails.c.member_key, last_known_emails.c.email, literal(None)).where(
         _in_last_known(person)
     )
-    rows += await db.execute(left)
+    rows += await db.execute(last_known)
     rows += await db.execute(
         select(inbox.c.member_key, func.lower(inbox.c.email), inbox.c.customer_id).where(_in(inbox, person))
     )
@@ -77,7 +77,7 @@ async def known_as(db: AsyncConnection, person: DataSubject) -> DataSubject:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Where tables name a person: profiles by mapping, and ids."""
+    """The rows that name a person: member keys by mapping id, and ids of rejections."""
 
     ledger: dict[int, list[str]]
     inbox: dict[int, list[str]]
@@ -86,7 +86,7 @@ class Rows:
 
 
 async def rows_of(db: AsyncConnection, person: DataSubject) -> Rows:
-    """Find the rows that name a person, but for the changes of runs. Whole tables are looked through for that."""
+    """Find the rows that name a person, except changes of runs. This scans whole tables."""
     named: dict[str, dict[int, list[str]]] = {}
     for table, condition in (
         (ledger, _in_ledger(person)),
@@ -102,47 +102,47 @@ async def rows_of(db: AsyncConnection, person: DataSubject) -> Rows:
     return Rows(named[ledger.name], named[inbox.name], named[last_known_emails.name], by_id)
 
 
-async def erase(db: AsyncConnection, found: Rows) -> dict[str, int]:
-    """Delete the rows that name a person. Returns how many of each table. They are found by their keys.
+async def erase(db: AsyncConnection, rows: Rows) -> dict[str, int]:
+    """Delete these rows by their keys. Returns how many of each table.
 
-    Rejections stay, without saying whose they are: the numbers of a run have to add up.
+    Rejections stay without their identities, because the numbers of a run have to add up.
     """
     touched = select(mappings_table.c.connection_id, mappings_table.c.list_id).where(
-        mappings_table.c.id.in_(list(found.ledger))
+        mappings_table.c.id.in_(list(rows.ledger))
     )
     for connection_id, list_id in [*await db.execute(touched.distinct())]:
-        await db.execute(  # a plan made before is stale
+        await db.execute(  # makes earlier plans stale
             update(lists)
             .where(lists.c.connection_id == connection_id, lists.c.list_id == list_id)
             .values(ledger_revision=lists.c.ledger_revision + 1)
         )
     counts: dict[str, int] = {}
-    for table, by_mapping in ((ledger, found.ledger), (inbox, found.inbox), (last_known_emails, found.last_known)):
+    for table, by_mapping in ((ledger, rows.ledger), (inbox, rows.inbox), (last_known_emails, rows.last_known)):
         counts[table.name] = 0
         for mapping_id, profiles in by_mapping.items():
-            theirs = (table.c.mapping_id == mapping_id, table.c.member_key.in_(profiles))
-            counts[table.name] += (await db.execute(delete(table).where(*theirs))).rowcount
-    for begin in range(0, len(found.rejections), IDS_A_STATEMENT):
-        some = rejections_table.c.id.in_(found.rejections[begin : begin + IDS_A_STATEMENT])
-        await db.execute(update(rejections_table).where(some).values(member_key=None, email=None, customer_id=None))
-    return {**counts, "rejections": len(found.rejections)}
+            of_person = (table.c.mapping_id == mapping_id, table.c.member_key.in_(profiles))
+            counts[table.name] += (await db.execute(delete(table).where(*of_person))).rowcount
+    for begin in range(0, len(rows.rejections), IDS_A_STATEMENT):
+        chunk = rejections_table.c.id.in_(rows.rejections[begin : begin + IDS_A_STATEMENT])
+        await db.execute(update(rejections_table).where(chunk).values(member_key=None, email=None, customer_id=None))
+    return {**counts, "rejections": len(rows.rejections)}
 
 
 async def batches_with(db: AsyncConnection, person: DataSubject, after: int) -> tuple[list[int], int | None]:
-    """Look through some batches, from that id on, for a person.
+    """Search the next batches whose id is above `after` for a person.
 
-    Returns the ids of those that may name the person, and the last one looked at, if there are more.
+    Returns the ids of those that may name the person, and the last id searched (None: no more batches).
     """
-    some = select(batch_members.c.batch_id).where(batch_members.c.batch_id > after).order_by(batch_members.c.batch_id)
-    bound = (await db.execute(some.offset(BATCHES_A_LOOK - 1).limit(1))).scalar_one_or_none()
+    ids = select(batch_members.c.batch_id).where(batch_members.c.batch_id > after).order_by(batch_members.c.batch_id)
+    bound = (await db.execute(ids.offset(BATCHES_A_LOOK - 1).limit(1))).scalar_one_or_none()
     needles = sorted(person.all_profiles | person.emails | person.customer_ids)
     position = func.instr if db.dialect.name == "sqlite" else func.strpos
     named = or_(
         literal(value=False), *(position(batch_members.c.members, orjson.dumps(n).decode()) > 0 for n in needles)
     )
-    theirs = select(batches.c.id).join(runs_table, runs_table.c.id == batches.c.run_id).where(_is_of_account(person))
+    searched = select(batches.c.id).join(runs_table, runs_table.c.id == batches.c.run_id).where(_is_of_account(person))
     query = select(batch_members.c.batch_id).where(
-        batch_members.c.batch_id > after, named, batch_members.c.batch_id.in_(theirs)
+        batch_members.c.batch_id > after, named, batch_members.c.batch_id.in_(searched)
     )
     if bound is not None:
         query = query.where(batch_members.c.batch_id <= bound)
@@ -150,9 +150,9 @@ async def batches_with(db: AsyncConnection, person: DataSubject, after: int) -> 
 
 
 async def forget_in_batch(db: AsyncConnection, batch_id: int, person: DataSubject) -> int:
-    """Take a person out of a batch, unless a process has it in hand. Returns how many entries that were.
+    """Remove a person from a batch, unless a process is executing it. Returns how many entries were removed.
 
-    A member that the run has counted and will not send now counts as rejected, so that its numbers add up.
+    A counted member that the run no longer sends counts as rejected, so that its numbers add up.
     """
     query = (
         select(batches.c.run_id, batches.c.phase, batches.c.status, batch_members.c.members, runs_table.c.status)
@@ -165,25 +165,25 @@ async def forget_in_batch(db: AsyncConnection, batch_id: int, person: DataSubjec
     ):
         return 0
     entries = decode(row.members).entries
-    left: list[BatchEntry] = []
+    kept: list[BatchEntry] = []
     for group in groups(entries):
         if not person.is_named_by(group[0]):
-            left += [entry for entry in group if not person.is_named_by(entry)]
-    gone = len(entries) - len(left)
-    if not gone:
+            kept += [entry for entry in group if not person.is_named_by(entry)]
+    removed = len(entries) - len(kept)
+    if not removed:
         return 0
-    await _store(db, batch_id, left)
-    uncounted = sum(entry.op in COUNTED for entry in entries) - sum(entry.op in COUNTED for entry in left)
+    await _store(db, batch_id, kept)
+    uncounted = sum(entry.op in COUNTED for entry in entries) - sum(entry.op in COUNTED for entry in kept)
     if uncounted and row.state in (BatchStatus.PLANNED.value, BatchStatus.SENT.value):
         await runs.change(db, row.run_id, rejected=runs_table.c.rejected + uncounted)
         await rejections.add(db, row.run_id, [Rejection(None, None, None, ERASED)] * uncounted)
-    return gone
+    return removed
 
 
 async def may_be_in_hand(db: AsyncConnection, person: DataSubject) -> bool:
-    """Whether a run is under way: it may hold in memory, and write down, what is deleted from now on."""
-    is_under_way = runs_table.c.status.in_([RunStatus.PLANNING.value, RunStatus.RUNNING.value])
-    query = select(runs_table.c.id).where(is_under_way, _is_of_account(person))
+    """Whether a run is in progress: it may hold the deleted data in memory and write it again."""
+    is_in_progress = runs_table.c.status.in_([RunStatus.PLANNING.value, RunStatus.RUNNING.value])
+    query = select(runs_table.c.id).where(is_in_progress, _is_of_account(person))
     return (await db.execute(query.limit(1))).first() is not None
 
 
@@ -216,7 +216,7 @@ def _in_last_known(person: DataSubject) -> ColumnElement[bool]:
 
 
 def _in(table: Table, person: DataSubject) -> ColumnElement[bool]:
-    """The rows of the inbox, or of the rejections, that name a person."""
+    """Return the condition for rows of the inbox or the rejections that name a person."""
     columns = table.c
     named = or_(
         columns.member_key.in_(_some(person.all_profiles)),
@@ -227,17 +227,17 @@ def _in(table: Table, person: DataSubject) -> ColumnElement[bool]:
 
 
 def _is_in_scope(table: Table, person: DataSubject) -> ColumnElement[bool]:
-    """The rows of a table that are of the account that asks: by their mapping, or by their run."""
+    """Return the condition for rows of the requesting account, by their mapping or their run."""
     if not person.account_id:
         return true()
     if "run_id" in table.c and "mapping_id" not in table.c:
         return table.c.run_id.in_(select(runs_table.c.id).where(_is_of_account(person)))
-    theirs = select(mappings_table.c.id).where(mappings_table.c.connection_id.in_(_connections(person)))
-    return table.c.mapping_id.in_(theirs)
+    of_account = select(mappings_table.c.id).where(mappings_table.c.connection_id.in_(_connections(person)))
+    return table.c.mapping_id.in_(of_account)
 
 
 def _is_of_account(person: DataSubject) -> ColumnElement[bool]:
-    """The runs of the account that asks."""
+    """Return the condition for runs of the requesting account."""
     return runs_table.c.connection_id.in_(_connections(person)) if person.account_id else true()
 
 

@@ -1,4 +1,4 @@
-"""Ids of the Firehose messages that have been taken: one that comes again counts once."""
+"""Ids of processed Firehose messages, so that a repeated message counts once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ from core.store.tables import processed_messages
 
 @dataclass(frozen=True, slots=True)
 class Deduplicated:
-    """Which messages are new; and whether anybody was forgotten, or a key is refused: that is looked at only then."""
+    """The new message ids; and whether any identity is erased or any key rejected, which the caller checks only
+    then."""
 
     new: set[str]
     any_erased: bool
     any_refused: bool
 
 
-# One statement, because each costs a turn of a thread, and mParticle waits.
+# One statement, because each costs a thread switch while mParticle waits.
 _IDS = {"sqlite": "json_each(:ids)", "postgresql": "jsonb_array_elements(CAST(:ids AS jsonb)) AS each(value)"}
 _ID = {"sqlite": "value", "postgresql": "value #>> '{}'"}
 _TAKE = """
@@ -30,7 +31,7 @@ ON CONFLICT (id) DO NOTHING RETURNING id, EXISTS (SELECT 1 FROM erased) AS any_e
 
 
 async def deduplicate(db: AsyncConnection, ids: Sequence[str], now: float) -> Deduplicated:
-    """Record that messages are being taken now, and return which of them are new."""
+    """Record messages as processed at `now`, and return which of them are new."""
     statement = text(_TAKE.format(id=_ID[db.dialect.name], ids=_IDS[db.dialect.name]))
     rows = (await db.execute(statement, {"ids": orjson.dumps(ids).decode(), "now": now})).all()
     return Deduplicated(
@@ -39,12 +40,12 @@ async def deduplicate(db: AsyncConnection, ids: Sequence[str], now: float) -> De
 
 
 async def last(db: AsyncConnection) -> float | None:
-    """Return when a message was taken last."""
-    found: float | None = (await db.execute(select(func.max(processed_messages.c.at)))).scalar_one()
-    return found
+    """Return when the last message was processed."""
+    processed_at: float | None = (await db.execute(select(func.max(processed_messages.c.at)))).scalar_one()
+    return processed_at
 
 
 async def clear_old(db: AsyncConnection, before: float, limit: int) -> int:
-    """Forget up to `limit` ids of messages that came before that time. Returns how many."""
+    """Delete up to `limit` ids of messages processed before that time. Returns how many."""
     chosen = select(processed_messages.c.id).where(processed_messages.c.at < before).limit(limit)
     return int((await db.execute(delete(processed_messages).where(processed_messages.c.id.in_(chosen)))).rowcount)

@@ -1,4 +1,4 @@
-"""The pace of an Iterable project, shared by all runs and processes: who may send a request, and when.
+"""The rate limit of an Iterable project, shared by all runs and processes: slots in which requests may be sent.
 
 Each function is one statement, so it is atomic on both databases. Times are seconds since 1970 by the clock that
 all share: the database's on PostgreSQL (machines may disagree), this machine's on SQLite.
@@ -15,17 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import rate_limits
 
-# After a 429 slots are this much further apart: very little, as one may be an accident; more where the last was less
-# than AGAIN_S before, as the rate is too high then. A burst of them within SETTLE_S counts once.
+# The factor by which a 429 widens the slots: very little, as one may be an accident; more if the last one was less than
+# AGAIN_S ago, as the rate is too high then. A burst within SETTLE_S counts once.
 SLOWDOWN = 1.02
 SLOWDOWN_AGAIN = 1.25
 MAX_SLOWDOWN = 20.0
 SETTLE_S = 5.0
 AGAIN_S = 60.0
-# How much of the slowdown is taken back in a second: from 1.25 to 1 in about four minutes.
+# How much of the slowdown is undone per second: from 1.25 to 1 in about four minutes.
 RECOVERY_PER_S = 0.001
-# No slot lies further ahead than this, in seconds (or ten intervals, for very low rates). One that does was made by
-# a clock that has jumped back since, and is thrown away.
+# No slot lies further ahead than this, in seconds (or ten intervals, for very low rates). One that does comes from a
+# clock that has jumped back since, and is ignored.
 HORIZON_S = 900.0
 
 
@@ -48,8 +48,8 @@ async def reserve(
 ) -> Reservation:
     """Reserve the next `count` slots, `interval` seconds apart (more while the project is slowed down).
 
-    Time in which nobody asked for a slot is gone: the first slot is now, or later. `late` moves this slot, and with
-    it all later ones, back. `now` stands in for the clock.
+    Unused slots are lost: the first slot is now, or later. `late` postpones it and all later ones, in seconds. `now`
+    replaces the clock.
     """
     statements, clock = _statements_for(connection, now)
     values = {"of_project": project, "interval": interval, "count": float(count), "late": late, **clock}
@@ -59,7 +59,7 @@ async def reserve(
 
 
 async def slow_down(connection: AsyncConnection, project: str, pause: float, *, now: float | None = None) -> None:
-    """Take note of a 429: nobody gets a slot for `pause` seconds, and slots are wider apart after it."""
+    """Record a 429: no slot for `pause` seconds, and wider slots after that."""
     statements, clock = _statements_for(connection, now)
     await connection.execute(statements.throttle, {"of_project": project, "pause": pause, **clock})
 
@@ -68,7 +68,7 @@ def _reserve(insert: Callable[..., Any], now: ColumnElement[float]) -> Any:
     span = _number("interval") * _number("count")
     slower = _slower(now)
     start = _start(rate_limits.c.next_at + _number("late"), now, ahead=10.0 * span)
-    # a clock that has jumped back would otherwise put off the recovery
+    # otherwise a clock that has jumped back would delay the recovery
     throttled_at = case((rate_limits.c.throttled_at > now, now), else_=rate_limits.c.throttled_at)
     return (
         insert(rate_limits)
@@ -104,13 +104,13 @@ def _throttle(insert: Callable[..., Any], now: ColumnElement[float]) -> Any:
 def _start(
     next_at: ColumnElement[float], now: ColumnElement[float], ahead: ColumnElement[float] | float = 0.0
 ) -> ColumnElement[float]:
-    """The next slot as it is stored, or now if that has passed or is beyond the horizon."""
+    """Return the stored next slot, or now if it has passed or is beyond the horizon."""
     horizon = now + _greatest(literal(HORIZON_S, Float), literal(0.0, Float) + ahead)
     return case((and_(next_at > now, next_at <= horizon), next_at), else_=now)
 
 
 def _slower(now: ColumnElement[float]) -> ColumnElement[float]:
-    """What is left of the slowdown, by the time since the last 429; 1 where there was none."""
+    """Return the remaining slowdown, by the time since the last 429; 1 if there was none."""
     since = _greatest(now - rate_limits.c.throttled_at, literal(0.0, Float))
     return _greatest(rate_limits.c.slowdown - RECOVERY_PER_S * since, literal(1.0, Float))
 

@@ -8,19 +8,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import rejections, runs
 
-#: Why a member is rejected whose failure Iterable counted without saying whose it is.
+#: The reason if Iterable counted a failure without naming the member.
 UNATTRIBUTED = "iterable_unattributed"
 
 
-#: Why a change is not made whose member was forgotten meanwhile.
+#: The reason if the member was erased before the change was sent.
 ERASED = "erased"
 
 
-# Rows fetched at once when a file of rejections is written.
+# Rows fetched at once for a file of rejections.
 CHUNK = 10_000
 
 
-# As it is, because there may be very many: SQLAlchemy would look at each row.
+# Plain SQL, because there may be very many rows, and SQLAlchemy would process each.
 _ADD = "INSERT INTO rejections (run_id, profile, email, customer_id, reason, words) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -35,7 +35,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A member that was not synced. `profile` is None where Iterable counted a failure but did not say whose.
+    """A member that was not synced. `member_key` is None if Iterable counted a failure without naming the member.
 
     `words` are Iterable's own, if there are any, without personal data.
     """
@@ -47,15 +47,15 @@ class Rejection:
     words: str | None = None
 
 
-async def add(db: AsyncConnection, run_id: str, found: Sequence[Rejection]) -> None:
+async def add(db: AsyncConnection, run_id: str, rejected: Sequence[Rejection]) -> None:
     """Store rejections of a run."""
-    if found:
-        rows = [(run_id, each.member_key, each.email, each.customer_id, each.reason, each.words) for each in found]
+    if rejected:
+        rows = [(run_id, r.member_key, r.email, r.customer_id, r.reason, r.words) for r in rejected]
         await db.exec_driver_sql(_ADD.replace("?", "%s") if db.dialect.name == "postgresql" else _ADD, rows)
 
 
 async def by_reason(db: AsyncConnection, run_id: str) -> dict[str, int]:
-    """Return how many were rejected for each reason, most first."""
+    """Return the number of rejections by reason, largest first."""
     query = (
         select(rejections.c.reason, func.count())
         .where(rejections.c.run_id == run_id)
@@ -80,7 +80,7 @@ async def of_run(db: AsyncConnection, run_id: str, reason: str | None = None) ->
 
 
 async def profiles_of(db: AsyncConnection, run_id: str, chunk: int) -> AsyncIterator[Sequence[str]]:
-    """Yield the profiles that a run has rejected, in chunks of that many."""
+    """Yield the member keys that a run has rejected, in chunks of that many."""
     query = (
         select(rejections.c.member_key)
         .where(rejections.c.run_id == run_id, rejections.c.member_key.is_not(None))
@@ -107,7 +107,7 @@ class Refusal:
 
 async def of_person(db: AsyncConnection, mapping_ids: Sequence[int], wanted: str) -> dict[int, Refusal]:
     """Return the last rejection in each of these mappings of the person with this email, customer id or mpid."""
-    is_theirs = or_(
+    matches = or_(
         func.lower(func.trim(rejections.c.email)) == wanted.lower(),
         rejections.c.customer_id == wanted,
         rejections.c.member_key.in_([wanted, f"customer:{wanted}"]),
@@ -115,7 +115,7 @@ async def of_person(db: AsyncConnection, mapping_ids: Sequence[int], wanted: str
     query = (
         select(runs.c.mapping_id, rejections.c.run_id, rejections.c.reason, runs.c.created_at)
         .join(runs, runs.c.id == rejections.c.run_id)
-        .where(runs.c.mapping_id.in_(mapping_ids), is_theirs)
+        .where(runs.c.mapping_id.in_(mapping_ids), matches)
         .order_by(runs.c.created_at, rejections.c.id)
     )
     return {mapping_id: Refusal(*row) for mapping_id, *row in await db.execute(query)}

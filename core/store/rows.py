@@ -1,4 +1,4 @@
-"""Rows as Python names their columns: a column's `key` where it differs from the name in the database."""
+"""Rows by the Python names of their columns: a column's `key`, which may differ from its name in the database."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -14,10 +14,10 @@ def _keys(table: Table) -> tuple[tuple[str, str], ...]:
 
 
 def by_key(table: Table, row: RowMapping) -> dict[str, Any]:
-    """Return a row of `SELECT *` of a table by the keys of its columns; results carry the names in the database."""
+    """Return a row of `SELECT *` from a table by column keys; results use the names in the database."""
     return {key: row[name] for key, name in _keys(table)}
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as they are stored: of an enum's member, its value."""
+    """Return values as they are stored: enum members as their values."""
     return {key: value.value if isinstance(value, Enum) else value for key, value in values.items()}

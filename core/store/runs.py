@@ -1,4 +1,4 @@
-"""Runs: where each is, what it counted, and whose it is."""
+"""Runs: the status, counters and worker of each."""
 
 import secrets
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
 from core.store.tables import batches, mappings, rejections, runs, slack_messages
 
-# No letter or digit that a person could take for another.
+# Without letters and digits that are easily confused.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 ID_LENGTH = 10
 # Runs of a mapping that are looked through for the columns that were chosen.
@@ -24,13 +24,13 @@ LOOKED_BACK = 20
 
 
 class TakenOverError(SyncError):
-    """Another process has taken this run over; this one must stop touching it."""
+    """Another process has taken over this run, so this process must not change it."""
 
     code = "taken_over"
 
 
 def new_id() -> str:
-    """Return an id for a run: short enough to type."""
+    """Return a new run id, short enough to type."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(ID_LENGTH))
 
 
@@ -48,8 +48,8 @@ async def add(
     channel: str | None = None,
     undo_of: str | None = None,
 ) -> None:
-    """Store a new run, queued. `worker_id` is the process that is going to execute it (None: whoever takes it)."""
-    # Runs of a list come in the order of this time, also where the clock has been put back.
+    """Store a new run, queued. `worker_id` is the process that will execute it (None: any worker)."""
+    # The runs of a list are ordered by this time, even if the clock was set back.
     of_list = (runs.c.connection_id == mapping.connection_id, runs.c.list_id == mapping.list_id)
     latest = (await db.execute(select(func.max(runs.c.created_at)).where(*of_list))).scalar_one()
     created_at = max(await clock.now(db), (latest or 0.0) + 0.001)
@@ -80,7 +80,7 @@ async def by_id(db: AsyncConnection, run_id: str) -> Run | None:
 
 
 async def queued_count(db: AsyncConnection, connection_id: int) -> int:
-    """Return how many runs of a connection wait to be taken up."""
+    """Return how many runs of a connection are queued."""
     waits = (runs.c.connection_id == connection_id, runs.c.status == RunStatus.QUEUED.value)
     return int((await db.execute(select(func.count()).select_from(runs).where(*waits))).scalar_one())
 
@@ -92,7 +92,7 @@ async def latest(db: AsyncConnection, limit: int) -> list[Run]:
 
 
 async def unfinished(db: AsyncConnection, *, mapping_id: int | None = None) -> list[Run]:
-    """Return the runs that can be taken up again (of one mapping or of all), oldest first."""
+    """Return the resumable runs (of one mapping or of all), oldest first."""
     resumable = [status.value for status in RunStatus if status.is_resumable]
     query = select(runs).where(runs.c.status.in_(resumable)).order_by(runs.c.created_at)
     if mapping_id is not None:
@@ -101,9 +101,9 @@ async def unfinished(db: AsyncConnection, *, mapping_id: int | None = None) -> l
 
 
 async def under_way(db: AsyncConnection, mapping_ids: Sequence[int]) -> list[Run]:
-    """Return the runs of these mappings that have not come to an end (also those that wait), oldest first.
+    """Return the runs of these mappings that are in progress or waiting, oldest first.
 
-    What live mappings send by themselves is left out, unless it waits for a person.
+    Micro batches of live mappings are left out, unless they wait for a person.
     """
     states = [status.value for status in RunStatus if status.is_resumable and status is not RunStatus.FAILED]
     waits = runs.c.status == RunStatus.NEEDS_APPROVAL.value
@@ -127,27 +127,27 @@ async def columns_chosen_before(db: AsyncConnection, mapping_id: int) -> dict[st
 
 
 async def last_of_each(db: AsyncConnection, mapping_ids: Sequence[int]) -> dict[int, Run]:
-    """Return the newest run of each of these mappings (to the list that it has now), by mapping."""
-    each = runs.alias()
-    newest = (  # by connection and list, too: there is an index on these
-        select(each.c.id)
+    """Return the newest run of each of these mappings to its current list, by mapping."""
+    newer = runs.alias()
+    newest = (  # connection and list are for the index
+        select(newer.c.id)
         .where(
-            each.c.connection_id == mappings.c.connection_id,
-            each.c.list_id == mappings.c.list_id,
-            each.c.mapping_id == mappings.c.id,
+            newer.c.connection_id == mappings.c.connection_id,
+            newer.c.list_id == mappings.c.list_id,
+            newer.c.mapping_id == mappings.c.id,
         )
-        .order_by(each.c.created_at.desc())
+        .order_by(newer.c.created_at.desc())
         .limit(1)
         .correlate(mappings)
         .scalar_subquery()
     )
     query = select(runs).select_from(mappings.join(runs, runs.c.id == newest)).where(mappings.c.id.in_(mapping_ids))
-    found = [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
-    return {run.mapping_id: run for run in found}
+    latest_runs = [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+    return {run.mapping_id: run for run in latest_runs}
 
 
 async def to_follow(db: AsyncConnection, ids: Collection[str]) -> list[Run]:
-    """Return the runs that people started in Slack and that have not ended, and those with these ids; oldest first."""
+    """Return the unfinished runs that people started in Slack, and those with these ids, oldest first."""
     unended = [status.value for status in RunStatus if status.is_resumable and status is not RunStatus.FAILED]
     query = select(runs).where(
         runs.c.started_by.is_not(None), or_(runs.c.status.in_(unended), runs.c.id.in_(list(ids)))
@@ -163,7 +163,7 @@ async def by_ids(db: AsyncConnection, ids: Collection[str]) -> dict[str, Run]:
 
 
 async def unshown(db: AsyncConnection) -> list[str]:
-    """Return the ids of runs that people started in Slack, and whose last state Slack does not show (yet)."""
+    """Return the ids of runs that people started in Slack and whose final state Slack does not show yet."""
     shown = slack_messages.c.key == literal("run:") + runs.c.id
     query = (
         select(runs.c.id)
@@ -174,45 +174,45 @@ async def unshown(db: AsyncConnection) -> list[str]:
 
 
 async def set_list_size(db: AsyncConnection, run_id: str, size: int) -> None:
-    """Record how many people Iterable said were on the list after a run."""
+    """Record the list size that Iterable reported after a run."""
     await change(db, run_id, list_size=size)
 
 
 async def waiting(db: AsyncConnection) -> list[Run]:
-    """Return the runs that are to be executed and that nobody has in hand, oldest first, at most one for each list.
+    """Return the runs that a worker may claim, oldest first, at most one for each list.
 
-    Those of a list of which another run is in hand are left out, and those that carry live changes.
+    Runs of a list that has a claimed run are left out, and micro batches.
     """
     active = [status.value for status in RunStatus if status.is_active]
     query = select(runs).where(runs.c.status.in_(active)).order_by(runs.c.created_at)
-    found = [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
-    busy = {(run.connection_id, run.list_id) for run in found if run.worker_id is not None}
+    active_runs = [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+    busy = {(run.connection_id, run.list_id) for run in active_runs if run.worker_id is not None}
     free: dict[tuple[int, int], Run] = {}
-    for run in found:
+    for run in active_runs:
         if run.worker_id is None and not run.is_live and (run.connection_id, run.list_id) not in busy:
             free.setdefault((run.connection_id, run.list_id), run)
     return list(free.values())
 
 
-async def claim(db: AsyncConnection, this: Run, worker: str) -> bool:
-    """Make a run that nobody has in hand this worker's. Returns whether it is now."""
+async def claim(db: AsyncConnection, run: Run, worker: str) -> bool:
+    """Claim an unclaimed run for this worker. Returns whether it was claimed."""
     result = await db.execute(
         update(runs)
-        .where(runs.c.id == this.id, runs.c.attempt == this.attempt, runs.c.worker_id.is_(None))
+        .where(runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.worker_id.is_(None))
         .values(worker_id=worker)
     )
     return bool(result.rowcount)
 
 
-async def cancel_stopped(db: AsyncConnection, this: Run, reason: CancelReason, error: str) -> bool:
-    """Cancel a run that stopped, so that nobody resumes it. Returns False if another process resumed it first."""
+async def cancel_stopped(db: AsyncConnection, run: Run, reason: CancelReason, error: str) -> bool:
+    """Cancel a stopped run, so that no process resumes it. Returns False if another process resumed it first."""
     now = await clock.now(db)
     result = await db.execute(
         update(runs)
-        .where(runs.c.id == this.id, runs.c.attempt == this.attempt, runs.c.status == this.status.value)
+        .where(runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.status == run.status.value)
         .values(
             status=RunStatus.CANCELLED.value,
-            attempt=runs.c.attempt + 1,  # who is about to reopen it finds another
+            attempt=runs.c.attempt + 1,  # a concurrent `reopen` then fails
             finished_at=now,
             approval_wait_s=waited(now),
             error=error,
@@ -224,12 +224,12 @@ async def cancel_stopped(db: AsyncConnection, this: Run, reason: CancelReason, e
 
 
 async def lock(db: AsyncConnection, run_id: str) -> Run | None:
-    """Find a run by its id, and keep others from doing the same until the transaction ends."""
+    """Find a run by its id, and lock it until the transaction ends."""
     return _one((await db.execute(select(runs).where(runs.c.id == run_id).with_for_update())).mappings().first())
 
 
 async def active_undo_of(db: AsyncConnection, run_id: str) -> Run | None:
-    """Find a run that is to take back what this one did, and has not ended."""
+    """Find the unfinished undo of a run."""
     unfinished = [status.value for status in RunStatus if status.is_resumable]
     query = select(runs).where(runs.c.undo_of == run_id, runs.c.status.in_(unfinished)).limit(1)
     return _one((await db.execute(query)).mappings().first())
@@ -238,14 +238,14 @@ async def active_undo_of(db: AsyncConnection, run_id: str) -> Run | None:
 async def undo_candidates(
     db: AsyncConnection, connection_ids: Sequence[int], *, ended_after: float, limit: int
 ) -> list[Run]:
-    """Return the newest runs of these connections that changed a list and whose changes are kept, newest first.
+    """Return the newest runs of these connections that changed a list and can be undone, newest first.
 
-    Those that are at work are left out, and those that were taken back or are about to be.
+    Active runs are left out, and runs that have an undo.
     """
     active = [status.value for status in RunStatus if status.is_active]
     other = runs.alias()
-    gone = [RunStatus.SUCCEEDED.value, *(status.value for status in RunStatus if status.is_resumable)]
-    taken_back = select(other.c.id).where(other.c.undo_of == runs.c.id, other.c.status.in_(gone)).exists()
+    lasting = [RunStatus.SUCCEEDED.value, *(status.value for status in RunStatus if status.is_resumable)]
+    undone = select(other.c.id).where(other.c.undo_of == runs.c.id, other.c.status.in_(lasting)).exists()
     kept = select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.status.in_(["done", "sent"])).exists()
     query = (
         select(runs)
@@ -255,7 +255,7 @@ async def undo_candidates(
             runs.c.finished_at > ended_after,
             runs.c.added + runs.c.updated + runs.c.removed > 0,
             kept,
-            ~taken_back,
+            ~undone,
         )
         .order_by(runs.c.created_at.desc())
         .limit(limit)
@@ -300,7 +300,7 @@ class RunUpdate(TypedDict, total=False):
 async def change(
     db: AsyncConnection, run_id: str, *, if_worker: str | None = None, **values: Unpack[RunUpdate]
 ) -> None:
-    """Set columns of a run. With `if_worker`, only while it is that worker's: raises TakenOverError if it is not."""
+    """Set columns of a run. With `if_worker`, raises TakenOverError if the run belongs to another worker."""
     query = update(runs).where(runs.c.id == run_id).values(**plain(values))
     if if_worker is not None:
         query = query.where(runs.c.worker_id == if_worker)
@@ -310,34 +310,35 @@ async def change(
 
 
 async def assign_worker(db: AsyncConnection, run_id: str, worker: str) -> None:
-    """Make a run this worker's: any other that still works on it will get a TakenOverError."""
+    """Assign a run to this worker. A worker that is still executing it gets a TakenOverError."""
     await db.execute(update(runs).where(runs.c.id == run_id).values(worker_id=worker))
 
 
 async def take(db: AsyncConnection, run_id: str, worker: str) -> None:
-    """Make a run this worker's if it is nobody's, and keep it so until the transaction ends.
+    """Assign a run without a worker to this one, and lock its row until the transaction ends.
 
-    Raises TakenOverError if it is another's, or this worker was declared dead: then anyone may have it next.
+    Raises TakenOverError if the run belongs to another worker, or this worker was declared dead: then any worker may
+    resume it.
     """
     query = select(runs.c.worker_id, runs.c.status).where(runs.c.id == run_id).with_for_update()
-    found = (await db.execute(query)).first()
-    if found is not None and found.worker_id == worker:
+    current = (await db.execute(query)).first()
+    if current is not None and current.worker_id == worker:
         return
-    if found is None or found.worker_id is not None or found.status == RunStatus.INTERRUPTED.value:
+    if current is None or current.worker_id is not None or current.status == RunStatus.INTERRUPTED.value:
         raise TakenOverError(f"Run {run_id} was taken over by another process.")
     await assign_worker(db, run_id, worker)
 
 
-async def reopen(db: AsyncConnection, this: Run, worker: str | None) -> int | None:
-    """Make a run that stopped go on as this worker's (None: queued): planned ones upload, others are planned.
+async def reopen(db: AsyncConnection, run: Run, worker: str | None) -> int | None:
+    """Resume a stopped run as this worker's (None: queue it). Runs with a plan upload; others are planned.
 
-    Returns the new attempt's number, or None where somebody else was faster.
+    Returns the number of the new attempt, or None if another process resumed it first.
     """
     planned = runs.c.plan.is_not(None)
     status = case((planned, RunStatus.RUNNING.value), else_=RunStatus.QUEUED.value)
     result = await db.execute(
         update(runs)
-        .where(runs.c.id == this.id, runs.c.attempt == this.attempt)
+        .where(runs.c.id == run.id, runs.c.attempt == run.attempt)
         .values(
             status=status,
             worker_id=worker,
@@ -363,7 +364,7 @@ async def set_status(
     code: str | None = None,
     cancel_reason: CancelReason | None = None,
 ) -> None:
-    """Move a run to a status, with the error that led there if one did (CANCELLED: and why, unless it was asked)."""
+    """Set the status of a run, with its error and, if CANCELLED by no person, the reason."""
     now = await clock.now(db)
     await change(
         db,
@@ -378,7 +379,7 @@ async def set_status(
 
 
 async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: RunPlan, mode: SyncMode, revision: int) -> None:
-    """Record what planning found. The counters start with the members that nothing has to be sent for."""
+    """Store the plan of a run. The counters start with the members that need no request."""
     await change(
         db,
         run_id,
@@ -399,7 +400,7 @@ async def set_plan(db: AsyncConnection, run_id: str, worker: str, plan: RunPlan,
 
 
 async def count(db: AsyncConnection, run_id: str, worker: str, more: dict[str, int]) -> None:
-    """Add to counters of a run while it is this worker's. Raises TakenOverError if it is not."""
+    """Add to counters of a run. Raises TakenOverError if the run belongs to another worker."""
     names = tuple(name for name, number in more.items() if number)
     values = {"id_of_run": run_id, "its_worker": worker, **{f"more_{name}": more[name] for name in names}}
     if not (await db.execute(_counting(names), values)).rowcount:
@@ -408,7 +409,7 @@ async def count(db: AsyncConnection, run_id: str, worker: str, more: dict[str, i
 
 @lru_cache(maxsize=64)
 def _counting(names: tuple[str, ...]) -> Update:
-    """The statement that adds to these counters; building one takes longer than executing it."""
+    """Return the statement that adds to these counters. It is cached: building it takes longer than executing it."""
     added: dict[str, Any] = {name: runs.c[name] + bindparam(f"more_{name}", type_=runs.c[name].type) for name in names}
     return (
         update(runs)
@@ -420,19 +421,19 @@ def _counting(names: tuple[str, ...]) -> Update:
 async def set_phase(
     db: AsyncConnection, run_id: str, phase: RunPhase, *, waiting_for_run_id: str | None = None
 ) -> None:
-    """Record what a run is doing; while it waits, for which other run."""
+    """Record the phase of a run and, if it waits, the run that it waits for."""
     await change(db, run_id, phase=phase, waiting_for_run_id=waiting_for_run_id)
 
 
 async def request_stop(db: AsyncConnection, run_id: str, reason: StopReason | None) -> None:
-    """Ask whoever executes a run to stop; None withdraws the request."""
+    """Ask the worker of a run to stop it; None withdraws the request."""
     await change(db, run_id, stop_requested=reason)
 
 
 async def expired(db: AsyncConnection, before: float, limit: int) -> Sequence[str]:
-    """Return ids of runs that ended for good before that time, and of which changes or rejections are still kept.
+    """Return the ids of final runs that ended before that time and still have changes or rejections.
 
-    Changes that were sent and never answered don't count: they are kept until another run has put them on record.
+    Unanswered changes do not count: they are kept until another run has recorded their members as unconfirmed.
     """
     ended = [status.value for status in RunStatus if not status.is_active and not status.is_resumable]
     kept = or_(
@@ -444,7 +445,7 @@ async def expired(db: AsyncConnection, before: float, limit: int) -> Sequence[st
 
 
 def waited(now: float) -> ColumnElement[float]:
-    """How long a run that goes on now has waited in all: nobody was at work on it since it stopped."""
+    """Return the total waiting time of a run that resumes at `now`, including the time since it stopped."""
     since = func.coalesce(runs.c.finished_at, now)
     return runs.c.approval_wait_s + case((runs.c.started_at.is_(None), 0.0), else_=now - since)
 

@@ -1,4 +1,4 @@
-"""Posts: the messages that follow the state of something, where each is, and what it showed last."""
+"""Slack messages that follow a state: where each is, and what it showed last."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,29 +11,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.store.rows import by_key, plain
 from core.store.tables import slack_messages
 
-#: The stage of a post that shows the end of what it is about, after which nothing more comes.
+#: The kind of a message that shows the final state, after which no edit follows.
 DONE = "done"
-# Keys asked for at once: databases limit the variables of a query.
+# Keys in one query: databases limit the number of variables.
 CHUNK = 500
 
 
 class MessageStatus(StrEnum):
-    """How far a post is."""
+    """The status of a message."""
 
     NEW = "new"
-    """Not sent yet, or certainly not taken: is to be sent."""
+    """Not sent yet, or certainly not posted: to be sent."""
     SENDING = "sending"
-    """The intent: perhaps posted."""
+    """The intent to post: may have been posted."""
     POSTED = "posted"
     UNCONFIRMED = "lost"
-    """Sent, and the answer never seen. Never sent again as it was: it may be there."""
+    """Sent without an answer. Not sent again in this form, because it may have been posted."""
     REJECTED = "refused"
-    """It can't be posted where it should be (the channel is archived, the bot is not in it, ...)."""
+    """Slack rejected it (the channel is archived, the bot is not in it, ...)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlackMessage:
-    """A post as stored. `target` is where it is to be; `channel` and `ts` are where it is."""
+    """A message as stored. `target` is the channel or person to post to; `channel` and `ts` identify the posted
+    message."""
 
     key: str
     team_id: str | None
@@ -49,30 +50,30 @@ class SlackMessage:
 
 
 async def add(db: AsyncConnection, key: str, *, team_id: str | None, target: str) -> None:
-    """Store a post that is to be made."""
+    """Store a message that is to be posted."""
     await db.execute(
         insert(slack_messages).values(key=key, team_id=team_id, target=target, status=MessageStatus.NEW.value)
     )
 
 
 async def get(db: AsyncConnection, key: str) -> SlackMessage | None:
-    """Find a post by its key."""
+    """Find a message by its key."""
     row = (await db.execute(select(slack_messages).where(slack_messages.c.key == key))).mappings().first()
     return None if row is None else _one(row)
 
 
 async def of(db: AsyncConnection, keys: Collection[str]) -> dict[str, SlackMessage]:
-    """Find posts by their keys."""
-    found: dict[str, SlackMessage] = {}
+    """Find messages by their keys."""
+    messages: dict[str, SlackMessage] = {}
     wanted = list(keys)
     for first in range(0, len(wanted), CHUNK):
         query = select(slack_messages).where(slack_messages.c.key.in_(wanted[first : first + CHUNK]))
-        found |= {row["key"]: _one(row) for row in (await db.execute(query)).mappings()}
-    return found
+        messages |= {row["key"]: _one(row) for row in (await db.execute(query)).mappings()}
+    return messages
 
 
 async def at(db: AsyncConnection, channel: str, ts: str) -> SlackMessage | None:
-    """Find the post that is this message."""
+    """Find a message by its channel and time stamp."""
     row = (
         (await db.execute(select(slack_messages).where(slack_messages.c.channel == channel, slack_messages.c.ts == ts)))
         .mappings()
@@ -96,12 +97,12 @@ class SlackMessageUpdate(TypedDict, total=False):
 
 
 async def change(db: AsyncConnection, key: str, **values: Unpack[SlackMessageUpdate]) -> None:
-    """Set columns of a post."""
+    """Set columns of a message."""
     await db.execute(update(slack_messages).where(slack_messages.c.key == key).values(**plain(values)))
 
 
 async def drop(db: AsyncConnection, key: str) -> None:
-    """Forget a post."""
+    """Delete a message."""
     await db.execute(delete(slack_messages).where(slack_messages.c.key == key))
 
 

@@ -1,7 +1,7 @@
-"""SQLite behind aiosqlite, with one turn of its thread for a statement where its own cursor takes three or four.
+"""A driver for SQLite on top of aiosqlite: one thread switch per statement, instead of three or four.
 
-A turn wakes two threads. Most statements here take less time than that, and a run of a small audience has some ninety.
-SQLAlchemy's dialect takes such a connection as `async_creator_fn`.
+A switch wakes two threads. Most of our statements take less time than that, and a run of a small audience has some
+ninety. SQLAlchemy's dialect accepts such a connection as `async_creator_fn`.
 """
 
 import sqlite3
@@ -11,12 +11,12 @@ from typing import Any, Self
 
 import aiosqlite
 
-# Rows that are fetched in the turn in which the statement is executed. Most have fewer, and are at their end then.
+# Rows fetched together with the execution of the statement. Most results have fewer.
 AHEAD = 50
 
 
 class ErasingConnection(sqlite3.Connection):
-    """A connection that overwrites what it deletes, also in a build of SQLite that would leave it in the file."""
+    """A connection that overwrites deleted content, even in a build of SQLite that leaves it in the file."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take what `sqlite3.connect` takes."""
@@ -25,31 +25,31 @@ class ErasingConnection(sqlite3.Connection):
 
 
 class DriverConnection(aiosqlite.Connection):
-    """aiosqlite's connection with other cursors. It opens when it is awaited."""
+    """aiosqlite's connection with our cursors. It opens when it is awaited."""
 
     def __init__(self, database: str, **options: Any) -> None:
         """Take what `sqlite3.connect` takes."""
         super().__init__(partial(sqlite3.connect, database, **options), iter_chunk_size=AHEAD)
-        self._thread.daemon = True  # as SQLAlchemy has it for those that it makes
+        self._thread.daemon = True  # as SQLAlchemy sets it for its own connections
 
-    def cursor(self) -> "Cursor":  # type: ignore[override]  # used as SQLAlchemy's dialect uses it
-        """A cursor, which is not in the database before it executes something."""
+    def cursor(self) -> "Cursor":  # type: ignore[override]  # SQLAlchemy's dialect calls it without await
+        """Return a cursor. It opens in the database when it executes a statement."""
         return Cursor(self)
 
     def new_cursor(self) -> sqlite3.Cursor:
-        """A cursor in the database; for the thread."""
+        """Return a cursor of the database. Call it in the thread only."""
         return self._conn.cursor()
 
     async def turn(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Do something in the thread."""
+        """Call a function in the thread."""
         await self._execute(work, *arguments)  # type: ignore[no-untyped-call]
 
 
 class Cursor:
-    """As much of a DB-API cursor as SQLAlchemy uses, each method awaitable.
+    """The part of a DB-API cursor that SQLAlchemy uses, with awaitable methods.
 
-    It executes, fetches the first rows and, where they are all, closes in one turn, which goes to its end also where
-    somebody stops waiting for it.
+    One thread switch executes, fetches the first rows and, if there are no more, closes the cursor. It completes even
+    if the caller is cancelled.
     """
 
     def __init__(self, connection: DriverConnection) -> None:
@@ -63,7 +63,7 @@ class Cursor:
         self.arraysize = 1
 
     async def __aenter__(self) -> Self:
-        """Nothing is to be done."""
+        """Do nothing."""
         return self
 
     async def execute(self, operation: str, parameters: Any = ()) -> Self:
@@ -72,19 +72,19 @@ class Cursor:
         return self
 
     async def executemany(self, operation: str, parameters: Any) -> Self:
-        """Execute a statement for each of these parameters."""
+        """Execute a statement for each set of parameters."""
         await self._connection.turn(self._execute, sqlite3.Cursor.executemany, operation, parameters)
         return self
 
     async def fetchall(self) -> Sequence[Any]:
-        """All rows that are left."""
+        """Return all remaining rows."""
         if self._open is not None:
             await self._connection.turn(self._fetch, None)
         rows, self._ahead = self._ahead, []
         return rows
 
     async def fetchmany(self, size: int | None = None) -> Sequence[Any]:
-        """As many rows, or those that are left."""
+        """Return up to `size` remaining rows."""
         size = size or self.arraysize
         if self._open is not None and len(self._ahead) < size:
             await self._connection.turn(self._fetch, size - len(self._ahead))
@@ -92,17 +92,17 @@ class Cursor:
         return rows
 
     async def fetchone(self) -> Any:
-        """The next row, if there is one."""
+        """Return the next row, or None."""
         return next(iter(await self.fetchmany(1)), None)
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        """All rows that are left, one by one."""
+        """Yield all remaining rows."""
         while rows := await self.fetchmany(AHEAD):
             for row in rows:
                 yield row
 
     async def close(self) -> None:
-        """Leave the rest of the rows. A cursor that is at its end is closed already."""
+        """Discard the remaining rows. A cursor at its end is closed already."""
         self._ahead = []
         if self._open is not None:
             await self._connection.turn(self._close)
@@ -115,7 +115,7 @@ class Cursor:
             how(self._open, operation, parameters)
             self.description, self.lastrowid = self._open.description, self._open.lastrowid
             self._fetch(AHEAD if self.description else 0)
-        except BaseException:  # whatever it was, nothing stays open
+        except BaseException:  # leave nothing open
             self._close()
             raise
 
@@ -123,11 +123,11 @@ class Cursor:
         assert self._open is not None
         rows = self._open.fetchall() if size is None else self._open.fetchmany(size) if size else []
         self._ahead += rows
-        self.rowcount = self._open.rowcount  # of what a statement returns only when it is at its end
+        self.rowcount = self._open.rowcount  # SQLite knows it only at the end of the rows
         if not size or len(rows) < size:
             self._close()
 
     def _close(self) -> None:
-        if self._open is not None:  # whoever stopped waiting asks for it while the statement is still executed
+        if self._open is not None:  # a cancelled caller closes it while the statement is still running
             self._open.close()
             self._open = None

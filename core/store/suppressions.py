@@ -1,4 +1,4 @@
-"""Members that Iterable refuses for good, who are not sent again as they were: salted digests, and no identity."""
+"""Suppressions: members that Iterable rejects permanently, as salted digests without identities."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,7 @@ from core.store.rejections import Rejection
 from core.store.tables import suppressions
 from core.vault import Vault
 
-#: What a digest of a member is of, beside the salt. (core/planning/suppression.py makes the same in DuckDB.)
+#: The kind of these digests. (core/planning/suppression.py computes the same in DuckDB.)
 KIND = "refused"
 
 _ADD = "INSERT INTO barred (connection_id, digest) VALUES (:connection_id, :digest) ON CONFLICT DO NOTHING"
@@ -19,36 +19,36 @@ _ADD = "INSERT INTO barred (connection_id, digest) VALUES (:connection_id, :dige
 _CHUNK = 1_000
 
 
-async def add(db: AsyncConnection, vault: Vault, connection_id: int, found: Sequence[Rejection]) -> None:
-    """Remember members that were refused for good, each with the identity under which it was."""
+async def add(db: AsyncConnection, vault: Vault, connection_id: int, rejected: Sequence[Rejection]) -> None:
+    """Suppress permanently rejected members, each with its present identity."""
     if rows := [
-        {"connection_id": connection_id, "digest": each}
-        for each in sorted(_digests(await erasures.salt_of(db, vault), found))
+        {"connection_id": connection_id, "digest": digest}
+        for digest in sorted(_digests(await erasures.salt_of(db, vault), rejected))
     ]:
         await db.execute(text(_ADD), rows)
 
 
-async def remove(db: AsyncConnection, vault: Vault, connection_id: int, found: Sequence[Rejection]) -> None:
-    """They are to be tried again."""
-    digests = sorted(_digests(await erasures.salt_of(db, vault), found))
+async def remove(db: AsyncConnection, vault: Vault, connection_id: int, rejected: Sequence[Rejection]) -> None:
+    """Lift the suppression of these members, so that the next run retries them."""
+    digests = sorted(_digests(await erasures.salt_of(db, vault), rejected))
     for begin in range(0, len(digests), _CHUNK):
-        some = suppressions.c.digest.in_(digests[begin : begin + _CHUNK])
-        await db.execute(delete(suppressions).where(suppressions.c.connection_id == connection_id, some))
+        chunk = suppressions.c.digest.in_(digests[begin : begin + _CHUNK])
+        await db.execute(delete(suppressions).where(suppressions.c.connection_id == connection_id, chunk))
 
 
 async def of_connection(db: AsyncConnection, vault: Vault, connection_id: int) -> SuppressionList | None:
-    """Return who was refused for good, or None where nobody was."""
-    found = (
+    """Return the suppressions of a connection, or None if there are none."""
+    digests = (
         (await db.execute(select(suppressions.c.digest).where(suppressions.c.connection_id == connection_id)))
         .scalars()
         .all()
     )
-    return SuppressionList(await erasures.salt_of(db, vault), list(found)) if found else None
+    return SuppressionList(await erasures.salt_of(db, vault), list(digests)) if digests else None
 
 
-def _digests(salt: str, found: Iterable[Rejection]) -> set[str]:
+def _digests(salt: str, rejected: Iterable[Rejection]) -> set[str]:
     return {
-        erasures.digest(salt, KIND, f"{each.member_key}\n{each.email}\n{each.customer_id or ''}")
-        for each in found
-        if each.member_key is not None and each.email is not None
+        erasures.digest(salt, KIND, f"{rejection.member_key}\n{rejection.email}\n{rejection.customer_id or ''}")
+        for rejection in rejected
+        if rejection.member_key is not None and rejection.email is not None
     }

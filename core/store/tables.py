@@ -1,6 +1,6 @@
-"""The tables, as SQLAlchemy Core sees them. Changing one takes a migration beside it (`migrations/`).
+"""The tables, for SQLAlchemy Core. A change needs a migration (`migrations/`).
 
-Times are UTC seconds since 1970 (float): both databases store and compare them alike. JSON is stored as text.
+Times are UTC seconds since 1970 (float), which both databases store and compare alike. JSON is stored as text.
 """
 
 import time
@@ -29,7 +29,7 @@ metadata = MetaData(
     }
 )
 
-# SQLite hands out row ids only to a column declared INTEGER.
+# SQLite assigns row ids only to a column declared INTEGER.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 #: An Iterable project, its API key, data center, User ID setting and rate.
@@ -41,33 +41,34 @@ connections = Table(
     # NULL: the key is in the environment (ITERABLE_API_KEY) and is not stored
     Column("api_key", LargeBinary),
     Column("key_last4", Text, nullable=False),
-    # a digest of the first key: connections that share it share their pace
+    # a digest of the first key: connections with the same digest share a rate limit
     Column("project", Text, nullable=False, key="rate_limit_key"),
     Column("data_center", Text, nullable=False),
     Column("user_id", Text, nullable=False, key="user_id_field"),
     # requests a second; 0 means no limit
     Column("rate", Float, nullable=False, key="requests_per_second"),
-    # when Iterable refused the key (401, 403): all runs of the connection stop until a key works again
+    # when Iterable rejected the key (401, 403): all runs of the connection stop until a key works again
     Column("refused_at", Float, key="key_rejected_at"),
     Column("created_at", Float, nullable=False),
-    # the Slack workspace that it belongs to; NULL: made on the command line
+    # the Slack workspace that owns it; NULL: created on the command line
     Column("team_id", Text),
-    # where Slack is told of failures
+    # the Slack channel for alerts
     Column("alert_channel", Text),
-    # Slack user ids, as JSON arrays: who may start runs (nobody named: everybody), and who may approve them
+    # Slack user ids, as JSON arrays: who may start runs (empty: everyone), and who may approve them
     Column("operators", Text, nullable=False, server_default="[]"),
     Column("approvers", Text, nullable=False, server_default="[]"),
-    # whether an approver may approve what they asked for themselves
+    # whether an approver may approve their own requests
     Column("self_approval", Boolean, nullable=False, server_default=false()),
     # the account in mParticle whose Firehose messages are for this connection
     Column("mparticle_account", Text, key="mparticle_account_id"),
-    # a digest of the settings that came with those messages last; NULL: saved by a person, messages change nothing
+    # a digest of the settings in the last of those messages; NULL: a person saved the connection, messages don't change
+    # it
     Column("mparticle_settings", Text, key="mparticle_settings_digest"),
-    # digests of keys that it had before, as a JSON array: messages that still carry one are for it
+    # digests of its previous keys, as a JSON array: messages that still carry one belong to it
     Column("former_keys", Text, nullable=False, server_default="[]", key="previous_key_digests"),
-    # when its workspace removed the app: then its key was deleted, and its data is erased some time later
+    # when its workspace removed the app: its key was deleted then, and its data is erased after the retention period
     Column("uninstalled_at", Float),
-    # a name is unique in its workspace, and among those of no workspace
+    # a name is unique in its workspace, and among the connections without one
     Index(None, "team_id", "name", unique=True),
 )
 Index(
@@ -78,22 +79,22 @@ Index(
     postgresql_where=connections.c.team_id.is_(None),
 )
 
-#: Lists that have been synced to, one row each: what Iterable calls them, and who is working on them now.
+#: Lists that have been synced to: the name in Iterable, and the holder of the lock.
 lists = Table(
     "lists",
     metadata,
     Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True),
     Column("list_id", BigInteger, primary_key=True),
     Column("name", Text, nullable=False),
-    # Iterable's createdAt in ms: together with the name it tells a list from another with the same id
+    # Iterable's createdAt in ms: with the name, it distinguishes a list from another with the same id
     Column("list_created_at", BigInteger),
-    # counts the changes of the list's ledger: a plan made at another revision is stale
+    # incremented by changes of the list's ledger: a plan made at another revision is stale
     Column("revision", BigInteger, nullable=False, default=0, key="ledger_revision"),
     Column("held_by_run", Text, key="locked_by_run_id"),
     Column("held_by_worker", Text, key="locked_by_worker_id"),
 )
 
-#: Audience to list.
+#: Mappings of audiences to lists.
 mappings = Table(
     "mappings",
     metadata,
@@ -106,7 +107,7 @@ mappings = Table(
     Column("created_at", Float, nullable=False),
     # core.store.mappings.State: proposed, active, paused, declined
     Column("state", Text, nullable=False, server_default="active", key="status"),
-    # what to do with those who leave: remove, ask (each time), keep
+    # what to do with members who leave: remove, ask (each time), keep
     Column("removals", Text, nullable=False, server_default="remove", key="removal_policy"),
     # the Slack channel where its runs are shown
     Column("channel", Text),
@@ -114,22 +115,22 @@ mappings = Table(
     Column("decided_by", Text),
     Column("decided_at", Float),
     Column("comment", Text),
-    # fed by mParticle's Firehose: by messages of that account, about that audience, with that list in their settings
-    # (as it stands there; "" where there is none). The list that was approved is `list_id`; 0 is none yet.
+    # whether mParticle's Firehose feeds it: messages of that account, about that audience, with that list in their
+    # settings (as entered there; "" if there is none). The approved list is `list_id`; 0: none yet.
     Column("live", Boolean, nullable=False, server_default=false(), key="is_live"),
     Column("account_id", Text, key="mparticle_account_id"),
     Column("live_list", Text, key="firehose_list_setting"),
-    # when mParticle disconnected the audience and nobody has said since what becomes of the list's members
+    # when mParticle disconnected the audience, until a person decides what becomes of the list's members
     Column("disconnected_at", Float),
-    # where removals ask: live removals that came up to this time are approved
+    # if the removal policy is ask: live removals received up to this time are approved
     Column("removals_until", Float, key="removals_approved_until"),
-    # up to which profile the members of a disconnected audience have been marked to be taken off, in the order of the
-    # ledger's key ("": none yet); NULL: that is not to be done, or was done
+    # the cursor of a bulk removal: the last ledger key whose removal is in the inbox ("": none yet); NULL: no bulk
+    # removal is in progress
     Column("emptied_to", Text, key="bulk_removal_cursor"),
-    # past how many additions, and past which share of the list's members, a run waits for approval; NULL: the default
+    # the number and the share of additions above which a run needs approval; NULL: the default
     Column("max_added", BigInteger),
     Column("max_added_share", Float),
-    # mParticle offers to feed a mapping that files feed: "proposed", or "declined"; NULL: it does not, or that is so
+    # mParticle's offer to feed a mapping that files feed (core.store.mappings.LiveOffer); NULL: none, or accepted
     Column("live_offer", Text),
     Index(None, "connection_id", "list_id"),
     Index(None, "mparticle_account_id", "audience_id", "firehose_list_setting", unique=True),
@@ -146,20 +147,20 @@ runs = Table(
     Column("status", Text, nullable=False),
     # core.models.run.RunPhase
     Column("phase", Text, nullable=False, default=""),
-    # the run that has to end first: while the phase is "waiting", or where this run failed because of it
+    # the run that has to end first, while the phase is "waiting" or if this run failed because of it
     Column("waiting_for_run_id", Text),
     Column("mode", Text, nullable=False),
     Column("user_id", Text, nullable=False, key="user_id_field"),
     Column("rate", Float, nullable=False),
     Column("audience", Text),
-    # what was asked for and what planning found (core.models.run: Request, Plan), as JSON
+    # the request and the plan (core.models.run: RunRequest, RunPlan), as JSON
     Column("request", Text, nullable=False),
     Column("plan", Text),
-    # the ledger's revision that the changes were planned at
+    # the ledger revision of the plan
     Column("revision", BigInteger, key="ledger_revision"),
     Column("attempt", Integer, nullable=False, default=0),
     Column("worker", Text, key="worker_id"),
-    # set by whoever wants the run to stop (core.models.run.StopReason)
+    # a request to stop the run (core.models.run.StopReason)
     Column("stop", Text, key="stop_requested"),
     Column("members", BigInteger, nullable=False, default=0),
     Column("left", BigInteger, nullable=False, default=0),
@@ -177,30 +178,30 @@ runs = Table(
     Column("finished_at", Float),
     Column("error", Text),
     Column("error_code", Text),
-    # why it was cancelled, where that was not asked for (core.models.run.CancelReason)
+    # why it was cancelled, if no person cancelled it (core.models.run.CancelReason)
     Column("cancel_reason", Text),
-    # who asked for it in Slack, and the channel where it is shown; NULL: started on the command line
+    # who started it in Slack, and the channel that shows it; NULL: started on the command line
     Column("started_by", Text),
     Column("channel", Text),
-    # who approved or declined it, when, and in which words
+    # who approved or declined it, when, and with which comment
     Column("decided_by", Text),
     Column("decided_at", Float),
     Column("comment", Text),
-    # the run whose changes this one takes back
+    # the run that this one undoes
     Column("undo_of", Text),
-    # how many people Iterable said were on the list afterwards
+    # the list size that Iterable reported afterwards
     Column("list_size", BigInteger),
-    # seconds since its start in which nobody was at work on it: it waited for approval, or to be resumed
+    # seconds since its start in which it waited for approval, or to be resumed
     Column("waited_s", Float, nullable=False, server_default="0", key="approval_wait_s"),
-    # carries changes of the inbox, and has not been added to the run that holds the sum of its day
+    # a micro batch of inbox changes that is not merged into its daily run
     Column("live", Boolean, nullable=False, server_default=false(), key="is_live"),
-    # digests of the plan as it stands, of the one that a person approved, and of the one that a terminal printed last
+    # digests of the current plan, of the one that a person approved, and of the one that a terminal printed last
     Column("plan_digest", Text),
     Column("approved_digest", Text),
     Column("shown_digest", Text),
     # the plan that was shown before and was discarded, as JSON
     Column("discarded_plan", Text),
-    # SHA-256 of the source's bytes, and of when it is: its newest time stamp, else when these bytes were read first
+    # SHA-256 of the source's bytes, and its time: the newest time stamp, or else when these bytes were first read
     Column("source_digest", Text),
     Column("source_at", Float),
     Index(None, "is_live"),
@@ -208,17 +209,17 @@ runs = Table(
     Index(None, "status"),
 )
 
-#: The changes of a run in batches of up to 1,000: what one request carries, and how far it is.
+#: The changes of a run in batches of up to 1,000, as one request carries them, with the status of each.
 batches = Table(
     "batches",
     metadata,
     Column("id", Id, primary_key=True),
     Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("phase", Integer, nullable=False),
-    # members that are sent, and those of them that count when they are accepted
+    # members that are sent, and those that count once accepted
     Column("size", Integer, nullable=False, key="sent_size"),
     Column("counted", Integer, nullable=False, key="counted_size"),
-    # draft -> planned -> sent (the intent: perhaps done) -> done; or void, when a run is planned anew
+    # draft -> planned -> sent (the intent to send) -> done; or void, when a run is planned again
     Column("state", Text, nullable=False, key="status"),
     # the process that had claimed it and was declared dead, and until when a late request of it may arrive
     Column("doubted_of", Text),
@@ -232,8 +233,8 @@ Index(
     postgresql_where=batches.c.doubted_until.is_not(None),
 )
 
-#: The members of each batch, as JSON (core.models.batch describes it). Apart from `batches`, because SQLite rewrites a
-#: whole row to change one column.
+#: The members of each batch, as JSON (core.models.batch describes it). Separate from `batches`, because SQLite rewrites
+#: a whole row to change one column.
 batch_members = Table(
     "changes",
     metadata,
@@ -241,7 +242,7 @@ batch_members = Table(
     Column("members", Text, nullable=False),
 )
 
-#: Who has been synced to a mapping's list, and under which identity.
+#: The members that have been synced to a mapping's list, each with its identity.
 ledger = Table(
     "ledger",
     metadata,
@@ -249,13 +250,13 @@ ledger = Table(
     Column("profile", Text, primary_key=True, key="member_key"),
     Column("email", Text),
     Column("user_id", Text),
-    # false: a request was sent and its answer never seen, so perhaps on the list and perhaps not
+    # false: a request was sent without an answer, so the member may or may not be on the list
     Column("certain", Boolean, nullable=False, key="is_confirmed"),
     sqlite_with_rowid=False,
 )
 
-#: Under which address members were on the list that are off it again, of those who have a user id: Iterable still knows
-#: who that user id is, and a leaver may come again with nothing else.
+#: The last emails of former members that have a user id: Iterable still knows that user id, and a leaver may carry
+#: nothing else.
 last_known_emails = Table(
     "last_known",
     metadata,
@@ -273,7 +274,7 @@ rejections = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
-    # NULL: Iterable counted a failure but did not say whose
+    # NULL: Iterable counted a failure without naming the member
     Column("profile", Text, key="member_key"),
     Column("email", Text),
     Column("customer_id", Text),
@@ -283,20 +284,20 @@ rejections = Table(
     Index(None, "run_id"),
 )
 
-#: The pace of an Iterable project, shared by all runs and processes.
+#: The rate limit of an Iterable project, shared by all runs and processes.
 rate_limits = Table(
     "pace",
     metadata,
     Column("project", Text, primary_key=True, key="rate_limit_key"),
     # when the next request may leave
     Column("next_at", Float, nullable=False),
-    # how much slower than the set rate, after 429s: 1 is full speed
+    # the slowdown after 429s: 1 is full speed
     Column("slowdown", Float, nullable=False, default=1.0),
-    # when the last 429 was seen
+    # the time of the last 429
     Column("throttled_at", Float),
 )
 
-#: Processes that execute runs. One that has not been heard of is dead, and its runs are taken over.
+#: Processes that execute runs. One whose heartbeat stopped is dead, and its runs are taken over.
 workers = Table(
     "workers",
     metadata,
@@ -306,30 +307,30 @@ workers = Table(
     Column("heartbeat_at", Float, nullable=False),
 )
 
-#: Messages in Slack that follow the state of something: where each is, and what it showed last.
+#: Messages in Slack that follow a state: where each is, and what it showed last.
 slack_messages = Table(
     "posts",
     metadata,
-    # what it is about, as kind and id: "run:abc"
+    # the subject, as kind and id: "run:abc"
     Column("key", Text, primary_key=True),
     Column("team_id", Text),
-    # where it is to be: a channel's or a person's id; and the conversation in which it is
+    # the channel or person to post to; and the conversation in which it was posted
     Column("target", Text, nullable=False),
     Column("channel", Text),
     Column("ts", Text),
-    # what kind of content it shows, and a digest of that content
+    # the kind of its content, and a digest of that content
     Column("stage", Text, nullable=False, default="", key="kind"),
     Column("digest", Text, nullable=False, default=""),
-    # new -> sending (the intent: perhaps posted) -> posted; or lost (sent, no answer), refused (Slack won't take it)
+    # new -> sending (the intent to post) -> posted; or lost (sent, no answer), refused (Slack rejected it)
     Column("state", Text, nullable=False, key="status"),
     Column("tries", Integer, nullable=False, server_default="0", key="attempts"),
     Column("next_at", Float, nullable=False, server_default="0", key="retry_at"),
-    # written for people who look into the database
+    # for people who read the database
     Column("updated_at", Float, nullable=False, default=time.time, onupdate=time.time),
     Column("error", Text),
 )
 
-#: What went wrong and has not recovered: one open alert for a mapping, or for a connection.
+#: Failures that have not recovered: at most one open alert for a mapping, or for a connection.
 alerts = Table(
     "alerts",
     metadata,
@@ -349,7 +350,7 @@ alerts = Table(
     Index(None, "connection_id", "mapping_id"),
 )
 
-#: Everything that people did: who, what, when, before, after. Never an address or a key.
+#: The audit log: who did what, when, with the values before and after. No address and no key.
 audit_log = Table(
     "audit",
     metadata,
@@ -358,7 +359,7 @@ audit_log = Table(
     Column("team_id", Text),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
-    # what it was done to, as kind and id: "run:abc"
+    # the object of the action, as kind and id: "run:abc"
     Column("subject", Text, nullable=False),
     # JSON
     Column("before", Text),
@@ -384,18 +385,18 @@ inbox = Table(
     Column("stamp", BigInteger, nullable=False, key="event_ms"),
     Column("email", Text),
     Column("customer_id", Text),
-    # identities that are there only as hashes: 1 the email, 2 the customer id
+    # bits of the identities that are present only as hashes: 1 the email, 2 the customer id
     Column("hashed", Integer, nullable=False, key="hashed_fields"),
-    # when it came; NULL: it is on record with a run, and only its time stamp is kept, for what may overtake it
+    # when it was received; NULL: delivered, and only its time stamp is kept, against older changes that arrive later
     Column("waiting_since", Float, key="pending_since"),
-    # the run that carries it
+    # the run that has claimed it
     Column("run_id", Text),
     Index(None, "mapping_id", "pending_since", "event_ms"),
     Index(None, "run_id"),
     sqlite_with_rowid=False,
 )
 
-#: Firehose messages that have been taken, so that one that comes again counts once.
+#: Processed Firehose messages, so that a repeated message counts once.
 processed_messages = Table(
     "messages",
     metadata,
@@ -405,34 +406,34 @@ processed_messages = Table(
     sqlite_with_rowid=False,
 )
 
-#: What a live mapping did in a day (UTC, as 2026-01-31).
+#: Daily statistics of a live mapping (UTC, as 2026-01-31).
 live_daily_stats = Table(
     "live_days",
     metadata,
     Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), primary_key=True),
     Column("day", Text, primary_key=True),
-    # changes that came, and attribute updates, which are not for us
+    # changes received, and changes ignored (attribute updates, declined mappings)
     Column("changes", BigInteger, nullable=False, server_default="0"),
     Column("ignored", BigInteger, nullable=False, server_default="0"),
-    # when Iterable took some of them last
+    # when Iterable last accepted a change
     Column("last_accepted_at", Float),
-    # the run that holds the sum of the day's runs, with their rejections
+    # the daily run, which holds the totals and rejections of the day
     Column("run_id", Text),
     sqlite_with_rowid=False,
 )
 
-#: People who asked to be forgotten: salted digests of their identities, until mParticle sends them again.
+#: Erased people: salted digests of their identities, until mParticle sends them again.
 erased_identities = Table(
     "erased",
     metadata,
-    # the account in mParticle that sent the request; "": one from before that was recorded, which counts for all
+    # the mParticle account that sent the request; "": not recorded, applies to all accounts
     Column("account_id", Text, primary_key=True),
     Column("digest", Text, primary_key=True),
     Column("stamp", BigInteger, nullable=False, key="erased_before_ms"),
     sqlite_with_rowid=False,
 )
 
-#: Members that Iterable refuses for good: salted digests of each with the identity under which it was refused.
+#: Members that Iterable rejects permanently: salted digests of each with its rejected identity.
 suppressions = Table(
     "barred",
     metadata,
@@ -441,21 +442,21 @@ suppressions = Table(
     sqlite_with_rowid=False,
 )
 
-#: Erasures that are under way.
+#: Erasures in progress.
 erasures = Table(
     "erasures",
     metadata,
     Column("id", Text, primary_key=True),
     # encrypted, as JSON
     Column("identities", LargeBinary, nullable=False),
-    # as in `erased`; NULL stands for ""
+    # as in `erased`; NULL means ""
     Column("account_id", Text),
     Column("at", Float, nullable=False),
     # what has been deleted so far, as JSON
     Column("counts", Text, nullable=False, server_default="{}"),
 )
 
-#: Random values that this installation made for itself, encrypted.
+#: Random values of this installation, encrypted.
 salts = Table(
     "salts",
     metadata,

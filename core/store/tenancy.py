@@ -1,4 +1,4 @@
-"""What a workspace may see. All that a handler looks up by an id that came with a request, it looks up here."""
+"""What a workspace may see. Handlers look up every id from a request here."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from core.store.mappings import AudienceMapping
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A Slack workspace. `with_shared`: it sees the connections of no workspace, too, because there is only one.
+    """A Slack workspace. `with_shared`: it also sees connections of no workspace, because it is the only one.
 
-    `only_named` is a person who is no member of the workspace: they see the connections that name them.
+    `only_named` is a person outside the workspace, who sees only the connections that name them.
     """
 
     team_id: str
@@ -25,31 +25,31 @@ class Tenant:
 
 async def connections_of(db: AsyncConnection, tenant: Tenant) -> list[Connection]:
     """Return the connections that a tenant sees, by name."""
-    found = await connections.of_team(db, tenant.team_id, with_shared=tenant.with_shared)
-    return [each for each in found if tenant.only_named is None or each.names(tenant.only_named)]
+    visible = await connections.of_team(db, tenant.team_id, with_shared=tenant.with_shared)
+    return [connection for connection in visible if tenant.only_named is None or connection.names(tenant.only_named)]
 
 
 async def connection(db: AsyncConnection, tenant: Tenant, connection_id: int) -> Connection | None:
     """Find a connection of a tenant."""
-    return next((each for each in await connections_of(db, tenant) if each.id == connection_id), None)
+    return next((candidate for candidate in await connections_of(db, tenant) if candidate.id == connection_id), None)
 
 
 async def mapping(db: AsyncConnection, tenant: Tenant, mapping_id: int) -> tuple[Connection, AudienceMapping] | None:
     """Find a mapping of a tenant, with its connection."""
-    found = await mappings.by_id(db, mapping_id)
-    owner = await connection(db, tenant, found.connection_id) if found is not None else None
-    return (owner, found) if owner is not None and found is not None else None
+    mapping = await mappings.by_id(db, mapping_id)
+    owner = await connection(db, tenant, mapping.connection_id) if mapping is not None else None
+    return (owner, mapping) if owner is not None and mapping is not None else None
 
 
 async def run(db: AsyncConnection, tenant: Tenant, run_id: str) -> tuple[Connection, AudienceMapping, Run] | None:
     """Find a run of a tenant, with its connection and its mapping."""
-    found = await runs.by_id(db, run_id)
-    of = await mapping(db, tenant, found.mapping_id) if found is not None else None
-    return (*of, found) if of is not None and found is not None else None
+    run = await runs.by_id(db, run_id)
+    owner = await mapping(db, tenant, run.mapping_id) if run is not None else None
+    return (*owner, run) if owner is not None and run is not None else None
 
 
 async def alert(db: AsyncConnection, tenant: Tenant, alert_id: int) -> tuple[Connection, Alert] | None:
     """Find an alert of a tenant, with its connection."""
-    found = await alerts.by_id(db, alert_id)
-    owner = await connection(db, tenant, found.connection_id) if found is not None else None
-    return (owner, found) if owner is not None and found is not None else None
+    alert = await alerts.by_id(db, alert_id)
+    owner = await connection(db, tenant, alert.connection_id) if alert is not None else None
+    return (owner, alert) if owner is not None and alert is not None else None

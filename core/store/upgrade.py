@@ -1,4 +1,4 @@
-"""Applying migrations, with alembic. core/store/migrate.py says when."""
+"""Applies migrations with Alembic. core/store/migrate.py decides when."""
 
 from alembic import command
 from alembic.config import Config
@@ -11,7 +11,7 @@ from core.store.migrate import MIGRATIONS
 
 
 def upgrade(connection: Connection) -> None:
-    """Apply the migrations that are missing. Raises SettingsError where the database is of a newer version."""
+    """Apply the missing migrations. Raises SettingsError if the database comes from a newer version."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
@@ -19,7 +19,7 @@ def upgrade(connection: Connection) -> None:
     current = MigrationContext.configure(connection).get_current_revision()
     if current is not None and current not in known:
         raise SettingsError(
-            f"The database was made by a newer version of iterable-sync (its form is {current}). Install that "
+            f"The database comes from a newer version of iterable-sync (its version is {current}). Install that "
             "version, or point ITERABLE_SYNC_DATA_DIR at another directory."
         )
     command.upgrade(config, "head")

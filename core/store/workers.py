@@ -1,4 +1,4 @@
-"""Workers: the processes that execute runs, and when each was last heard of."""
+"""Workers: the processes that execute runs, and the last heartbeat of each."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,15 @@ from core.models.run import PROCESS_DIED, RunStatus
 from core.store import clock, doubts
 from core.store.tables import leases, lists, runs, workers
 
-_DIED = "The process that was at work on it ended."
+_DIED = "The process that executed it has ended."
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process. `silent_for` is how long it has not been heard of, in seconds by the database's clock.
+    """A process, as it is on record. `silent_for` is the age of its last heartbeat, in seconds by the database's clock.
 
-    `place` is where its lock file can be looked at, `lock_path` is that file, `heartbeat_at` the last heartbeat.
+    `place` is the place from which its lock file can be examined, `lock_path` the path of that file, and
+    `heartbeat_at` the time of the last heartbeat.
     """
 
     id: str
@@ -27,13 +28,13 @@ class Worker:
 
 
 async def add(db: AsyncConnection, worker_id: str, place: str, lock_path: str) -> None:
-    """Store a process that begins."""
+    """Register a process."""
     now = await clock.now(db)
     await db.execute(insert(workers).values(id=worker_id, host=place, lock_path=lock_path, heartbeat_at=now))
 
 
 async def beat(db: AsyncConnection, worker_id: str) -> bool:
-    """Record that a process is alive. Returns False if it is not on record: it was declared dead."""
+    """Record a heartbeat. Returns False if the process is not registered: it was declared dead."""
     now = await clock.now(db)
     result = await db.execute(update(workers).where(workers.c.id == worker_id).values(heartbeat_at=now))
     return bool(result.rowcount)
@@ -46,29 +47,29 @@ async def by_id(db: AsyncConnection, worker_id: str) -> Worker | None:
 
 
 async def everyone(db: AsyncConnection) -> list[Worker]:
-    """Return all processes that have begun and not ended cleanly."""
+    """Return all processes that have not ended cleanly."""
     return await _all(db)
 
 
-async def _all(db: AsyncConnection, *which: ColumnElement[bool]) -> list[Worker]:
-    rows = (await db.execute(select(workers).where(*which))).all()
+async def _all(db: AsyncConnection, *conditions: ColumnElement[bool]) -> list[Worker]:
+    rows = (await db.execute(select(workers).where(*conditions))).all()
     now = await clock.now(db) if rows else 0.0
     return [Worker(row.id, row.host, row.lock_path, row.heartbeat_at, now - row.heartbeat_at) for row in rows]
 
 
 async def remove(db: AsyncConnection, worker_id: str) -> None:
-    """Forget a process that ends."""
+    """Delete a process that is ending, and release what it still holds."""
     await db.execute(delete(workers).where(workers.c.id == worker_id))
     await free_abandoned(db)
 
 
 async def declare_dead(db: AsyncConnection, worker: Worker, *, may_wake: bool) -> bool:
-    """Forget a process that has ended. Returns False, with nothing changed, if it was heard of since.
+    """Delete a process that has ended. Returns False, with nothing changed, if it sent a heartbeat since.
 
-    `may_wake`: it was only silent, so what it had claimed is in doubt from now on.
+    With `may_wake` the process was only silent, so the batches that it had claimed are in doubt from now on.
     """
-    unheard = (workers.c.id == worker.id, workers.c.heartbeat_at == worker.heartbeat_at)
-    if not (await db.execute(delete(workers).where(*unheard))).rowcount:
+    unchanged = (workers.c.id == worker.id, workers.c.heartbeat_at == worker.heartbeat_at)
+    if not (await db.execute(delete(workers).where(*unchanged))).rowcount:
         return False
     if may_wake:
         await doubts.begin(db, runs.c.worker_id == worker.id)
@@ -77,36 +78,36 @@ async def declare_dead(db: AsyncConnection, worker: Worker, *, may_wake: bool) -
 
 
 async def note_waking(db: AsyncConnection, worker_id: str) -> None:
-    """Record that a process has woken that was declared dead: what it had claimed is in doubt again."""
+    """Record that a process woke up after it was declared dead: the batches that it had claimed are in doubt again."""
     await doubts.begin_again(db, worker_id)
 
 
 async def any_abandoned(db: AsyncConnection) -> bool:
-    """Return whether a process that is not on record holds a run or a list."""
-    held = select(lists.c.list_id).where(_is_not_on_record(lists.c.locked_by_worker_id))
-    query = held.union_all(select(runs.c.list_id).where(_is_not_on_record(runs.c.worker_id), _is_active())).limit(1)
+    """Return whether a process that is not registered holds a run or a list."""
+    held = select(lists.c.list_id).where(_is_unregistered(lists.c.locked_by_worker_id))
+    query = held.union_all(select(runs.c.list_id).where(_is_unregistered(runs.c.worker_id), _is_active())).limit(1)
     return (await db.execute(query)).first() is not None
 
 
 async def free_abandoned(db: AsyncConnection) -> None:
-    """Give back what processes hold that are not on record: their lists, and their runs, which any process may resume.
+    """Release what unregistered processes hold: unlock their lists, and interrupt their runs for any process to resume.
 
-    A process puts itself on record before it takes anything, and is off it only when it has ended.
+    A process registers before it takes a run or a list, and is deleted only once it has ended.
     """
     await db.execute(
         update(runs)
-        .where(_is_not_on_record(runs.c.worker_id), _is_active())
+        .where(_is_unregistered(runs.c.worker_id), _is_active())
         .values(status=RunStatus.INTERRUPTED.value, worker_id=None, error_code=PROCESS_DIED, error=_DIED)
     )
     await db.execute(
         update(lists)
-        .where(_is_not_on_record(lists.c.locked_by_worker_id))
+        .where(_is_unregistered(lists.c.locked_by_worker_id))
         .values(locked_by_run_id=None, locked_by_worker_id=None)
     )
-    await db.execute(delete(leases).where(_is_not_on_record(leases.c.worker)))
+    await db.execute(delete(leases).where(_is_unregistered(leases.c.worker)))
 
 
-def _is_not_on_record(worker_id: ColumnElement[str]) -> ColumnElement[bool]:
+def _is_unregistered(worker_id: ColumnElement[str]) -> ColumnElement[bool]:
     return worker_id.is_not(None) & ~select(workers.c.id).where(workers.c.id == worker_id).exists()
 
 

@@ -1,4 +1,4 @@
-"""Everything of a Slack workspace at once: suspended when it removes the app, restored, and erased in the end."""
+"""All data of a Slack workspace: suspended when it removes the app, restored if it returns, or erased in the end."""
 
 from collections.abc import Sequence
 
@@ -29,18 +29,18 @@ _BY_RUN = (batches, rejections)
 async def suspend(db: AsyncConnection, team_id: str) -> list[int]:
     """Pause the active mappings of a workspace and delete its API keys. Returns the ids of its connections.
 
-    `key_rejected_at` is set as well, so that mParticle is asked to stop sending.
+    `key_rejected_at` is set as well, so that our answers ask mParticle to stop sending.
     """
     now = await clock.now(db)
     ids = [row.id for row in await db.execute(select(connections.c.id).where(connections.c.team_id == team_id))]
-    is_theirs = connections.c.id.in_(ids)
+    of_workspace = connections.c.id.in_(ids)
     await db.execute(
         update(connections)
-        .where(is_theirs)
+        .where(of_workspace)
         .values(uninstalled_at=now, key_rejected_at=now, key_last4="", previous_key_digests="[]")
     )
     saved = connections.c.api_key.is_not(None)
-    await db.execute(update(connections).where(is_theirs, saved).values(api_key=DELETED_KEY))
+    await db.execute(update(connections).where(of_workspace, saved).values(api_key=DELETED_KEY))
     active = mappings.c.status == MappingStatus.ACTIVE.value
     await db.execute(
         update(mappings)
@@ -51,12 +51,12 @@ async def suspend(db: AsyncConnection, team_id: str) -> list[int]:
 
 
 async def restore(db: AsyncConnection, team_id: str) -> int:
-    """Keep what a workspace has: it installed the app again. Returns how many connections that are.
+    """Keep the data of a workspace that has installed the app again. Returns how many connections it has.
 
-    Their keys are gone, and their mappings stay paused.
+    Their keys stay deleted, and their mappings paused.
     """
-    theirs = (connections.c.team_id == team_id, connections.c.uninstalled_at.is_not(None))
-    return int((await db.execute(update(connections).where(*theirs).values(uninstalled_at=None))).rowcount)
+    suspended = (connections.c.team_id == team_id, connections.c.uninstalled_at.is_not(None))
+    return int((await db.execute(update(connections).where(*suspended).values(uninstalled_at=None))).rowcount)
 
 
 async def runs_to_stop(db: AsyncConnection, connection_ids: Sequence[int], statuses: Sequence[str]) -> list[str]:
@@ -87,9 +87,9 @@ async def erase_piece(db: AsyncConnection, connection_id: int, limit: int) -> bo
 
 
 async def erase_records(db: AsyncConnection, team_id: str) -> bool:
-    """Delete what is on record about a workspace of which no connection is left: messages and the audit table.
+    """Delete the messages and audit entries of a workspace that has no connection left.
 
-    Returns False if there still is a connection.
+    Returns False if it still has a connection.
     """
     if (await db.execute(select(exists().where(connections.c.team_id == team_id)))).scalar_one():
         return False

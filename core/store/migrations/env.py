@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, on the connection that `migrate` hands over."""
+"""Alembic's environment: runs the migrations on the connection that `upgrade` passes."""
 
 from alembic import context
 

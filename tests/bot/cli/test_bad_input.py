@@ -92,7 +92,7 @@ def test_database_of_a_newer_version(run: Commands) -> None:
     """A database that a newer version made is left alone."""
     _newer_database(run.folder / "data")
 
-    _refused(run, run.audience([1]), "--list", 1001, words="made by a newer version")
+    _refused(run, run.audience([1]), "--list", 1001, words="from a newer version")
 
 
 @pytest.mark.parametrize("rate", ["-1", "nan", "much"])

@@ -1,4 +1,4 @@
-"""The tables as they were at first."""
+"""The first tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# SQLite hands out row ids only to a column declared INTEGER.
+# SQLite assigns row ids only to a column declared INTEGER.
 Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 

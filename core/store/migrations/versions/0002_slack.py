@@ -1,4 +1,4 @@
-"""What Slack needs: who may do what, who did what, approvals, messages that follow runs, alerts."""
+"""Slack: permissions, the audit log, approvals, messages that follow runs, alerts."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What live audiences need: the inbox, ids of messages, counters by day, erasures."""
+"""Live audiences: the inbox, message ids, daily counters, erasures."""
 
 import sqlalchemy as sa
 from alembic import op

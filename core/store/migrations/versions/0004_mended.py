@@ -1,4 +1,4 @@
-"""Former keys of a connection, members that are being taken off, how long runs have waited, who is refused for good."""
+"""Previous keys of a connection, bulk removals, waiting times of runs, suppressions."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""A batch of changes is stored once, and by columns: what is sent is made of its members."""
+"""Store a batch of changes once, by columns: requests are built from its members."""
 
 import json
 from typing import Any

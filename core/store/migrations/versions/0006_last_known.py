@@ -1,4 +1,4 @@
-"""Under which address leavers were on a list."""
+"""The last known emails of leavers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns, and fill them for the runs that there are from what their sentences say."""
+    """Add the columns, and fill them from the error texts of existing runs."""
     op.add_column("runs", sa.Column("waiting_for_run_id", sa.Text()))
     op.add_column("runs", sa.Column("cancel_reason", sa.Text()))
     # the sentence begins with "Run " and an id of ten characters

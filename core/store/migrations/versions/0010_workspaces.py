@@ -1,4 +1,4 @@
-"""Names of connections are unique in a workspace, erasures are of an account, workspaces remove the app."""
+"""Connection names are unique in a workspace, erasures belong to an account, workspaces can remove the app."""
 
 import sqlalchemy as sa
 from alembic import op
