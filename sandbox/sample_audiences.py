@@ -1,8 +1,8 @@
-"""Sample audiences: a download as mParticle gives it, and a later one of the same audience.
+"""Sample audiences: a download from mParticle, and a later one of the same audience.
 
 They are the same every time. Good members live at example.com; the rules of the local Iterable
-(`sandbox.iterable.scripted_outcomes`) make it refuse some of the others. What a sync has to make of them is told
-beside them, so that a demo or a test can hold a list against it.
+(`sandbox.iterable.scripted_outcomes`) make it reject some of the others. The expected result of a sync is defined here,
+too, so that a demo or a test can compare a list to it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _DEVICES: Final = ("ios_idfv", "android_uuid", "mp_das_id")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A profile: its identities, and whether Iterable takes it under the User ID setting customerId."""
+    """A profile: its identities, and whether Iterable accepts it with the User ID setting customerId."""
 
     mpid: int
     email: str | None
@@ -52,7 +52,7 @@ class Member:
 
 
 def first() -> list[Member]:
-    """The members of the first download."""
+    """Return the members of the first download."""
     rng = random.Random(8754)  # noqa: S311 - repeatable, not secret
     good = [_person(rng, number) for number in range(4_700)]
     no_email = [Member(_mpid(rng), None, f"c-{10_000 + n}", is_good=False) for n in range(150)]
@@ -71,7 +71,7 @@ def first() -> list[Member]:
 
 
 def later() -> list[Member]:
-    """The members a week later: some have left, some have joined, some have another address."""
+    """Return the members a week later: some have left, some have joined, some have another address."""
     rng = random.Random(4578)  # noqa: S311 - repeatable, not secret
     before = first()
     stayed = before[190:]
@@ -81,7 +81,7 @@ def later() -> list[Member]:
 
 
 def emails(members: Sequence[Member]) -> set[str]:
-    """The addresses, as Iterable stores them, that a list holds when it equals the audience."""
+    """Return the addresses on a list that equals the audience, as Iterable stores them."""
     return {member.email.lower() for member in members if member.is_good and member.email}
 
 
@@ -96,7 +96,7 @@ def write_later(folder: Path) -> Path:
 
 
 def write(path: Path, members: Sequence[Member], at: int) -> Path:
-    """Write members as an audience download that was made at a time (in seconds)."""
+    """Write members as an audience download created at a time (in seconds)."""
     rng = random.Random(at)  # noqa: S311 - repeatable, not secret
     rows = [row for member in members for row in _rows(rng, member, at)]
     rng.shuffle(rows)
@@ -146,7 +146,7 @@ def _mpid(rng: random.Random) -> int:
 
 
 def _rows(rng: random.Random, member: Member, at: int) -> list[tuple[str, str, str, str]]:
-    """A row for each identity; time stamps come in seconds or in milliseconds."""
+    """Return a row for each identity; time stamps are in seconds or in milliseconds."""
     scanned = at - rng.randrange(90 * 24 * 3600)
     stamp = str(scanned if rng.random() < 0.5 else scanned * 1000 + rng.randrange(1000))
     identities = [("email", member.email), ("customer_id", member.customer_id)]

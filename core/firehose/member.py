@@ -1,4 +1,4 @@
-"""From a profile in a message to a member: the key that it is known by, and the identities that count."""
+"""Members from profiles of messages: the member key, and the identities that count."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from core.identity import normalize_email
 from core.raw_identity import clean_customer_id, clean_email
 from core.store.inbox import CUSTOMER_ID_HASHED, EMAIL_HASHED
 
-# Identities are cut to these lengths, both beyond what Iterable takes: what is too long stays so, and is rejected.
+# Identities are cut to these lengths, both beyond Iterable's limits: one that is too long is still rejected.
 _LONGEST_EMAIL = 400
 _LONGEST_CUSTOMER_ID = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A profile as it is stored. Of several identities of a kind the last one counts, as in mParticle's own
-    integration; a hash does where there is nothing else."""
+    """A profile as it is stored. Of several identities of a type the last one counts, as in mParticle's own
+    integration. A hash only counts if there is no raw identity."""
 
     key: str
     mpid: int | None
@@ -25,28 +25,28 @@ class Member:
     hashed: int
 
 
-def member_from_profile(profile: UserProfile, nobody: str) -> Member:
-    """Return the member that a profile is; `nobody` is the key of one that has no identity at all."""
+def member_from_profile(profile: UserProfile, fallback_key: str) -> Member:
+    """Return the member for a profile; `fallback_key` is the key of one without any identity."""
     email = _last(profile, "email", clean_email, _LONGEST_EMAIL)
     customer_id = _last(profile, "customer", clean_customer_id, _LONGEST_CUSTOMER_ID)
     kinds = {identity.type for identity in profile.user_identities if not identity.is_raw}
     hashed = (EMAIL_HASHED if email is None and "email" in kinds else 0) | (
         CUSTOMER_ID_HASHED if customer_id is None and "customer" in kinds else 0
     )
-    return Member(_key(profile.mpid, email, customer_id) or nobody, profile.mpid, email, customer_id, hashed)
+    return Member(_key(profile.mpid, email, customer_id) or fallback_key, profile.mpid, email, customer_id, hashed)
 
 
 def _last(profile: UserProfile, kind: str, clean: Callable[[str], str | None], longest: int) -> str | None:
-    """The last identity of a kind that is one, cleaned: a word for nothing is none."""
+    """Return the last identity of a kind, cleaned and cut. Words for "no value", such as "null", do not count."""
     raw = (
         identity.value for identity in reversed(profile.user_identities) if identity.type == kind and identity.is_raw
     )
-    last = next((value for each in raw if (value := clean(each))), None)
+    last = next((value for text in raw if (value := clean(text))), None)
     return last[:longest] if last else None
 
 
 def _key(mpid: int | None, email: str | None, customer_id: str | None) -> str | None:
-    """The same keys as those of members read from files, so that both find each other in the ledger."""
+    """Return the member key, the same as for members from files, so that the ledger matches both."""
     if mpid is not None:
         return str(mpid)
     if customer_id is not None:

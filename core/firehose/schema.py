@@ -1,7 +1,7 @@
 """The messages of mParticle's Firehose: requests as models, responses as JSON.
 
-mParticle's SDK writes what it does not know as null, and its newer versions know more than these do: absent, null and
-unknown are all taken. What is refused is named by its place in the message.
+mParticle's SDK writes unknown values as null, and newer versions have more fields: absent, null and unknown fields are
+all accepted. An error names the place in the message.
 """
 
 import time
@@ -14,18 +14,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from core.errors import InputError
 
-#: Audiences that one message may name. mParticle sends a message per subscription; each audience that is new makes a
-#: mapping, and a stranger with the token must not make thousands by one message.
+#: The most audiences in one message. mParticle sends a message per subscription; each new audience creates a mapping,
+#: and a stranger with the token must not create thousands with one message.
 MAX_AUDIENCES = 200
 
 _INT64 = 2**63
 _PROFILES = ("audience_membership_change_request", "user_profiles")
-# A database's text can't hold the first; the second is in no address that Iterable takes. (Raw, JSON has neither.)
+# A database can't store the first in a text; the second is in no address that Iterable accepts. (Neither is valid raw
+# JSON.)
 _NUL, _REPLACEMENT = b"\\u0000", b"\\ufffd"
 
 
 class MalformedError(InputError):
-    """A message that is not one of the Firehose's. `field` is the place of what is wrong, such as "account"."""
+    """A message that is not a valid Firehose message. `field` is the place of the error, such as "account"."""
 
     code = "malformed_message"
 
@@ -35,13 +36,13 @@ class MalformedError(InputError):
 
 
 class Encoding(StrEnum):
-    """How an identity is written. All but the first are hashes; one that is not known here is taken for a hash."""
+    """The encoding of an identity. All but the first are hashes; an unknown encoding counts as a hash."""
 
     RAW = "raw"
 
 
 class MembershipAction(StrEnum):
-    """What became of a profile in an audience."""
+    """The change of a profile's membership in an audience."""
 
     ADD = "add"
     DELETE = "delete"
@@ -49,7 +50,7 @@ class MembershipAction(StrEnum):
 
 
 class SubscriptionAction(StrEnum):
-    """What became of an audience's connection to us."""
+    """The change of an audience's subscription."""
 
     ADD = "add"
     UPDATE = "update"
@@ -65,9 +66,9 @@ def _list(value: Any) -> Any:
 
 
 def _mpid(value: Any) -> Any:
-    """The mpid, a signed 64-bit integer in a string; what is none tells nothing about the profile.
+    """Return the mpid, a signed 64-bit integer in a string, or None if it is not one.
 
-    To mParticle's SDKs, 0 means that there is no user yet.
+    mParticle's SDKs use 0 if there is no user yet.
     """
     if isinstance(value, bool | float):
         return None
@@ -86,7 +87,7 @@ class _Model(BaseModel):
 
 
 class Account(_Model):
-    """The account of ours in mParticle that the message comes from: an installation of this integration."""
+    """The mParticle account that sent the message: an installation of this integration."""
 
     account_id: int
     account_settings: Settings = Field(default_factory=dict)
@@ -101,12 +102,12 @@ class Identity(_Model):
 
     @property
     def is_raw(self) -> bool:
-        """Whether it is the identity itself and not a hash of it."""
+        """Whether it is the identity itself, not a hash."""
         return self.encoding == Encoding.RAW
 
 
 class Audience(_Model):
-    """What became of a profile in one audience."""
+    """A membership change in one audience."""
 
     audience_id: int
     audience_name: str
@@ -129,7 +130,7 @@ class _Message(_Model):
 
 
 class ModuleRegistrationRequest(_Message):
-    """Asks what this integration is."""
+    """Requests this integration's registration."""
 
     type: Literal["module_registration_request"]
 
@@ -147,24 +148,24 @@ class AudienceSubscriptionRequest(_Message):
 
 
 class AudienceMembershipChangeRequest(_Message):
-    """Memberships changed; without profiles it only asks whether we are alive."""
+    """Memberships changed. Without profiles, mParticle only checks the endpoint."""
 
     type: Literal["audience_membership_change_request"]
     account: Account
     user_profiles: Annotated[list[UserProfile], BeforeValidator(_list)] = Field(default_factory=list)
     unusable: Annotated[int, BeforeValidator(lambda _: 0)] = 0
-    """How many changes of the message could not be read and are left out. The sender can't set it."""
+    """The number of changes that could not be read and are left out. The sender can't set it."""
 
 
 class SubjectIdentity(_Model):
-    """An identity of the person whom an erasure is about."""
+    """An identity of the person to erase."""
 
     encoding: str
     value: str
 
 
 class DsrProcessingRequest(_Message):
-    """Forget a person (OpenDSR)."""
+    """A request to erase a person (OpenDSR)."""
 
     type: Literal["dsr_processing_request"]
     account: Account
@@ -174,7 +175,7 @@ class DsrProcessingRequest(_Message):
 
 
 class EventProcessingRequest(_Message):
-    """Events, of which nothing is processed here."""
+    """Events, which this integration ignores."""
 
     type: Literal["event_processing_request"]
 
@@ -191,12 +192,12 @@ _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Discriminator("t
 
 
 def parse(body: bytes) -> Request:
-    """Read a message.
+    """Parse a message.
 
-    A membership change with some items that can't be read is taken without them, and counts them in `unusable`: a
-    profile of an unknown form or an action that a newer mParticle knows must not hold up everybody else in the message.
+    Items of a membership change that can't be read are left out and counted in `unusable`: a profile of an unknown form
+    or a new action must not block the other profiles in the message.
 
-    Raises MalformedError, which names the first field that is wrong and no value.
+    Raises MalformedError, which names the first wrong field but no value.
     """
     if _NUL in body:
         body = body.replace(_NUL, _REPLACEMENT)
@@ -212,16 +213,16 @@ def parse(body: bytes) -> Request:
 
 
 def _without_unusable(body: bytes, error: ValidationError) -> Request:
-    """Read a membership change without the items that `error` names. Raises MalformedError if more is wrong."""
+    """Parse a membership change without the items that `error` names. Raises MalformedError if more is wrong."""
     wrong = error.errors(include_url=False, include_context=False, include_input=False)
     malformed = MalformedError(_place(wrong[0]), _what(wrong[0]))
     if any(each["loc"][:2] != _PROFILES or len(each["loc"]) < 3 for each in wrong):
         raise malformed from None
     message = orjson.loads(body)
     items = {_item_of(each["loc"][2:]) for each in wrong}
-    # a profile is left out once; an identity that can't be read costs no change
+    # each profile is left out once; leaving out an identity loses no change
     unusable = sum(not place or (place[0] == "audiences" and (profile,) not in items) for profile, *place in items)
-    for profile, *place in sorted(items, reverse=True):  # the last first, so that the places of the others stay
+    for profile, *place in sorted(items, reverse=True):  # in reverse, so that the other indexes stay valid
         if not place:
             del message["user_profiles"][profile]
         elif (profile,) not in items:
@@ -234,7 +235,8 @@ def _without_unusable(body: bytes, error: ValidationError) -> Request:
 
 
 def _item_of(place: tuple[int | str, ...]) -> tuple[Any, ...]:
-    """What is left out for an error within `user_profiles`: an audience or an identity of a profile, or the profile."""
+    """Return the place to leave out for an error in `user_profiles`: an audience or identity of a profile, or the
+    profile."""
     profile, *inner = place
     if len(inner) >= 2 and inner[0] in ("audiences", "user_identities") and isinstance(inner[1], int):
         return profile, inner[0], inner[1]
@@ -242,7 +244,7 @@ def _item_of(place: tuple[int | str, ...]) -> tuple[Any, ...]:
 
 
 def response(request: Request, **more: Any) -> dict[str, Any]:
-    """The answer to a message: its id again, the time, and whatever else that kind of answer has."""
+    """Return the answer to a message: its id, the time, and the fields of that kind of answer."""
     return {
         "type": request.type.replace("_request", "_response"),
         "id": str(request.id),
@@ -255,7 +257,7 @@ def response(request: Request, **more: Any) -> dict[str, Any]:
 def _place(error: Any) -> str:
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return "type"
-    # the first part is the kind of message; what comes from the sender's own keys is cut to a readable length
+    # the first part is the kind of message; parts from the sender's keys are cut to a readable length
     parts = [str(part)[:80] for part in error["loc"][1:]]
     return ".".join(parts) or "message"
 
@@ -267,6 +269,6 @@ def _what(error: Any) -> str:
         return "is missing."
     if error["type"] == "json_invalid":
         return "is not JSON."
-    if error["type"] == "uuid_parsing":  # its own words quote the value
+    if error["type"] == "uuid_parsing":  # its message quotes the value
         return "input should be a valid UUID."
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}."

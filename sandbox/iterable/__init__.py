@@ -1,7 +1,7 @@
 """A local Iterable: a server that behaves like Iterable's API, in memory, with faults on demand.
 
-`running()` for tests, `serve()` for a process, `python -m sandbox.iterable` from a shell. What an address
-leads to is in `rules`, what can go wrong in `faults`, what can be asked and told over HTTP in `control`.
+`running()` for tests, `serve()` for a process, `python -m sandbox.iterable` from a shell. The outcome of
+each address is in `scripted_outcomes`, the faults are in `faults`, and the control API over HTTP is in `admin_api`.
 """
 
 from sandbox.iterable.faults import Fault, Faults

@@ -1,4 +1,4 @@
-"""`python -m sandbox.iterable --port P`: a local Iterable, until Ctrl-C."""
+"""`python -m sandbox.iterable --port P`: runs a local Iterable until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sandbox.iterable.lifecycle import Running, serve
 
 
 def main() -> int:
-    """Reads the command line and serves."""
+    """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.iterable", description="A local Iterable.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
     parser.add_argument("--port", type=int, default=0, help="port, 0 for a free one (0)")

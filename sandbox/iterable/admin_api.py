@@ -1,4 +1,4 @@
-"""The control API under /_sandbox, in JSON: what people, tests and panels ask and tell the local Iterable.
+"""The control API of the local Iterable under /_sandbox, in JSON, for people, tests and the control panel.
 
 | request                             | does                                                              |
 |-------------------------------------|-------------------------------------------------------------------|
@@ -38,7 +38,7 @@ _Handler = Callable[[web.Request], Awaitable[object]]
 
 
 def add_routes(application: web.Application, state: State) -> None:
-    """Adds the control API of a state to an application."""
+    """Add the control API of a state to an application."""
     control = _Control(state)
     for method, path, handler in (
         ("GET", "", control.overview),
@@ -75,13 +75,13 @@ def _in_json(handler: _Handler) -> Callable[[web.Request], Awaitable[web.Respons
 
 
 class _Control:
-    """What the control API does to a state."""
+    """The handlers of the control API."""
 
     def __init__(self, state: State) -> None:
         self.state = state
 
     async def overview(self, _request: web.Request) -> object:
-        """Everything at a glance."""
+        """Return an overview."""
         state, log = self.state, self.state.log
         return {
             "lean": state.lean,
@@ -106,31 +106,31 @@ class _Control:
         }
 
     async def reset(self, _request: web.Request) -> object:
-        """Back to the samples."""
+        """Reset to the samples."""
         self.state.reset()
         return {}
 
     async def settings(self, _request: web.Request) -> object:
-        """The settings."""
+        """Return the settings."""
         return self.state.settings.as_dict()
 
     async def change_settings(self, request: web.Request) -> object:
-        """Changes some settings."""
+        """Change some settings."""
         self.state.settings.update(await _body(request))
         return self.state.settings.as_dict()
 
     async def faults(self, _request: web.Request) -> object:
-        """The faults in force."""
+        """Return the active faults."""
         faults = self.state.faults
         return {"seed": faults.seed, "faults": [fault.as_dict() for fault in faults.rules]}
 
     async def add_fault(self, request: web.Request) -> object:
-        """One fault more."""
+        """Add a fault."""
         self.state.faults.add(fault_from(await _body(request)))
         return await self.faults(request)
 
     async def set_faults(self, request: web.Request) -> object:
-        """These faults instead."""
+        """Replace all faults."""
         body = await _body(request)
         given, seed = body.get("faults"), body.get("seed")
         if not isinstance(given, list) or not all(isinstance(fault, dict) for fault in given):
@@ -141,12 +141,12 @@ class _Control:
         return await self.faults(request)
 
     async def clear_faults(self, request: web.Request) -> object:
-        """No faults."""
+        """Remove all faults."""
         self.state.faults.clear()
         return await self.faults(request)
 
     async def add_list(self, request: web.Request) -> object:
-        """A list of any type."""
+        """Create a list of any type."""
         body = await _body(request)
         list_type = _one_of(body, "type", LIST_TYPES, "Standard")
         project = _text(body, "project")
@@ -161,27 +161,27 @@ class _Control:
         )
 
     async def members(self, request: web.Request) -> object:
-        """Who is on a list."""
+        """Return the members of a list."""
         return self.state.members(self._list(request).id)
 
     async def history(self, request: web.Request) -> object:
-        """Who joined and left a list, and how often."""
+        """Return who joined and left a list, and how often."""
         found = self._list(request)
         joins, leaves = (sum(len(e.numbers) for e in found.events if e.joined is joined) for joined in (True, False))
         return {"joins": joins, "leaves": leaves, "people": self.state.history(found.id)}
 
     async def forget(self, request: web.Request) -> object:
-        """Forgets a person."""
+        """Forget a person."""
         body = await _body(request)
         email, user_id, project = _text(body, "email"), _text(body, "userId"), _text(body, "project")
         if not email and not user_id:
-            raise ValueError("email or userId says whom to forget")
+            raise ValueError("email or userId is missing")
         self._known_project(project)
         known = self.state.forget(email=email or None, user_id=user_id or None, project=project)
         return {"known": known}
 
     async def add_project(self, request: web.Request) -> object:
-        """A new project."""
+        """Create a project."""
         body = await _body(request)
         project_type = _one_of(body, "type", PROJECT_TYPES, "email")
         name, key = _text(body, "name", required=True), _text(body, "key", required=True)
@@ -189,7 +189,7 @@ class _Control:
         return {"name": name, "type": project_type}
 
     async def set_key(self, request: web.Request) -> object:
-        """Revokes, forbids, restores or adds a key."""
+        """Revoke, forbid, restore or add a key."""
         body = await _body(request)
         key, project = _text(body, "key", required=True), _text(body, "project")
         status = cast(KeyStatus, _one_of(body, "status", KEY_STATUSES, "active"))
@@ -199,7 +199,7 @@ class _Control:
         return {"status": status}
 
     async def requests(self, request: web.Request) -> object:
-        """The log."""
+        """Return the log."""
         query = request.query
         limit = _whole(query.get("limit"))
         found = self.state.log.find(
@@ -208,7 +208,7 @@ class _Control:
         return {"now": self.state.clock(), "requests": _rows(found)}
 
     async def clear_requests(self, _request: web.Request) -> object:
-        """Empties the log."""
+        """Clear the log."""
         self.state.log.clear()
         return {}
 

@@ -1,11 +1,11 @@
-"""How Iterable puts what it refuses: each answer by name, for the endpoints, and to be asked for as a fault.
+"""Iterable's error answers by name, for the endpoints and for faults.
 
 Sources: the API description 1.8 (codes and statuses), and what public tests and threads of other integrations saw:
 `error.lists.invalidListId` under the statuses 400 and 500 and under the code Success; `error.users.noUserWithIdExists`;
-`validationErrors` with the value that offends; EmailAlreadyExists and UnknownEmailError with 400; ForgottenUserError
+`validationErrors` with the invalid value; EmailAlreadyExists and UnknownEmailError with 400; ForgottenUserError
 with 400 and 409; 202 for a request that was accepted and not yet applied.
 
-`means` is the kind of the answer, as a client sees it: several answers may mean the same.
+`means` is the kind of the answer for a client: several answers may mean the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ INVALID_LIST: Final = "error.lists.invalidListId"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer: its status, `code` and `msg`, and what else the body holds. Without a code it is a gateway's page."""
+    """An error answer: its status, `code`, `msg` and other fields of the body. Without a code it is a gateway's
+    page."""
 
     means: str
     status: int
@@ -30,11 +31,11 @@ class Refusal:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def error(self, about: str = "") -> ApiError:
-        """The refusal as an endpoint raises it, with what it is about behind its words."""
+        """Return the error for an endpoint to raise; `about` is appended to its message."""
         return ApiError(self.status, self.code, f"{self.msg}: {about}" if about else self.msg)
 
     def answer(self) -> Answer:
-        """The answer as it goes over the wire."""
+        """Return the HTTP answer."""
         if not self.code:
             page = f"<html><head><title>{self.status}</title></head><body>{self.status}</body></html>"
             return Answer(self.status, page.encode(), "text/html")

@@ -1,6 +1,6 @@
-"""The same outcomes without people, for benchmarks with millions: a person is the hash of an identifier.
+"""Outcomes without stored people, for benchmarks with millions: a person is the hash of an identifier.
 
-Rules and malformed identifiers fail as ever; there are no conflicts, and everybody can be unsubscribed.
+Rules and malformed identifiers fail as usual. There are no conflicts, and every unsubscribe succeeds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sandbox.iterable.responses import bad_params
 
 
 def hashed(batch: Batch, *, by_user_id: bool, unsubscribing: bool = False) -> Outcome:
-    """Everybody in the batch as a number, and who fails by rule."""
+    """Return the members of the batch as numbers, and the failures by rule."""
     emails = scripted_outcomes.plain_emails(batch.emails) if batch.has_emails and not by_user_id else None
     if emails is not None:
         given = batch.user_ids

@@ -1,4 +1,4 @@
-"""From a call to its answer: key, limit, endpoint. No I/O, so a call is carried out whole or not at all."""
+"""Dispatch of a call: key, limit, endpoint. No I/O, so a call takes effect completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IN_QUERY: Final = frozenset({"api_key", "apikey", "api-key", "key"})
 
 
 class Route(NamedTuple):
-    """An endpoint: what answers it, which limit holds, and which parameters its query string may have."""
+    """An endpoint: its handler, its limit, and the parameters of its query string."""
 
     handler: Callable[[Call], Answer]
     limit: str = ""
@@ -49,7 +49,7 @@ _LIST_ID = re.compile(r"/api/lists/([0-9]{1,18})(/size)?")
 
 
 def answer(call: Call, route: Route | None) -> Answer:
-    """What Iterable answers, refusals included; `route` is what `route_of` found."""
+    """Return Iterable's answer, including errors; `route` comes from `route_of`."""
     try:
         return _answer(call, route)
     except ApiError as exc:
@@ -57,7 +57,7 @@ def answer(call: Call, route: Route | None) -> Answer:
 
 
 def route_of(call: Call) -> Route | None:
-    """Finds the endpoint, and notes in the call which one it is and the list that its path names."""
+    """Find the endpoint, and record it and the list in its path in the call."""
     path = call.path
     numbered = _LIST_ID.fullmatch(path)
     if numbered:

@@ -1,7 +1,7 @@
-"""Faults on purpose: rules that say which requests go wrong, and how.
+"""Fault injection: rules that say which requests fail, and how.
 
-The first rule that matches a request decides; a request that no rule matches goes right. The same seed
-and the same rules make the same requests of a rule fail, whatever happens in between.
+The first matching rule decides; a request without a matching rule succeeds. With the same seed and rules, the same
+requests of a rule fail, whatever happens in between.
 
 Actions: `answer` (one of `sandbox.iterable.answers`, by its name), `error` (a status with Iterable's JSON),
 `html` (a status with a gateway's page), `throttle` (429, with `Retry-After` if `retry_after` is given), `reset`
@@ -32,18 +32,18 @@ class Fault:
     """One rule: which requests it matches, and what happens to them."""
 
     action: Action
-    path: str = "/api/"  # the request's path begins with this
+    path: str = "/api/"  # a prefix of the request's path
     method: str = ""  # any
     contains: str = ""  # the body contains this text
     nth: int | None = None  # only the nth matching request, from 1
-    after: int = 0  # lets this many matching requests pass first
-    times: int | None = None  # goes wrong at most this often
+    after: int = 0  # this many matching requests succeed first
+    times: int | None = None  # fails at most this often
     probability: float = 1.0
-    applied: bool = False  # carries the request out before it goes wrong
+    applied: bool = False  # carries the request out before it fails
     delay: float = 0.0  # seconds
     status: int = 0  # by action: 500, 502, 429, 200
     code: str = "GenericError"
-    msg: str = "The sandbox was told to fail"
+    msg: str = "A fault of the sandbox"
     retry_after: float | None = None  # seconds
     answer: str = ""  # which one, if the action is `answer`
     matched: int = 0
@@ -51,7 +51,7 @@ class Fault:
     rng: random.Random = field(default_factory=random.Random, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuses what can't be meant, and fills in what the action says."""
+        """Raise ValueError for invalid rules, and fill in the defaults of the action."""
         if self.action not in ACTIONS:
             raise ValueError(f"no action {self.action!r}: one of {', '.join(ACTIONS)}")
         if not 0.0 <= self.probability <= 1.0:
@@ -62,7 +62,7 @@ class Fault:
         self.applied = self.applied or self.action in _ALWAYS_APPLIED
 
     def strikes(self, method: str, path: str, body: bytes) -> bool:
-        """Whether this request goes wrong by this rule; counts it if it matches."""
+        """Whether this rule makes the request fail. Counts the request if it matches."""
         if not path.startswith(self.path) or self.method not in {"", method}:
             return False
         if self.contains and self.contains.encode() not in body:
@@ -78,7 +78,7 @@ class Fault:
         return True
 
     def as_dict(self) -> dict[str, Any]:
-        """The rule for the control API."""
+        """Return the rule for the control API."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rng"}
 
 
@@ -103,7 +103,7 @@ _GIVEN: Final[dict[str, type | tuple[type, ...]]] = {
 
 
 def fault_from(given: Mapping[str, Any]) -> Fault:
-    """A rule from JSON: null is the default, counters are ignored; raises `ValueError` with what is wrong."""
+    """Return a rule from JSON: null is the default, counters are ignored. Raises ValueError if it is invalid."""
     values = {name: value for name, value in given.items() if value is not None and name not in _COUNTERS}
     for name, value in values.items():
         if name not in _GIVEN:
@@ -117,33 +117,33 @@ def fault_from(given: Mapping[str, Any]) -> Fault:
 
 @dataclass
 class Faults:
-    """The rules in force."""
+    """The active rules."""
 
     seed: int = 0
     rules: list[Fault] = field(default_factory=list)
     _added: int = field(default=0, repr=False)
 
     def add(self, *faults: Fault) -> None:
-        """Puts rules behind those in force."""
+        """Append rules."""
         for fault in faults:
-            # a stream of its own for each rule, so that one does not disturb another
+            # a separate stream for each rule, so that they are independent
             fault.rng = random.Random(f"{self.seed}:{self._added}")  # noqa: S311 - repeatable, not secret
             self._added += 1
             self.rules.append(fault)
 
     def set(self, faults: Iterable[Fault], seed: int | None = None) -> None:
-        """Replaces all rules, and begins the random numbers anew."""
+        """Replace all rules, and restart the random numbers."""
         self.clear()
         self.seed = self.seed if seed is None else seed
         self.add(*faults)
 
     def clear(self) -> None:
-        """From now on nothing goes wrong."""
+        """Remove all rules."""
         self.rules.clear()
         self._added = 0
 
     def pick(self, method: str, path: str, body: bytes) -> Fault | None:
-        """The rule by which this request goes wrong, if any."""
+        """Return the rule that makes this request fail, or None."""
         for fault in self.rules:
             if fault.strikes(method, path, body):
                 return fault

@@ -1,4 +1,4 @@
-"""Starts and stops the local Iterable: within a test, or as a process of its own."""
+"""Starts and stops the local Iterable: within a test, or as a separate process."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from sandbox.iterable.server import app
 from sandbox.iterable.settings import Settings
 from sandbox.iterable.state import DEFAULT_KEY, State
 
-_GRACE = 2.0  # seconds that requests have to end when the server stops
-_GC_THRESHOLD = 50_000  # objects; a request of 1,000 subscribers makes and drops about 1,000
+_GRACE = 2.0  # seconds for requests to finish when the server stops
+_GC_THRESHOLD = 50_000  # objects; a request of 1,000 subscribers creates about 1,000
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Running:
 
     @property
     def faults(self) -> Faults:
-        """The faults in force."""
+        """The active faults."""
         return self.state.faults
 
     @property
     def settings(self) -> Settings:
-        """The settings in force."""
+        """The current settings."""
         return self.state.settings
 
 
@@ -51,10 +51,10 @@ async def running(
     seed: int = 0,
     clock: Callable[[], float] | None = None,
 ) -> AsyncIterator[Running]:
-    """A local Iterable for the time of the block, on a free port by default.
+    """Run a local Iterable for the length of the block, on a free port by default.
 
     `bulk_per_second` is the limit for subscribe and unsubscribe together, 0 for none. `lean`, `seed` and
-    `clock` make the state, where none is given.
+    `clock` configure the state, if none is given.
     """
     if state is None:
         state = (
@@ -83,7 +83,7 @@ async def serve(
     seed: int = 0,
     ready: Callable[[Running], None] | None = None,
 ) -> None:
-    """Runs a local Iterable until SIGINT or SIGTERM; `ready` is called once it answers."""
+    """Run a local Iterable until SIGINT or SIGTERM; `ready` is called once it answers."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

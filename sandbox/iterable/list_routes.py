@@ -1,8 +1,8 @@
 """The endpoints under /api/lists.
 
-As Iterable's own client tests have it (they repeat a subscribe to a new list for 30 seconds, and wait up to 60 for
-sizes), a list that was just created is unknown to subscribe and unsubscribe for a while, and members show late: the
-settings `list_ready_after` and `membership_after`.
+A new list is unknown to subscribe and unsubscribe for a while, and members show late (the settings `list_ready_after`
+and `membership_after`). Iterable's own client tests repeat a subscribe to a new list for 30 seconds, and wait up to 60
+for sizes.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def get_users(call: Call) -> Answer:
 
 
 def preview_users(call: Call) -> Answer:
-    """`GET /api/lists/previewUsers`: a sample, the same one for the same members."""
+    """`GET /api/lists/previewUsers`: a sample, which is the same for the same members."""
     found = _list(call, call.int_param("listId"))
     wanted = call.int_param("size", 1000)
     if not 1 <= wanted <= _MOST_PREVIEWED:
@@ -110,7 +110,7 @@ def preview_users(call: Call) -> Answer:
 
 
 def report(outcome: Outcome, sent: int, settings: Settings) -> dict[str, object]:
-    """What subscribe, unsubscribe and the bulk update answer."""
+    """Return the answer of subscribe, unsubscribe and the bulk update."""
     named: dict[str, list[str]] = {bucket: [] for bucket in BUCKETS} if settings.empty_buckets else {}
     for bucket, value in outcome.failures:
         if bucket:

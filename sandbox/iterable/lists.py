@@ -1,4 +1,4 @@
-"""Lists and who is on them, with a history that shows whether anybody was taken off and put on again."""
+"""Lists and their members, with a history that shows removals and repeated additions."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class MailingList:
     type: ListType = "Standard"
     description: str = ""
     created_at: int = 0  # milliseconds
-    ready_at: float = 0.0  # by the server's clock: before, nobody can be subscribed
+    ready_at: float = 0.0  # by the server's clock; until then, subscribing fails
     deleted: bool = False
     keep_history: bool = True
     members: set[int] = field(default_factory=set, repr=False)
     events: list[Event] = field(default_factory=list, repr=False)
 
     def join(self, numbers: Sequence[int], at: float) -> None:
-        """Puts people on the list; whoever is on it already stays and makes no event."""
+        """Add people to the list. Those already on it cause no event."""
         fresh = numbers
-        if not isinstance(numbers, range):  # a range is of people made just now, who can't be on it
+        if not isinstance(numbers, range):  # a range contains new people, who can't be on it
             fresh = list(dict.fromkeys(numbers))
             if not self.members.isdisjoint(fresh):
                 fresh = [number for number in fresh if number not in self.members]
@@ -54,16 +54,16 @@ class MailingList:
         self._record(at, True, fresh)
 
     def leave(self, numbers: Sequence[int], at: float) -> None:
-        """Takes people off the list, all of whom are on it."""
+        """Remove people from the list; all must be on it."""
         self.members.difference_update(numbers)
         self._record(at, False, numbers)
 
     def size(self) -> int:
-        """How many are on the list."""
+        """Return the number of members."""
         return len(self.members)
 
     def members_as_of(self, at: float) -> set[int]:
-        """Who was on the list at a time, as far as the history says."""
+        """Return the members at a time, from the history."""
         if not self.events or self.events[-1].at <= at:
             return self.members
         members = set(self.members)
@@ -73,7 +73,7 @@ class MailingList:
         return members
 
     def moves(self) -> dict[int, Moves]:
-        """Joins and leaves of everybody who ever was on the list, by number."""
+        """Return the joins and leaves of all former and present members, by number."""
         joins: Counter[int] = Counter()
         leaves: Counter[int] = Counter()
         for event in self.events:
@@ -81,7 +81,7 @@ class MailingList:
         return {number: Moves(joins[number], leaves[number]) for number in joins}
 
     def described(self) -> dict[str, object]:
-        """The list as `GET /api/lists` shows it."""
+        """Return the list as in `GET /api/lists`."""
         shown: dict[str, object] = {
             "id": self.id,
             "name": self.name,
@@ -101,20 +101,20 @@ class MailingList:
 
 
 class LeanList(MailingList):
-    """A list that only writes down who came and went (8 bytes each), and works out its size when asked."""
+    """A list that only records joins and leaves (8 bytes each), and computes its size on demand."""
 
     __slots__ = ()
 
     def join(self, numbers: Sequence[int], at: float) -> None:
-        """Writes down who joined."""
+        """Record joins."""
         self.events.append(Event(at, True, array("q", numbers)))
 
     def leave(self, numbers: Sequence[int], at: float) -> None:
-        """Writes down who left, on the list or not."""
+        """Record leaves, of members or not."""
         self.events.append(Event(at, False, array("q", numbers)))
 
     def size(self) -> int:
-        """How many are on the list, found by going through all that happened."""
+        """Return the number of members, computed from all joins and leaves."""
         members: set[int] = set()
         for event in self.events:
             (members.update if event.joined else members.difference_update)(event.numbers)

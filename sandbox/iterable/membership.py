@@ -1,13 +1,13 @@
-"""What a batch of subscribers does to a project: who is found, made or changed, and who fails and why.
+"""The effect of a batch of subscribers on a project: who is found, created or changed, and who fails and why.
 
-Which person a subscriber means depends on the type of the project, as Iterable's guide has it:
+The type of the project decides which person a subscriber identifies, as in Iterable's guide:
 
 - email: emails are unique, user ids are not. The email decides, and the user id sent overwrites the
-  person's; a user id alone means whoever has it first. Unknown, it fails, unless `preferUserId` makes
+  person's; a user id alone identifies its first owner. If it is unknown, it fails, unless `preferUserId` creates
   a person with a placeholder email.
-- userId: user ids are unique, emails are not. Only the user id decides; an email alone finds nobody.
+- userId: user ids are unique, emails are not. Only the user id decides; an email alone finds no one.
 - hybrid: both are unique. Either finds the person and the other is filled in or changed, unless it
-  belongs to somebody else: a conflict.
+  belongs to another person: a conflict.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Batch:
 
 @dataclass(slots=True)
 class Outcome:
-    """Who was meant (by number), and who failed."""
+    """The people identified (by number), and the failures."""
 
     numbers: Sequence[int]
     failures: list[Failure] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Outcome:
 
 
 def upsert(project: Project, batch: Batch, *, existing_only: bool = False, unique_user_ids: bool = False) -> Outcome:
-    """Finds or makes everybody in the batch."""
+    """Find or create the people of a batch."""
     if not batch.extras and not existing_only:
         numbers = _upsert_plain(project, batch, unique_user_ids)
         if numbers is not None:
@@ -57,7 +57,7 @@ def upsert(project: Project, batch: Batch, *, existing_only: bool = False, uniqu
 
 
 def remove(project: Project, target: MailingList, batch: Batch, at: float) -> Outcome:
-    """Takes everybody in the batch off the list; whoever is not on it is not found."""
+    """Remove the people of a batch from the list. Those not on it count as not found."""
     numbers = _find_plain(project, batch)
     if numbers is not None and len(set(numbers)) == len(numbers) and target.members.issuperset(numbers):
         target.leave(numbers, at)
@@ -81,7 +81,7 @@ def remove(project: Project, target: MailingList, batch: Batch, at: float) -> Ou
 
 
 def find(project: Project, email: str | None, user_id: str | None) -> int | None:
-    """Whom a subscriber means, if anybody."""
+    """Return the number of the person that a subscriber identifies, or None."""
     people = project.people
     if email is not None and project.type != "userId":
         number = people.emails.first.get(email)
@@ -91,13 +91,13 @@ def find(project: Project, email: str | None, user_id: str | None) -> int | None
 
 
 def not_found(project: Project, email: str | None, user_id: str | None) -> Failure:
-    """The failure of a subscriber whom nobody knows, under the identifier that decides."""
+    """Return the failure of an unknown subscriber, under the identifier that decides."""
     by_user_id = user_id is not None and (email is None or project.type == "userId")
     return Failure("notFoundUserIds", user_id or "") if by_user_id else Failure("notFoundEmails", email or "")
 
 
 def forgotten(project: Project, email: str | None, user_id: str | None) -> Failure | None:
-    """The failure of a subscriber who was forgotten, or None."""
+    """Return the failure of a forgotten subscriber, or None."""
     if email in project.forgotten_emails:
         return Failure("forgottenEmails", email or "")
     if user_id in project.forgotten_user_ids:
@@ -114,7 +114,7 @@ def resolve(
     existing_only: bool = False,
     unique_user_ids: bool = False,
 ) -> int | Failure:
-    """Finds, changes or makes the person that a good subscriber means."""
+    """Find, change or create the person that a valid subscriber identifies."""
     people = project.people
     number = find(project, email, user_id)
     if number is None:
@@ -152,7 +152,7 @@ def _conflict(
 
 
 def _placeholder(user_id: str) -> str:
-    """The email of a person made from a user id: the id itself where that can be an address."""
+    """Return the email of a person created from a user id: the id itself if it can be an address."""
     email = f"{user_id}@{PLACEHOLDER}"
     if email == email.lower() and scripted_outcomes.valid_email(email):
         return email
@@ -160,7 +160,8 @@ def _placeholder(user_id: str) -> str:
 
 
 def _upsert_plain(project: Project, batch: Batch, unique_user_ids: bool) -> Sequence[int] | None:
-    """The whole batch at once, if it is all new or all known, and nothing in it needs a second look."""
+    """Upsert the whole batch at once if all are new or all are known, and nothing needs a closer check. Else return
+    None."""
     user_ids = batch.user_ids
     given = user_ids if batch.has_user_ids else [user_id for user_id in user_ids if user_id is not None]
     if not batch.has_emails or (project.type == "userId" and not batch.has_user_ids):
@@ -180,7 +181,8 @@ def _upsert_plain(project: Project, batch: Batch, unique_user_ids: bool) -> Sequ
 
 
 def _find_plain(project: Project, batch: Batch) -> list[int] | None:
-    """Everybody in the batch, if all are known by the identifier that decides and the other is plain."""
+    """Return the people of a batch if all are known by the identifier that decides and the other is plain, else
+    None."""
     people = project.people
     emails = [email for email in batch.emails if email is not None]
     user_ids = [user_id for user_id in batch.user_ids if user_id is not None]

@@ -1,4 +1,4 @@
-"""Rate limits, enforced over a sliding window: in no window of its length are more requests let through."""
+"""Rate limits over a sliding window."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEFAULT_LIMITS: Final = {
 
 
 class SlidingWindow:
-    """The requests that a limit let through lately. Those it refused do not count."""
+    """The recent requests within a limit. Rejected requests do not count."""
 
     __slots__ = ("_passed",)
 
@@ -40,7 +40,7 @@ class SlidingWindow:
         self._passed: deque[float] = deque()
 
     def wait(self, limit: Limit, now: float) -> float:
-        """Lets a request through and returns 0, or returns the seconds until one would be."""
+        """Count a request and return 0, or return the seconds until the next one is allowed."""
         if limit.count <= 0:
             return 0.0
         passed = self._passed
@@ -48,5 +48,5 @@ class SlidingWindow:
             passed.popleft()
         if len(passed) >= limit.count:
             return max(passed[len(passed) - limit.count] + limit.seconds - now, 1e-6)
-        insort(passed, now)  # bodies may be read in another order than requests arrived
+        insort(passed, now)  # bodies may be read in another order than that of arrival
         return 0.0

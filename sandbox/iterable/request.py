@@ -1,4 +1,4 @@
-"""A request as the handlers see it, and strict checks of its shape that say what is wrong."""
+"""A request for the handlers, with strict checks of its shape."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNSUBSCRIBER: Final = _IDENTIFIERS
 
 
 class _Absent:
-    """The type of a field that is not there: null would be there, and wrong."""
+    """The type of an absent field. A null would be present, and wrong."""
 
 
 _ABSENT: Final = _Absent()
@@ -37,7 +37,7 @@ _ABSENT: Final = _Absent()
 
 @dataclass(slots=True)
 class Call:
-    """An API request, read whole. Handlers fill in what the log should know about it."""
+    """An API request, completely read. Handlers fill in the fields for the log."""
 
     state: State
     method: str
@@ -62,7 +62,7 @@ class Call:
         self._project = project
 
     def json(self, required: Mapping[str, type], optional: Mapping[str, type]) -> dict[str, Any]:
-        """The body as an object with these fields and no others."""
+        """Return the body as an object with these fields and no others."""
         content_type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             raise bad_json(f"[{self.path}] Content-Type must be application/json, not {content_type or 'missing'}")
@@ -81,28 +81,28 @@ class Call:
         return body
 
     def param(self, name: str, default: str | None = None) -> str:
-        """A parameter of the query string."""
+        """Return a parameter of the query string."""
         value = self.query.get(name, default)
         if value is None:
             raise bad_params(f"[{self.path}] missing: {name}")
         return value
 
     def int_param(self, name: str, default: int | None = None) -> int:
-        """A whole number in the query string."""
+        """Return an integer of the query string."""
         value = self.param(name, None if default is None else str(default))
         if not value.isascii() or not value.isdigit():
             raise bad_params(f"[{self.path}] {name} must be a whole number")
         return int(value)
 
     def bool_param(self, name: str) -> bool:
-        """A switch in the query string, off by default."""
+        """Return a boolean of the query string, False by default."""
         value = self.param(name, "false")
         if value not in {"true", "false"}:
             raise bad_params(f"[{self.path}] {name} must be true or false")
         return value == "true"
 
     def batch(self, subscribers: list[Any], name: str, known: Mapping[str, type]) -> Batch:
-        """The subscribers of a request in columns, their shapes checked all at once."""
+        """Return the subscribers of a request in columns, after checking their shapes."""
         self.subscribers = len(subscribers)
         most = self.state.settings.max_subscribers
         if most and len(subscribers) > most:
@@ -122,7 +122,7 @@ class Call:
         return Batch(emails, user_ids, has_emails, has_user_ids, subscribers)
 
     def _strings(self, values: list[Any] | None, count: int, name: str) -> tuple[list[Any], bool]:
-        """A column of strings with None for what is absent, and whether nothing is."""
+        """Return a column of strings with None for absent values, and whether none is absent."""
         if values is None:
             return [None] * count, count == 0
         types = set(map(type, values))
@@ -141,7 +141,7 @@ class Call:
 
 
 def _columns(subscribers: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """The fields that occur, each with everybody's value."""
+    """Return the fields that occur, each with the values of all subscribers."""
     if len(set(map(len, subscribers))) == 1:
         with contextlib.suppress(KeyError):  # as many fields as the first has, and the same
             return {field: list(map(itemgetter(field), subscribers)) for field in subscribers[0]}

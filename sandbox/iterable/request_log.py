@@ -1,4 +1,4 @@
-"""The requests that came in: a ring of the latest with their arrival times, and totals of all."""
+"""The request log: a ring buffer of the latest requests with their arrival times, and totals of all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KEPT: Final = 20_000  # requests
 
 @dataclass(slots=True)
 class Record:
-    """A request, once it was answered (or was not: status 0)."""
+    """A finished request. Status 0: it got no answer."""
 
     seq: int
     at: float  # seconds on the monotonic clock, when it arrived
@@ -29,7 +29,7 @@ class Record:
 
 
 class RequestLog:
-    """What came in, in the order of the answers."""
+    """The requests, in the order of the answers."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self.records: deque[Record] = deque(maxlen=kept)
@@ -52,7 +52,7 @@ class RequestLog:
         list_id: int | None,
         fault: str | None,
     ) -> None:
-        """Notes a request; `route` is its path without the ids in it, by which totals are kept."""
+        """Record a request; `route` is its path without ids, for the totals."""
         self._seq += 1
         self.totals[f"{method} {route}", status] += 1
         self.subscribers += subscribers
@@ -60,7 +60,7 @@ class RequestLog:
         self.records.append(Record(self._seq, at, method, path, status, ms, subscribers, list_id, fault))
 
     def find(self, path: str = "", method: str = "", after: int = 0, limit: int | None = None) -> list[Record]:
-        """The latest requests whose path begins with `path`, the oldest of them first."""
+        """Return the latest requests whose path begins with `path`, oldest first."""
         found = [
             record
             for record in self.records
@@ -69,11 +69,11 @@ class RequestLog:
         return found if limit is None else found[max(len(found) - limit, 0) :]
 
     def arrivals(self, path: str = "", method: str = "") -> list[float]:
-        """When requests arrived, in seconds on the monotonic clock, in order."""
+        """Return the arrival times of requests, in seconds on the monotonic clock, in order."""
         return sorted(record.at for record in self.find(path, method))
 
     def total(self, path: str = "", status: int | None = None) -> int:
-        """How many requests there were in all to routes that begin with `path`, with that status."""
+        """Return the total of requests to routes that begin with `path`, with that status."""
         return sum(
             count
             for (route, answered), count in self.totals.items()
@@ -81,14 +81,14 @@ class RequestLog:
         )
 
     def totals_by_route(self) -> dict[str, dict[str, int]]:
-        """Totals as `{"POST /api/lists/subscribe": {"200": 12}}`."""
+        """Return the totals as `{"POST /api/lists/subscribe": {"200": 12}}`."""
         shown: dict[str, dict[str, int]] = {}
         for (route, status), count in sorted(self.totals.items()):
             shown.setdefault(route, {})[str(status)] = count
         return shown
 
     def clear(self) -> None:
-        """Forgets all requests; their numbers go on."""
+        """Delete all requests. The numbering continues."""
         self.records.clear()
         self.totals.clear()
         self.subscribers = 0

@@ -1,4 +1,4 @@
-"""What a handler answers: an `Answer`, or an `ApiError` with one of Iterable's codes."""
+"""Results of handlers: an `Answer`, or an `ApiError` with one of Iterable's codes."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class Answer:
 
     @classmethod
     def json(cls, value: object, status: int = 200, headers: dict[str, str] | None = None) -> Self:
-        """An answer that carries `value` as JSON."""
+        """Return an answer with `value` as JSON."""
         return cls(status, orjson.dumps(value), JSON, headers or {})
 
     @classmethod
     def text(cls, value: str, status: int = 200) -> Self:
-        """An answer that carries plain text."""
+        """Return an answer with plain text."""
         return cls(status, value.encode(), "text/plain")
 
     @classmethod
     def message(cls, msg: str, code: str, status: int = 200, headers: dict[str, str] | None = None) -> Self:
-        """Iterable's `{msg, code, params}`."""
+        """Return an answer with Iterable's `{msg, code, params}`."""
         return cls.json({"msg": msg, "code": code, "params": None}, status, headers)
 
 
 class ApiError(Exception):
-    """A request that Iterable refuses, with the status, code and words of the refusal."""
+    """A request that Iterable rejects, with the status, code and message of the answer."""
 
     def __init__(self, status: int, code: str, msg: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(msg)
@@ -46,12 +46,12 @@ class ApiError(Exception):
         self.headers = headers
 
     def answer(self) -> Answer:
-        """The refusal as it goes over the wire."""
+        """Return the HTTP answer."""
         return Answer.message(self.msg, self.code, self.status, self.headers)
 
 
 def bad_params(msg: str, code: str = "BadParams") -> ApiError:
-    """400: the request's fields are not what the endpoint takes."""
+    """400: the endpoint does not accept the request's fields."""
     return ApiError(400, code, msg)
 
 

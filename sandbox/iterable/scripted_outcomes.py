@@ -1,4 +1,4 @@
-"""What an address or a user id leads to, by rule, so that every outcome can be had at will.
+"""Scripted outcomes: rules for addresses and user ids that produce every outcome on demand.
 
 | address at         | user id beginning with | subscribing it                                   |
 |--------------------|------------------------|--------------------------------------------------|
@@ -37,8 +37,8 @@ _KINDS: Final = {
 BUCKETS: Final = tuple(f"{kind}{what}" for kind in _KINDS.values() for what in ("Emails", "UserIds"))
 """The lists of `failedUpdates`, by name."""
 
-UNNAMED: Final = ""  # counted, but in no list
-POISON: Final = "poison"  # refuses the whole request
+UNNAMED: Final = ""  # counted, but named in no list
+POISON: Final = "poison"  # makes Iterable reject the whole request
 POISONED: Final = "One of the subscribers can't be processed"
 CRASH: Final = "crash"  # fails the whole request
 
@@ -67,24 +67,24 @@ _PLAIN = b"abcdefghijklmnopqrstuvwxyz0123456789._+-'@\n"
 
 _plain_domains: set[str] = {"example.com", "placeholder.email"}
 _PLAIN_DOMAINS_KEPT: Final = 100_000
-_DOMAINS_AT_ONCE: Final = 4  # taken out of the whole text, one after the other; more are split off
+_DOMAINS_AT_ONCE: Final = 4  # replaced in the whole text, one after the other; for more, addresses are split
 
 
 class Failure(NamedTuple):
-    """A member that fails: the list of `failedUpdates` that names it, and what is named there."""
+    """A failed member: the list of `failedUpdates` that names it, and the name in it."""
 
     bucket: str
     value: str
 
 
 def valid_domain(domain: str) -> bool:
-    """Whether mail could be sent there, as a validator that knows top-level domains sees it."""
+    """Whether a domain is valid for a validator that knows top-level domains."""
     found = _DOMAIN.fullmatch(domain)
     return found is not None and found[1] not in _NO_TLD
 
 
 def valid_email(email: str) -> bool:
-    """Whether Iterable would take this (lower-cased) address."""
+    """Whether Iterable accepts this (lower-cased) address."""
     local, at, domain = email.rpartition("@")
     return (
         bool(at)
@@ -96,12 +96,12 @@ def valid_email(email: str) -> bool:
 
 
 def valid_user_id(user_id: str) -> bool:
-    """Whether Iterable would take this user id."""
+    """Whether Iterable accepts this user id."""
     return 0 < len(user_id) <= MAX_USER_ID and user_id.isascii() and user_id.isprintable() and not user_id.endswith(" ")
 
 
 def judge(email: str | None, user_id: str | None) -> Failure | None:
-    """What a subscriber leads to, whoever is known: a failure, or None for a good one."""
+    """Return the failure of a subscriber by rule and by form, or None for a good one."""
     if email is not None:
         bucket = EMAIL_RULES.get(email.rpartition("@")[2])
         if bucket is not None:
@@ -120,9 +120,9 @@ def judge(email: str | None, user_id: str | None) -> Failure | None:
 
 
 def plain_emails(emails: list[str]) -> list[str] | None:
-    """A whole batch lower-cased, if it is certain that no rule and no doubt touches it; else None.
+    """Return a whole batch in lower case if certainly all addresses are good ones, else None.
 
-    Looks at the batch as one text instead of at each address: `judge` is right, this is fast.
+    It checks the batch as one text instead of each address: `judge` is exact, this is fast.
     """
     given = "\n".join(emails)
     text = given.lower()
@@ -140,7 +140,7 @@ def plain_emails(emails: list[str]) -> list[str] | None:
 
 
 def _without_domains(text: str, lines: int) -> str | None:
-    """The text with every domain replaced by a mark, if all are valid ones without a rule; else None."""
+    """Return the text with every domain replaced by a mark if all are valid and without a rule, else None."""
     domains: set[str] = set()
     for _ in range(_DOMAINS_AT_ONCE):
         at = text.find("@")
@@ -148,7 +148,7 @@ def _without_domains(text: str, lines: int) -> str | None:
             break
         domain = text[at + 1 : text.find("\n", at)]
         domains.add(domain)
-        text = text.replace(f"@{domain}\n", "\r\n")  # a second @ in a line can never match any more
+        text = text.replace(f"@{domain}\n", "\r\n")  # a second @ in a line can no longer match
     if "@" in text:
         cut = [line.split("@") for line in text.split("\n")]
         if any(len(parts) > 2 or (len(parts) == 2 and parts[1].endswith("\r")) for parts in cut):
@@ -169,7 +169,7 @@ def _all_plain(domains: set[str]) -> bool:
 
 
 def plain_user_ids(user_ids: list[str]) -> bool:
-    """Whether it is certain, for a whole batch, that no rule and no doubt touches a user id."""
+    """Whether certainly all user ids of a batch are good ones."""
     text = "".join(user_ids)
     if not text.isascii() or not text.isprintable() or " " in text:
         return False

@@ -1,4 +1,4 @@
-"""HTTP: reads requests, lets faults strike, sends answers, keeps the log."""
+"""The HTTP server: reads requests, applies faults, sends answers, keeps the log."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sandbox.iterable.request import Call
 from sandbox.iterable.responses import Answer
 from sandbox.iterable.state import State
 
-_MOST_READ = 256 * 1024 * 1024  # bytes; what is larger than the limit is read, and then refused in JSON
+_MOST_READ = 256 * 1024 * 1024  # bytes; a body above the limit is read, and then rejected in JSON
 _GATEWAY = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with RST
 
 
 def app(state: State | None = None) -> web.Application:
-    """The local Iterable as an aiohttp application, with its control API under /_sandbox."""
+    """Return the local Iterable as an aiohttp application, with its control API under /_sandbox."""
     server = _Server(state or State())
     application = web.Application(client_max_size=_MOST_READ)
     application.router.add_route("*", "/api{tail:.*}", server.handle)
@@ -35,25 +35,25 @@ def app(state: State | None = None) -> web.Application:
 
 @dataclass(slots=True)
 class Reply:
-    """What goes out, and the status for the log: 0 for no answer, or half of one."""
+    """The reply, and the status for the log: 0 for no answer, or half of one."""
 
     response: web.StreamResponse = field(default_factory=web.Response)
     status: int = 0
 
 
 class _Server:
-    """Plays requests against a state."""
+    """Applies requests to a state."""
 
     def __init__(self, state: State) -> None:
         self.state = state
         self._stopping = asyncio.Event()
 
     async def stop(self, _app: web.Application) -> None:
-        """Lets go of the requests that a fault holds up."""
+        """Release the requests that a fault delays."""
         self._stopping.set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answers one request, unless a fault says otherwise, and logs it."""
+        """Answer one request, unless a fault prevents it, and log it."""
         state = self.state
         at = state.clock()
         state.log.in_flight += 1
@@ -83,7 +83,7 @@ class _Server:
         return reply.response
 
     async def _play(self, request: web.Request, call: Call, route: dispatch.Route | None, fault: Fault) -> Reply:
-        """What a fault makes of a request."""
+        """Apply a fault to a request."""
         if fault.action == "slow":
             early = dispatch.answer(call, route) if fault.applied else None
             if not await self._pause(fault.delay):
@@ -100,7 +100,7 @@ class _Server:
         return _sent(_spoiled(fault, answer))
 
     async def _pause(self, seconds: float) -> bool:
-        """Waits; False if the server stops meanwhile."""
+        """Wait. Returns False if the server stops meanwhile."""
         with contextlib.suppress(TimeoutError):
             if seconds > 0:
                 await asyncio.wait_for(self._stopping.wait(), seconds)
@@ -108,7 +108,7 @@ class _Server:
 
 
 def _spoiled(fault: Fault, answer: Answer) -> Answer:
-    """The answer that a fault puts in the place of the true one."""
+    """Return the answer that a fault sends instead of the true one."""
     match fault.action:
         case "answer":
             return REFUSALS[fault.answer].answer()
@@ -139,7 +139,7 @@ def _sent(answer: Answer) -> Reply:
 
 
 def _torn(request: web.Request) -> Reply:
-    """Tears the connection down: the client sees a reset instead of an answer."""
+    """Reset the connection: the client gets no answer."""
     transport = request.transport
     if transport is not None:
         sock = transport.get_extra_info("socket")
@@ -150,7 +150,7 @@ def _torn(request: web.Request) -> Reply:
 
 
 async def _cut(request: web.Request, answer: Answer) -> Reply:
-    """Sends half of an answer and closes the connection."""
+    """Send half of an answer and close the connection."""
     response = web.StreamResponse(status=answer.status)
     response.content_type = answer.content_type
     response.content_length = len(answer.body)

@@ -1,4 +1,4 @@
-"""The switches of the local Iterable that are not faults."""
+"""The settings of the local Iterable."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ EmailCase = Literal["capital", "upper", "lower"]
 
 @dataclass
 class Settings:
-    """How the server behaves where Iterable may behave in more than one way."""
+    """Settings for behavior in which Iterable may vary."""
 
     limits: dict[str, Limit] = field(default_factory=DEFAULT_LIMITS.copy)
-    retry_after: bool = True  # a 429 says how long to wait
+    retry_after: bool = True  # a 429 has Retry-After
     max_body: int = 4_000_000  # bytes; more is 413
     max_subscribers: int = 0  # more is BatchTooLarge; 0: no limit
     email_case: EmailCase = "capital"  # how failedUpdates spells emails
-    empty_buckets: bool = True  # failedUpdates holds empty lists too
-    deleted_list_code: str = "BadParams"  # or "Success", as has been seen
-    unique_user_ids: bool = False  # email-based projects too refuse a user id that somebody else has
+    empty_buckets: bool = True  # failedUpdates contains empty lists, too
+    deleted_list_code: str = "BadParams"  # or "Success", as observed
+    unique_user_ids: bool = False  # email-based projects, too, reject a user id of another person
     list_ready_after: float = 0.0  # seconds until a list that was created by a request can be used
     membership_after: float = 0.0  # seconds until a subscribe or unsubscribe shows in sizes and lists of users
-    history: bool = True  # new lists keep who joined and left
+    history: bool = True  # new lists record who joined and left
 
     def update(self, given: Mapping[str, Any]) -> None:
-        """Takes settings from JSON, all or none; raises `ValueError` that says what is wrong."""
+        """Change settings from JSON, all or none. Raises ValueError if one is wrong."""
         taken: dict[str, Any] = {}
         for name, value in given.items():
             if name == "limits":
@@ -45,7 +45,7 @@ class Settings:
             setattr(self, name, value)
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings for the control API; limits by name, each `{count, seconds}`."""
+        """Return the settings for the control API; limits by name, each `{count, seconds}`."""
         shown = {f.name: getattr(self, f.name) for f in fields(self)}
         return shown | {"limits": {name: asdict(limit) for name, limit in self.limits.items()}}
 

@@ -1,4 +1,4 @@
-"""What the local Iterable knows: projects with their keys, people and lists, all in memory."""
+"""The state of the local Iterable: projects with their keys, people and lists, in memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SAMPLES: Final[tuple[tuple[str, ProjectType, str], ...]] = (
     ("Sandbox userId", "userId", USER_ID_KEY),
 )
 _SAMPLE_LISTS: Final[tuple[tuple[str, ListType, str], ...]] = (
-    ("Newsletter", "Standard", "Everybody who asked for news"),
+    ("Newsletter", "Standard", "Everyone who asked for news"),
     ("Spring campaign", "Standard", ""),
     ("Active in the last 30 days", "Dynamic", "Filled by Iterable"),
     ("Do not mail", "Suppression", ""),
@@ -41,7 +41,7 @@ _SAMPLE_TIME: Final = 1_735_689_600_000  # milliseconds: 2025-01-01
 
 @dataclass(slots=True)
 class Project:
-    """A project of Iterable: its people, what it has forgotten, and its limits' windows."""
+    """A project: its people, its forgotten identifiers, and the windows of its limits."""
 
     name: str
     type: ProjectType
@@ -56,17 +56,17 @@ class Project:
 
 @dataclass(slots=True)
 class Key:
-    """An API key: of which project, and whether it works (revoked: 401, of the wrong kind: 403)."""
+    """An API key: its project, and whether it works (revoked: 401, of the wrong kind: 403)."""
 
     project: str
     status: KeyStatus = "active"
 
 
 class State:
-    """Everything that the server knows. Lists have ids of their own over all projects.
+    """The state of the server. List ids are unique across projects.
 
-    `lean` keeps 8 bytes for each join and leave instead of people: for benchmarks with millions. In it,
-    nobody is known by name: rules still apply, but there are no conflicts, and unsubscribing always succeeds.
+    `lean` keeps 8 bytes for each join and leave instead of people: for benchmarks with millions. It
+    stores no identifiers: rules still apply, but there are no conflicts, and unsubscribing always succeeds.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class State:
         self._fill()
 
     def reset(self) -> None:
-        """Back to the samples: no people, no requests, no faults. Settings stay."""
+        """Reset to the samples: no people, no requests, no faults. Settings stay."""
         self.projects.clear()
         self.keys.clear()
         self.lists.clear()
@@ -97,7 +97,7 @@ class State:
         self._fill()
 
     def add_project(self, name: str, project_type: ProjectType, key: str) -> Project:
-        """A new, empty project with one key."""
+        """Create an empty project with one key."""
         if name in self.projects:
             raise ValueError(f"there is a project {name!r}")
         if key in self.keys:
@@ -107,7 +107,7 @@ class State:
         return self.projects[name]
 
     def add_key(self, key: str, project: str, status: KeyStatus = "active") -> None:
-        """Another key of a project, or another status of one that there is."""
+        """Add a key to a project, or change the status of an existing one."""
         self.keys[key] = Key(self.project(project).name, status)
 
     def add_list(
@@ -119,7 +119,7 @@ class State:
         project: str = "",
         created_at: int | None = None,
     ) -> MailingList:
-        """A new, empty list of a project (the first one, if none is named)."""
+        """Create an empty list in a project (by default the first one)."""
         list_id = max(self.lists, default=_FIRST_LIST - 1) + 1
         self.lists[list_id] = (LeanList if self.lean else MailingList)(
             list_id,
@@ -133,25 +133,25 @@ class State:
         return self.lists[list_id]
 
     def project(self, name: str = "") -> Project:
-        """A project by name, or the first one; raises `KeyError`."""
+        """Return a project by name, or the first one. Raises KeyError."""
         return self.projects[name] if name else next(iter(self.projects.values()))
 
     def lists_of(self, project: Project) -> list[MailingList]:
-        """The lists of a project that were not deleted."""
+        """Return the lists of a project that were not deleted."""
         return [found for found in self.lists.values() if found.project == project.name and not found.deleted]
 
     def size(self, list_id: int) -> int:
-        """How many people are on a list; raises `KeyError`."""
+        """Return the size of a list. Raises KeyError."""
         return self.lists[list_id].size()
 
     def members(self, list_id: int) -> list[tuple[str | None, str | None]]:
-        """Email and user id of everybody on a list, in the order in which the project met them."""
+        """Return (email, user id) of the members of a list, in the order of their creation."""
         found = self.lists[list_id]
         people = self.projects[found.project].people
         return [people.identity(number) for number in sorted(found.members)]
 
     def history(self, list_id: int) -> list[tuple[str | None, str | None, int, int]]:
-        """Email, user id, joins and leaves of everybody who ever was on a list."""
+        """Return (email, user id, joins, leaves) of all former and present members of a list."""
         found = self.lists[list_id]
         people = self.projects[found.project].people
         if self.lean:
@@ -159,7 +159,7 @@ class State:
         return [(*people.identity(number), *moves) for number, moves in sorted(found.moves().items())]
 
     def forget(self, *, email: str | None = None, user_id: str | None = None, project: str = "") -> bool:
-        """Forgets a person for good (GDPR), known or not; says whether somebody was known."""
+        """Forget a person for good (GDPR), known or not. Returns whether the person was known."""
         of = self.project(project)
         email = email.strip().lower() if email is not None else None
         people = of.people

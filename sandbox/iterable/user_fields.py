@@ -1,4 +1,4 @@
-"""The data fields of people: kept, and checked as far as a project insists on a field's type."""
+"""The data fields of people: stored, and checked against the project's types."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sandbox.iterable.state import Project
 
 
 def refused(project: Project, data: dict[str, Any], email: str | None, user_id: str | None) -> Failure | None:
-    """The failure of somebody whose data can't be taken: a field of another type, or a malformed email."""
+    """Return the failure of a person with invalid data: a field of another type, or a malformed email."""
     if not data:
         return None
     if "email" in data and not (
@@ -25,7 +25,7 @@ def refused(project: Project, data: dict[str, Any], email: str | None, user_id: 
 
 
 def store(project: Project, number: int, data: dict[str, Any], merge: bool) -> set[str]:
-    """Keeps a person's data, and returns the fields that the project had not seen before."""
+    """Store a person's data. Returns the fields that are new in the project."""
     created = data.keys() - project.data_fields.keys()
     project.data_fields.update({name: _kind(data[name]) for name in created})
     kept = project.data.setdefault(number, {})
@@ -39,5 +39,5 @@ def store(project: Project, number: int, data: dict[str, Any], merge: bool) -> s
 
 
 def _kind(value: object) -> str:
-    """A value's type as far as it matters: whole and broken numbers are one."""
+    """Return the type of a value; all numbers have the same type."""
     return "float" if type(value) is int else type(value).__name__

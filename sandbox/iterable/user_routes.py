@@ -50,7 +50,7 @@ def update_email(call: Call) -> Answer:
 
 
 def update(call: Call) -> Answer:
-    """`POST /api/users/update`: finds or makes one person; `dataFields` may bring new identifiers."""
+    """`POST /api/users/update`: finds or creates one person; `dataFields` may contain new identifiers."""
     body = call.json({}, _USER)
     email = body["email"].lower() if "email" in body else None
     user_id, data = body.get("userId"), body.get("dataFields", {})
@@ -80,7 +80,7 @@ def bulk_update(call: Call) -> Answer:
 
 
 def get_by_email(call: Call) -> Answer:
-    """`GET /api/users/getByEmail`: an empty object for somebody unknown."""
+    """`GET /api/users/getByEmail`: an empty object for an unknown person."""
     people = call.project.people
     number = people.emails.first.get(call.param("email").lower())
     if number is None:
@@ -111,7 +111,7 @@ def forgotten_user_ids(call: Call) -> Answer:
 
 
 def _change_identity(call: Call, number: int, data: dict[str, object]) -> None:
-    """Takes identifiers out of `dataFields`: the way to change the one that finds the person."""
+    """Apply the identifiers in `dataFields`, which may change the one that finds the person."""
     email, user_id = data.pop("email", None), data.pop("userId", None)
     people, kind = call.project.people, call.project.type
     if isinstance(user_id, str):
@@ -138,7 +138,7 @@ def _refuse(failure: Failure | None) -> None:
 
 
 def _refusal(failure: Failure) -> ApiError:
-    """A failure of one person as the single-user endpoints put it."""
+    """Return the error of the single-user endpoints for a failure."""
     if failure.bucket == scripted_outcomes.CRASH:
         return REFUSALS["500"].error(failure.value)
     if failure.bucket not in _REFUSALS:

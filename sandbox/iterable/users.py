@@ -1,8 +1,8 @@
 """The people of a project: numbered, in two columns (email, user id), each with an index.
 
-A number stands for a person as long as the project lives, so lists hold numbers, and a person whose
-email changes stays on every list. Plain strings and integers in flat containers keep a thousand new
-people a request cheap, and out of the garbage collector's sight.
+A number identifies a person for the life of the project, so lists contain numbers, and a person whose email changes
+stays on every list. Plain strings and integers in flat containers keep a thousand new people per request cheap, and add
+no work for the garbage collector.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 
 class Column:
-    """One identifier of every person, and who holds a value first.
+    """One identifier of all people, and the first holder of each value.
 
-    The index is made up to date when it is asked for: a column that nobody searches costs nothing.
+    The index is updated on demand: a column that is not searched costs nothing.
     """
 
     __slots__ = ("_first", "_indexed", "_shared", "values")
@@ -26,7 +26,7 @@ class Column:
 
     @property
     def first(self) -> dict[str, int]:
-        """By value, the number of the first person who holds it."""
+        """Return the number of the first holder by value."""
         for number in range(self._indexed, len(self.values)):
             value = self.values[number]
             if value is not None and self._first.setdefault(value, number) != number:
@@ -35,7 +35,7 @@ class Column:
         return self._first
 
     def claim(self, values: Sequence[str | None], numbers: range) -> bool:
-        """Takes over the values of new people if all are distinct and held by nobody, else nothing."""
+        """Add the values of new people if all are distinct and new. Otherwise change nothing."""
         claimed, claimants = [*values], [*numbers]
         if None in claimed:
             claimants = [number for number, value in zip(numbers, values, strict=True) if value is not None]
@@ -49,13 +49,13 @@ class Column:
         return True
 
     def release(self, numbers: range) -> None:
-        """Undoes the latest `claim`."""
+        """Undo the latest `claim`."""
         self._unclaim(self.values[numbers.start :], numbers)
         del self.values[numbers.start :]
         self._indexed = len(self.values)
 
     def set(self, number: int, value: str | None) -> None:
-        """Gives a person another value, or none."""
+        """Set or remove a person's value."""
         old, self.values[number] = self.values[number], value
         if old == value or number >= self._indexed:
             return
@@ -78,7 +78,7 @@ class Column:
 
 
 class People:
-    """Everybody that a project knows."""
+    """The people of a project."""
 
     __slots__ = ("emails", "user_ids")
 
@@ -90,7 +90,7 @@ class People:
         return len(self.emails.values)
 
     def add(self, email: str | None, user_id: str | None) -> int:
-        """A new person's number."""
+        """Add a person. Returns the number."""
         self.emails.values.append(email)
         self.user_ids.values.append(user_id)
         return len(self.emails.values) - 1
@@ -103,7 +103,8 @@ class People:
         unique_emails: bool,
         unique_user_ids: bool,
     ) -> range | None:
-        """Many new people at once, if those identifiers are all new and distinct; else None, and nobody."""
+        """Add many people at once if their identifiers are all new and distinct. Otherwise return None and add no
+        one."""
         numbers = range(len(self), len(self) + len(emails))
         if unique_emails and not self.emails.claim(emails, numbers):
             return None
@@ -118,7 +119,7 @@ class People:
         return numbers
 
     def find_all(self, emails: Sequence[str], user_ids: Sequence[str | None]) -> list[int] | None:
-        """Many known people at once, if each is known by exactly these identifiers; else None."""
+        """Find many people at once, if each has exactly these identifiers; otherwise return None."""
         try:
             numbers = list(map(self.emails.first.__getitem__, emails))
         except KeyError:
@@ -126,10 +127,10 @@ class People:
         return numbers if list(map(self.user_ids.values.__getitem__, numbers)) == user_ids else None
 
     def identity(self, number: int) -> tuple[str | None, str | None]:
-        """A person's email and user id."""
+        """Return a person's email and user id."""
         return self.emails.values[number], self.user_ids.values[number]
 
     def forget(self, number: int) -> None:
-        """Takes a person's identifiers away; the number stands for nobody from now on."""
+        """Delete a person's identifiers. The number stays unused."""
         self.emails.set(number, None)
         self.user_ids.set(number, None)

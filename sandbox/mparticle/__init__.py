@@ -1,4 +1,4 @@
-"""A local mParticle: sends Firehose messages as mParticle does, and sends again what is not answered with 200."""
+"""A local mParticle: sends Firehose messages as mParticle does, and repeats those that are not answered with 200."""
 
 from sandbox.mparticle.client import MParticle, RefusedError
 from sandbox.mparticle.messages import Audience, Profile

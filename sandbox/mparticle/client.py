@@ -1,4 +1,4 @@
-"""Playing mParticle over HTTP."""
+"""A client that sends Firehose messages over HTTP, as mParticle does."""
 
 import asyncio
 import io
@@ -14,16 +14,16 @@ import aiohttp
 from sandbox.mparticle import messages
 from sandbox.mparticle.messages import Audience, Message, Profile
 
-# Profiles a message, as mParticle sends them when many change at once.
+# Profiles per message, as mParticle sends them when many change at once.
 PROFILES_A_MESSAGE = 100
-# Where changes come slowly, they come in so many messages a second.
+# The number of messages per second at a low rate of changes.
 MESSAGES_A_SECOND = 5
-# How often a message is sent in all, and the first pause before it is sent again, in seconds.
+# The number of attempts for a message, and the first pause between them, in seconds.
 ATTEMPTS, PAUSE_S = 8, 0.25
 
 
 class RefusedError(Exception):
-    """The endpoint does not take a message, however often it is sent."""
+    """The endpoint rejected a message on every attempt."""
 
 
 class MParticle:
@@ -32,10 +32,10 @@ class MParticle:
     def __init__(
         self, url: str, *, account_id: int = 4711, settings: Mapping[str, str] | None = None, attempts: int = ATTEMPTS
     ) -> None:
-        """Take the endpoint's address, and the settings that somebody typed into mParticle's form."""
+        """Take the endpoint's address, and the settings entered in mParticle's form."""
         self.url = url
         self.account = messages.account(account_id, settings or {})
-        #: Whether the endpoint asked, in its last answer, to send no more.
+        #: Whether the endpoint's last answer asked to stop sending.
         self.suspended = False
         self._attempts = attempts
 
@@ -49,7 +49,7 @@ class MParticle:
         await self._session.close()
 
     async def register(self) -> dict[str, Any]:
-        """Ask what the integration is."""
+        """Request the integration's registration."""
         return await self.send(messages.registration())
 
     async def connect(self, audience: Audience) -> dict[str, Any]:
@@ -80,17 +80,18 @@ class MParticle:
         return await self.tell(audience, [("delete", profile) for profile in profiles], at=at)
 
     async def ping(self) -> dict[str, Any]:
-        """Ask whether the endpoint is alive."""
+        """Check whether the endpoint works."""
         return await self.send(messages.ping(self.account))
 
     async def erase(self, **identities: str) -> dict[str, Any]:
-        """Ask to forget a person, by `email`, `customer_id` or `mpid`."""
+        """Request the erasure of a person, by `email`, `customer_id` or `mpid`."""
         return await self.send(messages.erasure(self.account, identities))
 
     async def stream(
         self, audience: Audience, changes: Iterable[tuple[str, Profile]], *, rate: float = 0.0
     ) -> AsyncIterator[int]:
-        """Send changes as they come, `rate` profiles a second (0: as fast as they are taken). Yields how many."""
+        """Send a stream of changes, `rate` profiles a second (0: as fast as possible). Yields the size of each
+        message."""
         loop = asyncio.get_running_loop()
         began, sent = loop.time(), 0
         left = iter(changes)
@@ -103,7 +104,7 @@ class MParticle:
                 await asyncio.sleep(max(0.0, began + sent / rate - loop.time()))
 
     async def send(self, message: Message) -> dict[str, Any]:
-        """Send a message until it is answered with 200. Raises RefusedError where it is not in the end."""
+        """Send a message until it is answered with 200. Raises RefusedError after the last attempt."""
         body, headers = json.dumps(message).encode(), {"Content-Type": "application/json"}
         pause = PAUSE_S
         for attempt in range(self._attempts):

@@ -13,7 +13,7 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class Audience:
-    """An audience that is connected, with the settings of that connection."""
+    """A connected audience, with the settings of its connection."""
 
     id: int
     name: str
@@ -30,7 +30,7 @@ class Profile:
     encoding: str = "raw"
 
     def as_json(self) -> Message:
-        """The profile as a message holds it, without its audiences."""
+        """Return the profile as in a message, without its audiences."""
         identities = [("email", self.email), ("customer", self.customer_id)]
         return {
             "mpid": None if self.mpid is None else str(self.mpid),
@@ -52,19 +52,20 @@ def _message(kind: str, at: int | None, **more: Any) -> Message:
 
 
 def account(account_id: int, settings: Mapping[str, str]) -> Message:
-    """The account that a message comes from."""
+    """Return the account object of a message."""
     return {"account_id": account_id, "account_settings": dict(settings)}
 
 
 def registration() -> Message:
-    """Asks what the integration is."""
+    """Return a registration request."""
     return _message("module_registration", None)
 
 
 def subscription(
     of: Message, audience: Audience, action: str, *, previous: Mapping[str, str] | None = None, at: int | None = None
 ) -> Message:
-    """An audience was connected (`add`), changed (`update`) or disconnected (`remove`)."""
+    """Return a subscription message: an audience was connected (`add`), changed (`update`) or disconnected
+    (`remove`)."""
     return _message(
         "audience_subscription",
         at,
@@ -80,7 +81,8 @@ def subscription(
 def membership(
     of: Message, audience: Audience, changes: Iterable[tuple[str, Profile]], *, at: int | None = None
 ) -> Message:
-    """Profiles joined (`add`) or left (`delete`) an audience, or got other attributes (`attribute_update`)."""
+    """Return a membership message: profiles joined (`add`) or left (`delete`) an audience, or changed
+    (`attribute_update`)."""
     there = {
         "audience_id": audience.id,
         "audience_name": audience.name,
@@ -92,12 +94,12 @@ def membership(
 
 
 def ping(of: Message) -> Message:
-    """Asks whether the endpoint is alive."""
+    """Return a message without profiles, by which mParticle checks the endpoint."""
     return _message("audience_membership_change", None, account=of)
 
 
 def erasure(of: Message, identities: Mapping[str, str], *, at: int | None = None) -> Message:
-    """Forget a person."""
+    """Return a request to erase a person."""
     return _message(
         "dsr_processing",
         at,
@@ -112,5 +114,5 @@ def erasure(of: Message, identities: Mapping[str, str], *, at: int | None = None
 
 
 def events(of: Message) -> Message:
-    """Events, which an integration for audiences does not want."""
+    """Return an event message, which an audience integration ignores."""
     return _message("event_processing", None, account=of, user_identities=[], events=[{"type": "session_start"}])

@@ -1,16 +1,16 @@
-"""What a marketer would do in mParticle, told as it happens."""
+"""A scenario of a marketer's actions in mParticle, printed as it runs."""
 
 from collections.abc import Callable
 
 from sandbox.mparticle.client import MParticle
 from sandbox.mparticle.messages import Audience, Profile
 
-# How often it is said how far the stream is: every so many profiles.
+# The number of profiles between two lines about the progress of the stream.
 SAY_EVERY = 1_000
 
 
 def profile(number: int) -> Profile:
-    """The profile of that number. As in real audiences, one in twenty has no email."""
+    """Return profile `number`. As in real audiences, one in twenty has no email."""
     email = None if number % 20 == 0 else f"shopper{number}@example.com"
     return Profile(-number if number % 2 else number, email, f"customer-{number}")
 
@@ -26,7 +26,7 @@ async def play_story(
     disconnect: bool = False,
     erase: int = 0,
 ) -> None:
-    """Register, connect an audience, have profiles join and leave it, and what else is asked for."""
+    """Register, connect an audience, let profiles join and leave it, and do what else the options say."""
     found = await player.register()
     say(f"Registered: {found['name']} {found['version']}.")
     await player.connect(audience)

@@ -1,4 +1,4 @@
-"""`python -m sandbox.slack`: a local Slack until Ctrl-C, with its address and tokens printed."""
+"""`python -m sandbox.slack`: runs a local Slack until Ctrl-C, and prints its address and tokens."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sandbox.slack.process import introduction, serve
 
 
 def main() -> None:
-    """Read the command line and serve."""
+    """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.slack", description="A local Slack workspace.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8901, help="port, 0 for any (default: %(default)s)")
     parser.add_argument("--manifest", type=Path, help="the app's manifest (YAML or JSON)")
     parser.add_argument("--request-url", help="deliver over HTTP to this address instead of Socket Mode")
     parser.add_argument("--rate-limits", action="store_true", help="enforce Slack's rate limits")
-    parser.add_argument("--iterable-url", help="a local Iterable to show beside the workspace")
+    parser.add_argument("--iterable-url", help="a local Iterable to show next to the workspace")
     asyncio.run(_serve(parser.parse_args()))
 
 

@@ -1,4 +1,4 @@
-"""What the local Slack refuses, in Slack's words."""
+"""Errors of the local Slack, with Slack's codes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class SlackError(Exception):
-    """An answer with `ok: false`; `error` is Slack's code, `more` what is beside it in the answer."""
+    """An answer with `ok: false`; `error` is Slack's code, `more` the other fields of the answer."""
 
     def __init__(self, error: str, **more: Any) -> None:
         super().__init__(error)
@@ -14,5 +14,5 @@ class SlackError(Exception):
         self.more = more
 
     def as_json(self) -> dict[str, Any]:
-        """The body of the answer."""
+        """Return the body of the answer."""
         return {"ok": False, "error": self.error, **self.more}

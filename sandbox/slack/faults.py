@@ -1,4 +1,4 @@
-"""Faults by a switch: which requests fail, how, how often."""
+"""Fault injection: which requests fail, how, and how often."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 
 RATE_LIMITED = "ratelimited"  # 429 with Retry-After
 SERVER_ERROR = "server_error"  # 500, or `status`
-NO_ANSWER = "no_answer"  # nothing is done and the line stays silent
-LOST_ANSWER = "lost_answer"  # it is done, but the answer never arrives
+NO_ANSWER = "no_answer"  # no effect, and no answer
+LOST_ANSWER = "lost_answer"  # takes effect, but the answer is lost
 REFUSED = "refused"  # method `socket`: no WebSocket is accepted
-BESIDE = ("upload", "download", "response_url", "socket")  # no Web API methods: only struck by name
+BESIDE = ("upload", "download", "response_url", "socket")  # not Web API methods: only matched by name
 
 _numbers = itertools.count(1)
 
 
 @dataclass
 class Fault:
-    """A switch that is on.
+    """An active fault.
 
     `kind` is one of the constants above, or any error code of Slack (`channel_not_found`,
     `not_in_channel`, `is_archived`, `invalid_blocks`, `msg_too_long`, ...), answered with `ok: false`.
-    `method` is a pattern such as `chat.*`; besides Web API methods there are, only by their full names,
-    `upload`, `download`, `response_url` and `socket`. `channel` and `text` spare the requests that go elsewhere, or
-    that don't say this. `count` limits how often it strikes, `probability` makes it a matter of (seeded) chance.
+    `method` is a pattern such as `chat.*`; in addition to Web API methods there are `upload`,
+    `download`, `response_url` and `socket`, only by their full names. `channel` and `text` limit it to requests to this
+    channel and with this text. `count` limits how often it strikes, `probability` makes it random (with a seed).
     """
 
     kind: str
@@ -42,10 +42,10 @@ class Fault:
     struck: int = 0
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)  # noqa: S311 - chance that can be repeated is the point
+        self._random = random.Random(self.seed)  # noqa: S311 - repeatable on purpose
 
     def strikes(self, method: str, args: dict[str, Any]) -> bool:
-        """Whether it hits this request; counts if it does."""
+        """Whether it hits this request. Counts the hit."""
         if self.count is not None and self.struck >= self.count:
             return False
         if method in BESIDE and method != self.method:
@@ -64,7 +64,7 @@ class Fault:
         return not elsewhere and (not self.text or self.text in repr(args))
 
     def as_json(self) -> dict[str, Any]:
-        """What the page shows of it."""
+        """Return the fields that the page shows."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -80,7 +80,7 @@ class Fault:
 
 
 class Faults:
-    """All switches that are on."""
+    """All active faults."""
 
     def __init__(self) -> None:
         self.active: list[Fault] = []
@@ -92,13 +92,13 @@ class Faults:
         return fault
 
     def remove(self, fault_id: int) -> None:
-        """Turn one off."""
+        """Turn a fault off."""
         self.active = [one for one in self.active if one.id != fault_id]
 
     def clear(self) -> None:
-        """Turn all off."""
+        """Turn all faults off."""
         self.active.clear()
 
     def strike(self, method: str, args: dict[str, Any]) -> Fault | None:
-        """The fault that hits this request, if any."""
+        """Return the fault that hits this request, or None."""
         return next((one for one in self.active if one.strikes(method, args)), None)

@@ -1,4 +1,4 @@
-"""A local Slack that is running: `async with running() as slack`, and what a test can ask of it."""
+"""A running local Slack: `async with running() as slack`, with the methods that tests use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHUTDOWN_SECONDS = 0.2
 
 
 class Slack:
-    """The workspace from outside: addresses and secrets for the bot, people to act, ways to wait."""
+    """The workspace for tests: addresses and secrets for the bot, people who act, and methods to wait."""
 
     def __init__(self, world: World, faults: Faults, rates: Rates, delivery: Delivery) -> None:
         self.mparticle = Player(world)
@@ -44,7 +44,7 @@ class Slack:
         self.rates = rates
         self.delivery = delivery
 
-    # -- what the bot is given ------------------------------------------------------------------
+    # -- settings for the bot -------------------------------------------------------------------
 
     @property
     def page_url(self) -> str:
@@ -94,11 +94,11 @@ class Slack:
         return shared | {"SLACK_APP_TOKEN": self.app_token}
 
     def add_outsiders(self) -> None:
-        """Add people who are no members of the first workspace: see `workspace/outsiders.py`."""
+        """Add people who are not members of the first workspace: see `workspace/outsiders.py`."""
         add_outsiders(self.world)
 
     def use_mparticle(self, address: str, settings: Mapping[str, str]) -> None:
-        """Let people play mParticle from the panel: its messages go to this address, with these account settings."""
+        """Enable mParticle in the panel: its messages go to this address, with these account settings."""
         self.mparticle.use(address, settings)
 
     def use_http(self, request_url: str, options_url: str | None = None) -> None:
@@ -106,14 +106,14 @@ class Slack:
         self.delivery.http_mode.request_url = request_url
         self.delivery.http_mode.options_url = options_url
 
-    # -- who and what is there ------------------------------------------------------------------
+    # -- people and messages --------------------------------------------------------------------
 
     def person(self, name: str) -> Person:
         """A person (or a bot that clicks) by name or id."""
         for user in self.world.users.values():
             if name in (user.name, user.id):
                 return Person(self, user)
-        raise NotPossibleError(f"there is nobody called {name!r}")
+        raise NotPossibleError(f"there is no person called {name!r}")
 
     @property
     def marketer(self) -> Person:
@@ -136,7 +136,7 @@ class Slack:
         return self.person("ada")
 
     def channel(self, channel: Channel | str, seen_by: User | None = None) -> Channel:
-        """A conversation by name or id; `dm` is the person's own with the bot."""
+        """Return a conversation by name or id; `dm` is the person's own with the bot."""
         if isinstance(channel, Channel):
             return channel
         if channel == "dm" and seen_by:
@@ -150,7 +150,7 @@ class Slack:
     def messages(
         self, channel: Channel | str, reader: Person | None = None, thread: Message | None = None
     ) -> list[Message]:
-        """Messages of a conversation in order; what only one person sees is left out unless they read."""
+        """Return the messages of a conversation in order; ephemeral ones only for their reader."""
         found = self.channel(channel, reader.user if reader else None).messages
         return [
             one
@@ -160,11 +160,11 @@ class Slack:
         ]
 
     def calls(self, method: str) -> list[Call]:
-        """The Web API requests for a method, in order."""
+        """Return the Web API requests for a method, in order."""
         return [one for one in self.world.calls if one.method == method]
 
     def render(self, what: Any) -> str:
-        """A message or view as plain text, with names instead of ids."""
+        """Return a message or view as plain text, with names instead of ids."""
         return render_text(what, self.world)
 
     # -- waiting --------------------------------------------------------------------------------
@@ -175,9 +175,9 @@ class Slack:
         timeout: float = 5.0,  # noqa: ASYNC109 - part of the driver's vocabulary
         what: str = "",
     ) -> T:
-        """Return the predicate's value as soon as it is true; it is asked again after each change of the workspace.
+        """Return the predicate's value as soon as it is true; it is evaluated again after each change of the workspace.
 
-        Where it looks at something else, whoever changes that calls `slack.world.changed()`.
+        If it depends on something else, the code that changes that calls `slack.world.changed()`.
         """
         async with self._in_time(timeout, what or _source(predicate)):
             while True:
@@ -205,7 +205,7 @@ class Slack:
         thread: Message | None = None,
         timeout: float = 5.0,  # noqa: ASYNC109 - part of the driver's vocabulary
     ) -> Message:
-        """The latest message of the app whose rendered text contains `text`, once there is one."""
+        """Wait for a message of the app whose rendered text contains `text`, and return the latest."""
 
         def found() -> Message | None:
             seen = [one for one in self.messages(channel, reader, thread) if one.bot_id]
@@ -214,18 +214,18 @@ class Slack:
         return await self.wait_for(found, timeout, f"a message with {text!r} in {channel}")
 
     async def wait_connected(self, connections: int = 1, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - part of the driver's vocabulary
-        """Wait until the bot's Socket Mode connection stands."""
+        """Wait until the bot has this many Socket Mode connections."""
         sockets = self.delivery.socket_mode
         await self.wait_for(lambda: len(sockets.connections) >= connections, timeout, "a Socket Mode connection")
 
     # -- making things happen -------------------------------------------------------------------
 
     def advance(self, seconds: float) -> None:
-        """Put Slack's clock forward, for triggers, response_urls and codes that expire."""
+        """Advance Slack's clock, to expire triggers, response_urls and codes."""
         self.world.advance(seconds)
 
     async def drop_sockets(self) -> None:
-        """Lose every Socket Mode connection without a word."""
+        """Drop every Socket Mode connection without a close frame."""
         await self.delivery.socket_mode.drop()
 
     async def refresh_sockets(self, reason: str = "refresh_requested") -> None:
@@ -237,7 +237,7 @@ class Slack:
         await administration.uninstall(self.delivery, team_id, tokens_first)
 
     async def revoke_tokens(self, team_id: str = FIRST_TEAM) -> None:
-        """Take away the bot's token without removing the app."""
+        """Revoke the bot's token without removing the app."""
         await administration.revoke_tokens(self.delivery, team_id)
 
 
@@ -259,14 +259,14 @@ async def running(
 
     `manifest` is the app's manifest, parsed; without one there is `/iterable-sync`, a message shortcut
     `sync-to-iterable` and the usual scopes, which `scopes` replaces. `request_url` switches from Socket
-    Mode to HTTP. `iterable_url` is a local Iterable whose lists and switches the page shows beside.
+    Mode to HTTP. `iterable_url` is a local Iterable whose lists and switches the page shows, too.
     """
     listening = socket.create_server((host, port))
     app = App.from_manifest(manifest) if manifest else App()
     if scopes is not None:
         app.scopes = tuple(scopes)
     world = sample_world(app, f"http://{host}:{listening.getsockname()[1]}")
-    # whoever has longer to acknowledge a command has as long to open a view for it
+    # a longer time to acknowledge a command also applies to its trigger
     world.trigger_seconds = max(world.trigger_seconds, ack_timeout)
     faults, rates = Faults(), Rates(rate_limits)
     sockets = SocketMode(world, faults, ack_timeout)

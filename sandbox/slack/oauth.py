@@ -1,4 +1,4 @@
-"""The install page: choose a workspace, see what the app may do, allow it."""
+"""The install page: choose a workspace, review the scopes, allow."""
 
 from __future__ import annotations
 

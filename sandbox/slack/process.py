@@ -1,4 +1,4 @@
-"""A local Slack as a process: until Ctrl-C, with its address and tokens told."""
+"""A local Slack as a process: runs until Ctrl-C, and prints its address and tokens."""
 
 from __future__ import annotations
 

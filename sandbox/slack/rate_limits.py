@@ -1,4 +1,4 @@
-"""Slack's rate limits: so many requests a minute for each method and workspace."""
+"""Slack's rate limits: requests per minute, for each method and workspace."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Rates:
         self._seen: dict[tuple[str, ...], deque[float]] = defaultdict(deque)
 
     def retry_after(self, method: str, team_id: str, args: dict[str, Any], now: float) -> int | None:
-        """Seconds to wait where the request is one too many, else nothing, and it counts."""
+        """Count a request. Returns the seconds to wait if it exceeds the limit, else None."""
         if not self.enforced:
             return None
         if method == "chat.postMessage":

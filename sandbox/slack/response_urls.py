@@ -1,4 +1,4 @@
-"""The addresses where the app answers an interaction: five posts within half an hour."""
+"""The addresses for answers to an interaction: five posts within half an hour."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_USES = 5
 
 
 async def handle(world: World, request: web.Request) -> web.Response:
-    """One post to a response_url."""
+    """Handle one post to a response_url."""
     one = world.response_urls.get(request.match_info["id"])
     try:
         if one is None or one.expires < world.now():

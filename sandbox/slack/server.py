@@ -40,7 +40,7 @@ def application(
             world.asked.add(name)
             fault = faults.strike(name, {})
             if fault and fault.kind != LOST_ANSWER:
-                world.changed()  # of silence nothing else would tell
+                world.changed()  # no other change announces a request without an answer
                 return await strike(fault)
             answered = await handler(request)
             if fault and request.transport:

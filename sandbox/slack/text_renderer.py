@@ -15,7 +15,7 @@ STATUS = {"pending": "[ ]", "in_progress": "[…]", "complete": "[x]", "error": 
 
 
 def render_text(what: Message | View | Sequence[Json] | Json, world: World | None = None) -> str:
-    """A message, view, list of blocks or one block as plain text; `world` turns ids into names."""
+    """Return a message, view, list of blocks or one block as plain text; `world` turns ids into names."""
     if isinstance(what, Message):
         return _message(what, world)
     if isinstance(what, View):
@@ -25,7 +25,7 @@ def render_text(what: Message | View | Sequence[Json] | Json, world: World | Non
 
 
 def plain(text: str, world: World | None = None) -> str:
-    """mrkdwn as plain text: links and mentions spelled out, markup characters kept."""
+    """Return mrkdwn as plain text: links and mentions spelled out, markup characters kept."""
 
     def spelled(found: re.Match[str]) -> str:
         target, _, label = found[1].partition("|")

@@ -1,1 +1,1 @@
-"""What the page in the browser asks for: a person's view of the workspace, and what they do in it."""
+"""The API of the page in the browser: a person's view of the workspace, and their actions."""

@@ -1,4 +1,4 @@
-"""What the page asks on a person's behalf; each is one of the things in `sandbox.slack.users`."""
+"""Actions that the page performs for a person, each by a function of `sandbox.slack.users`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _name(body: Json) -> str:
 
 
 def _values(delivery: Delivery, values: dict[str, Any]) -> dict[str, Any]:
-    """Values of the page; files are named by their ids."""
+    """Convert values of the page, which names files by their ids."""
     files = delivery.world.files
     return {
         name: [files[one] for one in value["files"]] if isinstance(value, dict) and "files" in value else value
@@ -56,7 +56,7 @@ def _values(delivery: Delivery, values: dict[str, Any]) -> dict[str, Any]:
 
 
 async def write(delivery: Delivery, user: User, body: Json) -> Json:
-    """A message or a slash command."""
+    """Send a message or a slash command."""
     channel, text = _channel(delivery, body), str(body["text"])
     thread_ts = body.get("thread_ts") or None
     if text.startswith("/"):
@@ -68,7 +68,7 @@ async def write(delivery: Delivery, user: User, body: Json) -> Json:
 
 
 async def click(delivery: Delivery, user: User, body: Json) -> Json:
-    """A button or a choice, in a message, modal or home tab."""
+    """Press a button or choose an option, in a message, modal or home tab."""
     where = _place(delivery, user, body)
     if isinstance(where, View):
         await modals.fill(delivery, user, where, _values(delivery, body.get("values") or {}), tell=False)
@@ -76,7 +76,7 @@ async def click(delivery: Delivery, user: User, body: Json) -> Json:
 
 
 async def tell(delivery: Delivery, user: User, body: Json) -> Json:
-    """A change of an input that the app wants to hear of at once."""
+    """Change an input whose action the app receives at once."""
     view = _view(user, body)
     await modals.fill(delivery, user, view, _values(delivery, body.get("values") or {}), tell=False)
     one = _values(delivery, {_name(body): body.get("value")})
@@ -84,27 +84,27 @@ async def tell(delivery: Delivery, user: User, body: Json) -> Json:
 
 
 async def suggest(delivery: Delivery, user: User, body: Json) -> Json:
-    """Letters typed into a typeahead."""
+    """Type letters into a typeahead."""
     where = _place(delivery, user, body)
     options = await interactions.suggest(delivery, user, where, _name(body), str(body.get("typed", "")))
     return {"ok": True, "options": options}
 
 
 async def submit(delivery: Delivery, user: User, body: Json) -> Json:
-    """The submit button of a modal."""
+    """Submit a modal."""
     view = _view(user, body)
     await modals.fill(delivery, user, view, _values(delivery, body.get("values") or {}), tell=False)
     return _shown(await modals.submit(delivery, user, view))
 
 
 async def close(delivery: Delivery, user: User, body: Json) -> Json:
-    """The close button or the x of a modal."""
+    """Close a modal, by its button or the x."""
     await modals.close(delivery, user, _view(user, body), bool(body.get("everything")))
     return {"ok": True}
 
 
 async def shortcut(delivery: Delivery, user: User, body: Json) -> Json:
-    """A shortcut on a message, or a global one."""
+    """Use a message shortcut or a global one."""
     message = None
     if body.get("ts"):
         message = delivery.world.message(body["channel"], body["ts"])
@@ -112,12 +112,12 @@ async def shortcut(delivery: Delivery, user: User, body: Json) -> Json:
 
 
 async def home(delivery: Delivery, user: User, body: Json) -> Json:
-    """The home or messages tab of the app."""
+    """Open the home or messages tab of the app."""
     return _shown(await administration.open_home(delivery, user, body.get("tab", "home")))
 
 
 async def invite(delivery: Delivery, user: User, body: Json) -> Json:
-    """The bot into a channel."""
+    """Invite the bot to a channel."""
     composing.invite(delivery.world, user, _channel(delivery, body))
     return {"ok": True}
 

@@ -1,4 +1,4 @@
-"""The panel beside the workspace, under `/_sandbox`: Slack's faults, the local Iterable behind a proxy, mParticle."""
+"""The control panel of the page, under `/_sandbox`: Slack's faults, a proxy to the local Iterable, mParticle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROXY_SECONDS = 5.0
 
 
 class Panel:
-    """Switches and figures."""
+    """The routes of the panel's switches and figures."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Panel:
         app.router.add_route("*", "/_sandbox/iterable{tail:.*}", self.iterable)
 
     async def slack(self, request: web.Request) -> web.Response:
-        """Slack's switches and latest requests."""
+        """Return Slack's switches and latest requests."""
         calls = list(self.world.calls)[-CALLS_SHOWN:]
         return respond(
             {
@@ -76,19 +76,19 @@ class Panel:
         return await self.slack(request)
 
     async def remove_fault(self, request: web.Request) -> web.Response:
-        """Turn one off."""
+        """Turn a fault off."""
         self.faults.remove(int(request.match_info["id"]))
         self.world.changed()
         return await self.slack(request)
 
     async def clear_faults(self, request: web.Request) -> web.Response:
-        """Turn all off."""
+        """Turn all faults off."""
         self.faults.clear()
         self.world.changed()
         return await self.slack(request)
 
     async def sockets(self, request: web.Request) -> web.Response:
-        """Lose or refresh the app's connections."""
+        """Drop or refresh the app's connections."""
         if request.match_info["do"] == "drop":
             await self.socket_mode.drop()
         else:
@@ -96,7 +96,7 @@ class Panel:
         return await self.slack(request)
 
     async def set_rates(self, request: web.Request) -> web.Response:
-        """Enforce rate limits, or not: {enforced}."""
+        """Turn the rate limits on or off: {enforced}."""
         given: dict[str, Any] = await request.json()
         self.rates.enforced = bool(given.get("enforced"))
         self.world.changed()

@@ -1,4 +1,4 @@
-"""The panel's mParticle: connects an audience, streams its changes and disconnects it, at somebody's endpoint."""
+"""The panel's mParticle: connects an audience, streams its changes and disconnects it, at a Firehose endpoint."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sandbox.mparticle.scenario import play_story
 from sandbox.slack.web_api.endpoint import respond
 from sandbox.slack.workspace.workspace import World
 
-#: The audience that is played. Its settings name no list: it is chosen in Slack.
+#: The sample audience. Its settings name no list: a person chooses it in Slack.
 AUDIENCE = Audience(8754, "Summer Sale Shoppers")
-#: How many people join it, how many of them leave again, and how many change a second.
+#: How many profiles join, how many of them leave again, and the changes per second.
 MEMBERS, LEAVE, RATE = 200, 20, 25.0
 LINES_SHOWN = 6
 ATTEMPTS = 3
 
 
 class Player:
-    """Plays mParticle when somebody presses a button; does nothing until it knows an endpoint."""
+    """Acts as mParticle when a person presses a button; does nothing until it has an endpoint."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -34,12 +34,12 @@ class Player:
         self._task: asyncio.Task[None] | None = None
 
     def use(self, address: str, settings: Mapping[str, str]) -> None:
-        """From now on, send to this endpoint, with the settings that somebody typed into mParticle's form."""
+        """Send to this endpoint from now on, with these settings from mParticle's form."""
         self._address, self._settings = address, settings
         self._world.changed()
 
     def as_json(self) -> dict[str, Any] | None:
-        """What the panel shows; nothing where there is no endpoint."""
+        """Return what the panel shows, or None without an endpoint."""
         if self._address is None:
             return None
         return {"audience": AUDIENCE.name, "playing": self._is_playing, "lines": list(self._lines)}
@@ -55,7 +55,7 @@ class Player:
 
     async def _pressed(self, request: web.Request) -> web.Response:
         if self._address is None:
-            return respond({"error": "nobody has said where mParticle's messages go"}, 404)
+            return respond({"error": "there is no endpoint for mParticle's messages"}, 404)
         if not self._is_playing:
             deed = self._play if request.match_info["do"] == "play" else self._disconnect
             self._task = asyncio.create_task(self._safely(self._address, deed), name="mParticle")
@@ -69,7 +69,7 @@ class Player:
         except RefusedError as error:
             self._say(f"A message was not taken ({error}).")
         finally:
-            asyncio.get_running_loop().call_soon(self._world.changed)  # when this has ended
+            asyncio.get_running_loop().call_soon(self._world.changed)  # after this task has ended
 
     async def _play(self, player: MParticle) -> None:
         await play_story(player, AUDIENCE, self._say, members=MEMBERS, leave=LEAVE, rate=RATE)

@@ -21,7 +21,7 @@ from sandbox.slack.workspace.view_state import NotPossibleError
 from sandbox.slack.workspace.workspace import World
 
 STATIC = Path(__file__).parent.parent / "static"
-CALM_SECONDS = 0.03  # changes within this time are told as one
+CALM_SECONDS = 0.03  # changes within this time are sent as one event
 
 
 def add_routes(app: web.Application, world: World, delivery: Delivery) -> None:
@@ -43,16 +43,16 @@ class _Page:
         self.delivery = delivery
 
     async def index(self, request: web.Request) -> web.StreamResponse:
-        """The page itself."""
+        """Return the page."""
         return web.FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     async def permalink(self, request: web.Request) -> web.StreamResponse:
-        """A message's address leads to the page."""
+        """Redirect a message's address to the page."""
         number = request.match_info["number"]
         raise web.HTTPFound(f"/#{request.match_info['channel']}/{number[:-6]}.{number[-6:]}")
 
     async def state(self, request: web.Request) -> web.Response:
-        """What one person sees."""
+        """Return what one person sees."""
         connections = len(self.delivery.socket_mode.connections)
         if self.delivery.http_mode.request_url:
             connections = 1
@@ -60,7 +60,7 @@ class _Page:
         return respond(snapshot(self.world, user, request.query.get("channel"), connections))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: the number of the latest change."""
+        """Stream the number of the latest change as server-sent events."""
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
         await stream.prepare(request)
         version = self.world.version
@@ -75,7 +75,7 @@ class _Page:
                 return stream
 
     async def act(self, request: web.Request) -> web.Response:
-        """Something that a person does."""
+        """Perform a person's action."""
         body: dict[str, Any] = await request.json()
         user = self._user(body["as"])
         try:
@@ -88,7 +88,7 @@ class _Page:
         return respond(answer)
 
     async def upload(self, request: web.Request) -> web.Response:
-        """A file for a conversation, or (without one) for an input of a modal."""
+        """Upload a file for a conversation, or (without one) for an input of a modal."""
         query = request.query
         user = self._user(query["as"])
         content = await request.read()
@@ -110,7 +110,7 @@ class _Page:
         return respond(file.as_json())
 
     async def file(self, request: web.Request) -> web.Response:
-        """A file's bytes, for people who can see it."""
+        """Return a file's bytes to people who can see it."""
         file = self.world.files.get(request.match_info["file"])
         user = self._user(request.query.get("as", ""))
         seen = file is not None and (

@@ -1,7 +1,7 @@
-"""Who may talk to the local Slack: programs and pages of this machine, and no page of another site.
+"""The same-site check: only programs and pages of this machine may use the local Slack, not a page of another site.
 
 A page of another site can send requests to this machine, and by DNS rebinding also read the answers: its own name then
-leads here, and the browser sends that name as the host.
+resolves to this machine, and the browser sends that name as the host.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def same_site(bound_host: str) -> Middleware:
 
 
 def _is_here(host: str, bound_host: str) -> bool:
-    """Whether a Host header names this machine. No DNS entry leads from an address or from localhost elsewhere."""
+    """Whether a Host header names this machine. DNS can't redirect an address or localhost elsewhere."""
     name = urlsplit(f"//{host}").hostname or ""
     try:
         return name in ("localhost", bound_host) or bool(ipaddress.ip_address(name))

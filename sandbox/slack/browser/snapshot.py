@@ -11,7 +11,7 @@ MOST_MESSAGES = 200
 
 
 def snapshot(world: World, user: User, channel_id: str | None, connections: int) -> Json:
-    """Everything that the page draws for this person."""
+    """Return everything that the page shows to this person."""
     install = world.installs.get(user.team_id)
     installed = install is not None and install.gone is None
     channels = [

@@ -1,1 +1,1 @@
-"""How the app is told of what people do: over Socket Mode, or by signed HTTP requests."""
+"""Delivery of interactions and events to the app: over Socket Mode, or as signed HTTP requests."""

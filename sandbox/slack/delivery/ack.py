@@ -1,4 +1,4 @@
-"""What the app answered to one delivery, or why it didn't."""
+"""The app's answer to one delivery, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNREACHABLE = "dispatch_failed"
 
 @dataclass
 class Answer:
-    """`error` is empty where the app acknowledged in time; `payload` is what it put beside that."""
+    """`error` is empty if the app acknowledged in time; `payload` is the payload of the acknowledgement."""
 
     payload: dict[str, Any] = field(default_factory=dict)
     error: str = ""

@@ -1,4 +1,4 @@
-"""Chooses between Socket Mode and HTTP, repeats events that nobody acknowledged, keeps a record."""
+"""Dispatches deliveries over Socket Mode or HTTP, repeats unacknowledged events, and keeps a record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEPT = 1_000
 
 @dataclass
 class Delivered:
-    """One delivery: what was sent, what came back, how long it took."""
+    """One delivery: the payload, the answer and the duration."""
 
     kind: str
     payload: Json
@@ -30,7 +30,7 @@ class Delivered:
 
 
 class Delivery:
-    """The way from the workspace to the app."""
+    """Delivers from the workspace to the app."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Delivery:
         return answer
 
     async def event(self, team_id: str, body: dict[str, Any]) -> Answer:
-        """Deliver an event, if the app wants its kind; it is repeated in the background where needed."""
+        """Deliver an event, if the app subscribes to its kind. Retries run in the background."""
         if body["type"] not in self.world.app.events:
             return Answer()
         payload = payloads.event(self.world, team_id, body)
@@ -77,7 +77,7 @@ class Delivery:
             reason = answer.reason
 
     async def close(self) -> None:
-        """Give up repeats and connections."""
+        """Cancel retries and close connections."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

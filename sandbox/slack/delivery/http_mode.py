@@ -17,7 +17,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class HttpMode:
-    """Sends what Slack would send; `request_url` takes all, `options_url` takes suggestions if it is set."""
+    """Sends signed requests to `request_url`, and requests for options to `options_url` if it is set."""
 
     def __init__(self, signing_secret: str, ack_timeout: float) -> None:
         self.signing_secret = signing_secret
@@ -27,13 +27,13 @@ class HttpMode:
         self._session: aiohttp.ClientSession | None = None
 
     def signed(self, body: bytes) -> dict[str, str]:
-        """The headers that prove that a request comes from Slack."""
+        """Return the headers that prove that a request comes from Slack."""
         stamp = str(int(time.time()))
         digest = hmac.new(self.signing_secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256)
         return {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={digest.hexdigest()}"}
 
     async def deliver(self, kind: str, payload: dict[str, Any], retry: int = 0, reason: str = "") -> Answer:
-        """Make one request and read the acknowledgement from its response."""
+        """Send one request and read the acknowledgement from its response."""
         if kind == "events_api":
             body, content_type = orjson.dumps(payload), "application/json"
         elif kind == "slash_commands":

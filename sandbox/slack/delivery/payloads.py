@@ -7,11 +7,11 @@ from typing import Any
 from sandbox.slack.workspace.models import Channel, Json, Message, User, View
 from sandbox.slack.workspace.workspace import World
 
-TOKEN = "local-verification-token"  # noqa: S105 - deprecated by Slack, checked by nobody
+TOKEN = "local-verification-token"  # noqa: S105 - deprecated by Slack, never checked
 
 
 def command(world: World, user: User, channel: Channel, name: str, text: str) -> Json:
-    """A slash command."""
+    """Return the payload of a slash command."""
     team = world.teams[user.team_id]
     return {
         "token": TOKEN,
@@ -31,11 +31,11 @@ def command(world: World, user: User, channel: Channel, name: str, text: str) ->
 
 
 def _interaction(world: World, user: User, kind: str) -> Json:
-    """What all interactions have in common.
+    """Return the fields that all interactions share.
 
-    In a channel of Slack Connect, a click of somebody of another workspace names the workspace of the app as `team`,
-    and theirs as `user.team_id` (seen in slackapi/java-slack-sdk#1041); a submitted modal names theirs in both, and
-    that of the app as `view.app_installed_team_id` (seen in slackapi/bolt-js#1614).
+    In a Slack Connect channel, a click by a person from another workspace has the app's workspace as `team`, and the
+    person's as `user.team_id` (seen in slackapi/java-slack-sdk#1041). A submitted modal has the person's in both, and
+    the app's as `view.app_installed_team_id` (seen in slackapi/bolt-js#1614).
     """
     team = world.teams[user.team_id if kind in ("view_submission", "view_closed") else user.app_team_id]
     return {
@@ -54,7 +54,7 @@ def _channel(channel: Channel) -> Json:
 
 
 def global_shortcut(world: World, user: User, callback_id: str) -> Json:
-    """A shortcut from the menu beside the text field."""
+    """Return the payload of a global shortcut."""
     return {
         **_interaction(world, user, "shortcut"),
         "callback_id": callback_id,
@@ -64,7 +64,7 @@ def global_shortcut(world: World, user: User, callback_id: str) -> Json:
 
 
 def message_shortcut(world: World, user: User, callback_id: str, message: Message) -> Json:
-    """A shortcut from a message's menu."""
+    """Return the payload of a message shortcut."""
     return {
         **_interaction(world, user, "message_action"),
         "callback_id": callback_id,
@@ -99,7 +99,7 @@ def _in_view(view: View) -> Json:
 
 
 def block_actions(world: World, user: User, where: Message | View, action: Json) -> Json:
-    """A press of a button, or a choice in a menu, in a message, modal or home tab."""
+    """Return the payload of a button press or a menu choice, in a message, modal or home tab."""
     channel = where.channel if isinstance(where, View) else where.channel.id
     payload = _interaction(world, user, "block_actions") | {"trigger_id": world.new_trigger(user, channel).id}
     payload["actions"] = [action | {"action_ts": world.new_ts()}]
@@ -112,7 +112,7 @@ def block_actions(world: World, user: User, where: Message | View, action: Json)
 def block_suggestion(
     world: World, user: User, where: Message | View, block_id: str, action_id: str, typed: str
 ) -> Json:
-    """Letters typed into an external_select."""
+    """Return the payload of letters typed into an external_select."""
     place = _in_view(where) if isinstance(where, View) else _in_message(user, where)
     return (
         _interaction(world, user, "block_suggestion")
@@ -122,7 +122,7 @@ def block_suggestion(
 
 
 def view_submission(world: World, user: User, view: View, response_urls: list[Json]) -> Json:
-    """The submit button of a modal."""
+    """Return the payload of a submitted modal."""
     return {
         **_interaction(world, user, "view_submission"),
         "trigger_id": world.new_trigger(user, view.channel).id,
@@ -132,7 +132,7 @@ def view_submission(world: World, user: User, view: View, response_urls: list[Js
 
 
 def view_closed(world: World, user: User, view: View, is_cleared: bool) -> Json:
-    """A modal that was closed without being submitted."""
+    """Return the payload of a modal that was closed without being submitted."""
     return {
         **_interaction(world, user, "view_closed"),
         "view": view.as_json(),
@@ -141,7 +141,7 @@ def view_closed(world: World, user: User, view: View, is_cleared: bool) -> Json:
 
 
 def event(world: World, team_id: str, body: dict[str, Any]) -> Json:
-    """An event in the wrapper that the Events API puts around it."""
+    """Return an event in the wrapper of the Events API."""
     install = world.installs[team_id]
     return {
         "token": TOKEN,

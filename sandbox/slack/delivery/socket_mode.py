@@ -20,7 +20,7 @@ LINK_SECONDS = 18_060
 
 
 class SocketMode:
-    """The app's connections. An envelope goes to one of them, its acknowledgement may come by any."""
+    """The app's connections. An envelope goes to one of them; its acknowledgement may arrive over any."""
 
     def __init__(self, world: World, faults: Faults, ack_timeout: float) -> None:
         self.world = world
@@ -34,13 +34,13 @@ class SocketMode:
         self._turn = 0
 
     def new_url(self) -> str:
-        """The address for one connection; it may be used again after a failed attempt."""
+        """Return the address for one connection; it may be used again after a failed attempt."""
         ticket = secrets.token_hex(8)
         self._tickets.add(ticket)
         return f"{self.world.base_url.replace('http', 'ws', 1)}/link?ticket={ticket}&app_id={self.world.app.id}"
 
     def forget_links(self) -> None:
-        """Accept no address any more that was given until now, as Slack does after a while."""
+        """Expire all addresses issued so far, as Slack does after a while."""
         self._tickets.clear()
 
     async def link(self, request: web.Request) -> web.StreamResponse:
@@ -135,14 +135,14 @@ class SocketMode:
             await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {"host": "local"}})
 
     async def drop(self) -> None:
-        """Lose every connection without a word."""
+        """Drop every connection without a close frame."""
         for socket, request in list(self._all.items()):
             self._forget(socket)
             if request.transport is not None:
                 request.transport.abort()
 
     async def close(self) -> None:
-        """End every connection in an orderly way."""
+        """Close every connection."""
         for socket in list(self._all):
             with contextlib.suppress(ConnectionError, RuntimeError, TimeoutError):
                 await asyncio.wait_for(socket.close(code=1001), 1)

@@ -1,1 +1,1 @@
-"""What people do in the workspace: write, press, fill in, open the home tab."""
+"""The actions of people in the workspace: write, press, fill in, open the home tab."""

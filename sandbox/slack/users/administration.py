@@ -1,4 +1,4 @@
-"""What people do with the app as such: open its home tab, install it, remove it."""
+"""Actions on the app itself: open its home tab, install it, remove it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def open_home(delivery: Delivery, user: User, tab: str = "home") -> Outcom
 
 
 def allow(world: World, user: User, authorize_url: str) -> str:
-    """Press Allow on the install page; returns where the browser is sent, with code and state."""
+    """Press Allow on the install page. Returns the redirect address, with code and state."""
     query = {key: values[0] for key, values in parse_qs(urlsplit(authorize_url).query).items()}
     problem = install_problem(world, query)
     if problem:
@@ -51,7 +51,7 @@ def allow(world: World, user: User, authorize_url: str) -> str:
 
 
 def install_problem(world: World, query: dict[str, str]) -> str:
-    """What is wrong with a request for the install page, if anything."""
+    """Return what is wrong with a request for the install page, or an empty string."""
     app = world.app
     redirect = query.get("redirect_uri", "")
     if query.get("client_id") != app.client_id:
@@ -81,7 +81,7 @@ async def uninstall(delivery: Delivery, team_id: str, tokens_first: bool = False
 
 
 async def revoke_tokens(delivery: Delivery, team_id: str) -> None:
-    """Take the bot's token away without removing the app."""
+    """Revoke the bot's token without removing the app."""
     install = delivery.world.installs[team_id]
     install.gone = "token_revoked"
     await delivery.event(team_id, {"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [install.bot_user]}})

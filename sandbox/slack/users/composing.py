@@ -1,4 +1,4 @@
-"""What people write: messages, slash commands, files, invitations."""
+"""Composing: messages, slash commands, files, invitations."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def upload(
     comment: str = "",
     thread_ts: str | None = None,
 ) -> Message:
-    """Put a file into a conversation."""
+    """Upload a file to a conversation."""
     file = new_file(world, user, name, content)
     file.channels.add(channel.id)
     message = say(world, user, channel, comment, thread_ts)
@@ -53,7 +53,7 @@ def upload(
 
 
 def invite(world: World, user: User, channel: Channel) -> None:
-    """Bring the app's bot into a channel."""
+    """Invite the app's bot to a channel."""
     bot = world.installs[user.team_id].bot_user
     if bot not in channel.members:
         channel.members.add(bot)
@@ -63,7 +63,7 @@ def invite(world: World, user: User, channel: Channel) -> None:
 async def command(
     delivery: Delivery, user: User, channel: Channel, typed: str, thread_ts: str | None = None
 ) -> Outcome:
-    """Type a slash command. What the app acknowledges with is shown, and so is its silence."""
+    """Type a slash command. The person sees the app's acknowledgement, or an error if there is none."""
     world = delivery.world
     name, _, text = typed.strip().partition(" ")
     if name == "/invite":
@@ -97,7 +97,7 @@ def _acknowledged(world: World, user: User, channel: Channel, typed: str, payloa
 
 
 def respond(world: World, user: User, channel: Channel, body: dict[str, Any], echo: str = "") -> Message:
-    """The message that an acknowledgement or a response_url asks for; only its reader sees it by default."""
+    """Post the message of an acknowledgement or a response_url; it is ephemeral by default."""
     install = world.installs[user.team_id]
     blocks = with_ids(world, checked_message_blocks(body.get("blocks")))
     text = str(body.get("text") or "")
@@ -121,7 +121,7 @@ def respond(world: World, user: User, channel: Channel, body: dict[str, Any], ec
 
 
 def with_mentions(world: World, team_id: str, text: str) -> str:
-    """The text with `@name` and `#name` as Slack encodes them, where there is such a person or channel."""
+    """Return the text with the `@name` and `#name` of existing people and channels as Slack encodes them."""
     people = {one.name: f"<@{one.id}>" for one in world.users.values() if one.team_id == team_id}
     channels = {
         one.name: f"<#{one.id}|{one.name}>"

@@ -1,4 +1,4 @@
-"""What people press and choose: buttons, menus, typeaheads, shortcuts."""
+"""Interactions: buttons, menus, typeaheads, shortcuts."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ async def click(
 
 
 def check_on_screen(delivery: Delivery, user: User, where: Place) -> None:
-    """Nobody can press what is not, or no longer, on the screen."""
+    """Raise NotPossibleError if the element is not, or no longer, on the person's screen."""
     if isinstance(where, View):
         there = where is user.home or where in user.views
     else:
         there = where in where.channel.messages and where.only_for in (None, user.id)
     if not there:
-        raise NotPossibleError("this message or view is not on the screen (any more)")
+        raise NotPossibleError("this message or view is not on the screen, or no longer")
 
 
 def put(user: User, where: Place, block: Json, element: Json, value: Any) -> Json:
-    """Put a value into an input and return its new state."""
+    """Enter a value into an input and return its new state."""
     offered = where.suggested.get(element["action_id"], []) if isinstance(where, View) else []
     state = chosen(element, value, offered)
     values = where.values if isinstance(where, View) else where.values.setdefault(user.id, {})
@@ -63,7 +63,7 @@ def put(user: User, where: Place, block: Json, element: Json, value: Any) -> Jso
 
 
 async def act(delivery: Delivery, user: User, where: Place, action: Json) -> Outcome:
-    """Tell the app of an action and wait for its acknowledgement."""
+    """Send an action to the app and wait for its acknowledgement."""
     answer = await delivery.send("interactive", payloads.block_actions(delivery.world, user, where, action))
     if answer.error:
         return Outcome(answer.error, trouble(answer.error))
@@ -73,7 +73,7 @@ async def act(delivery: Delivery, user: User, where: Place, action: Json) -> Out
 async def suggest(delivery: Delivery, user: User, where: Place, name: str, typed: str) -> list[Json]:
     """Type into an external_select and return the options that the app offers (groups opened).
 
-    Nothing is asked, and nothing offered, before `min_query_length` letters.
+    Below `min_query_length` letters the app is not asked, and there are no options.
     """
     check_on_screen(delivery, user, where)
     block, element = find_element(where.blocks, name)

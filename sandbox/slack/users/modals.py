@@ -1,4 +1,4 @@
-"""What people do with a modal: fill it in, submit it, close it."""
+"""Actions on a modal: fill it in, submit it, close it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ INVALID = "The app answered with something that can't be shown here."
 
 
 async def fill(delivery: Delivery, user: User, view: View, values: Mapping[str, Any], tell: bool = True) -> Outcome:
-    """Put values into inputs named `action_id` or `block_id/action_id`, telling the app where it asked.
+    """Enter values into inputs named `action_id` or `block_id/action_id`, and send actions for inputs that dispatch
+    them.
 
-    An option of an external_select that isn't known yet is looked up by typing it. Without `tell` the app
-    hears of it only when the modal is submitted.
+    An unknown option of an external_select is looked up by typing it. Without `tell`, the app gets the values only with
+    the submission.
     """
     check_on_screen(delivery, user, view)
     last = Outcome(sent=False)
@@ -66,7 +67,7 @@ def _check_files(element: Json, value: Any) -> None:
 
 
 async def submit(delivery: Delivery, user: User, view: View) -> Outcome:
-    """Press the submit button; the answer decides what becomes of the modal."""
+    """Press the submit button, and apply the app's response_action to the modal."""
     check_on_screen(delivery, user, view)
     if view is not user.views[-1]:
         raise NotPossibleError("another modal is on top of this one")

@@ -1,4 +1,4 @@
-"""What came of something that a person did."""
+"""The outcome of a person's action."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sandbox.slack.workspace.models import Message
 
 @dataclass
 class Outcome:
-    """`error` is empty where the app acknowledged in time; `shown` is what the person reads otherwise.
+    """`error` is empty if the app acknowledged in time; otherwise `shown` is what the person reads.
 
-    `errors` are those beside the inputs of a modal, `payload` is what the app put into its
-    acknowledgement, `message` is the message that came of it. `sent` is false where nothing reached the
-    app, because the screen itself refused (a required input, a declined confirmation).
+    `errors` are those at the inputs of a modal, `payload` is the payload of the acknowledgement, and `message` is the
+    resulting message. `sent` is False if nothing reached the app, because the client itself rejected the action (a
+    required input, a declined confirmation).
     """
 
     error: str = ""
@@ -27,12 +27,12 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the app took it."""
+        """Whether the app accepted it."""
         return self.sent and not self.error and not self.errors
 
 
 def trouble(error: str) -> str:
-    """What a person reads when the app did not answer."""
+    """Return what a person reads if the app did not answer."""
     if error == TIMED_OUT:
         return "The app didn’t answer within 3 seconds. It may still be at work; if nothing happens, try again."
     return "The app can't be reached right now. Try again in a moment."

@@ -1,4 +1,4 @@
-"""A person of the workspace, as a test or a tour moves them: one method for each thing that people do."""
+"""A driver for a person of the workspace, for tests and tours: one method for each action."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Person:
-    """Does what a person at the screen could do, and returns when the app has acknowledged it."""
+    """Performs actions that a person could perform on the screen. Each returns when the app has acknowledged it."""
 
     def __init__(self, slack: Slack, user: User) -> None:
         self.slack = slack
@@ -45,7 +45,7 @@ class Person:
         return self.slack.world.direct_message(self.user)
 
     def messages(self, channel: Channel | str, thread: Message | None = None) -> list[Message]:
-        """What this person reads in a conversation, or in a thread of it."""
+        """Return the messages that this person reads in a conversation, or in a thread of it."""
         return self.slack.messages(channel, reader=self, thread=thread)
 
     # -- writing --------------------------------------------------------------------------------
@@ -68,20 +68,20 @@ class Person:
         comment: str = "",
         thread: Message | None = None,
     ) -> Message:
-        """Put a file into a conversation; returns the message that carries it."""
+        """Upload a file to a conversation. Returns its message."""
         where = self.slack.channel(channel, self.user)
         return composing.upload(
             self.slack.world, self.user, where, name, content, comment, thread.ts if thread else None
         )
 
     def file(self, name: str, content: bytes) -> File:
-        """A file to put into a `file_input` with `fill`."""
+        """Return a file to enter into a `file_input` with `fill`."""
         file = new_file(self.slack.world, self.user, name, content)
         file.for_app = True
         return file
 
     async def invite(self, channel: Channel | str) -> None:
-        """Bring the bot into a channel."""
+        """Invite the bot to a channel."""
         composing.invite(self.slack.world, self.user, self.slack.channel(channel, self.user))
 
     # -- pressing -------------------------------------------------------------------------------
@@ -89,13 +89,13 @@ class Person:
     async def click(self, where: Message | View, name: str, value: Any = None, confirm: bool = True) -> Outcome:
         """Press a button or choose in a menu: `action_id` or `block_id/action_id`.
 
-        `value` is what to choose, or tells buttons with the same action_id apart. `confirm` is the answer
+        `value` is what to choose, or distinguishes buttons with the same action_id. `confirm` is the answer
         to the confirmation dialog, if the element has one.
         """
         return await interactions.click(self.slack.delivery, self.user, where, name, value, confirm)
 
     async def suggest(self, where: Message | View, name: str, typed: str) -> list[Json]:
-        """Type into an external_select; returns the options that the app offers."""
+        """Type into an external_select. Returns the options that the app offers."""
         return await interactions.suggest(self.slack.delivery, self.user, where, name, typed)
 
     async def shortcut(self, callback_id: str, message: Message | None = None) -> Outcome:
@@ -114,9 +114,9 @@ class Person:
         return await self.slack.wait_for(on_top, timeout, f"a modal {callback_id or ''} for {self.user.name}")
 
     async def fill(self, view: View, values: Mapping[str, Any]) -> Outcome:
-        """Put values into inputs named `action_id` or `block_id/action_id`.
+        """Enter values into inputs named `action_id` or `block_id/action_id`.
 
-        Options are named by value or text, people and channels by id, files come from `file()`.
+        Give options by value or text, people and channels by id, and files from `file()`.
         """
         return await modals.fill(self.slack.delivery, self.user, view, values)
 
@@ -129,7 +129,7 @@ class Person:
         return await modals.close(self.slack.delivery, self.user, view or self.view, everything)
 
     async def open_home(self, timeout: float = 5.0) -> View:  # noqa: ASYNC109 - part of the driver's vocabulary
-        """Open the app's home tab and wait until the app has published it anew."""
+        """Open the app's home tab and wait until the app has published it again."""
         before = self.user.home.hash if self.user.home else None
         await administration.open_home(self.slack.delivery, self.user)
 
@@ -140,5 +140,5 @@ class Person:
         return await self.slack.wait_for(published, timeout, f"the home tab of {self.user.name}")
 
     async def allow_install(self, authorize_url: str) -> str:
-        """Press Allow on the install page; returns the address that the browser is sent to."""
+        """Press Allow on the install page. Returns the address of the redirect."""
         return administration.allow(self.slack.world, self.user, authorize_url)

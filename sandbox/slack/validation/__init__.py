@@ -1,4 +1,4 @@
-"""Checks of messages and views as Slack makes them; every finding names its place as a JSON pointer."""
+"""Validation of messages and views as in Slack; each problem has its place as a JSON pointer."""
 
 from sandbox.slack.validation.checker import Problem
 from sandbox.slack.validation.messages import checked_message_blocks, message_problems

@@ -1,4 +1,4 @@
-"""Limits of each block, and the surfaces that take it."""
+"""The limits of each block, and the surfaces that accept it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ BLOCKS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 
 
 def check_blocks(check: Checker, blocks: Any, at: str, most: int, least: int = 0) -> None:
-    """All blocks of a message or view, and what must be unique among them."""
+    """Check all blocks of a message or view, and the uniqueness of their ids."""
     listed = check.items(blocks, at, most, least)
     for number, block in enumerate(listed):
         check_block(check, block, f"{at}/{number}")
@@ -84,7 +84,7 @@ def check_blocks(check: Checker, blocks: Any, at: str, most: int, least: int = 0
 
 
 def check_block(check: Checker, block: Any, at: str) -> None:
-    """One block."""
+    """Check one block."""
     if not isinstance(block, dict):
         check.add(at, "must provide an object")
         return
@@ -105,7 +105,7 @@ def check_block(check: Checker, block: Any, at: str) -> None:
 
 
 def _ask_sdk(check: Checker, block: dict[str, Any], at: str) -> None:
-    """A second opinion from slack-sdk's models, where they know the block."""
+    """Check the block with slack-sdk's models, too, if they know it."""
     if block["type"] == "data_table":
         return
     try:

@@ -1,4 +1,4 @@
-"""The small checks that all others are made of: keys, strings, text objects, lists."""
+"""The basic checks: keys, strings, text objects, lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ANY_TEXT = ("plain_text", "mrkdwn")
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that Slack would not take, and where it is."""
+    """One thing that Slack would reject, and its place."""
 
     at: str
     message: str
@@ -23,18 +23,18 @@ class Problem:
 
 @dataclass
 class Checker:
-    """Collects what is wrong with one message or view for a surface: `message`, `modal` or `home`."""
+    """Collects the problems of one message or view for a surface: `message`, `modal` or `home`."""
 
     surface: str
     problems: list[Problem] = field(default_factory=list)
     focused: int = 0
 
     def add(self, at: str, message: str) -> None:
-        """Note a problem."""
+        """Add a problem."""
         self.problems.append(Problem(at, message))
 
     def keys(self, thing: dict[str, Any], at: str, needed: Iterable[str], known: Iterable[str]) -> None:
-        """Required properties are there, and none that Slack doesn't know."""
+        """Check that required properties are present, and none that Slack doesn't know."""
         for key in needed:
             if thing.get(key) is None:
                 self.add(at, f"missing required field: {key}")
@@ -42,7 +42,7 @@ class Checker:
             self.add(at, f"invalid additional property: {key}")
 
     def string(self, value: Any, at: str, most: int, least: int = 0) -> None:
-        """A string (or nothing at all) of an allowed length."""
+        """Check that a value is absent or a string of an allowed length."""
         if value is None:
             return
         if not isinstance(value, str):
@@ -53,17 +53,17 @@ class Checker:
             self.add(at, f"must be more than {least - 1} characters")
 
     def one_of(self, value: Any, at: str, allowed: Sequence[str]) -> None:
-        """One of some words, or nothing at all."""
+        """Check that a value is absent or one of these words."""
         if value is not None and value not in allowed:
             self.add(at, f"must be one of: {', '.join(allowed)}")
 
     def flag(self, value: Any, at: str) -> None:
-        """A boolean, or nothing at all."""
+        """Check that a value is absent or a boolean."""
         if value is not None and not isinstance(value, bool):
             self.add(at, "must be a boolean")
 
     def text(self, value: Any, at: str, most: int, kinds: Sequence[str] = ANY_TEXT, least: int = 1) -> None:
-        """A text object (or nothing at all) of an allowed kind and length."""
+        """Check that a value is absent or a text object of an allowed kind and length."""
         if value is None:
             return
         if not isinstance(value, dict):
@@ -76,7 +76,7 @@ class Checker:
         self.string(value.get("text"), f"{at}/text", most, least)
 
     def items(self, value: Any, at: str, most: int, least: int = 1) -> list[Any]:
-        """The items of a list that has an allowed length; an empty list where it isn't one."""
+        """Return the items of a list of an allowed length, or an empty list if it isn't one."""
         if not isinstance(value, list):
             if value is not None:
                 self.add(at, "must provide an array")
@@ -88,7 +88,7 @@ class Checker:
         return value
 
     def unique(self, names: Iterable[tuple[str, str]], what: str) -> None:
-        """No name twice; `names` are (place, name)."""
+        """Check that no name occurs twice; `names` are (place, name)."""
         seen: set[str] = set()
         for at, name in names:
             if name in seen:

@@ -1,4 +1,4 @@
-"""Limits of the elements inside blocks: buttons, menus, inputs, and the objects inside those."""
+"""The limits of the elements inside blocks: buttons, menus, inputs, and the objects inside those."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INITIAL = {
     "multi_conversations_select": "initial_conversations",
 }
 
-# type -> (blocks that take it, required properties, optional properties)
+# type -> (blocks that accept it, required properties, optional properties)
 ELEMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "button": (
         (SECTION, ACTIONS, CARD),
@@ -83,7 +83,7 @@ ELEMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = 
 
 
 def check_element(check: Checker, element: Any, at: str, place: str) -> None:
-    """An element at home in the block called `place`."""
+    """Check an element in a block of the type `place`."""
     if not isinstance(element, dict):
         check.add(at, "must provide an object")
         return
@@ -127,7 +127,7 @@ def _check_kind(check: Checker, element: dict[str, Any], at: str, known: tuple[s
 
 
 def check_image(check: Checker, element: dict[str, Any], at: str) -> None:
-    """The properties that an image block and an image element share."""
+    """Check the properties that image blocks and image elements share."""
     check.string(element.get("alt_text"), f"{at}/alt_text", 2000)
     check.string(element.get("image_url"), f"{at}/image_url", 3000, 1)
     if element.get("image_url") is None and element.get("slack_file") is None:
@@ -135,7 +135,7 @@ def check_image(check: Checker, element: dict[str, Any], at: str) -> None:
 
 
 def check_confirm(check: Checker, confirm: Any, at: str) -> None:
-    """A confirmation dialog, or nothing at all."""
+    """Check that a value is absent or a confirmation dialog."""
     if confirm is None:
         return
     if not isinstance(confirm, dict):
@@ -148,7 +148,7 @@ def check_confirm(check: Checker, confirm: Any, at: str) -> None:
 
 
 def check_option(check: Checker, option: Any, at: str, texts: tuple[str, ...] = PLAIN) -> None:
-    """One option of a menu, a group of radio buttons or a typeahead."""
+    """Check one option of a menu, a group of radio buttons or a typeahead."""
     if not isinstance(option, dict):
         check.add(at, "must provide an object")
         return
@@ -159,7 +159,7 @@ def check_option(check: Checker, option: Any, at: str, texts: tuple[str, ...] = 
 
 
 def check_suggestions(check: Checker, answer: dict[str, Any], at: str = "") -> None:
-    """What an app answers to a block_suggestion."""
+    """Check an app's answer to a block_suggestion."""
     if answer.get("options") is None and answer.get("option_groups") is None:
         check.add(at, "missing required field: options")
     _check_groups(check, answer, at, 0)

@@ -1,4 +1,4 @@
-"""Messages: blocks that fit, and limits over all of them together."""
+"""Messages: their blocks, and the limits over all of them together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_IN_BLOCKS = 13_000
 
 
 def message_problems(blocks: Any) -> list[Problem]:
-    """What Slack would not take in these blocks of a message."""
+    """Return what Slack would reject in these blocks of a message."""
     check = Checker("message")
     check_blocks(check, blocks, "/blocks", MOST_BLOCKS)
     listed = [one for one in blocks if isinstance(one, dict)] if isinstance(blocks, list) else []
@@ -30,7 +30,7 @@ def message_problems(blocks: Any) -> list[Problem]:
 
 
 def checked_message_blocks(blocks: Any) -> list[Json]:
-    """The blocks, or the error that Slack answers."""
+    """Return the blocks. Raises Slack's error if they are invalid."""
     if blocks is None:
         return []
     problems = message_problems(blocks)
@@ -47,7 +47,7 @@ def checked_message_blocks(blocks: Any) -> list[Json]:
 
 
 def text_length(thing: Any) -> int:
-    """How many characters of text there are in a block."""
+    """Return the number of characters of text in a block."""
     if isinstance(thing, list):
         return sum(text_length(one) for one in thing)
     if not isinstance(thing, dict):

@@ -17,7 +17,7 @@ SHARED = ("private_metadata", "callback_id", "external_id")
 
 
 def view_problems(view: Any, surface: str, at: str = "/view") -> list[Problem]:
-    """What Slack would not take in a view for `modal` or `home`."""
+    """Return what Slack would reject in a view for `modal` or `home`."""
     check = Checker(surface)
     if not isinstance(view, dict):
         check.add(at, "must provide an object")
@@ -49,7 +49,7 @@ def view_problems(view: Any, surface: str, at: str = "/view") -> list[Problem]:
 
 
 def checked_view(view: Any, surface: str) -> Json:
-    """The view, or the error that Slack answers."""
+    """Return the view. Raises Slack's error if it is invalid."""
     problems = view_problems(view, surface)
     if problems:
         raise SlackError("invalid_arguments", response_metadata={"messages": [f"[ERROR] {one}" for one in problems]})

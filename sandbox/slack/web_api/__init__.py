@@ -1,1 +1,1 @@
-"""The Web API: one function a method, called by name."""
+"""The Web API: one function per method, called by name."""

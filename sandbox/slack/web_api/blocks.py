@@ -1,4 +1,4 @@
-"""blocks.validate: what is wrong with blocks, a message or a view, without sending it."""
+"""blocks.validate: validates blocks, a message or a view without sending it."""
 
 from __future__ import annotations
 

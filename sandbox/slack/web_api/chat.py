@@ -15,7 +15,7 @@ NOT_INTERACTIVE = ("plain_text", "mrkdwn", "image")
 
 
 def with_ids(world: World, blocks: list[Json]) -> list[Json]:
-    """The blocks as Slack keeps them: each has a block_id, each interactive element an action_id."""
+    """Return the blocks as Slack stores them: each with a block_id, each interactive element with an action_id."""
 
     def named(element: Json) -> Json:
         if element["type"] in NOT_INTERACTIVE:
@@ -81,7 +81,7 @@ def update(request: ApiRequest) -> Json:
 
 
 def change_message(world: World, message: Message, text: str | None, blocks: list[Json]) -> None:
-    """Put another content into a message."""
+    """Replace the content of a message."""
     if text is not None:
         message.text = text
     message.blocks = with_ids(world, blocks)
@@ -109,7 +109,7 @@ def get_permalink(request: ApiRequest) -> Json:
 
 
 def _target(request: ApiRequest) -> Channel:
-    """Where to post: a conversation's id or #name, or a person whose direct message is opened."""
+    """Return the conversation to post to: by id or #name, or the direct message with a person."""
     name = request.text("channel")
     world = request.world
     if name.startswith(("U", "W")) and name in world.users:
@@ -146,7 +146,7 @@ def _new_message(request: ApiRequest, channel: Channel) -> Message:
 
 
 def thread_of(world: World, channel: Channel, thread_ts: Any) -> str | None:
-    """The thread that a reply belongs to: its first message, even where a later one was named."""
+    """Return the thread of a reply: the ts of its first message, even if a later message was given."""
     if not thread_ts:
         return None
     parent = world.message(channel.id, str(thread_ts))

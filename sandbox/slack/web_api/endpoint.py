@@ -1,4 +1,4 @@
-"""The door of the Web API: arguments, token, scope, faults, rate limit, method, answer."""
+"""The endpoint of the Web API: arguments, token, scope, faults, rate limit, method, answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class WebApi:
         self.socket_mode = socket_mode
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One request; it is kept in `world.calls` with its answer."""
+        """Handle one request, and record it in `world.calls` with its answer."""
         name = request.match_info["method"]
         call = Call(name, "", {}, {}, 200, self.world.now())
         self.world.asked.add(name)
@@ -59,7 +59,7 @@ class WebApi:
         call.team_id = asked.team_id
         fault = self.faults.strike(name, args)
         if fault and fault.kind != LOST_ANSWER:
-            self.world.changed()  # of silence nothing else would tell
+            self.world.changed()  # no other change announces a request without an answer
             return await strike(fault)
         method = METHODS.get(name)
         if method is None:
@@ -97,17 +97,17 @@ class WebApi:
 
 
 def respond(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """An answer in JSON."""
+    """Return an answer in JSON."""
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json", headers=headers)
 
 
 async def strike(fault: Fault) -> web.Response:
-    """The answer that a fault makes."""
+    """Return the answer of a fault."""
     if fault.kind == NO_ANSWER:
         await asyncio.sleep(SILENCE_SECONDS)
     if fault.kind == RATE_LIMITED:
         headers = {"Retry-After": str(fault.retry_after)}
         return respond({"ok": False, "error": RATE_LIMITED}, 429, headers)
     if fault.kind in (SERVER_ERROR, NO_ANSWER):
-        return web.Response(status=fault.status, text="the local Slack was told to fail")
+        return web.Response(status=fault.status, text="a fault of the local Slack")
     return respond({"ok": False, "error": fault.kind})

@@ -23,7 +23,7 @@ LOGIN_PAGE = (
 
 
 def new_file(world: World, user: User, name: str, content: bytes | None, size: int = 0) -> File:
-    """A file of this person; without content it waits for an upload."""
+    """Create a file of this person; without content it waits for an upload."""
     file_id = world.new_id("F")
     file = File(
         id=file_id,
@@ -97,7 +97,7 @@ def info(request: ApiRequest) -> Json:
 
 
 def may_read(world: World, install: Install, file: File) -> bool:
-    """Whether a bot can see a file: its own, one given to it, or one in a conversation that it sees."""
+    """Whether a bot can see a file: its own, one entered in its modal, or one in a conversation that it sees."""
     if file.team_id != install.team_id:
         return False
     if file.for_app:
@@ -107,7 +107,7 @@ def may_read(world: World, install: Install, file: File) -> bool:
 
 
 async def upload(world: World, request: web.Request) -> web.Response:
-    """The second step: the bytes, raw or as a form."""
+    """Receive the bytes (the second step), raw or as a form."""
     file = world.uploads.pop(request.match_info["ticket"], None)
     if file is None:
         return web.Response(status=404, text="unknown upload")
@@ -121,10 +121,10 @@ async def upload(world: World, request: web.Request) -> web.Response:
 
 
 def download(world: World, request: web.Request) -> web.Response:
-    """A file's bytes for a token that may read it; for others a redirect to the login page of the workspace, which has
-    status 200.
+    """Return a file's bytes for a token that may read it; otherwise redirect to the login page of the workspace, which
+    has status 200.
 
-    That Slack redirects to `/?redir=...`: https://github.com/drewminns/slackdeletron/issues/48.
+    Slack redirects to `/?redir=...`: https://github.com/drewminns/slackdeletron/issues/48.
     """
     token = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
     install = world.tokens.get(token)
@@ -139,5 +139,5 @@ def download(world: World, request: web.Request) -> web.Response:
 
 
 def login(_request: web.Request) -> web.Response:
-    """The page to which a request without a sufficient token is redirected."""
+    """Return the login page, to which requests without a sufficient token are redirected."""
     return web.Response(text=LOGIN_PAGE, content_type="text/html")

@@ -1,4 +1,4 @@
-"""The methods by name, with the kind of token and the scope that each needs."""
+"""The methods by name, each with its kind of token and its scopes."""
 
 from __future__ import annotations
 

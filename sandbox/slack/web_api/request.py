@@ -1,4 +1,4 @@
-"""One Web API request: its arguments in whatever encoding, and on whose behalf it is made."""
+"""One Web API request: its decoded arguments and its caller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandbox.slack.workspace.workspace import World
 
 @dataclass
 class ApiRequest:
-    """What a method gets: the world, its arguments, the install that the token belongs to."""
+    """The input of a method: the world, the arguments, and the install of the token."""
 
     world: World
     method: str
@@ -27,7 +27,7 @@ class ApiRequest:
 
     @property
     def team_id(self) -> str:
-        """The workspace, empty where the token has none."""
+        """The workspace; empty if the token has none."""
         return self.install.team_id if self.install else ""
 
     @property
@@ -38,30 +38,30 @@ class ApiRequest:
         return self.install
 
     def text(self, name: str) -> str:
-        """An argument as text, empty where it is missing."""
+        """Return an argument as text; empty if it is missing."""
         value = self.args.get(name)
         return "" if value is None else str(value)
 
     def flag(self, name: str) -> bool:
-        """An argument as a boolean, in any of the spellings that clients use."""
+        """Return an argument as a boolean, in any of the spellings that clients use."""
         return self.text(name).lower() in ("1", "true")
 
     def number(self, name: str, default: int) -> int:
-        """An argument as a number."""
+        """Return an argument as a number."""
         try:
             return int(self.text(name) or default)
         except ValueError:
             raise SlackError("invalid_arguments") from None
 
     def needed(self, name: str) -> str:
-        """An argument that has to be there."""
+        """Return a required argument. Raises Slack's error if it is missing."""
         if not self.text(name):
             message = f"[ERROR] missing required field: {name}"
             raise SlackError("invalid_arguments", response_metadata={"messages": [message]})
         return self.text(name)
 
     def decoded(self, name: str, error: str = "invalid_arguments") -> Any:
-        """An argument that is JSON, or JSON inside a string."""
+        """Return an argument that is JSON, or JSON inside a string."""
         value = self.args.get(name)
         if not isinstance(value, str):
             return value
@@ -71,14 +71,14 @@ class ApiRequest:
             raise SlackError(error) from None
 
     def user(self, user_id: str) -> User:
-        """A person or bot of the caller's workspace, or of one that shares a channel with it."""
+        """Return a person or bot of the caller's workspace, or of one that shares a channel with it."""
         found = self.world.users.get(user_id)
         if found is None or found.app_team_id != self.team_id:
             raise SlackError("user_not_found")
         return found
 
     def visible_channel(self, name: str) -> Channel:
-        """A conversation that the caller can see, by its id."""
+        """Return a conversation that the caller can see, by its id."""
         found = self.world.channels.get(name)
         if found is None or found.team_id != self.team_id:
             raise SlackError("channel_not_found")
@@ -88,7 +88,7 @@ class ApiRequest:
 
 
 async def read_arguments(request: web.Request) -> dict[str, Any]:
-    """Query string and body together, JSON or form."""
+    """Return the arguments from the query string and the body, JSON or form."""
     args: dict[str, Any] = dict(request.query)
     if request.content_type == "application/json":
         body = await request.read()

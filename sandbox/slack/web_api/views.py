@@ -63,7 +63,7 @@ def publish(request: ApiRequest) -> Json:
 
 
 def show_view(world: World, user: User, source: Json, on_top: bool, channel: str = "") -> View:
-    """Open a modal for a person, on top of those that are open or instead of them."""
+    """Open a modal for a person, on top of the open ones or instead of them."""
     external_id = source.get("external_id")
     if external_id and any(
         one.external_id == external_id and one.team_id == user.app_team_id for one in world.open_views()
@@ -81,7 +81,7 @@ def show_view(world: World, user: User, source: Json, on_top: bool, channel: str
 
 
 def change_view(world: World, view: View, source: Json) -> None:
-    """Put another content into a view; what was typed stays where block_id and action_id are the same."""
+    """Replace the content of a view; typed values stay if block_id and action_id are the same."""
     view.source = {**source, "blocks": with_ids(world, source["blocks"])}
     view.values = first_values(view.blocks, view.values, view.channel)
     view.hash = world.new_hash()
@@ -90,7 +90,7 @@ def change_view(world: World, view: View, source: Json) -> None:
 
 
 def _triggered(request: ApiRequest) -> tuple[User, str]:
-    """Whose action the trigger stands for, and in which conversation; the trigger is used up."""
+    """Use up the trigger. Returns the person and the conversation of its action."""
     world = request.world
     trigger = world.triggers.get(request.needed("trigger_id"))
     if trigger is None or world.users[trigger.user].app_team_id != request.team_id:

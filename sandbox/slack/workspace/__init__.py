@@ -1,1 +1,1 @@
-"""What exists in the local Slack: workspaces, people, conversations, messages, views, files, tokens."""
+"""The state of the local Slack: workspaces, people, conversations, messages, views, files, tokens."""

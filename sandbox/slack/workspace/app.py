@@ -1,4 +1,4 @@
-"""The app that is installed in the local Slack: its credentials, and what its manifest says."""
+"""The app of the local Slack: its credentials, and the content of its manifest."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class App:
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> App:
-        """The app that this manifest (parsed) would create."""
+        """Create the app from a parsed manifest."""
         features = manifest.get("features", {})
         settings = manifest.get("settings", {})
         oauth = manifest.get("oauth_config", {})

@@ -1,4 +1,4 @@
-"""What may be done for a time: installs with their tokens, triggers, response_urls, codes. And a record of calls."""
+"""Grants that end: installs with their tokens, triggers, response_urls, codes. And the record of calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Install:
     token: str
     scopes: frozenset[str]
     installed_by: str = ""
-    gone: str | None = None  # the error that its token gets since it was revoked
+    gone: str | None = None  # the error for its token after a revocation
 
 
 @dataclass
@@ -45,7 +45,7 @@ class ResponseUrl:
 
 @dataclass
 class Code:
-    """What the install page hands out, to be exchanged for a token once."""
+    """The code of the install page, to be exchanged for a token once."""
 
     code: str
     team_id: str
@@ -57,7 +57,7 @@ class Code:
 
 @dataclass
 class Call:
-    """One Web API request and what it was answered."""
+    """One Web API request and its answer."""
 
     method: str
     team_id: str

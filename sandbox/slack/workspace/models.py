@@ -1,4 +1,4 @@
-"""The things that exist in the local Slack, each with the JSON that Slack shows of it."""
+"""The objects of the local Slack, each with Slack's JSON of it."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class User:
     def as_json(self, with_email: bool = False) -> Json:
         """The user object of users.info; the address needs the scope users:read.email.
 
-        Guests, bots and deactivated people by the fields of docs.slack.dev/reference/objects/user-object: of a
-        deactivated one, roles and time zone are not there. Somebody of another workspace is `is_stranger` and keeps
-        the team_id of their own (docs.slack.dev/apis/slack-connect, "External members").
+        Guests, bots and deactivated people have the fields of docs.slack.dev/reference/objects/user-object; a
+        deactivated person has no roles and no time zone. A person from another workspace is `is_stranger` and keeps
+        their own team_id (docs.slack.dev/apis/slack-connect, "External members").
         """
         profile = {"real_name": self.real_name, "display_name": self.real_name, "title": self.title}
         if with_email and not self.is_bot:
@@ -133,12 +133,12 @@ class File:
     channels: set[str] = field(default_factory=set)
     for_app: bool = False  # given to the app through a file_input or uploaded by it
     announced_size: int = 0
-    external_type: str = ""  # where the file is, for one that Slack only links to, as "gdrive"
-    moved_to: str = ""  # where a download is redirected to
+    external_type: str = ""  # the service of a file that Slack only links to, as "gdrive"
+    moved_to: str = ""  # the redirect address of a download
 
     @property
     def size(self) -> int:
-        """Bytes held, or announced while nothing was uploaded yet."""
+        """The size in bytes; as announced until the upload."""
         return len(self.content) if self.content is not None else self.announced_size
 
     def as_json(self) -> Json:
@@ -170,7 +170,7 @@ class File:
 
 @dataclass
 class Message:
-    """A message in a conversation; `only_for` makes it one that a single person sees."""
+    """A message in a conversation; with `only_for`, only that person sees it."""
 
     ts: str
     channel: Channel
@@ -237,12 +237,12 @@ class View:
 
     @property
     def callback_id(self) -> str:
-        """The view's callback_id, empty where it has none."""
+        """The view's callback_id; empty if it has none."""
         return str(self.source.get("callback_id") or "")
 
     @property
     def external_id(self) -> str:
-        """The view's external_id, empty where it has none."""
+        """The view's external_id; empty if it has none."""
         return str(self.source.get("external_id") or "")
 
     @property

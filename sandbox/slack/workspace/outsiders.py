@@ -1,6 +1,6 @@
-"""People whom an app meets and who are no members of its workspace: guests, bots, deactivated people, other workspaces.
+"""People who are not regular members of the app's workspace: guests, bots, deactivated people, other workspaces.
 
-They are added where a test or a tour wants them, and not at the start.
+They are added only if a test or a tour needs them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ STRANGER, NEIGHBOUR = "U03PIA", "U02NOOR"
 def add_outsiders(world: World) -> None:
     """Add them to the first workspace, and install the app in the second one as well.
 
-    Where an app is installed in several workspaces, requests of all of them come over the same Socket Mode connection:
-    the app-level token is the app's, not a workspace's (docs.slack.dev/apis/events-api/using-socket-mode).
+    If an app is installed in several workspaces, requests from all of them arrive over the same Socket Mode connection:
+    the app-level token belongs to the app, not to a workspace (docs.slack.dev/apis/events-api/using-socket-mode).
     """
     world.teams[PARTNER_TEAM] = Team(PARTNER_TEAM, "Partner Agency", "partner")
     for user in (

@@ -1,4 +1,4 @@
-"""Two sample workspaces with their people and channels; the app starts out installed in the first."""
+"""Two sample workspaces with their people and channels. The app is installed in the first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECOND_TEAM = "T02HARBOUR"
 
 
 def sample_world(app: App, base_url: str) -> World:
-    """A world with both workspaces in it."""
+    """Return a world with both workspaces."""
     world = World(app, base_url)
     for team in (
         Team(FIRST_TEAM, "Fernway Outdoor", "fernway"),
@@ -32,11 +32,11 @@ def sample_world(app: App, base_url: str) -> World:
     for channel in (
         Channel("C01MARKETING", FIRST_TEAM, "marketing", "Campaigns and audiences", members=set(everyone)),
         Channel("C01ALERTS", FIRST_TEAM, "sync-alerts", "What the sync has to say", members=set(everyone)),
-        Channel("C01GENERAL", FIRST_TEAM, "general", "Everybody", members=set(everyone)),
+        Channel("C01GENERAL", FIRST_TEAM, "general", "Everyone", members=set(everyone)),
         Channel("C01CRM", FIRST_TEAM, "crm-leads", "Private", is_private=True, members={"U01AMIR", "U01OKSANA"}),
         Channel("C01OLD", FIRST_TEAM, "spring-2024", "Archived", is_archived=True, members=set(everyone)),
         Channel("C02CAMPAIGNS", SECOND_TEAM, "campaigns", "Newsletters", members=set(second)),
-        Channel("C02GENERAL", SECOND_TEAM, "general", "Everybody", members=set(second)),
+        Channel("C02GENERAL", SECOND_TEAM, "general", "Everyone", members=set(second)),
     ):
         world.channels[channel.id] = channel
     first = world.install(FIRST_TEAM, "U01ADA", frozenset(app.scopes))

@@ -1,4 +1,4 @@
-"""What a person has typed and chosen in a message or a view: first values, changes, what survives an update."""
+"""The state of inputs in a message or a view: initial values, changes, and what an update keeps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.slack.workspace.models import File, Json, Values
 
-# element type -> (key in the state, key of the first value, whether it holds several)
+# element type -> (key in the state, key of the initial value, whether it has several values)
 STATE_KEYS: dict[str, tuple[str, str, bool]] = {
     "plain_text_input": ("value", "initial_value", False),
     "email_text_input": ("value", "initial_value", False),
@@ -40,7 +40,7 @@ class NotPossibleError(ValueError):
 
 
 def elements_of(blocks: Sequence[Json]) -> Iterator[tuple[Json, Json]]:
-    """Each element that has an action_id, with the block that holds it."""
+    """Yield each element that has an action_id, with its block."""
     for block in blocks:
         nested = block.get("child_blocks") or (block.get("elements") if block["type"] == "carousel" else None)
         if nested:
@@ -55,7 +55,7 @@ def elements_of(blocks: Sequence[Json]) -> Iterator[tuple[Json, Json]]:
 
 
 def find_element(blocks: Sequence[Json], name: str, value: Any = None) -> tuple[Json, Json]:
-    """The element called `action_id` or `block_id/action_id`; `value` tells equal buttons apart."""
+    """Return the element named `action_id` or `block_id/action_id`; `value` distinguishes equal buttons."""
     block_id, _, action_id = name.rpartition("/")
     found = [
         (block, element)
@@ -71,7 +71,7 @@ def find_element(blocks: Sequence[Json], name: str, value: Any = None) -> tuple[
 
 
 def options_of(element: Json) -> list[Json]:
-    """All options of an element, groups opened."""
+    """Return all options of an element, including those in groups."""
     options = list(element.get("options") or [])
     for group in element.get("option_groups") or []:
         options += group["options"]
@@ -79,7 +79,7 @@ def options_of(element: Json) -> list[Json]:
 
 
 def first_value(element: Json, channel: str = "") -> Json:
-    """The state of an element that nobody has touched, for a person who is in this conversation."""
+    """Return the initial state of an element, for a person in this conversation."""
     key, initial, many = STATE_KEYS[element["type"]]
     value = element.get(initial) if initial else None
     if value is None and channel and element.get("default_to_current_conversation"):
@@ -88,7 +88,7 @@ def first_value(element: Json, channel: str = "") -> Json:
 
 
 def first_values(blocks: Sequence[Json], before: Values | None = None, channel: str = "") -> Values:
-    """The state of blocks just shown; `before` is kept where block_id, action_id and type are the same."""
+    """Return the state of newly shown blocks; `before` is kept if block_id, action_id and type are the same."""
     values: Values = {}
     for block, element in elements_of(blocks):
         if element["type"] not in STATE_KEYS:
@@ -101,15 +101,15 @@ def first_values(blocks: Sequence[Json], before: Values | None = None, channel: 
 
 
 def is_empty(entry: Json) -> bool:
-    """Whether nothing is typed or chosen."""
+    """Whether a state has no value."""
     value = entry[STATE_KEYS[entry["type"]][0]]
     return value is None or value in ("", [])
 
 
 def chosen(element: Json, value: Any, offered: Sequence[Json] = ()) -> Json:
-    """The state of an element after a person put `value` into it.
+    """Return the state of an element after a person entered `value`.
 
-    Options are named by their value or their text; `offered` are those that the app suggested.
+    Give options by value or text; `offered` are those that the app suggested.
     """
     key, _, many = STATE_KEYS[element["type"]]
     if value is None:
@@ -135,7 +135,7 @@ def chosen(element: Json, value: Any, offered: Sequence[Json] = ()) -> Json:
 
 
 def _name(value: Any) -> Any:
-    """The id of a person or channel, anything else as it is."""
+    """Return the id of a person or channel, and anything else unchanged."""
     return value.id if hasattr(value, "id") else value
 
 

@@ -1,4 +1,4 @@
-"""Everything that exists, looked up and changed in one place, and told to whoever waits for a change."""
+"""The world: all objects of the local Slack, with look-ups, changes, and notifications of changes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class World:
         self.codes: dict[str, Code] = {}
         self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
         self.trigger_seconds = TRIGGER_SECONDS
-        self.asked: set[str] = set()  # the methods that were called, and what is beside them (`faults.BESIDE`)
+        self.asked: set[str] = set()  # the methods that were called, and the other names in `faults`
         self.version = 0
         self._changed = asyncio.Event()
         self._numbers = itertools.count(1)
@@ -53,12 +53,12 @@ class World:
         return time.time() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Put the clock forward: triggers and response_urls expire without anybody waiting."""
+        """Advance the clock, to expire triggers and response_urls."""
         self._ahead += seconds
         self.changed()
 
     def changed(self) -> None:
-        """Tell everybody who waits that something is different."""
+        """Notify all waiters of a change."""
         self.version += 1
         self._changed.set()
         self._changed = asyncio.Event()
@@ -70,11 +70,11 @@ class World:
         return self.version
 
     def new_id(self, prefix: str) -> str:
-        """An id that nothing else has, in Slack's manner."""
+        """Return a unique id in Slack's format."""
         return f"{prefix}0{next(self._numbers):04d}{secrets.token_hex(3).upper()}"
 
     def new_ts(self) -> str:
-        """A message time stamp, later than every one before it."""
+        """Return a message time stamp later than all before it."""
         self._last_ts = max(self._last_ts + 1, int(self.now() * 1_000_000))
         return f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}"
 
@@ -103,7 +103,7 @@ class World:
         return next((one for one in found.messages if one.ts == ts), None) if found else None
 
     def add_message(self, message: Message) -> Message:
-        """Put a message into its conversation."""
+        """Add a message to its conversation."""
         message.channel.messages.append(message)
         self.changed()
         return message
@@ -111,14 +111,14 @@ class World:
     # -- views ----------------------------------------------------------------------------------
 
     def open_views(self) -> Iterator[View]:
-        """Every modal and home tab that exists."""
+        """Yield every modal and home tab."""
         for user in self.users.values():
             yield from user.views
             if user.home:
                 yield user.home
 
     def new_view(self, user: User, source: Json, under: View | None = None) -> View:
-        """A view that isn't on anybody's screen yet."""
+        """Create a view that is not shown yet."""
         install = self.installs[user.app_team_id]
         view_id = self.new_id("V")
         return View(
@@ -134,20 +134,20 @@ class World:
         )
 
     def new_hash(self) -> str:
-        """A view's hash, different after each change."""
+        """Return a new hash for a view."""
         return f"{int(self.now())}.{secrets.token_hex(4)}"
 
-    # -- permissions that run out ---------------------------------------------------------------
+    # -- permissions that expire ----------------------------------------------------------------
 
     def new_trigger(self, user: User, channel: str = "") -> Trigger:
-        """A trigger for this person, who is in this conversation."""
+        """Create a trigger for this person in this conversation."""
         trigger_id = f"{next(self._numbers)}.{secrets.token_hex(8)}"
         trigger = Trigger(trigger_id, user.id, self.now() + self.trigger_seconds, channel)
         self.triggers[trigger.id] = trigger
         return trigger
 
     def new_response_url(self, user: User, channel: str, origin: Message | None = None) -> str:
-        """The address where an interaction of this person can be answered."""
+        """Create the address for answers to an interaction of this person."""
         one = ResponseUrl(secrets.token_urlsafe(12), user.id, channel, self.now() + RESPONSE_URL_SECONDS, origin)
         self.response_urls[one.id] = one
         return f"{self.base_url}/response/{one.id}"
@@ -155,7 +155,7 @@ class World:
     # -- installs -------------------------------------------------------------------------------
 
     def install(self, team_id: str, user_id: str, scopes: frozenset[str]) -> Install:
-        """Put the app into a workspace, or widen what it may do there; the token stays while it is valid."""
+        """Install the app in a workspace, or extend its scopes there; a valid token stays."""
         team = self.teams[team_id]
         old = self.installs.get(team_id)
         if old and not old.gone:

@@ -36,7 +36,7 @@ async def test_lists_have_their_types(client: IterableClient) -> None:
 async def test_list_is_described(client: IterableClient) -> None:
     """A list has its id, name, time of creation in ms and description."""
     found = (await client.lists())[0]
-    assert (found.id, found.name, found.description) == (LIST, "Newsletter", "Everybody who asked for news")
+    assert (found.id, found.name, found.description) == (LIST, "Newsletter", "Everyone who asked for news")
     assert found.created_at == 1_735_689_600_000
     assert found.is_standard
 
