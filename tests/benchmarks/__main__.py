@@ -1,4 +1,4 @@
-"""Runs the benchmarks and prints each figure beside its target: `python -m tests.benchmarks [NAME ...]`."""
+"""Runs the benchmarks and prints each figure with its target: `python -m tests.benchmarks [NAME ...]`."""
 
 import argparse
 import asyncio

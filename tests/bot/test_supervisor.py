@@ -1,4 +1,4 @@
-"""Parts that run beside each other: one that ends ends all, and is not silent about it."""
+"""The supervisor of long-running services: if one ends, all are stopped, and the failure is raised."""
 
 import asyncio
 from dataclasses import dataclass, field

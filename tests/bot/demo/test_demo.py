@@ -153,7 +153,7 @@ async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_port_that_is_taken(run: Commands) -> None:
-    """A port that somebody else listens at is a sentence."""
+    """A port that another program uses is reported in a sentence."""
     port = run.iterable.url.rpartition(":")[2]
 
     result = run("demo", "--port", port)

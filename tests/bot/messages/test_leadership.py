@@ -43,7 +43,7 @@ async def is_held(engine: Engine) -> bool:
 
 
 async def test_one_has_it_until_it_gives_it_back(tmp_path: Path, database_url: str, stack: AsyncExitStack) -> None:
-    """Who has it keeps it, and nobody else gets it or gives it back, before that one has given it back."""
+    """The holder keeps the lease, and no other process can take or release it before the holder releases it."""
     one, two = [await another(stack, tmp_path, database_url) for _ in range(2)]
     assert await LeaderLease(one).take()
     assert not await LeaderLease(two).take()
@@ -59,7 +59,7 @@ async def test_one_has_it_until_it_gives_it_back(tmp_path: Path, database_url: s
 async def test_it_is_taken_from_who_ended_without_a_word(
     tmp_path: Path, database_url: str, stack: AsyncExitStack
 ) -> None:
-    """The lease of a process that is not there any more goes to the first who asks."""
+    """The lease of a dead process goes to the first process that takes it."""
     async with AsyncExitStack() as until_it_ends:
         assert await LeaderLease(await another(until_it_ends, tmp_path, database_url)).take()
     one, two = [await another(stack, tmp_path, database_url) for _ in range(2)]
@@ -71,7 +71,7 @@ async def test_it_is_taken_from_who_ended_without_a_word(
 async def test_one_of_two_who_see_it_free_at_once(
     tmp_path: Path, database_url: str, stack: AsyncExitStack, before: str | None
 ) -> None:
-    """Of two who have both seen that nobody who lives has it, the faster one gets it."""
+    """Of two processes that have both seen that its holder is dead, one gets the lease."""
     database = (await another(stack, tmp_path, database_url)).database
     if before is not None:
         async with database.write() as db:
@@ -87,7 +87,7 @@ async def test_one_of_two_who_see_it_free_at_once(
 async def test_without_it_nothing_is_said(
     stack: AsyncExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While another process has the lease the bot posts nothing, not even where it had the lease a moment ago; then
+    """While another process has the lease the bot posts nothing, not even if it had the lease a moment ago; then
     it says what there is to say."""
     other = LeaderLease(await another(stack, tmp_path))
     assert await other.take()

@@ -86,7 +86,7 @@ async def test_malformed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_too_large(tmp_path: Path, chunked: bool) -> None:
-    """A message beyond the limit is a 413, whether its length is told or not."""
+    """A message beyond the limit is a 413, with or without a Content-Length."""
 
     async def chunks() -> Any:
         for _ in range(200):
@@ -114,7 +114,8 @@ async def test_too_many_at_once(tmp_path: Path) -> None:
 
 
 async def test_database_that_can_not_take_it(tmp_path: Path) -> None:
-    """Where the database can't take a message the answer is 503, nothing of it is there, and the next one is taken."""
+    """If the database can't store a message, the answer is 503, nothing of it is stored, and the next one is
+    accepted."""
     async with firehosing(tmp_path, worker=False) as it:
         await it.mparticle.connect(VIPS)
         async with it.engine.database.write() as db:

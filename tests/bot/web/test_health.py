@@ -43,7 +43,7 @@ async def test_not_ready(tmp_path: Path) -> None:
 
 
 async def test_metrics(tmp_path: Path) -> None:
-    """The numbers are there: runs, members by outcome, requests, pace, backlog, answers; and nobody's identifiers."""
+    """The metrics contain runs, members by outcome, requests, rates, backlog and answers, and no identifiers."""
     async with firehosing(tmp_path, firehose_approval="none") as it:
         await it.mparticle.add(VIPS, person(1), person(2, email=None))
         await it.settled()

@@ -72,7 +72,7 @@ async def test_erased_address_is_in_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("keeping_sqlite")
 async def test_somebody_reads_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While somebody reads, the log can't be emptied: the erasure is not over, and ends when it could be."""
+    """A reader keeps the log from being emptied: the erasure is complete only after the log was emptied."""
     monkeypatch.setattr(database, "CLEAR_LOG_WITHIN_MS", 20)
     async with firehosing(tmp_path, worker=False, firehose_approval="none") as it:
         await it.mparticle.add(VIPS, person(1), person(2))

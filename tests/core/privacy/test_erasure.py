@@ -69,7 +69,7 @@ async def sync_file(it: Live, *numbers: int) -> Run:
 
 
 async def test_nothing_is_left(tmp_path: Path, database_url: str) -> None:
-    """Ledger, changes, rejections and inbox hold nothing about the person any more; others stay."""
+    """Ledger, changes, rejections and inbox no longer contain the person; other people stay."""
     async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
         await started(it, 41, 42, 43)
         await it.mparticle.add(VIPS, person(42, email="not an address", customer_id="c42"))
@@ -93,7 +93,7 @@ async def test_stays_in_its_account(tmp_path: Path, database_url: str) -> None:
     """An erasure of one account leaves what others hold about the same customer id, and their files bring it in."""
     async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
         await started(it, 1, 2)
-        it.mparticle.account["account_id"] = 999  # somebody else's, with the same token and no connection
+        it.mparticle.account["account_id"] = 999  # another account, with the same token and no connection
         it.mparticle.account["account_settings"] = {}
         await it.mparticle.erase(customer_id="c1", email="p2@example.com")
 
@@ -104,7 +104,7 @@ async def test_stays_in_its_account(tmp_path: Path, database_url: str) -> None:
 
 
 async def test_person_who_had_left(tmp_path: Path, database_url: str) -> None:
-    """The address under which somebody was on a list goes, too, whether the person is named by it or by mpid."""
+    """The address under which a person was on a list is erased, too, if the request has the address or the mpid."""
     async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
         await started(it, 1, 2, 3)
         await it.mparticle.delete(VIPS, *map(person, (1, 2, 3)))

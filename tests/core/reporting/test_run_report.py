@@ -40,7 +40,7 @@ KEYS = [
 
 
 def make_run(**values: object) -> Run:
-    """A run of three members, two of whom were added."""
+    """A run of three members that added two."""
     given: dict[str, object] = {
         "id": "abc",
         "mapping_id": 1,

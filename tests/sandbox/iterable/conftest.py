@@ -1,4 +1,4 @@
-"""A local Iterable and a client that sends what it is told."""
+"""A local Iterable, and a client that sends arbitrary requests."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ async def test_arrivals_are_at_hand_in_process(client: Client, clock: Clock) -> 
 
 
 async def test_the_log_can_be_emptied(client: Client) -> None:
-    """An emptied log begins anew."""
+    """A cleared log is empty."""
     await client.subscribe("a@example.com")
     await client.request("DELETE", "/_sandbox/requests")
     assert (await client.get("/_sandbox/requests")).data["requests"] == []
@@ -94,7 +94,7 @@ async def test_members_are_email_and_user_id(client: Client) -> None:
 
 
 async def test_history_shows_who_was_taken_off_and_put_on_again(client: Client) -> None:
-    """Joins and leaves are counted per person; subscribing somebody who is on the list is neither."""
+    """Joins and leaves are counted per person; subscribing a member again is neither."""
     await client.subscribe("a@example.com", "b@example.com")
     await client.unsubscribe("a@example.com")
     await client.subscribe("a@example.com", "b@example.com", "b@example.com")

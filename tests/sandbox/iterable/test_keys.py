@@ -26,13 +26,13 @@ async def test_a_wrong_key_is_refused(client: Client, key: str | None) -> None:
 
 @pytest.mark.parametrize("name", ["api_key", "apiKey", "Api-Key"])
 async def test_a_key_in_the_address_is_refused(client: Client, name: str) -> None:
-    """A key in the query string is refused even beside a good one in the header."""
+    """A key in the query string is rejected even with a good one in the header."""
     reply = await client.get(f"/api/lists?{name}={DEFAULT_KEY}")
     assert (reply.status, reply.code) == (401, "BadApiKey")
 
 
 async def test_an_authorization_header_is_refused(client: Client) -> None:
-    """`Authorization` is not where the key belongs."""
+    """A key in `Authorization` is rejected."""
     reply = await client.get("/api/lists", key=None, headers={"Authorization": f"Bearer {DEFAULT_KEY}"})
     assert (reply.status, reply.code) == (401, "BadAuthorizationHeader")
 

@@ -28,7 +28,7 @@ async def test_the_limit_on_batches_is_an_option() -> None:
 
 
 async def test_a_lean_one_counts_people_without_keeping_them() -> None:
-    """Sizes are right and rules hold, but nobody can be listed."""
+    """Sizes and rules are right, but members can't be listed."""
     async with aiohttp.ClientSession() as session, running(lean=True, bulk_per_second=0) as iterable:
         client = Client(iterable, session)
         await client.subscribe("a@example.com", "B@example.com", "c@example.com")

@@ -120,7 +120,7 @@ async def test_an_unknown_endpoint_is_not_found(client: Client) -> None:
 
 
 async def test_new_list_is_unknown_for_a_while(client: Client, clock: Clock) -> None:
-    """A list that was just created takes nobody until it is ready, and shows its members late."""
+    """A new list accepts no subscribers until it is ready, and shows its members late."""
     client.iterable.settings.list_ready_after = 60.0
     client.iterable.settings.membership_after = 30.0
     created = (await client.post("/api/lists", {"name": "New"})).data["listId"]

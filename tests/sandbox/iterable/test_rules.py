@@ -50,7 +50,7 @@ async def test_some_failures_are_counted_and_not_named(client: Client) -> None:
 
 @pytest.mark.parametrize("poison", [person("x@poison.test"), person("a@example.com", "poison-1")])
 async def test_poison_refuses_the_whole_request(client: Client, poison: dict[str, object]) -> None:
-    """One poisonous subscriber makes it 400, and nobody is subscribed."""
+    """One poisonous subscriber makes it 400, and no one is subscribed."""
     reply = await client.subscribe("good@example.com", poison)
     assert (reply.status, reply.code, client.iterable.state.size(LIST)) == (400, "BadParams", 0)
 

@@ -71,7 +71,7 @@ async def test_a_body_of_the_wrong_shape_is_refused(client: Client, body: dict[s
 
 
 async def test_an_unsubscriber_has_identifiers_only(client: Client) -> None:
-    """What a subscriber may have beside identifiers, an unsubscriber may not."""
+    """An unsubscriber may have identifiers only, unlike a subscriber."""
     reply = await client.unsubscribe({**GOOD, "preferUserId": True})
     assert (reply.status, reply.code) == (400, "BadParams")
 

@@ -1,4 +1,4 @@
-"""Subscribing and unsubscribing: who is meant, who is made, who fails and how it is said."""
+"""Subscribing and unsubscribing: who is found, who is created, who fails, and how the answer says it."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ async def test_an_email_project_does_not_insist_on_unique_user_ids(client: Clien
 
 
 async def test_an_email_project_can_be_told_to_insist(client: Client) -> None:
-    """With the setting, a user id that somebody else has is a conflict."""
+    """With the setting, a user id of another person is a conflict."""
     client.iterable.settings.unique_user_ids = True
     reply = await client.subscribe(person("a@example.com", "1"), person("b@example.com", "1"))
     assert (reply.data["successCount"], reply.failed) == (1, {"conflictUserIds": ["1"]})
 
 
 async def test_in_an_email_project_an_unknown_user_id_alone_is_not_found(client: Client) -> None:
-    """A user id that nobody has fails without an email."""
+    """An unknown user id fails without an email."""
     reply = await client.subscribe(person(user_id="7"))
     assert (reply.data["failCount"], reply.failed) == (1, {"notFoundUserIds": ["7"]})
 
@@ -109,7 +109,7 @@ async def test_in_a_user_id_project_emails_may_be_shared(client: Client) -> None
 
 
 async def test_in_a_user_id_project_an_email_alone_finds_nobody(client: Client) -> None:
-    """Without a user id nobody can be meant."""
+    """Without a user id no person is found."""
     reply = await client.subscribe("a@example.com", **USER_ID)
     assert reply.failed == {"notFoundEmails": ["A@example.com"]}
 
@@ -147,7 +147,7 @@ async def test_unsubscribing_somebody_who_is_not_there_is_not_found(client: Clie
 
 
 async def test_unsubscribing_twice_in_one_request_counts_once(client: Client) -> None:
-    """The second mention finds nobody on the list any more."""
+    """The second mention no longer finds the person on the list."""
     await client.subscribe("a@example.com")
     reply = await client.unsubscribe("a@example.com", "A@example.com")
     assert (reply.data["successCount"], reply.data["failCount"]) == (1, 1)

@@ -24,14 +24,14 @@ async def test_a_renamed_person_stays_on_the_list(client: Client) -> None:
 
 
 async def test_a_person_can_be_renamed_by_user_id(client: Client) -> None:
-    """`currentUserId` finds the person where no email is given."""
+    """`currentUserId` finds the person if no email is given."""
     await client.subscribe(person("7@placeholder.email", "7"))
     await client.post(RENAME, {"currentUserId": "7", "newEmail": "ann@example.com"})
     assert client.iterable.state.members(LIST) == [("ann@example.com", "7")]
 
 
 async def test_an_old_email_is_free_after_a_rename(client: Client) -> None:
-    """Somebody new may take the old address."""
+    """A new person may take the old address."""
     await client.subscribe("a@example.com")
     await client.post(RENAME, {"currentEmail": "a@example.com", "newEmail": "b@example.com"})
     await client.subscribe("a@example.com")
@@ -55,7 +55,7 @@ async def test_an_old_email_is_free_after_a_rename(client: Client) -> None:
     ],
 )
 async def test_a_rename_is_refused(client: Client, body: dict[str, Any], answer: tuple[int, str]) -> None:
-    """A new email that is taken, forgotten or malformed, and a person whom nobody knows."""
+    """A new email that is taken, forgotten or malformed, and an unknown person."""
     await client.subscribe("a@example.com", "b@example.com")
     client.iterable.state.forget(email="gone@example.com")
     reply = await client.post(RENAME, body)
@@ -72,7 +72,7 @@ async def test_renaming_works_in_email_based_projects_only(client: Client, key: 
 @pytest.mark.parametrize(
     "change",
     [{"email": "New@example.com"}, {"dataFields": {"email": "New@example.com"}}],
-    ids=["beside the user id", "in dataFields"],
+    ids=["next to the user id", "in dataFields"],
 )
 @pytest.mark.parametrize(("key", "list_id"), [(HYBRID_KEY, HYBRID_LIST), (USER_ID_KEY, USER_ID_LIST)])
 async def test_update_changes_an_email_elsewhere(
@@ -123,7 +123,7 @@ async def test_a_bulk_update_answers_like_a_subscribe(client: Client) -> None:
 
 
 async def test_a_user_is_read_by_email(client: Client) -> None:
-    """getByEmail shows identifiers and lists, and an empty object for somebody unknown."""
+    """getByEmail shows identifiers and lists, and an empty object for an unknown person."""
     await client.subscribe(person("a@example.com", "1"))
     known = await client.get("/api/users/getByEmail?email=A@example.com")
     unknown = await client.get("/api/users/getByEmail?email=b@example.com")

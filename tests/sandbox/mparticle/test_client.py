@@ -70,7 +70,7 @@ async def test_story() -> None:
 
 
 async def test_suspension_ends_the_stream() -> None:
-    """Where the endpoint asks to send no more, the stream ends."""
+    """If the endpoint asks to suspend the subscription, the stream ends."""
     said: list[str] = []
     async with endpoint(suspend_subscription=True) as (url, sent), MParticle(url) as mparticle:
         await play_story(mparticle, AUDIENCE, said.append, members=500)

@@ -33,7 +33,7 @@ def start_modal() -> dict[str, Any]:
                 "type": "radio_buttons",
                 "options": [
                     option("Mirror", "mirror") | {"description": plain("Who left the audience leaves the list")},
-                    option("Add only", "add") | {"description": plain("Nobody is removed")},
+                    option("Add only", "add") | {"description": plain("No one is removed")},
                 ],
                 "initial_option": option("Mirror", "mirror")
                 | {"description": plain("Who left the audience leaves the list")},
@@ -93,7 +93,7 @@ def approval_blocks() -> list[dict[str, Any]]:
                 style="danger",
                 confirm={
                     "title": plain("Decline this sync?"),
-                    "text": {"type": "mrkdwn", "text": "Nothing will be sent. *Maya* is told."},
+                    "text": {"type": "mrkdwn", "text": "Nothing will be sent. *Maya* gets a message."},
                     "confirm": plain("Decline"),
                     "deny": plain("Go back"),
                     "style": "danger",

@@ -39,7 +39,7 @@ async def test_button_in_a_message(slack: Slack, app: AsyncApp) -> None:
 
 
 async def test_value_tells_equal_buttons_apart(slack: Slack, app: AsyncApp) -> None:
-    """Two buttons with one action_id in different blocks are told apart by value."""
+    """The value distinguishes two buttons with one action_id in different blocks."""
     values: list[str] = []
 
     @app.action("retry")
@@ -91,7 +91,7 @@ async def test_menu_in_a_message_sends_the_option(slack: Slack, app: AsyncApp) -
 
 
 async def test_action_without_listener_times_out(slack: Slack, app: AsyncApp) -> None:
-    """Nobody listens: no frame comes back, and the person is told."""
+    """Without a listener no frame comes back, and the person sees an error."""
     message = await post(slack, actions(button("Lost", "lost")))
 
     outcome = await slack.marketer.click(message, "lost")
@@ -205,6 +205,6 @@ async def test_message_shortcut_carries_the_message_and_its_files(slack: Slack, 
 
 
 async def test_unknown_shortcut_is_not_in_the_menu(slack: Slack, app: AsyncApp) -> None:
-    """Nobody can use a shortcut that the manifest doesn't have."""
+    """A shortcut that is not in the manifest can't be used."""
     with pytest.raises(NotPossibleError, match="no global shortcut"):
         await slack.marketer.shortcut("nothing")

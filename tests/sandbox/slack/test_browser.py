@@ -18,7 +18,7 @@ from tests.sandbox.slack.story import approval_blocks, start_modal, tell_story
 
 chromium.needed()
 
-from playwright.async_api import Browser, Page, Route, expect  # noqa: E402 - only where it is installed
+from playwright.async_api import Browser, Page, Route, expect  # noqa: E402 - only if it is installed
 
 SHOTS = os.environ.get("SCREENSHOTS")  # a folder to keep pictures in
 
@@ -119,7 +119,7 @@ async def test_message_changes_in_place(slack: Slack, page: Page) -> None:
 
 
 async def test_ephemeral_answer_and_act_as(slack: Slack, page: Page) -> None:
-    """An answer is only visible to who asked: it is gone when the page acts as somebody else."""
+    """An ephemeral answer is only visible to its reader: it is gone when the page acts as another person."""
     await write(page, "/iterable-sync status")
     await expect(page.get_by_text("Only visible to you")).to_be_visible()
     await open_sidebar(page)
@@ -130,7 +130,7 @@ async def test_ephemeral_answer_and_act_as(slack: Slack, page: Page) -> None:
 
 
 async def test_person_chosen_while_the_page_reads_stays(slack: Slack, page: Page) -> None:
-    """Who is chosen while the page is reading for somebody else is not undone by what it has read."""
+    """Choosing another person while the page loads is not undone by the loaded state."""
     go_on = asyncio.Event()
 
     async def hold(route: Route) -> None:

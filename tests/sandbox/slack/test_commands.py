@@ -57,7 +57,7 @@ async def test_silence_is_told_after_the_time_is_up(slack: Slack, app: AsyncApp)
 
 
 async def test_without_a_connection_the_command_fails_at_once(slack: Slack) -> None:
-    """Nobody connected: dispatch_failed."""
+    """Without a connection: dispatch_failed."""
     outcome = await slack.marketer.command("/iterable-sync")
 
     assert outcome.error == "dispatch_failed"
@@ -81,7 +81,7 @@ async def test_commands_do_not_work_in_threads(slack: Slack, app: AsyncApp) -> N
 
 
 async def test_in_channel_answer_shows_the_command_too(slack: Slack, app: AsyncApp) -> None:
-    """An in_channel answer echoes what was typed, for everybody."""
+    """An in_channel answer echoes the command for everyone."""
 
     @app.command("/iterable-sync")
     async def handle(ack: AsyncAck) -> None:

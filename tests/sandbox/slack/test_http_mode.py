@@ -115,7 +115,7 @@ async def test_event_is_repeated_with_retry_headers(slack: Slack) -> None:
 
 
 async def test_nobody_at_the_request_url(slack: Slack) -> None:
-    """A request URL where nobody listens is dispatch_failed."""
+    """A request URL without a listener is dispatch_failed."""
     slack.use_http("http://127.0.0.1:1/slack/events")
 
     assert (await slack.marketer.command("/iterable-sync")).error == "dispatch_failed"

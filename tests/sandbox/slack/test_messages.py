@@ -63,7 +63,7 @@ async def test_public_scope_needs_no_invitation() -> None:
 
 
 async def test_reply_goes_to_the_thread_of_its_first_message(slack: Slack) -> None:
-    """Replies are kept with their thread, even where they name a reply."""
+    """Replies belong to their thread, even if they name a reply."""
     client = client_of(slack)
     parent = await client.chat_postMessage(channel="C01MARKETING", text="Parent")
     reply = await client.chat_postMessage(channel="C01MARKETING", text="One", thread_ts=parent["ts"])
@@ -91,7 +91,7 @@ async def test_update_needs_a_channel_id_and_an_own_message(slack: Slack) -> Non
     with pytest.raises(SlackApiError, match="cant_update_message"):
         await client.chat_update(channel="C01MARKETING", ts=message.ts, text="Yours")
     with pytest.raises(SlackApiError, match="message_not_found"):
-        await client.chat_update(channel="C01MARKETING", ts="1.000001", text="Nobody's")
+        await client.chat_update(channel="C01MARKETING", ts="1.000001", text="Unknown")
     with pytest.raises(SlackApiError, match="channel_not_found"):
         await client.chat_update(channel=slack.marketer.id, ts=message.ts, text="Wrong id")
 

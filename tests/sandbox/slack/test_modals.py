@@ -250,7 +250,7 @@ async def test_file_goes_into_a_modal(slack: Slack, app: AsyncApp, opened: Opene
 
 
 async def test_file_input_takes_ten_megabytes(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """A larger file can't be put in."""
+    """A larger file can't be entered."""
     view = await opened(modal(field("file", {"type": "file_input"})))
 
     with pytest.raises(NotPossibleError, match="10 MB"):

@@ -30,7 +30,7 @@ async def test_users_info(slack: Slack, person: str, said: dict[str, Any]) -> No
 
 
 async def test_payloads_of_a_shared_channel(slack: Slack) -> None:
-    """A click of somebody of another workspace names the app's workspace as the team, a submitted modal theirs."""
+    """A click by a person from another workspace has the app's workspace as its team, a submitted modal has theirs."""
     slack.add_outsiders()
     app = app_of(slack)
     seen: list[dict[str, Any]] = []

@@ -78,7 +78,7 @@ async def test_events_tell_of_changes(slack: Slack, session: aiohttp.ClientSessi
 
 
 async def test_file_is_for_those_who_see_it(slack: Slack, session: aiohttp.ClientSession) -> None:
-    """A member of the channel can download a file from the page, somebody else can't."""
+    """A member of the channel can download a file from the page, another person can't."""
     message = await slack.operator.upload_file("crm-leads", "vip.csv", b"a,b\n")
     url = f"{slack.page_url}_page/files/{message.files[0].id}"
 

@@ -90,7 +90,7 @@ async def test_acknowledgement_may_come_by_another_connection(slack: Slack) -> N
 
 
 async def test_refresh_makes_the_app_reconnect(slack: Slack, app: AsyncApp) -> None:
-    """After refresh_requested the app opens another connection and goes on."""
+    """After refresh_requested the app opens another connection and continues."""
 
     @app.command("/iterable-sync")
     async def handle(ack: AsyncAck) -> None:
@@ -140,7 +140,7 @@ async def test_late_acknowledgement_changes_nothing(slack: Slack, app: AsyncApp)
 
 
 async def test_event_without_acknowledgement_is_repeated(slack: Slack) -> None:
-    """An event that nobody acknowledges is sent three times more, under the same event_id."""
+    """An unacknowledged event is sent three more times, with the same event_id."""
     async with aiohttp.ClientSession() as session, await link(slack, session) as socket:
         await socket.receive_json()
         await slack.delivery.event(slack.marketer.user.team_id, {"type": "app_home_opened"})
