@@ -171,7 +171,7 @@ class WorkerRegistration:
                 async with self._database.write() as db:
                     is_on_record = await workers.beat(db, self.id)
             except (SQLAlchemyError, OSError):  # whatever it was, it may have passed by the next beat
-                logger.warning("the heartbeat could not be recorded", exc_info=True)
+                logger.warning("could not record the heartbeat", exc_info=True)
                 wait = min(RETRY_S, self.times.heartbeat_s)
                 continue
             wait = self.times.heartbeat_s
