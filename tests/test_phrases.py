@@ -1,11 +1,11 @@
-"""The check that keeps banned phrases out of code and documents."""
+"""The check that keeps banned phrases and names out of code and documents."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tools.phrases import CONFIG, Config, check, find_files, find_phrases, load_config, main
+from tools.phrases import CONFIG, Config, check, find_files, find_names, find_phrases, load_config, main
 
 CONFIGURED = load_config(CONFIG)
 
@@ -92,10 +92,49 @@ def test_exceptions_only_shrink(tmp_path: Path) -> None:
     config = Config(CONFIGURED.phrases, ("core", "core/b/c.py", "bot", "gone.md"))
     assert [path.name for path in files] == ["d.py", "a.py", "c.py"]
     assert check(files, tmp_path, config, is_whole_tree=True) == [
-        'tools/phrases.toml: remove the exception "bot": it is clean, or does not exist.',
-        'tools/phrases.toml: remove the exception "gone.md": it is clean, or does not exist.',
+        'tools/phrases.toml: remove the exception "bot" for phrases: it is clean, or does not exist.',
+        'tools/phrases.toml: remove the exception "gone.md" for phrases: it is clean, or does not exist.',
     ]
     assert check(files, tmp_path, config, is_whole_tree=False) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "it = 1",
+        "it: int",
+        "a, (b, *it) = c",
+        "a[(it := 0)] += 1",
+        "for it in a: pass",
+        "async def f():\n    async with a as it: pass",
+        "def f(a, *, it=None): pass",
+        "f = lambda *it: a",
+        "{a: b for a, it in c}",
+        "try: pass\nexcept E as it: pass",
+        "from a import b as it",
+        "match a:\n    case [*it]: pass",
+        "match a:\n    case {**it}: pass",
+        "match a:\n    case A(b=it): pass",
+    ],
+)
+def test_banned_names_are_found(code: str) -> None:
+    """A banned name is found wherever code binds it."""
+    assert [name for _, name in find_names(code, CONFIGURED.names)] == ["it"]
+
+
+def test_other_names_are_left_alone() -> None:
+    """Names that are read, attributes, keyword arguments at a call, parts of names, and prose are not found."""
+    assert find_names('a.it = it\nf(it=1)\ncommit = its = "it"  # it\n', CONFIGURED.names) == []
+
+
+def test_a_name_in_a_file_is_reported(tmp_path: Path) -> None:
+    """A name has exceptions of its own, which only shrink too."""
+    files = _tree(tmp_path, {"core/a.py": "a = 1\nfound = 2\n", "bot/b.py": "it = 1\n", "bot/c/d.py": ""})
+    config = Config((), names=CONFIGURED.names, name_exceptions=("bot", "bot/c"))
+    assert check(files, tmp_path, config, is_whole_tree=True) == [
+        'core/a.py:2: the name "found": use the noun that it stands for, like "run" or "rows".',
+        'tools/phrases.toml: remove the exception "bot/c" for names: it is clean, or does not exist.',
+    ]
 
 
 def test_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,8 +68,8 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def rendered(document: str) -> str:
-    """Return the document with its tables as the code has them."""
-    return _TABLE.sub(lambda found: found[1] + TABLES[found[2]](), document)
+    """Return the document with its tables generated from the code."""
+    return _TABLE.sub(lambda match: match[1] + TABLES[match[2]](), document)
 
 
 if __name__ == "__main__":

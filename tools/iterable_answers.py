@@ -58,18 +58,18 @@ def _request(answer: Answer) -> str:
 
 def _recognized(answer: Answer) -> str:
     ranges = [f"{low}" if low == high else f"{low} to {high}" for low, high in answer.statuses]
-    found = [f"status {' or '.join(ranges)}"] if ranges else []
+    conditions = [f"status {' or '.join(ranges)}"] if ranges else []
     if answer.codes:
-        found.append(f"code {' or '.join(f'`{code}`' for code in sorted(answer.codes))}")
+        conditions.append(f"code {' or '.join(f'`{code}`' for code in sorted(answer.codes))}")
     if answer.words is not None:
-        found.append(f"`msg` matches `{answer.words.pattern}`".replace("|", "\\|"))
+        conditions.append(f"`msg` matches `{answer.words.pattern}`".replace("|", "\\|"))
     if answer.is_json is not None:
-        found.append("the body is a JSON object" if answer.is_json else "the body is no JSON object")
+        conditions.append("the body is a JSON object" if answer.is_json else "the body is no JSON object")
     if answer.has_key is not None:
-        found.append(f"the body has `{answer.has_key}`")
+        conditions.append(f"the body has `{answer.has_key}`")
     if answer.about_list:
-        found.append("the request is about a list")
-    return ", ".join(found) or "it is missing, broken off or of another form"
+        conditions.append("the request is about a list")
+    return ", ".join(conditions) or "it is missing, broken off or of another form"
 
 
 def _words(answer: Answer) -> tuple[str, str]:

@@ -1,16 +1,18 @@
-"""Refuse phrases that our English does without: `python -m tools.phrases [FILE ...]` (default: the whole tree).
+"""Refuse phrases and variable names that our English does without: `python -m tools.phrases [FILE ...]`.
 
-Reads the phrases and the exceptions from `phrases.toml`, next to this file. Only prose is checked: comments and strings
-of Python files, and Markdown outside of code. Prints a line for each finding (`path:line: ...`) and exits with 1 if
+Without a file, the whole tree is checked. Reads the phrases, the names and the exceptions from `phrases.toml`, next to
+this file. Phrases are looked for in prose: comments and strings of Python files, and Markdown outside of code. Names
+are looked for wherever Python code binds one. Prints a line for each finding (`path:line: ...`) and exits with 1 if
 there is one. For the whole tree, an exception that is no longer needed is a finding too, so that the list only shrinks.
 """
 
+import ast
 import io
 import re
 import sys
 import tokenize
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,19 +44,30 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The phrases, the paths that are not clean yet, and those that quote phrases. Paths are relative to the root."""
+    """The banned phrases and names, and the paths that are excused. Paths are relative to the root.
+
+    `exceptions` have phrases and `name_exceptions` have names that are still to be replaced; `quoting` quotes phrases.
+    """
 
     phrases: tuple[Phrase, ...]
     exceptions: tuple[str, ...] = ()
     quoting: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
+    name_exceptions: tuple[str, ...] = ()
 
 
 def load_config(path: Path = CONFIG) -> Config:
-    """Read the phrases and the exceptions. Raises TOMLDecodeError, KeyError or re.error if the file is wrong."""
+    """Read the configuration. Raises TOMLDecodeError, KeyError or re.error if the file is wrong."""
     content = tomllib.loads(path.read_text(encoding="utf-8"))
-    phrases = tuple(Phrase(_compile(each["pattern"]), each["use"], each["reason"]) for each in content["phrase"])
+    phrases = tuple(Phrase(_compile(entry["pattern"]), entry["use"], entry["reason"]) for entry in content["phrase"])
     exceptions = content["exceptions"]
-    return Config(phrases, tuple(exceptions["paths"]), tuple(exceptions["quoting"]))
+    return Config(
+        phrases,
+        tuple(exceptions["paths"]),
+        tuple(exceptions["quoting"]),
+        frozenset(content["names"]["banned"]),
+        tuple(content["names"]["exceptions"]),
+    )
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
@@ -79,9 +92,9 @@ def find_phrases(text: str, suffix: str, phrases: Iterable[Phrase]) -> list[tupl
     `suffix` is the file's: ".py" or ".md". Raises tokenize.TokenError or SyntaxError if the Python can't be tokenized.
     """
     prose = _prose_of_python(text) if suffix == ".py" else _prose_of_markdown(text)
-    found = [(match, phrase) for phrase in phrases for match in phrase.pattern.finditer(prose)]
-    found.sort(key=lambda each: each[0].start())
-    return [(prose.count("\n", 0, match.start()) + 1, " ".join(match[0].split()), phrase) for match, phrase in found]
+    matches = [(match, phrase) for phrase in phrases for match in phrase.pattern.finditer(prose)]
+    matches.sort(key=lambda pair: pair[0].start())
+    return [(prose.count("\n", 0, match.start()) + 1, " ".join(match[0].split()), phrase) for match, phrase in matches]
 
 
 def _prose_of_python(source: str) -> str:
@@ -104,6 +117,32 @@ def _prose_of_python(source: str) -> str:
     return "".join(prose)
 
 
+def find_names(source: str, banned: Collection[str]) -> list[tuple[int, str]]:
+    """Return the banned names that Python code binds, in order: line (from 1) and name.
+
+    Assignments, loops, `with`, comprehensions, arguments, caught exceptions, imports and patterns bind names. A name
+    that is only read, or that belongs to another object, is not one of them. Raises SyntaxError if it is not Python.
+    """
+    bindings = (binding for node in ast.walk(ast.parse(source)) if (binding := _binding(node)))
+    return sorted((line, name) for line, name in bindings if name in banned)
+
+
+def _binding(node: ast.AST) -> tuple[int, str] | None:
+    match node:
+        case (
+            ast.Name(id=name, ctx=ast.Store())
+            | ast.arg(arg=name)
+            | ast.ExceptHandler(name=str(name))
+            | ast.alias(asname=str(name))
+            | ast.MatchAs(name=str(name))
+            | ast.MatchStar(name=str(name))
+        ):
+            return node.lineno, name
+        case ast.MatchMapping(rest=str(name)):
+            return node.lineno, name
+    return None
+
+
 def _blank(match: re.Match[str]) -> str:
     return " " * len(match[0])
 
@@ -116,31 +155,60 @@ def _prose_of_markdown(source: str) -> str:
 
 
 def check(files: Iterable[Path], root: Path, config: Config, *, is_whole_tree: bool) -> list[str]:
-    """Return a line for each phrase in the files that are no exceptions.
+    """Return a line for each phrase and each name in the files that are no exceptions.
 
     With `is_whole_tree` (the files are all that there are), also a line for each exception that is not needed.
     """
     complaints: list[str] = []
-    needed: set[str] = set()
+    phrase_exceptions = _Exceptions(config.exceptions)
+    name_exceptions = _Exceptions(config.name_exceptions)
     for path in files:
-        name = path.relative_to(root).as_posix()
-        if name in config.quoting:
-            continue
-        found = find_phrases(path.read_text(encoding="utf-8"), path.suffix, config.phrases)
-        excused = {name, path.relative_to(root).parent.as_posix()} & set(config.exceptions)
-        if excused:
-            needed |= excused if found else set()
-            continue
-        complaints += [
-            f'{name}:{line}: "{words}": write {phrase.use}. {phrase.reason}' for line, words, phrase in found
-        ]
+        relative = path.relative_to(root)
+        text = path.read_text(encoding="utf-8")
+        if relative.as_posix() not in config.quoting:
+            complaints += phrase_exceptions.filter(relative, _phrase_complaints(relative, text, config))
+        if path.suffix == ".py":
+            complaints += name_exceptions.filter(relative, _name_complaints(relative, text, config))
     if is_whole_tree:
-        complaints += [
-            f'tools/{CONFIG.name}: remove the exception "{exception}": it is clean, or does not exist.'
-            for exception in config.exceptions
-            if exception not in needed
-        ]
+        complaints += phrase_exceptions.unneeded("phrases") + name_exceptions.unneeded("names")
     return complaints
+
+
+def _phrase_complaints(path: Path, text: str, config: Config) -> list[str]:
+    return [
+        f'{path.as_posix()}:{line}: "{words}": write {phrase.use}. {phrase.reason}'
+        for line, words, phrase in find_phrases(text, path.suffix, config.phrases)
+    ]
+
+
+def _name_complaints(path: Path, text: str, config: Config) -> list[str]:
+    return [
+        f'{path.as_posix()}:{line}: the name "{name}": use the noun that it stands for, like "run" or "rows".'
+        for line, name in find_names(text, config.names)
+    ]
+
+
+class _Exceptions:
+    """Paths that are excused: files, and directories with the files directly in them."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = tuple(paths)
+        self._needed: set[str] = set()
+
+    def filter(self, path: Path, complaints: list[str]) -> list[str]:
+        """Return the complaints about a file, or none if it is excused. Remembers that the exception is needed."""
+        excused = {path.as_posix(), path.parent.as_posix()} & set(self._paths)
+        if excused and complaints:
+            self._needed |= excused
+        return [] if excused else complaints
+
+    def unneeded(self, kind: str) -> list[str]:
+        """Return a complaint for each path that has excused nothing; `kind` is what the list is for."""
+        return [
+            f'tools/{CONFIG.name}: remove the exception "{path}" for {kind}: it is clean, or does not exist.'
+            for path in self._paths
+            if path not in self._needed
+        ]
 
 
 def main(names: Sequence[str]) -> int:
