@@ -1,7 +1,7 @@
-"""Iterable's API: the client, its errors and its pace.
+"""Iterable's API: the client, its errors and its rate limit.
 
-The client is imported when it is first asked for. It needs aiohttp, which takes longer to import than a command such as
-`runs list` takes to run, and most of what is here is needed without it.
+The client is imported on first use. It needs aiohttp, which takes longer to import than a command such as `runs list`
+takes to run, and most callers need only the errors and the models.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,9 +1,8 @@
-"""Iterable's answers: what each means, what we do then, what we say, and what a person can do. One table for all.
+"""The table of Iterable's answers: what each means, and how we react.
 
-`core.iterable.responses` goes through `ANSWERS` in order and takes the first that fits. The page
-docs/reference/iterable-answers.md is generated from the same rows. A row has no words of its own for people: what we
-say and what a person can do are those of its error, or of the reason for which a member is rejected
-(`core.reporting.rejection_reasons`).
+`core.iterable.responses` tries the rows of `ANSWERS` in order and takes the first that matches. The page
+docs/reference/iterable-answers.md is generated from the same rows. A row contains no text for people: message and
+remedy come from its error, or from the reason for which a member is rejected (`core.reporting.rejection_reasons`).
 
 Sources: (D) documented by Iterable, in its API description 1.8 or its support pages; (O) observed in public code or
 tests of other integrations; (I) our inference.
@@ -33,7 +32,7 @@ from core.iterable.models import FailureReason
 
 
 class Action(StrEnum):
-    """What we do when Iterable has answered, as a sentence for people."""
+    """How we react to an answer, as a sentence for people."""
 
     RECORD = "Record the outcome of each member."
     RECORD_UNCONFIRMED = "Count the members, and send them again in the next sync."
@@ -53,11 +52,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A kind of answer. It fits if all that it names fits; what is left empty fits always.
+    """A kind of answer. An answer matches if it meets every condition that is set.
 
-    `statuses` are ranges of the HTTP status, both ends included. `words` are searched in `msg` (addresses are left
-    out). `is_json` asks whether the body is a JSON object, `about_list` whether the request was about one list,
-    `has_key` whether the body has a field of that name. A row that names nothing never fits: it is for people.
+    `statuses` are ranges of the HTTP status, both ends included. `words` is searched for in `msg`, from which addresses
+    were removed. `is_json`: the body is a JSON object. `about_list`: the request was about one list. `has_key`: the body
+    has a field of that name. A row without conditions never matches: it exists for the reference page.
     """
 
     name: str
@@ -72,8 +71,8 @@ class Answer:
     failure: FailureReason | None = None
     source: str = "D"
 
-    def fits(self, status: int, code: str | None, words: str, keys: frozenset[str] | None, *, about_list: bool) -> bool:
-        """Whether an answer is of this kind. `keys` are the fields of its body, None if that is no JSON object."""
+    def matches(self, status: int, code: str | None, words: str, keys: frozenset[str] | None, *, about_list: bool) -> bool:
+        """Return whether an answer is of this kind. `keys` are the fields of its body, None if it is no JSON object."""
         if not (self.statuses or self.codes or self.words or self.has_key):
             return False
         return (
@@ -101,11 +100,11 @@ _KEY_CODES = frozenset(
     }
 )
 
-#: In the order in which they are tried.
+#: The first row that matches wins.
 ANSWERS: tuple[Answer, ...] = (
     Answer("too fast", Action.WAIT, RateLimitedError, statuses=((429, 429),)),
     Answer("too fast, by its code", Action.WAIT, RateLimitedError, codes=frozenset({"RateLimitExceeded"})),
-    # Iterable's words for a list of the wrong type are not published, hence the variants.
+    # Iterable does not publish its message for a list of the wrong type, hence the variants.
     Answer(
         "list is not static",
         Action.STOP,
@@ -133,15 +132,15 @@ ANSWERS: tuple[Answer, ...] = (
         about_list=True,
     ),
     Answer("not now", Action.RETRY, UnavailableError, statuses=((408, 408), (425, 425)), source="I"),
-    # GenericError with 500 is documented for permanent faults, too, such as a user that can't be created.
+    # Iterable documents GenericError with 500 for permanent faults, too, such as a user that can't be created.
     Answer("server error", Action.RETRY_THEN_SPLIT, UnavailableError, statuses=((500, 500),), is_json=True),
     Answer("gateway error", Action.RETRY, UnavailableError, statuses=((500, 599),)),
-    # Following a redirect could hand the key to another host.
+    # Following a redirect could send the key to another host.
     Answer("redirect", Action.STOP, UnexpectedResponseError, statuses=((300, 399),), source="I"),
     Answer("key is refused", Action.STOP_CONNECTION, InvalidApiKeyError, statuses=((401, 401),)),
     Answer("body is too large", Action.SPLIT, RequestTooLargeError, statuses=((413, 413),)),
     Answer("gateway page", Action.RETRY, UnavailableError, statuses=((400, 499),), is_json=False, source="I"),
-    # `offendingValue` in it is personal data: only the names of the fields are read.
+    # Its `offendingValue` is personal data, so only the names of the fields are read.
     Answer(
         "field has another type",
         Action.SPLIT,
@@ -219,15 +218,15 @@ ANSWERS: tuple[Answer, ...] = (
     Answer("not Iterable", Action.STOP, UnexpectedResponseError, statuses=((300, 599),), source="I"),
     Answer("accepted, not applied", Action.RECORD_UNCONFIRMED, statuses=((202, 202),)),
     Answer("success", Action.RECORD, statuses=((200, 299),)),
-    # These two never fit: the first has no answer, the second is found when the answer is read.
+    # These two never match: the first stands for a missing answer, the second is detected while an answer is parsed.
     Answer("no answer", Action.RETRY, UnreachableError, source="I"),
     Answer("unreadable", Action.RETRY, UnavailableError, source="I"),
 )
 
-#: A code that no row knows, under a status of success.
+#: How an unknown code is treated if the status says success.
 REFUSED_WITH_SUCCESS = next(answer for answer in ANSWERS if answer.name == "request is refused")
 
-#: The reasons in `failedUpdates` of an answer 200, each a pair of lists: `<reason>Emails` and `<reason>UserIds`.
+#: The reasons in `failedUpdates` of an answer 200. Each is a pair of lists: `<reason>Emails` and `<reason>UserIds`.
 FAILED_UPDATES: Mapping[str, FailureReason] = {
     "forgotten": FailureReason.FORGOTTEN,
     "conflict": FailureReason.CONFLICT,
@@ -238,7 +237,7 @@ FAILED_UPDATES: Mapping[str, FailureReason] = {
 
 
 def classify(status: int, code: str | None, words: str, keys: frozenset[str] | None, *, about_list: bool) -> Answer:
-    """Return the kind of an answer; the arguments are those of `Answer.fits`."""
-    found = next((each for each in ANSWERS if each.fits(status, code, words, keys, about_list=about_list)), None)
-    assert found is not None, "the last rows fit every status"
-    return REFUSED_WITH_SUCCESS if found.error is None and code is not None else found
+    """Return the kind of an answer. The arguments are those of `Answer.matches`."""
+    kind = next((row for row in ANSWERS if row.matches(status, code, words, keys, about_list=about_list)), None)
+    assert kind is not None, "the last rows match every status"
+    return REFUSED_WITH_SUCCESS if kind.error is None and code is not None else kind

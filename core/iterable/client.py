@@ -1,4 +1,4 @@
-"""Iterable's API, as far as a sync needs it. The endpoints are those of Iterable's API description 1.8."""
+"""The client of Iterable's API, with the endpoints that a sync needs (Iterable's API description 1.8)."""
 
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
@@ -16,20 +16,20 @@ from core.iterable.responses import parse_bulk, parse_done, parse_list_id, parse
 from core.iterable.retry import RetryPolicy
 from core.iterable.transport import ApiRequest, Transport
 
-# Limits of single endpoints, in requests a second for a project.
+# Rate limits of single endpoints, in requests per second and project.
 LISTS_RATE = 100.0
 SIZE_RATE = 5 / 60
 USERS_RATE = 5 / 60
-# Characters of a list's description, as documented.
+# Characters of a list's description, as Iterable documents.
 DESCRIPTION_MAX = 140
 
 
 class IterableClient:
-    """One Iterable project, by its key.
+    """A client of one Iterable project.
 
-    Every method waits for its turn, tries again what passes, and raises an IterableError for the rest: a passing
-    one where patience is at its end, KeyRefusedError where the connection is broken, and what else it names.
-    Use it in `async with`; a session that was given is used and left open.
+    Every method keeps to the rate limit and retries transient faults. Every method raises InvalidApiKeyError if the key
+    is refused, a transient IterableError if the retry policy gives up, and the errors in its own docstring.
+    Use the client in `async with`. If it was given a session, it leaves that session open.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class IterableClient:
         clock: Clock | None = None,
         fence: SendFence | None = None,
     ) -> None:
-        """Take what a connection says; no I/O. Raises KeyRefusedError or SettingsError for what can't be right."""
+        """Store the settings, without I/O. Raises InvalidApiKeyError or SettingsError if key or URL can't be valid."""
         self.traffic = traffic if traffic is not None else RequestStats()
         self._pacer = pacer
         self._lists_pacer = pacer.endpoint("lists", LISTS_RATE)
@@ -61,7 +61,7 @@ class IterableClient:
         )
 
     def __repr__(self) -> str:
-        """Name the host and nothing else: the key stays out of logs."""
+        """Return the host only: the key stays out of logs."""
         return f"<IterableClient {self._transport.host}>"
 
     async def __aenter__(self) -> Self:
@@ -76,33 +76,33 @@ class IterableClient:
         await self._transport.close()
 
     def halt(self) -> None:
-        """Have requests that wait for their turn, or to be tried again, raise HaltedError. Those under way may end."""
+        """Abort requests that wait for their slot or for a retry: they raise AbortedError. Sent requests may finish."""
         self._transport.abort_waiting()
 
     def now(self) -> float:
-        """Seconds since some moment, by the client's clock."""
+        """Return the time on the client's monotonic clock, in seconds."""
         return self._transport.clock.monotonic()
 
     @property
     def succeeded_at(self) -> float:
-        """When a request last succeeded, by that clock; minus infinity if none has."""
+        """When a request last succeeded, on the clock of `now`; minus infinity if none has."""
         return self._transport.succeeded_at
 
     def expect_new_list(self, list_id: int) -> None:
-        """A list was created minutes ago: if Iterable does not know it, try again for a while.
+        """Retry for a while if Iterable does not know this list: it was created minutes ago.
 
         Iterable's own client tests repeat a subscribe to a new list for 30 seconds.
         """
         self._transport.new_lists.add(list_id)
 
     async def lists(self) -> list[IterableList]:
-        """All lists of the project, of every type."""
+        """Return all lists of the project, of every type."""
         return await self._transport.call(ApiRequest("GET", "/api/lists"), self._lists_pacer, parse_lists)
 
     async def create_list(self, name: str, description: str = "") -> int:
-        """Create a static list and return its id. If the answer is lost, an unknown list may remain in Iterable.
+        """Create a static list and return its id. If the answer is lost, a list that we don't know may remain.
 
-        Raises ValidationError if the description is longer than Iterable takes.
+        Raises ValidationError if the description is longer than Iterable accepts.
         """
         if len(description) > DESCRIPTION_MAX:
             raise ValidationError(f"The description of a list has at most {DESCRIPTION_MAX} characters.")
@@ -114,50 +114,49 @@ class IterableClient:
     async def subscribe(
         self, list_id: int, subscribers: Iterable[SubscriberKey], tries: int | None = None
     ) -> BulkResult:
-        """Put people, each an email and a user id, on a list; who is unknown is created. Safe to repeat.
+        """Subscribe people to a list. Iterable creates users that it does not know. Safe to repeat.
 
-        Raises ListError for a list that can't be used, TooLargeError above 4 MB and RefusedError where one of
-        the members may be the cause: send either in parts. `tries`: how often a passing fault is met at most, if not
-        as often as the client's patience says.
+        `tries` limits the attempts after transient faults; None leaves that to the retry policy. Raises ListError if the
+        list can't be used, RequestTooLargeError above 4 MB, and RequestRejectedError if one of the members may be the
+        cause. After the last two, send the members in parts.
         """
         return await self._bulk("/api/lists/subscribe", list_id, subscribers, {}, tries)
 
     async def unsubscribe(
         self, list_id: int, subscribers: Iterable[SubscriberKey], tries: int | None = None
     ) -> BulkResult:
-        """Take people off a list, and off nothing else. Safe to repeat. Raises what `subscribe` raises.
+        """Unsubscribe people from a list, and from nothing else. Safe to repeat. Raises the same as `subscribe`.
 
-        `channelUnsubscribe` is spelled out: true would unsubscribe them from the list's whole channel.
+        `channelUnsubscribe` is explicit, because true would unsubscribe them from the list's whole channel.
         """
         return await self._bulk("/api/lists/unsubscribe", list_id, subscribers, {"channelUnsubscribe": False}, tries)
 
     async def update_placeholder_email(self, placeholder_email: str, new_email: str) -> None:
-        """Give a person with a placeholder their real address (email-based projects).
+        """Replace a user's placeholder email by the real one (email-based projects).
 
-        Raises IdentityConflictError (see its `failure`) if the new address is taken or forgotten, or if no user has
-        the placeholder: the last may also mean that an earlier try succeeded and its answer was lost.
+        Raises IdentityConflictError (see its `failure`) if the new address is taken or forgotten, or if no user has the
+        placeholder. In the last case an earlier attempt may have succeeded without our seeing the answer.
         """
         body = orjson.dumps({"currentEmail": placeholder_email, "newEmail": new_email})
         await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
 
     async def update_email_by_user_id(self, user_id: str, new_email: str) -> None:
-        """Give the user with a user id another address (email-based projects).
+        """Change the email of the user with this user id (email-based projects).
 
-        Raises IdentityConflictError as `update_email` does.
+        Raises IdentityConflictError as `update_placeholder_email` does.
         """
         body = orjson.dumps({"currentUserId": user_id, "newEmail": new_email})
         await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
 
     async def get_list_size(self, list_id: int) -> int:
-        """How many people are on a list. Iterable allows this 5 times a minute. Raises ListGoneError."""
+        """Return how many people are on a list. Iterable allows 5 calls a minute. Raises ListNotFoundError."""
         request = ApiRequest("GET", f"/api/lists/{list_id}/size", list_id=list_id)
         return await self._transport.call(request, self._size_pacer, parse_size)
 
     async def list_users(self, list_id: int) -> AsyncIterator[str]:
-        """Yield the email (or user id, where there is none) of everybody on a list, as the answer streams in.
+        """Yield the email of each person on a list (the user id, if there is no email), as the answer streams in.
 
-        Iterable allows this 5 times a minute. Raises ListGoneError, and UnreachableError where the answer breaks
-        off halfway.
+        Iterable allows 5 calls a minute. Raises ListNotFoundError, and UnreachableError if the answer breaks off.
         """
         request = ApiRequest("GET", "/api/lists/getUsers", list_id=list_id, params={"listId": str(list_id)})
         async for line in self._transport.lines(request, self._users_pacer):

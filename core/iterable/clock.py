@@ -1,4 +1,4 @@
-"""The clock of the client: what it waits by. Tests give it another, so that they need not wait."""
+"""The client's clock. Tests replace it, so that they need not wait."""
 
 import asyncio
 import time
@@ -6,29 +6,29 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time, and waits."""
+    """The time, and a way to wait."""
 
     def time(self) -> float:
-        """Seconds since 1970."""
+        """Return the seconds since 1970."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment; never put back."""
+        """Return the seconds since an arbitrary moment. Never goes backwards."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for this many seconds."""
 
 
 class SystemClock:
     """The machine's clock."""
 
     def time(self) -> float:
-        """Seconds since 1970."""
+        """Return the seconds since 1970."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds since some moment; never put back."""
+        """Return the seconds since an arbitrary moment. Never goes backwards."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for this many seconds."""
         await asyncio.sleep(seconds)

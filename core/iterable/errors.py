@@ -1,8 +1,7 @@
-"""What can go wrong between us and Iterable.
+"""The errors of requests to Iterable.
 
-Each class says at its definition whether the fault is passing: trying again later may help. Retrying code asks
-for `passing` and for nothing else. A message never holds an API key, an address, or words of Iterable's answer
-(its `msg` may quote addresses).
+Each class says with `is_transient` whether a later attempt may help; code that retries reads nothing else. A message
+contains no API key, no address, and nothing from Iterable's `msg`, which may quote addresses.
 """
 
 from typing import Any, ClassVar
@@ -12,16 +11,16 @@ from core.iterable.models import FailureReason
 
 
 class IterableError(SyncError):
-    """The base of every error that Iterable, or the way to it, causes.
+    """The base of all errors that Iterable, or the network on the way to it, causes.
 
-    `status` is the HTTP status, `api_code` the word in the answer's `code` field and `list_id` the list that the
-    request was about, each None where there was none.
+    `status` is the HTTP status, `api_code` the word in the answer's `code` field, and `list_id` the list that the
+    request was about. Each is None if there was none.
     """
 
     code = "iterable_error"
     is_transient: ClassVar[bool] = False
-    #: What is wrong, and what a person can do: together the message, where none is given. `{list_id}` and `{answer}`
-    #: (status and code in parentheses, or nothing) are filled in.
+    #: What is wrong, and what a person can do. Together they are the default message. `{list_id}` and `{answer}` (status
+    #: and code in parentheses, or nothing) are replaced.
     says: ClassVar[str] = "Iterable's answer{answer} was not understood."
     remedy: ClassVar[str] = ""
 
@@ -35,14 +34,14 @@ class IterableError(SyncError):
     ) -> None:
         self.status = status
         self.api_code = api_code
-        known = ", ".join(str(part) for part in (status, api_code) if part is not None)
-        answer = f" ({known})" if known else ""
+        details = ", ".join(str(part) for part in (status, api_code) if part is not None)
+        answer = f" ({details})" if details else ""
         default = f"{self.says} {self.remedy}".strip()
         super().__init__(message or default.format(list_id=list_id, answer=answer), list_id=list_id)
 
 
 class InvalidApiKeyError(IterableError):
-    """The API key is not accepted: the connection is broken, for every run that uses it."""
+    """Iterable refuses the API key: no run of the connection can continue."""
 
     code = "key_refused"
     concerns_whole_connection = True
@@ -54,7 +53,7 @@ class InvalidApiKeyError(IterableError):
 
 
 class ListError(IterableError):
-    """The list can't be used: the mapping is broken."""
+    """Iterable does not accept the list: its mapping can't be synced."""
 
     code = "list_refused"
     says = "Iterable does not accept list {list_id}{answer}."
@@ -62,7 +61,7 @@ class ListError(IterableError):
 
 
 class ListNotFoundError(ListError):
-    """The list does not exist in the key's project, or was deleted; or it was just created and is not known yet."""
+    """The list does not exist in the key's project, was deleted, or was created so recently that it is not known yet."""
 
     code = "list_gone"
     says = "List {list_id} does not exist in the Iterable project of this API key{answer}."
@@ -70,30 +69,31 @@ class ListNotFoundError(ListError):
 
 
 class ListNotStandardError(ListError):
-    """The list is not static: only lists of type Standard can be subscribed to."""
+    """The list is not static. People can be subscribed to lists of type Standard only."""
 
     code = "list_not_standard"
-    says = "List {list_id} is not a static list{answer}, and Iterable lets only those be changed."
+    says = "List {list_id} is not a static list{answer}. Iterable lets only static lists be changed."
     remedy = "Choose a list of type Standard, or create one."
 
 
 class ListInUseError(ListError):
-    """Iterable does not change the list now, because something else uses it."""
+    """Iterable can't change the list now, because something else uses it."""
 
     code = "list_in_use"
-    says = "Iterable does not change list {list_id} now{answer}, because it is in use."
-    remedy = "Look in Iterable for what uses the list, and try again when that has ended."
+    says = "Iterable can't change list {list_id} now{answer}, because it is in use."
+    remedy = "Find out in Iterable what uses the list, and try again when that has ended."
 
 
 class RequestRejectedError(IterableError):
-    """The request was refused as it is; where it carries several members, one of them may be the cause.
+    """Iterable refused the request. If it contained several members, one of them may be the cause.
 
-    `failure` is what that means for a member that was sent alone, `fields` the data fields that have another type.
+    `failure` is the reason to report if the member was sent alone. `fields` are the data fields that have another type
+    in Iterable.
     """
 
     code = "request_refused"
     says = "Iterable refused the request{answer}."
-    remedy = "Sending the same again will not help."
+    remedy = "Sending the same request again will not help."
 
     def __init__(
         self,
@@ -101,26 +101,26 @@ class RequestRejectedError(IterableError):
         *,
         failure: FailureReason = FailureReason.INVALID_DATA,
         fields: tuple[str, ...] = (),
-        **about: Any,
+        **details: Any,
     ) -> None:
-        super().__init__(message, **about)
+        super().__init__(message, **details)
         self.failure = failure
         self.fields = fields
 
 
 class IdentityConflictError(RequestRejectedError):
-    """A person's new identity belongs to another person, is forgotten, or the old one is unknown."""
+    """A person's new identity belongs to another person or is forgotten, or Iterable does not know the old one."""
 
     code = "identity_conflict"
     says = (
-        "Iterable can't give the person that identity{answer}: it is somebody else's, it has been forgotten, or the "
-        "person is not known."
+        "Iterable can't give the person that identity{answer}: it belongs to someone else, it has been forgotten, or the "
+        "person is unknown."
     )
     remedy = ""
 
 
 class RequestTooLargeError(IterableError):
-    """The request's body is larger than Iterable takes: send it in parts."""
+    """The request's body is larger than Iterable accepts: send it in parts."""
 
     code = "request_too_large"
     says = "The request is larger than Iterable accepts{answer}."
@@ -128,15 +128,15 @@ class RequestTooLargeError(IterableError):
 
 
 class UnexpectedResponseError(IterableError):
-    """Something answered that is not Iterable's API, or an API other than the one described."""
+    """The answer does not come from Iterable's API, or not from the version that we know."""
 
     code = "unexpected_answer"
-    says = "What answered{answer} does not look like Iterable's API."
+    says = "The answer{answer} does not look like one of Iterable's API."
     remedy = "Check the data center, and ITERABLE_SYNC_ITERABLE_URL if it is set."
 
 
 class UnreachableError(IterableError):
-    """No answer came: the host can't be reached, or the connection broke, or time ran out."""
+    """No answer came: the host can't be reached, the connection broke, or the request timed out."""
 
     code = "unreachable"
     is_transient = True
@@ -145,7 +145,7 @@ class UnreachableError(IterableError):
 
 
 class UntrustedCertificateError(IterableError):
-    """The host's certificate is not trusted: every request meets the same, until the certificates are set right."""
+    """The host's certificate is not trusted: every request fails until the certificates are configured."""
 
     code = "untrusted_certificate"
     concerns_whole_connection = True
@@ -155,13 +155,14 @@ class UntrustedCertificateError(IterableError):
 class UnavailableError(IterableError):
     """Iterable, or a gateway before it, is failing at the moment: 5xx, or an answer that is not JSON.
 
-    `may_concern_member`: Iterable itself answers so, and perhaps because of one of the members; `words` are its own,
-    without what could be an address, an id or a key.
+    `retry_after` is the wait in seconds that the answer asks for. `may_concern_member`: the answer comes from Iterable
+    itself, so one of the members may be the cause. `words` is Iterable's message, without anything that could be an
+    address, an id or a key.
     """
 
     code = "unavailable"
     is_transient = True
-    says = "Iterable is failing at the moment{answer}, also after several tries."
+    says = "Iterable is failing at the moment{answer}, even after several attempts."
     remedy = "Try again later; a run resumes where it stopped."
 
     def __init__(
@@ -171,16 +172,19 @@ class UnavailableError(IterableError):
         retry_after: float | None = None,
         may_concern_member: bool = False,
         words: str | None = None,
-        **about: Any,
+        **details: Any,
     ) -> None:
-        super().__init__(message, **about)
+        super().__init__(message, **details)
         self.retry_after = retry_after
         self.may_concern_member = may_concern_member
         self.words = words
 
 
 class RateLimitedError(IterableError):
-    """429: requests come faster than Iterable takes them. Reaches a caller only after a long time of nothing else."""
+    """429: requests come faster than Iterable accepts. Callers see it only if nothing else has come for a long time.
+
+    `retry_after` is the wait in seconds that the answer asks for.
+    """
 
     code = "throttled"
     is_transient = True
@@ -190,10 +194,10 @@ class RateLimitedError(IterableError):
     )
     remedy = "Lower the connection's rate, or try again later; a run resumes where it stopped."
 
-    def __init__(self, message: str = "", *, retry_after: float | None = None, **about: Any) -> None:
-        super().__init__(message, **about)
+    def __init__(self, message: str = "", *, retry_after: float | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
         self.retry_after = retry_after
 
 
-#: The codes of the errors that every run of the connection meets alike.
+#: The codes of the errors that stop every run of the connection.
 WHOLE_CONNECTION_CODES = frozenset({InvalidApiKeyError.code})

@@ -1,7 +1,7 @@
-"""Whether this process may send: asked last, when nothing is left to do but to send.
+"""The fence: the last check, right before a request is sent, that this process may still send.
 
-A process that was paused does not know it. It may have waited for its turn for an hour, while another process took over
-its work. So the question comes after every wait, and once more at the write to the connection.
+A process that was suspended does not notice it: another process may have taken over its work an hour ago. So the fence
+is checked after every wait, and again when the request is written to the connection.
 """
 
 import io
@@ -15,13 +15,13 @@ STREAMED_ABOVE = 1_000_000
 
 
 class SendFence(Protocol):
-    """Says whether this process may send."""
+    """Decides whether this process may send."""
 
     def is_open(self) -> bool:
-        """Return whether a request may leave at this instant. No I/O, no waiting."""
+        """Return whether a request may be sent at this instant. No I/O, no waiting."""
 
     async def until_open(self) -> None:
-        """Wait until a request may leave. Raises a SyncError if this process may never send again."""
+        """Wait until a request may be sent. Raises a SyncError if this process may never send again."""
 
 
 class NoFence:
@@ -36,14 +36,14 @@ class NoFence:
 
 
 class FenceClosedError(Exception):
-    """The fence was closed when a request was about to leave. Nothing of it was sent."""
+    """The fence was closed when a request was about to be sent. Nothing of it was sent."""
 
 
 class FencedRequest:
-    """A request on its way out. `refused`: the fence was closed when it was about to leave."""
+    """A request that is sent only while the fence is open. `refused`: the fence held it back."""
 
     def __init__(self, fence: SendFence) -> None:
-        """Take the fence. No I/O."""
+        """Store the fence. No I/O."""
         self._fence = fence
         self.refused = False
 
@@ -54,14 +54,14 @@ class FencedRequest:
             raise FenceClosedError
 
     def body(self, content: bytes | None) -> "_ShortBody | _LongBody | None":
-        """Return what aiohttp sends as the body (None if there is none): it leaves only while the fence is open."""
+        """Return the body as an aiohttp payload that is sent only while the fence is open; None if there is no body."""
         if content is None:
             return None
         return (_LongBody if len(content) > STREAMED_ABOVE else _ShortBody)(content, self)
 
 
-# aiohttp holds the headers back until the body's first bytes are written (StreamWriter.write_headers), so a body that
-# is refused keeps the whole request in this process.
+# aiohttp holds the headers back until the body's first bytes are written (StreamWriter.write_headers). So nothing of the
+# request is sent if its body is held back.
 
 
 class _ShortBody(BytesPayload):

@@ -1,4 +1,4 @@
-"""What passes between us and Iterable, as typed values."""
+"""The values of requests and answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,19 +6,19 @@ from enum import StrEnum
 
 
 class DataCenter(StrEnum):
-    """Where an Iterable project lives. A key of one is unknown in the other."""
+    """The data center of an Iterable project. It does not know the keys of the other one."""
 
     US = "us"
     EU = "eu"
 
     @property
     def url(self) -> str:
-        """The API's base URL there."""
+        """The base URL of its API."""
         return "https://api.eu.iterable.com" if self is DataCenter.EU else "https://api.iterable.com"
 
 
 class FailureReason(StrEnum):
-    """Why Iterable did not accept a member, in the words that reports use."""
+    """Why Iterable did not accept a member. The values appear in reports."""
 
     INVALID_EMAIL = "iterable_invalid_email"
     INVALID_USER_ID = "iterable_invalid_user_id"
@@ -27,16 +27,16 @@ class FailureReason(StrEnum):
     NOT_FOUND = "iterable_not_found"
     INVALID_DATA = "iterable_invalid_data"
     ERROR = "iterable_error"
-    """Iterable answers 500 to this member, also alone, while it accepts others."""
+    """Iterable answers 500 to this member, even alone, while it accepts others."""
 
 
-#: Who is sent: an email and a user id, at least one of them.
+#: How a request names a person: email and user id, at least one of them.
 SubscriberKey = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class IterableList:
-    """A list of people in Iterable. Only those of type Standard can be changed; `created_at` is in ms."""
+    """A list of people in Iterable. Only lists of type Standard can be changed. `created_at` is in ms since 1970."""
 
     id: int
     name: str
@@ -46,18 +46,18 @@ class IterableList:
 
     @property
     def is_standard(self) -> bool:
-        """Whether people can be subscribed to it."""
+        """Whether people can be subscribed to the list."""
         return self.type == "Standard"
 
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """What became of the members of one subscribe or unsubscribe.
+    """The outcome of a subscribe or unsubscribe request.
 
-    `failed_emails` is keyed by the email in lower case (Iterable may answer in another case than it was sent),
-    `failed_user_ids` by the user id exactly as it is. One member may be named in both. `fail_count` above the
-    number of members named means that Iterable did not say which. Not `is_applied`: Iterable has accepted the request
-    (202) and not said what became of it.
+    `failed_emails` is keyed by the email in lower case (Iterable's answer may use another case than the request),
+    `failed_user_ids` by the exact user id. A member may be in both. If `fail_count` is larger than the number of members
+    in them, Iterable did not say which ones failed. If `is_applied` is false, Iterable accepted the request (202)
+    without saying what became of it.
     """
 
     success_count: int
@@ -68,13 +68,13 @@ class BulkResult:
 
     @property
     def is_clean(self) -> bool:
-        """Whether every member is known to be accepted."""
+        """Whether Iterable has confirmed every member."""
         return self.is_applied and not (self.fail_count or self.failed_emails or self.failed_user_ids)
 
 
 @dataclass(slots=True)
 class RequestStats:
-    """What a client has sent: requests in all, those repeated after a passing fault, and answers of 429."""
+    """Counts of a client: all requests, requests repeated after a transient fault, and answers with status 429."""
 
     requests: int = 0
     retries: int = 0

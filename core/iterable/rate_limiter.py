@@ -1,9 +1,9 @@
-"""When requests may leave: evenly spaced, and shared by everything that uses the same Iterable project.
+"""The rate limit of requests: evenly spaced slots, shared by everything that uses the same Iterable project.
 
-How the limit is kept without wasting it: a server that allows N requests in any second must see N+1 requests span
-more than a second. Slots are a little further apart than 1/N (MARGIN), which leaves room for jitter. A request may
-leave late, because the process was busy or a connection had to be made: then the one that comes N after it waits
-for it, and where other processes share the pace, all later slots are moved back.
+A server that allows N requests in any second must see N+1 requests span more than a second. So slots are a little
+further apart than 1/N (MARGIN), which leaves room for jitter. A request may be sent late, because the process was busy
+or had to connect first. Then the request N slots later waits for it, and if other processes share the limit, all later
+slots are moved back.
 """
 
 import math
@@ -13,9 +13,9 @@ from typing import Protocol
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """When a request may leave, and when it really left, on `time.monotonic`.
+    """When a request may be sent (`at`) and when it was sent (`left_at`), in seconds of `time.monotonic`.
 
-    `moved` is by how many seconds slots had been moved back in all when this one was reserved.
+    `moved` is the total number of seconds by which slots had been moved back when this one was reserved.
     """
 
     at: float
@@ -24,23 +24,23 @@ class Slot:
 
 
 class RateLimiter(Protocol):
-    """Says when a request may leave."""
+    """Decides when a request may be sent."""
 
     async def slot(self) -> Slot:
-        """Return when the next request may leave; what comes back is handed to `left`."""
+        """Wait for the next slot and return it. The caller passes it to `mark_sent` when the request is sent."""
 
     def mark_sent(self, slot: Slot) -> None:
-        """Take note that the request of that slot leaves only now."""
+        """Record that the request of this slot is sent now."""
 
     async def on_throttled(self, retry_after: float | None) -> None:
-        """Take note of a 429, with the seconds that it asks to wait."""
+        """Record a 429, with the wait in seconds that it asks for."""
 
     def endpoint(self, name: str, rate: float) -> "RateLimiter":
-        """The pace of a single endpoint that has a limit of its own, in requests a second."""
+        """Return the limiter of an endpoint that has a limit of its own, in requests per second."""
 
 
 class NoRateLimit:
-    """No pace at all: for tests, and for servers without a limit."""
+    """No limit: for tests, and for servers without one."""
 
     async def slot(self) -> Slot:
         """Return at once."""
@@ -53,5 +53,5 @@ class NoRateLimit:
         """Do nothing: the client itself waits before it repeats a request."""
 
     def endpoint(self, _name: str, _rate: float) -> "NoRateLimit":
-        """No pace either."""
+        """Return the same object: endpoints have no limit either."""
         return self

@@ -1,7 +1,7 @@
-"""What an answer of Iterable means: the error that it stands for, or the values that it holds.
+"""Iterable's answers, parsed into values or errors.
 
-Pure: bytes and status in, values or an error out. The shapes are those of Iterable's API description 1.8; that a
-bad list may be told only in `msg`, even under the code Success, comes from other integrations' experience.
+Pure functions: bytes and status in, values or an error out. The shapes are those of Iterable's API description 1.8.
+Other integrations have seen that a bad list may be reported in `msg` only, even with the code Success.
 """
 
 import math
@@ -19,20 +19,20 @@ from core.iterable.errors import IterableError, RateLimitedError, RequestRejecte
 from core.iterable.models import BulkResult, FailureReason, IterableList
 
 _CODE = re.compile(r"[A-Za-z]{1,40}")
-# Words with an @ are left out before `msg` is searched: an address may hold any of the words that we look for.
+# Words with an @ are removed before `msg` is searched: an address may contain any of the words that we look for.
 _ADDRESS = re.compile(r"\S*@\S*")
-# A word that tells nothing about a person: letters, with the punctuation of a sentence around them.
+# A word that says nothing about a person: letters, with the punctuation of a sentence around them.
 _PLAIN_WORD = re.compile(r"[(\"'\[]?[A-Za-z]+(['/-][A-Za-z]+)*[)\"'\].,:;!?]*|-|error(\.[A-Za-z]+)+[.,:;]?")
 _REPEATED = re.compile(r"\.\.\.( \.\.\.)+")
-#: Characters of Iterable's words that are kept.
+#: Characters that are kept of Iterable's message.
 MAX_WORDS = 200
-# What the name of a data field looks like. Other names are not repeated: they could hold a value.
+# The names of data fields. Other names are not repeated, because they could contain a value.
 _FIELD = re.compile(r"[A-Za-z_$][A-Za-z0-9_.$-]{0,63}")
 
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """An HTTP answer: its status, its Retry-After header, its body, and the list that was asked about."""
+    """An HTTP answer: its status, body and Retry-After header, and the list that the request was about."""
 
     status: int
     body: bytes = b""
@@ -54,7 +54,7 @@ class ApiResponse:
 
 
 def answer_of(answer: ApiResponse) -> tuple[Answer, str | None]:
-    """Return the kind of an answer (by its status, code and `msg`), and its code, if that is one word."""
+    """Return the kind of an answer (by its status, code and `msg`), and its code, if that is a single word."""
     fields = answer.fields
     code, message = (fields or {}).get("code"), (fields or {}).get("msg")
     api_code = code if isinstance(code, str) and code != "Success" and _CODE.fullmatch(code) else None
@@ -64,36 +64,36 @@ def answer_of(answer: ApiResponse) -> tuple[Answer, str | None]:
 
 
 def error_from(answer: ApiResponse) -> IterableError | None:
-    """The error that an answer stands for, or None if it is a success."""
+    """Return the error that an answer stands for, or None if it is a success."""
     kind, api_code = answer_of(answer)
     if kind.error is None:
         return None
-    about: dict[str, Any] = {"status": answer.status, "api_code": api_code, "list_id": answer.list_id}
+    details: dict[str, Any] = {"status": answer.status, "api_code": api_code, "list_id": answer.list_id}
     if issubclass(kind.error, RateLimitedError | UnavailableError):
-        about["retry_after"] = parse_retry_after(answer.retry_after)
+        details["retry_after"] = parse_retry_after(answer.retry_after)
     if kind.action is Action.RETRY_THEN_SPLIT:
-        about |= {"may_concern_member": True, "words": harmless_words((answer.fields or {}).get("msg"))}
+        details |= {"may_concern_member": True, "words": harmless_words((answer.fields or {}).get("msg"))}
     if issubclass(kind.error, RequestRejectedError):
-        about |= {"failure": kind.failure or FailureReason.INVALID_DATA, "fields": _mismatched_fields(answer)}
-    return kind.error(**about)
+        details |= {"failure": kind.failure or FailureReason.INVALID_DATA, "fields": _mismatched_fields(answer)}
+    return kind.error(**details)
 
 
 def harmless_words(message: Any) -> str | None:
-    """Return Iterable's words without any that could be an address, an id or a key: plain words are left."""
+    """Return Iterable's message with "..." for words that could be an address, an id or a key; None if it has no text."""
     if not isinstance(message, str):
         return None
-    left = " ".join(word if _PLAIN_WORD.fullmatch(word) else "..." for word in message.split())
-    return _REPEATED.sub("...", left)[:MAX_WORDS].strip() or None
+    redacted = " ".join(word if _PLAIN_WORD.fullmatch(word) else "..." for word in message.split())
+    return _REPEATED.sub("...", redacted)[:MAX_WORDS].strip() or None
 
 
 def _mismatched_fields(answer: ApiResponse) -> tuple[str, ...]:
-    """The data fields that `validationErrors` names. What is wrong with them is not read: it quotes the value."""
+    """Return the data fields that `validationErrors` names. Their descriptions quote values, so they are not read."""
     errors = (answer.fields or {}).get("validationErrors")
     return tuple(name for name in errors if _FIELD.fullmatch(name)) if isinstance(errors, dict) else ()
 
 
 def parse_retry_after(retry_after: str | None) -> float | None:
-    """Seconds to wait by a Retry-After header (a number, or an HTTP date); None if it says nothing usable."""
+    """Return the seconds of a Retry-After header (a number, or an HTTP date); None if it can't be used."""
     if retry_after is None:
         return None
     try:
@@ -108,7 +108,7 @@ def parse_retry_after(retry_after: str | None) -> float | None:
 
 
 def parse_lists(answer: ApiResponse) -> list[IterableList]:
-    """The lists in the answer of `GET /api/lists`. Raises UnavailableError if it is not that."""
+    """Return the lists in an answer to `GET /api/lists`. Raises UnavailableError if the answer has another shape."""
     lists = (answer.fields or {}).get("lists")
     if not isinstance(lists, list):
         raise unparsable_error(answer)
@@ -128,15 +128,15 @@ def parse_lists(answer: ApiResponse) -> list[IterableList]:
 
 
 def parse_list_id(answer: ApiResponse) -> int:
-    """The id in the answer of `POST /api/lists`. Raises UnavailableError if there is none."""
-    found = (answer.fields or {}).get("listId")
-    if not isinstance(found, int):
+    """Return the id in an answer to `POST /api/lists`. Raises UnavailableError if there is none."""
+    list_id = (answer.fields or {}).get("listId")
+    if not isinstance(list_id, int):
         raise unparsable_error(answer)
-    return found
+    return list_id
 
 
 def parse_size(answer: ApiResponse) -> int:
-    """The number in the answer of `GET /api/lists/{listId}/size`. Raises UnavailableError if it is none."""
+    """Return the number in an answer to `GET /api/lists/{listId}/size`. Raises UnavailableError if it is none."""
     try:
         return int(answer.body)
     except ValueError as error:
@@ -144,9 +144,9 @@ def parse_size(answer: ApiResponse) -> int:
 
 
 def parse_done(answer: ApiResponse) -> None:
-    """Check that the answer is `{code, msg, params}`. Raises UnavailableError if it is not.
+    """Check that an answer is a JSON object. Raises UnavailableError if it is not.
 
-    Raises RequestRejectedError if the request was only accepted (202): Iterable may or may not make the change.
+    Raises RequestRejectedError if Iterable only accepted the request (202): it may or may not make the change.
     """
     if answer.fields is None:
         raise unparsable_error(answer)
@@ -155,10 +155,10 @@ def parse_done(answer: ApiResponse) -> None:
 
 
 def parse_bulk(answer: ApiResponse) -> BulkResult:
-    """The outcome in the answer of a subscribe or unsubscribe. Raises UnavailableError if it is not one.
+    """Return the outcome in an answer to a subscribe or unsubscribe. Raises UnavailableError if there is none.
 
-    The deprecated top-level lists name members that failed without saying why, so they count only for those that
-    `failedUpdates` does not name.
+    `invalidEmails` and `invalidUserIds` are deprecated and give no reason, so they count only for members that
+    `failedUpdates` does not contain.
     """
     if answer.status == 202 and answer.fields is not None:
         return BulkResult(0, 0, is_applied=False)
@@ -172,23 +172,25 @@ def parse_bulk(answer: ApiResponse) -> BulkResult:
     user_ids: dict[str, FailureReason] = {}
     for reason, failure in FAILED_UPDATES.items():
         id_failure = FailureReason.INVALID_USER_ID if failure is FailureReason.INVALID_EMAIL else failure
-        _name(emails, updates.get(f"{reason}Emails"), failure, lower=True)
-        _name(user_ids, updates.get(f"{reason}UserIds"), id_failure)
-    _name(emails, fields.get("invalidEmails"), FailureReason.INVALID_EMAIL, lower=True)
-    _name(user_ids, fields.get("invalidUserIds"), FailureReason.INVALID_USER_ID)
+        _add_failures(emails, updates.get(f"{reason}Emails"), failure, lower=True)
+        _add_failures(user_ids, updates.get(f"{reason}UserIds"), id_failure)
+    _add_failures(emails, fields.get("invalidEmails"), FailureReason.INVALID_EMAIL, lower=True)
+    _add_failures(user_ids, fields.get("invalidUserIds"), FailureReason.INVALID_USER_ID)
     return BulkResult(succeeded, failed, emails, user_ids)
 
 
-def _name(into: dict[str, FailureReason], listed: Any, failure: FailureReason, *, lower: bool = False) -> None:
-    for name in listed if isinstance(listed, list) else ():
-        if isinstance(name, str):
-            into.setdefault(name.lower() if lower else name, failure)
+def _add_failures(
+    failures: dict[str, FailureReason], identities: Any, reason: FailureReason, *, lower: bool = False
+) -> None:
+    for identity in identities if isinstance(identities, list) else ():
+        if isinstance(identity, str):
+            failures.setdefault(identity.lower() if lower else identity, reason)
 
 
 def unparsable_error(answer: ApiResponse) -> UnavailableError:
-    """What to raise for an answer that is not what was asked for: broken off, or a gateway's page."""
+    """Return the error for an answer of an unexpected shape: truncated, or a gateway's page."""
     message = (
-        f"Iterable's answer ({answer.status}) can't be read, also after several tries. Try again later; a run "
+        f"Iterable's answer ({answer.status}) can't be read, even after several attempts. Try again later; a run "
         "resumes where it stopped."
     )
     return UnavailableError(message, status=answer.status, list_id=answer.list_id)

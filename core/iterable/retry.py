@@ -1,4 +1,4 @@
-"""How long to go on when requests fail, and how long to wait in between."""
+"""The retry policy: how long to retry requests that fail, and how long to wait in between."""
 
 import random
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to go on when things fail, in seconds except for `attempts`.
+    """How long to retry requests that fail. All values but `max_attempts` are in seconds.
 
-    A passing fault is tried again up to `attempts` times in all, after a random part of a delay that doubles from
-    `base` to `cap`. A 429 is not an attempt: it ends only after `throttled` seconds in which no request of this
-    client succeeded. A Retry-After is believed up to `retry_after`. `request` is the time for one request.
-    A list that was just created may be unknown for `new_list_timeout_s` (seen: up to a minute).
+    A request is sent up to `max_attempts` times if its faults are transient. Before each retry comes a random part of a
+    delay, which doubles from `backoff_initial_s` to `backoff_max_s`. A 429 does not count as an attempt: the client gives
+    up when none of its requests has succeeded for `throttle_timeout_s`. A Retry-After header is respected up to
+    `retry_after`. A single request may take `request_timeout_s`. A list that was just created may be unknown for
+    `new_list_timeout_s` (seen: up to a minute).
     """
 
     max_attempts: int = 8
@@ -23,17 +24,17 @@ class RetryPolicy:
     new_list_timeout_s: float = 90.0
 
     def delay(self, failures: int, asked: float | None = None) -> float:
-        """Seconds to wait after that many failures in a row, and not less than Iterable asked for."""
+        """Return the seconds to wait after this many failures in a row. `asked` are those of a Retry-After header."""
         grown = min(self.backoff_max_s, self.backoff_initial_s * 2.0 ** min(failures - 1, 30))
-        jittered = random.uniform(0.0, grown)  # noqa: S311 — spreads load, keeps no secret
+        jittered = random.uniform(0.0, grown)  # noqa: S311 — spreads load, protects no secret
         return max(jittered, self.bounded_retry_after(asked) or 0.0)
 
     def bounded_retry_after(self, asked: float | None) -> float | None:
-        """The seconds of a Retry-After, bounded."""
+        """Return the seconds of a Retry-After header, at most `retry_after`."""
         return None if asked is None else min(asked, self.retry_after)
 
 
-# A person waits for this answer, so a host that can't be reached is reported after a few seconds.
+# For answers that a person waits for: a host that can't be reached is reported after a few seconds.
 INTERACTIVE_RETRY = RetryPolicy(
     max_attempts=3,
     backoff_initial_s=0.3,

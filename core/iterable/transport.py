@@ -1,7 +1,6 @@
-"""Sending a request until Iterable has answered it: the pace, the retries, the faults.
+"""HTTP to Iterable: the rate limit, the retries and the faults of requests.
 
-Everything that can go wrong on the way leaves here as an `IterableError`, and only after what passes has been
-given time to pass.
+Every fault is raised as an `IterableError`; a transient one only after the retries of the policy.
 """
 
 import asyncio
@@ -39,29 +38,29 @@ from core.iterable.retry import RetryPolicy
 
 T = TypeVar("T")
 
-# Seconds for reaching the host.
+# Seconds to connect to the host.
 CONNECT_TIMEOUT_S = 10.0
-# Connections at once. A rate of 100 requests a second at half a second each fills 50.
+# Open connections. 100 requests per second that take half a second each need 50.
 CONNECTIONS = 64
-# Bytes of an answer that are read at most. A list's description takes about 200, so this holds 80,000 lists.
+# Bytes of an answer that are read at most. A list takes about 200, so this is enough for 80,000 lists.
 ANSWER_LIMIT = 16 * 1024 * 1024
 # Bytes of one line of a streamed answer; an identifier takes less than 300.
 LINE_LIMIT = 64 * 1024
-# Bytes of a request, by Iterable's documented limit for bulk requests (4 MB).
+# Bytes of a request: Iterable documents a limit of 4 MB for bulk requests.
 BODY_LIMIT = 4_000_000
 _JSON = {"Content-Type": "application/json"}
 _KEY = re.compile(r"[!-~]+")
 
 
 class AbortedError(Exception):
-    """The client was halted while a request waited: for its turn, or to be tried again."""
+    """The client was halted while a request waited for its slot or for a retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """What is asked of Iterable; `list_id` is the list that it is about, for errors.
+    """A request to Iterable. `list_id` is the list that it is about, for errors.
 
-    `tries` is how often at most it is sent while a fault passes, if not as often as the client's patience says.
+    `tries` limits the attempts after transient faults; None leaves that to the retry policy.
     """
 
     method: str
@@ -73,7 +72,7 @@ class ApiRequest:
 
 
 class Transport:
-    """One session with Iterable, opened and closed by its client. No I/O in the constructor."""
+    """A session with Iterable, which the client opens and closes. The constructor does no I/O."""
 
     def __init__(
         self,
@@ -86,10 +85,10 @@ class Transport:
         clock: Clock,
         fence: SendFence,
     ) -> None:
-        """Take the key, the address and the rest. Raises KeyRefusedError or SettingsError where one can't be right."""
+        """Store the settings. Raises InvalidApiKeyError or SettingsError if the key or the URL can't be valid."""
         if not _KEY.fullmatch(api_key):
             raise InvalidApiKeyError(
-                "The Iterable API key is empty, or holds characters that no key has. Copy it again from Iterable."
+                "The Iterable API key is empty, or contains characters that no key has. Copy it again from Iterable."
             )
         self._base = _checked(base_url)
         self._headers = {"Api-Key": api_key, "User-Agent": f"iterable-sync/{_version()}"}
@@ -100,18 +99,18 @@ class Transport:
         self.clock = clock
         self._fence = fence
         self.succeeded_at = -math.inf
-        #: Lists that were created a moment ago: that Iterable does not know them passes.
+        #: Lists that were created a moment ago. Iterable may not know them yet.
         self.new_lists: set[int] = set()
         self._halted = asyncio.Event()
         self._waiting: set[asyncio.Task[Any]] = set()
 
     @property
     def host(self) -> str:
-        """Where requests go: scheme, host and port."""
+        """The origin of all requests: scheme, host and port."""
         return str(URL(self._base).origin())
 
     def open(self) -> None:
-        """Open a session, unless one was given or is open."""
+        """Open a session, unless the caller gave one or it is already open."""
         if self._session is None:
             tracing = aiohttp.TraceConfig()
             tracing.on_request_headers_sent.append(_on_leaving)
@@ -122,21 +121,21 @@ class Transport:
             )
 
     async def close(self) -> None:
-        """Close the session, unless it was given. May be called twice."""
+        """Close the session, unless the caller gave it. May be called twice."""
         session, self._session = self._session, self._given
         if session is not None and session is not self._given:
             await session.close()
 
     def abort_waiting(self) -> None:
-        """Have whatever waits raise HaltedError now, and whatever would wait from now on. What is under way may end."""
+        """Raise AbortedError in requests that wait now, and in those that would wait later. Sent requests may finish."""
         self._halted.set()
         for task in self._waiting:
             task.cancel()
 
     async def call(self, request: ApiRequest, pacer: RateLimiter, parse: Callable[[ApiResponse], T]) -> T:
-        """Send a request until there is an answer, and return what `parse` reads from it.
+        """Send a request, with retries, and return what `parse` makes of the answer.
 
-        Raises the IterableError that the answer stands for; a passing one only when patience is at its end.
+        Raises the IterableError that the answer stands for; a transient one only when the retry policy gives up.
         """
         if request.body is not None and len(request.body) > BODY_LIMIT:
             raise RequestTooLargeError(list_id=request.list_id)
@@ -148,9 +147,9 @@ class Transport:
         return await self._with_retries(once, pacer, request.tries)
 
     async def lines(self, request: ApiRequest, pacer: RateLimiter) -> AsyncIterator[str]:
-        """Send a request until there is an answer, and yield the answer's lines as they come.
+        """Send a request, with retries, and yield the lines of the answer as they come.
 
-        Raises what `call` raises; also, and without another try, UnreachableError where the answer breaks off.
+        Raises the same as `call`, and UnreachableError, without a retry, if the answer breaks off.
         """
 
         async def once() -> tuple[aiohttp.ClientResponse, AsyncExitStack]:
@@ -170,13 +169,13 @@ class Transport:
                 yield line.decode(errors="replace")
 
     async def _with_retries(self, once: Callable[[], Awaitable[T]], pacer: RateLimiter, tries: int | None = None) -> T:
-        most = min(tries or self._patience.max_attempts, self._patience.max_attempts)
+        max_attempts = min(tries or self._patience.max_attempts, self._patience.max_attempts)
         failures = throttled = 0
         began = self.clock.monotonic()
         while True:
             try:
                 result = await once()
-            except FenceClosedError:  # nothing has left: it takes another turn when this process may send again
+            except FenceClosedError:  # nothing was sent: it takes another slot when this process may send again
                 continue
             except RateLimitedError as error:
                 throttled += 1
@@ -195,7 +194,7 @@ class Transport:
                     await self.clock.sleep(self._patience.delay(failures))
             except IterableError as error:
                 failures += 1
-                if not error.is_transient or failures >= most:
+                if not error.is_transient or failures >= max_attempts:
                     raise
                 self._traffic.retries += 1
                 asked = error.retry_after if isinstance(error, UnavailableError) else None
@@ -206,13 +205,13 @@ class Transport:
                 return result
 
     def _may_be_known_soon(self, error: ListNotFoundError, began: float) -> bool:
-        """Whether the list is new, and Iterable has had less than the time that it takes to know one."""
+        """Return whether the list is new, and Iterable has had less time than it may need to know a new list."""
         waited = self.clock.monotonic() - began
         return error.list_id in self.new_lists and waited < self._patience.new_list_timeout_s
 
     @contextmanager
     def _wait(self) -> Iterator[None]:
-        """Be woken from what is awaited in the block when the client is halted, by a HaltedError."""
+        """Raise AbortedError out of the block, which awaits something, when the client is halted."""
         if self._halted.is_set():
             raise AbortedError
         task = asyncio.current_task()
@@ -221,7 +220,7 @@ class Transport:
         try:
             yield
         except asyncio.CancelledError:
-            if self._halted.is_set() and task.uncancel() == 0:  # nobody else wants the task to end
+            if self._halted.is_set() and task.uncancel() == 0:  # nothing else has cancelled the task
                 raise AbortedError from None
             raise
         finally:
@@ -231,9 +230,10 @@ class Transport:
     async def _sent(
         self, request: ApiRequest, pacer: RateLimiter, seconds: float | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request once, in its turn, and hold its response. What breaks meanwhile leaves as UnreachableError.
+        """Send a request once, in its slot, and keep the response open for the block.
 
-        Raises FenceClosedError, with nothing sent, if this process may not send when its turn has come.
+        Raises UnreachableError if the connection fails, and FenceClosedError, before anything is sent, if this process
+        may not send.
         """
         if self._session is None:
             raise RuntimeError("the client is not open: use it in `async with`")
@@ -243,7 +243,7 @@ class Transport:
         fenced = FencedRequest(self._fence)
         fenced.check()
         leaving = _Leaving(pacer, slot, self._traffic)
-        if self._session is self._given:  # it may lack our tracing, so this is as near as we get
+        if self._session is self._given:  # it may lack our tracing, and no later moment is known
             leaving.now()
         try:
             async with self._session.request(
@@ -262,7 +262,7 @@ class Transport:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if fenced.refused:
-                self._traffic.requests -= 1  # counted when its headers were ready; they stayed here, too
+                self._traffic.requests -= 1  # it was counted when its headers were ready, which were not sent either
                 raise FenceClosedError from None
             if fault := network.certificate_fault(error, self.host):
                 raise UntrustedCertificateError(fault, list_id=request.list_id) from error
@@ -275,7 +275,7 @@ class Transport:
 
 @dataclass(frozen=True, slots=True)
 class _Leaving:
-    """A request on its way out, and what must be told when it leaves."""
+    """A request that is about to be sent, and what records that."""
 
     pacer: RateLimiter
     slot: Slot
@@ -286,15 +286,15 @@ class _Leaving:
         self.pacer.mark_sent(self.slot)
 
 
-async def _on_leaving(_session: aiohttp.ClientSession, context: SimpleNamespace, _what: Any) -> None:
-    # aiohttp calls this when a connection is there, just before the request goes into it
+async def _on_leaving(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+    # aiohttp calls this when it has a connection, just before it writes the request
     leaving = context.trace_request_ctx
     if isinstance(leaving, _Leaving):
         leaving.now()
 
 
 async def _succeeded(response: aiohttp.ClientResponse, list_id: int | None) -> ApiResponse:
-    """Read an answer whole. Raises the IterableError that it stands for, if it is no success."""
+    """Read a whole answer and return it. Raises the IterableError that it stands for, unless it is a success."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():
@@ -337,12 +337,12 @@ def _checked(base_url: str) -> str:
         usable = False
     if not usable:
         raise SettingsError(
-            "Iterable's address (ITERABLE_SYNC_ITERABLE_URL) is not one that can be used. Give it as "
-            "https://host, or leave it out to use the data center's."
+            "Iterable's address (ITERABLE_SYNC_ITERABLE_URL) can't be used. Write it as https://host, or leave it out "
+            "to use the data center's."
         )
     return base_url.rstrip("/")
 
 
 def _presentable(error: Exception) -> Exception | None:
-    # a ClientResponseError holds the request's headers, and so the key
+    # a ClientResponseError contains the request's headers, and so the key
     return None if isinstance(error, aiohttp.ClientResponseError) else error
