@@ -29,19 +29,24 @@ if TYPE_CHECKING:  # slow to import, and most commands send nothing and read no 
 class Engine:
     """The settings, database, vault and worker registration of this process.
 
-    `stopping` is set when the process is asked to end: runs stop at the next batch and can be resumed. `patience` says
-    how long runs retry while Iterable fails.
+    `stopping` is set when the process is asked to end: runs stop at the next batch and can be resumed. `retry_policy`
+    says how long runs retry while Iterable fails.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, vault: Vault, presence: WorkerRegistration, patience: RetryPolicy
+        self,
+        settings: Settings,
+        database: Database,
+        vault: Vault,
+        presence: WorkerRegistration,
+        retry_policy: RetryPolicy,
     ) -> None:
         """Take the opened parts. Use `open_engine`."""
         self.settings = settings
         self.database = database
         self.vault = vault
         self.presence = presence
-        self.patience = patience
+        self.retry_policy = retry_policy
         #: Whether another process resumes the runs that this one leaves when it stops.
         self.hands_over = False
         self.stopping = asyncio.Event()
@@ -74,24 +79,24 @@ class Engine:
         return self.settings.iterable_api_key.get_secret_value()
 
     def client(
-        self, connection: Connection, *, rate: float | None = None, patience: RetryPolicy | None = None
+        self, connection: Connection, *, rate: float | None = None, retry_policy: RetryPolicy | None = None
     ) -> "IterableClient":
         """Return a client for a connection, at its rate or another. The caller opens it with `async with`."""
         from core.iterable import IterableClient
 
         url = self.settings.iterable_url or connection.data_center.url
-        pacer = SharedRateLimiter(
+        limiter = SharedRateLimiter(
             self.database, connection.rate_limit_key, connection.requests_per_second if rate is None else rate
         )
-        chosen = patience or self.patience
+        chosen = retry_policy or self.retry_policy
         longest = self.presence.times.request_timeout_s  # others count on it when they take over
         return IterableClient(
             self.api_key(connection),
             base_url=url,
-            pacer=pacer,
+            limiter=limiter,
             traffic=RequestStats(),
             clock=self.clock,
-            patience=replace(chosen, request_timeout_s=min(chosen.request_timeout_s, longest)),
+            retry_policy=replace(chosen, request_timeout_s=min(chosen.request_timeout_s, longest)),
             fence=self.presence.lease,
         )
 
@@ -113,7 +118,7 @@ def check_sqlite(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, worker_name: str, *, patience: RetryPolicy | None = None, times: LeaseTimes | None = None
+    settings: Settings, worker_name: str, *, retry_policy: RetryPolicy | None = None, times: LeaseTimes | None = None
 ) -> AsyncIterator[Engine]:
     """Open the engine for the length of the block: migrate the database and register this process.
 
@@ -138,7 +143,7 @@ async def open_engine(
         await migrate(database)
         presence = WorkerRegistration(database, settings.data_dir.absolute(), worker_name, times)
         async with presence.register():
-            engine = Engine(settings, database, vault, presence, patience or RetryPolicy())
+            engine = Engine(settings, database, vault, presence, retry_policy or RetryPolicy())
             presence.on_lost = engine.stopping.set
             yield engine
     finally:

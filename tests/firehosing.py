@@ -159,7 +159,7 @@ async def firehosing(
         made = settings_for(directory, local.url, database_url, **settings)
         furnish(made)
         given = {"apiKey": local.key, "userIdField": "customerId"} if account is None else account
-        async with open_engine(made, "test", patience=QUICK) as engine, serving(engine) as base_url:
+        async with open_engine(made, "test", retry_policy=QUICK) as engine, serving(engine) as base_url:
             address = f"{base_url}/mparticle/firehose/{TOKEN}"
             async with MParticle(address, settings=given, attempts=1) as mparticle:
                 found = Live(engine, local, mparticle, base_url)

@@ -55,7 +55,7 @@ class DemoEnvironment:
 
 @asynccontextmanager
 async def demo_environment(
-    port: int, *, pace: MessagingLimits | None = None, patience: RetryPolicy = PATIENCE, limit: Limit | None = None
+    port: int, *, pace: MessagingLimits | None = None, retry_policy: RetryPolicy = PATIENCE, limit: Limit | None = None
 ) -> AsyncIterator[DemoEnvironment]:
     """Open the environment for the length of the block. Raises InputError if the port of Slack's page is taken.
 
@@ -78,7 +78,7 @@ async def demo_environment(
         except OSError as error:
             raise InputError(f"Port {port} is not available ({error.strerror}). Choose another with --port.") from error
         settings = _settings(slack, iterable, folder / "data", audiences)
-        engine = await stack.enter_async_context(open_engine(settings, "demo", patience=patience))
+        engine = await stack.enter_async_context(open_engine(settings, "demo", retry_policy=retry_policy))
         services = await stack.enter_async_context(serving(engine, pace=pace))
         await slack.wait_connected()
         address = f"{services.address}/mparticle/firehose/{FIREHOSE_TOKEN}"

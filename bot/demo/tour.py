@@ -42,7 +42,7 @@ _REJECTED_SHOWN = 4
 
 async def play(terminal: Terminal, port: int = 0) -> bool:
     """Play the tour. Returns whether each list was equal to its audience at the end."""
-    async with demo_environment(port, pace=_PACE, patience=_PATIENCE) as environment:
+    async with demo_environment(port, pace=_PACE, retry_policy=_PATIENCE) as environment:
         tour = _Tour(environment, Narrator(terminal, environment.slack))
         await tour.connect()
         await tour.map()

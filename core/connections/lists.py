@@ -37,7 +37,7 @@ async def ensure_list_known(engine: Engine, run: Run) -> None:
         connection = await connections.by_id(db, run.connection_id)
     assert connection is not None
     try:
-        target = await check_list(engine, connection, run.list_id, patience=engine.patience)
+        target = await check_list(engine, connection, run.list_id, retry_policy=engine.retry_policy)
     except InvalidApiKeyError:
         await to_the_end(_note_refusal(engine, connection))
         raise
@@ -67,10 +67,10 @@ async def _note(engine: Engine, connection: Connection, target: IterableList) ->
 
 
 async def check_list(
-    engine: Engine, connection: Connection, list_id: int, *, patience: RetryPolicy = INTERACTIVE_RETRY
+    engine: Engine, connection: Connection, list_id: int, *, retry_policy: RetryPolicy = INTERACTIVE_RETRY
 ) -> IterableList:
     """Return a list of the connection's project. Raises ListNotFoundError or ListNotStandardError."""
-    async with engine.client(connection, patience=patience) as client:
+    async with engine.client(connection, retry_policy=retry_policy) as client:
         target = next((candidate for candidate in await client.lists() if candidate.id == list_id), None)
     if target is None:
         raise ListNotFoundError(list_id=list_id)
@@ -97,7 +97,10 @@ async def note_list(db: AsyncConnection, connection_id: int, target: IterableLis
 async def fetch_lists(engine: Engine, connection: Connection) -> list[IterableList]:
     """Fetch the project's lists, within ANSWER_WITHIN_S. Raises an IterableError if the key does not work."""
     try:
-        async with asyncio.timeout(ANSWER_WITHIN_S), engine.client(connection, patience=INTERACTIVE_RETRY) as client:
+        async with (
+            asyncio.timeout(ANSWER_WITHIN_S),
+            engine.client(connection, retry_policy=INTERACTIVE_RETRY) as client,
+        ):
             return await client.lists()
     except TimeoutError as error:
         raise UnreachableError(

@@ -30,7 +30,7 @@ async def create_list(engine: Engine, connection: Connection, name: str) -> Iter
     if known is not None:
         return known
     try:
-        async with asyncio.timeout(ANSWER_WITHIN_S), engine.client(connection, patience=_ONCE) as client:
+        async with asyncio.timeout(ANSWER_WITHIN_S), engine.client(connection, retry_policy=_ONCE) as client:
             list_id = await client.create_list(name)
     except TimeoutError as error:
         raise UnreachableError("Iterable did not answer in time. Try again: no second list is created.") from error
@@ -71,7 +71,7 @@ async def _assign(engine: Engine, mapping_id: int, target: IterableList) -> bool
     return True
 
 
-async def _find(engine: Engine, connection: Connection, name: str, patience: RetryPolicy) -> IterableList | None:
-    async with engine.client(connection, patience=patience) as client:
+async def _find(engine: Engine, connection: Connection, name: str, retry_policy: RetryPolicy) -> IterableList | None:
+    async with engine.client(connection, retry_policy=retry_policy) as client:
         project_lists = await client.lists()
     return next((target for target in project_lists if target.is_standard and target.name == name), None)

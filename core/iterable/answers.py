@@ -55,8 +55,8 @@ class Answer:
     """A kind of answer. An answer matches if it meets every condition that is set.
 
     `statuses` are ranges of the HTTP status, both ends included. `words` is searched for in `msg`, from which addresses
-    were removed. `is_json`: the body is a JSON object. `about_list`: the request was about one list. `has_key`: the body
-    has a field of that name. A row without conditions never matches: it exists for the reference page.
+    were removed. `is_json`: the body is a JSON object. `about_list`: the request was about one list. `has_key`: the
+    body has a field of that name. A row without conditions never matches: it exists for the reference page.
     """
 
     name: str
@@ -71,7 +71,9 @@ class Answer:
     failure: FailureReason | None = None
     source: str = "D"
 
-    def matches(self, status: int, code: str | None, words: str, keys: frozenset[str] | None, *, about_list: bool) -> bool:
+    def matches(
+        self, status: int, code: str | None, words: str, keys: frozenset[str] | None, *, about_list: bool
+    ) -> bool:
         """Return whether an answer is of this kind. `keys` are the fields of its body, None if it is no JSON object."""
         if not (self.statuses or self.codes or self.words or self.has_key):
             return False

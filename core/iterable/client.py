@@ -37,25 +37,25 @@ class IterableClient:
         api_key: str,
         *,
         base_url: str,
-        pacer: RateLimiter,
+        limiter: RateLimiter,
         session: aiohttp.ClientSession | None = None,
         traffic: RequestStats | None = None,
-        patience: RetryPolicy | None = None,
+        retry_policy: RetryPolicy | None = None,
         clock: Clock | None = None,
         fence: SendFence | None = None,
     ) -> None:
         """Store the settings, without I/O. Raises InvalidApiKeyError or SettingsError if key or URL can't be valid."""
         self.traffic = traffic if traffic is not None else RequestStats()
-        self._pacer = pacer
-        self._lists_pacer = pacer.endpoint("lists", LISTS_RATE)
-        self._size_pacer = pacer.endpoint("size", SIZE_RATE)
-        self._users_pacer = pacer.endpoint("getUsers", USERS_RATE)
+        self._limiter = limiter
+        self._lists_limiter = limiter.endpoint("lists", LISTS_RATE)
+        self._size_limiter = limiter.endpoint("size", SIZE_RATE)
+        self._users_limiter = limiter.endpoint("getUsers", USERS_RATE)
         self._transport = Transport(
             api_key,
             base_url,
             session=session,
             traffic=self.traffic,
-            patience=patience or RetryPolicy(),
+            retry_policy=retry_policy or RetryPolicy(),
             clock=clock or SystemClock(),
             fence=fence or NoFence(),
         )
@@ -97,7 +97,7 @@ class IterableClient:
 
     async def lists(self) -> list[IterableList]:
         """Return all lists of the project, of every type."""
-        return await self._transport.call(ApiRequest("GET", "/api/lists"), self._lists_pacer, parse_lists)
+        return await self._transport.call(ApiRequest("GET", "/api/lists"), self._lists_limiter, parse_lists)
 
     async def create_list(self, name: str, description: str = "") -> int:
         """Create a static list and return its id. If the answer is lost, a list that we don't know may remain.
@@ -107,7 +107,7 @@ class IterableClient:
         if len(description) > DESCRIPTION_MAX:
             raise ValidationError(f"The description of a list has at most {DESCRIPTION_MAX} characters.")
         body = orjson.dumps({"name": name, "description": description})
-        list_id = await self._transport.call(ApiRequest("POST", "/api/lists", body), self._pacer, parse_list_id)
+        list_id = await self._transport.call(ApiRequest("POST", "/api/lists", body), self._limiter, parse_list_id)
         self.expect_new_list(list_id)
         return list_id
 
@@ -116,9 +116,9 @@ class IterableClient:
     ) -> BulkResult:
         """Subscribe people to a list. Iterable creates users that it does not know. Safe to repeat.
 
-        `tries` limits the attempts after transient faults; None leaves that to the retry policy. Raises ListError if the
-        list can't be used, RequestTooLargeError above 4 MB, and RequestRejectedError if one of the members may be the
-        cause. After the last two, send the members in parts.
+        `tries` limits the attempts after transient faults; None leaves that to the retry policy. Raises ListError if
+        the list can't be used, RequestTooLargeError above 4 MB, and RequestRejectedError if one of the members may be
+        the cause. After the last two, send the members in parts.
         """
         return await self._bulk("/api/lists/subscribe", list_id, subscribers, {}, tries)
 
@@ -138,7 +138,7 @@ class IterableClient:
         placeholder. In the last case an earlier attempt may have succeeded without our seeing the answer.
         """
         body = orjson.dumps({"currentEmail": placeholder_email, "newEmail": new_email})
-        await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
+        await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._limiter, parse_done)
 
     async def update_email_by_user_id(self, user_id: str, new_email: str) -> None:
         """Change the email of the user with this user id (email-based projects).
@@ -146,12 +146,12 @@ class IterableClient:
         Raises IdentityConflictError as `update_placeholder_email` does.
         """
         body = orjson.dumps({"currentUserId": user_id, "newEmail": new_email})
-        await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._pacer, parse_done)
+        await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._limiter, parse_done)
 
     async def get_list_size(self, list_id: int) -> int:
         """Return how many people are on a list. Iterable allows 5 calls a minute. Raises ListNotFoundError."""
         request = ApiRequest("GET", f"/api/lists/{list_id}/size", list_id=list_id)
-        return await self._transport.call(request, self._size_pacer, parse_size)
+        return await self._transport.call(request, self._size_limiter, parse_size)
 
     async def list_users(self, list_id: int) -> AsyncIterator[str]:
         """Yield the email of each person on a list (the user id, if there is no email), as the answer streams in.
@@ -159,7 +159,7 @@ class IterableClient:
         Iterable allows 5 calls a minute. Raises ListNotFoundError, and UnreachableError if the answer breaks off.
         """
         request = ApiRequest("GET", "/api/lists/getUsers", list_id=list_id, params={"listId": str(list_id)})
-        async for line in self._transport.lines(request, self._users_pacer):
+        async for line in self._transport.lines(request, self._users_limiter):
             yield line
 
     async def _bulk(
@@ -171,7 +171,9 @@ class IterableClient:
         tries: int | None,
     ) -> BulkResult:
         body = orjson.dumps({"listId": list_id, "subscribers": _encodable(subscribers), **more})
-        return await self._transport.call(ApiRequest("POST", path, body, list_id, tries=tries), self._pacer, parse_bulk)
+        return await self._transport.call(
+            ApiRequest("POST", path, body, list_id, tries=tries), self._limiter, parse_bulk
+        )
 
 
 def _encodable(subscribers: Iterable[SubscriberKey]) -> list[dict[str, str | None]]:

@@ -19,8 +19,8 @@ class IterableError(SyncError):
 
     code = "iterable_error"
     is_transient: ClassVar[bool] = False
-    #: What is wrong, and what a person can do. Together they are the default message. `{list_id}` and `{answer}` (status
-    #: and code in parentheses, or nothing) are replaced.
+    #: What is wrong, and what a person can do. Together they are the default message. `{list_id}` and `{answer}`
+    #: (status and code in parentheses, or nothing) are replaced.
     says: ClassVar[str] = "Iterable's answer{answer} was not understood."
     remedy: ClassVar[str] = ""
 
@@ -61,7 +61,7 @@ class ListError(IterableError):
 
 
 class ListNotFoundError(ListError):
-    """The list does not exist in the key's project, was deleted, or was created so recently that it is not known yet."""
+    """The list does not exist in the key's project, was deleted, or was created too recently to be known."""
 
     code = "list_gone"
     says = "List {list_id} does not exist in the Iterable project of this API key{answer}."
@@ -113,8 +113,8 @@ class IdentityConflictError(RequestRejectedError):
 
     code = "identity_conflict"
     says = (
-        "Iterable can't give the person that identity{answer}: it belongs to someone else, it has been forgotten, or the "
-        "person is unknown."
+        "Iterable can't give the person that identity{answer}: it belongs to someone else, it has been forgotten, or "
+        "the person is unknown."
     )
     remedy = ""
 

@@ -60,8 +60,8 @@ class FencedRequest:
         return (_LongBody if len(content) > STREAMED_ABOVE else _ShortBody)(content, self)
 
 
-# aiohttp holds the headers back until the body's first bytes are written (StreamWriter.write_headers). So nothing of the
-# request is sent if its body is held back.
+# aiohttp holds the headers back until the body's first bytes are written (StreamWriter.write_headers). So nothing of
+# the request is sent if its body is held back.
 
 
 class _ShortBody(BytesPayload):

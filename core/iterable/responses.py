@@ -79,7 +79,7 @@ def error_from(answer: ApiResponse) -> IterableError | None:
 
 
 def harmless_words(message: Any) -> str | None:
-    """Return Iterable's message with "..." for words that could be an address, an id or a key; None if it has no text."""
+    """Return Iterable's message, with "..." for words that could be an address, an id or a key; None if it is empty."""
     if not isinstance(message, str):
         return None
     redacted = " ".join(word if _PLAIN_WORD.fullmatch(word) else "..." for word in message.split())

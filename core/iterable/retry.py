@@ -9,8 +9,8 @@ class RetryPolicy:
     """How long to retry requests that fail. All values but `max_attempts` are in seconds.
 
     A request is sent up to `max_attempts` times if its faults are transient. Before each retry comes a random part of a
-    delay, which doubles from `backoff_initial_s` to `backoff_max_s`. A 429 does not count as an attempt: the client gives
-    up when none of its requests has succeeded for `throttle_timeout_s`. A Retry-After header is respected up to
+    delay, which doubles from `backoff_initial_s` to `backoff_max_s`. A 429 does not count as an attempt: the client
+    gives up when none of its requests has succeeded for `throttle_timeout_s`. A Retry-After header is respected up to
     `retry_after`. A single request may take `request_timeout_s`. A list that was just created may be unknown for
     `new_list_timeout_s` (seen: up to a minute).
     """

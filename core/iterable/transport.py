@@ -81,7 +81,7 @@ class Transport:
         *,
         session: aiohttp.ClientSession | None,
         traffic: RequestStats,
-        patience: RetryPolicy,
+        retry_policy: RetryPolicy,
         clock: Clock,
         fence: SendFence,
     ) -> None:
@@ -95,7 +95,7 @@ class Transport:
         self._given = session
         self._session = session
         self._traffic = traffic
-        self._patience = patience
+        self._retry_policy = retry_policy
         self.clock = clock
         self._fence = fence
         self.succeeded_at = -math.inf
@@ -127,12 +127,12 @@ class Transport:
             await session.close()
 
     def abort_waiting(self) -> None:
-        """Raise AbortedError in requests that wait now, and in those that would wait later. Sent requests may finish."""
+        """Raise AbortedError in requests that wait, now or later. Requests that were sent may finish."""
         self._halted.set()
         for task in self._waiting:
             task.cancel()
 
-    async def call(self, request: ApiRequest, pacer: RateLimiter, parse: Callable[[ApiResponse], T]) -> T:
+    async def call(self, request: ApiRequest, limiter: RateLimiter, parse: Callable[[ApiResponse], T]) -> T:
         """Send a request, with retries, and return what `parse` makes of the answer.
 
         Raises the IterableError that the answer stands for; a transient one only when the retry policy gives up.
@@ -141,12 +141,12 @@ class Transport:
             raise RequestTooLargeError(list_id=request.list_id)
 
         async def once() -> T:
-            async with self._sent(request, pacer, self._patience.request_timeout_s) as response:
+            async with self._sent(request, limiter, self._retry_policy.request_timeout_s) as response:
                 return parse(await _succeeded(response, request.list_id))
 
-        return await self._with_retries(once, pacer, request.tries)
+        return await self._with_retries(once, limiter, request.tries)
 
-    async def lines(self, request: ApiRequest, pacer: RateLimiter) -> AsyncIterator[str]:
+    async def lines(self, request: ApiRequest, limiter: RateLimiter) -> AsyncIterator[str]:
         """Send a request, with retries, and yield the lines of the answer as they come.
 
         Raises the same as `call`, and UnreachableError, without a retry, if the answer breaks off.
@@ -154,12 +154,12 @@ class Transport:
 
         async def once() -> tuple[aiohttp.ClientResponse, AsyncExitStack]:
             async with AsyncExitStack() as opened:
-                response = await opened.enter_async_context(self._sent(request, pacer, None))
+                response = await opened.enter_async_context(self._sent(request, limiter, None))
                 if response.status != 200:
                     await _succeeded(response, request.list_id)
                 return response, opened.pop_all()
 
-        response, opened = await self._with_retries(once, pacer)
+        response, opened = await self._with_retries(once, limiter)
         async with opened:
             first = True
             async for line in _lines(response):
@@ -168,8 +168,10 @@ class Transport:
                 first = False
                 yield line.decode(errors="replace")
 
-    async def _with_retries(self, once: Callable[[], Awaitable[T]], pacer: RateLimiter, tries: int | None = None) -> T:
-        max_attempts = min(tries or self._patience.max_attempts, self._patience.max_attempts)
+    async def _with_retries(
+        self, once: Callable[[], Awaitable[T]], limiter: RateLimiter, tries: int | None = None
+    ) -> T:
+        max_attempts = min(tries or self._retry_policy.max_attempts, self._retry_policy.max_attempts)
         failures = throttled = 0
         began = self.clock.monotonic()
         while True:
@@ -180,18 +182,18 @@ class Transport:
             except RateLimitedError as error:
                 throttled += 1
                 self._traffic.throttled += 1
-                if self.clock.monotonic() - max(began, self.succeeded_at) > self._patience.throttle_timeout_s:
+                if self.clock.monotonic() - max(began, self.succeeded_at) > self._retry_policy.throttle_timeout_s:
                     raise
-                await pacer.on_throttled(self._patience.bounded_retry_after(error.retry_after))
+                await limiter.on_throttled(self._retry_policy.bounded_retry_after(error.retry_after))
                 with self._wait():
-                    await self.clock.sleep(self._patience.delay(throttled, error.retry_after))
+                    await self.clock.sleep(self._retry_policy.delay(throttled, error.retry_after))
             except ListNotFoundError as error:
                 failures += 1
                 if not self._may_be_known_soon(error, began):
                     raise
                 self._traffic.retries += 1
                 with self._wait():
-                    await self.clock.sleep(self._patience.delay(failures))
+                    await self.clock.sleep(self._retry_policy.delay(failures))
             except IterableError as error:
                 failures += 1
                 if not error.is_transient or failures >= max_attempts:
@@ -199,7 +201,7 @@ class Transport:
                 self._traffic.retries += 1
                 asked = error.retry_after if isinstance(error, UnavailableError) else None
                 with self._wait():
-                    await self.clock.sleep(self._patience.delay(failures, asked))
+                    await self.clock.sleep(self._retry_policy.delay(failures, asked))
             else:
                 self.succeeded_at = self.clock.monotonic()
                 return result
@@ -207,7 +209,7 @@ class Transport:
     def _may_be_known_soon(self, error: ListNotFoundError, began: float) -> bool:
         """Return whether the list is new, and Iterable has had less time than it may need to know a new list."""
         waited = self.clock.monotonic() - began
-        return error.list_id in self.new_lists and waited < self._patience.new_list_timeout_s
+        return error.list_id in self.new_lists and waited < self._retry_policy.new_list_timeout_s
 
     @contextmanager
     def _wait(self) -> Iterator[None]:
@@ -228,7 +230,7 @@ class Transport:
 
     @asynccontextmanager
     async def _sent(
-        self, request: ApiRequest, pacer: RateLimiter, seconds: float | None
+        self, request: ApiRequest, limiter: RateLimiter, seconds: float | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request once, in its slot, and keep the response open for the block.
 
@@ -239,10 +241,10 @@ class Transport:
             raise RuntimeError("the client is not open: use it in `async with`")
         with self._wait():
             await self._fence.until_open()
-            slot = await pacer.slot()
+            slot = await limiter.slot()
         fenced = FencedRequest(self._fence)
         fenced.check()
-        leaving = _Leaving(pacer, slot, self._traffic)
+        leaving = _Leaving(limiter, slot, self._traffic)
         if self._session is self._given:  # it may lack our tracing, and no later moment is known
             leaving.now()
         try:
@@ -253,7 +255,7 @@ class Transport:
                 data=fenced.body(request.body),
                 headers=self._headers if request.body is None else self._headers | _JSON,
                 timeout=aiohttp.ClientTimeout(
-                    total=seconds, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._patience.request_timeout_s
+                    total=seconds, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._retry_policy.request_timeout_s
                 ),
                 allow_redirects=False,
                 proxy=network.proxy_for(self._base),
@@ -277,13 +279,13 @@ class Transport:
 class _Leaving:
     """A request that is about to be sent, and what records that."""
 
-    pacer: RateLimiter
+    limiter: RateLimiter
     slot: Slot
     traffic: RequestStats
 
     def now(self) -> None:
         self.traffic.requests += 1
-        self.pacer.mark_sent(self.slot)
+        self.limiter.mark_sent(self.slot)
 
 
 async def _on_leaving(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:

@@ -119,7 +119,7 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 
 
 async def _ask_iterable(url: str, _directory: Path) -> None:
-    async with IterableClient("key", base_url=url, pacer=NoRateLimit(), patience=INTERACTIVE_RETRY) as client:
+    async with IterableClient("key", base_url=url, limiter=NoRateLimit(), retry_policy=INTERACTIVE_RETRY) as client:
         assert await client.lists() == []
 
 

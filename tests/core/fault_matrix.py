@@ -100,9 +100,9 @@ HEADER = """\
 async def observe(directory: Path, phase: str, fault: str) -> Row:
     """Let one run meet one fault in one phase for as long as it lasts, then let it pass."""
     # only who waits for an answer that never comes should give up waiting soon
-    patience = MOMENT if fault.startswith("no answer") else replace(MOMENT, request_timeout_s=10.0)
+    retry_policy = MOMENT if fault.startswith("no answer") else replace(MOMENT, request_timeout_s=10.0)
     # the list is asked for where nothing was synced to it yet
-    async with syncing(directory, patience=patience, kept=None if phase == "lists" else await _first()) as sync:
+    async with syncing(directory, retry_policy=retry_policy, kept=None if phase == "lists" else await _first()) as sync:
         path, contains = PHASES[phase]
         sync.iterable.faults.add(replace(FAULTS[fault], path=path, contains=contains, method=METHODS.get(phase, "")))
         if phase == "size":
@@ -144,7 +144,7 @@ MIXED_SHARE = 0.3
 
 async def observe_mixed(directory: Path, seed: int) -> Row:
     """Let one run meet all passing faults together, in all phases, and resume it for as long as it fails."""
-    async with syncing(directory, patience=MOMENT, kept=await _first()) as sync:
+    async with syncing(directory, retry_policy=MOMENT, kept=await _first()) as sync:
         each = MIXED_SHARE / len(PASSING)
         sync.iterable.faults.set([replace(FAULTS[name], path="/api/", probability=each) for name in PASSING], seed)
         run_id = await _queue(sync)

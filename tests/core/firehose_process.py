@@ -50,7 +50,7 @@ def _main(there: Connection, directory: Path, iterable_url: str, database_url: s
 
 async def _serve(there: Connection, directory: Path, iterable_url: str, database_url: str | None) -> None:
     settings = settings_for(directory, iterable_url, database_url, firehose_approval="none")
-    async with open_engine(settings, f"fed-{os.getpid()}", patience=QUICK) as engine, serving(engine) as url:
+    async with open_engine(settings, f"fed-{os.getpid()}", retry_policy=QUICK) as engine, serving(engine) as url:
         there.send(url)
         async with working(engine):
             await asyncio.Event().wait()

@@ -163,7 +163,7 @@ class Sync:
 
     async def subscribe_by_hand(self, email: str, list_id: int = LIST) -> None:
         """Put somebody on a list as another program would."""
-        async with IterableClient(self.iterable.key, base_url=self.iterable.url, pacer=NoRateLimit()) as client:
+        async with IterableClient(self.iterable.key, base_url=self.iterable.url, limiter=NoRateLimit()) as client:
             await client.subscribe(list_id, [(email, None)])
 
     def emails(self, list_id: int = LIST) -> set[str]:
@@ -236,7 +236,7 @@ async def keep(members: Iterable[Member], database_url: str | None = None, **opt
 async def syncing(
     directory: Path,
     database_url: str | None = None,
-    patience: RetryPolicy | None = None,
+    retry_policy: RetryPolicy | None = None,
     *,
     times: LeaseTimes | None = None,
     kept: Kept | None = None,
@@ -256,7 +256,10 @@ async def syncing(
             _env_file=None,  # type: ignore[call-arg]
         )
         furnish(settings)
-        async with open_engine(settings, "test", patience=patience, times=times) as engine, workflows.durable(engine):
+        async with (
+            open_engine(settings, "test", retry_policy=retry_policy, times=times) as engine,
+            workflows.durable(engine),
+        ):
             yield Sync(engine, local, directory)
 
 

@@ -30,7 +30,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 async def sync(tmp_path: Path, disk: Path) -> AsyncIterator[Sync]:
     """An engine whose data directory is that file system."""
-    async with syncing(tmp_path, patience=QUICK) as it:
+    async with syncing(tmp_path, retry_policy=QUICK) as it:
         yield it
 
 
@@ -79,7 +79,7 @@ async def test_no_room_for_planning(sync: Sync, disk: Path, monkeypatch: pytest.
 async def test_no_room_for_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So it is where there was room to read the audience, and not to compare it with who is on the list."""
     with small_disk(tmp_path / "data", 80) as disk:
-        async with syncing(tmp_path, patience=QUICK) as sync:
+        async with syncing(tmp_path, retry_policy=QUICK) as sync:
             await sync.mirror(people(range(100_000)))
             monkeypatch.setattr(executor, "MEMORY_MB", (32,))
             run_id = await sync.submit(sync.mirror_file(people(range(10))), approved=True)

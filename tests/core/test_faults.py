@@ -37,7 +37,7 @@ SUBSCRIBE = "/api/lists/subscribe"
 UNSUBSCRIBE = "/api/lists/unsubscribe"
 RENAME = "/api/users/updateEmail"
 
-#: Faults that pass: each strikes twice, which is one time less than patience lasts.
+#: Transient faults: each strikes twice, one time less than the retry policy allows.
 PASSING = {
     "error": Fault("error", times=2),
     "busy": Fault("error", status=503, times=2),
@@ -54,7 +54,7 @@ PASSING = {
 @pytest.fixture
 async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
     """An engine that gives up after a moment."""
-    async with syncing(tmp_path, patience=QUICK) as it:
+    async with syncing(tmp_path, retry_policy=QUICK) as it:
         yield it
 
 
@@ -207,7 +207,7 @@ async def test_too_many_requests_is_no_failure(sync: Sync, retry_after: float | 
 
 async def test_nothing_but_too_many_requests(tmp_path: Path) -> None:
     """A project whose limit somebody else uses up fails the run in the end, and it can be resumed."""
-    async with syncing(tmp_path, patience=QUICK) as sync:
+    async with syncing(tmp_path, retry_policy=QUICK) as sync:
         run_id = await sync.submit(sync.mirror_file(people(range(3))))
         sync.iterable.faults.set([Fault("throttle", path=SUBSCRIBE, retry_after=0.0)])
         await worker.start(run_id)
@@ -233,7 +233,7 @@ async def test_passing_fault_is_tried_again(sync: Sync, fault: str) -> None:
         assert sync.emails() == addresses(wanted)
 
 
-async def test_patience_at_its_end(sync: Sync, small_batches: None) -> None:
+async def test_last_retry_fails(sync: Sync, small_batches: None) -> None:
     """A fault that does not pass fails the run; resumed, it ends with the list equal and the numbers adding up."""
     await sync.mirror(people(range(30)))
     run_id = await sync.submit(sync.mirror_file(people(range(20, 150))))
@@ -491,7 +491,7 @@ async def test_leaver_whose_rename_failed_is_taken_off_by_address(
     async with syncing(tmp_path, database_url, QUICK) as sync:
         for list_id in (LIST, OTHER_LIST):
             await sync.mirror([person(1)], user_id=MPID, list_id=list_id)
-            async with IterableClient(sync.iterable.key, base_url=sync.iterable.url, pacer=NoRateLimit()) as client:
+            async with IterableClient(sync.iterable.key, base_url=sync.iterable.url, limiter=NoRateLimit()) as client:
                 await client.subscribe(list_id, [("other@example.com", "7")])
             await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=list_id)
         sync.iterable.faults.add(Fault("reset", path=RENAME, applied=applied))

@@ -214,7 +214,7 @@ def assert_exact(outcome: Outcome) -> None:
 async def test_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: UserIdField, number: int) -> None:
     """After any disturbance, quiet mirrors of all audiences make the lists equal to them, and then nothing is sent."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
-    async with syncing(tmp_path, patience=HASTY) as sync:
+    async with syncing(tmp_path, retry_policy=HASTY) as sync:
         for list_id in (LIST, OTHER_LIST):
             await sync.subscribe_by_hand(STRANGER, list_id)
         walk = Walk(sync, field, f"{field}:{number}")

@@ -74,7 +74,7 @@ def _wait_for(address: str) -> None:
 async def test_runs_behind_a_pooler(tmp_path: Path, pooled: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of many batches, one alone and two at a time, succeed as on PostgreSQL itself."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
-    async with syncing(tmp_path, pooled, patience=QUICK) as sync:
+    async with syncing(tmp_path, pooled, retry_policy=QUICK) as sync:
         assert (await sync.mirror(people(range(400)))).counts == {"members": 400, "added": 400}
         again, other = await asyncio.gather(
             sync.mirror(people(range(200, 600)), approved=True), sync.mirror(people(range(300)), list_id=OTHER_LIST)

@@ -29,7 +29,7 @@ from tests.core.harness import QUICK, Member, RunStatus, Sync, people, syncing, 
 @pytest.fixture
 async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
     """An engine that gives up soon."""
-    async with syncing(tmp_path, database_url, patience=QUICK) as it:
+    async with syncing(tmp_path, database_url, retry_policy=QUICK) as it:
         yield it
 
 

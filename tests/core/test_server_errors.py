@@ -17,7 +17,7 @@ SUBSCRIBE, UNSUBSCRIBE = "/api/lists/subscribe", "/api/lists/unsubscribe"
 @pytest.fixture
 async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
     """An engine that gives up after a moment."""
-    async with syncing(tmp_path, patience=QUICK) as it:
+    async with syncing(tmp_path, retry_policy=QUICK) as it:
         yield it
 
 

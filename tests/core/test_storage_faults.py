@@ -25,7 +25,7 @@ from tests.core.storage import disk_of, locked_by_another, read_only
 async def sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sync]:
     """An engine on SQLite with ten members a request."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
-    async with syncing(tmp_path, patience=QUICK) as it:
+    async with syncing(tmp_path, retry_policy=QUICK) as it:
         yield it
 
 
@@ -64,7 +64,7 @@ async def test_locked_for_a_while(sync: Sync) -> None:
 async def test_locked_for_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that stays locked fails the command with a sentence that names the cause; later all is well."""
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.2)
-    async with syncing(tmp_path, patience=QUICK) as sync:
+    async with syncing(tmp_path, retry_policy=QUICK) as sync:
         path = sync.mirror_file(people(range(30)))
         with locked_by_another(_file(sync)), pytest.raises(Exception, match="locked"):
             await sync.run(path)

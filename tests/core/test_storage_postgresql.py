@@ -31,7 +31,7 @@ def url(postgresql_server: str) -> Iterator[str]:
 async def sync(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sync]:
     """An engine on PostgreSQL with ten members a request."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
-    async with syncing(tmp_path, url, patience=QUICK) as it:
+    async with syncing(tmp_path, url, retry_policy=QUICK) as it:
         yield it
 
 

@@ -81,7 +81,7 @@ async def test_locked_under_a_worker(
     """A run whose failure could not be recorded, nor its list given back, is taken up again by the same worker."""
     quick(monkeypatch)
     caplog.set_level(logging.WARNING)
-    async with syncing(tmp_path, patience=QUICK) as sync, lock_of(sync.engine.database) as lock:
+    async with syncing(tmp_path, retry_policy=QUICK) as sync, lock_of(sync.engine.database) as lock:
         at_requests(monkeypatch, once(lock.begin), every=3)
         run_id = await queued(sync)
         async with working(sync) as worker:
@@ -100,7 +100,7 @@ async def test_read_only_under_a_worker(
     quick(monkeypatch)
     caplog.set_level(logging.WARNING)
     url = new_postgresql(postgresql_server)
-    async with syncing(tmp_path, url, patience=QUICK) as sync:
+    async with syncing(tmp_path, url, retry_policy=QUICK) as sync:
         at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=3)
         run_id = await queued(sync)
         async with working(sync) as worker:

@@ -222,7 +222,7 @@ async def _saved_key(settings: Settings, context: _CheckContext, connection: Con
 
 async def _tried(what: str, key: str, url: str) -> CheckResult:
     try:
-        async with IterableClient(key, base_url=url, pacer=NoRateLimit(), patience=INTERACTIVE_RETRY) as client:
+        async with IterableClient(key, base_url=url, limiter=NoRateLimit(), retry_policy=INTERACTIVE_RETRY) as client:
             lists = await client.lists()
     except InvalidApiKeyError as error:
         return CheckResult(what, False, error.message)

@@ -55,7 +55,7 @@ class ListSizeFetcher:
         try:
             if await was_just_created(self._engine, run):
                 await self._engine.clock.sleep(NEW_LIST_DELAY_S)
-            async with self._engine.client(connection, patience=INTERACTIVE_RETRY) as client:
+            async with self._engine.client(connection, retry_policy=INTERACTIVE_RETRY) as client:
                 size = await client.get_list_size(run.list_id)
             await to_the_end(self._store(run.id, size))
         except SyncError as error:

@@ -198,7 +198,7 @@ async def bot(directory: Path, *, one_workspace: bool = True) -> AsyncIterator[B
         slack.add_outsiders()
         settings = settings_for(slack, iterable, directory)
         furnish(settings)
-        async with open_engine(settings, "test", patience=QUICK) as engine:
+        async with open_engine(settings, "test", retry_policy=QUICK) as engine:
             clients, directory_of_lists = Clients(slack.api_url, slack.bot_token, None), ListCache(engine)
             services = Services(engine, directory_of_lists, clients, AdminDirectory(), one_workspace=one_workspace)
             app = register_listeners(build_app(settings, SlackMode.SOCKET, Workspaces(clients)), services)

@@ -73,7 +73,7 @@ async def serve(directory: Path) -> AsyncIterator[Serving]:
         }
         settings = settings_for(slack, iterable, directory, **more)
         furnish(settings)
-        engine = await stack.enter_async_context(open_engine(settings, "test", patience=QUICK))
+        engine = await stack.enter_async_context(open_engine(settings, "test", retry_policy=QUICK))
         services = await stack.enter_async_context(serving(engine, pace=BRISK))
         await slack.wait_connected()
         address = f"{services.address}/mparticle/firehose/{TOKEN}"

@@ -177,6 +177,6 @@ async def bot(
     """The bot alone, in a Slack and with an Iterable that outlive it: so that it can be started again."""
     settings = settings_for(slack, iterable, directory, database_url)
     furnish(settings)
-    async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine, pace=pace) as services:
+    async with open_engine(settings, "test", retry_policy=QUICK) as engine, serving(engine, pace=pace) as services:
         await slack.wait_connected()
         yield Workspace(slack, iterable, engine, services)

@@ -60,7 +60,7 @@ async def fed(directory: Path, pace: MessagingLimits = BRISK, **changed: Any) ->
         values = {"firehose_token": SecretStr(TOKEN), "firehose_gather_s": 0.02, **changed}
         settings = made.model_copy(update=values)
         furnish(settings)
-        engine = await stack.enter_async_context(open_engine(settings, "test", patience=QUICK))
+        engine = await stack.enter_async_context(open_engine(settings, "test", retry_policy=QUICK))
         services = await stack.enter_async_context(serving(engine, pace=pace))
         if settings.slack_app_token is not None:
             await slack.wait_connected()

@@ -221,7 +221,7 @@ def _settings(slack: Slack, directory: Path, **changed: Any) -> Settings:
 async def _serving(settings: Settings, said: list[str] | None = None) -> AsyncIterator[tuple[Engine, Services]]:
     say = (said if said is not None else []).append
     furnish(settings)
-    async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine, say) as services:
+    async with open_engine(settings, "test", retry_policy=QUICK) as engine, serving(engine, say) as services:
         yield engine, services
 
 

@@ -12,10 +12,10 @@ def least_span(times: Sequence[float], count: int) -> float:
     return min(last - first for first, last in zip(ordered, ordered[count:], strict=False))
 
 
-async def use(pacer: SharedRateLimiter, times: int = 1) -> list[Slot]:
+async def use(limiter: SharedRateLimiter, times: int = 1) -> list[Slot]:
     """Take slots one after the other, and leave at each."""
     taken = []
     for _ in range(times):
-        taken.append(await pacer.slot())
-        pacer.mark_sent(taken[-1])
+        taken.append(await limiter.slot())
+        limiter.mark_sent(taken[-1])
     return taken

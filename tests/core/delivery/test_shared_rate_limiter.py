@@ -24,10 +24,10 @@ async def other(database: Database, database_url: str) -> AsyncIterator[Database
     await opened.close()
 
 
-async def test_pacers_share_the_rate(database: Database, other: Database) -> None:
+async def test_limiters_share_the_rate(database: Database, other: Database) -> None:
     """Two who use a project take no more slots together than one alone."""
-    pacers = [SharedRateLimiter(of, "p", 20) for of in (database, other)]
-    taken = await asyncio.gather(*(use(pacer, 4) for pacer in pacers * 4))
+    limiters = [SharedRateLimiter(of, "p", 20) for of in (database, other)]
+    taken = await asyncio.gather(*(use(limiter, 4) for limiter in limiters * 4))
     assert least_span([slot.at for slots in taken for slot in slots], 20) > ALMOST_A_SECOND
 
 
@@ -38,11 +38,11 @@ from core.store.database import Database
 
 async def main():
     database = Database(sys.argv[1])
-    pacer = SharedRateLimiter(database, "p", 20)
+    limiter = SharedRateLimiter(database, "p", 20)
     async def use():
         for _ in range(4):
-            slot = await pacer.slot()
-            pacer.mark_sent(slot)
+            slot = await limiter.slot()
+            limiter.mark_sent(slot)
             print(slot.at)
     await asyncio.gather(*(use() for _ in range(4)))
     await database.close()
@@ -68,7 +68,7 @@ async def test_processes_share_the_rate(database: Database, database_url: str) -
 async def test_late_departure_moves_shared_slots(database: Database, other: Database) -> None:
     """Where others share the pace, they make room for a request that left late."""
     mine, theirs = (SharedRateLimiter(of, "p", 20) for of in (database, other))
-    await asyncio.gather(*(use(pacer, 2) for pacer in (mine, theirs) * 3))
+    await asyncio.gather(*(use(limiter, 2) for limiter in (mine, theirs) * 3))
     late = await mine.slot()
     time.sleep(0.04)  # noqa: ASYNC251 — the process is busy
     mine.mark_sent(late)

@@ -32,14 +32,14 @@ async def iterable() -> AsyncIterator[Running]:
 
 @asynccontextmanager
 async def connected(
-    iterable: Running, *, key: str = "", pacer: RateLimiter | None = None, **patience: float
+    iterable: Running, *, key: str = "", limiter: RateLimiter | None = None, **retry_policy: float
 ) -> AsyncIterator[IterableClient]:
-    """A client of the local Iterable; keyword arguments that it does not know are its patience's."""
+    """A client of the local Iterable; other keyword arguments are those of its retry policy."""
     async with IterableClient(
         key or iterable.key,
         base_url=iterable.url,
-        pacer=pacer or NoRateLimit(),
-        patience=replace(QUICK, **patience),  # type: ignore[arg-type]
+        limiter=limiter or NoRateLimit(),
+        retry_policy=replace(QUICK, **retry_policy),  # type: ignore[arg-type]
     ) as client:
         yield client
 

@@ -200,7 +200,9 @@ async def test_traffic_counts_requests(client: IterableClient) -> None:
 async def test_given_session_is_used_and_left_open(iterable: Running) -> None:
     """A session belongs to who made it."""
     async with aiohttp.ClientSession() as session:
-        async with IterableClient(iterable.key, base_url=iterable.url, pacer=NoRateLimit(), session=session) as client:
+        async with IterableClient(
+            iterable.key, base_url=iterable.url, limiter=NoRateLimit(), session=session
+        ) as client:
             await client.lists()
         assert not session.closed
         assert client.traffic.requests == 1
@@ -208,7 +210,7 @@ async def test_given_session_is_used_and_left_open(iterable: Running) -> None:
 
 async def test_client_can_be_opened_again(iterable: Running) -> None:
     """A closed client opens a new session."""
-    client = IterableClient(iterable.key, base_url=iterable.url, pacer=NoRateLimit())
+    client = IterableClient(iterable.key, base_url=iterable.url, limiter=NoRateLimit())
     for _ in range(2):
         async with client:
             assert await client.lists()
@@ -216,7 +218,7 @@ async def test_client_can_be_opened_again(iterable: Running) -> None:
 
 async def test_closed_client_says_so(iterable: Running) -> None:
     """A client outside `async with` is a mistake of the program, not of Iterable."""
-    client = IterableClient(iterable.key, base_url=iterable.url, pacer=NoRateLimit())
+    client = IterableClient(iterable.key, base_url=iterable.url, limiter=NoRateLimit())
     with pytest.raises(RuntimeError, match="not open"):
         await client.lists()
 
@@ -225,7 +227,7 @@ async def test_closed_client_says_so(iterable: Running) -> None:
 async def test_impossible_key_is_refused(key: str) -> None:
     """A key that can't be one is refused before it is sent, and not repeated in the error."""
     with pytest.raises(InvalidApiKeyError) as caught:
-        IterableClient(key, base_url=DataCenter.US.url, pacer=NoRateLimit())
+        IterableClient(key, base_url=DataCenter.US.url, limiter=NoRateLimit())
     assert not key or key not in str(caught.value)
 
 
@@ -233,7 +235,7 @@ async def test_impossible_key_is_refused(key: str) -> None:
 async def test_impossible_address_is_refused(url: str) -> None:
     """An address that can't be used names the setting that it comes from."""
     with pytest.raises(SettingsError, match="ITERABLE_SYNC_ITERABLE_URL"):
-        IterableClient("key", base_url=url, pacer=NoRateLimit())
+        IterableClient("key", base_url=url, limiter=NoRateLimit())
 
 
 def test_data_centers_have_their_addresses() -> None:

@@ -1,4 +1,4 @@
-"""What passes is tried again, for as long as patience lasts."""
+"""Transient faults are retried for as long as the retry policy says."""
 
 import asyncio
 from typing import Any
@@ -52,7 +52,7 @@ async def test_passing_fault_is_tried_again(client: IterableClient, iterable: Ru
 @pytest.mark.parametrize(
     ("fault", "error"), [("error", UnavailableError), ("not_json", UnavailableError), ("reset", UnreachableError)]
 )
-async def test_lasting_fault_ends_patience(
+async def test_lasting_fault_ends_the_retries(
     client: IterableClient, iterable: Running, fault: Any, error: type[IterableError]
 ) -> None:
     """A fault that does not pass is raised after the last attempt, still marked as passing."""
@@ -74,7 +74,7 @@ async def test_slow_answer_times_out(iterable: Running) -> None:
 async def test_closed_port_is_unreachable(unused_port: int) -> None:
     """A host where nobody listens is named in the error, with what to do."""
     url = f"http://127.0.0.1:{unused_port}"
-    async with IterableClient("key", base_url=url, pacer=NoRateLimit(), patience=QUICK) as client:
+    async with IterableClient("key", base_url=url, limiter=NoRateLimit(), retry_policy=QUICK) as client:
         with pytest.raises(UnreachableError, match=f"{url}.*no connection can be made.*resumes where it stopped"):
             await client.lists()
 
@@ -92,7 +92,7 @@ async def unused_port() -> int:
 async def test_plain_server_can_not_speak_tls(iterable: Running) -> None:
     """A failed TLS handshake is a passing fault that says so."""
     url = iterable.url.replace("http:", "https:")
-    async with IterableClient(iterable.key, base_url=url, pacer=NoRateLimit(), patience=QUICK) as client:
+    async with IterableClient(iterable.key, base_url=url, limiter=NoRateLimit(), retry_policy=QUICK) as client:
         with pytest.raises(UnreachableError, match="TLS"):
             await client.lists()
 
@@ -115,7 +115,7 @@ async def test_throttling_is_not_an_attempt(
     assert client.traffic == RequestStats(requests=QUICK.max_attempts + 3, throttled=QUICK.max_attempts + 2)
 
 
-async def test_endless_throttling_ends_patience(iterable: Running) -> None:
+async def test_endless_throttling_ends_the_retries(iterable: Running) -> None:
     """429s without any success for too long are a passing error."""
     iterable.faults.add(Fault("throttle"))
     async with connected(iterable, throttle_timeout_s=0.0) as client:
@@ -126,25 +126,25 @@ async def test_endless_throttling_ends_patience(iterable: Running) -> None:
 
 @pytest.mark.parametrize(("asked", "told"), [(None, None), (0.004, 0.004), (7200.0, QUICK.retry_after)])
 async def test_pacer_is_told_of_throttling(iterable: Running, asked: float | None, told: float | None) -> None:
-    """The pacer hears of each 429 and of its Retry-After, within bounds."""
+    """The limiter hears of each 429 and of its Retry-After, within bounds."""
     iterable.faults.add(Fault("throttle", times=1, retry_after=asked))
-    pacer = Noting()
-    async with connected(iterable, pacer=pacer) as client:
+    limiter = Noting()
+    async with connected(iterable, limiter=limiter) as client:
         await client.subscribe(LIST, [ANN])
-    assert pacer.throttlings == [told]
+    assert limiter.throttlings == [told]
 
 
 async def test_every_request_takes_a_slot(iterable: Running) -> None:
     """A request that is repeated waits for its turn again."""
     iterable.faults.add(Fault("error", times=1), Fault("throttle", times=1))
-    pacer = Noting()
-    async with connected(iterable, pacer=pacer) as client:
+    limiter = Noting()
+    async with connected(iterable, limiter=limiter) as client:
         await client.subscribe(LIST, [ANN])
-    assert (pacer.slots, pacer.departures) == (3, 3)
+    assert (limiter.slots, limiter.departures) == (3, 3)
 
 
 class Noting(NoRateLimit):
-    """A pacer that notes what it is told."""
+    """A limiter that notes what it is told."""
 
     def __init__(self) -> None:
         self.slots = 0
@@ -167,10 +167,10 @@ class Noting(NoRateLimit):
 async def test_cancelled_call_leaves_the_client_usable(iterable: Running) -> None:
     """A call can be cancelled while it waits for an answer, and the next one works."""
     iterable.faults.add(Fault("hang", times=1))
-    pacer = Noting()
-    async with connected(iterable, pacer=pacer) as client:
+    limiter = Noting()
+    async with connected(iterable, limiter=limiter) as client:
         call = asyncio.create_task(client.subscribe(LIST, [ANN]))
-        await pacer.departed.wait()
+        await limiter.departed.wait()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -179,13 +179,13 @@ async def test_cancelled_call_leaves_the_client_usable(iterable: Running) -> Non
 
 def test_delay_grows_to_its_cap() -> None:
     """Delays are a random part of what doubles from the base to the cap."""
-    patience = RetryPolicy(backoff_initial_s=1.0, backoff_max_s=30.0)
+    retry_policy = RetryPolicy(backoff_initial_s=1.0, backoff_max_s=30.0)
     for failures, most in [(1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (1000, 30.0)]:
-        drawn = [patience.delay(failures) for _ in range(200)]
+        drawn = [retry_policy.delay(failures) for _ in range(200)]
         assert 0 <= min(drawn) < most / 2 < max(drawn) <= most
 
 
 def test_delay_is_what_iterable_asks_for() -> None:
     """Retry-After is waited for, within bounds."""
-    patience = RetryPolicy(backoff_initial_s=0.0, retry_after=300.0)
-    assert [patience.delay(1, asked) for asked in (12.0, 7200.0)] == [12.0, 300.0]
+    retry_policy = RetryPolicy(backoff_initial_s=0.0, retry_after=300.0)
+    assert [retry_policy.delay(1, asked) for asked in (12.0, 7200.0)] == [12.0, 300.0]

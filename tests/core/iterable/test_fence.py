@@ -56,7 +56,7 @@ async def test_closed_fence_keeps_the_request(iterable: Running, closed_at: int,
     fence, turns = Gate(closed_at), Turns()
     people = subscribers(count)
     assert (len(str(people)) > STREAMED_ABOVE) == (count > 1000)
-    async with IterableClient(iterable.key, base_url=iterable.url, pacer=turns, fence=fence) as client:
+    async with IterableClient(iterable.key, base_url=iterable.url, limiter=turns, fence=fence) as client:
         result = await client.subscribe(LIST, people)
     assert result.success_count == count
     assert (turns.taken, fence.waited) == (2, 2)
@@ -68,7 +68,7 @@ async def test_closed_fence_keeps_the_request(iterable: Running, closed_at: int,
 async def test_no_lease_no_request(iterable: Running) -> None:
     """Without a heartbeat a request waits; with one it leaves; a process that was declared dead never sends again."""
     lease = Lease(TIMES)
-    async with IterableClient(iterable.key, base_url=iterable.url, pacer=NoRateLimit(), fence=lease) as client:
+    async with IterableClient(iterable.key, base_url=iterable.url, limiter=NoRateLimit(), fence=lease) as client:
         sending = asyncio.create_task(client.subscribe(LIST, subscribers(1)))
         done, _ = await asyncio.wait([sending], timeout=0.1)
         assert not done

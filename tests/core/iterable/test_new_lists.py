@@ -30,7 +30,7 @@ async def iterable(clock: QuickClock) -> AsyncIterator[Running]:
 async def client(iterable: Running, clock: QuickClock) -> AsyncIterator[IterableClient]:
     """A client as it is by default, which waits by that clock."""
     async with IterableClient(
-        iterable.key, base_url=iterable.url, pacer=NoRateLimit(), patience=RetryPolicy(), clock=clock
+        iterable.key, base_url=iterable.url, limiter=NoRateLimit(), retry_policy=RetryPolicy(), clock=clock
     ) as it:
         yield it
 
@@ -47,7 +47,7 @@ async def test_list_of_another_client_is_waited_for(
     client: IterableClient, iterable: Running, clock: QuickClock
 ) -> None:
     """So it is for a list that somebody else created minutes ago, if the caller says so."""
-    async with IterableClient(iterable.key, base_url=iterable.url, pacer=NoRateLimit()) as other:
+    async with IterableClient(iterable.key, base_url=iterable.url, limiter=NoRateLimit()) as other:
         list_id = await other.create_list("New")
     client.expect_new_list(list_id)
     assert (await client.subscribe(list_id, [ANN])).is_clean

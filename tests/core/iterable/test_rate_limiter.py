@@ -31,15 +31,15 @@ def nowhere(tmp_path: Path) -> Database:
 
 async def test_slots_are_evenly_spaced(database: Database) -> None:
     """From the first on, slots are an interval apart: there is no burst."""
-    pacer = SharedRateLimiter(database, "p", 40)
-    taken = [slots[0].at for slots in await asyncio.gather(*(use(pacer) for _ in range(12)))]
+    limiter = SharedRateLimiter(database, "p", 40)
+    taken = [slots[0].at for slots in await asyncio.gather(*(use(limiter) for _ in range(12)))]
     assert least_span(taken, 1) > 1 / 40
 
 
 async def test_slot_is_not_early(database: Database) -> None:
     """A slot is returned only when it has come."""
-    pacer = SharedRateLimiter(database, "p", 40)
-    for slot in await use(pacer, 5):
+    limiter = SharedRateLimiter(database, "p", 40)
+    for slot in await use(limiter, 5):
         assert slot.left_at >= slot.at
 
 
@@ -53,9 +53,9 @@ async def test_server_sees_no_window_too_full(database: Database) -> None:
         IterableClient(
             iterable.key,
             base_url=iterable.url,
-            pacer=SharedRateLimiter(database, "p", rate),
+            limiter=SharedRateLimiter(database, "p", rate),
             traffic=traffic,
-            patience=QUICK,
+            retry_policy=QUICK,
         ) as client,
     ):
         people = [("ann@example.com", None)]
@@ -67,20 +67,20 @@ async def test_server_sees_no_window_too_full(database: Database) -> None:
 
 async def test_late_departure_holds_back_the_next_window(database: Database) -> None:
     """The request that comes a window's worth after a late one keeps its distance from it."""
-    pacer = SharedRateLimiter(database, "p", 20)
-    first = await pacer.slot()
+    limiter = SharedRateLimiter(database, "p", 20)
+    first = await limiter.slot()
     await asyncio.sleep(0.2)
-    pacer.mark_sent(first)
-    rest = await asyncio.gather(*(use(pacer) for _ in range(20)))
+    limiter.mark_sent(first)
+    rest = await asyncio.gather(*(use(limiter) for _ in range(20)))
     assert max(slots[0].left_at for slots in rest) - first.left_at > 1.0
 
 
 async def test_missed_slot_is_given_up(database: Database) -> None:
     """Who wakes up long after the slot takes another."""
-    pacer = SharedRateLimiter(database, "p", 5)
-    await use(pacer)
-    waiting = asyncio.create_task(use(pacer))
-    while len(pacer._given) < 2:  # noqa: ASYNC110 — until it sleeps, which nothing announces
+    limiter = SharedRateLimiter(database, "p", 5)
+    await use(limiter)
+    waiting = asyncio.create_task(use(limiter))
+    while len(limiter._given) < 2:  # noqa: ASYNC110 — until it sleeps, which nothing announces
         await asyncio.sleep(0.001)
     woken = time.monotonic() + MISSED_S + 0.3
     time.sleep(MISSED_S + 0.3)  # noqa: ASYNC251 — the process is asleep
@@ -89,38 +89,38 @@ async def test_missed_slot_is_given_up(database: Database) -> None:
 
 async def test_throttling_pauses_who_waits(database: Database) -> None:
     """Who waits for a slot when a 429 comes waits for the pause too."""
-    pacer = SharedRateLimiter(database, "p", 5)
-    await use(pacer)
-    waiting = asyncio.create_task(use(pacer))
+    limiter = SharedRateLimiter(database, "p", 5)
+    await use(limiter)
+    waiting = asyncio.create_task(use(limiter))
     await asyncio.sleep(0.02)
     resumed = time.monotonic() + 0.4
-    await pacer.on_throttled(0.4)
+    await limiter.on_throttled(0.4)
     assert (await waiting)[0].at >= resumed - 0.001
 
 
 async def test_no_limit_needs_no_database(nowhere: Database) -> None:
     """Without a limit every slot is now, and the database is not asked."""
-    pacer = SharedRateLimiter(nowhere, "p", 0)
-    assert not pacer.is_paced
-    assert len(await use(pacer, 1000)) == 1000
+    limiter = SharedRateLimiter(nowhere, "p", 0)
+    assert not limiter.is_paced
+    assert len(await use(limiter, 1000)) == 1000
 
 
 async def test_no_limit_is_paced_after_throttling(database: Database) -> None:
     """A 429 shows that there is a limit: from then on slots have a distance."""
-    pacer = SharedRateLimiter(database, "p", 0)
+    limiter = SharedRateLimiter(database, "p", 0)
     resumed = time.monotonic() + 0.1
-    await pacer.on_throttled(0.1)
-    taken = [slot.at for slot in await use(pacer, 5)]
-    assert pacer.is_paced
+    await limiter.on_throttled(0.1)
+    taken = [slot.at for slot in await use(limiter, 5)]
+    assert limiter.is_paced
     assert taken[0] >= resumed - 0.001
     assert least_span(taken, 1) > 0.01
 
 
 async def test_endpoint_has_a_pace_of_its_own(database: Database) -> None:
     """The limit of a single endpoint does not slow the others."""
-    pacer = SharedRateLimiter(database, "p", 5)
-    await use(pacer.endpoint("size", 5 / 60))
-    await use(pacer, 2)
+    limiter = SharedRateLimiter(database, "p", 5)
+    await use(limiter.endpoint("size", 5 / 60))
+    await use(limiter, 2)
     async with database.read() as connection:
         assert set(await connection.scalars(select(rate_limits.c.rate_limit_key))) == {"p", "p:size"}
 
@@ -132,11 +132,11 @@ async def test_no_limit_is_for_endpoints_too(nowhere: Database) -> None:
 
 async def test_cancelled_waits_leave_the_pace_usable(database: Database) -> None:
     """Whoever stops waiting, at whatever moment, leaves neither a lock nor a turn behind."""
-    pacer = SharedRateLimiter(database, "p", 1000)
+    limiter = SharedRateLimiter(database, "p", 1000)
     for pause in range(30):
-        waiting = [asyncio.create_task(use(pacer)) for _ in range(4)]
+        waiting = [asyncio.create_task(use(limiter)) for _ in range(4)]
         await asyncio.sleep(pause / 10_000)
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-    assert len(await use(pacer, 3)) == 3
+    assert len(await use(limiter, 3)) == 3

@@ -113,7 +113,7 @@ async def test_redirect_does_not_carry_the_key_away() -> None:
 
     async with (
         serving(elsewhere) as url,
-        IterableClient("key", base_url=url, pacer=NoRateLimit(), patience=QUICK) as client,
+        IterableClient("key", base_url=url, limiter=NoRateLimit(), retry_policy=QUICK) as client,
     ):
         with pytest.raises(UnexpectedResponseError):
             await client.lists()
@@ -131,7 +131,7 @@ async def test_endless_answer_is_not_read_to_its_end() -> None:
 
     async with (
         serving(endless) as url,
-        IterableClient("key", base_url=url, pacer=NoRateLimit(), patience=QUICK) as client,
+        IterableClient("key", base_url=url, limiter=NoRateLimit(), retry_policy=QUICK) as client,
     ):
         with pytest.raises(UnexpectedResponseError):
             await client.lists()
@@ -163,7 +163,7 @@ async def test_broken_http_does_not_show_the_key() -> None:
 
     server = await asyncio.start_server(broken, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, IterableClient("s3cret", base_url=url, pacer=NoRateLimit(), patience=QUICK) as client:
+    async with server, IterableClient("s3cret", base_url=url, limiter=NoRateLimit(), retry_policy=QUICK) as client:
         with pytest.raises(UnreachableError) as caught:
             await client.lists()
     assert "s3cret" not in f"{caught.value!r} {caught.value.__cause__!r}"

@@ -23,7 +23,11 @@ KILLED_AFTER = [1, 12, 40]
 async def continuing(directory: Path, iterable: object, url: str, database_url: str | None) -> AsyncIterator[Live]:
     """The same installation, in this process."""
     settings = settings_for(directory, url, database_url, firehose_approval="none")
-    async with open_engine(settings, "next", patience=QUICK) as engine, serving(engine) as base_url, working(engine):
+    async with (
+        open_engine(settings, "next", retry_policy=QUICK) as engine,
+        serving(engine) as base_url,
+        working(engine),
+    ):
         yield Live(engine, iterable, None, base_url)  # type: ignore[arg-type]  # mParticle has said what it had to say
 
 

@@ -13,7 +13,7 @@ from tests.core.harness import RunStatus, people, syncing
 async def test_run_to_a_new_list(tmp_path: Path, age: float) -> None:
     """A run waits for a list that is younger than five minutes, and takes an older one for gone."""
     clock = QuickClock()
-    async with syncing(tmp_path, patience=RetryPolicy(), clock=clock.monotonic) as sync:
+    async with syncing(tmp_path, retry_policy=RetryPolicy(), clock=clock.monotonic) as sync:
         sync.engine.clock = clock
         made = sync.iterable.state.add_list("New")
         await clock.sleep(age)

@@ -52,14 +52,14 @@ HASTY = RetryPolicy(max_attempts=10_000, backoff_initial_s=0.001, backoff_max_s=
 @pytest.fixture
 async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
     """An engine on each kind of database."""
-    async with syncing(tmp_path, database_url, patience=QUICK) as it:
+    async with syncing(tmp_path, database_url, retry_policy=QUICK) as it:
         yield it
 
 
 @pytest.fixture
 async def hasty(tmp_path: Path) -> AsyncIterator[Sync]:
     """An engine that notices within a moment that an answer does not come."""
-    async with syncing(tmp_path, patience=HASTY) as it:
+    async with syncing(tmp_path, retry_policy=HASTY) as it:
         yield it
 
 
@@ -285,7 +285,7 @@ async def test_placeholder_renamed_by_another_run_meanwhile(hasty: Sync) -> None
 async def test_placeholder_renamed_while_its_removal_was_unanswered(tmp_path: Path) -> None:
     """A leaver whose removal was never answered, and whose placeholder another list's run renamed then, is removed."""
     mpid = UserIdField.MPID
-    async with syncing(tmp_path, patience=QUICK) as sync:
+    async with syncing(tmp_path, retry_policy=QUICK) as sync:
         await sync.mirror([Member(1000), Member(7)], user_id=mpid)
         await sync.mirror([Member(7)], user_id=mpid, list_id=OTHER_LIST)
         run_id = await sync.submit(sync.mirror_file([Member(1000)]), user_id=mpid, approved=True)
@@ -347,7 +347,7 @@ async def ends_when_stopped(sync: Sync, run_id: str, is_waiting: Callable[[], bo
 @pytest.mark.parametrize(("fault", "rate"), WAITS)
 async def test_stopped_while_it_waits(tmp_path: Path, fault: Fault, rate: float, how: str) -> None:
     """A run that is to stop does so at once, also where it waits to be let in again or for its turn."""
-    async with syncing(tmp_path, patience=RetryPolicy()) as sync:
+    async with syncing(tmp_path, retry_policy=RetryPolicy()) as sync:
         connection = await environment_connection(sync.engine, user_id=None, data_center=DataCenter.US, rate=rate)
         request = RunRequest(path=str(sync.mirror_file(people(range(30)))))
         run_id = (await submit(sync.engine, connection, LIST, request)).run_id
@@ -362,7 +362,7 @@ async def test_stopped_while_it_waits(tmp_path: Path, fault: Fault, rate: float,
 
 async def test_cancelled_while_iterable_is_asked_for_its_lists(tmp_path: Path) -> None:
     """A run that waits to ask Iterable about its list can be cancelled."""
-    async with syncing(tmp_path, patience=RetryPolicy()) as sync:
+    async with syncing(tmp_path, retry_policy=RetryPolicy()) as sync:
         connection = await environment_connection(sync.engine, user_id=None, data_center=DataCenter.US, rate=0)
         async with sync.engine.database.write() as db:
             made = await mappings.add(
@@ -379,7 +379,7 @@ async def test_cancelled_while_iterable_is_asked_for_its_lists(tmp_path: Path) -
 
 async def test_cancelled_while_an_earlier_run_is_finished_first(tmp_path: Path) -> None:
     """A run that is cancelled while it finishes an earlier one leaves that one to be resumed."""
-    async with syncing(tmp_path, patience=RetryPolicy()) as sync:
+    async with syncing(tmp_path, retry_policy=RetryPolicy()) as sync:
         earlier = await sync.submit(sync.delta_file(joined=people(range(30))))
         async with sync.engine.database.write() as db:
             await runs.set_status(db, earlier, RunStatus.INTERRUPTED)

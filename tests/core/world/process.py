@@ -76,7 +76,7 @@ class World:
         for number in PEOPLE:
             customer_id = f"c{number}" if number % 4 else None
             self.truth.people[number] = Person(number, f"own0-{number}@example.com", customer_id)
-        async with IterableClient(self.key, base_url=self.iterable.url, pacer=NoRateLimit()) as client:
+        async with IterableClient(self.key, base_url=self.iterable.url, limiter=NoRateLimit()) as client:
             for list_id in (LIST, OTHER_LIST):
                 await client.subscribe(list_id, [(STRANGER, None)])
 
@@ -107,7 +107,7 @@ class World:
             firehose_approval=FirehoseApproval.NONE,
             _env_file=None,  # type: ignore[call-arg]
         )
-        async with open_engine(made, "test", patience=HASTY) as engine:
+        async with open_engine(made, "test", retry_policy=HASTY) as engine:
             engine.fetchers[rejected_members.REJECTED_SCHEME] = lambda address, folder: rejected_members.write_rejected(
                 engine, address, folder
             )
