@@ -1,9 +1,9 @@
-"""Planning: a source compared with the ledger gives changes, rejections and counts. Nothing is sent.
+"""Planning: comparing a source with the ledger. It computes changes, rejections and counts, and sends nothing.
 
     source -> identity_mapping -> diff -> batching
 
-core/sources does the first step, the modules here do the others, all in a DuckDB workspace (sql/schema.sql describes
-its tables). An undo has no source: `applied_changes` and `undo_planner` take the place of the first two steps.
+core/sources does the first step and the modules here do the others, all in a DuckDB workspace (sql/schema.sql describes
+its tables). An undo has no source: `applied_changes` and `undo_planner` replace the first two steps.
 """
 
 from core.planning.approval_rules import PlanResult

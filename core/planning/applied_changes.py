@@ -1,7 +1,7 @@
-"""Planning an undo, first half: what a run did to whom, and whether that is still so.
+"""Planning an undo, first half: what a run changed, and which of its changes still hold.
 
-A run's stored batches say of each member what was done, and what the ledger said before (core/models/batch.py). They
-are replayed here, in the order in which they were made, and compared with what the ledger says now.
+For each member, a run's stored batches contain the change and the ledger's row before it (core/models/batch.py). This
+module replays them in their order and compares the outcome with the current ledger.
 """
 
 import duckdb
@@ -14,13 +14,13 @@ from core.store import batches, rejections
 from core.store.batches import BatchStatus
 from core.store.database import Database
 
-# Batches, and rejections, read at once.
+# Batches and rejections that are read at once.
 BATCHES_A_READ = 20
 REJECTIONS_A_READ = 10_000
 
 
-# `reversals`: each member that the run touched, what is to be done about it, and under which identity. `action` is 'on'
-# or 'off' (the list), or 'none': the member is no longer as the run left it, or is as it was before anyway.
+# `reversals` has a row for each member that the run changed: what the undo does, and under which identity. `action` is
+# 'on' or 'off' (the list), or 'none' if the member has changed since the run, or is in its former state already.
 _REVERSALS = """
 CREATE TABLE reversals AS
 WITH current AS (SELECT member_key, email, user_id, is_confirmed FROM ledger WHERE mapping_id = $mapping_id),
@@ -67,7 +67,7 @@ FROM first_changes JOIN last_changes USING (member_key) LEFT JOIN current USING 
 
 
 async def load_applied_changes(con: duckdb.DuckDBPyConnection, database: Database, undone: str) -> None:
-    """Fill `applied_changes` and `rejected_by_undone_run`. Raises InputError if what the run did is no longer kept."""
+    """Fill `applied_changes` and `rejected_by_undone_run`. Raises InputError if the run's batches were deleted."""
     con.execute(create("applied_changes", "rejected_by_undone_run"))
     after = 0
     while True:
@@ -86,18 +86,18 @@ async def load_applied_changes(con: duckdb.DuckDBPyConnection, database: Databas
 
 
 def compute_reversals(con: duckdb.DuckDBPyConnection, mapping_id: int) -> None:
-    """Make the table `reversals` of `applied_changes`, and of what `ledger` says now."""
+    """Create the table `reversals` from `applied_changes` and the current `ledger`."""
     con.execute(_REVERSALS, {"mapping_id": mapping_id})
 
 
 def _load_batch(con: duckdb.DuckDBPyConnection, batch_id: int, phase: Phase, members: str, is_confirmed: bool) -> None:
     rows = []
     primary, primary_counts = "", False
-    for place, entry in enumerate(decode(members).entries):
+    for index, entry in enumerate(decode(members).entries):
         if entry.op != Operation.DUPLICATE:
             primary, primary_counts = entry.member_key, entry.op in COUNTED
         if entry.member_key.startswith(FORMER_IDENTITY_PREFIX):
-            continue  # of no member: it is found again with the member that had it
+            continue  # not a member: the entry of the member that had this identity covers it
         new_email, was_in_ledger, previous = None, True, (entry.email, entry.user_id)
         if phase is Phase.RENAME:
             kind, new_email = "rename", entry.extra[0]
@@ -110,6 +110,6 @@ def _load_batch(con: duckdb.DuckDBPyConnection, batch_id: int, phase: Phase, mem
             previous = (entry.extra[0], entry.extra[1]) if entry.extra else (None, None)
         identity = (entry.member_key, entry.email, entry.user_id)
         decided_by = primary if primary_counts else None
-        position = batch_id * 1_000_000 + place
+        position = batch_id * 1_000_000 + index
         rows.append((position, kind, is_confirmed, *identity, new_email, decided_by, was_in_ledger, *previous))
     insert(con, "applied_changes", rows)

@@ -1,4 +1,4 @@
-"""What a person has to decide about a plan: its guards, and how far it goes beyond a plan that was approved before."""
+"""Whether a plan needs approval: its guards, and how far it exceeds a plan that was approved before."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,27 +11,27 @@ from core.planning.guards import changed_plan_guard, not_overruled
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """What planning a run has found. Its changes are stored as drafts until `publish_plan`."""
+    """The outcome of planning a run. Its changes are stored as drafts until `publish_plan`."""
 
     plan: RunPlan
     mode: SyncMode
     revision: int
     is_approved: bool = False
-    """Whether a person approved it already: in advance, or because it stays within what was approved before."""
+    """Whether it needs no approval: a person approved in advance, or it stays within the plan approved before."""
 
 
 def had_approval(planned: Run) -> bool:
-    """Whether a person approved a plan of the run that was discarded since: its batches say what was approved."""
+    """Return whether a person approved a plan of the run that was discarded later. Its batches are still stored."""
     return planned.discarded_plan is not None and planned.approved_digest is not None
 
 
 def with_open_guards(
     planned: Run, result: PlanResult, guards: Sequence[Guard], outside: OutsideApproval | None
 ) -> PlanResult:
-    """Return a result with the guards about which a person has to decide.
+    """Return the result with the guards that need approval, or as approved if there are none left.
 
-    `guards` are all that the plan has passed. `outside` says how far it goes beyond what was approved before; None if
-    nothing was approved, or if it is not known any longer.
+    `guards` are all that the plan triggers. `outside` counts the changes beyond the plan approved before; None if no
+    plan was approved, or if its batches no longer exist.
     """
     if planned.request.live:  # live changes are approved with their mapping
         return result
@@ -50,7 +50,10 @@ def with_open_guards(
 
 
 def rest_beyond_approval(unfinished: Run, counts: DiffCounts, outside: OutsideApproval) -> RunPlan:
-    """Return the plan of a run whose remaining changes exceed its approval: changes made, and changes left."""
+    """Return the plan of a run whose remaining changes exceed its approval.
+
+    Its numbers are the changes that the run has made plus those that are left.
+    """
     assert unfinished.plan is not None
     before = _numbers(unfinished.plan)
     done = unfinished.counters

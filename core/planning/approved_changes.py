@@ -1,8 +1,8 @@
-"""The changes that a person approved, and whether a plan that is made again stays within them.
+"""The changes that a person approved, and whether a later plan of the same run stays within them.
 
-A plan is made again if the ledger of its list changed, or if an earlier run of its mapping was executed first. The
-stored batches of the approved plan say whose approval covers what. They are compared as sets, in DuckDB: equal numbers
-of other people would not do.
+A run is planned again if the ledger of its list changed, or if an earlier run of its mapping was executed first. The
+approved plan's stored batches contain the approved changes. DuckDB compares them as sets of members: the same number of
+changes to other people is not covered.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from core.store import batches
 from core.store.batches import BatchStatus
 from core.store.database import Database
 
-# Batches read at once.
+# Batches that are read at once.
 BATCHES_A_READ = 20
 
-#: What each operation that is sent was approved as. What is not sent needs no approval.
+#: The kind of change that each operation was approved as. Operations that are not sent need no approval.
 _KINDS = {
     Operation.ADD: "add",
     Operation.RESUBSCRIBE_UNCOUNTED: "add",
@@ -31,9 +31,9 @@ _KINDS = {
 }
 _SENT_PHASES = (Phase.REMOVE, Phase.RENAME, Phase.UPDATE, Phase.ADD)
 
-# Who joins, or is sent again, must have been approved under this very identity: it is where messages go. Someone who
-# was to join may be on the list by now. Someone who is removed must have been approved as a person: the address may be
-# another by now. A former identity goes together with the approved change of its member.
+# An addition or update must have been approved under exactly this identity, because that is where messages go. An
+# approved addition covers an update: the person may be on the list by now. A removal must have been approved for this
+# person; the address may have changed since. A former identity is covered by the approved change of its member.
 _OUTSIDE = """
 SELECT
     (SELECT count(*) FROM (
@@ -53,7 +53,7 @@ SELECT
 
 @dataclass(frozen=True, slots=True)
 class OutsideApproval:
-    """How many changes of a plan that was made again lie outside of what was approved: people, by kind."""
+    """How many changes of the new plan were not approved, by kind. People are counted."""
 
     to_add: int
     to_update: int
@@ -61,12 +61,12 @@ class OutsideApproval:
 
     @property
     def total(self) -> int:
-        """How many there are in all."""
+        """The sum of all kinds."""
         return self.to_add + self.to_update + self.to_remove
 
 
 async def load_approved_changes(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> bool:
-    """Make the table `approved_changes` of the batches of a run that are still planned.
+    """Create the table `approved_changes` from the batches of a run that are still planned.
 
     Returns False if there are none: then nothing of the approved plan is left to compare with.
     """
@@ -74,22 +74,22 @@ async def load_approved_changes(con: duckdb.DuckDBPyConnection, database: Databa
     after = 0
     while True:
         async with database.read() as db:
-            found = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=BATCHES_A_READ, after=after)
-        if not found:
+            planned = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=BATCHES_A_READ, after=after)
+        if not planned:
             return after > 0
-        after = found[-1].id
-        for batch in found:
+        after = planned[-1].id
+        for batch in planned:
             if batch.phase in _SENT_PHASES:
                 await run(con, _load_batch, con, batch.phase, batch.members)
 
 
 def count_outside(con: duckdb.DuckDBPyConnection) -> OutsideApproval:
-    """Compare a plan (the tables that `core.planning.diff` makes) with what was approved."""
+    """Count the changes of a plan (the tables that `core.planning.diff` creates) that were not approved."""
     return OutsideApproval(*con.execute(_OUTSIDE).fetchall()[0])
 
 
 def _load_batch(con: duckdb.DuckDBPyConnection, phase: Phase, members: str) -> None:
-    # whoever is removed together with another one was approved to be removed
+    # a duplicate in a removal batch was approved as a removal
     kinds = {**_KINDS, Operation.DUPLICATE: "remove"} if phase is Phase.REMOVE else _KINDS
     rows = [
         (kinds[operation], entry.member_key, entry.email, entry.user_id)

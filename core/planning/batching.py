@@ -1,4 +1,4 @@
-"""Batching: the classified members cut into batches, in the order in which they are sent."""
+"""Batching: the classified members, split into batches in the order in which they are sent."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,10 +11,10 @@ from core.identity import PLACEHOLDER_DOMAIN
 from core.models.batch import BATCH_SIZE, FORMER_IDENTITY_PREFIX, Phase
 from core.store.batches import Draft
 
-# Rows fetched at once.
+# Rows that are fetched at once.
 CHUNK = 20_000
 
-# Duplicates that the ledger does not know yet as what they are: on the list under the identity of the primary profile.
+# Duplicates that the ledger does not yet record as on the list under the identity of the primary profile.
 _UNRECORDED_DUPLICATES = """
 CREATE TABLE unrecorded_duplicates AS
 SELECT duplicate.member_key, duplicate.email, primary_member.user_id, duplicate.primary_profile, primary_member.outcome,
@@ -24,8 +24,8 @@ JOIN classified AS primary_member ON primary_member.member_key = duplicate.prima
 WHERE NOT (duplicate.is_confirmed AND coalesce(duplicate.ledger_email = duplicate.email, false)
     AND duplicate.ledger_user_id IS NOT DISTINCT FROM primary_member.user_id)
 """
-# What each member was before the run began, so that the run can be undone. For what is planned again, that is what the
-# first plan found, and not what the ledger says by now.
+# The ledger's row of each member before the run began, so that the run can be undone. If the run was planned again,
+# that is the row that its first plan found, not the current one.
 _WITH_PREVIOUS = """
 CREATE VIEW {name}_with_previous AS SELECT members.* REPLACE (
     coalesce(previous_plan.in_ledger, members.in_ledger) AS in_ledger,
@@ -48,9 +48,9 @@ UNION ALL
 SELECT 'f', member_key, email, user_id, {_FORMER_STATE}, primary_profile
 FROM unrecorded_duplicates_with_previous WHERE outcome = $outcome
 """
-# Each query yields entries: role, member key, email, user id, and more values as JSON. `place` is the member key of the
-# entry that leads: it comes before its duplicates, and all are sorted by it, so that the ledger's rows are written in
-# the order of their key.
+# Each query returns entries: role, member key, email, user id, and more values as JSON. `place` is the member key of
+# the leading entry, which comes before its duplicates. Entries are sorted by it, so that the rows of the ledger are
+# written in the order of their key.
 _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
     Phase.RETAIN: (
         f"""
@@ -60,7 +60,7 @@ _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
         SELECT 'h', member_key, email, user_id, {_FORMER_STATE}, member_key
         FROM unrecorded_duplicates_with_previous WHERE outcome IN ('retained', 'unchanged')
         UNION ALL
-        SELECT 'h', $former || email, email, min(user_id), '', '!' || email -- before all others: they replace it
+        SELECT 'h', $former || email, email, min(user_id), '', '!' || email -- before all others, which replace it
         FROM removal_candidates SEMI JOIN retained_by USING (member_key) WHERE NOT is_leaver GROUP BY email""",
         {"former": FORMER_IDENTITY_PREFIX},
     ),
@@ -93,7 +93,7 @@ _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
         {"former": FORMER_IDENTITY_PREFIX},
     ),
 }
-# Values become JSON in DuckDB, off the event loop and without the GIL.
+# DuckDB turns the values into JSON, off the event loop and without the GIL.
 _AS_JSON = """
 SELECT role, role IN ('a', 'u', 'r') AS counts, role <> 'f' AS leads, to_json(member_key) AS member_key,
     coalesce(to_json(email), 'null') AS email, coalesce(to_json(user_id), 'null') AS user_id, more
@@ -103,13 +103,13 @@ _SORTED = """
 SELECT role, member_key, email, user_id, more FROM ({entries}) WHERE place >= $low AND ($high IS NULL OR place < $high)
 ORDER BY place, role = 'f', member_key
 """
-# Most phases have entries of one role that lead and hold nothing more: what is left to sort takes 0.6 of the time.
+# For phases with one role, no duplicates and no more values. That is most phases, and sorting takes 0.6 of the time.
 _SORTED_ALIKE = """
 SELECT $role AS role, *, '' AS more FROM (
     SELECT member_key, email, user_id FROM ({entries})
     WHERE member_key >= $low AND ($high IS NULL OR member_key < $high) ORDER BY member_key)
 """
-# What there is at all: most runs have changes in one or two phases, and to ask for those of a phase takes milliseconds.
+# The outcomes that occur. Most runs have changes in one or two phases, and querying a phase takes milliseconds.
 _PRESENT = """
 SELECT outcome FROM classified
 UNION SELECT 'retained' FROM unrecorded_duplicates WHERE outcome = 'unchanged'
@@ -130,14 +130,17 @@ SELECT count(*), min(role), max(role), count(*) FILTER (role = 'f' OR more <> ''
 FROM ({entries})
 """
 
-# Entries sorted at once: so many fit into the memory limit, whatever the size of the audience.
+# Entries that are sorted at once. They fit into the memory limit, whatever the size of the audience.
 SLICE = 500_000
-# Places looked at to find where slices begin.
+# Places that are sampled to find the bounds of slices.
 SAMPLE = 20_000
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> list[Phase]:
-    """Make the tables that batches need beside those of `core.planning.diff`; return the phases that may have any."""
+    """Create the tables that batches need in addition to those of `core.planning.diff`.
+
+    Returns the phases that may have batches.
+    """
     con.execute(_UNRECORDED_DUPLICATES)
     if con.execute("SELECT count(*) FROM previous_plan").fetchall()[0][0]:
         con.execute(_WITH_PREVIOUS.format(name="classified"))
@@ -146,12 +149,12 @@ def prepare(con: duckdb.DuckDBPyConnection) -> list[Phase]:
     else:
         for name in ("classified", "unrecorded_duplicates", "removals"):
             con.execute(f"CREATE VIEW {name}_with_previous AS SELECT * FROM {name}")
-    present = {what for (what,) in con.execute(_PRESENT).fetchall()}
+    present = {outcome for (outcome,) in con.execute(_PRESENT).fetchall()}
     return [phase for phase in Phase if _MAY_HAVE[phase] & present]
 
 
 def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]:
-    """Yield the batches of a phase as they are to be stored."""
+    """Yield the batches of a phase, ready to be stored."""
     entries, values = _ENTRIES[phase]
     count, role, last_role, others = con.execute(_COUNT.format(entries=entries), values).fetchall()[0]
     if role == last_role and not others:
@@ -166,7 +169,7 @@ def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]
         for chunk in reader:
             rows = pa.Table.from_batches([chunk])
             rows = rows if rest is None else pa.concat_tables([rest, rows]).combine_chunks()
-            # a batch ends before the leader that would be one too many
+            # a batch ends before the leading entry that would be one too many
             bounds = [0, *pc.indices_nonzero(rows["leads"])[BATCH_SIZE::BATCH_SIZE].to_pylist()]
             yield from _cut(phase, rows, bounds)
             rest = rows.slice(bounds[-1])
@@ -177,7 +180,7 @@ def iter_drafts(con: duckdb.DuckDBPyConnection, phase: Phase) -> Iterator[Draft]
 def _slices(
     con: duckdb.DuckDBPyConnection, entries: str, values: dict[str, str], count: int
 ) -> Iterator[tuple[str, str | None]]:
-    """Yield ranges of places (from, up to but without) that hold about SLICE of `count` entries each, in order."""
+    """Yield ranges of places (start included, end excluded), in order, with about SLICE of `count` entries each."""
     bounds: list[str] = []
     if count > SLICE:
         sample = con.execute(f"SELECT place FROM ({entries}) USING SAMPLE {SAMPLE} ROWS", values).fetchall()
@@ -189,10 +192,10 @@ def _slices(
 
 
 def _cut(phase: Phase, rows: pa.Table, bounds: list[int]) -> Iterator[Draft]:
-    """Yield a draft for each two bounds, that is, for the rows from one to the next.
+    """Yield a draft for each pair of consecutive bounds, from the rows between them.
 
-    Entries are stored as in core/models/batch.py, put together without making a Python object of each, and a column
-    of all batches at once.
+    core/models/batch.py describes the format of entries. They are joined column by column for all batches at once,
+    without a Python object for each entry.
     """
     if len(bounds) < 2:
         return
@@ -205,7 +208,7 @@ def _cut(phase: Phase, rows: pa.Table, bounds: list[int]) -> Iterator[Draft]:
     sizes, counted = (_totals(rows[name], bounds) for name in ("leads", "counts"))
     for role, profiles, emails, user_ids, more, size, counts in zip(*columns, sizes, counted, strict=True):
         members = f'"role":"{role}","profile":[{profiles}],"email":[{emails}],"user_id":[{user_ids}]'
-        if more.strip("],["):  # otherwise there is nothing but what it was joined by
+        if more.strip("],["):  # otherwise it contains separators only
             members += f',"more":[[{more}]]'
         yield Draft(phase=phase, sent_size=size, counted_size=counts, members=f"{{{members}}}")
 
@@ -216,6 +219,6 @@ def _joined(values: pa.ChunkedArray, separator: str, bounds: list[int]) -> list[
 
 
 def _totals(flags: pa.ChunkedArray, bounds: list[int]) -> list[int]:
-    """How many of the rows between two bounds have a flag."""
+    """Return, for each pair of consecutive bounds, how many of the rows between them have the flag."""
     sums = [0, *pc.take(pc.cumulative_sum(flags.cast(pa.int64())), [bound - 1 for bound in bounds[1:]]).to_pylist()]
     return [after - before for before, after in pairwise(sums)]

@@ -1,27 +1,27 @@
-"""The diff: who is to be on the list, compared with what the ledger says is on it. Set-wise, in DuckDB.
+"""The diff: who should be on the list, compared with who is on it according to the ledger. Set-wise, in DuckDB.
 
-Members are counted as profiles, but what is sent is decided for subscribers, because a list is a set of subscribers.
-Two profiles may map to one subscriber, and two mappings may feed one list: a subscriber is removed only if no member
-holds it, and is never removed and added again in one run.
+Profiles are counted, but changes are decided for subscribers, because a list is a set of subscribers. Two profiles may
+map to one subscriber, and two mappings may feed one list. A subscriber is removed only if no member holds it, and is
+never removed and added again in one run.
 
-A subscriber is its email: in an email-based Iterable project the email decides even if a user id is sent, and every
-subscriber that is sent has one.
+The email identifies a subscriber: in an email-based Iterable project the email decides even if a user id is sent, and
+every subscriber that is sent has one.
 
 | in source? | in ledger?         | same identity?   | held by others?          | outcome                          |
 |------------|--------------------|------------------|--------------------------|----------------------------------|
 | yes        | any                | any              | by a member of this run  | duplicate: nothing is sent       |
 | yes        | confirmed          | yes              | any                      | unchanged: nothing is sent       |
-| yes        | no, or unconfirmed | -, or same email | by another mapping       | retained: the ledger learns it   |
+| yes        | no, or unconfirmed | -, or same email | by another mapping       | retained: the ledger records it  |
 | yes        | no, or unconfirmed | -, or same email | no                       | add: subscribe                   |
 | yes        | yes                | another email    | any                      | update: former off, new on       |
 | yes        | confirmed          | another user id  | any                      | update: subscribe                |
 | no         | any                | -                | no                       | removal: unsubscribe             |
-| no         | any                | -                | by a member or a mapping | duplicate: the ledger forgets it |
+| no         | any                | -                | by a member or a mapping | duplicate: the ledger deletes it |
 
-(If the User ID is the mpid, a member that the ledger knows without confirmation is not retained, and one that it knows
-without an email is an update: a rename of its placeholder may have been interrupted.)
+(If the User ID is the mpid, an unconfirmed member of the ledger is not retained, and a member without an email there is
+an update: a rename of its placeholder may have been interrupted.)
 
-The statements are in sql/diff.sql, the tables that they make in sql/schema.sql.
+The statements are in sql/diff.sql, the tables that they create in sql/schema.sql.
 """
 
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.models.run import SyncMode
 from core.planning.schema import statements
 
-# Up to this many members, the outcomes are a table: planning queries over a view costs more than copying the rows.
+# Up to this many members, the outcomes are a table: for few rows, copying costs less than queries over a view.
 MATERIALIZE_BELOW_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class DiffCounts:
-    """How many members, each counted once, have which outcome before them."""
+    """How many members have which outcome. Each member is counted once; `left` are those that left the audience."""
 
     left: int
     to_add: int
@@ -53,9 +53,9 @@ class DiffCounts:
 def diff_against_ledger(
     con: duckdb.DuckDBPyConnection, *, mapping_id: int, field: UserIdField, mode: SyncMode, keys_are_known: bool = False
 ) -> DiffCounts:
-    """Compare `desired` and `leavers` with `ledger`, and make the tables that `core.planning.batching` reads.
+    """Compare `desired` and `leavers` with `ledger`, and create the tables that `core.planning.batching` reads.
 
-    `keys_are_known`: the member keys were taken from the ledger, so no member is there under another key.
+    `keys_are_known`: the member keys come from the ledger, so no member is in it under another key.
     """
     diff = statements("diff.sql")
     mapping = {"mapping_id": mapping_id}

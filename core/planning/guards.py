@@ -1,6 +1,6 @@
-"""Guards: limits past which a run waits for approval.
+"""Guards: limits beyond which a run needs approval.
 
-What they say is shown in Slack as well as on a terminal, so it names neither buttons nor options.
+Their messages appear in Slack and on the command line, so they mention neither buttons nor options.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,15 @@ from core.planning.source_guards import History, check_additions, check_age, che
 from core.sources import Source
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
 
-# Removals above this share of the mapping's members ask for approval ...
+# Removals above this share of the mapping's members need approval ...
 MASS_REMOVAL_SHARE = 0.20
-# ... where the ledger holds more than this many.
+# ... if the ledger contains more members than this.
 MASS_REMOVAL_FROM = 100
 
-# Members who have the customer id of another one ask for approval above this share, or this number.
+# A source needs approval if more of its members than this share, or this number, have the customer id of another
+# member.
 SHARED_ID_SHARE, SHARED_ID_MOST = 0.01, 100
-# Members who have lost an identity since the last run ask for approval above this share.
+# A source needs approval if more of its members than this share have lost an identity since the last run.
 VANISHED_SHARE = 0.01
 
 NO_PROBLEMS = IdentityProblems()
@@ -27,7 +28,7 @@ NO_PROBLEMS = IdentityProblems()
 
 @dataclass(frozen=True, slots=True)
 class PlannedNumbers:
-    """The numbers of a plan that guards look at. `left` counts the members that the source marks as gone."""
+    """The numbers of a plan that guards check. `left` counts the members that the source marks as removed."""
 
     members: int
     left: int
@@ -46,22 +47,23 @@ def check_guards(
     source_at: float | None,
     problems: IdentityProblems = NO_PROBLEMS,
 ) -> tuple[Guard, ...]:
-    """Return the guards that a plan has passed, whether or not they were overruled in advance.
+    """Return the guards that a plan triggers, whether or not they were overruled in advance.
 
-    If the mapping keeps those who leave, no one is removed, and so an empty audience does nothing.
+    If the mapping keeps leavers, an empty audience removes no one, so it does not trigger the guard for empty
+    audiences.
     """
-    found = []
+    guards = []
     members, ledger_size = numbers.members, numbers.ledger_size
     if mapping.status is MappingStatus.PROPOSED:
-        found.append(
+        guards.append(
             Guard(
                 name=GuardName.NEW_MAPPING,
                 message=f"No one has approved yet that {_audience(mapping, source)} is synced to {_list(mapping)}.",
             )
         )
-    emptied = mode is SyncMode.MIRROR and members == 0 and mapping.removal_policy is not RemovalPolicy.KEEP
-    if emptied:
-        found.append(
+    would_empty_list = mode is SyncMode.MIRROR and members == 0 and mapping.removal_policy is not RemovalPolicy.KEEP
+    if would_empty_list:
+        guards.append(
             Guard(
                 name=GuardName.EMPTY_AUDIENCE,
                 message=f"The audience is empty: {source.file_name} has no members"
@@ -70,12 +72,12 @@ def check_guards(
             )
         )
     else:
-        large = _about_removals(mapping, numbers.to_remove, ledger_size)
-        large += check_additions(mapping, to_add=numbers.to_add, ledger_size=ledger_size)
-        found += large or check_size(members + numbers.left, history)
-    found += check_age(source.file_name, source_at, history)
+        of_changes = _check_removals(mapping, numbers.to_remove, ledger_size)
+        of_changes += check_additions(mapping, to_add=numbers.to_add, ledger_size=ledger_size)
+        guards += of_changes or check_size(members + numbers.left, history)
+    guards += check_age(source.file_name, source_at, history)
     if is_other_audience(mapping, source.audience_id, source.audience_name):
-        found.append(
+        guards.append(
             Guard(
                 name=GuardName.OTHER_AUDIENCE,
                 message=f"List {mapping.list_id} is kept equal to audience "
@@ -83,12 +85,12 @@ def check_guards(
                 f"{_named(source.audience_id, source.audience_name)}, which would take its place.",
             )
         )
-    found += _about_identities(source, problems, members)
-    return tuple(found)
+    guards += _check_identities(source, problems, members)
+    return tuple(guards)
 
 
 def not_overruled(guards: Sequence[Guard], request: RunRequest) -> tuple[Guard, ...]:
-    """Return the guards that were not overruled in advance, by what was asked for."""
+    """Return the guards that the request did not overrule in advance."""
     return tuple(guard for guard in guards if not _is_overruled(guard, request))
 
 
@@ -97,9 +99,9 @@ def _is_overruled(guard: Guard, request: RunRequest) -> bool:
 
 
 def changed_plan_guard(before: PlanNumbers, outside: int | None) -> Guard:
-    """Return the guard of a plan that takes the place of one that was shown or approved before.
+    """Return the guard of a plan that replaces one that was shown or approved before.
 
-    `outside` is how many of its changes were not part of what was approved; None if nothing was approved.
+    `outside` is the number of its changes that were not approved; None if nothing was approved.
     """
     was = f"It was {before.to_add:,} to add, {before.to_update:,} to update and {before.to_remove:,} to remove."
     if outside is not None:
@@ -107,8 +109,8 @@ def changed_plan_guard(before: PlanNumbers, outside: int | None) -> Guard:
     return Guard(name=GuardName.CHANGED_PLAN, message=f"The plan changed since it was shown. {was}")
 
 
-def _about_identities(source: Source, problems: IdentityProblems, members: int) -> list[Guard]:
-    """Guards about identities that are not what they were, or not what the column should hold."""
+def _check_identities(source: Source, problems: IdentityProblems, members: int) -> list[Guard]:
+    """Return guards if members have lost identities, or if a column does not contain the identity that it should."""
     guards = []
     shared = problems.shared_customer_ids
     if shared > min(SHARED_ID_SHARE * members, SHARED_ID_MOST):
@@ -132,26 +134,26 @@ def _about_identities(source: Source, problems: IdentityProblems, members: int) 
 
 
 def undo_guard(undone: str, *, to_add: int, to_update: int, to_remove: int) -> Guard:
-    """Return the guard of a run that takes back what another did: it always asks."""
-    what = f"{to_remove:,} would be taken off the list, {to_add:,} put back and {to_update:,} changed back"
-    return Guard(name=GuardName.UNDO, message=f"This takes back what run {undone} did: {what}.")
+    """Return the guard of a run that undoes another: it always needs approval."""
+    changes = f"{to_remove:,} would be taken off the list, {to_add:,} put back and {to_update:,} changed back"
+    return Guard(name=GuardName.UNDO, message=f"This takes back what run {undone} did: {changes}.")
 
 
 def is_other_audience(mapping: AudienceMapping, audience_id: str | None, audience_name: str | None) -> bool:
-    """Whether a source that says this of its audience is of another one than the mapping's."""
+    """Return whether a source with this audience id and name belongs to another audience than the mapping's."""
     if None not in (mapping.audience_id, audience_id):
         return mapping.audience_id != audience_id
-    wanted, found = _plain_name(mapping.audience_name), _plain_name(audience_name)
-    return bool(wanted and found) and wanted != found
+    mapped_name, source_name = _plain_name(mapping.audience_name), _plain_name(audience_name)
+    return bool(mapped_name and source_name) and mapped_name != source_name
 
 
 def _plain_name(name: str | None) -> str:
-    """A name as it is compared: file names of downloads leave blanks and punctuation out."""
-    return "".join(each for each in (name or "").casefold() if each.isalnum())
+    """Return a name for comparison: file names of downloads lack blanks and punctuation."""
+    return "".join(character for character in (name or "").casefold() if character.isalnum())
 
 
-def _about_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) -> list[Guard]:
-    """At most one: the more telling."""
+def _check_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) -> list[Guard]:
+    """Return the guard of a plan with many removals, or else that of a mapping whose removals need approval."""
     if ledger_size > MASS_REMOVAL_FROM and to_remove > MASS_REMOVAL_SHARE * ledger_size:
         message = (
             f"{to_remove:,} of {ledger_size:,} members would be removed ({to_remove / ledger_size:.0%}), "
@@ -159,8 +161,8 @@ def _about_removals(mapping: AudienceMapping, to_remove: int, ledger_size: int) 
         )
         return [Guard(name=GuardName.MASS_REMOVAL, message=message)]
     if mapping.removal_policy is RemovalPolicy.ASK and to_remove:
-        are = "1 member" if to_remove == 1 else f"{to_remove:,} members"
-        message = f"{are} would be removed from list {mapping.list_id}, and removals are to be approved each time."
+        members = "1 member" if to_remove == 1 else f"{to_remove:,} members"
+        message = f"{members} would be removed from list {mapping.list_id}, and removals are to be approved each time."
         return [Guard(name=GuardName.REMOVALS, message=message)]
     return []
 

@@ -1,6 +1,6 @@
-"""Planning, first half: members become subscribers, by the rule in core/identity.py.
+"""Planning, first half: mapping members to subscribers, by the rule in core/identity.py.
 
-Most members need at most lower case and no spaces (the patterns in core/identity.py say which), and stay inside DuckDB.
+Most members need only lower case and trimmed spaces (the patterns in core/identity.py say which), which DuckDB does.
 Only the others pass through Python.
 """
 
@@ -22,7 +22,7 @@ from core.planning.workspace import insert
 from core.sources.grouping import SHARED_ID_PREFIX
 from core.store.inbox import CUSTOMER_ID_HASHED, EMAIL_HASHED
 
-# Rows taken through Python at once.
+# Rows that pass through Python at once.
 CHUNK = 10_000
 
 # Members that have to pass through Python. Each pattern is matched once.
@@ -32,7 +32,7 @@ SELECT rowid AS row_number, profile, mpid, email, customer_id, {hashed} AS hashe
 WHERE member AND NOT {plain}
 """
 _LEAVE_PLAIN = "DELETE FROM source WHERE NOT member OR rowid IN (SELECT row_number FROM irregular_members)"
-# What is left of `source` becomes `desired` as it is, without a copy.
+# The rest of `source` becomes `desired` without a copy.
 _BECOME_DESIRED = """
 ALTER TABLE source RENAME TO desired;
 ALTER TABLE desired RENAME COLUMN profile TO member_key;
@@ -40,11 +40,11 @@ ALTER TABLE desired RENAME COLUMN member TO is_counted;
 ALTER TABLE desired DROP COLUMN IF EXISTS hashed;
 """
 
-# Rewrites a whole column, and only if some address needs it: the others are as they would be sent.
+# Rewrites the whole column, so it runs only if an address needs it.
 _NORMALIZE_EMAILS = "ALTER TABLE desired ALTER COLUMN email TYPE VARCHAR USING lower(trim(email))"
 _SOME_TO_NORMALIZE = "SELECT 1 FROM desired WHERE email <> lower(trim(email)) LIMIT 1"
 
-# How `user_id` follows from the columns of `source`, and which of its values need no look.
+# How the columns of `source` become `user_id`, and which values need no check in Python.
 _USER_ID = {
     UserIdField.CUSTOMER_ID: """
 ALTER TABLE desired DROP COLUMN mpid;
@@ -62,8 +62,8 @@ _PLAIN_USER_ID = {
 }
 
 
-# Members who have the customer id of another, and another email: it would stand for several people. Who has no email is
-# rejected for that.
+# Members that share a customer id with a member of another email: the id would stand for several people. A member
+# without an email is rejected for that reason.
 _REJECT_SHARED_IDS = f"""
 INSERT INTO rejected SELECT profile, email, customer_id,
     if(email IS NULL, '{RejectionReason.NO_EMAIL.value}', '{RejectionReason.SHARED_CUSTOMER_ID.value}')
@@ -75,8 +75,8 @@ DELETE FROM source WHERE starts_with(profile, '{SHARED_ID_PREFIX}');
 def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_removals: bool, live: bool = False) -> None:
     """Turn `source` into the tables `desired`, `leavers` and `rejected`.
 
-    `with_removals`: rows of members that have left become leavers; otherwise they are ignored. `live`: the rows say
-    which identities are present only as hashes.
+    `with_removals`: rows of members that have left the audience become leavers; otherwise they are ignored. `live`: the
+    rows contain which identities are present only as hashes.
     """
     hashed = "hashed" if live else "0"
     con.execute(create("leavers", "rejected", "last_known_emails", "previous_plan"))
@@ -102,11 +102,11 @@ def _map_irregular_members(con: duckdb.DuckDBPyConnection, field: UserIdField) -
     while chunk := rows.fetchmany(CHUNK):
         desired, rejected = [], []
         for profile, mpid, email, customer_id, hashes in chunk:
-            mapped = resolve_subscriber(_profile(mpid, email, customer_id, hashes), field)
-            if isinstance(mapped, Subscriber):
-                desired.append((profile, mapped.email, mapped.user_id, True))
+            outcome = resolve_subscriber(_profile(mpid, email, customer_id, hashes), field)
+            if isinstance(outcome, Subscriber):
+                desired.append((profile, outcome.email, outcome.user_id, True))
             else:
-                rejected.append((profile, email, customer_id, mapped.value))
+                rejected.append((profile, email, customer_id, outcome.value))
         insert(con, "desired", desired)
         insert(con, "rejected", rejected)
 
@@ -116,11 +116,11 @@ def _map_leavers(con: duckdb.DuckDBPyConnection, field: UserIdField, hashed: str
     while chunk := rows.fetchmany(CHUNK):
         leavers: list[tuple[str, str | None, str | None, bool, str | None]] = []
         for profile, mpid, email, customer_id, hashes in chunk:
-            mapped = resolve_for_removal(_profile(mpid, email, customer_id, hashes), field)
-            if isinstance(mapped, Subscriber):
-                leavers.append((profile, mapped.email, mapped.user_id, True, None))
+            outcome = resolve_for_removal(_profile(mpid, email, customer_id, hashes), field)
+            if isinstance(outcome, Subscriber):
+                leavers.append((profile, outcome.email, outcome.user_id, True, None))
             else:
-                leavers.append((profile, None, None, True, mapped.value))
+                leavers.append((profile, None, None, True, outcome.value))
         insert(con, "leavers", leavers)
 
 

@@ -1,4 +1,4 @@
-"""Planning with live changes: a run's members from the inbox, and what keeps a file from undoing newer ones."""
+"""Live changes in planning: the members of a live run, and the exclusion of newer changes from the plan of a file."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from core.sources import Source, SourceFormat
 from core.store import inbox
 from core.store.database import Database
 
-# As core/sources makes it, and which identities are present only as hashes.
+# The table that core/sources creates, plus which identities are present only as hashes.
 _SOURCE = """
 CREATE OR REPLACE TABLE source (
     profile VARCHAR NOT NULL, mpid BIGINT, member BOOLEAN NOT NULL, email VARCHAR, customer_id VARCHAR, hashed INTEGER)
@@ -30,7 +30,7 @@ _ROWS = pa.schema(
 )
 _CHUNK = 20_000
 
-# A mirror keeps members that a newer live change has put on the list, as that change did.
+# A mirror keeps members that a newer live change has added, under the identity of that change.
 _KEEP = """
 INSERT INTO desired BY NAME SELECT member_key, email, user_id, false AS is_counted FROM ledger
 WHERE mapping_id = $mapping_id AND member_key IN (SELECT member_key FROM newer_changes WHERE is_member)
@@ -39,7 +39,7 @@ WHERE mapping_id = $mapping_id AND member_key IN (SELECT member_key FROM newer_c
 
 
 async def load_live_changes(con: duckdb.DuckDBPyConnection, database: Database, live_run: Run) -> Source:
-    """Make the table `source` of what the inbox has for a live run."""
+    """Create the table `source` from the live changes of a run, and return the description of that source."""
     async with database.read() as db:
         changes = await inbox.claimed_by(db, live_run.id)
     rows = [(c.member_key, _mpid(c.member_key), c.is_member, c.email, c.customer_id, c.hashed_fields) for c in changes]
@@ -59,12 +59,13 @@ async def load_live_changes(con: duckdb.DuckDBPyConnection, database: Database, 
 async def exclude_newer_live_changes(
     con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, source: Source, *, is_live: bool
 ) -> None:
-    """Leave members out of a file's `source` that have a newer live change.
+    """Delete the members from a file's `source` that have a newer live change. Their changes go to `newer_changes`.
 
-    Unless the mapping is not live: what mParticle sends for one that it only offers to feed waits, and changes nothing.
+    Deletes nothing if the time of the source is unknown, or if the mapping is not live: the Firehose may send changes
+    for it already, but they only wait.
     """
     con.execute(create("newer_changes"))
-    if source.as_of is None or not is_live:  # (its age is not known)
+    if source.as_of is None or not is_live:
         return
     async with database.read() as db:
         async for rows in inbox.newer(db, mapping_id, int(source.as_of.timestamp() * 1000), _CHUNK):
@@ -75,24 +76,24 @@ async def exclude_newer_live_changes(
 async def exclude_changed_since(
     con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, since: float
 ) -> int:
-    """Leave members out of the rest of a file's plan that have a live change newer than the plan.
+    """Delete the members from the rest of a file's plan that have a live change newer than the plan.
 
-    Returns how many of those count.
+    `since` is when the plan was made (UTC seconds). Returns how many of the deleted members count.
     """
     con.execute(create("newer_changes"))
     async with database.read() as db:
         async for rows in inbox.newer(db, mapping_id, int(since * 1000), _CHUNK):
             await run(con, insert, con, "newer_changes", rows)
-    left_out = 0
+    excluded = 0
     for table in ("desired", "leavers"):
         query = f"SELECT count(*) FROM {table} SEMI JOIN newer_changes USING (member_key) WHERE is_counted"
-        left_out += int(con.execute(query).fetchall()[0][0])
+        excluded += int(con.execute(query).fetchall()[0][0])
         con.execute(f"DELETE FROM {table} WHERE member_key IN (SELECT member_key FROM newer_changes)")
-    return left_out
+    return excluded
 
 
 async def restore_newer(con: duckdb.DuckDBPyConnection, mapping_id: int, mode: SyncMode) -> None:
-    """Add members to `desired`, uncounted, that were left out because a live change has put them on the list."""
+    """Add the excluded members to `desired`, uncounted, that a newer live change has added. Mirrors only."""
     if mode is SyncMode.MIRROR and con.execute("SELECT count(*) FROM newer_changes WHERE is_member").fetchall()[0][0]:
         await run(con, con.execute, _KEEP, {"mapping_id": mapping_id})
 

@@ -1,4 +1,4 @@
-"""What planning checks about the people of a source: that every row is counted, and that they are who they were."""
+"""Checks of a source's members: every row is accounted for, and members have not lost identities."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from core.identity import PLACEHOLDER_DOMAIN, RejectionReason
 from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.sources import Source
 
-# Of those that the ledger holds under the same email: who has lost the identity that was sent as the user id. (A user
-# id that is the profile is an mpid, sent under another User ID setting: it is not lost.)
+# Members that the ledger knows under the same email, and that have lost the identity that was sent as the user id. (A
+# user id that equals the member key is an mpid, sent under another User ID setting: it is not lost.)
 _LOST_USER_IDS = """
 SELECT count(*) FROM joined
 WHERE in_source AND in_ledger AND is_counted AND ledger_email = email AND ledger_user_id IS NOT NULL AND user_id IS NULL
     AND ledger_user_id <> member_key
 """
-# Who the ledger knows by an mpid, and this source by another identity only.
+# Members that the ledger knows by an mpid, and the source only by another identity.
 _LOST_MPIDS = f"""
 SELECT count(*) FROM ledger_keys WHERE NOT starts_with(ledger_key, 'customer:')
     AND NOT starts_with(ledger_key, 'email:') AND NOT starts_with(ledger_key, '{FORMER_IDENTITY_PREFIX}')
@@ -31,7 +31,7 @@ _HAS_LEDGER_KEYS = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'led
 
 @dataclass(frozen=True, slots=True)
 class IdentityProblems:
-    """How many members have the customer id of another one, and how many have lost an identity since the last run."""
+    """How many members have another member's customer id, and how many have lost an identity since the last run."""
 
     shared_customer_ids: int = 0
     lost_ids: int = 0
@@ -39,17 +39,17 @@ class IdentityProblems:
 
 
 def check_rows(source: Source, profiles: int) -> None:
-    """Raise NotAccountedForError if the profiles and the merged rows are not all rows of the source."""
+    """Raise NotAccountedForError unless the profiles and the merged rows add up to all rows of the source."""
     missing = source.rows - source.merged_rows - profiles
     if missing:
         raise NotAccountedForError(
-            f"The numbers do not add up: of {source.rows:,} rows of {source.file_name} {abs(missing):,} are not "
-            "accounted for. Nothing has been sent; report this with the run's id."
+            f"The numbers do not add up: of {source.rows:,} rows in {source.file_name}, {abs(missing):,} are not "
+            "accounted for. Nothing has been sent. Report this with the run's id."
         )
 
 
 def identity_problems(con: duckdb.DuckDBPyConnection, mapping_id: int, source: Source) -> IdentityProblems:
-    """Count them in the workspace, after the comparison with the ledger."""
+    """Count the identity problems in the workspace, after the diff."""
     lost_mpids = 0
     if source.has_mpid and _count(con, _HAS_LEDGER_KEYS):
         lost_mpids = _count(con, _LOST_MPIDS)

@@ -1,4 +1,4 @@
-"""Storing a plan: drafts of its batches and its rejections, written in pieces that hold a lock only briefly."""
+"""The storage of a plan: drafts of its batches, and its rejections, in short transactions."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
@@ -15,14 +15,14 @@ from core.store.batches import BatchStatus, Draft
 from core.store.database import Database, to_the_end
 from core.store.rejections import Rejection
 
-# Batches written in one transaction: some 4 MB, which holds SQLite's write lock for some 25 ms.
+# Batches in one transaction: about 4 MB, which hold SQLite's write lock for about 25 ms.
 BATCHES_A_WRITE = 25
 REJECTIONS_A_WRITE = 5_000
 BATCHES_A_DROP = 200
 
 
 async def store_rejections(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> None:
-    """Store the rows of `rejected`."""
+    """Store the rows of the table `rejected` as the rejections of a run."""
     rows = con.cursor()
     query = "SELECT member_key, email, customer_id, reason FROM rejected ORDER BY member_key"
     await run(con, rows.execute, query)
@@ -50,14 +50,14 @@ async def store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_
 
 
 async def _prefetch(con: duckdb.DuckDBPyConnection, drafts: Iterator[Draft]) -> AsyncGenerator[list[Draft], None]:
-    """Yield drafts in pieces. The next piece is made while the caller writes the one before."""
+    """Yield drafts in pieces. The next piece is computed while the caller writes the previous one."""
     piece = await run(con, _next_batch, drafts)
     while piece:
         upcoming = asyncio.create_task(run(con, _next_batch, drafts))
         try:
             yield piece
             piece = await upcoming
-        finally:  # if writing failed, the workspace must not be closed while it is in use
+        finally:  # if the write failed, the workspace must not be closed while it is in use
             upcoming.cancel()
             await asyncio.gather(upcoming, return_exceptions=True)
 
@@ -72,9 +72,9 @@ def _next_batch(drafts: Iterator[Draft]) -> list[Draft]:
 
 
 async def discard_drafts(database: Database, run_id: str, *, keep_planned: bool = False) -> None:
-    """Delete what an earlier planning of the run left. Nothing of it has been sent.
+    """Delete the batches and rejections of an earlier planning of the run. None of them has been sent.
 
-    `keep_planned`: the batches of a plan that was approved stay, to be compared with the new ones.
+    `keep_planned`: keep the batches of an approved plan, for comparison with the new plan.
     """
     kept = {BatchStatus.PLANNED} if keep_planned else set()
     await drop_batches(database, run_id, [status for status in BatchStatus if status not in kept])
@@ -88,7 +88,7 @@ async def _drop_rejections(database: Database, run_id: str) -> int:
 
 
 async def drop_batches(database: Database, run_id: str, statuses: list[BatchStatus]) -> None:
-    """Delete the batches of a run that have one of these statuses."""
+    """Delete the batches of a run in one of these statuses."""
     while await to_the_end(_drop_some(database, run_id, statuses)) == BATCHES_A_DROP:
         pass
 

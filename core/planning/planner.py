@@ -1,4 +1,4 @@
-"""Planning a run from its source: what would change on the list, and what can't be synced."""
+"""Planning a run from its source: which changes it would make to the list, and which members can't be synced."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -41,27 +41,27 @@ async def plan_run(
     address: str | None = None,
     source_at: float | None = None,
 ) -> PlanResult:
-    """Plan a run from its source: store the drafts of its changes, and its rejections, and return what was found.
+    """Plan a run from its source: store drafts of its changes and its rejections, and return the plan.
 
-    `address` is from where the source was fetched (None: it is the run's path), `source_at` of when it is, if the
-    caller knows (UTC seconds). If the run has an approved plan, it is kept and compared with the new one;
+    `address` is where the source was fetched from (None: the run's path). `source_at` is when the source was made, if
+    the caller knows it (UTC seconds). If the run has an approved plan, that plan is kept for comparison until
     `publish_plan` replaces it.
 
     The caller holds the list lock. Raises InputError if the file can't be used (nothing has been sent), and
-    duckdb.OutOfMemoryException if `memory_mb` is too little; then it can be called again with more.
+    duckdb.OutOfMemoryException if `memory_mb` is too little: call it again with more.
     """
     await discard_drafts(database, planned.id, keep_planned=had_approval(planned))
     async with database.read() as db:
         target, mappings_of_list, revision = await load_targets(db, planned)
-        # only guards need it, and live changes are not guarded
         mapping_ids = [mapping.id for mapping in mappings_of_list]
+        # only guards need the size, and live changes have none
         ledger_size = 0 if planned.request.live else await ledger.size(db, target.id)
     reads = [] if planned.request.live else [Path(planned.request.path)]
     async with workspace(data_dir, planned.id, memory_mb, small=_is_small(planned, ledger_size), reads=reads) as con:
         is_bound = had_approval(planned) and await load_approved_changes(con, database, planned.id)
         source, source_digest = await _read(con, database, planned, target, erased)
         mode = _mode(planned, target, source)
-        # a mapping that keeps leavers never computes them; otherwise the mode applies unchanged
+        # no leavers are computed for a mapping that keeps them
         diff_mode = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else mode
         in_source = scalar(con, "SELECT count(*) FROM source WHERE member")
         with_removals, live = diff_mode is SyncMode.DELTA, planned.request.live
@@ -85,12 +85,12 @@ async def plan_run(
     async with database.read() as db:
         history = await _history(db, target.id, mode)
         read_at = await _read_first_at(db, planned, source, source_digest, address or planned.request.path)
-    guarded = PlannedNumbers(members, counts.left, counts.to_add, counts.to_remove, ledger_size)
+    numbers = PlannedNumbers(members, counts.left, counts.to_add, counts.to_remove, ledger_size)
     guards = check_guards(
         mode,
         target,
         source,
-        guarded,
+        numbers,
         history=history,
         source_at=read_at if source_at is None else source_at,
         problems=problems,
@@ -123,7 +123,10 @@ async def _history(db: AsyncConnection, mapping_id: int, mode: SyncMode) -> Hist
 
 
 async def _read_first_at(db: AsyncConnection, planned: Run, source: Source, digest: str, address: str) -> float | None:
-    """Of when a source is: its newest time stamp, else when a run of the mapping read these bytes there first."""
+    """Return when a source was made (UTC seconds): its newest time stamp, or when a run first read these bytes there.
+
+    Returns None if neither is known.
+    """
     if source.as_of is not None:
         return source.as_of.timestamp()
     if not digest:
@@ -133,12 +136,12 @@ async def _read_first_at(db: AsyncConnection, planned: Run, source: Source, dige
 
 
 def _is_small(planned: Run, ledger_size: int) -> bool:
-    """Whether there is little to plan."""
+    """Return whether source and ledger are small, so that a second thread would not pay off."""
     if planned.request.live:
         return True
     try:
         size = sum(_size(path) for path in _paths(planned))
-    except OSError:  # reading it will say what is wrong
+    except OSError:  # reading the source raises a better error
         return True
     return size <= SMALL_BYTES and ledger_size <= SMALL_ROWS
 
@@ -148,9 +151,9 @@ def _paths(planned: Run) -> list[Path]:
 
 
 def _size(path: Path) -> int:
-    """The bytes of a file, or of the files in a folder; a compressed one may hold many times as many."""
+    """Return the bytes of a file, or of all files in a folder, without unpacking any."""
     if path.is_dir():
-        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size
 
 
@@ -158,7 +161,7 @@ async def publish_plan(db: AsyncConnection, planned: Run, worker: str, result: P
     """Make a result the run's plan.
 
     The caller sets the run's status in the same transaction: a run that has a plan is uploaded when it is resumed,
-    without another guard check.
+    without another check of its guards.
     """
     await batches.publish(db, planned.id)
     await runs.set_plan(db, planned.id, worker, result.plan, result.mode, result.revision)
@@ -173,11 +176,11 @@ async def _read(
     target: AudienceMapping,
     erased: SuppressionList | None,
 ) -> tuple[Source, str]:
-    """Read the run's members into the table `source`. Returns what it is, and the digest of its bytes."""
+    """Read the run's members into the table `source`. Returns the source's description, and the digest of its bytes."""
     digest = ""
     if planned.request.live:
         source = await load_live_changes(con, database, planned)
-        erased = None  # the inbox has accepted no change that is older than an erasure
+        erased = None  # the inbox accepts no change that is older than an erasure
     else:
         paths = _paths(planned)
         before = await run(con, fingerprint, paths)
@@ -193,9 +196,9 @@ async def _read(
 async def _read_file(
     con: duckdb.DuckDBPyConnection, database: Database, planned: Run, target: AudienceMapping
 ) -> Source:
-    """Read the run's files. Of several audiences in them, that is the one in the request, or else the mapping's.
+    """Read the run's files. If they contain several audiences, read that of the request, or else the mapping's.
 
-    Without columns in the request, those of an earlier run of the mapping are used, if the files have them.
+    If the request names no columns, those of an earlier run of the mapping are used, provided that the files have them.
     """
     request = planned.request
     paths, columns = _paths(planned), request.columns
@@ -223,14 +226,14 @@ async def _read_file(
 
 
 def _mode(planned: Run, target: AudienceMapping, source: Source) -> SyncMode:
-    wanted = planned.request.mode or (SyncMode(target.mode) if target.mode != "auto" else None)
-    if wanted is SyncMode.MIRROR and not source.is_snapshot:
+    mode = planned.request.mode or (SyncMode(target.mode) if target.mode != "auto" else None)
+    if mode is SyncMode.MIRROR and not source.is_snapshot:
         raise InputError(
-            "holds additions and removals, not a whole audience, so the list can't be made equal to it. "
-            "Choose the mode delta, or none.",
+            "contains additions and removals, not a whole audience, so the list can't be made equal to it. "
+            "Choose the mode delta, or no mode.",
             path=source.file_name,
         )
-    return wanted or (SyncMode.MIRROR if source.is_snapshot else SyncMode.DELTA)
+    return mode or (SyncMode.MIRROR if source.is_snapshot else SyncMode.DELTA)
 
 
 async def load_targets(db: AsyncConnection, run_: Run) -> tuple[AudienceMapping, list[AudienceMapping], int]:

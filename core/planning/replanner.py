@@ -20,8 +20,8 @@ from core.store import approvals, batches, runs
 from core.store.batches import Batch, BatchStatus
 from core.store.database import Database, to_the_end
 
-# Members of an undo that others have changed since it was planned. (A change that was sent and never answered is in the
-# ledger under the identity that was sent, unconfirmed.)
+# Members of an undo that other runs have changed since it was planned. (If a change was sent and never answered, the
+# ledger has an unconfirmed row with the identity that was sent.)
 _SUPERSEDED = """
 CREATE TABLE superseded AS
 SELECT desired.member_key
@@ -38,9 +38,9 @@ FROM leavers ANTI JOIN (SELECT member_key FROM reversals WHERE action = 'off') A
 async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker: str, memory_mb: int) -> bool:
     """Plan the rest of a run again, because other runs have changed the list's ledger since it was planned.
 
-    Members that have been counted stay counted. Those that need no change now become unchanged or duplicates. Returns
-    False if the run was approved and its rest goes beyond that: then it needs approval again. The caller holds the list
-    lock and has reconciled what was sent and never answered.
+    Members that have been counted stay counted. Members that need no change now become unchanged or duplicates. Returns
+    False if the run was approved and its rest exceeds that approval: then it needs approval again. The caller holds the
+    list lock, and has reconciled the batches that were sent and never answered.
     """
     await drop_batches(database, unfinished.id, [BatchStatus.DRAFT])
     async with database.read() as db:
@@ -49,7 +49,7 @@ async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker
         con.execute(create(*TABLES))
         is_bound = unfinished.is_approved and await load_approved_changes(con, database, unfinished.id)
         await _load_rest(con, database, unfinished.id)
-        # a former identity in a batch may lead duplicates, and its member stays
+        # a batch may list duplicates under a former identity, whose member stays
         con.execute("DELETE FROM leavers WHERE member_key IN (SELECT member_key FROM desired)")
         con.execute("DELETE FROM previous_plan WHERE is_leaver AND member_key IN (SELECT member_key FROM desired)")
         await fill_last_known_emails(con, database, target.id)
@@ -71,27 +71,32 @@ async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker
         )
         outside = await run(con, count_outside, con) if is_bound else None
         await store_batches(con, database, unfinished.id)
-    asks_again = rest_beyond_approval(unfinished, counts, outside) if outside and outside.total else None
-    more = {"unchanged": counts.unchanged + unchanged, "duplicates": counts.duplicates}
-    await to_the_end(_publish(database, unfinished, worker, more, revision, asks_again))
+    unapproved_plan = rest_beyond_approval(unfinished, counts, outside) if outside and outside.total else None
+    counters = {"unchanged": counts.unchanged + unchanged, "duplicates": counts.duplicates}
+    await to_the_end(_publish(database, unfinished, worker, counters, revision, unapproved_plan))
     await drop_batches(database, unfinished.id, [BatchStatus.SUPERSEDED])
-    return asks_again is None
+    return unapproved_plan is None
 
 
 async def _publish(
-    database: Database, unfinished: Run, worker: str, more: dict[str, int], revision: int, asks_again: RunPlan | None
+    database: Database,
+    unfinished: Run,
+    worker: str,
+    counters: dict[str, int],
+    revision: int,
+    unapproved_plan: RunPlan | None,
 ) -> None:
     async with database.write() as db:
         await batches.publish(db, unfinished.id)
-        await runs.count(db, unfinished.id, worker, more)
+        await runs.count(db, unfinished.id, worker, counters)
         await runs.change(db, unfinished.id, ledger_revision=revision)
-        if asks_again is not None:
-            digest = digest_of(unfinished, asks_again, unfinished.mode, revision)
-            await approvals.ask_again(db, unfinished, asks_again, digest)
+        if unapproved_plan is not None:
+            digest = digest_of(unfinished, unapproved_plan, unfinished.mode, revision)
+            await approvals.ask_again(db, unfinished, unapproved_plan, digest)
 
 
 def _exclude(con: duckdb.DuckDBPyConnection, mapping_id: int) -> int:
-    """Exclude members from the rest of an undo that others have changed since. Returns how many of them count."""
+    """Delete members that other runs have changed since from the rest of an undo. Returns how many of them count."""
     compute_reversals(con, mapping_id)
     con.execute(_SUPERSEDED, {"mapping_id": mapping_id})
     unchanged = 0
@@ -121,7 +126,7 @@ def _load_batch(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     for entry in batch.entries:
         op, member_key, email, user_id, extra = entry
         if op in (Operation.UNSUBSCRIBE_FORMER, Operation.RENAME) or member_key.startswith(FORMER_IDENTITY_PREFIX):
-            continue  # found again, if it is still to be done, with the update that it belongs to
+            continue  # if it is still due, the diff derives it again from the update that it belongs to
         if batch.phase in (Phase.REMOVE, Phase.RELEASE):
             leavers.append((member_key, email, user_id, op == Operation.REMOVE, None))
             previous.append((member_key, batch.phase is Phase.RELEASE or not extra, None, None, True))

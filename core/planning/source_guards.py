@@ -1,4 +1,4 @@
-"""Guards that compare a source with those that were synced before: its size, how many join, and how old it is."""
+"""Guards that compare a source with those synced before: its size, the number of additions, and its age."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,13 +8,14 @@ from core.models.run import Guard, GuardName
 from core.store.audit_log import COMMAND_LINE
 from core.store.mappings import AudienceMapping, MappingStatus
 
-#: Additions above this share of the mapping's members, and above this number, ask for approval, if the mapping has no
+#: Additions above this share of the mapping's members, and above this number, need approval, unless the mapping has
 #: limits of its own.
 MAX_ADDED_SHARE = 0.50
 MAX_ADDED = 1_000
 
-# A size that deviates from the mean of the last runs by more standard deviations, and by more of the mean, asks for
-# approval, once there have been so many runs, of about so many people.
+# A source needs approval if its size deviates from the mean of the last runs by more than DEVIATIONS standard
+# deviations and by more than DEVIATION_SHARE of the mean. That takes at least FEWEST_RUNS runs, with a mean of
+# DEVIATION_FROM.
 LAST_RUNS = 10
 FEWEST_RUNS = 5
 DEVIATIONS = 3.0
@@ -26,10 +27,10 @@ _HOUR_S, _DAY_S = 3600.0, 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What was synced to a mapping's list before.
+    """The earlier runs of a mapping.
 
-    `sizes` are how many people the last runs in this mode were about, `synced_at` is of when the source is that was
-    synced last (UTC seconds), by the run `synced_by`.
+    `sizes` are the numbers of people in the sources of its last runs in the same mode. `synced_at` is when the source
+    of the last one was made (UTC seconds), and `synced_by` is the id of that run.
     """
 
     sizes: Sequence[int] = field(default_factory=tuple)
@@ -38,20 +39,20 @@ class History:
 
 
 def check_additions(mapping: AudienceMapping, *, to_add: int, ledger_size: int) -> list[Guard]:
-    """Return the guard of a plan that adds very many people. Joining a list can start journeys, which send messages.
+    """Return the guard of a plan that adds very many people: joining a list can start journeys, which send messages.
 
-    The first sync of a proposed mapping asks for approval anyway; the first one that an operator types on the command
-    line has been asked for by name.
+    It does not apply to the first sync of a proposed mapping, which needs approval anyway, nor to the first sync of a
+    mapping from the command line, where the operator has named the list.
     """
-    is_asked_for = ledger_size == 0 and mapping.proposed_by in (None, COMMAND_LINE)
-    if mapping.status is MappingStatus.PROPOSED or is_asked_for:
+    is_first_from_command_line = ledger_size == 0 and mapping.proposed_by in (None, COMMAND_LINE)
+    if mapping.status is MappingStatus.PROPOSED or is_first_from_command_line:
         return []
-    most = MAX_ADDED if mapping.max_added is None else mapping.max_added
+    limit = MAX_ADDED if mapping.max_added is None else mapping.max_added
     share = MAX_ADDED_SHARE if mapping.max_added_share is None else mapping.max_added_share
-    if to_add <= most or to_add <= share * ledger_size:
+    if to_add <= limit or to_add <= share * ledger_size:
         return []
-    of = f" to the {ledger_size:,} that were synced before ({to_add / ledger_size:.0%})" if ledger_size else ""
-    message = f"{to_add:,} people would be added{of}, more than {share:.0%} and more than {most:,}."
+    base = f" to the {ledger_size:,} that were synced before ({to_add / ledger_size:.0%})" if ledger_size else ""
+    message = f"{to_add:,} people would be added{base}, more than {share:.0%} and more than {limit:,}."
     return [Guard(name=GuardName.MASS_ADDITION, message=message)]
 
 
@@ -72,7 +73,7 @@ def check_size(size: int, history: History) -> list[Guard]:
 
 
 def check_age(file_name: str, source_at: float | None, history: History) -> list[Guard]:
-    """Return the guard of a source that is older than the one that was synced last: it would roll the list back."""
+    """Return the guard of a source that is older than the one synced last: it would roll the list back."""
     if source_at is None or history.synced_at is None or source_at >= history.synced_at:
         return []
     message = (
@@ -83,7 +84,7 @@ def check_age(file_name: str, source_at: float | None, history: History) -> list
 
 
 def older_by(seconds: float) -> str:
-    """A length of time in its largest unit: "7 days"."""
+    """Return a length of time in its largest unit, such as "7 days"."""
     for unit, length in (("day", _DAY_S), ("hour", _HOUR_S), ("minute", 60.0)):
         if seconds >= length:
             number = int(seconds // length)

@@ -1,4 +1,4 @@
-"""Members that are not sent: Iterable rejects them for good, or they asked to be erased. They count as rejected."""
+"""Members that must not be sent: Iterable rejects them for good, or they asked to be erased. They count as rejected."""
 
 import duckdb
 
@@ -10,7 +10,7 @@ from core.store.erasures import SuppressionList
 from core.store.rejections import ERASED
 from core.store.suppressions import KIND
 
-# Erased members, by any identity that the source has. (An email is compared as it would be sent.)
+# Erased members, by any identity in the source. (Emails are compared in the form in which they would be sent.)
 _ERASED = """
 INSERT INTO erased_in_source SELECT profile FROM source WHERE member AND (
     sha256($salt || 'mpid:' || mpid) IN (SELECT digest FROM erased_digests)
@@ -19,7 +19,7 @@ INSERT INTO erased_in_source SELECT profile FROM source WHERE member AND (
 """
 
 
-# A member that the ledger knows is compared as any other: a former identity may have to leave the list.
+# Members in the ledger are not suppressed: a former identity of theirs may have to leave the list.
 _SUPPRESSED = """
 CREATE TABLE suppressed_in_source AS SELECT member_key, email, {customer_id} AS customer_id FROM desired
 WHERE is_counted AND member_key NOT IN (SELECT member_key FROM ledger WHERE mapping_id = $mapping_id)
@@ -33,7 +33,7 @@ _CUSTOMER_ID = {UserIdField.CUSTOMER_ID: "user_id", UserIdField.MPID: "NULL::VAR
 async def reject_suppressed(
     con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, suppressed: SuppressionList | None
 ) -> None:
-    """Move members that would be sent as they were rejected before from `desired` to `rejected`."""
+    """Move members from `desired` to `rejected` if Iterable has rejected exactly these identities for good."""
     if suppressed is not None:
         await run(con, _reject_suppressed, con, mapping_id, field, suppressed)
 
@@ -50,12 +50,12 @@ def _reject_suppressed(
 
 
 async def exclude_erased(con: duckdb.DuckDBPyConnection, erased: SuppressionList | None) -> None:
-    """Leave members out of a file's `source` that asked to be erased."""
+    """Delete the members from `source` that asked to be erased, and list them in `erased_in_source`."""
     await run(con, _exclude_erased, con, erased)
 
 
 async def reject_erased(con: duckdb.DuckDBPyConnection) -> int:
-    """Add the erased members to `rejected`, without their identities. Returns how many."""
+    """Add the erased members to `rejected`, without their identities. Returns how many they are."""
     return await run(con, _reject_erased, con)
 
 

@@ -1,7 +1,7 @@
-"""Planning an undo: members that are still as a run left them become what they were before it.
+"""Planning an undo: members that have not changed since a run return to their state before it.
 
-An undo is a run like any other. It is compared with the ledger as a delta is, so that a member that another mapping
-holds stays on the list, and it can be interrupted, resumed and undone.
+An undo is a run like any other. It is compared with the ledger like a delta, so a member that another mapping holds
+stays on the list. It can be interrupted, resumed and undone.
 """
 
 from dataclasses import asdict
@@ -21,7 +21,7 @@ from core.planning.workspace import load_ledger, run, workspace
 from core.store import ledger
 from core.store.database import Database
 
-# The plan's shape, where those of files say what kind of file it was.
+# The shape of an undo's plan. The shape of other plans is the kind of their file.
 SHAPE = "undo"
 
 _DESIRED = "INSERT INTO desired SELECT member_key, email, user_id, true FROM reversals WHERE action = 'on'"
@@ -30,10 +30,10 @@ _UNTOUCHED = "SELECT count(*) FROM reversals WHERE action = 'none'"
 
 
 async def plan_undo(database: Database, data_dir: Path, undo: Run, memory_mb: int) -> PlanResult:
-    """Plan a run that takes back what another did (`undo.undo_of`), as `plan_run` plans one from its file.
+    """Plan a run that undoes another one (`undo.undo_of`). Stores drafts and returns the plan, like `plan_run`.
 
-    Members that are not as that run left them are not touched, and count as unchanged. Raises InputError if what it
-    did is no longer kept.
+    Members that have changed since that run are left alone and count as unchanged. Raises InputError if the batches of
+    that run are no longer kept.
     """
     assert undo.undo_of is not None
     await discard_drafts(database, undo.id)

@@ -1,12 +1,12 @@
 -- The statements of core/planning/diff.py, in the order in which they are executed. schema.sql describes the tables.
 
 -- name: any_key_without_mpid
--- Sources without mpids know members by customer id or email only.
+-- Sources without mpids identify members by customer id or email only.
 SELECT count(*) > 0 FROM (SELECT member_key FROM desired UNION ALL SELECT member_key FROM leavers)
 WHERE starts_with(member_key, 'customer:') OR starts_with(member_key, 'email:');
 
 -- name: create_ledger_keys
--- If the ledger knows the same person under another key, that key is used, so that a removal finds a member that was
+-- If the ledger knows the same person under another key, the member gets that key. So a removal finds a member that was
 -- added from a download.
 CREATE TABLE ledger_keys AS
 WITH without_mpid AS (
@@ -37,8 +37,8 @@ UPDATE desired SET member_key = ledger_key FROM ledger_keys WHERE ledger_keys.me
 UPDATE leavers SET member_key = ledger_key FROM ledger_keys WHERE ledger_keys.member_key = leavers.member_key;
 
 -- name: create_joined
--- A member is renamed if its former identity was a placeholder, so that no orphan stays behind. (An interrupted rename
--- leaves its row unconfirmed.)
+-- A member whose former identity was a placeholder is renamed, so that no orphaned user stays behind. (An interrupted
+-- rename leaves its row unconfirmed.)
 CREATE TABLE joined AS
 SELECT coalesce(desired.member_key, known.member_key) AS member_key, desired.email, desired.user_id,
     desired.is_counted, desired.member_key IS NOT NULL AS in_source, known.member_key IS NOT NULL AS in_ledger,
@@ -60,20 +60,21 @@ SELECT *, true AS in_source, false AS in_ledger, NULL::VARCHAR AS ledger_email, 
 FROM desired;
 
 -- name: add_mirror_leavers
--- The leavers of a mirror are those that the ledger knows and the source does not.
+-- The leavers of a mirror are the members that are in the ledger and not in the source.
 INSERT INTO leavers
 SELECT member_key, ledger_email, ledger_user_id, true, NULL FROM joined ANTI JOIN rejected USING (member_key)
 WHERE NOT in_source AND NOT starts_with(member_key, $former);
 
 -- name: add_former_identities
--- Former identities that an unfinished run has left in the ledger. They are no member's, so they are not counted.
+-- Former identities that an unfinished run has left in the ledger. They belong to no member, so they are not counted.
 INSERT INTO leavers
 SELECT member_key, ledger_email, ledger_user_id, false, NULL FROM joined ANTI JOIN leavers USING (member_key)
 WHERE NOT in_source AND starts_with(member_key, $former);
 
 -- name: create_duplicate_profiles
--- A member that is on the list under this very identity comes first, so that nothing changes for it. The order is
--- total, so that two plans agree. The hashes find the few that may be shared in a third of the memory; the emails decide.
+-- A member that is on the list under exactly this identity comes first, so that nothing changes for it. The order is
+-- total, so that two plans agree. Comparing hashes first finds the few candidates in a third of the memory; the emails
+-- decide.
 CREATE TABLE duplicate_profiles AS
 SELECT member_key, primary_profile FROM (
     SELECT member_key, first_value(member_key) OVER same_subscriber AS primary_profile FROM joined
@@ -89,7 +90,7 @@ ON desired.email = ledger.email AND (desired.user_id IS NULL OR desired.user_id 
 WHERE ledger.mapping_id <> $mapping_id AND ledger.is_confirmed;
 
 -- name: classify
--- diff.py makes the table, or for many members the view, `classified` of this.
+-- diff.py creates `classified` from this query: a table, or for many members a view.
 SELECT joined.*, duplicate_profiles.primary_profile, CASE
         WHEN duplicate_profiles.primary_profile IS NOT NULL THEN 'duplicate'
         WHEN joined.is_unchanged THEN 'unchanged'
@@ -112,7 +113,7 @@ FROM leavers JOIN ledger ON ledger.member_key = leavers.member_key
 WHERE ledger.mapping_id = $mapping_id;
 
 -- name: create_removal_candidates
--- Of an interrupted rename that is not tried again, because the User ID setting has changed, the former identity is the
+-- If a rename was interrupted and is not retried, because the User ID setting has changed, the former identity is the
 -- placeholder.
 CREATE TABLE removal_candidates AS
 SELECT member_key, email, user_id, true AS is_leaver, is_counted, true AS in_ledger FROM known_leavers
@@ -134,7 +135,7 @@ SELECT member_key, NULL, NULL, reason FROM leavers ANTI JOIN known_leavers USING
 WHERE reason IS NOT NULL;
 
 -- name: create_retained_by
--- What keeps an identity on the list: a member, another mapping, or a row of the ledger that this run does not touch.
+-- What keeps an identity on the list: a member, another mapping, or a row of the ledger that this run does not change.
 CREATE TABLE retained_by AS
 WITH keeping AS (
     SELECT $mapping_id AS mapping_id, member_key, email, user_id FROM desired
@@ -159,7 +160,7 @@ CREATE TABLE retained_by AS
 SELECT NULL::VARCHAR AS member_key, {'mapping_id': $mapping_id, 'member_key': NULL::VARCHAR} AS retaining_row LIMIT 0;
 
 -- name: create_removals
--- One identity stands for each subscriber: of a leaver that counts, if there is one.
+-- Of several identities with the same subscriber, the first is sent: that of a counted leaver, if there is one.
 CREATE TABLE removals AS
 SELECT removal_candidates.*, first_value(removal_candidates.member_key) OVER same_subscriber AS primary_profile,
     row_number() OVER same_subscriber AS position

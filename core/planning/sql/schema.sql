@@ -1,24 +1,24 @@
--- The working tables of planning: each column, and what fills it. A planning has a DuckDB database of its own, which is
--- thrown away afterwards, so these tables need no migration.
+-- The working tables of planning: each column, and what fills it. Each planning has a DuckDB database of its own, which
+-- is deleted afterwards, so these tables need no migration.
 --
--- core/planning/schema.py reads this file. The tables that Python fills are made of it; those that a statement of
--- diff.sql or batching.py makes are here for the reader, and a test compares them with what the statement makes.
+-- core/planning/schema.py reads this file and creates the tables that Python fills. The statements of diff.sql and
+-- batching.py create the others. They are here as documentation, and a test compares them with the actual tables.
 --
--- A member_key is the mpid, or `customer:` and the customer id, or `email:` and the email, or in the ledger `former:`
+-- A member_key is the mpid, `customer:` and the customer id, or `email:` and the email. The ledger also has `former:`
 -- and an email (core/models/batch.py).
 
 -- name: ledger
--- Who the ledger says is on the list. Filled by workspace.load_ledger and ledger_lookup.load_relevant_ledger.
+-- The rows of the ledger. Filled by workspace.load_ledger and ledger_lookup.load_relevant_ledger.
 CREATE TABLE ledger (
     mapping_id BIGINT,
     member_key VARCHAR,
     email VARCHAR,
     user_id VARCHAR,
-    is_confirmed BOOLEAN         -- false: a request was sent and never answered, so perhaps on the list
+    is_confirmed BOOLEAN         -- false: a request was sent and never answered, so the member may be on the list
 );
 
 -- name: desired
--- Who is to be on the list. Filled by identity_mapping.map_members, replanner (what is left of a plan), undo_planner.
+-- Who should be on the list. Filled by identity_mapping.map_members, replanner (the rest of a plan) and undo_planner.
 CREATE TABLE desired (
     member_key VARCHAR,
     email VARCHAR,
@@ -27,10 +27,10 @@ CREATE TABLE desired (
 );
 
 -- name: leavers
--- Who has left the audience. Filled as `desired`, and in a mirror by diff.sql with those who are not in the source.
+-- Who has left the audience. Filled like `desired`; in a mirror by diff.sql, with the members that the source lacks.
 CREATE TABLE leavers (
     member_key VARCHAR,
-    email VARCHAR,               -- the identity that the source gives; the ledger's goes first
+    email VARCHAR,               -- the source's identity; if the ledger has another, that one is used
     user_id VARCHAR,
     is_counted BOOLEAN,
     reason VARCHAR               -- why the source's identity can't be used; NULL if it can
@@ -39,21 +39,21 @@ CREATE TABLE leavers (
 -- name: rejected
 -- Members that can't be synced. Filled by identity_mapping, suppression and diff.sql.
 CREATE TABLE rejected (
-    member_key VARCHAR,          -- NULL: of a person who asked to be erased
+    member_key VARCHAR,          -- NULL: a person who asked to be erased
     email VARCHAR,
     customer_id VARCHAR,
     reason VARCHAR
 );
 
 -- name: last_known_emails
--- The last known email of leavers that carry only a user id. Filled by last_known_emails.fill_last_known_emails.
+-- The last known emails of leavers with a user id only. Filled by last_known_emails.fill_last_known_emails.
 CREATE TABLE last_known_emails (
     member_key VARCHAR,
     email VARCHAR
 );
 
 -- name: previous_plan
--- What the first plan of the run found in the ledger, for members whose change is not sent yet. Filled by replanner.
+-- The ledger's rows that the run's first plan found, of members whose change is not sent yet. Filled by replanner.
 CREATE TABLE previous_plan (
     member_key VARCHAR,
     in_ledger BOOLEAN,
@@ -66,33 +66,33 @@ CREATE TABLE previous_plan (
 -- Members with a live change that is newer than the source. Filled by live_source.
 CREATE TABLE newer_changes (
     member_key VARCHAR,
-    is_member BOOLEAN            -- whether the newer change put the member on the list
+    is_member BOOLEAN            -- whether the newer change added the member
 );
 
 -- name: applied_changes
--- What the run that is undone did, in order. Filled by applied_changes.load_applied_changes from its stored batches.
+-- The changes of the run that is undone, in order. Filled by applied_changes.load_applied_changes from its batches.
 CREATE TABLE applied_changes (
     position BIGINT,             -- batch id and place in the batch
     kind VARCHAR,                -- on (the list), off, rename, or old (a former identity that was released)
-    is_confirmed BOOLEAN,        -- false: sent, and the answer never seen
+    is_confirmed BOOLEAN,        -- false: sent and never answered
     member_key VARCHAR,
     email VARCHAR,
     user_id VARCHAR,
     new_email VARCHAR,           -- of a rename
-    decided_by VARCHAR,          -- the member whose rejection says that this was not done
-    was_in_ledger BOOLEAN,       -- these three: what the ledger said before the run
+    decided_by VARCHAR,          -- if this member was rejected, the change was not made
+    was_in_ledger BOOLEAN,       -- this and the next two: the ledger's row before the run
     previous_email VARCHAR,
     previous_user_id VARCHAR
 );
 
 -- name: rejected_by_undone_run
--- Members that the undone run could not sync. Filled by applied_changes.load_applied_changes.
+-- Members that the undone run rejected. Filled by applied_changes.load_applied_changes.
 CREATE TABLE rejected_by_undone_run (
     member_key VARCHAR
 );
 
 -- name: reversals
--- What an undo does to each member that the undone run touched. Made by applied_changes.compute_reversals.
+-- What an undo does with each member that the undone run changed. Created by applied_changes.compute_reversals.
 CREATE TABLE reversals (
     member_key VARCHAR,
     action VARCHAR,              -- on or off (the list), or none
@@ -101,7 +101,7 @@ CREATE TABLE reversals (
 );
 
 -- name: superseded
--- Members of an undo that is planned again, whose change is done or no longer wanted. Made by replanner.
+-- Members of an undo that is planned again, if their change is done or no longer wanted. Created by replanner.
 CREATE TABLE superseded (
     member_key VARCHAR
 );
@@ -125,7 +125,7 @@ CREATE TABLE suppressed_digests (
 );
 
 -- name: suppressed_in_source
--- Members that are new to the list and that Iterable rejects for good. Made by suppression.
+-- Members that are new to the list and that Iterable rejects for good. Created by suppression.
 CREATE TABLE suppressed_in_source (
     member_key VARCHAR,
     email VARCHAR,
@@ -133,7 +133,7 @@ CREATE TABLE suppressed_in_source (
 );
 
 -- name: irregular_members
--- Rows of the source that pass through Python, because they are not yet as they would be sent. Made by identity_mapping.
+-- Rows of the source that Python has to map, because DuckDB can't normalize them. Created by identity_mapping.
 CREATE TABLE irregular_members (
     row_number BIGINT,
     profile VARCHAR,             -- as in `source`
@@ -144,37 +144,37 @@ CREATE TABLE irregular_members (
 );
 
 -- name: joined
--- `desired` and the ledger side by side. Made by diff.sql; a view if the ledger is empty.
+-- `desired` joined with the ledger. Created by diff.sql; a view if the ledger is empty.
 CREATE TABLE joined (
     member_key VARCHAR,
-    email VARCHAR,               -- what the source says
+    email VARCHAR,               -- of the source
     user_id VARCHAR,
     is_counted BOOLEAN,
     in_source BOOLEAN,
     in_ledger BOOLEAN,
-    ledger_email VARCHAR,        -- what the ledger says
+    ledger_email VARCHAR,        -- of the ledger
     ledger_user_id VARCHAR,
     is_confirmed BOOLEAN,        -- on the list for certain
-    is_unchanged BOOLEAN,        -- on the list for certain, under this very identity
+    is_unchanged BOOLEAN,        -- on the list for certain, under exactly this identity
     is_known_by_mpid BOOLEAN,    -- in the ledger, and the User ID is the mpid
     needs_rename BOOLEAN         -- had a placeholder email until now
 );
 
 -- name: duplicate_profiles
--- Members that share a subscriber with another one, which stands for both. Made by diff.sql.
+-- Members that map to the same subscriber as another member, which is sent for both. Created by diff.sql.
 CREATE TABLE duplicate_profiles (
     member_key VARCHAR,
     primary_profile VARCHAR      -- the member_key of the member that is sent
 );
 
 -- name: on_list_by_other_mapping
--- Subscribers of this run that another mapping has put on the list, under the same user id. Made by diff.sql.
+-- Subscribers of this run that another mapping has added to the list, under the same user id. Created by diff.sql.
 CREATE TABLE on_list_by_other_mapping (
     email VARCHAR
 );
 
 -- name: classified
--- What becomes of each member of the source. Made by diff.sql; a view for large audiences.
+-- The outcome of each member of the source. Created by diff.sql; a view for large audiences.
 CREATE TABLE classified (
     member_key VARCHAR,          -- the columns of `joined`
     email VARCHAR,
@@ -193,7 +193,7 @@ CREATE TABLE classified (
 );
 
 -- name: known_leavers
--- Leavers that the ledger knows, under the identity that it has. Made by diff.sql.
+-- Leavers that are in the ledger, under the ledger's identity. Created by diff.sql.
 CREATE TABLE known_leavers (
     member_key VARCHAR,
     email VARCHAR,
@@ -202,7 +202,7 @@ CREATE TABLE known_leavers (
 );
 
 -- name: removal_candidates
--- Identities that may have to leave the list: of leavers, and former ones of members. Made by diff.sql.
+-- Identities that may have to leave the list: of leavers, and former ones of members. Created by diff.sql.
 CREATE TABLE removal_candidates (
     member_key VARCHAR,
     email VARCHAR,
@@ -213,16 +213,16 @@ CREATE TABLE removal_candidates (
 );
 
 -- name: retained_by
--- Who keeps such an identity on the list all the same. Made by diff.sql.
+-- Who keeps such an identity on the list after all. Created by diff.sql.
 CREATE TABLE retained_by (
     member_key VARCHAR,
     retaining_row STRUCT(mapping_id BIGINT, member_key VARCHAR)
 );
 
 -- name: unrecorded_duplicates
--- Duplicates that the ledger does not know yet as what they are. Made by batching.prepare, which also makes the views
+-- Duplicates that the ledger does not yet record as such. Created by batching.prepare, which also creates the views
 -- `classified_with_previous`, `unrecorded_duplicates_with_previous` and `removals_with_previous`: the same rows, with
--- what `previous_plan` says in place of what the ledger says.
+-- the values of `previous_plan` in place of those of the ledger.
 CREATE TABLE unrecorded_duplicates (
     member_key VARCHAR,
     email VARCHAR,
@@ -235,7 +235,7 @@ CREATE TABLE unrecorded_duplicates (
 );
 
 -- name: removals
--- Identities that leave the list: those of `removal_candidates` that nothing retains. Made by diff.sql.
+-- Identities that leave the list: the rows of `removal_candidates` that nothing retains. Created by diff.sql.
 CREATE TABLE removals (
     member_key VARCHAR,
     email VARCHAR,
@@ -243,12 +243,12 @@ CREATE TABLE removals (
     is_leaver BOOLEAN,
     is_counted BOOLEAN,
     in_ledger BOOLEAN,
-    primary_profile VARCHAR,     -- of those with the same subscriber the one that is sent
-    position BIGINT              -- among those with the same subscriber; 1 is the one that is sent
+    primary_profile VARCHAR,     -- the member_key of the row that is sent for this subscriber
+    position BIGINT              -- among the rows of the same subscriber; 1 is the row that is sent
 );
 
 -- name: approved_changes
--- What a person approved before the run was planned again. Filled by approved_changes.load_approved_changes.
+-- The changes that were approved before the run was planned again. Filled by approved_changes.load_approved_changes.
 CREATE TABLE approved_changes (
     kind VARCHAR,                -- add, update, rename, remove; or duplicate: on the list together with another member
     member_key VARCHAR,
