@@ -1,1 +1,1 @@
-"""mParticle's Firehose: parses messages, stores what they change, and builds the answers. No HTTP in it."""
+"""mParticle's Firehose, without HTTP: parses messages, stores the changes in them, and builds the answers."""

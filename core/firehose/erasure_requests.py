@@ -25,7 +25,7 @@ _KINDS = {
 
 
 async def accept(db: AsyncConnection, vault: Vault, request: DsrProcessingRequest, stamp: int) -> None:
-    """Store an erasure request. From then on no file adds the person again."""
+    """Store an erasure request. `stamp` is its time (UTC ms). From then on no file adds the person again."""
     subject = ErasureSubject(stamp, request.subject_request_id)
     for name, identity in request.subject_identities.items():
         kind = _KINDS.get(name.lower().replace("_", "").replace("-", ""))
@@ -47,26 +47,29 @@ async def without_erased(
     `members` are the members of the changes, in the same order, each with the id of the account that sent it.
     """
     salt = await erasures.salt_of(db, vault)
-    digests = [(account_id, _digests_of_member(salt, member)) for account_id, member in members]
-    wanted: defaultdict[str, set[str]] = defaultdict(set)
-    for account_id, each in digests:
-        wanted[account_id].update(each)
-    stamps = {account_id: await erasures.stamps(db, account_id, of) for account_id, of in wanted.items()}
-    left: list[Change] = []
-    back: defaultdict[str, list[str]] = defaultdict(list)
-    for change, (account_id, each) in zip(changes, digests, strict=True):
-        found = [digest for digest in each if digest in stamps[account_id]]
-        if any(change.event_ms <= stamps[account_id][digest] for digest in found):
+    digests_of_members = [(account_id, _digests_of_member(salt, member)) for account_id, member in members]
+    of_account: defaultdict[str, set[str]] = defaultdict(set)
+    for account_id, digests in digests_of_members:
+        of_account[account_id].update(digests)
+    stamps = {account_id: await erasures.stamps(db, account_id, digests) for account_id, digests in of_account.items()}
+    kept: list[Change] = []
+    returning: defaultdict[str, list[str]] = defaultdict(list)
+    for change, (account_id, digests) in zip(changes, digests_of_members, strict=True):
+        erased = [digest for digest in digests if digest in stamps[account_id]]
+        if any(change.event_ms <= stamps[account_id][digest] for digest in erased):
             continue
         if change.is_member:
-            back[account_id] += found
-        left.append(change)
-    for account_id, each in back.items():
-        await erasures.clear_erased(db, account_id, each)
-    return left
+            returning[account_id] += erased
+        kept.append(change)
+    for account_id, lifted in returning.items():
+        await erasures.clear_erased(db, account_id, lifted)
+    return kept
 
 
 def _digests_of_member(salt: str, member: Member) -> list[str]:
-    email = normalize_email(member.email)
-    named = (("mpid", None if member.mpid is None else str(member.mpid)), ("email", email))
-    return [erasures.digest(salt, kind, value) for kind, value in (*named, ("customer", member.customer_id)) if value]
+    identities = (
+        ("mpid", None if member.mpid is None else str(member.mpid)),
+        ("email", normalize_email(member.email)),
+        ("customer", member.customer_id),
+    )
+    return [erasures.digest(salt, kind, value) for kind, value in identities if value]

@@ -1,7 +1,7 @@
-"""Group commit: items that arrive during a write are written together by the next one.
+"""Group commit: the items that arrive during a write are written together by the next write.
 
-SQLite flushes to disk before it confirms a commit (synchronous=FULL). That takes milliseconds however little is
-written, so messages share a commit.
+SQLite flushes to disk before it confirms a commit (synchronous=FULL). That takes milliseconds even for few rows, so
+messages share a commit.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from core.store.database import is_away
 
 Item = TypeVar("Item")
 
-# The most weight (profiles) of one write: it holds SQLite's only write lock for some 100 ms.
+# The largest weight (profiles) of one write. It holds SQLite's only write lock for about 100 ms.
 MOST_TOGETHER = 5_000
 
 
@@ -27,16 +27,16 @@ class _Waiting(Generic[Item]):
 
 
 class GroupCommit(Generic[Item]):
-    """Writes items. `write` writes several in one transaction, and returns a result for each."""
+    """A queue of items that are written in groups. `write` writes a group in one transaction; one result per item."""
 
     def __init__(self, write: Callable[[list[Item]], Awaitable[list[Any]]]) -> None:
-        """Take the function that writes."""
+        """Store the function that writes."""
         self._write = write
         self._waiting: list[_Waiting[Item]] = []
         self._writing = asyncio.Lock()
 
     async def put(self, item: Item, weight: int) -> Any:
-        """Return the result for an item when it is on disk."""
+        """Write an item of this weight, and return its result when it is on disk. Raises the error of its write."""
         waiting = _Waiting(item, weight, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         async with self._writing:
@@ -64,7 +64,7 @@ class GroupCommit(Generic[Item]):
                 return
             _fail(group, error)
             return
-        except BaseException as error:  # all who wait for this write get the error
+        except BaseException as error:  # every caller that waits for this write gets the error
             _fail(group, error)
             raise
         for waiting, result in zip(group, results, strict=True):
@@ -76,4 +76,4 @@ def _fail(group: list[_Waiting[Any]], error: BaseException) -> None:
     for waiting in group:
         if not waiting.written.done():
             waiting.written.set_exception(error)
-            waiting.written.exception()  # retrieved, so that asyncio does not log it if the waiting task was cancelled
+            waiting.written.exception()  # mark it as retrieved, or asyncio logs it if the waiting task was cancelled

@@ -1,4 +1,4 @@
-"""Intake: a Firehose message is on disk before it is answered, and counts once however often it is delivered."""
+"""Intake: a Firehose message is on disk before it is answered, and counts once even if it is delivered repeatedly."""
 
 import asyncio
 import time
@@ -33,11 +33,11 @@ from core.store.connections import Connection
 from core.store.inbox import Change
 from core.store.mappings import AudienceMapping, LiveOffer, MappingStatus
 
-# Changes written in one transaction; a message with more is written in chunks.
+# Changes in one transaction. A message with more is written in chunks.
 PIECE = 5_000
-# How far a time stamp may be ahead of our clock, in seconds. A change from the future would win over all later ones.
+# How far a time stamp may be ahead of our clock, in seconds. A change from the future would win over all later changes.
 AHEAD_S = 300.0
-# Profiles handled between two turns of the event loop: some milliseconds.
+# Profiles between two turns of the event loop: a few milliseconds.
 PROFILES_A_TURN = 200
 
 _Written = AudienceSubscriptionRequest | AudienceMembershipChangeRequest | DsrProcessingRequest
@@ -58,16 +58,16 @@ class FirehoseIngest:
     """Handles messages, many concurrently. A process needs one."""
 
     def __init__(self, engine: Engine) -> None:
-        """Take the engine."""
+        """Store the engine. No I/O."""
         self._engine = engine
         self._groups = GroupCommit(self._write)
-        self._known = RouteCache()
+        self._routes = RouteCache()
         self._clock = IngestClock()
 
     async def handle(self, request: Request) -> dict[str, Any]:
         """Store a message and return its answer as JSON.
 
-        Raises the database's errors: then the message may not be stored, and mParticle has to send it again.
+        Raises the database's errors. Then the message may not be stored, and mParticle has to send it again.
         """
         match request:
             case ModuleRegistrationRequest():
@@ -99,22 +99,22 @@ class FirehoseIngest:
         try:
             return await self._write_together(group)
         except BaseException:
-            self._known.forget()  # the connections and mappings that the transaction created were rolled back
+            self._routes.forget()  # the connections and mappings that the transaction created were rolled back
             raise
 
     async def _write_together(self, group: list[_Written]) -> list[bool]:
-        """Write messages in one transaction; the changes of a message too large for one are written before it."""
+        """Write messages in one transaction. If a message is too large for one, its changes are written before it."""
         profiles = sum(len(r.user_profiles) for r in group if isinstance(r, AudienceMembershipChangeRequest))
         if profiles > PIECE:  # a message with very many profiles, alone in its group
             await self._write_pieces(group)
         async with self._engine.database.write() as db:
-            await self._clock.ask(db)
+            await self._clock.load(db)
             checked = await processed_messages.deduplicate(
                 db, [str(request.id) for request in group], self._clock.now()
             )
             if checked.any_refused or not all(isinstance(r, AudienceMembershipChangeRequest) for r in group):
-                self._known.forget()
-            new, router = checked.new, Router(db, self._engine, self._known)
+                self._routes.forget()
+            new, router = checked.new, Router(db, self._engine, self._routes)
             refused, collected = [], _Collected()
             for request in group:
                 if str(request.id) in new:
@@ -124,28 +124,28 @@ class FirehoseIngest:
                 refused.append(
                     checked.any_refused and connection is not None and connection.key_rejected_at is not None
                 )
-            await self._store(db, collected, with_changes=profiles <= PIECE, look=checked.any_erased)
+            await self._store(db, collected, with_changes=profiles <= PIECE, check_erasures=checked.any_erased)
         return refused
 
     async def _connection(self, router: Router, request: _Written) -> Connection | None:
         """Return the connection of a message. An erasure request does not create one."""
         if isinstance(request, DsrProcessingRequest):
-            return await router.known_connection(request.account)
+            return await router.find_connection(request.account)
         return await router.connection(request.account)
 
     async def _write_pieces(self, group: list[_Written]) -> None:
         """Write the changes in chunks before the messages are marked as processed. Writing them twice does no harm."""
         collected = _Collected()
         async with self._engine.database.write() as db:
-            await self._clock.ask(db)
-            router = Router(db, self._engine, self._known)
+            await self._clock.load(db)
+            router = Router(db, self._engine, self._routes)
             for request in group:
                 if isinstance(request, AudienceMembershipChangeRequest):
                     await self._take(db, router, request, collected)
         for begin in range(0, len(collected.changes), PIECE):
             chunk = _Collected(collected.changes[begin : begin + PIECE], collected.members[begin : begin + PIECE])
             async with self._engine.database.write() as db:
-                await self._store(db, chunk, with_changes=True, look=await erasures.any_erased(db))
+                await self._store(db, chunk, with_changes=True, check_erasures=await erasures.any_erased(db))
 
     async def _take(self, db: AsyncConnection, router: Router, request: _Written, collected: _Collected) -> None:
         match request:
@@ -153,8 +153,8 @@ class FirehoseIngest:
                 if not await router.is_uninstalled(request.account):
                     await subscribe(db, router, request)
             case DsrProcessingRequest():
-                # links the account to its connection, whose data is to be erased
-                await router.known_connection(request.account)
+                # links the account to its connection, so that the connection's data is erased
+                await router.find_connection(request.account)
                 await erasure_requests.accept(db, self._engine.vault, request, self._stamp_of(request))
             case AudienceMembershipChangeRequest():
                 if await router.is_uninstalled(request.account):
@@ -162,7 +162,7 @@ class FirehoseIngest:
                 stamp = self._stamp_of(request)
                 for number, profile in enumerate(request.user_profiles):
                     if number % PROFILES_A_TURN == PROFILES_A_TURN - 1:
-                        await asyncio.sleep(0)  # Slack and health checks are answered meanwhile
+                        await asyncio.sleep(0)  # so that Slack and health checks get their answers
                     member = member_from_profile(profile, f"none:{request.id}:{number}")
                     for audience in profile.audiences:
                         mapping = await self._mapping(router, request, audience)
@@ -173,7 +173,7 @@ class FirehoseIngest:
     ) -> AudienceMapping | None:
         settings = audience.audience_subscription_settings
         if audience.action is MembershipAction.ATTRIBUTE_UPDATE:
-            return await router.known(request.account, audience.audience_id, settings)
+            return await router.find_mapping(request.account, audience.audience_id, settings)
         return await router.mapping(request.account, audience.audience_id, audience.audience_name, settings)
 
     def _collect(
@@ -197,11 +197,16 @@ class FirehoseIngest:
         )
         collected.members.append(sent)
 
-    async def _store(self, db: AsyncConnection, collected: _Collected, *, with_changes: bool, look: bool) -> None:
-        """Write the changes and counts. `look`: people were erased, so changes older than their erasure are dropped."""
+    async def _store(
+        self, db: AsyncConnection, collected: _Collected, *, with_changes: bool, check_erasures: bool
+    ) -> None:
+        """Write the counts, and the changes if `with_changes`.
+
+        `check_erasures`: people were erased, so changes that are older than the erasure of their member are dropped.
+        """
         if with_changes and collected.changes:
             changes = collected.changes
-            if look:
+            if check_erasures:
                 changes = await erasure_requests.without_erased(db, self._engine.vault, changes, collected.members)
             await inbox.put(db, changes)
         await live_mappings.count(db, live_mappings.day_of(time.time()), collected.came, collected.ignored)

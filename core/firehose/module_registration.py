@@ -1,5 +1,7 @@
-"""The registration of this integration with mParticle. It has the settings of the hosted one, so that it can replace
-it."""
+"""The registration of this integration with mParticle. Its settings are those of the hosted integration.
+
+So it can replace the hosted integration without new settings in mParticle.
+"""
 
 from typing import Any
 

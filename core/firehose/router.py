@@ -1,7 +1,7 @@
-"""Routes a message: finds the connection of its mParticle account, and the mapping of an audience.
+"""The router of messages: finds the connection of an mParticle account, and the mapping of an audience.
 
-If no one has saved a connection for the account, it creates one from the settings in the message, as the hosted
-integration uses them. If an audience has no mapping yet, it proposes one.
+If no one has saved a connection for the account, the router creates one from the settings in the message, which are
+those of the hosted integration. If an audience has no mapping yet, the router proposes one.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStat
 
 _LARGEST_LIST = 2**31 - 1
 # How long connections and mappings are cached, in seconds.
-MOMENT_S = 0.5
+CACHE_S = 0.5
 
 
 class RouteCache:
@@ -45,59 +45,61 @@ class RouteCache:
         self.mappings.clear()
 
     def forget_old(self) -> None:
-        """Clear the cache if it is older than MOMENT_S."""
-        if time.monotonic() - self._since > MOMENT_S:
+        """Clear the cache if it is older than CACHE_S."""
+        if time.monotonic() - self._since > CACHE_S:
             self.forget()
 
 
 class Router:
     """Finds connections and mappings, or creates them if they are missing. Lives as long as one transaction."""
 
-    def __init__(self, db: AsyncConnection, engine: Engine, known: RouteCache) -> None:
-        """Take the transaction and the cache."""
+    def __init__(self, db: AsyncConnection, engine: Engine, cache: RouteCache) -> None:
+        """Store the transaction and the cache. No I/O."""
         self._db = db
         self._engine = engine
-        known.forget_old()
-        self._connections, self._mappings = known.connections, known.mappings
+        cache.forget_old()
+        self._connections, self._mappings = cache.connections, cache.mappings
 
     async def connection(self, account: Account) -> Connection:
         """Return the connection of an account. One that a person saved takes precedence over the message's settings."""
-        account_id, offered = str(account.account_id), _offered(account)
-        connection = await self.known_connection(account)
+        account_id, digest = str(account.account_id), _settings_digest(account)
+        connection = await self.find_connection(account)
         if connection is None:
-            connection = await self._made(account_id, account, offered)
-        elif connection.mparticle_settings_digest not in (None, offered) and account.account_settings.get(API_KEY):
-            connection = await self._changed(connection, account, offered)
+            connection = await self._create_connection(account_id, account, digest)
+        elif connection.mparticle_settings_digest not in (None, digest) and account.account_settings.get(API_KEY):
+            connection = await self._apply_settings(connection, account, digest)
         self._connections[account_id] = connection
         return connection
 
-    async def known_connection(self, account: Account) -> Connection | None:
+    async def find_connection(self, account: Account) -> Connection | None:
         """Return the connection of an account, matched by its id or else by its key, or None."""
         account_id = str(account.account_id)
         connection = self._connections.get(account_id) or await connections.of_account(self._db, account_id)
-        connection = connection or await self._with_the_key(account_id, account)
+        connection = connection or await self._link_by_key(account_id, account)
         if connection is not None:
             self._connections[account_id] = connection
         return connection
 
     async def is_uninstalled(self, account: Account) -> bool:
-        """Whether the workspace of an account's connection has removed the app. Nothing is stored for it then."""
-        connection = await self.known_connection(account)
+        """Return whether the workspace of an account's connection has removed the app. If so, nothing is stored."""
+        connection = await self.find_connection(account)
         return connection is not None and connection.uninstalled_at is not None
 
     async def mapping(
         self, account: Account, audience_id: int, audience_name: str, settings: dict[str, str]
     ) -> AudienceMapping:
-        """Return the mapping of an audience, proposed if there is none."""
-        mapping = await self.known(account, audience_id, settings)
+        """Return the mapping of an audience. If there is none, propose one."""
+        mapping = await self.find_mapping(account, audience_id, settings)
         if mapping is None:
             connection = await self.connection(account)
-            mapping = await self._proposed(connection, account, audience_id, audience_name, settings)
+            mapping = await self._propose_new(connection, account, audience_id, audience_name, settings)
             self.keep(mapping)
         return mapping
 
-    async def known(self, account: Account, audience_id: int, settings: dict[str, str]) -> AudienceMapping | None:
-        """Return the mapping of an audience, if there is one."""
+    async def find_mapping(
+        self, account: Account, audience_id: int, settings: dict[str, str]
+    ) -> AudienceMapping | None:
+        """Return the mapping of an audience, or None."""
         key = (str(account.account_id), str(audience_id), list_setting(settings))
         if key not in self._mappings:
             for mapping in await live_mappings.of_audiences(self._db, [key[0]], [key[1]]):
@@ -111,7 +113,7 @@ class Router:
         ] = mapping
 
     def forget(self, mapping: AudienceMapping) -> None:
-        """Remove a mapping that no longer belongs to this account's messages."""
+        """Remove a mapping from the cache that no longer belongs to its account."""
         self._mappings.pop(
             (mapping.mparticle_account_id or "", mapping.audience_id or "", mapping.firehose_list_setting or ""), None
         )
@@ -136,14 +138,14 @@ class Router:
         self.keep(proposed)
         return proposed
 
-    async def _proposed(
+    async def _propose_new(
         self, connection: Connection, account: Account, audience_id: int, name: str, settings: dict[str, str]
     ) -> AudienceMapping:
-        wanted = list_setting(settings)
-        list_id = list_of(wanted)
+        setting = list_setting(settings)
+        list_id = list_of(setting)
         source: MappingUpdate = {
             "mparticle_account_id": str(account.account_id),
-            "firehose_list_setting": wanted,
+            "firehose_list_setting": setting,
             "is_live": True,
         }
         for candidate in await live_mappings.of_lists_without_source(self._db, connection.id, str(audience_id)):
@@ -164,18 +166,17 @@ class Router:
         return await self.propose(mapping)
 
     async def _offer(self, mapping: AudienceMapping, source: MappingUpdate) -> AudienceMapping:
-        """Offer mParticle as the source of a mapping that files feed. A person decides, unless the settings approve
-        it."""
-        is_free = self._engine.settings.firehose_approval is FirehoseApproval.NONE
-        offer = LiveOffer.ANNOUNCED if is_free else LiveOffer.PROPOSED
-        source = {**source, "is_live": is_free, "live_offer": offer}
+        """Offer mParticle as the source of a mapping that files feed. A person decides, if approval is required."""
+        needs_no_approval = self._engine.settings.firehose_approval is FirehoseApproval.NONE
+        offer = LiveOffer.ANNOUNCED if needs_no_approval else LiveOffer.PROPOSED
+        source = {**source, "is_live": needs_no_approval, "live_offer": offer}
         await mappings.change(self._db, mapping.id, **source)
         connection = await connections.by_id(self._db, mapping.connection_id)
         await audit_log.add(
             self._db,
             team_id=connection.team_id if connection else None,
             actor=MPARTICLE,
-            action=AuditAction.MAPPING_CHANGED if is_free else AuditAction.MAPPING_PROPOSED,
+            action=AuditAction.MAPPING_CHANGED if needs_no_approval else AuditAction.MAPPING_PROPOSED,
             subject=f"mapping:{mapping.id}",
             before={"live": False},
             after={"live": True, "list_id": mapping.list_id},
@@ -185,14 +186,14 @@ class Router:
         return offered
 
     def _first_state(self, list_id: int) -> MappingStatus:
-        free = self._engine.settings.firehose_approval is FirehoseApproval.NONE
-        return MappingStatus.ACTIVE if free and list_id != NO_LIST else MappingStatus.PROPOSED
+        needs_no_approval = self._engine.settings.firehose_approval is FirehoseApproval.NONE
+        return MappingStatus.ACTIVE if needs_no_approval and list_id != NO_LIST else MappingStatus.PROPOSED
 
-    async def _with_the_key(self, account_id: str, account: Account) -> Connection | None:
-        """Return the connection that a person saved with the key in the message, linked to the account from now on.
+    async def _link_by_key(self, account_id: str, account: Account) -> Connection | None:
+        """Find the connection that a person saved with the key in the message, and link it to the account.
 
-        A key that has been replaced since matches, too: mParticle keeps sending the key that was entered there, and the
-        key that a person saved takes precedence.
+        A former key of the connection matches, too: mParticle keeps sending the key that was entered there, and the key
+        that a person saved takes precedence. Returns None unless exactly one connection matches.
         """
         key = account.account_settings.get(API_KEY, "").strip()
         if not key:
@@ -216,7 +217,7 @@ class Router:
         )
         return await connections.by_id(self._db, matching[0].id)
 
-    async def _made(self, account_id: str, account: Account, offered: str) -> Connection:
+    async def _create_connection(self, account_id: str, account: Account, settings_digest: str) -> Connection:
         key = account.account_settings.get(API_KEY, "").strip()
         name = await self._free_name(account_id)
         connection_id = await connections.add(
@@ -227,11 +228,11 @@ class Router:
             key_last4=key[-4:],
             rate_limit_key=project_of(key) if key else "",
             data_center=DataCenter.US,
-            user_id_field=_user_id(account),
+            user_id_field=_user_id_field(account),
             requests_per_second=DEFAULT_RATE,
         )
         await connections.change(
-            self._db, connection_id, mparticle_account_id=account_id, mparticle_settings_digest=offered
+            self._db, connection_id, mparticle_account_id=account_id, mparticle_settings_digest=settings_digest
         )
         await audit_log.add(
             self._db,
@@ -248,15 +249,18 @@ class Router:
     async def _free_name(self, account_id: str) -> str:
         """Return a free name for the connection of an account."""
         numbers = itertools.count(2)
-        name = first = f"mparticle-{account_id}"
+        name = base = f"mparticle-{account_id}"
         while await connections.by_name(self._db, name, None) is not None:
-            name = f"{first}-{next(numbers)}"
+            name = f"{base}-{next(numbers)}"
         return name
 
-    async def _changed(self, connection: Connection, account: Account, offered: str) -> Connection:
-        """Apply settings that were changed in mParticle to a connection that was created from there."""
+    async def _apply_settings(self, connection: Connection, account: Account, settings_digest: str) -> Connection:
+        """Apply settings that were changed in mParticle to a connection that was created from such settings."""
         key = account.account_settings[API_KEY].strip()
-        values: ConnectionUpdate = {"user_id_field": _user_id(account), "mparticle_settings_digest": offered}
+        values: ConnectionUpdate = {
+            "user_id_field": _user_id_field(account),
+            "mparticle_settings_digest": settings_digest,
+        }
         if project_of(key) not in connection.previous_key_digests:  # otherwise a person has replaced that key since
             values |= {"api_key": self._engine.vault.encrypt(key), "key_last4": key[-4:], "key_rejected_at": None}
         await connections.change(self._db, connection.id, **values)
@@ -273,7 +277,7 @@ class Router:
 
 
 def list_setting(settings: dict[str, str]) -> str:
-    """Return the list setting of an audience, as entered in mParticle, or an empty string."""
+    """Return the list setting of an audience as entered in mParticle, or an empty string."""
     return settings.get(LIST_ID, "").strip()
 
 
@@ -285,13 +289,13 @@ def list_of(setting: str) -> int:
     return number if number <= _LARGEST_LIST else NO_LIST
 
 
-def _user_id(account: Account) -> UserIdField:
-    wanted = account.account_settings.get(USER_ID_FIELD, "").strip()
-    # as the hosted integration reads it: mpid, or else the customer id
-    return UserIdField.MPID if wanted == UserIdField.MPID.value else UserIdField.CUSTOMER_ID
+def _user_id_field(account: Account) -> UserIdField:
+    setting = account.account_settings.get(USER_ID_FIELD, "").strip()
+    # the hosted integration, too, takes everything but mpid for the customer id
+    return UserIdField.MPID if setting == UserIdField.MPID.value else UserIdField.CUSTOMER_ID
 
 
-def _offered(account: Account) -> str:
+def _settings_digest(account: Account) -> str:
     """Return a digest of the settings that define a connection, to detect changes without storing the key."""
-    values = [account.account_settings.get(API_KEY, "").strip(), _user_id(account).value]
+    values = [account.account_settings.get(API_KEY, "").strip(), _user_id_field(account).value]
     return hashlib.sha256(json.dumps(["iterable-sync:settings", *values]).encode()).hexdigest()[:24]

@@ -10,7 +10,7 @@ from core.store.mappings import AudienceMapping, LiveOffer, MappingStatus
 
 
 async def subscribe(db: AsyncConnection, router: Router, request: AudienceSubscriptionRequest) -> None:
-    """Apply a subscription message."""
+    """Apply a subscription message: add, update or remove the mapping of its audience."""
     if request.action is SubscriptionAction.REMOVE:
         await _remove(db, router, request)
     elif request.action is SubscriptionAction.UPDATE:
@@ -20,16 +20,16 @@ async def subscribe(db: AsyncConnection, router: Router, request: AudienceSubscr
 
 
 async def _add(db: AsyncConnection, router: Router, request: AudienceSubscriptionRequest) -> None:
-    known = await router.known(request.account, request.audience_id, request.audience_subscription_settings)
-    mapping = known or await router.mapping(
+    existing = await router.find_mapping(request.account, request.audience_id, request.audience_subscription_settings)
+    mapping = existing or await router.mapping(
         request.account, request.audience_id, request.audience_name, request.audience_subscription_settings
     )
     if mapping.live_offer is not None and not mapping.is_live:
-        if known is not None:  # connected again: the offer has to be decided again
+        if existing is not None:  # connected again, so a person decides about the offer again
             await mappings.change(db, mapping.id, live_offer=LiveOffer.PROPOSED)
             await _refresh(db, router, mapping)
-    elif known is not None and (mapping.status is MappingStatus.DECLINED or mapping.disconnected_at is not None):
-        mapping = await router.propose(mapping)  # connected again: it has to be approved again
+    elif existing is not None and (mapping.status is MappingStatus.DECLINED or mapping.disconnected_at is not None):
+        mapping = await router.propose(mapping)  # connected again, so a person approves it again
     await _rename(db, router, mapping, request.audience_name)
 
 
@@ -39,23 +39,23 @@ async def _update(db: AsyncConnection, router: Router, request: AudienceSubscrip
         request.previous_audience_subscription_settings,
     )
     if previous and list_setting(previous) != list_setting(settings):
-        # A ledger belongs to one list, so another list means another mapping. A person decides what becomes of the
-        # former list's members, as if the audience had been disconnected.
-        former = await router.known(request.account, request.audience_id, previous)
+        # A ledger belongs to one list, so another list means another mapping. As if the audience had been disconnected,
+        # a person decides what happens to the members of the former list.
+        former = await router.find_mapping(request.account, request.audience_id, previous)
         if former is not None:
             await _disconnect(db, router, former)
     await _add(db, router, request)
 
 
 async def _remove(db: AsyncConnection, router: Router, request: AudienceSubscriptionRequest) -> None:
-    mapping = await router.known(request.account, request.audience_id, request.audience_subscription_settings)
+    mapping = await router.find_mapping(request.account, request.audience_id, request.audience_subscription_settings)
     if mapping is not None:
         await _disconnect(db, router, mapping)
 
 
 async def _disconnect(db: AsyncConnection, router: Router, mapping: AudienceMapping) -> None:
-    """Pause a mapping until a person decides what becomes of its list's members."""
-    if mapping.live_offer is not None and not mapping.is_live:  # files keep feeding it
+    """Pause a mapping until a person decides what happens to the members of its list."""
+    if mapping.live_offer is not None and not mapping.is_live:  # files still feed it
         await _withdraw(db, router, mapping)
         return
     if mapping.disconnected_at is not None:

@@ -1,7 +1,7 @@
-"""Batches: the changes of a run to its list, one entry per member, and how they are stored.
+"""Batches: the changes of a run to its list, one entry per member, and their stored form.
 
-A run's changes are stored in batches of up to 1,000, each a row of the table `changes`, because that is what one
-request carries: the intent to send a batch, and its outcome, are then one write. A batch is a list of entries
+A run's changes are stored in batches of up to 1,000, each a row of the table `changes`. That is what one request
+contains, so the intent to send a batch is one write, and so is its outcome. A batch is a list of entries
 
     [role, profile, email, user_id, ...]
 
@@ -30,7 +30,7 @@ FORMER_IDENTITY_PREFIX = "former:"
 
 
 class Phase(IntEnum):
-    """The phases of an upload, in order. Each starts when the one before has ended."""
+    """The phases of an upload, in order. Each starts when the previous one has ended."""
 
     REMOVE = 0
     RETAIN = 1
@@ -47,7 +47,7 @@ class Phase(IntEnum):
 
 
 class Operation(StrEnum):
-    """The operation of an entry, which decides what its outcome does to the ledger and the counters."""
+    """The operation of an entry. It decides how the outcome changes the ledger and the counters."""
 
     ADD = "a"
     """Subscribe; counts as added."""

@@ -89,7 +89,7 @@ class CancelReason(StrEnum):
 
 
 class GuardName(StrEnum):
-    """The guards: limits past which a run needs approval."""
+    """The guards: limits beyond which a run needs approval."""
 
     EMPTY_AUDIENCE = "empty_audience"
     MASS_REMOVAL = "mass_removal"
@@ -139,13 +139,13 @@ class RunRequest(BaseModel):
     dry_run: bool = False
     allow_empty: bool = False
     approved: bool = False
-    """A person has approved what the guards report."""
+    """A person has approved the guards in advance."""
     live: bool = False
     """The members come from the inbox changes that this run has claimed, not from a file."""
     sealed_addresses: str | None = None
     """The addresses, encrypted, if `path` and `more_paths` are only parts of them (core/runs/addresses.py)."""
     team_id: str | None = None
-    """The workspace of the person who asked for it: the source has to be in one of its places."""
+    """The workspace of the person who requested the run. The source must be in one of the places of that workspace."""
 
 
 class PlanNumbers(BaseModel):
@@ -169,11 +169,11 @@ class RunPlan(BaseModel):
     audience_name: str | None = None
     as_of: datetime | None = None
     rows_read: int = 0
-    """Data rows of the source. Each is a member or has left, is merged with another row of the same person, or is
-    older than what is known of that person."""
+    """Data rows of the source. Each is a member or a leaver, is merged with another row of the same person, or is older
+    than the latest change of that person."""
     rows_merged: int = 0
     notes: tuple[str, ...] = ()
-    """What a person should know of how the source was read, a sentence each."""
+    """What people should know about how the source was read, a sentence each."""
     members: int = 0
     left: int = 0
     to_add: int = 0
@@ -248,7 +248,7 @@ class Run(BaseModel):
     started_at: float | None
     finished_at: float | None
     approval_wait_s: float = 0.0
-    """The part of its duration, in seconds, in which it waited for a person or to be resumed."""
+    """The part of its duration, in seconds, in which it waited for a decision or to be resumed."""
     error: str | None
     error_code: str | None
     cancel_reason: CancelReason | None = None
@@ -261,11 +261,11 @@ class Run(BaseModel):
     list_size: int | None = None
     is_live: bool = False
     plan_digest: str | None = None
-    """The digest of the current plan, which an approval names. None without a plan."""
+    """The digest of the current plan, which an approval refers to. None if there is no plan."""
     approved_digest: str | None = None
     """The digest of the plan that a person approved."""
     shown_digest: str | None = None
-    """The digest of the plan that a terminal printed last."""
+    """The digest of the plan that the command line printed last."""
     source_at: float | None = None
     """The time of the plan's source (UTC seconds)."""
     discarded_plan: RunPlan | None = None
@@ -330,7 +330,7 @@ def digest_of(run: Run, plan: RunPlan, mode: SyncMode, revision: int) -> str:
 
 
 class RunStoppedError(Exception):
-    """A run was asked to stop, and did."""
+    """A run has stopped on request, for this reason."""
 
     def __init__(self, reason: StopReason) -> None:
         super().__init__(reason)
