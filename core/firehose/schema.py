@@ -73,10 +73,10 @@ def _mpid(value: Any) -> Any:
     if isinstance(value, bool | float):
         return None
     try:
-        found = int(value)
+        mpid = int(value)
     except (TypeError, ValueError):
         return None
-    return found if found and -_INT64 <= found < _INT64 else None
+    return mpid if mpid and -_INT64 <= mpid < _INT64 else None
 
 
 Settings = Annotated[dict[str, str], BeforeValidator(_settings)]
