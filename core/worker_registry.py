@@ -137,8 +137,12 @@ class WorkerRegistration:
     async def _declare_dead(self, worker: Worker) -> bool:
         if self.lease.is_lost:
             return False
+        may_wake = not self._has_let_go(worker)
+        if may_wake:
+            async with self._database.read() as db:
+                await workers.end_stalled_transactions(db, self.times.dead_after_s / 2)
         async with self._database.write() as db:
-            is_declared = await workers.declare_dead(db, worker, may_wake=not self._has_let_go(worker))
+            is_declared = await workers.declare_dead(db, worker, may_wake=may_wake)
         if is_declared:
             self._seen.pop(worker.id, None)
             if self._has_let_go(worker):

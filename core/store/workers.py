@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import PROCESS_DIED, RunStatus
@@ -80,6 +80,23 @@ async def declare_dead(db: AsyncConnection, worker: Worker, *, may_wake: bool) -
 async def note_waking(db: AsyncConnection, worker_id: str) -> None:
     """Record that a process woke up after it was declared dead: the batches that it had claimed are in doubt again."""
     await doubts.begin_again(db, worker_id)
+
+
+async def end_stalled_transactions(db: AsyncConnection, seconds: float) -> None:
+    """End the sessions of PostgreSQL in which nothing was done for so long in the middle of a transaction.
+
+    A process that was paused there keeps rows locked, so no other could free what it holds. It finds its session ended
+    when it wakes. A role may end its own sessions (pg_terminate_backend). SQLite has no such means.
+    """
+    if db.dialect.name == "postgresql":
+        await db.execute(_END_STALLED, {"seconds": seconds})
+
+
+_END_STALLED = text("""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+AND state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - make_interval(secs => :seconds)
+""")
 
 
 async def any_abandoned(db: AsyncConnection) -> bool:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text, update
 
@@ -19,7 +20,7 @@ from core.store import lists, runs, workers
 from core.store.database import Database
 from core.store.tables import workers as table
 from core.worker_registry import WorkerRegistration
-from tests.core.databases import on_both
+from tests.core.databases import new_postgresql, on_both, without
 from tests.core.harness import until
 from tests.core.store import seeds
 
@@ -104,9 +105,37 @@ async def test_paused_process_is_dead_after_its_lease(database: Database, databa
                 found = await workers.by_id(db, worker_id)
             assert found is not None
             assert found.silent_for > TIMES.dead_after_s
-            assert await here.reap_dead_workers() == [worker_id]
+
+            async def is_declared() -> bool:  # once its own lease is open: this machine may be slow
+                return await here.reap_dead_workers() == [worker_id]
+
+            await until(is_declared)
         finally:
             os.kill(pid, signal.SIGCONT)
+
+
+async def test_paused_transaction_keeps_nobody_waiting(postgresql_server: str, tmp_path: Path) -> None:
+    """A process that was paused in the middle of a write is declared dead all the same, and its write is undone."""
+    url = new_postgresql(postgresql_server)
+    database = Database(url)
+    # watched for longer than a transaction may do nothing, as with the times that are used
+    times = LeaseTimes(heartbeat_s=0.02, lease_s=0.6, request_timeout_s=0.2, margin_s=0.2)
+    here = WorkerRegistration(database, tmp_path, "me", times)
+    async with here.register():
+        async with database.write() as db:
+            await workers.add(db, "far", "elsewhere", "far.lock")
+        await silence(database, "far", 10 * times.dead_after_s)
+        async with await psycopg.AsyncConnection.connect(url) as paused:
+            await paused.execute("UPDATE workers SET heartbeat_at = heartbeat_at + 1000 WHERE id = 'far'")
+
+            async def is_declared() -> bool:
+                return await here.reap_dead_workers() == ["far"]
+
+            await until(is_declared)
+            with pytest.raises(psycopg.OperationalError):
+                await paused.commit()
+    await database.close()
+    without(postgresql_server, url)
 
 
 async def test_process_that_was_declared_dead_ends(database: Database, tmp_path: Path) -> None:
@@ -133,7 +162,9 @@ async def _until_declared_dead(database: Database, here: WorkerRegistration) -> 
 
 async def test_process_that_could_not_beat_declares_nobody_dead(database: Database, tmp_path: Path) -> None:
     """After an outage that all share, the first process that is back does not take the others for dead."""
-    here = WorkerRegistration(database, tmp_path, "me", TIMES)
+    # watched for longer than a transaction may do nothing, as with the times that are used
+    times = LeaseTimes(heartbeat_s=0.02, lease_s=0.6, request_timeout_s=0.2, margin_s=0.2)
+    here = WorkerRegistration(database, tmp_path, "me", times)
     async with here.register():
         async with database.write() as db:
             await workers.add(db, "far", "elsewhere", "far.lock")
