@@ -232,6 +232,32 @@ async def test_sentences_of_an_earlier_form(empty: Database) -> None:
     assert found["waiting"].waiting_for_run_id == first
 
 
+async def test_secrets_in_addresses_of_an_earlier_form(empty: Database) -> None:
+    """An address of a run that has ended loses its query and password; one that is still to be read keeps them."""
+    link = "https://me:word@files.example.com/a.csv?signature=1"
+    bare = "https://files.example.com/a.csv"
+    await upgrade_to(empty, "0006")
+    async with empty.write() as db:
+        for statement in EARLIER_ROWS:
+            await db.execute(text(statement))
+        for run_id, status, path in (
+            ("ended", "succeeded", link),
+            ("failed", "failed", link),
+            ("local", "succeeded", "/data/100%?.csv"),
+        ):
+            request = orjson.dumps({"path": path}).decode()
+            values = {"id": run_id, "status": status, "phase": "", "error": None, "code": None, "request": request}
+            await db.execute(text(EARLIER_RUN), values)
+    await migrate(empty)
+    async with empty.read() as db:
+        stored = await runs.by_ids(db, {"ended", "failed", "local"})
+    assert {run_id: run.request.path for run_id, run in stored.items()} == {
+        "ended": bare,
+        "failed": link,
+        "local": "/data/100%?.csv",
+    }
+
+
 async def test_nothing_is_lost_where_a_table_is_made_anew(empty: Database) -> None:
     """Connections keep what hangs on them, and their foreign keys; an erasure from before accounts counts for all."""
     await upgrade_to(empty, "0006")
