@@ -69,9 +69,9 @@ async def durable(engine: Engine) -> AsyncIterator[None]:
     }
     _engine = engine
     DBOS(config=config)
-    async with changing_workflow_tables(engine.database):
-        DBOS.launch()
     try:
+        async with changing_workflow_tables(engine.database):
+            DBOS.launch()
         yield
     finally:
         await asyncio.to_thread(DBOS.destroy)

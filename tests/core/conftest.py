@@ -3,13 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import settings
 
 from core.store.database import Database
-
-# How fast an example is says something about the machine, and nothing about the code.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 
 @pytest.fixture

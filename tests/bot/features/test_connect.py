@@ -7,7 +7,7 @@ import pytest
 
 from bot.features.home import publisher
 from bot.features.ids import ConnectAction, ConnectBlock, ConnectCallback
-from bot.slack import admins
+from bot.slack import admins, submission
 from core.models.run import RunRequest, RunStatus
 from core.store import alerts, audit_log, connections
 from core.store.connections import Connection
@@ -60,6 +60,12 @@ def everything_that_was_shown(here: Workspace) -> str:
     return repr([call.args for call in here.slack.world.calls])
 
 
+@pytest.fixture
+def patient_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let forms wait for Iterable's answer, however busy the machine is, before they say that they wait."""
+    monkeypatch.setattr(submission, "ACK_WITHIN_S", 2.5)
+
+
 async def test_connect(tmp_path: Path) -> None:
     """An admin connects a project: the key is tried, the connection saved and audited, and what comes next is said."""
     async with workspace(tmp_path) as here:
@@ -88,6 +94,7 @@ async def test_connect(tmp_path: Path) -> None:
         assert here.iterable.key not in everything_that_was_shown(here)
 
 
+@pytest.mark.usefixtures("patient_form")
 async def test_errors_at_their_field(tmp_path: Path) -> None:
     """What is wrong is said beside the input that it concerns, and everything that was put in stays."""
     async with workspace(tmp_path) as here:
@@ -187,6 +194,7 @@ async def test_edit(tmp_path: Path) -> None:
         assert entry.after == {"name": "Store", "rate": 0.5, "self_approval": True}
 
 
+@pytest.mark.usefixtures("patient_form")
 async def test_another_data_center(tmp_path: Path) -> None:
     """Another data center is saved only where the key works there."""
     async with workspace(tmp_path) as here:
@@ -207,6 +215,7 @@ async def test_another_data_center(tmp_path: Path) -> None:
         assert [each.data_center for each in await saved(here)] == ["eu"]
 
 
+@pytest.mark.usefixtures("patient_form")
 async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new key takes the place of a refused one, ends its alert, and the runs that it stopped can be retried."""
     monkeypatch.setattr(publisher, "LOOK_EVERY_S", 0.05)

@@ -1,8 +1,8 @@
 """Addresses of audiences lose what could be a secret, if their run has ended for good.
 
-A presigned link is a key to a file for as long as it lasts. New runs store such an address encrypted. A migration has no
-key to encrypt with, so the query, user name, password and fragment of earlier runs' addresses are removed. Runs that may
-still read their audience keep them.
+A presigned link is a key to a file for as long as it lasts. New runs store such an address encrypted. A migration has
+no key to encrypt with, so it removes the query, user name, password and fragment of earlier runs' addresses. Runs that
+may still read their audience keep them.
 """
 
 import json
