@@ -94,7 +94,7 @@ def _members(compress: Callable[[bytes], bytes]) -> Callable[[bytes, random.Rand
     """Compress a content as one member or as several."""
 
     def pack(content: bytes, choice: random.Random) -> bytes:
-        cut = choice.randrange(len(content)) if choice.random() < 0.3 else 0
+        cut = choice.randrange(len(content)) if content and choice.random() < 0.3 else 0
         return compress(content[:cut]) + compress(content[cut:]) if cut else compress(content)
 
     return pack
