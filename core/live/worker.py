@@ -54,7 +54,7 @@ class _Worker:
                 if time.monotonic() - tended >= TEND_EVERY_S:
                     tended = time.monotonic()
                     await run_maintenance(self._engine)
-            except (DBAPIError, OSError):  # the database is away: the next poll finds the same work
+            except (DBAPIError, OSError):  # the database is unavailable; the next poll finds the same work
                 logger.warning("could not poll the database for live changes", exc_info=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), LOOK_EVERY_S)

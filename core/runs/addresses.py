@@ -1,6 +1,6 @@
-"""Where a run's audience is, and who may have it read from there.
+"""Addresses of a run's audience: encrypted if they contain a secret, and restricted to permitted places.
 
-An address can hold a secret: a presigned URL is a key to the file for as long as it lasts. So an address that has more
+An address can contain a secret: a presigned URL gives access to the file until it expires. So an address that has more
 than a path is stored encrypted, and only its path is shown.
 """
 
@@ -16,7 +16,7 @@ from core.vault import Vault
 
 
 def sealed(vault: Vault, request: RunRequest) -> RunRequest:
-    """Return the request as it is stored: without secrets in its addresses, which are encrypted next to it."""
+    """Return the request to store: its addresses without their secrets, and the full addresses encrypted."""
     addresses = (request.path, *request.more_paths)
     path, *more_paths = map(_without_secrets, addresses)
     if (path, *more_paths) == addresses:
@@ -26,14 +26,14 @@ def sealed(vault: Vault, request: RunRequest) -> RunRequest:
 
 
 def addresses_of(vault: Vault, request: RunRequest) -> tuple[str, ...]:
-    """Return the addresses as they were given. Raises SettingsError if they were encrypted with another key."""
+    """Return a request's full addresses. Raises SettingsError if they were encrypted with another key."""
     if request.sealed_addresses is None:
         return (request.path, *request.more_paths)
     return tuple(json.loads(vault.decrypt(request.sealed_addresses.encode("ascii"))))
 
 
 def places_of(engine: Engine, run: Run, connection: Connection | None) -> tuple[str, ...] | None:
-    """Return the places from which a run may read, or None if that is up to the operator, who started it."""
+    """Return the places from which a run may read. None: any place, because the operator started it."""
     if run.started_by in (None, COMMAND_LINE):
         return None
     team_id = run.request.team_id or (connection.team_id if connection is not None else None)
@@ -41,7 +41,7 @@ def places_of(engine: Engine, run: Run, connection: Connection | None) -> tuple[
 
 
 def _without_secrets(address: str) -> str:
-    """The address without user name, password, query and fragment."""
+    """Return an address without user name, password, query and fragment."""
     if not scheme_of(address) or "://" not in address:
         return address
     parts = urlsplit(address)

@@ -1,8 +1,8 @@
-"""Approval: the guards that a run waits for, and the decision of a person.
+"""Approval: the guards for which a run waits, and the decision of an approver.
 
-A person approves a plan, not a run: a decision names the plan that the person saw by its digest, and is compared with
-the plan as it stands in the transaction that decides. Only the first one who decides gets through: clicking twice, or
-two people at once, decides once. Who may decide is asked before (core/connections/permissions.py).
+An approver approves a plan, not a run. A decision contains the digest of the plan that the approver saw. The
+transaction that decides compares it with the digest of the current plan. Only the first decision counts, if an approver
+clicks twice or two approvers decide at once. The caller checks who may decide (core/connections/permissions.py).
 """
 
 from enum import StrEnum
@@ -20,19 +20,19 @@ DAY_S = 24 * 3600.0
 
 
 class Decision(StrEnum):
-    """What came of a decision."""
+    """The outcome of a decision."""
 
     RECORDED = "recorded"
     TOO_LATE = "too_late"
-    """The run does not wait for approval: someone decided, it was cancelled, or it is being planned again."""
+    """The run no longer waits for approval: it was decided, cancelled, or is being planned again."""
     CHANGED = "changed"
-    """It waits with another plan than the one that was decided about."""
+    """The run waits with another plan than the one that the approver saw."""
     EXPIRED = "expired"
-    """It had waited for too long, and has expired."""
+    """The run waited for too long, and has expired."""
 
 
 def open_guards(run: Run) -> list[Guard]:
-    """The guards of a run's plan about which a person has still to decide."""
+    """Return the guards of a run's plan that an approver still has to decide about."""
     return [] if run.plan is None or run.is_approved else list(run.plan.guards)
 
 
@@ -46,9 +46,10 @@ async def approve(
     team_id: str | None,
     worker: str | None = None,
 ) -> Decision:
-    """Approve the plan of a run that waits, and with it its mapping if that is only proposed.
+    """Approve the plan of a waiting run, and its mapping if that is only proposed. Returns the outcome.
 
-    `worker` is the process that is going to execute it (None: it is queued for any of them).
+    `plan_digest` is the plan that the approver saw. `worker` is the process that will execute the run (None: any
+    worker). Raises NotFoundError if there is no such run.
     """
     decision = await _decide(
         engine, run_id, approved=True, plan_digest=plan_digest, by=by, comment=comment, team_id=team_id, worker=worker
@@ -61,15 +62,18 @@ async def approve(
 async def decline(
     engine: Engine, run_id: str, *, plan_digest: str | None, by: str, comment: str | None, team_id: str | None
 ) -> Decision:
-    """Decline the plan of a run that waits, and with it its mapping if that is only proposed. Nothing is sent."""
+    """Decline the plan of a waiting run, and its mapping if that is only proposed. Nothing is sent.
+
+    Returns the outcome. Raises NotFoundError if there is no such run.
+    """
     return await _decide(
         engine, run_id, approved=False, plan_digest=plan_digest, by=by, comment=comment, team_id=team_id
     )
 
 
 async def expire_waiting(engine: Engine) -> int:
-    """End the runs that have waited for approval for too long. Returns how many."""
-    async with engine.database.read() as db:  # usually none has expired, and a read waits for no lock
+    """End the runs that have waited too long for approval. Returns how many."""
+    async with engine.database.read() as db:  # usually none has expired, and a read needs no lock
         if not await approvals.any_waiting(db, await _expires_before(engine, db)):
             return 0
     async with engine.database.write() as db:
@@ -77,12 +81,12 @@ async def expire_waiting(engine: Engine) -> int:
 
 
 async def _expire(engine: Engine, db: AsyncConnection, run_id: str | None = None) -> list[str]:
-    ended = await approvals.expire(db, await _expires_before(engine, db), _expired_text(engine), run_id)
-    for each in ended:
+    expired = await approvals.expire(db, await _expires_before(engine, db), _expired_text(engine), run_id)
+    for expired_id in expired:
         await audit_log.add(
-            db, team_id=None, actor=PROGRAM, action=AuditAction.RUN_EXPIRED, subject=f"run:{each}", after=None
+            db, team_id=None, actor=PROGRAM, action=AuditAction.RUN_EXPIRED, subject=f"run:{expired_id}", after=None
         )
-    return ended
+    return expired
 
 
 async def _expires_before(engine: Engine, db: AsyncConnection) -> float:
@@ -122,8 +126,8 @@ async def _decide(
             is_decided = await approvals.decline(db, run, by=by, comment=comment)
         if not is_decided:
             return Decision.TOO_LATE
-        state = MappingStatus.ACTIVE if approved else MappingStatus.DECLINED
-        is_first = await mappings.decide(db, run.mapping_id, state, by=by, comment=comment)
+        status = MappingStatus.ACTIVE if approved else MappingStatus.DECLINED
+        is_first = await mappings.decide(db, run.mapping_id, status, by=by, comment=comment)
         if is_first and not approved:
             await inbox.drop_waiting(db, run.mapping_id)
         await audit_log.add(

@@ -1,6 +1,6 @@
-"""What people do to runs: start, cancel, retry, repeat. Each is recorded in the audit table with who did it.
+"""Commands on runs: start, cancel, retry, repeat. Each writes an audit entry.
 
-Nothing here takes long: a run is queued, and whoever works takes it up.
+They return quickly: they queue a run, and a worker executes it.
 """
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,10 +16,11 @@ from core.store import audit_log, clock, connections, live_mappings, rejections,
 from core.store.audit_log import AuditAction
 from core.store.mappings import AudienceMapping
 
-# A second click on the same button comes within so many seconds, and finds what it began among so many runs.
-TWICE_S = 10.0
-LOOKED_AT = 20
-#: What a run that can be retried ended as.
+# A repetition within so many seconds counts as a second click on the same button.
+SECOND_CLICK_S = 10.0
+# How many of the mapping's newest runs are searched for the run that the first click started.
+RECENT_RUNS = 20
+#: The statuses of runs that can be retried.
 RETRYABLE = (RunStatus.FAILED, RunStatus.INTERRUPTED)
 
 
@@ -33,44 +34,50 @@ async def start(
     team_id: str | None,
     repeats: str | None = None,
 ) -> str:
-    """Queue a run of a mapping. Returns its id. Raises InputError where the mapping is paused or declined.
+    """Queue a run of a mapping, and return its id.
 
-    `repeats` is the run that is repeated by it: who clicks twice repeats it once, and gets an InputError.
+    `repeats` is the run that is repeated. Raises NotFoundError if the mapping was removed, and ConflictError if it is
+    paused or declined, if too many runs of the connection wait, or if the run was repeated already.
     """
     request = sealed(engine.vault, request).model_copy(update={"team_id": team_id})
     async with engine.database.write() as db:
         connection = await connections.by_id(db, mapping.connection_id)
         assert connection is not None
         if repeats is not None:
-            await _refuse_twice(db, mapping, request, repeats)
+            await _refuse_second_click(db, mapping, request, repeats)
         run_id = await enqueue(db, connection, mapping, request, started_by=by, channel=channel)
         await record_start(db, run_id, mapping, request, by=by, team_id=team_id)
     engine.queued.set()
     return run_id
 
 
-async def _refuse_twice(db: AsyncConnection, mapping: AudienceMapping, request: RunRequest, repeats: str) -> None:
+async def _refuse_second_click(
+    db: AsyncConnection, mapping: AudienceMapping, request: RunRequest, repeats: str
+) -> None:
     await live_mappings.lock(db, mapping.id)
     now = await clock.now(db)
-    for run in await runs.latest_of(db, [mapping.id], LOOKED_AT):
+    for run in await runs.latest_of(db, [mapping.id], RECENT_RUNS):
         if (run.request.path, run.request.more_paths) != (request.path, request.more_paths) or run.undo_of is not None:
             continue
         is_under_way = run.status.is_active or run.status is RunStatus.NEEDS_APPROVAL
-        if is_under_way or (run.id != repeats and 0.0 <= now - run.created_at < TWICE_S):
+        if is_under_way or (run.id != repeats and 0.0 <= now - run.created_at < SECOND_CLICK_S):
             raise ConflictError(f"Someone has started this already: it is run {run.id}.", run_id=run.id)
 
 
 async def repeat(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
-    """Queue a run like this one, of the audience as it is now where it came from. Returns its id."""
+    """Queue a run with the same request, which reads the source again, and return its id.
+
+    Raises NotFoundError if there is no such run, and ConflictError as `start` does, or if the run is an undo.
+    """
     run, mapping = await require_run_with_mapping(engine, run_id)
     if run.undo_of is not None:
-        raise ConflictError("A run that took back another one can't be repeated. Start a sync instead.")
+        raise ConflictError("The undo of a run can't be repeated. Start a sync instead.")
     request = run.request.model_copy(update={"approved": False, "allow_empty": False})
     return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 
 
 async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) -> None:
-    """Queue a run that failed or was interrupted, to continue where it stopped.
+    """Queue a failed or interrupted run, to resume from where it stopped.
 
     Raises NotFoundError if there is no such run, and ConflictError if it did not fail or was retried already.
     """
@@ -78,7 +85,7 @@ async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) ->
         run = await require(db, run_id)
         if run.status not in RETRYABLE:
             status = run.status.value.replace("_", " ")
-            if run.attempt and run.status is not RunStatus.CANCELLED:  # it failed, and continued since
+            if run.attempt and run.status is not RunStatus.CANCELLED:  # it failed, and was resumed since
                 raise ConflictError(f"Someone has retried run {run_id} already ({status}).", run_id=run_id)
             raise ConflictError(f"Run {run_id} did not fail ({status}), so it can't be retried.", run_id=run_id)
         await check_may_run(db, run.mapping_id)
@@ -89,9 +96,9 @@ async def retry(engine: Engine, run_id: str, *, by: str, team_id: str | None) ->
 
 
 async def reopen(db: AsyncConnection, run: Run, worker: str | None, *, by: str, team_id: str | None) -> int | None:
-    """Continue a run that stopped, as this worker's (None: any worker's). A refused API key is tried again.
+    """Resume a stopped run as this worker's (None: any worker's). A refused API key is tried again.
 
-    Returns the number of the new attempt, or None if another process continued it first.
+    Returns the number of the new attempt, or None if another process resumed it first.
     """
     attempt = await runs.reopen(db, run, worker)
     if attempt is not None:
@@ -103,18 +110,21 @@ async def reopen(db: AsyncConnection, run: Run, worker: str | None, *, by: str, 
 
 
 async def retry_rejected(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
-    """Queue a run that tries the members again that this one could not sync. Returns its id."""
+    """Queue a run that tries a run's rejected members again, and return its id.
+
+    Raises NotFoundError if there is no such run or no rejection of it, and ConflictError as `start` does.
+    """
     run, mapping = await require_run_with_mapping(engine, run_id)
     async with engine.database.read() as db:
-        found = await rejections.by_reason(db, run_id)
-    if not found:
+        has_rejections = bool(await rejections.by_reason(db, run_id))
+    if not has_rejections:
         raise NotFoundError(f"Run {run_id} rejected no member, or its rejections were deleted after 30 days.")
     request = RunRequest(path=f"{REJECTED_SCHEME}:{run_id}", audience=run.request.audience, mode=SyncMode.ADD)
     return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 
 
 async def record_rejections_taken(engine: Engine, run_id: str, members: int, *, by: str, team_id: str | None) -> None:
-    """Record who got the file with the addresses of the members that a run rejected, before it is written."""
+    """Write the audit entry for the file of a run's rejected members, before the person gets the file."""
     async with engine.database.write() as db:
         await audit_log.add(
             db,
@@ -132,7 +142,7 @@ async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -
     Raises NotFoundError if there is no such run, and ConflictError if it has ended or is being cancelled already.
     """
     async with engine.database.write() as db:
-        run = await runs.lock(db, run_id)  # so that no worker claims it meanwhile
+        run = await runs.lock(db, run_id)  # no worker may claim it meanwhile
         if run is None:
             raise NotFoundError(f'There is no run "{run_id}".', run_id=run_id)
         if not run.status.is_resumable:
@@ -147,7 +157,7 @@ async def cancel(engine: Engine, run_id: str, *, by: str, team_id: str | None) -
             await runs.request_stop(db, run_id, StopReason.CANCEL)
         else:
             await runs.set_status(db, run_id, RunStatus.CANCELLED)
-        if not is_requested:  # the request of a run whose worker died since is on record
+        if not is_requested:  # otherwise the audit entry exists, and the run's worker died since
             before = {"status": run.status.value}
             subject = f"run:{run_id}"
             await audit_log.add(

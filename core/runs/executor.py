@@ -1,7 +1,7 @@
-"""The steps of a run: planning, and making its changes; earlier runs of the same mapping come first.
+"""The steps of a run: planning and uploading. Earlier runs of the same mapping come first.
 
-What is done here can be repeated at any point: where a run is, is in the database. `core.runs.workflows` makes sure
-that it is repeated when the process dies.
+Each step can be repeated at any point, because the database has the state of the run. `core.runs.workflows` repeats the
+steps after a process died.
 """
 
 import asyncio
@@ -48,13 +48,13 @@ T = TypeVar("T")
 
 
 class UploadEnd(Enum):
-    """How an upload came to its end."""
+    """How an upload ended."""
 
     DONE = "done"
     STALE = "stale"
-    """Another run changed the list: what is left has to be planned again."""
+    """Another run changed the list, so the remaining changes have to be planned again."""
     ASKS = "asks"
-    """What is left goes beyond what was approved, and waits for approval."""
+    """The remaining changes exceed what was approved, so the run waits for approval."""
 
 
 _NOT_YET_PLANNED = (RunStatus.QUEUED, RunStatus.PLANNING)
@@ -62,15 +62,19 @@ _NOT_YET_PLANNED = (RunStatus.QUEUED, RunStatus.PLANNING)
 
 @outlasting_outages
 async def plan(engine: Engine, run_id: str) -> RunStatus:
-    """Plan a run, unless that has been done. Returns where it is then: RUNNING means that it may go on."""
-    this = await require_run(engine, run_id)
-    if this.status not in _NOT_YET_PLANNED:
-        return this.status
+    """Plan a run that has no plan yet, and return its status: RUNNING if its upload may start.
+
+    Earlier runs of the mapping are executed first if they have to be. Raises NotFoundError if there is no such run, and
+    StorageError if not even a failure could be recorded.
+    """
+    run = await require_run(engine, run_id)
+    if run.status not in _NOT_YET_PLANNED:
+        return run.status
     async with record_outcome(engine, run_id):
-        await stoppable(engine, run_id, ensure_list_known(engine, this))
-        while not await _plan(engine, this):
-            for earlier in await _earlier(engine, this):
-                await _finish_earlier_runs(engine, this, earlier)
+        await stoppable(engine, run_id, ensure_list_known(engine, run))
+        while not await _plan(engine, run):
+            for earlier in await _earlier_runs(engine, run):
+                await _finish_earlier_run(engine, run, earlier)
             await raise_if_stopped(engine, run_id)
             await asyncio.sleep(cancellation.LOOK_AGAIN_S / 10)
     return (await require_run(engine, run_id)).status
@@ -78,234 +82,240 @@ async def plan(engine: Engine, run_id: str) -> RunStatus:
 
 @outlasting_outages
 async def apply(engine: Engine, run_id: str) -> RunStatus:
-    """Make the changes of a planned run. Returns where it is then: RUNNING if another process has taken it over."""
-    this = await require_run(engine, run_id)
-    while this.status is RunStatus.RUNNING and this.worker_id in (None, engine.presence.id):
+    """Upload the changes of a planned run, and return its status: RUNNING if another process has taken it over.
+
+    Raises NotFoundError if there is no such run, and StorageError if not even a failure could be recorded.
+    """
+    run = await require_run(engine, run_id)
+    while run.status is RunStatus.RUNNING and run.worker_id in (None, engine.presence.id):
         if engine.presence.lease.is_lost:
             break
-        if not await _apply(engine, this):
-            logger.info("run %s: an earlier one went on while it waited; planning it anew", run_id)
+        if not await _apply(engine, run):
+            logger.info("run %s: an earlier run changed the list meanwhile; planning again", run_id)
             await plan(engine, run_id)
-        this = await require_run(engine, run_id)
-    return this.status
+        run = await require_run(engine, run_id)
+    return run.status
 
 
 async def execute(engine: Engine, run_id: str) -> RunStatus:
-    """Plan a run and make its changes."""
+    """Plan a run and upload its changes. Returns its status. Raises what `plan` and `apply` raise."""
     status = await plan(engine, run_id)
     return await apply(engine, run_id) if status is RunStatus.RUNNING else status
 
 
 @asynccontextmanager
-async def _list_of(engine: Engine, this: Run) -> AsyncIterator[None]:
-    """Hold the list of a planned run, after creating it if it is a new one: the run was approved."""
-    if is_new_list(this.list_id):
-        await _check_mapping(engine, this)
+async def _hold_list(engine: Engine, run: Run) -> AsyncIterator[None]:
+    """Hold the list lock of a planned run. A new list is created first, because its run was approved."""
+    if is_new_list(run.list_id):
+        await _check_mapping(engine, run)
         async with engine.database.read() as db:
-            connection = await connections.by_id(db, this.connection_id)
+            connection = await connections.by_id(db, run.connection_id)
         assert connection is not None
         try:
-            await stoppable(engine, this.id, create_list_of_mapping(engine, this.mapping_id))
+            await stoppable(engine, run.id, create_list_of_mapping(engine, run.mapping_id))
         except InvalidApiKeyError:
-            await _note_refusal(engine, connection)
+            await _record_refused_key(engine, connection)
             raise
-        this = await require_run(engine, this.id)
-    async with hold_list_lock(engine, this):
+        run = await require_run(engine, run.id)
+    async with hold_list_lock(engine, run):
         yield
 
 
-async def _apply(engine: Engine, this: Run) -> bool:
-    """Make the changes of a planned run. Returns False, with nothing sent, where it has to be planned anew first."""
-    run_id = this.id
-    async with record_outcome(engine, run_id), _list_of(engine, this):
-        this = await require_run(engine, run_id)  # as it is after the wait for the list
-        if this.status is RunStatus.RUNNING and this.ledger_revision is None:
+async def _apply(engine: Engine, run: Run) -> bool:
+    """Upload the changes of a planned run. Returns False, with nothing sent, if it has to be planned again first."""
+    run_id = run.id
+    async with record_outcome(engine, run_id), _hold_list(engine, run):
+        run = await require_run(engine, run_id)  # it may have changed during the wait for the list
+        if run.status is RunStatus.RUNNING and run.ledger_revision is None:
             async with owned_write(engine, run_id) as db:
                 await approvals.discard_plan(db, run_id)
             return False
-        if this.status is RunStatus.RUNNING:
-            await _check_mapping(engine, this)
-            while (ended := await _upload(engine, run_id)) is UploadEnd.STALE:
-                logger.info("run %s: the list was changed by another run; planning the rest anew", run_id)
-            if ended is UploadEnd.DONE:
+        if run.status is RunStatus.RUNNING:
+            await _check_mapping(engine, run)
+            while (end := await _upload(engine, run_id)) is UploadEnd.STALE:
+                logger.info("run %s: another run changed the list; planning the rest again", run_id)
+            if end is UploadEnd.DONE:
                 await _succeed(engine, run_id)
     return True
 
 
-async def _mark_uploading(engine: Engine, this: Run) -> None:
-    """Settle what becomes of a mapping's other runs now that this one writes.
+async def _mark_uploading(engine: Engine, run: Run) -> None:
+    """Record that a run uploads, and update the other runs of its mapping.
 
-    A whole audience says all that earlier runs would have; while it only waits for approval, they are still needed.
-    Of a whole audience that came later and waits, it is not known any more what it would change.
+    A mirror run replaces earlier runs as soon as it uploads; until then, while it may wait for approval, they are still
+    needed. Later mirror runs that wait for approval have to be planned again, because the list changes.
     """
-    earlier = await _earlier(engine, this) if this.mode is SyncMode.MIRROR else []
-    async with owned_write(engine, this.id) as db:
-        await _supersede_waiting(db, earlier, this)
-        if not this.request.live:  # a file leaves alone who has changed live since
-            await approvals.discard_plans_after(db, this)
-        await runs.set_phase(db, this.id, RunPhase.UPLOADING)
+    earlier = await _earlier_runs(engine, run) if run.mode is SyncMode.MIRROR else []
+    async with owned_write(engine, run.id) as db:
+        await _supersede_waiting(db, earlier, run)
+        if not run.request.live:  # the run of a file skips the members that changed live since
+            await approvals.discard_plans_after(db, run)
+        await runs.set_phase(db, run.id, RunPhase.UPLOADING)
 
 
-async def _supersede_waiting(db: AsyncConnection, earlier: list[Run], this: Run) -> None:
-    for run in earlier:
-        reason, error = CancelReason.SUPERSEDED, f"Replaced by run {this.id}."
-        await runs.set_status(db, run.id, RunStatus.CANCELLED, error=error, cancel_reason=reason)
+async def _supersede_waiting(db: AsyncConnection, earlier_runs: list[Run], run: Run) -> None:
+    for earlier in earlier_runs:
+        reason, error = CancelReason.SUPERSEDED, f"Replaced by run {run.id}."
+        await runs.set_status(db, earlier.id, RunStatus.CANCELLED, error=error, cancel_reason=reason)
 
 
-async def _plan(engine: Engine, this: Run) -> bool:
-    """Plan a run. Returns False, with nothing decided, where an earlier run must be finished first."""
-    async with hold_list_lock(engine, this):
-        if (await require_run(engine, this.id)).status not in _NOT_YET_PLANNED:  # any more, after the wait for the list
+async def _plan(engine: Engine, run: Run) -> bool:
+    """Plan a run. Returns False, with no plan stored, if an earlier run has to end first."""
+    async with hold_list_lock(engine, run):
+        if (await require_run(engine, run.id)).status not in _NOT_YET_PLANNED:  # planned during the wait for the list
             return True
-        await _check_mapping(engine, this)
-        async with owned_write(engine, this.id) as db:
-            started = this.started_at or await clock.now(db)
-            await runs.change(db, this.id, status=RunStatus.PLANNING, started_at=started)
-            await runs.set_phase(db, this.id, RunPhase.PLANNING)
-        async with owned_write(engine, this.id) as db:
-            await reconcile_in_doubt(db, this.connection_id, this.list_id, this.id)
-            await doubts.note(db, this.connection_id, this.list_id)
-        planned = await stoppable(engine, this.id, _read_and_plan(engine, this))
-        earlier = [] if this.request.dry_run else await _earlier(engine, this)
+        await _check_mapping(engine, run)
+        async with owned_write(engine, run.id) as db:
+            started = run.started_at or await clock.now(db)
+            await runs.change(db, run.id, status=RunStatus.PLANNING, started_at=started)
+            await runs.set_phase(db, run.id, RunPhase.PLANNING)
+        async with owned_write(engine, run.id) as db:
+            await reconcile_in_doubt(db, run.connection_id, run.list_id, run.id)
+            await doubts.note(db, run.connection_id, run.list_id)
+        planned = await stoppable(engine, run.id, _read_and_plan(engine, run))
+        earlier = [] if run.request.dry_run else await _earlier_runs(engine, run)
         if earlier and planned.mode is not SyncMode.MIRROR:
             return False
-        async with owned_write(engine, this.id) as db:
-            await publish_plan(db, this, engine.presence.id, planned)
-            if this.request.dry_run:
-                await runs.set_status(db, this.id, RunStatus.PLANNED)
+        async with owned_write(engine, run.id) as db:
+            await publish_plan(db, run, engine.presence.id, planned)
+            if run.request.dry_run:
+                await runs.set_status(db, run.id, RunStatus.PLANNED)
             elif planned.plan.guards:
-                await runs.set_status(db, this.id, RunStatus.NEEDS_APPROVAL)
-                await approvals.note_change(db, this.id, planned.plan)
+                await runs.set_status(db, run.id, RunStatus.NEEDS_APPROVAL)
+                await approvals.note_change(db, run.id, planned.plan)
             else:
-                await _supersede_waiting(db, earlier, this)
-                await runs.change(db, this.id, status=RunStatus.RUNNING)
+                await _supersede_waiting(db, earlier, run)
+                await runs.change(db, run.id, status=RunStatus.RUNNING)
     return True
 
 
-async def _read_and_plan(engine: Engine, this: Run) -> PlanResult:
-    """Plan a run whose audience may have to be fetched first."""
-    data_dir, addresses = engine.settings.data_dir, addresses_of(engine.vault, this.request)
-    if this.undo_of is not None:
-        return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, this, mb))
+async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
+    """Fetch the audience of a run if necessary, and return its plan."""
+    data_dir, addresses = engine.settings.data_dir, addresses_of(engine.vault, run.request)
+    if run.undo_of is not None:
+        return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, run, mb))
     source_at = None
-    if (tried_again := rejected_in(addresses[0])) is not None:
-        await lift_suppression(engine, this, tried_again)
-        source_at = (await require_run(engine, tried_again)).source_at
+    if (rejecting_run_id := rejected_in(addresses[0])) is not None:
+        await lift_suppression(engine, run, rejecting_run_id)
+        source_at = (await require_run(engine, rejecting_run_id)).source_at
     async with engine.database.read() as db:
-        connection = await connections.by_id(db, this.connection_id)
+        connection = await connections.by_id(db, run.connection_id)
         account_id = connection.mparticle_account_id if connection is not None else None
         forgotten = await erasures.forgotten(db, engine.vault, account_id)
-        refused = await suppressions.of_connection(db, engine.vault, this.connection_id)
-    directory = data_dir / settings.FETCHED / this.id
-    engine.fetching[this.id] = directory
+        refused = await suppressions.of_connection(db, engine.vault, run.connection_id)
+    directory = data_dir / settings.FETCHED / run.id
+    engine.fetching[run.id] = directory
     async with contextlib.AsyncExitStack() as stack:
         try:
-            files = all_fetched(addresses, directory, engine.fetchers, places_of(engine, this, connection))
-            found = await stack.enter_async_context(files)
+            files = all_fetched(addresses, directory, engine.fetchers, places_of(engine, run, connection))
+            fetched = await stack.enter_async_context(files)
         finally:
-            del engine.fetching[this.id]
-        paths = [str(path) for path in found]
-        request = this.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
-        here = this.model_copy(update={"request": request})
+            del engine.fetching[run.id]
+        paths = [str(path) for path in fetched]
+        request = run.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
+        local_run = run.model_copy(update={"request": request})
         return await _with_enough_memory(
             lambda mb: plan_run(
                 engine.database,
                 data_dir,
-                here,
+                local_run,
                 mb,
                 forgotten,
                 refused,
-                address="\n".join((this.request.path, *this.request.more_paths)),
+                address="\n".join((run.request.path, *run.request.more_paths)),
                 source_at=source_at,
             )
         )
 
 
 async def _upload(engine: Engine, run_id: str) -> UploadEnd:
-    """Upload what is left of a run, unless what is left goes beyond what was approved."""
-    this = await require_run(engine, run_id)
-    where = (this.connection_id, this.list_id)
+    """Upload the remaining changes of a run, unless they exceed what was approved."""
+    run = await require_run(engine, run_id)
+    list_key = (run.connection_id, run.list_id)
     async with owned_write(engine, run_id) as db:
-        await reconcile_in_doubt(db, *where, run_id)
-        state = await lists.get(db, *where)
-        connection = await connections.by_id(db, this.connection_id)
+        await reconcile_in_doubt(db, *list_key, run_id)
+        state = await lists.get(db, *list_key)
+        connection = await connections.by_id(db, run.connection_id)
         assert state is not None
         assert connection is not None
-        if state.ledger_revision != this.ledger_revision:
-            await reconcile_in_doubt(db, *where, "")
-    if state.ledger_revision != this.ledger_revision:
+        if state.ledger_revision != run.ledger_revision:
+            await reconcile_in_doubt(db, *list_key, "")
+    if state.ledger_revision != run.ledger_revision:
         data_dir, worker = engine.settings.data_dir, engine.presence.id
         is_covered = await _with_enough_memory(
-            lambda mb: stoppable(engine, run_id, replan_run(engine.database, data_dir, this, worker, mb))
+            lambda mb: stoppable(engine, run_id, replan_run(engine.database, data_dir, run, worker, mb))
         )
         if not is_covered:
             return UploadEnd.ASKS
-    await _name_audience(engine, this)
-    await _mark_uploading(engine, this)
+    await _name_audience(engine, run)
+    await _mark_uploading(engine, run)
     async with owned_write(engine, run_id) as db:
-        revision = await lists.bump(db, *where)
+        revision = await lists.bump(db, *list_key)
         await runs.change(db, run_id, ledger_revision=revision)
-    async with engine.client(connection, rate=this.rate) as client:
-        if await was_just_created(engine, this):
-            client.expect_new_list(this.list_id)
+    async with engine.client(connection, rate=run.rate) as client:
+        if await was_just_created(engine, run):
+            client.expect_new_list(run.list_id)
         try:
-            await Uploader(engine.database, client, this, engine.presence.id, revision, engine.stopping).run()
+            await Uploader(engine.database, client, run, engine.presence.id, revision, engine.stopping).run()
         except StalePlanError:
             return UploadEnd.STALE
         except InvalidApiKeyError:
-            await _note_refusal(engine, connection)
+            await _record_refused_key(engine, connection)
             raise
     return UploadEnd.DONE
 
 
-async def _note_refusal(engine: Engine, connection: Connection) -> None:
-    """Record that Iterable refuses the key of a connection: no other run tries it before it is replaced.
+async def _record_refused_key(engine: Engine, connection: Connection) -> None:
+    """Record that Iterable refused a connection's key, so that no run uses it until it is replaced.
 
-    `connection` is as it was when the request was made: a key that was put in its place since was not refused.
+    `connection` has the key that the request used. If the key was replaced since, nothing is recorded.
     """
     async with engine.database.write() as db:
         await connections.refused(db, connection)
 
 
 async def _succeed(engine: Engine, run_id: str) -> None:
-    this = await require_run(engine, run_id)
+    run = await require_run(engine, run_id)
     async with owned_write(engine, run_id) as db:
-        if this.counters.missing:
+        if run.counters.missing:
             error = NotAccountedForError(
-                f"The numbers do not add up: {this.counters.missing} members are not accounted for. The list may be "
-                "right; run the sync again, and report this with the run's id."
+                f"The numbers do not add up: {run.counters.missing} members are not accounted for. The list may be "
+                "right. Run the sync again, and report this with the run's id."
             )
             await runs.set_status(db, run_id, RunStatus.FAILED, error=error.message, code=error.code)
-            await alerting.on_run_ended(db, this, RunStatus.FAILED, error)
+            await alerting.on_run_ended(db, run, RunStatus.FAILED, error)
         else:
             await runs.set_status(db, run_id, RunStatus.SUCCEEDED)
-            await alerting.on_run_ended(db, this, RunStatus.SUCCEEDED)
-    await suppress_rejected(engine, this)
+            await alerting.on_run_ended(db, run, RunStatus.SUCCEEDED)
+    await suppress_rejected(engine, run)
     await retention.purge_expired(engine)
 
 
-async def _earlier(engine: Engine, this: Run) -> list[Run]:
-    """Runs of the same mapping that began before this one, sent or would send something, and have not ended."""
+async def _earlier_runs(engine: Engine, run: Run) -> list[Run]:
+    """Return the unfinished runs of the same mapping that were created before this one and have to end first."""
     async with engine.database.read() as db:
-        found = await runs.unfinished(db, mapping_id=this.mapping_id)
+        unfinished = await runs.unfinished(db, mapping_id=run.mapping_id)
     return [
-        run
-        for run in found
-        if run.created_at < this.created_at
-        # an undo that waits is compared once more when it is approved, so it holds up nobody
-        and not (run.undo_of is not None and run.status is RunStatus.NEEDS_APPROVAL)
-        # what is live waits for no approval of a file, which leaves alone who has changed since
-        and not (this.request.live and run.status is RunStatus.NEEDS_APPROVAL)
-        and not (run.status is RunStatus.FAILED and run.plan is None)  # nothing of it could be used
+        earlier
+        for earlier in unfinished
+        if earlier.created_at < run.created_at
+        # an undo is compared with the list again when it is approved, so no run has to wait for its approval
+        and not (earlier.undo_of is not None and earlier.status is RunStatus.NEEDS_APPROVAL)
+        # a micro-batch does not wait for the approval of a file, whose run skips the members that changed since
+        and not (run.request.live and earlier.status is RunStatus.NEEDS_APPROVAL)
+        and not (earlier.status is RunStatus.FAILED and earlier.plan is None)  # its source could not be planned
     ]
 
 
-async def _finish_earlier_runs(engine: Engine, this: Run, earlier: Run) -> None:
-    """Finish an earlier run, or wait until whoever is at work on it has, because what comes now only adds to it."""
-    await wait_for_run(engine, this.id, earlier.id)
+async def _finish_earlier_run(engine: Engine, run: Run, earlier: Run) -> None:
+    """Finish an earlier run, or wait for the worker that executes it: this run only adds to its changes.
+
+    Raises EarlierRunAwaitingApprovalError, EarlierRunFailedError, or RunStoppedError if either run is to stop.
+    """
+    await wait_for_run(engine, run.id, earlier.id)
     if await is_in_progress(engine, earlier):
         while await is_in_progress(engine, await require_run(engine, earlier.id)):
-            await raise_if_stopped(engine, this.id)
+            await raise_if_stopped(engine, run.id)
             await asyncio.sleep(cancellation.LOOK_AGAIN_S)
         return
     if earlier.status is RunStatus.NEEDS_APPROVAL:
@@ -316,7 +326,7 @@ async def _finish_earlier_runs(engine: Engine, this: Run, earlier: Run) -> None:
     async with engine.database.write() as db:
         if await runs.reopen(db, earlier, engine.presence.id) is None:
             return
-    status = await _execute_stoppably(engine, this, earlier.id)
+    status = await _execute_stoppably(engine, run, earlier.id)
     if status is RunStatus.FAILED and (await require_run(engine, earlier.id)).plan is not None:
         error = (await require_run(engine, earlier.id)).error
         raise EarlierRunFailedError(
@@ -327,13 +337,13 @@ async def _finish_earlier_runs(engine: Engine, this: Run, earlier: Run) -> None:
         raise RunStoppedError(StopReason.INTERRUPT)
 
 
-async def _execute_stoppably(engine: Engine, this: Run, earlier_id: str) -> RunStatus:
-    """Execute an earlier run. Where this one is asked to stop meanwhile, both do; the earlier can be resumed."""
+async def _execute_stoppably(engine: Engine, run: Run, earlier_id: str) -> RunStatus:
+    """Execute an earlier run and return its status. If this run is to stop, both stop; the earlier can be resumed."""
     task = asyncio.create_task(execute(engine, earlier_id), name=f"run {earlier_id}")
     try:
         while not (await asyncio.wait([task], timeout=cancellation.LOOK_AGAIN_S))[0]:
             try:
-                await raise_if_stopped(engine, this.id)
+                await raise_if_stopped(engine, run.id)
             except RunStoppedError:
                 async with engine.database.write() as db:
                     await runs.request_stop(db, earlier_id, StopReason.INTERRUPT)
@@ -346,32 +356,32 @@ async def _execute_stoppably(engine: Engine, this: Run, earlier_id: str) -> RunS
             await task
 
 
-async def is_in_progress(engine: Engine, this: Run) -> bool:
-    """Whether a process that is alive has a run in hand."""
-    return this.status.is_active and this.worker_id is not None and not await engine.presence.is_dead(this.worker_id)
+async def is_in_progress(engine: Engine, run: Run) -> bool:
+    """Return whether a live process is executing a run."""
+    return run.status.is_active and run.worker_id is not None and not await engine.presence.is_dead(run.worker_id)
 
 
-async def _check_mapping(engine: Engine, this: Run) -> None:
-    """Raise InputError where the run's mapping must not be synced now."""
+async def _check_mapping(engine: Engine, run: Run) -> None:
+    """Raise NotFoundError or ConflictError if the run's mapping was removed, paused or declined."""
     async with engine.database.read() as db:
-        await check_may_run(db, this.mapping_id)
+        await check_may_run(db, run.mapping_id)
 
 
-async def _name_audience(engine: Engine, this: Run) -> None:
-    """Record of which audience the mapping is, so that a file of another one is noticed."""
-    assert this.plan is not None
-    found = (this.plan.audience_id, this.plan.audience_name)
-    async with owned_write(engine, this.id) as db:
-        target = await mappings.by_id(db, this.mapping_id)
-        assert target is not None
-        if is_other_audience(target, *found):  # and a person approved it
-            await mappings.set_audience(db, target.id, *found)
+async def _name_audience(engine: Engine, run: Run) -> None:
+    """Record the audience of the mapping, so that a file of another audience is noticed."""
+    assert run.plan is not None
+    audience = (run.plan.audience_id, run.plan.audience_name)
+    async with owned_write(engine, run.id) as db:
+        mapping = await mappings.by_id(db, run.mapping_id)
+        assert mapping is not None
+        if is_other_audience(mapping, *audience):  # an approver accepted the change
+            await mappings.set_audience(db, mapping.id, *audience)
         else:
-            await mappings.name_audience(db, target.id, *found)
+            await mappings.name_audience(db, mapping.id, *audience)
 
 
 async def _with_enough_memory(plan: Callable[[int], Awaitable[T]]) -> T:
-    """Plan within the first of the memory limits that suffices. Raises duckdb.OutOfMemoryException where none does."""
+    """Plan within the first memory limit that suffices. Raises duckdb.OutOfMemoryException if none does."""
     for memory_mb in MEMORY_MB[:-1]:
         try:
             return await plan(memory_mb)

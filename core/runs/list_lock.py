@@ -1,4 +1,4 @@
-"""One run at a time for a list, across all processes."""
+"""The list lock: one run at a time works on a list, across all processes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,67 +13,70 @@ from core.store import lists, runs
 
 
 @asynccontextmanager
-async def hold_list_lock(engine: Engine, this: Run) -> AsyncIterator[None]:
-    """Hold the run's list for the length of the block: one run at a time for a list, across all processes."""
-    where = (this.connection_id, this.list_id)
-    while not await _hold(engine, this, where):
+async def hold_list_lock(engine: Engine, run: Run) -> AsyncIterator[None]:
+    """Hold the lock of the run's list for the length of the block. Waits until the list is free.
+
+    Raises RunStoppedError if the run is to stop, and TakenOverError if it belongs to another process.
+    """
+    list_key = (run.connection_id, run.list_id)
+    while not await _acquire(engine, run, list_key):
         async with engine.database.read() as db:
-            state = await lists.get(db, *where)
-        if state is None:  # the list was created meanwhile, and has another id now
-            this = await require_run(engine, this.id)
-            where = (this.connection_id, this.list_id)
+            state = await lists.get(db, *list_key)
+        if state is None:  # the list was created meanwhile and has another id now
+            run = await require_run(engine, run.id)
+            list_key = (run.connection_id, run.list_id)
             continue
         holder = state.locked_by_worker_id
         if holder is not None and await engine.presence.is_dead(holder) and await engine.presence.reap_dead_workers():
             continue
         if state.locked_by_run_id is not None:
-            await wait_for_run(engine, this.id, state.locked_by_run_id)
-        await raise_if_stopped(engine, this.id)
+            await wait_for_run(engine, run.id, state.locked_by_run_id)
+        await raise_if_stopped(engine, run.id)
         await asyncio.sleep(cancellation.LOOK_AGAIN_S)
     try:
         yield
     finally:
-        await _give_back(engine, where)
+        await _release(engine, list_key)
 
 
-async def _hold(engine: Engine, this: Run, where: tuple[int, int]) -> bool:
-    """Take a list for a run, if nobody has it. Returns whether it is taken now.
+async def _acquire(engine: Engine, run: Run, list_key: tuple[int, int]) -> bool:
+    """Lock a list for a run if it is free. Returns whether it is locked now.
 
-    Raises TakenOverError if the run is another process's.
+    Raises TakenOverError if the run belongs to another process.
     """
-    if where in engine.held:
+    if list_key in engine.held:
         return False
-    engine.held.add(where)
+    engine.held.add(list_key)
     try:
         async with engine.database.write() as db:
-            if where in engine.not_given_back:
-                await lists.release(db, *where, engine.presence.id)
-            await runs.take(db, this.id, engine.presence.id)
-            taken = await lists.acquire(db, *where, this.id, engine.presence.id)
-    except BaseException:  # and yet it may be taken
-        engine.not_given_back.add(where)
-        engine.held.discard(where)
+            if list_key in engine.not_given_back:
+                await lists.release(db, *list_key, engine.presence.id)
+            await runs.take(db, run.id, engine.presence.id)
+            taken = await lists.acquire(db, *list_key, run.id, engine.presence.id)
+    except BaseException:  # the commit may have succeeded nevertheless
+        engine.not_given_back.add(list_key)
+        engine.held.discard(list_key)
         raise
-    engine.not_given_back.discard(where)
+    engine.not_given_back.discard(list_key)
     if not taken:
-        engine.held.discard(where)
+        engine.held.discard(list_key)
     return taken
 
 
 async def release_stale_locks(engine: Engine) -> None:
-    """Give the lists back that could not be given back when a run had ended: nobody else can have them till then."""
-    for where in engine.not_given_back - engine.held:
-        engine.held.add(where)
-        await _give_back(engine, where)
-        engine.not_given_back.discard(where)
+    """Unlock the lists that could not be unlocked when their run ended. No other run gets them until then."""
+    for list_key in engine.not_given_back - engine.held:
+        engine.held.add(list_key)
+        await _release(engine, list_key)
+        engine.not_given_back.discard(list_key)
 
 
-async def _give_back(engine: Engine, where: tuple[int, int]) -> None:
+async def _release(engine: Engine, list_key: tuple[int, int]) -> None:
     try:
         async with engine.database.write() as db:
-            await lists.release(db, *where, engine.presence.id)
+            await lists.release(db, *list_key, engine.presence.id)
     except BaseException:
-        engine.not_given_back.add(where)
+        engine.not_given_back.add(list_key)
         raise
     finally:
-        engine.held.discard(where)
+        engine.held.discard(list_key)

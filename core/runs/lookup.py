@@ -1,4 +1,4 @@
-"""Load a run, or raise if there is none."""
+"""Lookup of runs that must exist."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -8,26 +8,26 @@ from core.models.run import Run
 from core.store import mappings, runs
 from core.store.mappings import AudienceMapping
 
-# People type ids, so one in a message may be any text.
-_SHOWN = 40
+# An error shows so many characters of an id, because people may type any text.
+_SHOWN_LENGTH = 40
 
 
 async def require(db: AsyncConnection, run_id: str) -> Run:
-    """Return a run as the transaction sees it. Raises NotFoundError if there is none."""
+    """Return a run, read in this transaction. Raises NotFoundError if there is none."""
     run = await runs.by_id(db, run_id)
     if run is None:
-        raise NotFoundError(f'There is no run "{run_id[:_SHOWN]}".', run_id=run_id)
+        raise NotFoundError(f'There is no run "{run_id[:_SHOWN_LENGTH]}".', run_id=run_id)
     return run
 
 
 async def require_run(engine: Engine, run_id: str) -> Run:
-    """Return a run as it is now. Raises NotFoundError if there is none."""
+    """Return the current state of a run. Raises NotFoundError if there is none."""
     async with engine.database.read() as db:
         return await require(db, run_id)
 
 
 async def require_run_with_mapping(engine: Engine, run_id: str) -> tuple[Run, AudienceMapping]:
-    """Return a run as it is now, and its mapping. Raises NotFoundError if there is none."""
+    """Return the current state of a run, and its mapping. Raises NotFoundError if there is no such run."""
     async with engine.database.read() as db:
         run = await require(db, run_id)
         mapping = await mappings.by_id(db, run.mapping_id)

@@ -1,4 +1,4 @@
-"""Every ending of a run is on record, whatever it is."""
+"""The outcome of a run: whatever ends it is recorded as its status, with an error that a person understands."""
 
 import asyncio
 import logging
@@ -22,9 +22,10 @@ from core.store.runs import TakenOverError
 
 Step = Callable[[Engine, str], Awaitable[RunStatus]]
 
-# How long a run waits for PostgreSQL when it is away, in seconds: a managed server's fail-over takes up to two minutes.
+# How long a run waits while PostgreSQL is unavailable, in seconds: the fail-over of a managed server takes up to two
+# minutes.
 OUTAGE_S = 180.0
-# The first and the longest wait before the next try, in seconds.
+# The first and the longest wait before another try, in seconds.
 FIRST_WAIT_S = 0.1
 MOST_WAIT_S = 5.0
 
@@ -33,9 +34,10 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
-    """Turn whatever ends the block into a status of the run, with a sentence for a person.
+    """Turn an exception that ends the block into the status of the run, with an error text.
 
-    Errors of a PostgreSQL server that is away for a while are raised: see `outlasting_outages`.
+    Raises the DBAPIError if PostgreSQL is unavailable for a while: `outlasting_outages` handles it. Raises StorageError
+    if the status could not be recorded.
     """
     try:
         yield
@@ -56,24 +58,25 @@ async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
         logger.warning("run %s: the database or the disk failed", run_id, exc_info=True)
         await _end(engine, run_id, RunStatus.FAILED, StorageError(describe(error)))
     except (duckdb.IOException, duckdb.OutOfMemoryException):
-        logger.warning("run %s: no room for planning", run_id, exc_info=True)
+        logger.warning("run %s: not enough disk space or memory for planning", run_id, exc_info=True)
         message = (
             "Planning needs more room than the data directory has. Free some space there and try again: nothing has "
             "been sent."
         )
         await _end(engine, run_id, RunStatus.FAILED, StorageError(message))
-    except Exception as error:  # a bug of ours: the person is told, the log has the rest, the run can be resumed
+    except Exception as error:  # a bug of ours; the run can be resumed
         logger.exception("run %s: unexpected error", run_id)
         message = (
-            f"Something unexpected happened ({type(error).__name__}); the log has the details. Try again: it goes on."
+            f"Something unexpected happened ({type(error).__name__}); the log has the details. Try again: the run "
+            "resumes."
         )
         await _end(engine, run_id, RunStatus.FAILED, UnexpectedError(message))
 
 
 def outlasting_outages(step: Step) -> Step:
-    """Do a step of a run again while PostgreSQL is away: what was done before is on record.
+    """Repeat a step of a run while PostgreSQL is unavailable: the database has what the step has done.
 
-    After OUTAGE_S the run fails with a sentence. Raises StorageError if not even that can be recorded.
+    After OUTAGE_S the run fails. The decorated step raises StorageError if not even that can be recorded.
     """
 
     @wraps(step)
@@ -84,14 +87,14 @@ def outlasting_outages(step: Step) -> Step:
                 return await step(engine, run_id)
             except DBAPIError as error:
                 now = time.monotonic()
-                if now - failed_at > 2 * MOST_WAIT_S:  # it worked meanwhile
+                if now - failed_at > 2 * MOST_WAIT_S:  # the database was available meanwhile
                     began, wait = now, FIRST_WAIT_S
                 failed_at = now
                 if not is_passing(error):
                     raise
                 if now - began > OUTAGE_S or engine.stopping.is_set():
                     return await _fail(engine, run_id, error)
-                logger.warning("run %s: the database is away, trying again: %s", run_id, describe(error))
+                logger.warning("run %s: the database is unavailable, trying again: %s", run_id, describe(error))
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, MOST_WAIT_S)
 

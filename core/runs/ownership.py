@@ -1,4 +1,4 @@
-"""Writing to a run only while it is this process's: another one may have taken it over since the last write."""
+"""Ownership of a run: a process writes to a run only while the run is its own. Another may have taken it over."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,9 +11,9 @@ from core.store import runs
 
 @asynccontextmanager
 async def owned_write(engine: Engine, run_id: str) -> AsyncIterator[AsyncConnection]:
-    """Open a transaction in which a run is this process's; one that is nobody's becomes so.
+    """Open a transaction in which this process owns a run. A run without a worker is assigned to it.
 
-    Raises TakenOverError, with nothing written, if the run is another process's.
+    Raises TakenOverError, with nothing written, if the run belongs to another process.
     """
     async with engine.database.write() as db:
         await runs.take(db, run_id, engine.presence.id)

@@ -1,4 +1,4 @@
-"""The members that a run rejected, as the source of another run."""
+"""Rejected members of a run, as the source of another run."""
 
 import csv
 from pathlib import Path
@@ -12,49 +12,48 @@ from core.runs.lookup import require_run
 from core.store import ledger, rejections
 from core.store.rejections import Rejection
 
-#: The scheme of the address under which the members that a run rejected are an audience.
+#: The scheme of an audience's address that means the rejected members of a run: `rejected:<run id>`.
 REJECTED_SCHEME = "rejected"
-
-
-# Rejected members that are looked up in the ledger at once.
+# How many rejected members are looked up in the ledger at once.
 REJECTED_AT_ONCE = 1_000
 
 
 async def write_rejected(engine: Engine, address: str, directory: Path) -> Path:
-    """Write the members that a run rejected as an audience: the fetcher for `rejected:<run id>`.
+    """Write the rejected members of a run to a CSV file, and return its path: the fetcher for `rejected:<run id>`.
 
-    Without those who are on the list by now: as they were when they were rejected, they would be taken off again.
+    Members that were synced since are left out, because their rejected identity would replace the current one. Raises
+    NotFoundError if there is no such run.
     """
     run_id = address.removeprefix(f"{REJECTED_SCHEME}:")
     path = directory / f"rejected-{run_id}.csv"
     run = await require_run(engine, run_id)
-    async with engine.database.read() as db, engine.database.read() as beside:
+    async with engine.database.read() as db, engine.database.read() as lookup_db:
         with path.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(("mpid", "email", "customer_id"))
-            some: list[Rejection] = []
-            async for each in rejections.of_run(db, run_id):
-                # of a hash nothing is known here, and without its address a member is another
-                if each.member_key is not None and each.reason != RejectionReason.HASHED_IDENTITY:
-                    some.append(each)
-                if len(some) == REJECTED_AT_ONCE:
-                    await _write_rows(rows, beside, run.mapping_id, some)
-                    some = []
-            await _write_rows(rows, beside, run.mapping_id, some)
+            writer = csv.writer(file)
+            writer.writerow(("mpid", "email", "customer_id"))
+            chunk: list[Rejection] = []
+            async for rejection in rejections.of_run(db, run_id):
+                # hashes are not stored, and without its email a member would become another subscriber
+                if rejection.member_key is not None and rejection.reason != RejectionReason.HASHED_IDENTITY:
+                    chunk.append(rejection)
+                if len(chunk) == REJECTED_AT_ONCE:
+                    await _write_rows(writer, lookup_db, run.mapping_id, chunk)
+                    chunk = []
+            await _write_rows(writer, lookup_db, run.mapping_id, chunk)
     return path
 
 
 def rejected_in(address: str) -> str | None:
-    """The run whose rejected members an address stands for."""
+    """Return the run whose rejected members an address means, or None if it is another kind of address."""
     scheme, _, run_id = address.partition(":")
     return run_id if scheme == REJECTED_SCHEME else None
 
 
-async def _write_rows(rows: Any, db: AsyncConnection, mapping_id: int, found: list[Rejection]) -> None:
-    known = await ledger.by_profile(db, mapping_id, [each.member_key for each in found if each.member_key is not None])
-    synced = {profile for _, profile, _, _, certain in known if certain}
-    for each in found:
-        if each.member_key is not None and each.member_key not in synced:
-            rows.writerow(
-                (each.member_key if ":" not in each.member_key else "", each.email or "", each.customer_id or "")
-            )
+async def _write_rows(writer: Any, db: AsyncConnection, mapping_id: int, rejected: list[Rejection]) -> None:
+    keyed = [(rejection.member_key, rejection) for rejection in rejected if rejection.member_key is not None]
+    known = await ledger.by_profile(db, mapping_id, [member_key for member_key, _ in keyed])
+    synced = {member_key for _, member_key, _, _, certain in known if certain}
+    for member_key, rejection in keyed:
+        if member_key not in synced:
+            mpid = "" if ":" in member_key else member_key
+            writer.writerow((mpid, rejection.email or "", rejection.customer_id or ""))

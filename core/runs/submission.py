@@ -1,4 +1,4 @@
-"""Submitting a run: what a person asked for becomes a queued run, once all is checked that can be checked at once."""
+"""Submission of runs: a request becomes a queued run after all checks that need no planning."""
 
 from dataclasses import dataclass
 
@@ -17,13 +17,13 @@ from core.store.audit_log import COMMAND_LINE, AuditAction
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus
 
-#: Runs of a connection that may wait to be taken up at a time.
+#: How many runs of a connection may be queued at a time.
 MAX_QUEUED_RUNS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A run that was queued, and the list that it is for."""
+    """A queued run, and its list."""
 
     run_id: str
     target: IterableList
@@ -40,8 +40,8 @@ async def submit(
 ) -> Submission:
     """Check a sync request, find or create its mapping, and store the run, which this process has to execute.
 
-    `rate` replaces the connection's requests a second. Raises an InputError, a SettingsError or an IterableError if
-    the run can't begin.
+    `rate` replaces the connection's requests per second. Raises a SyncError if the run can't start: for example
+    ConflictError if the mapping is paused, SeveralMappingsError, or an IterableError from the check of the list.
     """
     target = await check_list(engine, connection, list_id)
     async with engine.database.write() as db:
@@ -68,7 +68,7 @@ async def submit(
 async def record_start(
     db: AsyncConnection, run_id: str, mapping: AudienceMapping, request: RunRequest, *, by: str, team_id: str | None
 ) -> None:
-    """Record in the audit table who started a run."""
+    """Write the audit entry of a run that a person started."""
     after = {"mapping": mapping.id, "mode": request.mode}
     subject = f"run:{run_id}"
     await audit_log.add(db, team_id=team_id, actor=by, action=AuditAction.RUN_STARTED, subject=subject, after=after)
@@ -85,20 +85,21 @@ async def enqueue(
     channel: str | None = None,
     undo_of: str | None = None,
 ) -> str:
-    """Queue a run of a mapping for any worker, and return its id. Nothing is sent: planning does that.
+    """Queue a run of a mapping for any worker, and return its id.
 
     The caller commits the transaction and sets `engine.queued`. `started_by` and `channel` are a person and a
-    conversation in Slack, `user_id` replaces the connection's, `undo_of` is the run to take back. Raises NotFoundError
-    or ConflictError if the mapping was removed, paused or declined meanwhile.
+    conversation in Slack, `user_id` replaces the connection's User ID setting, `undo_of` is the run to undo. Raises
+    NotFoundError if the mapping was removed meanwhile, and ConflictError if it was paused or declined, or if too many
+    runs of the connection are queued.
     """
-    now = await check_may_run(db, mapping.id)
+    current = await check_may_run(db, mapping.id)
     await check_queue(db, connection.id)
     run_id = runs.new_id()
     await runs.add(
         db,
         run_id=run_id,
-        mapping=now,
-        mode=request.mode or ("mirror" if now.mode == "auto" else now.mode),
+        mapping=current,
+        mode=request.mode or ("mirror" if current.mode == "auto" else current.mode),
         user_id_field=(user_id or connection.user_id_field).value,
         rate=connection.requests_per_second,
         request=request,
@@ -110,20 +111,20 @@ async def enqueue(
 
 
 async def check_queue(db: AsyncConnection, connection_id: int) -> None:
-    """Raise ConflictError if as many runs of a connection wait as may: more would only keep those of others waiting."""
+    """Raise ConflictError if a connection has MAX_QUEUED_RUNS: more would delay the runs of other connections."""
     if await runs.queued_count(db, connection_id) >= MAX_QUEUED_RUNS:
         connection = await connections.by_id(db, connection_id)
         name = connection.label if connection is not None else "this connection"
         raise ConflictError(
-            f"{MAX_QUEUED_RUNS} runs of {name} wait already, so no other one was started. Wait until some have ended, "
+            f"{MAX_QUEUED_RUNS} runs of {name} wait already, so no other run was started. Wait until some have ended, "
             "or cancel those that are not needed."
         )
 
 
 async def check_may_run(db: AsyncConnection, mapping_id: int) -> AudienceMapping:
-    """Return a mapping of which work may start now. Every way to start, resume or retry a run goes through here.
+    """Return a mapping if its runs may start. Whatever starts, resumes or retries a run calls this.
 
-    Raises NotFoundError if it was removed, and ConflictError if it is paused or was declined.
+    Raises NotFoundError if the mapping was removed, and ConflictError if it is paused or was declined.
     """
     mapping = await mappings.by_id(db, mapping_id)
     if mapping is None:
@@ -147,7 +148,10 @@ def check_mapping_active(mapping: AudienceMapping) -> None:
 async def _find_or_add_mapping(
     db: AsyncConnection, connection: Connection, target: IterableList, audience: str | None, *, by: str
 ) -> AudienceMapping:
-    """Return the list's mapping of this audience (None: its only mapping), or a new one if there is none."""
+    """Return the list's mapping of this audience (None: its only mapping), or add a mapping if there is none.
+
+    Raises SeveralMappingsError if the audience does not decide between several mappings.
+    """
     of_list = await mappings.of_connection(db, connection.id, target.id)
     if audience is not None:
         candidates = [mapping for mapping in of_list if mapping.is_of(audience)]

@@ -1,4 +1,4 @@
-"""Undo: queueing a run that takes back what another did."""
+"""Undo: a run that reverts the changes of another run."""
 
 import time
 
@@ -13,71 +13,72 @@ from core.runs.submission import enqueue
 from core.store import batches, connections, mappings, runs
 from core.store.batches import BatchStatus
 
-_SENT = (Phase.REMOVE, Phase.RENAME, Phase.UPDATE, Phase.ADD)
+_SENT_PHASES = (Phase.REMOVE, Phase.RENAME, Phase.UPDATE, Phase.ADD)
 
 
 async def undo(engine: Engine, run_id: str, *, started_by: str | None, channel: str | None) -> str:
-    """Queue a run of the same mapping that takes back what a run did, and return its id. It waits for approval.
+    """Queue the undo of a run, which needs approval, and return its id: that of an unfinished undo if there is one.
 
-    What is still as that run left it becomes what it was before; whatever was changed since is left alone. A run that
-    had stopped half-way is cancelled, so that nobody finishes it. Where one that takes it back is under way or waits
-    already, that one's id is returned.
+    The undo restores the former state of members that are still as the run left them. Members that changed since are
+    left alone. A run that stopped halfway is cancelled, so that no worker finishes it.
 
-    Raises InputError where there is no such run, where it is at work, did nothing, or ended too long ago, and where its
-    mapping is paused or was declined.
+    Raises NotFoundError if there is no such run, and ConflictError if the run has not ended, changed nothing or ended
+    too long ago, or if its mapping is paused or was declined.
     """
     async with engine.database.write() as db:
-        this = await runs.lock(db, run_id)
-        if this is None:
+        run = await runs.lock(db, run_id)
+        if run is None:
             raise NotFoundError(f'There is no run "{run_id}".', run_id=run_id)
-        if (already := await runs.active_undo_of(db, run_id)) is not None:
-            return already.id
-        await _check(db, this)
-        mapping = await mappings.by_id(db, this.mapping_id)
-        connection = await connections.by_id(db, this.connection_id)
+        if (active_undo := await runs.active_undo_of(db, run_id)) is not None:
+            return active_undo.id
+        await _check(db, run)
+        mapping = await mappings.by_id(db, run.mapping_id)
+        connection = await connections.by_id(db, run.connection_id)
         assert mapping is not None
         assert connection is not None
-        undoing = await enqueue(
+        undo_id = await enqueue(
             db,
             connection,
             mapping,
             RunRequest(path="", mode=SyncMode.DELTA),
-            user_id=this.user_id_field,
+            user_id=run.user_id_field,
             started_by=started_by,
             channel=channel,
             undo_of=run_id,
         )
-        if this.status.is_resumable and not await runs.cancel_stopped(
-            db, this, CancelReason.UNDONE, f"Replaced by run {undoing}, which undoes it."
+        if run.status.is_resumable and not await runs.cancel_stopped(
+            db, run, CancelReason.UNDONE, f"Replaced by run {undo_id}, which undoes it."
         ):
             raise ConflictError(
                 f"Run {run_id} was resumed meanwhile. Wait until it has ended, and undo it then.", run_id=run_id
             )
     engine.queued.set()
-    return undoing
+    return undo_id
 
 
-async def check(engine: Engine, this: Run) -> None:
-    """Raise InputError where a run can't be undone: it is at work, did nothing, or ended too long ago."""
+async def check(engine: Engine, run: Run) -> None:
+    """Raise ConflictError if a run can't be undone: it has not ended, changed nothing, or ended too long ago."""
     async with engine.database.read() as db:
-        await _check(db, this)
+        await _check(db, run)
 
 
-async def _check(db: AsyncConnection, this: Run) -> None:
-    if this.status.is_active or this.is_orphan:
+async def _check(db: AsyncConnection, run: Run) -> None:
+    if run.status.is_active or run.is_orphan:
         raise ConflictError(
-            f"Run {this.id} has not ended. Wait until it has, or cancel it, and undo it then.", run_id=this.id
+            f"Run {run.id} has not ended. Wait until it has, or cancel it, and undo it then.", run_id=run.id
         )
-    _check_deeds(this, await batches.states_of(db, this.id))
+    _check_changes(run, await batches.states_of(db, run.id))
 
 
-def _check_deeds(this: Run, found: set[tuple[Phase, BatchStatus]]) -> None:
-    """Raise InputError where a run has done nothing, or what it did is not kept any more."""
-    counters = this.counters
-    begun = any(state in (BatchStatus.DONE, BatchStatus.SENT) and phase in _SENT for phase, state in found)
-    perhaps = this.requests and any(state is BatchStatus.PLANNED for _, state in found)
-    if not (begun or perhaps or counters.added or counters.updated or counters.removed):
-        raise ConflictError(f"Run {this.id} changed nothing, so there is nothing to undo.")
-    is_old = this.finished_at is not None and this.finished_at < time.time() - RETENTION_S
-    if is_old or not (begun or perhaps):
-        raise ConflictError(NOT_KEPT.format(this.id), run_id=this.id)
+def _check_changes(run: Run, batch_statuses: set[tuple[Phase, BatchStatus]]) -> None:
+    """Raise ConflictError if a run has changed nothing, or its changes are no longer stored."""
+    counters = run.counters
+    has_sent = any(
+        status in (BatchStatus.DONE, BatchStatus.SENT) and phase in _SENT_PHASES for phase, status in batch_statuses
+    )
+    may_have_sent = run.requests and any(status is BatchStatus.PLANNED for _, status in batch_statuses)
+    if not (has_sent or may_have_sent or counters.added or counters.updated or counters.removed):
+        raise ConflictError(f"Run {run.id} changed nothing, so there is nothing to undo.")
+    is_old = run.finished_at is not None and run.finished_at < time.time() - RETENTION_S
+    if is_old or not (has_sent or may_have_sent):
+        raise ConflictError(NOT_KEPT.format(run.id), run_id=run.id)

@@ -1,11 +1,11 @@
-"""Durable runs: the only file that knows the workflow engine (DBOS Transact).
+"""Durable workflows for runs: the only module that knows the workflow engine (DBOS Transact).
 
-DBOS sees to it that a run which was begun is carried to its end: it records that the run was started, and which of its
-steps ended. What a step has done is in our own tables, so that a step can be repeated at any point; that is why there
-are only two, and why an interrupted upload goes on where it was.
+DBOS carries a started run to its end: it records the start of the run and the end of each step. Our own tables have
+what a step has done, so a step can be repeated at any point. That is why two steps are enough, and why an interrupted
+upload resumes at its first open batch.
 
-A run is one workflow for each attempt. The queue is the table of runs: `work` claims those that nobody has in hand, one
-at a time for a list, and takes over those of processes that died.
+Each attempt of a run is one workflow. The queue is the table of runs: `run_worker` claims queued runs, one at a time
+for a list, and takes over the runs of dead processes.
 """
 
 import asyncio
@@ -24,13 +24,12 @@ from core.store import runs
 from core.store.migrate import changing_workflow_tables
 from core.store.runs import TakenOverError
 
-# A constant of ours and not a hash of the code: a deploy must not strand runs.
+# A constant instead of DBOS's hash of the code, so that runs continue after a deploy.
 APPLICATION_VERSION = "1"
-# How long DBOS's own record of an attempt is kept, and how many are looked at together. Nobody asks for it once the
-# attempt has ended: what became of a run is in our own tables.
+# How long DBOS's record of an ended attempt is kept, in seconds, and how many are deleted at once. No one reads them:
+# our own tables have the outcome of a run.
 KEEP_ATTEMPTS_S = 300.0
 ATTEMPTS_AT_ONCE = 500
-
 
 _engine: Engine | None = None
 
@@ -54,7 +53,7 @@ async def _run(run_id: str) -> str:
 @asynccontextmanager
 async def durable(engine: Engine) -> AsyncIterator[None]:
     """Run workflows in this process for the length of the block."""
-    global _engine  # noqa: PLW0603  # DBOS calls the workflows, and they have to find the engine
+    global _engine  # noqa: PLW0603  # DBOS calls the workflows without the engine
     tables = engine.database.open_workflow_engine()
     config: DBOSConfig = {
         "name": "iterable-sync",
@@ -62,9 +61,9 @@ async def durable(engine: Engine) -> AsyncIterator[None]:
         "application_version": APPLICATION_VERSION,
         "executor_id": engine.presence.id,
         "log_level": "ERROR",
-        # nobody sends our workflows notifications, and LISTEN does not work behind a pooler in transaction mode
+        # our workflows get no notifications, and LISTEN does not work behind a pooler in transaction mode
         "use_listen_notify": False,
-        # this is how long DBOS takes to end
+        # DBOS needs this long to stop
         "notification_listener_polling_interval_sec": 0.1,
     }
     _engine = engine
@@ -75,14 +74,14 @@ async def durable(engine: Engine) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.to_thread(DBOS.destroy)
-        # DBOS made its threads those of the loop, and they are gone now; the loop may live on
+        # DBOS replaced the loop's executor with its own, which is closed now; the loop may still be used
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
         await asyncio.to_thread(tables.dispose)
         _engine = None
 
 
 async def wait_for_end(handle: WorkflowHandleAsync[str]) -> RunStatus:
-    """Return where an attempt ended. Raises TakenOverError if another process cancelled it and began the next one."""
+    """Return the status in which an attempt ends. Raises TakenOverError if another process began the next attempt."""
     try:
         return RunStatus(await handle.get_result())
     except error.DBOSAwaitedWorkflowCancelledError:
@@ -90,21 +89,21 @@ async def wait_for_end(handle: WorkflowHandleAsync[str]) -> RunStatus:
 
 
 async def forget_attempts(engine: Engine) -> None:
-    """Delete DBOS's records of attempts that have ended, also by the death of their process."""
+    """Delete DBOS's records of attempts that have ended, including those whose process died."""
     before = datetime.fromtimestamp(time.time() - KEEP_ATTEMPTS_S, UTC).isoformat()
-    found = await DBOS.list_workflows_async(
+    workflows = await DBOS.list_workflows_async(
         name="run", end_time=before, limit=ATTEMPTS_AT_ONCE, load_input=False, load_output=False
     )
     async with engine.database.read() as db:
-        known = await runs.by_ids(db, {_run_id(each.workflow_id) for each in found})
+        known = await runs.by_ids(db, {_run_id(workflow.workflow_id) for workflow in workflows})
     under_way = {_workflow_id(run.id, run.attempt) for run in known.values() if run.status.is_active}
-    ours = [each.workflow_id for each in found if _run_id(each.workflow_id) in known]
-    if ended := [each for each in ours if each not in under_way]:
+    ours = [workflow.workflow_id for workflow in workflows if _run_id(workflow.workflow_id) in known]
+    if ended := [workflow_id for workflow_id in ours if workflow_id not in under_way]:
         await DBOS.delete_workflows_async(ended)
 
 
 async def begin_attempt(run_id: str, attempt: int) -> WorkflowHandleAsync[str]:
-    """Begin an attempt in the place of the one before, whatever became of that."""
+    """Start an attempt of a run, and cancel the attempt before it. Returns the handle of its workflow."""
     if attempt:
         await DBOS.cancel_workflow_async(_workflow_id(run_id, attempt - 1))
     with SetWorkflowID(_workflow_id(run_id, attempt)):
@@ -120,5 +119,6 @@ def _run_id(workflow_id: str) -> str:
 
 
 def running_engine() -> Engine:
+    """Return the engine of the enclosing `durable` block."""
     assert _engine is not None
     return _engine

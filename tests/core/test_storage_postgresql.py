@@ -111,7 +111,7 @@ async def test_stopped_while_the_database_is_away(
     running = asyncio.create_task(worker.start(run_id))
 
     async def waits() -> bool:
-        return "the database is away" in caplog.text
+        return "the database is unavailable" in caplog.text
 
     await until(waits)
     sync.engine.stopping.set()

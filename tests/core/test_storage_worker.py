@@ -85,7 +85,7 @@ async def test_locked_under_a_worker(
         at_requests(monkeypatch, once(lock.begin), every=3)
         run_id = await queued(sync)
         async with working(sync) as worker:
-            await until(said(caplog, "ended, and that could not be recorded"))
+            await until(said(caplog, "could not record the end of run"))
             assert not worker.done()
             await lock.release()
             await is_done(sync, run_id)
@@ -104,7 +104,7 @@ async def test_read_only_under_a_worker(
         at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=3)
         run_id = await queued(sync)
         async with working(sync) as worker:
-            await until(said(caplog, "the database is away"))
+            await until(said(caplog, "the database is unavailable"))
             assert not worker.done()
             set_read_only(postgresql_server, url, "off")
             await is_done(sync, run_id)

@@ -102,7 +102,7 @@ async def test_presigned_link(
     """A signed link is in no file and no log in the clear; *Run again* uses it, and says so when it has expired."""
     seen: list[str] = []
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(commands, "TWICE_S", 0.0)
+    monkeypatch.setattr(commands, "SECOND_CLICK_S", 0.0)
     async with bucket(seen) as url:
         monkeypatch.setenv("ITERABLE_SYNC_AUDIENCE_PATHS", url)
         async with workspace(tmp_path) as here:

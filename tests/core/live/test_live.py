@@ -20,7 +20,7 @@ from core.live.maintenance import run_maintenance
 from core.models.run import PROCESS_DIED, RunRequest, RunStatus, StopReason, SyncMode
 from core.runs.executor import execute
 from core.runs.submission import submit
-from core.runs.worker import MAX_CONCURRENT_RUNS, _orphaned_runs, _queued
+from core.runs.worker import MAX_CONCURRENT_RUNS, _claim_queued, _reopen_orphans
 from core.store import alerts, audit_log, connections, inbox, mappings, rejections, runs
 from core.store import live_mappings as store
 from core.store.audit_log import AuditAction
@@ -801,8 +801,8 @@ async def test_what_was_left_is_taken_up_by_one_worker(tmp_path: Path, database_
                 this = await runs.by_id(db, run_id)
                 assert this is not None
                 assert await runs.reopen(db, this, None) is not None
-        assert await _orphaned_runs(it.engine) == []
-        assert await _queued(it.engine, MAX_CONCURRENT_RUNS) == []
+        assert await _reopen_orphans(it.engine) == []
+        assert await _claim_queued(it.engine, MAX_CONCURRENT_RUNS) == []
         async with carrying_out(it.engine):
             await it.settled()
         assert it.emails() == addresses(1)
