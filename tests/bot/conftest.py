@@ -1,4 +1,4 @@
-"""The command and a local Iterable, as fixtures."""
+"""Fixtures: the command and a local Iterable."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +11,13 @@ from tests.bot.cli.commands import Commands, LocalIterable, local_iterable
 @pytest.fixture(scope="session")
 def shared_iterable() -> Iterator[LocalIterable]:
     """One local Iterable for all tests of this process."""
-    with local_iterable() as found:
-        yield found
+    with local_iterable() as iterable:
+        yield iterable
 
 
 @pytest.fixture
 def iterable(shared_iterable: LocalIterable) -> LocalIterable:
-    """The local Iterable as it is at its start, but with the lists of tests before."""
+    """The local Iterable without faults and logged requests, but with the lists of earlier tests."""
     shared_iterable.control("DELETE", "/faults")
     shared_iterable.control("DELETE", "/requests")
     return shared_iterable
@@ -25,5 +25,5 @@ def iterable(shared_iterable: LocalIterable) -> LocalIterable:
 
 @pytest.fixture
 def run(tmp_path: Path, iterable: LocalIterable) -> Commands:
-    """Runs `iterable-sync` with a data directory of its own."""
+    """Runs `iterable-sync` with its own data directory."""
     return Commands(tmp_path, iterable)

@@ -1,1 +1,1 @@
-"""Who may do what: every listener of the bot, with everyone who can cause it to be called."""
+"""Permissions: each listener of the bot, called by everyone who can cause Slack to call it."""

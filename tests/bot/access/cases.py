@@ -1,4 +1,4 @@
-"""One request for each listener of the bot, and who may do what it asks for."""
+"""One request for each listener of the bot, and the right that it needs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,30 +35,30 @@ from bot.ui.modal_state import Metadata
 
 Json = dict[str, Any]
 LIST = 1001
-#: Of the plan of the run that waits for approval.
+#: The digest of the plan that waits for approval.
 PLAN_DIGEST = "3f7a9c"
 
 
 class Right(StrEnum):
-    """What a request needs."""
+    """What a person needs to make a request."""
 
     LOOK = "look"
-    """To be a member of the workspace."""
+    """A member of the workspace."""
     START = "start"
-    """To be an operator or approver; a member, if no operator is named."""
+    """An operator or approver; any member if the connection names no operators."""
     ADDRESSES = "addresses"
-    """To be a named operator or approver."""
+    """A named operator or approver."""
     DECIDE = "decide"
-    """To be an approver."""
+    """An approver."""
     ADMINISTER = "administer"
-    """To be an admin of the workspace."""
+    """An admin of the workspace."""
     NO_PERSON = "no person"
-    """Slack itself says so: it concerns the workspace, and no person."""
+    """No person: Slack itself sends the event, and it concerns the whole workspace."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a request names. Ids are those of one workspace."""
+    """The objects that a request names. Ids are those of one workspace."""
 
     connection_id: int
     mapping_id: int
@@ -69,7 +69,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Case:
-    """A request without the part that says who made it. `names_id`: it names something by its id."""
+    """A request without its author, and the right that it needs. `names_id`: it names an object by its id."""
 
     body: Callable[[Target], Json]
     right: Right
@@ -135,13 +135,13 @@ def _view(callback: str, metadata: Metadata, values: Json) -> Json:
 
 
 def values_of(values: Json, target: Target) -> Json:
-    """The state of a modal: of each input, its block id and its element's state."""
-    found: Json = {}
+    """Return the state of a modal: the state of its element by block id."""
+    elements: Json = {}
     for block, state in values.items():
-        made = state(target) if callable(state) else state
+        element = state(target) if callable(state) else state
         name = block.replace("{connection}", str(target.connection_id))
-        found[name] = {"element": made}
-    return found
+        elements[name] = {"element": element}
+    return elements
 
 
 def _chosen(value: Callable[[Target], object]) -> Callable[[Target], Json]:

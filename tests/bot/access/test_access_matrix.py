@@ -1,4 +1,4 @@
-"""Every listener with everyone who can cause it to be called: own people, outsiders, other workspaces."""
+"""Each listener is called by everyone who can cause it to be called: members, outsiders, other workspaces."""
 
 import itertools
 import json
@@ -45,7 +45,7 @@ from tests.core.harness import QUICK
 
 ALL: Mapping[str, Case] = {**CASES, **{f"/iterable-sync {name}": case for name, case in SUBCOMMAND_CASES.items()}}
 
-#: How a request is answered that a person may not make, or that names what their workspace does not have.
+#: The answers to a request that a person may not make, or that names an object of another workspace.
 REFUSALS = re.compile(
     "|".join(
         (
@@ -66,7 +66,7 @@ REFUSALS = re.compile(
 
 @dataclass(frozen=True)
 class Person:
-    """A person who acts, and what they may do. `team`: the workspace that their account is of."""
+    """A person who acts, and their rights. `team`: the workspace of their account."""
 
     id: str
     rights: frozenset[Right] = frozenset()
@@ -93,7 +93,7 @@ PEOPLE: Mapping[str, Person] = {
 
 @dataclass
 class Bot:
-    """The bot's listeners between a local Slack and a local Iterable, with nothing that works in the background."""
+    """The bot's listeners between a local Slack and a local Iterable, without background work."""
 
     slack: Slack
     iterable: Running
@@ -104,7 +104,7 @@ class Bot:
     _numbers: Any = field(default_factory=itertools.count)
 
     async def target(self, team_id: str, operators: tuple[str, ...], approvers: tuple[str, ...] = (AMIR,)) -> Target:
-        """A connection of a workspace with a proposed mapping, a run that waits for approval, and an alert."""
+        """Add a connection to a workspace, with a proposed mapping, a run that waits for approval, and an alert."""
         audience, key = f"Everest-{next(self._numbers)}", self.iterable.key
         async with self.engine.database.write() as db:
             connection_id = await connections.add(
@@ -138,34 +138,38 @@ class Bot:
             run = await runs.by_id(db, run_id)
             assert run is not None
             await approvals.set_digest(db, run, RunPlan(), PLAN_DIGEST, is_approved=False)
-            of: Json = {"connection_id": connection_id, "mapping_id": mapping_id, "run_id": run_id}
-            await alerting.open_or_repeat(db, **of, code="failed", message="It failed.")
+            subject: Json = {"connection_id": connection_id, "mapping_id": mapping_id, "run_id": run_id}
+            await alerting.open_or_repeat(db, **subject, code="failed", message="It failed.")
             alert = await alerts.open_of(db, connection_id, mapping_id)
             assert alert is not None
         return Target(connection_id, mapping_id, run_id, alert.id, audience)
 
     async def is_refused(self, case: Case, person: Person, target: Target) -> bool:
-        """Whether a request is refused. What is refused must have changed nothing."""
+        """Return whether the bot refuses a request. A refused request must have changed nothing."""
         before, called = await self._stored(), len(self.slack.world.calls)
         body = self._request(case.body(target), person)
         response = await self.app.async_dispatch(AsyncBoltRequest(body=body, mode="socket_mode"))
         await self.tracker.finish()
         await self.replies.finish()
-        told = json.dumps([response.body, *(call.args for call in list(self.slack.world.calls)[called:])], default=str)
-        assert "Something unexpected happened" not in told
-        refused = _offers_nothing(response) if body.get("type") == "block_suggestion" else bool(REFUSALS.search(told))
-        if refused:
-            assert await self._stored() == before, "a request that was refused has changed something"
+        answers = json.dumps(
+            [response.body, *(call.args for call in list(self.slack.world.calls)[called:])], default=str
+        )
+        assert "Something unexpected happened" not in answers
+        is_refused = (
+            _offers_nothing(response) if body.get("type") == "block_suggestion" else bool(REFUSALS.search(answers))
+        )
+        if is_refused:
+            assert await self._stored() == before, "a refused request changed something"
         async with self.engine.database.write() as db:
             await connections.remove(db, target.connection_id)
-        return refused
+        return is_refused
 
     def _request(self, body: Json, person: Person) -> Json:
-        """A request as this person makes it."""
+        """Return a request as this person makes it."""
         installed = person.team if person.team == SECOND_TEAM else FIRST_TEAM
         user = self.slack.world.users[person.id]
         trigger = {"trigger_id": self.slack.world.new_trigger(user, "C01MARKETING").id}
-        if "command" in body:  # a person of another workspace types the command of an app that is installed there
+        if "command" in body:  # in another workspace, a person types the command of the app that is installed there
             return {**body, **trigger, "team_id": person.team, "user_id": person.id}
         if body["type"] == "event_callback":
             event = (
@@ -192,33 +196,33 @@ def _offers_nothing(response: BoltResponse) -> bool:
 
 
 @asynccontextmanager
-async def bot(directory: Path, *, one_workspace: bool = True) -> AsyncIterator[Bot]:
-    """The bot for the length of the block. With many workspaces, it serves requests of all of them."""
+async def running_bot(directory: Path, *, one_workspace: bool = True) -> AsyncIterator[Bot]:
+    """Run the bot for the length of the block. Without `one_workspace` it serves all workspaces."""
     async with local_slack() as slack, iterable_running() as iterable:
         slack.add_outsiders()
         settings = settings_for(slack, iterable, directory)
         furnish(settings)
-        async with open_engine(settings, "test", retry_policy=QUICK) as engine:
-            clients, directory_of_lists = Clients(slack.api_url, slack.bot_token, None), ListCache(engine)
-            services = Services(engine, directory_of_lists, clients, AdminDirectory(), one_workspace=one_workspace)
+        async with open_engine(settings, "test", patience=QUICK) as engine:
+            clients, list_cache = Clients(slack.api_url, slack.bot_token, None), ListCache(engine)
+            services = Services(engine, list_cache, clients, AdminDirectory(), one_workspace=one_workspace)
             app = register_listeners(build_app(settings, SlackMode.SOCKET, Workspaces(clients)), services)
             try:
                 yield Bot(slack, iterable, engine, app, ListenerTracker(app), services.replies)
             finally:
-                await directory_of_lists.close()
+                await list_cache.close()
 
 
-@pytest.mark.parametrize("who", PEOPLE)
-async def test_who_may_do_what(tmp_path: Path, who: str) -> None:
+@pytest.mark.parametrize("role", PEOPLE)
+async def test_who_may_do_what(tmp_path: Path, role: str) -> None:
     """A person may do what the page about permissions says, and nothing else."""
-    person = PEOPLE[who]
-    async with bot(tmp_path) as it:
+    person = PEOPLE[role]
+    async with running_bot(tmp_path) as bot:
         wrong = []
         for name, case in ALL.items():
             if case.right is Right.NO_PERSON and person.team != SECOND_TEAM:
-                continue  # what it does is tested elsewhere
-            target = await it.target(FIRST_TEAM, person.operators)
-            refused = await it.is_refused(case, person, target)
+                continue  # other tests cover its effect
+            target = await bot.target(FIRST_TEAM, person.operators)
+            refused = await bot.is_refused(case, person, target)
             is_silent = case.right is Right.NO_PERSON or (name == "app_home_opened" and person.team == SECOND_TEAM)
             if not is_silent and refused == (case.right in person.rights):
                 wrong.append(f"{name} was {'refused' if refused else 'allowed'}")
@@ -226,46 +230,46 @@ async def test_who_may_do_what(tmp_path: Path, who: str) -> None:
 
 
 async def test_ids_of_another_tenant(tmp_path: Path) -> None:
-    """Whoever has all rights in a workspace reaches nothing of another one by its id."""
+    """A person who has all rights in a workspace reaches no object of another workspace by its id."""
     rights = frozenset(Right)
     for person in (Person(AMIR, rights), Person(ADA, rights)):
-        async with bot(tmp_path / person.id, one_workspace=False) as it:
+        async with running_bot(tmp_path / person.id, one_workspace=False) as bot:
             reached = []
-            await it.target(FIRST_TEAM, (person.id,), (person.id,))
+            await bot.target(FIRST_TEAM, (person.id,), (person.id,))
             for name, case in ALL.items():
                 if case.names_id:
-                    # the other workspace names the same ids, so that only the workspace tells them apart
-                    foreign = await it.target(SECOND_TEAM, (person.id,), (person.id, AMIR))
-                    if not await it.is_refused(case, person, foreign):
+                    # the other workspace names the same people, so that only the workspace makes the difference
+                    foreign = await bot.target(SECOND_TEAM, (person.id,), (person.id, AMIR))
+                    if not await bot.is_refused(case, person, foreign):
                         reached.append(name)
         assert not reached, "; ".join(reached)
 
 
-@pytest.mark.parametrize("who", ["guest", "bot", "deactivated"])
-async def test_outsider_who_is_named(tmp_path: Path, who: str) -> None:
-    """A guest who is named as operator of a connection may start its runs, and sees no other connection."""
-    person = PEOPLE[who]
-    async with bot(tmp_path) as it:
-        assert not await it.is_refused(CASES["runs-cancel"], person, await it.target(FIRST_TEAM, (person.id,)))
-        own = await it.target(FIRST_TEAM, (person.id,))
-        assert await it.is_refused(CASES["runs-cancel"], person, await it.target(FIRST_TEAM, ()))
-        assert not await it.is_refused(SUBCOMMAND_CASES["status"], person, own)
+@pytest.mark.parametrize("role", ["guest", "bot", "deactivated"])
+async def test_outsider_who_is_named(tmp_path: Path, role: str) -> None:
+    """A guest who is named as operator of a connection may cancel its runs, and sees no other connection."""
+    person = PEOPLE[role]
+    async with running_bot(tmp_path) as bot:
+        assert not await bot.is_refused(CASES["runs-cancel"], person, await bot.target(FIRST_TEAM, (person.id,)))
+        own = await bot.target(FIRST_TEAM, (person.id,))
+        assert await bot.is_refused(CASES["runs-cancel"], person, await bot.target(FIRST_TEAM, ()))
+        assert not await bot.is_refused(SUBCOMMAND_CASES["status"], person, own)
 
 
 async def test_every_listener_is_in_the_matrix(tmp_path: Path) -> None:
-    """Each registered listener, and each subcommand, has a request in the matrix: a new one can't be forgotten."""
-    async with bot(tmp_path) as it:
-        target = await it.target(FIRST_TEAM, ())
+    """The matrix has a request for each registered listener and each subcommand."""
+    async with running_bot(tmp_path) as bot:
+        target = await bot.target(FIRST_TEAM, ())
         requests = [
-            AsyncBoltRequest(body=it._request(case.body(target), PEOPLE["operator"]), mode="socket_mode")
+            AsyncBoltRequest(body=bot._request(case.body(target), PEOPLE["operator"]), mode="socket_mode")
             for case in ALL.values()
         ]
-        left = [
+        missing = [
             each.ack_function.__qualname__
-            for each in it.app._async_listeners
+            for each in bot.app._async_listeners
             if not [
                 request for request in requests if await each.async_matches(req=request, resp=BoltResponse(status=200))
             ]
         ]
-    assert left == []
+    assert missing == []
     assert set(SUBCOMMAND_CASES) == set(SUBCOMMANDS)

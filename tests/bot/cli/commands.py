@@ -1,4 +1,4 @@
-"""Running the real command, and a local Iterable for it."""
+"""Runs the real command, and a local Iterable for it."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ from unittest import mock
 from bot.cli import main
 
 COMMAND = Path(sys.executable).with_name("iterable-sync")
-# Far more than anything here takes, in seconds.
+# Far longer than any command of the tests takes, in seconds.
 DEADLINE_S = 30.0
 # Makes standard input the terminal of the process, so that Ctrl-C there is a signal, and becomes the command.
 _ON_TERMINAL = (
@@ -32,7 +32,7 @@ _ON_TERMINAL = (
 
 
 def until(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
-    """Wait until something holds. Raises AssertionError when it takes too long."""
+    """Wait until a condition holds. Raises AssertionError after `deadline_s` seconds."""
     end = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < end, "it took too long"
@@ -47,28 +47,28 @@ class LocalIterable:
     key: str
 
     def control(self, method: str, path: str, body: object = None) -> Any:
-        """Ask the control API."""
+        """Call the control API, and return the answer."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/_sandbox{path}", data=data, method=method)
         with urllib.request.urlopen(request) as answer:
             return json.loads(answer.read())
 
     def new_list(self, kind: str = "Standard") -> int:
-        """Make an empty list."""
+        """Create an empty list, and return its id."""
         return int(self.control("POST", "/lists", {"name": "Test", "type": kind})["id"])
 
     def emails(self, list_id: int) -> set[str]:
-        """Who is on a list."""
+        """Return the emails of a list's members."""
         return {email for email, _ in self.control("GET", f"/lists/{list_id}/members")}
 
     def requests(self, path: str) -> int:
-        """How many requests came to a path since the log was emptied."""
+        """Return how many requests a path got since the log was emptied."""
         return len(self.control("GET", f"/requests?path={path}")["requests"])
 
 
 @contextmanager
 def local_iterable() -> Iterator[LocalIterable]:
-    """Run a local Iterable without a limit for the length of the block."""
+    """Run a local Iterable without a rate limit for the length of the block."""
     command = [sys.executable, "-m", "sandbox.iterable", "--bulk-per-second", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -82,7 +82,8 @@ def local_iterable() -> Iterator[LocalIterable]:
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended, and what it wrote. On a terminal `out` and `err` are one, in `err`."""
+    """The exit code and the output of a command. On a terminal `err` contains all output but a piped standard
+    output."""
 
     code: int
     out: str
@@ -90,16 +91,16 @@ class Result:
 
     @property
     def object(self) -> dict[str, Any]:
-        """The JSON object, which has to be all that standard output got."""
+        """The JSON object. Raises AssertionError if standard output has more than that one line."""
         lines = self.out.splitlines()
         assert len(lines) == 1, self.out
-        found: dict[str, Any] = json.loads(lines[0])
-        return found
+        content: dict[str, Any] = json.loads(lines[0])
+        return content
 
 
 @dataclass
 class Commands:
-    """Runs `iterable-sync`, as a process or here, in a folder of its own, and looks over everything that it writes."""
+    """Runs `iterable-sync` in its own folder, as a process or in this process, and checks all that it writes."""
 
     folder: Path
     iterable: LocalIterable
@@ -118,7 +119,7 @@ class Commands:
         }
 
     def __call__(self, *args: object, stdin: str = "", env: Mapping[str, str] | None = None) -> Result:
-        """Run a command to its end."""
+        """Run a command to its end in a process of its own."""
         done = subprocess.run(
             [COMMAND, *map(str, args)],
             input=stdin,
@@ -129,7 +130,7 @@ class Commands:
             timeout=2 * DEADLINE_S,
             check=False,
         )
-        return self._looked_over(Result(done.returncode, done.stdout, done.stderr))
+        return self._checked(Result(done.returncode, done.stdout, done.stderr))
 
     def here(self, *args: object, stdin: str = "", env: Mapping[str, str] | None = None) -> Result:
         """Run a command in this process, which saves a second or two for the imports."""
@@ -149,11 +150,11 @@ class Commands:
             finally:
                 root.handlers, root.level, threading.excepthook = handlers, level, on_thread_error
         assert isinstance(code, int)
-        return self._looked_over(Result(code, out.getvalue(), err.getvalue()))
+        return self._checked(Result(code, out.getvalue(), err.getvalue()))
 
     @contextmanager
     def started(self, *args: object) -> Iterator["Started"]:
-        """Start a command and leave it running; it is killed at the end of the block if it still is."""
+        """Start a command, and kill it at the end of the block if it still runs."""
         out, err = self.folder / "out.txt", self.folder / "err.txt"
         with out.open("w") as out_file, err.open("w") as err_file:
             process = subprocess.Popen(
@@ -166,7 +167,7 @@ class Commands:
                 process.kill()
 
     def on_terminal(self, *args: object, wait_for: str, answer: str) -> Result:
-        """Run a command on a terminal, and type an answer when something is shown. Standard output is a pipe."""
+        """Run a command on a terminal, and type an answer once a text appears. Standard output is a pipe."""
         master, slave = pty.openpty()
         with subprocess.Popen(
             [sys.executable, "-c", _ON_TERMINAL, COMMAND, *map(str, args)],
@@ -185,16 +186,16 @@ class Commands:
             assert process.stdout is not None
             out = process.stdout.read()
         os.close(master)
-        return self._looked_over(Result(process.returncode, out, shown))
+        return self._checked(Result(process.returncode, out, shown))
 
     def audience(self, numbers: Iterable[int], *extra: str, name: str = "audience.csv") -> Path:
-        """Write a table of members; `extra` are further rows (email, customer id)."""
+        """Write a table of members, and return its path. `extra`: more rows (email, customer id)."""
         rows = ["email,customer_id", *(f"p{n}@example.com,c{n}" for n in numbers), *extra]
         path = self.folder / name
         path.write_text("\n".join(rows) + "\n")
         return path
 
-    def _looked_over(self, result: Result) -> Result:
+    def _checked(self, result: Result) -> Result:
         written = result.out + result.err
         assert "Traceback" not in written, written
         assert self.iterable.key not in written
@@ -211,21 +212,21 @@ class Started:
     err: Path
 
     def ended(self) -> Result:
-        """Wait for its end."""
+        """Wait for the end of the command, and return its result."""
         code = self.process.wait(DEADLINE_S)
         return Result(code, self.out.read_text(), self.err.read_text())
 
 
 def _read_until(master: int, text: str | None) -> str:
-    """Read what a terminal shows until a text comes, or to its end."""
+    """Read the output of a terminal up to a text, or to its end."""
     shown = b""
     while text is None or text.encode() not in shown:
         try:
-            piece = os.read(master, 65536)
-        except OSError:  # nobody has the other end open any more
-            piece = b""
-        if not piece:
+            chunk = os.read(master, 65536)
+        except OSError:  # the process has closed the other end
+            chunk = b""
+        if not chunk:
             assert text is None, shown
             break
-        shown += piece
+        shown += chunk
     return shown.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""What can be given as FILE: files, folders, patterns, addresses, standard input; and columns that are chosen."""
+"""The sources that FILE can name: files, folders, patterns, addresses, standard input; and chosen columns."""
 
 import gzip
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.bot.cli.commands import Commands, LocalIterable
 
 @contextmanager
 def web_server(folder: Path) -> Iterator[str]:
-    """Serve the files of a folder, and yield the address."""
+    """Serve the files of a folder for the length of the block, and yield the address."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
@@ -43,34 +43,36 @@ EVERYONE = {f"p{n}@example.com" for n in range(3)}
 
 
 @pytest.mark.parametrize(
-    "given",
+    "sources",
     [["export"], ["export/*.csv*"], ["export/part-00000.csv", "export/part-00001.csv.gz"], ["file://{folder}/export"]],
     ids=["folder", "pattern", "files", "address of a folder"],
 )
-def test_several_files_are_one_audience(run: Commands, iterable: LocalIterable, parts: Path, given: list[str]) -> None:
-    """However they are named, they are mirrored as one, and what is no part is passed over."""
+def test_several_files_are_one_audience(
+    run: Commands, iterable: LocalIterable, parts: Path, sources: list[str]
+) -> None:
+    """Several files are synced as one audience, and other files of the folder are ignored."""
     target = iterable.new_list()
-    result = run.here("sync", *(each.format(folder=parts.parent) for each in given), "--list", target, "--json")
+    result = run.here("sync", *(each.format(folder=parts.parent) for each in sources), "--list", target, "--json")
 
     assert (result.code, iterable.emails(target)) == (0, EVERYONE), result.err
     assert (result.object["members"], result.object["rows_read"]) == (3, 3)
 
 
 def test_an_address_is_fetched(run: Commands, iterable: LocalIterable, parts: Path) -> None:
-    """The path of an address is not taken for one of this machine."""
+    """The command fetches a file from an address, and keeps no copy of it."""
     target = iterable.new_list()
     with web_server(parts) as address:
-        found = run.here("sync", f"{address}/part-00000.csv", f"{address}/part-00001.csv.gz", "--list", target)
+        fetched = run.here("sync", f"{address}/part-00000.csv", f"{address}/part-00001.csv.gz", "--list", target)
         missing = run.here("sync", f"{address}/nothing.csv", "--list", target)
 
-    assert (found.code, iterable.emails(target)) == (0, EVERYONE), found.err
+    assert (fetched.code, iterable.emails(target)) == (0, EVERYONE), fetched.err
     assert missing.code == 2
     assert "answers 404, not the file" in missing.err
     assert not list((run.folder / "data" / "fetched").glob("*"))
 
 
 def test_an_address_that_nothing_reads(run: Commands) -> None:
-    """The kinds that are read are named, and so is the package that one of them needs."""
+    """The refusal of an address names the kinds that can be read, and the package that one of them needs."""
     unknown = run.here("sync", "ftp://files.example.com/a.csv", "--list", 1)
     missing = run.here("sync", "s3://bucket/a.csv", "--list", run.iterable.new_list())
 
@@ -80,7 +82,7 @@ def test_an_address_that_nothing_reads(run: Commands) -> None:
 
 
 def test_standard_input(run: Commands, iterable: LocalIterable) -> None:
-    """It is a file like any other, and nothing of it stays here."""
+    """The command reads a table from standard input, and keeps no copy of it."""
     target = iterable.new_list()
     result = run("sync", "-", "--list", target, stdin="email,customer_id\np0@example.com,c0\n")
 
@@ -89,7 +91,7 @@ def test_standard_input(run: Commands, iterable: LocalIterable) -> None:
 
 
 def test_columns_are_chosen(run: Commands, iterable: LocalIterable) -> None:
-    """Two columns for one identity are a question; a dry run says which ones count, and later runs use them too."""
+    """Two columns for one identity need a choice; a dry run prints the choice, and later runs use it."""
     target, path = iterable.new_list(), run.folder / "crm.csv"
     path.write_text("E-Mail,Email,user id,City\np0@example.com,p1@example.com,c0,Ghent\n")
     asked = run.here("sync", path, "--list", target)

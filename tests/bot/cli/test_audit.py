@@ -1,4 +1,4 @@
-"""What is done on the command line is in the audit table, as what is done in Slack is."""
+"""Actions on the command line leave the same audit entries as actions in Slack."""
 
 import json
 import sqlite3
@@ -10,13 +10,13 @@ SUBSCRIBE = "/api/lists/subscribe"
 
 
 def audit(run: Commands) -> list[tuple[str, str, str]]:
-    """The rows of the audit table: actor, action and subject, oldest first."""
+    """Return the rows of the audit table: actor, action and subject, oldest first."""
     with closing(sqlite3.connect(run.folder / "data" / "iterable-sync.sqlite")) as db:
         return db.execute("SELECT actor, action, subject FROM audit ORDER BY id").fetchall()
 
 
 def test_sync_and_approval(run: Commands, iterable: LocalIterable) -> None:
-    """A sync, the approval of its removals and its mapping are on record with the command line as the actor."""
+    """A sync, the approval of its removals and its mapping leave audit entries with the command line as the actor."""
     target = iterable.new_list()
     first = run.here("sync", run.audience(range(150)), "--list", target, "--rate", 0, "--json").object["run_id"]
     waiting = run.here("sync", run.audience(range(100)), "--list", target, "--rate", 0, "--json").object["run_id"]
@@ -31,7 +31,7 @@ def test_sync_and_approval(run: Commands, iterable: LocalIterable) -> None:
 
 
 def test_option_that_does_not_cover_the_plan(run: Commands, iterable: LocalIterable) -> None:
-    """A plan is approved with all its guards or not at all, and the approval names the plan."""
+    """An approval covers all guards of a plan or is refused, and its audit entry names the plan."""
     target = iterable.new_list()
     run.here("sync", run.audience([1]), "--list", target)
     waiting = run.here("sync", run.audience([]), "--list", target, "--json").object["run_id"]
@@ -39,15 +39,15 @@ def test_option_that_does_not_cover_the_plan(run: Commands, iterable: LocalItera
     assert run.here("runs", "resume", waiting, "--allow-empty").code == 0
 
     with closing(sqlite3.connect(run.folder / "data" / "iterable-sync.sqlite")) as db:
-        found = db.execute("SELECT after FROM audit WHERE action = 'run.approved' ORDER BY id").fetchall()
+        entries = db.execute("SELECT after FROM audit WHERE action = 'run.approved' ORDER BY id").fetchall()
         (digest,) = db.execute("SELECT approved_digest FROM runs WHERE id = ?", (waiting,)).fetchone()
-    assert [json.loads(after) for (after,) in found] == [
+    assert [json.loads(after) for (after,) in entries] == [
         {"comment": None, "guards": ["empty_audience"], "plan": digest}
     ]
 
 
 def test_cancelling(run: Commands, iterable: LocalIterable) -> None:
-    """A cancelled run is on record once, whether it waits or is being worked on."""
+    """A cancelled run has one audit entry, whether it waits or is being executed."""
     target = iterable.new_list()
     run.here("sync", run.audience(range(150)), "--list", target, "--rate", 0)
     waiting = run.here("sync", run.audience(range(100)), "--list", target, "--json").object["run_id"]
@@ -65,7 +65,7 @@ def test_cancelling(run: Commands, iterable: LocalIterable) -> None:
 
 
 def test_resuming_a_failed_run(run: Commands, iterable: LocalIterable) -> None:
-    """Resuming a run that failed is on record as a retry."""
+    """Resuming a failed run leaves the audit entry of a retry."""
     target = iterable.new_list()
     iterable.control("POST", "/faults", {"action": "error", "path": SUBSCRIBE, "status": 401, "code": "BadApiKey"})
     failed = run.here("sync", run.audience([1]), "--list", target, "--json").object["run_id"]
@@ -76,7 +76,7 @@ def test_resuming_a_failed_run(run: Commands, iterable: LocalIterable) -> None:
 
 
 def test_connections_and_mappings(run: Commands, iterable: LocalIterable) -> None:
-    """Connections and mappings that are added, changed or removed are on record."""
+    """Adding, changing and removing connections and mappings leaves audit entries."""
     target = iterable.new_list()
     run.here("connections", "add", "shop")
     run.here("connections", "key", "shop")
@@ -94,7 +94,7 @@ def test_connections_and_mappings(run: Commands, iterable: LocalIterable) -> Non
 
 
 def test_rejected_members_in_a_file(run: Commands, iterable: LocalIterable) -> None:
-    """Who writes addresses of rejected members to a file is on record."""
+    """Writing the addresses of rejected members to a file leaves an audit entry."""
     file = run.audience(range(3), ",c8")
     run_id = run.here("sync", file, "--list", iterable.new_list(), "--json").object["run_id"]
     run.here("runs", "rejects", run_id, "--csv", run.folder / "rejects.csv")

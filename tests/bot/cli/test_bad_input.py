@@ -1,4 +1,4 @@
-"""What is wrong before anything is sent: one sentence on standard error, exit code 2."""
+"""Errors that the command finds before it sends anything: one sentence on standard error, exit code 2."""
 
 import sqlite3
 from pathlib import Path
@@ -17,18 +17,18 @@ def _refused(run: Commands, *args: object, words: str, code: int = 2, **env: str
 
 
 def test_missing_file(run: Commands) -> None:
-    """A file that is not there is refused before anybody is asked."""
+    """A file that does not exist is refused before Iterable gets a request."""
     _refused(run, "nowhere.zip", "--list", 1001, words="nowhere.zip: there is no such file. Check the path.")
 
 
 def test_directory(run: Commands) -> None:
-    """A folder without a file of an audience is refused."""
+    """A folder without an audience file is refused."""
     (run.folder / "empty").mkdir()
     _refused(run, "empty", "--list", 1001, words="empty: is a folder without a file of an audience in it.")
 
 
 def test_broken_zip(run: Commands) -> None:
-    """A ZIP that was cut off is refused."""
+    """A truncated ZIP file is refused."""
     path = run.folder / "audience.zip"
     path.write_bytes(b"PK\x03\x04" + bytes(100))
 
@@ -36,7 +36,7 @@ def test_broken_zip(run: Commands) -> None:
 
 
 def test_wrong_key(run: Commands) -> None:
-    """A key that Iterable refuses is said to be refused, and not shown."""
+    """The error says that Iterable refuses the key, and does not contain the key."""
     _refused(
         run,
         run.audience([1]),
@@ -48,12 +48,12 @@ def test_wrong_key(run: Commands) -> None:
 
 
 def test_no_key(run: Commands) -> None:
-    """Without a key it is said how to give one."""
+    """Without a key, the error says how to set one."""
     _refused(run, run.audience([1]), "--list", 1001, words="ITERABLE_API_KEY is not set", ITERABLE_API_KEY="")
 
 
 def test_unreachable_host(run: Commands) -> None:
-    """A host that can't be reached is no bad input: the run failed before it began."""
+    """A host that can't be reached is a failure (exit code 1), not bad input."""
     _refused(
         run,
         run.audience([1]),
@@ -66,38 +66,38 @@ def test_unreachable_host(run: Commands) -> None:
 
 
 def test_list_that_does_not_exist(run: Commands) -> None:
-    """A list that does not exist is named."""
+    """The error names the list that does not exist."""
     _refused(run, run.audience([1]), "--list", 99, words="List 99 does not exist")
 
 
 def test_dynamic_list(run: Commands, iterable: LocalIterable) -> None:
-    """A list that Iterable fills by itself can't be synced to."""
+    """A dynamic list is refused."""
     _refused(run, run.audience([1]), "--list", iterable.new_list("Dynamic"), words="is not a static list")
 
 
 def test_unknown_connection(run: Commands) -> None:
-    """A connection that is not saved is named."""
+    """The error names the connection that is not saved."""
     _refused(run, run.audience([1]), "--list", 1001, "--connection", "shop", words='There is no connection "shop".')
 
 
-def test_data_directory_that_is_none(run: Commands) -> None:
-    """Where the data directory can't be used, it is said which setting names it."""
-    place = run.folder / "occupied"
-    place.write_text("")
+def test_unusable_data_directory(run: Commands) -> None:
+    """If the data directory is unusable, the error names its setting."""
+    file = run.folder / "occupied"
+    file.write_text("")
 
-    _refused(run, run.audience([1]), "--list", 1001, words="ITERABLE_SYNC_DATA_DIR", ITERABLE_SYNC_DATA_DIR=str(place))
+    _refused(run, run.audience([1]), "--list", 1001, words="ITERABLE_SYNC_DATA_DIR", ITERABLE_SYNC_DATA_DIR=str(file))
 
 
 def test_database_of_a_newer_version(run: Commands) -> None:
-    """A database that a newer version made is left alone."""
+    """A database of a newer version is refused."""
     _newer_database(run.folder / "data")
 
     _refused(run, run.audience([1]), "--list", 1001, words="from a newer version")
 
 
 @pytest.mark.parametrize("rate", ["-1", "nan", "much"])
-def test_rate_that_is_none(run: Commands, rate: str) -> None:
-    """A rate has to be a number that makes sense."""
+def test_invalid_rate(run: Commands, rate: str) -> None:
+    """A rate that is negative or no number is refused."""
     _refused(run, run.audience([1]), "--list", 1001, "--rate", rate, words="--rate")
 
 

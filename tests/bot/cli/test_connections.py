@@ -1,4 +1,4 @@
-"""`iterable-sync connections` and `mappings`: what is saved, and what is never shown."""
+"""`iterable-sync connections` and `mappings`: what they save, and what they never show."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def saved(run: Commands) -> Commands:
 
 
 def test_key_is_tried_and_hidden(saved: Commands) -> None:
-    """A saved key is encrypted, and only its last four characters are shown."""
+    """A saved key is encrypted, and the commands show only its last four characters."""
     shown = saved.here("connections", "show", "shop")
     listed = saved.here("connections", "list")
 
@@ -34,7 +34,7 @@ def test_key_from_standard_input(run: Commands) -> None:
 
 
 def test_key_typed_at_a_terminal_is_not_shown(run: Commands) -> None:
-    """A key that is typed does not appear on the terminal."""
+    """The terminal does not show the key that a person types."""
     run.env["ITERABLE_API_KEY"] = ""
 
     added = run.on_terminal("connections", "add", "shop", wait_for="not shown", answer=f"{run.iterable.key}\n")
@@ -53,7 +53,7 @@ def test_refused_key_is_not_saved(run: Commands) -> None:
 
 
 def test_name_is_taken_once(saved: Commands) -> None:
-    """Two connections can't have one name."""
+    """Two connections can't have the same name."""
     again = saved.here("connections", "add", "shop")
 
     assert again.code == 2
@@ -61,7 +61,7 @@ def test_name_is_taken_once(saved: Commands) -> None:
 
 
 def test_key_of_another_project_does_not_replace(saved: Commands, iterable: LocalIterable) -> None:
-    """A key of another Iterable project is not taken for a connection that has been used."""
+    """A used connection refuses the key of another Iterable project."""
     file = saved.audience([1])
     saved.here("sync", file, "--list", iterable.new_list(), "--connection", "shop")
 
@@ -73,8 +73,8 @@ def test_key_of_another_project_does_not_replace(saved: Commands, iterable: Loca
     assert same.code == 0, same.err
 
 
-def test_connection_with_synced_members_is_not_removed_lightly(saved: Commands, iterable: LocalIterable) -> None:
-    """The record of who was synced is lost only to somebody who says so."""
+def test_removing_a_used_connection_needs_yes(saved: Commands, iterable: LocalIterable) -> None:
+    """A connection with synced members is removed only with --yes."""
     saved.here("sync", saved.audience([1]), "--list", iterable.new_list(), "--connection", "shop")
 
     assert saved.here("connections", "remove", "shop").code == 3
@@ -97,8 +97,8 @@ def test_mapping_is_saved_shown_and_removed(saved: Commands, iterable: LocalIter
     assert saved.here("mappings", "show", 1).code == 2
 
 
-def test_connection_that_is_not_saved_is_called_as_it_is_shown(run: Commands, iterable: LocalIterable) -> None:
-    """The key of the environment has a name in the list, and that name finds it; its key is not replaced here."""
+def test_connection_of_the_environment_is_found_by_its_name(run: Commands, iterable: LocalIterable) -> None:
+    """The connection of the environment's key is found by its listed name, and its key can't be replaced."""
     run.here("sync", run.audience([1]), "--list", iterable.new_list())
 
     assert run.here("connections", "show", "ITERABLE_API_KEY (us)").code == 0
@@ -109,7 +109,7 @@ def test_connection_that_is_not_saved_is_called_as_it_is_shown(run: Commands, it
 
 
 def test_no_key_typed(run: Commands) -> None:
-    """Ctrl-D at the question for the key is an empty key."""
+    """Ctrl-D at the prompt for the key is an empty key."""
     run.env["ITERABLE_API_KEY"] = ""
 
     added = run.on_terminal("connections", "add", "shop", wait_for="not shown", answer="\x04")

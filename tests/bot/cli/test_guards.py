@@ -1,4 +1,4 @@
-"""Guards: what a run waits for, and who may let it go on."""
+"""Guards on the command line: which runs wait for approval, and how a person approves them."""
 
 import contextlib
 import sqlite3
@@ -10,14 +10,14 @@ from tests.bot.cli.commands import Commands, LocalIterable, Result
 
 @pytest.fixture
 def target(run: Commands, iterable: LocalIterable) -> int:
-    """A list to which 150 members have been synced."""
+    """A list with 150 synced members."""
     target = iterable.new_list()
     assert run.here("sync", run.audience(range(150)), "--list", target, "--rate", 0).code == 0
     return target
 
 
 def test_mass_removal_waits(run: Commands, iterable: LocalIterable, target: int) -> None:
-    """Where nobody can be asked, a mass removal ends with exit code 3 and says how to go on; --yes lets it."""
+    """Without a terminal, a mass removal ends with exit code 3 and prints the command that approves it."""
     waiting = run("sync", run.audience(range(100)), "--list", target, "--json")
 
     run_id = waiting.object["run_id"]
@@ -35,7 +35,7 @@ def test_mass_removal_waits(run: Commands, iterable: LocalIterable, target: int)
 
 
 def test_waiting_run_is_not_resumed_without_approval(run: Commands, iterable: LocalIterable, target: int) -> None:
-    """Resuming a run that waits for approval without giving it changes nothing."""
+    """Resuming a waiting run without an approval changes nothing."""
     waiting = run.here("sync", run.audience(range(100)), "--list", target, "--json")
 
     assert run.here("runs", "resume", waiting.object["run_id"]).code == 3
@@ -43,7 +43,7 @@ def test_waiting_run_is_not_resumed_without_approval(run: Commands, iterable: Lo
 
 
 def test_yes_does_not_empty_a_list(run: Commands, iterable: LocalIterable, target: int) -> None:
-    """An empty audience is not overruled by --yes, but by --allow-empty."""
+    """An empty audience needs --allow-empty; --yes does not suffice."""
     waiting = run.here("sync", run.audience([]), "--list", target, "--yes", "--json")
 
     assert waiting.code == 3
@@ -55,7 +55,7 @@ def test_yes_does_not_empty_a_list(run: Commands, iterable: LocalIterable, targe
 
 
 def test_run_that_has_to_wait_counts_nothing(run: Commands, target: int) -> None:
-    """A run that fails because an earlier one waits for approval has rejected no members yet."""
+    """A run that fails because an earlier one waits for approval counts no rejected members."""
     run.here("sync", run.audience(range(100)), "--list", target)
 
     failed = run.here("sync", run.audience([1], ",c9"), "--list", target, "--mode", "add", "--json")
@@ -65,7 +65,7 @@ def test_run_that_has_to_wait_counts_nothing(run: Commands, target: int) -> None
 
 
 def test_person_at_the_terminal_says_yes(run: Commands, iterable: LocalIterable, target: int) -> None:
-    """A person who is shown the plan and says yes lets the run go on."""
+    """A person at the terminal reads the plan, and their yes starts the upload."""
     result = _asked(run, target, "y\n")
 
     assert result.code == 0, result.err
@@ -75,7 +75,7 @@ def test_person_at_the_terminal_says_yes(run: Commands, iterable: LocalIterable,
 
 
 def test_person_at_the_terminal_says_no(run: Commands, iterable: LocalIterable, target: int) -> None:
-    """Anything but a yes leaves the run waiting."""
+    """Any answer other than yes leaves the run waiting."""
     result = _asked(run, target, "\n")
 
     assert result.code == 3
@@ -98,7 +98,7 @@ def _asked(run: Commands, target: int, answer: str) -> Result:
 
 
 def test_yes_is_about_the_plan_that_was_printed(run: Commands, iterable: LocalIterable, target: int) -> None:
-    """If an earlier run changed what a plan would do, --yes prints the new plan and approves nothing; then it does."""
+    """If an earlier run changed the plan, --yes first prints the new plan, and approves it only the next time."""
     older = run.here("sync", run.audience(range(100), name="a.csv"), "--list", target, "--json").object["run_id"]
     newer = run.here("sync", run.audience(range(10), name="b.csv"), "--list", target, "--json").object["run_id"]
     assert run.here("runs", "resume", older, "--yes").code == 0
@@ -112,8 +112,8 @@ def test_yes_is_about_the_plan_that_was_printed(run: Commands, iterable: LocalIt
     assert len(iterable.emails(target)) == 10
 
 
-def test_file_that_is_replaced_behind_its_plan(run: Commands, iterable: LocalIterable, target: int) -> None:
-    """What --yes lets through is what was printed, also if another file has the same name by then."""
+def test_file_that_is_replaced_after_planning(run: Commands, iterable: LocalIterable, target: int) -> None:
+    """An approval uploads the planned members even if another file has replaced theirs."""
     waiting = run.here("sync", run.audience(range(65)), "--list", target, "--json")
     assert (waiting.object["added"], waiting.object["removed"]) == (0, 85)
     run.audience(range(1000, 1500))
@@ -122,17 +122,17 @@ def test_file_that_is_replaced_behind_its_plan(run: Commands, iterable: LocalIte
 
 
 def test_show_prints_what_yes_approves(run: Commands, iterable: LocalIterable, target: int) -> None:
-    """A plan that no command has printed is printed by --yes and not approved; `runs show` prints it, too."""
+    """--yes prints a plan that was never printed instead of approving it; `runs show` prints it as well."""
     waiting = run.here("sync", run.audience(range(50)), "--list", target, "--json").object["run_id"]
-    _never_printed(run)
+    _forget_printed_plan(run)
     assert run.here("runs", "resume", waiting, "--yes").code == 3
-    _never_printed(run)
+    _forget_printed_plan(run)
     assert run.here("runs", "show", waiting).code == 0
     assert run.here("runs", "resume", waiting, "--yes").code == 0
     assert len(iterable.emails(target)) == 50
 
 
-def _never_printed(run: Commands) -> None:
+def _forget_printed_plan(run: Commands) -> None:
     """Forget which plan was printed last."""
     with contextlib.closing(sqlite3.connect(run.folder / "data" / "iterable-sync.sqlite")) as database:
         database.execute("UPDATE runs SET shown_digest = NULL")
@@ -140,7 +140,7 @@ def _never_printed(run: Commands) -> None:
 
 
 def test_limits_of_additions(run: Commands, iterable: LocalIterable) -> None:
-    """The limits of additions are set with a mapping or later, and a sync above both waits."""
+    """`mappings` sets the limits of additions, and a sync above both limits waits."""
     target = iterable.new_list()
     added = run.here("mappings", "add", "--list", target, "--max-add", 5, "--max-add-percent", 20)
     assert added.code == 0
@@ -151,6 +151,6 @@ def test_limits_of_additions(run: Commands, iterable: LocalIterable) -> None:
     assert waiting.code == 3
     assert "20 people would be added" in waiting.object["error"]
     assert run.here("runs", "cancel", waiting.object["run_id"]).code == 0
-    told = run.here("mappings", "set-limits", mapping)
-    assert "more than 1,000 people and more than 50%" in told.out
+    defaults = run.here("mappings", "set-limits", mapping)
+    assert "more than 1,000 people and more than 50%" in defaults.out
     assert run.here("sync", run.audience(range(31)), "--list", target).code == 0

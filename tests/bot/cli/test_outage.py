@@ -1,4 +1,4 @@
-"""PostgreSQL is away under several `serve`: each is ready again by itself when it is back, and none ends."""
+"""An outage of PostgreSQL under several `serve` processes: each is ready again afterwards, and none ends."""
 
 import contextlib
 import signal
@@ -12,12 +12,12 @@ import pytest
 from tests.bot.cli.commands import Commands, LocalIterable, until
 from tests.core.databases import new_postgresql, postgresql, start, stop
 
-#: How long a process may take to be ready again, in seconds, once the database is back.
+#: The time in which a process has to be ready after the database is back, in seconds.
 READY_AGAIN_S = 10.0
 
 
 def is_ready(address: str) -> bool:
-    """Whether a process says that it can work."""
+    """Return whether a process says that it is ready."""
     try:
         with urllib.request.urlopen(f"{address}/readyz", timeout=10) as answer:
             return bool(answer.status == 200)
@@ -31,7 +31,7 @@ def is_ready(address: str) -> bool:
     ("processes", "seconds"), [(1, 2), pytest.param(3, 45, marks=pytest.mark.extended)], ids=["short", "long"]
 )
 def test_ready_again_after_an_outage(tmp_path: Path, iterable: LocalIterable, processes: int, seconds: int) -> None:
-    """Each process is ready again within ten seconds after the outage, and ends as it was asked to."""
+    """Each process is ready within ten seconds after the outage, and ends normally on SIGTERM."""
     with postgresql() as server, contextlib.ExitStack() as stack:
         settings = {"ITERABLE_SYNC_PORT": "0", "ITERABLE_SYNC_DATABASE_URL": new_postgresql(server)}
         commands, addresses = [], []
@@ -46,7 +46,7 @@ def test_ready_again_after_an_outage(tmp_path: Path, iterable: LocalIterable, pr
         assert all(is_ready(address) for address in addresses)
         stop(server)
         until(lambda: not any(is_ready(address) for address in addresses))
-        time.sleep(seconds)  # for so long the database is away
+        time.sleep(seconds)  # the outage
         start(server)
         until(lambda: all(is_ready(address) for address in addresses), READY_AGAIN_S)
         for command in commands:

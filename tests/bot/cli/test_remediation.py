@@ -1,4 +1,4 @@
-"""What the command line adds to what core says: a command to type, by the error's code."""
+"""The command line adds a command to type to the messages of core, by the error's code."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from tests.bot.cli.commands import Commands
 EARLIER = "k3v9m2x7qa"
 
 
-def test_the_run_that_comes_first_is_named() -> None:
-    """The commands are whole, so that they can be copied."""
+def test_commands_name_the_earlier_run() -> None:
+    """The printed commands are complete, so that a person can copy them."""
     assert "  To approve it:  iterable-sync runs resume k3v9m2x7qa --yes\n" in remediation(
         EarlierRunAwaitingApprovalError.code, EARLIER
     )
@@ -19,7 +19,7 @@ def test_the_run_that_comes_first_is_named() -> None:
 
 
 def test_one_of_several_audiences(run: Commands, tmp_path: Path) -> None:
-    """A file with several audiences is bad input, and says with which option one is chosen."""
+    """A file with several audiences is refused, and the error names the option that chooses one."""
     file = tmp_path / "several.csv"
     file.write_text("mpid,email,audience_id,audience_name\n1,p1@example.com,11,One\n2,p2@example.com,22,Two\n")
 

@@ -12,13 +12,13 @@ from tests.bot.cli.commands import Commands, LocalIterable
 def run_id(run: Commands, iterable: LocalIterable) -> str:
     """A run that rejected three members."""
     file = run.audience(range(3), '"=1+1 two@@signs",c7', ",c8", "gone@forgotten.test,-9")
-    done = run.here("sync", file, "--list", iterable.new_list(), "--json")
-    assert done.object["rejected"] == 3, done
-    return str(done.object["run_id"])
+    result = run.here("sync", file, "--list", iterable.new_list(), "--json")
+    assert result.object["rejected"] == 3, result
+    return str(result.object["run_id"])
 
 
 def test_list_and_show(run: Commands, run_id: str) -> None:
-    """Runs are listed, and one is shown with its numbers and reasons."""
+    """`runs list` lists a run, and `runs show` prints its numbers and reasons."""
     listed = run.here("runs", "list")
     shown = run.here("runs", "show", run_id)
 
@@ -29,7 +29,7 @@ def test_list_and_show(run: Commands, run_id: str) -> None:
 
 
 def test_show_as_json_is_the_object_of_the_sync(run: Commands, run_id: str) -> None:
-    """What `runs show --json` prints is what the sync printed."""
+    """`runs show --json` prints the same object as the sync."""
     shown = run.here("runs", "show", run_id, "--json").object
 
     assert shown["status"] == "succeeded"
@@ -37,7 +37,7 @@ def test_show_as_json_is_the_object_of_the_sync(run: Commands, run_id: str) -> N
 
 
 def test_rejects_are_counted_without_addresses(run: Commands, run_id: str) -> None:
-    """Without --csv there are reasons and counts, and no addresses."""
+    """Without --csv, `runs rejects` prints reasons and counts, and no addresses."""
     shown = run.here("runs", "rejects", run_id)
 
     assert shown.code == 0
@@ -46,9 +46,10 @@ def test_rejects_are_counted_without_addresses(run: Commands, run_id: str) -> No
 
 
 def test_rejects_go_into_a_private_file(run: Commands, run_id: str) -> None:
-    """With --csv the rejected members are written for their owner's eyes, harmless to a spreadsheet."""
+    """With --csv, the rejected members go into a file that only its owner can read and that is safe in a
+    spreadsheet."""
     path = run.folder / "rejects.csv"
-    path.write_text("what was there before")
+    path.write_text("earlier content")
     path.chmod(0o644)
 
     assert run.here("runs", "rejects", run_id, "--csv", path).code == 0
@@ -63,7 +64,7 @@ def test_rejects_go_into_a_private_file(run: Commands, run_id: str) -> None:
 
 
 def test_rejects_file_that_cannot_be_written(run: Commands, run_id: str) -> None:
-    """A file that can't be written is named."""
+    """The error names the file that can't be written."""
     result = run.here("runs", "rejects", run_id, "--csv", run.folder)
 
     assert result.code == 2
@@ -71,7 +72,7 @@ def test_rejects_file_that_cannot_be_written(run: Commands, run_id: str) -> None
 
 
 def test_rejects_do_not_go_to_standard_output(run: Commands, run_id: str) -> None:
-    """A dash is no file: addresses are not written where they may end in a log."""
+    """--csv refuses a dash, so that no addresses end up in a log."""
     result = run.here("runs", "rejects", run_id, "--csv", "-")
 
     assert result.code == 2

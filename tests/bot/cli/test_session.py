@@ -24,7 +24,7 @@ print("imported:", *sorted({"aiohttp", "alembic", "dbos", "duckdb", "sqlalchemy"
 
 
 def test_help_imports_nothing_heavy() -> None:
-    """Help answers at once, because it does without the engine."""
+    """Help loads none of the slow packages."""
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines()[-1] == "imported:"
@@ -43,7 +43,7 @@ print("imported:", *sorted({"aiohttp", "alembic", "dbos", "duckdb", "pyarrow"} &
 
 def test_list_imports_what_it_needs(run: Commands) -> None:
     """`runs list` loads neither the planner nor the client nor the workflow engine."""
-    run.here("runs", "list")  # makes the database
+    run.here("runs", "list")  # creates the database
 
     command = [sys.executable, "-c", LIST_RUNS]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=run.env, cwd=run.folder)
@@ -52,7 +52,7 @@ def test_list_imports_what_it_needs(run: Commands) -> None:
 
 
 def test_unknown_command(run: Commands) -> None:
-    """A command that does not exist is a sentence that names the help."""
+    """An unknown command gets one sentence that names the help."""
     result = run.here("sink")
 
     assert result.code == 2
@@ -60,7 +60,7 @@ def test_unknown_command(run: Commands) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (("sync", "a.csv", "--list", "1", "--frob"), "No such option: --frob. See `iterable-sync sync --help`.\n"),
         (
@@ -69,21 +69,21 @@ def test_unknown_command(run: Commands) -> None:
         ),
     ],
 )
-def test_wrong_usage_is_a_whole_sentence(run: Commands, args: tuple[str, ...], said: str) -> None:
-    """What is wrong with an option is said in words for a person, and ends before the next sentence begins."""
-    assert run.here(*args).err == said
+def test_wrong_usage_is_a_whole_sentence(run: Commands, args: tuple[str, ...], message: str) -> None:
+    """A wrong option gets a complete sentence and a pointer to the help."""
+    assert run.here(*args).err == message
 
 
-def test_doctor_finds_everything_well(run: Commands) -> None:
-    """Where all is well, each line says so and the exit code is 0."""
+def test_doctor_finds_no_fault(run: Commands) -> None:
+    """If all checks pass, each line says ok and the exit code is 0."""
     result = run("doctor")
 
     assert result.code == 0, result.out
     assert [line.split()[0] for line in result.out.splitlines()] == ["ok"] * 9
 
 
-def test_reader_of_the_output_goes_away(run: Commands) -> None:
-    """Where nobody reads the rest of the output, as behind `head`, nothing is said about it."""
+def test_closed_pipe(run: Commands) -> None:
+    """If the reader of the output closes the pipe, as `head` does, the command prints no error."""
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
@@ -94,8 +94,8 @@ def test_reader_of_the_output_goes_away(run: Commands) -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_doctor_finds_what_is_wrong(run: Commands) -> None:
-    """What is wrong is said with what to do, and the exit code is 1; the key is not shown."""
+def test_doctor_finds_faults(run: Commands) -> None:
+    """The doctor says what is wrong and what to do, without the key, and its exit code is 1."""
     result = run.here("doctor", env={"ITERABLE_API_KEY": "0123456789abcdef", "ITERABLE_SYNC_SECRET_KEY": "short"})
 
     wrong = [line for line in result.out.splitlines() if line.startswith("WRONG")]
@@ -106,8 +106,8 @@ def test_doctor_finds_what_is_wrong(run: Commands) -> None:
     assert "0123456789abcdef" not in result.out
 
 
-def test_doctor_reads_no_settings_twice(run: Commands) -> None:
-    """A setting that is wrong is named, and nothing else is looked at."""
+def test_doctor_stops_at_a_wrong_setting(run: Commands) -> None:
+    """The doctor names a wrong setting, and makes no other check."""
     result = run.here("doctor", env={"ITERABLE_SYNC_ITERABLE_URL": "ftp://nowhere"})
 
     assert result.code == 1
@@ -115,15 +115,15 @@ def test_doctor_reads_no_settings_twice(run: Commands) -> None:
 
 
 def test_worker_ends_on_a_signal(run: Commands) -> None:
-    """A worker works until it is told to end, and ends well."""
+    """A worker runs until SIGTERM, and its exit code is 0."""
     with run.started("worker") as command:
         until(lambda: "waits for runs" in command.err.read_text())
         command.process.send_signal(signal.SIGTERM)
         assert command.ended().code == 0
 
 
-def test_doctor_blames_a_data_directory_once(run: Commands) -> None:
-    """Where the data directory can't be used, what is kept in it is not called wrong as well."""
+def test_doctor_reports_a_data_directory_once(run: Commands) -> None:
+    """If the data directory is unusable, the doctor does not also report the files in it."""
     (run.folder / "file").touch()
 
     result = run.here("doctor", env={"ITERABLE_SYNC_DATA_DIR": str(run.folder / "file")})
@@ -135,10 +135,10 @@ def test_doctor_blames_a_data_directory_once(run: Commands) -> None:
 
 
 async def test_doctor_finds_an_old_sqlite(run: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A SQLite that is too old is named before anything is done with it, with the ways out."""
+    """The doctor reports a SQLite that is too old, with the ways to fix it."""
     monkeypatch.setenv("ITERABLE_SYNC_DATA_DIR", str(run.folder / "data"))
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
-    found = {each.what: each async for each in checks.findings()}
-    assert not found["database"].ok
-    assert "or newer is needed" in found["database"].text
-    assert "ITERABLE_SYNC_DATABASE_URL" in found["database"].text
+    findings = {each.what: each async for each in checks.findings()}
+    assert not findings["database"].ok
+    assert "or newer is needed" in findings["database"].text
+    assert "ITERABLE_SYNC_DATABASE_URL" in findings["database"].text

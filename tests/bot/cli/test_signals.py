@@ -1,4 +1,4 @@
-"""Runs that stop half-way: by an error, by Ctrl-C, by a person elsewhere; and how they go on."""
+"""Runs that stop halfway, by an error, by Ctrl-C or by a cancellation; and how they resume."""
 
 import signal
 
@@ -7,8 +7,8 @@ from tests.bot.cli.commands import Commands, LocalIterable, until
 SUBSCRIBE = "/api/lists/subscribe"
 
 
-def test_interrupted_run_goes_on(run: Commands, iterable: LocalIterable) -> None:
-    """Ctrl-C stops a run cleanly with exit code 130, and `runs resume` brings it to the right end."""
+def test_interrupted_run_resumes(run: Commands, iterable: LocalIterable) -> None:
+    """Ctrl-C stops a run cleanly with exit code 130, and `runs resume` completes it."""
     target = iterable.new_list()
     file = run.audience(range(3000))
 
@@ -30,8 +30,8 @@ def test_interrupted_run_goes_on(run: Commands, iterable: LocalIterable) -> None
     assert len(iterable.emails(target)) == 3000
 
 
-def test_second_interrupt_leaves_at_once(run: Commands, iterable: LocalIterable) -> None:
-    """A second Ctrl-C does not wait for what is under way, and says how to go on."""
+def test_second_interrupt_ends_at_once(run: Commands, iterable: LocalIterable) -> None:
+    """A second Ctrl-C does not wait for requests in progress, and prints how to resume."""
     target = iterable.new_list()
     iterable.control("POST", "/faults", {"action": "hang", "path": SUBSCRIBE})
 
@@ -47,7 +47,7 @@ def test_second_interrupt_leaves_at_once(run: Commands, iterable: LocalIterable)
 
 
 def test_run_whose_process_died_is_not_called_running(run: Commands, iterable: LocalIterable) -> None:
-    """While a process is at work on a run, it is said how far it is; once the process was killed, how to go on."""
+    """A run in progress shows its progress; once its process was killed, it is interrupted and can be resumed."""
     iterable.control("POST", "/faults", {"action": "hang", "path": SUBSCRIBE})
 
     with run.started("sync", run.audience([1]), "--list", iterable.new_list()) as command:
@@ -66,8 +66,8 @@ def test_run_whose_process_died_is_not_called_running(run: Commands, iterable: L
     assert "interrupted" in run.here("runs", "list").out
 
 
-def test_failed_run_says_why_and_goes_on(run: Commands, iterable: LocalIterable) -> None:
-    """A run that fails after it has begun has exit code 1 and can be resumed once the cause is gone."""
+def test_failed_run_says_why_and_resumes(run: Commands, iterable: LocalIterable) -> None:
+    """A run that fails after its start has exit code 1, and resumes once the cause is gone."""
     target = iterable.new_list()
     iterable.control("POST", "/faults", {"action": "error", "path": SUBSCRIBE, "status": 401, "code": "BadApiKey"})
 
@@ -85,7 +85,7 @@ def test_failed_run_says_why_and_goes_on(run: Commands, iterable: LocalIterable)
 
 
 def test_live_run_is_cancelled(run: Commands, iterable: LocalIterable) -> None:
-    """`runs cancel` stops the process that is at work on a run, and waits for it."""
+    """`runs cancel` stops the process that executes a run, and waits for it."""
     target = iterable.new_list()
 
     with run.started("sync", run.audience(range(9000)), "--list", target, "--rate", 1, "--json") as command:
@@ -101,10 +101,10 @@ def test_live_run_is_cancelled(run: Commands, iterable: LocalIterable) -> None:
 
 
 def test_finished_run_is_neither_resumed_nor_cancelled(run: Commands, iterable: LocalIterable) -> None:
-    """What has ended has ended."""
+    """A finished run can be neither resumed nor cancelled."""
     done = run.here("sync", run.audience([1]), "--list", iterable.new_list(), "--json")
 
-    resumed, cancelled = (run.here("runs", what, done.object["run_id"]) for what in ("resume", "cancel"))
+    resumed, cancelled = (run.here("runs", command, done.object["run_id"]) for command in ("resume", "cancel"))
 
     assert (resumed.code, cancelled.code) == (2, 2)
     assert "has ended (succeeded)" in resumed.err

@@ -1,4 +1,5 @@
-"""The database fails under `serve`: Slack is acknowledged, mParticle asked to come again, and all goes on later."""
+"""The database fails under `serve`: Slack gets its acknowledgements, mParticle is asked to retry, and work resumes
+later."""
 
 import asyncio
 import contextlib
@@ -34,7 +35,7 @@ from tests.firehosing import LIST, TOKEN, VIPS, person
 
 @dataclass
 class Serving:
-    """The bot, who talks to it, and where its database is."""
+    """The bot, with a local Slack, Iterable and mParticle, and its database."""
 
     engine: Engine
     slack: Slack
@@ -45,16 +46,16 @@ class Serving:
     def file(self) -> Path:
         return self.engine.settings.data_dir / "iterable-sync.sqlite"
 
-    async def carried(self) -> None:
-        """Wait until nothing is on its way to the list."""
+    async def wait_for_upload(self) -> None:
+        """Wait until all changes are uploaded to the list."""
 
-        async def found() -> bool:
+        async def is_uploaded() -> bool:
             async with self.engine.database.read() as db:
                 (mapping,) = await store.everyone(db)
                 status = await store.status(db, mapping.id, time.time())
                 return not status.backlog and not await store.unended(db, mapping.id)
 
-        await until(found)
+        await until(is_uploaded)
 
     def emails(self) -> set[str]:
         return {email or "" for email, _ in self.iterable.state.members(LIST)}
@@ -62,7 +63,7 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def serve(directory: Path) -> AsyncIterator[Serving]:
-    """Everything that `serve` runs, with a local Slack, a local Iterable and a local mParticle."""
+    """Run everything that `serve` runs, with a local Slack, a local Iterable and a local mParticle."""
     async with contextlib.AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running(bulk_per_second=0))
         slack = await stack.enter_async_context(local_slack())
@@ -84,7 +85,7 @@ async def serve(directory: Path) -> AsyncIterator[Serving]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for long."""
+    """Shorten all waits."""
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.1)
     monkeypatch.setattr(worker, "POLL_INTERVAL_S", 0.05)
     monkeypatch.setattr(lease, "HEARTBEAT_S", 0.1)
@@ -92,79 +93,79 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def broken(here: Serving, how: str) -> AsyncIterator[None]:
-    """The database can't be written for the length of the block."""
+async def break_database(bot: Serving, how: str) -> AsyncIterator[None]:
+    """Make the database unwritable for the length of the block."""
     if how == "locked":
-        async with lock_of(here.engine.database) as lock:
+        async with lock_of(bot.engine.database) as lock:
             lock.begin()
             yield
     elif how == "read-only":
-        async with read_only(here.engine.database):
+        async with read_only(bot.engine.database):
             yield
     else:
-        async with disk_of(here.engine.database, 0):
+        async with disk_of(bot.engine.database, 0):
             yield
 
 
 @pytest.mark.parametrize("how", ["locked", "read-only", "full"])
-async def test_while_it_can_not_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
-    """What mParticle sends is refused and not lost, commands in Slack are acknowledged, and no part stops."""
+async def test_database_that_can_not_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
+    """While the database is unwritable, mParticle retries, Slack gets acknowledgements, and no part stops."""
     caplog.set_level(logging.WARNING)
-    async with serve(tmp_path) as here:
-        await here.mparticle.add(VIPS, person(1))
-        await here.carried()
+    async with serve(tmp_path) as bot:
+        await bot.mparticle.add(VIPS, person(1))
+        await bot.wait_for_upload()
         many = [person(number) for number in range(2, 400)]
-        async with broken(here, how):
+        async with break_database(bot, how):
 
             async def is_refused() -> bool:
                 try:
-                    await here.mparticle.add(VIPS, *many)
+                    await bot.mparticle.add(VIPS, *many)
                 except RefusedError as refused:
                     return "503" in str(refused)
                 return False
 
             await until(is_refused)
-            assert (await here.slack.marketer.command("/iterable-sync help")).ok
-            assert (await here.slack.marketer.command("/iterable-sync status")).ok
+            assert (await bot.slack.marketer.command("/iterable-sync help")).ok
+            assert (await bot.slack.marketer.command("/iterable-sync status")).ok
 
             async def could_not_beat() -> bool:
                 return how == "full" or any("record the heartbeat" in each.getMessage() for each in caplog.records)
 
             await until(could_not_beat)
-            assert not here.engine.stopping.is_set()
-        await here.mparticle.add(VIPS, *many)
-        await here.carried()
-        assert here.emails() == {f"p{number}@example.com" for number in range(1, 400)}
+            assert not bot.engine.stopping.is_set()
+        await bot.mparticle.add(VIPS, *many)
+        await bot.wait_for_upload()
+        assert bot.emails() == {f"p{number}@example.com" for number in range(1, 400)}
 
 
-async def test_many_messages_while_it_is_locked(tmp_path: Path) -> None:
-    """Messages that wait together for a lock are refused together, and not each after a wait of its own."""
-    async with serve(tmp_path) as here:
-        await here.mparticle.add(VIPS, person(0))
-        await here.carried()
-        async with broken(here, "locked"):
+async def test_many_messages_while_the_database_is_locked(tmp_path: Path) -> None:
+    """Messages that wait together for a lock are refused together, not one wait after the other."""
+    async with serve(tmp_path) as bot:
+        await bot.mparticle.add(VIPS, person(0))
+        await bot.wait_for_upload()
+        async with break_database(bot, "locked"):
             began = time.monotonic()
-            told = [here.mparticle.add(VIPS, person(number)) for number in range(1, 31)]
-            answers = await asyncio.gather(*told, return_exceptions=True)
-            took = time.monotonic() - began
+            sends = [bot.mparticle.add(VIPS, person(number)) for number in range(1, 31)]
+            answers = await asyncio.gather(*sends, return_exceptions=True)
+            duration_s = time.monotonic() - began
         refused = [answer for answer in answers if isinstance(answer, RefusedError)]
         assert len(refused) >= 29  # one may have been faster than the lock
-        assert took < 30 * database_module.BUSY_TIMEOUT_S
+        assert duration_s < 30 * database_module.BUSY_TIMEOUT_S
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-async def test_deleted_under_it(tmp_path: Path, replaced: bool) -> None:
-    """Where its database is removed, or another put in its place, it stops with a sentence and takes nothing more."""
+async def test_database_is_deleted(tmp_path: Path, replaced: bool) -> None:
+    """If the database file is removed or replaced, `serve` stops with a sentence and takes no more changes."""
     with pytest.raises(StorageError, match="removed or replaced"):  # noqa: PT012  # raised at the end
-        async with serve(tmp_path) as here:
-            await here.mparticle.add(VIPS, person(1))
-            await here.carried()
-            kept = here.file.with_suffix(".kept")
-            here.file.rename(kept)
+        async with serve(tmp_path) as bot:
+            await bot.mparticle.add(VIPS, person(1))
+            await bot.wait_for_upload()
+            kept = bot.file.with_suffix(".kept")
+            bot.file.rename(kept)
             if replaced:
-                here.file.write_bytes(kept.read_bytes())
+                bot.file.write_bytes(kept.read_bytes())
             with pytest.raises((RefusedError, aiohttp.ClientError)):  # it may have stopped listening
-                await here.mparticle.add(VIPS, person(2))
+                await bot.mparticle.add(VIPS, person(2))
             async with asyncio.timeout(20):
-                await here.engine.stopping.wait()
-            kept.rename(here.file)
+                await bot.engine.stopping.wait()
+            kept.rename(bot.file)

@@ -1,4 +1,4 @@
-"""`iterable-sync sync`: a file in, a list out, and what is said about it."""
+"""`iterable-sync sync`: a file becomes a list, and the command prints a summary."""
 
 import json
 
@@ -32,7 +32,7 @@ KEYS = [
 
 
 def test_list_holds_the_audience(run: Commands, iterable: LocalIterable) -> None:
-    """After a sync the list holds who the audience holds, and the summary says so."""
+    """After a sync the list contains the audience, and the summary says so."""
     target = iterable.new_list()
 
     result = run("sync", run.audience(range(20), ",c99"), "--list", target)
@@ -46,21 +46,21 @@ def test_list_holds_the_audience(run: Commands, iterable: LocalIterable) -> None
 
 
 def test_json_is_all_that_standard_output_gets(run: Commands, iterable: LocalIterable) -> None:
-    """With --json, standard output is one line: an object with exactly the keys that are promised, in order."""
+    """With --json, standard output is one object with exactly the documented keys, in order."""
     target = iterable.new_list()
 
-    result = run("sync", run.audience(range(5), "nobody,c99"), "--list", target, "--json")
+    result = run("sync", run.audience(range(5), "no-address,c99"), "--list", target, "--json")
 
-    found = result.object
+    summary = result.object
     assert list(json.loads(result.out)) == KEYS
-    assert found["status"] == "succeeded"
-    assert (found["members"], found["added"], found["rejected"]) == (6, 5, 1)
-    assert found["rejected_by_reason"] == {"invalid_email": 1}
-    assert (found["list_id"], found["user_id"], found["error"]) == (target, "customerId", None)
+    assert summary["status"] == "succeeded"
+    assert (summary["members"], summary["added"], summary["rejected"]) == (6, 5, 1)
+    assert summary["rejected_by_reason"] == {"invalid_email": 1}
+    assert (summary["list_id"], summary["user_id"], summary["error"]) == (target, "customerId", None)
 
 
 def test_dry_run_sends_nothing(run: Commands, iterable: LocalIterable) -> None:
-    """A dry run says what would be done, and does nothing."""
+    """A dry run prints the changes, and sends none."""
     target = iterable.new_list()
 
     result = run.here("sync", run.audience(range(7)), "--list", target, "--dry-run", "--json")
@@ -73,7 +73,7 @@ def test_dry_run_sends_nothing(run: Commands, iterable: LocalIterable) -> None:
 
 
 def test_saved_connection_needs_no_key_in_the_environment(run: Commands, iterable: LocalIterable) -> None:
-    """A saved connection is enough, with its own User ID setting."""
+    """A saved connection needs no key in the environment, and has its own User ID setting."""
     target = iterable.new_list()
     run.here("connections", "add", "shop", "--user-id", "mpid", "--rate", "0")
 
@@ -86,7 +86,7 @@ def test_saved_connection_needs_no_key_in_the_environment(run: Commands, iterabl
 
 
 def test_usage_error_is_an_object_too(run: Commands) -> None:
-    """With --json, wrong usage too ends with an object, whose keys are the same."""
+    """With --json, wrong usage also prints an object with the same keys."""
     result = run.here("sync", "audience.csv", "--json")
 
     assert result.code == 2
@@ -97,7 +97,7 @@ def test_usage_error_is_an_object_too(run: Commands) -> None:
 
 
 def test_lines_stay_whole_in_a_pipe(run: Commands, iterable: LocalIterable) -> None:
-    """Where there is no terminal, nothing is wrapped at the width of one, and no line ends with blanks."""
+    """In a pipe, lines are not wrapped and do not end with blanks."""
     result = run.here("sync", run.audience([1], ",c9"), "--list", iterable.new_list(), env={"COLUMNS": ""})
 
     assert [line for line in result.out.splitlines() if line != line.rstrip()] == []
@@ -108,7 +108,7 @@ def test_lines_stay_whole_in_a_pipe(run: Commands, iterable: LocalIterable) -> N
 
 
 def test_dry_run_is_listed_with_what_it_would_do(run: Commands, iterable: LocalIterable) -> None:
-    """In the list of runs, a dry run has the numbers of its plan."""
+    """The list of runs shows the planned numbers of a dry run."""
     run.here("sync", run.audience(range(7)), "--list", iterable.new_list(), "--dry-run")
 
     assert "+7 ~0 -0" in run.here("runs", "list").out

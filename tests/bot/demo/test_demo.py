@@ -32,18 +32,18 @@ MARKETING = "C01MARKETING"
 
 
 def test_tour(tmp_path: Path) -> None:
-    """The tour tells the whole story in order, finds the list equal both times, and leaves nothing behind."""
+    """The tour tells the whole story in order, finds the list equal both times, and leaves no files."""
     folder = tmp_path / "tmp"
     folder.mkdir()
-    # settings of a real installation are there, and are not touched
+    # the settings of a real installation must have no effect
     env = {**os.environ, "TMPDIR": str(folder), "SLACK_BOT_TOKEN": "xoxb-real", "ITERABLE_SYNC_DATA_DIR": "real"}
-    done = subprocess.run(
+    result = subprocess.run(
         [COMMAND, "demo", "--tour"], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=120, check=False
     )
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     _in_order(
-        done.stdout,
+        result.stdout,
         "Maya types /iterable-sync",
         "Nothing is connected to Iterable yet",
         "Ada types /iterable-sync connect",
@@ -63,12 +63,12 @@ def test_tour(tmp_path: Path) -> None:
         "240 added, 73 updated, 165 removed, 297 rejected",
         "They are equal.",
     )
-    assert DEFAULT_KEY not in done.stdout + done.stderr
+    assert DEFAULT_KEY not in result.stdout + result.stderr
     assert list(tmp_path.rglob("*")) == [folder]
 
 
 def test_page(run: Commands) -> None:
-    """The demo says where its page is; there the bot is connected, and the samples and the key are at hand."""
+    """The demo prints the address of its page; there the bot is connected, and the samples and the key are shown."""
     with run.started("demo") as command:
         until(lambda: "--tour" in command.out.read_text())
         introduction = command.out.read_text().splitlines()
@@ -95,11 +95,11 @@ def test_page(run: Commands) -> None:
     assert samples.is_relative_to(tempfile.gettempdir())
 
 
-async def test_steps_of_the_welcome(tmp_path: Path) -> None:
-    """What the first message in the channel says can be done, step by step, as it says it."""
-    async with demo_environment(0, pace=BRISK) as here:
-        await post_welcome_messages(here)
-        slack, (ada, maya, amir) = here.slack, (here.slack.admin, here.slack.marketer, here.slack.approver)
+async def test_steps_of_the_welcome_message(tmp_path: Path) -> None:
+    """A person can follow the steps of the welcome message, as it gives them."""
+    async with demo_environment(0, pace=BRISK) as demo:
+        await post_welcome_messages(demo)
+        slack, (ada, maya, amir) = demo.slack, (demo.slack.admin, demo.slack.marketer, demo.slack.approver)
         file = next(one for one in slack.messages("marketing") if one.files)
 
         await ada.command("/iterable-sync")
@@ -126,14 +126,14 @@ async def test_steps_of_the_welcome(tmp_path: Path) -> None:
 
 
 async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The panel's *Play mParticle* connects an audience and streams its changes into the demo's bot: it is approved in
-    Slack, its people arrive in Iterable, and what becomes of them is asked when it is disconnected."""
+    """*Play mParticle* on the page streams an audience into the bot: Slack shows its approval, Iterable gets its
+    people, and its disconnection asks what to do with them."""
     monkeypatch.setattr("sandbox.slack.browser.mparticle.RATE", 0.0)
-    async with demo_environment(0, pace=BRISK) as here, aiohttp.ClientSession() as session:
-        slack, (ada, amir) = here.slack, (here.slack.admin, here.slack.approver)
+    async with demo_environment(0, pace=BRISK) as demo, aiohttp.ClientSession() as session:
+        slack, (ada, amir) = demo.slack, (demo.slack.admin, demo.slack.approver)
         await ada.command("/iterable-sync")
         form = await ada.open_view(ConnectCallback.CONNECT)
-        values: dict[str, Any] = {ConnectBlock.NAME: "Shop", ConnectBlock.KEY: here.iterable.key}
+        values: dict[str, Any] = {ConnectBlock.NAME: "Shop", ConnectBlock.KEY: demo.iterable.key}
         await ada.fill(form, {**values, ConnectBlock.APPROVERS: [amir.id], ConnectBlock.CHANNEL: "C01ALERTS"})
         assert (await ada.submit(form)).ok
 
@@ -141,9 +141,9 @@ async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         card = await slack.wait_for_message("sync-alerts", "200 changes wait", timeout=20)
         await amir.click(card, MappingAction.REVIEW)
         form = await amir.open_view(MappingCallback.REVIEW)
-        await amir.fill(form, {MappingAction.LIST: str(here.list_id)})
+        await amir.fill(form, {MappingAction.LIST: str(demo.list_id)})
         assert (await amir.submit(form)).ok
-        await arrived(lambda: len(here.iterable.state.members(here.list_id)) == 171)
+        await arrived(lambda: len(demo.iterable.state.members(demo.list_id)) == 171)
 
         await session.post(f"{slack.page_url}_sandbox/mparticle/disconnect")
         await slack.wait_for_message("sync-alerts", "What should become of the 171 people", timeout=20)
@@ -153,7 +153,7 @@ async def test_playing_mparticle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_port_that_is_taken(run: Commands) -> None:
-    """A port that another program uses is reported in a sentence."""
+    """A port that is in use is one sentence and exit code 2."""
     port = run.iterable.url.rpartition(":")[2]
 
     result = run("demo", "--port", port)
@@ -163,11 +163,11 @@ def test_port_that_is_taken(run: Commands) -> None:
 
 
 def _in_order(text: str, *parts: str) -> None:
-    at = 0
+    position = 0
     for part in parts:
-        found = text.find(part, at)
-        assert found >= 0, f"{part!r} is missing after:\n{text[:at][-500:]}"
-        at = found + len(part)
+        start = text.find(part, position)
+        assert start >= 0, f"{part!r} is missing after:\n{text[:position][-500:]}"
+        position = start + len(part)
 
 
 def _json(url: str) -> Any:
