@@ -1,4 +1,5 @@
-"""The environment's proxy and certificates hold for every client alike: Iterable, audiences, and all ways to Slack."""
+"""The proxy and the certificates of the environment apply to every client: Iterable, audiences, and all calls to
+Slack."""
 
 import asyncio
 import ssl
@@ -26,25 +27,25 @@ from core.iterable.probe import ProbeResult, probe
 from core.iterable.retry import INTERACTIVE_RETRY
 from core.sources.fetch import fetched
 
-# A name that only the proxy knows, as that of a host outside of a company's network.
+# A name that only the proxy resolves, like a host outside of a company's network.
 HOST = "outside.test"
 NAMES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", *network.CA_VARIABLES, "SSL_CERT_DIR")
 
 
 @dataclass
 class Outside:
-    """A TLS server that plays Iterable, Slack and a web server, its certificate authority, and the way to it."""
+    """A TLS server that plays Iterable, Slack and a web server, its certificate authority, and its proxy."""
 
     url: str
     ca: Path
     proxy: str
-    #: The hosts that the proxy was asked for.
+    #: The hosts to which clients connected through the proxy.
     asked: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin without a proxy and certificates."""
+    """Remove the proxy and the certificates from the environment."""
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -52,15 +53,15 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def outside(tmp_path: Path) -> AsyncIterator[Outside]:
-    """The server and the proxy, on free ports."""
+    """Run the server and the proxy on free ports."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(HOST).configure_cert(context)
     asked: list[str] = []
-    async with AsyncExitStack() as opened:
-        port = await opened.enter_async_context(_serving(context))
-        proxy = await opened.enter_async_context(_proxying(asked))
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(_serving(context))
+        proxy = await stack.enter_async_context(_proxying(asked))
         yield Outside(f"https://{HOST}:{port}", tmp_path / "ca.pem", proxy, asked)
 
 
@@ -93,7 +94,7 @@ async def _serving(context: ssl.SSLContext) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def _proxying(asked: list[str]) -> AsyncIterator[str]:
-    """A proxy that takes a CONNECT to any host for one to this machine."""
+    """Run a proxy that sends each CONNECT to the same port of this machine."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         method, target, _ = (await reader.readline()).decode().split()
@@ -101,9 +102,9 @@ async def _proxying(asked: list[str]) -> AsyncIterator[str]:
             pass
         assert method == "CONNECT"
         asked.append(target.rpartition(":")[0])
-        inside, outside = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
+        upstream, upstream_writer = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        await asyncio.gather(_copy(reader, outside), _copy(inside, writer))
+        await asyncio.gather(_copy(reader, upstream_writer), _copy(upstream, writer))
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server:
@@ -112,8 +113,8 @@ async def _proxying(asked: list[str]) -> AsyncIterator[str]:
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
     with suppress(ConnectionError):
-        while piece := await source.read(1 << 16):
-            target.write(piece)
+        while chunk := await source.read(1 << 16):
+            target.write(chunk)
             await target.drain()
     target.close()
 
@@ -124,9 +125,9 @@ async def _ask_iterable(url: str, _directory: Path) -> None:
 
 
 async def _probe(url: str, _directory: Path) -> None:
-    found = await probe(url)
-    if not isinstance(found, ProbeResult):
-        raise InputError(found)
+    result = await probe(url)
+    if not isinstance(result, ProbeResult):
+        raise InputError(result)
 
 
 async def _fetch(url: str, directory: Path) -> None:
@@ -169,7 +170,7 @@ async def test_client_goes_through_the_proxy(
 async def test_certificate_that_is_not_trusted(
     outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
-    """A certificate that is not trusted is a fault for good, in a sentence: which host, and what to do."""
+    """An untrusted certificate is a permanent error whose sentence names the host and the remedy."""
     monkeypatch.setenv("HTTPS_PROXY", outside.proxy)
     with pytest.raises(SyncError, match=rf"certificate of .*{HOST}.* is not trusted .*SSL_CERT_FILE"):
         await client(outside.url, tmp_path)
@@ -183,12 +184,12 @@ async def test_host_without_a_proxy(
     """No client uses the proxy for a host in NO_PROXY."""
     monkeypatch.setenv("HTTPS_PROXY", outside.proxy)
     monkeypatch.setenv("NO_PROXY", f"localhost,{HOST}")
-    with suppress(SyncError, RetryLaterError):  # here the name is not known
+    with suppress(SyncError, RetryLaterError):  # without the proxy the name does not resolve
         await client(outside.url, tmp_path)
     assert outside.asked == []
 
 
-async def test_proxy_that_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_unreachable_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """If the proxy can't be reached, the error says so."""
     monkeypatch.setenv("HTTPS_PROXY", "127.0.0.1:1")
     with pytest.raises(UnreachableError, match="the proxy that HTTPS_PROXY or HTTP_PROXY names can't be reached"):
@@ -196,16 +197,16 @@ async def test_proxy_that_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 @pytest.mark.parametrize("proxy", ["socks5://user:secret@h:1", "http://", "http://[secret"])
-def test_proxy_that_can_not_be_used(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
-    """A proxy of another kind is refused by the variable's name, without its password."""
+def test_unsupported_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """An unsupported proxy is refused with the name of its variable, without its password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(SettingsError, match="HTTPS_PROXY") as refused:
         network.proxy_for("https://h.example.com")
     assert "secret" not in refused.value.message
 
 
-def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file of certificates that is missing, or that is none, is named by its variable."""
+def test_missing_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A missing or invalid file of certificates is refused with the name of its variable."""
     (tmp_path / "none.pem").write_text("no certificate")
     for name in ("missing.pem", "none.pem"):
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / name))
@@ -214,7 +215,7 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_doctor_names_proxy_and_certificates(monkeypatch: pytest.MonkeyPatch, outside: Outside) -> None:
-    """The doctor says which proxy and which certificate authorities count, without the proxy's password."""
+    """The doctor names the proxy and the certificate authorities, without the proxy's password."""
     assert network_finding().text.startswith("without a proxy; certificate authorities: ")
     monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy.example.com:8080")
     monkeypatch.setenv("NO_PROXY", "localhost")

@@ -1,4 +1,4 @@
-"""Audiences that only the bot can fetch: registered by whoever executes runs, as far as its settings reach."""
+"""The bot registers fetchers for the audiences that only it can fetch, if the settings allow it."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from core.settings import Settings
 
 
 async def test_by_settings(tmp_path: Path) -> None:
-    """Who has no Slack reads what a run rejected; who has the bot's token reads files in Slack as well."""
-    found = []
+    """Without Slack's settings only rejected members can be fetched; with a bot token also files in Slack."""
+    schemes = []
     for token in (None, "xoxb-x"):
         settings = Settings.model_validate({"SLACK_BOT_TOKEN": token, "data_dir": tmp_path})
         async with open_engine(settings, "test") as engine:
             await source_fetchers.register(engine)
-            found.append(set(engine.fetchers))
+            schemes.append(set(engine.fetchers))
 
-    assert found == [{"rejected"}, {"rejected", "slack-file"}]
+    assert schemes == [{"rejected"}, {"rejected", "slack-file"}]

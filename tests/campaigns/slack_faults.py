@@ -35,12 +35,12 @@ async def main(wanted: str) -> None:
     known = read(f"\n{HEADING}\n{old}")
     lines = []
     for point in POINTS:
-        if wanted in point.what:
+        if wanted in point.name:
             with tempfile.TemporaryDirectory(prefix="slack-faults-") as directory:
                 async with stage(Path(directory)) as made:
                     seen = {fault: await observe(made, point, fault) for fault in point.faults}
         else:
-            seen = {fault: known[point.what, fault] for fault in point.faults}
+            seen = {fault: known[point.name, fault] for fault in point.faults}
         lines += rows(point, seen)
         print(*rows(point, seen), sep="\n", flush=True)
     section = "\n".join([HEADING, INTRODUCTION, HEADER, *lines])

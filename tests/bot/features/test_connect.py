@@ -1,4 +1,4 @@
-"""Connecting an Iterable project: the form, the key that is tried, who may, and replacing the key."""
+"""Connecting an Iterable project: the form, the test of the key, permissions, and replacing the key."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ BAD, NEW = "not-a-key-of-this-project", "another-key-7777"
 
 
 def details(key: str, **changed: Any) -> dict[str, Any]:
-    """What a person puts into the form."""
+    """Return the values that a person enters into the form."""
     values: dict[str, Any] = {
         ConnectBlock.NAME: "Shop",
         ConnectBlock.KEY: key,
@@ -31,33 +31,33 @@ def details(key: str, **changed: Any) -> dict[str, Any]:
     return {**values, **changed}
 
 
-async def saved(here: Workspace) -> list[Connection]:
-    """The connections in the database."""
-    async with here.engine.database.read() as db:
+async def saved_connections(bot: Workspace) -> list[Connection]:
+    """Return the connections in the database."""
+    async with bot.engine.database.read() as db:
         return await connections.everyone(db)
 
 
-async def entries(here: Workspace, connection: Connection) -> list[audit_log.AuditEntry]:
-    """What the audit table says about a connection."""
-    async with here.engine.database.read() as db:
+async def entries(bot: Workspace, connection: Connection) -> list[audit_log.AuditEntry]:
+    """Return the audit entries of a connection."""
+    async with bot.engine.database.read() as db:
         return await audit_log.of(db, [f"connection:{connection.id}"])
 
 
-async def shown(here: Workspace, title: str) -> View:
-    """Wait until the admin's modal has this title."""
-    admin = here.slack.admin
-    return await here.slack.wait_for(lambda: admin.view if admin.views and admin.view.title == title else None)
+async def wait_for_modal(bot: Workspace, title: str) -> View:
+    """Wait until the admin's modal has this title, and return it."""
+    admin = bot.slack.admin
+    return await bot.slack.wait_for(lambda: admin.view if admin.views and admin.view.title == title else None)
 
 
-async def connect_form(here: Workspace) -> View:
-    """Open the form, as the admin."""
-    await here.slack.admin.command("/iterable-sync connect")
-    return await here.slack.admin.open_view(ConnectCallback.CONNECT)
+async def connect_form(bot: Workspace) -> View:
+    """Open the form as the admin."""
+    await bot.slack.admin.command("/iterable-sync connect")
+    return await bot.slack.admin.open_view(ConnectCallback.CONNECT)
 
 
-def everything_that_was_shown(here: Workspace) -> str:
-    """All that the bot told Slack: no key may be in it."""
-    return repr([call.args for call in here.slack.world.calls])
+def everything_sent_to_slack(bot: Workspace) -> str:
+    """Return the arguments of all calls to Slack. They must not contain a key."""
+    return repr([call.args for call in bot.slack.world.calls])
 
 
 @pytest.fixture
@@ -67,20 +67,21 @@ def patient_form(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_connect(tmp_path: Path) -> None:
-    """An admin connects a project: the key is tried, the connection saved and audited, and what comes next is said."""
-    async with workspace(tmp_path) as here:
-        form = await connect_form(here)
-        assert "placeholder.email" in here.slack.render(form)
-        assert "encrypted" in here.slack.render(form)
-        await here.slack.admin.fill(
-            form, {**details(here.iterable.key), ConnectBlock.RATE: "2.5", ConnectBlock.USER_ID: "mpid"}
+    """An admin connects a project: the key is tested, the connection saved and audited, and the modal offers the next
+    step."""
+    async with workspace(tmp_path) as bot:
+        form = await connect_form(bot)
+        assert "placeholder.email" in bot.slack.render(form)
+        assert "encrypted" in bot.slack.render(form)
+        await bot.slack.admin.fill(
+            form, {**details(bot.iterable.key), ConnectBlock.RATE: "2.5", ConnectBlock.USER_ID: "mpid"}
         )
-        await here.slack.admin.submit(form)
+        await bot.slack.admin.submit(form)
 
-        done = await shown(here, "Connected")
-        assert f"lists that can be synced to, key …{here.iterable.key[-4:]}" in here.slack.render(done)
-        assert "[Map an audience]" in here.slack.render(done)
-        (connection,) = await saved(here)
+        modal = await wait_for_modal(bot, "Connected")
+        assert f"lists that can be synced to, key …{bot.iterable.key[-4:]}" in bot.slack.render(modal)
+        assert "[Map an audience]" in bot.slack.render(modal)
+        (connection,) = await saved_connections(bot)
         assert (connection.name, connection.requests_per_second, connection.user_id_field.value) == (
             "Shop",
             2.5,
@@ -88,107 +89,108 @@ async def test_connect(tmp_path: Path) -> None:
         )
         assert (connection.team_id, connection.alert_channel) == (TEAM, ALERTS)
         assert (connection.operators, connection.approvers, connection.self_approval) == ((MAYA,), (AMIR,), False)
-        (entry,) = await entries(here, connection)
+        (entry,) = await entries(bot, connection)
         assert (entry.actor, entry.action, entry.team_id) == (ADA, audit_log.AuditAction.CONNECTION_ADDED, TEAM)
-        assert here.iterable.key not in repr(entry)
-        assert here.iterable.key not in everything_that_was_shown(here)
+        assert bot.iterable.key not in repr(entry)
+        assert bot.iterable.key not in everything_sent_to_slack(bot)
 
 
 @pytest.mark.usefixtures("patient_form")
 async def test_errors_at_their_field(tmp_path: Path) -> None:
-    """What is wrong is said beside the input that it concerns, and everything that was put in stays."""
-    async with workspace(tmp_path) as here:
-        await here.connection("Shop")
-        form = await connect_form(here)
-        await here.slack.admin.fill(form, {**details("with blanks in it"), ConnectBlock.NAME: "environment-x"})
-        refused = await here.slack.admin.submit(form)
+    """Each error appears at its input, and the form keeps the entered values."""
+    async with workspace(tmp_path) as bot:
+        await bot.connection("Shop")
+        form = await connect_form(bot)
+        await bot.slack.admin.fill(form, {**details("with blanks in it"), ConnectBlock.NAME: "environment-x"})
+        refused = await bot.slack.admin.submit(form)
         assert set(refused.errors) == {ConnectBlock.NAME, ConnectBlock.KEY}
 
-        await here.slack.admin.fill(form, details(BAD, **{ConnectBlock.NAME: "Other"}))
-        refused = await here.slack.admin.submit(form)
+        await bot.slack.admin.fill(form, details(BAD, **{ConnectBlock.NAME: "Other"}))
+        refused = await bot.slack.admin.submit(form)
         assert "Iterable refuses the API key" in refused.errors[ConnectBlock.KEY]
 
-        await here.slack.admin.fill(form, details(here.iterable.key))
-        refused = await here.slack.admin.submit(form)
+        await bot.slack.admin.fill(form, details(bot.iterable.key))
+        refused = await bot.slack.admin.submit(form)
         assert 'There is a connection "Shop" already' in refused.errors[ConnectBlock.NAME]
-        assert len(await saved(here)) == 1
+        assert len(await saved_connections(bot)) == 1
 
 
 async def test_slow_iterable(tmp_path: Path) -> None:
-    """Where Iterable takes long, the form says that the key is being tried, and then what came of it; never the key."""
-    async with workspace(tmp_path) as here:
-        here.iterable.faults.add(Fault("slow", path="/api/lists", delay=1.0, times=2))
-        form = await connect_form(here)
-        await here.slack.admin.fill(form, details(BAD, **{ConnectBlock.RATE: "7"}))
-        await here.slack.admin.submit(form)
-        assert "Trying the key" in here.slack.render(here.slack.admin.view)
+    """If Iterable is slow, the form first says that the key is being tested, and then shows the result without the
+    key."""
+    async with workspace(tmp_path) as bot:
+        bot.iterable.faults.add(Fault("slow", path="/api/lists", delay=1.0, times=2))
+        form = await connect_form(bot)
+        await bot.slack.admin.fill(form, details(BAD, **{ConnectBlock.RATE: "7"}))
+        await bot.slack.admin.submit(form)
+        assert "Trying the key" in bot.slack.render(bot.slack.admin.view)
 
-        failed = await shown(here, "Not connected")
-        assert "Iterable refuses the API key" in here.slack.render(failed)
-        await here.slack.admin.click(failed, ConnectAction.AGAIN)
-        form = await here.slack.admin.open_view(ConnectCallback.CONNECT)
-        assert {"Shop", "7", "@Amir Haddad"} <= set(here.slack.render(form).replace("[", "]").split("]"))
-        await here.slack.admin.fill(form, {ConnectBlock.KEY: here.iterable.key})
-        await here.slack.admin.submit(form)
-        assert "Trying the key" in here.slack.render(here.slack.admin.view)
+        failed = await wait_for_modal(bot, "Not connected")
+        assert "Iterable refuses the API key" in bot.slack.render(failed)
+        await bot.slack.admin.click(failed, ConnectAction.AGAIN)
+        form = await bot.slack.admin.open_view(ConnectCallback.CONNECT)
+        assert {"Shop", "7", "@Amir Haddad"} <= set(bot.slack.render(form).replace("[", "]").split("]"))
+        await bot.slack.admin.fill(form, {ConnectBlock.KEY: bot.iterable.key})
+        await bot.slack.admin.submit(form)
+        assert "Trying the key" in bot.slack.render(bot.slack.admin.view)
 
-        await shown(here, "Connected")
-        assert len(await saved(here)) == 1
-        assert BAD not in everything_that_was_shown(here)
-        assert here.iterable.key not in everything_that_was_shown(here)
+        await wait_for_modal(bot, "Connected")
+        assert len(await saved_connections(bot)) == 1
+        assert BAD not in everything_sent_to_slack(bot)
+        assert bot.iterable.key not in everything_sent_to_slack(bot)
 
 
 async def test_closed_while_trying(tmp_path: Path) -> None:
-    """Who closes the form while the key is being tried is told in a direct message what came of it."""
-    async with workspace(tmp_path) as here:
-        here.iterable.faults.add(Fault("slow", path="/api/lists", delay=1.0, times=1))
-        form = await connect_form(here)
-        await here.slack.admin.fill(form, details(here.iterable.key))
-        await here.slack.admin.submit(form)
-        await here.slack.admin.close()
-        await here.slack.wait_for_message("dm", "Connected: ", reader=here.slack.admin)
+    """A person who closes the form while the key is tested gets the result as a direct message."""
+    async with workspace(tmp_path) as bot:
+        bot.iterable.faults.add(Fault("slow", path="/api/lists", delay=1.0, times=1))
+        form = await connect_form(bot)
+        await bot.slack.admin.fill(form, details(bot.iterable.key))
+        await bot.slack.admin.submit(form)
+        await bot.slack.admin.close()
+        await bot.slack.wait_for_message("dm", "Connected: ", reader=bot.slack.admin)
 
 
 async def test_only_admins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is no admin is told whom to ask for what, and can't submit a form that was opened before either."""
-    async with workspace(tmp_path) as here:
-        await here.slack.marketer.command("/iterable-sync connect")
-        told = await here.slack.wait_for_message("marketing", "Nothing is connected", reader=here.slack.marketer)
-        assert "Ask one of them to type `/iterable-sync connect`" in here.slack.render(told)
-        assert not here.slack.marketer.views
+    """A person who is not an admin learns who can connect, and can't submit a form that was opened earlier."""
+    async with workspace(tmp_path) as bot:
+        await bot.slack.marketer.command("/iterable-sync connect")
+        reply = await bot.slack.wait_for_message("marketing", "Nothing is connected", reader=bot.slack.marketer)
+        assert "Ask one of them to type `/iterable-sync connect`" in bot.slack.render(reply)
+        assert not bot.slack.marketer.views
 
-        form = await connect_form(here)
-        await here.slack.admin.fill(form, details(here.iterable.key))
-        here.slack.admin.user.is_admin = here.slack.admin.user.is_owner = False
+        form = await connect_form(bot)
+        await bot.slack.admin.fill(form, details(bot.iterable.key))
+        bot.slack.admin.user.is_admin = bot.slack.admin.user.is_owner = False
         monkeypatch.setattr(admins, "FRESH_S", -1.0)  # a minute passes
-        await here.slack.admin.submit(form)
-        told_so = await shown(here, "Not connected")
-        assert "Only an admin or owner" in here.slack.render(told_so)
-        assert await saved(here) == []
+        await bot.slack.admin.submit(form)
+        modal = await wait_for_modal(bot, "Not connected")
+        assert "Only an admin or owner" in bot.slack.render(modal)
+        assert await saved_connections(bot) == []
 
 
 async def test_edit(tmp_path: Path) -> None:
-    """An admin changes everything but the key; what it was before and is now is audited."""
-    async with workspace(tmp_path) as here:
-        connection = await here.connection()
-        home = await here.slack.admin.open_home()
-        await here.slack.admin.click(home, ConnectAction.EDIT)
-        form = await here.slack.admin.open_view(ConnectCallback.EDIT)
-        await here.slack.admin.fill(
+    """An admin changes all settings but the key, and the audit entry has the values before and after."""
+    async with workspace(tmp_path) as bot:
+        connection = await bot.connection()
+        home = await bot.slack.admin.open_home()
+        await bot.slack.admin.click(home, ConnectAction.EDIT)
+        form = await bot.slack.admin.open_view(ConnectCallback.EDIT)
+        await bot.slack.admin.fill(
             form, {ConnectBlock.NAME: "Store", ConnectBlock.RATE: "0.5", ConnectBlock.SELF_APPROVAL: ["yes"]}
         )
-        await here.slack.admin.submit(form)
-        done = await shown(here, "Saved")
+        await bot.slack.admin.submit(form)
+        modal = await wait_for_modal(bot, "Saved")
 
-        assert "another name, rate, rule about approving one's own" in here.slack.render(done)
-        (now,) = await saved(here)
-        assert (now.name, now.requests_per_second, now.self_approval) == ("Store", 0.5, True)
-        assert (now.api_key, now.operators, now.approvers) == (
+        assert "another name, rate, rule about approving one's own" in bot.slack.render(modal)
+        (changed,) = await saved_connections(bot)
+        assert (changed.name, changed.requests_per_second, changed.self_approval) == ("Store", 0.5, True)
+        assert (changed.api_key, changed.operators, changed.approvers) == (
             connection.api_key,
             connection.operators,
             connection.approvers,
         )
-        (entry,) = await entries(here, connection)
+        (entry,) = await entries(bot, connection)
         assert entry.action is audit_log.AuditAction.CONNECTION_CHANGED
         assert entry.before == {"name": "Shop", "rate": 0.0, "self_approval": False}
         assert entry.after == {"name": "Store", "rate": 0.5, "self_approval": True}
@@ -196,65 +198,67 @@ async def test_edit(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("patient_form")
 async def test_another_data_center(tmp_path: Path) -> None:
-    """Another data center is saved only where the key works there."""
-    async with workspace(tmp_path) as here:
-        await here.connection()
-        project = here.iterable.state.keys[here.iterable.key].project
-        here.iterable.state.add_key(here.iterable.key, project, "revoked")
-        home = await here.slack.admin.open_home()
-        await here.slack.admin.click(home, ConnectAction.EDIT)
-        form = await here.slack.admin.open_view(ConnectCallback.EDIT)
-        await here.slack.admin.fill(form, {ConnectBlock.DATA_CENTER: "eu"})
-        refused = await here.slack.admin.submit(form)
+    """Another data center is saved only if the key works there."""
+    async with workspace(tmp_path) as bot:
+        await bot.connection()
+        project = bot.iterable.state.keys[bot.iterable.key].project
+        bot.iterable.state.add_key(bot.iterable.key, project, "revoked")
+        home = await bot.slack.admin.open_home()
+        await bot.slack.admin.click(home, ConnectAction.EDIT)
+        form = await bot.slack.admin.open_view(ConnectCallback.EDIT)
+        await bot.slack.admin.fill(form, {ConnectBlock.DATA_CENTER: "eu"})
+        refused = await bot.slack.admin.submit(form)
         assert "Iterable refuses the API key" in refused.errors[ConnectBlock.DATA_CENTER]
-        assert [each.data_center for each in await saved(here)] == ["us"]
+        assert [each.data_center for each in await saved_connections(bot)] == ["us"]
 
-        here.iterable.state.add_key(here.iterable.key, project, "active")
-        await here.slack.admin.submit(form)
-        await shown(here, "Saved")
-        assert [each.data_center for each in await saved(here)] == ["eu"]
+        bot.iterable.state.add_key(bot.iterable.key, project, "active")
+        await bot.slack.admin.submit(form)
+        await wait_for_modal(bot, "Saved")
+        assert [each.data_center for each in await saved_connections(bot)] == ["eu"]
 
 
 @pytest.mark.usefixtures("patient_form")
 async def test_replace_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new key takes the place of a refused one, ends its alert, and the runs that it stopped can be retried."""
+    """A new key replaces a refused one and closes its alert, and the stopped runs can be retried."""
     monkeypatch.setattr(publisher, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(publisher, "APART_S", 0.1)
-    async with workspace(tmp_path) as here:
-        connection = await here.connection()
-        mapping = await here.mapping(connection)
-        project = here.iterable.state.keys[here.iterable.key].project
-        here.iterable.state.add_key(here.iterable.key, project, "revoked")
-        here.iterable.state.add_key(NEW, project)
+    async with workspace(tmp_path) as bot:
+        connection = await bot.connection()
+        mapping = await bot.mapping(connection)
+        project = bot.iterable.state.keys[bot.iterable.key].project
+        bot.iterable.state.add_key(bot.iterable.key, project, "revoked")
+        bot.iterable.state.add_key(NEW, project)
         request = RunRequest(path=str(tmp_path / "audience.csv"))
         (tmp_path / "audience.csv").write_bytes(audience([Member(1, "p1@example.com", "c1")]))
-        run_id = await queue_run(here.engine, connection, mapping, request, started_by=MAYA)
-        home = await here.slack.admin.open_home()
-        await here.slack.wait_for(lambda: "1 open alert" in here.slack.render(home))
-        assert "key refused by Iterable since" in here.slack.render(home)
-        assert (await here.run(run_id)).status is RunStatus.FAILED
+        run_id = await queue_run(bot.engine, connection, mapping, request, started_by=MAYA)
+        home = await bot.slack.admin.open_home()
+        await bot.slack.wait_for(lambda: "1 open alert" in bot.slack.render(home))
+        assert "key refused by Iterable since" in bot.slack.render(home)
+        assert (await bot.run(run_id)).status is RunStatus.FAILED
 
-        await here.slack.admin.click(home, f"{_row_of(home, ConnectAction.EDIT)}/{ConnectAction.KEY}")
-        form = await here.slack.admin.open_view(ConnectCallback.KEY)
-        await here.slack.admin.fill(form, {ConnectBlock.KEY: BAD})
-        refused = await here.slack.admin.submit(form)
+        await bot.slack.admin.click(home, f"{_block_with(home, ConnectAction.EDIT)}/{ConnectAction.KEY}")
+        form = await bot.slack.admin.open_view(ConnectCallback.KEY)
+        await bot.slack.admin.fill(form, {ConnectBlock.KEY: BAD})
+        refused = await bot.slack.admin.submit(form)
         assert "Iterable refuses the API key" in refused.errors[ConnectBlock.KEY]
-        await here.slack.admin.fill(form, {ConnectBlock.KEY: NEW})
-        await here.slack.admin.submit(form)
-        done = await shown(here, "Key replaced")
+        await bot.slack.admin.fill(form, {ConnectBlock.KEY: NEW})
+        await bot.slack.admin.submit(form)
+        modal = await wait_for_modal(bot, "Key replaced")
 
-        assert "1 run stopped because of the former key" in here.slack.render(done)
-        (now,) = await saved(here)
-        assert (now.key_last4, now.key_rejected_at) == ("7777", None)
-        async with here.engine.database.read() as db:
+        assert "1 run stopped because of the former key" in bot.slack.render(modal)
+        (changed,) = await saved_connections(bot)
+        assert (changed.key_last4, changed.key_rejected_at) == ("7777", None)
+        async with bot.engine.database.read() as db:
             assert await alerts.open_of(db, connection.id, None) is None
-        (entry,) = await entries(here, connection)
+        (entry,) = await entries(bot, connection)
         assert entry.action is audit_log.AuditAction.KEY_REPLACED
         assert NEW not in repr(entry)
-        assert NEW not in everything_that_was_shown(here)
+        assert NEW not in everything_sent_to_slack(bot)
 
 
-def _row_of(view: View, action: str) -> str:
-    """The id of the block that has a button."""
+def _block_with(view: View, action: str) -> str:
+    """Return the id of the block that contains a button."""
     rows = (each for each in view.blocks if each["type"] == "actions")
-    return next(str(each["block_id"]) for each in rows if action in [one["action_id"] for one in each["elements"]])
+    return next(
+        str(each["block_id"]) for each in rows if action in [element["action_id"] for element in each["elements"]]
+    )

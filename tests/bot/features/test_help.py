@@ -1,4 +1,4 @@
-"""The slash command and its subcommands: what help says, and what becomes of a word that is none."""
+"""The slash command and its subcommands: the help, and the answer to unknown words."""
 
 from pathlib import Path
 
@@ -8,33 +8,33 @@ SUBCOMMANDS = ("connect", "map", "run", "status", "history", "cancel", "why", "u
 
 
 async def test_help_lists_every_subcommand(tmp_path: Path) -> None:
-    """`help` names every subcommand privately, whatever its case and the blanks around it."""
-    async with workspace(tmp_path) as here:
-        await here.slack.marketer.command("/iterable-sync   HELP  ")
-        shown = await here.slack.wait_for_message("marketing", "What Iterable Sync can do", reader=here.slack.marketer)
+    """`help` lists every subcommand privately, whatever its case and the blanks around it."""
+    async with workspace(tmp_path) as bot:
+        await bot.slack.marketer.command("/iterable-sync   HELP  ")
+        shown = await bot.slack.wait_for_message("marketing", "What Iterable Sync can do", reader=bot.slack.marketer)
 
-        assert shown.only_for == here.slack.marketer.id
-        text = here.slack.render(shown)
+        assert shown.only_for == bot.slack.marketer.id
+        text = bot.slack.render(shown)
         assert [name for name in SUBCOMMANDS if f"`/iterable-sync {name}" not in text] == []
 
 
 async def test_unknown_subcommand(tmp_path: Path) -> None:
-    """A word that is no subcommand is answered with the one that was probably meant, harmless in what it shows."""
-    async with workspace(tmp_path) as here:
-        await here.slack.marketer.command("/iterable-sync histroy <!channel>")
-        shown = await here.slack.wait_for_message("marketing", "There is no", reader=here.slack.marketer)
-        assert "Did you mean `/iterable-sync history`?" in here.slack.render(shown)
+    """The answer to an unknown subcommand suggests the closest one, and escapes the typed text."""
+    async with workspace(tmp_path) as bot:
+        await bot.slack.marketer.command("/iterable-sync histroy <!channel>")
+        shown = await bot.slack.wait_for_message("marketing", "There is no", reader=bot.slack.marketer)
+        assert "Did you mean `/iterable-sync history`?" in bot.slack.render(shown)
 
-        await here.slack.marketer.command("/iterable-sync <!here>")
-        shown = await here.slack.wait_for_message("marketing", "<!here>", reader=here.slack.marketer)
+        await bot.slack.marketer.command("/iterable-sync <!here>")
+        shown = await bot.slack.wait_for_message("marketing", "<!here>", reader=bot.slack.marketer)
         assert "&lt;!here&gt;" in shown.text
         assert "Did you mean" not in shown.text
 
 
 async def test_error_of_a_subcommand(tmp_path: Path) -> None:
-    """What a subcommand can't do is said privately, in a sentence."""
-    async with workspace(tmp_path) as here:
-        await here.connection()
-        await here.slack.marketer.command('/iterable-sync history "Nobody"')
-        shown = await here.slack.wait_for_message("marketing", "No mapping is called", reader=here.slack.marketer)
-        assert 'No mapping is called "Nobody".' in here.slack.render(shown)
+    """A subcommand that fails gives a private answer in one sentence."""
+    async with workspace(tmp_path) as bot:
+        await bot.connection()
+        await bot.slack.marketer.command('/iterable-sync history "Unknown"')
+        shown = await bot.slack.wait_for_message("marketing", "No mapping is called", reader=bot.slack.marketer)
+        assert 'No mapping is called "Unknown".' in bot.slack.render(shown)

@@ -1,4 +1,4 @@
-"""`status` and `history`: what a person is told privately."""
+"""`status` and `history`: what a person reads privately."""
 
 from pathlib import Path
 
@@ -15,24 +15,24 @@ from tests.bot.slack.harness import MAYA, Workspace, audience, workspace
 from tests.core.harness import people, queue_run
 
 
-async def told(here: Workspace, typed: str, text: str) -> str:
-    """What Maya is told privately, as she reads it."""
-    await here.slack.marketer.command(f"/iterable-sync {typed}")
-    shown = await here.slack.wait_for_message("marketing", text, reader=here.slack.marketer)
+async def reply_to(bot: Workspace, typed: str, text: str) -> str:
+    """Type a subcommand as Maya, wait for a private reply that contains a text, and return its text."""
+    await bot.slack.marketer.command(f"/iterable-sync {typed}")
+    shown = await bot.slack.wait_for_message("marketing", text, reader=bot.slack.marketer)
     assert shown.only_for == MAYA
-    return here.slack.render(shown)
+    return bot.slack.render(shown)
 
 
 async def test_status(tmp_path: Path) -> None:
-    """`status` says what is under way, what waits, what failed and how each mapping is, the numbers first."""
-    async with workspace(tmp_path) as here:
-        assert "Nothing is connected" in await told(here, "status", "Nothing is connected")
+    """`status` shows the numbers first, then runs in progress, approvals, alerts, and the state of each mapping."""
+    async with workspace(tmp_path) as bot:
+        assert "Nothing is connected" in await reply_to(bot, "status", "Nothing is connected")
 
-        connection = await here.connection()
-        await here.mapping(connection)
-        await here.mapping(connection, "Lapsed", list_id=1002, active=False)
-        fed = await here.mapping(connection, "Fed", list_id=NO_LIST)
-        async with here.engine.database.write() as db:
+        connection = await bot.connection()
+        await bot.mapping(connection)
+        await bot.mapping(connection, "Lapsed", list_id=1002, active=False)
+        fed = await bot.mapping(connection, "Fed", list_id=NO_LIST)
+        async with bot.engine.database.write() as db:
             await mappings.change(db, fed.id, is_live=True)
             await alerts.open_(
                 db,
@@ -42,7 +42,7 @@ async def test_status(tmp_path: Path) -> None:
                 code="key_refused",
                 message="Refused <it>.",
             )
-        text = await told(here, "Status", "open alert")
+        text = await reply_to(bot, "Status", "open alert")
         assert "0 runs in progress, 1 approval waits, 1 open alert, 3 mappings." in text
         assert "*Shop*: Refused <it>." in text
         assert "*SpringShoppers* → List 1001 (Shop): active\nNot synced yet" in text
@@ -52,37 +52,38 @@ async def test_status(tmp_path: Path) -> None:
 
 
 async def test_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`history` shows the latest runs of a mapping with what they changed, and offers to repeat those that can be."""
+    """`history` shows the latest runs of a mapping with their numbers, and a button to run or retry each."""
     monkeypatch.setattr(publisher, "APART_S", 0.1)
-    async with workspace(tmp_path) as here:
-        connection = await here.connection()
-        assert "There are no runs yet" in await told(here, "history", "no runs")
-        first, second = await here.mapping(connection), await here.mapping(connection, "Lapsed", list_id=1002)
+    async with workspace(tmp_path) as bot:
+        connection = await bot.connection()
+        assert "There are no runs yet" in await reply_to(bot, "history", "no runs")
+        first, second = await bot.mapping(connection), await bot.mapping(connection, "Lapsed", list_id=1002)
         (tmp_path / "audience.csv").write_bytes(audience(people(range(1, 4))))
         request = RunRequest(path=str(tmp_path / "audience.csv"))
-        run_id = await queue_run(here.engine, connection, first, request, started_by=MAYA)
+        run_id = await queue_run(bot.engine, connection, first, request, started_by=MAYA)
         failed = await queue_run(
-            here.engine, connection, second, RunRequest(path=str(tmp_path / "none.csv")), started_by=MAYA
+            bot.engine, connection, second, RunRequest(path=str(tmp_path / "none.csv")), started_by=MAYA
         )
-        await here.slack.marketer.open_home()
-        home = here.slack.marketer.user.home
-        await here.slack.wait_for(lambda: _ended(here.slack.render(home)), timeout=15)
+        await bot.slack.marketer.open_home()
+        home = bot.slack.marketer.user.home
+        await bot.slack.wait_for(lambda: _both_ended(bot.slack.render(home)), timeout=15)
 
-        text = await told(here, "history spring", "The latest 1 run of SpringShoppers")
+        text = await reply_to(bot, "history spring", "The latest 1 run of SpringShoppers")
         assert "succeeded\n3 added, 0 updated, 0 removed, 0 rejected\n" in text
         assert f"by @Maya Lindqvist, run `{run_id}`\n[Run again]" in text
         assert "Lapsed" not in text
-        text = await told(here, "history", "The latest 2 runs")
+        text = await reply_to(bot, "history", "The latest 2 runs")
         assert text.index("Lapsed") < text.index("SpringShoppers")
         assert f"run `{failed}`\nnone.csv: there is no such file. Check the path.\n[Retry]" in text
 
 
-def _ended(page: str) -> bool:
+def _both_ended(page: str) -> bool:
     return "succeeded, 3 added, 0 updated, 0 removed" in page and ": failed" in page
 
 
 def test_live_line() -> None:
-    """A live mapping is told in one line: what came today, what became of it, what is on its way and what waits."""
+    """The line of a live mapping shows today's changes by outcome, the backlog, and the changes that wait for
+    approval."""
     status = LiveStatus(
         changes_today=1200,
         backlog=40,
@@ -93,8 +94,8 @@ def test_live_line() -> None:
         rejected=3,
         waiting=7,
     )
-    said = (
+    expected = (
         "Live: 1,200 changes today, 900 added, 0 updated, 200 removed, 3 rejected, 40 on the way (for 2 min), "
         "7 waiting for approval"
     )
-    assert live_line(status) == said
+    assert live_line(status) == expected

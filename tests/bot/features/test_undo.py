@@ -1,4 +1,4 @@
-"""Taking a run back from Slack: offered, previewed, approved, and the list is as it was."""
+"""Undo in Slack: a run is offered, previewed and approved, and the list is as before the run."""
 
 from pathlib import Path
 
@@ -14,148 +14,148 @@ from tests.bot.slack.harness import AMIR, MARKETING, MAYA, OKSANA, TEAM, Workspa
 from tests.core.harness import decide, people, until
 
 
-async def synced(here: Workspace, mapping: AudienceMapping, numbers: range) -> Run:
-    """A run that Maya started and Amir approved where it asked, ended."""
-    path = here.engine.settings.data_dir / f"audience-{numbers.start}-{numbers.stop}.csv"
+async def sync_people(bot: Workspace, mapping: AudienceMapping, numbers: range) -> Run:
+    """Sync these people as Maya, with Amir's approval if needed, and return the ended run."""
+    path = bot.engine.settings.data_dir / f"audience-{numbers.start}-{numbers.stop}.csv"
     path.write_bytes(audience(people(numbers)))
     run_id = await commands.start(
-        here.engine, mapping, RunRequest(path=str(path)), by=MAYA, channel=MARKETING, team_id=TEAM
+        bot.engine, mapping, RunRequest(path=str(path)), by=MAYA, channel=MARKETING, team_id=TEAM
     )
-    return await ended(here, run_id)
+    return await wait_for_end(bot, run_id)
 
 
-async def ended(here: Workspace, run_id: str) -> Run:
-    """A run, once it waits for approval or has ended."""
+async def wait_for_end(bot: Workspace, run_id: str) -> Run:
+    """Wait until a run has ended, or an undo needs approval, and return it. Amir approves other runs."""
 
     async def has_ended() -> bool:
-        return not (await here.run(run_id)).status.is_active
+        return not (await bot.run(run_id)).status.is_active
 
     await until(has_ended)
-    run = await here.run(run_id)
+    run = await bot.run(run_id)
     if run.status is RunStatus.NEEDS_APPROVAL and run.undo_of is None:
-        await decide(here.engine, run_id, by=AMIR, team_id=TEAM)
-        return await ended(here, run_id)
+        await decide(bot.engine, run_id, by=AMIR, team_id=TEAM)
+        return await wait_for_end(bot, run_id)
     return run
 
 
-async def two_runs(here: Workspace) -> tuple[Connection, AudienceMapping, Run]:
-    """A list with p0 to p9 on it, and the run that made it p3 to p11."""
-    connection = await here.connection()
-    mapping = await here.mapping(connection)
-    await synced(here, mapping, range(10))
-    run = await synced(here, mapping, range(3, 12))
+async def two_runs(bot: Workspace) -> tuple[Connection, AudienceMapping, Run]:
+    """Sync p0 to p9, then p3 to p11. Returns the connection, the mapping and the second run."""
+    connection = await bot.connection()
+    mapping = await bot.mapping(connection)
+    await sync_people(bot, mapping, range(10))
+    run = await sync_people(bot, mapping, range(3, 12))
     assert (run.counters.added, run.counters.removed) == (2, 3)
     return connection, mapping, run
 
 
-async def summary_of(here: Workspace, numbers: str) -> Message:
-    """The message of a run that has ended, with these numbers in it."""
+async def wait_for_summary(bot: Workspace, numbers: str) -> Message:
+    """Wait for the summary of a run with these numbers, and return it."""
 
-    def found() -> Message | None:
-        shown = {here.slack.render(each): each for each in here.slack.messages("marketing") if each.bot_id}
+    def find() -> Message | None:
+        shown = {bot.slack.render(each): each for each in bot.slack.messages("marketing") if each.bot_id}
         return next((each for text, each in shown.items() if "Synced" in text and numbers in text), None)
 
-    return await here.slack.wait_for(found, timeout=20)
+    return await bot.slack.wait_for(find, timeout=20)
 
 
-async def opened(here: Workspace, run: Run) -> View:
-    """The modal that Maya gets for a run."""
-    assert (await here.slack.marketer.command(f"/iterable-sync undo {run.id}")).ok
-    return await here.slack.marketer.open_view(UndoCallback.UNDO)
+async def open_undo(bot: Workspace, run: Run) -> View:
+    """Open the modal in which Maya undoes a run."""
+    assert (await bot.slack.marketer.command(f"/iterable-sync undo {run.id}")).ok
+    return await bot.slack.marketer.open_view(UndoCallback.UNDO)
 
 
-async def told(here: Workspace, text: str) -> str:
-    """What Maya alone reads, once it contains this."""
-    message = await here.slack.wait_for_message("marketing", text, reader=here.slack.marketer)
+async def read_privately(bot: Workspace, text: str) -> str:
+    """Wait for a message that only Maya sees and that contains a text. Returns its text."""
+    message = await bot.slack.wait_for_message("marketing", text, reader=bot.slack.marketer)
     assert message.only_for == MAYA
-    return here.slack.render(message)
+    return bot.slack.render(message)
 
 
 async def test_list_is_as_before(tmp_path: Path) -> None:
-    """From the summary's *Undo* through preview and approval: the list is as it was before the run."""
-    async with workspace(tmp_path) as here:
-        _, _, run = await two_runs(here)
-        maya, amir = here.slack.marketer, here.slack.approver
-        summary = await summary_of(here, "2 added, 0 updated, 3 removed")
+    """*Undo* of the summary, its preview and its approval restore the list as it was before the run."""
+    async with workspace(tmp_path) as bot:
+        _, _, run = await two_runs(bot)
+        maya, amir = bot.slack.marketer, bot.slack.approver
+        summary = await wait_for_summary(bot, "2 added, 0 updated, 3 removed")
         assert (await maya.click(summary, UndoAction.OPEN)).ok
         view = await maya.open_view(UndoCallback.UNDO)
-        shown = here.slack.render(view)
+        shown = bot.slack.render(view)
         assert "2 people that it added: taken off the list" in shown
         assert "3 people that it removed: put back on the list" in shown
         assert "started journeys" in shown
         assert "/iterable-sync pause SpringShoppers" in shown
         assert (await maya.submit(view)).ok
-        await here.slack.wait_for(lambda: "#marketing" in here.slack.render(maya.view))
-        undoing = await ended(here, (await here.latest_run()).id)
-        assert (undoing.status, undoing.undo_of, undoing.channel) == (RunStatus.NEEDS_APPROVAL, run.id, MARKETING)
-        card = await here.slack.wait_for_message("marketing", "To approve", timeout=20)
-        assert here.emails() == {f"p{number}@example.com" for number in range(3, 12)}
+        await bot.slack.wait_for(lambda: "#marketing" in bot.slack.render(maya.view))
+        undo_run = await wait_for_end(bot, (await bot.latest_run()).id)
+        assert (undo_run.status, undo_run.undo_of, undo_run.channel) == (RunStatus.NEEDS_APPROVAL, run.id, MARKETING)
+        card = await bot.slack.wait_for_message("marketing", "To approve", timeout=20)
+        assert bot.emails() == {f"p{number}@example.com" for number in range(3, 12)}
 
         assert (await amir.click(card, ApprovalAction.REVIEW)).ok
         assert (await amir.submit(await amir.open_view(ApprovalCallback.REVIEW))).ok
-        undoing = await ended(here, undoing.id)
+        undo_run = await wait_for_end(bot, undo_run.id)
 
-        assert (undoing.status, undoing.error) == (RunStatus.SUCCEEDED, None)
-        assert here.emails() == {f"p{number}@example.com" for number in range(10)}
-        await summary_of(here, "3 added, 0 updated, 2 removed")
-        async with here.engine.database.read() as db:
-            entries = [each for each in await audit_log.of(db, [f"run:{run.id}"]) if each.after == {"run": undoing.id}]
+        assert (undo_run.status, undo_run.error) == (RunStatus.SUCCEEDED, None)
+        assert bot.emails() == {f"p{number}@example.com" for number in range(10)}
+        await wait_for_summary(bot, "3 added, 0 updated, 2 removed")
+        async with bot.engine.database.read() as db:
+            entries = [each for each in await audit_log.of(db, [f"run:{run.id}"]) if each.after == {"run": undo_run.id}]
         assert [(each.action, each.actor) for each in entries] == [(audit_log.AuditAction.RUN_UNDO_ASKED, MAYA)]
 
 
 async def test_runs_are_offered(tmp_path: Path) -> None:
-    """Without an argument the runs that can be undone are offered, newest first, and a button opens the modal."""
-    async with workspace(tmp_path) as here:
-        _, mapping, run = await two_runs(here)
-        nothing = await synced(here, mapping, range(3, 12))
-        maya = here.slack.marketer
+    """`undo` alone lists the runs that can be undone, newest first, and a button opens the modal."""
+    async with workspace(tmp_path) as bot:
+        _, mapping, run = await two_runs(bot)
+        unchanged = await sync_people(bot, mapping, range(3, 12))
+        maya = bot.slack.marketer
         await maya.command("/iterable-sync undo")
-        message = await here.slack.wait_for_message("marketing", "Which run?", reader=maya)
-        shown = here.slack.render(message)
+        message = await bot.slack.wait_for_message("marketing", "Which run?", reader=maya)
+        shown = bot.slack.render(message)
         assert message.only_for == MAYA
         assert shown.index("2 added, 3 removed") < shown.index("10 added")
-        assert nothing.id not in shown
+        assert unchanged.id not in shown
 
         assert (await maya.click(message, UndoAction.OPEN, run.id)).ok
         view = await maya.open_view(UndoCallback.UNDO)
         await maya.submit(view)
-        await here.slack.wait_for(lambda: "is on its way" in here.slack.render(maya.view))
+        await bot.slack.wait_for(lambda: "is on its way" in bot.slack.render(maya.view))
         await maya.command("/iterable-sync undo")
-        await here.slack.wait_for_message("marketing", "(1 run)", reader=maya)
+        await bot.slack.wait_for_message("marketing", "(1 run)", reader=maya)
 
 
-async def test_what_cannot_be_undone(tmp_path: Path) -> None:
-    """An unknown run, one that changed nothing, and one of a mapping that is paused: each is told in plain words."""
-    async with workspace(tmp_path) as here:
-        _, mapping, run = await two_runs(here)
-        nothing = await synced(here, mapping, range(3, 12))
-        maya = here.slack.marketer
+async def test_runs_that_can_not_be_undone(tmp_path: Path) -> None:
+    """An unknown run, a run without changes and a run of a paused mapping are refused in plain words."""
+    async with workspace(tmp_path) as bot:
+        _, mapping, run = await two_runs(bot)
+        unchanged = await sync_people(bot, mapping, range(3, 12))
+        maya = bot.slack.marketer
         await maya.command("/iterable-sync undo <b>nonsense")
-        assert "`/iterable-sync undo` alone" in await told(here, 'There is no run "<b>nonsense"')
-        await maya.command(f"/iterable-sync undo {nothing.id}")
-        await told(here, f"Run {nothing.id} changed nothing, so there is nothing to undo.")
-        view = await opened(here, run)
-        await mapping_lifecycle.pause(here.engine, mapping.id, by=OKSANA, team_id=TEAM)
+        assert "`/iterable-sync undo` alone" in await read_privately(bot, 'There is no run "<b>nonsense"')
+        await maya.command(f"/iterable-sync undo {unchanged.id}")
+        await read_privately(bot, f"Run {unchanged.id} changed nothing, so there is nothing to undo.")
+        view = await open_undo(bot, run)
+        await mapping_lifecycle.pause(bot.engine, mapping.id, by=OKSANA, team_id=TEAM)
         await maya.submit(view)
-        await here.slack.wait_for(lambda: "is paused, so nothing is sent" in here.slack.render(maya.view))
-        assert (await here.latest_run()).id == nothing.id
+        await bot.slack.wait_for(lambda: "is paused, so nothing is sent" in bot.slack.render(maya.view))
+        assert (await bot.latest_run()).id == unchanged.id
 
 
 async def test_only_operators_undo(tmp_path: Path) -> None:
-    """Who may not start runs can't undo them; it is asked again when *Preview* is pressed."""
-    async with workspace(tmp_path) as here:
-        connection, _, run = await two_runs(here)
-        ada = here.slack.admin
+    """A person who may not start runs can't undo them, and *Preview* checks that again."""
+    async with workspace(tmp_path) as bot:
+        connection, _, run = await two_runs(bot)
+        ada = bot.slack.admin
         for typed in (f"/iterable-sync undo {run.id}", "/iterable-sync undo"):
             await ada.command(typed, "sync-alerts")
-            message = await here.slack.wait_for_message("sync-alerts", "Only operators and approvers", reader=ada)
-            here.slack.channel("sync-alerts").messages.remove(message)
+            message = await bot.slack.wait_for_message("sync-alerts", "Only operators and approvers", reader=ada)
+            bot.slack.channel("sync-alerts").messages.remove(message)
         assert not ada.views
-        view = await opened(here, run)
-        async with here.engine.database.write() as db:
+        view = await open_undo(bot, run)
+        async with bot.engine.database.write() as db:
             await connections.change(db, connection.id, operators=(OKSANA,))
-        await here.slack.marketer.submit(view)
-        await here.slack.wait_for(
-            lambda: "Only operators and approvers of Shop" in here.slack.render(here.slack.marketer.view)
+        await bot.slack.marketer.submit(view)
+        await bot.slack.wait_for(
+            lambda: "Only operators and approvers of Shop" in bot.slack.render(bot.slack.marketer.view)
         )
-        assert (await here.latest_run()).id == run.id
+        assert (await bot.latest_run()).id == run.id

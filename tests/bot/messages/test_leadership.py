@@ -1,4 +1,4 @@
-"""Of all processes on a database only one talks to Slack by itself, and it is another one as soon as that one ends."""
+"""One process on a database is the leader and posts to Slack; another one takes over when it ends."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -19,8 +19,8 @@ from tests.bot.slack.harness import workspace
 from tests.core.harness import people
 
 
-async def another(stack: AsyncExitStack, directory: Path, database_url: str | None = None) -> Engine:
-    """The engine of another process on the same database."""
+async def open_another(stack: AsyncExitStack, directory: Path, database_url: str | None = None) -> Engine:
+    """Open the engine of another process on the same database."""
     settings = Settings(
         data_dir=directory / "data",
         database_url=SecretStr(database_url) if database_url else None,
@@ -31,48 +31,46 @@ async def another(stack: AsyncExitStack, directory: Path, database_url: str | No
 
 @pytest.fixture
 async def stack(tmp_path: Path) -> AsyncIterator[AsyncExitStack]:
-    """What is to be closed at the end, while the directory still exists."""
-    async with AsyncExitStack() as it:
-        yield it
+    """Resources that are closed at the end, while the directory still exists."""
+    async with AsyncExitStack() as resources:
+        yield resources
 
 
 async def is_held(engine: Engine) -> bool:
-    """Whether a process has the lease."""
+    """Return whether a process holds the lease."""
     async with engine.database.read() as db:
         return await LeaderLease(engine).is_held(db)
 
 
-async def test_one_has_it_until_it_gives_it_back(tmp_path: Path, database_url: str, stack: AsyncExitStack) -> None:
-    """The holder keeps the lease, and no other process can take or release it before the holder releases it."""
-    one, two = [await another(stack, tmp_path, database_url) for _ in range(2)]
-    assert await LeaderLease(one).take()
-    assert not await LeaderLease(two).take()
-    await LeaderLease(two).give_back()
-    assert [await is_held(one), await is_held(two)] == [True, False]
-    assert await LeaderLease(one).take()
-    await LeaderLease(one).give_back()
-    assert [await is_held(one), await is_held(two)] == [False, False]
-    assert await LeaderLease(two).take()
-    assert not await LeaderLease(one).take()
+async def test_lease_is_held_until_it_is_given_back(tmp_path: Path, database_url: str, stack: AsyncExitStack) -> None:
+    """A process keeps the lease until it gives it back, and no other process gets it before."""
+    first, second = [await open_another(stack, tmp_path, database_url) for _ in range(2)]
+    assert await LeaderLease(first).take()
+    assert not await LeaderLease(second).take()
+    await LeaderLease(second).give_back()
+    assert [await is_held(first), await is_held(second)] == [True, False]
+    assert await LeaderLease(first).take()
+    await LeaderLease(first).give_back()
+    assert [await is_held(first), await is_held(second)] == [False, False]
+    assert await LeaderLease(second).take()
+    assert not await LeaderLease(first).take()
 
 
-async def test_it_is_taken_from_who_ended_without_a_word(
-    tmp_path: Path, database_url: str, stack: AsyncExitStack
-) -> None:
-    """The lease of a dead process goes to the first process that takes it."""
-    async with AsyncExitStack() as until_it_ends:
-        assert await LeaderLease(await another(until_it_ends, tmp_path, database_url)).take()
-    one, two = [await another(stack, tmp_path, database_url) for _ in range(2)]
-    assert await LeaderLease(one).take()
-    assert not await LeaderLease(two).take()
+async def test_lease_of_a_dead_process_is_taken(tmp_path: Path, database_url: str, stack: AsyncExitStack) -> None:
+    """The first process that asks gets the lease of a process that no longer exists."""
+    async with AsyncExitStack() as dead_process:
+        assert await LeaderLease(await open_another(dead_process, tmp_path, database_url)).take()
+    first, second = [await open_another(stack, tmp_path, database_url) for _ in range(2)]
+    assert await LeaderLease(first).take()
+    assert not await LeaderLease(second).take()
 
 
-@pytest.mark.parametrize("before", [None, "who ended"])
-async def test_one_of_two_who_see_it_free_at_once(
+@pytest.mark.parametrize("before", [None, "ended"])
+async def test_one_of_two_processes_takes_a_free_lease(
     tmp_path: Path, database_url: str, stack: AsyncExitStack, before: str | None
 ) -> None:
-    """Of two processes that have both seen that its holder is dead, one gets the lease."""
-    database = (await another(stack, tmp_path, database_url)).database
+    """If two processes see a free lease at the same time, the faster one gets it."""
+    database = (await open_another(stack, tmp_path, database_url)).database
     if before is not None:
         async with database.write() as db:
             assert await leases.take(db, NAME, before, instead_of=None)
@@ -84,31 +82,28 @@ async def test_one_of_two_who_see_it_free_at_once(
         assert (taken, await leases.holder(db, NAME)) == ([True, False], "one")
 
 
-async def test_without_it_nothing_is_said(
-    stack: AsyncExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While another process has the lease the bot posts nothing, not even if it had the lease a moment ago; then
-    it says what there is to say."""
-    other = LeaderLease(await another(stack, tmp_path))
+async def test_only_the_leader_posts(stack: AsyncExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process holds the lease, the bot posts nothing, even if it believes that it holds the lease."""
+    other = LeaderLease(await open_another(stack, tmp_path))
     assert await other.take()
-    here = await stack.enter_async_context(workspace(tmp_path))
-    mapping = await here.mapping(await here.connection())
-    await ended(here, await start(here, tmp_path, mapping, people(range(3))))
-    follower = MessageReconciler(here.services, message_providers(here.services, MessagingLimits()))
+    bot = await stack.enter_async_context(workspace(tmp_path))
+    mapping = await bot.mapping(await bot.connection())
+    await ended(bot, await start(bot, tmp_path, mapping, people(range(3))))
+    follower = MessageReconciler(bot.services, message_providers(bot.services, MessagingLimits()))
 
     assert await follower.reconcile_once()
     assert not follower._tasks
 
-    async def believes(_: LeaderLease) -> bool:
+    async def take_without_check(_: LeaderLease) -> bool:
         return True
 
-    with monkeypatch.context() as patched:
-        patched.setattr(LeaderLease, "take", believes)
+    with monkeypatch.context() as patch:
+        patch.setattr(LeaderLease, "take", take_without_check)
         assert not await follower.reconcile_once()
         for task in list(follower._tasks.values()):
             await task
 
-    assert not here.slack.calls("chat.postMessage")
+    assert not bot.slack.calls("chat.postMessage")
     await other.give_back()
-    await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
-    assert len(here.slack.calls("chat.postMessage")) == 1
+    await bot.slack.wait_for_message("marketing", "Synced", timeout=LONG)
+    assert len(bot.slack.calls("chat.postMessage")) == 1

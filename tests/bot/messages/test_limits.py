@@ -1,10 +1,10 @@
-"""The budget of edits that a workspace has."""
+"""The budget of edits of a workspace."""
 
 from bot.messages.limits import TokenBucket
 
 
 def test_holds_the_rate_and_keeps_a_reserve() -> None:
-    """Progress leaves the reserve to what matters more, and over time no more than the rate is given out."""
+    """Progress updates leave the reserve to urgent edits, and the budget never exceeds its rate."""
     now = [0.0]
     budget = TokenBucket(a_minute=40, at_once=20, reserve=10, clock=lambda: now[0])
     given = 0

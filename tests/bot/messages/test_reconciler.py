@@ -1,4 +1,4 @@
-"""The reconciler shows what providers want, whatever feature they are of."""
+"""The reconciler shows the messages of any provider."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from tests.bot.slack.harness import MARKETING, TEAM, workspace
 
 
 class Notices:
-    """A provider of two subjects: a notice, and one that can't be built."""
+    """A provider of two subjects: a notice, and one whose message can't be built."""
 
     def __init__(self) -> None:
         """Nothing is done yet."""
@@ -41,11 +41,11 @@ class Notices:
 
 
 async def test_messages_of_any_provider_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message of a provider is posted once and marked as done, although another subject can't be built."""
+    """The message of a provider is posted once and marked as done, even if another subject can't be built."""
     notices = Notices()
     providers: list[MessageProvider] = [notices]
     monkeypatch.setattr(serve, "message_providers", lambda *_: providers)
-    async with workspace(tmp_path) as here:
-        await here.slack.wait_for_message("marketing", "maintenance", timeout=LONG)
+    async with workspace(tmp_path) as bot:
+        await bot.slack.wait_for_message("marketing", "maintenance", timeout=LONG)
         await asyncio.wait_for(notices.done.wait(), LONG)
-    assert len(here.slack.calls("chat.postMessage")) == 1
+    assert len(bot.slack.calls("chat.postMessage")) == 1

@@ -1,6 +1,6 @@
-"""What of Slack is known to fail well: a method that the bot begins to call is first added to the fault tests."""
+"""The calls to Slack whose failures are tested: a new call of the bot is first added to the fault tests."""
 
-#: Web API methods, and what is beside them: bytes that go up and come down, and the connection.
+#: Web API methods, and the other requests: uploads, downloads, response URLs, and the connection.
 COVERED = frozenset(
     {
         "apps.connections.open",

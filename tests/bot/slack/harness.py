@@ -1,4 +1,4 @@
-"""What tests of the bot stand on: the bot itself, in one process with a local Slack and a local Iterable."""
+"""Test harness: the bot in this process, with a local Slack and a local Iterable."""
 
 import os
 from collections.abc import AsyncIterator, Iterable
@@ -36,7 +36,7 @@ MAYA, AMIR, OKSANA, ADA = "U01MAYA", "U01AMIR", "U01OKSANA", "U01ADA"
 MARKETING, ALERTS, ARCHIVED = "C01MARKETING", "C01ALERTS", "C01OLD"
 #: A Standard list that the local Iterable has from the start.
 LIST = 1001
-#: Slack is told at once, and often: a test does not wait for what a person would hardly see.
+#: Short intervals, so that tests do not wait for updates.
 BRISK = MessagingLimits(
     look=0.1,
     least_look=0.02,
@@ -52,7 +52,7 @@ BRISK = MessagingLimits(
 
 @dataclass
 class Workspace:
-    """A workspace with the bot in it. `services` are the bot's own."""
+    """A local workspace with the running bot. `services` are the bot's own."""
 
     slack: Slack
     iterable: Running
@@ -60,7 +60,7 @@ class Workspace:
     services: Services
 
     async def connection(self, name: str = "Shop", **changed: Any) -> Connection:
-        """A saved connection: Maya and Oksana start runs, Amir approves, alerts go to #sync-alerts."""
+        """Save a connection: Maya and Oksana are operators, Amir is approver, alerts go to #sync-alerts."""
         values = {
             "name": name,
             "api_key": self.iterable.key,
@@ -83,14 +83,14 @@ class Workspace:
         active: bool = True,
         removals: RemovalPolicy = RemovalPolicy.REMOVE,
     ) -> AudienceMapping:
-        """A mapping that Maya proposed, shown in #marketing; approved, unless not `active`.
+        """Propose a mapping as Maya, shown in #marketing; approve it if `active`.
 
-        So many people may be added without asking that a first sync of thousands begins at once.
+        Its limit of additions is so high that a first sync of thousands starts without an approval.
         """
-        known = self.iterable.state.lists.get(list_id)
-        created_at = known.created_at if known is not None else None
+        stored_list = self.iterable.state.lists.get(list_id)
+        created_at = stored_list.created_at if stored_list is not None else None
         target = IterableList(list_id, f"List {list_id}", "Standard", created_at=created_at)
-        made = await propose(
+        mapping = await propose(
             self.engine,
             connection,
             target,
@@ -104,36 +104,36 @@ class Workspace:
         )
         if active:
             async with self.engine.database.write() as db:
-                await mappings.decide(db, made.id, MappingStatus.ACTIVE, by=AMIR, comment=None)
-        return made
+                await mappings.decide(db, mapping.id, MappingStatus.ACTIVE, by=AMIR, comment=None)
+        return mapping
 
     async def run(self, run_id: str) -> Run:
-        """A run as it is now."""
+        """Return a run as it is stored now."""
         async with self.engine.database.read() as db:
-            found = await runs.by_id(db, run_id)
-        assert found is not None
-        return found
+            run = await runs.by_id(db, run_id)
+        assert run is not None
+        return run
 
     async def latest_run(self) -> Run:
-        """The newest run."""
+        """Return the newest run."""
         async with self.engine.database.read() as db:
             return (await runs.latest(db, 1))[0]
 
     def emails(self, list_id: int = LIST) -> set[str]:
-        """Who is on a list in the local Iterable."""
+        """Return the emails (or user ids) of a list's members in the local Iterable."""
         return {email or user_id or "" for email, user_id in self.iterable.state.members(list_id)}
 
 
 def audience(members: Iterable[Member]) -> bytes:
-    """A whole audience as a plain table."""
-    rows = [f"{m.mpid},{m.email or ''},{m.customer_id or ''}\n" for m in members]
+    """Return a whole audience as a plain table."""
+    rows = [f"{member.mpid},{member.email or ''},{member.customer_id or ''}\n" for member in members]
     return ("mpid,email,customer_id\n" + "".join(rows)).encode()
 
 
 def settings_for(
     slack: Slack, iterable: Running, directory: Path, database_url: str | None = None, **more: Any
 ) -> Settings:
-    """The bot's settings for a local Slack (Socket Mode) and a local Iterable."""
+    """Return the bot's settings for a local Slack (Socket Mode) and a local Iterable."""
     values: dict[str, Any] = {
         "SLACK_API_URL": slack.api_url,
         "SLACK_BOT_TOKEN": slack.bot_token,
@@ -151,7 +151,8 @@ def settings_for(
 
 @asynccontextmanager
 async def local_slack(**options: Any) -> AsyncIterator[Slack]:
-    """A local Slack with our app in it. At the end it tells whether the bot has called what no fault test covers."""
+    """Run a local Slack with our app. At the end, raises AssertionError if the bot made a call that no fault test
+    covers."""
     async with slack_running(manifest=MANIFEST, **options) as slack:
         yield slack
         unknown = slack.world.asked - COVERED
@@ -162,19 +163,19 @@ async def local_slack(**options: Any) -> AsyncIterator[Slack]:
 async def workspace(
     directory: Path, database_url: str | None = None, pace: MessagingLimits = BRISK, **slack_options: Any
 ) -> AsyncIterator[Workspace]:
-    """A local Slack and a local Iterable with the bot between them, for the length of the block."""
+    """Run a local Slack and a local Iterable with the bot between them, for the length of the block."""
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
         slack = await stack.enter_async_context(local_slack(**slack_options))
-        async with bot(slack, iterable, directory, database_url, pace) as it:
-            yield it
+        async with running_bot(slack, iterable, directory, database_url, pace) as running:
+            yield running
 
 
 @asynccontextmanager
-async def bot(
+async def running_bot(
     slack: Slack, iterable: Running, directory: Path, database_url: str | None = None, pace: MessagingLimits = BRISK
 ) -> AsyncIterator[Workspace]:
-    """The bot alone, in a Slack and with an Iterable that outlive it: so that it can be started again."""
+    """Run the bot alone, with a Slack and an Iterable that outlive it, so that it can be started again."""
     settings = settings_for(slack, iterable, directory, database_url)
     furnish(settings)
     async with open_engine(settings, "test", retry_policy=QUICK) as engine, serving(engine, pace=pace) as services:

@@ -1,4 +1,4 @@
-"""What tests of live audiences stand on: the bot between an mParticle, a Slack and an Iterable, all of them local."""
+"""Test harness of live audiences: the bot between a local mParticle, a local Slack and a local Iterable."""
 
 import time
 from collections.abc import AsyncIterator
@@ -27,24 +27,24 @@ from tests.firehosing import TOKEN
 
 @dataclass
 class Fed(Workspace):
-    """A workspace with the bot in it, and an mParticle that sends it messages."""
+    """A workspace with the running bot, and an mParticle that sends messages to it."""
 
     mparticle: MParticle
 
     async def mapping_of(self, audience: Audience) -> AudienceMapping:
-        """The live mapping of an audience."""
+        """Return the live mapping of an audience."""
         async with self.engine.database.read() as db:
-            (found,) = [each for each in await store.everyone(db) if each.audience_id == str(audience.id)]
-        return found
+            (mapping,) = [each for each in await store.everyone(db) if each.audience_id == str(audience.id)]
+        return mapping
 
     async def status_of(self, audience: Audience) -> store.LiveStatus:
-        """How the mapping of an audience stands."""
+        """Return the status of an audience's mapping."""
         mapping = await self.mapping_of(audience)
         async with self.engine.database.read() as db:
             return await store.status(db, mapping.id, time.time())
 
     async def entries_of(self, audience: Audience) -> list[AuditEntry]:
-        """What was done to the mapping of an audience."""
+        """Return the audit entries of an audience's mapping."""
         mapping = await self.mapping_of(audience)
         async with self.engine.database.read() as db:
             return await audit_log.of(db, [f"mapping:{mapping.id}"])
@@ -52,19 +52,19 @@ class Fed(Workspace):
 
 @asynccontextmanager
 async def fed(directory: Path, pace: MessagingLimits = BRISK, **changed: Any) -> AsyncIterator[Fed]:
-    """A local mParticle, Slack and Iterable with the bot between them. `changed` are settings of the bot."""
+    """Run a local mParticle, Slack and Iterable with the bot between them. `changed`: settings of the bot."""
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
         slack = await stack.enter_async_context(harness.local_slack())
-        made = harness.settings_for(slack, iterable, directory)
+        defaults = harness.settings_for(slack, iterable, directory)
         values = {"firehose_token": SecretStr(TOKEN), "firehose_gather_s": 0.02, **changed}
-        settings = made.model_copy(update=values)
+        settings = defaults.model_copy(update=values)
         furnish(settings)
         engine = await stack.enter_async_context(open_engine(settings, "test", retry_policy=QUICK))
         services = await stack.enter_async_context(serving(engine, pace=pace))
         if settings.slack_app_token is not None:
             await slack.wait_connected()
         address = f"{services.address}/mparticle/firehose/{TOKEN}"
-        given = {"apiKey": iterable.key, "userIdField": "customerId"}
-        player = await stack.enter_async_context(MParticle(address, settings=given, attempts=1))
-        yield Fed(slack, iterable, engine, services, player)
+        account = {"apiKey": iterable.key, "userIdField": "customerId"}
+        mparticle = await stack.enter_async_context(MParticle(address, settings=account, attempts=1))
+        yield Fed(slack, iterable, engine, services, mparticle)

@@ -1,4 +1,4 @@
-"""Slack failing where nobody looks yet: at the start, while the connection is made again, at an installation."""
+"""Slack fails at the start, while the connection is made again, and during an installation."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -12,7 +12,7 @@ from sandbox.iterable import running as iterable_running
 from sandbox.slack import Slack
 from tests.bot.slack.fault_matrix import FAULTS, PASSING, REFUSALS
 from tests.bot.slack.following import LONG, card, ended, top
-from tests.bot.slack.harness import Workspace, bot, local_slack, workspace
+from tests.bot.slack.harness import Workspace, local_slack, running_bot, workspace
 from tests.bot.slack.test_workspaces import install, many_workspaces
 from tests.core.harness import people
 
@@ -22,7 +22,7 @@ _WORDS = (*PASSING, *REFUSALS, "invalid_arguments")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slack is given up on, and tried again, after moments."""
+    """Shorten timeouts and retries."""
     monkeypatch.setattr(clients, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(connection, "TRY_AGAIN_S", 0.05)
     monkeypatch.setattr(connection, "LOOK_EVERY_S", 0.05)
@@ -31,56 +31,56 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fail(slack: Slack, fault: str, method: str) -> None:
-    """Let a method fail once, whatever it is: what is refused at the start may be mended."""
+    """Let a method fail once with a fault, even with one that would last."""
     options = {**FAULTS[fault], "count": 1}
     slack.faults.add(str(options.pop("kind")), method, **options)
 
 
-async def is_answered(here: Workspace) -> None:
-    """Wait until a command is answered."""
-    before = len(here.slack.calls("chat.postEphemeral"))
-    await here.slack.wait_connected(timeout=LONG)
-    assert (await here.slack.marketer.command("/iterable-sync help")).ok
-    await here.slack.wait_for(lambda: len(here.slack.calls("chat.postEphemeral")) > before, LONG)
+async def wait_for_answer(bot: Workspace) -> None:
+    """Type a command, and wait until the bot has answered it."""
+    before = len(bot.slack.calls("chat.postEphemeral"))
+    await bot.slack.wait_connected(timeout=LONG)
+    assert (await bot.slack.marketer.command("/iterable-sync help")).ok
+    await bot.slack.wait_for(lambda: len(bot.slack.calls("chat.postEphemeral")) > before, LONG)
 
 
 @pytest.mark.parametrize("method", ["auth.test", "apps.connections.open"])
 async def test_at_the_start(tmp_path: Path, method: str) -> None:
-    """Whatever Slack answers at the start but that a token is wrong, the bot connects as soon as it can."""
+    """The bot connects as soon as it can, whatever Slack answers at the start, except that a token is wrong."""
     async with iterable_running() as iterable, local_slack() as slack:
         for fault in _WORDS:
             fail(slack, fault, method)
-            async with bot(slack, iterable, tmp_path) as here:
-                await is_answered(here)
+            async with running_bot(slack, iterable, tmp_path) as bot:
+                await wait_for_answer(bot)
             assert slack.faults.active[-1].struck == 1, fault
 
 
 @pytest.mark.parametrize("method", ["apps.connections.open", "socket"])
-async def test_while_it_connects_again(tmp_path: Path, method: str) -> None:
-    """A connection that is lost while Slack gives no other is made as soon as it does."""
-    async with workspace(tmp_path) as here:
+async def test_reconnecting(tmp_path: Path, method: str) -> None:
+    """A lost connection is made again as soon as Slack gives a new one."""
+    async with workspace(tmp_path) as bot:
         for fault in _WORDS if method == "apps.connections.open" else ("5xx",):
-            fail(here.slack, fault, method)
-            await here.slack.drop_sockets()
-            await is_answered(here)
-            assert here.slack.faults.active[-1].struck == 1, fault
+            fail(bot.slack, fault, method)
+            await bot.slack.drop_sockets()
+            await wait_for_answer(bot)
+            assert bot.slack.faults.active[-1].struck == 1, fault
 
 
 async def test_link_that_has_expired(tmp_path: Path) -> None:
-    """A link that Slack accepts no more while the connection is away is replaced by another one."""
-    async with workspace(tmp_path) as here:
-        here.slack.faults.add("refused", "socket", count=2)
-        await here.slack.drop_sockets()
-        await here.slack.wait_for(lambda: here.slack.faults.active[-1].struck, LONG)
-        here.slack.delivery.socket_mode.forget_links()
-        await is_answered(here)
+    """A link for a connection that has expired is replaced by a new one."""
+    async with workspace(tmp_path) as bot:
+        bot.slack.faults.add("refused", "socket", count=2)
+        await bot.slack.drop_sockets()
+        await bot.slack.wait_for(lambda: bot.slack.faults.active[-1].struck, LONG)
+        bot.slack.delivery.socket_mode.forget_links()
+        await wait_for_answer(bot)
 
 
 async def test_first_command_while_slack_is_busy(tmp_path: Path) -> None:
-    """A command is acknowledged and answered though Slack does not say whose the token is, in one workspace or many."""
-    async with workspace(tmp_path) as here:
-        here.slack.faults.add("ratelimited", "auth.test", retry_after=30)
-        await is_answered(here)
+    """A command is acknowledged and answered even if auth.test fails, in one workspace and in many."""
+    async with workspace(tmp_path) as bot:
+        bot.slack.faults.add("ratelimited", "auth.test", retry_after=30)
+        await wait_for_answer(bot)
     async with many_workspaces(tmp_path / "many") as (slack, url, _, _):
         assert await install(slack, url, "ada") == 200
         slack.faults.add("no_answer", "auth.test")
@@ -89,8 +89,8 @@ async def test_first_command_while_slack_is_busy(tmp_path: Path) -> None:
 
 
 async def test_installation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """An installation that Slack does not complete at once is completed, or the page says to begin anew; the code that
-    stands for a token is in no log."""
+    """An installation that Slack does not complete at once is completed or can be started again, and its code is in no
+    log."""
     async with many_workspaces(tmp_path) as (slack, url, _, services):
         for fault in ("429", "5xx", "no answer"):
             fail(slack, fault, "oauth.v2.access")
@@ -98,7 +98,7 @@ async def test_installation(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
         for fault in _WORDS:
             fail(slack, fault, "auth.test")
             assert await install(slack, url, "ada") == 200, fault
-        for fault in ("answer lost", "channel_not_found"):  # the code is used up, or is not taken
+        for fault in ("answer lost", "channel_not_found"):  # the code has been used, or Slack refuses it
             fail(slack, fault, "oauth.v2.access")
             assert await install(slack, url, "sven") == 401, fault
         assert await install(slack, url, "sven") == 200
@@ -107,8 +107,8 @@ async def test_installation(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
 
 
 @pytest.mark.parametrize("fault", ["5xx", "no answer"])
-async def test_where_it_is_not_installed(tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str) -> None:
-    """Who can't be told that nothing is installed is told at the next command."""
+async def test_app_that_is_not_installed(tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str) -> None:
+    """If the answer that the app is not installed is lost, the next command gets it."""
     async with many_workspaces(tmp_path) as (slack, _, _, _):
         fail(slack, fault, "response_url")
         await slack.marketer.command("/iterable-sync help")
@@ -120,30 +120,32 @@ async def test_where_it_is_not_installed(tmp_path: Path, caplog: pytest.LogCaptu
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_everything_at_once(tmp_path: Path, seed: int) -> None:
-    """Where any call may fail in any passing way, a run is approved, succeeds, and is summed up once."""
+    """If any call may fail transiently, a run is still approved, succeeds, and is summarized once."""
     async with AsyncExitStack() as stack:
-        here = await stack.enter_async_context(workspace(tmp_path))
-        message = await card(here, tmp_path, people(range(3)))
+        bot = await stack.enter_async_context(workspace(tmp_path))
+        message = await card(bot, tmp_path, people(range(3)))
         for number, options in enumerate(PASSING.values()):
             kind = str(options["kind"])
-            here.slack.faults.add(kind, "*", probability=0.06, seed=10 * seed + number, retry_after=1, status=503)
-        amir = here.slack.approver
+            bot.slack.faults.add(kind, "*", probability=0.06, seed=10 * seed + number, retry_after=1, status=503)
+        amir = bot.slack.approver
         from bot.features.ids import ApprovalAction, ApprovalCallback
 
         async with asyncio.timeout(3 * LONG):
             while not amir.views:
                 assert (await amir.click(message, ApprovalAction.REVIEW)).ok
-                await here.slack.wait_for(lambda: amir.views or amir.messages("marketing")[-1].only_for, LONG)
+                await bot.slack.wait_for(lambda: amir.views or amir.messages("marketing")[-1].only_for, LONG)
             assert (await amir.submit(await amir.open_view(ApprovalCallback.REVIEW))).ok
-        run = await ended(here, (await here.latest_run()).id)
+        run = await ended(bot, (await bot.latest_run()).id)
         assert run.status is RunStatus.SUCCEEDED
-        assert len(here.emails()) == 3
-        await here.slack.wait_for(lambda: any("*Synced" in each for each in (*top(here), *_to(here))), 2 * LONG)
-        here.slack.faults.clear()
-        assert len([each for each in top(here) if "*Synced" in each]) <= 1
-        assert len([each for each in _to(here) if "*Synced" in each]) <= 1
+        assert len(bot.emails()) == 3
+        await bot.slack.wait_for(
+            lambda: any("*Synced" in each for each in (*top(bot), *_direct_messages(bot))), 2 * LONG
+        )
+        bot.slack.faults.clear()
+        assert len([each for each in top(bot) if "*Synced" in each]) <= 1
+        assert len([each for each in _direct_messages(bot) if "*Synced" in each]) <= 1
 
 
-def _to(here: Workspace) -> list[str]:
-    maya = here.slack.marketer
-    return [here.slack.render(each) for each in maya.direct_message.messages if each.bot_id]
+def _direct_messages(bot: Workspace) -> list[str]:
+    maya = bot.slack.marketer
+    return [bot.slack.render(each) for each in maya.direct_message.messages if each.bot_id]

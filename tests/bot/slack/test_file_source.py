@@ -1,4 +1,4 @@
-"""Downloading audience files from Slack: the bot's token goes to Slack, and nowhere else."""
+"""Downloading audience files from Slack: the bot's token goes only to Slack."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,12 +18,12 @@ REAL = "https://slack.com/api/"
 
 
 @asynccontextmanager
-async def stranger() -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
-    """A server that is not Slack's, and the headers of the requests that reach it."""
-    seen: list[dict[str, str]] = []
+async def foreign_server() -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
+    """Run a server that is not Slack's, and yield its address and the headers of its requests."""
+    headers: list[dict[str, str]] = []
 
     async def answer(request: web.Request) -> web.Response:
-        seen.append(dict(request.headers))
+        headers.append(dict(request.headers))
         return web.Response(text="email\np1@example.com\n", content_type="text/csv")
 
     app = web.Application()
@@ -32,63 +32,63 @@ async def stranger() -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", headers
     finally:
         await runner.cleanup()
 
 
-async def shared(slack: Slack) -> File:
-    """A file that Maya has shared in a channel."""
+async def share_file(slack: Slack) -> File:
+    """Share a file in a channel as Maya."""
     return (await slack.marketer.upload_file("marketing", "a.csv", b"email\np1@example.com\n")).files[0]
 
 
-async def fetched(slack: Slack, file: File, folder: Path) -> Path:
-    """The file, downloaded by the bot."""
+async def fetch(slack: Slack, file: File, folder: Path) -> Path:
+    """Download the file as the bot."""
     files = SlackFiles(Clients(slack.api_url, slack.bot_token, None))
     return await files.fetch(address_of(TEAM, file.id), folder)
 
 
 async def test_external_file_is_refused(tmp_path: Path) -> None:
-    """Of a file that is not in Slack, a sentence says what to do, and nobody gets the token."""
-    async with local_slack() as slack, stranger() as (url, seen):
-        file = await shared(slack)
+    """A file that is not stored in Slack is refused with what to do, and its server gets no token."""
+    async with local_slack() as slack, foreign_server() as (url, seen):
+        file = await share_file(slack)
         file.external_type, file.url = "gdrive", f"{url}/a.csv"
         with pytest.raises(InputError, match="not stored in Slack"):
-            await fetched(slack, file, tmp_path)
+            await fetch(slack, file, tmp_path)
     assert seen == []
 
 
-async def test_address_that_is_not_slacks(tmp_path: Path) -> None:
-    """Whatever Slack says about a file, the token is not sent to another host."""
-    async with local_slack() as slack, stranger() as (url, seen):
-        file = await shared(slack)
+async def test_foreign_address(tmp_path: Path) -> None:
+    """The bot does not send its token to another host, whatever Slack says about a file."""
+    async with local_slack() as slack, foreign_server() as (url, seen):
+        file = await share_file(slack)
         file.url = f"{url}/a.csv"
         with pytest.raises(InputError, match="not stored in Slack"):
-            await fetched(slack, file, tmp_path)
+            await fetch(slack, file, tmp_path)
     assert seen == []
 
 
 async def test_redirect_is_not_followed(tmp_path: Path) -> None:
-    """A redirect of Slack's host leads nowhere."""
-    async with local_slack() as slack, stranger() as (url, seen):
-        file = await shared(slack)
+    """The bot does not follow a redirect to another host."""
+    async with local_slack() as slack, foreign_server() as (url, seen):
+        file = await share_file(slack)
         file.moved_to = f"{url}/a.csv"
         with pytest.raises(InputError, match="sends its files from another address"):
-            await fetched(slack, file, tmp_path)
+            await fetch(slack, file, tmp_path)
     assert seen == []
 
 
 async def test_without_the_scope(tmp_path: Path) -> None:
-    """If the bot may not read files, or is sent to a login page, a sentence says to install it again, at once."""
+    """If the scope is missing, or Slack redirects to a login page, the error says to reinstall the app."""
     async with local_slack() as slack:
-        file = await shared(slack)
+        file = await share_file(slack)
         file.moved_to = f"{slack.world.base_url}/login?redir=a"
         with pytest.raises(InputError, match="does not let the bot read files"):
-            await fetched(slack, file, tmp_path)
+            await fetch(slack, file, tmp_path)
         install = slack.world.installs[TEAM]
         install.scopes -= {"files:read"}
         with pytest.raises(InputError, match="does not let the bot read files"):
-            await fetched(slack, file, tmp_path)
+            await fetch(slack, file, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -110,5 +110,5 @@ async def test_without_the_scope(tmp_path: Path) -> None:
     ],
 )
 def test_addresses(url: str, api_url: str, expected: bool) -> None:
-    """Slack's are the host of the Web API, and over HTTPS those below it."""
+    """Slack's hosts are the host of the Web API and, over HTTPS, those below slack.com."""
     assert is_at_slack(URL(url), api_url) is expected

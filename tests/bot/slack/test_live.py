@@ -19,135 +19,135 @@ from tests.core.harness import people, person, until
 
 
 async def test_run_is_one_message_that_ends_as_its_summary(tmp_path: Path) -> None:
-    """A run is one message in its channel, edited in place until it says what was added and what was rejected."""
-    async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection())
+    """A run is one message in its channel, which is edited until it shows the added and the rejected members."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
         members = [*people(range(3)), person(9, email=None), person(10, email="nowhere")]
-        await start(here, tmp_path, mapping, members)
-        message = await here.slack.wait_for_message("marketing", "On the list in Iterable now*: 3", timeout=LONG)
-        (shown,) = top(here)
+        await start(bot, tmp_path, mapping, members)
+        message = await bot.slack.wait_for_message("marketing", "On the list in Iterable now*: 3", timeout=LONG)
+        (shown,) = top(bot)
         assert "3 added, 0 updated, 0 removed, 2 rejected." in shown.replace("*", "")
         assert "The profile has no email address.\n_Collect the address" in shown
         assert "Started by @Maya Lindqvist" in shown
         assert "[Rejected users] [Run again] [Undo]" in shown
         assert message.text.endswith("3 added, 0 updated, 0 removed, 2 rejected.")
-        assert not replies(here, message)
+        assert not replies(bot, message)
 
 
 async def test_progress_is_shown_in_place_at_its_pace(tmp_path: Path) -> None:
-    """While a run uploads, its message has a bar, counts and a button to cancel, and is not edited more often than
-    the pace allows."""
+    """The message of a run that uploads shows its progress and *Cancel*, and is not edited more often than the limit
+    allows."""
     gap = 0.7
-    async with workspace(tmp_path, pace=replace(BRISK, gap=gap)) as here:
-        here.iterable.faults.set([Fault("slow", path=SUBSCRIBE, delay=0.4)])
-        mapping = await here.mapping(await here.connection(requests_per_second=5.0))
-        run_id = await start(here, tmp_path, mapping, people(range(12_000)))
-        message = await here.slack.wait_for_message("marketing", "of 12,000 changes made", timeout=LONG)
-        await here.slack.wait_for(
-            lambda: "█" in here.slack.render(message) and " left" in here.slack.render(message), LONG
+    async with workspace(tmp_path, pace=replace(BRISK, gap=gap)) as bot:
+        bot.iterable.faults.set([Fault("slow", path=SUBSCRIBE, delay=0.4)])
+        mapping = await bot.mapping(await bot.connection(requests_per_second=5.0))
+        run_id = await start(bot, tmp_path, mapping, people(range(12_000)))
+        message = await bot.slack.wait_for_message("marketing", "of 12,000 changes made", timeout=LONG)
+        await bot.slack.wait_for(
+            lambda: "█" in bot.slack.render(message) and " left" in bot.slack.render(message), LONG
         )
-        shown = here.slack.render(message)
+        shown = bot.slack.render(message)
         assert "%" in shown
         assert "Uploading" in shown
         assert "[Cancel]" in shown
-        await ended(here, run_id)
-        await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
-        times = [call.at for call in here.slack.calls("chat.update")]
+        await ended(bot, run_id)
+        await bot.slack.wait_for_message("marketing", "Synced", timeout=LONG)
+        times = [call.at for call in bot.slack.calls("chat.update")]
         assert len(times) >= 2
         assert all(later - earlier >= gap - 0.05 for earlier, later in pairwise(times))
-        assert len(top(here)) == 1
+        assert len(top(bot)) == 1
 
 
-async def test_failure_says_what_happened_what_was_done_and_what_to_do(tmp_path: Path) -> None:
-    """A run that fails says why in its message, and goes on there when it is retried; the thread says who did that."""
-    async with workspace(tmp_path) as here:
-        here.iterable.faults.set([Fault("error", path=SUBSCRIBE, status=401, code="BadApiKey")])
-        mapping = await here.mapping(await here.connection())
-        run_id = await start(here, tmp_path, mapping, people(range(3)))
-        message = await here.slack.wait_for_message("marketing", "failed", timeout=LONG)
-        shown = here.slack.render(message)
+async def test_failure_is_explained(tmp_path: Path) -> None:
+    """The message of a failed run shows the reason and what to do, and after a retry the same message shows the end."""
+    async with workspace(tmp_path) as bot:
+        bot.iterable.faults.set([Fault("error", path=SUBSCRIBE, status=401, code="BadApiKey")])
+        mapping = await bot.mapping(await bot.connection())
+        run_id = await start(bot, tmp_path, mapping, people(range(3)))
+        message = await bot.slack.wait_for_message("marketing", "failed", timeout=LONG)
+        shown = bot.slack.render(message)
         assert "Iterable refuses the API key" in shown
         assert "*Done before:* nothing" in shown
         assert "[Retry] [Replace key]" in shown
-        here.iterable.faults.clear()
-        await commands.retry(here.engine, run_id, by=MAYA, team_id=TEAM)
-        here.services.wake()
-        await here.slack.wait_for(lambda: "Synced" in here.slack.render(message), LONG)
-        assert replies(here, message) == ["@Maya Lindqvist let this sync go on."]
-        assert len(top(here)) == 1
+        bot.iterable.faults.clear()
+        await commands.retry(bot.engine, run_id, by=MAYA, team_id=TEAM)
+        bot.services.wake()
+        await bot.slack.wait_for(lambda: "Synced" in bot.slack.render(message), LONG)
+        assert replies(bot, message) == ["@Maya Lindqvist let this sync go on."]
+        assert len(top(bot)) == 1
 
 
 async def test_cancelled_run_says_so(tmp_path: Path) -> None:
-    """A run that is cancelled says so, what it had done, and in the thread who asked for it."""
-    async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection(requests_per_second=2.0))
-        # long enough for whoever works on it to hear of it on the way
-        run_id = await start(here, tmp_path, mapping, people(range(40_000)))
-        message = await here.slack.wait_for_message("marketing", "Uploading", timeout=LONG)
-        await commands.cancel(here.engine, run_id, by=MAYA, team_id=TEAM)
-        here.services.wake()
-        await here.slack.wait_for(lambda: "was cancelled" in here.slack.render(message), LONG)
-        assert replies(here, message) == ["@Maya Lindqvist asked to cancel this sync."]
+    """The message of a cancelled run says so, and its thread names the person."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection(requests_per_second=2.0))
+        # long enough for the worker to notice the cancellation
+        run_id = await start(bot, tmp_path, mapping, people(range(40_000)))
+        message = await bot.slack.wait_for_message("marketing", "Uploading", timeout=LONG)
+        await commands.cancel(bot.engine, run_id, by=MAYA, team_id=TEAM)
+        bot.services.wake()
+        await bot.slack.wait_for(lambda: "was cancelled" in bot.slack.render(message), LONG)
+        assert replies(bot, message) == ["@Maya Lindqvist asked to cancel this sync."]
 
 
 async def test_last_state_is_shown_when_slack_is_back(tmp_path: Path) -> None:
-    """What happens while Slack takes no messages is shown when it does again, as one message."""
-    async with workspace(tmp_path) as here:
-        down = here.slack.faults.add("server_error", "chat.*", status=503)
-        mapping = await here.mapping(await here.connection())
-        run_id = await start(here, tmp_path, mapping, people(range(3)))
-        assert (await ended(here, run_id)).status is RunStatus.SUCCEEDED
-        assert not top(here)
-        here.slack.faults.remove(down.id)
-        await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
-        assert len(top(here)) == 1
+    """After an outage of Slack, one message shows the last state."""
+    async with workspace(tmp_path) as bot:
+        outage = bot.slack.faults.add("server_error", "chat.*", status=503)
+        mapping = await bot.mapping(await bot.connection())
+        run_id = await start(bot, tmp_path, mapping, people(range(3)))
+        assert (await ended(bot, run_id)).status is RunStatus.SUCCEEDED
+        assert not top(bot)
+        bot.slack.faults.remove(outage.id)
+        await bot.slack.wait_for_message("marketing", "Synced", timeout=LONG)
+        assert len(top(bot)) == 1
 
 
-async def test_message_that_waits_when_the_clock_is_put_back(tmp_path: Path) -> None:
-    """A message that Slack did not take is not tried hours later because the clock was put back meanwhile."""
-    async with workspace(tmp_path) as here:
-        down = here.slack.faults.add("server_error", "chat.*", status=503)
-        mapping = await here.mapping(await here.connection())
-        run_id = await start(here, tmp_path, mapping, people(range(3)))
-        await ended(here, run_id)
-        await here.slack.wait_for(lambda: down.struck, LONG)
+async def test_clock_that_goes_back(tmp_path: Path) -> None:
+    """If the clock goes back, a message that Slack refused is still retried soon."""
+    async with workspace(tmp_path) as bot:
+        outage = bot.slack.faults.add("server_error", "chat.*", status=503)
+        mapping = await bot.mapping(await bot.connection())
+        run_id = await start(bot, tmp_path, mapping, people(range(3)))
+        await ended(bot, run_id)
+        await bot.slack.wait_for(lambda: outage.struck, LONG)
 
-        async def waits() -> bool:
-            """Whether it waits now, until a time that the clock has yet to come to."""
-            async with here.engine.database.write() as db:
-                found = await db.execute(text("UPDATE posts SET next_at = next_at + 90000 WHERE next_at > 0"))
-                return bool(found.rowcount)
+        async def postpone() -> bool:
+            """Set the next attempt to a time that the clock has not reached. Returns whether a message was waiting."""
+            async with bot.engine.database.write() as db:
+                result = await db.execute(text("UPDATE posts SET next_at = next_at + 90000 WHERE next_at > 0"))
+                return bool(result.rowcount)
 
-        await until(waits)
-        here.slack.faults.remove(down.id)
-        await here.slack.wait_for_message("marketing", "Synced", timeout=LONG)
+        await until(postpone)
+        bot.slack.faults.remove(outage.id)
+        await bot.slack.wait_for_message("marketing", "Synced", timeout=LONG)
 
 
 async def test_proposed_mapping_is_shown_until_it_is_decided(tmp_path: Path) -> None:
-    """A mapping that is proposed and not synced is shown in its channel, and the message says who decided on it."""
-    async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection(), active=False)
-        message = await here.slack.wait_for_message("marketing", "proposes a mapping", timeout=LONG)
-        await decide_proposal(here.engine, mapping.id, MappingStatus.ACTIVE, by=AMIR, comment="Fine", team_id=TEAM)
-        here.services.wake()
-        await here.slack.wait_for(lambda: "Approved by @Amir Haddad" in here.slack.render(message), LONG)
-        assert len(top(here)) == 1
+    """The message of a proposed mapping shows who decided."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection(), active=False)
+        message = await bot.slack.wait_for_message("marketing", "proposes a mapping", timeout=LONG)
+        await decide_proposal(bot.engine, mapping.id, MappingStatus.ACTIVE, by=AMIR, comment="Fine", team_id=TEAM)
+        bot.services.wake()
+        await bot.slack.wait_for(lambda: "Approved by @Amir Haddad" in bot.slack.render(message), LONG)
+        assert len(top(bot)) == 1
 
 
 async def test_long_sentences_are_cut(tmp_path: Path) -> None:
-    """A message never gets longer than Slack takes it, however long a reason or a name is."""
-    async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection(), audience="A" * 200)
-        here.slack.faults.add("server_error", "chat.*", status=503)
-        run_id = await start(here, tmp_path, mapping, people(range(3)))
-        await ended(here, run_id)
-        async with here.engine.database.write() as db:
+    """A message never exceeds Slack's limits, however long a reason or a name is."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection(), audience="A" * 200)
+        bot.slack.faults.add("server_error", "chat.*", status=503)
+        run_id = await start(bot, tmp_path, mapping, people(range(3)))
+        await ended(bot, run_id)
+        async with bot.engine.database.write() as db:
             await runs.set_status(db, run_id, RunStatus.FAILED, error="It <failed> & failed. " * 400, code="x" * 50)
-        here.slack.faults.clear()
-        message = await _message(here)
+        bot.slack.faults.clear()
+        message = await _message(bot)
         assert sum(len(str(block)) for block in message.blocks) < 13_000
-        assert "It <failed> & failed." in here.slack.render(message)
+        assert "It <failed> & failed." in bot.slack.render(message)
 
 
-async def _message(here: Workspace) -> Message:
-    return await here.slack.wait_for_message("marketing", "failed", timeout=LONG)
+async def _message(bot: Workspace) -> Message:
+    return await bot.slack.wait_for_message("marketing", "failed", timeout=LONG)

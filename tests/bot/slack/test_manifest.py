@@ -1,4 +1,4 @@
-"""The manifest against the code: every command, shortcut, event and scope that the code uses, and no other."""
+"""The manifest has exactly the commands, shortcuts, events and scopes that the code uses."""
 
 import ast
 import tomllib
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 MANIFEST: dict[str, Any] = yaml.safe_load((ROOT / "manifest.yml").read_text())
 
 #: The scope that a bot's token needs for a method of the Web API, from the method's page (docs.slack.dev/reference/
-#: methods/...); "" where it needs none, or where the call is made with another token.
+#: methods/...); "" if it needs none, or if the call is made with another token.
 SCOPES = {
     "apps_connections_open": "",
     "auth_revoke": "",
@@ -57,40 +57,40 @@ METHODS = {name for name in dir(AsyncWebClient) if "_" in name.strip("_") and no
 
 
 class Recording(MeasuredApp):
-    """A Bolt app that remembers what it listens to."""
+    """A Bolt app that records its listeners."""
 
     def __init__(self, **options: Any) -> None:
-        self.heard: dict[str, set[str]] = {"command": set(), "shortcut": set(), "event": set(), "other": set()}
+        self.listeners: dict[str, set[str]] = {"command": set(), "shortcut": set(), "event": set(), "other": set()}
         super().__init__(**options)
 
     def command(self, command: Any, *rest: Any, **more: Any) -> Callable[..., Any]:
-        """Remember a command."""
-        self.heard["command"].add(str(command))
+        """Record a command."""
+        self.listeners["command"].add(str(command))
         return super().command(command, *rest, **more)
 
     def shortcut(self, constraints: Any, *rest: Any, **more: Any) -> Callable[..., Any]:
-        """Remember a shortcut."""
-        self.heard["shortcut"].add(str(constraints))
+        """Record a shortcut."""
+        self.listeners["shortcut"].add(str(constraints))
         return super().shortcut(constraints, *rest, **more)
 
     def message_shortcut(self, callback_id: Any, *rest: Any, **more: Any) -> Callable[..., Any]:
-        """Remember a shortcut on messages."""
-        self.heard["shortcut"].add(str(callback_id))
+        """Record a shortcut on messages."""
+        self.listeners["shortcut"].add(str(callback_id))
         return super().message_shortcut(callback_id, *rest, **more)
 
     def event(self, event: Any, *rest: Any, **more: Any) -> Callable[..., Any]:
-        """Remember an event."""
-        self.heard["event"].add(str(event))
+        """Record an event."""
+        self.listeners["event"].add(str(event))
         return super().event(event, *rest, **more)
 
     def message(self, *rest: Any, **more: Any) -> Callable[..., Any]:
-        """Remember that messages are listened to, for which the manifest would need more."""
-        self.heard["other"].add("message")
+        """Record a listener on messages, for which the manifest would need more scopes."""
+        self.listeners["other"].add("message")
         return super().message(*rest, **more)
 
     def function(self, *rest: Any, **more: Any) -> Callable[..., Any]:
-        """Remember a function, for which the manifest would need more."""
-        self.heard["other"].add("function")
+        """Record a function, which the manifest would have to declare."""
+        self.listeners["other"].add("function")
         return super().function(*rest, **more)
 
 
@@ -100,32 +100,32 @@ MANY = {"SLACK_CLIENT_ID": "1.2", "SLACK_CLIENT_SECRET": "x", "SLACK_SIGNING_SEC
 
 @pytest.fixture(params=[SOCKET_MODE, MANY], ids=["one workspace", "many workspaces"])
 def app(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Recording:
-    """The bot as it is, with all its listeners."""
+    """The bot with all its listeners."""
     monkeypatch.setattr(app_factory, "MeasuredApp", Recording)
     settings = Settings.model_validate(request.param)
     store = cast(EncryptedInstallationStore, _Store()) if settings.slack_client_id else None
     workspaces = Workspaces(Clients(settings.slack_api_url, None, None), store, cast(Any, _Store()))
-    made = register_listeners(build_app(settings, mode_of(settings), workspaces), cast(Services, _Services()))
-    assert isinstance(made, Recording)
-    return made
+    app = register_listeners(build_app(settings, mode_of(settings), workspaces), cast(Services, _Services()))
+    assert isinstance(app, Recording)
+    return app
 
 
 class _Services:
-    """Takes the place of the services when listeners are only registered."""
+    """Replaces the services, which registration does not use."""
 
     one_workspace = False
     people = is_named = replies = None
 
 
 class _Store:
-    """Stands where a store is needed, and is never asked."""
+    """Replaces a store, which registration does not use."""
 
     client_id = "1.2"
     logger = None
 
 
 def _called() -> Iterator[tuple[str, str]]:
-    """Each method of the Web API that the bot's code names, and where."""
+    """Yield each method of the Web API that the bot's code names, with its place."""
     for path in sorted((ROOT / "bot").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr in METHODS:
@@ -133,19 +133,19 @@ def _called() -> Iterator[tuple[str, str]]:
 
 
 def test_commands_shortcuts_and_events(app: Recording) -> None:
-    """The manifest names what the bot listens to, and nothing else."""
+    """The manifest names exactly the commands, shortcuts and events that the bot listens to."""
     features = MANIFEST["features"]
 
-    assert app.heard == {
-        "command": {one["command"] for one in features["slash_commands"]},
-        "shortcut": {one["callback_id"] for one in features["shortcuts"]},
+    assert app.listeners == {
+        "command": {entry["command"] for entry in features["slash_commands"]},
+        "shortcut": {entry["callback_id"] for entry in features["shortcuts"]},
         "event": set(MANIFEST["settings"]["event_subscriptions"]["bot_events"]),
         "other": set(),
     }
 
 
 def test_scopes() -> None:
-    """The manifest asks for the scopes that the calls of the code need, and for no other."""
+    """The manifest asks for exactly the scopes that the code's calls need."""
     unknown = {f"{method} ({place})" for method, place in _called() if method not in SCOPES}
     needed = {SCOPES[method] for method, _ in _called() if method in SCOPES} - {""} | {"commands"}
 
@@ -155,7 +155,7 @@ def test_scopes() -> None:
 
 
 def test_limits() -> None:
-    """Slack takes the texts of the manifest."""
+    """The texts of the manifest are within Slack's limits."""
     display, features = MANIFEST["display_information"], MANIFEST["features"]
 
     assert len(display["name"]) <= 35
@@ -170,8 +170,9 @@ def test_limits() -> None:
         assert len(shortcut["description"]) <= 150
 
 
-def test_what_it_turns_on() -> None:
-    """The home page, direct messages, buttons and Socket Mode are on; what the bot can't handle is off."""
+def test_features() -> None:
+    """The manifest turns on the home page, direct messages, buttons and Socket Mode, and leaves off what the bot can't
+    handle."""
     home, settings = MANIFEST["features"]["app_home"], MANIFEST["settings"]
 
     assert home["home_tab_enabled"]
@@ -183,7 +184,7 @@ def test_what_it_turns_on() -> None:
 
 
 def test_manifest_is_installed() -> None:
-    """What is installed has the manifest, from which the demo makes its Slack: the very one that people paste."""
+    """The installed package contains the manifest of the repository."""
     options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert environment.MANIFEST.is_relative_to(ROOT / "bot")
     assert any(fnmatch(environment.MANIFEST.name, pattern) for pattern in options["package-data"]["*"])

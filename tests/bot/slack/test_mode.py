@@ -1,4 +1,4 @@
-"""How Slack reaches the process, by what is set."""
+"""The settings decide how Slack reaches the process."""
 
 import pytest
 
@@ -23,7 +23,7 @@ SECRET = {"SLACK_CLIENT_SECRET": "x"}
     ],
 )
 def test_mode(values: dict[str, str], mode: SlackMode) -> None:
-    """What is set decides; a bot's token means one workspace."""
+    """The tokens decide the mode, and a bot token means one workspace."""
     assert mode_of(Settings.model_validate(values)) is mode
 
 
@@ -38,13 +38,13 @@ def test_mode(values: dict[str, str], mode: SlackMode) -> None:
     ],
 )
 def test_half_of_a_mode(values: dict[str, str], sentence: str) -> None:
-    """Half of what a mode needs is a sentence that names the other half."""
+    """If the settings of a mode are incomplete, the error names what is missing."""
     with pytest.raises(SettingsError, match=sentence):
         mode_of(Settings.model_validate(values))
 
 
-def test_places_of_no_workspace() -> None:
-    """Where many workspaces can install the app, a place that all of them could read is refused."""
+def test_places_without_a_workspace() -> None:
+    """For many workspaces, a place that all workspaces could read is refused."""
     values = CLIENT | SECRET | SIGNING
     scoped = Settings.model_validate({**values, "audience_paths": "T1=/data/a"})
     assert mode_of(scoped) is SlackMode.MANY

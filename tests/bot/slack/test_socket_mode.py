@@ -1,4 +1,4 @@
-"""Socket Mode: what was begun for a connection has ended when the connection is closed."""
+"""Socket Mode: a closed connection leaves no task."""
 
 import asyncio
 from typing import Any
@@ -8,8 +8,8 @@ from sandbox.slack import running
 from tests.sandbox.slack.bolt import app_of
 
 
-async def test_nothing_is_left_when_the_block_ends() -> None:
-    """Tasks of the client that take a while to end when they are told to have ended when the block has."""
+async def test_closed_connection_leaves_no_task() -> None:
+    """The client's tasks have ended when the block ends, even if they end slowly after their cancellation."""
     at_work = asyncio.Event()
 
     async def slow(_: Any) -> None:
@@ -25,7 +25,7 @@ async def test_nothing_is_left_when_the_block_ends() -> None:
             client.on_message_listeners.append(slow)
             command = asyncio.create_task(slack.marketer.command("/iterable-sync"))
             await at_work.wait()
-            begun = [client.message_processor, client.current_session_monitor, client.message_receiver]
-            assert [task is not None and task.done() for task in begun] == [False, False, False]
-        assert [task is not None and task.done() for task in begun] == [True, True, True]
+            tasks = [client.message_processor, client.current_session_monitor, client.message_receiver]
+            assert [task is not None and task.done() for task in tasks] == [False, False, False]
+        assert [task is not None and task.done() for task in tasks] == [True, True, True]
         assert not (await command).ok

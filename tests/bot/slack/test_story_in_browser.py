@@ -1,6 +1,6 @@
-"""The whole story in a real browser: connected, mapped, approved, followed, broken, mended.
+"""The whole story in a real browser: connect, map, approve, follow, fail and recover.
 
-With ITERABLE_SYNC_SCREENSHOTS=docs/images it keeps the pictures that the documentation shows.
+With ITERABLE_SYNC_SCREENSHOTS=docs/images it keeps the screenshots of the documentation.
 """
 
 import os
@@ -22,21 +22,21 @@ chromium.needed()
 
 from playwright.async_api import expect  # noqa: E402 - only where it is installed
 
-from tests.bot.slack.harness import BRISK, MANIFEST, Workspace, bot  # noqa: E402
+from tests.bot.slack.harness import BRISK, MANIFEST, Workspace, running_bot  # noqa: E402
 from tests.bot.slack.screen import LONG_MS, Screen  # noqa: E402
 
 PICTURES = os.environ.get("ITERABLE_SYNC_SCREENSHOTS")
-# In milliseconds: Iterable knows a list that was created a moment ago only after a minute.
+# In milliseconds: Iterable lists a new list only after a minute.
 LONG_AGO = 1_700_000_000_000
 LIST_NAME = "Spring shoppers"
-# Requests a second: slow enough to see a run on its way.
+# Requests a second: slow enough to see a run in progress.
 RATE = "3"
 
 
 async def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ada connects, Maya proposes, Amir approves; who was rejected comes to Maya alone; Iterable breaks, the alert
-    says so, Retry ends it; and the list is equal to the audience each time."""
-    # the window closes when it is decided, however long that takes here
+    """Ada connects, Maya proposes, Amir approves, only Maya gets the rejected members, a failed sync is retried, and
+    the list is equal to the audience each time."""
+    # the modal closes after the decision, even on a slow machine
     monkeypatch.setattr(submission, "ACK_WITHIN_S", LONG_MS / 1000)
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
@@ -44,7 +44,7 @@ async def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         slack = await stack.enter_async_context(
             slack_running(manifest=MANIFEST, iterable_url=iterable.url, ack_timeout=LONG_MS / 1000)
         )
-        here = await stack.enter_async_context(bot(slack, iterable, tmp_path, pace=replace(BRISK, gap=0.2)))
+        bot = await stack.enter_async_context(running_bot(slack, iterable, tmp_path, pace=replace(BRISK, gap=0.2)))
         browser = await stack.enter_async_context(chromium.browsing())
         page = await browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(LONG_MS)
@@ -54,27 +54,27 @@ async def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         screen = Screen(page, slack, Path(PICTURES) if PICTURES else None)
 
         await screen.open()
-        await connect(here, screen)
-        await propose(here, screen, sample_audiences.write_first(tmp_path))
-        assert here.emails(target.id) == set()
-        await approve(here, screen)
-        assert here.emails(target.id) == sample_audiences.emails(sample_audiences.first())
-        await look_at_rejected(here, screen)
-        await break_iterable(here, screen, sample_audiences.write_later(tmp_path))
+        await connect(bot, screen)
+        await propose(bot, screen, sample_audiences.write_first(tmp_path))
+        assert bot.emails(target.id) == set()
+        await approve(bot, screen)
+        assert bot.emails(target.id) == sample_audiences.emails(sample_audiences.first())
+        await look_at_rejected(bot, screen)
+        await break_iterable(bot, screen, sample_audiences.write_later(tmp_path))
         await retry(screen)
-        assert here.emails(target.id) == sample_audiences.emails(sample_audiences.later())
-        await look_at_home(here, screen)
+        assert bot.emails(target.id) == sample_audiences.emails(sample_audiences.later())
+        await look_at_home(bot, screen)
 
         assert errors == []
 
 
-async def connect(here: Workspace, screen: Screen) -> None:
-    """The first `/iterable-sync` of an admin is the form that connects; the key is not shown afterwards."""
-    await screen.act_as(here.slack.admin)
+async def connect(bot: Workspace, screen: Screen) -> None:
+    """The first `/iterable-sync` of an admin opens the form that connects; the key is not shown afterwards."""
+    await screen.act_as(bot.slack.admin)
     await screen.go("marketing")
     await screen.write("/iterable-sync")
     await screen.modal.get_by_label("Name").fill("Shop")
-    await screen.modal.get_by_label("API key").fill(here.iterable.key)
+    await screen.modal.get_by_label("API key").fill(bot.iterable.key)
     await screen.modal.get_by_label("Requests a second").fill(RATE)
     await screen.pick("Channel for alerts", "sync", "#sync-alerts")
     await screen.pick("Who may start syncs", "Maya", "Maya Lindqvist")
@@ -82,14 +82,14 @@ async def connect(here: Workspace, screen: Screen) -> None:
     await screen.press("Connect")
 
     await expect(screen.modal).to_contain_text("3 lists that can be synced to")
-    await expect(screen.modal).to_contain_text(here.iterable.key[-4:])
-    await expect(screen.page.locator("body")).not_to_contain_text(here.iterable.key)
+    await expect(screen.modal).to_contain_text(bot.iterable.key[-4:])
+    await expect(screen.page.locator("body")).not_to_contain_text(bot.iterable.key)
     await screen.press("Close")
 
 
-async def propose(here: Workspace, screen: Screen, file: Path) -> None:
-    """Maya maps the audience of a file to a list, and the channel gets a card with what would change."""
-    await screen.act_as(here.slack.marketer)
+async def propose(bot: Workspace, screen: Screen, file: Path) -> None:
+    """Maya maps the audience of a file to a list, and the channel gets a card with the changes."""
+    await screen.act_as(bot.slack.marketer)
     await screen.write("/iterable-sync map")
     await screen.attach(file)
     await screen.pick("List in Iterable", "Spring", LIST_NAME)
@@ -106,24 +106,24 @@ async def propose(here: Workspace, screen: Screen, file: Path) -> None:
     assert await screen.fits(400)
 
 
-async def approve(here: Workspace, screen: Screen) -> None:
-    """Amir reviews and approves with a comment; the message shows how far it is, and then the summary."""
-    await screen.act_as(here.slack.approver)
+async def approve(bot: Workspace, screen: Screen) -> None:
+    """Amir reviews and approves with a comment; the message shows the progress, and then the summary."""
+    await screen.act_as(bot.slack.approver)
     await screen.message("To approve").get_by_role("button", name="Review").click()
     await expect(screen.modal).to_contain_text("***@example.com")
     await screen.picture("review", screen.modal)
     assert await screen.fits(400)
     await screen.modal.get_by_label("Comment").fill("Fits the spring plan")
-    # half-way it takes a while, so that there is something to see
-    here.iterable.faults.set([Fault("slow", path="/api/lists/subscribe", after=2, delay=2.0)])
+    # slow in the middle, so that the progress can be seen
+    bot.iterable.faults.set([Fault("slow", path="/api/lists/subscribe", after=2, delay=2.0)])
     await screen.press("Approve")
     await expect(screen.modal).to_be_hidden()
 
-    under_way = screen.message("Uploading")
-    await expect(under_way).to_contain_text(re.compile(r"4\d %"))
-    await expect(under_way.get_by_role("button", name="Cancel")).to_be_visible()
-    await screen.picture("progress", under_way)
-    here.iterable.faults.clear()
+    progress = screen.message("Uploading")
+    await expect(progress).to_contain_text(re.compile(r"4\d %"))
+    await expect(progress.get_by_role("button", name="Cancel")).to_be_visible()
+    await screen.picture("progress", progress)
+    bot.iterable.faults.clear()
     summary = screen.message("Synced SpringShoppers")
     await expect(summary).to_contain_text("4,700 added, 0 updated, 0 removed, 297 rejected")
     await expect(summary).to_contain_text(re.compile(r"On the list in Iterable now\s*4,700"))
@@ -134,9 +134,9 @@ async def approve(here: Workspace, screen: Screen) -> None:
     assert await screen.fits(400)
 
 
-async def look_at_rejected(here: Workspace, screen: Screen) -> None:
-    """The file with those who were rejected comes to who asks for it, and nobody sees it in the channel."""
-    await screen.act_as(here.slack.marketer)
+async def look_at_rejected(bot: Workspace, screen: Screen) -> None:
+    """Maya asks for the rejected members: she gets the file privately, and the channel does not."""
+    await screen.act_as(bot.slack.marketer)
     await screen.message("Synced SpringShoppers").get_by_role("button", name="Rejected users").click()
     await expect(screen.message("comes to your direct messages")).to_contain_text("Only visible to you")
     await expect(screen.page.locator("#main .file")).to_have_count(0)
@@ -151,7 +151,7 @@ async def look_at_rejected(here: Workspace, screen: Screen) -> None:
     assert "The profile has no email address." in content
 
 
-async def break_iterable(here: Workspace, screen: Screen, file: Path) -> None:
+async def break_iterable(bot: Workspace, screen: Screen, file: Path) -> None:
     """A switch breaks Iterable: the next sync fails, the channel gets an alert, and Maya a direct message."""
     await screen.go("marketing")
     await screen.switch("Server errors", on=True)
@@ -171,7 +171,7 @@ async def break_iterable(here: Workspace, screen: Screen, file: Path) -> None:
 
 
 async def retry(screen: Screen) -> None:
-    """When Iterable works again, Retry goes on, and the alert says that it is over."""
+    """Iterable works again, the retry resumes the sync, and the alert recovers."""
     await screen.switch("Server errors", on=False)
     await screen.message("Failing: SpringShoppers").get_by_role("button", name="Let the sync go on").click()
 
@@ -181,8 +181,8 @@ async def retry(screen: Screen) -> None:
     await expect(screen.message("Synced SpringShoppers")).to_contain_text("240 added, 73 updated, 165 removed")
 
 
-async def look_at_home(here: Workspace, screen: Screen) -> None:
-    """The home page tells how everything stands."""
+async def look_at_home(bot: Workspace, screen: Screen) -> None:
+    """The home page shows the state of the connection and the mapping."""
     await screen.go("Home")
     home = screen.page.locator(".home-page")
     await expect(home).to_contain_text("Shop: healthy")

@@ -1,4 +1,4 @@
-"""What a marketer reads when something is wrong: what happened, what was done before it, what to do."""
+"""The text that a marketer reads after a fault: what happened, the progress so far, and what to do."""
 
 from pathlib import Path
 
@@ -19,32 +19,32 @@ _SYNC = "SpringShoppers to list “List 1001” (1001)"
 _GOES_ON = "press *Retry*: it resumes where it stopped, and nothing is done twice."
 
 
-async def put_in(here: Workspace, name: str, content: bytes) -> str:
-    """Maya puts a file into *Start a sync*. Returns the run's id."""
-    maya = here.slack.marketer
+async def upload(bot: Workspace, name: str, content: bytes) -> str:
+    """Maya uploads a file in *Start a sync*. Returns the run's id."""
+    maya = bot.slack.marketer
     await maya.command("/iterable-sync run SpringShoppers")
     view = await maya.open_view(RunCallback.START)
     await maya.fill(view, {RunBlock.FILE: maya.file(name, content)})
     assert (await maya.submit(view)).ok
-    return (await here.latest_run()).id
+    return (await bot.latest_run()).id
 
 
-async def read(here: Workspace, text: str, channel: str = "marketing") -> str:
-    """The bot's latest message with this in it, as it is read."""
-    return here.slack.render(await here.slack.wait_for_message(channel, text, timeout=LONG))
+async def read(bot: Workspace, text: str, channel: str = "marketing") -> str:
+    """Wait for a message that contains a text, and return the text of the latest one."""
+    return bot.slack.render(await bot.slack.wait_for_message(channel, text, timeout=LONG))
 
 
-async def failed(here: Workspace, directory: Path, fault: Fault, number: int = 3) -> str:
-    """What the alert says of a run that goes wrong; it says the same as the run's own message."""
-    here.iterable.faults.set([fault])
-    mapping = await here.mapping(await here.connection())
-    await ended(here, await start(here, directory, mapping, people(range(number))))
-    await read(here, "failed")
-    return await read(here, "Failing: ", "sync-alerts")
+async def alert_of(bot: Workspace, directory: Path, fault: Fault, number: int = 3) -> str:
+    """Let a run fail, and return the text of its alert. The run's own message must show the failure."""
+    bot.iterable.faults.set([fault])
+    mapping = await bot.mapping(await bot.connection())
+    await ended(bot, await start(bot, directory, mapping, people(range(number))))
+    await read(bot, "failed")
+    return await read(bot, "Failing: ", "sync-alerts")
 
 
 def download(directory: Path, members: list[sample_audiences.Member]) -> bytes:
-    """An audience download."""
+    """Return an audience download as a file."""
     return sample_audiences.write(directory / "spring.zip", members, 1_740_819_600).read_bytes()
 
 
@@ -52,11 +52,11 @@ def download(directory: Path, members: list[sample_audiences.Member]) -> bytes:
 
 
 async def test_every_row_failed(tmp_path: Path) -> None:
-    """A run in which nobody could be synced does not read like a success: it says so first, why, and what to do."""
-    async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection())
-        await start(here, tmp_path, mapping, [person(number, email=None) for number in range(3)])
-        shown = await read(here, "No one could be synced")
+    """The summary of a run that synced no one says so first, with the reason and what to do."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        await start(bot, tmp_path, mapping, [person(number, email=None) for number in range(3)])
+        shown = await read(bot, "No one could be synced")
         assert f"*No one could be synced: {_SYNC}*\n0 added, 0 updated, 0 removed, 3 rejected." in shown
         assert "• *3*: The profile has no email address.\n_Collect the address in mParticle" in shown
         assert "[Rejected users]" in shown
@@ -64,11 +64,11 @@ async def test_every_row_failed(tmp_path: Path) -> None:
 
 
 async def test_users_without_an_email(tmp_path: Path) -> None:
-    """Users without an email are counted, with the reason and the way out; the others are synced."""
-    async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection())
-        await start(here, tmp_path, mapping, [*people(range(3)), person(3, email=None)])
-        shown = await read(here, "*Synced")
+    """Members without an email are counted, with the reason and a remedy, and the others are synced."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        await start(bot, tmp_path, mapping, [*people(range(3)), person(3, email=None)])
+        shown = await read(bot, "*Synced")
         assert f"*Synced {_SYNC}*\n3 added, 0 updated, 0 removed, 1 rejected." in shown
         assert "*1 member rejected*: why, and _what to do about it_" in shown
         assert "• *1*: The profile has no email address." in shown
@@ -76,13 +76,13 @@ async def test_users_without_an_email(tmp_path: Path) -> None:
 
 
 async def test_failed_members_in_a_200(tmp_path: Path) -> None:
-    """Members that Iterable names as failed in an answer of success are told by cause, never by address."""
+    """Members that Iterable rejects in a successful answer are counted by reason, never by address."""
     domains = ("forgotten.test", "conflict.test", "invalid.test", "unattributed.test")
     refused = [person(10 + number, email=f"secret{number}@{domain}") for number, domain in enumerate(domains)]
-    async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection())
-        await start(here, tmp_path, mapping, [person(1), *refused])
-        shown = await read(here, "*Synced")
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        await start(bot, tmp_path, mapping, [person(1), *refused])
+        shown = await read(bot, "*Synced")
         assert "1 added, 0 updated, 0 removed, 4 rejected." in shown
         for meaning in (
             "The person was forgotten in Iterable (GDPR) and can never be added again.",
@@ -98,30 +98,30 @@ async def test_failed_members_in_a_200(tmp_path: Path) -> None:
 
 
 async def test_passing_500s(tmp_path: Path) -> None:
-    """500s that pass are nobody's business: the run succeeds, and there is no alert."""
-    async with workspace(tmp_path) as here:
-        here.iterable.faults.set([Fault("error", path=SUBSCRIBE, times=2)])
-        mapping = await here.mapping(await here.connection())
-        await start(here, tmp_path, mapping, people(range(3)))
-        assert "3 added, 0 updated, 0 removed." in await read(here, "*Synced")
-        assert not here.slack.messages("sync-alerts")
+    """Transient 500s open no alert, and the run succeeds."""
+    async with workspace(tmp_path) as bot:
+        bot.iterable.faults.set([Fault("error", path=SUBSCRIBE, times=2)])
+        mapping = await bot.mapping(await bot.connection())
+        await start(bot, tmp_path, mapping, people(range(3)))
+        assert "3 added, 0 updated, 0 removed." in await read(bot, "*Synced")
+        assert not bot.slack.messages("sync-alerts")
 
 
 async def test_lasting_500s(tmp_path: Path) -> None:
-    """Where Iterable fails half-way, the alert says how many are added and how many wait, and that Retry goes on."""
-    async with workspace(tmp_path) as here:
-        shown = await failed(here, tmp_path, Fault("error", path=SUBSCRIBE, after=1), 1500)
+    """If Iterable fails halfway, the alert shows how many are added and remaining, and *Retry* completes the run."""
+    async with workspace(tmp_path) as bot:
+        shown = await alert_of(bot, tmp_path, Fault("error", path=SUBSCRIBE, after=1), 1500)
         assert f"*Failing: {_SYNC}*\nIterable is failing at the moment (500, GenericError)" in shown
         assert "*Done before:* 1,000 added, 0 updated, 0 removed. 500 members are still to be synced." in shown
         assert f"*What to do:* nothing is wrong with your audience. Wait some minutes, then {_GOES_ON}" in shown
-        here.iterable.faults.clear()
-        alert = await here.slack.wait_for_message("sync-alerts", "Failing: ")
-        await here.slack.marketer.click(alert, RunAction.RETRY)
-        assert "1,500 added, 0 updated, 0 removed." in await read(here, "*Synced")
+        bot.iterable.faults.clear()
+        alert = await bot.slack.wait_for_message("sync-alerts", "Failing: ")
+        await bot.slack.marketer.click(alert, RunAction.RETRY)
+        assert "1,500 added, 0 updated, 0 removed." in await read(bot, "*Synced")
 
 
 @pytest.mark.parametrize(
-    ("fault", "happened", "to_do"),
+    ("fault", "happened", "remedy"),
     [
         pytest.param(
             Fault("error", path=SUBSCRIBE, status=401, code="BadApiKey"),
@@ -143,65 +143,65 @@ async def test_lasting_500s(tmp_path: Path) -> None:
         ),
     ],
 )
-async def test_iterable_fails(tmp_path: Path, fault: Fault, happened: str, to_do: str) -> None:
-    """What the alert says: what happened, what was done before it, what to do; and never the key or an address."""
-    async with workspace(tmp_path) as here:
-        shown = await failed(here, tmp_path, fault)
+async def test_iterable_fails(tmp_path: Path, fault: Fault, happened: str, remedy: str) -> None:
+    """The alert says what happened, the progress so far and what to do, and contains neither key nor address."""
+    async with workspace(tmp_path) as bot:
+        shown = await alert_of(bot, tmp_path, fault)
         assert f"*\n{happened}" in shown
         assert "*Done before:* nothing that Iterable has confirmed.\n" in shown
-        assert f"*What to do:* {to_do}" in shown
+        assert f"*What to do:* {remedy}" in shown
         assert "[Retry]" in shown
-        assert here.iterable.key not in shown
+        assert bot.iterable.key not in shown
         assert "@example.com" not in shown
 
 
 async def test_list_deleted_in_iterable(tmp_path: Path) -> None:
-    """A list that somebody has deleted is named, told once, and the way to another list is said."""
-    async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection())
-        del here.iterable.state.lists[LIST]
+    """A deleted list opens one alert that names the list and says how to choose another one."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        del bot.iterable.state.lists[LIST]
         for _ in range(2):
-            await ended(here, await start(here, tmp_path, mapping, people(range(3))))
-        shown = await read(here, ", 2 times", "sync-alerts")
+            await ended(bot, await start(bot, tmp_path, mapping, people(range(3))))
+        shown = await read(bot, ", 2 times", "sync-alerts")
         assert "List 1001 does not exist in the Iterable project of this API key" in shown
         assert "*Done before:* nothing" in shown
         assert "map the audience to another list with `/iterable-sync map`, and *Pause* this mapping." in shown
-        assert len(here.slack.messages("sync-alerts")) == 1
+        assert len(bot.slack.messages("sync-alerts")) == 1
 
 
 # -- audiences ----------------------------------------------------------------------------------------
 
 
 async def test_truncated_download(tmp_path: Path) -> None:
-    """A download that was cut off is refused whole, nothing is sent, and the next file is a press away."""
+    """A truncated download is refused before anything is sent, and *Upload a different file* syncs the next one."""
     content = download(
         tmp_path, [sample_audiences.Member(number, f"p{number}@example.com", None) for number in range(100)]
     )
-    async with workspace(tmp_path) as here:
-        await here.mapping(await here.connection())
-        await put_in(here, "spring.zip", content[: len(content) // 2])
-        shown = await read(here, "Failing: ", "sync-alerts")
+    async with workspace(tmp_path) as bot:
+        await bot.mapping(await bot.connection())
+        await upload(bot, "spring.zip", content[: len(content) // 2])
+        shown = await read(bot, "Failing: ", "sync-alerts")
         assert "spring.zip: is not a whole ZIP file: it was cut off or damaged. Download it again." in shown
         assert "*Done before:* nothing; the list is as it was." in shown
         assert "*What to do:* put right what is said above, then press *Upload a different file*." in shown
-        message = await here.slack.wait_for_message("sync-alerts", "Failing: ")
-        maya = here.slack.marketer
+        message = await bot.slack.wait_for_message("sync-alerts", "Failing: ")
+        maya = bot.slack.marketer
         await maya.click(message, RunAction.START)
         view = await maya.open_view(RunCallback.START)
         await maya.fill(view, {RunBlock.FILE: maya.file("spring.zip", content)})
         assert (await maya.submit(view)).ok
-        assert "100 added, 0 updated, 0 removed." in await read(here, "*Synced")
-        await read(here, "Works again: ", "sync-alerts")
+        assert "100 added, 0 updated, 0 removed." in await read(bot, "*Synced")
+        await read(bot, "Works again: ", "sync-alerts")
 
 
 async def test_download_without_emails(tmp_path: Path) -> None:
-    """A download made without the identity Email says that nobody has one, not that all went well."""
-    async with workspace(tmp_path) as here:
-        await here.mapping(await here.connection())
-        await put_in(
-            here, "spring.zip", download(tmp_path, [sample_audiences.Member(n, None, f"c{n}") for n in range(5)])
+    """The summary of a download without emails says that no one could be synced."""
+    async with workspace(tmp_path) as bot:
+        await bot.mapping(await bot.connection())
+        await upload(
+            bot, "spring.zip", download(tmp_path, [sample_audiences.Member(n, None, f"c{n}") for n in range(5)])
         )
-        shown = await read(here, "No one could be synced")
+        shown = await read(bot, "No one could be synced")
         assert "0 added, 0 updated, 0 removed, 5 rejected." in shown
         assert "• *5*: The profile has no email address." in shown
 
@@ -220,65 +220,65 @@ async def test_download_without_emails(tmp_path: Path) -> None:
         ),
     ],
 )
-async def test_file_that_is_no_audience(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
-    """A file that is no audience is refused in a sentence with the place, and nothing was done."""
-    async with workspace(tmp_path) as here:
-        await here.mapping(await here.connection())
-        await put_in(here, name, content)
-        shown = await read(here, "failed")
+async def test_file_without_an_audience(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    """A file that is not an audience is refused with the place of the fault, and nothing is sent."""
+    async with workspace(tmp_path) as bot:
+        await bot.mapping(await bot.connection())
+        await upload(bot, name, content)
+        shown = await read(bot, "failed")
         assert f"*The sync of {_SYNC} failed*\n{sentence}" in shown
         assert "*Done before:* nothing; the list is as it was." in shown
         assert "[Upload a different file] [Retry]" in shown
 
 
 async def test_empty_audience(tmp_path: Path) -> None:
-    """An empty audience waits: the card says that everybody would go, and when to approve."""
-    async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection())
-        await ended(here, await start(here, tmp_path, mapping, people(range(5))))
-        await put_in(here, "spring.csv", audience([]))
-        shown = await read(here, "To approve")
+    """An empty audience waits for approval, and the card says that everyone would be removed."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        await ended(bot, await start(bot, tmp_path, mapping, people(range(5))))
+        await upload(bot, "spring.csv", audience([]))
+        shown = await read(bot, "To approve")
         assert "0 to add, 0 to update, 5 to remove. Nothing has been sent yet." in shown
         assert "The audience is empty: spring.csv has no members, and the 5 that were synced before would be" in shown
         assert "Approve only if the list should become empty; otherwise decline, and export it again." in shown
-        assert len(here.emails()) == 5
+        assert len(bot.emails()) == 5
 
 
 async def test_mass_removal(tmp_path: Path) -> None:
-    """A mass removal waits: the card says how many of how many, and what to look at."""
-    async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection())
-        await ended(here, await start(here, tmp_path, mapping, people(range(200))))
-        await put_in(here, "spring.csv", audience(people(range(100))))
-        shown = await read(here, "To approve")
+    """A mass removal waits for approval, and the card shows how many of how many."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        await ended(bot, await start(bot, tmp_path, mapping, people(range(200))))
+        await upload(bot, "spring.csv", audience(people(range(100))))
+        shown = await read(bot, "To approve")
         assert "100 of 200 members would be removed (50%), more than 20%." in shown
         assert "Approve only if the file is the whole audience and so many should leave." in shown
-        assert len(here.emails()) == 200
+        assert len(bot.emails()) == 200
 
 
 async def test_file_of_another_audience(tmp_path: Path) -> None:
-    """Another audience's file waits: the card names both, and says what to do if it was a mistake."""
+    """The file of another audience waits for approval, and the card names both audiences."""
     header = "mpid,scanned_timestamp_ms,identity_value,identity_type\n"
-    async with workspace(tmp_path) as here:
-        await here.mapping(await here.connection())
-        await put_in(here, "8754_SpringShoppers_172136Nov292018.csv", f"{header}1,1,p1@example.com,email\n".encode())
-        await read(here, "*Synced")
-        await put_in(here, "99_Lapsed_172136Nov292018.csv", f"{header}2,1,p2@example.com,email\n".encode())
-        shown = await read(here, "To approve")
+    async with workspace(tmp_path) as bot:
+        await bot.mapping(await bot.connection())
+        await upload(bot, "8754_SpringShoppers_172136Nov292018.csv", f"{header}1,1,p1@example.com,email\n".encode())
+        await read(bot, "*Synced")
+        await upload(bot, "99_Lapsed_172136Nov292018.csv", f"{header}2,1,p2@example.com,email\n".encode())
+        shown = await read(bot, "To approve")
         assert "List 1001 is kept equal to audience 8754 (SpringShoppers)" in shown
         assert "is of audience 99 (Lapsed), which would take its place." in shown
         assert "If this is the wrong file, decline: nothing happens." in shown
-        assert here.emails() == {"p1@example.com"}
+        assert bot.emails() == {"p1@example.com"}
 
 
 async def test_earlier_run_waits(tmp_path: Path) -> None:
-    """Additions that may not overtake a run that waits fail with whom to ask and what to press, in Slack's words."""
-    async with workspace(tmp_path) as here:
-        mapping = await here.mapping(await here.connection(), active=False)
-        waits = await start(here, tmp_path, mapping, people(range(3)))
-        await read(here, "To approve")
-        await ended(here, await start(here, tmp_path, mapping, people(range(2)), mode=SyncMode.ADD))
-        shown = await read(here, "failed*")
+    """A run that must not overtake a waiting one fails, and its message says what to do in Slack."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection(), active=False)
+        waits = await start(bot, tmp_path, mapping, people(range(3)))
+        await read(bot, "To approve")
+        await ended(bot, await start(bot, tmp_path, mapping, people(range(2)), mode=SyncMode.ADD))
+        shown = await read(bot, "failed*")
         assert f"Run {waits} of the same mapping waits for approval, and what it would do comes first." in shown
         assert "*What to do:* have an approver decide on that run, in its message or on the Home page" in shown
         assert "Then press *Retry*: it resumes where it stopped" in shown
@@ -286,12 +286,12 @@ async def test_earlier_run_waits(tmp_path: Path) -> None:
 
 
 async def test_file_of_several_audiences(tmp_path: Path) -> None:
-    """A file that holds several audiences, none of them the mapping's, says which, and how the right one is chosen."""
+    """A file with several audiences, none of them the mapping's, is refused with their names."""
     content = b"mpid,email,audience_id,audience_name\n1,p1@example.com,11,One\n2,p2@example.com,22,Two\n"
-    async with workspace(tmp_path) as here:
-        await here.mapping(await here.connection())
-        await put_in(here, "several.csv", content)
-        shown = await read(here, "failed*")
+    async with workspace(tmp_path) as bot:
+        await bot.mapping(await bot.connection())
+        await upload(bot, "several.csv", content)
+        shown = await read(bot, "failed*")
         assert "One (11), Two (22)" in shown
         assert "--audience" not in shown
         assert "[Upload a different file]" in shown
@@ -301,13 +301,13 @@ async def test_file_of_several_audiences(tmp_path: Path) -> None:
 
 
 async def test_alert_longer_than_slack_takes(tmp_path: Path) -> None:
-    """An alert that would be longer than Slack takes is cut, and keeps what to do and its buttons."""
-    async with workspace(tmp_path) as here:
-        connection = await here.connection()
-        mapping = await here.mapping(connection, audience="A" * 200)
-        run_id = await start(here, tmp_path, mapping, people(range(3)), channel=MARKETING)
-        await ended(here, run_id)
-        async with here.engine.database.write() as db:
+    """An alert above Slack's limit is cut, and keeps the remedy and its buttons."""
+    async with workspace(tmp_path) as bot:
+        connection = await bot.connection()
+        mapping = await bot.mapping(connection, audience="A" * 200)
+        run_id = await start(bot, tmp_path, mapping, people(range(3)), channel=MARKETING)
+        await ended(bot, run_id)
+        async with bot.engine.database.write() as db:
             await alerting.open_or_repeat(
                 db,
                 connection_id=connection.id,
@@ -316,12 +316,12 @@ async def test_alert_longer_than_slack_takes(tmp_path: Path) -> None:
                 code="error",
                 message="It broke & <broke>. " * 500,
             )
-        here.services.wake()
-        message: Message = await here.slack.wait_for_message("sync-alerts", "Failing: ", timeout=LONG)
-        shown = here.slack.render(message)
+        bot.services.wake()
+        message: Message = await bot.slack.wait_for_message("sync-alerts", "Failing: ", timeout=LONG)
+        shown = bot.slack.render(message)
         assert "It broke & <broke>." in shown
         assert "*What to do:* press *Retry*" in shown
         assert "[Retry]" in shown
         assert len(message.text) <= 3000
-        async with here.engine.database.read() as db:
+        async with bot.engine.database.read() as db:
             assert len((await alerts.current(db))[0].message) > 5000

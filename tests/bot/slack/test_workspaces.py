@@ -1,4 +1,5 @@
-"""Many workspaces: installed by OAuth, served each with its own token, forgotten when they remove the app."""
+"""Many workspaces: each installs the app by OAuth, is served with its own token, and is forgotten after it removes the
+app."""
 
 import asyncio
 import os
@@ -37,7 +38,8 @@ from tests.core.store.seeds import add_connection, add_mapping, add_run
 async def many_workspaces(
     folder: Path, database_url: str | None = None, allowed: str = "*"
 ) -> AsyncIterator[tuple[Slack, str, Engine, Services]]:
-    """The bot for many workspaces, installed in none of them as far as it knows; with its address."""
+    """Run the bot for many workspaces, without an installation. Yields Slack, the bot's address, engine and
+    services."""
     async with local_slack(event_retries=()) as slack:
         settings = Settings.model_validate(
             {
@@ -53,32 +55,29 @@ async def many_workspaces(
             }
         )
         furnish(settings)
-        said: list[str] = []
-        async with (
-            open_engine(settings, "test", retry_policy=QUICK) as engine,
-            serving(engine, said.append) as services,
-        ):
-            url = next(line.split()[2] for line in said if line.startswith("HTTP server: "))
+        lines: list[str] = []
+        async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine, lines.append) as services:
+            url = next(line.split()[2] for line in lines if line.startswith("HTTP server: "))
             slack.use_http(f"{url}/slack/events")
             yield slack, url, engine, services
 
 
 async def install(slack: Slack, url: str, person: str) -> int:
-    """Install the app as a person does in the browser; returns how the bot's last page answers."""
+    """Install the app as a person does in the browser. Returns the status of the bot's last page."""
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{url}/slack/install") as page:
-            found = await page.text()
+            html = await page.text()
             cookie = page.cookies["slack-app-oauth-state"].value
-        start = found.index(slack.authorize_url)
-        authorize = found[start : found.index('"', start)].replace("&amp;", "&")
+        start = html.index(slack.authorize_url)
+        authorize = html[start : html.index('"', start)].replace("&amp;", "&")
         back = await slack.person(person).allow_install(f"{authorize}&redirect_uri={url}/slack/oauth_redirect")
-        headers = {"Cookie": f"slack-app-oauth-state={cookie}"}  # it is for https only, so the session keeps it back
-        async with session.get(f"{url}/slack/oauth_redirect?{urlsplit(back).query}", headers=headers) as done:
-            return done.status
+        headers = {"Cookie": f"slack-app-oauth-state={cookie}"}  # for https only, so not sent
+        async with session.get(f"{url}/slack/oauth_redirect?{urlsplit(back).query}", headers=headers) as response:
+            return response.status
 
 
 async def test_installed_used_and_removed(tmp_path: Path, database_url: str) -> None:
-    """A second workspace installs the app, uses it and removes it: then nothing can be posted there, here still."""
+    """A second workspace installs the app, uses it and removes it; afterwards only the first one has a client."""
     async with many_workspaces(tmp_path, database_url) as (slack, url, _, services):
         assert await install(slack, url, "ada") == 200
         assert await install(slack, url, "sven") == 200
@@ -92,13 +91,13 @@ async def test_installed_used_and_removed(tmp_path: Path, database_url: str) -> 
         await slack.uninstall(SECOND_TEAM)
 
         async with asyncio.timeout(5):
-            while await services.clients.for_team(SECOND_TEAM) is not None:  # noqa: ASYNC110  # the listener tells nobody
+            while await services.clients.for_team(SECOND_TEAM) is not None:  # noqa: ASYNC110  # the listener gives no signal
                 await asyncio.sleep(0.01)
         assert await services.clients.for_team(FIRST_TEAM) is not None
 
 
 async def test_only_workspaces_on_the_list_can_install(tmp_path: Path) -> None:
-    """A workspace that the operator has not allowed is told so, gets no token stored, and its token is revoked."""
+    """A workspace that the operator has not allowed gets a refusal, and its token is revoked and not stored."""
     async with many_workspaces(tmp_path, allowed=FIRST_TEAM) as (slack, url, _, services):
         assert await install(slack, url, "ada") == 200
         assert await install(slack, url, "sven") == 403
@@ -108,7 +107,8 @@ async def test_only_workspaces_on_the_list_can_install(tmp_path: Path) -> None:
 
 
 async def test_refused_workspace_whose_token_is_not_revoked(tmp_path: Path) -> None:
-    """A workspace that may not install the app is refused also if Slack does not revoke its token; it is not stored."""
+    """If Slack does not revoke the token of a refused workspace, the workspace is still refused and its token not
+    stored."""
     async with many_workspaces(tmp_path, allowed=FIRST_TEAM) as (slack, url, _, services):
         slack.faults.add(SERVER_ERROR, "auth.revoke")
         assert await install(slack, url, "sven") == 403
@@ -116,7 +116,7 @@ async def test_refused_workspace_whose_token_is_not_revoked(tmp_path: Path) -> N
 
 
 async def test_workspace_that_is_no_longer_allowed(tmp_path: Path) -> None:
-    """A workspace that installed the app while it was allowed is not served any longer; none is allowed by default."""
+    """A workspace that is no longer allowed is not served; by default none is allowed."""
     async with many_workspaces(tmp_path) as (slack, url, _, _):
         assert await install(slack, url, "ada") == 200
     async with many_workspaces(tmp_path, allowed="") as (slack, _, _, services):
@@ -127,13 +127,14 @@ async def test_workspace_that_is_no_longer_allowed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tokens_first", [False, True])
 async def test_uninstalled(tmp_path: Path, database_url: str, tokens_first: bool) -> None:
-    """Who removes the app has its mappings paused and its keys deleted at once; what it had is there if it returns."""
+    """After a workspace removes the app, its mappings are paused and its keys deleted; an installation restores the
+    rest."""
     async with many_workspaces(tmp_path, database_url) as (slack, url, engine, services):
         await install(slack, url, "ada")
         await install(slack, url, "sven")
         ours, theirs = await stored_mapping(engine, FIRST_TEAM), await stored_mapping(engine, SECOND_TEAM)
         await slack.uninstall(FIRST_TEAM, tokens_first=tokens_first)
-        assert await suspended(engine, ours.connection_id)  # before Slack heard that the event has come
+        assert await is_suspended(engine, ours.connection_id)  # before the event is acknowledged
 
         async with engine.database.read() as db:
             ended, waiting = await connections.by_id(db, ours.connection_id), await mappings.by_id(db, ours.id)
@@ -148,11 +149,11 @@ async def test_uninstalled(tmp_path: Path, database_url: str, tokens_first: bool
         assert await services.clients.for_team(FIRST_TEAM) is None
 
         await install(slack, url, "ada")
-        assert not await suspended(engine, ours.connection_id)
+        assert not await is_suspended(engine, ours.connection_id)
 
 
-async def test_erased_after_the_time_is_over(tmp_path: Path, database_url: str) -> None:
-    """All data of a workspace that removed the app is erased when the time is over, and no other workspace's."""
+async def test_erased_after_30_days(tmp_path: Path, database_url: str) -> None:
+    """All data of a workspace is erased 30 days after it removed the app, and no data of others."""
     settings = Settings.model_validate(
         {"database_url": database_url, "data_dir": tmp_path / "data", "worker_id": "test"}
     )
@@ -160,7 +161,7 @@ async def test_erased_after_the_time_is_over(tmp_path: Path, database_url: str) 
         ours, theirs = await stored_mapping(engine, FIRST_TEAM), await stored_mapping(engine, SECOND_TEAM)
         await offboarding.suspend_workspace(engine, FIRST_TEAM)
         await offboarding.erase_uninstalled(engine)
-        assert await suspended(engine, ours.connection_id)  # there are 30 days
+        assert await is_suspended(engine, ours.connection_id)  # the 30 days are not over
 
         async with engine.database.write() as db:
             await connections.change(db, ours.connection_id, uninstalled_at=time.time() - 31 * offboarding.DAY_S)
@@ -168,14 +169,14 @@ async def test_erased_after_the_time_is_over(tmp_path: Path, database_url: str) 
 
         async with engine.database.read() as db:
             assert [each.id for each in await connections.everyone(db)] == [theirs.connection_id]
-            left = (await db.execute(text("SELECT mapping_id FROM ledger"))).scalars().all()
-            assert left == [theirs.id]
+            remaining = (await db.execute(text("SELECT mapping_id FROM ledger"))).scalars().all()
+            assert remaining == [theirs.id]
             teams = (await db.execute(text("SELECT DISTINCT team_id FROM audit"))).scalars().all()
             assert FIRST_TEAM not in teams
 
 
 async def stored_mapping(engine: Engine, team_id: str) -> AudienceMapping:
-    """A workspace's connection with an active mapping, a member in its ledger and a run that waits."""
+    """Add a connection with an active mapping, a member in its ledger and a waiting run. Returns the mapping."""
     connection_id = await add_connection(engine.database, "Shop", api_key=b"sealed", team_id=team_id)
     mapping = await add_mapping(engine.database, connection_id)
     run_id = await add_run(engine.database, mapping)
@@ -185,15 +186,15 @@ async def stored_mapping(engine: Engine, team_id: str) -> AudienceMapping:
     return mapping
 
 
-async def suspended(engine: Engine, connection_id: int) -> bool:
-    """Whether the workspace of a connection has removed the app."""
+async def is_suspended(engine: Engine, connection_id: int) -> bool:
+    """Return whether the workspace of a connection has removed the app."""
     async with engine.database.read() as db:
-        found = await connections.by_id(db, connection_id)
-    return found is not None and found.uninstalled_at is not None
+        connection = await connections.by_id(db, connection_id)
+    return connection is not None and connection.uninstalled_at is not None
 
 
-async def test_one_who_asks_often_is_looked_up_once(tmp_path: Path) -> None:
-    """Slack is not asked whose a token is before every answer."""
+async def test_token_is_looked_up_once(tmp_path: Path) -> None:
+    """The bot calls auth.test once, not before every answer."""
     async with many_workspaces(tmp_path) as (slack, url, _, _):
         await install(slack, url, "ada")
         before = len(slack.calls("auth.test"))
@@ -204,8 +205,8 @@ async def test_one_who_asks_often_is_looked_up_once(tmp_path: Path) -> None:
         assert len(slack.calls("auth.test")) <= before + 1
 
 
-async def test_a_workspace_that_has_not_installed_it(tmp_path: Path) -> None:
-    """Who types the command where nothing is installed (any more) reads what to do."""
+async def test_workspace_without_the_app(tmp_path: Path) -> None:
+    """A person who types the command in a workspace without the app reads what to do."""
     async with many_workspaces(tmp_path) as (slack, _, _, _):
         await slack.marketer.command("/iterable-sync help")
 
@@ -213,7 +214,7 @@ async def test_a_workspace_that_has_not_installed_it(tmp_path: Path) -> None:
 
 
 async def test_tokens_are_encrypted(tmp_path: Path) -> None:
-    """No token is in the database in plain text, and the bot reads it after a restart."""
+    """The database has no token in plain text, and the bot reads the token after a restart."""
     async with many_workspaces(tmp_path) as (slack, url, engine, _):
         await install(slack, url, "ada")
         async with engine.database.read() as db:
@@ -228,7 +229,7 @@ async def test_tokens_are_encrypted(tmp_path: Path) -> None:
 
 
 async def test_workspace_of_an_organization(tmp_path: Path) -> None:
-    """The bot of a workspace is found by the workspace alone, also where that is part of an organization."""
+    """The bot of a workspace is found by the workspace's id, even in an organization."""
     async with many_workspaces(tmp_path) as (_, _, engine, services):
         store = (await open_workspaces(engine)).installations
         assert store is not None
@@ -250,7 +251,7 @@ async def test_workspace_of_an_organization(tmp_path: Path) -> None:
 
 
 async def test_state_is_used_once(tmp_path: Path) -> None:
-    """A link back from Slack's install page works once, and only in the browser that began."""
+    """A link back from Slack's install page works once, and only in the browser in which it was requested."""
     async with many_workspaces(tmp_path) as (_, url, _, services), aiohttp.ClientSession() as session:
         headers = {"Cookie": "slack-app-oauth-state=stolen"}
         async with session.get(f"{url}/slack/oauth_redirect?code=1&state=stolen", headers=headers) as answer:
@@ -261,8 +262,8 @@ async def test_state_is_used_once(tmp_path: Path) -> None:
         assert "SLACK_BOT_TOKEN" not in os.environ
 
 
-async def test_installations_that_were_begun(tmp_path: Path) -> None:
-    """The state of an installation that nobody came back from is deleted once it has expired."""
+async def test_abandoned_installations(tmp_path: Path) -> None:
+    """The state of an abandoned installation is deleted after it has expired."""
     async with many_workspaces(tmp_path) as (_, url, engine, _services), aiohttp.ClientSession() as session:
         for expired in (True, True, False):
             async with session.get(f"{url}/slack/install") as page:
@@ -270,5 +271,5 @@ async def test_installations_that_were_begun(tmp_path: Path) -> None:
             async with engine.database.write() as db:
                 if expired:
                     await db.execute(text("UPDATE slack_oauth_states SET expire_at = '2020-01-01 00:00:00.000000'"))
-                found = (await db.execute(text("SELECT count(*) FROM slack_oauth_states"))).scalar_one()
-            assert found == 1
+                count = (await db.execute(text("SELECT count(*) FROM slack_oauth_states"))).scalar_one()
+            assert count == 1

@@ -1,4 +1,4 @@
-"""Slack's endpoint in HTTP mode, as strangers meet it."""
+"""Slack's endpoint in HTTP mode, with requests that Slack did not send."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @asynccontextmanager
 async def http_mode(folder: Path, **more: Any) -> AsyncIterator[tuple[Slack, str]]:
-    """The bot in HTTP mode, and its address."""
+    """Run the bot in HTTP mode, and yield the local Slack and the bot's address."""
     async with local_slack() as workspace:
         settings = Settings.model_validate(
             {
@@ -41,13 +41,13 @@ async def http_mode(folder: Path, **more: Any) -> AsyncIterator[tuple[Slack, str
             }
         )
         furnish(settings)
-        said: list[str] = []
-        async with open_engine(settings, "test", retry_policy=QUICK) as engine, serving(engine, said.append):
-            yield workspace, next(line.split()[2] for line in said if line.startswith("HTTP server: "))
+        lines: list[str] = []
+        async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine, lines.append):
+            yield workspace, next(line.split()[2] for line in lines if line.startswith("HTTP server: "))
 
 
 def signed(secret: str, body: bytes) -> dict[str, str]:
-    """The headers by which Slack signs a request."""
+    """Return the headers with which Slack signs a request."""
     stamp = str(int(time.time()))
     signature = SignatureVerifier(secret).generate_signature(timestamp=stamp, body=body)
     assert signature is not None
@@ -55,7 +55,7 @@ def signed(secret: str, body: bytes) -> dict[str, str]:
 
 
 async def test_requests_that_slack_did_not_sign(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever a stranger posts is a 401, and leaves nothing in the log."""
+    """A request without a valid signature is answered with 401, and is not logged."""
     bodies = [b"[1,2]", b"{}", b"", b"\xff\xfe", b"payload=[]", b"payload=%7B%22type%22", b"null", b"{" * 10_000]
     forged = {"X-Slack-Request-Timestamp": "soon", "X-Slack-Signature": "v0=00"}
     async with http_mode(tmp_path) as (workspace, url), aiohttp.ClientSession() as session:
@@ -77,7 +77,7 @@ async def test_requests_that_slack_did_not_sign(tmp_path: Path, caplog: pytest.L
 
 
 async def test_half_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that does not arrive whole is ended, whether its head or its body is missing."""
+    """A connection whose request stays incomplete, in its head or its body, is closed."""
     monkeypatch.setattr(server, "IDLE_S", 0.2)
     monkeypatch.setattr(server, "GRACE_S", 0.2)
     monkeypatch.setattr(slack, "READ_WITHIN_S", 0.2)
