@@ -1,8 +1,8 @@
-"""Writes the section about Slack in docs/reports/faults.md: what is seen where Slack does not take a call.
+"""Writes the section about Slack in docs/reports/faults.md: what people see if Slack refuses a call.
 
-python -m tests.campaigns.slack_faults [what]
+python -m tests.campaigns.slack_faults [NAME]
 
-With words, only the points that have them in their names are played anew.
+With a NAME, only the points with that text in their names are played again.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ the same for the start, the connection and installations, which succeed as soon 
 
 In short: a message that Slack refuses for now comes later. A message that can't be posted in its channel goes to the person
 who started the run, and a question from mParticle goes to the approvers, with the reason. Blocks that Slack refuses come as
-text. If a window did not open, a message says so, because only another click opens it. A person who is not known to be an
+text. If a modal did not open, a message says so, because only another click opens it. A person who is not known to be an
 admin is not treated as one.
 """
 

@@ -202,7 +202,7 @@ async def running_bot(directory: Path, *, one_workspace: bool = True) -> AsyncIt
         slack.add_outsiders()
         settings = settings_for(slack, iterable, directory)
         furnish(settings)
-        async with open_engine(settings, "test", patience=QUICK) as engine:
+        async with open_engine(settings, "test", retry_policy=QUICK) as engine:
             clients, list_cache = Clients(slack.api_url, slack.bot_token, None), ListCache(engine)
             services = Services(engine, list_cache, clients, AdminDirectory(), one_workspace=one_workspace)
             app = register_listeners(build_app(settings, SlackMode.SOCKET, Workspaces(clients)), services)

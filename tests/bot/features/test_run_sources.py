@@ -14,7 +14,7 @@ from core.runs import commands, worker
 from core.runs.submission import submit
 from core.store import connections
 from sandbox.slack.users.user_driver import Person
-from tests.bot.features.test_runs import all_runs, ended, with_button
+from tests.bot.features.test_runs import all_runs, post_button, wait_for_end
 from tests.bot.slack.harness import LIST, MARKETING, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import people, until
 
@@ -50,7 +50,7 @@ async def test_file_of_the_command_line(drop: Path, tmp_path: Path) -> None:
         await worker.start(first)
         assert (await bot.run(first)).status is RunStatus.SUCCEEDED
 
-        await bot.slack.marketer.click(await with_button(bot, RunAction.AGAIN, first), RunAction.AGAIN)
+        await bot.slack.marketer.click(await post_button(bot, RunAction.AGAIN, first), RunAction.AGAIN)
         await bot.slack.wait_for_message("marketing", "may not be read from there")
         refused = (await all_runs(bot))[0]
         assert refused.id != first
@@ -61,7 +61,7 @@ async def test_link_to_a_file_elsewhere(drop: Path, tmp_path: Path) -> None:
     """A link in an allowed folder to a file elsewhere is refused."""
     (drop / "b.csv").symlink_to(drop.parent / "private" / "a.csv")
     async with workspace(tmp_path) as bot:
-        refused = await ended(bot, await start_from(bot, str(drop / "b.csv")))
+        refused = await wait_for_end(bot, await start_from(bot, str(drop / "b.csv")))
         assert refused.status is RunStatus.FAILED
         assert "may not be read from there" in (refused.error or "")
         assert str(tmp_path) not in bot.slack.render(await bot.slack.wait_for_message("marketing", "failed"))
@@ -70,7 +70,7 @@ async def test_link_to_a_file_elsewhere(drop: Path, tmp_path: Path) -> None:
 async def test_allowed_file(drop: Path, tmp_path: Path) -> None:
     """A file in an allowed folder is synced under its name."""
     async with workspace(tmp_path) as bot:
-        run = await ended(bot, await start_from(bot, str(drop / "a.csv")))
+        run = await wait_for_end(bot, await start_from(bot, str(drop / "a.csv")))
         assert run.status is RunStatus.SUCCEEDED
         assert run.plan is not None
         assert run.plan.file_name == "a.csv"
@@ -106,16 +106,16 @@ async def test_presigned_link(
     async with signed_link_server(queries) as url:
         monkeypatch.setenv("ITERABLE_SYNC_AUDIENCE_PATHS", url)
         async with workspace(tmp_path) as bot:
-            run = await ended(bot, await start_from(bot, f"{url}a.csv?{SECRET}"))
+            run = await wait_for_end(bot, await start_from(bot, f"{url}a.csv?{SECRET}"))
             assert (run.status, run.request.path) == (RunStatus.SUCCEEDED, f"{url}a.csv")
 
             maya: Person = bot.slack.marketer
-            await maya.click(await with_button(bot, RunAction.AGAIN, run.id), RunAction.AGAIN)
-            again = await ended(bot, (await wait_for_next_run(bot, run.id)))
+            await maya.click(await post_button(bot, RunAction.AGAIN, run.id), RunAction.AGAIN)
+            again = await wait_for_end(bot, (await wait_for_next_run(bot, run.id)))
             assert again.status is RunStatus.SUCCEEDED
 
-            await maya.click(await with_button(bot, RunAction.AGAIN, again.id), RunAction.AGAIN)
-            expired = await ended(bot, (await wait_for_next_run(bot, again.id)))
+            await maya.click(await post_button(bot, RunAction.AGAIN, again.id), RunAction.AGAIN)
+            expired = await wait_for_end(bot, (await wait_for_next_run(bot, again.id)))
             assert expired.status is RunStatus.FAILED
             assert "start a sync with a new one" in (expired.error or "")
             folder = bot.engine.settings.data_dir

@@ -196,7 +196,7 @@ class Scene:
         for channel in channels:
             for message in channel.messages:
                 person = next((each for each in readers if each.id == message.only_for), None)
-                place = f"#{channel.name}" if not message.only_for else f"#{channel.name}, to one person alone"
+                place = f"#{channel.name}" if not message.only_for else f"#{channel.name}, to one person only"
                 if message.thread_ts:
                     place = f"a thread of #{channel.name}"
                 if person is not None or not message.only_for:
@@ -226,7 +226,7 @@ class Scene:
         for place, message in self.messages(marker):
             if of not in self.render(message):
                 continue
-            shape = "" if message.blocks else ", as text alone"
+            shape = "" if message.blocks else ", as plain text"
             reason = re.search(r"You get this here because[^\n]*?\.(?= Whatever| Invite|$|\n)", self.render(message))
             places.append(f"{place}{shape}" + (f" (“{reason[0]}”)" if reason else ""))
         repeated = {each for each in places if places.count(each) > 1}
@@ -240,7 +240,7 @@ class Scene:
             is_private = person.id in (message.only_for, message.channel.person)
             text = " ".join(self.render(message).replace("(only visible to you)", "").split())
             if is_private and any(word in text for word in words):
-                place = "direct message" if message.channel.is_im else "to them alone"
+                place = "direct message" if message.channel.is_im else "to them only"
                 replies.append(f"{place}: “{text}”")
         assert len(replies) == len(set(replies)), replies
         return "; ".join(replies)
@@ -261,7 +261,7 @@ class Point:
     @property
     def lasts(self) -> bool:
         """Whether the result stays visible: messages that contain the name of their scene."""
-        return self.play in (_proposal, _proposal_decided, _run, _summary, _alert, _question_of_mparticle, _answer)
+        return self.play in (_proposal, _proposal_decided, _run, _summary, _alert, _proposal_of_mparticle, _answer)
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -336,7 +336,7 @@ async def _alert(scene: Scene) -> Look:
     return lambda: scene.seen("*Failing:")
 
 
-async def _alert_over(scene: Scene) -> Look:
+async def _alert_recovery(scene: Scene) -> Look:
     mapping = await scene.mapping()
     await scene.start(mapping, path="/nowhere/audience.csv")
     await scene.wait_for_end(RunStatus.FAILED)
@@ -348,7 +348,7 @@ async def _alert_over(scene: Scene) -> Look:
     return lambda: scene.seen("*Works again:")
 
 
-async def _question_of_mparticle(scene: Scene) -> Look:
+async def _proposal_of_mparticle(scene: Scene) -> Look:
     scene.strike(ALERTS)
     await scene.bot.mparticle.connect(Audience(9000 + scene.number, scene.name))
     await scene.wait_until_struck()
@@ -375,13 +375,13 @@ async def _answer_in_person(scene: Scene) -> Look:
     def look() -> str:
         shown = [scene.seen("There is no mapping"), scene.read_in_person(maya, "did not confirm")]
         if any("There is no mapping" in scene.render(view) for view in maya.views):
-            shown.append("a window")
+            shown.append("a modal")
         return "; ".join(each for each in shown if each)
 
     return look
 
 
-async def _window(scene: Scene) -> Look:
+async def _modal(scene: Scene) -> Look:
     await scene.mapping()
     maya = scene.bot.slack.marketer
     maya.views.clear()
@@ -390,13 +390,13 @@ async def _window(scene: Scene) -> Look:
     await scene.wait_until_struck()
 
     def look() -> str:
-        windows = ["the window"] if maya.views else []
-        return "; ".join(each for each in (*windows, scene.read_in_person(maya, "window")) if each)
+        modals = ["the modal"] if maya.views else []
+        return "; ".join(each for each in (*modals, scene.read_in_person(maya, "window")) if each)
 
     return look
 
 
-async def _outcome_of_a_form(scene: Scene) -> Look:
+async def _result_of_a_form(scene: Scene) -> Look:
     mapping = await scene.mapping()
     await scene.start(mapping)
     await scene.wait_for_end()
@@ -409,7 +409,7 @@ async def _outcome_of_a_form(scene: Scene) -> Look:
 
     def look() -> str:
         shown = [each.title for each in maya.views if "on its way" in each.title]
-        return "; ".join(each for each in ("in the window" if shown else "", _places_of_undo(scene)) if each)
+        return "; ".join(each for each in ("in the modal" if shown else "", _places_of_undo(scene)) if each)
 
     return look
 
@@ -418,7 +418,7 @@ def _places_of_undo(scene: Scene) -> str:
     return "; ".join(place for place, _ in scene.messages("works out what taking run"))
 
 
-async def _outcome_of_a_button(scene: Scene) -> Look:
+async def _result_of_a_button(scene: Scene) -> Look:
     await scene.mapping(active=False)
     await scene.bot.slack.wait_for(lambda: scene.seen("proposes a mapping"), LONG)
     amir = scene.bot.slack.approver
@@ -431,7 +431,7 @@ async def _outcome_of_a_button(scene: Scene) -> Look:
     await scene.wait_until_struck()
 
     def look() -> str:
-        shown = "in the window" if any("is declined" in scene.render(each) for each in amir.views) else ""
+        shown = "in the modal" if any("is declined" in scene.render(each) for each in amir.views) else ""
         return "; ".join(each for each in (shown, scene.seen("is declined")) if each)
 
     return look
@@ -474,8 +474,8 @@ async def _admin(scene: Scene) -> Look:
     await scene.wait_until_struck()
 
     def look() -> str:
-        windows = ["the window"] if any(each.callback_id == ConnectCallback.CONNECT for each in ada.views) else []
-        return "; ".join(each for each in (*windows, scene.read_in_person(ada, "Slack does not say")) if each)
+        modals = ["the modal"] if any(each.callback_id == ConnectCallback.CONNECT for each in ada.views) else []
+        return "; ".join(each for each in (*modals, scene.read_in_person(ada, "Slack does not say")) if each)
 
     return look
 
@@ -587,35 +587,35 @@ async def _rejected_in_person(scene: Scene) -> Look:
 
 
 POINTS = (
-    Point("a mapping that is proposed", "chat.postMessage", _proposal),
-    Point("how it was decided", "chat.update", _proposal_decided),
-    Point("a run, from its beginning", "chat.postMessage", _run),
-    Point("its summary", "chat.update", _summary),
-    Point("who approved it", "chat.postMessage", _decision),
+    Point("a proposed mapping", "chat.postMessage", _proposal),
+    Point("the decision about a mapping", "chat.update", _proposal_decided),
+    Point("a run that starts", "chat.postMessage", _run),
+    Point("the summary of a run", "chat.update", _summary),
+    Point("the approval of a run", "chat.postMessage", _decision),
     Point("an alert", "chat.postMessage", _alert),
-    Point("that it works again", "chat.update", _alert_over),
-    Point("what mParticle asks", "chat.postMessage", _question_of_mparticle),
+    Point("the recovery of an alert", "chat.update", _alert_recovery),
+    Point("a mapping that mParticle proposes", "chat.postMessage", _proposal_of_mparticle),
     Point("the answer to a command", "chat.postEphemeral", _answer),
-    Point("the answer where the app is not in the channel", "chat.postMessage", _answer_in_person),
-    Point("a window", "views.open", _window),
-    Point("what came of a form", "views.update", _outcome_of_a_form),
-    Point("what came of a button in a window", "views.update", _outcome_of_a_button),
+    Point("the answer in a channel without the app", "chat.postMessage", _answer_in_person),
+    Point("a modal", "views.open", _modal),
+    Point("the result of a form", "views.update", _result_of_a_form),
+    Point("the result of a button in a modal", "views.update", _result_of_a_button),
     Point("the home page", "views.publish", _home),
-    Point("whether somebody is an admin", "users.info", _admin),
-    Point("whether who looks at the home page is an admin", "users.info", _admin_at_home),
-    Point("the audience's file", "files.info", _fetched),
-    Point("the bytes of the audience's file", "download", _fetched, OF_BYTES),
-    Point("whether there is a file of that link", "files.info", _linked),
-    Point("the summary above the rejected members", "chat.postMessage", _rejected_in_person),
-    Point("where the file of rejected members goes", "files.getUploadURLExternal", _rejected),
-    Point("the bytes of the file of rejected members", "upload", _rejected, OF_BYTES),
+    Point("whether a person is an admin", "users.info", _admin),
+    Point("whether a viewer of the home page is an admin", "users.info", _admin_at_home),
+    Point("the audience file", "files.info", _fetched),
+    Point("the content of the audience file", "download", _fetched, OF_BYTES),
+    Point("whether a linked file exists", "files.info", _linked),
+    Point("the message with the rejected members", "chat.postMessage", _rejected_in_person),
+    Point("the upload address of the rejected members", "files.getUploadURLExternal", _rejected),
+    Point("the content of the rejected members", "upload", _rejected, OF_BYTES),
     Point("the file of rejected members", "files.completeUploadExternal", _rejected),
 )
 
 
 HEADING = "## Slack"
 HEADER = """\
-| the bot shows, or asks for | by | Slack answers | what is seen |
+| output or request of the bot | method | answer of Slack | what people see |
 |---|---|---|---|"""
 
 
@@ -631,7 +631,7 @@ def read(page: str) -> dict[tuple[str, str], str]:
     """Return the result of each point and answer, as the page has it."""
     results: dict[tuple[str, str], str] = {}
     for line in page.partition(f"\n{HEADING}\n")[2].splitlines():
-        if line.startswith("| ") and not line.startswith("| the bot"):
+        if line.startswith("| ") and not line.startswith("| output"):
             name, _, faults, seen = line.removeprefix("| ").removesuffix(" |").split(" | ")
             results |= {(name, fault): seen for fault in faults.split(", ")}
     return results

@@ -20,7 +20,7 @@ from tests import chromium
 
 chromium.needed()
 
-from playwright.async_api import expect  # noqa: E402 - only where it is installed
+from playwright.async_api import expect  # noqa: E402 - only if it is installed
 
 from tests.bot.slack.harness import BRISK, MANIFEST, Workspace, running_bot  # noqa: E402
 from tests.bot.slack.screen import LONG_MS, Screen  # noqa: E402

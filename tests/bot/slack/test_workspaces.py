@@ -56,7 +56,10 @@ async def many_workspaces(
         )
         furnish(settings)
         lines: list[str] = []
-        async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine, lines.append) as services:
+        async with (
+            open_engine(settings, "test", retry_policy=QUICK) as engine,
+            serving(engine, lines.append) as services,
+        ):
             url = next(line.split()[2] for line in lines if line.startswith("HTTP server: "))
             slack.use_http(f"{url}/slack/events")
             yield slack, url, engine, services

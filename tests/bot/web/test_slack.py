@@ -42,7 +42,7 @@ async def http_mode(folder: Path, **more: Any) -> AsyncIterator[tuple[Slack, str
         )
         furnish(settings)
         lines: list[str] = []
-        async with open_engine(settings, "test", patience=QUICK) as engine, serving(engine, lines.append):
+        async with open_engine(settings, "test", retry_policy=QUICK) as engine, serving(engine, lines.append):
             yield workspace, next(line.split()[2] for line in lines if line.startswith("HTTP server: "))
 
 
