@@ -1,8 +1,8 @@
-"""Isolation of the members that make Iterable answer 500 to a whole batch.
+"""Isolation: finding the members that make Iterable answer 500 to a whole batch.
 
-Iterable documents GenericError for faults that stay, such as a user that can't be created. So a batch that keeps
-failing while other requests succeed is sent in parts, within a budget, until the members are found that fail alone.
-If nothing succeeds, Iterable has an outage, and no member is rejected.
+Iterable documents GenericError for permanent faults, such as a user that can't be created. So if a batch keeps failing
+while other requests succeed, it is sent in parts, within a budget, until the members that fail alone are found. If no
+request succeeds, Iterable has an outage, and no member is rejected.
 """
 
 from collections import deque
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from core.delivery.outcome import BatchOutcome, EntryGroup, RejectedGroup
 from core.iterable import FailureReason, IterableClient, UnavailableError
 
-# Requests for one batch. One member among 1,000 takes some 35.
+# How many requests may be spent on one batch. To find one member among 1,000 takes about 35.
 BUDGET = 120
-# Requests that fail, with none that succeeds since the batch first failed, before it is taken for an outage.
+# So many failed requests, without a success since the batch was first sent, count as an outage.
 OUTAGE_PROBES = 6
-# Members that failed after the last success, who may be rejected if Iterable still answers.
+# How many members that failed after the last success may be rejected, if Iterable still answers.
 MOST_UNPROVED = 3
-# Tries of a part, and of a member alone: whoever is rejected has failed more often than chance explains.
+# Tries of a part, and of a single member: a rejected member has failed more often than chance explains.
 TRIES, TRIES_ALONE = 2, 4
 
-#: Sends some members (or none), with at most so many tries, and returns what became of them.
+#: Sends some members (or none) with at most so many tries, and returns the outcome.
 Send = Callable[[list[EntryGroup], int], Awaitable[BatchOutcome]]
 
 
@@ -39,10 +39,10 @@ class _Search:
 async def isolate(
     client: IterableClient, send: Send, units: list[EntryGroup], error: UnavailableError, began: float
 ) -> BatchOutcome:
-    """Send in parts what failed as a whole; reject the members that fail alone.
+    """Send a failed batch in parts, and return the outcome: members that fail alone are rejected.
 
-    `began` is when the batch was first sent, by the client's clock. Raises the error again if it is an outage, or if
-    the budget is spent.
+    `error` is the failure of the whole batch, `began` when it was first sent, by the client's clock. Raises an
+    UnavailableError if Iterable has an outage or the budget is spent.
     """
     if len(units) == 1 and client.succeeded_at <= began:
         raise error
@@ -74,12 +74,12 @@ def _note_failure(
 
 
 async def _exclude_outage(client: IterableClient, search: _Search, send: Send) -> None:
-    """Raise if an outage may have begun during the search: a success after a failure shows that Iterable works.
+    """Raise an UnavailableError if an outage may have begun during the search.
 
-    The last members of a search may have none after them. Then a request without members is sent, which changes
-    nothing: any answer but an error of the server will do.
+    A success after a member's failure shows that Iterable works. After the last members of a search there may be none.
+    Then a request without members is sent, which changes nothing: any answer but a server error is enough.
     """
-    unproved = [failure for _, failure, at in search.suspects if client.succeeded_at <= at]
+    unproved = [failure for _, failure, failed_at in search.suspects if client.succeeded_at <= failed_at]
     if len(unproved) > MOST_UNPROVED:
         raise unproved[0]
     if unproved:
@@ -87,7 +87,10 @@ async def _exclude_outage(client: IterableClient, search: _Search, send: Send) -
 
 
 async def _try_suspects_again(search: _Search, send: Send) -> None:
-    """Keep as suspects who fail even now that Iterable answers: their failures may have been those of an outage."""
+    """Send the suspects once more, now that Iterable answers, because they may have failed in an outage.
+
+    Those that fail again remain suspects.
+    """
     suspects, search.suspects = search.suspects, []
     for unit, _, _ in suspects:
         try:
@@ -97,7 +100,7 @@ async def _try_suspects_again(search: _Search, send: Send) -> None:
 
 
 def _rejected(search: _Search) -> BatchOutcome:
-    """The outcome of those who failed alone."""
+    """Return the outcome that rejects the suspects."""
     return BatchOutcome(
         rejected=[
             RejectedGroup(unit, FailureReason.ERROR, _without_identity(failure.words, unit))
@@ -107,7 +110,7 @@ def _rejected(search: _Search) -> BatchOutcome:
 
 
 def _without_identity(words: str | None, unit: EntryGroup) -> str | None:
-    """Iterable's words without the user id, which may look like a plain word. (An email never does.)"""
+    """Return Iterable's words without the user id, which may look like any word. (The client has removed emails.)"""
     user_id = unit[0].user_id
     return words.replace(user_id, "...") if words and user_id else words
 

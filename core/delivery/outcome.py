@@ -1,16 +1,16 @@
-"""What became of a batch, member by member."""
+"""The outcome of a batch, member by member."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from core.models.batch import BatchEntry
 
-#: A sent entry with its followers.
+#: A sent entry, followed by its duplicates, which are not sent.
 EntryGroup = list[BatchEntry]
 
 
 class RejectedGroup(NamedTuple):
-    """A sent entry that Iterable did not accept, with its followers: why, and perhaps Iterable's own words."""
+    """A group that Iterable rejected, with the reason and, if known, Iterable's own words."""
 
     unit: EntryGroup
     reason: str
@@ -19,11 +19,12 @@ class RejectedGroup(NamedTuple):
 
 @dataclass(slots=True)
 class BatchOutcome:
-    """What became of the members of a batch, each with its followers.
+    """The outcome of a batch: the groups that were accepted, rejected and renamed.
 
-    `unattributed` of those accepted were not, and Iterable does not say which. `renamed` are placeholders that have
-    their real address now; `vanished` are placeholders that Iterable does not know, perhaps because they were renamed
-    before, in a request whose answer was lost. Not `is_confirmed`: Iterable did not say what became of those accepted.
+    `unattributed` is how many of the accepted members failed: Iterable counts them without saying which they are.
+    `renamed` are placeholders that now have their real address. `vanished` are placeholders that Iterable does not
+    know, perhaps because an earlier request renamed them and its answer was lost. `is_confirmed` is False if Iterable
+    did not confirm the accepted members.
     """
 
     accepted: list[EntryGroup] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Recording what became of the batches of a run: outcome, ledger and counters in one transaction."""
+"""The recorder of a run's batches: outcomes, ledger and counters are written in one transaction."""
 
 import asyncio
 from collections import Counter
@@ -16,132 +16,134 @@ from core.store.batches import Batch, BatchStatus
 from core.store.database import Database
 from core.store.rejections import UNATTRIBUTED, Rejection
 
-# What an accepted member counts as. (A rename is counted by the update that follows it.)
+# The counter of an accepted member, by phase. (A rename counts nothing: the update that follows it is counted.)
 _COUNTERS = {Phase.REMOVE: "removed", Phase.RENAME: "updated", Phase.UPDATE: "updated", Phase.ADD: "added"}
 
 
 class StalePlanError(Exception):
-    """Other runs changed the list's ledger since this run was planned: what is left must be planned anew."""
+    """Other runs changed the list's ledger since this run was planned: the rest has to be planned again."""
 
 
 @dataclass(frozen=True, slots=True)
 class _PendingRecord:
+    """A batch whose outcome is to be written. `outcome` is None if every member was accepted."""
+
     batch: Batch
-    delivery: BatchOutcome | None
+    outcome: BatchOutcome | None
     recorded: asyncio.Future[None]
 
 
 class Recorder:
-    """Writes what became of batches. Those that end while another write is under way are written together."""
+    """Writes the outcomes of batches. Batches that end during a write are written together after it."""
 
-    def __init__(self, database: Database, this: Run, worker: str, revision: int, traffic: RequestStats) -> None:
-        """Take the run, the worker whose it is, the revision of the ledger, and what its client counts."""
+    def __init__(self, database: Database, run: Run, worker: str, revision: int, traffic: RequestStats) -> None:
+        """Take the run, its worker, the revision of the ledger, and the request counts of its client."""
         self._database = database
-        self._run = this
+        self._run = run
         self._worker = worker
         self._revision = revision
         self._traffic = traffic
         self._reported = RequestStats()
-        self._waiting: list[_PendingRecord] = []
+        self._pending: list[_PendingRecord] = []
         self._writing = asyncio.Lock()
 
-    async def record(self, batch: Batch, delivery: BatchOutcome | None) -> None:
-        """Return when what became of a batch is on disk.
+    async def record(self, batch: Batch, outcome: BatchOutcome | None) -> None:
+        """Write the outcome of a batch (None: every member was accepted), and return when it is on disk.
 
-        Raises TakenOverError where the run is another's by now, and StaleError where leavers may have got another
-        address before they were taken off under this one: then they are to be planned anew.
+        Raises TakenOverError if the run belongs to another process by now. Raises StalePlanError if leavers may have
+        got another address before they were removed under this one: then they have to be planned again.
         """
-        mine = _PendingRecord(batch, delivery, asyncio.get_running_loop().create_future())
-        self._waiting.append(mine)
+        record = _PendingRecord(batch, outcome, asyncio.get_running_loop().create_future())
+        self._pending.append(record)
         async with self._writing:
-            if not mine.recorded.done():
-                together, self._waiting = self._waiting, []
-                await self._write(together)
-        await mine.recorded
+            if not record.recorded.done():
+                records, self._pending = self._pending, []
+                await self._write(records)
+        await record.recorded
 
     async def record_traffic(self) -> None:
-        """Write what the client has sent and nothing has been recorded of yet."""
+        """Write the request counts that were not written with an outcome."""
         async with self._database.write() as db:
             await runs.count(db, self._run.id, self._worker, self._new_traffic())
 
-    async def _write(self, together: list[_PendingRecord]) -> None:
+    async def _write(self, records: list[_PendingRecord]) -> None:
         try:
             async with self._database.write() as db:
-                stale = await self._is_stale(db, together)
-                await (self._put_back if stale else self._record)(db, together)
-            if stale:
+                is_stale = await self._is_stale(db, records)
+                await (self._reset if is_stale else self._record)(db, records)
+            if is_stale:
                 raise StalePlanError
-        except BaseException as error:  # whoever waits for this write has to hear of it
-            for each in together:
-                each.recorded.set_exception(error)
-                each.recorded.exception()  # heard of, also by those who stopped waiting
+        except BaseException as error:  # each caller of `record` raises it
+            for record in records:
+                record.recorded.set_exception(error)
+                record.recorded.exception()  # retrieved, so that asyncio logs nothing if a caller was cancelled
             raise
-        for each in together:
-            each.recorded.set_result(None)
+        for record in records:
+            record.recorded.set_result(None)
 
-    async def _is_stale(self, db: AsyncConnection, together: list[_PendingRecord]) -> bool:
-        """Whether a run on another list has renamed placeholders while some of these were to be taken off."""
-        if all(each.batch.phase is not Phase.REMOVE for each in together):
+    async def _is_stale(self, db: AsyncConnection, records: list[_PendingRecord]) -> bool:
+        """Return whether a run on another list renamed placeholders while these batches removed some."""
+        if all(record.batch.phase is not Phase.REMOVE for record in records):
             return False
         return (await lists.check_run_guard(db, self._run.id)).ledger_revision != self._revision
 
-    async def _put_back(self, db: AsyncConnection, together: list[_PendingRecord]) -> None:
+    async def _reset(self, db: AsyncConnection, records: list[_PendingRecord]) -> None:
         await runs.count(db, self._run.id, self._worker, self._new_traffic())
-        await batches.set_state(db, [each.batch.id for each in together], BatchStatus.PLANNED)
+        await batches.set_state(db, [record.batch.id for record in records], BatchStatus.PLANNED)
 
-    async def _record(self, db: AsyncConnection, together: list[_PendingRecord]) -> None:
+    async def _record(self, db: AsyncConnection, records: list[_PendingRecord]) -> None:
         counts: Counter[str] = Counter(self._new_traffic())
         on_the_list: list[BatchColumns] = []
-        for each in together:
-            found, refused = self._count(each.batch, each.delivery)
-            counts.update(found)
-            await rejections.add(db, self._run.id, refused)
-            if each.delivery is None and each.batch.phase is not Phase.REMOVE:
-                on_the_list.append(each.batch.columns)
+        for record in records:
+            batch_counts, rejected = self._count(record.batch, record.outcome)
+            counts.update(batch_counts)
+            await rejections.add(db, self._run.id, rejected)
+            if record.outcome is None and record.batch.phase is not Phase.REMOVE:
+                on_the_list.append(record.batch.columns)
             else:
-                await self._note(db, each.batch, each.delivery or BatchOutcome())
+                await self._update_ledger(db, record.batch, record.outcome or BatchOutcome())
         if on_the_list:
             await ledger.put_batches(db, self._run.mapping_id, on_the_list, certain=True)
         await runs.count(db, self._run.id, self._worker, dict(counts))
-        await batches.set_state(db, [each.batch.id for each in together], BatchStatus.DONE)
+        await batches.set_state(db, [record.batch.id for record in records], BatchStatus.DONE)
 
-    async def _note(self, db: AsyncConnection, batch: Batch, delivery: BatchOutcome) -> None:
-        """Make the ledger say what a batch has changed."""
-        this = self._run
+    async def _update_ledger(self, db: AsyncConnection, batch: Batch, outcome: BatchOutcome) -> None:
+        """Record in the ledger what a batch has changed."""
+        run = self._run
         members = batch.entries
-        is_certain = delivery.is_confirmed and not delivery.unattributed
-        if delivery.rejected or delivery.renamed:
-            members = _entries(delivery.accepted)
+        is_certain = outcome.is_confirmed and not outcome.unattributed
+        if outcome.rejected or outcome.renamed:
+            members = _entries(outcome.accepted)
         if batch.phase is Phase.RENAME:
-            for units, certain in ((delivery.renamed, True), (delivery.vanished, False)):
+            for units, certain in ((outcome.renamed, True), (outcome.vanished, False)):
                 if units:
-                    await ledger.rename(db, this.connection_id, _entries(units), certain=certain)
-                    await lists.bump_others(db, this.connection_id, this.list_id)
-            await ledger.delete_matching(db, this.mapping_id, members)
+                    await ledger.rename(db, run.connection_id, _entries(units), certain=certain)
+                    await lists.bump_others(db, run.connection_id, run.list_id)
+            await ledger.delete_matching(db, run.mapping_id, members)
         elif batch.phase is Phase.REMOVE and is_certain:
-            await ledger.delete_matching(db, this.mapping_id, members)
-            if stay := [
+            await ledger.delete_matching(db, run.mapping_id, members)
+            if remaining := [
                 _former(unit[0])
-                for unit, *_ in delivery.rejected
+                for unit, *_ in outcome.rejected
                 if unit[0].op == Operation.UNSUBSCRIBE_FORMER and unit[0].email
             ]:
-                # The update that follows replaces the row that knew this address: the next run has to know it.
-                await ledger.upsert(db, this.mapping_id, stay, certain=True)
-        elif batch.phase is Phase.REMOVE:  # with a failure that is not named, no member of the batch is certain
-            await ledger.mark_uncertain(db, this.mapping_id, members)
+                # The update that follows replaces the row with this address, which the next run still needs.
+                await ledger.upsert(db, run.mapping_id, remaining, certain=True)
+        elif batch.phase is Phase.REMOVE:  # an unattributed failure makes every member of the batch unconfirmed
+            await ledger.mark_uncertain(db, run.mapping_id, members)
             former = [_former(entry) for entry in members if entry.op == Operation.UNSUBSCRIBE_FORMER and entry.email]
-            await ledger.upsert(db, this.mapping_id, former, certain=False)  # as above
+            await ledger.upsert(db, run.mapping_id, former, certain=False)  # as above
         else:
-            await ledger.upsert(db, this.mapping_id, members, certain=is_certain)
+            await ledger.upsert(db, run.mapping_id, members, certain=is_certain)
 
-    def _count(self, batch: Batch, delivery: BatchOutcome | None) -> tuple[dict[str, int], list[Rejection]]:
-        if delivery is None:
+    def _count(self, batch: Batch, outcome: BatchOutcome | None) -> tuple[dict[str, int], list[Rejection]]:
+        if outcome is None:
             return {_COUNTERS[batch.phase]: batch.counted_size}, []
-        accepted = sum(unit[0].op in COUNTED for unit in delivery.accepted)
-        refused = [self._rejection(*each) for each in delivery.rejected if each.unit[0].op in COUNTED]
-        nameless = min(delivery.unattributed, accepted)
-        refused += [Rejection(None, None, None, UNATTRIBUTED)] * nameless
-        return {_COUNTERS[batch.phase]: accepted - nameless, "rejected": len(refused)}, refused
+        accepted = sum(unit[0].op in COUNTED for unit in outcome.accepted)
+        rejected = [self._rejection(*group) for group in outcome.rejected if group.unit[0].op in COUNTED]
+        unattributed = min(outcome.unattributed, accepted)
+        rejected += [Rejection(None, None, None, UNATTRIBUTED)] * unattributed
+        return {_COUNTERS[batch.phase]: accepted - unattributed, "rejected": len(rejected)}, rejected
 
     def _rejection(self, unit: EntryGroup, reason: str, words: str | None) -> Rejection:
         _, profile, email, user_id, *_ = unit[0]
@@ -149,42 +151,43 @@ class Recorder:
         return Rejection(profile, email, customer_id, reason, words)
 
     def _new_traffic(self) -> dict[str, int]:
-        now, before = self._traffic, self._reported
-        more = {
-            "requests": now.requests - before.requests,
-            "retries": now.retries - before.retries,
-            "throttled": now.throttled - before.throttled,
+        total, reported = self._traffic, self._reported
+        increase = {
+            "requests": total.requests - reported.requests,
+            "retries": total.retries - reported.retries,
+            "throttled": total.throttled - reported.throttled,
         }
-        self._reported = RequestStats(now.requests, now.retries, now.throttled)
-        return more
+        self._reported = RequestStats(total.requests, total.retries, total.throttled)
+        return increase
 
 
-async def reconcile_in_doubt(db: AsyncConnection, connection_id: int, list_id: int, but_run: str) -> bool:
-    """Put on record what other runs sent to a list and never saw answered: perhaps done, perhaps not.
+async def reconcile_in_doubt(db: AsyncConnection, connection_id: int, list_id: int, except_run: str) -> bool:
+    """Record the members of unanswered batches as unconfirmed: batches that runs, except this one, sent to a list.
 
-    The caller holds the list, so that none of those runs is under way. Returns whether there was anything.
+    The caller holds the list lock, so that none of those runs is active. Returns whether there were such batches.
     """
-    unanswered = await lists.has_unanswered_batches(db, connection_id, list_id, but_run)
+    unanswered = await lists.has_unanswered_batches(db, connection_id, list_id, except_run)
     for batch_id, phase, mapping_id, members in unanswered:
-        perhaps = decode(members).entries
-        if phase == Phase.RENAME:  # under one address or the other, on all lists: both are noted, because a user id
-            # alone may be somebody else's, too
-            unsure = [entry._replace(extra=(entry.email,)) for entry in perhaps]
-            await ledger.rename(db, connection_id, unsure, certain=False)
+        unconfirmed = decode(members).entries
+        if phase == Phase.RENAME:
+            # The members have one address or the other, on all lists. Both are recorded, because a user id alone may
+            # belong to another subscriber, too.
+            unrenamed = [entry._replace(extra=(entry.email,)) for entry in unconfirmed]
+            await ledger.rename(db, connection_id, unrenamed, certain=False)
             await lists.bump(db, connection_id, list_id)
             await lists.bump_others(db, connection_id, list_id)
         if phase == Phase.REMOVE:
-            await ledger.mark_uncertain(db, mapping_id, perhaps)
+            await ledger.mark_uncertain(db, mapping_id, unconfirmed)
         else:
-            await ledger.upsert(db, mapping_id, perhaps, certain=False)
+            await ledger.upsert(db, mapping_id, unconfirmed, certain=False)
         if phase == Phase.RENAME:
-            await ledger.note_new_addresses(db, connection_id, perhaps)
+            await ledger.note_new_addresses(db, connection_id, unconfirmed)
         await batches.set_state(db, [batch_id], BatchStatus.PLANNED)
     return bool(unanswered)
 
 
 def _former(entry: BatchEntry) -> BatchEntry:
-    """Return a ledger row of its own for a former identity that could not be taken off the list."""
+    """Return a separate ledger row for a former identity that could not be removed from the list."""
     is_former = entry.member_key.startswith(FORMER_IDENTITY_PREFIX)
     member_key = entry.member_key if is_former else f"{FORMER_IDENTITY_PREFIX}{entry.email}"
     return BatchEntry(Operation.RETAIN, member_key, entry.email, entry.user_id)

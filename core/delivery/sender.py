@@ -1,7 +1,7 @@
-"""Delivering a batch to Iterable: what it accepted, what it rejected and why, attributed to each member.
+"""The sender of a batch: it returns, for each member, whether Iterable accepted or rejected it, and why.
 
-The table of answers (core/iterable/answers.py) is the behaviour: a request that is refused as a whole is split down to
-the member, and failures that Iterable counts but does not name are counted as such.
+The table of answers (core/iterable/answers.py) decides: a request that is refused as a whole is split down to the
+member, and failures that Iterable counts without naming the members are counted as unattributed.
 """
 
 import functools
@@ -21,16 +21,16 @@ from core.iterable import (
 from core.models.batch import BatchColumns, Operation, Phase, groups
 from core.store.batches import Batch
 
-# For a removal these are as good as done: whoever is not there, or was erased, is not on the list.
-_GONE_ANYWAY = frozenset({FailureReason.NOT_FOUND, FailureReason.FORGOTTEN})
+# A removal with these reasons counts as done: a user that does not exist, or was erased, is not on the list.
+_NOT_ON_LIST = frozenset({FailureReason.NOT_FOUND, FailureReason.FORGOTTEN})
 
 _Call = Callable[[int, Iterable[SubscriberKey], int | None], Awaitable[BulkResult]]
 
 
 async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> BatchOutcome | None:
-    """Send a batch. Returns None where every member was accepted: then nothing had to be unpacked.
+    """Send a batch. Returns its outcome, or None if every member was accepted, which saves decoding the batch.
 
-    Raises an IterableError where the batch as a whole could not be delivered, whatever its members.
+    Raises an IterableError if the batch could not be delivered for a reason that concerns no single member.
     """
     if batch.phase is Phase.RENAME:
         return await _rename(client, list_id, _units(batch))
@@ -52,7 +52,7 @@ async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> Batc
 async def _send_units(
     call: _Call, list_id: int, units: list[EntryGroup], tries: int | None = None, *, removal: bool
 ) -> BatchOutcome:
-    """Send some members. `tries`: how often at most; None: as often as any request."""
+    """Send some members, and return the outcome. `tries` is the maximum number of tries (None: the client's own)."""
     try:
         result = await call(list_id, [(unit[0].email, unit[0].user_id) for unit in units], tries)
     except (RequestRejectedError, RequestTooLargeError) as error:
@@ -68,8 +68,8 @@ async def _bisect(
     *,
     removal: bool,
 ) -> BatchOutcome:
-    """Send in halves what was refused as a whole, down to the member."""
-    if not units:  # it was a question whether Iterable answers
+    """Send the halves of a request that was refused as a whole, down to the member. Returns the outcome."""
+    if not units:  # the request only tested whether Iterable answers
         return BatchOutcome()
     if len(units) == 1:
         reason = error.failure if isinstance(error, RequestRejectedError) else FailureReason.INVALID_DATA
@@ -80,8 +80,11 @@ async def _bisect(
 
 
 async def _rename(client: IterableClient, list_id: int, units: list[EntryGroup]) -> BatchOutcome:
-    """Rename placeholders. Where Iterable can't, the placeholder is taken off; the update puts the real address on."""
-    delivery = BatchOutcome()
+    """Rename placeholders, and return the outcome.
+
+    If Iterable can't rename a placeholder, it is removed from the list, and the update adds the real address.
+    """
+    outcome = BatchOutcome()
     for unit in units:
         entry = unit[0]
         assert entry.email is not None
@@ -89,14 +92,14 @@ async def _rename(client: IterableClient, list_id: int, units: list[EntryGroup])
         try:
             await _rename_one(client, old, user_id, new)
         except RequestRejectedError as error:
-            # The new address has a user already, or the placeholder none, or (in a userID-based project)
-            # this is not how emails are changed.
-            delivery += await _send_units(client.unsubscribe, list_id, [unit], removal=True)
+            # The new address has a user already, the placeholder has none, or the project is userID-based and changes
+            # emails in another way.
+            outcome += await _send_units(client.unsubscribe, list_id, [unit], removal=True)
             if error.failure is FailureReason.NOT_FOUND:
-                delivery.vanished.append(unit)
+                outcome.vanished.append(unit)
         else:
-            delivery.renamed.append(unit)
-    return delivery
+            outcome.renamed.append(unit)
+    return outcome
 
 
 async def _rename_one(client: IterableClient, old: str, user_id: str | None, new: str) -> None:
@@ -105,33 +108,33 @@ async def _rename_one(client: IterableClient, old: str, user_id: str | None, new
     except RequestRejectedError as error:
         if error.failure is not FailureReason.NOT_FOUND or user_id is None:
             raise
-        try:  # an earlier rename, to another address, was made though its answer was lost
+        try:  # an earlier rename to another address succeeded, but its answer was lost
             await client.update_email_by_user_id(user_id, new)
         except RequestRejectedError:
             raise error from None
 
 
 def attribute_failures(units: list[EntryGroup], result: BulkResult, *, removal: bool) -> BatchOutcome:
-    """Say of each member what an answer means for it, whatever the case of the email that Iterable returns."""
-    delivery = BatchOutcome(is_confirmed=result.is_applied)
+    """Return the outcome that an answer means for each member. Emails in the answer match in any case."""
+    outcome = BatchOutcome(is_confirmed=result.is_applied)
     named = 0
     for unit in units:
         email, user_id = unit[0].email, unit[0].user_id
-        why = result.failed_emails.get(email or "") or result.failed_user_ids.get(user_id or "")
-        named += why is not None
-        if why is None or (removal and why in _GONE_ANYWAY):
-            delivery.accepted.append(unit)
+        reason = result.failed_emails.get(email or "") or result.failed_user_ids.get(user_id or "")
+        named += reason is not None
+        if reason is None or (removal and reason in _NOT_ON_LIST):
+            outcome.accepted.append(unit)
         else:
-            delivery.rejected.append(RejectedGroup(unit, why))
-    delivery.unattributed = min(max(0, result.fail_count - named), len(delivery.accepted))
-    return delivery
+            outcome.rejected.append(RejectedGroup(unit, reason))
+    outcome.unattributed = min(max(0, result.fail_count - named), len(outcome.accepted))
+    return outcome
 
 
 def _sent(columns: BatchColumns) -> Iterable[SubscriberKey]:
-    everybody = zip(columns.emails, columns.user_ids, strict=True)
+    keys = zip(columns.emails, columns.user_ids, strict=True)
     if Operation.DUPLICATE not in columns.ops:
-        return everybody
-    return [sent for sent, op in zip(everybody, columns.ops, strict=True) if op != Operation.DUPLICATE]
+        return keys
+    return [key for key, op in zip(keys, columns.ops, strict=True) if op != Operation.DUPLICATE]
 
 
 def _units(batch: Batch) -> list[EntryGroup]:

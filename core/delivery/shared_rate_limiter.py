@@ -9,71 +9,45 @@ from core.iterable.rate_limiter import Slot
 from core.store import rate_limits
 from core.store.database import Database, to_the_end
 
-# How much further apart than 1/rate slots are. In a window of one second it makes room for 15 ms of jitter.
+# By which share the distance of slots exceeds 1/rate. In a window of one second it allows 15 ms of jitter.
 MARGIN = 0.015
-
-
-# The part of that room which is kept for the network: a request follows the one a window's worth before it by no
-# less. What was lost by a late one is thus made up little by little.
+# The part of that margin that is reserved for the network: the first request of a window and the first of the next are
+# at least this much more than a window apart. The rest of the margin makes up for late requests, little by little.
 NETWORK_MARGIN = 0.012
-
-
-# How late, in seconds, a request may leave before other processes' slots are moved back.
+# How late, in seconds, a request may leave before the slots of other processes are moved back.
 LATE_S = 0.009
-
-
-# A slot missed by more than this many seconds (the machine was asleep, say) is given up for a new one, but after
-# so many of them one is used as it comes.
+# A slot that was missed by more than this many seconds (the machine was suspended, say) is exchanged for a new one.
+# After MISSES of them the next slot is used however late it is.
 MISSED_S = 0.5
-
-
 MISSES = 3
-
-
 # Slots of a block that are overdue by more than this, in seconds, are skipped.
 OVERDUE_S = 0.02
-
-
-# Seconds of slots that are reserved at once where the rate is high, so that the database is not the limit.
+# At a high rate, slots for so many seconds are reserved at once, so that the database is not the bottleneck.
 BLOCK_S = 0.1
-
-
-# Up to this rate a slot is reserved only after the last one was used; above, two blocks may be ahead.
+# Up to this rate a slot is reserved only after the last one was used; above it, up to two blocks are reserved ahead.
 SINGLE_RATE = 2.0
-
-
-# For so many seconds after another process took slots, the pace counts as shared.
+# For so many seconds after another process took slots, the rate counts as shared.
 SHARED_S = 5.0
-
-
-# By how many seconds PostgreSQL's clock may seem to be behind the best comparison so far, for the way of its answer.
+# The tolerance, in seconds, for comparing PostgreSQL's clock: its answer takes time to arrive.
 CLOCK_S = 0.01
-
-
-# Slots are moved back by this many seconds at a time, at most: the window over which limits are enforced.
+# Slots are moved back by at most so many seconds at a time: the window over which Iterable enforces limits.
 LATEST_S = 1.0
-
-
-# Seconds to pause after a 429 without Retry-After: that window.
+# Seconds to pause after a 429 without Retry-After: one window.
 PAUSE_S = 1.0
-
-
-# A project without a limit that answers 429 has one: requests are paced for a while, at first at this rate.
+# A 429 shows that a project without a configured limit has one: requests are paced for a while, at first at this rate.
 FALLBACK_RATE = 100.0
-
-
 FALLBACK_S = 60.0
 
 
 class SharedRateLimiter:
-    """The pace of an Iterable project, shared through the database by every process that uses it.
+    """The rate limit of an Iterable project, shared through the database by every process that uses the project.
 
-    `rate` is in requests a second. 0 means no limit: then the database is not asked, except for a while after
-    a 429. No burst at the start, and no catching up: a slot that was missed is lost.
+    `rate` is in requests per second. 0 means no limit: then the database is not used, except for a while after a 429.
+    There is no burst at the start and no catching up: a missed slot is lost.
     """
 
     def __init__(self, database: Database, project: str, rate: float) -> None:
-        """Take the database, the project's name in it (a digest, never a key) and the rate. No I/O."""
+        """Take the database, the project's name in it (a digest, never an API key) and the rate. No I/O."""
         self._database = database
         self._project = project
         self._rate = rate
@@ -84,10 +58,10 @@ class SharedRateLimiter:
         self._reserving = asyncio.Lock()
         self._reserved: deque[Slot] = deque()
         self._waiting = 0
-        # the slots given out last, as many as a window holds, and the least time from the first of them to the next
+        # the latest slots, as many as a window holds, and the least time from the first of them to the next slot
         self._given = deque[Slot](maxlen=max(1, math.floor(spaced_at)))
         self._window = (1.0 + NETWORK_MARGIN) * max(1, math.floor(spaced_at)) / spaced_at
-        # by how many seconds slots were moved back because requests left late: in all, and in the database
+        # by how many seconds late requests moved slots back: in total, and as stored in the database
         self._moved = 0.0
         self._moved_stored = 0.0
         self._clock = math.inf
@@ -98,11 +72,11 @@ class SharedRateLimiter:
 
     @property
     def is_paced(self) -> bool:
-        """Whether requests are being spaced: not where there is no limit and no 429 of late."""
+        """Whether requests have to wait for slots: False if there is no limit and was no recent 429."""
         return time.monotonic() < self._paced_until
 
     async def slot(self) -> Slot:
-        """Return when the next request may leave."""
+        """Wait for the next slot, and return it: its request may leave now."""
         if not self.is_paced:
             return Slot(time.monotonic())
         self._waiting += 1
@@ -119,16 +93,16 @@ class SharedRateLimiter:
             self._waiting -= 1
 
     def mark_sent(self, slot: Slot) -> None:
-        """Take note that the request of that slot leaves only now, and move later slots back if others need that."""
+        """Record that the request of a slot leaves now. If it is late and the rate is shared, move later slots back."""
         slot.left_at = time.monotonic()
         late = slot.left_at - slot.at - LATE_S - (self._moved - slot.moved)
         if late > 0 and slot.left_at < self._shared_until:
-            by = min(late, LATEST_S)
-            self._moved += by
-            self._reserved = deque(Slot(waiting.at + by, self._moved) for waiting in self._reserved)
+            delay = min(late, LATEST_S)
+            self._moved += delay
+            self._reserved = deque(Slot(reserved.at + delay, self._moved) for reserved in self._reserved)
 
     async def on_throttled(self, retry_after: float | None) -> None:
-        """Pause and slow down everybody who shares the project."""
+        """Pause and slow down every process that shares the project. `retry_after` is Iterable's, in seconds."""
         pause = PAUSE_S if retry_after is None else retry_after
         now = time.monotonic()
         self._barred_until = max(self._barred_until, now + pause)
@@ -137,7 +111,7 @@ class SharedRateLimiter:
         await to_the_end(self._throttle(pause))
 
     def endpoint(self, name: str, rate: float) -> "SharedRateLimiter":
-        """The pace of one endpoint of the project, shared as well. Without a limit for all, there is none for one."""
+        """Return the shared rate limit of one endpoint of the project. There is none if the project has no limit."""
         return SharedRateLimiter(self._database, f"{self._project}:{name}", rate if self._rate else 0.0)
 
     async def _next(self) -> Slot:
@@ -145,12 +119,12 @@ class SharedRateLimiter:
             now = time.monotonic()
             while self._reserved and self._reserved[0].at < now - OVERDUE_S:
                 self._reserved.popleft()
-            while not self._reserved:  # a 429 may take them away at once
+            while not self._reserved:  # a 429 may clear them meanwhile
                 await to_the_end(self._reserve(min(self._block, self._waiting)))
             return self._reserved.popleft()
 
     async def _reached(self, slot: Slot) -> float:
-        """Wait for a slot, and return by how many seconds that has come too late."""
+        """Wait until a slot is due, and return by how many seconds the wait ended too late."""
         before = self._given[0] if len(self._given) == self._given.maxlen else None
         self._given.append(slot)
         await asyncio.sleep(max(0.0, slot.at - time.monotonic()))
@@ -162,23 +136,23 @@ class SharedRateLimiter:
         moved = self._moved
         async with self._database.write() as connection:
             asked = time.monotonic()
-            found = await rate_limits.reserve(
+            block = await rate_limits.reserve(
                 connection, self._project, self._interval, count=count, late=moved - self._moved_stored
             )
-            self._compare_clocks(found.now, asked, time.monotonic())
+            self._compare_clocks(block.now, asked, time.monotonic())
         expected = self._reserved_until + moved - self._moved_stored
-        if found.first > max(expected, found.now) + self._interval / 2:
+        if block.first > max(expected, block.now) + self._interval / 2:
             self._shared_until = time.monotonic() + SHARED_S
-        self._reserved_until = found.first + count * found.spacing
+        self._reserved_until = block.first + count * block.spacing
         self._moved_stored = moved
-        slots = (self._clock + found.first + number * found.spacing for number in range(count))
+        slots = (self._clock + block.first + number * block.spacing for number in range(count))
         self._reserved.extend(Slot(at, moved) for at in slots)
 
     def _compare_clocks(self, now: float, asked: float, answered: float) -> None:
-        """Find out what `time.monotonic` shows when the database's clock shows 0."""
-        if self._database.is_sqlite:  # it was told the time when it was asked
+        """Compute what `time.monotonic` shows when the database's clock shows 0."""
+        if self._database.is_sqlite:  # `now` is our own clock at the time of the request
             self._clock = asked - now
-        elif not 0.0 <= (answered - now) - self._clock <= CLOCK_S:  # it looked before it answered: the least is right
+        elif not 0.0 <= (answered - now) - self._clock <= CLOCK_S:  # the smallest difference is the most exact
             self._clock = answered - now
 
     async def _throttle(self, pause: float) -> None:

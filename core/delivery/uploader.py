@@ -1,9 +1,9 @@
-"""Uploading the changes of a run: batches, paced and concurrent.
+"""The upload of a run's changes: batches, rate-limited and concurrent.
 
-The order of writing is what keeps the promise that nothing is lost. Before a request leaves, its batch is marked as
-sent: from then on its members count as perhaps on the list. After the answer, the outcome, the ledger and the counters
-are written in one transaction (core/delivery/recorder.py). Whatever ends the process in between, the batch is sent
-again, or settled.
+The order of writes guarantees that nothing is lost. Before a request leaves, its batch is marked as sent: from then on
+its members count as unconfirmed. After the answer, the outcome, the ledger and the counters are written in one
+transaction (core/delivery/recorder.py). If the process ends in between, the batch is sent again, or its members are
+recorded as unconfirmed.
 """
 
 import asyncio
@@ -24,48 +24,49 @@ from core.store.batches import Batch, BatchStatus
 from core.store.database import Database, to_the_end
 from core.store.runs import TakenOverError
 
-# Requests under way at once: enough to fill the rate where an answer takes this long (seconds) ...
+# As many requests are sent at once as use the whole rate even if an answer takes this long (seconds) ...
 LATENCY_COVERED_S = 4.0
-# ... within these bounds; the last is for a connection without a rate limit.
+# ... within these bounds; UNLIMITED is for a connection without a rate limit.
 FEWEST, MOST, UNLIMITED = 1, 64, 32
-# A process that dies leaves no more batches sent than this: those under way, and those claimed with the last of them.
+# A dead process leaves at most so many batches that are marked as sent: those in flight, and those claimed with the
+# last.
 MOST_SENT = MOST + UNLIMITED
-# How often is looked whether the run is to stop, in seconds.
+# How often the upload checks whether the run is to stop, in seconds.
 LOOK_AGAIN_S = 0.3
 # Batches that need no request, applied in one transaction.
 QUIET_BATCHES = 10
 
 
 class Uploader:
-    """The upload of one run by this process. Make one, `await run()` it once."""
+    """The upload of one run by this process. Create one, and `await run()` once."""
 
     def __init__(
         self,
         database: Database,
         client: IterableClient,
-        this: Run,
+        run: Run,
         worker: str,
         revision: int,
         stopping: asyncio.Event,
     ) -> None:
-        """Take what the upload works with. The caller holds the list, whose ledger is at `revision`."""
+        """Take the parts of the upload. The caller holds the list lock, and the list's ledger has `revision`."""
         self._database = database
         self._client = client
-        self._run = this
+        self._run = run
         self._worker = worker
         self._revision = revision
         self._stopping = stopping
-        self._recorder = Recorder(database, this, worker, revision, client.traffic)
+        self._recorder = Recorder(database, run, worker, revision, client.traffic)
         self._claimed: deque[Batch] = deque()
         self._claiming = asyncio.Lock()
         self._phase_left = True
         self._failure: Exception | None = None
 
     async def run(self) -> None:
-        """Make all changes that are left.
+        """Upload all remaining changes.
 
-        Raises the first error that stopped it, after what was under way has been recorded: StaleError,
-        StoppedError, or a SyncError.
+        Raises the error that stopped the upload after the outcomes of the requests in flight were recorded:
+        StalePlanError, RunStoppedError, TakenOverError, or a SyncError.
         """
         watching = asyncio.create_task(self._watch(), name=f"watch {self._run.id}")
         try:
@@ -79,39 +80,39 @@ class Uploader:
             await self._recorder.record_traffic()
 
     async def _watch(self) -> None:
-        """Wake what waits, for its turn or to be tried again, as soon as somebody wants the run to stop."""
+        """Interrupt the waits for a slot or for another try as soon as the run is to stop."""
         reason = None
         while reason is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), LOOK_AGAIN_S)
-            reason = await to_the_end(self._asked_to_stop())
+            reason = await to_the_end(self._stop_reason())
         self._failure = self._failure or RunStoppedError(reason)
         self._client.halt()
 
-    async def _asked_to_stop(self) -> StopReason | None:
+    async def _stop_reason(self) -> StopReason | None:
         try:
             async with self._database.read() as db:
                 stop = (await lists.check_run_guard(db, self._run.id)).stop_requested
-        except (DBAPIError, OSError):  # who claims the next batch will notice, too
+        except (DBAPIError, OSError):  # the claim of the next batch notices it, too
             stop = None
         return stop or (StopReason.INTERRUPT if self._stopping.is_set() else None)
 
     async def _apply_quietly(self, phase: Phase) -> None:
-        apply = _release if phase is Phase.RELEASE else _hold
+        apply = _release if phase is Phase.RELEASE else _retain
         while True:
             async with self._database.write() as db:
                 await self._check(db)
-                found = await batches.open_batches(
+                planned = await batches.open_batches(
                     db, self._run.id, BatchStatus.PLANNED, limit=QUIET_BATCHES, phase=phase
                 )
-                for batch in found:
+                for batch in planned:
                     await apply(db, self._run.mapping_id, batch)
-                await batches.set_state(db, [batch.id for batch in found], BatchStatus.DONE)
-            if not found:
+                await batches.set_state(db, [batch.id for batch in planned], BatchStatus.DONE)
+            if not planned:
                 return
 
     async def _send_all(self, phase: Phase) -> None:
-        async with self._database.read() as db:  # a former attempt's: its answers were never recorded
+        async with self._database.read() as db:  # sent by a former attempt, which recorded no answer
             sent = await batches.open_batches(db, self._run.id, BatchStatus.SENT, limit=MOST_SENT, phase=phase)
             self._claimed.extend(sent)
         self._phase_left = True
@@ -125,37 +126,37 @@ class Uploader:
         try:
             while self._failure is None and (batch := await self._claim(phase)) is not None:
                 await self._recorder.record(batch, await send_batch(self._client, self._run.list_id, batch))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is raised again by `_send_all`, when the
-            # others have ended their batches and recorded what became of them
+        except Exception as error:  # noqa: BLE001  # `_send_all` raises it after the other senders have recorded
+            # the outcomes of their batches
             self._failure = self._failure or error
 
     async def _claim(self, phase: Phase) -> Batch | None:
-        """Take the next batch, its intent on disk. None when the phase has no more."""
+        """Return the next batch, marked as sent on disk, or None if the phase has no more."""
         async with self._claiming:
             if not self._claimed and self._phase_left:
                 size = _claim_size(self._run.rate)
                 async with self._database.write() as db:
-                    found = await batches.open_batches(db, self._run.id, BatchStatus.PLANNED, limit=size, phase=phase)
-                    if found:  # otherwise there is nothing left that could be stopped
+                    planned = await batches.open_batches(db, self._run.id, BatchStatus.PLANNED, limit=size, phase=phase)
+                    if planned:  # otherwise there is nothing left to stop
                         await self._check(db)
-                    await batches.set_state(db, [batch.id for batch in found], BatchStatus.SENT)
-                self._claimed.extend(found)
-                self._phase_left = len(found) == size  # nobody else plans for this run while its list is held
+                    await batches.set_state(db, [batch.id for batch in planned], BatchStatus.SENT)
+                self._claimed.extend(planned)
+                self._phase_left = len(planned) == size  # no new batches are planned while this run holds the list lock
             return self._claimed.popleft() if self._claimed else None
 
     async def _check(self, db: AsyncConnection) -> None:
-        grip = await lists.check_run_guard(db, self._run.id)
-        if (grip.locked_by_worker_id, grip.locked_by_run_id) != (self._worker, self._run.id):
+        state = await lists.check_run_guard(db, self._run.id)
+        if (state.locked_by_worker_id, state.locked_by_run_id) != (self._worker, self._run.id):
             raise TakenOverError(f"Run {self._run.id} was taken over by another process.")
-        if grip.stop_requested is not None or self._stopping.is_set():
-            raise RunStoppedError(grip.stop_requested or StopReason.INTERRUPT)
-        if grip.is_key_rejected:
+        if state.stop_requested is not None or self._stopping.is_set():
+            raise RunStoppedError(state.stop_requested or StopReason.INTERRUPT)
+        if state.is_key_rejected:
             raise InvalidApiKeyError
-        if grip.ledger_revision != self._revision:
+        if state.ledger_revision != self._revision:
             raise StalePlanError
 
 
-async def _hold(db: AsyncConnection, mapping_id: int, batch: Batch) -> None:
+async def _retain(db: AsyncConnection, mapping_id: int, batch: Batch) -> None:
     await ledger.put_batches(db, mapping_id, [batch.columns], certain=True)
 
 
@@ -168,5 +169,5 @@ def _concurrency(rate: float) -> int:
 
 
 def _claim_size(rate: float) -> int:
-    # At a slow pace a batch is claimed when it is about to leave; at full speed a write for several saves time.
+    # At a low rate each batch is claimed when it is about to leave; at a high rate one write claims several.
     return 1 if 0 < rate < 20 else UNLIMITED
