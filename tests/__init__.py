@@ -1,1 +1,1 @@
-"""Tests, laid out as the code is."""
+"""Tests, laid out like the code."""

@@ -1,4 +1,4 @@
-"""A real browser for tests: Debian's Chromium, driven by Playwright. Where one is missing, tests are skipped."""
+"""A real browser for tests: Debian's Chromium, driven by Playwright. Tests are skipped if one of the two is missing."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ _ARGS = [
 
 
 def needed() -> None:
-    """Skip the module that calls this, with the reason, where there is no browser."""
+    """Skip the module that calls this function, with the reason, if there is no browser."""
     if not CHROMIUM.exists():
         pytest.skip(f"there is no Chromium at {CHROMIUM}", allow_module_level=True)
     pytest.importorskip("playwright.async_api", reason="Playwright's Python client is not installed")
@@ -32,7 +32,7 @@ def needed() -> None:
 
 @asynccontextmanager
 async def browsing() -> "AsyncIterator[Browser]":
-    """A browser for the length of the block."""
+    """Run a browser for the length of the block."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as driver:

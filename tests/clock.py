@@ -1,11 +1,11 @@
-"""A clock for tests: who waits by it does not wait, and finds that the time has passed."""
+"""A clock for tests: waiting takes no time, and moves the clock forward."""
 
 import asyncio
 import time
 
 
 class QuickClock:
-    """The machine's clock, ahead by what was waited. `slept` is each wait, in seconds."""
+    """The machine's clock, plus the time that was waited. `slept` has each wait, in seconds."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -16,11 +16,11 @@ class QuickClock:
         return time.time() + self._ahead
 
     def monotonic(self) -> float:
-        """Seconds since some moment."""
+        """Seconds since an arbitrary moment."""
         return time.monotonic() + self._ahead
 
     async def sleep(self, seconds: float) -> None:
-        """Let the time pass."""
+        """Move the clock forward."""
         self._ahead += seconds
         self.slept.append(seconds)
         await asyncio.sleep(0)

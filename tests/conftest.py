@@ -1,4 +1,4 @@
-"""What all tests have in common: the databases, SQLite in a file and a real PostgreSQL."""
+"""Fixtures of all tests: the databases, SQLite in a file and a real PostgreSQL."""
 
 import gc
 import os
@@ -18,16 +18,16 @@ settings.load_profile("unhurried")
 
 
 def pytest_configure() -> None:
-    """Let tests have their folders in memory if there is enough, also those of the processes that they start."""
+    """Keep temporary directories in memory if there is enough, also those of processes that tests start."""
     if (directory := memory()) is not None:
         os.environ.setdefault("TMPDIR", str(directory))
         tempfile.tempdir = None
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was imported out of every later collection of garbage: it is a million objects, and they stay.
+    """Exclude imported modules from garbage collection: they are a million objects that never go away.
 
-    And collect as seldom as the program does.
+    Also collect as rarely as the program does.
     """
     gc.collect()
     gc.freeze()
@@ -35,18 +35,18 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Let it go with all else at the end."""
+    """Let the garbage collector free the imported modules at the end."""
     gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """The address of a PostgreSQL server that lives as long as the tests of this process."""
+    """The address of a PostgreSQL server that lives as long as this test process."""
     with postgresql() as address:
         yield address
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.extended)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a new database in its present form, of both kinds; PostgreSQL is extended (see `on_both`)."""
+    """The address of a new database with all tables, of both kinds; PostgreSQL is extended (see `on_both`)."""
     yield from new_database(request, tmp_path)

@@ -1,4 +1,4 @@
-"""Reading the documents of the project: their text, links, headings and tables."""
+"""Readers for the project's documents: text, links, headings and tables."""
 
 import re
 from pathlib import Path
@@ -19,14 +19,14 @@ _ROW = re.compile(r"^\|(.*)\|$", re.MULTILINE)
 def links(document: str) -> list[str]:
     """The targets of a document's links that lead to other parts of the project, as "path#anchor" from the root."""
     folder = (ROOT / document).parent
-    found = []
+    targets = []
     for target in _LINK.findall(_FENCED.sub("", DOCUMENTS[document])):
         if target.startswith("https://"):
             continue
         path, _, anchor = target.partition("#")
         resolved = (folder / path).resolve() if path else ROOT / document
-        found.append(f"{resolved.relative_to(ROOT).as_posix()}{'#' * bool(anchor)}{anchor}")
-    return found
+        targets.append(f"{resolved.relative_to(ROOT).as_posix()}{'#' * bool(anchor)}{anchor}")
+    return targets
 
 
 def anchors(document: str) -> set[str]:
@@ -42,7 +42,7 @@ def code_blocks(document: str, language: str) -> list[str]:
 
 
 def inline_code(document: str) -> list[str]:
-    """What a document has in single backticks."""
+    """The texts in single backticks in a document."""
     return re.findall(r"`([^`\n]+)`", _FENCED.sub("", DOCUMENTS[document]))
 
 
@@ -61,6 +61,6 @@ def table_rows(text: str) -> list[list[str]]:
 
 
 def code(cell: str) -> str:
-    """What is in the first backticks of a cell; the cell as it is if there are none."""
-    found = re.search(r"`([^`]+)`", cell)
-    return found[1] if found else cell
+    """The text in the first backticks of a cell, or the whole cell if there are none."""
+    match = re.search(r"`([^`]+)`", cell)
+    return match[1] if match else cell

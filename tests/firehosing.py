@@ -1,7 +1,7 @@
-"""What tests of the Firehose stand on: an engine with a local Iterable behind it, its HTTP server, and an mParticle."""
+"""The setup for tests of the Firehose: an engine with a local Iterable, its HTTP server, and a local mParticle."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,6 @@ from pydantic import SecretStr
 from bot.web import firehose, health, metrics
 from core import live
 from core.engine import Engine, open_engine
-from core.iterable import RetryPolicy
 from core.settings import Settings
 from core.store import live_mappings as store
 from core.store import mappings
@@ -21,21 +20,11 @@ from core.store.mappings import AudienceMapping
 from sandbox.iterable import Running, running
 from sandbox.mparticle import Audience, MParticle, Profile
 from tests.core.databases import furnish
+from tests.core.harness import LIST, OTHER_LIST, QUICK, until
 
 TOKEN = "a-token-of-the-tests-which-is-long"
-#: A Standard list that the local Iterable has from the start, and another.
-LIST, OTHER_LIST = 1001, 1002
-#: An audience whose settings name the list, as where the hosted integration was used before.
+#: An audience whose settings name the list, as after using the hosted integration.
 VIPS = Audience(8754, "VIPs", {"listId": str(LIST)})
-
-QUICK = RetryPolicy(
-    max_attempts=3,
-    backoff_initial_s=0.001,
-    backoff_max_s=0.002,
-    retry_after=0.01,
-    throttle_timeout_s=0.5,
-    request_timeout_s=5.0,
-)
 
 
 def person(number: int, **changed: Any) -> Profile:
@@ -45,7 +34,7 @@ def person(number: int, **changed: Any) -> Profile:
 
 @dataclass
 class Live:
-    """An engine, its server and who talks to it."""
+    """An engine, its server, and the services that it talks to."""
 
     engine: Engine
     iterable: Running
@@ -59,11 +48,11 @@ class Live:
 
     async def mapping(self, audience: Audience = VIPS) -> AudienceMapping:
         """The live mapping of an audience."""
-        (found,) = [m for m in await self.mappings() if m.audience_id == str(audience.id)]
-        return found
+        (mapping,) = [m for m in await self.mappings() if m.audience_id == str(audience.id)]
+        return mapping
 
     async def status(self, audience: Audience = VIPS) -> store.LiveStatus:
-        """How the mapping of an audience stands."""
+        """The state of an audience's mapping."""
         import time
 
         mapping = await self.mapping(audience)
@@ -71,37 +60,30 @@ class Live:
             return await store.status(db, mapping.id, time.time())
 
     async def approve(self, audience: Audience = VIPS, list_id: int = LIST) -> None:
-        """Approve the mapping of an audience, as somebody would in Slack."""
+        """Approve the mapping of an audience, as a person does in Slack."""
         mapping = await self.mapping(audience)
         assert await live.approve(self.engine, mapping.id, list_id=list_id, by="U1")
 
     async def settled(self, audience: Audience = VIPS) -> store.LiveStatus:
-        """Wait until nothing is on its way to the list of an audience any more."""
+        """Wait until an audience has no pending change and no run under way. Returns the state of its mapping."""
         mapping = await self.mapping(audience)
 
         async def is_settled() -> bool:
             async with self.engine.database.read() as db:
-                left = await store.unended(db, mapping.id)
-                now = await mappings.by_id(db, mapping.id)
-            return not left and now is not None and (await self.status(audience)).backlog == 0
+                open_runs = await store.unended(db, mapping.id)
+                current = await mappings.by_id(db, mapping.id)
+            return not open_runs and current is not None and (await self.status(audience)).backlog == 0
 
         await until(is_settled)
         return await self.status(audience)
 
     def emails(self, list_id: int = LIST) -> set[str]:
-        """Who is on a list in the local Iterable."""
+        """The addresses (or user ids) on a list in the local Iterable."""
         return {email or user_id or "" for email, user_id in self.iterable.state.members(list_id)}
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until something is so that nobody tells."""
-    async with asyncio.timeout(30):
-        while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
 def settings_for(directory: Path, url: str, database_url: str | None = None, **changed: Any) -> Settings:
-    """Settings of a process that is fed by a Firehose."""
+    """The settings of a process that receives a Firehose."""
     return Settings(
         **{
             "iterable_url": url,
@@ -117,7 +99,7 @@ def settings_for(directory: Path, url: str, database_url: str | None = None, **c
 
 @asynccontextmanager
 async def serving(engine: Engine) -> AsyncIterator[str]:
-    """Answer over HTTP for the length of the block; yields the address."""
+    """Serve HTTP for the length of the block; yields the base URL."""
     app = web.Application()
     health.add_liveness(app)
     health.add_readiness(app, engine)
@@ -134,7 +116,7 @@ async def serving(engine: Engine) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def working(engine: Engine) -> AsyncIterator[None]:
-    """Have live changes carried for the length of the block."""
+    """Deliver live changes for the length of the block."""
     engine.stopping.clear()
     worker = asyncio.create_task(live.work(engine))
     try:
@@ -154,17 +136,33 @@ async def firehosing(
     iterable: dict[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Live]:
-    """An engine on a new database, with its server, its worker, a local Iterable and a local mParticle."""
+    """Open an engine on a new database, with its server, its worker, a local Iterable and a local mParticle."""
     async with running(**{"bulk_per_second": 0, **(iterable or {})}) as local:
-        made = settings_for(directory, local.url, database_url, **settings)
-        furnish(made)
-        given = {"apiKey": local.key, "userIdField": "customerId"} if account is None else account
-        async with open_engine(made, "test", retry_policy=QUICK) as engine, serving(engine) as base_url:
+        opened_with = settings_for(directory, local.url, database_url, **settings)
+        furnish(opened_with)
+        account_settings = {"apiKey": local.key, "userIdField": "customerId"} if account is None else account
+        async with open_engine(opened_with, "test", retry_policy=QUICK) as engine, serving(engine) as base_url:
             address = f"{base_url}/mparticle/firehose/{TOKEN}"
-            async with MParticle(address, settings=given, attempts=1) as mparticle:
-                found = Live(engine, local, mparticle, base_url)
+            async with MParticle(address, settings=account_settings, attempts=1) as mparticle:
+                service = Live(engine, local, mparticle, base_url)
                 if worker:
                     async with working(engine):
-                        yield found
+                        yield service
                 else:
-                    yield found
+                    yield service
+
+
+__all__ = [
+    "LIST",
+    "OTHER_LIST",
+    "QUICK",
+    "TOKEN",
+    "VIPS",
+    "Live",
+    "firehosing",
+    "person",
+    "serving",
+    "settings_for",
+    "until",
+    "working",
+]

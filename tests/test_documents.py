@@ -1,4 +1,4 @@
-"""The documents hold together, and name what there is."""
+"""The documents agree with each other and with the code."""
 
 import re
 import tomllib
@@ -19,7 +19,7 @@ _DIAGRAMS = {
     "States of a mapping": MappingStatus,
     "States of a message in Slack": MessageStatus,
 }
-#: What a newcomer asks, the document that answers, and words of the answer.
+#: Questions of a newcomer: the document that answers each, and words of the answer.
 _QUESTIONS = {
     "Where is the rule that decides who is a duplicate?": ("docs/architecture.md", "`core/planning/diff.py`"),
     "What if the process dies between request and answer?": ("docs/architecture.md", "batch `sent`"),
@@ -36,7 +36,7 @@ _QUESTIONS = {
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
-    """Every file that a document links to or shows exists, and so does every heading."""
+    """Every file and every heading that a document links to exists."""
     for target in links(document):
         path, _, anchor = target.partition("#")
         assert (ROOT / path).exists(), target
@@ -44,7 +44,7 @@ def test_links_lead_somewhere(document: str) -> None:
 
 
 def test_every_document_is_near_the_readme() -> None:
-    """A reader of README reaches each document in two steps."""
+    """A reader reaches each document within two steps from the README."""
     first = {target.partition("#")[0] for target in links("README.md")}
     second = {target.partition("#")[0] for document in first & set(DOCUMENTS) for target in links(document)}
     assert set(DOCUMENTS) - first - second - {"README.md"} == set()
@@ -52,7 +52,7 @@ def test_every_document_is_near_the_readme() -> None:
 
 @pytest.mark.parametrize("question", _QUESTIONS)
 def test_newcomers_find_answers(question: str) -> None:
-    """README links the document that answers what a newcomer asks, so the answer is two steps away."""
+    """The README links the document that answers a newcomer's question."""
     document, answer = _QUESTIONS[question]
     assert document in {target.partition("#")[0] for target in links("README.md")}
     assert answer in DOCUMENTS[document]
@@ -60,7 +60,7 @@ def test_newcomers_find_answers(question: str) -> None:
 
 @pytest.mark.parametrize("page", [document for document in DOCUMENTS if document.startswith("docs/reference/")])
 def test_reference_is_in_the_readme(page: str) -> None:
-    """README links every page of the reference."""
+    """The README links every page of the reference."""
     assert page in links("README.md")
 
 
@@ -80,21 +80,21 @@ def test_tests_that_reports_name_exist() -> None:
 
 @pytest.mark.parametrize("heading", _DIAGRAMS)
 def test_state_diagrams_have_every_state(heading: str) -> None:
-    """The diagram of each kind of state has the stored values and no others."""
+    """The diagram of each kind of state has exactly the stored values."""
     text = section("docs/architecture.md", heading)
     states = set(re.findall(r"^ +(\w+) -->|--> (\w+)", text, re.MULTILINE))
     assert {name for pair in states for name in pair if name} == {state.value for state in _DIAGRAMS[heading]}
 
 
 def test_diagrams_are_mermaid() -> None:
-    """The architecture has a diagram of the data flow, of the processes, and of each kind of state."""
+    """The architecture page has a diagram of the data flow, of the processes, and of each kind of state."""
     kinds = [block.split()[0] for block in code_blocks("docs/architecture.md", "mermaid")]
     assert kinds == ["flowchart", "flowchart", *["stateDiagram-v2"] * len(_DIAGRAMS)]
 
 
 @pytest.mark.parametrize("package", ["core", "bot"])
-def test_layers_are_those_that_are_enforced(package: str) -> None:
-    """The layers in the architecture are those of the contract, from the top down."""
+def test_layers_match_the_import_contracts(package: str) -> None:
+    """The layers on the architecture page are those of the import contract, from the top down."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
@@ -105,13 +105,13 @@ def test_layers_are_those_that_are_enforced(package: str) -> None:
 
 
 def test_guards_are_explained() -> None:
-    """Each guard is explained, and no other."""
+    """The documents explain exactly the guards that exist."""
     rows = table_rows(section("docs/explanation/how-a-sync-works.md", "Guards"))
     assert sorted(code(row[0]) for row in rows) == sorted(name.value for name in GuardName)
 
 
 def test_slack_commands_are_in_the_reference() -> None:
-    """Each subcommand of /iterable-sync is in the reference, and no other."""
+    """The reference has exactly the subcommands of /iterable-sync."""
     rows = table_rows(DOCUMENTS["docs/reference/slack-commands.md"])
     named = [code(row[0]).removeprefix("/iterable-sync").split() for row in rows]
     assert {words[0] if words else "" for words in named} == set(SUBCOMMANDS)

@@ -42,7 +42,7 @@ def _tree(root: Path, files: Mapping[str, str]) -> list[Path]:
     ],
 )
 def test_banned_phrases_are_found(sentence: str) -> None:
-    """Each kind of banned phrase is found in a sentence that has it."""
+    """The check finds each kind of banned phrase in a sentence."""
     assert _words(sentence)
 
 
@@ -60,24 +60,24 @@ def test_banned_phrases_are_found(sentence: str) -> None:
     ],
 )
 def test_other_words_are_left_alone(sentence: str) -> None:
-    """Words that only look like a banned phrase, code, and targets of links are not found."""
+    """The check ignores words that only look like a banned phrase, code, and link targets."""
     assert _words(sentence) == []
 
 
 def test_a_phrase_is_found_across_lines() -> None:
-    """A phrase that is wrapped is found at the line of its first word: in text, comments and strings."""
+    """A wrapped phrase is reported at the line of its first word: in text, comments and strings."""
     assert _words("One.\nThe run goes\non.") == [(2, "goes on")]
     assert _words('#: It goes\n#: on.\nx = f"it is "  f"told {x}"\n', ".py") == [(1, "goes on"), (3, "is told")]
 
 
 def test_code_is_no_prose() -> None:
-    """Names and SQL are not prose, and no phrase is found across code."""
+    """The check ignores names and SQL, and finds no phrase across code."""
     source = 'beside = whom("SELECT 1 WHERE x", "is", told)\n"told"\nanew: int\n'
     assert _words(source, ".py") == []
 
 
 def test_a_finding_says_what_to_write(tmp_path: Path) -> None:
-    """A line of the output has the file, the line, the words, what to write instead, and why."""
+    """A finding has the file, the line, the words, what to write instead, and why."""
     files = _tree(tmp_path, {"docs/page.md": "Fine.\n\nAsk somebody.\n"})
     (complaint,) = check(files, tmp_path, Config(CONFIGURED.phrases), is_whole_tree=False)
     assert complaint.startswith('docs/page.md:3: "somebody": write the role')
@@ -85,7 +85,7 @@ def test_a_finding_says_what_to_write(tmp_path: Path) -> None:
 
 
 def test_exceptions_only_shrink(tmp_path: Path) -> None:
-    """A path in the list of exceptions is let pass while it is not clean, and reported once it is clean or gone."""
+    """An exception excuses a file that is not clean, and is reported once that file is clean or gone."""
     files = _tree(
         tmp_path, {"core/a.py": "# anew\n", "core/b/c.py": "# anew\n", "bot/d.py": "", ".venv/e.py": "# anew\n"}
     )
@@ -138,6 +138,6 @@ def test_a_name_in_a_file_is_reported(tmp_path: Path) -> None:
 
 
 def test_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    """Files can be named, as pre-commit does; others than Python and Markdown are passed over."""
+    """The command accepts file names, as from pre-commit, and skips files other than Python and Markdown."""
     assert main([str(CONFIG), __file__]) == 0
     assert capsys.readouterr().out == ""

@@ -1,4 +1,4 @@
-"""What CI, pre-commit and make do agrees, because each of them says it."""
+"""CI, pre-commit and make agree with each other."""
 
 import re
 import tomllib
@@ -13,14 +13,14 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_make_alone_lists_every_target() -> None:
-    """Each target that a person may call has a description for `make help`, which is the default."""
+    """Each public target has a description for `make help`, which is the default target."""
     assert ".DEFAULT_GOAL := help" in MAKEFILE
     (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
     assert re.findall(r"^([a-z-]+):.*## [A-Z]", MAKEFILE, re.MULTILINE) == phony.split()
 
 
 def test_pre_commit_uses_the_pinned_versions() -> None:
-    """Each tool that pre-commit installs has the version of constraints.txt."""
+    """Each tool that pre-commit installs has the version from constraints.txt."""
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
     installed = {
@@ -34,7 +34,7 @@ def test_pre_commit_uses_the_pinned_versions() -> None:
 
 
 def test_ci_calls_make_on_each_supported_python() -> None:
-    """The workflow runs make targets that exist, and its versions of Python begin with the oldest that is supported."""
+    """The workflow runs existing make targets on all Python versions from the oldest supported one."""
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     jobs = workflow["jobs"]
@@ -59,7 +59,7 @@ _VULNERABLE = (
 
 @pytest.mark.parametrize(("package", "version", "advisory"), _VULNERABLE)
 def test_floor_excludes_versions_with_advisories(package: str, version: str, advisory: str) -> None:
-    """No version with a known advisory can be installed."""
+    """The requirements exclude each version with a known advisory."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirement = next(each for each in map(Requirement, project["dependencies"]) if each.name == package)
     assert version not in requirement.specifier, advisory

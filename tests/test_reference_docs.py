@@ -1,4 +1,4 @@
-"""The reference says what the code does: each setting, command, exit code, JSON field, metric and rejection reason."""
+"""The reference matches the code: each setting, command, exit code, JSON field, metric and rejection reason."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ def _variable(name: str) -> str:
 
 
 def test_settings() -> None:
-    """The reference has each setting and no other, with its default if that is a plain value."""
+    """The reference has exactly the settings that exist, each with its default if that is a plain value."""
     rows = table_rows(DOCUMENTS["docs/reference/settings.md"])
     documented = {code(row[0]): code(row[1]) for row in rows}
     assert len(documented) == len(rows)
@@ -45,7 +45,7 @@ def test_settings() -> None:
 
 
 def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Each command by its usage: the words that call it, and its arguments. (Typer's classes have no public types.)"""
+    """Each command by its usage: its words and its arguments. (Typer's classes have no public types.)"""
     if hasattr(command, "commands"):
         for name, each in command.commands.items():
             yield from _commands(each, f"{path} {name}")
@@ -62,14 +62,14 @@ COMMANDS = dict(_commands(typer.main.get_command(app), "iterable-sync"))
 
 
 def test_commands() -> None:
-    """The reference has each command with its arguments, and no other."""
+    """The reference has exactly the commands that exist, with their arguments."""
     headings = [line for line in DOCUMENTS["docs/reference/cli.md"].splitlines() if line.startswith("### ")]
     assert sorted(code(line) for line in headings) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_options(command: str) -> None:
-    """The reference has each option of a command with its default, in the order of `--help`, and no other."""
+    """The reference has exactly the options of a command, with defaults, in the order of `--help`."""
     rows = table_rows(section("docs/reference/cli.md", f"`{command}`"))
     options = [each for each in COMMANDS[command].params if _is_option(each)]
     assert [code(row[0]) for row in rows] == [each.opts[0] for each in options]
@@ -81,7 +81,7 @@ def test_options(command: str) -> None:
 
 
 def test_exit_codes() -> None:
-    """The reference has each exit code with its name, and no other."""
+    """The reference has exactly the exit codes that exist, with their names."""
     rows = table_rows(DOCUMENTS["docs/reference/exit-codes.md"])
     assert {code(row[1]): int(row[0]) for row in rows} == {each.name: each.value for each in ExitCode}
 
@@ -93,7 +93,7 @@ def _json_type(hint: Any) -> str:
 
 
 def test_json_fields() -> None:
-    """The reference has each field of the JSON object with its type, in its order, and no other."""
+    """The reference has exactly the fields of the JSON object, with their types, in order."""
     rows = table_rows(DOCUMENTS["docs/reference/json.md"])
     hints = get_type_hints(RunReport)
     fields = [(each.name, _json_type(hints[each.name])) for each in dataclasses.fields(RunReport)]
@@ -101,7 +101,7 @@ def test_json_fields() -> None:
 
 
 def test_json_values() -> None:
-    """The reference has each status and each mode, and its example is a report that adds up."""
+    """The reference has each status and each mode, and its example is a report whose numbers add up."""
     rows = {code(row[0]): row[2] for row in table_rows(DOCUMENTS["docs/reference/json.md"])}
     assert [status.value for status in RunStatus if f"`{status.value}`" not in rows["status"]] == []
     assert [mode.value for mode in SyncMode if f"`{mode.value}`" not in rows["mode"]] == []
@@ -121,7 +121,7 @@ def _documented(heading: str) -> dict[str, tuple[str, set[str]]]:
 
 
 def test_metrics_from_the_database() -> None:
-    """The reference has each metric that is read from the database, with its type and its labels, and no other."""
+    """The reference has exactly the metrics that come from the database, with their types and labels."""
     one = {"any": 1}
     stored = Metrics(runs=one, members=one, requests=one, rate=1.0, slowdown=1.0, backlog=1, waiting=1, oldest=None)
     assert _documented("From the database") == {
@@ -131,7 +131,7 @@ def test_metrics_from_the_database() -> None:
 
 
 def test_metrics_from_the_process() -> None:
-    """The reference has each metric that the process counts, with its type and its labels, and no other."""
+    """The reference has exactly the metrics that the process counts, with their types and labels."""
     counted = [each for each in vars(metrics).values() if isinstance(each, MetricWrapperBase)]
     assert _documented("From this process") == {
         metric.name: (metric.type, set(each._labelnames)) for each in counted for metric in each.collect()
@@ -139,7 +139,7 @@ def test_metrics_from_the_process() -> None:
 
 
 def test_rejection_reasons() -> None:
-    """The reference has each reason with a meaning and a remedy, and no other."""
+    """The reference has exactly the rejection reasons that exist, each with a meaning and a remedy."""
     rows = table_rows(DOCUMENTS["docs/reference/rejections.md"])
     assert sorted(code(row[0]) for row in rows) == sorted(EXPLANATIONS)
     assert all(meaning and remedy for _, meaning, remedy in rows)
@@ -147,7 +147,7 @@ def test_rejection_reasons() -> None:
 
 
 def test_iterable_answers() -> None:
-    """The page about Iterable's answers is what the table of answers makes."""
+    """The page about Iterable's answers is what the table of answers generates."""
     assert DOCUMENTS["docs/reference/iterable-answers.md"] == iterable_answers.page()
 
 
@@ -158,7 +158,7 @@ def test_formats() -> None:
 
 
 def test_columns_of_tables() -> None:
-    """Each name of a column that the reference accepts is accepted by the reader, with one meaning for each row."""
+    """The reader accepts every column name that the reference lists."""
     rows = table_rows(section("docs/reference/formats.md", "Plain table"))
     for _, names in rows:
         accepted = [name.strip(" `") for name in names.split(",")]

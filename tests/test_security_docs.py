@@ -1,4 +1,4 @@
-"""The threat model holds what it says: each promise has a test, and handlers stay within their workspace."""
+"""The threat model keeps its promises: each has a test, and handlers stay within their workspace."""
 
 import ast
 import re
@@ -25,12 +25,12 @@ def test_promises_are_tested(promise: str, test: str) -> None:
 
 
 def test_handlers_look_up_within_a_workspace() -> None:
-    """A feature looks nothing up by an id alone: it asks for what a workspace has (core/store/tenancy.py).
+    """A feature looks up rows within a workspace (core/store/tenancy.py), never by id alone.
 
-    Providers of messages answer no request: what they show, and where, comes from the database.
+    Providers of messages answer no request: their content and destination come from the database.
     """
     features = (path for path in (ROOT / "bot" / "features").rglob("*.py") if path.name != "messages.py")
-    assert {str(path): found for path in features if (found := _unlimited_lookups(path))} == {}
+    assert {str(path): lookups for path in features if (lookups := _unlimited_lookups(path))} == {}
 
 
 def _unlimited_lookups(path: Path) -> list[str]:

@@ -77,28 +77,28 @@ def play(this: Crash) -> Played:
     url = copied_postgresql(prepared.server, prepared.url) if prepared.server and prepared.url else None
     try:
         with tempfile.TemporaryDirectory(dir=memory()) as directory:
-            told = Path(directory) / "event"
-            wrong = asyncio.run(SCENARIOS[this.scenario][1](Path(directory), url, this, told))
-            return Played(this, None if wrong is None else told.read_text(encoding="utf-8"), wrong or "")
+            report = Path(directory) / "event"
+            wrong = asyncio.run(SCENARIOS[this.scenario][1](Path(directory), url, this, report))
+            return Played(this, None if wrong is None else report.read_text(encoding="utf-8"), wrong or "")
     finally:
         if prepared.server and url:
             without(prepared.server, url)
 
 
-async def second_sync(sync: Sync, *, commits: bool, told: Path) -> Job:
+async def second_sync(sync: Sync, *, commits: bool, report: Path) -> Job:
     """The second of three syncs, approved in advance."""
-    return job(sync, sync.mirror_file(SECOND), MPID, commits=commits, told=told)
+    return job(sync, sync.mirror_file(SECOND), MPID, commits=commits, report=report)
 
 
-async def waiting_sync(sync: Sync, *, commits: bool, told: Path) -> Job:
+async def waiting_sync(sync: Sync, *, commits: bool, report: Path) -> Job:
     """The second sync, which waits for approval because it removes people: it is approved, and executed."""
     run = await _waiting(sync)
     return job(
-        sync, Path(run.request.path), MPID, commits=commits, told=told, run_id=run.id, plan_digest=run.plan_digest
+        sync, Path(run.request.path), MPID, commits=commits, report=report, run_id=run.id, plan_digest=run.plan_digest
     )
 
 
-async def overtaken_sync(sync: Sync, *, commits: bool, told: Path) -> Job:
+async def overtaken_sync(sync: Sync, *, commits: bool, report: Path) -> Job:
     """The second sync, approved; then its plan was discarded, as an earlier run does, and its file was replaced."""
     run = await _waiting(sync)
     assert await decide(sync.engine, run.id) is Decision.RECORDED
@@ -106,7 +106,7 @@ async def overtaken_sync(sync: Sync, *, commits: bool, told: Path) -> Job:
         await runs.change(db, run.id, ledger_revision=None)
     path = Path(run.request.path)
     await asyncio.to_thread(os.replace, sync.mirror_file([*FIRST, *people(range(900, 930))]), path)
-    return job(sync, path, MPID, commits=commits, told=told, run_id=run.id)
+    return job(sync, path, MPID, commits=commits, report=report, run_id=run.id)
 
 
 async def _waiting(sync: Sync) -> Run:
@@ -119,10 +119,10 @@ async def _waiting(sync: Sync) -> Run:
     return run
 
 
-async def approved(directory: Path, url: str | None, this: Crash, told: Path) -> str | None:
+async def approved(directory: Path, url: str | None, this: Crash, report: Path) -> str | None:
     """Kill a run while it is approved and executed, and let it go on. Returns what `resumed` does."""
     async with syncing(directory, url, kept=this.prepared.kept) as sync:
-        waiting = await waiting_sync(sync, commits=this.commits, told=told)
+        waiting = await waiting_sync(sync, commits=this.commits, report=report)
         if not await crash(waiting, this.at):
             return None
         await sync.engine.presence.reap_dead_workers()
@@ -142,10 +142,10 @@ async def approved(directory: Path, url: str | None, this: Crash, told: Path) ->
         return "" if sync.emails() == expected(SECOND) else "the list is not equal after the approved run"
 
 
-async def overtaken(directory: Path, url: str | None, this: Crash, told: Path) -> str | None:
+async def overtaken(directory: Path, url: str | None, this: Crash, report: Path) -> str | None:
     """Kill a run whose approved plan is made again, of another file. It must wait, and nothing may have been sent."""
     async with syncing(directory, url, kept=this.prepared.kept) as sync:
-        discarded = await overtaken_sync(sync, commits=this.commits, told=told)
+        discarded = await overtaken_sync(sync, commits=this.commits, report=report)
         if not await crash(discarded, this.at):
             return None
         await sync.engine.presence.reap_dead_workers()
@@ -159,10 +159,10 @@ async def overtaken(directory: Path, url: str | None, this: Crash, told: Path) -
         return "" if sync.emails() == expected(FIRST) else "something was sent that was not approved"
 
 
-async def next_sync(directory: Path, url: str | None, this: Crash, told: Path) -> str | None:
+async def next_sync(directory: Path, url: str | None, this: Crash, report: Path) -> str | None:
     """Kill the second of three syncs. Returns what was wrong after the third, "" for nothing, None past the end."""
     async with syncing(directory, url, kept=this.prepared.kept) as sync:
-        if not await crash(await second_sync(sync, commits=this.commits, told=told), this.at):
+        if not await crash(await second_sync(sync, commits=this.commits, report=report), this.at):
             return None
         outcome = await sync.mirror(THIRD, user_id=MPID, approved=True)
         if outcome.run.status is not RunStatus.SUCCEEDED:
@@ -173,10 +173,10 @@ async def next_sync(directory: Path, url: str | None, this: Crash, told: Path) -
         return "" if again.run.requests == 0 else "a repeated sync sends something"
 
 
-async def resumed(directory: Path, url: str | None, this: Crash, told: Path) -> str | None:
+async def resumed(directory: Path, url: str | None, this: Crash, report: Path) -> str | None:
     """Kill the second sync and resume it. Returns what was wrong, "" for nothing, None past the end."""
     async with syncing(directory, url, kept=this.prepared.kept) as sync:
-        if not await crash(await second_sync(sync, commits=this.commits, told=told), this.at):
+        if not await crash(await second_sync(sync, commits=this.commits, report=report), this.at):
             return None
         await sync.engine.presence.reap_dead_workers()
         async with sync.engine.database.read() as db:
@@ -216,11 +216,11 @@ async def _events(prepared: Prepared, scenario: str, *, commits: bool) -> list[s
     """Run what is killed in a scenario to its end, and return the names of the events on the way."""
     url = copied_postgresql(prepared.server, prepared.url) if prepared.server and prepared.url else None
     with tempfile.TemporaryDirectory(dir=memory()) as directory:
-        told = Path(directory) / "events"
+        report = Path(directory) / "events"
         async with syncing(Path(directory), url, kept=prepared.kept) as sync:
-            undisturbed = await SCENARIOS[scenario][0](sync, commits=commits, told=told)
+            undisturbed = await SCENARIOS[scenario][0](sync, commits=commits, report=report)
             assert not await crash(undisturbed, NEVER)
-        return told.read_text(encoding="utf-8").split("\n")
+        return report.read_text(encoding="utf-8").split("\n")
 
 
 def play_all(*, commits: bool, every: int, at_once: int) -> tuple[list[Played], float]:

@@ -1,4 +1,4 @@
-"""What the tests of the core have in common."""
+"""Fixtures of the core's tests."""
 
 from collections.abc import AsyncIterator
 
@@ -9,7 +9,7 @@ from core.store.database import Database
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """An open database in its present form."""
-    opened = Database(database_url)
-    yield opened
-    await opened.close()
+    """An open database with all tables."""
+    database = Database(database_url)
+    yield database
+    await database.close()

@@ -1,8 +1,8 @@
 """A process that syncs a file and kills itself (SIGKILL) at a given event: before or after a write, or a request.
 
-The events are found by instrumenting the two doors to the outside, `Database.write` and the Iterable client's calls, so
-that no place is forgotten. Each is named after the function that writes, or the request. Processes are forked from one
-that has imported everything and started nothing.
+All writes go through `Database.write` and all requests through the client's calls, so instrumenting these finds every
+event. An event is named after the function that writes, or after the request. Each process is forked from one that has
+imported everything and started nothing.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ _processes.set_forkserver_preload(["tests.core.crashing"])
 
 @dataclass(frozen=True)
 class Job:
-    """A sync to be carried out by another process."""
+    """A sync for another process."""
 
     url: str
     key: str
@@ -50,11 +50,11 @@ class Job:
     file: Path
     list_id: int
     user_id: UserIdField
-    #: Whether each commit is an event, too: also those of the workflow engine, which writes beside us.
+    #: Whether each commit is an event, too: also those of the workflow engine, which writes on its own.
     commits: bool = False
-    #: Where the name of the event is written at which the process died; of all events, where it ended by itself.
-    told: Path | None = None
-    #: The run that is executed instead of a new one of the file, and the digest of its plan that is approved first.
+    #: The file that gets the name of the event at which the process died, or of all events if it ended by itself.
+    report: Path | None = None
+    #: The run to execute instead of a new one of the file, and the digest of its plan to approve first.
     run_id: str | None = None
     plan_digest: str | None = None
 
@@ -65,13 +65,13 @@ def job(
     user_id: UserIdField,
     *,
     commits: bool = False,
-    told: Path | None = None,
+    report: Path | None = None,
     run_id: str | None = None,
     plan_digest: str | None = None,
 ) -> Job:
     """A sync of a file by another process, on the same database and the same local Iterable.
 
-    Or, with `run_id`, a run that there is: its plan is approved, if `plan_digest` names it, and it is executed.
+    With `run_id`, it executes an existing run instead, after approving its plan if `plan_digest` names one.
     """
     url = sync.engine.settings.database_url
     return Job(
@@ -83,7 +83,7 @@ def job(
         list_id=LIST,
         user_id=user_id,
         commits=commits,
-        told=told,
+        report=report,
         run_id=run_id,
         plan_digest=plan_digest,
     )
@@ -101,7 +101,7 @@ def settings_of(job: Job) -> Settings:
 
 
 async def crash(job: Job, at: int) -> bool:
-    """Run a job in a process that dies at the event of that number. Returns False where it ended before that."""
+    """Run a job in a process that dies at the event with this number. Returns False if it ended before that."""
     process = _processes.Process(target=_main, args=(job, at))
     process.start()
     await asyncio.to_thread(process.join)
@@ -116,15 +116,15 @@ def _main(job: Job, at: int) -> None:
 async def _sync(job: Job, at: int) -> None:
     names: list[str] = []
 
-    def happened(name: str) -> None:
+    def record_event(name: str) -> None:
         names.append(name)
         if len(names) == at:
-            _tell(job, [name])
+            _write_report(job, [name])
             os.kill(os.getpid(), signal.SIGKILL)
 
-    _instrument(happened)
+    _instrument(record_event)
     if job.commits:
-        event.listen(sqlalchemy.Engine, "commit", lambda connection: happened(_name_of_commit(connection)))
+        event.listen(sqlalchemy.Engine, "commit", lambda connection: record_event(_name_of_commit(connection)))
     async with open_engine(settings_of(job), "crashing") as engine, workflows.durable(engine):
         if job.run_id is not None:
             if job.plan_digest is not None:
@@ -136,38 +136,38 @@ async def _sync(job: Job, at: int) -> None:
             connection = await environment_connection(engine, user_id=job.user_id, data_center=DataCenter.US, rate=0)
             submission = await submit(engine, connection, job.list_id, RunRequest(path=str(job.file), approved=True))
             await worker.start(submission.run_id)
-    _tell(job, names)
+    _write_report(job, names)
 
 
 async def _claim(engine: Engine, run_id: str) -> None:
-    """Take an approved run, as a worker does."""
+    """Claim an approved run, as a worker does."""
     async with engine.database.write() as db:
         run = await runs.by_id(db, run_id)
         assert run is not None
         assert await runs.claim(db, run, engine.presence.id)
 
 
-def _tell(job: Job, names: list[str]) -> None:
-    if job.told is not None:
-        job.told.write_text("\n".join(names), encoding="utf-8")
+def _write_report(job: Job, names: list[str]) -> None:
+    if job.report is not None:
+        job.report.write_text("\n".join(names), encoding="utf-8")
 
 
 #: The function whose write is under way.
 _writer: ContextVar[str] = ContextVar("writer")
-# Whose functions are not what a write is named after: those through which one gets to it.
-_DOORS = ("contextlib", __name__)
+# Modules whose functions only lead to a write, so that it is not named after them.
+_PASSAGES = ("contextlib", __name__)
 
 
 def _name_of_caller() -> str:
-    """The function of ours that writes: the nearest one outside this module, as module and name."""
+    """The nearest function outside this module that writes, as module and name."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__") in _DOORS:
+    while frame.f_back is not None and frame.f_globals.get("__name__") in _PASSAGES:
         frame = frame.f_back
     return f"{frame.f_globals['__name__'].removeprefix('core.')}.{frame.f_code.co_qualname.rpartition('.')[2]}"
 
 
 def _name_of_commit(connection: sqlalchemy.Connection) -> str:
-    """Whose commit it is: ours in the database, or which function's of the workflow engine."""
+    """The origin of a commit: the function of ours that writes, or a function of the workflow engine."""
     if connection.dialect.is_async:
         return f"commit, {_writer.get('elsewhere')}"
     frame = sys._getframe(1)
@@ -176,31 +176,31 @@ def _name_of_commit(connection: sqlalchemy.Connection) -> str:
     return f"commit, the workflow engine's {frame.f_code.co_name}"
 
 
-def _instrument(happened: Callable[[str], None]) -> None:
+def _instrument(record_event: Callable[[str], None]) -> None:
     write = Database.write
 
     @asynccontextmanager
     async def counted_write(self: Database) -> AsyncIterator[AsyncConnection]:
         name = _name_of_caller()
-        happened(f"before the write, {name}")
+        record_event(f"before the write, {name}")
         _writer.set(name)
         async with write(self) as db:
             yield db
-        happened(f"after the write, {name}")
+        record_event(f"after the write, {name}")
 
     Database.write = counted_write  # type: ignore[method-assign]
     for call in (IterableClient.subscribe, IterableClient.unsubscribe, IterableClient.update_placeholder_email):
-        setattr(IterableClient, call.__name__, _counted(call, happened))
+        setattr(IterableClient, call.__name__, _counted(call, record_event))
 
 
 def _counted(
-    call: Callable[..., Coroutine[Any, Any, Any]], happened: Callable[[str], None]
+    call: Callable[..., Coroutine[Any, Any, Any]], record_event: Callable[[str], None]
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     @functools.wraps(call)
     async def counted(*args: Any) -> Any:
-        happened(f"before the request, {call.__name__}")
+        record_event(f"before the request, {call.__name__}")
         answer = await call(*args)
-        happened(f"after the request, {call.__name__}")
+        record_event(f"after the request, {call.__name__}")
         return answer
 
     return counted

@@ -1,7 +1,7 @@
-"""New databases in their present form: made once for all tests of a process, and copied for each of them.
+"""New databases with all tables: made once for all tests of a process, then copied for each test.
 
-To open the engine on an empty database takes our migrations and more than a hundred of the workflow engine's; to copy
-what comes of that takes a few milliseconds. A copy is like the database of a program that was started once and stopped.
+Opening the engine on an empty database runs our migrations and more than a hundred of the workflow engine's. Copying
+the result takes a few milliseconds. A copy is like the database of a program that was started once and stopped.
 """
 
 import asyncio
@@ -27,20 +27,20 @@ from core.settings import Settings
 
 FILES = ("iterable-sync.sqlite", "iterable-sync-workflows.sqlite")
 
-# Files are quicker in memory: a PostgreSQL database has three hundred, and SQLite waits for the disk at each commit.
-# A container may have little of it.
+# Files in memory are faster: a PostgreSQL database has three hundred, and SQLite waits for the disk at each commit. A
+# container may have little memory.
 MEMORY = Path("/dev/shm")
 ENOUGH_BYTES = 4 << 30
 
-#: For a test that runs on PostgreSQL in `make test`, too: a representative of its kind, or of what SQL alone decides.
+#: For a test that runs on PostgreSQL in `make test`, too: a sample of its kind, or one that depends on SQL alone.
 on_both = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 
-# Those that are running here, by address.
+# The servers of this process, by address.
 _servers: dict[str, Any] = {}
 
 
 def sampled(values: Iterable[Any], every: int = 2) -> list[Any]:
-    """Return parameters: `make test` tries the first and each `every`th after it; the others are extended."""
+    """Return parameters: `make test` runs the first and each `every`th after it; the others are extended."""
     return [
         value if number % every == 0 else pytest.param(value, marks=pytest.mark.extended)
         for number, value in enumerate(values)
@@ -48,14 +48,14 @@ def sampled(values: Iterable[Any], every: int = 2) -> list[Any]:
 
 
 def memory() -> Path | None:
-    """The directory for files in memory; None if it has too little room."""
+    """The directory for files in memory, or None if it has too little room."""
     return MEMORY if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES else None
 
 
 def new_database(request: pytest.FixtureRequest, directory: Path, *, empty: bool = False) -> Iterator[str]:
-    """The address of a new database of the kind in `request.param`: in its present form, or (`empty`) without tables.
+    """Yield the address of a new database of the kind in `request.param`: with all tables, or none (`empty`).
 
-    For fixtures: it is removed after the test.
+    For fixtures: the database is removed after the test.
     """
     if request.param == "sqlite":
         yield f"sqlite:///{directory / FILES[0]}" if empty else new_sqlite(directory)
@@ -67,7 +67,7 @@ def new_database(request: pytest.FixtureRequest, directory: Path, *, empty: bool
 
 
 def new_sqlite(directory: Path) -> str:
-    """Put the files of a new database into a directory, unless it has some, and return its address."""
+    """Copy the files of a new database into a directory, unless it has some, and return the database's address."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in FILES:
         if not (directory / name).exists():
@@ -76,7 +76,7 @@ def new_sqlite(directory: Path) -> str:
 
 
 def furnish(settings: Settings) -> None:
-    """Put a new database where a program with these settings looks for its own, unless it is there or on a server."""
+    """Create the database of a program with these settings, unless its file exists or it is on a server."""
     if settings.database_url is None:
         new_sqlite(settings.data_dir)
 
@@ -92,8 +92,8 @@ def postgresql() -> Iterator[str]:
         try:
             address = server.get_uri()
             with psycopg.connect(address, autocommit=True) as connection:
-                for what in ("fsync", "full_page_writes", "autovacuum"):  # none of it outlives a power cut
-                    connection.execute(f"ALTER SYSTEM SET {what} = off")
+                for setting in ("fsync", "full_page_writes", "autovacuum"):  # a test needs no durability
+                    connection.execute(f"ALTER SYSTEM SET {setting} = off")
                 connection.execute("SELECT pg_reload_conf()")
             _servers[address] = server
             yield address
@@ -103,7 +103,7 @@ def postgresql() -> Iterator[str]:
 
 
 def server_of(address: str) -> Any:
-    """The server at an address, which runs here."""
+    """The running server at an address."""
     return _servers[address]
 
 
@@ -114,7 +114,7 @@ def restart(address: str) -> None:
 
 
 def stop(address: str) -> None:
-    """Stop a server: its connections break, and no other can be made."""
+    """Stop a server: its connections break, and no new ones are possible."""
     _servers[address].stop()
 
 
@@ -124,17 +124,17 @@ def start(address: str) -> None:
 
 
 def new_postgresql(server: str, *, empty: bool = False) -> str:
-    """Create a database on a server, with tables or (`empty`) without, and return its address."""
+    """Create a database on a server, with all tables or none (`empty`), and return its address."""
     return _address(server, _create(server, "template1" if empty else _postgresql(server)))
 
 
 def copied_postgresql(server: str, url: str) -> str:
-    """Create a database on a server that is like another, to which nobody is connected, and return its address."""
+    """Copy a database on a server, to which no client is connected, and return the copy's address."""
     return _address(server, _create(server, _name(url)))
 
 
 def without(server: str, url: str) -> None:
-    """Remove a database from a server again, whoever is still connected."""
+    """Remove a database from a server, even if clients are connected."""
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {_name(url)} WITH (FORCE)")
 
@@ -172,7 +172,7 @@ def _postgresql(server: str) -> str:
 
 
 def _open_once(directory: Path, url: str | None) -> None:
-    """Open the engine and close it again, in a loop of its own: whoever asks may be in one."""
+    """Open the engine and close it again, in a new event loop: the caller may run in one."""
     settings = Settings(
         data_dir=directory,
         database_url=SecretStr(url) if url else None,

@@ -1,7 +1,7 @@
-"""Every answer of Iterable in every phase of a run: what the run ends as, what the person is told, what is retried.
+"""Every answer of Iterable in every phase of a run: how the run ends, which error it shows, and whether it retried.
 
-One run renames placeholders, updates, removes and adds; while it is in one phase, Iterable answers in one way. Then the
-fault passes, and the run is resumed (or begun, where it could not be).
+One run renames placeholders, updates, removes and adds. During one phase, Iterable always gives one answer. Then the
+fault ends, and the run is resumed (or synced again, if it had succeeded).
 """
 
 import re
@@ -20,7 +20,7 @@ from sandbox.iterable import Fault
 from sandbox.iterable.answers import REFUSALS
 from tests.core.harness import LIST, Kept, Member, Sync, keep, people, queue_run, syncing
 
-#: Gives up after a moment, and on a silent server after the time that is shown here as "at once".
+#: Gives up after a moment, also on a silent server. The timeout is short; a report shows no duration.
 MOMENT = RetryPolicy(
     max_attempts=3,
     backoff_initial_s=0.001,
@@ -30,7 +30,7 @@ MOMENT = RetryPolicy(
     request_timeout_s=0.3,
 )
 
-#: The requests of a phase: a path, and words that only the body of this phase has.
+#: The requests of a phase: the path, and words that only the body of this phase has.
 PHASES: Mapping[str, tuple[str, str]] = {
     "lists": ("/api/lists", ""),
     "removals": ("/api/lists/unsubscribe", ""),
@@ -42,7 +42,7 @@ PHASES: Mapping[str, tuple[str, str]] = {
 
 METHODS = {"lists": "GET"}
 
-#: Iterable's answers, each that the local Iterable can give, and the ways in which a network fails.
+#: All answers that the local Iterable can give, and the ways in which a network fails.
 FAULTS: Mapping[str, Fault] = {name: Fault("answer", answer=name) for name in REFUSALS} | {
     "429 for ever": Fault("throttle", retry_after=0.02),
     "reset": Fault("reset"),
@@ -63,45 +63,46 @@ SECOND = [
     Member(10, "ten@example.com"),
     *people([*range(13, 20), 30, 31]),
 ]
-WANTED = {member.email or f"{member.mpid}@placeholder.email" for member in SECOND}
+EXPECTED = {member.email or f"{member.mpid}@placeholder.email" for member in SECOND}
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a run. `while_it_lasts` is how it ended, `told` the sentence, `tried` the requests beyond those of
-    an undisturbed run; `afterwards` is how it ended when the fault had passed."""
+    """What happened to a run: how it ended during the fault (`during`), the error that it showed, whether it retried,
+    and how it ended after the fault (`after`).
+    """
 
     phase: str
     fault: str
-    while_it_lasts: str
-    told: str
+    during: str
+    error: str
     rejected: str
-    tried_again: str
-    afterwards: str
+    retried: str
+    after: str
 
     def __str__(self) -> str:
         cells = (
             self.phase,
             self.fault,
-            self.while_it_lasts,
-            self.told,
+            self.during,
+            self.error,
             self.rejected,
-            self.tried_again,
-            self.afterwards,
+            self.retried,
+            self.after,
         )
         return "| " + " | ".join(cells) + " |"
 
 
 HEADER = """\
-| phase | Iterable answers | the run | the person is told | rejected | tried again | when it has passed |
+| phase | Iterable answers | run | error | rejected | retried | after the fault |
 |---|---|---|---|---|---|---|"""
 
 
 async def observe(directory: Path, phase: str, fault: str) -> Row:
-    """Let one run meet one fault in one phase for as long as it lasts, then let it pass."""
-    # only who waits for an answer that never comes should give up waiting soon
+    """Let one run meet one fault in one phase until it ends, then clear the fault."""
+    # only a run that waits for an answer that never comes needs a short timeout
     retry_policy = MOMENT if fault.startswith("no answer") else replace(MOMENT, request_timeout_s=10.0)
-    # the list is asked for where nothing was synced to it yet
+    # a run asks for the list if nothing has been synced to it yet
     async with syncing(directory, retry_policy=retry_policy, kept=None if phase == "lists" else await _first()) as sync:
         path, contains = PHASES[phase]
         sync.iterable.faults.add(replace(FAULTS[fault], path=path, contains=contains, method=METHODS.get(phase, "")))
@@ -113,17 +114,17 @@ async def observe(directory: Path, phase: str, fault: str) -> Row:
         sync.iterable.faults.clear()
         run = outcome.run
         if run.status is RunStatus.SUCCEEDED:
-            after = await sync.mirror(SECOND, user_id=MPID, approved=True)  # tries again what was rejected
+            final = await sync.mirror(SECOND, user_id=MPID, approved=True)  # sends the rejected members again
         else:
-            after = await sync.resume(run.id)
+            final = await sync.resume(run.id)
         return Row(
             phase=phase,
             fault=fault,
-            while_it_lasts=run.status.value,
-            told=_anywhere(run.error or ""),
+            during=run.status.value,
+            error=_anywhere(run.error or ""),
             rejected=", ".join(f"{number} {reason}" for reason, number in sorted(outcome.rejected.items())),
-            tried_again="yes" if run.retries or run.throttled else "no",
-            afterwards=_ending(sync, after.run.status),
+            retried="yes" if run.retries or run.throttled else "no",
+            after=_ending(sync, final.run.status),
         )
 
 
@@ -131,22 +132,22 @@ _kept: list[Kept] = []
 
 
 async def _first() -> Kept:
-    """The first run has ended, which is the same for all rows."""
+    """The state after the first run, which is the same for all rows."""
     if not _kept:
         _kept.append(await keep(FIRST, user_id=MPID))
     return _kept[0]
 
 
-#: What passes, and what part of the requests each strikes where they come together.
-PASSING = ("500", "502 page", "503", "504 page", "reset", "reset, applied", "broken off", "not JSON", "429 for ever")
+#: The transient faults, and the share of the requests that all of them together hit.
+TRANSIENT = ("500", "502 page", "503", "504 page", "reset", "reset, applied", "broken off", "not JSON", "429 for ever")
 MIXED_SHARE = 0.3
 
 
 async def observe_mixed(directory: Path, seed: int) -> Row:
-    """Let one run meet all passing faults together, in all phases, and resume it for as long as it fails."""
+    """Let one run meet all transient faults together, in all phases, and resume it as long as it fails."""
     async with syncing(directory, retry_policy=MOMENT, kept=await _first()) as sync:
-        each = MIXED_SHARE / len(PASSING)
-        sync.iterable.faults.set([replace(FAULTS[name], path="/api/", probability=each) for name in PASSING], seed)
+        each = MIXED_SHARE / len(TRANSIENT)
+        sync.iterable.faults.set([replace(FAULTS[name], path="/api/", probability=each) for name in TRANSIENT], seed)
         run_id = await _queue(sync)
         await worker.start(run_id)
         outcome = await sync.outcome(run_id)
@@ -156,48 +157,48 @@ async def observe_mixed(directory: Path, seed: int) -> Row:
         assert outcome.run.counters.members == len(SECOND)
         return Row(
             phase="all",
-            fault=f"what passes, mixed, {MIXED_SHARE:.0%} of the requests",
-            while_it_lasts="succeeded, resumed where it failed",
-            told="",
+            fault=f"transient faults, mixed, {MIXED_SHARE:.0%} of the requests",
+            during="succeeded, resumed after each failure",
+            error="",
             rejected=", ".join(f"{number} {reason}" for reason, number in sorted(outcome.rejected.items())),
-            tried_again="yes",
-            afterwards=_ending(sync, outcome.run.status),
+            retried="yes",
+            after=_ending(sync, outcome.run.status),
         )
 
 
 async def _queue(sync: Sync) -> str:
-    """Queue the second run as Slack does: whether the list is there is asked when the run is planned."""
+    """Queue the second run as Slack does: without asking whether the list exists until the run is planned."""
     connection = await environment_connection(sync.engine, user_id=MPID, data_center=DataCenter.US, rate=0)
     async with sync.engine.database.read() as db:
-        found = await mappings.of_connection(db, connection.id, LIST)
-    if not found:
+        list_mappings = await mappings.of_connection(db, connection.id, LIST)
+    if not list_mappings:
         async with sync.engine.database.write() as db:
             await mappings.add(db, connection_id=connection.id, list_id=LIST, audience_id=None, audience_name="A")
-            found = await mappings.of_connection(db, connection.id, LIST)
+            list_mappings = await mappings.of_connection(db, connection.id, LIST)
     request = RunRequest(path=str(sync.mirror_file(SECOND)), approved=True)
     worker = sync.engine.presence.id
-    return await queue_run(sync.engine, connection, found[0], request, started_by="U01MAYA", worker=worker)
+    return await queue_run(sync.engine, connection, list_mappings[0], request, started_by="U01MAYA", worker=worker)
 
 
 async def _size(sync: Sync, fault: str) -> Row:
-    """The size is asked for after a run, for its summary, which is shown without it."""
+    """Ask for the size of the list after a run, as its summary does, which is shown without it."""
     outcome = await sync.mirror(SECOND, user_id=MPID, approved=True)
     connection = await environment_connection(sync.engine, user_id=MPID, data_center=DataCenter.US, rate=0)
-    told = ""
+    error_text = ""
     async with sync.engine.client(connection) as client:
         try:
             await client.get_list_size(LIST)
         except SyncError as error:
-            told = _anywhere(error.message)
-        again = "yes" if client.traffic.retries or client.traffic.throttled else "no"
+            error_text = _anywhere(error.message)
+        retried = "yes" if client.traffic.retries or client.traffic.throttled else "no"
     sync.iterable.faults.clear()
-    return Row("size", fault, outcome.run.status.value, told, "", again, _ending(sync, outcome.run.status))
+    return Row("size", fault, outcome.run.status.value, error_text, "", retried, _ending(sync, outcome.run.status))
 
 
 def _anywhere(sentence: str) -> str:
-    """A sentence without the port of today."""
+    """A sentence without the port, which differs each time."""
     return re.sub(r"http://127\.0\.0\.1:\d+", "its address", sentence)
 
 
 def _ending(sync: Sync, status: RunStatus) -> str:
-    return f"{status.value}, list {'equal' if sync.emails() == WANTED else 'NOT equal'}"
+    return f"{status.value}, list {'equal' if sync.emails() == EXPECTED else 'NOT equal'}"

@@ -1,4 +1,4 @@
-"""A process that is fed by a Firehose and uploads, to be killed."""
+"""A process that receives a Firehose and uploads, for tests that kill it."""
 
 import asyncio
 import multiprocessing
@@ -18,39 +18,39 @@ _processes.set_forkserver_preload(["tests.core.firehose_process"])
 
 
 @dataclass
-class Fed:
-    """A process that answers a Firehose at `url`."""
+class FirehoseProcess:
+    """A process with a Firehose endpoint at `url`."""
 
     process: BaseProcess
     url: str
 
     def kill(self) -> None:
-        """End it at once (SIGKILL)."""
+        """End the process at once (SIGKILL)."""
         self.process.kill()
 
 
 @asynccontextmanager
-async def feeding(directory: Path, iterable_url: str, database_url: str | None) -> AsyncIterator[Fed]:
-    """Such a process, for the length of the block."""
-    here, there = _processes.Pipe()
-    process = _processes.Process(target=_main, args=(there, directory, iterable_url, database_url))
+async def feeding(directory: Path, iterable_url: str, database_url: str | None) -> AsyncIterator[FirehoseProcess]:
+    """Run such a process for the length of the block."""
+    receiver, sender = _processes.Pipe()
+    process = _processes.Process(target=_main, args=(sender, directory, iterable_url, database_url))
     process.start()
     try:
-        url = await asyncio.to_thread(here.recv)
-        yield Fed(process, f"{url}/mparticle/firehose/{TOKEN}")
+        url = await asyncio.to_thread(receiver.recv)
+        yield FirehoseProcess(process, f"{url}/mparticle/firehose/{TOKEN}")
     finally:
         process.kill()
         await asyncio.to_thread(process.join)
 
 
-def _main(there: Connection, directory: Path, iterable_url: str, database_url: str | None) -> None:
+def _main(sender: Connection, directory: Path, iterable_url: str, database_url: str | None) -> None:
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(there, directory, iterable_url, database_url))
+        asyncio.run(_serve(sender, directory, iterable_url, database_url))
 
 
-async def _serve(there: Connection, directory: Path, iterable_url: str, database_url: str | None) -> None:
+async def _serve(sender: Connection, directory: Path, iterable_url: str, database_url: str | None) -> None:
     settings = settings_for(directory, iterable_url, database_url, firehose_approval="none")
     async with open_engine(settings, f"fed-{os.getpid()}", retry_policy=QUICK) as engine, serving(engine) as url:
-        there.send(url)
+        sender.send(url)
         async with working(engine):
             await asyncio.Event().wait()

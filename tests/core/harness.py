@@ -1,4 +1,4 @@
-"""What tests of whole runs stand on: the engine, a local Iterable, and audiences written in a line."""
+"""The setup for tests of whole runs: the engine, a local Iterable, and short notations for audiences."""
 
 import asyncio
 import atexit
@@ -31,10 +31,10 @@ from core.store.mappings import AudienceMapping
 from sandbox.iterable import Running, State, running
 from tests.core.databases import furnish
 
-#: How many random walks of a kind there are, where nobody wants more.
+#: Random walks of each kind; campaigns set more.
 WALKS = int(os.environ.get("ITERABLE_SYNC_WALKS", "1"))
 
-#: A Standard list that the local Iterable has from the start, and another.
+#: A Standard list of the local Iterable, and another.
 LIST, OTHER_LIST = 1001, 1002
 
 #: Gives up after a moment.
@@ -69,20 +69,20 @@ def people(numbers: Iterable[int]) -> list[Member]:
 
 @dataclass
 class Outcome:
-    """A run as it ended, and its rejections by reason."""
+    """A run in its current state, and its rejections by reason."""
 
     run: Run
     rejected: dict[str, int]
 
     @property
     def counts(self) -> dict[str, int]:
-        """The counters that are not zero."""
+        """The run's counters other than zero."""
         return {name: number for name, number in self.run.counters.model_dump().items() if number}
 
 
 @dataclass
 class Sync:
-    """An engine with a local Iterable behind it."""
+    """An engine with a local Iterable."""
 
     engine: Engine
     iterable: Running
@@ -90,7 +90,7 @@ class Sync:
     _files: Iterator[int] = field(default_factory=count)
 
     def mirror_file(self, members: Iterable[Member], audience: str | None = None) -> Path:
-        """Write a whole audience, of that name, as a plain table."""
+        """Write a whole audience with this name as a plain table."""
         rows = [f"{m.mpid},{m.email or ''},{m.customer_id or ''}" for m in members]
         return self._write("mpid,email,customer_id", rows, audience)
 
@@ -113,11 +113,11 @@ class Sync:
     ) -> str:
         """Queue a run and return its id."""
         connection = await environment_connection(self.engine, user_id=user_id, data_center=DataCenter.US, rate=0)
-        asked = RunRequest(path=str(path), audience=audience, **request)
-        return (await submit(self.engine, connection, list_id, asked)).run_id
+        run_request = RunRequest(path=str(path), audience=audience, **request)
+        return (await submit(self.engine, connection, list_id, run_request)).run_id
 
     async def run(self, path: Path, **options: Any) -> Outcome:
-        """Sync a file and return how it ended."""
+        """Sync a file and return the outcome."""
         run_id = await self.submit(path, **options)
         await worker.start(run_id)
         return await self.outcome(run_id)
@@ -138,23 +138,23 @@ class Sync:
         return await self.run(self.delta_file(joined, left, audience), audience=audience, **options)
 
     async def resume(self, run_id: str) -> Outcome:
-        """Take a run up again and return how it ended."""
+        """Resume a run and return the outcome."""
         await worker.resume(self.engine, run_id)
         return await self.outcome(run_id)
 
     async def approve(self, run_id: str) -> Outcome:
-        """Approve the plan of a run as it stands, execute it in this process, and return how it ended."""
+        """Approve the current plan of a run, execute it in this process, and return the outcome."""
         decision = await decide(self.engine, run_id, worker=self.engine.presence.id)
         assert decision is Decision.RECORDED, decision
         await worker.execute_approved(self.engine, run_id)
         return await self.outcome(run_id)
 
     async def outcome(self, run_id: str) -> Outcome:
-        """Read a run as it is now."""
+        """Read a run in its current state."""
         async with self.engine.database.read() as db:
-            this = await runs.by_id(db, run_id)
-            assert this is not None
-            return Outcome(this, await rejections.by_reason(db, run_id))
+            run = await runs.by_id(db, run_id)
+            assert run is not None
+            return Outcome(run, await rejections.by_reason(db, run_id))
 
     async def latest(self) -> Run:
         """The newest run."""
@@ -162,18 +162,18 @@ class Sync:
             return (await runs.latest(db, 1))[0]
 
     async def subscribe_by_hand(self, email: str, list_id: int = LIST) -> None:
-        """Put somebody on a list as another program would."""
+        """Add a person to a list, as another program might."""
         async with IterableClient(self.iterable.key, base_url=self.iterable.url, limiter=NoRateLimit()) as client:
             await client.subscribe(list_id, [(email, None)])
 
     def emails(self, list_id: int = LIST) -> set[str]:
-        """Who is on a list in the local Iterable."""
+        """The addresses (or user ids) on a list in the local Iterable."""
         return {email or user_id or "" for email, user_id in self.iterable.state.members(list_id)}
 
     def _write(self, header: str, rows: Iterable[str], audience: str | None) -> Path:
         path = self.directory / f"audience{next(self._files)}.csv"
-        more = ("", "") if audience is None else (",audience_name", f",{audience}")
-        path.write_text("".join(f"{line}\n" for line in (header + more[0], *(row + more[1] for row in rows))))
+        extra = ("", "") if audience is None else (",audience_name", f",{audience}")
+        path.write_text("".join(f"{line}\n" for line in (header + extra[0], *(row + extra[1] for row in rows))))
         return path
 
 
@@ -186,7 +186,7 @@ async def queue_run(
     worker: str | None = None,
     **options: Any,
 ) -> str:
-    """Queue a run of a mapping, for this worker or (None) for any, and return its id."""
+    """Queue a run of a mapping, for one worker or (None) for any, and return its id."""
     async with engine.database.write() as db:
         run_id = await enqueue(db, connection, mapping, request, **options)
         if worker is not None:
@@ -196,17 +196,17 @@ async def queue_run(
 
 
 async def decide(engine: Engine, run_id: str, *, approves: bool = True, by: str = "U1", **options: Any) -> Decision:
-    """Decide about the plan of a run as it stands."""
+    """Approve or decline the current plan of a run."""
     async with engine.database.read() as db:
         run = await runs.by_id(db, run_id)
     assert run is not None
     use_case = approval.approve if approves else approval.decline
-    given: dict[str, Any] = {"by": by, "comment": None, "team_id": None, **options}
-    return await use_case(engine, run_id, plan_digest=run.plan_digest, **given)
+    arguments: dict[str, Any] = {"by": by, "comment": None, "team_id": None, **options}
+    return await use_case(engine, run_id, plan_digest=run.plan_digest, **arguments)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until something is so that nobody tells, because it happens in a database or in another process."""
+    """Poll until a condition holds that no event signals, because it is in a database or in another process."""
     async with asyncio.timeout(30):
         while not await condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
@@ -214,16 +214,16 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 @dataclass(frozen=True)
 class Kept:
-    """What SQLite and the local Iterable held at some point, for many tests to begin from."""
+    """A saved state of SQLite and the local Iterable, from which many tests start."""
 
     data_dir: Path
     state: State
 
 
 async def keep(members: Iterable[Member], database_url: str | None = None, **options: Any) -> Kept:
-    """Make a list equal to these members, and keep that until the process ends.
+    """Make a list equal to these members, and keep that state until the process ends.
 
-    On PostgreSQL the database itself is what is kept, and the caller copies it.
+    On PostgreSQL, the database itself is the saved state, and the caller copies it.
     """
     directory = Path(tempfile.mkdtemp(prefix="iterable-sync-kept-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
@@ -242,7 +242,7 @@ async def syncing(
     kept: Kept | None = None,
     **iterable: Any,
 ) -> AsyncIterator[Sync]:
-    """Open an engine on a new database, or one as `kept`, and a local Iterable without a limit."""
+    """Open an engine on a new database, or on a copy of `kept`, with a local Iterable that has no rate limit."""
     if kept is not None:
         shutil.copytree(kept.data_dir, directory / "data")
         iterable["state"] = copy.deepcopy(kept.state)

@@ -1,4 +1,4 @@
-"""A worker in a process of its own, which can be paused (SIGSTOP) and woken (SIGCONT), and says how it ended."""
+"""A worker in its own process, which can be paused (SIGSTOP) and woken (SIGCONT), and reports how it ended."""
 
 import asyncio
 import multiprocessing
@@ -26,13 +26,13 @@ from tests.core.harness import Sync
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.core.paused", "tests.core.crashing"])
 
-#: Members a request, so that a small audience takes many.
+#: Members per request, so that a small audience takes many requests.
 BATCH_SIZE = 10
 
 
 @dataclass(frozen=True)
 class Work:
-    """Where a worker finds its work, and how long its lease lasts."""
+    """What a worker process connects to, and the times of its lease."""
 
     url: str
     key: str
@@ -50,30 +50,30 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         assert self.process.pid is not None
         return self.process.pid
 
     def pause(self) -> None:
-        """Stop it in the midst of whatever it does."""
+        """Stop the process, whatever it is doing."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def wake(self) -> None:
-        """Let it go on, as if no time had passed."""
+        """Let the process continue, as if no time had passed."""
         os.kill(self.pid, signal.SIGCONT)
 
     async def end(self) -> str:
-        """Wait until it has ended, and return what it said then ("" if it was asked to end)."""
-        said: str = await asyncio.to_thread(self.ended.recv)
+        """Wait until the process has ended. Returns its error ("" if it was asked to end)."""
+        error: str = await asyncio.to_thread(self.ended.recv)
         await asyncio.to_thread(self.process.join)
-        return said
+        return error
 
 
 @asynccontextmanager
 async def worker_process(sync: Sync, times: LeaseTimes, data_dir: Path | None = None) -> AsyncIterator[Worker]:
-    """Run a worker on the same database and the same local Iterable; it is killed at the end of the block.
+    """Run a worker on the same database and the same local Iterable. It is killed at the end of the block.
 
-    `data_dir`: of its own, as on another machine.
+    `data_dir` gives it a data directory of its own, as on another machine.
     """
     url = sync.engine.settings.database_url
     work = Work(
@@ -94,18 +94,18 @@ async def worker_process(sync: Sync, times: LeaseTimes, data_dir: Path | None = 
         await asyncio.to_thread(process.join)
 
 
-def _main(work: Work, told: Connection) -> None:
-    setattr(batching, "BATCH_SIZE", BATCH_SIZE)  # noqa: B010  # it is imported there from elsewhere
+def _main(work: Work, sender: Connection) -> None:
+    setattr(batching, "BATCH_SIZE", BATCH_SIZE)  # noqa: B010  # that module imports it
     worker.RESCUE_INTERVAL_S = 0.1
-    said = ""
+    message = ""
     try:
-        asyncio.run(_work(work, told))
+        asyncio.run(_work(work, sender))
     except SyncError as error:
-        said = error.message
-    told.send(said)
+        message = error.message
+    sender.send(message)
 
 
-async def _work(work: Work, told: Connection) -> None:
+async def _work(work: Work, sender: Connection) -> None:
     settings = Settings(
         ITERABLE_API_KEY=SecretStr(work.key),
         iterable_url=work.url,
@@ -116,5 +116,5 @@ async def _work(work: Work, told: Connection) -> None:
     async with open_engine(settings, "other", times=work.times) as engine, workflows.durable(engine):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.stopping.set)
         async with supervise(engine, worker=partial(worker.run_worker, engine)):
-            told.send("begun")
+            sender.send("begun")
             await engine.stopping.wait()

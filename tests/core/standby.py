@@ -1,4 +1,4 @@
-"""A PostgreSQL server with a standby that follows it, which can be promoted when the primary is gone."""
+"""A PostgreSQL server and a standby that replicates it, and that can be promoted when the primary is gone."""
 
 import shutil
 import tempfile
@@ -15,19 +15,19 @@ from tests.core.databases import memory, new_postgresql, postgresql, server_of
 
 @dataclass(frozen=True)
 class Pair:
-    """A primary and its standby. `url` names both: a client takes the one that takes changes."""
+    """A primary and its standby. `url` names both: a client uses the one that accepts writes."""
 
     url: str
     primary: Any
     directory: Path
 
     def fail_over(self) -> None:
-        """End the primary at once, as a crash does, and promote the standby."""
+        """Stop the primary at once, like a crash, and promote the standby."""
         self._run("pg_ctl", "-D", str(self.primary.pgdata), "-m", "immediate", "stop")
         self._run("pg_ctl", "-D", str(self.directory), "-w", "promote")
 
     def follow(self) -> None:
-        """Make the standby, and let it follow: a commit returns when both servers have it."""
+        """Create the standby and start replication: a commit returns when both servers have it."""
         source = self.primary.get_uri().partition("?")[2].removeprefix("host=")
         self._run("pg_basebackup", "-D", str(self.directory), "-R", "-X", "stream", "-h", source, "-U", "postgres")
         sockets = f"-h '' -k {self.directory.parent}"
@@ -49,7 +49,7 @@ class Pair:
 
 @contextmanager
 def primary_and_standby() -> Iterator[Pair]:
-    """Run both for the length of the block, with a database that has our tables."""
+    """Run both servers for the length of the block, with a database that has our tables."""
     with postgresql() as address, tempfile.TemporaryDirectory(prefix="iterable-sync-standby-", dir=memory()) as parent:
         primary, directory = server_of(address), Path(parent) / "data"
         if primary.system_user is not None:
@@ -62,4 +62,4 @@ def primary_and_standby() -> Iterator[Pair]:
             yield pair
         finally:
             pair.stop()
-            primary.ensure_postgres_running()  # whoever made it stops it again
+            primary.ensure_postgres_running()  # the context manager that started it stops it again

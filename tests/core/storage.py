@@ -19,7 +19,7 @@ from core.store.database import Database
 
 @contextlib.asynccontextmanager
 async def with_pragma(database: Database, pragma: str, afterwards: str) -> AsyncIterator[None]:
-    """Each connection to the database has this pragma when it is used, and afterwards the other."""
+    """Set a pragma on each connection to the database while the block runs, and `afterwards` from then on."""
     now = pragma
 
     def take(connection: sqlite3.Connection, *_: object) -> None:
@@ -33,26 +33,26 @@ async def with_pragma(database: Database, pragma: str, afterwards: str) -> Async
 
 
 def read_only(database: Database) -> contextlib.AbstractAsyncContextManager[None]:
-    """A database that takes no changes."""
+    """Make the database refuse writes."""
     return with_pragma(database, "query_only = on", "query_only = off")
 
 
 @contextlib.asynccontextmanager
 async def disk_of(database: Database, pages: int) -> AsyncIterator[None]:
-    """A disk that has room for so many pages of the database more.
+    """Limit the disk to this many more pages of the database.
 
     SQLite then fails as it does when the file system is full (SQLITE_FULL).
     """
     async with database.read() as db:
-        there = int((await db.execute(text("PRAGMA page_count"))).scalar_one())
-    async with with_pragma(database, f"max_page_count = {there + pages}", "max_page_count = 1000000"):
+        page_count = int((await db.execute(text("PRAGMA page_count"))).scalar_one())
+    async with with_pragma(database, f"max_page_count = {page_count + pages}", "max_page_count = 1000000"):
         yield
 
 
-async def somebody_waits(database: Database) -> bool:
-    """Whether somebody waits for a lock on the PostgreSQL server."""
+async def is_lock_awaited(database: Database) -> bool:
+    """Whether a session waits for a lock on the PostgreSQL server."""
     async with database.read() as db:
-        return bool((await db.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))).scalar_one())
+        return bool((await db.execute(text("SELECT count(*) FROM pg_locks WHERE granted IS FALSE"))).scalar_one())
 
 
 _LOCK = """
@@ -67,7 +67,7 @@ connection.execute("ROLLBACK")
 
 @contextlib.contextmanager
 def locked_by_another(path: Path) -> Iterator[Callable[[], None]]:
-    """Another process holds the database's write lock until what is yielded is called."""
+    """Let another process hold the database's write lock until the yielded function is called."""
     command = [sys.executable, "-c", _LOCK, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -80,22 +80,22 @@ def locked_by_another(path: Path) -> Iterator[Callable[[], None]]:
 
 
 class Lock:
-    """SQLite's write lock, in the hands of somebody else: taken in turn with this process's own transactions."""
+    """SQLite's write lock, held by another connection, which waits its turn among this process's own transactions."""
 
     def __init__(self, database: Database) -> None:
         """Take the database."""
         self._database = database
-        self._taking: asyncio.Task[sqlite3.Connection] | None = None
+        self._acquisition: asyncio.Task[sqlite3.Connection] | None = None
 
     def begin(self) -> None:
-        """Take it as soon as those who wait for it now have had it."""
-        self._taking = asyncio.create_task(self._take())
+        """Acquire the lock once the tasks that wait for it now have had it."""
+        self._acquisition = asyncio.create_task(self._take())
 
     async def release(self) -> None:
-        """Give it back, if it was taken."""
-        if self._taking is not None:
-            (await self._taking).close()
-            self._taking = None
+        """Release the lock, if it was acquired."""
+        if self._acquisition is not None:
+            (await self._acquisition).close()
+            self._acquisition = None
 
     async def _take(self) -> sqlite3.Connection:
         turns, path = self._database._writer, self._database.engine.url.database
@@ -109,7 +109,7 @@ class Lock:
 
 @contextlib.asynccontextmanager
 async def lock_of(database: Database) -> AsyncIterator[Lock]:
-    """A lock that is given back at the end of the block."""
+    """A lock that is released at the end of the block."""
     lock = Lock(database)
     try:
         yield lock
@@ -118,23 +118,23 @@ async def lock_of(database: Database) -> AsyncIterator[Lock]:
 
 
 @contextlib.contextmanager
-def small_disk(where: Path, megabytes: int) -> Iterator[Path]:
-    """A real file system of that size. Skips the test where this process may not mount one."""
-    where.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(where)]
+def small_disk(mount_point: Path, megabytes: int) -> Iterator[Path]:
+    """Mount a real file system of this size. Skips the test if this process may not mount one."""
+    mount_point.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(mount_point)]
     mount = shutil.which("mount")
-    done = subprocess.run(command, capture_output=True, text=True, check=False) if mount else None
-    if done is None or done.returncode:
-        why = "there is no mount command" if done is None else done.stderr.strip()
-        pytest.skip(f"a small file system can't be mounted here ({why}): it takes root, or CAP_SYS_ADMIN")
+    result = subprocess.run(command, capture_output=True, text=True, check=False) if mount else None
+    if result is None or result.returncode:
+        reason = "there is no mount command" if result is None else result.stderr.strip()
+        pytest.skip(f"a small file system can't be mounted here ({reason}): it takes root, or CAP_SYS_ADMIN")
     try:
-        yield where
+        yield mount_point
     finally:
-        subprocess.run(["umount", "--lazy", str(where)], check=True)
+        subprocess.run(["umount", "--lazy", str(mount_point)], check=True)
 
 
 def fill(directory: Path, *, but: int = 0) -> Path:
-    """Fill a file system up to so many bytes. Returns the file that does it."""
+    """Fill a file system, except for the last `but` bytes. Returns the file that fills it."""
     filler = directory / "filler"
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
         while (room := os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize - but) > 0:
@@ -143,7 +143,7 @@ def fill(directory: Path, *, but: int = 0) -> Path:
 
 
 def at_requests(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object], *, every: int) -> None:
-    """Do something whenever so many requests came to the local Iterable."""
+    """Call a function at each `every`th request to the local Iterable."""
     seen = 0
     original = web.Response.__init__
 
@@ -158,6 +158,6 @@ def at_requests(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object], *, ev
 
 
 def once(do: Callable[[], object]) -> Callable[[], object]:
-    """Do something the first time only."""
+    """Wrap a function so that only its first call has an effect."""
     left = [do]
     return lambda: left.pop()() if left else None

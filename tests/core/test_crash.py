@@ -1,4 +1,4 @@
-"""Killed at any instant, a run that is resumed or followed ends where an undisturbed one would have ended."""
+"""A run is killed at any point: resumed, or followed by another, it ends like a run that was never disturbed."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.core.harness import Member, RunStatus, people, syncing
 
 # Events at which the second of three syncs is killed: in planning, and in each phase of its upload.
 SOME_EVENTS = [10, 12, 14, 16, 18, 19, 21, 22, 24, 27, 30, 33, 36]
-# Each on one kind of database before the next sync, and on the other before it is resumed; the campaign tries all, and
+# One database before the next sync, the other before the run is resumed. The campaign tries all events on both, and
 # `make test` two of three.
 ONE, OTHER = (
     [
@@ -28,7 +28,7 @@ ONE, OTHER = (
 
 MPID = UserIdField.MPID
 FIRST = [Member(n) for n in range(1, 6)] + people(range(10, 20))
-# 1 and 2 get an address (renames), 10 another one, 11 and 12 leave, 30 and 31 join, 32 shares an address with 13.
+# 1 and 2 get an address (renames), 10 gets another one, 11 and 12 leave, 30 and 31 join, 32 shares an address with 13.
 SECOND = [
     Member(1, "one@example.com"),
     Member(2, "two@example.com"),
@@ -46,18 +46,18 @@ UNDISTURBED = {
     "unchanged": 10,
     "duplicates": 1,
 }
-# Who joined or changed in the second leaves, changes again, or stays.
+# Members who joined or changed in the second sync leave, change again, or stay.
 THIRD = [Member(1, "uno@example.com"), *[Member(n) for n in range(3, 6)], *people([14, 15, 16, 17, 18, 30])]
 
 
 def expected(members: list[Member]) -> set[str]:
-    """The addresses that a list equal to these members holds."""
+    """The addresses on a list that is equal to these members."""
     return {member.email or f"{member.mpid}@placeholder.email" for member in members}
 
 
 @pytest.mark.parametrize(("database_url", "event"), ONE, indirect=["database_url"])
 async def test_next_sync_after_a_crash(tmp_path: Path, database_url: str, event: int) -> None:
-    """Whoever was perhaps put on the list by a process that died, and has left since, is taken off by the next sync."""
+    """The next sync removes leavers that a killed process may have added."""
     async with syncing(tmp_path, database_url) as sync:
         await sync.mirror(FIRST, user_id=MPID)
         assert await crash(job(sync, sync.mirror_file(SECOND), MPID), event)
@@ -69,7 +69,7 @@ async def test_next_sync_after_a_crash(tmp_path: Path, database_url: str, event:
 
 @pytest.mark.parametrize(("database_url", "event"), OTHER, indirect=["database_url"])
 async def test_resume_after_a_crash(tmp_path: Path, database_url: str, event: int) -> None:
-    """A run that was killed is taken up again and ends with the numbers and the list of an undisturbed one."""
+    """A killed run that is resumed ends with the numbers and the list of an undisturbed one."""
     async with syncing(tmp_path, database_url) as sync:
         await sync.mirror(FIRST, user_id=MPID)
         assert await crash(job(sync, sync.mirror_file(SECOND), MPID), event)
@@ -83,8 +83,8 @@ async def test_resume_after_a_crash(tmp_path: Path, database_url: str, event: in
         assert sync.emails() == expected(SECOND)
 
 
-async def test_a_run_that_nobody_kills(tmp_path: Path, database_url: str) -> None:
-    """The process that is killed elsewhere ends with the list equal to the audience where it is left alone."""
+async def test_a_run_that_is_not_killed(tmp_path: Path, database_url: str) -> None:
+    """The process of the other tests makes the list equal to the audience if it is not killed."""
     async with syncing(tmp_path, database_url) as sync:
         await sync.mirror(FIRST, user_id=MPID)
         assert not await crash(job(sync, sync.mirror_file(SECOND), MPID), 1000)

@@ -1,4 +1,4 @@
-"""A real file system is full: what was to be written is told in a sentence, and it goes on when there is room."""
+"""A real file system is full: the error says so, and the run succeeds once there is room."""
 
 import contextlib
 import zipfile
@@ -23,68 +23,68 @@ MEGABYTE = 1_000_000
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 12 MB."""
-    with small_disk(tmp_path / "data", 12) as it:
-        yield it
+    with small_disk(tmp_path / "data", 12) as mounted:
+        yield mounted
 
 
 @pytest.fixture
 async def sync(tmp_path: Path, disk: Path) -> AsyncIterator[Sync]:
     """An engine whose data directory is that file system."""
-    async with syncing(tmp_path, retry_policy=QUICK) as it:
-        yield it
+    async with syncing(tmp_path, retry_policy=QUICK) as opened:
+        yield opened
 
 
-def files(directory: Path) -> list[Path]:
-    """What is in a directory."""
+def files_in(directory: Path) -> list[Path]:
+    """The entries of a directory."""
     return sorted(directory.iterdir())
 
 
-async def fails(sync: Sync, run_id: str) -> str:
-    """Execute a run that can't succeed. Returns what is told about it; nothing of its files is left."""
-    told = ""
+async def fail(sync: Sync, run_id: str) -> str:
+    """Execute a run that can't succeed, and check that it leaves no files. Returns its error."""
+    message = ""
     try:
         await worker.start(run_id)
     except SettingsError as error:  # not even the failure could be recorded
-        told = error.message
+        message = error.message
     run = (await sync.outcome(run_id)).run
     assert run.status is not RunStatus.SUCCEEDED
     for kind in ("work", "fetched"):
         assert not list((sync.engine.settings.data_dir / kind).glob("*"))
-    return run.error or told
+    return run.error or message
 
 
 @pytest.mark.parametrize("room", [0, 40_000, 200_000])
 async def test_no_room_for_the_database(sync: Sync, disk: Path, room: int) -> None:
-    """Without room for SQLite's log a run fails with a sentence, sends nothing that is not on record, and goes on."""
+    """A run without room for SQLite's log fails, says how to free space, and sends nothing that is not recorded."""
     await sync.mirror(people(range(5)))
     run_id = await sync.submit(sync.mirror_file(people(range(2, 9_000))))
     filler = fill(disk, but=room)
-    assert "Free some space" in await fails(sync, run_id)
+    assert "Free some space" in await fail(sync, run_id)
     filler.unlink()
     assert (await sync.mirror(people(range(2, 60)), approved=True)).run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(2, 60)}
 
 
 async def test_no_room_for_planning(sync: Sync, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without room for what reading and planning put aside a run fails with a sentence, and nothing has been sent."""
+    """A run without room for temporary files fails with a clear error, and has sent nothing."""
     monkeypatch.setattr(executor, "MEMORY_MB", (32,))
     run_id = await sync.submit(sync.mirror_file(people(range(150_000))))
     filler = fill(disk, but=MEGABYTE)
-    assert "no room to read the audience" in await fails(sync, run_id)
+    assert "no room to read the audience" in await fail(sync, run_id)
     filler.unlink()
     assert sync.emails() == set()
     assert (await sync.mirror(people(range(10)))).run.status is RunStatus.SUCCEEDED
 
 
 async def test_no_room_for_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So it is where there was room to read the audience, and not to compare it with who is on the list."""
+    """A run with room to read the audience, but not to compare it with the ledger, fails with a clear error."""
     with small_disk(tmp_path / "data", 80) as disk:
         async with syncing(tmp_path, retry_policy=QUICK) as sync:
             await sync.mirror(people(range(100_000)))
             monkeypatch.setattr(executor, "MEMORY_MB", (32,))
             run_id = await sync.submit(sync.mirror_file(people(range(10))), approved=True)
             filler = fill(disk, but=MEGABYTE)
-            assert "Planning needs more room" in await fails(sync, run_id)
+            assert "Planning needs more room" in await fail(sync, run_id)
             filler.unlink()
             assert len(sync.emails()) == 100_000
             assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
@@ -92,21 +92,21 @@ async def test_no_room_for_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 async def test_no_room_for_an_archive(sync: Sync, disk: Path) -> None:
-    """A ZIP file whose members do not fit beside it is a sentence, and what was taken out of it is removed."""
+    """A run without room to unpack a ZIP file fails with a clear error, and removes what it unpacked."""
     path = sync.directory / "audience.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("audience.csv", "mpid,email\n" + "1,p1@example.com\n" * 300_000)
     run_id = await sync.submit(path)
     filler = fill(disk, but=2 * MEGABYTE)
-    assert "no room to read the audience" in await fails(sync, run_id)
+    assert "no room to read the audience" in await fail(sync, run_id)
     filler.unlink()
-    ended = await worker.resume(sync.engine, run_id)
-    assert ended is RunStatus.SUCCEEDED, (await sync.outcome(run_id)).run.error
+    status = await worker.resume(sync.engine, run_id)
+    assert status is RunStatus.SUCCEEDED, (await sync.outcome(run_id)).run.error
     assert sync.emails() == {"p1@example.com"}
 
 
-async def test_no_room_for_a_file_that_is_fetched(sync: Sync, disk: Path) -> None:
-    """A file from the web that does not fit is a sentence, and what came of it is removed."""
+async def test_no_room_for_a_fetched_file(sync: Sync, disk: Path) -> None:
+    """A run without room for a file from the web fails with a clear error, and removes the partial file."""
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=b"mpid,email\n" + b"1,p1@example.com\n" * 300_000)
@@ -124,7 +124,7 @@ async def test_no_room_for_a_file_that_is_fetched(sync: Sync, disk: Path) -> Non
             request = (await sync.outcome(run_id)).run.request.model_copy(update={"path": address})
             await runs.change(db, run_id, request=request.model_dump_json())
         filler = fill(disk, but=2 * MEGABYTE)
-        assert "disk is full" in await fails(sync, run_id)
+        assert "disk is full" in await fail(sync, run_id)
         filler.unlink()
         assert await worker.resume(sync.engine, run_id) is RunStatus.SUCCEEDED
         assert sync.emails() == {"p1@example.com"}
@@ -133,20 +133,20 @@ async def test_no_room_for_a_file_that_is_fetched(sync: Sync, disk: Path) -> Non
 
 
 async def test_no_room_for_the_secret_key(disk: Path) -> None:
-    """Without room at the first start it says so, and leaves nothing behind that a later start takes for a key."""
+    """A first start without room for the secret key fails, and leaves no file that a later start takes for a key."""
     settings = Settings(data_dir=disk, _env_file=None)  # type: ignore[call-arg]
     filler = fill(disk)
     with pytest.raises(SettingsError, match="No space left on device"):
         async with open_engine(settings, "test"):
             pass
-    assert files(disk) == [filler]
+    assert files_in(disk) == [filler]
     filler.unlink()
     async with open_engine(settings, "test") as engine:
         assert engine.vault.decrypt(engine.vault.encrypt("a key")) == "a key"
 
 
 async def test_no_room_for_a_new_database(disk: Path) -> None:
-    """Without room for the tables at the first start it says so."""
+    """A first start without room for the tables fails, and says to free some space."""
     key = SecretStr("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
     settings = Settings(data_dir=disk, secret_key=key, _env_file=None)  # type: ignore[call-arg]
     filler = fill(disk, but=20_000)
@@ -158,8 +158,8 @@ async def test_no_room_for_a_new_database(disk: Path) -> None:
         pass
 
 
-async def test_no_room_while_it_stops(tmp_path: Path, disk: Path) -> None:
-    """A program that can't record that it ends is found to have ended all the same."""
+async def test_no_room_while_stopping(tmp_path: Path, disk: Path) -> None:
+    """A program that could not record its end counts as ended at the next start."""
     settings = Settings(data_dir=disk, _env_file=None)  # type: ignore[call-arg]
     with contextlib.suppress(Exception):
         async with open_engine(settings, "first"):

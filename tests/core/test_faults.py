@@ -1,4 +1,4 @@
-"""Whatever Iterable answers, or fails to, a run ends as the table of answers says, and its numbers add up."""
+"""A run ends as the table of answers says, whatever Iterable answers or fails to answer, and its numbers add up."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -37,8 +37,8 @@ SUBSCRIBE = "/api/lists/subscribe"
 UNSUBSCRIBE = "/api/lists/unsubscribe"
 RENAME = "/api/users/updateEmail"
 
-#: Transient faults: each strikes twice, one time less than the retry policy allows.
-PASSING = {
+#: Transient faults: each occurs twice, one time less than a run retries.
+TRANSIENT = {
     "error": Fault("error", times=2),
     "busy": Fault("error", status=503, times=2),
     "timeout-page": Fault("html", status=504, times=2),
@@ -54,29 +54,29 @@ PASSING = {
 @pytest.fixture
 async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
     """An engine that gives up after a moment."""
-    async with syncing(tmp_path, retry_policy=QUICK) as it:
-        yield it
+    async with syncing(tmp_path, retry_policy=QUICK) as opened:
+        yield opened
 
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten members a request."""
+    """Send ten members per request."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
 
 
 def addresses(numbers: range) -> set[str]:
-    """The addresses of the people with these numbers."""
+    """The addresses of people with these numbers."""
     return {f"p{number}@example.com" for number in numbers}
 
 
 def assert_failed(outcome: Outcome, code: str) -> None:
-    """The run failed for this reason, and can be resumed."""
+    """Check that the run failed for this reason and can be resumed."""
     assert (outcome.run.status, outcome.run.error_code) == (RunStatus.FAILED, code)
     assert outcome.run.status.is_resumable
 
 
-async def test_refused_key_stops_before_anything_is_queued(sync: Sync) -> None:
-    """A key that was revoked is noticed when a run is submitted, and no run is made."""
+async def test_a_revoked_key_queues_no_run(sync: Sync) -> None:
+    """Submitting a run with a revoked key fails and queues no run."""
     sync.iterable.state.keys[sync.iterable.key].status = "revoked"
     with pytest.raises(InvalidApiKeyError):
         await sync.submit(sync.mirror_file(people(range(3))))
@@ -86,7 +86,7 @@ async def test_refused_key_stops_before_anything_is_queued(sync: Sync) -> None:
 
 @pytest.mark.parametrize("status", ["revoked", "forbidden"])
 async def test_key_refused_before_the_first_request(sync: Sync, status: str) -> None:
-    """A key that is revoked after a run was queued fails the run, which goes on when the key works again."""
+    """A run whose key is revoked while it is queued fails, and resumes when the key works again."""
     run_id = await sync.submit(sync.mirror_file(people(range(3))))
     key = sync.iterable.state.keys[sync.iterable.key]
     key.status = status  # type: ignore[assignment]
@@ -99,7 +99,7 @@ async def test_key_refused_before_the_first_request(sync: Sync, status: str) -> 
 
 
 async def test_key_refused_halfway_stops_all_runs_of_the_connection(sync: Sync, small_batches: None) -> None:
-    """When the key is refused, other runs of the connection stop without asking Iterable, and all can be resumed."""
+    """A refused key stops all runs of the connection without another request, and all can be resumed."""
     first = await sync.submit(sync.mirror_file(people(range(200))))
     second = await sync.submit(sync.mirror_file(people(range(50))), list_id=OTHER_LIST)
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, status=401, code="BadApiKey", nth=5)])
@@ -114,20 +114,20 @@ async def test_key_refused_halfway_stops_all_runs_of_the_connection(sync: Sync, 
     assert (sync.emails(), sync.emails(OTHER_LIST)) == (addresses(range(200)), addresses(range(50)))
 
 
-async def test_resumed_with_a_key_that_is_still_refused(sync: Sync) -> None:
-    """Resuming a run while the key is refused asks Iterable once more, and fails again for the same reason."""
+async def test_resume_with_a_key_that_is_still_refused(sync: Sync) -> None:
+    """A run that is resumed with a refused key sends one request and fails for the same reason."""
     run_id = await sync.submit(sync.mirror_file(people(range(3))))
     sync.iterable.state.keys[sync.iterable.key].status = "revoked"
     await worker.start(run_id)
-    asked = (await sync.outcome(run_id)).run.requests
+    requests = (await sync.outcome(run_id)).run.requests
     again = await sync.resume(run_id)
     assert_failed(again, "key_refused")
-    assert again.run.requests == asked + 1
+    assert again.run.requests == requests + 1
 
 
 @pytest.mark.parametrize("code", ["BadParams", "Success"])
 async def test_list_deleted_halfway(sync: Sync, small_batches: None, code: str) -> None:
-    """A list that is deleted under a run fails it, with what was done kept."""
+    """A run whose list is deleted fails, and keeps what it has done."""
     sync.iterable.settings.deleted_list_code = code
     await sync.mirror(people(range(20)))
     run_id = await sync.submit(sync.mirror_file(people(range(10, 120))))
@@ -145,20 +145,20 @@ async def test_list_deleted_halfway(sync: Sync, small_batches: None, code: str) 
 
 
 async def test_list_deleted_before_the_run(sync: Sync) -> None:
-    """A list that does not exist is noticed when a run is submitted."""
+    """Submitting a run for a deleted list fails."""
     sync.iterable.state.lists[LIST].deleted = True
     with pytest.raises(ListNotFoundError):
         await sync.submit(sync.mirror_file(people(range(3))))
 
 
 async def test_dynamic_list_is_refused(sync: Sync) -> None:
-    """A list that is not static is noticed when a run is submitted."""
+    """Submitting a run for a dynamic list fails."""
     with pytest.raises(ListNotStandardError):
         await sync.submit(sync.mirror_file(people(range(3))), list_id=DYNAMIC_LIST)
 
 
 async def test_body_too_large_is_split(sync: Sync) -> None:
-    """A request that is too large (413) is sent in parts."""
+    """A request that is too large (413) is split."""
     sync.iterable.settings.max_body = 2_000
     outcome = await sync.mirror(people(range(300)))
     assert outcome.counts == {"members": 300, "added": 300}
@@ -166,7 +166,7 @@ async def test_body_too_large_is_split(sync: Sync) -> None:
 
 
 async def test_batch_too_large_is_split(sync: Sync) -> None:
-    """A batch of too many members is sent in parts, removals too."""
+    """A batch with too many members is split, also one of removals."""
     sync.iterable.settings.max_subscribers = 7
     await sync.mirror(people(range(60)))
     outcome = await sync.mirror(people(range(40, 90)))
@@ -175,7 +175,7 @@ async def test_batch_too_large_is_split(sync: Sync) -> None:
 
 
 async def test_member_larger_than_a_request_is_rejected(sync: Sync) -> None:
-    """A single member for whom the limit is too small is rejected, alone."""
+    """A member who alone exceeds the size limit is rejected, and the others are added."""
     sync.iterable.settings.max_body = 150
     outcome = await sync.mirror([person(1), person(2, email=f"{'x' * 60}@{'y' * 60}.example.com"), person(3)])
     assert outcome.counts == {"members": 3, "added": 2, "rejected": 1}
@@ -183,21 +183,21 @@ async def test_member_larger_than_a_request_is_rejected(sync: Sync) -> None:
     assert sync.emails() == {"p1@example.com", "p3@example.com"}
 
 
-async def test_poison_is_found_among_the_others(sync: Sync) -> None:
-    """Members for whom the whole request is refused (400) are found by halving, and only they are rejected."""
+async def test_bad_members_are_found_among_the_others(sync: Sync) -> None:
+    """Bad members that make Iterable refuse a whole request (400) are found by halving it and rejected alone."""
     bad = [person(number, email=f"p{number}@poison.test") for number in (3, 4, 90)]
     outcome = await sync.mirror([*people(range(10, 80)), *bad])
     assert outcome.counts == {"members": 73, "added": 70, "rejected": 3}
     assert outcome.rejected == {"iterable_invalid_data": 3}
     async with sync.engine.database.read() as db:
-        named = {found.member_key async for found in rejections.of_run(db, outcome.run.id)}
+        named = {rejection.member_key async for rejection in rejections.of_run(db, outcome.run.id)}
     assert named == {"3", "4", "90"}
     assert sync.emails() == addresses(range(10, 80))
 
 
 @pytest.mark.parametrize("retry_after", [1.0, None])
 async def test_too_many_requests_is_no_failure(sync: Sync, retry_after: float | None) -> None:
-    """A 429 is waited out, and counts as throttled and not as a retry."""
+    """A run waits after a 429, and counts it as throttled and not as a retry."""
     sync.iterable.faults.set([Fault("throttle", path=SUBSCRIBE, times=1, retry_after=retry_after)])
     outcome = await sync.mirror(people(range(30)))
     assert outcome.counts == {"members": 30, "added": 30}
@@ -205,8 +205,8 @@ async def test_too_many_requests_is_no_failure(sync: Sync, retry_after: float | 
     assert sync.emails() == addresses(range(30))
 
 
-async def test_nothing_but_too_many_requests(tmp_path: Path) -> None:
-    """A project whose limit somebody else uses up fails the run in the end, and it can be resumed."""
+async def test_endless_throttling(tmp_path: Path) -> None:
+    """A run fails if another program uses up the project's rate limit, and can be resumed."""
     async with syncing(tmp_path, retry_policy=QUICK) as sync:
         run_id = await sync.submit(sync.mirror_file(people(range(3))))
         sync.iterable.faults.set([Fault("throttle", path=SUBSCRIBE, retry_after=0.0)])
@@ -216,11 +216,11 @@ async def test_nothing_but_too_many_requests(tmp_path: Path) -> None:
         assert (await sync.resume(run_id)).counts == {"members": 3, "added": 3}
 
 
-@pytest.mark.parametrize("fault", PASSING)
-async def test_passing_fault_is_tried_again(sync: Sync, fault: str) -> None:
-    """What passes is tried again, and leaves no trace in the numbers or on the list."""
+@pytest.mark.parametrize("fault", TRANSIENT)
+async def test_transient_fault_is_retried(sync: Sync, fault: str) -> None:
+    """A transient fault is retried and changes neither the numbers nor the list."""
     await sync.mirror(people(range(20)))
-    rule = PASSING[fault]
+    rule = TRANSIENT[fault]
     for path in (UNSUBSCRIBE, SUBSCRIBE):
         rule.path, rule.hits, rule.matched = path, 0, 0
         sync.iterable.faults.set([rule])
@@ -233,8 +233,8 @@ async def test_passing_fault_is_tried_again(sync: Sync, fault: str) -> None:
         assert sync.emails() == addresses(wanted)
 
 
-async def test_last_retry_fails(sync: Sync, small_batches: None) -> None:
-    """A fault that does not pass fails the run; resumed, it ends with the list equal and the numbers adding up."""
+async def test_lasting_fault(sync: Sync, small_batches: None) -> None:
+    """A lasting fault fails the run; once resumed, it makes the list equal and its numbers add up."""
     await sync.mirror(people(range(30)))
     run_id = await sync.submit(sync.mirror_file(people(range(20, 150))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=3)])
@@ -248,10 +248,8 @@ async def test_last_retry_fails(sync: Sync, small_batches: None) -> None:
 
 
 @pytest.mark.parametrize("applied", sampled([True, False]))
-async def test_unanswered_members_are_taken_off_when_they_have_left(
-    sync: Sync, small_batches: None, applied: bool
-) -> None:
-    """Whoever was in a request that was never answered, and then left, is off the list after the next run."""
+async def test_unanswered_additions_of_leavers(sync: Sync, small_batches: None, applied: bool) -> None:
+    """The next run removes leavers whose addition was never answered."""
     await sync.mirror(people(range(10)))
     run_id = await sync.submit(sync.mirror_file(people(range(60))))
     sync.iterable.faults.set([Fault("reset", path=SUBSCRIBE, applied=applied, after=2)])
@@ -265,8 +263,8 @@ async def test_unanswered_members_are_taken_off_when_they_have_left(
 
 
 @pytest.mark.parametrize("applied", sampled([True, False]))
-async def test_unanswered_removals_are_made_again(sync: Sync, small_batches: None, applied: bool) -> None:
-    """A removal whose answer was lost, of a member who has come back meanwhile, ends with the member on the list."""
+async def test_unanswered_removals_of_returning_members(sync: Sync, small_batches: None, applied: bool) -> None:
+    """A member who returns after a removal without an answer ends on the list."""
     await sync.mirror(people(range(40)))
     run_id = await sync.submit(sync.mirror_file(people(range(10))), approved=True)
     sync.iterable.faults.set([Fault("reset", path=UNSUBSCRIBE, applied=applied)])
@@ -278,27 +276,27 @@ async def test_unanswered_removals_are_made_again(sync: Sync, small_batches: Non
     assert sync.emails() == addresses(range(25))
 
 
-async def test_failures_that_are_not_named(sync: Sync) -> None:
-    """A failure that Iterable counts but does not name is counted as such, and makes the whole batch uncertain."""
+async def test_unattributed_failures(sync: Sync) -> None:
+    """A failure that Iterable counts but does not name is counted, and makes the whole batch uncertain."""
     nameless = person(99, email="p99@unattributed.test")
-    for _ in range(2):  # the second time everybody is sent again
+    for _ in range(2):  # the second time, all members are sent again
         outcome = await sync.mirror([*people(range(10)), nameless])
         assert outcome.counts == {"members": 11, "added": 10, "rejected": 1}
         assert outcome.rejected == {"iterable_unattributed": 1}
     async with sync.engine.database.read() as db:
-        assert [found.member_key async for found in rejections.of_run(db, outcome.run.id)] == [None]
+        assert [rejection.member_key async for rejection in rejections.of_run(db, outcome.run.id)] == [None]
     sync.iterable.faults.set([])
     corrected = [*people(range(10)), person(99)]
     assert (await sync.mirror(corrected)).counts == {"members": 11, "added": 10, "updated": 1}
     assert sync.emails() == addresses(range(10)) | {"p99@example.com"}
-    # whether the former address is off the list is not known, so it is taken off again
+    # the former address may still be on the list, so it is removed again
     assert (await sync.mirror(corrected)).counts == {"members": 11, "unchanged": 11}
     log = sync.iterable.state.log.find("/api/lists/unsubscribe")
     assert [record.subscribers for record in log] == [1, 1]
 
 
-async def test_failed_removals_that_are_not_named(sync: Sync) -> None:
-    """Removals in a batch with a failure that is not named are made again by the next run."""
+async def test_unattributed_removal_failures(sync: Sync) -> None:
+    """The next run repeats the removals of a batch with an unattributed failure."""
     await sync.mirror(people(range(10)))
     leavers = [*people(range(5)), person(99, email="p99@unattributed.test")]
     outcome = await sync.delta(left=leavers)
@@ -308,8 +306,8 @@ async def test_failed_removals_that_are_not_named(sync: Sync) -> None:
     assert sync.emails() == addresses(range(5, 10))
 
 
-async def test_named_failures_are_attributed_whatever_their_case(sync: Sync) -> None:
-    """Emails that come back in another case are attributed to their members."""
+async def test_failures_are_attributed_in_any_case(sync: Sync) -> None:
+    """An email that Iterable returns in another case is attributed to its member."""
     sync.iterable.settings.email_case = "upper"
     outcome = await sync.mirror([person(1), person(2, email="p2@forgotten.test"), person(3, email="p3@conflict.test")])
     assert outcome.counts == {"members": 3, "added": 1, "rejected": 2}
@@ -317,7 +315,7 @@ async def test_named_failures_are_attributed_whatever_their_case(sync: Sync) -> 
 
 
 async def test_rename_whose_answer_was_lost(sync: Sync) -> None:
-    """A rename that was applied and never answered counts once, and the other lists learn of the new address."""
+    """A rename that was applied but not answered counts once, and other lists use the new address."""
     await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=OTHER_LIST)
     await sync.mirror([Member(7), person(1)], user_id=MPID)
     sync.iterable.faults.set([Fault("reset", path=RENAME, applied=True, times=1)])
@@ -330,7 +328,7 @@ async def test_rename_whose_answer_was_lost(sync: Sync) -> None:
 
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_rename_of_a_run_that_failed_reaches_the_other_lists(sync: Sync, applied: bool) -> None:
-    """After a rename that was never answered, the member leaves other lists under whichever address it has."""
+    """A member with an unanswered rename is removed from other lists under both addresses."""
     for list_id in (LIST, OTHER_LIST):
         await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=list_id)
     run_id = await sync.submit(sync.mirror_file([person(7), person(1)]), user_id=MPID)
@@ -345,7 +343,7 @@ async def test_rename_of_a_run_that_failed_reaches_the_other_lists(sync: Sync, a
 
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_placeholder_goes_when_another_mapping_has_the_real_address(sync: Sync, applied: bool) -> None:
-    """A placeholder whose rename failed leaves the list, also where another mapping has put the real address on it."""
+    """A placeholder whose rename failed is removed even if another mapping has added the real address."""
     await sync.mirror([Member(7), person(1)], user_id=MPID, audience="first")
     await sync.mirror([person(70, email="p7@example.com")], user_id=MPID, audience="second")
     run_id = await sync.submit(sync.mirror_file([person(7), person(1)], "first"), user_id=MPID, audience="first")
@@ -358,7 +356,7 @@ async def test_placeholder_goes_when_another_mapping_has_the_real_address(sync: 
 
 
 async def test_former_address_is_not_forgotten_by_a_run_that_failed(sync: Sync, small_batches: None) -> None:
-    """Members who now share an address, in a run that failed before the old ones were off, lose those in the next."""
+    """The next run removes the former addresses of members who share an address since a failed run."""
     await sync.mirror(people(range(200)))
     shared = [*people(range(100)), *(person(100 + n, email=f"p{n}@example.com") for n in range(100))]
     run_id = await sync.submit(sync.mirror_file(shared))
@@ -375,7 +373,7 @@ async def test_former_address_is_not_forgotten_by_a_run_that_failed(sync: Sync, 
 async def test_address_that_changes_hands_in_a_run_that_failed(
     sync: Sync, small_batches: None, field: UserIdField
 ) -> None:
-    """An address whose former holder has another by now, and whose next was never added, is not left on the list."""
+    """An address that passed from one member to another in a failed run is removed from the list."""
     await sync.mirror([*people(range(100)), person(500)], user_id=field)
     moved = [person(n, email=f"new{n}@example.com") for n in range(100)]
     heirs = [person(1000 + n, email=f"p{n}@example.com") for n in range(100)]
@@ -389,8 +387,8 @@ async def test_address_that_changes_hands_in_a_run_that_failed(
     assert sync.emails() == {"p500@example.com"} | {f"new{n}@example.com" for n in range(100)}
 
 
-async def test_addresses_that_are_swapped_in_a_run_that_failed(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of members that swap addresses, in a run that failed halfway, none is left on the list."""
+async def test_addresses_swapped_in_a_run_that_failed(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members who swapped addresses in a failed run are all removed when they leave."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 1)
     await sync.mirror([*people(range(40)), person(500)])
     swapped = [person(n, email=f"p{39 - n}@example.com") for n in range(40)]
@@ -404,7 +402,7 @@ async def test_addresses_that_are_swapped_in_a_run_that_failed(sync: Sync, monke
 
 
 async def test_refused_address_does_not_keep_the_former_one_for_another_mapping(sync: Sync) -> None:
-    """A member whose new address Iterable refuses holds the former one no longer when the other mapping lets it go."""
+    """A former address is removed when the other mapping drops it, even if Iterable refused the new one."""
     for audience in ("first", "second"):
         await sync.mirror([person(1), person(2)], audience=audience)
     refused = [person(1, email="p1@forgotten.test"), person(2)]
@@ -413,15 +411,15 @@ async def test_refused_address_does_not_keep_the_former_one_for_another_mapping(
     assert sync.emails() == {"p2@example.com"}
 
 
-async def test_as_many_unanswered_batches_as_there_can_be(sync: Sync, small_batches: None) -> None:
-    """All the batches that a process may leave unanswered are sent again, and counted once."""
+async def test_maximum_of_unanswered_batches(sync: Sync, small_batches: None) -> None:
+    """All batches that a process may leave unanswered are sent again and counted once."""
     members = 10 * (uploader.MOST_SENT + 1)
     run_id = await sync.submit(sync.mirror_file(people(range(members))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE)])
     await worker.start(run_id)
     async with sync.engine.database.write() as db:
-        found = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=uploader.MOST)
-        await batches.set_state(db, [batch.id for batch in found], BatchStatus.SENT)
+        open_batches = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=uploader.MOST)
+        await batches.set_state(db, [batch.id for batch in open_batches], BatchStatus.SENT)
         assert (
             len(await lists.has_unanswered_batches(db, (await sync.outcome(run_id)).run.connection_id, LIST, ""))
             == uploader.MOST_SENT
@@ -433,7 +431,7 @@ async def test_as_many_unanswered_batches_as_there_can_be(sync: Sync, small_batc
 
 
 async def test_renamed_again_before_the_first_rename_was_answered(sync: Sync) -> None:
-    """A placeholder that was renamed in a request whose answer was lost leaves no address behind."""
+    """A placeholder that is renamed twice, once without an answer, leaves no address behind."""
     await sync.mirror([Member(1), Member(2)], user_id=MPID)
     sync.iterable.faults.add(Fault("reset", path=RENAME, applied=True))
     assert_failed(await sync.mirror([Member(1, "one@example.com"), Member(2)], user_id=MPID), "unreachable")
@@ -442,8 +440,8 @@ async def test_renamed_again_before_the_first_rename_was_answered(sync: Sync) ->
     assert sync.emails() == {"uno@example.com", "2@placeholder.email"}
 
 
-async def test_former_address_that_could_not_be_taken_off(sync: Sync) -> None:
-    """A former address whose removal Iterable refused is taken off by the next sync."""
+async def test_former_address_whose_removal_failed(sync: Sync) -> None:
+    """The next sync removes a former address whose removal Iterable refused."""
     await sync.mirror(people([1, 2]))
     sync.iterable.faults.add(Fault("error", path=UNSUBSCRIBE, status=400, code="BadParams"))
     await sync.mirror([person(1, email="one@example.com"), person(2)])
@@ -453,8 +451,8 @@ async def test_former_address_that_could_not_be_taken_off(sync: Sync) -> None:
 
 
 @pytest.mark.parametrize("applied", sampled([True, False]))
-async def test_rename_that_is_not_tried_again(tmp_path: Path, database_url: str, applied: bool) -> None:
-    """A placeholder whose rename failed leaves all lists, also where the User ID setting is another afterwards."""
+async def test_rename_that_is_not_retried(tmp_path: Path, database_url: str, applied: bool) -> None:
+    """A placeholder whose rename failed is removed from all lists, even after the User ID setting has changed."""
     async with syncing(tmp_path, database_url, QUICK) as sync:
         for list_id in (LIST, OTHER_LIST):
             await sync.mirror([Member(7), person(1)], user_id=MPID, list_id=list_id)
@@ -472,7 +470,7 @@ async def test_rename_that_is_not_tried_again(tmp_path: Path, database_url: str,
 
 @pytest.mark.parametrize("applied", sampled([True, False]))
 async def test_rename_to_an_address_that_others_have(sync: Sync, applied: bool) -> None:
-    """A placeholder whose rename failed leaves the list, also where its member shares an address by then."""
+    """A placeholder whose rename failed is removed even if its member now shares an address."""
     await sync.mirror([Member(7), person(1)], user_id=MPID)
     sync.iterable.faults.add(Fault("reset", path=RENAME, applied=applied))
     assert_failed(await sync.mirror([person(7), person(1)], user_id=MPID), "unreachable")
@@ -483,11 +481,13 @@ async def test_rename_to_an_address_that_others_have(sync: Sync, applied: bool) 
 
 
 @pytest.mark.parametrize("applied", sampled([True, False]))
-async def test_leaver_whose_rename_failed_is_taken_off_by_address(
+async def test_leaver_whose_rename_failed_is_removed_by_address(
     tmp_path: Path, database_url: str, applied: bool
 ) -> None:
-    """A leaver whose placeholder was perhaps renamed leaves all lists under the address that it has, and nobody does
-    who has the same user id: in an email-based project, ids are not unique."""
+    """A leaver with an unanswered rename is removed by address, and no other person with the same user id is.
+
+    User ids are not unique in an email-based project.
+    """
     async with syncing(tmp_path, database_url, QUICK) as sync:
         for list_id in (LIST, OTHER_LIST):
             await sync.mirror([person(1)], user_id=MPID, list_id=list_id)
@@ -504,20 +504,19 @@ async def test_leaver_whose_rename_failed_is_taken_off_by_address(
             assert (await sync.mirror([person(1)], user_id=MPID, list_id=list_id)).run.requests == 0
 
 
-async def rejected_again(sync: Sync, run_id: str) -> Outcome:
-    """Try the members again that a run rejected, as *Retry rejected* does."""
+async def retry_rejected(sync: Sync, run_id: str) -> Outcome:
+    """Retry the rejected members of a run, as *Retry rejected* does."""
     sync.engine.fetchers[rejected_members.REJECTED_SCHEME] = lambda address, folder: rejected_members.write_rejected(
         sync.engine, address, folder
     )
-    again = await commands.retry_rejected(sync.engine, run_id, by="U1", channel=None, team_id=None)
-    assert await executor.execute(sync.engine, again) is RunStatus.SUCCEEDED
-    return await sync.outcome(again)
+    retry_id = await commands.retry_rejected(sync.engine, run_id, by="U1", channel=None, team_id=None)
+    assert await executor.execute(sync.engine, retry_id) is RunStatus.SUCCEEDED
+    return await sync.outcome(retry_id)
 
 
 @pytest.mark.parametrize("field", list(UserIdField))
-async def test_who_is_refused_for_good_is_not_sent_again(tmp_path: Path, database_url: str, field: UserIdField) -> None:
-    """Who was forgotten in Iterable counts as rejected in each sync and costs a request in the first one only, until
-    the member has another identity."""
+async def test_forgotten_member_is_sent_once(tmp_path: Path, database_url: str, field: UserIdField) -> None:
+    """A member that Iterable forgot is rejected in each sync, but sent only once until the identity changes."""
     async with syncing(tmp_path, database_url, QUICK) as sync:
         sync.iterable.state.project().forgotten_emails.add("p2@example.com")
         first = await sync.mirror(people([1, 2]), user_id=field)
@@ -530,36 +529,36 @@ async def test_who_is_refused_for_good_is_not_sent_again(tmp_path: Path, databas
         assert sync.emails() == {"p1@example.com", "two@example.com"}
 
 
-async def test_who_is_refused_for_good_is_sent_when_somebody_asks(sync: Sync) -> None:
-    """Trying the rejected again sends them; who is taken then can leave and come again like anybody."""
+async def test_forgotten_member_is_sent_on_retry(sync: Sync) -> None:
+    """Retrying sends a forgotten member again, who can leave and return like any other once accepted."""
     forgotten = sync.iterable.state.project().forgotten_emails
     forgotten.add("p2@example.com")
     refused = await sync.mirror(people([1, 2]))
-    still = await rejected_again(sync, refused.run.id)
+    still = await retry_rejected(sync, refused.run.id)
     assert (still.rejected, still.run.requests) == ({"iterable_forgotten": 1}, 1)
     assert (await sync.mirror(people([1, 2]))).run.requests == 0
     forgotten.clear()
-    assert (await rejected_again(sync, still.run.id)).counts == {"members": 1, "added": 1}
+    assert (await retry_rejected(sync, still.run.id)).counts == {"members": 1, "added": 1}
     await sync.mirror(people([1]))
     assert (await sync.mirror(people([1, 2]))).counts == {"members": 2, "added": 1, "unchanged": 1}
     assert sync.emails() == {"p1@example.com", "p2@example.com"}
 
 
-async def test_end_of_the_changes_is_noticed_once(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When nothing is left to send, the database is not asked again by everybody who would send."""
-    asked, open_batches = [], batches.open_batches
+async def test_end_of_the_batches_is_read_once(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When no batch is left, the database is asked only once, not by every sender."""
+    states, open_batches = [], batches.open_batches
 
-    async def counted(db: AsyncConnection, run_id: str, state: BatchStatus, **more: Any) -> list[Batch]:
-        asked.append(state)
-        return await open_batches(db, run_id, state, **more)
+    async def counted(db: AsyncConnection, run_id: str, state: BatchStatus, **options: Any) -> list[Batch]:
+        states.append(state)
+        return await open_batches(db, run_id, state, **options)
 
     monkeypatch.setattr(batches, "open_batches", counted)
     outcome = await sync.mirror(people(range(3)))
     assert outcome.counts == {"members": 3, "added": 3}
-    assert asked.count(BatchStatus.PLANNED) == 1
+    assert states.count(BatchStatus.PLANNED) == 1
 
 
-# A Parquet file whose column of time stamps claims to have a negative size.
+# A Parquet file with a negative size in a column of timestamps.
 NEGATIVE_SIZE = base64.b64decode(
     "UEFSMRUEFQoVCkwVAhUAEgAAAQAAAHgVABUSFRIsFQIVEBUGFQYcNgAoAXgYAXgREQAAAAIAAAACAQECABUAFQ4VDiwBAAAYCJax"
     "xytzAQAAFgAoCJaxxytzAQAAGAiWsccrcwEAABERAAAAAgAAAAIBAQIAFQQZTDUAGAZzY2hlbWEVBgAVDCUCGAtjdXN0b21lcl9p"
@@ -576,8 +575,8 @@ NEGATIVE_SIZE = base64.b64decode(
 )
 
 
-async def test_a_file_for_which_duckdb_gives_up_its_workspace(sync: Sync) -> None:
-    """A file that DuckDB can't even fail at properly is a sentence, and the next run has a workspace of its own."""
+async def test_a_file_that_invalidates_the_duckdb_workspace(sync: Sync) -> None:
+    """A file that invalidates DuckDB's database fails with a clear error, and the next run gets a new workspace."""
     path = sync.mirror_file([]).with_suffix(".parquet")
     path.write_bytes(NEGATIVE_SIZE)
     refused = (await sync.run(path)).run

@@ -1,4 +1,4 @@
-"""A process that is paused while it sends, and taken over, sends nothing when it wakes: real processes and signals."""
+"""A process is paused while it sends, and another takes over its run: it sends nothing when it wakes."""
 
 import asyncio
 import contextlib
@@ -26,14 +26,14 @@ TIMES = LeaseTimes(heartbeat_s=0.1, lease_s=1.0, request_timeout_s=1.5, margin_s
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request carries ten members, and workers look often for what died."""
+    """A request has ten members, and workers look often for runs of dead processes."""
     monkeypatch.setattr(batching, "BATCH_SIZE", BATCH_SIZE)
     monkeypatch.setattr(worker, "RESCUE_INTERVAL_S", 0.1)
     monkeypatch.setattr(worker, "POLL_INTERVAL_S", 0.1)
 
 
 async def queued(sync: Sync, path: Path, rate: float) -> str:
-    """A run for any worker, with so many requests a second."""
+    """Queue a run for any worker, with this many requests per second."""
     run_id = await sync.submit(path, approved=True)
     async with sync.engine.database.write() as db:
         await runs.change(db, run_id, rate=rate)
@@ -42,16 +42,16 @@ async def queued(sync: Sync, path: Path, rate: float) -> str:
 
 
 async def in_doubt(sync: Sync) -> set[str]:
-    """Who is in the batches that the paused process had claimed."""
+    """The addresses in the batches that the paused process had claimed."""
     async with sync.engine.database.read() as db:
         query = select(batch_members.c.members).join(batches, batches.c.id == batch_members.c.batch_id)
-        found = await db.execute(query.where(batches.c.doubted_until.is_not(None)))
-        return {email for (members,) in found for email in decode(members).emails if email}
+        rows = await db.execute(query.where(batches.c.doubted_until.is_not(None)))
+        return {email for (members,) in rows for email in decode(members).emails if email}
 
 
 @contextlib.asynccontextmanager
 async def working(sync: Sync) -> AsyncIterator[None]:
-    """A worker in this process, for the length of the block."""
+    """Run a worker in this process for the length of the block."""
     task = asyncio.create_task(worker.run_worker(sync.engine))
     try:
         yield
@@ -64,9 +64,10 @@ async def working(sync: Sync) -> AsyncIterator[None]:
 async def test_paused_process_sends_nothing_when_it_wakes(
     postgresql_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is paused at its tenth request and taken over; a later run empties the list; then it wakes, and ends.
+    """A process that is paused at its tenth request, and replaced, ends without sending anything when it wakes.
 
-    On PostgreSQL: on SQLite, a process that is paused in a transaction keeps all others from writing till it wakes.
+    Meanwhile a later run empties the list. On PostgreSQL: on SQLite, a process that is paused in a transaction blocks
+    all other writers until it wakes.
     """
     url = new_postgresql(postgresql_server)
     async with syncing(tmp_path, url, times=TIMES) as sync:
@@ -99,7 +100,7 @@ async def test_paused_process_sends_nothing_when_it_wakes(
             assert sync.iterable.state.log.total("") == before
         assert sync.emails() == {"p1@example.com"}
         assert (await sync.outcome(run_id)).run.status is RunStatus.SUCCEEDED
-        for email in late:  # as if the kernel had held back what was written before the pause
+        for email in late:  # as if the kernel had delayed what the process wrote before the pause
             await sync.subscribe_by_hand(email)
         await sync.mirror(people([1]), approved=True)
         assert sync.emails() == {"p1@example.com"}

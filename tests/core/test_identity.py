@@ -1,6 +1,6 @@
-"""The rule of the house, by examples and for any text: which subscriber a member becomes, or why none."""
+"""The identity rule, by examples and by properties: which subscriber a member becomes, or the reason for none."""
 
-# As text: hypothesis keeps the tests to the very end, where DuckDB reports types that are still used as leaks.
+# Annotations stay text: hypothesis keeps the tests until the very end, when DuckDB reports types in use as leaks.
 from __future__ import annotations
 
 import re
@@ -33,7 +33,7 @@ CUSTOMER_ID, MPID = UserIdField.CUSTOMER_ID, UserIdField.MPID
 
 #: Any text that a database can hold.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=80)
-#: Text out of which addresses are made, so that tests come upon their edges.
+#: Text made of parts of addresses, so that tests hit the edge cases.
 NEARLY_AN_ADDRESS = st.lists(
     st.sampled_from(
         ["a", "Z", "0", ".", "..", "@", "-", "_", "+", "'", " ", "\t", "\n", "\u00a0", "ß", "İ", "example.com"]
@@ -82,7 +82,7 @@ FIELDS = st.sampled_from(UserIdField)
             Profile(7, " \t", "  "),
             RejectionReason.NO_EMAIL,
             Subscriber("7@placeholder.email", "7"),
-            id="nothing but white space",
+            id="only white space",
         ),
         pytest.param(
             Profile(None, "a@example.com"),
@@ -100,7 +100,7 @@ FIELDS = st.sampled_from(UserIdField)
             Profile(7, "  A@Example.COM\n", " C 7"),
             Subscriber("a@example.com", " C 7"),
             Subscriber("a@example.com", "7"),
-            id="emails are normalized and user ids are not",
+            id="normalized email, unchanged user id",
         ),
         pytest.param(
             Profile(7, "a@b@example.com", "c7"),
@@ -118,26 +118,26 @@ FIELDS = st.sampled_from(UserIdField)
             Profile(7, None, "c7", email_is_hashed=True),
             RejectionReason.HASHED_IDENTITY,
             RejectionReason.HASHED_IDENTITY,
-            id="email as a hash only",
+            id="hashed email only",
         ),
         pytest.param(
             Profile(7, "a@example.com", "c7", email_is_hashed=True),
             Subscriber("a@example.com", "c7"),
             Subscriber("a@example.com", "7"),
-            id="email as a hash too",
+            id="email and hashed email",
         ),
         pytest.param(
             Profile(7, "a@example.com", None, customer_id_is_hashed=True),
             Subscriber("a@example.com", None),
             Subscriber("a@example.com", "7"),
-            id="customer id as a hash only",
+            id="hashed customer id only",
         ),
     ],
 )
 def test_table(
     profile: Profile, by_customer_id: Subscriber | RejectionReason, by_mpid: Subscriber | RejectionReason
 ) -> None:
-    """Each kind of profile becomes what the table says, by both User ID settings."""
+    """Each kind of profile maps to the expected subscriber or rejection, by both User ID settings."""
     assert (resolve_subscriber(profile, CUSTOMER_ID), resolve_subscriber(profile, MPID)) == (by_customer_id, by_mpid)
 
 
@@ -151,14 +151,12 @@ def test_table(
             id="email and customer id",
         ),
         pytest.param(Profile(7, None, "c7"), Subscriber(None, "c7"), Subscriber(None, "7"), id="customer id only"),
-        pytest.param(
-            Profile(7, "broken", "c7"), Subscriber(None, "c7"), Subscriber(None, "7"), id="email that is no address"
-        ),
+        pytest.param(Profile(7, "broken", "c7"), Subscriber(None, "c7"), Subscriber(None, "7"), id="invalid email"),
         pytest.param(
             Profile(7, "a@example.com", "é"),
             Subscriber("a@example.com", None),
             Subscriber("a@example.com", "7"),
-            id="customer id that is none",
+            id="invalid customer id",
         ),
         pytest.param(Profile(7), RejectionReason.NO_IDENTITY, Subscriber(None, "7"), id="mpid only"),
         pytest.param(Profile(), RejectionReason.NO_IDENTITY, RejectionReason.NO_IDENTITY, id="nothing"),
@@ -179,7 +177,7 @@ def test_table(
 def test_removals(
     profile: Profile, by_customer_id: Subscriber | RejectionReason, by_mpid: Subscriber | RejectionReason
 ) -> None:
-    """A leaver goes under any identity that it carries, by both User ID settings."""
+    """A leaver is removed under every identity that it has, by both User ID settings."""
     assert (resolve_for_removal(profile, CUSTOMER_ID), resolve_for_removal(profile, MPID)) == (by_customer_id, by_mpid)
 
 
@@ -197,8 +195,8 @@ def test_removals(
         f"{'a' * (MAX_EMAIL_LENGTH - 12)}@example.com",
     ],
 )
-def test_in_doubt_it_is_an_address(email: str) -> None:
-    """What may be an address is left to Iterable to judge."""
+def test_possible_addresses(email: str) -> None:
+    """A text that may be an address is valid; Iterable decides."""
     assert is_valid_email(email)
 
 
@@ -223,26 +221,26 @@ def test_in_doubt_it_is_an_address(email: str) -> None:
         f"{'a' * (MAX_EMAIL_LENGTH - 11)}@example.com",
     ],
 )
-def test_what_is_no_address(email: str) -> None:
-    """What can't be an address is known before it costs a request."""
+def test_impossible_addresses(email: str) -> None:
+    """A text that can't be an address is invalid, before it costs a request."""
     assert not is_valid_email(email)
 
 
 @pytest.mark.parametrize("user_id", ["a", "0", "~", "!", " a", "a b", "C7", "x" * 52])
 def test_user_ids(user_id: str) -> None:
-    """One to 52 printable ASCII characters without a space at the end are a user id."""
+    """A user id is 1 to 52 printable ASCII characters without a trailing space."""
     assert is_valid_user_id(user_id)
 
 
 @pytest.mark.parametrize("user_id", ["", " ", "a ", "x" * 53, "é", "a\tb", "a\n", "\x7f", "a\x00"])
-def test_what_is_no_user_id(user_id: str) -> None:
-    """What Iterable calls malformed is no user id."""
+def test_malformed_user_ids(user_id: str) -> None:
+    """A text that Iterable calls malformed is not a user id."""
     assert not is_valid_user_id(user_id)
 
 
 @pytest.mark.parametrize("mpid", [0, 7, -7, 2**63 - 1, -(2**63)])
-def test_placeholder_is_a_subscriber_as_it_is(mpid: int) -> None:
-    """The placeholder of any mpid is an address that normalization leaves alone, with the mpid as its user id."""
+def test_placeholder_is_a_normalized_address(mpid: int) -> None:
+    """The placeholder of any mpid is a normalized address, with the mpid as its user id."""
     address = placeholder_email(mpid)
     assert address == normalize_email(address) == f"{mpid}@placeholder.email"
     assert is_valid_email(address)
@@ -252,7 +250,7 @@ def test_placeholder_is_a_subscriber_as_it_is(mpid: int) -> None:
 
 @given(PROFILES, FIELDS)
 def test_member_is_a_subscriber_or_a_rejection(profile: Profile, field: UserIdField) -> None:
-    """Every member ends as one of the two, and whoever is subscribed has an address and, if any, a user id."""
+    """Every member becomes a subscriber with a valid address, or a rejection."""
     mapped = resolve_subscriber(profile, field)
     if isinstance(mapped, Subscriber):
         assert mapped.email is not None
@@ -264,7 +262,7 @@ def test_member_is_a_subscriber_or_a_rejection(profile: Profile, field: UserIdFi
 
 @given(PROFILES, FIELDS)
 def test_leaver_with_an_identity_is_never_dropped(profile: Profile, field: UserIdField) -> None:
-    """A removal is refused only where there is neither an address nor a user id to send it under."""
+    """A removal is rejected only if there is neither an address nor a user id."""
     mapped = resolve_for_removal(profile, field)
     email, user_id = normalize_email(profile.email), profile.customer_id if field is CUSTOMER_ID else profile.mpid
     has_email = email is not None and is_valid_email(email)
@@ -276,7 +274,7 @@ def test_leaver_with_an_identity_is_never_dropped(profile: Profile, field: UserI
 
 @given(PROFILES, FIELDS)
 def test_whoever_can_be_added_can_be_removed(profile: Profile, field: UserIdField) -> None:
-    """A member that was mapped to an address of its own is removed under the same subscriber."""
+    """A member that was added under its own address is removed under the same subscriber."""
     mapped = resolve_subscriber(profile, field)
     if isinstance(mapped, Subscriber) and normalize_email(profile.email):
         assert resolve_for_removal(profile, field) == mapped
@@ -285,15 +283,15 @@ def test_whoever_can_be_added_can_be_removed(profile: Profile, field: UserIdFiel
 @given(EMAILS)
 @example("İ@example.com")
 @example("ΑΣ@example.com")
-def test_normalization_is_done_once(email: str | None) -> None:
-    """Normalizing what has been normalized changes nothing."""
+def test_normalization_is_idempotent(email: str | None) -> None:
+    """Normalizing a normalized email changes nothing."""
     once = normalize_email(email)
     assert normalize_email(once) == once
 
 
 @given(USER_ID)
-def test_user_ids_are_sent_exactly_as_they_are(user_id: str) -> None:
-    """No letter of a customer id is changed, leading spaces and case included."""
+def test_customer_ids_are_unchanged(user_id: str) -> None:
+    """A customer id is sent unchanged, including leading spaces and case."""
     assert resolve_subscriber(Profile(7, "a@example.com", user_id), CUSTOMER_ID) == Subscriber("a@example.com", user_id)
 
 
@@ -301,7 +299,7 @@ def test_user_ids_are_sent_exactly_as_they_are(user_id: str) -> None:
 def test_plain_members_need_no_mapping(
     email: str, customer_id: str | None, mpid: int | None, field: UserIdField
 ) -> None:
-    """Members who match the patterns of planning are sent with lower case and without spaces around the address."""
+    """The address of a member who matches planning's patterns only needs trimming and lower case."""
     user_id = customer_id if field is CUSTOMER_ID else None if mpid is None else str(mpid)
     if len(email) <= PLAIN_EMAIL_MAX_LENGTH and (user_id is None or re.fullmatch(USER_ID_PATTERN, user_id)):
         assert resolve_subscriber(Profile(mpid, email, customer_id), field) == Subscriber(
@@ -311,28 +309,28 @@ def test_plain_members_need_no_mapping(
 
 @pytest.fixture(scope="module")
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database for all examples: opening one takes longer than an example."""
-    with duckdb.connect() as opened:
-        yield opened
+    """One database for all examples: opening one takes longer than an example."""
+    with duckdb.connect() as database:
+        yield database
 
 
 @given(st.lists(TEXT | NEARLY_AN_ADDRESS | PLAIN_EMAIL | USER_ID, max_size=30))
 @example(["a@example.com\n", "a\n", "\n", "a@example.com ", "", " ", "K@example.com", "ſ@example.com"])
 def test_database_reads_the_patterns_as_python_does(con: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
-    """DuckDB's regular expressions and Python's find the same texts."""
+    """DuckDB's regular expressions match the same texts as Python's."""
     for pattern in (PLAIN_EMAIL_PATTERN, USER_ID_PATTERN):
         query = "SELECT regexp_full_match(text, $2) FROM (SELECT unnest($1::VARCHAR[]) AS text)"
-        found = [matches for (matches,) in con.execute(query, [texts, pattern]).fetchall()]
-        assert found == [re.fullmatch(pattern, text) is not None for text in texts]
+        matched = [matches for (matches,) in con.execute(query, [texts, pattern]).fetchall()]
+        assert matched == [re.fullmatch(pattern, text) is not None for text in texts]
 
 
 @given(st.lists(st.tuples(MPIDS, EMAILS, USER_IDS, st.booleans()), max_size=20), FIELDS)
 @example([(7, "a@example.com", "   ", True), (8, "b@example.com", "", True)], CUSTOMER_ID)
 @settings(max_examples=60)
-def test_planning_maps_as_the_rule_says(
+def test_planning_maps_like_the_rule(
     rows: list[tuple[int | None, str | None, str | None, bool]], field: UserIdField
 ) -> None:
-    """Mapping a whole source in the database gives for each profile what the rule gives for it alone."""
+    """Mapping a whole source in the database gives the same result as the rule for each profile."""
     profiles = {f"p{n}": Profile(mpid, email, customer) for n, (mpid, email, customer, _) in enumerate(rows)}
     members = {f"p{n}": row[3] for n, row in enumerate(rows)}
     with duckdb.connect() as con:
@@ -340,17 +338,19 @@ def test_planning_maps_as_the_rule_says(
             "CREATE TABLE source (profile VARCHAR, mpid BIGINT, member BOOLEAN, email VARCHAR, customer_id VARCHAR)"
         )
         for key, profile in profiles.items():
-            # as reading leaves them: blank is NULL
+            # as reading stores them: blank is NULL
             values = [text if text and text.strip() else None for text in (profile.email, profile.customer_id)]
             con.execute("INSERT INTO source VALUES ($1, $2, $3, $4, $5)", [key, profile.mpid, members[key], *values])
         map_members(con, field, with_removals=True)
         desired = con.execute("SELECT member_key, email, user_id FROM desired").fetchall()
         refused = con.execute("SELECT member_key, reason FROM rejected").fetchall()
-        gone = con.execute("SELECT member_key, email, user_id, reason FROM leavers").fetchall()
+        removals = con.execute("SELECT member_key, email, user_id, reason FROM leavers").fetchall()
     joined = {key: resolve_subscriber(profile, field) for key, profile in profiles.items() if members[key]}
     left = {key: resolve_for_removal(profile, field) for key, profile in profiles.items() if not members[key]}
-    assert {key: Subscriber(*who) for key, *who in desired} | {
-        key: RejectionReason(why) for key, why in refused
+    assert {key: Subscriber(*subscriber) for key, *subscriber in desired} | {
+        key: RejectionReason(reason) for key, reason in refused
     } == joined
     assert len(desired) + len(refused) == len(joined)
-    assert {key: RejectionReason(why) if why else Subscriber(*who) for key, *who, why in gone} == left
+    assert {
+        key: RejectionReason(reason) if reason else Subscriber(*subscriber) for key, *subscriber, reason in removals
+    } == left

@@ -1,6 +1,6 @@
-"""Random walks: whatever audiences, faults and stops follow each other, the list ends as a plain reference says.
+"""Random walks: whatever audiences, faults and stops follow each other, the list ends as a simple reference says.
 
-Each walk is repeatable by its seed. `ITERABLE_SYNC_WALKS` sets how many walks there are for each User ID setting.
+A seed makes each walk repeatable. `ITERABLE_SYNC_WALKS` sets the number of walks for each User ID setting.
 """
 
 import random
@@ -21,7 +21,7 @@ from sandbox.iterable import Fault
 from tests.core.databases import sampled
 from tests.core.harness import LIST, OTHER_LIST, WALKS, Member, Outcome, RunStatus, Sync, syncing
 
-#: Disturbed runs in an episode, after which there is quiet and the list is looked at; and episodes in a walk.
+#: Disturbed runs in an episode, which ends with undisturbed runs and a comparison of the lists; and episodes in a walk.
 DISTURBED, EPISODES = 3, 2
 
 PEOPLE = range(1, 19)
@@ -30,7 +30,7 @@ UNUSABLE = [None, "broken", "no-dot@example"]
 REFUSED = ["refused@forgotten.test", "refused@conflict.test"]
 STRANGER = "stranger@elsewhere.example.com"
 
-#: The mappings of the walk: the name of the audience, and the list that it feeds.
+#: The mappings of the walk: the name of the audience, and its list.
 MAPPINGS = {"first": LIST, "second": LIST, "third": OTHER_LIST}
 
 HASTY = RetryPolicy(
@@ -45,12 +45,12 @@ HASTY = RetryPolicy(
 
 @dataclass(slots=True)
 class Trip(Fault):
-    """Lets every request pass, and calls a function at the one whose turn it is."""
+    """A fault that lets every request pass, and calls a function at the `nth`."""
 
     call: Callable[[], None] = field(default=lambda: None)
 
     def strikes(self, method: str, path: str, body: bytes) -> bool:
-        """Count the request; it goes right."""
+        """Count the request, and let it pass."""
         self.matched += path.startswith(self.path)
         if self.matched == self.nth:
             self.call()
@@ -58,32 +58,33 @@ class Trip(Fault):
 
 
 class Walk:
-    """A world of people whose identities change, audiences that they join and leave, and runs of all kinds."""
+    """A world of people whose identities change, with audiences that they join and leave, and runs of all kinds."""
 
     def __init__(self, sync: Sync, field: UserIdField, seed: str) -> None:
         self.sync = sync
         self.field = field
         self.random = random.Random(seed)
-        self.people = {number: self.somebody(number) for number in PEOPLE}
+        self.people = {number: self.random_member(number) for number in PEOPLE}
         self.audiences = {name: set(self.random.sample(PEOPLE, 8)) for name in MAPPINGS}
-        # what each mapping has ever said of each member: where somebody who can't be mapped any more may still be
-        self.said: dict[str, dict[int, set[str]]] = {name: {} for name in MAPPINGS}
+        # All addresses that each mapping has ever had for each member: one who can't be mapped now may still be on the
+        # list.
+        self.known_emails: dict[str, dict[int, set[str]]] = {name: {} for name in MAPPINGS}
 
-    def somebody(self, number: int) -> Member:
-        """A member with an identity by chance."""
-        return Member(number, self.address(), f"c{number}" if self.random.random() < 0.8 else None)
+    def random_member(self, number: int) -> Member:
+        """A member with random identities."""
+        return Member(number, self.random_address(), f"c{number}" if self.random.random() < 0.8 else None)
 
-    def address(self) -> str | None:
-        """Mostly a good address, often one that somebody else has."""
+    def random_address(self) -> str | None:
+        """Mostly a good address, often one that another person has."""
         chosen = self.random.random()
         if chosen < 0.2:
             return self.random.choice(UNUSABLE)
         return self.random.choice(REFUSED) if chosen < 0.25 else self.random.choice(ADDRESSES)
 
-    def live(self) -> None:
-        """Let identities and audiences change."""
+    def change_people(self) -> None:
+        """Change identities and audiences."""
         for number in self.random.sample(PEOPLE, 3):
-            self.people[number] = replace(self.people[number], email=self.address())
+            self.people[number] = replace(self.people[number], email=self.random_address())
         one, two = self.random.sample(PEOPLE, 2)
         emails = self.people[one].email, self.people[two].email
         self.people[one] = replace(self.people[one], email=emails[1])
@@ -93,33 +94,33 @@ class Walk:
             audience.add(self.random.choice(PEOPLE))
 
     def email_of(self, member: Member) -> str | None:
-        """Under which address a member is on the list: the table of the design, in another hand."""
+        """The address under which a member is on the list, by the identity rule."""
         mapped = resolve_subscriber(Identities(member.mpid, member.email, member.customer_id), self.field)
         return mapped.email if isinstance(mapped, Subscriber) else None
 
     def source(self, name: str) -> tuple[Path, dict[str, Any]]:
-        """Write what a mapping's next run is told, of a mode by chance."""
+        """Write the source of a mapping's next run, in a random mode."""
         present = [self.people[number] for number in sorted(self.audiences[name])]
         self.random.shuffle(present)
-        how = self.random.choice(["mirror", "mirror", "delta", "add"])
-        told = present
-        if how == "delta":
-            told = self.random.sample(present, len(present) // 2)
+        mode = self.random.choice(["mirror", "mirror", "delta", "add"])
+        members = present
+        if mode == "delta":
+            members = self.random.sample(present, len(present) // 2)
             absent = [member for number, member in self.people.items() if number not in self.audiences[name]]
-            file = self.sync.delta_file(told, self.random.sample(absent, min(4, len(absent))), name)
+            file = self.sync.delta_file(members, self.random.sample(absent, min(4, len(absent))), name)
         else:
             file = self.sync.mirror_file(present, name)
-        self.say(name, told)
-        return file, {"mode": "add"} if how == "add" else {}
+        self.remember(name, members)
+        return file, {"mode": "add"} if mode == "add" else {}
 
-    def say(self, name: str, told: list[Member]) -> None:
-        """Note what a mapping is told."""
-        for member in told:
+    def remember(self, name: str, members: list[Member]) -> None:
+        """Record the addresses of a mapping's members."""
+        for member in members:
             if email := self.email_of(member):
-                self.said[name].setdefault(member.mpid, set()).add(email)
+                self.known_emails[name].setdefault(member.mpid, set()).add(email)
 
     def disturb(self, run_id: str) -> None:
-        """Choose what goes wrong with the next run."""
+        """Choose the faults of the next run."""
         chance = self.random.choice([0.0, 0.15, 0.4, 0.8])
         path = self.random.choice(["/api/", "/api/lists/subscribe", "/api/lists/unsubscribe", "/api/users/"])
         faults = [
@@ -134,35 +135,35 @@ class Walk:
         self.sync.iterable.faults.set(faults, seed=self.random.randint(0, 10**9))
 
     async def disturbed_run(self) -> None:
-        """Execute a run while things go wrong; perhaps resume it, perhaps cancel it, perhaps leave it."""
+        """Execute a run with faults; then perhaps resume, cancel or leave it."""
         name = self.random.choice(list(MAPPINGS))
         file, options = self.source(name)
         run_id = await self.submit(name, file, options)
-        work = worker.start(run_id)
+        execution = worker.start(run_id)
         while True:
             self.disturb(run_id)
-            await work
+            await execution
             self.sync.engine.stopping.clear()
             outcome = await self.sync.outcome(run_id)
             assert_exact(outcome)
             if not outcome.run.status.is_resumable or self.random.random() < 0.5:
                 break
-            work = worker.resume(self.sync.engine, run_id)
+            execution = worker.resume(self.sync.engine, run_id)
         if outcome.run.status.is_resumable and self.random.random() < 0.3:
             async with self.sync.engine.database.write() as db:
                 await runs.set_status(db, run_id, RunStatus.CANCELLED)
 
     async def submit(self, name: str, file: Path, options: dict[str, Any]) -> str:
-        """Queue a run, with nothing going wrong."""
+        """Queue a run without faults."""
         self.sync.iterable.faults.clear()
         return await self.sync.submit(
             file, list_id=MAPPINGS[name], audience=name, user_id=self.field, approved=True, **options
         )
 
     async def quiet_mirror(self, name: str) -> Outcome:
-        """Execute a mirror with nothing going wrong, and see that nobody is taken off who is on the list afterwards."""
+        """Execute a mirror without faults, and check that it removes only people who are off the list at the end."""
         present = [self.people[number] for number in sorted(self.audiences[name])]
-        self.say(name, present)
+        self.remember(name, present)
         run_id = await self.submit(name, self.sync.mirror_file(present, name), {})
         mailing_list = self.sync.iterable.state.lists[MAPPINGS[name]]
         seen = len(mailing_list.events)
@@ -175,7 +176,7 @@ class Walk:
         return outcome
 
     async def settle(self) -> None:
-        """Mirror all audiences in quiet and compare the lists with the reference."""
+        """Mirror all audiences without faults, and compare the lists with the reference."""
         for name in MAPPINGS:
             await self.quiet_mirror(name)
         for list_id in sorted(set(MAPPINGS.values())):
@@ -186,22 +187,22 @@ class Walk:
             assert refused or again.run.requests == 0
 
     def compare(self, list_id: int) -> None:
-        """See that a list holds who it should."""
-        wanted, perhaps = {STRANGER}, set()
+        """Check that a list has the right subscribers."""
+        wanted, possible = {STRANGER}, set()
         for name in (name for name, fed in MAPPINGS.items() if fed == list_id):
             for number in self.audiences[name]:
                 email = self.email_of(self.people[number])
                 if email is None:
-                    perhaps |= self.said[name].get(number, set())
+                    possible |= self.known_emails[name].get(number, set())
                 elif email not in REFUSED:
                     wanted.add(email)
-        found = self.sync.emails(list_id)
-        assert found - perhaps == wanted - perhaps
-        assert found >= wanted
+        emails = self.sync.emails(list_id)
+        assert emails - possible == wanted - possible
+        assert emails >= wanted
 
 
 def assert_exact(outcome: Outcome) -> None:
-    """The numbers of a run that succeeded add up, and its rejections are as many as it counts."""
+    """Check that the numbers of a run that succeeded add up, and match its rejections."""
     if outcome.run.status is RunStatus.SUCCEEDED:
         assert outcome.run.counters.missing == 0
         assert sum(outcome.rejected.values()) == outcome.run.counters.rejected
@@ -212,7 +213,9 @@ def assert_exact(outcome: Outcome) -> None:
 @pytest.mark.parametrize("field", sampled(UserIdField))
 @pytest.mark.parametrize("number", range(WALKS))
 async def test_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: UserIdField, number: int) -> None:
-    """After any disturbance, quiet mirrors of all audiences make the lists equal to them, and then nothing is sent."""
+    """After any disturbance, undisturbed mirrors make the lists equal to the audiences, and the next ones send
+    nothing.
+    """
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
     async with syncing(tmp_path, retry_policy=HASTY) as sync:
         for list_id in (LIST, OTHER_LIST):
@@ -220,6 +223,6 @@ async def test_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: User
         walk = Walk(sync, field, f"{field}:{number}")
         for _ in range(EPISODES):
             for _ in range(DISTURBED):
-                walk.live()
+                walk.change_people()
                 await walk.disturbed_run()
             await walk.settle()

@@ -1,4 +1,4 @@
-"""PostgreSQL behind a pooler in transaction mode: each transaction may have another connection to the server."""
+"""PostgreSQL behind a pooler in transaction mode: each transaction may use another server connection."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 
 @pytest.fixture
 def pooled(postgresql_server: str, tmp_path: Path) -> Iterator[str]:
-    """The address of a PgBouncer in transaction mode, before an empty database, with three connections to it."""
+    """The address of a PgBouncer in transaction mode, with three connections to an empty database."""
     if PGBOUNCER is None:
         pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
     url = new_postgresql(postgresql_server, empty=True)
@@ -38,7 +38,7 @@ def pooled(postgresql_server: str, tmp_path: Path) -> Iterator[str]:
         "pool_mode = transaction\ndefault_pool_size = 3\nserver_round_robin = 1\n"
     )
     command = [PGBOUNCER, "-q", str(config)]
-    if os.getuid() == 0:  # it refuses to be root
+    if os.getuid() == 0:  # PgBouncer refuses to run as root
         tmp_path.chmod(0o755)
         command[1:1] = ["-u", Path(directory).owner()]
         for folder in [config, *config.parents][:4]:
@@ -54,9 +54,9 @@ def pooled(postgresql_server: str, tmp_path: Path) -> Iterator[str]:
 
 
 def _free_port() -> int:
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def _wait_for(address: str) -> None:
@@ -65,14 +65,14 @@ def _wait_for(address: str) -> None:
         try:
             psycopg.connect(address).close()
         except psycopg.OperationalError:
-            assert time.monotonic() < end, "it does not answer"
+            assert time.monotonic() < end, "PgBouncer does not answer"
             time.sleep(0.02)
         else:
             return
 
 
 async def test_runs_behind_a_pooler(tmp_path: Path, pooled: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs of many batches, one alone and two at a time, succeed as on PostgreSQL itself."""
+    """Runs with many batches, one alone and two at a time, succeed as they do on PostgreSQL itself."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
     async with syncing(tmp_path, pooled, retry_policy=QUICK) as sync:
         assert (await sync.mirror(people(range(400)))).counts == {"members": 400, "added": 400}
@@ -82,7 +82,7 @@ async def test_runs_behind_a_pooler(tmp_path: Path, pooled: str, monkeypatch: py
         assert again.counts == {"members": 400, "left": 200, "added": 200, "removed": 200, "unchanged": 200}
         assert other.run.status is RunStatus.SUCCEEDED
         assert sync.emails() == {f"p{n}@example.com" for n in range(200, 600)}
-    # nothing is left in the connections that others share
+    # the shared connections have no leftover state
     with psycopg.connect(pooled, autocommit=True) as shared:
         shared.prepare_threshold = None
         for statement in (

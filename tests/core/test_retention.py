@@ -1,4 +1,4 @@
-"""What has had its time is cleared away, and nothing else: the data directory does not grow for ever."""
+"""Expired data is deleted, and nothing else: the data directory does not grow forever."""
 
 import asyncio
 import fcntl
@@ -28,13 +28,13 @@ from tests.core.harness import QUICK, Member, RunStatus, Sync, people, syncing, 
 
 @pytest.fixture
 async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
-    """An engine that gives up soon."""
-    async with syncing(tmp_path, database_url, retry_policy=QUICK) as it:
-        yield it
+    """An engine that gives up after a moment."""
+    async with syncing(tmp_path, database_url, retry_policy=QUICK) as opened:
+        yield opened
 
 
-async def _kept(sync: Sync) -> tuple[int, int]:
-    """How many batches and rejections there are."""
+async def _count_kept(sync: Sync) -> tuple[int, int]:
+    """The numbers of batches and rejections."""
     async with sync.engine.database.read() as db:
         counts = [
             (await db.execute(select(func.count()).select_from(each))).scalar_one() for each in (batches, rejections)
@@ -42,30 +42,30 @@ async def _kept(sync: Sync) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-async def _a_month_passes(sync: Sync) -> None:
+async def _let_a_month_pass(sync: Sync) -> None:
     async with sync.engine.database.write() as db:
         await db.execute(update(runs_table).values(finished_at=runs_table.c.finished_at - retention.RETENTION_S))
 
 
 @on_both
-async def test_changes_of_all_old_runs_go(sync: Sync) -> None:
-    """However many runs are old, the changes and rejections of all of them go, in a few goes, and the records stay."""
+async def test_old_runs_lose_their_batches(sync: Sync) -> None:
+    """The batches and rejections of all old runs are deleted, in several passes, and the runs stay."""
     many = retention.CLEAR_RUNS + 2
     for number in range(many):
         await sync.mirror([*people(range(number + 1)), Member(-1)])
-    assert await _kept(sync) == (many, many)
+    assert await _count_kept(sync) == (many, many)
     await retention.purge_expired(sync.engine)
-    assert await _kept(sync) == (many, many)
-    await _a_month_passes(sync)
+    assert await _count_kept(sync) == (many, many)
+    await _let_a_month_pass(sync)
     for _ in range(2):
         await retention.purge_expired(sync.engine)
-    assert await _kept(sync) == (0, 0)
+    assert await _count_kept(sync) == (0, 0)
     async with sync.engine.database.read() as db:
         assert [run.counters.added for run in await runs.latest(db, 20)] == [1] * many
 
 
-async def test_addresses_of_those_who_left_go(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under which address somebody was on a list is kept as long as what runs changed, and then goes, of everybody."""
+async def test_addresses_of_leavers_expire(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last known address of a leaver is kept as long as a run's changes, and then deleted."""
     monkeypatch.setattr(retention, "CLEAR_ADDRESSES", 2)
     await sync.mirror(people(range(8)))
     for left in (range(5), range(5, 7)):
@@ -84,22 +84,22 @@ async def test_addresses_of_those_who_left_go(sync: Sync, monkeypatch: pytest.Mo
         ]
 
 
-async def test_what_a_run_has_left_to_do_stays(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The changes of a run that failed are kept, however long ago that was: it can still be resumed."""
+async def test_unfinished_changes_stay(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The changes of a failed run stay, however old it is, because it can be resumed."""
     monkeypatch.setattr(plan, "BATCH_SIZE", 1)
     sync.iterable.faults.add(Fault("error", path="/api/lists/subscribe"))
-    failed = await sync.delta(joined=people(range(2 * UNLIMITED)))  # more than are under way at once
+    failed = await sync.delta(joined=people(range(2 * UNLIMITED)))  # more than are sent at once
     assert failed.run.status is RunStatus.FAILED
     sync.iterable.faults.clear()
-    await _a_month_passes(sync)
+    await _let_a_month_pass(sync)
     await retention.purge_expired(sync.engine)
     outcome = await sync.resume(failed.run.id)
     assert outcome.run.status is RunStatus.SUCCEEDED
     assert sync.emails() == {f"p{n}@example.com" for n in range(2 * UNLIMITED)}
 
 
-async def test_what_was_never_answered_stays(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whom a cancelled run perhaps put on the list is kept until another run has noted it, however long that takes."""
+async def test_unanswered_batches_stay(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unanswered batch of a cancelled run stays until another run has recorded its members."""
     monkeypatch.setattr(plan, "BATCH_SIZE", 1)
     await sync.mirror(people(range(3)))
     sync.iterable.faults.add(Fault("reset", path="/api/lists/subscribe", after=1, applied=True))
@@ -108,27 +108,27 @@ async def test_what_was_never_answered_stays(sync: Sync, monkeypatch: pytest.Mon
         assert await runs.cancel_stopped(db, lost.run, CancelReason.UNDONE, "No longer wanted.")
     sync.iterable.faults.clear()
     assert sync.emails() == {f"p{n}@example.com" for n in (0, 1, 2, 6, 7)}
-    await _a_month_passes(sync)
+    await _let_a_month_pass(sync)
     await retention.purge_expired(sync.engine)
     await sync.mirror(people(range(3)), approved=True)
     assert sync.emails() == {f"p{n}@example.com" for n in range(3)}
 
 
-async def test_leftovers_of_killed_processes_go(sync: Sync) -> None:
-    """Files made for a run go when nobody is at work on it, and not before; those of nobody known are left alone."""
+async def test_files_of_killed_processes_are_deleted(sync: Sync) -> None:
+    """Files of a run are deleted once no process works on it; files of unknown runs stay."""
     ended = (await sync.mirror(people(range(3)))).run.id
     queued = await sync.submit(sync.mirror_file(people(range(4))))
     data_dir = sync.engine.settings.data_dir
-    made = [data_dir / kind / run_id for kind in ("work", "fetched") for run_id in (ended, queued, "another")]
-    for path in made:
+    directories = [data_dir / kind / run_id for kind in ("work", "fetched") for run_id in (ended, queued, "another")]
+    for path in directories:
         path.mkdir(parents=True)
         (path / "spill").write_text("left")
     await retention.remove_orphaned_files(sync.engine)
-    assert [path.name for path in made if path.exists()] == [queued, "another"] * 2
+    assert [path.name for path in directories if path.exists()] == [queued, "another"] * 2
 
 
-async def test_old_standard_input_goes(sync: Sync) -> None:
-    """What was read from standard input stays for as long as its run may be approved."""
+async def test_old_standard_input_is_deleted(sync: Sync) -> None:
+    """Saved standard input stays as long as its run may be approved."""
     folder = sync.engine.settings.data_dir / STANDARD_INPUT
     for name, age in (("old", sync.engine.settings.approval_expiry_s + 60), ("young", 0)):
         (folder / name).mkdir(parents=True)
@@ -137,36 +137,36 @@ async def test_old_standard_input_goes(sync: Sync) -> None:
     assert [path.name for path in folder.iterdir()] == ["young"]
 
 
-async def test_stray_locks_go(sync: Sync) -> None:
-    """The lock file of a process that died before it was on record goes after a while, one that is held does not."""
-    mine = next((sync.engine.settings.data_dir / "workers").glob("*.lock"))
-    stray, young, held = (mine.with_name(f"{name}.lock") for name in ("stray", "young", "held"))
-    for path in (mine, stray, young, held):
+async def test_stray_locks_are_deleted(sync: Sync) -> None:
+    """The lock file of a process that died before it was recorded is deleted after a while, unless it is held."""
+    own = next((sync.engine.settings.data_dir / "workers").glob("*.lock"))
+    stray, young, held = (own.with_name(f"{name}.lock") for name in ("stray", "young", "held"))
+    for path in (own, stray, young, held):
         path.touch()
     long_ago = time.time() - worker_registry.STARTING_S - 60
-    for path in (mine, stray, held):
+    for path in (own, stray, held):
         os.utime(path, (long_ago, long_ago))
     with held.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         await retention.remove_orphaned_files(sync.engine)
-    assert set(mine.parent.glob("*.lock")) == {mine, young, held}
+    assert set(own.parent.glob("*.lock")) == {own, young, held}
 
 
-async def test_attempts_are_forgotten(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The workflow engine's records go when their attempt has ended, also by a kill, and with them its outputs."""
+async def test_ended_attempts_are_deleted(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workflow engine's record of an attempt is deleted with its outputs after its end, also after a kill."""
     await sync.mirror(people(range(3)))
     assert await crash(job(sync, sync.mirror_file(people(range(4))), (await sync.latest()).user_id_field), 14)
     await sync.engine.presence.reap_dead_workers()
-    found = await DBOS.list_workflows_async()
-    assert sorted(each.status for each in found) == ["PENDING", "SUCCESS"]
+    records = await DBOS.list_workflows_async()
+    assert sorted(each.status for each in records) == ["PENDING", "SUCCESS"]
     monkeypatch.setattr(workflows, "KEEP_ATTEMPTS_S", -60.0)
     outcome = await sync.mirror(people(range(4)))
     assert outcome.run.status is RunStatus.SUCCEEDED
     assert await DBOS.list_workflows_async() == []
 
 
-async def test_attempts_under_way_are_not_forgotten(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The record of a run that somebody has in hand stays, however long it has been under way."""
+async def test_running_attempts_stay(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record of a running attempt stays, however long it takes."""
     monkeypatch.setattr(workflows, "KEEP_ATTEMPTS_S", -60.0)
     slow = Fault("slow", path="/api/lists/subscribe", delay=0.5)
     sync.iterable.faults.add(slow)
@@ -182,8 +182,8 @@ async def test_attempts_under_way_are_not_forgotten(sync: Sync, monkeypatch: pyt
     assert await DBOS.list_workflows_async() == []
 
 
-async def test_the_log_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite's write-ahead log, grown while somebody read for long, is cut when it has been written back."""
+async def test_the_log_is_truncated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's write-ahead log, grown during a long read, is truncated after its checkpoint."""
     monkeypatch.setattr(database, "WAL_LEFT_BYTES", 100_000)
     async with syncing(tmp_path) as sync:
         log = sync.engine.settings.data_dir / "iterable-sync.sqlite-wal"

@@ -1,4 +1,4 @@
-"""What core says is true wherever it is read: on a terminal, in Slack, in a log."""
+"""The texts of core fit every place that shows them: a terminal, Slack, a log."""
 
 import ast
 import re
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).parents[2] / "core"
-# A command of the terminal, or an option of one.
+# A command for the terminal, or an option of one.
 OF_THE_TERMINAL = re.compile(
     r"`iterable-sync|iterable-sync (runs|sync|connections|mappings|worker|serve)|(^|\s)--[a-z]"
 )
 
 
 def sentences(path: Path) -> Iterator[tuple[int, str]]:
-    """The texts of a module that are no docstrings, with their lines; those in parts as one."""
+    """The texts of a module other than docstrings, with their lines; a text in several parts is one."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
@@ -25,20 +25,20 @@ def sentences(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-def test_no_sentence_of_core_names_a_command() -> None:
-    """Who reads it in Slack has no terminal; the command line adds its commands by the error's code."""
+def test_core_names_no_command() -> None:
+    """No text of core names a command, because Slack shows it too; the command line adds its commands by error code."""
     modules = [path for path in CORE.rglob("*.py") if "migrations" not in path.parts]
     assert len(modules) > 50
-    found = [
+    commands = [
         f"{path.relative_to(CORE)}:{line}: {text}"
         for path in modules
         for line, text in sentences(path)
         if OF_THE_TERMINAL.search(text)
     ]
-    assert not found
+    assert not commands
 
 
 @pytest.mark.parametrize("text", ["Use `iterable-sync runs list`.", "Say which with --audience.", "--yes"])
 def test_commands_are_recognised(text: str) -> None:
-    """What the test above looks for is found."""
+    """The pattern of the other test matches commands and options."""
     assert OF_THE_TERMINAL.search(text)

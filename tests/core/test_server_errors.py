@@ -1,4 +1,4 @@
-"""Iterable answers 500: because of one member, who is found and rejected, or of an outage, which stops the run."""
+"""Iterable answers 500: because of one member, who is found and rejected, or during an outage, which stops the run."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,41 +17,41 @@ SUBSCRIBE, UNSUBSCRIBE = "/api/lists/subscribe", "/api/lists/unsubscribe"
 @pytest.fixture
 async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
     """An engine that gives up after a moment."""
-    async with syncing(tmp_path, retry_policy=QUICK) as it:
-        yield it
+    async with syncing(tmp_path, retry_policy=QUICK) as opened:
+        yield opened
 
 
-def crashing(number: int) -> str:
-    """An address because of which the local Iterable fails."""
+def crashing_address(number: int) -> str:
+    """An address that makes the local Iterable fail."""
     return f"p{number}@crash.test"
 
 
 @pytest.mark.parametrize("place", [0, 7, 19])
 async def test_one_member_of_the_only_batch(sync: Sync, place: int) -> None:
-    """One member is found wherever it is, and rejected with Iterable's words; the others are on the list."""
-    members = [person(n, email=crashing(n)) if n == place else person(n) for n in range(20)]
+    """A member who makes Iterable fail is found and rejected with Iterable's words; the others are added."""
+    members = [person(n, email=crashing_address(n)) if n == place else person(n) for n in range(20)]
     outcome = await sync.mirror(members)
     assert outcome.run.status is RunStatus.SUCCEEDED
     assert outcome.rejected == {"iterable_error": 1}
     assert outcome.counts == {"members": 20, "added": 19, "rejected": 1}
     assert sync.emails() == {f"p{n}@example.com" for n in range(20) if n != place}
     async with sync.engine.database.read() as db:
-        found = [each async for each in rejections.of_run(db, outcome.run.id)]
-    assert [(each.email, each.words) for each in found] == [
-        (crashing(place), "An error has occurred: failed to create user ...")
+        rejected = [each async for each in rejections.of_run(db, outcome.run.id)]
+    assert [(each.email, each.words) for each in rejected] == [
+        (crashing_address(place), "An error has occurred: failed to create user ...")
     ]
 
 
-async def test_next_sync_tries_again(sync: Sync) -> None:
-    """A member that was rejected so is sent by the next sync, and taken when Iterable does."""
-    await sync.mirror([*people(range(5)), person(9, email=crashing(9))])
+async def test_next_sync_sends_the_member_again(sync: Sync) -> None:
+    """The next sync sends a member again that was rejected after an error 500."""
+    await sync.mirror([*people(range(5)), person(9, email=crashing_address(9))])
     assert (await sync.mirror([*people(range(5)), person(9)])).counts == {"members": 6, "unchanged": 5, "added": 1}
 
 
 async def test_several_members_of_several_batches(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So are members of different batches, also all members of the last one."""
+    """Members who make Iterable fail are found in different batches, even if all members of the last one do."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 8)
-    members = [person(n, email=crashing(n)) if n in (3, 4, 30, 40) else person(n) for n in range(41)]
+    members = [person(n, email=crashing_address(n)) if n in (3, 4, 30, 40) else person(n) for n in range(41)]
     outcome = await sync.mirror(members)
     assert outcome.run.status is RunStatus.SUCCEEDED
     assert outcome.rejected == {"iterable_error": 4}
@@ -59,7 +59,7 @@ async def test_several_members_of_several_batches(sync: Sync, monkeypatch: pytes
 
 
 async def test_removal_of_one_member(sync: Sync) -> None:
-    """A member that can't be removed is found in the same way."""
+    """A member whose removal makes Iterable fail is found and rejected."""
     await sync.mirror(people(range(20)))
     sync.iterable.faults.add(Fault("answer", answer="500", path=UNSUBSCRIBE, contains="p3@example.com"))
     outcome = await sync.mirror(people(range(10, 20)), approved=True)
@@ -70,7 +70,7 @@ async def test_removal_of_one_member(sync: Sync) -> None:
 
 @pytest.mark.parametrize("members", [1, 200])
 async def test_outage(sync: Sync, members: int) -> None:
-    """If everything fails it is an outage: the run stops after few requests, rejects nobody, and can be resumed."""
+    """A run stops after a few requests if all of them fail, rejects no member, and can be resumed."""
     sync.iterable.faults.add(Fault("answer", answer="500", path=SUBSCRIBE))
     outcome = await sync.mirror(people(range(members)))
     assert (outcome.run.status, outcome.run.error_code) == (RunStatus.FAILED, "unavailable")
@@ -81,7 +81,7 @@ async def test_outage(sync: Sync, members: int) -> None:
 
 
 async def test_outage_that_begins_during_the_search(sync: Sync) -> None:
-    """If everything fails after some parts have succeeded, nobody is rejected for it."""
+    """An outage during the search for a bad member rejects no member."""
     sync.iterable.faults.set(
         [
             Fault("answer", answer="500", path=SUBSCRIBE, times=3),
@@ -93,9 +93,9 @@ async def test_outage_that_begins_during_the_search(sync: Sync) -> None:
     assert outcome.rejected == {}
 
 
-async def test_budget(sync: Sync) -> None:
-    """A batch of which too many members fail stops the run, instead of costing requests without end."""
-    members = [person(n, email=crashing(n) if n % 2 else f"p{n}@example.com") for n in range(100)]
+async def test_too_many_bad_members(sync: Sync) -> None:
+    """A run stops if too many members of a batch fail, so that the number of requests stays limited."""
+    members = [person(n, email=crashing_address(n) if n % 2 else f"p{n}@example.com") for n in range(100)]
     outcome = await sync.mirror(members)
     assert (outcome.run.status, outcome.run.error_code) == (RunStatus.FAILED, "unavailable")
     assert outcome.run.requests < 150
@@ -114,5 +114,5 @@ async def test_budget(sync: Sync) -> None:
     ],
 )
 def test_words_without_personal_data(message: str | None, words: str | None) -> None:
-    """Of Iterable's words only plain ones are kept: neither addresses nor ids nor keys."""
+    """Only plain words of Iterable's message are kept: no addresses, ids or keys."""
     assert harmless_words(message) == words

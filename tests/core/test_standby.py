@@ -1,4 +1,4 @@
-"""The primary server dies under a run, and its standby is promoted: the run goes on there by itself."""
+"""The primary server dies during a run and its standby is promoted: the run continues there by itself."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.extended
 
 @pytest.mark.parametrize("nth", [1, 4, 9])
 async def test_fail_over_to_a_promoted_standby(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int) -> None:
-    """Every member is accounted for, and the list holds the audience, wherever the primary died."""
+    """A run accounts for every member and makes the list equal, whenever the primary dies."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
     with primary_and_standby() as pair:
         async with syncing(tmp_path, pair.url) as sync:

@@ -1,8 +1,8 @@
-"""A state machine of the whole: whatever people, mParticle and the network do, in any order, the promises hold.
+"""A state machine of the whole system: its promises hold whatever people, mParticle and the network do, in any order.
 
-hypothesis chooses what happens, and shrinks what goes wrong to the few steps that matter. `ITERABLE_SYNC_WALKS` sets
-how many walks there are on each database, with and without the queue, longer ones and others each time; without it a
-few are walked, always the same.
+hypothesis chooses the steps, and shrinks a failure to the few steps that cause it. `ITERABLE_SYNC_WALKS` sets the
+number of walks on each database, with and without the queue; they are longer and differ each time. Without it there are
+a few walks, always the same.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ from tests.core.world.sources import Shape
 from tests.core.world.storage import Postgresql, Sqlite
 
 WALKS = int(os.environ.get("ITERABLE_SYNC_WALKS", "0"))
-#: Walks of each kind where nobody says how many (the first of which is short), and steps of such a walk and of others.
+#: Walks of each kind by default (the first is short), steps of such a walk, and steps of other walks.
 FEW_WALKS, FEW_STEPS, STEPS = 2, 6, 16
-#: A step that takes longer, in seconds, never ends.
+#: A step that takes longer than this, in seconds, never ends.
 ENDLESS_S = 300.0
 
 DEATHS = ["crash", "crash applied", "crash at commit"]
@@ -43,20 +43,20 @@ TROUBLES = st.builds(
     chance=st.sampled_from([0.0, 0.0, 0.3, 0.8]),
     path=st.sampled_from(["/api/", "/api/lists/subscribe", "/api/lists/unsubscribe", "/api/users/"]),
     seed=st.integers(0, 1000),
-    what=st.sampled_from(["nothing", "nothing", "stop", *DEATHS, *MEDDLERS]),
+    event=st.sampled_from(["nothing", "nothing", "stop", *DEATHS, *MEDDLERS]),
     nth=st.integers(1, 12),
 )
 NUMBERS = st.sampled_from(PEOPLE)
 SOME = st.sets(NUMBERS, min_size=1, max_size=4)
 NAMES = st.sampled_from(list(LISTS))
-HOW = st.sampled_from([SyncMode.MIRROR, SyncMode.MIRROR, SyncMode.DELTA, SyncMode.ADD])
+MODES = st.sampled_from([SyncMode.MIRROR, SyncMode.MIRROR, SyncMode.DELTA, SyncMode.ADD])
 SHAPES = st.sampled_from([Shape.TABLE, Shape.TABLE, Shape.DOWNLOAD, Shape.KEYLESS])
 
 
 class Machine(RuleBasedStateMachine):
-    """What may happen, in any order."""
+    """The steps that can happen, in any order."""
 
-    #: The address of a PostgreSQL server; None: SQLite.
+    #: The address of a PostgreSQL server, or None for SQLite.
     server: str | None = None
     queued = False
 
@@ -68,15 +68,15 @@ class Machine(RuleBasedStateMachine):
         self.downloads: list[runs.File] = []
         self.is_sound = True
 
-    def do(self, work: Any) -> Any:
-        """Do something in the machine's event loop."""
+    def do(self, coroutine: Any) -> Any:
+        """Run a coroutine in the machine's event loop."""
         self.is_sound = False
-        result = self.runner.run(asyncio.wait_for(work, ENDLESS_S))
+        result = self.runner.run(asyncio.wait_for(coroutine, ENDLESS_S))
         self.is_sound = True
         return result
 
     def teardown(self) -> None:
-        """Settle, where nothing has gone wrong so far, and close everything."""
+        """Settle, if no step has failed so far, and close everything."""
         try:
             if self.world is not None and self.is_sound:
                 self.do(checks.settle(self.world))
@@ -88,7 +88,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(setting=st.sampled_from(UserIdField), first=SOME, second=SOME, third=SOME)
     def begin(self, setting: UserIdField, first: set[int], second: set[int], third: set[int]) -> None:
-        """A world, with its audiences as they are at first."""
+        """Create a world with its initial audiences."""
         directory = Path(self.temporary.name)
         storage = Sqlite(directory / "database") if self.server is None else Postgresql(self.server)
         world = self.world = World(directory, storage, setting, MEDDLERS, queued=self.queued)
@@ -100,73 +100,77 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=NUMBERS, address=st.sampled_from(ADDRESSES))
     def get_address(self, number: int, address: str | None) -> None:
-        """Somebody gets another address, or has none any more."""
+        """A person gets another address, or loses the address."""
         email = f"{address}-{number}@example.com" if address and address.startswith("own") else address
         self.people[number] = replace(self.people[number], email=email)
 
     @rule(one=NUMBERS, two=NUMBERS)
     def swap_addresses(self, one: int, two: int) -> None:
-        """Two people get each other's address."""
+        """Two people swap addresses."""
         emails = self.people[one].email, self.people[two].email
         self.people[one] = replace(self.people[one], email=emails[1])
         self.people[two] = replace(self.people[two], email=emails[0])
 
     @rule(number=NUMBERS, kind=st.sampled_from(["c", "d", None]))
     def get_customer_id(self, number: int, kind: str | None) -> None:
-        """Somebody gets another customer id, or has none any more."""
+        """A person gets another customer id, or loses the customer id."""
         self.people[number] = replace(self.people[number], customer_id=kind and f"{kind}{number}")
 
     @rule(name=st.sampled_from([FIRST, SECOND, THIRD]), numbers=SOME)
     def join_or_leave(self, name: str, numbers: set[int]) -> None:
         """People join an audience, or leave it."""
-        self.there.truth.audiences[name] ^= numbers
+        self.current_world.truth.audiences[name] ^= numbers
 
     # files
 
-    @rule(name=NAMES, how=HOW, shape=SHAPES, left=SOME, asks=st.booleans(), trouble=TROUBLES)
-    def sync(self, name: str, how: SyncMode, shape: Shape, left: set[int], asks: bool, trouble: Trouble) -> None:
-        """A run of a file."""
-        self.do(self._sync(name, how, shape, left, asks, trouble))
+    @rule(name=NAMES, mode=MODES, shape=SHAPES, left=SOME, asks=st.booleans(), trouble=TROUBLES)
+    def sync(self, name: str, mode: SyncMode, shape: Shape, left: set[int], asks: bool, trouble: Trouble) -> None:
+        """Sync a file."""
+        self.do(self._sync(name, mode, shape, left, asks, trouble))
 
-    async def _sync(self, name: str, how: SyncMode, shape: Shape, left: set[int], asks: bool, trouble: Trouble) -> None:
-        world = self.there
+    async def _sync(
+        self, name: str, mode: SyncMode, shape: Shape, left: set[int], asks: bool, trouble: Trouble
+    ) -> None:
+        world = self.current_world
         if await self.is_known(name):
-            file = runs.write(world, name, how, shape, left)
+            file = runs.write(world, name, mode, shape, left)
             if file.at is not None:
                 self.downloads.append(file)
-            await runs.sync(world, file, how, asks=asks, trouble=trouble)
+            await runs.sync(world, file, mode, asks=asks, trouble=trouble)
 
-    @rule(one=NAMES, two=NAMES, how=HOW, left=SOME, beside=st.booleans(), trouble=TROUBLES)
-    def sync_two(self, one: str, two: str, how: SyncMode, left: set[int], beside: bool, trouble: Trouble) -> None:
+    @rule(one=NAMES, two=NAMES, mode=MODES, left=SOME, is_other_process=st.booleans(), trouble=TROUBLES)
+    def sync_two(
+        self, one: str, two: str, mode: SyncMode, left: set[int], is_other_process: bool, trouble: Trouble
+    ) -> None:
         """Two runs at once, perhaps of one list, perhaps by two processes."""
 
-        async def it() -> None:
-            world, queued = self.there, []
-            for name, this_how in ((one, how), (two, SyncMode.MIRROR)):
+        async def sync_both() -> None:
+            world, queued_ids = self.current_world, []
+            for name, run_mode in ((one, mode), (two, SyncMode.MIRROR)):
                 if await self.is_known(name):
-                    file = runs.write(world, name, this_how, Shape.TABLE, left)
-                    queued.append(await runs.queue(world, file, this_how, asks=True))
-            if found := [run_id for run_id in queued if run_id is not None]:
-                await runs.carry_out(world, *found, trouble=trouble, beside=beside)
+                    file = runs.write(world, name, run_mode, Shape.TABLE, left)
+                    queued_ids.append(await runs.queue(world, file, run_mode, asks=True))
+            if run_ids := [run_id for run_id in queued_ids if run_id is not None]:
+                await runs.carry_out(world, *run_ids, trouble=trouble, separate=is_other_process)
 
-        self.do(it())
+        self.do(sync_both())
 
     @rule(nth=st.integers(0, 5), trouble=TROUBLES)
     def sync_older(self, nth: int, trouble: Trouble) -> None:
-        """A download that is older than what was synced since is synced again."""
+        """Sync a download that is older than a later one that was synced."""
         if self.downloads:
-            self.do(runs.sync_older(self.there, self.downloads[nth % len(self.downloads)], trouble))
+            self.do(runs.sync_older(self.current_world, self.downloads[nth % len(self.downloads)], trouble))
 
     @rule(
         back=st.integers(0, 3),
-        what=st.sampled_from(["approve", "approve", "decline", "retry", "retry rejected", "cancel", "undo"]),
+        action=st.sampled_from(["approve", "approve", "decline", "retry", "retry rejected", "cancel", "undo"]),
         trouble=TROUBLES,
     )
-    def change_run(self, back: int, what: str, trouble: Trouble) -> None:
-        """Somebody does something to a run."""
-        world = self.there
+    def change_run(self, back: int, action: str, trouble: Trouble) -> None:
+        """A person does something to a run."""
+        world = self.current_world
 
-        async def it() -> None:
+        async def change() -> None:
             fits: dict[str, Callable[[Run], bool]] = {
                 "approve": lambda run: run.status is RunStatus.NEEDS_APPROVAL,
                 "decline": lambda run: run.status is RunStatus.NEEDS_APPROVAL,
@@ -175,27 +179,27 @@ class Machine(RuleBasedStateMachine):
                 "cancel": lambda run: run.status.is_resumable,
                 "undo": lambda run: True,
             }
-            chosen = [run for run in await world.runs() if fits[what](run)][::-1]
+            chosen = [run for run in await world.runs() if fits[action](run)][::-1]
             if not chosen:
                 return
             run_id = chosen[back % len(chosen)].id
-            if what in ("approve", "decline"):
-                await runs.decide(world, run_id, trouble, approved=what == "approve")
-            elif what == "retry":
+            if action in ("approve", "decline"):
+                await runs.decide(world, run_id, trouble, approved=action == "approve")
+            elif action == "retry":
                 await runs.retry(world, run_id, trouble)
-            elif what == "retry rejected":
+            elif action == "retry rejected":
                 await runs.retry_rejected(world, run_id, trouble)
-            elif what == "cancel":
+            elif action == "cancel":
                 await runs.cancel(world, run_id)
             else:
-                await runs.take_back(world, run_id, trouble)
+                await runs.undo_run(world, run_id, trouble)
 
-        self.do(it())
+        self.do(change())
 
     @rule()
     def take_over(self) -> None:
-        """A worker looks for runs of processes that died."""
-        self.do(runs.take_over(self.there))
+        """A worker looks for runs of dead processes."""
+        self.do(runs.take_over(self.current_world))
 
     # mParticle
 
@@ -204,127 +208,128 @@ class Machine(RuleBasedStateMachine):
         left=SOME,
         age=st.sampled_from([0, 0, 0, 1, 2, 3]),
         kind=st.sampled_from(["plain", "plain", "plain", "hashed", "keyless"]),
-        carried=st.booleans(),
+        is_delivered=st.booleans(),
         trouble=TROUBLES,
     )
-    def tell(self, joined: set[int], left: set[int], age: int, kind: str, carried: bool, trouble: Trouble) -> None:
-        """mParticle sends a message, perhaps a late one; perhaps it is carried to the list."""
-        self.do(mparticle.tell(self.there, joined, left, age, hashed=kind == "hashed", keyless=kind == "keyless"))
-        if carried:
-            self.do(mparticle.carry(self.there, trouble))
+    def tell(self, joined: set[int], left: set[int], age: int, kind: str, is_delivered: bool, trouble: Trouble) -> None:
+        """mParticle sends a message, perhaps a late one; perhaps its changes are delivered."""
+        encoding = {"hashed": kind == "hashed", "keyless": kind == "keyless"}
+        self.do(mparticle.send_changes(self.current_world, joined, left, age, **encoding))
+        if is_delivered:
+            self.do(mparticle.deliver(self.current_world, trouble))
 
     @rule(nth=st.integers(0, 5))
     def repeat_message(self, nth: int) -> None:
         """mParticle sends a message again."""
-        self.do(mparticle.repeat(self.there, nth))
+        self.do(mparticle.repeat(self.current_world, nth))
 
     @rule(trouble=TROUBLES)
-    def carry(self, trouble: Trouble) -> None:
-        """What waits for the live mapping is carried."""
-        self.do(mparticle.carry(self.there, trouble))
+    def deliver(self, trouble: Trouble) -> None:
+        """Deliver the pending changes of the live mapping."""
+        self.do(mparticle.deliver(self.current_world, trouble))
 
     @rule(
         joined=SOME,
-        what=st.sampled_from(["keep", "remove", "remove", "connect", "nothing"]),
-        carried=st.booleans(),
+        decision=st.sampled_from(["keep", "remove", "remove", "connect", "nothing"]),
+        is_delivered=st.booleans(),
         trouble=TROUBLES,
     )
-    def disconnect(self, joined: set[int], what: str, carried: bool, trouble: Trouble) -> None:
-        """The audience is disconnected, and somebody decides what becomes of its members."""
-        self.do(mparticle.subscribe(self.there, "add"))
-        self.do(mparticle.tell(self.there, joined, set()))
-        if carried:
-            self.do(mparticle.carry(self.there, trouble))
-        self.do(mparticle.subscribe(self.there, "remove"))
-        if what == "connect":
-            self.do(mparticle.subscribe(self.there, "add"))
-        elif what != "nothing":
-            self.do(mparticle.decide(self.there, what))
+    def disconnect(self, joined: set[int], decision: str, is_delivered: bool, trouble: Trouble) -> None:
+        """mParticle disconnects the audience, and a person decides about its members."""
+        self.do(mparticle.subscribe(self.current_world, "add"))
+        self.do(mparticle.send_changes(self.current_world, joined, set()))
+        if is_delivered:
+            self.do(mparticle.deliver(self.current_world, trouble))
+        self.do(mparticle.subscribe(self.current_world, "remove"))
+        if decision == "connect":
+            self.do(mparticle.subscribe(self.current_world, "add"))
+        elif decision != "nothing":
+            self.do(mparticle.decide(self.current_world, decision))
 
-    @rule(what=st.sampled_from(["drop", "approve removals", "keep", "remove"]))
-    def decide(self, what: str) -> None:
-        """Somebody decides something about the live mapping."""
-        self.do(mparticle.decide(self.there, what))
+    @rule(decision=st.sampled_from(["drop", "approve removals", "keep", "remove"]))
+    def decide(self, decision: str) -> None:
+        """A person decides about the live mapping."""
+        self.do(mparticle.decide(self.current_world, decision))
 
-    @rule(what=st.sampled_from(["carry", "approve removals", "keep", "remove"]))
-    def decide_while_dropping(self, what: str) -> None:
-        """Somebody drops what waits at the very moment of something else."""
-        self.do(mparticle.race(self.there, what))
+    @rule(action=st.sampled_from(["deliver", "approve removals", "keep", "remove"]))
+    def decide_while_dropping(self, action: str) -> None:
+        """A person drops the pending changes at the moment of another action."""
+        self.do(mparticle.race(self.current_world, action))
 
     @rule()
-    def tend(self) -> None:
-        """What the live worker does now and then."""
-        self.do(mparticle.tend(self.there))
+    def maintain(self) -> None:
+        """Run the live worker's maintenance."""
+        self.do(mparticle.maintain(self.current_world))
 
     @rule(number=NUMBERS, by=st.sampled_from(["mpid", "email", "customer_id"]))
     def erase(self, number: int, by: str) -> None:
-        """Somebody asks to be forgotten."""
-        self.do(mparticle.erase(self.there, number, by))
+        """A person asks to be forgotten."""
+        self.do(mparticle.erase(self.current_world, number, by))
 
     # decisions
 
     @rule(name=NAMES)
     def pause_or_resume(self, name: str) -> None:
-        """Somebody pauses a mapping, or resumes it."""
-        self.do(decisions.pause_or_resume(self.there, name))
+        """A person pauses or resumes a mapping."""
+        self.do(decisions.pause_or_resume(self.current_world, name))
 
     @rule(
         name=NAMES,
-        removals=st.sampled_from([RemovalPolicy.KEEP, RemovalPolicy.KEEP, RemovalPolicy.ASK, RemovalPolicy.REMOVE]),
+        policy=st.sampled_from([RemovalPolicy.KEEP, RemovalPolicy.KEEP, RemovalPolicy.ASK, RemovalPolicy.REMOVE]),
     )
-    def set_removals(self, name: str, removals: RemovalPolicy) -> None:
-        """Somebody says what becomes of those who leave an audience."""
-        self.do(decisions.set_removals(self.there, name, removals))
+    def set_removals(self, name: str, policy: RemovalPolicy) -> None:
+        """A person sets the removal policy of a mapping."""
+        self.do(decisions.set_removals(self.current_world, name, policy))
 
     @rule()
     def change_setting(self) -> None:
-        """Somebody changes the User ID setting of the connection."""
-        self.do(decisions.change_setting(self.there))
+        """A person changes the User ID setting of the connection."""
+        self.do(decisions.change_setting(self.current_world))
 
     @rule(late=st.booleans())
     def rotate_key(self, late: bool) -> None:
-        """Somebody replaces the API key."""
-        self.do(decisions.rotate_late(self.there) if late else decisions.rotate(self.there))
+        """A person replaces the API key."""
+        self.do(decisions.rotate_late(self.current_world) if late else decisions.rotate(self.current_world))
 
     @rule(shape=st.sampled_from([Shape.TABLE, Shape.KEYLESS]))
     def settle(self, shape: Shape) -> None:
-        """A time of quiet."""
-        self.do(checks.settle(self.there, shape))
+        """Settle without faults."""
+        self.do(checks.settle(self.current_world, shape))
 
     @invariant()
     def holds(self) -> None:
-        """What has to be so after each step."""
-        self.do(checks.check(self.there))
+        """Check what must be true after each step."""
+        self.do(checks.check(self.current_world))
 
     @property
-    def there(self) -> World:
-        """The world, which is there from the first step on."""
+    def current_world(self) -> World:
+        """The world, which exists from the first step on."""
         assert self.world is not None
         return self.world
 
     @property
     def people(self) -> Any:
-        """Everybody, as they are now."""
-        return self.there.truth.people
+        """All people in their current state."""
+        return self.current_world.truth.people
 
     async def is_known(self, name: str) -> bool:
-        """Whether there is something to be synced: the live mapping comes with its first message."""
-        return name != LIVE or await self.there.mapping(LIVE) is not None
+        """Whether a mapping exists: the live mapping is created by its first message."""
+        return name != LIVE or await self.current_world.mapping(LIVE) is not None
 
 
 @pytest.mark.parametrize(
     ("kind", "queued"),
     [
-        pytest.param("sqlite", False, id="sqlite, in hand"),
+        pytest.param("sqlite", False, id="sqlite, direct"),
         pytest.param("postgresql", True, id="postgresql, queued"),
         pytest.param("sqlite", True, id="sqlite, queued", marks=pytest.mark.extended),
-        pytest.param("postgresql", False, id="postgresql, in hand", marks=pytest.mark.extended),
+        pytest.param("postgresql", False, id="postgresql, direct", marks=pytest.mark.extended),
     ],
 )
-def test_whatever_happens(
+def test_promises_hold_after_each_step(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, queued: bool
 ) -> None:
-    """After each step the numbers add up and the ledger is what the lists hold, and quiet brings the lists in order."""
+    """After each step the numbers add up and the ledger matches the lists, and settling makes the lists equal."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
     monkeypatch.setattr(cancellation, "LOOK_AGAIN_S", 0.02)
     monkeypatch.setattr(Machine, "queued", queued)

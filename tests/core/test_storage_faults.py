@@ -1,4 +1,4 @@
-"""The disk and the database fail: the run says so in a sentence, nothing is lost, and it goes on when they are back."""
+"""The disk or the database fails: the run fails with a clear error, loses nothing, and can be resumed."""
 
 import asyncio
 import contextlib
@@ -23,10 +23,10 @@ from tests.core.storage import disk_of, locked_by_another, read_only
 
 @pytest.fixture
 async def sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sync]:
-    """An engine on SQLite with ten members a request."""
+    """An engine on SQLite with ten members per request."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
-    async with syncing(tmp_path, retry_policy=QUICK) as it:
-        yield it
+    async with syncing(tmp_path, retry_policy=QUICK) as opened:
+        yield opened
 
 
 def _file(sync: Sync) -> Path:
@@ -35,11 +35,11 @@ def _file(sync: Sync) -> Path:
 
 @pytest.mark.parametrize("pages", [0, 2, 5])
 async def test_disk_full(sync: Sync, pages: int) -> None:
-    """A run for which the disk has no room fails with a sentence; it goes on when there is room, and nobody is lost."""
+    """A run on a full disk fails with a clear error, and a later run succeeds without losing a member."""
     await sync.mirror(people(range(5)))
     run_id = await sync.submit(sync.mirror_file(people(range(2, 900))))
     async with disk_of(sync.engine.database, pages):
-        with contextlib.suppress(SettingsError):  # where not even the failure can be recorded
+        with contextlib.suppress(SettingsError):  # if not even the failure can be recorded
             await worker.start(run_id)
         stopped = (await sync.outcome(run_id)).run
     assert stopped.status is not RunStatus.SUCCEEDED
@@ -50,7 +50,7 @@ async def test_disk_full(sync: Sync, pages: int) -> None:
 
 
 async def test_locked_for_a_while(sync: Sync) -> None:
-    """While another program holds the database a run waits, and then goes on as if nothing had been."""
+    """A run waits while another program locks the database, and then succeeds."""
     path = sync.mirror_file(people(range(30)))
     with locked_by_another(_file(sync)) as release:
         run = asyncio.create_task(sync.run(path))
@@ -62,7 +62,7 @@ async def test_locked_for_a_while(sync: Sync) -> None:
 
 
 async def test_locked_for_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that stays locked fails the command with a sentence that names the cause; later all is well."""
+    """A command fails with the cause if the database stays locked, and succeeds later."""
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.2)
     async with syncing(tmp_path, retry_policy=QUICK) as sync:
         path = sync.mirror_file(people(range(30)))
@@ -72,7 +72,7 @@ async def test_locked_for_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 async def test_read_only(tmp_path: Path) -> None:
-    """A database that can't be written is refused at the start, in a sentence."""
+    """A start with a database that can't be written fails with a clear error."""
     data = tmp_path / "data"
     data.mkdir()
     sqlite3.connect(data / "iterable-sync.sqlite").close()
@@ -84,7 +84,7 @@ async def test_read_only(tmp_path: Path) -> None:
 
 
 async def test_read_only_while_running(sync: Sync) -> None:
-    """A database that takes no changes any more stops a run with a sentence; it goes on when it takes them."""
+    """A run stops with a clear error when its database becomes read-only, and a later run succeeds."""
     slow = Fault("slow", path="/api/lists/subscribe", delay=0.1)
     sync.iterable.faults.add(slow)
     run_id = await sync.submit(sync.mirror_file(people(range(200))))
@@ -103,7 +103,7 @@ async def test_read_only_while_running(sync: Sync) -> None:
 
 
 async def test_deleted_while_running(sync: Sync) -> None:
-    """A database file that is removed under a running program stops the run before anything more is sent."""
+    """A run whose database file is removed stops before it sends anything."""
     await sync.mirror(people(range(5)))
     path = sync.mirror_file(people(range(100)))
     run_id = await sync.submit(path)
@@ -118,7 +118,7 @@ async def test_deleted_while_running(sync: Sync) -> None:
 
 
 async def test_clock_goes_back_an_hour(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs keep their order, and the pace goes on, when the clock is put back by an hour between two of them."""
+    """Runs keep their order and their rate when the clock goes back by an hour between two of them."""
     now = time.time
     sync.iterable.faults.add(Fault("error", after=1))
     first = await sync.delta(joined=people(range(40)))

@@ -1,4 +1,4 @@
-"""PostgreSQL fails under a run: it says so in a sentence or goes on, and nobody is lost."""
+"""PostgreSQL fails during a run: the run continues or fails with a clear error, and loses no member."""
 
 import asyncio
 import gc
@@ -22,17 +22,17 @@ from tests.core.storage import at_requests, once
 @pytest.fixture
 def url(postgresql_server: str) -> Iterator[str]:
     """The address of a new database."""
-    made = new_postgresql(postgresql_server)
-    yield made
-    without(postgresql_server, made)
+    address = new_postgresql(postgresql_server)
+    yield address
+    without(postgresql_server, address)
 
 
 @pytest.fixture
 async def sync(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sync]:
-    """An engine on PostgreSQL with ten members a request."""
+    """An engine on PostgreSQL with ten members per request."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
-    async with syncing(tmp_path, url, retry_policy=QUICK) as it:
-        yield it
+    async with syncing(tmp_path, url, retry_policy=QUICK) as opened:
+        yield opened
 
 
 def name_of(url: str) -> str:
@@ -41,20 +41,20 @@ def name_of(url: str) -> str:
 
 
 def terminate(server: str, url: str) -> int:
-    """End everybody's connections to a database. Returns how many."""
+    """End all connections to a database. Returns their number."""
     name = name_of(url)
     with psycopg.connect(server, autocommit=True) as connection:
         query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s"
-        found = connection.execute(query, (name,)).fetchone()
-    assert found is not None
-    return int(found[0])
+        row = connection.execute(query, (name,)).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 @pytest.mark.parametrize("every", [2, 5, 13])
 async def test_connections_are_ended(
     sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
-    """A run whose connections the server ends again and again, also while it writes, goes on by itself."""
+    """A run continues by itself if the server ends its connections repeatedly, even during a write."""
     monkeypatch.setattr(outcome, "MOST_WAIT_S", 0.2)
     await sync.mirror(people(range(60)))
     run_id = await sync.submit(sync.mirror_file(people(range(30, 150))), approved=True)
@@ -71,7 +71,7 @@ async def test_connections_are_ended(
 
 
 async def test_the_server_is_restarted(sync: Sync, postgresql_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run under which the server is restarted goes on by itself."""
+    """A run continues by itself if the server restarts."""
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(lambda: restart(postgresql_server)), every=4)
     assert await worker.start(run_id) is RunStatus.SUCCEEDED
@@ -79,17 +79,17 @@ async def test_the_server_is_restarted(sync: Sync, postgresql_server: str, monke
     assert (await sync.outcome(run_id)).counts == {"members": 100, "added": 100}
 
 
-def set_read_only(server: str, url: str, on: str) -> None:
-    """Let a database take no changes, or again, in all sessions from now on."""
+def set_read_only(server: str, url: str, state: str) -> None:
+    """Make a database refuse writes ("on") or accept them ("off"), in all sessions from now on."""
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"ALTER DATABASE {name_of(url)} SET default_transaction_read_only = {on}".encode())
+        connection.execute(f"ALTER DATABASE {name_of(url)} SET default_transaction_read_only = {state}".encode())
     terminate(server, url)
 
 
 async def test_read_only_while_running(
     sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run fails with a sentence if the database takes no changes for long, and goes on when it does."""
+    """A run fails with a clear error if the database refuses writes for long, and can be resumed later."""
     monkeypatch.setattr(outcome, "OUTAGE_S", 0.3)
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
@@ -105,7 +105,7 @@ async def test_read_only_while_running(
 async def test_stopped_while_the_database_is_away(
     sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A process that waits for the database ends when it is asked to, with a sentence; the run can be resumed."""
+    """A process that waits for the database stops on request with a clear error, and its run can be resumed."""
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=4)
     running = asyncio.create_task(worker.start(run_id))
@@ -126,17 +126,17 @@ async def test_stopped_while_the_database_is_away(
 
 
 async def test_fail_over(sync: Sync, postgresql_server: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run whose primary becomes a standby waits, and goes on with new connections: that is no failure of the run."""
-    refused: list[str] = []
+    """A run whose primary becomes a standby waits and continues with new connections, without failing."""
+    warnings: list[str] = []
 
     def stand_by() -> None:
-        # as a fail-over leaves it: the connections stay, and take no changes; new ones do
+        # as after a fail-over: existing connections stay and refuse writes, new ones accept them
         with psycopg.connect(postgresql_server, autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE {name_of(url)} SET default_transaction_read_only = on".encode())
         terminate(postgresql_server, url)
 
-    def warned(message: str, *about: object) -> None:
-        refused.append(message % about)
+    def warned(message: str, *arguments: object) -> None:
+        warnings.append(message % arguments)
         with psycopg.connect(postgresql_server, autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE {name_of(url)} SET default_transaction_read_only = off".encode())
 
@@ -144,14 +144,14 @@ async def test_fail_over(sync: Sync, postgresql_server: str, url: str, monkeypat
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     at_requests(monkeypatch, once(stand_by), every=4)
     assert await worker.start(run_id) is RunStatus.SUCCEEDED
-    gc.collect()  # a connection that was left open would be a warning, and so a failure
-    assert any("takes no changes" in each for each in refused)
+    gc.collect()  # a connection that is still open causes a warning, and so a failure
+    assert any("takes no changes" in each for each in warnings)
     assert sync.emails() == {f"p{n}@example.com" for n in range(100)}
     assert (await sync.outcome(run_id)).counts == {"members": 100, "added": 100}
 
 
 async def test_read_only_at_the_start(tmp_path: Path, postgresql_server: str, url: str) -> None:
-    """A database that takes no changes is refused at the start, in a sentence that does not speak of directories."""
+    """A start with a database that refuses writes fails with an error about the database, not about directories."""
     set_read_only(postgresql_server, url, "on")
     settings = Settings(data_dir=tmp_path, database_url=url, _env_file=None)  # type: ignore[call-arg, arg-type]
     with pytest.raises(SettingsError, match=r"takes no changes .*ITERABLE_SYNC_DATABASE_URL"):

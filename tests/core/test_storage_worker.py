@@ -1,4 +1,4 @@
-"""The database fails under a worker, so that not even a failure can be recorded: later it goes on."""
+"""The database fails under a worker, so that it can't even record a failure: it continues later."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ from tests.firehosing import VIPS, firehosing, person
 
 @contextlib.asynccontextmanager
 async def working(sync: Sync) -> AsyncIterator[asyncio.Task[None]]:
-    """A worker for the length of the block."""
+    """Run a worker for the length of the block."""
     task = asyncio.create_task(worker.run_worker(sync.engine))
     try:
         yield task
@@ -35,7 +35,7 @@ async def working(sync: Sync) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def queued(sync: Sync) -> str:
-    """A run that is nobody's yet."""
+    """Queue a run that no worker has claimed yet."""
     run_id = await sync.submit(sync.mirror_file(people(range(30))))
     async with sync.engine.database.write() as db:
         await db.execute(update(runs_table).values(worker_id=None))
@@ -43,7 +43,7 @@ async def queued(sync: Sync) -> str:
 
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for long, and a request carries ten members."""
+    """Make all waits short, and send ten members per request."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.1)
     monkeypatch.setattr(worker, "POLL_INTERVAL_S", 0.05)
@@ -51,19 +51,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_working, "RETRY_S", 0.05)
 
 
-def said(caplog: pytest.LogCaptureFixture, words: str) -> Callable[[], Awaitable[bool]]:
-    """Whether something was logged."""
+def was_logged(caplog: pytest.LogCaptureFixture, words: str) -> Callable[[], Awaitable[bool]]:
+    """A condition that holds once a message with these words was logged."""
 
-    async def found() -> bool:
+    async def is_logged() -> bool:
         return any(words in record.getMessage() for record in caplog.records)
 
-    return found
+    return is_logged
 
 
-async def is_done(sync: Sync, run_id: str) -> None:
-    """Wait until a run has succeeded and its list is given back."""
+async def wait_until_done(sync: Sync, run_id: str) -> None:
+    """Wait until a run has succeeded and its list lock is released."""
 
-    async def found() -> bool:
+    async def is_done() -> bool:
         async with sync.engine.database.read() as db:
             state = await lists.get(db, 1, LIST)
         return (
@@ -72,23 +72,23 @@ async def is_done(sync: Sync, run_id: str) -> None:
             and not state.locked_by_worker_id
         )
 
-    await until(found)
+    await until(is_done)
 
 
 async def test_locked_under_a_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run whose failure could not be recorded, nor its list given back, is taken up again by the same worker."""
+    """A worker resumes a run whose failure and list lock it could not record."""
     quick(monkeypatch)
     caplog.set_level(logging.WARNING)
     async with syncing(tmp_path, retry_policy=QUICK) as sync, lock_of(sync.engine.database) as lock:
         at_requests(monkeypatch, once(lock.begin), every=3)
         run_id = await queued(sync)
         async with working(sync) as worker:
-            await until(said(caplog, "could not record the end of run"))
+            await until(was_logged(caplog, "could not record the end of run"))
             assert not worker.done()
             await lock.release()
-            await is_done(sync, run_id)
+            await wait_until_done(sync, run_id)
         assert sync.emails() == {f"p{n}@example.com" for n in range(30)}
         assert (await sync.outcome(run_id)).counts == {"members": 30, "added": 30}
 
@@ -96,7 +96,7 @@ async def test_locked_under_a_worker(
 async def test_read_only_under_a_worker(
     tmp_path: Path, postgresql_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where PostgreSQL takes no changes for a while, the run waits, and so does the workflow engine."""
+    """A run and the workflow engine wait while PostgreSQL refuses writes."""
     quick(monkeypatch)
     caplog.set_level(logging.WARNING)
     url = new_postgresql(postgresql_server)
@@ -104,10 +104,10 @@ async def test_read_only_under_a_worker(
         at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=3)
         run_id = await queued(sync)
         async with working(sync) as worker:
-            await until(said(caplog, "the database is unavailable"))
+            await until(was_logged(caplog, "the database is unavailable"))
             assert not worker.done()
             set_read_only(postgresql_server, url, "off")
-            await is_done(sync, run_id)
+            await wait_until_done(sync, run_id)
         assert sync.emails() == {f"p{n}@example.com" for n in range(30)}
         assert (await sync.outcome(run_id)).counts == {"members": 30, "added": 30}
     without(postgresql_server, url)
@@ -116,14 +116,14 @@ async def test_read_only_under_a_worker(
 async def test_locked_under_live_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A live run whose failure could not be recorded is taken up again by the same worker."""
+    """A worker resumes a live run whose failure it could not record."""
     quick(monkeypatch)
     caplog.set_level(logging.WARNING)
-    async with firehosing(tmp_path, firehose_approval="none") as it, lock_of(it.engine.database) as lock:
+    async with firehosing(tmp_path, firehose_approval="none") as service, lock_of(service.engine.database) as lock:
         at_requests(monkeypatch, once(lock.begin), every=3)
-        await it.mparticle.add(VIPS, *map(person, range(30)))
-        await until(said(caplog, "could not deliver live changes"))
+        await service.mparticle.add(VIPS, *map(person, range(30)))
+        await until(was_logged(caplog, "could not deliver live changes"))
         await lock.release()
-        status = await it.settled()
-        assert it.emails() == {f"p{n}@example.com" for n in range(30)}
+        status = await service.settled()
+        assert service.emails() == {f"p{n}@example.com" for n in range(30)}
         assert status.added == 30

@@ -1,4 +1,4 @@
-"""Taking slots and measuring how they lie."""
+"""Helpers that take slots and measure their times."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from core.iterable import Slot
 
 
 def least_span(times: Sequence[float], count: int) -> float:
-    """The shortest time in which more than `count` of these times lie."""
+    """The shortest time that contains more than `count` of these times, in seconds."""
     ordered = sorted(times)
     return min(last - first for first, last in zip(ordered, ordered[count:], strict=False))
 
 
 async def use(limiter: SharedRateLimiter, times: int = 1) -> list[Slot]:
-    """Take slots one after the other, and leave at each."""
-    taken = []
+    """Take slots one after the other, and use each at once."""
+    slots = []
     for _ in range(times):
-        taken.append(await limiter.slot())
-        limiter.mark_sent(taken[-1])
-    return taken
+        slots.append(await limiter.slot())
+        limiter.mark_sent(slots[-1])
+    return slots

@@ -1,7 +1,7 @@
-"""Firehose messages in every shape that mParticle's schemas permit, and what its schemas demand of the answers.
+"""Firehose messages in every shape that mParticle's schemas allow, and what its schemas require of the answers.
 
-Written from the facts: which fields a message has, which are required, and what a value may be. Fields that are not
-required are absent, null or there; fields that nobody knows yet may be there as well.
+Written from the facts: the fields of a message, which of them are required, and their values. An optional field is
+absent, null or present; unknown fields may be present as well.
 """
 
 from typing import Any
@@ -21,9 +21,9 @@ _ENCODINGS = st.sampled_from(["raw", "md5", "sha1", "sha256"])
 def _object(
     required: dict[str, st.SearchStrategy[Any]], optional: dict[str, st.SearchStrategy[Any]] | None = None
 ) -> Any:
-    more = st.fixed_dictionaries({}, optional={name: st.none() | value for name, value in (optional or {}).items()})
-    both = st.tuples(st.fixed_dictionaries(required), more, _UNKNOWN)
-    return both.map(lambda parts: {**parts[2], **parts[1], **parts[0]})
+    others = st.fixed_dictionaries({}, optional={name: st.none() | value for name, value in (optional or {}).items()})
+    sections = st.tuples(st.fixed_dictionaries(required), others, _UNKNOWN)
+    return sections.map(lambda parts: {**parts[2], **parts[1], **parts[0]})
 
 
 _IDENTITY = _object({"type": _IDENTITY_TYPES, "encoding": _ENCODINGS, "value": _TEXT})
@@ -50,13 +50,13 @@ _PROFILE = _object(
 
 
 def _message(kind: str, required: dict[str, Any] | None = None, optional: dict[str, Any] | None = None) -> Any:
-    always = {
+    common = {
         "type": st.just(kind),
         "id": st.uuids().map(str),
         "timestamp_ms": _NUMBER,
         "firehose_version": _TEXT,
     }
-    return _object({**always, **(required or {})}, optional)
+    return _object({**common, **(required or {})}, optional)
 
 
 REGISTRATION = _message("module_registration_request")
@@ -128,7 +128,7 @@ _SETTING: Json = {
         "description": {"type": "string"},
     },
 }
-_SETTINGS_ASKED: Json = {"type": "array", "items": _SETTING}
+_REQUESTED_SETTINGS: Json = {"type": "array", "items": _SETTING}
 
 
 def _answer(kind: str, required: tuple[str, ...] = (), **properties: Json) -> Json:
@@ -140,7 +140,7 @@ def _answer(kind: str, required: tuple[str, ...] = (), **properties: Json) -> Js
     }
 
 
-#: What the answer to each type of request has to look like.
+#: The required shape of the answer to each type of request.
 ANSWERS: dict[str, Json] = {
     "module_registration_request": _answer(
         "module_registration_response",
@@ -158,13 +158,16 @@ ANSWERS: dict[str, Json] = {
         },
         audience_processing_registration={
             "type": "object",
-            "properties": {"account_settings": _SETTINGS_ASKED, "audience_subscription_settings": _SETTINGS_ASKED},
+            "properties": {
+                "account_settings": _REQUESTED_SETTINGS,
+                "audience_subscription_settings": _REQUESTED_SETTINGS,
+            },
             "additionalProperties": False,
         },
         dsr_processing_registration={
             "type": "object",
             "properties": {
-                "account_settings": _SETTINGS_ASKED,
+                "account_settings": _REQUESTED_SETTINGS,
                 "supported_dsr_types": {"type": "array", "items": {"const": "erasure"}},
             },
             "additionalProperties": False,

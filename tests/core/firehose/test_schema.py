@@ -1,4 +1,4 @@
-"""Messages are read in every shape that mParticle may send, and what is malformed is named by its place."""
+"""Messages of every shape from mParticle are read, and an error names the place of what is malformed."""
 
 import uuid
 from typing import Any
@@ -25,7 +25,7 @@ from tests.core.firehose import shapes
 
 @given(shapes.ANY)
 def test_every_shape_is_read(message: dict[str, Any]) -> None:
-    """Whatever mParticle's schemas permit is read: absent, null and unknown fields are all taken."""
+    """Every message that mParticle's schemas allow is read, with absent, null and unknown fields."""
     request = parse(orjson.dumps(message))
     assert (request.type, str(request.id)) == (message["type"], message["id"])
     assert request.firehose_version == message["firehose_version"].replace("\x00", "\ufffd")
@@ -33,7 +33,7 @@ def test_every_shape_is_read(message: dict[str, Any]) -> None:
 
 @given(st.data())
 def test_missing_field_is_named(data: st.DataObject) -> None:
-    """A message without a field that it must have is refused, and the field is named."""
+    """A message without a required field is refused, and the error names the field."""
     message = data.draw(shapes.MEMBERSHIP | shapes.SUBSCRIPTION | shapes.ERASURE)
     field = data.draw(st.sampled_from(["id", "timestamp_ms", "firehose_version", "account"]))
     del message[field]
@@ -44,7 +44,7 @@ def test_missing_field_is_named(data: st.DataObject) -> None:
 
 @given(st.binary(max_size=50) | st.recursive(st.none() | st.text(), st.lists).map(orjson.dumps))
 def test_anything_else_is_refused(body: bytes) -> None:
-    """What is no message at all is refused, with a sentence."""
+    """A body that is no message is refused with a clear error."""
     with pytest.raises(MalformedError) as refused:
         parse(body)
     assert refused.value.field in ("message", "type")
@@ -77,7 +77,7 @@ def message(**changed: Any) -> dict[str, Any]:
     ],
 )
 def test_place_is_named_and_no_value(changed: dict[str, Any], field: str) -> None:
-    """The place of what is wrong is named, down to the element of a list; what stands there is not repeated."""
+    """An error names the place, down to the element of a list, and not the value."""
     with pytest.raises(MalformedError) as refused:
         parse(orjson.dumps(message(**changed)))
     assert refused.value.field == field
@@ -101,7 +101,7 @@ GOOD: dict[str, Any] = {
             {"user_identities": [{"type": "ios_idfv", "encoding": "raw", "value": None}], "audiences": []},
             2,
             0,
-            id="a null in an identity that nothing needs",
+            id="a null in an unused identity",
         ),
         pytest.param("a profile", 1, 1, id="no profile"),
         pytest.param(None, 1, 1, id="null"),
@@ -111,8 +111,8 @@ GOOD: dict[str, Any] = {
         ),
     ],
 )
-def test_one_bad_item_does_not_refuse_the_others(profile: object, kept: int, unusable: int) -> None:
-    """Items that can't be read are left out and counted; every other change of the message is taken."""
+def test_bad_item_is_counted_and_skipped(profile: object, kept: int, unusable: int) -> None:
+    """Items that can't be read are skipped and counted; all other changes of the message are accepted."""
     request = parse(orjson.dumps(message(user_profiles=[profile, GOOD], unusable=99)))
     assert isinstance(request, AudienceMembershipChangeRequest)
     assert (len(request.user_profiles), request.unusable) == (kept, unusable)
@@ -120,7 +120,7 @@ def test_one_bad_item_does_not_refuse_the_others(profile: object, kept: int, unu
 
 
 def test_audiences_of_a_message_are_limited() -> None:
-    """A message that names very many audiences is refused: each new one would make a mapping."""
+    """A message with too many audiences is refused, because each new one would create a mapping."""
     audiences = [{"audience_id": n, "audience_name": "", "action": "add"} for n in range(MAX_AUDIENCES + 1)]
     with pytest.raises(MalformedError) as refused:
         parse(orjson.dumps(message(user_profiles=[{"audiences": audiences}])))
@@ -135,20 +135,20 @@ def test_negative_mpid() -> None:
 
 
 @pytest.mark.parametrize("mpid", ["", "abc", str(2**63), "1.5", 1.5, True, None])
-def test_mpid_that_is_none(mpid: object) -> None:
-    """What is no signed 64-bit number tells nothing about a profile, whose other identities still count."""
+def test_invalid_mpid(mpid: object) -> None:
+    """An invalid mpid counts as missing, and the other identities of the profile still count."""
     assert UserProfile.model_validate({"mpid": mpid}).mpid is None
 
 
 def profile(*identities: tuple[str, str, str], mpid: str | None = "7") -> UserProfile:
     """A profile with these identities: type, encoding, value."""
-    listed = [{"type": kind, "encoding": encoding, "value": value} for kind, encoding, value in identities]
-    return UserProfile.model_validate({"mpid": mpid, "user_identities": listed})
+    listed_identities = [{"type": kind, "encoding": encoding, "value": value} for kind, encoding, value in identities]
+    return UserProfile.model_validate({"mpid": mpid, "user_identities": listed_identities})
 
 
 def test_last_identity_of_a_kind_counts() -> None:
-    """Of two addresses the last one listed counts, as in mParticle's own integration; a hash only where it is alone."""
-    found = member_from_profile(
+    """The last address in the list counts, as in mParticle's own integration; a hash counts only if it is alone."""
+    member = member_from_profile(
         profile(
             ("email", "raw", "a@example.com"),
             ("email", "raw", " B@example.com "),
@@ -156,19 +156,19 @@ def test_last_identity_of_a_kind_counts() -> None:
             ("customer", "sha256", "0" * 64),
             ("mobile_number", "raw", "5"),
         ),
-        "nobody",
+        "place-0",
     )
-    assert (found.key, found.mpid, found.email, found.customer_id) == ("7", 7, "B@example.com", None)
-    assert found.hashed == CUSTOMER_ID_HASHED
-    assert member_from_profile(profile(("email", "md5", "0" * 32)), "nobody").hashed == EMAIL_HASHED
+    assert (member.key, member.mpid, member.email, member.customer_id) == ("7", 7, "B@example.com", None)
+    assert member.hashed == CUSTOMER_ID_HASHED
+    assert member_from_profile(profile(("email", "md5", "0" * 32)), "place-0").hashed == EMAIL_HASHED
 
 
 def test_member_without_an_mpid() -> None:
-    """Without an mpid a member is known as one from a file is; with no identity at all by its place in the message."""
+    """A member without an mpid has the key of its other identities, as in a file, or of its place in the message."""
     both = [("email", "raw", " P@Example.com"), ("customer", "raw", "c1")]
-    assert member_from_profile(profile(*both, mpid=None), "nobody").key == "customer:c1"
-    assert member_from_profile(profile(both[0], mpid=None), "nobody").key == "email:p@example.com"
-    assert member_from_profile(profile(("customer", "raw", "  "), mpid=None), "nobody").key == "nobody"
+    assert member_from_profile(profile(*both, mpid=None), "place-0").key == "customer:c1"
+    assert member_from_profile(profile(both[0], mpid=None), "place-0").key == "email:p@example.com"
+    assert member_from_profile(profile(("customer", "raw", "  "), mpid=None), "place-0").key == "place-0"
 
 
 def test_registration() -> None:

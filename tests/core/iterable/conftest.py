@@ -1,4 +1,4 @@
-"""A local Iterable, clients of it, and a server that answers whatever it is told."""
+"""A local Iterable, clients for it, and a server that gives any answer."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ LIST = 1001
 DYNAMIC = 1003
 HYBRID_LIST = 1006
 
-#: As patient as by default, but quick.
+#: As many attempts as by default, but quick.
 QUICK = RetryPolicy(
     max_attempts=4, backoff_initial_s=0.001, backoff_max_s=0.002, retry_after=0.01, request_timeout_s=5.0
 )
@@ -26,8 +26,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @pytest.fixture
 async def iterable() -> AsyncIterator[Running]:
     """A local Iterable without a limit on subscribe and unsubscribe."""
-    async with running(bulk_per_second=0) as it:
-        yield it
+    async with running(bulk_per_second=0) as server:
+        yield server
 
 
 @asynccontextmanager
@@ -47,13 +47,13 @@ async def connected(
 @pytest.fixture
 async def client(iterable: Running) -> AsyncIterator[IterableClient]:
     """A client of the local Iterable."""
-    async with connected(iterable) as it:
-        yield it
+    async with connected(iterable) as opened:
+        yield opened
 
 
 @asynccontextmanager
 async def serving(handler: Handler) -> AsyncIterator[str]:
-    """The address of a server that answers every request with `handler`."""
+    """Run a server that answers every request with `handler`; yields its base URL."""
     application = web.Application()
     application.router.add_route("*", "/{tail:.*}", handler)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)

@@ -1,4 +1,4 @@
-"""Each call of the client does to the local Iterable what it says."""
+"""Each call of the client has its effect on the local Iterable."""
 
 import aiohttp
 import pytest
@@ -23,8 +23,8 @@ BOB = ("bob@example.com", "2")
 
 
 async def test_lists_have_their_types(client: IterableClient) -> None:
-    """All lists of the project come back, of whatever type."""
-    assert [found.type for found in await client.lists()] == [
+    """The client returns all lists of the project with their types."""
+    assert [mailing_list.type for mailing_list in await client.lists()] == [
         "Standard",
         "Standard",
         "Dynamic",
@@ -34,50 +34,54 @@ async def test_lists_have_their_types(client: IterableClient) -> None:
 
 
 async def test_list_is_described(client: IterableClient) -> None:
-    """A list has its id, name, time of creation in ms and description."""
-    found = (await client.lists())[0]
-    assert (found.id, found.name, found.description) == (LIST, "Newsletter", "Everyone who asked for news")
-    assert found.created_at == 1_735_689_600_000
-    assert found.is_standard
+    """A list has its id, name, creation time in ms and description."""
+    mailing_list = (await client.lists())[0]
+    assert (mailing_list.id, mailing_list.name, mailing_list.description) == (
+        LIST,
+        "Newsletter",
+        "Everyone who asked for news",
+    )
+    assert mailing_list.created_at == 1_735_689_600_000
+    assert mailing_list.is_standard
 
 
 async def test_created_list_can_be_subscribed_to(client: IterableClient, iterable: Running) -> None:
-    """A new list is a static one, under the id that was returned."""
+    """A created list is a static list, and can be used under the returned id."""
     list_id = await client.create_list("New", "Made by a test")
     await client.subscribe(list_id, [ANN])
     assert iterable.state.members(list_id) == [ANN]
 
 
-async def test_subscribe_puts_people_on_the_list(client: IterableClient, iterable: Running) -> None:
-    """Whoever is subscribed is on the list, with email and user id."""
+async def test_subscribe_adds_people(client: IterableClient, iterable: Running) -> None:
+    """Subscribing adds people to the list, with email and user id."""
     result = await client.subscribe(LIST, [ANN, BOB])
     assert (result.success_count, result.fail_count, result.is_clean) == (2, 0, True)
     assert iterable.state.members(LIST) == [ANN, BOB]
 
 
 async def test_missing_identifiers_are_left_out(iterable: Running) -> None:
-    """None is not sent as null, which Iterable would refuse."""
+    """A missing identifier is left out of the request, since Iterable refuses null."""
     async with connected(iterable, key=HYBRID_KEY) as client:
         await client.subscribe(HYBRID_LIST, [("ann@example.com", None), (None, "2")])
     assert iterable.state.members(HYBRID_LIST) == [("ann@example.com", None), (None, "2")]
 
 
-async def test_unsubscribe_takes_people_off_the_list(client: IterableClient, iterable: Running) -> None:
-    """Whoever is unsubscribed is off the list; the others stay."""
+async def test_unsubscribe_removes_people(client: IterableClient, iterable: Running) -> None:
+    """Unsubscribing removes people from the list, and others stay."""
     await client.subscribe(LIST, [ANN, BOB])
     await client.unsubscribe(LIST, [ANN])
     assert iterable.state.members(LIST) == [BOB]
 
 
 async def test_unsubscribe_leaves_the_channel_alone(client: IterableClient, iterable: Running) -> None:
-    """Nobody is unsubscribed from the whole channel."""
+    """Unsubscribing from a list leaves the subscription to the channel."""
     await client.subscribe(LIST, [ANN])
     await client.unsubscribe(LIST, [ANN])
     assert not iterable.state.project().channel_unsubscribed
 
 
-async def test_unsubscribing_a_stranger_is_named_not_found(client: IterableClient) -> None:
-    """Who was never there comes back as not found."""
+async def test_unsubscribing_a_stranger(client: IterableClient) -> None:
+    """Unsubscribing an unknown person is a failure with the reason "not found"."""
     result = await client.unsubscribe(LIST, [("stranger@example.com", None)])
     assert result.failed_emails == {"stranger@example.com": FailureReason.NOT_FOUND}
 
@@ -95,7 +99,7 @@ async def test_unsubscribing_a_stranger_is_named_not_found(client: IterableClien
 async def test_failed_email_is_keyed_in_lower_case(
     client: IterableClient, iterable: Running, domain: str, failure: FailureReason
 ) -> None:
-    """A failed email has its reason, and is found by its lower-case form whatever Iterable made of it."""
+    """A failed email has its reason, under the lower-case form whatever case Iterable returns."""
     iterable.settings.email_case = "upper"
     result = await client.subscribe(LIST, [ANN, (f"eve@{domain}", "9")])
     assert dict(result.failed_emails) == {f"eve@{domain}": failure}
@@ -113,20 +117,20 @@ async def test_failed_email_is_keyed_in_lower_case(
     ],
 )
 async def test_failed_user_id_is_kept_exactly(client: IterableClient, user_id: str, failure: FailureReason) -> None:
-    """A failed user id has its reason, in the case in which it was sent."""
+    """A failed user id has its reason, under the case that was sent."""
     result = await client.subscribe(LIST, [("eve@example.com", user_id)])
     assert dict(result.failed_user_ids) == {user_id: failure}
 
 
 async def test_unattributed_failure_is_only_counted(client: IterableClient) -> None:
-    """A failure that Iterable counts without a name shows in the count alone."""
+    """A failure without a name is only counted."""
     result = await client.subscribe(LIST, [ANN, ("eve@unattributed.test", None)])
     assert (result.fail_count, dict(result.failed_emails), dict(result.failed_user_ids)) == (1, {}, {})
     assert not result.is_clean
 
 
 async def test_rename_gives_the_real_address(client: IterableClient, iterable: Running) -> None:
-    """A person with a placeholder has the real address afterwards."""
+    """Renaming gives a person with a placeholder the real address."""
     await client.subscribe(LIST, [("1@placeholder.email", "1")])
     await client.update_placeholder_email("1@placeholder.email", "ann@example.com")
     assert iterable.state.members(LIST) == [ANN]
@@ -140,10 +144,10 @@ async def test_rename_gives_the_real_address(client: IterableClient, iterable: R
         ("unknown@placeholder.email", "ann@example.com", FailureReason.NOT_FOUND),
     ],
 )
-async def test_refused_rename_says_why(
+async def test_refused_rename_has_a_reason(
     client: IterableClient, iterable: Running, placeholder: str, email: str, failure: FailureReason
 ) -> None:
-    """A rename that can't be is a conflict with its reason."""
+    """A refused rename is a conflict with its reason."""
     await client.subscribe(LIST, [("1@placeholder.email", "1"), ("taken@example.com", "2")])
     iterable.state.forget(email="gone@example.com")
     with pytest.raises(IdentityConflictError) as caught:
@@ -158,47 +162,47 @@ async def test_list_size_counts_members(client: IterableClient) -> None:
 
 
 async def test_list_users_streams_every_email(client: IterableClient) -> None:
-    """Everybody on the list comes back, also when the answer takes many pieces."""
+    """The client returns all people on a list, even if the answer comes in many chunks."""
     people = [(f"person{number}@example.com", None) for number in range(20_000)]
     await client.subscribe(LIST, people)
     assert {email async for email in client.list_users(LIST)} == {email for email, _ in people}
 
 
 async def test_list_users_of_an_empty_list(client: IterableClient) -> None:
-    """Nobody comes back from an empty list."""
+    """The client returns no people for an empty list."""
     assert [email async for email in client.list_users(LIST)] == []
 
 
 @pytest.mark.parametrize("code", ["BadParams", "Success"])
 async def test_list_users_of_a_missing_list(client: IterableClient, iterable: Running, code: str) -> None:
-    """A list that is not there is an error, whatever code Iterable gives it."""
+    """A missing list is an error, whatever code Iterable gives it."""
     iterable.settings.deleted_list_code = code
     with pytest.raises(ListNotFoundError):
         await anext(client.list_users(99))
 
 
 async def test_large_body_is_sent(client: IterableClient, iterable: Running) -> None:
-    """A request of more than a megabyte goes through like any other."""
+    """A request of more than a megabyte is sent."""
     await client.subscribe(LIST, [(f"person{number:050}@example.com", None) for number in range(15_000)])
     assert iterable.state.size(LIST) == 15_000
 
 
 async def test_body_above_the_limit_is_not_sent(client: IterableClient, iterable: Running) -> None:
-    """What Iterable would refuse for its size is refused before it costs a request."""
+    """A body above Iterable's limit is refused without a request."""
     with pytest.raises(RequestTooLargeError):
         await client.subscribe(LIST, [("x" * 4_000_000, None)])
     assert iterable.state.log.total() == 0
 
 
 async def test_traffic_counts_requests(client: IterableClient) -> None:
-    """Each request is counted once."""
+    """The client counts each request once."""
     await client.lists()
     await client.subscribe(LIST, [ANN])
     assert client.traffic == RequestStats(requests=2)
 
 
 async def test_given_session_is_used_and_left_open(iterable: Running) -> None:
-    """A session belongs to who made it."""
+    """The client uses a given session and leaves it open."""
     async with aiohttp.ClientSession() as session:
         async with IterableClient(
             iterable.key, base_url=iterable.url, limiter=NoRateLimit(), session=session
@@ -209,7 +213,7 @@ async def test_given_session_is_used_and_left_open(iterable: Running) -> None:
 
 
 async def test_client_can_be_opened_again(iterable: Running) -> None:
-    """A closed client opens a new session."""
+    """A closed client can be opened again, with a new session."""
     client = IterableClient(iterable.key, base_url=iterable.url, limiter=NoRateLimit())
     for _ in range(2):
         async with client:
@@ -217,7 +221,7 @@ async def test_client_can_be_opened_again(iterable: Running) -> None:
 
 
 async def test_closed_client_says_so(iterable: Running) -> None:
-    """A client outside `async with` is a mistake of the program, not of Iterable."""
+    """Using a client outside `async with` is a programming error."""
     client = IterableClient(iterable.key, base_url=iterable.url, limiter=NoRateLimit())
     with pytest.raises(RuntimeError, match="not open"):
         await client.lists()
@@ -225,7 +229,7 @@ async def test_closed_client_says_so(iterable: Running) -> None:
 
 @pytest.mark.parametrize("key", ["", "two words", "línea", "line\nbreak"])
 async def test_impossible_key_is_refused(key: str) -> None:
-    """A key that can't be one is refused before it is sent, and not repeated in the error."""
+    """An impossible key is refused before it is sent, and the error does not repeat it."""
     with pytest.raises(InvalidApiKeyError) as caught:
         IterableClient(key, base_url=DataCenter.US.url, limiter=NoRateLimit())
     assert not key or key not in str(caught.value)
@@ -233,13 +237,13 @@ async def test_impossible_key_is_refused(key: str) -> None:
 
 @pytest.mark.parametrize("url", ["", "api.iterable.com", "ftp://host", "http://", "http://u:p@host", "http://["])
 async def test_impossible_address_is_refused(url: str) -> None:
-    """An address that can't be used names the setting that it comes from."""
+    """An error for an unusable address names its setting."""
     with pytest.raises(SettingsError, match="ITERABLE_SYNC_ITERABLE_URL"):
         IterableClient("key", base_url=url, limiter=NoRateLimit())
 
 
 def test_data_centers_have_their_addresses() -> None:
-    """Each data center has a base URL of its own."""
+    """Each data center has its own base URL."""
     assert [center.url for center in DataCenter] == [
         "https://api.iterable.com",
         "https://api.eu.iterable.com",

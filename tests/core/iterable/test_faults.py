@@ -1,4 +1,4 @@
-"""Transient faults are retried for as long as the retry policy says."""
+"""The client retries transient faults, up to the limits of its retry policy."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,7 @@ from sandbox.iterable import Fault, Running
 from tests.core.iterable.conftest import LIST, QUICK, connected
 
 ANN = ("ann@example.com", "1")
-PASSING: dict[str, dict[str, Any]] = {
+TRANSIENT: dict[str, dict[str, Any]] = {
     "500": {"action": "error", "status": 500},
     "502": {"action": "error", "status": 502},
     "503": {"action": "error", "status": 503},
@@ -39,9 +39,9 @@ PASSING: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
-async def test_passing_fault_is_tried_again(client: IterableClient, iterable: Running, fault: dict[str, Any]) -> None:
-    """A fault that passes costs a retry, and the subscribe succeeds."""
+@pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT.keys())
+async def test_transient_fault_is_retried(client: IterableClient, iterable: Running, fault: dict[str, Any]) -> None:
+    """The client retries a transient fault, and the subscribe succeeds."""
     iterable.faults.add(Fault(**fault, times=2))
     result = await client.subscribe(LIST, [ANN])
     assert result.is_clean
@@ -52,10 +52,10 @@ async def test_passing_fault_is_tried_again(client: IterableClient, iterable: Ru
 @pytest.mark.parametrize(
     ("fault", "error"), [("error", UnavailableError), ("not_json", UnavailableError), ("reset", UnreachableError)]
 )
-async def test_lasting_fault_ends_the_retries(
+async def test_lasting_fault_is_raised(
     client: IterableClient, iterable: Running, fault: Any, error: type[IterableError]
 ) -> None:
-    """A fault that does not pass is raised after the last attempt, still marked as passing."""
+    """A lasting fault is raised after the last attempt, as a transient error."""
     iterable.faults.add(Fault(fault))
     with pytest.raises(error) as caught:
         await client.subscribe(LIST, [ANN])
@@ -64,7 +64,7 @@ async def test_lasting_fault_ends_the_retries(
 
 
 async def test_slow_answer_times_out(iterable: Running) -> None:
-    """An answer that does not come in time is a passing fault."""
+    """An answer that does not arrive in time is a transient fault."""
     iterable.faults.add(Fault("hang", times=1))
     async with connected(iterable, request_timeout_s=0.2) as client:
         await client.subscribe(LIST, [ANN])
@@ -72,7 +72,7 @@ async def test_slow_answer_times_out(iterable: Running) -> None:
 
 
 async def test_closed_port_is_unreachable(unused_port: int) -> None:
-    """A host where nobody listens is named in the error, with what to do."""
+    """An error for a closed port names the host and says what to do."""
     url = f"http://127.0.0.1:{unused_port}"
     async with IterableClient("key", base_url=url, limiter=NoRateLimit(), retry_policy=QUICK) as client:
         with pytest.raises(UnreachableError, match=f"{url}.*no connection can be made.*resumes where it stopped"):
@@ -81,7 +81,7 @@ async def test_closed_port_is_unreachable(unused_port: int) -> None:
 
 @pytest.fixture
 async def unused_port() -> int:
-    """A port on which nobody listens."""
+    """A port without a listener."""
     server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
     port: int = server.sockets[0].getsockname()[1]
     server.close()
@@ -89,8 +89,8 @@ async def unused_port() -> int:
     return port
 
 
-async def test_plain_server_can_not_speak_tls(iterable: Running) -> None:
-    """A failed TLS handshake is a passing fault that says so."""
+async def test_server_without_tls(iterable: Running) -> None:
+    """A failed TLS handshake is a transient fault, and the error says so."""
     url = iterable.url.replace("http:", "https:")
     async with IterableClient(iterable.key, base_url=url, limiter=NoRateLimit(), retry_policy=QUICK) as client:
         with pytest.raises(UnreachableError, match="TLS"):
@@ -98,7 +98,7 @@ async def test_plain_server_can_not_speak_tls(iterable: Running) -> None:
 
 
 async def test_broken_off_stream_is_unreachable(client: IterableClient, iterable: Running) -> None:
-    """A list of users that breaks off halfway is an error, not a shorter list."""
+    """A list of users that breaks off is an error, not a shorter list."""
     await client.subscribe(LIST, [(f"person{number}@example.com", None) for number in range(1000)])
     iterable.faults.add(Fault("cut", path="/api/lists/getUsers"))
     with pytest.raises(UnreachableError, match="broke off"):
@@ -109,14 +109,14 @@ async def test_broken_off_stream_is_unreachable(client: IterableClient, iterable
 async def test_throttling_is_not_an_attempt(
     client: IterableClient, iterable: Running, retry_after: float | None
 ) -> None:
-    """More 429s than attempts are waited out, with and without Retry-After."""
+    """The client waits out more 429s than it has attempts, with and without Retry-After."""
     iterable.faults.add(Fault("throttle", times=QUICK.max_attempts + 2, retry_after=retry_after))
     await client.subscribe(LIST, [ANN])
     assert client.traffic == RequestStats(requests=QUICK.max_attempts + 3, throttled=QUICK.max_attempts + 2)
 
 
-async def test_endless_throttling_ends_the_retries(iterable: Running) -> None:
-    """429s without any success for too long are a passing error."""
+async def test_endless_throttling_is_raised(iterable: Running) -> None:
+    """Too long a time of nothing but 429s is a transient error."""
     iterable.faults.add(Fault("throttle"))
     async with connected(iterable, throttle_timeout_s=0.0) as client:
         with pytest.raises(RateLimitedError) as caught:
@@ -124,32 +124,34 @@ async def test_endless_throttling_ends_the_retries(iterable: Running) -> None:
     assert caught.value.is_transient
 
 
-@pytest.mark.parametrize(("asked", "told"), [(None, None), (0.004, 0.004), (7200.0, QUICK.retry_after)])
-async def test_pacer_is_told_of_throttling(iterable: Running, asked: float | None, told: float | None) -> None:
-    """The limiter hears of each 429 and of its Retry-After, within bounds."""
-    iterable.faults.add(Fault("throttle", times=1, retry_after=asked))
-    limiter = Noting()
+@pytest.mark.parametrize(("requested", "noted"), [(None, None), (0.004, 0.004), (7200.0, QUICK.retry_after)])
+async def test_rate_limiter_learns_of_throttling(
+    iterable: Running, requested: float | None, noted: float | None
+) -> None:
+    """The rate limiter gets each 429 with its Retry-After, within bounds."""
+    iterable.faults.add(Fault("throttle", times=1, retry_after=requested))
+    limiter = RecordingLimiter()
     async with connected(iterable, limiter=limiter) as client:
         await client.subscribe(LIST, [ANN])
-    assert limiter.throttlings == [told]
+    assert limiter.throttlings == [noted]
 
 
 async def test_every_request_takes_a_slot(iterable: Running) -> None:
-    """A request that is repeated waits for its turn again."""
+    """Each retry of a request takes another slot."""
     iterable.faults.add(Fault("error", times=1), Fault("throttle", times=1))
-    limiter = Noting()
+    limiter = RecordingLimiter()
     async with connected(iterable, limiter=limiter) as client:
         await client.subscribe(LIST, [ANN])
-    assert (limiter.slots, limiter.departures) == (3, 3)
+    assert (limiter.slots, limiter.sent_requests) == (3, 3)
 
 
-class Noting(NoRateLimit):
-    """A limiter that notes what it is told."""
+class RecordingLimiter(NoRateLimit):
+    """A rate limiter that records its calls."""
 
     def __init__(self) -> None:
         self.slots = 0
-        self.departures = 0
-        self.departed = asyncio.Event()
+        self.sent_requests = 0
+        self.sent = asyncio.Event()
         self.throttlings: list[float | None] = []
 
     async def slot(self) -> Slot:
@@ -157,20 +159,20 @@ class Noting(NoRateLimit):
         return Slot(0.0)
 
     def mark_sent(self, slot: Slot) -> None:
-        self.departures += 1
-        self.departed.set()
+        self.sent_requests += 1
+        self.sent.set()
 
     async def on_throttled(self, retry_after: float | None) -> None:
         self.throttlings.append(retry_after)
 
 
 async def test_cancelled_call_leaves_the_client_usable(iterable: Running) -> None:
-    """A call can be cancelled while it waits for an answer, and the next one works."""
+    """The client works after a call was cancelled while it waited for an answer."""
     iterable.faults.add(Fault("hang", times=1))
-    limiter = Noting()
+    limiter = RecordingLimiter()
     async with connected(iterable, limiter=limiter) as client:
         call = asyncio.create_task(client.subscribe(LIST, [ANN]))
-        await limiter.departed.wait()
+        await limiter.sent.wait()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -178,14 +180,14 @@ async def test_cancelled_call_leaves_the_client_usable(iterable: Running) -> Non
 
 
 def test_delay_grows_to_its_cap() -> None:
-    """Delays are a random part of what doubles from the base to the cap."""
+    """Delays are random up to a bound that doubles from the initial value to the maximum."""
     retry_policy = RetryPolicy(backoff_initial_s=1.0, backoff_max_s=30.0)
-    for failures, most in [(1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (1000, 30.0)]:
-        drawn = [retry_policy.delay(failures) for _ in range(200)]
-        assert 0 <= min(drawn) < most / 2 < max(drawn) <= most
+    for failures, bound in [(1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (1000, 30.0)]:
+        delays = [retry_policy.delay(failures) for _ in range(200)]
+        assert 0 <= min(delays) < bound / 2 < max(delays) <= bound
 
 
-def test_delay_is_what_iterable_asks_for() -> None:
-    """Retry-After is waited for, within bounds."""
+def test_delay_follows_retry_after() -> None:
+    """The delay is Retry-After, within bounds."""
     retry_policy = RetryPolicy(backoff_initial_s=0.0, retry_after=300.0)
-    assert [retry_policy.delay(1, asked) for asked in (12.0, 7200.0)] == [12.0, 300.0]
+    assert [retry_policy.delay(1, retry_after) for retry_after in (12.0, 7200.0)] == [12.0, 300.0]

@@ -1,4 +1,4 @@
-"""What does not pass is an error at once, and nothing is told that must not be."""
+"""Permanent errors are raised at once, and show no secret."""
 
 import asyncio
 import logging
@@ -26,66 +26,66 @@ ANN = ("ann@example.com", "1")
 
 
 async def test_revoked_key_is_refused(client: IterableClient, iterable: Running) -> None:
-    """401 means that the connection is broken, and is not tried again."""
+    """A 401 means that the key is refused, and is not retried."""
     iterable.state.keys[iterable.key].status = "revoked"
-    await refused(client, InvalidApiKeyError, 401, "BadApiKey")
+    await assert_refused(client, InvalidApiKeyError, 401, "BadApiKey")
 
 
 async def test_wrong_kind_of_key_is_refused(client: IterableClient, iterable: Running) -> None:
-    """403 means that the connection is broken, and is not tried again."""
+    """A 403 means that the key is refused, and is not retried."""
     iterable.state.keys[iterable.key].status = "forbidden"
-    await refused(client, InvalidApiKeyError, 403, "Forbidden")
+    await assert_refused(client, InvalidApiKeyError, 403, "Forbidden")
 
 
 @pytest.mark.parametrize("code", ["BadParams", "Success"])
-async def test_deleted_list_is_gone(client: IterableClient, iterable: Running, code: str) -> None:
-    """A list that was deleted breaks the mapping, whatever code Iterable gives it."""
+async def test_deleted_list_is_missing(client: IterableClient, iterable: Running, code: str) -> None:
+    """A deleted list is a missing list, whatever code Iterable gives it."""
     iterable.state.lists[LIST].deleted = True
     iterable.settings.deleted_list_code = code
-    await refused(client, ListNotFoundError, 400, None if code == "Success" else code)
+    await assert_refused(client, ListNotFoundError, 400, None if code == "Success" else code)
 
 
 async def test_deleted_list_can_answer_200(client: IterableClient, iterable: Running) -> None:
-    """The message is read even where status and code say that all is well."""
+    """The client reads the message even if status and code mean success."""
     iterable.faults.add(Fault("error", status=200, code="Success", msg="error.lists.invalidListId"))
-    await refused(client, ListNotFoundError, 200, None)
+    await assert_refused(client, ListNotFoundError, 200, None)
 
 
 async def test_dynamic_list_is_not_standard(client: IterableClient) -> None:
-    """A list that Iterable fills itself breaks the mapping."""
-    await refused(client, ListNotStandardError, 400, "BadParams", list_id=DYNAMIC)
+    """A dynamic list is refused as not standard."""
+    await assert_refused(client, ListNotStandardError, 400, "BadParams", list_id=DYNAMIC)
 
 
-async def test_poisoned_request_is_refused(client: IterableClient) -> None:
+async def test_bad_member_refuses_the_request(client: IterableClient) -> None:
     """Any other 400 is a refusal of this request."""
-    await refused(client, RequestRejectedError, 400, "BadParams", email="eve@poison.test")
+    await assert_refused(client, RequestRejectedError, 400, "BadParams", email="eve@poison.test")
 
 
-async def test_too_large_body_is_to_be_split(client: IterableClient, iterable: Running) -> None:
-    """413 asks for smaller parts."""
+async def test_413_is_too_large(client: IterableClient, iterable: Running) -> None:
+    """A 413 means that the request must be split."""
     iterable.settings.max_body = 10
-    await refused(client, RequestTooLargeError, 413, "BatchTooLarge")
+    await assert_refused(client, RequestTooLargeError, 413, "BatchTooLarge")
 
 
-async def test_gateways_413_is_to_be_split(client: IterableClient, iterable: Running) -> None:
-    """413 asks for smaller parts also when a gateway says it."""
+async def test_413_of_a_gateway_is_too_large(client: IterableClient, iterable: Running) -> None:
+    """A 413 of a gateway means that the request must be split, too."""
     iterable.faults.add(Fault("html", status=413))
-    await refused(client, RequestTooLargeError, 413, None)
+    await assert_refused(client, RequestTooLargeError, 413, None)
 
 
-async def test_batch_too_large_is_to_be_split(client: IterableClient, iterable: Running) -> None:
-    """BatchTooLarge under 400 asks for smaller parts."""
+async def test_batch_too_large(client: IterableClient, iterable: Running) -> None:
+    """A 400 with the code BatchTooLarge means that the request must be split."""
     iterable.faults.add(Fault("error", status=400, code="BatchTooLarge"))
-    await refused(client, RequestTooLargeError, 400, "BatchTooLarge")
+    await assert_refused(client, RequestTooLargeError, 400, "BatchTooLarge")
 
 
 async def test_other_address_is_not_iterable(client: IterableClient, iterable: Running) -> None:
-    """A 404 points at the address, not at the members."""
+    """A 404 means a wrong address, not wrong members."""
     iterable.faults.add(Fault("error", status=404, code="Nothing"))
-    await refused(client, UnexpectedResponseError, 404, "Nothing")
+    await assert_refused(client, UnexpectedResponseError, 404, "Nothing")
 
 
-async def refused(
+async def assert_refused(
     client: IterableClient,
     kind: type[IterableError],
     status: int,
@@ -94,7 +94,7 @@ async def refused(
     list_id: int = LIST,
     email: str = ANN[0],
 ) -> None:
-    """Subscribing raises exactly this error, after one request."""
+    """Check that subscribing raises exactly this error, after one request."""
     with pytest.raises(IterableError) as caught:
         await client.subscribe(list_id, [(email, "1")])
     error = caught.value
@@ -103,8 +103,8 @@ async def refused(
     assert client.traffic == RequestStats(requests=1)
 
 
-async def test_redirect_does_not_carry_the_key_away() -> None:
-    """A redirect is an error, and the place that it points to never hears of the key."""
+async def test_redirect_is_not_followed() -> None:
+    """A redirect is an error, so that its target never gets the key."""
     visited: list[str] = []
 
     async def elsewhere(request: web.Request) -> web.StreamResponse:
@@ -120,8 +120,8 @@ async def test_redirect_does_not_carry_the_key_away() -> None:
     assert visited == ["/api/lists"]
 
 
-async def test_endless_answer_is_not_read_to_its_end() -> None:
-    """An answer without an end is cut off, not kept in memory."""
+async def test_endless_answer_is_cut_off() -> None:
+    """The client cuts off an endless answer, and does not keep it in memory."""
 
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -138,22 +138,22 @@ async def test_endless_answer_is_not_read_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 409, 413, 500, 503])
-async def test_no_secret_and_no_address_is_told(
+async def test_error_and_log_show_no_secret(
     client: IterableClient, iterable: Running, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """Neither error nor log repeats the key or an address; Iterable's own words are in neither message nor log."""
+    """Error and log contain neither key nor address; Iterable's own words are in neither message nor log."""
     caplog.set_level(logging.DEBUG)
-    told = f"Invalid email {ANN[0]} for key {iterable.key}"
-    iterable.faults.add(Fault("error", status=status, code="GenericError", msg=told))
+    message = f"Invalid email {ANN[0]} for key {iterable.key}"
+    iterable.faults.add(Fault("error", status=status, code="GenericError", msg=message))
     with pytest.raises(IterableError) as caught:
         await client.subscribe(LIST, [ANN])
-    seen = f"{caught.value!s} {caught.value!r} {vars(caught.value)} {client!r} {caplog.text}"
-    assert not any(secret in seen for secret in (iterable.key, ANN[0]))
+    output = f"{caught.value!s} {caught.value!r} {vars(caught.value)} {client!r} {caplog.text}"
+    assert not any(secret in output for secret in (iterable.key, ANN[0]))
     assert "Invalid email" not in f"{caught.value!s} {caught.value!r} {caplog.text}"
 
 
-async def test_broken_http_does_not_show_the_key() -> None:
-    """What the HTTP library attaches to an error holds the request's headers: it is left out."""
+async def test_error_of_the_http_library_shows_no_key() -> None:
+    """An error does not include the request's headers, which the HTTP library attaches."""
 
     async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""What an answer means, whatever shape it comes in."""
+"""The meaning of an answer, in every shape."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -38,7 +38,7 @@ from sandbox.iterable.answers import REFUSALS
 
 
 def answer(status: int = 200, list_id: int | None = 7, **fields: Any) -> ApiResponse:
-    """An answer that holds a JSON object."""
+    """An answer with a JSON object."""
     return ApiResponse(status, orjson.dumps(fields), list_id=list_id)
 
 
@@ -63,8 +63,8 @@ def answer(status: int = 200, list_id: int | None = 7, **fields: Any) -> ApiResp
 )
 def test_status_and_code_decide(status: int, code: str, kind: type[IterableError] | None) -> None:
     """Each pair of status and code has one meaning."""
-    found = error_from(answer(status, code=code, msg=""))
-    assert (type(found) if found else None) is kind
+    error = error_from(answer(status, code=code, msg=""))
+    assert (type(error) if error else None) is kind
 
 
 @pytest.mark.parametrize(
@@ -78,29 +78,29 @@ def test_status_and_code_decide(status: int, code: str, kind: type[IterableError
         ("Unknown user 'not standard'@x", RequestRejectedError),
     ],
 )
-def test_message_tells_of_the_list(message: str, kind: type[IterableError]) -> None:
-    """What is wrong with the list is read from the message, but not from an address in it."""
+def test_list_errors_in_the_message(message: str, kind: type[IterableError]) -> None:
+    """A problem of the list is read from the message, but not from an address in it."""
     assert type(error_from(answer(400, code="BadParams", msg=message))) is kind
 
 
-def test_message_without_a_list_is_not_read() -> None:
-    """A request that is about no list can't have a wrong one."""
-    found = error_from(answer(400, list_id=None, code="BadParams", msg="error.lists.invalidListId"))
-    assert type(found) is RequestRejectedError
+def test_request_without_a_list_has_no_list_error() -> None:
+    """A request without a list can't have a problem with its list."""
+    error = error_from(answer(400, list_id=None, code="BadParams", msg="error.lists.invalidListId"))
+    assert type(error) is RequestRejectedError
 
 
 def test_unknown_code_is_not_repeated() -> None:
-    """A code that is not one word could be anything, so it is not kept."""
-    found = error_from(answer(400, code="eve@example.com", msg=""))
-    assert found is not None
-    assert found.api_code is None
+    """A code that is not one word may contain personal data, so it is not kept."""
+    error = error_from(answer(400, code="eve@example.com", msg=""))
+    assert error is not None
+    assert error.api_code is None
 
 
 @given(status=st.integers(200, 599), body=st.binary() | st.recursive(st.none() | st.text(), st.lists).map(orjson.dumps))
 def test_any_answer_has_a_meaning(status: int, body: bytes) -> None:
-    """No answer, however strange, breaks the reading of it; only those below 300 can be a success."""
-    found = error_from(ApiResponse(status, body, retry_after=body[:9].decode(errors="replace"), list_id=7))
-    assert found is not None or status < 300
+    """Every answer can be read, and only one below 300 can be a success."""
+    error = error_from(ApiResponse(status, body, retry_after=body[:9].decode(errors="replace"), list_id=7))
+    assert error is not None or status < 300
 
 
 @pytest.mark.parametrize(
@@ -109,46 +109,46 @@ def test_any_answer_has_a_meaning(status: int, body: bytes) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"[]", b"[{}]", b'"x"', b"<html>", b'{"lists": 1', b"[1, 2"], ids=lambda body: body.decode()
 )
-def test_unreadable_answer_passes(parse: Any, body: bytes) -> None:
-    """An answer of another shape than the described one is a fault that may pass."""
+def test_unreadable_answer_is_transient(parse: Any, body: bytes) -> None:
+    """An answer of another shape than documented is a transient fault."""
     with pytest.raises(UnavailableError):
         parse(ApiResponse(200, body))
 
 
 @pytest.mark.parametrize("lists", [None, {}, [{}], [{"id": "x", "name": "", "listType": ""}], ["x"]])
-def test_unreadable_lists_pass(lists: Any) -> None:
-    """Lists of another shape than the described one are a fault that may pass."""
+def test_unreadable_lists_are_transient(lists: Any) -> None:
+    """Lists of another shape than documented are a transient fault."""
     with pytest.raises(UnavailableError):
         parse_lists(answer(lists=lists))
 
 
 def test_list_needs_no_description() -> None:
-    """What the API description does not require may be missing."""
+    """Fields that the API description does not require may be missing."""
     assert parse_lists(answer(lists=[{"id": 1, "name": "N", "listType": "Standard"}]))[0].description == ""
 
 
 @pytest.mark.parametrize("failed", [None, {}, {"invalidEmails": None}, {"invalidEmails": []}, [], "x"])
 def test_bulk_lists_may_be_missing(failed: Any) -> None:
-    """Missing, null and empty lists all mean that nobody is named."""
+    """Missing, null and empty failure lists all name no member."""
     result = parse_bulk(answer(successCount=1, failCount=0, failedUpdates=failed, invalidEmails=None))
     assert result.is_clean
 
 
 def test_bulk_names_only_texts() -> None:
-    """What is not a text names nobody."""
+    """A value other than text names no member."""
     result = parse_bulk(answer(successCount=0, failCount=2, failedUpdates={"invalidEmails": [None, 7, "A@B.c"]}))
     assert dict(result.failed_emails) == {"a@b.c": FailureReason.INVALID_EMAIL}
 
 
 def test_deprecated_lists_are_merged() -> None:
-    """The top-level lists name members that `failedUpdates` leaves out."""
+    """The top-level lists add members that `failedUpdates` leaves out."""
     result = parse_bulk(answer(successCount=0, failCount=2, invalidEmails=["A@x.y"], invalidUserIds=["U"]))
     assert dict(result.failed_emails) == {"a@x.y": FailureReason.INVALID_EMAIL}
     assert dict(result.failed_user_ids) == {"U": FailureReason.INVALID_USER_ID}
 
 
 def test_deprecated_lists_do_not_change_a_reason() -> None:
-    """The top-level lists hold every failure, so a reason that is known stays."""
+    """The top-level lists contain every failure, so a known reason stays."""
     result = parse_bulk(
         answer(
             successCount=0,
@@ -167,42 +167,42 @@ def test_deprecated_lists_do_not_change_a_reason() -> None:
     [(None, None), ("3", 3.0), ("0.5", 0.5), ("-1", 0.0), ("soon", None), ("nan", None), ("inf", None), ("", None)],
 )
 def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> None:
-    """A number of seconds is understood, and nonsense is not."""
+    """Retry-After may be a number of seconds, and nonsense is ignored."""
     assert parse_retry_after(header) == seconds
 
 
 def test_retry_after_as_a_date() -> None:
-    """An HTTP date is understood as the time until then."""
-    then = datetime.now(UTC) + timedelta(seconds=100)
-    found = parse_retry_after(format_datetime(then, usegmt=True))
-    assert found is not None
-    assert 90 < found <= 100
+    """Retry-After may be an HTTP date, and means the time until then."""
+    date = datetime.now(UTC) + timedelta(seconds=100)
+    seconds = parse_retry_after(format_datetime(date, usegmt=True))
+    assert seconds is not None
+    assert 90 < seconds <= 100
 
 
 def test_retry_after_in_the_past() -> None:
-    """A date that has passed means now."""
+    """A date in the past means no wait."""
     assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_each_refusal_of_iterable_has_its_row(name: str) -> None:
-    """Each answer of the local Iterable is of the kind that it says, and what it says is an error or a success."""
+def test_each_refusal_has_its_kind(name: str) -> None:
+    """The table of answers has the right kind for each refusal of the local Iterable."""
     refusal = REFUSALS[name]
-    wire = refusal.answer()
-    kind, _ = answer_of(ApiResponse(wire.status, wire.body, list_id=7))
+    response = refusal.answer()
+    kind, _ = answer_of(ApiResponse(response.status, response.body, list_id=7))
     assert kind.name == refusal.means
 
 
-def test_each_row_has_an_answer_of_iterable() -> None:
-    """The local Iterable can give each kind of answer, but for those that are none."""
-    played = {refusal.means for refusal in REFUSALS.values()}
-    assert {row.name for row in ANSWERS} - played == {"success", "no answer", "unreadable"}
+def test_each_kind_has_an_answer() -> None:
+    """The local Iterable can give every kind of refusal."""
+    covered = {refusal.means for refusal in REFUSALS.values()}
+    assert {row.name for row in ANSWERS} - covered == {"success", "no answer", "unreadable"}
 
 
 def test_offending_value_is_not_read() -> None:
-    """Of fields with another type, the names are kept, and the value that offends is nowhere in the error."""
-    wire = REFUSALS["400 validationErrors"].answer()
-    error = error_from(ApiResponse(wire.status, wire.body, list_id=7))
+    """An error has the names of fields with a wrong type, but not the values."""
+    response = REFUSALS["400 validationErrors"].answer()
+    error = error_from(ApiResponse(response.status, response.body, list_id=7))
     assert isinstance(error, RequestRejectedError)
     assert (error.failure, error.fields) == (FailureReason.INVALID_DATA, ("birthday",))
     assert "ides" not in f"{error} {vars(error)}"
@@ -217,7 +217,7 @@ def test_field_that_looks_like_a_value_is_not_kept(name: str) -> None:
 
 
 def test_accepted_is_not_applied() -> None:
-    """202 says nothing about the members, so nobody is known to have failed or to be on the list."""
-    wire = REFUSALS["202 accepted"].answer()
-    result = parse_bulk(ApiResponse(wire.status, wire.body, list_id=7))
+    """A 202 says nothing about the members, so none counts as failed or as applied."""
+    response = REFUSALS["202 accepted"].answer()
+    result = parse_bulk(ApiResponse(response.status, response.body, list_id=7))
     assert (result.is_applied, result.is_clean, result.fail_count) == (False, False, 0)

@@ -1,4 +1,4 @@
-"""Guards stop a run that would do what nobody may have meant, until a person has approved it."""
+"""Guards hold a run that may be a mistake until a person approves it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,32 +17,32 @@ from tests.core.harness import LIST, Decision, Member, Outcome, RunStatus, Sync,
 
 @pytest.fixture
 async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
-    """An engine."""
-    async with syncing(tmp_path) as it:
-        yield it
+    """An engine with a local Iterable."""
+    async with syncing(tmp_path) as opened:
+        yield opened
 
 
 def guards(outcome: Outcome) -> list[GuardName]:
-    """The guards that a run's plan has passed."""
+    """The names of the guards that a run's plan triggered."""
     assert outcome.run.plan is not None
     return [guard.name for guard in outcome.run.plan.guards]
 
 
 async def approve(sync: Sync, outcome: Outcome) -> Outcome:
-    """Approve a run as a person does, and let it go on."""
+    """Approve a run as a person does, and execute it."""
     return await sync.approve(outcome.run.id)
 
 
 def download(sync: Sync, audience_id: int, name: str, members: list[Member]) -> Path:
-    """Write the CSV of an audience download, which tells id and name of the audience in its own name."""
+    """Write the CSV of an audience download, with the audience's id and name in the file name."""
     path = sync.directory / f"{audience_id}_{name}_172136Nov292018.csv"
     rows = [f"{m.mpid},1543512096000,{m.email},email\n" for m in members]
     path.write_text("mpid,scanned_timestamp_ms,identity_value,identity_type\n" + "".join(rows))
     return path
 
 
-async def test_empty_audience_waits(sync: Sync) -> None:
-    """A whole audience without members waits for a person, and nothing is sent meanwhile."""
+async def test_empty_audience_needs_approval(sync: Sync) -> None:
+    """A whole audience without members needs approval, and sends nothing before."""
     await sync.mirror(people(range(5)))
     outcome = await sync.mirror([])
     assert outcome.run.status is RunStatus.NEEDS_APPROVAL
@@ -51,8 +51,8 @@ async def test_empty_audience_waits(sync: Sync) -> None:
     assert len(sync.emails()) == 5
 
 
-async def test_empty_audience_is_not_covered_by_a_general_yes(sync: Sync) -> None:
-    """Approval in advance does not cover an empty audience, which has an option of its own."""
+async def test_approval_in_advance_does_not_cover_an_empty_audience(sync: Sync) -> None:
+    """Approval in advance does not cover an empty audience, which has its own option."""
     await sync.mirror(people(range(5)))
     assert (await sync.mirror([], approved=True)).run.status is RunStatus.NEEDS_APPROVAL
     outcome = await sync.mirror([], allow_empty=True)
@@ -60,23 +60,23 @@ async def test_empty_audience_is_not_covered_by_a_general_yes(sync: Sync) -> Non
     assert sync.emails() == set()
 
 
-async def test_empty_audience_of_many_asks_once(sync: Sync) -> None:
-    """An empty audience is asked about as such, and not as a mass removal too."""
+async def test_empty_audience_triggers_one_guard(sync: Sync) -> None:
+    """An empty audience does not trigger the guard on removals as well."""
     await sync.mirror(people(range(150)))
     assert guards(await sync.mirror([])) == [GuardName.EMPTY_AUDIENCE]
     assert (await sync.mirror([], allow_empty=True)).run.status is RunStatus.SUCCEEDED
 
 
-async def test_empty_delta_is_nothing_special(sync: Sync) -> None:
-    """A file of changes without any passes no guard and changes nothing."""
+async def test_empty_delta_triggers_no_guard(sync: Sync) -> None:
+    """A file of changes without any change triggers no guard and changes nothing."""
     await sync.mirror(people(range(5)))
     outcome = await sync.delta()
     assert outcome.run.status is RunStatus.SUCCEEDED
     assert outcome.counts == {}
 
 
-async def test_approval_lets_a_run_go_on(sync: Sync) -> None:
-    """A run that waited for approval makes exactly the changes that it showed."""
+async def test_approved_run_makes_its_changes(sync: Sync) -> None:
+    """An approved run makes exactly the changes of its plan."""
     await sync.mirror(people(range(5)))
     outcome = await approve(sync, await sync.mirror([]))
     assert outcome.run.status is RunStatus.SUCCEEDED
@@ -85,26 +85,26 @@ async def test_approval_lets_a_run_go_on(sync: Sync) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "removed", "waits"),
+    ("before", "removed", "needs_approval"),
     [
-        pytest.param(100, 99, False, id="a hundred members are not many"),
+        pytest.param(100, 99, False, id="a hundred members are too few"),
         pytest.param(101, 20, False, id="just under a fifth"),
         pytest.param(101, 21, True, id="just over a fifth"),
         pytest.param(110, 22, False, id="exactly a fifth"),
         pytest.param(110, 23, True, id="one more than a fifth"),
     ],
 )
-async def test_mass_removal(sync: Sync, before: int, removed: int, waits: bool) -> None:
-    """Removing more than 20 % of more than 100 members waits for a person."""
+async def test_mass_removal(sync: Sync, before: int, removed: int, needs_approval: bool) -> None:
+    """Removing more than 20 % of more than 100 members needs approval."""
     await sync.mirror(people(range(before)))
     outcome = await sync.mirror(people(range(removed, before)))
-    assert guards(outcome) == ([GuardName.MASS_REMOVAL] if waits else [])
-    assert outcome.run.status is (RunStatus.NEEDS_APPROVAL if waits else RunStatus.SUCCEEDED)
-    assert len(sync.emails()) == (before if waits else before - removed)
+    assert guards(outcome) == ([GuardName.MASS_REMOVAL] if needs_approval else [])
+    assert outcome.run.status is (RunStatus.NEEDS_APPROVAL if needs_approval else RunStatus.SUCCEEDED)
+    assert len(sync.emails()) == (before if needs_approval else before - removed)
 
 
 async def test_mass_removal_by_a_delta(sync: Sync) -> None:
-    """Removals of a delta are guarded as those of a whole audience are."""
+    """The guard covers removals of a delta as well as those of a whole audience."""
     await sync.mirror(people(range(110)))
     outcome = await sync.delta(left=people(range(23)))
     assert guards(outcome) == [GuardName.MASS_REMOVAL]
@@ -112,22 +112,22 @@ async def test_mass_removal_by_a_delta(sync: Sync) -> None:
 
 
 async def test_mass_removal_approved_in_advance(sync: Sync) -> None:
-    """With approval in advance a mass removal is made at once."""
+    """A mass removal that was approved in advance is executed at once."""
     await sync.mirror(people(range(150)))
     outcome = await sync.mirror(people(range(100, 150)), approved=True)
     assert outcome.counts == {"members": 50, "left": 100, "removed": 100, "unchanged": 50}
 
 
-async def test_leavers_whom_another_audience_holds_are_no_mass_removal(sync: Sync) -> None:
-    """Leavers who stay on the list, because another mapping holds them, do not count towards a mass removal."""
+async def test_shared_leavers_are_no_mass_removal(sync: Sync) -> None:
+    """Leavers who stay on the list because of another mapping do not count towards a mass removal."""
     await sync.mirror(people(range(110)), audience="first")
     await sync.mirror(people(range(110)), audience="second")
     outcome = await sync.mirror(people(range(50, 110)), audience="first")
     assert outcome.counts == {"members": 60, "left": 50, "unchanged": 60, "duplicates": 50}
 
 
-async def test_other_audience_waits(sync: Sync) -> None:
-    """A file of another audience than the list has been kept equal to waits for a person."""
+async def test_other_audience_needs_approval(sync: Sync) -> None:
+    """A file of another audience than the mapping's needs approval."""
     await sync.run(download(sync, 11, "VIPs", people(range(5))))
     outcome = await sync.run(download(sync, 12, "Newcomers", people(range(3, 8))))
     assert guards(outcome) == [GuardName.OTHER_AUDIENCE]
@@ -137,8 +137,8 @@ async def test_other_audience_waits(sync: Sync) -> None:
 
 
 @pytest.mark.parametrize("in_advance", [False, True])
-async def test_approved_audience_takes_the_place_of_the_former(sync: Sync, in_advance: bool) -> None:
-    """Once another audience was approved, it is the one that the list is kept equal to."""
+async def test_approved_audience_replaces_the_former(sync: Sync, in_advance: bool) -> None:
+    """Once approved, another audience replaces the mapping's former one."""
     await sync.run(download(sync, 11, "VIPs", people(range(5))))
     other = download(sync, 12, "Newcomers", people(range(3, 8)))
     if in_advance:
@@ -154,13 +154,13 @@ async def test_approved_audience_takes_the_place_of_the_former(sync: Sync, in_ad
 
 
 async def test_renamed_audience_is_the_same(sync: Sync) -> None:
-    """An audience is known by its id, so one that has got another name passes no guard."""
+    """An audience is identified by its id, so a new name triggers no guard."""
     await sync.run(download(sync, 11, "VIPs", people(range(5))))
     assert guards(await sync.run(download(sync, 11, "Best-customers", people(range(5))))) == []
 
 
 async def test_dry_run_shows_its_guards(sync: Sync) -> None:
-    """A dry run says which guards the run would pass, and ends all the same."""
+    """A dry run shows its guards, and ends without approval."""
     await sync.mirror(people(range(150)))
     outcome = await sync.mirror(people(range(100, 150)), dry_run=True)
     assert outcome.run.status is RunStatus.PLANNED
@@ -168,14 +168,14 @@ async def test_dry_run_shows_its_guards(sync: Sync) -> None:
     assert len(sync.emails()) == 150
 
 
-async def test_dry_run_names_no_audience(sync: Sync) -> None:
-    """A dry run of one audience does not stand in the way of another."""
+async def test_dry_run_sets_no_audience(sync: Sync) -> None:
+    """A dry run of one audience does not set the mapping's audience."""
     await sync.run(download(sync, 11, "VIPs", people(range(5))), dry_run=True)
     assert guards(await sync.run(download(sync, 12, "Newcomers", people(range(5))))) == []
 
 
 async def only_mapping(sync: Sync) -> AudienceMapping:
-    """The mapping that the runs so far were of."""
+    """The only mapping, to which all runs so far belong."""
     latest = await sync.latest()
     async with sync.engine.database.read() as db:
         (mapping,) = await mappings.of_connection(db, latest.connection_id, LIST)
@@ -189,8 +189,8 @@ async def set_mapping(sync: Sync, **values: Unpack[MappingUpdate]) -> None:
         await mappings.change(db, mapping.id, **values)
 
 
-async def test_proposed_mapping_waits(sync: Sync) -> None:
-    """A run of a mapping that nobody has approved waits, whatever it would do."""
+async def test_proposed_mapping_needs_approval(sync: Sync) -> None:
+    """A run of a mapping that is only proposed needs approval, whatever its changes."""
     await sync.mirror([person(1)], dry_run=True)
     await set_mapping(sync, status=MappingStatus.PROPOSED)
     outcome = await sync.mirror([person(1)])
@@ -202,15 +202,15 @@ async def test_proposed_mapping_waits(sync: Sync) -> None:
 
 
 async def test_proposed_mapping_is_approved_in_advance(sync: Sync) -> None:
-    """With approval in advance a run of a proposed mapping goes on."""
+    """A run of a proposed mapping is executed if it was approved in advance."""
     await sync.mirror([person(1)], dry_run=True)
     await set_mapping(sync, status=MappingStatus.PROPOSED)
     assert guards(await sync.mirror([person(1)], approved=True)) == []
     assert sync.emails() == {"p1@example.com"}
 
 
-async def test_removals_are_asked_about(sync: Sync) -> None:
-    """Where the mapping asks about removals, a run with one waits, and a run without goes on."""
+async def test_removals_need_approval(sync: Sync) -> None:
+    """With the policy `ask`, a run with removals needs approval, and one without does not."""
     await sync.mirror(people(range(3)))
     await set_mapping(sync, removal_policy=RemovalPolicy.ASK)
     assert guards(await sync.mirror(people(range(4)))) == []
@@ -221,15 +221,15 @@ async def test_removals_are_asked_about(sync: Sync) -> None:
     assert guards(await sync.delta(left=[person(0)], approved=True)) == []
 
 
-async def test_mass_removal_says_it_all(sync: Sync) -> None:
-    """A mass removal of a mapping that asks about removals is asked about once."""
+async def test_mass_removal_replaces_the_guard_on_removals(sync: Sync) -> None:
+    """A mass removal triggers one guard, even with the policy `ask`."""
     await sync.mirror(people(range(150)))
     await set_mapping(sync, removal_policy=RemovalPolicy.ASK)
     assert guards(await sync.mirror(people(range(50)))) == [GuardName.MASS_REMOVAL]
 
 
 async def test_kept_members_are_never_removed(sync: Sync) -> None:
-    """Where the mapping keeps who leaves, neither a mirror nor a delta takes anybody off, not even an empty mirror."""
+    """With the policy `keep`, neither a mirror nor a delta removes leavers, not even an empty mirror."""
     await sync.mirror(people(range(150)))
     await set_mapping(sync, removal_policy=RemovalPolicy.KEEP)
     mirror = await sync.mirror([*people(range(100, 150)), person(200)])
@@ -242,7 +242,7 @@ async def test_kept_members_are_never_removed(sync: Sync) -> None:
 
 
 async def test_kept_member_gets_another_address(sync: Sync) -> None:
-    """Keeping who leaves does not keep a former address of somebody who stays."""
+    """The policy `keep` does not keep the former address of a member who stays."""
     await sync.mirror(people(range(2)))
     await set_mapping(sync, removal_policy=RemovalPolicy.KEEP)
     outcome = await sync.mirror([person(1, email="new@example.com")])
@@ -251,7 +251,7 @@ async def test_kept_member_gets_another_address(sync: Sync) -> None:
 
 
 async def test_guards_name_no_option(sync: Sync) -> None:
-    """What a guard says fits Slack as well as a terminal: it names no option."""
+    """The text of a guard fits Slack as well as a terminal: it names no option."""
     await sync.run(download(sync, 11, "VIPs", people(range(150))))
     await set_mapping(sync, status=MappingStatus.PROPOSED, removal_policy=RemovalPolicy.ASK)
     for file in (download(sync, 12, "Newcomers", people(range(3))), sync.mirror_file([])):
@@ -262,20 +262,20 @@ async def test_guards_name_no_option(sync: Sync) -> None:
 
 
 @pytest.mark.parametrize("decision", ["resume", "approve", "decline", "cancel"])
-async def test_waiting_for_a_person_is_no_work(tmp_path: Path, database_url: str, decision: str) -> None:
-    """However a run that waited for hours was decided on, its duration is that of the work."""
+async def test_duration_excludes_the_wait_for_approval(tmp_path: Path, database_url: str, decision: str) -> None:
+    """The duration of a run excludes the wait for a decision, whatever the decision."""
     async with syncing(tmp_path, database_url) as sync:
         await sync.mirror(people(range(3)))
         waiting = await sync.mirror([])
         assert waiting.run.status is RunStatus.NEEDS_APPROVAL
         run_id = waiting.run.id
-        async with sync.engine.database.write() as db:  # planning took 1,000 seconds, and that is 50,000 ago
+        async with sync.engine.database.write() as db:  # planning took 1,000 seconds, and ended 50,000 seconds ago
             earlier = (
                 "UPDATE runs SET started_at = finished_at - 51000, finished_at = finished_at - 50000 WHERE id = :id"
             )
             await db.execute(text(earlier), {"id": run_id})
         assert RunReport.of((await sync.outcome(run_id)).run, {}).duration_s == pytest.approx(1000)
-        by: dict[str, Any] = {"by": "U1", "team_id": None}
+        actor: dict[str, Any] = {"by": "U1", "team_id": None}
         if decision == "resume":
             await approve(sync, waiting)
         elif decision == "approve":
@@ -284,7 +284,7 @@ async def test_waiting_for_a_person_is_no_work(tmp_path: Path, database_url: str
         elif decision == "decline":
             assert await decide(sync.engine, run_id, approves=False) is Decision.RECORDED
         else:
-            assert await commands.cancel(sync.engine, run_id, **by)
+            assert await commands.cancel(sync.engine, run_id, **actor)
         ended = (await sync.outcome(run_id)).run
         assert ended.status is (RunStatus.CANCELLED if decision in ("decline", "cancel") else RunStatus.SUCCEEDED)
         assert RunReport.of(ended, {}).duration_s == pytest.approx(1000, abs=100)

@@ -1,4 +1,4 @@
-"""Guards that compare a source with what was synced before: how many join, how large it is, and how old."""
+"""Guards that compare a source with earlier syncs: by additions, size and age."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,9 +18,9 @@ DAY_S = 86_400.0
 
 @pytest.fixture
 async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
-    """An engine."""
-    async with syncing(tmp_path) as it:
-        yield it
+    """An engine with a local Iterable."""
+    async with syncing(tmp_path) as opened:
+        yield opened
 
 
 def guards(run: Run) -> list[GuardName]:
@@ -30,34 +30,34 @@ def guards(run: Run) -> list[GuardName]:
 
 
 @pytest.mark.parametrize(
-    ("to_add", "ledger_size", "asks"),
+    ("to_add", "ledger_size", "needs_approval"),
     [(1_001, 2_000, True), (1_000, 100, False), (1_001, 2_002, False), (5_000, 9_000, True), (4_000, 0, True)],
 )
-def test_additions(to_add: int, ledger_size: int, asks: bool) -> None:
-    """More than half as many people as were synced before, and more than 1,000, ask for approval."""
-    found = check_additions(MAPPING, to_add=to_add, ledger_size=ledger_size)
-    assert [guard.name for guard in found] == ([GuardName.MASS_ADDITION] if asks else [])
+def test_additions(to_add: int, ledger_size: int, needs_approval: bool) -> None:
+    """Adding more than half of the members synced before, and more than 1,000, needs approval."""
+    triggered = check_additions(MAPPING, to_add=to_add, ledger_size=ledger_size)
+    assert [guard.name for guard in triggered] == ([GuardName.MASS_ADDITION] if needs_approval else [])
 
 
-def test_limits_of_additions_are_the_mapping_s() -> None:
-    """A mapping has its own limits, of the number and of the share."""
+def test_mapping_has_its_own_limits() -> None:
+    """A mapping has its own limits on the number and share of additions."""
     strict = AudienceMapping(1, 1, 1001, None, "Spring", "auto", 0.0, max_added=10, max_added_share=0.1)
     assert check_additions(strict, to_add=11, ledger_size=100)
     assert not check_additions(strict, to_add=10, ledger_size=50)
     assert not check_additions(strict, to_add=11, ledger_size=110)
 
 
-def test_first_sync_is_not_asked_about_twice() -> None:
-    """The first sync of a proposed mapping asks anyway, and that of a list which an operator typed does not."""
+def test_first_sync_triggers_no_guard_on_additions() -> None:
+    """The first sync of a proposed mapping needs approval anyway, and one from the command line needs none."""
     proposed = AudienceMapping(1, 1, 1001, None, "Spring", "auto", 0.0, MappingStatus.PROPOSED, proposed_by="U1")
     assert not check_additions(proposed, to_add=9_999, ledger_size=0)
-    for by in (None, COMMAND_LINE):
-        typed = AudienceMapping(1, 1, 1001, None, "Spring", "auto", 0.0, proposed_by=by)
-        assert not check_additions(typed, to_add=9_999, ledger_size=0)
+    for proposer in (None, COMMAND_LINE):
+        mapping = AudienceMapping(1, 1, 1001, None, "Spring", "auto", 0.0, proposed_by=proposer)
+        assert not check_additions(mapping, to_add=9_999, ledger_size=0)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "size", "asks"),
+    ("sizes", "size", "needs_approval"),
     [
         ([1000, 1010, 990, 1000, 1000, 995, 1005, 1000, 1010, 990], 1300, True),
         ([1000, 1010, 990, 1000, 1000, 995, 1005, 1000, 1010, 990], 700, True),
@@ -68,13 +68,13 @@ def test_first_sync_is_not_asked_about_twice() -> None:
         ([5000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 5000], 1000, False),
     ],
 )
-def test_size(sizes: list[int], size: int, asks: bool) -> None:
-    """A size asks that deviates by more than three standard deviations of the last ten runs, and by more than 20 %."""
-    assert bool(check_size(size, History(sizes))) is asks
+def test_size(sizes: list[int], size: int, needs_approval: bool) -> None:
+    """A size needs approval beyond three standard deviations of the last ten runs and 20 %."""
+    assert bool(check_size(size, History(sizes))) is needs_approval
 
 
 def test_age() -> None:
-    """A source that is older than the one synced last asks, and says by how much."""
+    """A source older than the last one needs approval, and the guard says by how much."""
     history = History((), 100 * DAY_S, "k3v9m2x7qa")
     (guard,) = check_age("spring.csv", 93 * DAY_S, history)
     assert guard.name is GuardName.OLDER_SOURCE
@@ -84,19 +84,19 @@ def test_age() -> None:
     assert [older_by(seconds) for seconds in (3.0, 60.0, 7200.0)] == ["less than a minute", "1 minute", "2 hours"]
 
 
-def stamped(sync: Sync, name: str, stamp_ms: int, numbers: range) -> Path:
-    """A download of an audience as it was at that time."""
+def download(sync: Sync, name: str, stamp_ms: int, numbers: range) -> Path:
+    """A download of an audience with this timestamp."""
     path = sync.directory / name
     rows = [f"{n},{stamp_ms},p{n}@example.com,email\n" for n in numbers]
     path.write_text("mpid,scanned_timestamp_ms,identity_value,identity_type\n" + "".join(rows))
     return path
 
 
-async def test_last_week_s_file_does_not_roll_the_list_back(sync: Sync) -> None:
-    """A file whose time stamps are older than those of the file synced last waits for approval."""
+async def test_download_of_last_week_needs_approval(sync: Sync) -> None:
+    """A download with an older timestamp than the last one needs approval."""
     now = 1_543_512_096_000
-    await sync.run(stamped(sync, "77_Spring_172136Nov292018.csv", now, range(10)))
-    older = (await sync.run(stamped(sync, "77_Spring_172136Nov222018.csv", now - 7 * 86_400_000, range(8)))).run
+    await sync.run(download(sync, "77_Spring_172136Nov292018.csv", now, range(10)))
+    older = (await sync.run(download(sync, "77_Spring_172136Nov222018.csv", now - 7 * 86_400_000, range(8)))).run
     assert older.status is RunStatus.NEEDS_APPROVAL
     assert guards(older) == [GuardName.OLDER_SOURCE]
     assert older.plan is not None
@@ -104,26 +104,26 @@ async def test_last_week_s_file_does_not_roll_the_list_back(sync: Sync) -> None:
     assert len(sync.emails()) == 10
 
 
-async def test_running_an_old_file_again_asks(sync: Sync) -> None:
-    """A file without time stamps is as old as its bytes are known here: synced again after a newer one, it asks."""
+async def test_old_file_needs_approval_again(sync: Sync) -> None:
+    """A file without timestamps is as old as its first sync: run again after a newer one, it needs approval."""
     old = sync.mirror_file(people(range(10)))
     await sync.run(old)
     await sync.mirror(people(range(2, 12)))
-    again = (await sync.run(old)).run
-    assert guards(again) == [GuardName.OLDER_SOURCE]
+    repeated = (await sync.run(old)).run
+    assert guards(repeated) == [GuardName.OLDER_SOURCE]
     assert len(sync.emails()) == 10
-    assert (await sync.approve(again.id)).run.status is RunStatus.SUCCEEDED
+    assert (await sync.approve(repeated.id)).run.status is RunStatus.SUCCEEDED
 
 
-async def test_the_same_file_again_is_not_older(sync: Sync) -> None:
-    """The file that was synced last may be synced again without asking."""
+async def test_last_file_can_be_repeated(sync: Sync) -> None:
+    """The file of the last sync can be synced again without approval."""
     file = sync.mirror_file(people(range(10)))
     await sync.run(file)
     assert (await sync.run(file)).run.status is RunStatus.SUCCEEDED
 
 
-async def test_unusual_size_waits(sync: Sync) -> None:
-    """An audience of a size that its last runs did not have waits for approval, and says what they had."""
+async def test_unusual_size_needs_approval(sync: Sync) -> None:
+    """An audience of an unusual size needs approval, and the guard says the usual size."""
     usual = sync.mirror_file(people(range(120)))
     for _ in range(5):
         assert (await sync.run(usual)).run.status is RunStatus.SUCCEEDED
@@ -134,8 +134,8 @@ async def test_unusual_size_waits(sync: Sync) -> None:
     assert len(sync.emails()) == 120
 
 
-async def test_many_additions_wait(sync: Sync) -> None:
-    """A run that adds more than the mapping's limits waits for approval, and names both limits."""
+async def test_many_additions_need_approval(sync: Sync) -> None:
+    """A run that adds more than the mapping's limits needs approval, and the guard names both limits."""
     first = await sync.mirror(people(range(20)))
     async with sync.engine.database.write() as db:
         await mappings.change(db, first.run.mapping_id, max_added=5, max_added_share=0.25)

@@ -1,4 +1,4 @@
-"""The workspace of a plan: its SQL reaches the audience's file, and nothing else."""
+"""The workspace of a plan: its SQL can read the audience's file, and nothing else."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from core.planning.workspace import workspace
 
 @pytest.mark.parametrize("name", ["a.csv", "it's 本🎉.csv"])
 async def test_reads_the_audience_and_nothing_else(tmp_path: Path, name: str) -> None:
-    """Other files, the network, extensions and the settings are out of reach."""
+    """SQL in the workspace can't reach other files, the network, extensions or the settings."""
     (tmp_path / name).write_text("a\n1\n")
     (tmp_path / "other.csv").write_text("a\n2\n")
     path = str(tmp_path / name).replace("'", "''")

@@ -1,4 +1,4 @@
-"""Erasure in the files: no byte of the data directory holds an erased address, also while the program runs."""
+"""Erasure in files: no byte of the data directory contains an erased address, even while the program runs."""
 
 import sqlite3
 import time
@@ -19,7 +19,7 @@ from tests.firehosing import VIPS, Live, firehosing, person
 
 
 class _KeepingConnection(sqlite3.Connection):
-    """A connection of a SQLite that was built without SQLITE_SECURE_DELETE: what is deleted stays in the file."""
+    """A connection of a SQLite without SQLITE_SECURE_DELETE: deleted rows stay in the file."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -28,7 +28,7 @@ class _KeepingConnection(sqlite3.Connection):
 
 @pytest.fixture
 def keeping_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have SQLite as many systems build it."""
+    """Use a SQLite as many systems build it."""
     connect = sqlite3.connect
 
     def keeping(*args: Any, factory: type[sqlite3.Connection] = sqlite3.Connection, **options: Any) -> Any:
@@ -40,55 +40,55 @@ def keeping_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def files_with(folder: Path, address: str) -> list[str]:
-    """The files of a directory that hold an address, in any case, as text or as UTF-16."""
+    """The files of a directory that contain an address, in any case, as UTF-8 or UTF-16."""
     needles = [address.lower().encode(encoding) for encoding in ("utf-8", "utf-16-le")]
-    found = [path for path in folder.rglob("*") if path.is_file()]
-    return sorted(path.name for path in found if any(needle in path.read_bytes().lower() for needle in needles))
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(path.name for path in paths if any(needle in path.read_bytes().lower() for needle in needles))
 
 
-async def changed(it: Live) -> None:
-    """Have people on the list, some gone again and some refused, so that every table has held them."""
-    await it.mparticle.add(VIPS, *map(person, range(300)))
-    await it.settled()
-    await it.mparticle.delete(VIPS, person(41))
-    await it.mparticle.add(VIPS, person(42, email="P42@Example.com "), person(43, email="not@an@address"))
-    await it.settled()
+async def change_people(service: Live) -> None:
+    """Add people, remove one and send rejected ones, so that every table has contained addresses."""
+    await service.mparticle.add(VIPS, *map(person, range(300)))
+    await service.settled()
+    await service.mparticle.delete(VIPS, person(41))
+    await service.mparticle.add(VIPS, person(42, email="P42@Example.com "), person(43, email="not@an@address"))
+    await service.settled()
 
 
 @pytest.mark.usefixtures("keeping_sqlite")
 async def test_erased_address_is_in_no_file(tmp_path: Path) -> None:
-    """After an erasure, and before the program ends, no file of the data directory holds the address."""
-    async with firehosing(tmp_path, firehose_approval="none") as it, workflows.durable(it.engine):
-        await changed(it)
-        folder = it.engine.settings.data_dir
+    """After an erasure, while the program still runs, no file of the data directory contains the address."""
+    async with firehosing(tmp_path, firehose_approval="none") as service, workflows.durable(service.engine):
+        await change_people(service)
+        folder = service.engine.settings.data_dir
         assert files_with(folder, "p42@example.com")
         for number in (41, 42):
-            await it.mparticle.erase(email=f"p{number}@example.com")
-        await run_maintenance(it.engine)
+            await service.mparticle.erase(email=f"p{number}@example.com")
+        await run_maintenance(service.engine)
         assert files_with(folder, "p41@example.com") == []
         assert files_with(folder, "p42@example.com") == []
         assert files_with(folder, "p44@example.com") != []
 
 
 @pytest.mark.usefixtures("keeping_sqlite")
-async def test_somebody_reads_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader keeps the log from being emptied: the erasure is complete only after the log was emptied."""
+async def test_erasure_waits_for_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An erasure during a long read waits, and ends once the write-ahead log can be emptied."""
     monkeypatch.setattr(database, "CLEAR_LOG_WITHIN_MS", 20)
-    async with firehosing(tmp_path, worker=False, firehose_approval="none") as it:
-        await it.mparticle.add(VIPS, person(1), person(2))
-        async with it.engine.database.read() as db:
+    async with firehosing(tmp_path, worker=False, firehose_approval="none") as service:
+        await service.mparticle.add(VIPS, person(1), person(2))
+        async with service.engine.database.read() as db:
             await db.execute(text("SELECT count(*) FROM inbox"))
-            await it.mparticle.erase(email="p1@example.com")
-            assert files_with(it.engine.settings.data_dir, "p1@example.com")
-        await run_maintenance(it.engine)
-        assert files_with(it.engine.settings.data_dir, "p1@example.com") == []
-        async with it.engine.database.read() as db:
+            await service.mparticle.erase(email="p1@example.com")
+            assert files_with(service.engine.settings.data_dir, "p1@example.com")
+        await run_maintenance(service.engine)
+        assert files_with(service.engine.settings.data_dir, "p1@example.com") == []
+        async with service.engine.database.read() as db:
             assert (await db.execute(text("SELECT count(*) FROM erasures"))).scalar_one() == 0
 
 
 @pytest.mark.usefixtures("keeping_sqlite")
 async def test_retention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is deleted after 30 days is in no file either."""
+    """Expired data is in no file after it was deleted."""
     async with syncing(tmp_path) as sync:
         await sync.mirror(people(range(50)))
         await sync.mirror(people(range(1, 50)), approved=True)
@@ -104,7 +104,7 @@ async def test_retention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("keeping_sqlite")
 def test_file_of_the_workflow_engine(tmp_path: Path) -> None:
-    """The connections of the workflow engine overwrite what they delete."""
+    """The workflow engine's connections overwrite what they delete."""
     path = tmp_path / "a.sqlite"
     connect: Callable[..., Any] = sqlite3.connect
     for factory, is_left in ((sqlite3.Connection, True), (ErasingConnection, False)):

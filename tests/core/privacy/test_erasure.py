@@ -1,4 +1,4 @@
-"""Erasure: what is held about a person is deleted, wherever it is, and no file brings the person back."""
+"""Erasure: the data of a person is deleted everywhere, and no file brings the person back."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ from sandbox.iterable import Fault
 from sandbox.mparticle import messages
 from tests.firehosing import LIST, VIPS, Live, firehosing, person, until
 
-# Everything that may hold an identity.
+# All tables that may contain an identity.
 TABLES = (
     "inbox",
     "ledger",
@@ -36,52 +36,52 @@ TABLES = (
 )
 
 
-async def everything(it: Live) -> str:
-    """All that is in the database, as one text."""
-    async with it.engine.database.read() as db:
-        found = [str(tuple(row)) for table in TABLES for row in await db.execute(text(f"SELECT * FROM {table}"))]
-    return "\n".join(found)
+async def everything(service: Live) -> str:
+    """All data in the database, as one text."""
+    async with service.engine.database.read() as db:
+        rows = [str(tuple(row)) for table in TABLES for row in await db.execute(text(f"SELECT * FROM {table}"))]
+    return "\n".join(rows)
 
 
-async def started(it: Live, *numbers: int) -> None:
-    """Have these persons on the list."""
-    await it.mparticle.add(VIPS, *map(person, numbers))
-    await it.settled()
+async def add_people(service: Live, *numbers: int) -> None:
+    """Add these people to the list."""
+    await service.mparticle.add(VIPS, *map(person, numbers))
+    await service.settled()
 
 
-async def sync_file(it: Live, *numbers: int) -> Run:
-    """Sync a download of these persons, made now, as a run."""
+async def sync_file(service: Live, *numbers: int) -> Run:
+    """Sync a current download with these people."""
     now = int(time.time() * 1000) + 60_000
     kinds = (("email", "p{}@example.com"), ("customer_id", "c{}"))
     rows = [f"{n}, {now}, {value.format(n)}, {kind}\n" for n in numbers for kind, value in kinds]
-    file = it.engine.settings.data_dir / "8754_VIPs.csv"
+    file = service.engine.settings.data_dir / "8754_VIPs.csv"
     file.write_text("mpid, scanned_timestamp_ms, identity_value, identity_type\n" + "".join(rows))
-    async with it.engine.database.read() as db:
-        connection = await connections.by_id(db, (await it.mapping()).connection_id)
+    async with service.engine.database.read() as db:
+        connection = await connections.by_id(db, (await service.mapping()).connection_id)
     assert connection is not None
     request = RunRequest(path=str(file), mode=SyncMode.MIRROR, approved=True)
-    run_id = (await submit(it.engine, connection, LIST, request)).run_id
-    assert await execute(it.engine, run_id) is RunStatus.SUCCEEDED
-    async with it.engine.database.read() as db:
+    run_id = (await submit(service.engine, connection, LIST, request)).run_id
+    assert await execute(service.engine, run_id) is RunStatus.SUCCEEDED
+    async with service.engine.database.read() as db:
         run = await runs.by_id(db, run_id)
     assert run is not None
     return run
 
 
-async def test_nothing_is_left(tmp_path: Path, database_url: str) -> None:
-    """Ledger, changes, rejections and inbox no longer contain the person; other people stay."""
-    async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
-        await started(it, 41, 42, 43)
-        await it.mparticle.add(VIPS, person(42, email="not an address", customer_id="c42"))
-        await it.settled()
-        await it.mparticle.erase(email=" P42@Example.com ")
-        held = await everything(it)
+async def test_no_table_contains_the_person(tmp_path: Path, database_url: str) -> None:
+    """Ledger, batches, rejections and inbox lose the person's data, and keep that of others."""
+    async with firehosing(tmp_path, database_url, firehose_approval="none") as service:
+        await add_people(service, 41, 42, 43)
+        await service.mparticle.add(VIPS, person(42, email="not an address", customer_id="c42"))
+        await service.settled()
+        await service.mparticle.erase(email=" P42@Example.com ")
+        data = await everything(service)
         for trace in ("p42@", "'c42'", '"c42"', "'42'", '"42"', "not an address"):
-            assert trace not in held
+            assert trace not in data
         for trace in ("p41@example.com", "c43"):
-            assert trace in held
-        async with it.engine.database.read() as db:
-            run_id = (await it.status()).run_id
+            assert trace in data
+        async with service.engine.database.read() as db:
+            run_id = (await service.status()).run_id
             assert run_id is not None
             run = await runs.by_id(db, run_id)
             assert run is not None
@@ -90,41 +90,41 @@ async def test_nothing_is_left(tmp_path: Path, database_url: str) -> None:
 
 
 async def test_stays_in_its_account(tmp_path: Path, database_url: str) -> None:
-    """An erasure of one account leaves what others hold about the same customer id, and their files bring it in."""
-    async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
-        await started(it, 1, 2)
-        it.mparticle.account["account_id"] = 999  # another account, with the same token and no connection
-        it.mparticle.account["account_settings"] = {}
-        await it.mparticle.erase(customer_id="c1", email="p2@example.com")
+    """An erasure in one account leaves the same customer id in others, whose files can add it."""
+    async with firehosing(tmp_path, database_url, firehose_approval="none") as service:
+        await add_people(service, 1, 2)
+        service.mparticle.account["account_id"] = 999  # another account, with the same token and no connection
+        service.mparticle.account["account_settings"] = {}
+        await service.mparticle.erase(customer_id="c1", email="p2@example.com")
 
-        held = await everything(it)
-        assert all(trace in held for trace in ("p1@example.com", "'c1'", "p2@example.com"))
-        run = await sync_file(it, 1)
-        assert (run.counters.rejected, it.emails()) == (0, {"p1@example.com"})
-
-
-async def test_person_who_had_left(tmp_path: Path, database_url: str) -> None:
-    """The address under which a person was on a list is erased, too, if the request has the address or the mpid."""
-    async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
-        await started(it, 1, 2, 3)
-        await it.mparticle.delete(VIPS, *map(person, (1, 2, 3)))
-        await it.settled()
-        held = await everything(it)
-        assert all(f"p{number}@example.com" in held for number in (1, 2, 3))
-        await it.mparticle.erase(email="p1@example.com")
-        await it.mparticle.erase(mpid="2")
-        held = await everything(it)
-        assert [number for number in (1, 2, 3) if f"p{number}@example.com" in held] == [3]
+        data = await everything(service)
+        assert all(trace in data for trace in ("p1@example.com", "'c1'", "p2@example.com"))
+        run = await sync_file(service, 1)
+        assert (run.counters.rejected, service.emails()) == (0, {"p1@example.com"})
 
 
-async def test_record_of_it(tmp_path: Path, database_url: str) -> None:
-    """That it was done is on record, with the numbers and without the person."""
-    async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
-        await started(it, 1, 2)
-        request = messages.erasure(it.mparticle.account, {"customer_id": "c1"})
-        await it.mparticle.send(request)
-        await it.mparticle.send(request)
-        async with it.engine.database.read() as db:
+async def test_leaver_is_erased(tmp_path: Path, database_url: str) -> None:
+    """The last known address of a leaver is deleted, whether the request has the address or the mpid."""
+    async with firehosing(tmp_path, database_url, firehose_approval="none") as service:
+        await add_people(service, 1, 2, 3)
+        await service.mparticle.delete(VIPS, *map(person, (1, 2, 3)))
+        await service.settled()
+        data = await everything(service)
+        assert all(f"p{number}@example.com" in data for number in (1, 2, 3))
+        await service.mparticle.erase(email="p1@example.com")
+        await service.mparticle.erase(mpid="2")
+        data = await everything(service)
+        assert [number for number in (1, 2, 3) if f"p{number}@example.com" in data] == [3]
+
+
+async def test_erasure_has_an_audit_entry(tmp_path: Path, database_url: str) -> None:
+    """An erasure has an audit entry with the numbers of rows and without the person."""
+    async with firehosing(tmp_path, database_url, firehose_approval="none") as service:
+        await add_people(service, 1, 2)
+        request = messages.erasure(service.mparticle.account, {"customer_id": "c1"})
+        await service.mparticle.send(request)
+        await service.mparticle.send(request)
+        async with service.engine.database.read() as db:
             (entry,) = await audit_log.of(db, [f"erasure:{request['id']}"])
         assert (entry.actor, entry.action) == ("mparticle", AuditAction.ERASED)
         assert entry.after == {
@@ -138,117 +138,117 @@ async def test_record_of_it(tmp_path: Path, database_url: str) -> None:
 
 
 async def test_file_does_not_bring_the_person_back(tmp_path: Path, database_url: str) -> None:
-    """Later downloads leave the person out, whatever identity was named, until mParticle sends the person again."""
-    async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
-        await started(it, 1, 2)
-        await it.mparticle.erase(email="p1@example.com")
-        await it.mparticle.erase(mpid="7")
-        run = await sync_file(it, 1, 2, 3, 7)
-        assert it.emails() == {f"p{n}@example.com" for n in (1, 2, 3)}  # 1 is where Iterable has it, and not ours
+    """Later downloads skip the person, under any identity, until mParticle sends the person again."""
+    async with firehosing(tmp_path, database_url, firehose_approval="none") as service:
+        await add_people(service, 1, 2)
+        await service.mparticle.erase(email="p1@example.com")
+        await service.mparticle.erase(mpid="7")
+        run = await sync_file(service, 1, 2, 3, 7)
+        assert service.emails() == {f"p{n}@example.com" for n in (1, 2, 3)}  # 1 stays in Iterable, but not in our data
         assert (run.counters.members, run.counters.added, run.counters.rejected) == (4, 1, 2)
-        async with it.engine.database.read() as db:
+        async with service.engine.database.read() as db:
             assert await rejections.by_reason(db, run.id) == {"erased": 2}
-        assert "p7@example.com" not in await everything(it)
-        await it.mparticle.add(VIPS, person(7))
-        await it.settled()
-        assert "p7@example.com" in it.emails()
-        run = await sync_file(it, 2, 3, 7)
+        assert "p7@example.com" not in await everything(service)
+        await service.mparticle.add(VIPS, person(7))
+        await service.settled()
+        assert "p7@example.com" in service.emails()
+        run = await sync_file(service, 2, 3, 7)
         assert (run.counters.rejected, run.counters.missing) == (0, 0)
 
 
 async def test_older_change_does_not_bring_the_person_back(tmp_path: Path, database_url: str) -> None:
-    """A change from before the erasure that comes late is not taken."""
-    async with firehosing(tmp_path, database_url, worker=False, firehose_approval="none") as it:
+    """A late change from before the erasure is ignored."""
+    async with firehosing(tmp_path, database_url, worker=False, firehose_approval="none") as service:
         now = int(time.time() * 1000)
-        await it.mparticle.add(VIPS, person(1), at=now - 1000)
-        await it.mparticle.erase(email="p1@example.com")
-        await it.mparticle.add(VIPS, person(1), person(2), at=now - 500)
-        held = await everything(it)
-        assert "p1@example.com" not in held
-        assert "p2@example.com" in held
+        await service.mparticle.add(VIPS, person(1), at=now - 1000)
+        await service.mparticle.erase(email="p1@example.com")
+        await service.mparticle.add(VIPS, person(1), person(2), at=now - 500)
+        data = await everything(service)
+        assert "p1@example.com" not in data
+        assert "p2@example.com" in data
 
 
-async def test_while_a_run_is_under_way(tmp_path: Path, database_url: str) -> None:
-    """What a run holds in memory meanwhile is deleted when it has ended."""
-    async with firehosing(tmp_path, database_url, firehose_approval="none") as it:
-        await started(it, 1)
-        it.iterable.faults.add(Fault(action="slow", delay=1.0, path="/api/lists/subscribe", times=1))
-        await it.mparticle.add(VIPS, person(2), person(3))
+async def test_erasure_during_a_run(tmp_path: Path, database_url: str) -> None:
+    """Data that a run has in memory is deleted after its end."""
+    async with firehosing(tmp_path, database_url, firehose_approval="none") as service:
+        await add_people(service, 1)
+        service.iterable.faults.add(Fault(action="slow", delay=1.0, path="/api/lists/subscribe", times=1))
+        await service.mparticle.add(VIPS, person(2), person(3))
 
         async def is_on_its_way() -> bool:
-            return it.iterable.state.log.in_flight > 0
+            return service.iterable.state.log.in_flight > 0
 
         await until(is_on_its_way)
-        await it.mparticle.erase(mpid="2")
-        await it.settled()
-        await run_maintenance(it.engine)
-        held = await everything(it)
-        assert "p2@example.com" not in held
-        assert "p3@example.com" in held
+        await service.mparticle.erase(mpid="2")
+        await service.settled()
+        await run_maintenance(service.engine)
+        data = await everything(service)
+        assert "p2@example.com" not in data
+        assert "p3@example.com" in data
 
 
-async def test_run_that_ends_meanwhile(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a run writes down just before it ends, while the person is being deleted, is deleted by the next look."""
+async def test_run_ends_during_an_erasure(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that a run writes during the erasure are deleted by the next pass."""
     from core.runs.executor import plan
 
-    async with firehosing(tmp_path, database_url, worker=False, firehose_approval="none") as it:
-        await it.mparticle.add(VIPS, person(1), person(2))
-        run_id = await micro_batch.create_micro_batch(it.engine, await it.mapping())
+    async with firehosing(tmp_path, database_url, worker=False, firehose_approval="none") as service:
+        await service.mparticle.add(VIPS, person(1), person(2))
+        run_id = await micro_batch.create_micro_batch(service.engine, await service.mapping())
         assert run_id is not None
-        await plan(it.engine, run_id)
+        await plan(service.engine, run_id)
         rows_of = personal_data.rows_of
 
-        async def found(db: AsyncConnection, whose: personal_data.DataSubject) -> personal_data.Rows:
-            rows = await rows_of(db, whose)
-            await micro_batch.execute(it.engine, run_id)
+        async def rows_then_execute(db: AsyncConnection, subject: personal_data.DataSubject) -> personal_data.Rows:
+            rows = await rows_of(db, subject)
+            await micro_batch.execute(service.engine, run_id)
             return rows
 
         with monkeypatch.context() as patch:
             patch.setattr(erasure, "SOON_S", 60.0)
-            patch.setattr(personal_data, "rows_of", found)
-            await it.mparticle.erase(email="p1@example.com")
-        assert it.emails() == {"p1@example.com", "p2@example.com"}
-        await erasure.carry_out_all(it.engine)
-        assert "p1@example.com" not in await everything(it)
+            patch.setattr(personal_data, "rows_of", rows_then_execute)
+            await service.mparticle.erase(email="p1@example.com")
+        assert service.emails() == {"p1@example.com", "p2@example.com"}
+        await erasure.carry_out_all(service.engine)
+        assert "p1@example.com" not in await everything(service)
 
 
-async def test_planned_change_is_not_made(tmp_path: Path, database_url: str) -> None:
-    """A change that is planned and not sent is taken out, and the run's numbers add up all the same."""
+async def test_planned_change_is_dropped(tmp_path: Path, database_url: str) -> None:
+    """A planned change of the person is dropped, and the run's numbers still add up."""
     from core.runs.executor import plan
 
-    async with firehosing(tmp_path, database_url, worker=False, firehose_approval="none") as it:
-        await it.mparticle.add(VIPS, person(1), person(2))
-        run_id = await micro_batch.create_micro_batch(it.engine, await it.mapping())
+    async with firehosing(tmp_path, database_url, worker=False, firehose_approval="none") as service:
+        await service.mparticle.add(VIPS, person(1), person(2))
+        run_id = await micro_batch.create_micro_batch(service.engine, await service.mapping())
         assert run_id is not None
-        await plan(it.engine, run_id)
-        await it.mparticle.erase(email="p1@example.com")
-        await micro_batch.execute(it.engine, run_id)
-        assert it.emails() == {"p2@example.com"}
-        status = await it.status()
+        await plan(service.engine, run_id)
+        await service.mparticle.erase(email="p1@example.com")
+        await micro_batch.execute(service.engine, run_id)
+        assert service.emails() == {"p2@example.com"}
+        status = await service.status()
         assert (status.added, status.rejected_by_reason) == (1, {"erased": 1})
-        await erasure.carry_out_all(it.engine)
-        assert "p1@example.com" not in await everything(it)
+        await erasure.carry_out_all(service.engine)
+        assert "p1@example.com" not in await everything(service)
 
 
-async def test_nothing_is_looked_for_while_others_can_not_write(tmp_path: Path) -> None:
-    """However large the tables are, an erasure holds SQLite's one write lock for rows that it knows by their keys."""
-    async with firehosing(tmp_path, firehose_approval="none") as it:
-        await started(it, 41, 42)
-        await it.mparticle.add(VIPS, person(42, email="not an address"))
-        await it.settled()
-        written: list[tuple[str, Any]] = []
+async def test_erasure_scans_no_table_under_the_write_lock(tmp_path: Path) -> None:
+    """An erasure holds SQLite's write lock only for rows that it knows by their keys."""
+    async with firehosing(tmp_path, firehose_approval="none") as service:
+        await add_people(service, 41, 42)
+        await service.mparticle.add(VIPS, person(42, email="not an address"))
+        await service.settled()
+        statements: list[tuple[str, Any]] = []
 
-        def note(db: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        def record(db: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
             if db.get_execution_options().get("writing") and statement.startswith(("SELECT", "UPDATE", "DELETE")):
-                written.append((statement, parameters))
+                statements.append((statement, parameters))
 
-        event.listen(it.engine.database.engine.sync_engine, "before_cursor_execute", note)
-        await it.mparticle.erase(email="p42@example.com")
-        await run_maintenance(it.engine)
-        event.remove(it.engine.database.engine.sync_engine, "before_cursor_execute", note)
-        assert sum("ledger" in statement for statement, _ in written)
-        async with it.engine.database.read() as db:
-            for statement, parameters in written:
-                found = await db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-                scanned = {row.detail for row in found if row.detail.startswith("SCAN")}
+        event.listen(service.engine.database.engine.sync_engine, "before_cursor_execute", record)
+        await service.mparticle.erase(email="p42@example.com")
+        await run_maintenance(service.engine)
+        event.remove(service.engine.database.engine.sync_engine, "before_cursor_execute", record)
+        assert sum("ledger" in statement for statement, _ in statements)
+        async with service.engine.database.read() as db:
+            for statement, parameters in statements:
+                plan = await db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                scanned = {row.detail for row in plan if row.detail.startswith("SCAN")}
                 assert not {f"SCAN {table}" for table in ("ledger", "inbox", "rejections", "changes")} & scanned

@@ -1,4 +1,4 @@
-"""The report of a run: one set of numbers, as an object and as rows."""
+"""The report of a run: its numbers as a JSON object, and its rejections as CSV rows."""
 
 import json
 
@@ -40,8 +40,8 @@ KEYS = [
 
 
 def make_run(**values: object) -> Run:
-    """A run of three members that added two."""
-    given: dict[str, object] = {
+    """A run of three members; two were added."""
+    defaults: dict[str, object] = {
         "id": "abc",
         "mapping_id": 1,
         "connection_id": 1,
@@ -68,11 +68,11 @@ def make_run(**values: object) -> Run:
         "error": None,
         "error_code": None,
     }
-    return Run.model_validate({**given, **values})
+    return Run.model_validate({**defaults, **values})
 
 
-def test_object_has_the_promised_keys_in_order() -> None:
-    """The JSON object is one line with exactly the keys that programs rely on."""
+def test_object_has_the_documented_keys_in_order() -> None:
+    """The JSON object is one line with exactly the documented keys."""
     line = RunReport.of(make_run(), {"no_email": 1}).to_json()
 
     assert "\n" not in line
@@ -80,10 +80,10 @@ def test_object_has_the_promised_keys_in_order() -> None:
 
 
 def test_numbers_are_those_of_the_run() -> None:
-    """The object holds what the run counted."""
-    found = json.loads(RunReport.of(make_run(), {"no_email": 1}).to_json())
+    """The object has the run's numbers."""
+    report = json.loads(RunReport.of(make_run(), {"no_email": 1}).to_json())
 
-    assert found == {
+    assert report == {
         **dict.fromkeys(KEYS, 0),
         "run_id": "abc",
         "status": "succeeded",
@@ -104,8 +104,8 @@ def test_numbers_are_those_of_the_run() -> None:
     }
 
 
-def test_duration_of_a_run_under_way_is_that_until_now() -> None:
-    """A run that has not ended has lasted until now, and one that has not begun no time at all."""
+def test_duration_of_a_run_that_has_not_ended() -> None:
+    """An active run has lasted until now, and a queued one no time."""
     running = make_run(status=RunStatus.RUNNING, finished_at=None)
     queued = make_run(status=RunStatus.QUEUED, started_at=None, finished_at=None)
 
@@ -115,15 +115,15 @@ def test_duration_of_a_run_under_way_is_that_until_now() -> None:
 
 @pytest.mark.parametrize("status", [RunStatus.PLANNED, RunStatus.NEEDS_APPROVAL])
 def test_planned_numbers_are_those_of_the_plan(status: RunStatus) -> None:
-    """Of a run that has sent nothing, the numbers say what it would do."""
+    """The numbers of a run that has sent nothing are those of its plan."""
     plan = RunPlan(members=5, left=1, to_add=2, to_update=1, to_remove=1, unchanged=2)
     report = RunReport.of(make_run(status=status, plan=plan, counters=RunCounters(members=5, left=1, unchanged=2)), {})
 
     assert (report.added, report.updated, report.removed, report.unchanged) == (2, 1, 1, 2)
 
 
-def test_run_that_waits_says_for_what() -> None:
-    """The error of a run that waits for approval is what its guards say."""
+def test_error_of_a_run_that_needs_approval() -> None:
+    """The error of a run that needs approval is the text of its guards."""
     guard = Guard(name=GuardName.MASS_REMOVAL, message="50 of 60 members would be removed.")
     waiting = make_run(status=RunStatus.NEEDS_APPROVAL, plan=RunPlan(guards=(guard,)))
 
@@ -131,25 +131,25 @@ def test_run_that_waits_says_for_what() -> None:
 
 
 def test_run_that_never_began_has_all_keys() -> None:
-    """The object of what never came to a run has the same keys, and no run id."""
-    found = json.loads(RunReport(list_id=42, error="There is no such file.").to_json())
+    """A failure before a run exists has the same keys, and no run id."""
+    report = json.loads(RunReport(list_id=42, error="There is no such file.").to_json())
 
-    assert list(found) == KEYS
-    assert (found["run_id"], found["status"], found["list_id"]) == (None, "failed", 42)
+    assert list(report) == KEYS
+    assert (report["run_id"], report["status"], report["list_id"]) == (None, "failed", 42)
 
 
 def test_every_reason_is_explained() -> None:
-    """Each reason that a run can give has its own words."""
+    """Each rejection reason has an explanation."""
     assert set(EXPLANATIONS) == {*RejectionReason, *FailureReason, UNATTRIBUTED, ERASED}
 
 
-def test_unknown_reason_is_explained_all_the_same() -> None:
-    """A reason of a newer version still gets a sentence."""
+def test_unknown_reason_has_an_explanation() -> None:
+    """A reason of a newer version gets a general explanation."""
     assert explain("iterable_new").meaning.endswith(".")
 
 
 def test_row_has_the_columns_of_the_header() -> None:
-    """A row says who was rejected, why, and what that means."""
+    """A row has the identities of the member, the reason, its meaning and the remedy."""
     row = csv_row(Rejection("-5", "a@example.com", None, "no_email"))
 
     assert dict(zip(CSV_HEADER, row, strict=True)) == {
@@ -165,11 +165,11 @@ def test_row_has_the_columns_of_the_header() -> None:
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "-"])
 def test_formulas_are_text(cell: str) -> None:
-    """What a spreadsheet would take for a formula is made text."""
+    """A cell that a spreadsheet would take for a formula becomes text."""
     assert csv_row(Rejection(None, cell, cell, "no_email"))[1:3] == (f"'{cell}", f"'{cell}")
 
 
 @pytest.mark.parametrize("cell", ["-13274847", "a=b", "1"])
 def test_harmless_cells_stay(cell: str) -> None:
-    """What is no formula stays as it is, a negative mpid above all."""
+    """A cell that is no formula stays, above all a negative mpid."""
     assert csv_row(Rejection(cell, None, None, "no_email"))[0] == cell

@@ -1,4 +1,4 @@
-"""Killed while it is approved, or planned again after that, a run does what was approved and nothing else."""
+"""A run that is killed during its approval, or while it is planned again, does only what was approved."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.core.test_crash import FIRST
     ("scenario", "event"), [("approved", 8), ("approved", 20), ("approved", 35), ("overtaken", 8), ("overtaken", 18)]
 )
 async def test_approval_and_a_crash(tmp_path: Path, scenario: str, event: int) -> None:
-    """A process that dies loses no approval and gives none; the campaign of crash points tries every event."""
+    """A process that dies loses no approval and adds none; the campaign of crash points tries every event."""
     prepared = Prepared("SQLite", await keep(FIRST, user_id=MPID))
-    killed = Crash(prepared, scenario, event, commits=False)
-    assert await SCENARIOS[scenario][1](tmp_path, None, killed, tmp_path / "event") == ""
+    crash = Crash(prepared, scenario, event, commits=False)
+    assert await SCENARIOS[scenario][1](tmp_path, None, crash, tmp_path / "event") == ""

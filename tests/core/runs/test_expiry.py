@@ -1,4 +1,4 @@
-"""An approval that no one gave expires: nothing is sent, and it can't be given any longer."""
+"""A run that is not approved in time expires: it sends nothing, and can't be approved later."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,12 +24,12 @@ DAY_S = 86_400.0
 @pytest.fixture
 async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
     """An engine on each kind of database."""
-    async with syncing(tmp_path, database_url) as it:
-        yield it
+    async with syncing(tmp_path, database_url) as opened:
+        yield opened
 
 
-async def waiting(sync: Sync, *, days: float) -> str:
-    """A run that has waited for approval for so long."""
+async def run_until_approval(sync: Sync, *, days: float) -> str:
+    """A run that has needed approval for this many days."""
     await sync.mirror(people(range(3)))
     run_id = (await sync.mirror([])).run.id
     async with sync.engine.database.write() as db:
@@ -41,8 +41,8 @@ async def waiting(sync: Sync, *, days: float) -> str:
 
 
 async def test_expires_after_three_days(sync: Sync) -> None:
-    """After 3 days the run has expired, which is on record and is neither declined nor cancelled."""
-    run_id = await waiting(sync, days=3.01)
+    """A run expires after 3 days, with an audit entry; it is neither declined nor cancelled."""
+    run_id = await run_until_approval(sync, days=3.01)
     assert await approval.expire_waiting(sync.engine) == 1
     run = (await sync.outcome(run_id)).run
     assert run.status is RunStatus.EXPIRED
@@ -56,38 +56,38 @@ async def test_expires_after_three_days(sync: Sync) -> None:
     assert len(sync.emails()) == 3
 
 
-async def test_waits_until_then(sync: Sync) -> None:
-    """Before that it waits."""
-    await waiting(sync, days=2.9)
+async def test_waits_for_three_days(sync: Sync) -> None:
+    """A run does not expire before 3 days."""
+    await run_until_approval(sync, days=2.9)
     assert await approval.expire_waiting(sync.engine) == 0
 
 
 async def test_time_until_expiry_is_a_setting(sync: Sync) -> None:
-    """The time is a setting, in seconds; it is 3 days if nothing is set."""
+    """The time until expiry is a setting, in seconds; its default is 3 days."""
     assert Settings.model_fields["approval_expiry_s"].default == 3 * DAY_S
-    run_id = await waiting(sync, days=0.5)
+    run_id = await run_until_approval(sync, days=0.5)
     sync.engine.settings = sync.engine.settings.model_copy(update={"approval_expiry_s": 0.25 * DAY_S})
     assert await approval.expire_waiting(sync.engine) == 1
     assert "within 6 hours" in ((await sync.outcome(run_id)).run.error or "")
 
 
 async def test_late_approval_without_a_worker(sync: Sync) -> None:
-    """An approval that comes too late is refused even if nothing has ended the run yet."""
-    run_id = await waiting(sync, days=4)
+    """A late approval is refused even if no worker has expired the run yet."""
+    run_id = await run_until_approval(sync, days=4)
     assert await decide(sync.engine, run_id) is Decision.EXPIRED
     assert (await sync.outcome(run_id)).run.status is RunStatus.EXPIRED
 
 
 async def test_expiry_and_approval_at_once(sync: Sync) -> None:
-    """Of an approval and an expiry at the same moment one counts, and a run that has expired is not executed."""
-    run_id = await waiting(sync, days=4)
+    """An approval at the moment of the expiry is refused."""
+    run_id = await run_until_approval(sync, days=4)
     decision, _ = await asyncio.gather(decide(sync.engine, run_id), approval.expire_waiting(sync.engine))
     assert decision in (Decision.EXPIRED, Decision.TOO_LATE)
     assert (await sync.outcome(run_id)).run.status is RunStatus.EXPIRED
 
 
 async def test_every_way_to_start_respects_a_pause(sync: Sync) -> None:
-    """Whichever way work of a paused mapping is asked for, it is refused with the same sentence."""
+    """Every way to start work of a paused mapping is refused with the same error."""
     done = (await sync.mirror([*people(range(3)), person(9, email=None)])).run
     failed = await sync.submit(sync.directory / "nowhere.csv")
     await worker.start(failed)
@@ -96,29 +96,29 @@ async def test_every_way_to_start_respects_a_pause(sync: Sync) -> None:
         mapping = await mappings.by_id(db, done.mapping_id)
     assert mapping is not None
     request = RunRequest(path="a.csv")
-    by: dict[str, Any] = {"by": "U1", "team_id": None}
-    ways = [
+    actor: dict[str, Any] = {"by": "U1", "team_id": None}
+    attempts = [
         sync.submit(sync.mirror_file(people(range(2)))),
-        commands.start(sync.engine, mapping, request, channel=None, **by),
-        commands.repeat(sync.engine, done.id, channel=None, **by),
-        commands.retry(sync.engine, failed, **by),
-        commands.retry_rejected(sync.engine, done.id, channel=None, **by),
+        commands.start(sync.engine, mapping, request, channel=None, **actor),
+        commands.repeat(sync.engine, done.id, channel=None, **actor),
+        commands.retry(sync.engine, failed, **actor),
+        commands.retry_rejected(sync.engine, done.id, channel=None, **actor),
         worker.resume(sync.engine, failed),
         undo.undo(sync.engine, done.id, started_by="U1", channel=None),
     ]
-    for way in ways:
+    for attempt in attempts:
         with pytest.raises(ConflictError, match="is paused, so nothing is sent"):
-            await way
+            await attempt
 
 
-async def test_half_done_run_of_a_paused_mapping_is_not_taken_up(sync: Sync) -> None:
-    """A run that stopped half-way sends no more while its mapping is paused, whoever takes it up."""
+async def test_partial_run_of_a_paused_mapping_sends_nothing(sync: Sync) -> None:
+    """A run that has sent a part sends no more while its mapping is paused."""
     await sync.mirror(people(range(150)))
-    waiting_run = (await sync.mirror(people(range(10)))).run
-    assert await decide(sync.engine, waiting_run.id) is Decision.RECORDED
+    run = (await sync.mirror(people(range(10)))).run
+    assert await decide(sync.engine, run.id) is Decision.RECORDED
     async with sync.engine.database.write() as db:
-        await mappings.change(db, waiting_run.mapping_id, status=MappingStatus.PAUSED)
-        await runs.change(db, waiting_run.id, requests=5)  # as if it had begun
-    assert await executor.execute(sync.engine, waiting_run.id) is RunStatus.FAILED
-    assert "is paused" in ((await sync.outcome(waiting_run.id)).run.error or "")
+        await mappings.change(db, run.mapping_id, status=MappingStatus.PAUSED)
+        await runs.change(db, run.id, requests=5)  # as if it had begun
+    assert await executor.execute(sync.engine, run.id) is RunStatus.FAILED
+    assert "is paused" in ((await sync.outcome(run.id)).run.error or "")
     assert len(sync.emails()) == 150

@@ -1,4 +1,4 @@
-"""What keeps one workspace from making the others wait."""
+"""Limits that keep one workspace from delaying the others."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.core.store.seeds import add_connection, add_mapping, add_run
 
 @pytest.mark.parametrize("rate", [0.0, RATE_FLOOR, 5.0, 1000.0])
 def test_rates(rate: float) -> None:
-    """A rate is between the floor and the maximum, or 0 for no limit."""
+    """A rate is between the minimum and the maximum, or 0 for no limit."""
     assert check_rate(rate) == rate
 
 
@@ -28,7 +28,7 @@ def test_rate_below_the_floor(rate: float) -> None:
 
 
 async def test_queued_runs_of_a_connection(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection may have so many runs in the queue and no more; others are not concerned."""
+    """A connection can have a limited number of queued runs, independent of other connections."""
     monkeypatch.setattr(submission, "MAX_QUEUED_RUNS", 2)
     one, other = await add_mapping(database), await add_mapping(database, await add_connection(database, "other"))
     for _ in range(2):
@@ -42,8 +42,8 @@ async def test_queued_runs_of_a_connection(database: Database, monkeypatch: pyte
         await submission.enqueue(db, theirs, other, RunRequest(path="a.csv"))
 
 
-async def test_cap_for_all_who_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cap counts for the command line and for a run that is retried, too."""
+async def test_limit_applies_to_every_way_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit on queued runs also applies to the command line and to a retry."""
     async with syncing(tmp_path) as sync:
         path = sync.mirror_file(people(range(2)))
         failed, waiting = await sync.submit(path), await sync.submit(path)

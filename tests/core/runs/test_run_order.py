@@ -1,4 +1,4 @@
-"""One run at a time for a list, in the order of their making, whoever executes them and however they are stopped."""
+"""A list has one run at a time, in the order of submission, whichever process executes them and however they stop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,69 +41,69 @@ from tests.core.harness import (
 SUBSCRIBE = "/api/lists/subscribe"
 UNSUBSCRIBE = "/api/lists/unsubscribe"
 
-#: Events at which a process is killed: with its run queued, planning, decided upon, and uploading.
+#: Events at which a process is killed: its run is queued, planning, decided, or uploading.
 QUEUED, PLANNING, UPLOADING = 8, 12, 28
 AROUND_THE_DECISION = range(19, 24)
 
-#: Notices after a moment that an answer does not come, and goes on however long something else takes meanwhile.
+#: Gives up on an answer after a moment, but retries for as long as anything else takes.
 HASTY = RetryPolicy(max_attempts=10_000, backoff_initial_s=0.001, backoff_max_s=0.002, request_timeout_s=0.1)
 
 
 @pytest.fixture
 async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
     """An engine on each kind of database."""
-    async with syncing(tmp_path, database_url, retry_policy=QUICK) as it:
-        yield it
+    async with syncing(tmp_path, database_url, retry_policy=QUICK) as opened:
+        yield opened
 
 
 @pytest.fixture
 async def hasty(tmp_path: Path) -> AsyncIterator[Sync]:
-    """An engine that notices within a moment that an answer does not come."""
-    async with syncing(tmp_path, retry_policy=HASTY) as it:
-        yield it
+    """An engine that gives up on an answer after a moment."""
+    async with syncing(tmp_path, retry_policy=HASTY) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten members a request."""
+    """Send ten members per request."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
 
 
 def addresses(numbers: range) -> set[str]:
-    """The addresses of the people with these numbers."""
+    """The addresses of people with these numbers."""
     return {f"p{number}@example.com" for number in numbers}
 
 
-async def meanwhile(
-    sync: Sync, run_id: str, do: Callable[[], Awaitable[None]], path: str = SUBSCRIBE, *, stops: bool = True
+async def act_during(
+    sync: Sync, run_id: str, action: Callable[[], Awaitable[None]], path: str = SUBSCRIBE, *, stops: bool = True
 ) -> None:
-    """Execute a run, and do something when Iterable has answered some of its requests and leaves others hanging.
+    """Execute a run, and act when Iterable has answered some of its requests and leaves others open.
 
-    Where the run `stops` for it, Iterable answers no more before that.
+    If the action `stops` the run, Iterable answers again only after the run has stopped.
     """
     sync.iterable.faults.set([Fault("hang", path=path, after=5)])
-    running = asyncio.create_task(worker.start(run_id))
+    execution = asyncio.create_task(worker.start(run_id))
 
-    async def hangs() -> bool:
+    async def is_hanging() -> bool:
         return any(rule.hits for rule in sync.iterable.faults.rules)
 
-    await until(hangs)
-    await do()
+    await until(is_hanging)
+    await action()
     if stops:
-        await running
+        await execution
     sync.iterable.faults.clear()
-    await running
+    await execution
 
 
 def runs_on_the_list(sync: Sync) -> list[str]:
-    """The letters that the addresses of each request to the list begin with, one for a row of equal ones."""
+    """The first letters of the addresses in each request to the list, one for a sequence of equal ones."""
     identity = sync.iterable.state.project().people.identity
     letters = [(identity(event.numbers[0])[0] or "")[0] for event in sync.iterable.state.lists[LIST].events]
     return [letter for letter, _ in groupby(letters)]
 
 
 async def test_two_runs_at_once_in_one_process(sync: Sync) -> None:
-    """Two runs on one list, started at once, go one after the other and both end right."""
+    """Two runs on one list that start at once are executed one after the other."""
     members = {letter: [person(n, email=f"{letter}{n}@example.com") for n in range(60)] for letter in "ab"}
     queued = [await sync.submit(sync.mirror_file(members[name], name), audience=name) for name in "ab"]
     sync.iterable.faults.set([Fault("slow", delay=0.01)])
@@ -114,7 +114,7 @@ async def test_two_runs_at_once_in_one_process(sync: Sync) -> None:
 
 @on_both
 async def test_two_runs_at_once_in_two_processes(tmp_path: Path, database_url: str) -> None:
-    """Two engines on one database execute runs on one list one after the other."""
+    """Two processes execute runs on one list one after the other."""
     async with (
         syncing(tmp_path, database_url) as sync,
         open_engine(sync.engine.settings, "other") as other,
@@ -124,15 +124,15 @@ async def test_two_runs_at_once_in_two_processes(tmp_path: Path, database_url: s
         async with other.database.write() as db:
             await runs.assign_worker(db, two, other.presence.id)
         sync.iterable.faults.set([Fault("slow", delay=0.01)])
-        ended = await asyncio.gather(executor.execute(sync.engine, one), executor.execute(other, two))
-        assert list(ended) == [RunStatus.SUCCEEDED] * 2
+        statuses = await asyncio.gather(executor.execute(sync.engine, one), executor.execute(other, two))
+        assert list(statuses) == [RunStatus.SUCCEEDED] * 2
         assert sorted(runs_on_the_list(sync)) == ["a", "b"]
         assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
 
 
 @on_both
 async def test_failed_delta_is_finished_before_the_next(sync: Sync) -> None:
-    """What a delta that failed had left to do is done before the next delta, which may undo it."""
+    """A delta first finishes an earlier one that failed, which it may undo."""
     failed = await sync.submit(sync.delta_file(joined=people(range(40))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
     await worker.start(failed)
@@ -144,8 +144,8 @@ async def test_failed_delta_is_finished_before_the_next(sync: Sync) -> None:
     assert sync.emails() == addresses(range(30, 40)) | addresses(range(50, 53))
 
 
-async def test_delta_waits_where_the_one_before_fails_again(sync: Sync) -> None:
-    """A delta fails while the one before it does, also when it is resumed, and both end right afterwards."""
+async def test_delta_fails_while_the_earlier_one_fails(sync: Sync) -> None:
+    """A delta fails while the earlier one does, and resuming it completes both."""
     failed = await sync.submit(sync.delta_file(joined=people(range(40))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
     await worker.start(failed)
@@ -159,8 +159,8 @@ async def test_delta_waits_where_the_one_before_fails_again(sync: Sync) -> None:
     assert sync.emails() == addresses(range(30, 40))
 
 
-async def test_deltas_are_made_in_the_order_of_their_submission(sync: Sync) -> None:
-    """A delta that was submitted later and started first waits for the earlier one."""
+async def test_deltas_run_in_order_of_submission(sync: Sync) -> None:
+    """A delta that starts early waits for one that was submitted before."""
     first = await sync.submit(sync.delta_file(joined=people(range(20))))
     second = await sync.submit(sync.delta_file(left=people(range(15))))
     later = asyncio.create_task(worker.start(second))
@@ -175,7 +175,7 @@ async def test_deltas_are_made_in_the_order_of_their_submission(sync: Sync) -> N
 
 
 async def test_mirror_replaces_an_unfinished_mirror(sync: Sync) -> None:
-    """A mirror makes an earlier one that failed superfluous."""
+    """A mirror replaces an earlier mirror that failed."""
     failed = await sync.submit(sync.mirror_file(people(range(60))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
     await worker.start(failed)
@@ -189,8 +189,8 @@ async def test_mirror_replaces_an_unfinished_mirror(sync: Sync) -> None:
     assert sync.emails() == addresses(range(30, 70))
 
 
-async def failed_and_waiting(sync: Sync) -> tuple[str, str]:
-    """A delta that failed half-way, and a mirror after it that waits for approval because it removes so many."""
+async def failed_and_unapproved(sync: Sync) -> tuple[str, str]:
+    """A delta that failed halfway, and a later mirror that needs approval because of its removals."""
     await sync.mirror(people(range(120)))
     failed = await sync.submit(sync.delta_file(joined=people(range(200, 240))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
@@ -202,19 +202,19 @@ async def failed_and_waiting(sync: Sync) -> tuple[str, str]:
     return failed, waiting.run.id
 
 
-async def test_mirror_that_is_declined_replaces_nothing(sync: Sync) -> None:
-    """What an earlier delta had left to do is still done after a mirror that nobody approved."""
-    failed, waiting = await failed_and_waiting(sync)
+async def test_declined_mirror_replaces_nothing(sync: Sync) -> None:
+    """An earlier delta can still be finished after a mirror was declined."""
+    failed, waiting = await failed_and_unapproved(sync)
     assert await decide(sync.engine, waiting, approves=False) is Decision.RECORDED
     assert (await sync.resume(failed)).counts == {"members": 40, "added": 40}
     assert sync.emails() == addresses(range(120)) | addresses(range(200, 240))
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-async def test_mirror_that_is_approved_replaces_what_came_before(sync: Sync, resumed: bool) -> None:
-    """A mirror that is approved replaces an earlier run, and is right also where that was resumed meanwhile."""
-    failed, waiting = await failed_and_waiting(sync)
-    if resumed:  # then its numbers are others, and it asks with these
+async def test_approved_mirror_replaces_earlier_runs(sync: Sync, resumed: bool) -> None:
+    """An approved mirror replaces an earlier run, and is correct even if that was resumed before."""
+    failed, waiting = await failed_and_unapproved(sync)
+    if resumed:  # the mirror's numbers change, so it needs approval again
         assert (await sync.resume(failed)).run.status is RunStatus.SUCCEEDED
         assert await executor.plan(sync.engine, waiting) is RunStatus.NEEDS_APPROVAL
     assert await decide(sync.engine, waiting) is Decision.RECORDED
@@ -225,8 +225,8 @@ async def test_mirror_that_is_approved_replaces_what_came_before(sync: Sync, res
     assert sync.emails() == addresses(range(50))
 
 
-async def test_earlier_mirror_that_comes_late_does_not_undo_a_newer_one(sync: Sync) -> None:
-    """A mirror that was submitted earlier and starts later than another is replaced and sends nothing."""
+async def test_late_mirror_does_not_undo_a_newer_one(sync: Sync) -> None:
+    """A mirror that starts after a newer one is replaced and sends nothing."""
     first = await sync.submit(sync.mirror_file(people(range(20))))
     second = await sync.submit(sync.mirror_file(people(range(10, 30))))
     assert await worker.start(second) is RunStatus.SUCCEEDED
@@ -234,8 +234,8 @@ async def test_earlier_mirror_that_comes_late_does_not_undo_a_newer_one(sync: Sy
     assert sync.emails() == addresses(range(10, 30))
 
 
-async def test_earlier_mirror_that_waits_for_the_list_does_not_undo_a_newer_one(sync: Sync) -> None:
-    """However two mirrors of one mapping fall, started at once, the newer audience is on the list in the end."""
+async def test_concurrent_mirrors_end_with_the_newer_one(sync: Sync) -> None:
+    """Of two mirrors of a mapping that start at once, the newer audience is on the list at the end."""
     first = await sync.submit(sync.mirror_file(people(range(20))))
     second = await sync.submit(sync.mirror_file(people(range(10, 30))))
     await asyncio.gather(worker.start(second), worker.start(first))
@@ -244,7 +244,7 @@ async def test_earlier_mirror_that_waits_for_the_list_does_not_undo_a_newer_one(
 
 
 async def test_resumed_after_another_mapping_changed_the_list(sync: Sync) -> None:
-    """A run that is resumed after another mapping's plans its rest anew, and its numbers stay exact."""
+    """A run that is resumed after another mapping's run plans its rest again, with exact numbers."""
     await sync.mirror(people(range(10)), audience="first")
     run_id = await sync.submit(sync.mirror_file(people(range(5, 65)), "first"), audience="first")
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
@@ -265,11 +265,11 @@ async def test_resumed_after_another_mapping_changed_the_list(sync: Sync) -> Non
     assert sync.emails() == addresses(range(5, 80))
 
 
-async def test_placeholder_renamed_by_another_run_meanwhile(hasty: Sync) -> None:
-    """A leaver whose placeholder another list's run has just renamed is removed under the new address."""
+async def test_placeholder_is_renamed_during_its_removal(hasty: Sync) -> None:
+    """A leaver whose placeholder another list's run renames is removed under the new address."""
     mpid = UserIdField.MPID
-    everybody = [Member(number) for number in (*range(1000, 1200), 7)]
-    await hasty.mirror(everybody, user_id=mpid)
+    members = [Member(number) for number in (*range(1000, 1200), 7)]
+    await hasty.mirror(members, user_id=mpid)
     await hasty.mirror([Member(7)], user_id=mpid, list_id=OTHER_LIST)
     run_id = await hasty.submit(hasty.mirror_file([Member(1000)]), user_id=mpid, approved=True)
 
@@ -277,13 +277,13 @@ async def test_placeholder_renamed_by_another_run_meanwhile(hasty: Sync) -> None
         outcome = await hasty.mirror([person(7)], user_id=mpid, list_id=OTHER_LIST)
         assert outcome.counts == {"members": 1, "updated": 1}
 
-    await meanwhile(hasty, run_id, rename, path=UNSUBSCRIBE, stops=False)
+    await act_during(hasty, run_id, rename, path=UNSUBSCRIBE, stops=False)
     assert (await hasty.outcome(run_id)).counts == {"members": 1, "left": 200, "removed": 200, "unchanged": 1}
     assert hasty.emails() == {"1000@placeholder.email"}
 
 
-async def test_placeholder_renamed_while_its_removal_was_unanswered(tmp_path: Path) -> None:
-    """A leaver whose removal was never answered, and whose placeholder another list's run renamed then, is removed."""
+async def test_placeholder_is_renamed_after_an_unanswered_removal(tmp_path: Path) -> None:
+    """A leaver whose placeholder is renamed after an unanswered removal is removed under the new address."""
     mpid = UserIdField.MPID
     async with syncing(tmp_path, retry_policy=QUICK) as sync:
         await sync.mirror([Member(1000), Member(7)], user_id=mpid)
@@ -292,23 +292,23 @@ async def test_placeholder_renamed_while_its_removal_was_unanswered(tmp_path: Pa
         sync.iterable.faults.set([Fault("error", path=UNSUBSCRIBE)])
         assert await worker.start(run_id) is RunStatus.FAILED
         sync.iterable.faults.clear()
-        async with sync.engine.database.write() as db:  # as a process leaves it that dies before the answer
-            found = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10)
-            await batches.set_state(db, [batch.id for batch in found], BatchStatus.SENT)
+        async with sync.engine.database.write() as db:  # the state after a process dies before the answer
+            open_batches = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10)
+            await batches.set_state(db, [batch.id for batch in open_batches], BatchStatus.SENT)
         await sync.mirror([person(7)], user_id=mpid, list_id=OTHER_LIST)
         await sync.mirror([Member(1000)], user_id=mpid, approved=True)
         assert sync.emails() == {"1000@placeholder.email"}
 
 
 async def test_cancelled_halfway(hasty: Sync) -> None:
-    """A run that is cancelled keeps what was done, sends no more, and the next mirror heals the list."""
+    """A run that is cancelled halfway keeps its changes, sends no more, and the next mirror corrects the list."""
     run_id = await hasty.submit(hasty.mirror_file(people(range(900))))
 
     async def cancel() -> None:
         async with hasty.engine.database.write() as db:
             await runs.request_stop(db, run_id, StopReason.CANCEL)
 
-    await meanwhile(hasty, run_id, cancel)
+    await act_during(hasty, run_id, cancel)
     cancelled = await hasty.outcome(run_id)
     assert cancelled.run.status is RunStatus.CANCELLED
     assert 0 < cancelled.counts["added"] < 900
@@ -319,7 +319,7 @@ async def test_cancelled_halfway(hasty: Sync) -> None:
     assert (await hasty.mirror(people(range(100, 950)))).run.requests == 0
 
 
-#: Where a run may wait for long: until it may send again, or (at a slow rate) at all.
+#: Reasons for a long wait: Iterable asks for it, or the rate is low.
 WAITS = [
     pytest.param(Fault("throttle", path=SUBSCRIBE, after=1, retry_after=60.0), 0.0, id="throttled"),
     pytest.param(Fault("error", path=SUBSCRIBE, after=1, status=503, retry_after=60.0), 0.0, id="failing"),
@@ -327,58 +327,60 @@ WAITS = [
 ]
 
 
-async def ends_when_stopped(sync: Sync, run_id: str, is_waiting: Callable[[], bool], how: str = "cancel") -> RunStatus:
-    """Execute a run, ask it to stop when it waits for what would take a minute, and return how it ended."""
-    running = asyncio.create_task(executor.execute(sync.engine, run_id))
+async def stop_while_waiting(
+    sync: Sync, run_id: str, is_waiting: Callable[[], bool], stop: str = "cancel"
+) -> RunStatus:
+    """Execute a run, stop it during a wait of a minute, and return its final status."""
+    execution = asyncio.create_task(executor.execute(sync.engine, run_id))
 
-    async def waits() -> bool:
+    async def condition() -> bool:
         return is_waiting()
 
-    await until(waits)
-    if how == "cancel":
+    await until(condition)
+    if stop == "cancel":
         await commands.cancel(sync.engine, run_id, by="U1", team_id=None)
     else:
         sync.engine.stopping.set()
     async with asyncio.timeout(20):
-        return await running
+        return await execution
 
 
-@pytest.mark.parametrize("how", ["cancel", "interrupt"])
+@pytest.mark.parametrize("stop", ["cancel", "interrupt"])
 @pytest.mark.parametrize(("fault", "rate"), WAITS)
-async def test_stopped_while_it_waits(tmp_path: Path, fault: Fault, rate: float, how: str) -> None:
-    """A run that is to stop does so at once, also where it waits to be let in again or for its turn."""
+async def test_stopped_while_waiting(tmp_path: Path, fault: Fault, rate: float, stop: str) -> None:
+    """A run that must stop does so at once, even while it waits for a retry or its slot."""
     async with syncing(tmp_path, retry_policy=RetryPolicy()) as sync:
         connection = await environment_connection(sync.engine, user_id=None, data_center=DataCenter.US, rate=rate)
         request = RunRequest(path=str(sync.mirror_file(people(range(30)))))
         run_id = (await submit(sync.engine, connection, LIST, request)).run_id
         sync.iterable.faults.set([fault])
-        ended = await ends_when_stopped(sync, run_id, lambda: fault.hits > 0, how)
-        assert ended is (RunStatus.CANCELLED if how == "cancel" else RunStatus.INTERRUPTED)
+        status = await stop_while_waiting(sync, run_id, lambda: fault.hits > 0, stop)
+        assert status is (RunStatus.CANCELLED if stop == "cancel" else RunStatus.INTERRUPTED)
         sync.iterable.faults.clear()
         sync.engine.stopping.clear()
         assert (await sync.mirror(people(range(5, 35)), approved=True)).run.counters.missing == 0
         assert sync.emails() == addresses(range(5, 35))
 
 
-async def test_cancelled_while_iterable_is_asked_for_its_lists(tmp_path: Path) -> None:
-    """A run that waits to ask Iterable about its list can be cancelled."""
+async def test_cancelled_while_reading_the_lists(tmp_path: Path) -> None:
+    """A run can be cancelled while it waits to ask Iterable about its list."""
     async with syncing(tmp_path, retry_policy=RetryPolicy()) as sync:
         connection = await environment_connection(sync.engine, user_id=None, data_center=DataCenter.US, rate=0)
         async with sync.engine.database.write() as db:
-            made = await mappings.add(
+            mapping_id = await mappings.add(
                 db, connection_id=connection.id, list_id=LIST, audience_id=None, audience_name="A"
             )
-            mapping = await mappings.by_id(db, made)
+            mapping = await mappings.by_id(db, mapping_id)
         assert mapping is not None
         request = RunRequest(path=str(sync.mirror_file(people(range(3)))))
         run_id = await queue_run(sync.engine, connection, mapping, request, worker=sync.engine.presence.id)
         fault = Fault("throttle", path="/api/lists", retry_after=60.0)
         sync.iterable.faults.set([fault])
-        assert await ends_when_stopped(sync, run_id, lambda: fault.hits > 0) is RunStatus.CANCELLED
+        assert await stop_while_waiting(sync, run_id, lambda: fault.hits > 0) is RunStatus.CANCELLED
 
 
-async def test_cancelled_while_an_earlier_run_is_finished_first(tmp_path: Path) -> None:
-    """A run that is cancelled while it finishes an earlier one leaves that one to be resumed."""
+async def test_cancelled_while_finishing_an_earlier_run(tmp_path: Path) -> None:
+    """A run that is cancelled while it finishes an earlier one leaves that one resumable."""
     async with syncing(tmp_path, retry_policy=RetryPolicy()) as sync:
         earlier = await sync.submit(sync.delta_file(joined=people(range(30))))
         async with sync.engine.database.write() as db:
@@ -386,14 +388,14 @@ async def test_cancelled_while_an_earlier_run_is_finished_first(tmp_path: Path) 
         later = await sync.submit(sync.delta_file(left=people(range(10))))
         fault = Fault("throttle", path=SUBSCRIBE, retry_after=60.0)
         sync.iterable.faults.set([fault])
-        assert await ends_when_stopped(sync, later, lambda: fault.hits > 0) is RunStatus.CANCELLED
+        assert await stop_while_waiting(sync, later, lambda: fault.hits > 0) is RunStatus.CANCELLED
         assert (await sync.outcome(earlier)).run.status is RunStatus.INTERRUPTED
         sync.iterable.faults.clear()
         assert (await sync.resume(earlier)).counts == {"members": 30, "added": 30}
 
 
 async def test_cancelled_run_can_not_be_resumed(hasty: Sync) -> None:
-    """A run that was cancelled has ended for good."""
+    """A cancelled run can't be resumed."""
     run_id = await hasty.submit(hasty.mirror_file(people(range(3))))
     async with hasty.engine.database.write() as db:
         await runs.request_stop(db, run_id, StopReason.CANCEL)
@@ -404,13 +406,13 @@ async def test_cancelled_run_can_not_be_resumed(hasty: Sync) -> None:
 
 
 async def test_interrupted_and_resumed(hasty: Sync) -> None:
-    """A run that is interrupted ends, when it is resumed, as if it had not been."""
+    """A run that is interrupted and resumed ends as if it had not been interrupted."""
     run_id = await hasty.submit(hasty.mirror_file(people(range(300))))
 
     async def interrupt() -> None:
         hasty.engine.stopping.set()
 
-    await meanwhile(hasty, run_id, interrupt)
+    await act_during(hasty, run_id, interrupt)
     interrupted = await hasty.outcome(run_id)
     assert interrupted.run.status is RunStatus.INTERRUPTED
     assert 0 < interrupted.counts["added"] < 300
@@ -420,27 +422,27 @@ async def test_interrupted_and_resumed(hasty: Sync) -> None:
 
 
 async def test_resumed_twice_at_once(sync: Sync) -> None:
-    """Of two who resume a run at once one is told that it is being worked on, and each member counts once."""
+    """Of two attempts to resume a run at once, one is refused, and each member counts once."""
     run_id = await sync.submit(sync.mirror_file(people(range(100))))
     sync.iterable.faults.set([Fault("error", path=SUBSCRIBE, after=2)])
     await worker.start(run_id)
     sync.iterable.faults.set([Fault("slow", delay=0.01)])
-    ended = await asyncio.gather(*(worker.resume(sync.engine, run_id) for _ in range(2)), return_exceptions=True)
-    assert [type(end) for end in ended if isinstance(end, BaseException)] == [ConflictError]
+    results = await asyncio.gather(*(worker.resume(sync.engine, run_id) for _ in range(2)), return_exceptions=True)
+    assert [type(result) for result in results if isinstance(result, BaseException)] == [ConflictError]
     assert (await sync.outcome(run_id)).counts == {"members": 100, "added": 100}
     assert sync.emails() == addresses(range(100))
 
 
 async def work_until_ended(sync: Sync) -> RunStatus:
-    """Be a worker until the newest run has nobody to wait for; return how it ended."""
+    """Run a worker until the newest run has ended or needs approval. Returns its status."""
     working = asyncio.create_task(worker.run_worker(sync.engine))
 
-    async def ended() -> bool:
+    async def has_ended() -> bool:
         async with sync.engine.database.read() as db:
             newest = (await runs.latest(db, 1))[0]
         return not newest.status.is_active and not newest.is_orphan
 
-    await until(ended)
+    await until(has_ended)
     sync.engine.stopping.set()
     await working
     async with sync.engine.database.read() as db:
@@ -448,8 +450,8 @@ async def work_until_ended(sync: Sync) -> RunStatus:
 
 
 @pytest.mark.parametrize("event", [QUEUED, PLANNING, UPLOADING])
-async def test_worker_takes_over_from_a_process_that_was_killed(sync: Sync, event: int) -> None:
-    """A run whose process was killed is carried to its end by a worker, without being asked."""
+async def test_worker_resumes_the_run_of_a_killed_process(sync: Sync, event: int) -> None:
+    """A worker resumes the run of a killed process by itself."""
     await sync.mirror(people(range(40)))
     assert await crash(job(sync, sync.mirror_file(people(range(10, 70))), UserIdField.CUSTOMER_ID), event)
     assert await work_until_ended(sync) is RunStatus.SUCCEEDED
@@ -457,8 +459,8 @@ async def test_worker_takes_over_from_a_process_that_was_killed(sync: Sync, even
 
 
 @pytest.mark.parametrize("event", AROUND_THE_DECISION)
-async def test_killed_process_leaves_no_way_around_a_guard(tmp_path: Path, event: int) -> None:
-    """A run that must be approved waits for that also when its process was killed while it was being decided."""
+async def test_killed_process_does_not_bypass_a_guard(tmp_path: Path, event: int) -> None:
+    """A run needs its approval even if its process was killed during the decision."""
     async with syncing(tmp_path) as sync:
         await sync.mirror(people(range(10)))
         await crash(job(sync, sync.mirror_file([]), UserIdField.CUSTOMER_ID), event)

@@ -1,4 +1,4 @@
-"""Queueing runs of a mapping that is known, and of one that is paused or was declined."""
+"""Submitting runs of a known mapping, and of one that is paused or was declined."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,12 +22,12 @@ GONE, DYNAMIC = 4711, 1003
 @pytest.fixture
 async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
     """An engine on each kind of database."""
-    async with syncing(tmp_path, database_url) as it:
-        yield it
+    async with syncing(tmp_path, database_url) as opened:
+        yield opened
 
 
 async def new_mapping(sync: Sync, list_id: int = LIST) -> tuple[Connection, AudienceMapping]:
-    """A mapping that no run has been of, and its connection."""
+    """A mapping without runs, and its connection."""
     connection = await environment_connection(
         sync.engine, user_id=UserIdField.CUSTOMER_ID, data_center=DataCenter.US, rate=0
     )
@@ -41,7 +41,7 @@ async def new_mapping(sync: Sync, list_id: int = LIST) -> tuple[Connection, Audi
 
 
 async def test_queued_run_of_a_mapping(sync: Sync) -> None:
-    """A run that is queued for a mapping remembers who asked for it, and is executed by whoever takes it."""
+    """A queued run records who started it, and any worker can execute it."""
     connection, mapping = await new_mapping(sync)
     request = RunRequest(path=str(sync.mirror_file(people(range(3)))))
     run_id = await queue_run(sync.engine, connection, mapping, request, started_by="U1", channel="C1")
@@ -60,8 +60,8 @@ async def test_queued_run_of_a_mapping(sync: Sync) -> None:
     ("list_id", "code"),
     [pytest.param(GONE, "list_gone", id="gone"), pytest.param(DYNAMIC, "list_not_standard", id="dynamic")],
 )
-async def test_list_of_no_use(sync: Sync, list_id: int, code: str) -> None:
-    """A run of a mapping to a list that is gone, or not Standard, fails when it is planned."""
+async def test_unusable_list(sync: Sync, list_id: int, code: str) -> None:
+    """A run to a list that is missing or not Standard fails during planning."""
     connection, mapping = await new_mapping(sync, list_id)
     request = RunRequest(path=str(sync.mirror_file([person(1)])))
     run_id = await queue_run(sync.engine, connection, mapping, request)
@@ -71,7 +71,7 @@ async def test_list_of_no_use(sync: Sync, list_id: int, code: str) -> None:
 
 
 async def test_refused_key_stops_the_connection(sync: Sync) -> None:
-    """A key that Iterable refuses while a list is looked up fails the run, and is put on record."""
+    """A key that Iterable refuses during planning fails the run, and is recorded as refused."""
     connection, mapping = await new_mapping(sync)
     sync.iterable.state.add_key(sync.iterable.key, "Sandbox", "revoked")
     request = RunRequest(path=str(sync.mirror_file([person(1)])))
@@ -92,7 +92,7 @@ async def test_refused_key_stops_the_connection(sync: Sync) -> None:
     ],
 )
 async def test_stopped_mapping_takes_no_run(sync: Sync, state: str, sentence: str) -> None:
-    """No run can be started of a mapping that is paused or was declined, whichever way it is asked for."""
+    """A paused or declined mapping refuses runs, whichever way they are started."""
     await sync.mirror([person(1)], audience="VIPs")
     run = await sync.latest()
     async with sync.engine.database.write() as db:
@@ -107,8 +107,8 @@ async def test_stopped_mapping_takes_no_run(sync: Sync, state: str, sentence: st
         await sync.mirror([person(2)], audience="VIPs")
 
 
-async def test_pause_fails_what_is_queued(sync: Sync) -> None:
-    """A run that is queued when its mapping is paused fails with the reason, and can be resumed with the mapping."""
+async def test_pause_fails_queued_runs(sync: Sync) -> None:
+    """A queued run of a paused mapping fails with the reason, and can be resumed with the mapping."""
     await sync.mirror([person(1)])
     run_id = await sync.submit(sync.mirror_file([person(2)]))
     mapping_id = (await sync.latest()).mapping_id
@@ -124,8 +124,8 @@ async def test_pause_fails_what_is_queued(sync: Sync) -> None:
     assert sync.emails() == {"p2@example.com"}
 
 
-async def test_pause_holds_back_what_was_approved(sync: Sync) -> None:
-    """A run that was approved after its mapping was paused sends nothing."""
+async def test_pause_stops_approved_runs(sync: Sync) -> None:
+    """A run that is approved after its mapping was paused sends nothing."""
     await sync.mirror(people(range(150)))
     waiting = await sync.mirror([person(0)])
     async with sync.engine.database.write() as db:
@@ -136,7 +136,7 @@ async def test_pause_holds_back_what_was_approved(sync: Sync) -> None:
 
 
 async def test_file_of_several_audiences(sync: Sync) -> None:
-    """Of a file with several audiences a run takes its mapping's, where nobody says which one is meant."""
+    """From a file with several audiences, a run takes its mapping's audience by default."""
     connection = await environment_connection(sync.engine, user_id=None, data_center=DataCenter.US, rate=0)
     path = sync.directory / "several.csv"
     path.write_text(

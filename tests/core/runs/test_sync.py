@@ -1,4 +1,4 @@
-"""Whole runs against the local Iterable: the list ends up equal to the audience, and every member is accounted for."""
+"""Whole runs against the local Iterable: the list is equal to the audience, and every member is accounted for."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,19 +13,19 @@ from tests.core.harness import LIST, OTHER_LIST, Member, RunStatus, Sync, people
 @pytest.fixture
 async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
     """An engine on each kind of database."""
-    async with syncing(tmp_path, database_url) as it:
-        yield it
+    async with syncing(tmp_path, database_url) as opened:
+        yield opened
 
 
-async def test_first_mirror_adds_everybody(sync: Sync) -> None:
-    """A first mirror puts all members on the list."""
+async def test_first_mirror_adds_all_members(sync: Sync) -> None:
+    """The first mirror adds all members to the list."""
     outcome = await sync.mirror(people(range(2500)))
     assert outcome.counts == {"members": 2500, "added": 2500}
     assert len(sync.emails()) == 2500
 
 
 async def test_unchanged_audience_sends_nothing(sync: Sync) -> None:
-    """A second run of the same audience costs no request."""
+    """A second run of the same audience sends no request."""
     await sync.mirror(people(range(50)))
     outcome = await sync.mirror(people(range(50)))
     assert outcome.counts == {"members": 50, "unchanged": 50}
@@ -34,7 +34,7 @@ async def test_unchanged_audience_sends_nothing(sync: Sync) -> None:
 
 @on_both
 async def test_leavers_and_joiners(sync: Sync) -> None:
-    """A mirror takes off who has left and puts on who is new."""
+    """A mirror removes leavers and adds new members."""
     await sync.mirror(people(range(10)))
     outcome = await sync.mirror(people(range(5, 12)))
     assert outcome.counts == {"members": 7, "left": 5, "added": 2, "removed": 5, "unchanged": 5}
@@ -42,7 +42,7 @@ async def test_leavers_and_joiners(sync: Sync) -> None:
 
 
 async def test_strangers_on_the_list_stay(sync: Sync) -> None:
-    """People whom somebody else put on the list are never removed."""
+    """People that another program added to the list are never removed."""
     await sync.subscribe_by_hand("stranger@example.com")
     await sync.mirror([person(1), person(2)])
     await sync.mirror([person(2)])
@@ -56,7 +56,7 @@ async def test_every_rejection_has_its_reason(sync: Sync) -> None:
         [
             person(1),
             person(2, email=None),
-            person(3, email="nobody"),
+            person(3, email="no-address"),
             person(4, customer_id="x" * 53),
             person(5, email="a@forgotten.test"),
             person(6, email="a@conflict.test"),
@@ -83,29 +83,29 @@ async def test_every_rejection_has_its_reason(sync: Sync) -> None:
 
 
 async def test_two_profiles_of_one_subscriber(sync: Sync) -> None:
-    """Of two profiles with the same address one is sent, and the other counts as a duplicate."""
+    """Of two profiles with the same address, one is sent and the other counts as a duplicate."""
     outcome = await sync.mirror([person(1), person(2, email=" P1@Example.com ")])
     assert outcome.counts == {"members": 2, "added": 1, "duplicates": 1}
 
 
-async def test_subscriber_stays_while_somebody_holds_it(sync: Sync) -> None:
-    """Where one of two profiles with the same address leaves, nobody is taken off the list."""
+async def test_subscriber_stays_with_its_other_profile(sync: Sync) -> None:
+    """A subscriber stays on the list if one of its two profiles leaves."""
     await sync.mirror([person(1), person(2, email="p1@example.com")])
     outcome = await sync.mirror([person(2, email="p1@example.com")])
     assert outcome.counts == {"members": 1, "left": 1, "updated": 1, "duplicates": 1}
     assert [(joins, leaves) for *_, joins, leaves in sync.iterable.state.history(LIST)] == [(1, 0)]
 
 
-async def test_subscriber_leaves_with_its_last_holder(sync: Sync) -> None:
-    """When both profiles of an address leave, one removal is sent."""
+async def test_subscriber_leaves_with_its_last_profile(sync: Sync) -> None:
+    """One removal is sent when both profiles of an address leave."""
     await sync.mirror([person(1), person(2, email="p1@example.com"), person(3)])
     outcome = await sync.mirror([person(3)])
     assert outcome.counts == {"members": 1, "left": 2, "removed": 1, "unchanged": 1, "duplicates": 1}
     assert sync.emails() == {"p3@example.com"}
 
 
-async def test_address_moves_from_one_profile_to_another(sync: Sync) -> None:
-    """An address that changes hands stays on the list without leaving it for a moment."""
+async def test_address_moves_between_profiles(sync: Sync) -> None:
+    """An address that moves to another profile stays on the list the whole time."""
     await sync.mirror([person(1)])
     outcome = await sync.mirror([person(2, email="p1@example.com")])
     assert outcome.counts == {"members": 1, "left": 1, "added": 1, "duplicates": 1}
@@ -116,7 +116,7 @@ async def test_address_moves_from_one_profile_to_another(sync: Sync) -> None:
 
 
 async def test_changed_email_replaces_the_old_one(sync: Sync) -> None:
-    """A member with a new address is an update: the old one goes off, the new one goes on."""
+    """A member with a new address is an update: the old one is removed, the new one added."""
     await sync.mirror(people(range(3)))
     outcome = await sync.mirror([person(0), person(1), person(2, email="new@example.com")])
     assert outcome.counts == {"members": 3, "updated": 1, "unchanged": 2}
@@ -132,7 +132,7 @@ async def test_two_members_swap_addresses(sync: Sync) -> None:
 
 
 async def test_two_mappings_feed_one_list(sync: Sync) -> None:
-    """A subscriber that two audiences share leaves the list only with the second."""
+    """A subscriber that two audiences share is removed only when the second drops it."""
     await sync.mirror([person(1), person(2)], audience="first")
     outcome = await sync.mirror([person(2), person(3)], audience="second")
     assert outcome.counts == {"members": 2, "added": 1, "duplicates": 1}
@@ -142,8 +142,8 @@ async def test_two_mappings_feed_one_list(sync: Sync) -> None:
     assert sync.emails() == {"p1@example.com", "p3@example.com"}
 
 
-async def test_member_that_can_not_be_mapped_any_more_stays(sync: Sync) -> None:
-    """A member who loses the address in mParticle is rejected, and keeps the place under the address last synced."""
+async def test_member_that_loses_the_address_stays(sync: Sync) -> None:
+    """A member that loses its address in mParticle is rejected, and stays on the list under the last one."""
     await sync.mirror([person(1), person(2)])
     outcome = await sync.mirror([person(1), person(2, email=None)])
     assert outcome.counts == {"members": 2, "unchanged": 1, "rejected": 1}
@@ -151,13 +151,13 @@ async def test_member_that_can_not_be_mapped_any_more_stays(sync: Sync) -> None:
 
 
 async def test_mpid_gives_placeholders(sync: Sync) -> None:
-    """With the mpid as User ID, members without an address get a placeholder."""
+    """With the User ID setting mpid, members without an address get a placeholder."""
     await sync.mirror([Member(-7), person(1)], user_id=UserIdField.MPID)
     assert set(sync.iterable.state.members(LIST)) == {("-7@placeholder.email", "-7"), ("p1@example.com", "1")}
 
 
 async def test_placeholder_becomes_real(sync: Sync) -> None:
-    """A placeholder whose member now has an address is renamed: no orphan, no leaving the list."""
+    """A placeholder is renamed when its member gets an address, without leaving the list."""
     await sync.mirror([Member(7), Member(8)], user_id=UserIdField.MPID)
     outcome = await sync.mirror([Member(7, "seven@example.com"), Member(8)], user_id=UserIdField.MPID)
     assert outcome.counts == {"members": 2, "updated": 1, "unchanged": 1}
@@ -167,7 +167,7 @@ async def test_placeholder_becomes_real(sync: Sync) -> None:
 
 @on_both
 async def test_rename_reaches_the_other_lists(sync: Sync) -> None:
-    """A placeholder renamed by one mapping is removed by another under its new address."""
+    """Another list's mapping removes a renamed placeholder under its new address."""
     await sync.mirror([Member(7)], user_id=UserIdField.MPID)
     await sync.mirror([Member(7), Member(8)], user_id=UserIdField.MPID, list_id=OTHER_LIST)
     await sync.mirror([Member(7, "seven@example.com")], user_id=UserIdField.MPID)
@@ -176,7 +176,7 @@ async def test_rename_reaches_the_other_lists(sync: Sync) -> None:
 
 
 async def test_placeholder_whose_real_address_exists(sync: Sync) -> None:
-    """Where the real address has a user already, the placeholder goes off the list and the real one on."""
+    """A placeholder is replaced by the real address if that has a user already."""
     await sync.mirror([Member(7)], user_id=UserIdField.MPID)
     await sync.mirror([Member(9, "seven@example.com")], user_id=UserIdField.MPID, list_id=OTHER_LIST)
     outcome = await sync.mirror([Member(7, "seven@example.com")], user_id=UserIdField.MPID)
@@ -185,31 +185,31 @@ async def test_placeholder_whose_real_address_exists(sync: Sync) -> None:
 
 
 async def test_delta_adds_and_removes(sync: Sync) -> None:
-    """A delta changes only whom it names."""
+    """A delta changes only its own members."""
     await sync.mirror(people(range(5)))
     outcome = await sync.delta(joined=[person(9)], left=[person(0)])
     assert outcome.counts == {"members": 1, "left": 1, "added": 1, "removed": 1}
     assert sync.emails() == {f"p{n}@example.com" for n in (1, 2, 3, 4, 9)}
 
 
-async def test_removal_goes_out_under_the_identity_last_synced(sync: Sync) -> None:
-    """A leaver whose profile carries another address, or none, is removed under the address that was synced."""
+async def test_removal_uses_the_synced_identity(sync: Sync) -> None:
+    """A leaver with another address, or none, is removed under the address that was synced."""
     await sync.mirror(people(range(3)))
     outcome = await sync.delta(left=[person(0, email="elsewhere@example.com"), person(1, email=None)])
     assert outcome.counts == {"left": 2, "removed": 2}
     assert sync.emails() == {"p2@example.com"}
 
 
-async def test_removal_of_somebody_unknown(sync: Sync) -> None:
-    """A leaver who was never synced is removed under any identity there is; without one it is rejected."""
+async def test_removal_of_an_unknown_member(sync: Sync) -> None:
+    """A leaver that was never synced is removed under any identity it has, or else rejected."""
     await sync.mirror([person(1)])
     outcome = await sync.delta(left=[person(5), Member(6), Member(7, None, "c7")])
     assert outcome.counts == {"left": 3, "removed": 2, "rejected": 1}
     assert outcome.rejected == {"no_identity": 1}
 
 
-async def test_delta_without_mpids_finds_who_was_added_with_one(sync: Sync) -> None:
-    """A removal that names a customer id only finds the member who was synced from a download with mpids."""
+async def test_delta_without_mpids_finds_members_with_mpids(sync: Sync) -> None:
+    """A removal by customer id alone finds a member that was synced with an mpid."""
     await sync.mirror(people(range(3)))
     path = sync.directory / "stream.csv"
     path.write_text("customerid,email,isadd\nc1,,false\n,p2@example.com,false\n")
@@ -218,8 +218,8 @@ async def test_delta_without_mpids_finds_who_was_added_with_one(sync: Sync) -> N
     assert sync.emails() == {"p0@example.com"}
 
 
-async def test_add_mode_removes_nobody(sync: Sync) -> None:
-    """In add mode leavers stay."""
+async def test_add_mode_removes_no_member(sync: Sync) -> None:
+    """In add mode, leavers stay."""
     await sync.mirror(people(range(3)))
     outcome = await sync.mirror([person(7)], mode="add")
     assert outcome.counts == {"members": 1, "added": 1}
@@ -227,7 +227,7 @@ async def test_add_mode_removes_nobody(sync: Sync) -> None:
 
 
 async def test_changed_user_id_setting_is_an_update(sync: Sync) -> None:
-    """Another User ID setting gives members another userId, without anybody leaving the list."""
+    """Another User ID setting updates the members' userId, and they stay on the list."""
     await sync.mirror([person(1)])
     outcome = await sync.mirror([person(1)], user_id=UserIdField.MPID)
     assert outcome.counts == {"members": 1, "updated": 1}
@@ -235,7 +235,7 @@ async def test_changed_user_id_setting_is_an_update(sync: Sync) -> None:
 
 
 async def test_dry_run_sends_nothing(sync: Sync) -> None:
-    """A dry run says what would change and changes nothing."""
+    """A dry run shows its changes and sends nothing."""
     outcome = await sync.mirror(people(range(3)), dry_run=True)
     assert outcome.run.status is RunStatus.PLANNED
     assert outcome.run.plan is not None

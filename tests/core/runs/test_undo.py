@@ -1,4 +1,4 @@
-"""Undo: what a run did is taken back, and nothing else."""
+"""Undo: a run's changes are reverted, and nothing else."""
 
 import random
 import time
@@ -24,16 +24,16 @@ from tests.core.harness import LIST, QUICK, WALKS, Member, Outcome, RunStatus, S
 
 @pytest.fixture
 async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
-    """An engine on each kind of database, that gives up soon."""
-    async with syncing(tmp_path, database_url, QUICK) as it:
-        yield it
+    """An engine on each kind of database that gives up after a moment."""
+    async with syncing(tmp_path, database_url, QUICK) as opened:
+        yield opened
 
 
-async def ask(sync: Sync, run_id: str) -> Outcome:
-    """Ask for an undo, and have it planned: it waits for approval."""
-    undoing = await undo(sync.engine, run_id, started_by="U1", channel="C1")
-    await worker.start(undoing)
-    outcome = await sync.outcome(undoing)
+async def request_undo(sync: Sync, run_id: str) -> Outcome:
+    """Request an undo and plan it, so that it needs approval."""
+    undo_id = await undo(sync.engine, run_id, started_by="U1", channel="C1")
+    await worker.start(undo_id)
+    outcome = await sync.outcome(undo_id)
     assert outcome.run.status is RunStatus.NEEDS_APPROVAL, outcome.run.error
     assert outcome.run.plan is not None
     assert [guard.name for guard in outcome.run.plan.guards] == [GuardName.UNDO]
@@ -41,31 +41,31 @@ async def ask(sync: Sync, run_id: str) -> Outcome:
 
 
 async def approve(sync: Sync, waiting: Outcome) -> Outcome:
-    """Approve an undo that waits."""
+    """Approve an undo and execute it."""
     outcome = await sync.approve(waiting.run.id)
     assert outcome.run.status is RunStatus.SUCCEEDED, outcome.run.error
     assert outcome.run.counters.missing == 0
     return outcome
 
 
-async def undone(sync: Sync, outcome: Outcome) -> Outcome:
-    """Undo a run."""
-    return await approve(sync, await ask(sync, outcome.run.id))
+async def undo_fully(sync: Sync, outcome: Outcome) -> Outcome:
+    """Undo a run, with approval."""
+    return await approve(sync, await request_undo(sync, outcome.run.id))
 
 
 def members(sync: Sync) -> set[tuple[str | None, str | None]]:
-    """Who is on the list, under which email and user id."""
+    """The email and user id of each subscriber on the list."""
     return set(sync.iterable.state.members(LIST))
 
 
 @on_both
-async def test_everything_is_taken_back(sync: Sync) -> None:
-    """After an undo the list holds exactly whom it held before: added, removed and updated members alike."""
+async def test_all_changes_are_reverted(sync: Sync) -> None:
+    """An undo restores the list: added, removed and updated members alike."""
     await sync.mirror(people(range(10)))
     before = members(sync)
     outcome = await sync.mirror([*people(range(3, 9)), person(9, email="new@example.com"), *people(range(20, 25))])
     assert outcome.counts == {"members": 12, "left": 3, "added": 5, "updated": 1, "removed": 3, "unchanged": 6}
-    waiting = await ask(sync, outcome.run.id)
+    waiting = await request_undo(sync, outcome.run.id)
     assert members(sync) != before
     assert (waiting.run.undo_of, waiting.run.started_by, waiting.run.channel) == (outcome.run.id, "U1", "C1")
     assert (await approve(sync, waiting)).counts == {"members": 4, "left": 5, "added": 3, "updated": 1, "removed": 5}
@@ -74,84 +74,84 @@ async def test_everything_is_taken_back(sync: Sync) -> None:
 
 
 async def test_undo_is_undone(sync: Sync) -> None:
-    """The undo of an undo does again what the run did."""
+    """The undo of an undo repeats the run's changes."""
     await sync.mirror(people(range(4)))
     outcome = await sync.mirror([person(2), person(3, email="new@example.com"), person(7)])
     after = members(sync)
-    back = await undone(sync, outcome)
+    reverted = await undo_fully(sync, outcome)
     assert members(sync) != after
-    await undone(sync, back)
+    await undo_fully(sync, reverted)
     assert members(sync) == after
 
 
 async def test_other_user_id_setting(sync: Sync) -> None:
-    """Members that were updated to another user id get the one back that they had."""
+    """An undo restores the former user id of updated members."""
     await sync.mirror(people(range(1, 4)))
     before = members(sync)
     outcome = await sync.mirror(people(range(1, 5)), user_id=UserIdField.MPID)
     assert outcome.counts == {"members": 4, "added": 1, "updated": 3}
-    assert (await undone(sync, outcome)).counts == {"members": 3, "left": 1, "updated": 3, "removed": 1}
+    assert (await undo_fully(sync, outcome)).counts == {"members": 3, "left": 1, "updated": 3, "removed": 1}
     assert members(sync) == before
 
 
 async def test_placeholders_come_back(sync: Sync) -> None:
-    """A placeholder that a run turned into a real address is a placeholder again after an undo."""
+    """An undo restores a placeholder that a run renamed to a real address."""
     await sync.mirror([Member(7), Member(8), person(9)], user_id=UserIdField.MPID)
     before = members(sync)
     outcome = await sync.mirror([Member(7, "seven@example.com"), Member(8), Member(9)], user_id=UserIdField.MPID)
     assert outcome.counts == {"members": 3, "updated": 2, "unchanged": 1}
-    await undone(sync, outcome)
+    await undo_fully(sync, outcome)
     assert members(sync) == before
 
 
 async def test_shared_subscribers(sync: Sync) -> None:
-    """Members that share a subscriber come back together, and leave together."""
+    """Members that share a subscriber return together, and leave together."""
     await sync.mirror([person(1), person(2, email="p1@example.com"), person(3)])
     before = members(sync)
     outcome = await sync.mirror([person(3), person(4), person(5, email="p4@example.com")])
-    await undone(sync, outcome)
+    await undo_fully(sync, outcome)
     assert members(sync) == before
     left = await sync.mirror([person(2, email="p1@example.com"), person(3)])
     assert (left.run.counters.left, left.run.counters.removed) == (1, 0)
 
 
 async def test_two_mappings_of_one_list(sync: Sync) -> None:
-    """Undoing a run of one mapping takes nobody off whom another mapping has put on the list."""
+    """The undo of one mapping's run keeps members that another mapping has added."""
     await sync.mirror(people(range(4)), audience="first")
     before = members(sync)
     outcome = await sync.mirror(people(range(2, 8)), audience="second")
     between = await sync.mirror(people(range(6)), audience="first")
     assert between.run.counters.duplicates == 2
-    assert (await undone(sync, outcome)).counts == {"left": 6, "removed": 2, "duplicates": 4}
+    assert (await undo_fully(sync, outcome)).counts == {"left": 6, "removed": 2, "duplicates": 4}
     assert members(sync) == {(f"p{n}@example.com", f"c{n}") for n in range(6)}
     await sync.mirror(people(range(4)), audience="first")
     assert members(sync) == before
 
 
 async def test_later_changes_stay(sync: Sync) -> None:
-    """Members that a later run changed are left alone, and count as unchanged."""
+    """An undo skips members that a later run changed, and counts them as unchanged."""
     await sync.mirror(people(range(5)))
     outcome = await sync.mirror([*people(range(2, 5)), *people(range(10, 14))])
     await sync.delta(joined=[person(0), person(11, email="eleven@example.com")], left=[person(10)])
-    assert (await undone(sync, outcome)).counts == {
+    assert (await undo_fully(sync, outcome)).counts == {
         "members": 4, "left": 2, "added": 1, "removed": 2, "unchanged": 3
     }  # fmt: skip
     assert sync.emails() == {*(f"p{n}@example.com" for n in range(5)), "eleven@example.com"}
 
 
-async def test_changes_while_it_waits_stay(sync: Sync) -> None:
-    """What another run changes while an undo waits for approval is left alone, and that run does not wait for it."""
+async def test_changes_before_the_approval_stay(sync: Sync) -> None:
+    """An undo skips changes of a run between its plan and its approval, and does not delay that run."""
     await sync.mirror(people(range(3)))
     outcome = await sync.mirror([*people(range(1, 3)), *people(range(10, 14))])
-    waiting = await ask(sync, outcome.run.id)
+    waiting = await request_undo(sync, outcome.run.id)
     between = await sync.delta(joined=[person(0), person(11, email="eleven@example.com")], left=[person(10)])
     assert between.run.status is RunStatus.SUCCEEDED
     assert (await approve(sync, waiting)).counts == {"members": 1, "left": 4, "removed": 2, "unchanged": 3}
     assert sync.emails() == {*(f"p{n}@example.com" for n in range(3)), "eleven@example.com"}
 
 
-async def test_half_done_run(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a run that failed half-way that is taken back which it did, and nobody finishes it."""
+async def test_undo_of_a_partial_run(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The undo of a run that failed halfway reverts its changes, and the run can't be resumed."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
     await sync.mirror(people(range(10)))
     before = members(sync)
@@ -160,13 +160,13 @@ async def test_half_done_run(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> Non
     assert outcome.run.status is RunStatus.FAILED
     sync.iterable.faults.clear()
     assert members(sync) != before
-    await undone(sync, outcome)
+    await undo_fully(sync, outcome)
     assert members(sync) == before
     assert (await sync.outcome(outcome.run.id)).run.status is RunStatus.CANCELLED
 
 
 async def test_lost_answers(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a run sent without ever seeing the answer is taken back as well."""
+    """An undo also reverts changes whose answer was lost."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
     await sync.mirror(people(range(6)))
     before = members(sync)
@@ -174,104 +174,110 @@ async def test_lost_answers(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None
     outcome = await sync.mirror([*people(range(3, 6)), person(9)])
     assert outcome.run.status is RunStatus.FAILED
     sync.iterable.faults.clear()
-    await undone(sync, outcome)
+    await undo_fully(sync, outcome)
     assert members(sync) == before
 
 
 async def test_rejected_update(sync: Sync) -> None:
-    """A member whose new address Iterable refused gets the former one back, which the run had taken off."""
+    """An undo restores the former address of a member whose new address Iterable refused."""
     await sync.mirror(people(range(3)))
     before = members(sync)
     outcome = await sync.mirror([person(0), person(1), person(2, email="a@forgotten.test"), person(3, email="no")])
     assert outcome.run.counters.rejected == 2
     assert members(sync) != before
-    await undone(sync, outcome)
+    await undo_fully(sync, outcome)
     assert members(sync) == before
 
 
-async def test_unknown_leavers_are_not_put_on(sync: Sync) -> None:
-    """A removal of somebody who was never synced is not reversed: who knows whether they were on the list."""
+async def test_unknown_leavers_are_not_added(sync: Sync) -> None:
+    """An undo does not add a leaver that was never synced, because it may not have been on the list."""
     await sync.mirror(people(range(3)))
     outcome = await sync.delta(joined=[person(5)], left=[person(0), person(99)])
-    assert (await undone(sync, outcome)).counts == {"members": 2, "left": 1, "added": 1, "removed": 1, "unchanged": 1}
+    assert (await undo_fully(sync, outcome)).counts == {
+        "members": 2,
+        "left": 1,
+        "added": 1,
+        "removed": 1,
+        "unchanged": 1,
+    }
     assert sync.emails() == {f"p{n}@example.com" for n in range(3)}
 
 
 async def test_members_without_mpids(sync: Sync) -> None:
-    """Undoing what a source without mpids did touches nobody who is known under another key."""
+    """The undo of a source without mpids changes no member with another key."""
     await sync.mirror([person(1)])
     path = sync.directory / "stream.csv"
     path.write_text("customerid,email,isadd\nc1,new@example.com,true\nc2,p2@example.com,true\n")
     before = members(sync)
     outcome = await sync.run(path)
     assert outcome.counts == {"members": 2, "added": 1, "updated": 1}
-    await undone(sync, outcome)
+    await undo_fully(sync, outcome)
     assert members(sync) == before
 
 
-async def test_twice_asked_is_once_done(sync: Sync) -> None:
-    """Asking twice for the same undo gives the same run."""
+async def test_repeated_request_is_one_undo(sync: Sync) -> None:
+    """Requesting the same undo twice gives the same run."""
     await sync.mirror(people(range(3)))
     outcome = await sync.mirror(people(range(4)))
     first = await undo(sync.engine, outcome.run.id, started_by=None, channel=None)
     assert await undo(sync.engine, outcome.run.id, started_by=None, channel=None) == first
 
 
-async def test_nothing_to_undo(sync: Sync) -> None:
-    """An undo says in a sentence why it can't be: no such run, nothing done, still at work, done too long ago."""
+async def test_impossible_undo(sync: Sync) -> None:
+    """An impossible undo fails with the reason: unknown run, no changes, not ended, too old, or paused."""
     await sync.mirror(people(range(3)))
 
-    async def refused(run_id: str, sentence: str) -> None:
+    async def assert_refused(run_id: str, sentence: str) -> None:
         with pytest.raises(InputError, match=sentence):
             await undo(sync.engine, run_id, started_by=None, channel=None)
 
-    await refused("nosuchrun", "There is no run")
-    await refused((await sync.mirror(people(range(3)))).run.id, "changed nothing")
-    await refused((await sync.mirror(people(range(9)), dry_run=True)).run.id, "changed nothing")
-    await refused(await sync.submit(sync.mirror_file([person(1)])), "has not ended")
+    await assert_refused("nosuchrun", "There is no run")
+    await assert_refused((await sync.mirror(people(range(3)))).run.id, "changed nothing")
+    await assert_refused((await sync.mirror(people(range(9)), dry_run=True)).run.id, "changed nothing")
+    await assert_refused(await sync.submit(sync.mirror_file([person(1)])), "has not ended")
     outcome = await sync.mirror(people(range(5)))
     async with sync.engine.database.write() as db:
         await runs.change(db, outcome.run.id, finished_at=time.time() - 31 * 24 * 3600)
-    await refused(outcome.run.id, "no longer kept")
+    await assert_refused(outcome.run.id, "no longer kept")
     async with sync.engine.database.write() as db:
         await runs.change(db, outcome.run.id, finished_at=time.time())
         await db.execute(batches_table.delete().where(batches_table.c.run_id == outcome.run.id))
-    await refused(outcome.run.id, "no longer kept")
+    await assert_refused(outcome.run.id, "no longer kept")
     async with sync.engine.database.write() as db:
         await mappings.change(db, outcome.run.mapping_id, status=MappingStatus.PAUSED)
     other = await sync.mirror(people(range(7)), audience="other")
     async with sync.engine.database.write() as db:
         await mappings.change(db, other.run.mapping_id, status=MappingStatus.PAUSED)
-    await refused(other.run.id, "is paused")
+    await assert_refused(other.run.id, "is paused")
 
 
 @pytest.mark.parametrize("field", sampled(UserIdField))
 @pytest.mark.parametrize("seed", range(WALKS))
 async def test_undo_of_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: UserIdField, seed: int) -> None:
-    """Whatever a run did, complete or not, undoing it gives the list back as it was."""
+    """An undo restores the list after any run, complete or not."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
-    chance = random.Random(f"{field}:{seed}")
+    generator = random.Random(f"{field}:{seed}")
 
-    def somebody(number: int) -> Member:
+    def random_member(number: int) -> Member:
         addresses: list[Any] = [f"e{n}@example.com" for n in range(14)]
-        return Member(number, chance.choice([*addresses, None]), chance.choice([f"c{number}", None]))
+        return Member(number, generator.choice([*addresses, None]), generator.choice([f"c{number}", None]))
 
     async with syncing(tmp_path, None, QUICK) as sync:
         for _ in range(4):
-            for audience in chance.sample(["first", "second"], 2):
-                present = [somebody(n) for n in chance.sample(range(16), 9)]
+            for audience in generator.sample(["first", "second"], 2):
+                present = [random_member(n) for n in generator.sample(range(16), 9)]
                 await sync.mirror(present, audience=audience, user_id=field, approved=True)
             before = {email for email, _ in members(sync)}
-            present = [somebody(n) for n in chance.sample(range(16), 9)]
-            audience = chance.choice(["first", "second"])
+            present = [random_member(n) for n in generator.sample(range(16), 9)]
+            audience = generator.choice(["first", "second"])
             run_id = await sync.submit(
                 sync.mirror_file(present, audience), audience=audience, user_id=field, approved=True
             )
-            if chance.random() < 0.5:
-                sync.iterable.faults.set([Fault("error", after=chance.randint(0, 4), status=503)])
+            if generator.random() < 0.5:
+                sync.iterable.faults.set([Fault("error", after=generator.randint(0, 4), status=503)])
             await worker.start(run_id)
             sync.iterable.faults.clear()
             outcome = await sync.outcome(run_id)
             if outcome.run.counters.added or outcome.run.counters.updated or outcome.run.counters.removed:
-                await undone(sync, outcome)
+                await undo_fully(sync, outcome)
             assert {email for email, _ in members(sync)} == before

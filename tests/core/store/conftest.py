@@ -1,4 +1,4 @@
-"""The databases that the SQL of the store is tried on: here both kinds are quick."""
+"""The databases for tests of the store's SQL: both kinds are quick here."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.core.databases import new_database
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a new database in its present form, of both kinds."""
+    """The address of a new database with all tables, of both kinds."""
     yield from new_database(request, tmp_path)
 
 

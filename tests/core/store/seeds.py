@@ -1,4 +1,4 @@
-"""Rows that tests of the store begin with."""
+"""Rows for tests of the store."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ async def add_connection(database: Database, name: str = "shop", **changed: Any)
 async def add_mapping(
     database: Database, connection_id: int | None = None, *, list_id: int = LIST, audience: str | None = "VIPs"
 ) -> AudienceMapping:
-    """Store a mapping, of a new connection if none is given, and return it."""
+    """Store a mapping, by default of a new connection, and return it."""
     if connection_id is None:
         connection_id = await add_connection(database)
     async with database.write() as db:
@@ -45,9 +45,9 @@ async def add_mapping(
         mapping_id = await mappings.add(
             db, connection_id=connection_id, list_id=list_id, audience_id=None, audience_name=audience
         )
-        made = await mappings.by_id(db, mapping_id)
-    assert made is not None
-    return made
+        mapping = await mappings.by_id(db, mapping_id)
+    assert mapping is not None
+    return mapping
 
 
 async def add_run(database: Database, mapping: AudienceMapping, *, worker: str | None = None) -> str:

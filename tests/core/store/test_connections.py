@@ -1,4 +1,4 @@
-"""Connections and mappings: kept as they were given, and forgotten with all that hangs on them."""
+"""Connections and mappings are stored unchanged, and deleted with all their rows."""
 
 import time
 
@@ -15,8 +15,8 @@ from core.store.rejections import Rejection
 from tests.core.store.seeds import LIST, add_connection, add_mapping, add_run, draft
 
 
-async def test_connection_is_kept_as_given(database: Database) -> None:
-    """A connection is found by name and by id, with every value as it was given."""
+async def test_connection_is_stored_unchanged(database: Database) -> None:
+    """A connection is found by name and by id, with all its values unchanged."""
     connection_id = await add_connection(
         database,
         "Ünïcode 🙂",
@@ -26,26 +26,26 @@ async def test_connection_is_kept_as_given(database: Database) -> None:
         requests_per_second=0.0,
     )
     async with database.read() as db:
-        found = await connections.by_name(db, "Ünïcode 🙂", None)
-        assert found == await connections.by_id(db, connection_id)
-    assert found is not None
-    assert (found.api_key, found.data_center, found.user_id_field, found.requests_per_second) == (
+        connection = await connections.by_name(db, "Ünïcode 🙂", None)
+        assert connection == await connections.by_id(db, connection_id)
+    assert connection is not None
+    assert (connection.api_key, connection.data_center, connection.user_id_field, connection.requests_per_second) == (
         b"\x00\xff",
         "eu",
         UserIdField.MPID,
         0.0,
     )
-    assert (found.key_rejected_at, found.key_last4, found.rate_limit_key) == (None, "1234", "digest")
-    assert abs(found.created_at - time.time()) < 60
+    assert (connection.key_rejected_at, connection.key_last4, connection.rate_limit_key) == (None, "1234", "digest")
+    assert abs(connection.created_at - time.time()) < 60
 
 
 async def test_connection_without_a_stored_key(database: Database) -> None:
-    """A connection whose key is in the environment has none here."""
+    """A connection whose key is in the environment has no stored key."""
     connection_id = await add_connection(database, api_key=None)
     async with database.read() as db:
-        found = await connections.by_id(db, connection_id)
-    assert found is not None
-    assert found.api_key is None
+        connection = await connections.by_id(db, connection_id)
+    assert connection is not None
+    assert connection.api_key is None
 
 
 async def test_connections_are_listed_by_name(database: Database) -> None:
@@ -53,53 +53,53 @@ async def test_connections_are_listed_by_name(database: Database) -> None:
     for name in ("b", "c", "a"):
         await add_connection(database, name)
     async with database.read() as db:
-        assert [found.name for found in await connections.everyone(db)] == ["a", "b", "c"]
+        assert [connection.name for connection in await connections.everyone(db)] == ["a", "b", "c"]
 
 
 async def test_changed_connection(database: Database) -> None:
-    """Only what is changed of a connection changes."""
+    """A change affects only its fields and its connection."""
     one, other = await add_connection(database, "one"), await add_connection(database, "other")
     async with database.write() as db:
         await connections.change(db, one, requests_per_second=7.5, key_rejected_at=1.0)
     async with database.read() as db:
-        found, untouched = await connections.by_id(db, one), await connections.by_id(db, other)
-    assert found is not None
+        connection, untouched = await connections.by_id(db, one), await connections.by_id(db, other)
+    assert connection is not None
     assert untouched is not None
-    assert (found.requests_per_second, found.key_rejected_at, found.name) == (7.5, 1.0, "one")
+    assert (connection.requests_per_second, connection.key_rejected_at, connection.name) == (7.5, 1.0, "one")
     assert (untouched.requests_per_second, untouched.key_rejected_at) == (5.0, None)
 
 
 @pytest.mark.parametrize("team_id", [None, "T1"])
-async def test_name_of_a_connection_is_its_own(database: Database, team_id: str | None) -> None:
-    """Two connections of a workspace, or of no workspace, can't have one name."""
+async def test_names_are_unique_in_a_workspace(database: Database, team_id: str | None) -> None:
+    """Two connections of a workspace, or of no workspace, can't have the same name."""
     await add_connection(database, "shop", team_id=team_id)
     with pytest.raises(IntegrityError):
         await add_connection(database, "shop", team_id=team_id)
 
 
 async def test_name_in_several_workspaces(database: Database) -> None:
-    """Each workspace names its connections as it likes, and finds its own by that name."""
-    made = {team_id: await add_connection(database, "shop", team_id=team_id) for team_id in (None, "T1", "T2")}
+    """Connections of different workspaces can have the same name, and each workspace finds its own."""
+    ids = {team_id: await add_connection(database, "shop", team_id=team_id) for team_id in (None, "T1", "T2")}
     async with database.read() as db:
-        for team_id, connection_id in made.items():
-            found = await connections.by_name(db, "shop", team_id)
-            assert found is not None
-            assert (found.id, found.team_id) == (connection_id, team_id)
+        for team_id, connection_id in ids.items():
+            connection = await connections.by_name(db, "shop", team_id)
+            assert connection is not None
+            assert (connection.id, connection.team_id) == (connection_id, team_id)
         assert await connections.by_name(db, "shop", "T3") is None
 
 
 async def test_unknown_connection_and_mapping(database: Database) -> None:
-    """What is not there is not found."""
+    """Looking up an unknown row returns None."""
     async with database.read() as db:
         assert await connections.by_id(db, 77) is None
-        assert await connections.by_name(db, "nobody", None) is None
+        assert await connections.by_name(db, "unknown", None) is None
         assert await mappings.by_id(db, 77) is None
         assert await lists.get(db, 77, LIST) is None
         assert await runs.by_id(db, "nothing") is None
 
 
 def test_project_is_a_digest_of_the_key() -> None:
-    """The name of a key's project tells keys apart and does not hold the key."""
+    """A key's project name differs for each key and does not contain the key."""
     assert project_of("secret-one") == project_of("secret-one") != project_of("secret-two")
     assert "secret" not in project_of("secret-one")
 
@@ -116,8 +116,8 @@ async def test_mappings_of_a_list(database: Database) -> None:
         assert await mappings.of_connection(db, connection_id + 1) == []
 
 
-async def test_audience_is_named_once(database: Database) -> None:
-    """The audience of a mapping is recorded where it was not known, and replaced only on purpose."""
+async def test_audience_is_set_once(database: Database) -> None:
+    """The audience of a mapping is set if it was unknown, and replaced only on purpose."""
     mapping = await add_mapping(database, audience="VIPs")
     async with database.write() as db:
         await mappings.name_audience(db, mapping.id, "11", "Other")
@@ -131,7 +131,7 @@ async def test_audience_is_named_once(database: Database) -> None:
 
 
 async def test_sizes_of_mappings(database: Database) -> None:
-    """The members of several mappings are counted at once; a mapping without any is left out."""
+    """The members of several mappings are counted at once; an empty mapping is left out."""
     one = await add_mapping(database)
     other = await add_mapping(database, one.connection_id)
     async with database.write() as db:
@@ -142,29 +142,29 @@ async def test_sizes_of_mappings(database: Database) -> None:
         assert await ledger.size(db, other.id) == 0
 
 
-async def test_removed_connection_takes_everything_along(database: Database) -> None:
-    """With a connection go its lists, mappings, runs, changes, rejections and ledger, and nobody else's."""
-    gone, stays = await add_mapping(database), await add_mapping(database, await add_connection(database, "other"))
+async def test_deleted_connection_deletes_its_rows(database: Database) -> None:
+    """Deleting a connection deletes its lists, mappings, runs, batches, rejections and ledger, and no others."""
+    deleted, kept = await add_mapping(database), await add_mapping(database, await add_connection(database, "other"))
     ids = {}
-    for mapping in (gone, stays):
+    for mapping in (deleted, kept):
         ids[mapping.id] = await add_run(database, mapping)
         async with database.write() as db:
             await batches.add_drafts(db, ids[mapping.id], [draft(Phase.ADD, 1)])
             await rejections.add(db, ids[mapping.id], [Rejection("1", None, None, "no_email")])
             await ledger.upsert(db, mapping.id, [BatchEntry("a", "1", "p1@example.com", None)], certain=True)
     async with database.write() as db:
-        await connections.remove(db, gone.connection_id)
+        await connections.remove(db, deleted.connection_id)
     async with database.read() as db:
-        assert await runs.by_id(db, ids[gone.id]) is None
-        assert await runs.by_id(db, ids[stays.id]) is not None
-        assert await mappings.sizes(db, [gone.id, stays.id]) == {stays.id: 1}
-        assert await rejections.by_reason(db, ids[gone.id]) == {}
-        assert await lists.get(db, gone.connection_id, LIST) is None
-        assert await lists.get(db, stays.connection_id, LIST) is not None
+        assert await runs.by_id(db, ids[deleted.id]) is None
+        assert await runs.by_id(db, ids[kept.id]) is not None
+        assert await mappings.sizes(db, [deleted.id, kept.id]) == {kept.id: 1}
+        assert await rejections.by_reason(db, ids[deleted.id]) == {}
+        assert await lists.get(db, deleted.connection_id, LIST) is None
+        assert await lists.get(db, kept.connection_id, LIST) is not None
 
 
-async def test_removed_mapping_takes_its_ledger_along(database: Database) -> None:
-    """With a mapping go its runs and its ledger; its list stays."""
+async def test_deleted_mapping_deletes_its_rows(database: Database) -> None:
+    """Deleting a mapping deletes its runs and its ledger, and keeps its list."""
     mapping = await add_mapping(database)
     run_id = await add_run(database, mapping)
     async with database.write() as db:

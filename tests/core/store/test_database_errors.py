@@ -1,4 +1,4 @@
-"""Errors of the database, as people read them: without the driver's text."""
+"""Texts for database errors, without the driver's own text."""
 
 import sqlite3
 from contextlib import closing
@@ -25,18 +25,18 @@ def _of(original: Exception) -> Exception:
     ],
 )
 def test_text_of_the_driver_is_not_shown(text: str) -> None:
-    """What PostgreSQL's driver says may hold parts of a password and values of rows: only its type is shown."""
-    said = describe(_of(psycopg.OperationalError(text)))
-    assert said.startswith("The database did not answer as it should (OperationalError).")
+    """Only the type of a PostgreSQL error is shown: its text may contain parts of a password or values of rows."""
+    message = describe(_of(psycopg.OperationalError(text)))
+    assert message.startswith("The database did not answer as it should (OperationalError).")
 
 
 def test_state_is_shown() -> None:
-    """The code of PostgreSQL's error is shown, by which it can be looked up."""
+    """The code of a PostgreSQL error is shown, so that it can be looked up."""
     assert "SQLSTATE 53300" in describe(_of(psycopg.errors.TooManyConnections("too many for ss")))
 
 
 def test_text_of_sqlite() -> None:
-    """SQLite's fixed texts are shown, and those that repeat what they were given are not."""
+    """SQLite's fixed texts are shown, and those that repeat input are not."""
     with pytest.raises(sqlite3.Error) as unopened:
         sqlite3.connect("/nowhere/at/all/a.sqlite")
     assert "unable to open database file" in describe(_of(unopened.value))
@@ -47,13 +47,13 @@ def test_text_of_sqlite() -> None:
 
 def test_path_is_not_shown() -> None:
     """An error of the disk is shown without the path."""
-    said = describe(FileNotFoundError(2, "No such file or directory", "/srv/private/a.csv"))
-    assert "No such file or directory" in said
-    assert "/srv" not in said
+    message = describe(FileNotFoundError(2, "No such file or directory", "/srv/private/a.csv"))
+    assert "No such file or directory" in message
+    assert "/srv" not in message
 
 
-async def test_password_of_which_the_end_is_not_clear() -> None:
-    """A password of which a piece could be the host is refused before anything takes it for one; it is not repeated."""
+async def test_ambiguous_password() -> None:
+    """A password whose end is unclear is refused before a part is taken for the host, and is not repeated."""
     with pytest.raises(SettingsError, match="@ as %40") as refused:
         Database("postgresql://user:p@ss/w%rd@127.0.0.1:1/sync")
     assert "ss/w" not in refused.value.message

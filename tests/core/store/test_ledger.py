@@ -1,4 +1,4 @@
-"""The ledger's statements, each of which reads a batch of changes as it is stored."""
+"""The ledger's statements, which read batches as they are stored."""
 
 import asyncio
 import time
@@ -11,31 +11,31 @@ from core.models.batch import BatchEntry
 from core.store import last_known_emails, ledger
 from core.store.database import Database
 from tests.core.harness import until
-from tests.core.storage import somebody_waits
+from tests.core.storage import is_lock_awaited
 from tests.core.store.seeds import add_connection, add_mapping
 
-#: Profile to email, user id, certain.
+#: Member key to email, user id, and whether the row is confirmed.
 Rows = dict[str, tuple[str | None, str | None, bool]]
 
 
 async def rows(database: Database, mapping_id: int, chunk: int = 1000) -> Rows:
-    """What the ledger holds for a mapping."""
-    found: Rows = {}
+    """The ledger's rows of a mapping."""
+    by_key: Rows = {}
     async with database.read() as db:
-        async for some in ledger.rows_of(db, [mapping_id], chunk):
-            for _, profile, email, user_id, certain in some:
-                found[profile] = (email, user_id, bool(certain))
-    return found
+        async for chunk_rows in ledger.rows_of(db, [mapping_id], chunk):
+            for _, profile, email, user_id, is_confirmed in chunk_rows:
+                by_key[profile] = (email, user_id, bool(is_confirmed))
+    return by_key
 
 
 async def put(database: Database, mapping_id: int, *entries: Sequence[Any], certain: bool = True) -> None:
-    """Put members, given as profile, email and user id."""
+    """Store members, given as member key, email and user id."""
     async with database.write() as db:
         await ledger.upsert(db, mapping_id, [BatchEntry("a", *entry) for entry in entries], certain=certain)
 
 
-async def test_put(database: Database) -> None:
-    """Members are put as they are, NULLs included, and putting them again replaces what was there."""
+async def test_upsert(database: Database) -> None:
+    """Members are stored unchanged, including NULLs, and storing them again replaces them."""
     mapping = await add_mapping(database)
     await put(database, mapping.id, ["1", "a@example.com", "c1"], ["2", "b@example.com", None], ["3", None, "c3"])
     assert await rows(database, mapping.id) == {
@@ -49,16 +49,16 @@ async def test_put(database: Database) -> None:
     assert (await rows(database, mapping.id))["1"] == ("new@example.com", None, True)
 
 
-async def test_put_takes_text_as_it_is(database: Database) -> None:
-    """No letter is changed, and what looks like a number, a date or SQL stays text."""
+async def test_upsert_keeps_text_unchanged(database: Database) -> None:
+    """Text stays unchanged, even if it looks like a number, a date or SQL."""
     mapping = await add_mapping(database)
     texts = ["0042", "-9223372036854775808", "true", "null", "'; DROP TABLE ledger; --", "ünï🙂", 'q"\\u0041\\', "1e5"]
     await put(database, mapping.id, *[[text, f"{text}@example.com", text] for text in texts])
     assert await rows(database, mapping.id) == {text: (f"{text}@example.com", text, True) for text in texts}
 
 
-async def test_put_in_one_mapping_only(database: Database) -> None:
-    """The same member may be known to several mappings under different addresses."""
+async def test_upsert_affects_one_mapping(database: Database) -> None:
+    """Several mappings can have the same member under different addresses."""
     one = await add_mapping(database)
     other = await add_mapping(database, one.connection_id)
     await put(database, one.id, ["1", "a@example.com", None])
@@ -67,26 +67,26 @@ async def test_put_in_one_mapping_only(database: Database) -> None:
     assert await rows(database, other.id) == {"1": ("b@example.com", None, True)}
 
 
-async def test_take(database: Database) -> None:
-    """Members are forgotten where they are still recorded under the address that is taken, or under none."""
+async def test_delete_matching(database: Database) -> None:
+    """Members are deleted if they are recorded under the given address, or under none."""
     mapping = await add_mapping(database)
     other = await add_mapping(database, mapping.connection_id)
     for mapping_id in (mapping.id, other.id):
         await put(database, mapping_id, ["1", "a@example.com", "c"], ["2", "b@example.com", "c"], ["3", None, "c"])
     async with database.write() as db:
-        taken = [
+        entries = [
             BatchEntry("r", "1", "a@example.com", None),
             BatchEntry("r", "2", "old@example.com", "c"),
             BatchEntry("r", "3", None, "c"),
         ]
-        await ledger.delete_matching(db, mapping.id, [*taken, BatchEntry("r", "4", "d@example.com", None)])
+        await ledger.delete_matching(db, mapping.id, [*entries, BatchEntry("r", "4", "d@example.com", None)])
     assert await rows(database, mapping.id) == {"2": ("b@example.com", "c", True)}
     assert len(await rows(database, other.id)) == 3
 
 
 @pytest.mark.parametrize("in_other_mapping", [False, True])
 async def test_release(database: Database, in_other_mapping: bool) -> None:
-    """A member is released where the holder's row is there and holds the same subscriber; else it stays."""
+    """A member is released if the other member's row has the same subscriber; otherwise it stays."""
     mapping = await add_mapping(database)
     holder = await add_mapping(database, mapping.connection_id) if in_other_mapping else mapping
     await put(
@@ -108,15 +108,15 @@ async def test_release(database: Database, in_other_mapping: bool) -> None:
                 BatchEntry("x", "1", "a@example.com", None, (holder.id, "h1")),
                 BatchEntry("x", "2", "b@example.com", None, (holder.id, "h2")),
                 BatchEntry("x", "3", None, "c3", (holder.id, "h3")),
-                BatchEntry("x", "4", "d@example.com", None, (holder.id, "nobody")),
+                BatchEntry("x", "4", "d@example.com", None, (holder.id, "missing")),
             ],
         )
-    left = await rows(database, mapping.id)
-    assert {profile for profile in left if not profile.startswith("h")} == {"2", "4"}
+    remaining = await rows(database, mapping.id)
+    assert {profile for profile in remaining if not profile.startswith("h")} == {"2", "4"}
 
 
 async def test_release_of_a_member_that_changed(database: Database) -> None:
-    """A member whose row has another address by now is not released."""
+    """A member with a new address in its row is not released."""
     mapping = await add_mapping(database)
     await put(database, mapping.id, ["1", "new@example.com", None], ["2", "old@example.com", None])
     async with database.write() as db:
@@ -124,9 +124,9 @@ async def test_release_of_a_member_that_changed(database: Database) -> None:
     assert set(await rows(database, mapping.id)) == {"1", "2"}
 
 
-@pytest.mark.parametrize("certain", [True, False])
-async def test_rename(database: Database, certain: bool) -> None:
-    """A rename reaches all mappings of the connection where the old address, or none, is recorded, and no others."""
+@pytest.mark.parametrize("is_confirmed", [True, False])
+async def test_rename(database: Database, is_confirmed: bool) -> None:
+    """A rename reaches all mappings of the connection that have the old address, or none, and no others."""
     one = await add_mapping(database)
     other = await add_mapping(database, one.connection_id, list_id=1002)
     stranger = await add_mapping(database, await add_connection(database, "stranger"))
@@ -139,14 +139,14 @@ async def test_rename(database: Database, certain: bool) -> None:
             BatchEntry("n", "7", old, "7", (new,)),
             BatchEntry("n", "8", "elsewhere@example.com", "8", ("eight@example.com",)),
         ]
-        await ledger.rename(db, one.connection_id, renamed, certain=certain)
-    assert await rows(database, one.id) == {"7": (new, "7", certain), "8": ("8@placeholder.email", "8", True)}
+        await ledger.rename(db, one.connection_id, renamed, certain=is_confirmed)
+    assert await rows(database, one.id) == {"7": (new, "7", is_confirmed), "8": ("8@placeholder.email", "8", True)}
     assert await rows(database, other.id) == {"7": (new, "7", False)}
     assert (await rows(database, stranger.id))["7"] == (old, "7", True)
 
 
 async def test_rename_that_may_have_happened(database: Database) -> None:
-    """After a rename that was never answered no address is known for certain, only the user id."""
+    """After an unanswered rename, only the user id is known for certain."""
     mapping = await add_mapping(database)
     await put(database, mapping.id, ["7", "7@placeholder.email", "7"])
     async with database.write() as db:
@@ -156,12 +156,12 @@ async def test_rename_that_may_have_happened(database: Database) -> None:
 
 
 async def test_a_thousand_members_at_once(database: Database) -> None:
-    """A whole batch is put, read in chunks, and taken."""
+    """A whole batch is stored, read in chunks, and deleted."""
     mapping = await add_mapping(database)
     members = [(str(n), f"p{n}@example.com", f"c{n}") for n in range(1000)]
     await put(database, mapping.id, *members)
-    found = await rows(database, mapping.id, chunk=64)
-    assert found == {profile: (email, user_id, True) for profile, email, user_id in members}
+    stored = await rows(database, mapping.id, chunk=64)
+    assert stored == {profile: (email, user_id, True) for profile, email, user_id in members}
     async with database.write() as db:
         assert await ledger.size(db, mapping.id) == 1000
         await ledger.delete_matching(db, mapping.id, [BatchEntry("r", *member) for member in members])
@@ -169,19 +169,19 @@ async def test_a_thousand_members_at_once(database: Database) -> None:
 
 
 async def test_rows_of_several_mappings(database: Database) -> None:
-    """Rows of several mappings come together, each with its mapping, and of none where there is none."""
+    """Rows of several mappings are read together, each with its mapping."""
     one = await add_mapping(database)
     other = await add_mapping(database, one.connection_id)
     await put(database, one.id, ["1", "a@example.com", None])
     await put(database, other.id, ["1", "b@example.com", None])
     async with database.read() as db:
-        found = [tuple(row) async for some in ledger.rows_of(db, [one.id, other.id], 10) for row in some]
-        assert sorted(row[0] for row in found) == [one.id, other.id]
+        all_rows = [tuple(row) async for chunk in ledger.rows_of(db, [one.id, other.id], 10) for row in chunk]
+        assert sorted(row[0] for row in all_rows) == [one.id, other.id]
         assert [row async for row in ledger.rows_of(db, [], 10)] == []
 
 
-async def test_addresses_of_leavers_are_written_and_cleared_in_one_order(database: Database) -> None:
-    """Who clears old addresses waits for a run that writes them again, in whatever order they had become old."""
+async def test_clearing_addresses_does_not_deadlock(database: Database) -> None:
+    """Clearing old addresses waits for a run that writes them again, in any order of their age."""
     mapping = await add_mapping(database)
     leavers = {profile: (profile, f"{profile}@example.com", f"c{profile}") for profile in ("1", "2")}
     for profile in ("2", "1"):  # the second became old first
@@ -197,8 +197,8 @@ async def test_addresses_of_leavers_are_written_and_cleared_in_one_order(databas
 
     async with database.write() as db:
         await ledger.delete_matching(db, mapping.id, [BatchEntry("r", *leavers["1"])])
-        beside = asyncio.create_task(clear())
+        clearing = asyncio.create_task(clear())
         if not database.is_sqlite:
-            await until(lambda: somebody_waits(database))
+            await until(lambda: is_lock_awaited(database))
         await ledger.delete_matching(db, mapping.id, [BatchEntry("r", *leavers["2"])])
-    assert await beside == 0  # they are new again
+    assert await clearing == 0  # the addresses are new again

@@ -1,4 +1,4 @@
-"""Lists: held by one run at a time, with a revision that tells whether a plan is stale."""
+"""Lists: locked by one run at a time, with a revision that shows whether a plan is stale."""
 
 import asyncio
 
@@ -10,8 +10,8 @@ from core.store.database import Database
 from tests.core.store.seeds import LIST, add_mapping, add_run, draft
 
 
-async def test_held_by_one_at_a_time(database: Database) -> None:
-    """A list that a run holds can be had by no other, nor by the same again, until it is let go."""
+async def test_lock_has_one_holder(database: Database) -> None:
+    """A locked list can't be locked again, not even by its holder, until it is released."""
     connection_id = (await add_mapping(database)).connection_id
     async with database.write() as db:
         assert await lists.acquire(db, connection_id, LIST, "one", "me")
@@ -27,8 +27,8 @@ async def test_held_by_one_at_a_time(database: Database) -> None:
     assert (state.locked_by_run_id, state.locked_by_worker_id) == ("two", "you")
 
 
-async def test_held_by_one_of_many_who_ask_at_once(database: Database) -> None:
-    """Of many who want a list at the same time exactly one gets it."""
+async def test_lock_under_contention(database: Database) -> None:
+    """Exactly one of many concurrent attempts locks a list."""
     connection_id = (await add_mapping(database)).connection_id
 
     async def hold(number: int) -> bool:
@@ -38,8 +38,8 @@ async def test_held_by_one_of_many_who_ask_at_once(database: Database) -> None:
     assert sum(await asyncio.gather(*map(hold, range(8)))) == 1
 
 
-async def test_second_holder_waits_for_the_first_to_decide(database: Database, database_url: str) -> None:
-    """Whoever asks for a list while another transaction is taking it gets it only if that one is rolled back."""
+async def test_lock_waits_for_another_transaction(database: Database, database_url: str) -> None:
+    """An attempt to lock a list waits for another transaction, and fails if that one commits."""
     connection_id = (await add_mapping(database)).connection_id
     other = Database(database_url)
 
@@ -59,14 +59,14 @@ async def test_second_holder_waits_for_the_first_to_decide(database: Database, d
 
 
 async def test_revisions(database: Database) -> None:
-    """A change of a list's ledger is counted for the list, and a rename for all others of the connection."""
+    """A change of a list's ledger bumps its revision, and a rename those of the connection's other lists."""
     mapping = await add_mapping(database)
     await add_mapping(database, mapping.connection_id, list_id=1002)
 
     async def revisions() -> list[int]:
         async with database.read() as db:
-            found = [await lists.get(db, mapping.connection_id, list_id) for list_id in (LIST, 1002)]
-        return [state.ledger_revision for state in found if state]
+            states = [await lists.get(db, mapping.connection_id, list_id) for list_id in (LIST, 1002)]
+        return [state.ledger_revision for state in states if state]
 
     async with database.write() as db:
         assert await lists.bump(db, mapping.connection_id, LIST) == 1
@@ -77,7 +77,7 @@ async def test_revisions(database: Database) -> None:
 
 
 async def test_renamed_list(database: Database) -> None:
-    """A list that has another name in Iterable gets it here."""
+    """A list that was renamed in Iterable gets the new name."""
     connection_id = (await add_mapping(database)).connection_id
     async with database.write() as db:
         await lists.rename(db, connection_id, LIST, "Ünïcode")
@@ -86,8 +86,8 @@ async def test_renamed_list(database: Database) -> None:
     assert (state.name, state.list_created_at) == ("Ünïcode", 1_735_689_600_000)
 
 
-async def test_grip(database: Database) -> None:
-    """A run learns at once who holds its list, whether it is to stop and whether the key is refused."""
+async def test_run_guard(database: Database) -> None:
+    """A run reads in one query who holds its list, whether it must stop, and whether the key is refused."""
     mapping = await add_mapping(database)
     run_id = await add_run(database, mapping)
     async with database.write() as db:
@@ -100,7 +100,7 @@ async def test_grip(database: Database) -> None:
 
 
 async def test_unanswered_batches_of_other_runs(database: Database) -> None:
-    """The batches that other runs of a list sent and never saw answered are found, whatever became of those runs."""
+    """Unanswered batches of a list's other runs are found, whatever the status of those runs."""
     mapping = await add_mapping(database)
     other = await add_mapping(database, mapping.connection_id, audience="other")
     elsewhere = await add_mapping(database, mapping.connection_id, list_id=1002)
@@ -111,5 +111,5 @@ async def test_unanswered_batches_of_other_runs(database: Database) -> None:
             await batches.publish(db, run_id)
             (sent, _) = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=2)
             await batches.set_state(db, [sent.id], BatchStatus.SENT)
-        found = await lists.has_unanswered_batches(db, mapping.connection_id, LIST, ids[0])
-    assert [row[1:] for row in found] == [(Phase.ADD, other.id, f'["{ids[1]}"]')]
+        unanswered = await lists.has_unanswered_batches(db, mapping.connection_id, LIST, ids[0])
+    assert [row[1:] for row in unanswered] == [(Phase.ADD, other.id, f'["{ids[1]}"]')]

@@ -1,4 +1,4 @@
-"""The database is brought to the present form by itself, whoever starts first, and never back."""
+"""The database is migrated automatically, whichever process starts first, and never downgraded."""
 
 import multiprocessing
 from asyncio import run
@@ -30,41 +30,41 @@ _processes = multiprocessing.get_context("forkserver")
 @pytest.fixture
 async def empty(empty_database_url: str) -> AsyncIterator[Database]:
     """A database without tables."""
-    opened = Database(empty_database_url)
-    yield opened
-    await opened.close()
+    database = Database(empty_database_url)
+    yield database
+    await database.close()
 
 
 def differences(connection: Connection) -> list[object]:
-    """What alembic would still change."""
+    """The changes that Alembic would still make."""
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
     return list(compare_metadata(context, metadata))
 
 
 async def test_migrations_make_the_tables(empty: Database) -> None:
-    """The database that the migrations make is the one that the tables describe."""
+    """The migrations create exactly the tables that the code describes."""
     await migrate(empty)
     async with empty.read() as db:
         assert await db.run_sync(differences) == []
 
 
-async def test_files_are_named_after_the_forms_that_they_lead_to() -> None:
-    """By its name alone the program knows which form is the newest."""
+async def test_files_are_named_after_revisions() -> None:
+    """The names of the files show the newest revision."""
     scripts = ScriptDirectory(str(MIGRATIONS))
     names = {Path(script.path).name.partition("_")[0]: script.revision for script in scripts.walk_revisions()}
     assert all(name == revision for name, revision in names.items())
     assert newest() == scripts.get_current_head()
 
 
-async def test_difference_would_be_seen(database: Database) -> None:
-    """The comparison above does see a column that is missing."""
+async def test_differences_finds_a_missing_column(database: Database) -> None:
+    """The comparison of the other tests finds a missing column."""
     async with database.write() as db:
         await db.execute(text("ALTER TABLE runs DROP COLUMN phase"))
     async with database.read() as db:
         assert await db.run_sync(differences) != []
 
 
-async def test_twice_is_harmless(database: Database) -> None:
+async def test_migration_is_idempotent(database: Database) -> None:
     """Migrating again changes nothing and loses nothing."""
     async with database.write() as db:
         await db.execute(text("INSERT INTO pace (project, next_at, slowdown) VALUES ('kept', 1, 1)"))
@@ -75,7 +75,7 @@ async def test_twice_is_harmless(database: Database) -> None:
 
 
 async def test_newer_database_is_refused(database: Database) -> None:
-    """A database of a newer version is refused in a sentence that says what to do, and is left as it is."""
+    """A database of a newer version is refused with a remedy, and stays unchanged."""
     async with database.write() as db:
         await db.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SettingsError, match=r"newer version of iterable-sync .*9999.*Install that version"):
@@ -96,21 +96,21 @@ def _migrate(url: str) -> None:
 
 
 async def test_two_processes_at_once(empty: Database, empty_database_url: str) -> None:
-    """Of two processes that start on an empty database one makes the tables and the other waits for it."""
-    both = [_processes.Process(target=_migrate, args=(empty_database_url,)) for _ in range(2)]
-    for process in both:
+    """Of two processes that start on an empty database, one creates the tables and the other waits."""
+    processes = [_processes.Process(target=_migrate, args=(empty_database_url,)) for _ in range(2)]
+    for process in processes:
         process.start()
-    for process in both:
+    for process in processes:
         process.join()
-    assert [process.exitcode for process in both] == [0, 0]
+    assert [process.exitcode for process in processes] == [0, 0]
     async with empty.read() as db:
         assert await db.run_sync(differences) == []
 
 
-async def test_failed_migration_leaves_nothing(empty: Database) -> None:
-    """A migration that breaks off is rolled back whole."""
+async def test_failed_migration_is_rolled_back(empty: Database) -> None:
+    """A failed migration is rolled back completely."""
     async with empty.write() as db:
-        await db.execute(text("CREATE TABLE workers (id TEXT)"))  # stands in the way of the second half
+        await db.execute(text("CREATE TABLE workers (id TEXT)"))  # conflicts with the second half
     with pytest.raises(SettingsError):
         await migrate(empty)
     async with empty.write() as db:
@@ -121,7 +121,7 @@ async def test_failed_migration_leaves_nothing(empty: Database) -> None:
 
 
 async def test_file_that_is_no_database(tmp_path: Path) -> None:
-    """A file that is not a database is named as damaged."""
+    """A file that is no database is reported as damaged."""
     path = tmp_path / "iterable-sync.sqlite"
     path.write_bytes(b"certainly no database\n" * 100)
     database = Database(f"sqlite:///{path}")
@@ -132,14 +132,14 @@ async def test_file_that_is_no_database(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["mysql://localhost/x", "no address at all"])
 async def test_address_of_no_database(url: str) -> None:
-    """An address of another kind of database, or none at all, is refused without being shown."""
+    """An address of an unsupported database is refused without being shown."""
     with pytest.raises(SettingsError, match="ITERABLE_SYNC_DATABASE_URL") as refused:
         Database(url)
     assert url not in refused.value.message
 
 
 async def upgrade_to(database: Database, revision: str) -> None:
-    """Bring an empty database to an earlier form."""
+    """Migrate an empty database to an earlier revision."""
 
     def apply(connection: Connection) -> None:
         config = Config()
@@ -151,7 +151,7 @@ async def upgrade_to(database: Database, revision: str) -> None:
         await db.run_sync(apply)
 
 
-#: A connection, a mapping and a run, as the tables were in the form 0004.
+#: A connection, a mapping and a run in the tables of revision 0004.
 EARLIER_ROWS = (
     """INSERT INTO connections (id, name, key_last4, project, data_center, user_id, rate, created_at)
     VALUES (1, 'shop', '1234', 'digest', 'us', 'customerId', 5, 1)""",
@@ -165,13 +165,13 @@ EARLIER_ROWS = (
 )
 
 
-async def test_batches_of_an_earlier_form(empty: Database) -> None:
-    """What a run had stored before batches were stored by columns is read as it was."""
-    with_more: list[BatchEntry] = [
+async def test_batches_of_an_earlier_revision(empty: Database) -> None:
+    """Batches from before they were stored by columns are read unchanged."""
+    with_details: list[BatchEntry] = [
         BatchEntry("a", "1", "ä@example.com", 'c"1'),
         BatchEntry("f", "2", "ä@example.com", None, ("old@example.com", None)),
     ]
-    stored: list[list[BatchEntry]] = [with_more, [BatchEntry("a", "3", "three@example.com", None)]]
+    stored: list[list[BatchEntry]] = [with_details, [BatchEntry("a", "3", "three@example.com", None)]]
     await upgrade_to(empty, "0004")
     async with empty.write() as db:
         for row in EARLIER_ROWS:
@@ -187,12 +187,12 @@ async def test_batches_of_an_earlier_form(empty: Database) -> None:
             )
     await migrate(empty)
     async with empty.read() as db:
-        found = await batches.open_batches(db, "r1", BatchStatus.DRAFT, limit=9)
-        assert [batch.entries for batch in found] == stored
+        migrated = await batches.open_batches(db, "r1", BatchStatus.DRAFT, limit=9)
+        assert [batch.entries for batch in migrated] == stored
         assert await db.run_sync(differences) == []
 
 
-#: A run of the form 0006.
+#: A run in the table of revision 0006.
 EARLIER_RUN = """INSERT INTO runs (id, mapping_id, connection_id, list_id, status, phase, mode, user_id, rate, request,
     attempt, members, "left", added, updated, removed, unchanged, duplicates, rejected, requests, retries, throttled,
     created_at, error, error_code)
@@ -200,15 +200,17 @@ EARLIER_RUN = """INSERT INTO runs (id, mapping_id, connection_id, list_id, statu
     1, :error, :code)"""
 
 
-async def test_sentences_of_an_earlier_form(empty: Database) -> None:
-    """What earlier versions had only in sentences is read as values: who waits for which run, and why one ended."""
+async def test_sentences_of_an_earlier_revision(empty: Database) -> None:
+    """Values that earlier versions stored in sentences get columns: the run waited for, and the reason of a
+    cancellation.
+    """
     first = "k3v9m2x7qa"
-    waits = f"Run {first} of the same mapping waits for approval, and what it would do comes first."
+    message = f"Run {first} of the same mapping waits for approval, and what it would do comes first."
     earlier = [
         ("declined", "cancelled", "", "Declined.", None),
         ("replaced", "cancelled", "", f"Replaced by run {first}.", None),
         ("undone", "cancelled", "", f"Replaced by run {first}, which undoes it.", None),
-        ("failed", "failed", "", waits, "earlier_run_waits"),
+        ("failed", "failed", "", message, "earlier_run_waits"),
         ("waiting", "planning", f"waiting for run {first}", None, None),
     ]
     await upgrade_to(empty, "0006")
@@ -221,19 +223,19 @@ async def test_sentences_of_an_earlier_form(empty: Database) -> None:
             await db.execute(text(EARLIER_RUN), row)
     await migrate(empty)
     async with empty.read() as db:
-        found = await runs.by_ids(db, {run_id for run_id, *_ in earlier})
-    assert [found[run_id].cancel_reason for run_id in ("declined", "replaced", "undone")] == [
+        migrated = await runs.by_ids(db, {run_id for run_id, *_ in earlier})
+    assert [migrated[run_id].cancel_reason for run_id in ("declined", "replaced", "undone")] == [
         CancelReason.DECLINED,
         CancelReason.SUPERSEDED,
         CancelReason.UNDONE,
     ]
-    assert found["failed"].waiting_for_run_id == first
-    assert found["waiting"].is_waiting
-    assert found["waiting"].waiting_for_run_id == first
+    assert migrated["failed"].waiting_for_run_id == first
+    assert migrated["waiting"].is_waiting
+    assert migrated["waiting"].waiting_for_run_id == first
 
 
-async def test_secrets_in_addresses_of_an_earlier_form(empty: Database) -> None:
-    """An address of a run that has ended loses its query and password; one that is still to be read keeps them."""
+async def test_secrets_in_addresses_of_an_earlier_revision(empty: Database) -> None:
+    """An address of an ended run loses its query and password; one that may be read again keeps them."""
     link = "https://me:word@files.example.com/a.csv?signature=1"
     bare = "https://files.example.com/a.csv"
     await upgrade_to(empty, "0006")
@@ -258,8 +260,8 @@ async def test_secrets_in_addresses_of_an_earlier_form(empty: Database) -> None:
     }
 
 
-async def test_nothing_is_lost_where_a_table_is_made_anew(empty: Database) -> None:
-    """Connections keep what hangs on them, and their foreign keys; an erasure from before accounts counts for all."""
+async def test_recreated_table_loses_nothing(empty: Database) -> None:
+    """Connections keep their rows and foreign keys, and an erasure without an account counts for all."""
     await upgrade_to(empty, "0006")
     async with empty.write() as db:
         for row in EARLIER_ROWS:

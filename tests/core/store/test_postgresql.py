@@ -1,4 +1,4 @@
-"""PostgreSQL's addresses as platforms give them, roles that may not create, servers that are not the first named."""
+"""PostgreSQL: addresses in platforms' forms, roles without CREATE, and several servers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,20 +34,20 @@ from tests.core.databases import new_postgresql, without
     ],
 )
 def test_address(address: str, expected: dict[str, str]) -> None:
-    """An address is understood as PostgreSQL's own clients understand it."""
-    found = connection_parameters(address)
-    assert {name: found.get(name) for name in expected} == expected
+    """An address means the same as to PostgreSQL's own clients."""
+    parameters = connection_parameters(address)
+    assert {name: parameters.get(name) for name in expected} == expected
 
 
 @pytest.mark.parametrize(
     "password", ["p@ss", "p/s", "p?s", "p#s", "p:s", "100%", "50%off", "p[s]", "p s", "p%40s", "§&+="]
 )
-def test_password_of_any_sign(password: str) -> None:
-    """A password is understood as it is, also where its signs have a meaning in addresses, and in percent form."""
+def test_password_with_any_character(password: str) -> None:
+    """A password may contain any character, as it is or percent-encoded."""
     for written in (password, quote(password, safe="")):
-        found = connection_parameters(f"postgres://u:{written}@h:5432/d?sslmode=require")
+        parameters = connection_parameters(f"postgres://u:{written}@h:5432/d?sslmode=require")
         expected = "p@s" if written == "p%40s" else password
-        assert (found["user"], found["password"], found["host"]) == ("u", expected, "h")
+        assert (parameters["user"], parameters["password"], parameters["host"]) == ("u", expected, "h")
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_password_of_any_sign(password: str) -> None:
         "postgres://h/d?secret",
     ],
 )
-def test_address_that_is_not_clear(address: str) -> None:
-    """An address that can be understood in several ways is refused, with what to write and no piece of the password."""
+def test_ambiguous_address(address: str) -> None:
+    """An ambiguous address is refused with a remedy, and no part of the password is shown."""
     with pytest.raises(SettingsError, match="@ as %40") as refused:
         Database(address)
     assert "secret" not in refused.value.message
@@ -70,7 +70,7 @@ def test_address_that_is_not_clear(address: str) -> None:
 
 
 def test_parameter_of_another_client() -> None:
-    """A parameter that PostgreSQL's own clients do not know is named."""
+    """An error names a parameter that PostgreSQL's own clients do not know."""
     with pytest.raises(SettingsError, match="has the parameter schema, which"):
         Database("postgres://u:p@h/d?schema=app")
 
@@ -78,14 +78,14 @@ def test_parameter_of_another_client() -> None:
 @pytest.fixture
 def url(postgresql_server: str) -> Iterator[str]:
     """The address of a database without tables."""
-    made = new_postgresql(postgresql_server, empty=True)
-    yield made
-    without(postgresql_server, made)
+    address = new_postgresql(postgresql_server, empty=True)
+    yield address
+    without(postgresql_server, address)
 
 
 @pytest.fixture
 def role(postgresql_server: str, url: str) -> Iterator[str]:
-    """A role that may not create anything in the database."""
+    """A role without the right to create anything in the database."""
     with psycopg.connect(postgresql_server, autocommit=True) as server:
         server.execute("CREATE ROLE nocreate LOGIN")
     with psycopg.connect(url, autocommit=True) as database:
@@ -97,7 +97,7 @@ def role(postgresql_server: str, url: str) -> Iterator[str]:
 
 
 async def test_several_servers(url: str) -> None:
-    """The first server that is there and takes changes is used."""
+    """The first reachable server that accepts writes is used."""
     directory = connection_parameters(url)["host"]
     several = f"postgres://postgres@{quote('/nowhere', safe='')},{quote(directory, safe='')}/{_name(url)}"
     database = Database(several)
@@ -106,7 +106,7 @@ async def test_several_servers(url: str) -> None:
 
 
 async def test_missing_grants_are_named(tmp_path: Path, url: str, role: str) -> None:
-    """A role that may not create is told which GRANT is missing; with these the program runs."""
+    """An error names the missing GRANT of a role, and with it the program runs."""
     settings = Settings(data_dir=tmp_path, database_url=url.replace("postgres:@", f"{role}@"), _env_file=None)  # type: ignore[call-arg, arg-type]
     with pytest.raises(SettingsError, match="GRANT CREATE ON SCHEMA public TO nocreate;") as refused:
         async with open_engine(settings, "test"):

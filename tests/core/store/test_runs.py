@@ -1,4 +1,4 @@
-"""Runs, their changes and rejections, and the workers that execute them."""
+"""Runs, their batches and rejections, and the workers that execute them."""
 
 import time
 from datetime import UTC, datetime
@@ -29,15 +29,15 @@ PLAN = RunPlan(
 
 
 async def load(database: Database, run_id: str) -> Run:
-    """Return a run that there is."""
+    """An existing run."""
     async with database.read() as db:
-        found = await runs.by_id(db, run_id)
-    assert found is not None
-    return found
+        run = await runs.by_id(db, run_id)
+    assert run is not None
+    return run
 
 
 async def test_new_run_is_queued(database: Database) -> None:
-    """A new run is queued, with what was asked for, and has counted nothing."""
+    """A new run is queued with its request, and its counters are zero."""
     mapping = await add_mapping(database)
     run = await load(database, await add_run(database, mapping, worker="me"))
     assert (run.status, run.worker_id, run.plan, run.attempt) == (RunStatus.QUEUED, "me", None, 0)
@@ -47,14 +47,14 @@ async def test_new_run_is_queued(database: Database) -> None:
 
 
 def test_ids_are_easy_to_type() -> None:
-    """An id is short, without letters that look like others, and new each time."""
+    """An id is short, unique, and without letters that look alike."""
     ids = {runs.new_id() for _ in range(100)}
     assert len(ids) == 100
     assert not set("".join(ids)) & set("01lioA")
 
 
-async def test_run_is_its_workers(database: Database) -> None:
-    """Once another worker has taken a run, the former one can neither count nor change it."""
+async def test_run_belongs_to_its_worker(database: Database) -> None:
+    """A worker can't change or count a run after another worker has taken it."""
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
         await runs.assign_worker(db, run_id, "first")
@@ -69,8 +69,8 @@ async def test_run_is_its_workers(database: Database) -> None:
     assert (run.counters.added, run.requests) == (3, 1)
 
 
-async def test_refused_count_takes_its_transaction_along(database: Database) -> None:
-    """What is written together with a count that is refused is not written."""
+async def test_refused_count_rolls_back_its_transaction(database: Database) -> None:
+    """A refused count rolls back the whole transaction."""
     run_id = await add_run(database, await add_mapping(database), worker="second")
 
     async def write() -> None:
@@ -84,8 +84,8 @@ async def test_refused_count_takes_its_transaction_along(database: Database) -> 
         assert await rejections.by_reason(db, run_id) == {}
 
 
-async def test_plan_starts_the_counters(database: Database) -> None:
-    """With the plan come the counts of members for whom nothing has to be sent."""
+async def test_plan_sets_the_counters(database: Database) -> None:
+    """The plan sets the counts of members that need no request."""
     run_id = await add_run(database, await add_mapping(database), worker="me")
     async with database.write() as db:
         await runs.set_plan(db, run_id, "me", PLAN, SyncMode.MIRROR, 3)
@@ -95,12 +95,12 @@ async def test_plan_starts_the_counters(database: Database) -> None:
     assert run.audience == "VIPs"
 
 
-@pytest.mark.parametrize(("planned", "status"), [(False, RunStatus.QUEUED), (True, RunStatus.RUNNING)])
-async def test_reopened_run(database: Database, planned: bool, status: RunStatus) -> None:
-    """A run that stopped goes on where it was: one with a plan uploads, one without is planned."""
+@pytest.mark.parametrize(("has_plan", "status"), [(False, RunStatus.QUEUED), (True, RunStatus.RUNNING)])
+async def test_reopened_run(database: Database, has_plan: bool, status: RunStatus) -> None:
+    """A reopened run uploads if it has a plan, and is planned otherwise."""
     run_id = await add_run(database, await add_mapping(database), worker="me")
     async with database.write() as db:
-        if planned:
+        if has_plan:
             await runs.set_plan(db, run_id, "me", PLAN, SyncMode.MIRROR, 3)
         await runs.request_stop(db, run_id, StopReason.INTERRUPT)
         await runs.set_status(db, run_id, RunStatus.FAILED, error="No.", code="unavailable")
@@ -113,8 +113,8 @@ async def test_reopened_run(database: Database, planned: bool, status: RunStatus
     assert (run.stop_requested, run.error, run.error_code, run.finished_at) == (None, None, None, None)
 
 
-async def test_reopened_once(database: Database) -> None:
-    """Of two who reopen the same run one is told that the other was faster."""
+async def test_run_is_reopened_once(database: Database) -> None:
+    """Of two attempts to reopen a run, the second fails."""
     stopped = await load(database, await add_run(database, await add_mapping(database)))
     async with database.write() as db:
         assert await runs.reopen(db, stopped, "one") == 1
@@ -124,8 +124,8 @@ async def test_reopened_once(database: Database) -> None:
 
 
 @pytest.mark.parametrize("status", RunStatus)
-async def test_end_has_its_time(database: Database, status: RunStatus) -> None:
-    """A run that is at work has not ended; any other has."""
+async def test_finished_at(database: Database, status: RunStatus) -> None:
+    """A run has an end time unless it is active."""
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
         await runs.set_status(db, run_id, status)
@@ -133,7 +133,7 @@ async def test_end_has_its_time(database: Database, status: RunStatus) -> None:
 
 
 async def test_unfinished_runs(database: Database) -> None:
-    """The runs that can be taken up again are listed, oldest first, of one mapping or of all."""
+    """Resumable runs are listed, oldest first, of one mapping or of all."""
     mapping = await add_mapping(database)
     other = await add_mapping(database, mapping.connection_id)
     ids = {status: await add_run(database, mapping) for status in RunStatus}
@@ -148,23 +148,23 @@ async def test_unfinished_runs(database: Database) -> None:
         assert [run.id for run in await runs.latest(db, 3)] == newest[:3]
 
 
-async def test_old_runs(database: Database) -> None:
-    """Runs of which something is kept and that ended for good before a time are found, and none that can go on."""
+async def test_expired_runs(database: Database) -> None:
+    """Runs with stored rows that ended for good before a time are found, and no resumable ones."""
     mapping = await add_mapping(database)
-    ended, waits, failed, active, empty = [await add_run(database, mapping) for _ in range(5)]
+    finished, unapproved, failed, active, empty = [await add_run(database, mapping) for _ in range(5)]
     async with database.write() as db:
-        for run_id in (ended, waits, failed, active):
+        for run_id in (finished, unapproved, failed, active):
             await rejections.add(db, run_id, [Rejection("1", None, None, "no_email")])
         await runs.set_status(db, failed, RunStatus.FAILED)
         await runs.set_status(db, empty, RunStatus.SUCCEEDED)
-        await runs.set_status(db, ended, RunStatus.SUCCEEDED)
-        await runs.set_status(db, waits, RunStatus.NEEDS_APPROVAL)
-        assert await runs.expired(db, time.time() + 60, 10) == [ended]
+        await runs.set_status(db, finished, RunStatus.SUCCEEDED)
+        await runs.set_status(db, unapproved, RunStatus.NEEDS_APPROVAL)
+        assert await runs.expired(db, time.time() + 60, 10) == [finished]
         assert await runs.expired(db, time.time() - 60, 10) == []
 
 
-async def test_drafts_become_the_plan(database: Database) -> None:
-    """Published drafts are what is to be done, in the place of what was left of the plan before."""
+async def test_published_drafts_replace_the_plan(database: Database) -> None:
+    """Published drafts replace the planned batches of the former plan."""
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
         await batches.add_drafts(db, run_id, [draft(Phase.ADD, 2, '["old"]'), draft(Phase.ADD, 2, '["sent"]')])
@@ -187,7 +187,7 @@ async def test_drafts_become_the_plan(database: Database) -> None:
 
 
 async def test_batches_in_order(database: Database) -> None:
-    """Batches come in the order in which they were stored, of a phase, after an id, up to a limit."""
+    """Batches are read in the order of storage, by phase, after an id, up to a limit."""
     mapping = await add_mapping(database)
     run_id, other = await add_run(database, mapping), await add_run(database, mapping)
     phases = [Phase.RELEASE, Phase.ADD, Phase.REMOVE, Phase.ADD]
@@ -196,28 +196,30 @@ async def test_batches_in_order(database: Database) -> None:
         await batches.add_drafts(db, run_id, [draft(phase, n, f"[{n}]") for n, phase in enumerate(phases)])
         await batches.publish(db, run_id)
         assert await batches.phases_left(db, run_id) == [Phase.REMOVE, Phase.ADD, Phase.RELEASE]
-        found = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10)
-        assert [batch.members for batch in found] == ["[0]", "[1]", "[2]", "[3]"]
-        of_phase = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10, phase=Phase.ADD)
-        assert of_phase == [found[1], found[3]]
-        assert await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=1, after=found[1].id) == [found[2]]
+        open_batches = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10)
+        assert [batch.members for batch in open_batches] == ["[0]", "[1]", "[2]", "[3]"]
+        additions = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=10, phase=Phase.ADD)
+        assert additions == [open_batches[1], open_batches[3]]
+        assert await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=1, after=open_batches[1].id) == [
+            open_batches[2]
+        ]
 
 
 async def test_progress(database: Database) -> None:
-    """Progress counts the changes that are done, and all that are not void."""
+    """Progress counts the finished changes, and all that are not superseded."""
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
         assert await batches.progress(db, run_id) == (0, 0)
         await batches.add_drafts(db, run_id, [draft(Phase.ADD, size) for size in (1, 10, 100, 1000)])
         await batches.publish(db, run_id)
-        done, sent, void, _ = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=5)
-        for batch, state in ((done, BatchStatus.DONE), (sent, BatchStatus.SENT), (void, BatchStatus.SUPERSEDED)):
+        done, sent, superseded, _ = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=5)
+        for batch, state in ((done, BatchStatus.DONE), (sent, BatchStatus.SENT), (superseded, BatchStatus.SUPERSEDED)):
             await batches.set_state(db, [batch.id], state)
         assert await batches.progress(db, run_id) == (1, 1011)
 
 
-async def test_changes_are_dropped_in_pieces(database: Database) -> None:
-    """Batches in some states are deleted a piece at a time, with their members."""
+async def test_batches_are_dropped_in_chunks(database: Database) -> None:
+    """Batches in given states are deleted in chunks, with their members."""
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
         await batches.add_drafts(db, run_id, [draft(Phase.ADD, 1)] * 5)
@@ -228,9 +230,9 @@ async def test_changes_are_dropped_in_pieces(database: Database) -> None:
 
 
 async def test_rejections_are_kept_in_order(database: Database) -> None:
-    """Rejections come as they were found, with whatever letters they have, and nameless ones too."""
+    """Rejections are read in the order of storage, with any letters, also those without a member."""
     run_id = await add_run(database, await add_mapping(database))
-    found = [
+    stored = [
         Rejection("-7", "ünïcode 🙂 @example.com", "c'; --", "invalid_email"),
         Rejection(None, None, None, "iterable_unattributed"),
         Rejection("8", None, "\t", "no_email"),
@@ -238,16 +240,16 @@ async def test_rejections_are_kept_in_order(database: Database) -> None:
     ]
     async with database.write() as db:
         await rejections.add(db, run_id, [])
-        await rejections.add(db, run_id, found[:1])
-        await rejections.add(db, run_id, found[1:])
+        await rejections.add(db, run_id, stored[:1])
+        await rejections.add(db, run_id, stored[1:])
     async with database.read() as db:
-        assert [rejection async for rejection in rejections.of_run(db, run_id)] == found
-        counted = await rejections.by_reason(db, run_id)
-    assert list(counted.items()) == [("no_email", 2), ("invalid_email", 1), ("iterable_unattributed", 1)]
+        assert [rejection async for rejection in rejections.of_run(db, run_id)] == stored
+        counts = await rejections.by_reason(db, run_id)
+    assert list(counts.items()) == [("no_email", 2), ("invalid_email", 1), ("iterable_unattributed", 1)]
 
 
 async def test_many_rejections(database: Database) -> None:
-    """Rejections by the thousands are stored, counted and dropped in pieces."""
+    """Thousands of rejections are stored, counted, and deleted in chunks."""
     run_id = await add_run(database, await add_mapping(database))
     async with database.write() as db:
         await rejections.add(db, run_id, [Rejection(str(n), None, None, "no_email") for n in range(5000)])
@@ -256,14 +258,14 @@ async def test_many_rejections(database: Database) -> None:
         assert await rejections.drop(db, run_id, limit=3000) == 2000
 
 
-async def test_worker_is_heard_of(database: Database) -> None:
-    """A worker that begins has just been heard of, and is listed until it is buried."""
+async def test_worker_heartbeat(database: Database) -> None:
+    """A new worker has a current heartbeat, and is listed until it is removed."""
     async with database.write() as db:
         await workers.add(db, "me#1", "here", "/locks/me")
-        found = await workers.by_id(db, "me#1")
-        assert found is not None
-        assert (found.id, found.place, found.lock_path) == ("me#1", "here", "/locks/me")
-        assert -1 < found.silent_for < 60
+        added = await workers.by_id(db, "me#1")
+        assert added is not None
+        assert (added.id, added.place, added.lock_path) == ("me#1", "here", "/locks/me")
+        assert -1 < added.silent_for < 60
         assert await workers.beat(db, "me#1")
         assert [worker.id for worker in await workers.everyone(db)] == ["me#1"]
         await workers.remove(db, "me#1")
@@ -272,8 +274,8 @@ async def test_worker_is_heard_of(database: Database) -> None:
         assert await workers.everyone(db) == []
 
 
-async def test_buried_worker_leaves_its_runs_and_lists(database: Database) -> None:
-    """The active runs of a worker that died can be taken up, its lists are free, and nothing of others is touched."""
+async def test_removed_worker_releases_its_runs_and_lists(database: Database) -> None:
+    """The active runs and list locks of a removed worker are released, and no others."""
     mapping = await add_mapping(database)
     elsewhere = await add_mapping(database, mapping.connection_id, list_id=1002)
     ids = {status: await add_run(database, mapping, worker="dead") for status in RunStatus}

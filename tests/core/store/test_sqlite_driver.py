@@ -1,4 +1,4 @@
-"""Cursors that take one turn of SQLite's thread: rows, counts, errors and cancelling are those of any other."""
+"""Cursors that use SQLite's thread once: rows, counts, errors and cancellation work as with any driver."""
 
 import asyncio
 import contextlib
@@ -20,15 +20,15 @@ NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """A database with one table."""
-    it = Database(f"sqlite:///{tmp_path / 'test.sqlite'}")
-    async with it.write() as db:
+    opened = Database(f"sqlite:///{tmp_path / 'test.sqlite'}")
+    async with opened.write() as db:
         await db.execute(text("CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT NOT NULL)"))
-    yield it
-    await it.close()
+    yield opened
+    await opened.close()
 
 
 async def put(database: Database, count: int) -> None:
-    """Write so many rows."""
+    """Insert this many rows."""
     async with database.write() as db:
         rows = [{"id": number, "name": f"thing {number}"} for number in range(1, count + 1)]
         if rows:
@@ -39,19 +39,19 @@ async def put(database: Database, count: int) -> None:
     "count", [0, 1, sqlite_driver.AHEAD - 1, sqlite_driver.AHEAD, sqlite_driver.AHEAD + 1, 5 * sqlite_driver.AHEAD]
 )
 async def test_all_rows(database: Database, count: int) -> None:
-    """All rows come, however many there are, at once, in pieces or one by one."""
+    """All rows are read, whatever their number, at once, in chunks or one by one."""
     await put(database, count)
     expected = [(number, f"thing {number}") for number in range(1, count + 1)]
     query = text("SELECT id, name FROM things ORDER BY id")
     async with database.read() as db:
         assert [tuple(row) for row in await db.execute(query)] == expected
         assert [tuple(row) async for row in await db.stream(query)] == expected
-        pieces = (await db.stream(query.execution_options(yield_per=7))).partitions()
-        assert [tuple(row) async for piece in pieces for row in piece] == expected
+        chunks = (await db.stream(query.execution_options(yield_per=7))).partitions()
+        assert [tuple(row) async for chunk in chunks for row in chunk] == expected
 
 
-async def test_how_many_rows_were_changed(database: Database) -> None:
-    """The number of changed rows is known, with and without what a statement returns."""
+async def test_number_of_changed_rows(database: Database) -> None:
+    """The number of changed rows is known, with and without RETURNING."""
     await put(database, 120)
     async with database.write() as db:
         assert (await db.execute(text("UPDATE things SET name = 'x' WHERE id <= 70"))).rowcount == 70
@@ -62,7 +62,7 @@ async def test_how_many_rows_were_changed(database: Database) -> None:
 
 
 async def test_error_leaves_the_transaction_usable(database: Database) -> None:
-    """A statement that fails says so, and the next one is executed."""
+    """A statement fails with an error, and the next one is executed."""
     await put(database, 1)
     async with database.write() as db:
         with pytest.raises(IntegrityError):
@@ -72,8 +72,8 @@ async def test_error_leaves_the_transaction_usable(database: Database) -> None:
         assert (await db.execute(text("SELECT count(*) FROM things"))).scalar_one() == 2
 
 
-async def test_rows_that_nobody_fetches_hold_nothing(database: Database, tmp_path: Path) -> None:
-    """Who stops in the middle of the rows leaves nothing behind that keeps the log from being written back."""
+async def test_unread_rows_block_no_checkpoint(database: Database, tmp_path: Path) -> None:
+    """A reader that stops before the last row does not block the checkpoint of the log."""
     await put(database, 5 * sqlite_driver.AHEAD)
     async with database.read() as db:
         result = await db.stream(text("SELECT id FROM things"))
@@ -86,18 +86,18 @@ async def test_rows_that_nobody_fetches_hold_nothing(database: Database, tmp_pat
 
 
 async def test_cancelled_in_a_statement(database: Database, tmp_path: Path) -> None:
-    """Where a task is cancelled in a long statement its transaction is rolled back, and nobody waits for its lock."""
+    """A task that is cancelled during a long statement rolls back its transaction and releases the lock."""
     began = asyncio.Event()
 
-    async def slowly() -> None:
+    async def write_slowly() -> None:
         async with database.write() as db:
             await db.execute(text("INSERT INTO things VALUES (1, 'never')"))
             began.set()
             await db.execute(text(f"SELECT count(*) FROM ({NUMBERS.format(last=2_000_000)})"))
 
-    task = asyncio.create_task(slowly())
+    task = asyncio.create_task(write_slowly())
     await began.wait()
-    await asyncio.sleep(0)  # into the statement
+    await asyncio.sleep(0)  # let the statement begin
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -109,24 +109,24 @@ async def test_cancelled_in_a_statement(database: Database, tmp_path: Path) -> N
 
 
 async def test_closed_while_it_executes() -> None:
-    """Who stopped waiting for a statement may close its cursor, though it closes by itself at its end."""
-    begun, goes_on = threading.Event(), threading.Event()
+    """A cursor can be closed during a statement, though it also closes itself at its end."""
+    has_begun, may_continue = threading.Event(), threading.Event()
 
     def wait() -> int:
-        begun.set()
-        return int(goes_on.wait(30))
+        has_begun.set()
+        return int(may_continue.wait(30))
 
     connection = sqlite_driver.DriverConnection(":memory:")
     await connection
     try:
         await connection.create_function("wait", 0, wait)
         cursor = connection.cursor()
-        executing = asyncio.create_task(cursor.execute("SELECT wait()"))
-        await asyncio.to_thread(begun.wait, 30)
-        executing.cancel()
-        closing = asyncio.create_task(cursor.close())
-        await asyncio.sleep(0)  # it is in the queue of the thread, behind the statement
-        goes_on.set()
-        await closing
+        execution = asyncio.create_task(cursor.execute("SELECT wait()"))
+        await asyncio.to_thread(has_begun.wait, 30)
+        execution.cancel()
+        close = asyncio.create_task(cursor.close())
+        await asyncio.sleep(0)  # the thread queues the close behind the statement
+        may_continue.set()
+        await close
     finally:
         await connection.close()

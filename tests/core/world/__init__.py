@@ -1,11 +1,11 @@
-"""A world for a state machine: people, audiences, an engine that dies and starts again, and what has to be so.
+"""A world for the state machine: people, audiences, an engine that dies and restarts, and the checks.
 
-people, truth     the reference: who is in which audience, and by which rule anybody is put on a list. Plain sets.
+people, truth     the reference, in plain sets: the members of each audience, and the rule that puts them on a list
 sources           files of audiences
-faults, storage   what goes wrong, and a database as a process leaves it that dies
-process           the engine, with a local Iterable behind it: dies, and starts again
-runs, people's    what people and mParticle do: each tells the truth first, and then the engine
-  decisions,
+faults, storage   faults of requests, and a database in the state in which a dying process leaves it
+process           the engine with a local Iterable: it dies, and restarts
+runs, decisions,  actions of people and of mParticle: each first changes the truth, and then the engine
   mparticle
-checks            the engine and the lists compared with the truth
+meddling          actions during a run
+checks            comparisons of the engine and the lists with the truth
 """

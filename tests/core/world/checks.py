@@ -1,4 +1,4 @@
-"""What has to be so: after each step, and after a time of quiet."""
+"""Checks of the world, after each step and after settling."""
 
 from typing import Any
 
@@ -39,35 +39,35 @@ _UNANSWERED = (
 
 
 async def check(world: World) -> None:
-    """Numbers add up; the ledger is what is on the lists; strangers were let alone; the key counts as good."""
+    """Check that numbers add up, the ledger matches the lists, strangers are untouched, and the key counts as good."""
     async with world.engine.database.read() as db:
         for run in await runs.latest(db, 1000):
             await _check_numbers(db, run)
-        of_list = {m.id: m.list_id for m in await mappings.of_connection(db, world.connection_id)}
+        list_ids = {m.id: m.list_id for m in await mappings.of_connection(db, world.connection_id)}
         rows = list(await db.execute(text(_ROWS)))
-        open_now = list(await db.execute(text(_UNANSWERED)))
+        unanswered_batches = list(await db.execute(text(_UNANSWERED)))
         connection = await connections.by_id(db, world.connection_id)
     assert connection is not None
     assert connection.key_rejected_at is None, "the key counts as refused, though it works"
     for list_id in (LIST, OTHER_LIST):
         unanswered = set()
-        for of, phase, members in open_now:
-            if of == list_id or phase == Order.RENAME:
+        for batch_list_id, phase, members in unanswered_batches:
+            if batch_list_id == list_id or phase == Order.RENAME:
                 unanswered |= {
                     value for entry in decode(members).entries for value in entry[2:] if isinstance(value, str)
                 }
-        of_this = [row for row in rows if of_list[row.mapping_id] == list_id]
-        certain = {row.email for row in of_this if row.certain}
-        known = {row.email for row in of_this} | unanswered | world.truth.forgotten | {STRANGER}
-        on_it = world.emails(list_id)
-        assert certain - on_it - unanswered <= world.truth.forgotten, "recorded, but not on the list"
-        nameless = {row.profile for row in of_this if row.email is None}
-        unknown = {email for email in on_it - known if email.partition("@")[0] not in nameless}
+        list_rows = [row for row in rows if list_ids[row.mapping_id] == list_id]
+        certain = {row.email for row in list_rows if row.certain}
+        known = {row.email for row in list_rows} | unanswered | world.truth.forgotten | {STRANGER}
+        emails = world.emails(list_id)
+        assert certain - emails - unanswered <= world.truth.forgotten, "recorded, but not on the list"
+        nameless = {row.profile for row in list_rows if row.email is None}
+        unknown = {email for email in emails - known if email.partition("@")[0] not in nameless}
         assert not unknown, "on the list, but not recorded"
-        moves = [
+        changes = [
             (joins, leaves) for email, _, joins, leaves in world.iterable.state.history(list_id) if email == STRANGER
         ]
-        assert moves == [(1, 0)], "a stranger was touched"
+        assert changes == [(1, 0)], "a stranger was touched"
 
 
 async def _check_numbers(db: Any, run: Run) -> None:
@@ -80,94 +80,97 @@ async def _check_numbers(db: Any, run: Run) -> None:
 
 
 async def settle(world: World, shape: Shape = Shape.TABLE) -> None:
-    """Carry and mirror everything in quiet: the lists are what the truth says, and then nothing is sent."""
+    """Deliver and mirror everything without faults: the lists match the truth, and another mirror sends nothing."""
     await erasure.carry_out_all(world.engine)
     for name in (FIRST, SECOND, THIRD):
         await decisions.make_active(world, name)
     await mparticle.make_active(world)
-    await mparticle.carry_all(world)
-    await _finish_emptying(world)
+    await mparticle.deliver_all(world)
+    await _finish_bulk_removal(world)
     for name in (FIRST, SECOND, THIRD):
         await quiet_mirror(world, name, shape)
         await check(world)
     await compare(world, LIST, {FIRST: None, SECOND: None}, shape)
-    if not world.truth.live.lost:
+    if not world.truth.live.is_unknown:
         await compare(world, OTHER_LIST, {THIRD: None, LIVE: world.truth.live.members}, shape)
     names = [FIRST, SECOND, THIRD]
     if await world.mapping(LIVE) is not None:
         names.append(LIVE)
         await mparticle.make_active(world)
         await quiet_mirror(world, LIVE, shape)
-        world.truth.live.know(world.truth.present(LIVE))
+        world.truth.live.reset(world.truth.present(LIVE))
         await compare(world, OTHER_LIST, {THIRD: None, LIVE: None}, shape)
     for name in names:
         again = await quiet_mirror(world, name, shape)
         assert _is_refused(world, name) or again.requests == 0, "sent although nothing has changed"
 
 
-async def _finish_emptying(world: World) -> None:
-    """Where somebody had the members of a disconnected audience taken off: the mapping is paused when all are off."""
+async def _finish_bulk_removal(world: World) -> None:
+    """Pause the live mapping if a person had the members of its disconnected audience removed, and all are."""
     mapping = await world.mapping(LIVE)
     if mapping is not None and mapping.disconnected_at is not None:
-        await mparticle.tend(world)
+        await mparticle.maintain(world)
         mapping = await world.mapping(LIVE)
         assert mapping is not None
         assert (mapping.status, mapping.disconnected_at) == (MappingStatus.PAUSED, None)
 
 
 def _is_refused(world: World, name: str) -> bool:
-    """Whether Iterable refuses something that is tried each time."""
+    """Whether Iterable refuses a member that each mirror sends again."""
     truth = world.truth
-    ever = set().union(*truth.said[name].values())
-    return bool({UNNAMED, POISON} & ever) or any(p.email in REFUSED for p in truth.present(name).values())
+    emails = set().union(*truth.known_emails[name].values())
+    return bool({UNNAMED, POISON} & emails) or any(p.email in REFUSED for p in truth.present(name).values())
 
 
 async def quiet_mirror(world: World, name: str, shape: Shape = Shape.TABLE) -> Run:
-    """Mirror an audience with nothing going wrong; nobody is taken off who is on the list afterwards."""
+    """Mirror an audience without faults, and check that it removes only people who are off the list at the end."""
     mailing_list = world.iterable.state.lists[LISTS[name]]
     seen = len(mailing_list.events)
     file = write(world, name, SyncMode.MIRROR, shape, set())
-    this = await sync(world, file, SyncMode.MIRROR, asks=False, trouble=QUIET)
-    assert this is not None
-    assert this.status is RunStatus.SUCCEEDED, this.error
+    run = await sync(world, file, SyncMode.MIRROR, asks=False, trouble=QUIET)
+    assert run is not None
+    assert run.status is RunStatus.SUCCEEDED, run.error
     if shape is Shape.TABLE:
-        assert this.counters.members == len(file.members)
-    left = {number for happened in mailing_list.events[seen:] if not happened.joined for number in happened.numbers}
-    assert not left & mailing_list.members, "taken off and put on again"
-    return this
+        assert run.counters.members == len(file.members)
+    left = {number for event in mailing_list.events[seen:] if not event.joined for number in event.numbers}
+    assert not left & mailing_list.members, "removed and added again"
+    return run
 
 
 async def compare(
     world: World, list_id: int, parts: dict[str, dict[int, Person] | None], shape: Shape = Shape.TABLE
 ) -> None:
-    """See that a list holds who it should. `parts`: who is a member, by mapping; None: the audience as it is now."""
+    """Check that a list has the right subscribers.
+
+    `parts` are the members of each mapping, or None for the current audience.
+    """
     truth, erased = world.truth, await _forgotten(world)
-    wanted, perhaps = {STRANGER}, set(truth.forgotten)
-    for name, given in parts.items():
-        members = truth.present(name) if given is None else given
-        unsure = set() if given is None else truth.live.unsure | truth.live.muddled
+    required, possible = {STRANGER}, set(truth.forgotten)
+    for name, part in parts.items():
+        members = truth.present(name) if part is None else part
+        unsure = set() if part is None else truth.live.unsure | truth.live.unidentified
         for number in unsure:
-            perhaps |= truth.ever(number)
+            possible |= truth.emails_of(number)
         for number, person in members.items():
-            email = address_of(person, truth.setting, keyless=given is None and shape is Shape.KEYLESS)
-            if email is None or number in erased or (given is not None and person.email is None):
-                perhaps |= truth.said[name].get(number, set())
+            email = address_of(person, truth.setting, keyless=part is None and shape is Shape.KEYLESS)
+            if email is None or number in erased or (part is not None and person.email is None):
+                possible |= truth.known_emails[name].get(number, set())
             elif email not in REFUSED and number not in unsure:
-                wanted.add(email)
+                required.add(email)
         if not truth.removes(name):
-            perhaps |= set().union(*(truth.ever(number) for number in truth.people if number not in members))
-            if name in truth.keyless:  # who changes the key together with the address: a leaver, and somebody new
-                perhaps |= set().union(*(truth.said[name].get(number, set()) for number in members))
-    found = world.emails(list_id)
-    assert found - perhaps == wanted - perhaps, list_id
-    assert found >= wanted, list_id
+            possible |= set().union(*(truth.emails_of(number) for number in truth.people if number not in members))
+            if name in truth.keyless:  # with a new key and a new address, a person is a leaver and a new member
+                possible |= set().union(*(truth.known_emails[name].get(number, set()) for number in members))
+    emails = world.emails(list_id)
+    assert emails - possible == required - possible, list_id
+    assert emails >= required, list_id
 
 
 async def check_user_ids(world: World, names: list[str]) -> None:
-    """See that who is on a list has the user id of somebody of that address there.
+    """Check that each subscriber on a list has the user id of a person with that address.
 
-    Not so after every walk: where one mapping has given a person an id that another had replaced before, the other does
-    not learn of it.
+    This does not hold after every walk: if one mapping has given a person an id that another had replaced before, the
+    other mapping does not learn of it.
     """
     truth, erased = world.truth, await _forgotten(world)
     possible: dict[str, set[str | None]] = {}
@@ -183,15 +186,15 @@ async def check_user_ids(world: World, names: list[str]) -> None:
 
 
 async def _forgotten(world: World) -> set[int]:
-    """Who may not be brought back by a file."""
+    """The people that a file may not bring back."""
     async with world.engine.database.read() as db:
-        found = await erasures.forgotten(db, world.engine.vault, str(mparticle.ACCOUNT_ID))
-    if found is None:
+        record = await erasures.forgotten(db, world.engine.vault, str(mparticle.ACCOUNT_ID))
+    if record is None:
         return set()
-    digests = set(found.digests)
+    digests = set(record.digests)
 
     def is_forgotten(p: Person) -> bool:
-        named = (("mpid", str(p.mpid)), ("email", p.email), ("customer", p.customer_id))
-        return any(value and erasures.digest(found.salt, kind, value) in digests for kind, value in named)
+        identities = (("mpid", str(p.mpid)), ("email", p.email), ("customer", p.customer_id))
+        return any(value and erasures.digest(record.salt, kind, value) in digests for kind, value in identities)
 
     return {number for number, person in world.truth.people.items() if is_forgotten(person)}

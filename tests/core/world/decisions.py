@@ -1,4 +1,4 @@
-"""What people decide about mappings and the connection, beside runs."""
+"""Decisions of people about mappings and the connection."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ FINAL: dict[str, Any] = {"by": BY, "team_id": None}
 
 
 async def propose_second(world: World) -> None:
-    """Propose a mapping whose removals are to be approved."""
+    """Propose a mapping whose removals need approval."""
     target = IterableList(id=LIST, name="Newsletter", type="Standard", created_at=1_735_689_600_000)
     removals = world.truth.removals.setdefault(SECOND, RemovalPolicy.ASK)
     options: dict[str, Any] = {"mode": "auto", "removals": removals, "channel": None, **FINAL}
@@ -29,7 +29,7 @@ async def propose_second(world: World) -> None:
 
 
 async def pause_or_resume(world: World, name: str) -> None:
-    """Somebody pauses a mapping, or resumes one that is paused."""
+    """Pause a mapping, or resume a paused one."""
     mapping = await world.mapping(name)
     if mapping is not None and mapping.disconnected_at is None:
         if mapping.status is MappingStatus.PAUSED:
@@ -40,17 +40,17 @@ async def pause_or_resume(world: World, name: str) -> None:
             )
 
 
-async def set_removals(world: World, name: str, removals: RemovalPolicy) -> None:
-    """Somebody says what becomes of those who leave an audience."""
+async def set_removals(world: World, name: str, policy: RemovalPolicy) -> None:
+    """Set the removal policy of a mapping."""
     mapping = await world.mapping(name)
     if mapping is not None:
-        world.truth.set_removals(name, removals)
+        world.truth.set_removals(name, policy)
         async with world.engine.database.write() as db:
-            await mappings.change(db, mapping.id, removal_policy=removals)
+            await mappings.change(db, mapping.id, removal_policy=policy)
 
 
 async def make_active(world: World, name: str) -> None:
-    """Whatever somebody has decided about a mapping of files: it is to be synced."""
+    """Make a mapping of files active, whatever was decided before."""
     mapping = await world.mapping(name)
     if mapping is None:
         return
@@ -63,21 +63,21 @@ async def make_active(world: World, name: str) -> None:
 
 
 async def change_setting(world: World) -> None:
-    """Somebody changes the User ID setting of the connection."""
+    """Change the User ID setting of the connection."""
     (other,) = set(UserIdField) - {world.truth.setting}
     world.truth.setting = other
     await manage.change(world.engine, await world.connection(), user_id_field=other, **FINAL)
 
 
 async def rotate(world: World) -> None:
-    """Somebody replaces the API key by another of the same project, and then the old one is revoked."""
+    """Replace the API key with another of the same project, and then revoke the old one."""
     old, world.key = world.key, world.new_key()
     await manage.replace_key(world.engine, await world.connection(), world.key, by=BY)
     world.revoke(old)
 
 
 async def rotate_late(world: World) -> None:
-    """Somebody replaces the API key after the old one was revoked, and a run has found that out."""
+    """Replace the API key after the old one was revoked and a run was refused with it."""
     old, world.key = world.key, world.new_key()
     world.revoke(old)
     mapping = await world.mapping(FIRST)
@@ -86,7 +86,7 @@ async def rotate_late(world: World) -> None:
         request = RunRequest(path=str(file.path), audience=FIRST, mode=SyncMode.ADD, approved=True)
         run_id = await commands.start(world.engine, mapping, request, channel=None, **FINAL)
         await runs.carry_out(world, run_id)
-        this = await world.run(run_id)
-        assert this.status is RunStatus.SUCCEEDED or this.error_code == InvalidApiKeyError.code or this.plan is None
-        assert not this.requests or this.status is not RunStatus.SUCCEEDED
+        run = await world.run(run_id)
+        assert run.status is RunStatus.SUCCEEDED or run.error_code == InvalidApiKeyError.code or run.plan is None
+        assert not run.requests or run.status is not RunStatus.SUCCEEDED
     await manage.replace_key(world.engine, await world.connection(), world.key, by=BY)

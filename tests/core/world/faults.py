@@ -1,4 +1,4 @@
-"""What goes wrong while a run is at work: requests that fail, and something that happens at one of them."""
+"""Faults during a run: requests that fail, and an event at one of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ HASTY = RetryPolicy(
 
 
 class Crash(Fault):
-    """Lets requests pass until the one whose turn it is: then the process is dead, and so is all that it sends."""
+    """A fault that lets requests pass until the nth, at which the process dies with all that it sends."""
 
     def __init__(self, call: Callable[[], None], nth: int, applied: bool) -> None:
         super().__init__("reset", applied=applied)
@@ -34,14 +34,14 @@ class Crash(Fault):
 
 
 class Trip(Fault):
-    """Lets every request pass, and calls a function at the one whose turn it is."""
+    """A fault that lets every request pass, and calls a function at the nth."""
 
     def __init__(self, call: Callable[[], None], nth: int) -> None:
         super().__init__("slow")
         self._call, self._turn = call, nth
 
     def strikes(self, method: str, path: str, body: bytes) -> bool:
-        """Count the request; it goes right."""
+        """Count the request, and let it pass."""
         self.matched += 1
         if self.matched == self._turn:
             self._call()
@@ -50,12 +50,12 @@ class Trip(Fault):
 
 @dataclass(frozen=True)
 class Trouble:
-    """What goes wrong while a run is at work: requests that fail by chance, and something at the nth event."""
+    """The faults during a run: requests that fail by chance, and an event at the nth request or commit."""
 
     chance: float = 0.0
     path: str = "/api/"
     seed: int = 0
-    what: str = "nothing"
+    event: str = "nothing"
     nth: int = 1
 
     @property
@@ -71,8 +71,8 @@ class Trouble:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing goes wrong."""
-        return not self.chance and self.what == "nothing"
+        """Whether there are no faults."""
+        return not self.chance and self.event == "nothing"
 
 
 QUIET = Trouble()

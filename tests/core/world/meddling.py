@@ -1,4 +1,4 @@
-"""What people and mParticle may do while a run is at work, by the name of the trouble that it makes."""
+"""Actions of people and mParticle during a run, by the name of the event."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ async def _cancel(world: World, run_id: str, _number: int) -> None:
 
 
 async def _message(world: World, _run_id: str, _number: int) -> None:
-    await mparticle.tell(world, {1, 2}, {3})
+    await mparticle.send_changes(world, {1, 2}, {3})
 
 
 async def _rotate(world: World, _run_id: str, _number: int) -> None:

@@ -1,4 +1,4 @@
-"""mParticle's messages, who carries them to the list, and what people decide about the live mapping."""
+"""mParticle's messages, their delivery to the list, and decisions about the live mapping."""
 
 import asyncio
 import hashlib
@@ -34,22 +34,25 @@ def _read(message: dict[str, Any]) -> Request:
     return parse(json.dumps(message).encode())
 
 
-async def tell(
+async def send_changes(
     world: World, joined: set[int], left: set[int], age: int = 0, *, hashed: bool = False, keyless: bool = False
 ) -> None:
-    """mParticle says who joined and who left; `age` messages ago, perhaps by hashes only, or without mpids."""
+    """Send a message about people who joined and who left.
+
+    `age` dates it back by this many messages. Identities may be hashed, and mpids missing (`keyless`).
+    """
     truth = world.truth
     changes = [("add", number) for number in sorted(joined)] + [("delete", n) for n in sorted(left - joined)]
     stamp = truth.late(age)
-    told = [(action, replace(truth.people[number], hashed=hashed)) for action, number in changes]
-    for action, person in told:
-        joins = action == "add"
-        if truth.live.tell(person, stamp, joins=joins, is_late=age > 0, keyless=keyless):
-            (truth.audiences[LIVE].add if joins else truth.audiences[LIVE].discard)(person.mpid)
-    truth.say(LIVE, [person for _, person in told])
+    profile_changes = [(action, replace(truth.people[number], hashed=hashed)) for action, number in changes]
+    for action, person in profile_changes:
+        is_member = action == "add"
+        if truth.live.receive(person, stamp, is_member=is_member, is_late=age > 0, keyless=keyless):
+            (truth.audiences[LIVE].add if is_member else truth.audiences[LIVE].discard)(person.mpid)
+    truth.remember(LIVE, [person for _, person in profile_changes])
     if keyless:
         truth.keyless.add(LIVE)
-    profiles = [(action, _profile(person, keyless=keyless)) for action, person in told]
+    profiles = [(action, _profile(person, keyless=keyless)) for action, person in profile_changes]
     message = _read(messages.membership(_account(world), VIPS, profiles, at=stamp))
     world.sent.append(message)
     await world.intake.handle(message)
@@ -63,49 +66,51 @@ def _profile(person: Person, *, keyless: bool) -> Profile:
 
 
 async def repeat(world: World, nth: int) -> None:
-    """mParticle sends a message again."""
+    """Send a message again."""
     if world.sent:
         await world.intake.handle(world.sent[nth % len(world.sent)])
 
 
 async def subscribe(world: World, action: str) -> None:
-    """The audience is connected (`add`) or disconnected (`remove`)."""
+    """Connect (`add`) or disconnect (`remove`) the audience."""
     message = messages.subscription(_account(world), VIPS, action, at=world.truth.now())
     await world.intake.handle(_read(message))
 
 
-async def carry(world: World, trouble: Trouble = QUIET) -> bool:
-    """Carry what waits, or take up what was left, as the live worker does. Returns False where there is nothing."""
+async def deliver(world: World, trouble: Trouble = QUIET) -> bool:
+    """Deliver pending changes, or resume an open run, as the live worker does. Returns False if there was nothing to
+    do.
+    """
     mapping = await world.mapping(LIVE)
-    if mapping is None or await _empty(world, mapping):
+    if mapping is None or await _remove_members(world, mapping):
         return mapping is not None
     async with world.engine.database.read() as db:
-        left = await store.unended(db, mapping.id)
-    if not left:
+        open_runs = await store.unended(db, mapping.id)
+    if not open_runs:
         run_id = await micro_batch.create_micro_batch(world.engine, mapping)
         if run_id is None:
             return False
         await _execute(world, run_id, trouble)
         return True
-    (this,) = left
-    if this.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
-        await micro_batch.finalize(world.engine, this.id)
+    (run,) = open_runs
+    if run.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
+        await micro_batch.finalize(world.engine, run.id)
         return True
     if not micro_batch.can_deliver(mapping):
         return False
     async with world.engine.database.write() as db:
-        assert await stored.reopen(db, this, world.engine.presence.id) is not None
-    await _execute(world, this.id, trouble)
+        assert await stored.reopen(db, run, world.engine.presence.id) is not None
+    await _execute(world, run.id, trouble)
     return True
 
 
-async def _empty(world: World, mapping: AudienceMapping) -> bool:
-    """Put the removal of everybody into the inbox, where somebody has decided so."""
+async def _remove_members(world: World, mapping: AudienceMapping) -> bool:
+    """Queue the removal of all members, if a person has decided so. Returns whether that was the case."""
     if mapping.bulk_removal_cursor is None or mapping.status is not MappingStatus.ACTIVE:
         return False
     await bulk_removal.run_bulk_removal(world.engine, mapping.id)
-    world.truth.live.lose_stamps()
-    world.truth.live.know({})
+    world.truth.live.forget_stamps()
+    world.truth.live.reset({})
     await runs.lose_track(world)
     return True
 
@@ -116,52 +121,52 @@ async def _execute(world: World, run_id: str, trouble: Trouble) -> None:
     await world.disturbed(work, trouble, run_id)
 
 
-async def carry_all(world: World) -> None:
-    """Carry in quiet until nothing waits that may go."""
+async def deliver_all(world: World) -> None:
+    """Deliver without faults until no deliverable change is left."""
     for _ in range(20):
-        if not await carry(world):
+        if not await deliver(world):
             return
-    raise AssertionError("live changes come to no end")
+    raise AssertionError("the delivery of live changes never ends")
 
 
-async def tend(world: World) -> None:
-    """What the live worker does now and then."""
+async def maintain(world: World) -> None:
+    """Run the live worker's maintenance."""
     await maintenance.run_maintenance(world.engine)
 
 
-async def decide(world: World, what: str) -> None:
-    """Somebody decides something about the live mapping."""
+async def decide(world: World, decision: str) -> None:
+    """Make a decision about the live mapping."""
     mapping, truth = await world.mapping(LIVE), world.truth
     if mapping is None:
         return
-    if what == "drop":
-        truth.live.lose_stamps()
+    if decision == "drop":
+        truth.live.forget_stamps()
         await live.drop_waiting(world.engine, mapping.id, by=BY)
-    elif what == "approve removals":
+    elif decision == "approve removals":
         await live.approve_removals(world.engine, mapping.id, by=BY)
-    elif what == "keep":
+    elif decision == "keep":
         await live.keep_members(world.engine, mapping.id, by=BY)
-    elif what == "remove":
+    elif decision == "remove":
         if await live.remove_members(world.engine, mapping.id, by=BY):
             assert mapping.disconnected_at is not None
             truth.set_removals(LIVE, RemovalPolicy.REMOVE)
-            truth.live.lose_stamps()
+            truth.live.forget_stamps()
         else:
             assert mapping.disconnected_at is None or mapping.status is MappingStatus.ACTIVE
 
 
-async def race(world: World, what: str) -> None:
-    """Somebody drops what waits at the same moment at which somebody else decides something, or it is carried."""
+async def race(world: World, action: str) -> None:
+    """Drop the pending changes at the same moment as another decision or a delivery."""
     mapping = await world.mapping(LIVE)
     if mapping is None:
         return
-    other = carry(world) if what == "carry" else decide(world, what)
+    other = deliver(world) if action == "deliver" else decide(world, action)
     await asyncio.gather(decide(world, "drop"), other)
-    world.truth.live.lose_stamps()
+    world.truth.live.forget_stamps()
 
 
 async def make_active(world: World) -> None:
-    """Whatever was decided about the live mapping: what waits for it goes out. A disconnected one is connected anew."""
+    """Release all pending changes of the live mapping, whatever was decided before, and reconnect its audience."""
     mapping = await world.mapping(LIVE)
     if mapping is None:
         return
@@ -174,12 +179,12 @@ async def make_active(world: World) -> None:
 
 
 async def erase(world: World, number: int, by: str) -> None:
-    """mParticle says that a person is to be forgotten."""
+    """Send an erasure request for a person."""
     person = world.truth.people[number]
-    named = {"mpid": str(person.mpid), "email": person.email, "customer_id": person.customer_id}
-    if not named[by] or await world.mapping(LIVE) is None:  # mParticle knows of no connection
+    identities = {"mpid": str(person.mpid), "email": person.email, "customer_id": person.customer_id}
+    if not identities[by] or await world.mapping(LIVE) is None:  # mParticle has no connection to us
         return
     world.truth.forget(person, by)
-    message = messages.erasure(_account(world), {by: str(named[by])}, at=world.truth.now())
+    message = messages.erasure(_account(world), {by: str(identities[by])}, at=world.truth.now())
     await world.intake.handle(_read(message))
     await erasure.carry_out_all(world.engine)

@@ -1,4 +1,4 @@
-"""The engine with a local Iterable behind it. It dies, and starts again with what it left on disk."""
+"""The engine with a local Iterable. It dies, and restarts with what it left on disk."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -29,15 +29,15 @@ from tests.core.world.sources import Sources
 from tests.core.world.storage import Storage
 from tests.core.world.truth import Truth
 
-#: What somebody does while a run is at work: told the world, the run, and a number by which to choose.
+#: An action during a run. Arguments: the world, the run's id, and a number to choose by.
 Meddler = Callable[["World", str, int], Coroutine[Any, Any, Any]]
 
 
 class World:
-    """The truth, and the engine that has to keep to it.
+    """The truth, and the engine that must match it.
 
-    `queued`: runs are begun by whoever works on the queue, as workflows; otherwise by this process itself. `meddlers`:
-    what somebody may do while a run is at work, by the name of the trouble.
+    With `queued`, a worker executes the queued runs as workflows; otherwise this process executes each run itself.
+    `meddlers` are the actions that may happen during a run, by the name of the event.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class World:
         *,
         queued: bool = False,
     ) -> None:
-        """Take what it stands on. Nothing is opened yet."""
+        """Store the arguments, and open nothing yet."""
         self.truth = Truth(setting)
         self.queued = queued
         self.sources = Sources(directory)
-        #: Messages of mParticle, to be sent again.
+        #: Messages of mParticle that can be sent again.
         self.sent: list[Message] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self._directory, self._storage, self._meddlers = directory, storage, meddlers
@@ -62,7 +62,7 @@ class World:
         self._outer, self._inner = AsyncExitStack(), AsyncExitStack()
 
     async def open(self) -> None:
-        """Open everything, connect the project, and put a stranger on both lists."""
+        """Open everything, connect the project, and add a stranger to both lists."""
         self.iterable: Running = await self._outer.enter_async_context(running(bulk_per_second=0))
         self.key = self.iterable.key
         await self._start()
@@ -88,7 +88,7 @@ class World:
         self._storage.close()
 
     async def _start(self) -> None:
-        """Open the engine, as a process does when it starts."""
+        """Open the engine, as a starting process does."""
         self._inner = AsyncExitStack()
         self.engine = await self._inner.enter_async_context(self.another())
         if self.queued:
@@ -97,8 +97,8 @@ class World:
 
     @asynccontextmanager
     async def another(self) -> AsyncIterator[Engine]:
-        """A process on the same database, with what the bot has to fetch audiences."""
-        made = Settings(
+        """Open a process on the same database, with the bot's fetchers of audiences."""
+        settings = Settings(
             iterable_url=self.iterable.url,
             data_dir=self._directory / "data",
             database_url=SecretStr(self._storage.url),
@@ -107,14 +107,14 @@ class World:
             firehose_approval=FirehoseApproval.NONE,
             _env_file=None,  # type: ignore[call-arg]
         )
-        async with open_engine(made, "test", retry_policy=HASTY) as engine:
+        async with open_engine(settings, "test", retry_policy=HASTY) as engine:
             engine.fetchers[rejected_members.REJECTED_SCHEME] = lambda address, folder: rejected_members.write_rejected(
                 engine, address, folder
             )
             yield engine
 
     def die(self) -> None:
-        """Leave the database as it is on disk at this moment."""
+        """Keep the database as it is on disk at this moment, and stop."""
         if self._died:
             return
         self._died = True
@@ -122,26 +122,26 @@ class World:
         self.engine.stopping.set()
         self.iterable.faults.set([Fault("reset")])
 
-    async def _start_again(self) -> None:
-        """Go on with what a process left that died."""
+    async def _restart(self) -> None:
+        """Start on what the dead process left."""
         await self._inner.aclose()
         self._storage.put_back()
         self._died = False
         await self._start()
 
-    # what goes wrong
+    # faults
 
-    async def disturbed(self, work: Awaitable[Any], trouble: Trouble, run_id: str) -> None:
-        """Do work on a run while things go wrong; where the process dies of it, another one starts."""
+    async def disturbed(self, coroutine: Awaitable[Any], trouble: Trouble, run_id: str) -> None:
+        """Run a coroutine while faults occur, and restart if the process died."""
         self._disturb(trouble, run_id)
-        at_commit = self._commits(trouble.nth) if trouble.what == "crash at commit" else None
+        at_commit = self._die_at_commit(trouble.nth) if trouble.event == "crash at commit" else None
         engine = self.engine.database.engine.sync_engine
         if at_commit is not None:
             event.listen(engine, "commit", at_commit)
         try:
-            await work
+            await coroutine
         except Exception:
-            if not self._died:  # whatever happens to the dead
+            if not self._died:  # a dead process may fail in any way
                 raise
         finally:
             if at_commit is not None:
@@ -150,61 +150,61 @@ class World:
             self.iterable.faults.clear()
             self.engine.stopping.clear()
         if self._died:
-            await self._start_again()
+            await self._restart()
 
     def _disturb(self, trouble: Trouble, run_id: str) -> None:
-        """Let things go wrong from now on."""
+        """Inject the faults from now on."""
         faults = trouble.faults
-        if trouble.what in ("crash", "crash applied"):
-            faults = [Crash(self.die, trouble.nth, trouble.what == "crash applied")]
-        elif trouble.what == "stop":
+        if trouble.event in ("crash", "crash applied"):
+            faults = [Crash(self.die, trouble.nth, trouble.event == "crash applied")]
+        elif trouble.event == "stop":
             faults.insert(0, Trip(self.engine.stopping.set, trouble.nth))
-        elif trouble.what in self._meddlers:
-            meddler = self._meddlers[trouble.what]
+        elif trouble.event in self._meddlers:
+            meddler = self._meddlers[trouble.event]
             faults.insert(0, Trip(lambda: self._begin(meddler(self, run_id, trouble.seed)), trouble.nth))
         self.iterable.faults.set(faults, seed=trouble.seed)
 
-    def _begin(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _begin(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def _commits(self, nth: int) -> Callable[[Any], None]:
-        """What dies before the nth transaction is on disk."""
+    def _die_at_commit(self, nth: int) -> Callable[[Any], None]:
+        """A listener that dies before the nth transaction is on disk."""
         left = nth
 
-        def about_to(_connection: Any) -> None:
+        def before_commit(_connection: Any) -> None:
             nonlocal left
             left -= 1
             if left == 0:
                 self.die()
 
-        return about_to
+        return before_commit
 
-    # what is there
+    # state
 
     async def connection(self) -> Connection:
-        """The connection as it is now."""
+        """The current state of the connection."""
         async with self.engine.database.read() as db:
-            found = await connections.by_id(db, self.connection_id)
-        assert found is not None
-        return found
+            connection = await connections.by_id(db, self.connection_id)
+        assert connection is not None
+        return connection
 
     async def mapping(self, name: str) -> Mapped | None:
-        """A mapping as it is now."""
+        """The current state of a mapping."""
         async with self.engine.database.read() as db:
-            found = await mappings.of_connection(db, self.connection_id)
-        return next((m for m in found if name in (m.audience_name, m.audience_id)), None)
+            all_mappings = await mappings.of_connection(db, self.connection_id)
+        return next((m for m in all_mappings if name in (m.audience_name, m.audience_id)), None)
 
     async def run(self, run_id: str) -> Run:
-        """A run as it is now."""
+        """The current state of a run."""
         async with self.engine.database.read() as db:
-            found = await runs.by_id(db, run_id)
-        assert found is not None
-        return found
+            run = await runs.by_id(db, run_id)
+        assert run is not None
+        return run
 
     async def runs(self) -> list[Run]:
-        """All runs that people see, oldest first: those that were started, and the sums of live days."""
+        """All runs that people see, oldest first: started ones, and one per day of live changes."""
         async with self.engine.database.read() as db:
             return [run for run in await runs.latest(db, 1000) if not run.is_live][::-1]
 
@@ -214,17 +214,17 @@ class World:
             return await runs.unfinished(db)
 
     def emails(self, list_id: int) -> set[str]:
-        """Who is on a list."""
+        """The addresses (or user ids) on a list."""
         return {email or user_id or "" for email, user_id in self.iterable.state.members(list_id)}
 
     def new_key(self) -> str:
-        """Another key of the project, which works."""
+        """Create another valid key of the project."""
         self._keys += 1
         key, state = f"sandbox-key-{self._keys:020d}", self.iterable.state
         state.add_key(key, state.keys[self.key].project)
         return key
 
     def revoke(self, key: str) -> None:
-        """Let a key be refused from now on."""
+        """Make Iterable refuse a key from now on."""
         state = self.iterable.state
         state.add_key(key, state.keys[key].project, "revoked")

@@ -1,4 +1,4 @@
-"""Runs, and what people do to them: start, approve, cancel, retry, repeat, undo."""
+"""Runs, and actions on them: start, approve, cancel, retry, repeat, undo."""
 
 import asyncio
 from collections.abc import Collection
@@ -28,7 +28,7 @@ FINAL: dict[str, Any] = {"by": BY, "team_id": None}
 
 @dataclass(frozen=True)
 class File:
-    """A file of an audience: what it says, and when (None: it does not say that)."""
+    """A file of an audience: its members, and its time (None if the file has none)."""
 
     name: str
     path: Path
@@ -37,27 +37,27 @@ class File:
 
 
 def write(
-    world: World, name: str, how: SyncMode = SyncMode.MIRROR, shape: Shape = Shape.TABLE, left: Collection[int] = ()
+    world: World, name: str, mode: SyncMode = SyncMode.MIRROR, shape: Shape = Shape.TABLE, left: Collection[int] = ()
 ) -> File:
-    """Write what a run is told, and note it."""
+    """Write a source for a run, and record it in the truth."""
     truth, at = world.truth, world.truth.now()
     members = truth.present(name)
-    if how is SyncMode.DELTA:
+    if mode is SyncMode.DELTA:
         members = {number: person for number, person in members.items() if number % 2}
-    truth.say(name, members.values())
+    truth.remember(name, members.values())
     if shape is Shape.KEYLESS:
         truth.keyless.add(name)
-    gone = [truth.people[number] for number in sorted(set(left) - truth.audiences[name])]
-    path = world.sources.write(how, shape, list(members.values()), gone, at)
-    return File(name, path, members, at if shape is Shape.DOWNLOAD and members and how is not SyncMode.DELTA else None)
+    leavers = [truth.people[number] for number in sorted(set(left) - truth.audiences[name])]
+    path = world.sources.write(mode, shape, list(members.values()), leavers, at)
+    return File(name, path, members, at if shape is Shape.DOWNLOAD and members and mode is not SyncMode.DELTA else None)
 
 
-async def queue(world: World, file: File, how: SyncMode, *, asks: bool) -> str | None:
-    """Queue a run of a mapping from a file; None where it may not be synced now."""
+async def queue(world: World, file: File, mode: SyncMode, *, asks: bool) -> str | None:
+    """Queue a run of a mapping from a file. Returns None if the mapping can't be synced now."""
     mapping = await world.mapping(file.name)
     request = RunRequest(path=str(file.path), audience=file.name, approved=not asks, allow_empty=not asks)
-    if how is not SyncMode.DELTA:
-        request = request.model_copy(update={"mode": how})
+    if mode is not SyncMode.DELTA:
+        request = request.model_copy(update={"mode": mode})
     try:
         if mapping is not None and (asks or world.queued):
             run_id = await commands.start(world.engine, mapping, request, channel=None, **FINAL)
@@ -71,41 +71,41 @@ async def queue(world: World, file: File, how: SyncMode, *, asks: bool) -> str |
     return run_id
 
 
-async def carry_out(world: World, *run_ids: str, trouble: Trouble = QUIET, beside: bool = False) -> None:
-    """Execute runs, all at once; `beside`: each by a process of its own, where they are not left to the queue."""
+async def carry_out(world: World, *run_ids: str, trouble: Trouble = QUIET, separate: bool = False) -> None:
+    """Execute runs, all at once. `separate`: each in its own process, unless a worker executes them from the queue."""
     await lose_track(world)
     silent = [run for run_id in run_ids if await _must_be_silent(world, run := await world.run(run_id))]
-    work = _work(world, run_ids) if world.queued else _execute(world, run_ids, beside=beside)
-    await world.disturbed(work, trouble, run_ids[0])
+    execution = _work(world, run_ids) if world.queued else _execute(world, run_ids, separate=separate)
+    await world.disturbed(execution, trouble, run_ids[0])
     for run in silent:
         assert (await world.run(run.id)).requests == 0, "sent although the mapping is paused"
 
 
-async def _execute(world: World, run_ids: tuple[str, ...], *, beside: bool) -> None:
+async def _execute(world: World, run_ids: tuple[str, ...], *, separate: bool) -> None:
     async with AsyncExitStack() as others:
-        alone = [await others.enter_async_context(world.another()) for _ in run_ids[1:] if beside]
-        engines = [world.engine, *(alone or [world.engine] * len(run_ids[1:]))]
-        work = [_execute_one(engine, run_id) for engine, run_id in zip(engines, run_ids, strict=True)]
-        for result in await asyncio.gather(*work, return_exceptions=True):
+        other_engines = [await others.enter_async_context(world.another()) for _ in run_ids[1:] if separate]
+        engines = [world.engine, *(other_engines or [world.engine] * len(run_ids[1:]))]
+        executions = [_execute_one(engine, run_id) for engine, run_id in zip(engines, run_ids, strict=True)]
+        for result in await asyncio.gather(*executions, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
 
 
 async def _execute_one(engine: Engine, run_id: str) -> None:
     async with engine.database.write() as db:
-        this = await runs.by_id(db, run_id)
-        assert this is not None
-        if this.worker_id is None and this.status.is_active:
-            assert await runs.claim(db, this, engine.presence.id)
-    await (micro_batch.execute(engine, run_id) if this.is_live else executor.execute(engine, run_id))
+        run = await runs.by_id(db, run_id)
+        assert run is not None
+        if run.worker_id is None and run.status.is_active:
+            assert await runs.claim(db, run, engine.presence.id)
+    await (micro_batch.execute(engine, run_id) if run.is_live else executor.execute(engine, run_id))
 
 
 async def _work(world: World, run_ids: tuple[str, ...]) -> None:
-    """Work on the queue until nothing is left to be done there."""
+    """Run a worker until the queue is empty."""
     engine = world.engine
-    for run_id in run_ids:  # as the command line does what it has submitted
-        this = await world.run(run_id)
-        if this.worker_id == engine.presence.id and this.status is RunStatus.QUEUED:
+    for run_id in run_ids:  # as the command line executes what it has submitted
+        run = await world.run(run_id)
+        if run.worker_id == engine.presence.id and run.status is RunStatus.QUEUED:
             await worker.start(run_id)
     await engine.presence.reap_dead_workers()
 
@@ -126,21 +126,23 @@ def _is_busy(run: Run) -> bool:
 
 
 async def _must_be_silent(world: World, run: Run) -> bool:
-    """Whether a run must not send anything: its mapping is paused, and it has not begun."""
+    """Whether a run must send nothing, because its mapping is paused and it has not begun."""
     mapping = await world.mapping(run.audience or "")
     return mapping is not None and mapping.status is MappingStatus.PAUSED and not run.requests
 
 
 async def lose_track(world: World) -> None:
-    """Where a file of the live mapping is at work, or may be, messages alone don't say any more who is a member."""
+    """Mark the live membership as unknown if a file's run of the live mapping is open, so that messages don't decide
+    alone.
+    """
     mapping = await world.mapping(LIVE)
     if mapping and any(run.mapping_id == mapping.id and not run.is_live for run in await world.unfinished()):
-        world.truth.live.lose()
+        world.truth.live.mark_unknown()
 
 
-async def sync(world: World, file: File, how: SyncMode, *, asks: bool, trouble: Trouble = QUIET) -> Run | None:
-    """A run of a file. Returns it as it is then; None where it may not be synced now."""
-    run_id = await queue(world, file, how, asks=asks)
+async def sync(world: World, file: File, mode: SyncMode, *, asks: bool, trouble: Trouble = QUIET) -> Run | None:
+    """Run a file. Returns the run's state afterwards, or None if the mapping can't be synced now."""
+    run_id = await queue(world, file, mode, asks=asks)
     if run_id is None:
         return None
     await carry_out(world, run_id, trouble=trouble)
@@ -148,19 +150,22 @@ async def sync(world: World, file: File, how: SyncMode, *, asks: bool, trouble: 
 
 
 async def sync_older(world: World, file: File, trouble: Trouble) -> None:
-    """Sync a download anew, whatever came since. For a live mapping it decides only about those who are older."""
+    """Sync a download again, whatever came since.
+
+    For a live mapping it decides only about members without newer changes.
+    """
     live = world.truth.live
-    waits = file.name == LIVE and await is_waiting(world)
-    this = await sync(world, file, SyncMode.MIRROR, asks=False, trouble=trouble)
-    if file.name != LIVE or this is None or not trouble.is_quiet or waits:
+    has_backlog = file.name == LIVE and await is_waiting(world)
+    run = await sync(world, file, SyncMode.MIRROR, asks=False, trouble=trouble)
+    if file.name != LIVE or run is None or not trouble.is_quiet or has_backlog:
         return
-    assert this.status is RunStatus.SUCCEEDED, this.error
+    assert run.status is RunStatus.SUCCEEDED, run.error
     assert file.at is not None
-    live.know_older(file.members, file.at)
+    live.reset_older(file.members, file.at)
 
 
 async def is_waiting(world: World) -> bool:
-    """Whether there is something for the live mapping that has not been carried."""
+    """Whether the live mapping has pending changes."""
     mapping = await world.mapping(LIVE)
     assert mapping is not None
     async with world.engine.database.read() as db:
@@ -168,16 +173,16 @@ async def is_waiting(world: World) -> bool:
 
 
 async def cancel(world: World, run_id: str) -> None:
-    """Cancel a run, if it has not ended."""
+    """Cancel a run, unless it has ended."""
     try:
         await commands.cancel(world.engine, run_id, **FINAL)
     except InputError:
-        this = await world.run(run_id)
-        assert not this.status.is_resumable or this.stop_requested is StopReason.CANCEL
+        run = await world.run(run_id)
+        assert not run.status.is_resumable or run.stop_requested is StopReason.CANCEL
 
 
 async def take_over(world: World) -> None:
-    """Take up the runs of processes that died, as a worker does that looks for them."""
+    """Resume the runs of dead processes, as a worker does."""
     await lose_track(world)
     await world.engine.presence.reap_dead_workers()
     if world.queued:
@@ -185,13 +190,13 @@ async def take_over(world: World) -> None:
         return
     async with world.engine.database.write() as db:
         orphans = [run for run in await runs.unfinished(db) if run.is_orphan and not run.is_live]
-        taken = [run.id for run in orphans if await runs.reopen(db, run, world.engine.presence.id) is not None]
-    for run_id in taken:
+        claimed = [run.id for run in orphans if await runs.reopen(db, run, world.engine.presence.id) is not None]
+    for run_id in claimed:
         await carry_out(world, run_id)
 
 
 async def decide(world: World, run_id: str, trouble: Trouble, *, approved: bool) -> None:
-    """Approve a run that waits, and execute it; or decline it."""
+    """Approve a run and execute it, or decline it."""
     if not approved:
         await harness.decide(world.engine, run_id, approves=False, **FINAL)
     elif await harness.decide(world.engine, run_id, **FINAL) is Decision.RECORDED:
@@ -199,26 +204,26 @@ async def decide(world: World, run_id: str, trouble: Trouble, *, approved: bool)
 
 
 async def retry(world: World, run_id: str, trouble: Trouble = QUIET) -> None:
-    """Let a run that failed or was interrupted go on."""
+    """Resume a run that failed or was interrupted."""
     await commands.retry(world.engine, run_id, **FINAL)
     await carry_out(world, run_id, trouble=trouble)
 
 
 async def retry_rejected(world: World, run_id: str, trouble: Trouble = QUIET) -> None:
-    """Try the members again that a run rejected, as they were then."""
+    """Send the rejected members of a run again, with the identities of that time."""
     try:
-        again = await commands.retry_rejected(world.engine, run_id, channel=None, **FINAL)
-    except InputError:  # it rejected no members, somebody does that already, or the mapping is paused
+        retry_id = await commands.retry_rejected(world.engine, run_id, channel=None, **FINAL)
+    except InputError:  # there are no rejections, another retry is open, or the mapping is paused
         return
-    await carry_out(world, again, trouble=trouble)
+    await carry_out(world, retry_id, trouble=trouble)
 
 
-async def take_back(world: World, run_id: str, trouble: Trouble) -> None:
-    """Ask for an undo of a run, if that can be, and plan it; mostly it is approved."""
+async def undo_run(world: World, run_id: str, trouble: Trouble) -> None:
+    """Request the undo of a run, if possible, and plan it; it is approved most of the time."""
     try:
-        undoing = await undo.undo(world.engine, run_id, started_by=BY, channel=None)
+        undo_id = await undo.undo(world.engine, run_id, started_by=BY, channel=None)
     except InputError:
         return
-    await carry_out(world, undoing)
-    if trouble.seed % 3 and (await world.run(undoing)).status is RunStatus.NEEDS_APPROVAL:
-        await decide(world, undoing, trouble, approved=True)
+    await carry_out(world, undo_id)
+    if trouble.seed % 3 and (await world.run(undo_id)).status is RunStatus.NEEDS_APPROVAL:
+        await decide(world, undo_id, trouble, approved=True)

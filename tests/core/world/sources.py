@@ -1,4 +1,4 @@
-"""Files of audiences: whole ones with and without a time or mpids, and changes."""
+"""Files of audiences: whole ones, with or without a time and mpids, and changes."""
 
 from collections.abc import Collection, Iterable
 from enum import StrEnum
@@ -10,47 +10,49 @@ from tests.core.world.people import Person
 
 
 class Shape(StrEnum):
-    """What a file is like."""
+    """The shape of a file."""
 
     TABLE = "table"
     KEYLESS = "keyless"
-    """Without mpids: members are known by customer id, or else by email."""
+    """Without mpids: the customer id identifies a member, or else the email."""
     DOWNLOAD = "download"
-    """An audience download, which says how old it is."""
+    """An audience download, which has a time."""
 
 
 class Sources:
-    """Writes files into a directory."""
+    """A writer of files in a directory."""
 
     def __init__(self, directory: Path) -> None:
-        """Take the directory."""
+        """Store the directory."""
         self._directory = directory
         self._numbers = count(1)
 
-    def write(self, how: SyncMode, shape: Shape, members: Collection[Person], gone: Iterable[Person], at: int) -> Path:
-        """Write who is a member and, for changes, who is gone; `at`: the time that a download says."""
-        if how is SyncMode.DELTA:
-            return self.changes(shape, members, gone)
+    def write(
+        self, mode: SyncMode, shape: Shape, members: Collection[Person], leavers: Iterable[Person], at: int
+    ) -> Path:
+        """Write members and, for changes, leavers. `at` is the time in a download, in milliseconds since 1970."""
+        if mode is SyncMode.DELTA:
+            return self.changes(shape, members, leavers)
         return self.download(members, at) if shape is Shape.DOWNLOAD else self.table(shape, members)
 
     def table(self, shape: Shape, members: Iterable[Person]) -> Path:
-        """A plain table of a whole audience."""
+        """Write a plain table of a whole audience."""
         if shape is Shape.KEYLESS:
             return self._save("email,customer_id", [f"{p.email or ''},{p.customer_id or ''}" for p in members])
         rows = [f"{p.mpid},{p.email or ''},{p.customer_id or ''}" for p in members]
         return self._save("mpid,email,customer_id", rows)
 
     def changes(self, shape: Shape, joined: Iterable[Person], left: Iterable[Person]) -> Path:
-        """Who joined and who left, as BigQuery exports it."""
-        told = [(person, "true") for person in joined] + [(person, "false") for person in left]
-        rows = [f"{p.email or ''},{p.customer_id or ''},{how}" for p, how in told]
+        """Write members who joined and who left, like BigQuery's export."""
+        marked_people = [(person, "true") for person in joined] + [(person, "false") for person in left]
+        rows = [f"{p.email or ''},{p.customer_id or ''},{is_add}" for p, is_add in marked_people]
         if shape is Shape.KEYLESS:
             return self._save("email,customerid,isadd", rows)
-        mpids = [str(p.mpid) for p, _ in told]
+        mpids = [str(p.mpid) for p, _ in marked_people]
         return self._save("mpid,email,customerid,isadd", [",".join(row) for row in zip(mpids, rows, strict=True)])
 
     def download(self, members: Iterable[Person], at: int) -> Path:
-        """mParticle's audience download: a row for each identity."""
+        """Write an audience download of mParticle: a row for each identity."""
         rows = []
         for p in members:
             identities = {"email": p.email, "customer_id": p.customer_id, "ios_idfv": f"device-{p.mpid}"}

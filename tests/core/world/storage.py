@@ -1,4 +1,4 @@
-"""Databases that can be kept as they are on disk at a moment, which is all that a process leaves that dies then."""
+"""Databases that can be saved in their state on disk at any moment, which is what a dying process leaves."""
 
 import shutil
 import sqlite3
@@ -11,45 +11,45 @@ from psycopg import sql
 
 
 class Storage(Protocol):
-    """A database of its own for a world."""
+    """A world's database."""
 
     @property
     def url(self) -> str:
-        """Where it is now."""
+        """The current address."""
 
     def keep(self) -> None:
-        """Keep what is on disk now. Whoever is at work on it goes on with something that nobody will see."""
+        """Save the current state on disk. Later writes are lost."""
 
     def put_back(self) -> None:
-        """Make what was kept the database."""
+        """Make the saved state the database."""
 
     def close(self) -> None:
-        """Remove it."""
+        """Remove the database."""
 
 
 class Sqlite:
-    """SQLite: its own file, and the workflow engine's."""
+    """SQLite: our file and the workflow engine's."""
 
     def __init__(self, directory: Path) -> None:
-        """Take a directory for it."""
+        """Create the directory."""
         directory.mkdir(parents=True)
         self._files = [directory / "iterable-sync.sqlite", directory / "iterable-sync-workflows.sqlite"]
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The address."""
         return f"sqlite:///{self._files[0]}"
 
     def keep(self) -> None:
-        """Copy the files with SQLite's own means, which leave out what was not committed."""
+        """Copy the files with SQLite's backup, which leaves out uncommitted changes."""
         for file in filter(Path.exists, self._files):
-            now, kept = sqlite3.connect(file), sqlite3.connect(file.with_suffix(".kept"))
-            now.backup(kept)
-            now.close()
-            kept.close()
+            current, copy = sqlite3.connect(file), sqlite3.connect(file.with_suffix(".kept"))
+            current.backup(copy)
+            current.close()
+            copy.close()
 
     def put_back(self) -> None:
-        """Put the copies in the place of the files."""
+        """Replace the files with the copies."""
         for file in self._files:
             for end in ("", "-wal", "-shm"):
                 Path(f"{file}{end}").unlink(missing_ok=True)
@@ -57,46 +57,46 @@ class Sqlite:
                 shutil.move(file.with_suffix(".kept"), file)
 
     def close(self) -> None:
-        """The directory is removed with all in it."""
+        """Do nothing: the directory is removed with its content."""
 
 
 class Postgresql:
-    """PostgreSQL: a database of a server."""
+    """PostgreSQL: a database on a server."""
 
     def __init__(self, server: str) -> None:
-        """Take the server's address."""
+        """Store the server's address, and create a database."""
         self._server = server
         self._admin = psycopg.connect(server, autocommit=True)
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # no power is lost here
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # a test needs no durability
             self._admin.execute(f"ALTER SYSTEM SET {setting} = off")
         self._admin.execute("SELECT pg_reload_conf()")
-        self._now, self._kept = self._name(), ""
-        self._do("CREATE DATABASE {}", self._now)
+        self._current, self._kept = self._name(), ""
+        self._do("CREATE DATABASE {}", self._current)
 
     @property
     def url(self) -> str:
-        """Where it is now."""
+        """The current address."""
         address, _, rest = self._server.partition("/postgres?")
-        return f"{address}/{self._now}?{rest}"
+        return f"{address}/{self._current}?{rest}"
 
     def keep(self) -> None:
-        """Copy the database, which rolls back what is under way: nobody may be connected meanwhile."""
+        """Copy the database without open transactions: no client may be connected meanwhile."""
         self._kept = self._name()
-        self._do("ALTER DATABASE {} ALLOW_CONNECTIONS false", self._now)
+        self._do("ALTER DATABASE {} ALLOW_CONNECTIONS false", self._current)
         self._admin.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [self._now]
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [self._current]
         )
-        self._do("CREATE DATABASE {} TEMPLATE {}", self._kept, self._now)
-        self._do("ALTER DATABASE {} ALLOW_CONNECTIONS true", self._now)
+        self._do("CREATE DATABASE {} TEMPLATE {}", self._kept, self._current)
+        self._do("ALTER DATABASE {} ALLOW_CONNECTIONS true", self._current)
 
     def put_back(self) -> None:
         """Make the copy the database."""
-        self._do("DROP DATABASE {} WITH (FORCE)", self._now)
-        self._now = self._kept
+        self._do("DROP DATABASE {} WITH (FORCE)", self._current)
+        self._current = self._kept
 
     def close(self) -> None:
-        """Drop it."""
-        self._do("DROP DATABASE {} WITH (FORCE)", self._now)
+        """Drop the database."""
+        self._do("DROP DATABASE {} WITH (FORCE)", self._current)
         self._admin.close()
 
     def _do(self, statement: str, *names: str) -> None:
