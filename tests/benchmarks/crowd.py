@@ -1,7 +1,7 @@
-"""A local Slack in a process of its own, in which people press something many times a second.
+"""A local Slack in another process, in which people interact many times per second.
 
-Told what to do by lines on standard input, each answered by a line of JSON: `open` (the modals and the home page that
-people press in), `press` (begin) and `stop` (end; says how soon each press was acknowledged, in seconds).
+It reads commands from lines on standard input, and answers each with a line of JSON: `open` (open the modals and the
+home page), `press` (begin) and `stop` (end; returns the time to each acknowledgement, in seconds).
 """
 
 import asyncio
@@ -21,24 +21,24 @@ from sandbox.slack.users.outcome import Outcome
 from sandbox.slack.workspace.view_state import NotPossibleError
 from tests.benchmarks.lag import Lag
 
-# Presses a second, of all kinds together.
+# Interactions per second, of all kinds together.
 RATE = 16
 
 MANIFEST = Path(__file__).parents[2] / "manifest.yml"
 
 
 class Crowd:
-    """People who press: a slash command, a button, a letter in a typeahead, a modal that is filled in wrongly."""
+    """People who interact: a slash command, a button, a letter in a typeahead, an invalid modal."""
 
     def __init__(self, slack: Slack) -> None:
-        """Take the local Slack."""
+        """Store the local Slack."""
         self._slack = slack
         self._presses: tuple[Callable[[], Awaitable[Any]], ...] = ()
-        self._pressing: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._lag = Lag()
 
     async def open(self) -> dict[str, Any]:
-        """Open what is pressed in."""
+        """Open the modals and the home page."""
         maya, oksana, ada = self._slack.marketer, self._slack.operator, self._slack.admin
         await self._slack.wait_connected(timeout=30)
         await ada.command("/iterable-sync connect")
@@ -73,20 +73,20 @@ class Crowd:
         return {}
 
     async def press(self) -> dict[str, Any]:
-        """Begin to press."""
+        """Begin to interact."""
         self._slack.delivery.record = deque()
         self._lag = Lag()
         self._lag.begin()
-        self._pressing = asyncio.create_task(self._press(), name="press")
+        self._task = asyncio.create_task(self._press(), name="press")
         return {}
 
     async def stop(self) -> dict[str, Any]:
-        """Stop pressing. Returns the seconds to each acknowledgement by kind, and this process's own delays."""
-        assert self._pressing is not None
-        self._pressing.cancel()
-        await asyncio.wait([self._pressing])
-        if not self._pressing.cancelled():
-            self._pressing.result()
+        """Stop. Returns the seconds to each acknowledgement by kind, and this process's own delays."""
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()
         seconds: dict[str, list[float]] = {}
         for each in self._slack.delivery.record:
             if each.kind != "events_api":
@@ -95,7 +95,7 @@ class Crowd:
         return {"seconds": seconds, "failed": failed, "lag": self._lag.end()}
 
     async def _press(self) -> None:
-        """Press at fixed times, whether or not what was pressed before has been acknowledged."""
+        """Interact at fixed times, whether or not earlier interactions have been acknowledged."""
         loop = asyncio.get_running_loop()
         at, nth = loop.time(), 0
         async with asyncio.TaskGroup() as group:
@@ -107,7 +107,7 @@ class Crowd:
 
 
 async def _call(press: Callable[[], Awaitable[Any]]) -> None:
-    with contextlib.suppress(NotPossibleError):  # was not acknowledged; the record says so
+    with contextlib.suppress(NotPossibleError):  # not acknowledged, as the record shows
         await press()
 
 
@@ -123,9 +123,9 @@ async def main() -> None:
     async with running(manifest=yaml.safe_load(MANIFEST.read_text())) as slack:
         print(json.dumps(slack.environment()), flush=True)
         crowd = Crowd(slack)
-        done = {"open": crowd.open, "press": crowd.press, "stop": crowd.stop}
+        commands = {"open": crowd.open, "press": crowd.press, "stop": crowd.stop}
         async for line in _lines():
-            print(json.dumps(await done[line]()), flush=True)
+            print(json.dumps(await commands[line]()), flush=True)
 
 
 if __name__ == "__main__":

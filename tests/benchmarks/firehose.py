@@ -1,6 +1,6 @@
-"""Profile changes taken durably from mParticle's Firehose, while a backlog is being uploaded.
+"""Profile changes stored durably from mParticle's Firehose, while a backlog is uploaded.
 
-`python -m tests.benchmarks.firehose` is the process that takes them; `pour` plays mParticle against it.
+`python -m tests.benchmarks.firehose` is the receiving process; `send_changes` plays mParticle against it.
 """
 
 import argparse
@@ -31,40 +31,40 @@ from tests.firehosing import TOKEN, serving
 LIST = 1001
 AUDIENCE = Audience(8754, "Benchmark", {"listId": str(LIST)})
 ACCOUNT = messages.account(4711, {"apiKey": DEFAULT_KEY})
-# Profiles a message, and messages under way at once.
+# Profiles per message, and concurrent messages.
 PROFILES, SENDERS = 20, 16
 
 
 def _bodies(first: int, count: int, profiles: int) -> list[bytes]:
-    """Messages ready to be sent: every time stamp is the same, and every id is its own."""
+    """Messages that are ready to be sent: all have the same timestamp, and each has its own id."""
     return [
         orjson.dumps(
             messages.membership(
                 ACCOUNT,
                 AUDIENCE,
-                [("add", Profile(n, f"p{n}@example.com", f"customer-{n}")) for n in range(begin, begin + profiles)],
+                [("add", Profile(n, f"p{n}@example.com", f"customer-{n}")) for n in range(start, start + profiles)],
             )
             | {"id": str(uuid.uuid4())}
         )
-        for begin in range(first, first + count * profiles, profiles)
+        for start in range(first, first + count * profiles, profiles)
     ]
 
 
-async def pour(url: str, *, backlog: int, rate: float, seconds: float) -> dict[str, float]:
-    """Fill the backlog, then send changes at a rate (0: as fast as they are taken) and measure the answers."""
-    taken = 0
+async def send_changes(url: str, *, backlog: int, rate: float, seconds: float) -> dict[str, float]:
+    """Fill the backlog, then send changes at a rate (0: as fast as possible) and measure the answers."""
+    accepted = 0
     async with aiohttp.ClientSession() as session:
         for body in _bodies(10_000_000, backlog // 1_000, 1_000):
             async with session.post(url, data=body) as answer:
                 assert answer.status == 200, await answer.text()
-        left = iter(_bodies(1, int(max(rate, 8_000) * seconds / PROFILES), PROFILES))
+        bodies = iter(_bodies(1, int(max(rate, 8_000) * seconds / PROFILES), PROFILES))
         latencies: list[float] = []
         began = time.monotonic()
 
         async def send(number: int) -> None:
-            nonlocal taken
-            for turn, body in enumerate(left):
-                if rate:  # senders take turns, whatever the answers take
+            nonlocal accepted
+            for turn, body in enumerate(bodies):
+                if rate:  # senders take turns, however long the answers take
                     due = began + (turn * SENDERS + number) * PROFILES / rate
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
                 if time.monotonic() - began > seconds:
@@ -74,16 +74,16 @@ async def pour(url: str, *, backlog: int, rate: float, seconds: float) -> dict[s
                     assert answer.status == 200, await answer.text()
                     await answer.read()
                 latencies.append(time.monotonic() - sent)
-                taken += PROFILES
+                accepted += PROFILES
 
         await asyncio.gather(*(send(number) for number in range(SENDERS)))
-        took = time.monotonic() - began
+        duration = time.monotonic() - began
         async with session.get(url.split("/mparticle", maxsplit=1)[0] + "/metrics") as answer:
-            told = (await answer.text()).splitlines()
-    values = {line.split(" ")[0]: float(line.split(" ")[1]) for line in told if line and not line.startswith("#")}
+            lines = (await answer.text()).splitlines()
+    values = {line.split(" ")[0]: float(line.split(" ")[1]) for line in lines if line and not line.startswith("#")}
     latencies.sort()
     return {
-        "rate": taken / took,
+        "rate": accepted / duration,
         "p50_ms": latencies[len(latencies) // 2] * 1000,
         "p99_ms": latencies[math.ceil(len(latencies) * 0.99) - 1] * 1000,
         "uploaded": values['iterable_sync_members_total{outcome="added"}'],
@@ -108,7 +108,7 @@ async def _serve(iterable_url: str, data_dir: str, database_url: str | None) -> 
 
 @contextlib.contextmanager
 def server(iterable_url: str, data_dir: str, database_url: str | None) -> Iterator[str]:
-    """A process that takes changes and uploads them; yields where."""
+    """Run a process that accepts changes and uploads them; yields its URL."""
     command = [sys.executable, "-m", "tests.benchmarks.firehose", "--url", iterable_url, "--data-dir", data_dir]
     command += ["--database-url", database_url] if database_url else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -121,14 +121,14 @@ def server(iterable_url: str, data_dir: str, database_url: str | None) -> Iterat
 
 
 def main() -> None:
-    """Take changes until SIGINT."""
+    """Accept changes until SIGINT."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--database-url")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     gc.set_threshold(GC_THRESHOLD)
-    asyncio.run(_serve(given.url, given.data_dir, given.database_url))
+    asyncio.run(_serve(arguments.url, arguments.data_dir, arguments.database_url))
 
 
 if __name__ == "__main__":

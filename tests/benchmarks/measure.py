@@ -1,4 +1,4 @@
-"""One measurement in a process of its own, so that its CPU time and peak memory are its own. Prints a JSON object."""
+"""One measurement in another process, with its own CPU time and peak memory. Prints a JSON object."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ from core.store import runs
 from sandbox.iterable import DEFAULT_KEY
 
 LIST = 1001
-# Requests of the bare loop under way at once: as many as an unpaced run has.
+# Concurrent requests of the bare loop: as many as a run without a rate limit has.
 CONCURRENCY = 8
 
 
@@ -35,13 +35,13 @@ def _cpu() -> float:
 
 
 def _peak_mb() -> float:
-    """The peak memory of this process. (What getrusage says begins with the memory of whoever started it.)"""
+    """The peak memory of this process. (The value of getrusage starts with the memory of the parent process.)"""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:", 1)[1].split()[0]) / 1024
 
 
 async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool) -> dict[str, float]:
-    """Sync a file end to end (or only plan it) and return what it took."""
+    """Sync a whole file (or only plan it) and return the figures."""
     settings = Settings(
         ITERABLE_API_KEY=SecretStr(DEFAULT_KEY),
         iterable_url=url,
@@ -56,14 +56,14 @@ async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool
         await executor.plan(engine, run_id)
         planned, planned_cpu = time.monotonic(), _cpu() - cpu
         await executor.apply(engine, run_id)
-        took = {"seconds": time.monotonic() - began, "planning_s": planned - began, "cpu_s": _cpu() - cpu}
-        took["planning_cpu_s"] = planned_cpu
+        figures = {"seconds": time.monotonic() - began, "planning_s": planned - began, "cpu_s": _cpu() - cpu}
+        figures["planning_cpu_s"] = planned_cpu
         async with engine.database.read() as db:
             run = await runs.by_id(db, run_id)
     assert run is not None
     assert run.error is None, run.error
     return {
-        **took,
+        **figures,
         "peak_mb": _peak_mb(),
         "members": run.counters.members,
         "requests": run.requests,
@@ -72,7 +72,7 @@ async def sync(url: str, file: str, data_dir: str, *, rate: float, dry_run: bool
 
 
 async def bare(url: str, members: int) -> dict[str, float]:
-    """Post prebuilt bodies in a bare loop: what HTTP alone costs."""
+    """Post prebuilt bodies in a bare loop: the cost of HTTP alone."""
     bodies = [
         orjson.dumps(
             {
@@ -85,10 +85,10 @@ async def bare(url: str, members: int) -> dict[str, float]:
         for first in range(0, members, 1000)
     ]
     headers = {"Api-Key": DEFAULT_KEY, "Content-Type": "application/json"}
-    left = iter(bodies)
+    remaining = iter(bodies)
 
     async def post(session: aiohttp.ClientSession) -> None:
-        for body in left:
+        for body in remaining:
             async with session.post(f"{url}/api/lists/subscribe", data=body, headers=headers) as answer:
                 await answer.read()
 
@@ -99,7 +99,7 @@ async def bare(url: str, members: int) -> dict[str, float]:
 
 
 def read(file: str) -> dict[str, float]:
-    """Read and group a download with nothing but DuckDB, in one pass: the yardstick for what this machine can do."""
+    """Read and group a download with DuckDB alone, in one pass: the yardstick for this machine."""
     with duckdb.connect(":memory:", config={"memory_limit": "200MB", "threads": 2}) as con:
         cpu = _cpu()
         con.execute(
@@ -113,7 +113,7 @@ def read(file: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure what the command line names."""
+    """Run the measurement of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["sync", "plan", "bare", "read", "acknowledge"])
     parser.add_argument("--url", required=True)
@@ -121,19 +121,23 @@ def main() -> None:
     parser.add_argument("--data-dir", default="")
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--members", type=int, default=0)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     gc.set_threshold(GC_THRESHOLD)
-    if given.what == "bare":
-        found = asyncio.run(bare(given.url, given.members))
-    elif given.what == "read":
-        found = read(given.file)
-    elif given.what == "acknowledge":
-        from tests.benchmarks import acknowledging  # Slack's libraries are no part of what else is measured
+    if arguments.what == "bare":
+        figures = asyncio.run(bare(arguments.url, arguments.members))
+    elif arguments.what == "read":
+        figures = read(arguments.file)
+    elif arguments.what == "acknowledge":
+        from tests.benchmarks import acknowledging  # the other measurements exclude Slack's libraries
 
-        found = asyncio.run(acknowledging.acknowledge(given.url, given.file, given.data_dir))
+        figures = asyncio.run(acknowledging.acknowledge(arguments.url, arguments.file, arguments.data_dir))
     else:
-        found = asyncio.run(sync(given.url, given.file, given.data_dir, rate=given.rate, dry_run=given.what == "plan"))
-    print(json.dumps(found))
+        figures = asyncio.run(
+            sync(
+                arguments.url, arguments.file, arguments.data_dir, rate=arguments.rate, dry_run=arguments.what == "plan"
+            )
+        )
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Long campaigns against the program, run by hand: python -m tests.campaigns.<name>. Their figures are in docs/reports/."""
+"""Long campaigns, started by hand: python -m tests.campaigns.<name>. Their figures are in docs/reports/."""

@@ -1,12 +1,12 @@
-"""Kills a run (SIGKILL) at every event there is, on both databases, and writes docs/reports/crash-points.md.
+"""Kills a run (SIGKILL) at every event, on both databases, and writes docs/reports/crash-points.md.
 
     python -m tests.campaigns.crash_points [--commits] [--every N] [--at-once N]
 
-The events are before and after each write to the database and each request to Iterable; with --commits also each commit,
-those of the workflow engine included. They are found by instrumenting (tests/core/crashing.py), and listed by running to
-the end once. After each crash, once the next sync of another audience follows, and once the killed run is resumed. Several
-crashes are played at once, each with a database and a local Iterable of its own, copied from ones in which the first sync
-was made. With --every some of the events are left out, and no page is written.
+The events are before and after each write to the database and each request to Iterable; with --commits also each
+commit, including those of the workflow engine. Instrumentation finds them (tests/core/crashing.py) in one undisturbed
+run. After each crash, the next sync of another audience follows in one case, and in another the killed run is resumed.
+Several crashes run at once, each with its own database and local Iterable, copied from ones with a completed first
+sync. With --every, some events are skipped and no page is written.
 """
 
 import argparse
@@ -34,17 +34,17 @@ from tests.core.test_crash import FIRST, SECOND, THIRD, UNDISTURBED, expected
 
 DOCS = Path(__file__).parents[2] / "docs" / "reports" / "crash-points.md"
 MPID = UserIdField.MPID
-# What processes that are killed would otherwise import each anew.
+# Modules that each killed process would otherwise import again.
 multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.core.crashing", "tests.core.test_crash"])
-# More than there are events.
+# More than the number of events.
 NEVER = 1_000_000
-# Events may be a few more in one run than in another: the last of them are tried, too.
+# The number of events may differ from run to run: a few more are tried at the end.
 MARGIN = 4
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A database and a local Iterable in which the first sync was made: `url` is PostgreSQL's, on `server`."""
+    """A database and a local Iterable after the first sync. `url` is PostgreSQL's, on `server`."""
 
     name: str
     kept: Kept
@@ -54,7 +54,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Crash:
-    """A crash to be played: at which event, in what, and what follows."""
+    """A crash: the event, the setup, and the scenario."""
 
     prepared: Prepared
     scenario: str
@@ -63,23 +63,23 @@ class Crash:
 
 
 @dataclass(frozen=True)
-class Played:
-    """How a crash went: the event's name (None: it was past the end), and what was wrong ("" for nothing)."""
+class CrashResult:
+    """The result of a crash: the event's name (None if there was none with this number), and the problem, or ""."""
 
     crash: Crash
     event: str | None
-    wrong: str
+    problem: str
 
 
-def play(this: Crash) -> Played:
-    """Play a crash, in a process that is there for it."""
-    prepared = this.prepared
+def run_crash(case: Crash) -> CrashResult:
+    """Run a crash, in a process of its own."""
+    prepared = case.prepared
     url = copied_postgresql(prepared.server, prepared.url) if prepared.server and prepared.url else None
     try:
         with tempfile.TemporaryDirectory(dir=memory()) as directory:
             report = Path(directory) / "event"
-            wrong = asyncio.run(SCENARIOS[this.scenario][1](Path(directory), url, this, report))
-            return Played(this, None if wrong is None else report.read_text(encoding="utf-8"), wrong or "")
+            problem = asyncio.run(SCENARIOS[case.scenario][1](Path(directory), url, case, report))
+            return CrashResult(case, None if problem is None else report.read_text(encoding="utf-8"), problem or "")
     finally:
         if prepared.server and url:
             without(prepared.server, url)
@@ -90,17 +90,17 @@ async def second_sync(sync: Sync, *, commits: bool, report: Path) -> Job:
     return job(sync, sync.mirror_file(SECOND), MPID, commits=commits, report=report)
 
 
-async def waiting_sync(sync: Sync, *, commits: bool, report: Path) -> Job:
-    """The second sync, which waits for approval because it removes people: it is approved, and executed."""
-    run = await _waiting(sync)
+async def unapproved_sync(sync: Sync, *, commits: bool, report: Path) -> Job:
+    """The second sync, which needs approval because of its removals: it is approved and executed."""
+    run = await _plan_unapproved(sync)
     return job(
         sync, Path(run.request.path), MPID, commits=commits, report=report, run_id=run.id, plan_digest=run.plan_digest
     )
 
 
 async def overtaken_sync(sync: Sync, *, commits: bool, report: Path) -> Job:
-    """The second sync, approved; then its plan was discarded, as an earlier run does, and its file was replaced."""
-    run = await _waiting(sync)
+    """The second sync, approved; then an earlier run makes its plan stale, and its file is replaced."""
+    run = await _plan_unapproved(sync)
     assert await decide(sync.engine, run.id) is Decision.RECORDED
     async with sync.engine.database.write() as db:
         await runs.change(db, run.id, ledger_revision=None)
@@ -109,8 +109,8 @@ async def overtaken_sync(sync: Sync, *, commits: bool, report: Path) -> Job:
     return job(sync, path, MPID, commits=commits, report=report, run_id=run.id)
 
 
-async def _waiting(sync: Sync) -> Run:
-    """The second sync, once it waits for approval."""
+async def _plan_unapproved(sync: Sync) -> Run:
+    """Plan the second sync, so that it needs approval."""
     mapping_id = (await sync.latest()).mapping_id
     async with sync.engine.database.write() as db:
         await mappings.change(db, mapping_id, removal_policy=RemovalPolicy.ASK)
@@ -119,17 +119,17 @@ async def _waiting(sync: Sync) -> Run:
     return run
 
 
-async def approved(directory: Path, url: str | None, this: Crash, report: Path) -> str | None:
-    """Kill a run while it is approved and executed, and let it go on. Returns what `resumed` does."""
-    async with syncing(directory, url, kept=this.prepared.kept) as sync:
-        waiting = await waiting_sync(sync, commits=this.commits, report=report)
-        if not await crash(waiting, this.at):
+async def approved(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
+    """Kill a run while it is approved and executed, and resume it. Returns the same as `resumed`."""
+    async with syncing(directory, url, kept=case.prepared.kept) as sync:
+        unapproved = await unapproved_sync(sync, commits=case.commits, report=report)
+        if not await crash(unapproved, case.at):
             return None
         await sync.engine.presence.reap_dead_workers()
         stopped = await sync.latest()
         if stopped.status is RunStatus.NEEDS_APPROVAL:  # killed before the approval was stored
             if sync.emails() != expected(FIRST):
-                return "something was sent before the approval was stored"
+                return "a request was sent before the approval was stored"
             outcome = await sync.approve(stopped.id)
         elif stopped.status is RunStatus.SUCCEEDED:
             outcome = await sync.outcome(stopped.id)
@@ -142,11 +142,11 @@ async def approved(directory: Path, url: str | None, this: Crash, report: Path) 
         return "" if sync.emails() == expected(SECOND) else "the list is not equal after the approved run"
 
 
-async def overtaken(directory: Path, url: str | None, this: Crash, report: Path) -> str | None:
-    """Kill a run whose approved plan is made again, of another file. It must wait, and nothing may have been sent."""
-    async with syncing(directory, url, kept=this.prepared.kept) as sync:
-        discarded = await overtaken_sync(sync, commits=this.commits, report=report)
-        if not await crash(discarded, this.at):
+async def overtaken(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
+    """Kill a run whose approved plan is made again, from another file. It must wait for approval and send nothing."""
+    async with syncing(directory, url, kept=case.prepared.kept) as sync:
+        stale = await overtaken_sync(sync, commits=case.commits, report=report)
+        if not await crash(stale, case.at):
             return None
         await sync.engine.presence.reap_dead_workers()
         stopped = await sync.latest()
@@ -156,34 +156,34 @@ async def overtaken(directory: Path, url: str | None, this: Crash, report: Path)
             return f"the run {stopped.status}: {stopped.error}"
         if stopped.plan is None or stopped.plan.to_add != 30 or stopped.is_approved:
             return "the run waits with another plan than that of the new file"
-        return "" if sync.emails() == expected(FIRST) else "something was sent that was not approved"
+        return "" if sync.emails() == expected(FIRST) else "a request was sent without approval"
 
 
-async def next_sync(directory: Path, url: str | None, this: Crash, report: Path) -> str | None:
-    """Kill the second of three syncs. Returns what was wrong after the third, "" for nothing, None past the end."""
-    async with syncing(directory, url, kept=this.prepared.kept) as sync:
-        if not await crash(await second_sync(sync, commits=this.commits, report=report), this.at):
+async def next_sync(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
+    """Kill the second of three syncs. Returns the problem after the third, "" for none, or None past the last event."""
+    async with syncing(directory, url, kept=case.prepared.kept) as sync:
+        if not await crash(await second_sync(sync, commits=case.commits, report=report), case.at):
             return None
         outcome = await sync.mirror(THIRD, user_id=MPID, approved=True)
         if outcome.run.status is not RunStatus.SUCCEEDED:
             return f"the next sync {outcome.run.status}: {outcome.run.error}"
         if sync.emails() != expected(THIRD):
             return "the list is not equal after the next sync"
-        again = await sync.mirror(THIRD, user_id=MPID)
-        return "" if again.run.requests == 0 else "a repeated sync sends something"
+        repeated = await sync.mirror(THIRD, user_id=MPID)
+        return "" if repeated.run.requests == 0 else "a repeated sync sends a request"
 
 
-async def resumed(directory: Path, url: str | None, this: Crash, report: Path) -> str | None:
-    """Kill the second sync and resume it. Returns what was wrong, "" for nothing, None past the end."""
-    async with syncing(directory, url, kept=this.prepared.kept) as sync:
-        if not await crash(await second_sync(sync, commits=this.commits, report=report), this.at):
+async def resumed(directory: Path, url: str | None, case: Crash, report: Path) -> str | None:
+    """Kill the second sync and resume it. Returns the problem, "" for none, or None past the last event."""
+    async with syncing(directory, url, kept=case.prepared.kept) as sync:
+        if not await crash(await second_sync(sync, commits=case.commits, report=report), case.at):
             return None
         await sync.engine.presence.reap_dead_workers()
         async with sync.engine.database.read() as db:
             stopped = (await runs.latest(db, 1))[0]
         if stopped.status is RunStatus.SUCCEEDED:  # killed after its end, or before it was stored
-            wanted = SECOND if "ten@example.com" in sync.emails() else FIRST
-            return "" if sync.emails() == expected(wanted) else "the list is not equal though the run had succeeded"
+            members = SECOND if "ten@example.com" in sync.emails() else FIRST
+            return "" if sync.emails() == expected(members) else "the list is not equal though the run had succeeded"
         outcome = await sync.resume(stopped.id)
         if outcome.run.status is not RunStatus.SUCCEEDED:
             return f"the resumed run {outcome.run.status}: {outcome.run.error}"
@@ -192,18 +192,18 @@ async def resumed(directory: Path, url: str | None, this: Crash, report: Path) -
         return "" if sync.emails() == expected(SECOND) else "the list is not equal after the resumed run"
 
 
-#: What is killed, and what follows.
+#: The sync that is killed, and the check that follows.
 SCENARIOS = {
     "next sync": (second_sync, next_sync),
     "resumed": (second_sync, resumed),
-    "approved": (waiting_sync, approved),
+    "approved": (unapproved_sync, approved),
     "overtaken": (overtaken_sync, overtaken),
 }
 
 
 @contextmanager
-def _prepared() -> Iterator[list[Prepared]]:
-    """Make the first sync on each of the databases."""
+def _prepare() -> Iterator[list[Prepared]]:
+    """Execute the first sync on each database."""
     with postgresql() as server:
         url = new_postgresql(server)
         yield [
@@ -213,7 +213,7 @@ def _prepared() -> Iterator[list[Prepared]]:
 
 
 async def _events(prepared: Prepared, scenario: str, *, commits: bool) -> list[str]:
-    """Run what is killed in a scenario to its end, and return the names of the events on the way."""
+    """Run the sync of a scenario to its end, and return the names of its events."""
     url = copied_postgresql(prepared.server, prepared.url) if prepared.server and prepared.url else None
     with tempfile.TemporaryDirectory(dir=memory()) as directory:
         report = Path(directory) / "events"
@@ -223,47 +223,48 @@ async def _events(prepared: Prepared, scenario: str, *, commits: bool) -> list[s
         return report.read_text(encoding="utf-8").split("\n")
 
 
-def play_all(*, commits: bool, every: int, at_once: int) -> tuple[list[Played], float]:
-    """Play all crashes. Returns how they went, and the minutes that took."""
+def run_all(*, commits: bool, every: int, at_once: int) -> tuple[list[CrashResult], float]:
+    """Run all crashes. Returns the results, and the minutes that it took."""
     began = time.monotonic()
     processes = multiprocessing.get_context("spawn")
-    played: list[Played] = []
-    with _prepared() as databases, ProcessPoolExecutor(at_once, mp_context=processes) as pool:
-        todo = []
+    results: list[CrashResult] = []
+    with _prepare() as databases, ProcessPoolExecutor(at_once, mp_context=processes) as pool:
+        crashes = []
         for prepared in databases:
             for scenario in SCENARIOS:
                 events = asyncio.run(_events(prepared, scenario, commits=commits))
                 print(f"{prepared.name}, {scenario}: {len(events)} events", flush=True)
-                todo += [Crash(prepared, scenario, at, commits) for at in range(1, len(events) + 1 + MARGIN, every)]
-        for number, future in enumerate(as_completed([pool.submit(play, each) for each in todo]), 1):
-            played.append(this := future.result())
-            if this.wrong:
-                crash_ = this.crash
+                crashes += [Crash(prepared, scenario, at, commits) for at in range(1, len(events) + 1 + MARGIN, every)]
+        for number, future in enumerate(as_completed([pool.submit(run_crash, each) for each in crashes]), 1):
+            results.append(result := future.result())
+            if result.problem:
+                case = result.crash
                 print(
-                    f"{crash_.prepared.name}, {crash_.scenario}, {crash_.at} ({this.event}): {this.wrong}", flush=True
+                    f"{case.prepared.name}, {case.scenario}, {case.at} ({result.event}): {result.problem}", flush=True
                 )
             if number % 50 == 0:
-                print(f"{number} of {len(todo)} in {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
-    return played, (time.monotonic() - began) / 60
+                print(f"{number} of {len(crashes)} in {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
+    return results, (time.monotonic() - began) / 60
 
 
-def page(played: list[Played], minutes: float, at_once: int, *, commits: bool) -> str:
-    """The figures for docs/reports/crash-points.md."""
+def page(results: list[CrashResult], minutes: float, at_once: int, *, commits: bool) -> str:
+    """The page docs/reports/crash-points.md."""
     kinds = [(name, scenario) for name in ("SQLite", "PostgreSQL") for scenario in SCENARIOS]
     counts: Counter[tuple[str, str, str]] = Counter()
     order: dict[str, int] = {}
-    for this in sorted(played, key=lambda each: each.crash.at):
-        if this.event is not None:
-            order.setdefault(this.event, this.crash.at)
-            counts[this.event, this.crash.prepared.name, this.crash.scenario] += 1
+    for result in sorted(results, key=lambda each: each.crash.at):
+        if result.event is not None:
+            order.setdefault(result.event, result.crash.at)
+            counts[result.event, result.crash.prepared.name, result.crash.scenario] += 1
     rows = "\n".join(
         f"| {event} | " + " | ".join(str(counts[(event, *kind)] or "") for kind in kinds) + " |"
         for event in sorted(order, key=lambda each: order[each])
     )
     sums = [sum(number for (_, *kind), number in counts.items() if tuple(kind) == each) for each in kinds]
-    wrong = [this for this in played if this.wrong]
-    listed = "".join(
-        f"\n- {w.crash.prepared.name}, {w.crash.scenario}, {w.event} (event {w.crash.at}): {w.wrong}" for w in wrong
+    problems = [result for result in results if result.problem]
+    problem_list = "".join(
+        f"\n- {failed.crash.prepared.name}, {failed.crash.scenario}, {failed.event} (event {failed.crash.at}): {failed.problem}"
+        for failed in problems
     )
     each = ", and each commit, also those of the workflow engine" if commits else ""
     option = " --commits" if commits else ""
@@ -279,7 +280,7 @@ The same sync was also killed while it was approved and executed ("approved"): n
 stored, and it must end like an undisturbed run. And an approved run whose plan had been discarded, and whose file had been replaced,
 was killed while it was planned again ("overtaken"): it must wait for approval with the new plan, and nothing may have been sent.
 
-Crashes: {len(played) - sum(this.event is None for this in played):,}. Ended differently from an undisturbed run: {len(wrong)}.{listed}
+Crashes: {len(results) - sum(result.event is None for result in results):,}. Ended differently from an undisturbed run: {len(problems)}.{problem_list}
 
 The campaign took {minutes:.0f} minutes, {at_once} crashes at once (`python -m tests.campaigns.crash_points{option}`). The suite kills at some
 of the events.
@@ -304,18 +305,18 @@ not turn it off for this database.
 
 
 def main() -> None:
-    """Read the arguments, kill at every event, print what is wrong, and write the figures."""
+    """Read the arguments, kill at every event, print the problems, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--commits", action="store_true", help="kill at each commit, too")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="kill at each Nth event only")
     parser.add_argument("--at-once", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
-    given = parser.parse_args()
-    played, minutes = play_all(commits=given.commits, every=given.every, at_once=given.at_once)
-    text = page(played, minutes, given.at_once, commits=given.commits)
-    if given.every == 1:
+    arguments = parser.parse_args()
+    results, minutes = run_all(commits=arguments.commits, every=arguments.every, at_once=arguments.at_once)
+    text = page(results, minutes, arguments.at_once, commits=arguments.commits)
+    if arguments.every == 1:
         DOCS.write_text(text, encoding="utf-8")
     print(text)
-    sys.exit(any(this.wrong for this in played))
+    sys.exit(any(result.problem for result in results))
 
 
 if __name__ == "__main__":

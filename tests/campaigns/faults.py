@@ -1,8 +1,9 @@
-"""Writes the section about Iterable in docs/reports/faults.md: what becomes of a run that meets each answer of Iterable in each phase.
+"""Writes the section about Iterable in docs/reports/faults.md: the outcome of a run for each answer of Iterable in
+each phase.
 
 python -m tests.campaigns.faults
 
-The section about Slack is left as it is: tests/campaigns/slack_faults.py writes it.
+The section about Slack stays unchanged: tests/campaigns/slack_faults.py writes it.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
-"""Pack tables into containers at random, damage some of them, and read them.
+"""Pack tables into random containers, damage some of them, and read them.
 
     python -m tests.campaigns.fuzz_containers --minutes 60 --work DIR [--seed 1]
 
-A whole container must give exactly the people that were packed; a damaged one is read, or refused with a sentence
-(tests/core/sources/oracle.py). DIR keeps what was found: `finding-*`, each the file or folder with its traceback.
+An intact container must give exactly the packed people; a damaged one is read, or refused with a clear error
+(tests/core/sources/oracle.py). DIR keeps the findings: `finding-*`, each a file or folder with its traceback.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from core.errors import InputError
 from core.sources import read
 from tests.core.sources.oracle import planning_workspace, read_or_refuse
 
-# A file that takes longer is a finding, in seconds; damaged ones share the machine with other work.
+# A file that takes longer than this, in seconds, is a finding; other work on the machine is allowed for.
 SECONDS_A_FILE = 25.0
 
 People = list[tuple[str, str]]
@@ -110,32 +110,32 @@ PACKERS: dict[str, Callable[[bytes, random.Random], bytes]] = {
 
 
 def _damaged(content: bytes, choice: random.Random) -> bytes:
-    """Cut, repeat or exchange some bytes."""
-    found = bytearray(content)
+    """Cut, repeat or replace some bytes."""
+    damaged = bytearray(content)
     for _ in range(choice.choice([1, 1, 1, 2, 5, 20])):
-        place = choice.randrange(len(found)) if found else 0
+        place = choice.randrange(len(damaged)) if damaged else 0
         length = choice.choice([1, 1, 2, 4, 16, 200])
         match choice.randrange(5):
             case 0:
-                found[place : place + length] = choice.randbytes(len(found[place : place + length]))
+                damaged[place : place + length] = choice.randbytes(len(damaged[place : place + length]))
             case 1:
-                del found[place:]
+                del damaged[place:]
             case 2:
-                del found[place : place + length]
+                del damaged[place : place + length]
             case 3:
-                found[place:place] = found[place : place + length] * choice.choice([1, 3, 50])
+                damaged[place:place] = damaged[place : place + length] * choice.choice([1, 3, 50])
             case _:
-                found[place:place] = choice.choice(
+                damaged[place:place] = choice.choice(
                     [b"\0" * 4, b"\xff" * 8, b"PK\x03\x04", b"\x1f\x8b\x08", b'"', b"\r"]
                 )
-    return bytes(found)
+    return bytes(damaged)
 
 
 class Campaign:
-    """Makes files, reads them, and counts what became of them."""
+    """Creates files, reads them, and counts the outcomes."""
 
     def __init__(self, work: Path, seed: int) -> None:
-        """Take where findings go, and the number that the choices begin with."""
+        """Store the directory for findings, and the seed."""
         self._work, self._choice = work, random.Random(seed)
         self.outcomes: Counter[str] = Counter()
         self.slowest = 0.0
@@ -148,13 +148,13 @@ class Campaign:
             while time.monotonic() < end:
                 with planning_workspace(folder) as con:
                     for _ in range(200):
-                        given, people = self._make(folder / "given")
-                        self._read(given, people, con)
+                        path, people = self._make(folder / "given")
+                        self._read(path, people, con)
                         if time.monotonic() >= end:
                             break
 
     def _make(self, folder: Path) -> tuple[Path, People | None]:
-        """Make a file or a folder; the people are None if something of it was damaged."""
+        """Create a file or a folder; the people are None if a part of it is damaged."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         choice = self._choice
@@ -182,33 +182,33 @@ class Campaign:
             (folder / f"part-{place}").write_bytes(content)
         return folder, None if is_damaged else people
 
-    def _read(self, given: Path, people: People | None, con: duckdb.DuckDBPyConnection) -> None:
+    def _read(self, path: Path, people: People | None, con: duckdb.DuckDBPyConnection) -> None:
         began = time.monotonic()
         try:
             if people is None:
-                outcome = read_or_refuse(given, con)
+                outcome = read_or_refuse(path, con)
                 self.outcomes["refused" if isinstance(outcome, InputError) else "damaged and read"] += 1
             else:
-                self._compare(given, people, con)
-                self.outcomes["whole and read"] += 1
-            took = time.monotonic() - began
-            assert took < SECONDS_A_FILE, f"it took {took:.0f} s"
-            self.slowest = max(self.slowest, took)
-        except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
-            self._write_down(given)
+                self._compare(path, people, con)
+                self.outcomes["intact and read"] += 1
+            seconds = time.monotonic() - began
+            assert seconds < SECONDS_A_FILE, f"reading took {seconds:.0f} s"
+            self.slowest = max(self.slowest, seconds)
+        except Exception:  # noqa: BLE001 - any exception is a finding
+            self._save_finding(path)
 
     @staticmethod
-    def _compare(given: Path, people: People, con: duckdb.DuckDBPyConnection) -> None:
-        read(given, con)
-        found = con.execute("SELECT email, customer_id FROM source").fetchall()
+    def _compare(path: Path, people: People, con: duckdb.DuckDBPyConnection) -> None:
+        read(path, con)
+        rows = con.execute("SELECT email, customer_id FROM source").fetchall()
         con.execute("DROP TABLE source")
-        assert sorted(found) == sorted(people)
+        assert sorted(rows) == sorted(people)
 
-    def _write_down(self, given: Path) -> None:
+    def _save_finding(self, path: Path) -> None:
         self.outcomes["findings"] += 1
         self._work.mkdir(parents=True, exist_ok=True)
         target = self._work / f"finding-{self.outcomes['findings']}"
-        (shutil.copytree if given.is_dir() else shutil.copy)(given, target)
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
         target.with_suffix(".txt").write_text(traceback.format_exc())
 
 

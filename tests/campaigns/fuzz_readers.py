@@ -1,10 +1,10 @@
-"""Feed the readers of audience files with bytes that atheris makes, guided by what the readers do with them.
+"""Fuzz the readers of audience files with bytes from atheris, guided by coverage.
 
     python -m tests.campaigns.fuzz_readers --minutes 45 --work DIR [--summary FILE]
 
-DIR keeps the corpus, so that the next campaign goes on where this one ended, and what was found: `finding-*`, each the
-input (its first byte says how the rest is made into a file) with the traceback beside it. A process that dies or hangs is
-a finding too, and another takes its place.
+DIR keeps the corpus, so that the next campaign continues from there, and the findings: `finding-*`, each the input (its
+first byte selects the wrapping) and its traceback. A process that dies or hangs is a finding too, and another one
+replaces it.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from pathlib import Path
 SECONDS_A_FILE = 25
 LONGEST = 8_192
 RSS_MB = 1_500
-# A process that runs longer than this is replaced by a fresh one.
+# A process that runs longer than this is replaced by a new one.
 MINUTES_A_PROCESS = 10.0
 
-# What the readers look for, so that the fuzzer need not guess it.
+# Words that the readers look for, so that the fuzzer need not guess them.
 WORDS = [
     "mpid", "scanned_timestamp_ms", "identity_value", "identity_type", "email", "customer_id", "customerid", "isadd",
     "timestamp", "audienceid", "audiencename", "IsAddRequest", "IdentityValues", "MembershipChangedTimestamp",
@@ -41,7 +41,7 @@ WORDS = [
 
 
 def main() -> int:
-    """Run the campaign, or the part of one process of it."""
+    """Run the campaign, or one process of it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "fuzz-readers")
@@ -64,7 +64,7 @@ def _campaign(work: Path, minutes: float, summary: Path | None) -> int:
     (work / "words.dict").write_text("".join(f'"{_escaped(word)}"\n' for word in WORDS))
     began = time.monotonic()
     executions, deaths = 0, 0
-    while (left := minutes - (time.monotonic() - began) / 60) > 0.2:
+    while (remaining := minutes - (time.monotonic() - began) / 60) > 0.2:
         log = work / "last.log"
         with log.open("w") as output:
             command = [
@@ -73,17 +73,17 @@ def _campaign(work: Path, minutes: float, summary: Path | None) -> int:
                 __spec__.name,
                 "--part",
                 "--minutes",
-                str(min(left, MINUTES_A_PROCESS)),
+                str(min(remaining, MINUTES_A_PROCESS)),
                 "--work",
                 str(work),
             ]
-            ended = subprocess.run(command, stdout=output, stderr=output, check=False)
-        tried = _executions(log.read_text(errors="replace"))
-        if not tried:
+            process = subprocess.run(command, stdout=output, stderr=output, check=False)
+        inputs = _executions(log.read_text(errors="replace"))
+        if not inputs:
             print(f"The fuzzer did not start: see {log}", file=sys.stderr)
             return 2
-        executions += tried
-        if ended.returncode != 0:
+        executions += inputs
+        if process.returncode != 0:
             deaths += 1
             log.rename(work / f"death-{deaths}.log")
         figures = {
@@ -104,9 +104,9 @@ def _escaped(word: str) -> str:
 
 
 def _executions(log: str) -> int:
-    """How many inputs a process has tried, as far as it told."""
-    told = re.findall(r"stat::number_of_executed_units:\s*(\d+)|^#(\d+)\t", log, re.M)
-    return max((int(number) for pair in told for number in pair if number), default=0)
+    """The number of inputs that a process has tried, by its log."""
+    numbers = re.findall(r"stat::number_of_executed_units:\s*(\d+)|^#(\d+)\t", log, re.M)
+    return max((int(number) for pair in numbers for number in pair if number), default=0)
 
 
 def _part(work: Path, seconds: int) -> int:
@@ -135,43 +135,43 @@ def _part(work: Path, seconds: int) -> int:
 
 
 def _target(work: Path, stack: ExitStack) -> Callable[[bytes], None]:
-    """What atheris calls with each input: an exception is written down, each kind once, and the campaign goes on."""
-    from tests.campaigns.wrapping import wrapped
+    """The function that atheris calls with each input: it saves each kind of exception once, and continues."""
+    from tests.campaigns.wrapping import wrap
     from tests.core.sources.oracle import planning_workspace, read_or_refuse
 
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-")))
     workspaces = stack.enter_context(ExitStack())
     con = workspaces.enter_context(planning_workspace(folder))
 
-    def one(data: bytes) -> None:
+    def read_input(data: bytes) -> None:
         nonlocal con
-        name, content = wrapped(data)
+        name, content = wrap(data)
         path = folder / name
         path.write_bytes(content)
         try:
             read_or_refuse(path, con)
-        except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
-            _write_down(work, data)
+        except Exception:  # noqa: BLE001 - any exception is a finding
+            _save_finding(work, data)
         try:
             con.execute("SELECT 1")
         except Exception:  # noqa: BLE001 - an error inside DuckDB closes the workspace
-            _write_down(work, data)
+            _save_finding(work, data)
             workspaces.close()
             con = workspaces.enter_context(planning_workspace(folder))
         path.unlink()
 
-    return one
+    return read_input
 
 
-def _write_down(work: Path, data: bytes) -> None:
-    """Keep an input and its traceback under a name made of where it was raised."""
+def _save_finding(work: Path, data: bytes) -> None:
+    """Save an input and its traceback under a name made from the place of the error."""
     kind, error, trace = sys.exc_info()
     frames = [f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in traceback.extract_tb(trace)]  # noqa: PTH119
-    found = hashlib.sha256(" ".join([str(kind), *frames[-3:]]).encode()).hexdigest()[:12]
-    report = work / f"finding-{found}.txt"
+    digest = hashlib.sha256(" ".join([str(kind), *frames[-3:]]).encode()).hexdigest()[:12]
+    report = work / f"finding-{digest}.txt"
     if not report.exists():
         report.write_text("".join(traceback.format_exception(error)))
-        (work / f"finding-{found}").write_bytes(data)
+        (work / f"finding-{digest}").write_bytes(data)
 
 
 def _seeds() -> list[bytes]:

@@ -1,8 +1,9 @@
-"""`iterable-sync` with its clock of keeping put forward: a day is a minute, and what is kept for days goes after two.
+"""`iterable-sync` with short retention: a day is a minute, and data that is kept for days is deleted after two
+minutes.
 
     python -m tests.campaigns.hurried serve
 
-For the soak, so that what is kept and what is cleared away come into balance within minutes. Everything else is as it is.
+For the soak, so that new and deleted data come into balance within minutes. Everything else is unchanged.
 """
 
 from bot.cli import main
@@ -11,19 +12,19 @@ from core.live import maintenance
 from core.runs import worker, workflows
 from core.store import live_mappings
 
-# Instead of 30 days, 7 days and 5 minutes; and cleared away every 10 seconds instead of every minute.
+# Instead of 30 days, 7 days and 5 minutes; and cleanup every 10 seconds instead of every minute.
 KEEP_S = 120.0
 REMEMBER_S = 120.0
 KEEP_ATTEMPTS_S = 60.0
 TIDY_EVERY_S = 10.0
-# What live changes did is summed up for a day, and kept from its end on.
+# The counts of live changes are summed up per day, and kept from its end on.
 A_DAY_S = 60.0
-# From when on minutes are counted as days, in seconds of Unix time, so that their dates stay within the calendar.
+# The moment from which minutes count as days, in Unix time, so that dates stay within the calendar.
 DAYS_BEGIN = 1.76e9
 
 
 def hurry() -> None:
-    """Keep things for a short time."""
+    """Set short retention times."""
     retention.RETENTION_S = KEEP_S
     maintenance.REMEMBER_S = REMEMBER_S
     workflows.KEEP_ATTEMPTS_S = KEEP_ATTEMPTS_S

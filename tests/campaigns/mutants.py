@@ -1,8 +1,8 @@
-"""Change the code in small ways, one at a time, and see whether a test fails: `make mutants`.
+"""Change the code in small ways, one at a time, and check whether a test fails: `make mutants`.
 
 A mutant is a module with one operator, constant or condition replaced, as cosmic-ray defines them. A sample of all
 mutants is drawn with a fixed seed. Each runs the tests of its module in a forked process that imports the mutated
-source in place of the module; files are not touched. A mutant that no test notices survives: it needs a test, or its
+source in place of the module; files stay unchanged. A mutant that passes all tests survives: it needs a test, or its
 code is not needed.
 """
 
@@ -26,7 +26,7 @@ from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 
-#: Modules (a path may have a wildcard), and the tests that must notice a change in them, those that notice most first.
+#: Modules (a path may have a wildcard), and the tests that must fail for a change in them, the most sensitive first.
 TARGETS: dict[str, Sequence[str]] = {
     "core/identity.py": ("tests/core/test_identity.py", "tests/core/runs/test_sync.py", "tests/core/planning"),
     "core/planning/*.py": (
@@ -57,7 +57,7 @@ TARGETS: dict[str, Sequence[str]] = {
     "core/store/approvals.py": ("tests/core/runs", "tests/core/planning"),
 }
 
-#: Operators of cosmic-ray whose mutants mean something here. Replacing `|` is left out: it is nearly always a type.
+#: The operators of cosmic-ray that make useful mutants. Replacing `|` is left out: it is nearly always a type.
 OPERATORS = (
     "core/AddNot",
     "core/ReplaceAndWithOr",
@@ -82,7 +82,7 @@ OPERATORS = (
     "core/ReplaceComparisonOperator_IsNot_Is",
 )
 
-#: A test that waits for what a mutant never does is ended after so many seconds. The mutant counts as killed.
+#: Tests of a mutant end after this many seconds, and the mutant counts as killed.
 LIMIT_S = 900
 
 
@@ -97,7 +97,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant: `killed`, `timed out` or `survived`."""
+    """The outcome of a mutant: `killed`, `timed out` or `survived`."""
 
     mutant: Mutant
     diff: str
@@ -113,7 +113,7 @@ class MutatedModule(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         self._path, self._source = path, source
 
     def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
-        """Answer for the mutated module only."""
+        """Return the spec of the mutated module only."""
         if name != self._name:
             return None
         is_package = self._path.endswith("__init__.py")
@@ -162,8 +162,8 @@ def mutate(mutant: Mutant) -> tuple[str, str]:
     return after, "\n".join(line for line in lines if line[0] in "+-@" and not line.startswith(("+++", "---")))
 
 
-def survives(path: str, source: str, tests: Sequence[str]) -> str:
-    """Run the tests in a process of their own with a module replaced. Returns the outcome."""
+def run_tests(path: str, source: str, tests: Sequence[str]) -> str:
+    """Run the tests in a child process with a module replaced. Returns the outcome."""
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -195,16 +195,16 @@ def judge(mutants: Sequence[tuple[Mutant, Sequence[str]]], log: Path) -> None:
         for mutant, tests in mutants:
             source, diff = mutate(mutant)
             start = time.monotonic()
-            outcome = survives(mutant.path, source, tests)
+            outcome = run_tests(mutant.path, source, tests)
             verdict = Verdict(mutant, diff, outcome, round(time.monotonic() - start, 1))
             print(json.dumps(asdict(verdict)), file=file, flush=True)
             print(f"{verdict.outcome:9} {verdict.seconds:6.1f} s  {mutant.path}  {mutant.operator}", flush=True)
 
 
 def require_green(mutants: Sequence[tuple[Mutant, Sequence[str]]]) -> None:
-    """Exit if tests fail on unchanged code: every mutant would count as killed."""
+    """Exit if tests fail on unchanged code, because every mutant would count as killed."""
     for tests, path in {tests: mutant.path for mutant, tests in mutants}.items():
-        if survives(path, (ROOT / path).read_text(), tests) != "survived":
+        if run_tests(path, (ROOT / path).read_text(), tests) != "survived":
             sys.exit(f"Tests fail on unchanged code: {' '.join(tests)}")
 
 
@@ -212,13 +212,13 @@ def report(log: Path, sample: int, total: int, seed: int) -> str:
     """Return the report of a campaign in Markdown."""
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     survivors = [row for row in rows if row["outcome"] == "survived"]
-    noticed = len(rows) - len(survivors)
-    files = Counter(row["mutant"]["path"] for row in rows)
-    lost = Counter(row["mutant"]["path"] for row in survivors)
+    killed = len(rows) - len(survivors)
+    tried_by_path = Counter(row["mutant"]["path"] for row in rows)
+    surviving_by_path = Counter(row["mutant"]["path"] for row in survivors)
     timed_out = sum(row["outcome"] == "timed out" for row in rows)
     summary = (
-        f"{len(rows)} of {total:,} mutants were tried (a sample of {sample}, seed {seed}). Tests noticed {noticed} "
-        f"({noticed / max(1, len(rows)):.1%}); {timed_out} of these ran into the time limit."
+        f"{len(rows)} of {total:,} mutants were tried (a sample of {sample}, seed {seed}). Tests noticed {killed} "
+        f"({killed / max(1, len(rows)):.1%}); {timed_out} of these ran into the time limit."
     )
     lines = [
         "# Mutants",
@@ -229,7 +229,7 @@ def report(log: Path, sample: int, total: int, seed: int) -> str:
         "",
         "| module | tried | survived |",
         "| --- | ---: | ---: |",
-        *(f"| `{path}` | {files[path]} | {lost[path]} |" for path in sorted(files)),
+        *(f"| `{path}` | {tried_by_path[path]} | {surviving_by_path[path]} |" for path in sorted(tried_by_path)),
         "",
         "## Survivors",
         "",
@@ -240,7 +240,7 @@ def report(log: Path, sample: int, total: int, seed: int) -> str:
 
 
 def main() -> None:
-    """Draw the sample, try it, and print the report."""
+    """Draw the sample, run it, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=120, help="how many mutants to try")
     parser.add_argument("--seed", type=int, default=1)
@@ -251,23 +251,23 @@ def main() -> None:
     options = parser.parse_args()
 
     os.chdir(ROOT)
-    everything = [pair for pair in all_mutants() if options.only in pair[0].path]
-    drawn = random.Random(options.seed).sample(everything, min(options.sample, len(everything)))
+    candidates = [pair for pair in all_mutants() if options.only in pair[0].path]
+    sample = random.Random(options.seed).sample(candidates, min(options.sample, len(candidates)))
     options.log.write_text("")
-    # Imported once here, so that no mutant has to.
+    # Imported once here, so that no mutant has to import them.
     for name in ("pytest", "hypothesis", "duckdb", "pyarrow", "sqlalchemy", "aiohttp", "dbos", "pydantic_settings"):
         importlib.import_module(name)
-    require_green(drawn)
+    require_green(sample)
     children = []
     for number in range(options.jobs):
         if (child := os.fork()) == 0:
-            judge(drawn[number :: options.jobs], options.log)
+            judge(sample[number :: options.jobs], options.log)
             os._exit(0)
         children.append(child)
     failed = [child for child in children if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0]
     if failed:
         sys.exit("A process of the campaign failed.")
-    options.report.write_text(report(options.log, len(drawn), len(everything), options.seed))
+    options.report.write_text(report(options.log, len(sample), len(candidates), options.seed))
     print(f"The report is in {options.report}.")
 
 

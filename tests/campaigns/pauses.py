@@ -1,11 +1,11 @@
-"""Pause workers (SIGSTOP) at random instants, let others take over, wake them, and compare lists person by person.
+"""Pause workers (SIGSTOP) at random moments, let others take over, wake them, and compare lists person by person.
 
     python -m tests.campaigns.pauses --pauses 50 --seed 1
 
-Each round queues a mirror of a random audience on PostgreSQL. A worker in a process of its own takes it, and is paused
-after a random time. Another worker waits until it may take over, and finishes the run; then a second run changes the
-list; then the first process wakes. Counted are requests that it sends after waking, and lists that differ from the
-audience, right after it woke, and after the next sync. Leases are short, so that a round takes seconds.
+Each round queues a mirror of a random audience on PostgreSQL. A worker in another process claims it, and is paused
+after a random time. A second worker waits until it may take over, and finishes the run; then another run changes the
+list; then the first process wakes. The campaign counts requests that it sends after waking, and lists that differ from
+the audience, at once and after the next sync. Leases are short, so that a round takes seconds.
 """
 
 import argparse
@@ -29,37 +29,37 @@ from tests.core.paused import BATCH_SIZE, worker_process
 TIMES = LeaseTimes(heartbeat_s=0.1, lease_s=1.0, request_timeout_s=1.5, margin_s=0.5)
 PEOPLE = 400
 RATE = 40.0
-# Up to so many seconds after its first request a worker is paused: a run takes about one second.
+# A worker is paused up to this many seconds after its first request: a run takes about one second.
 LATEST_S = 1.2
 
 
 def main() -> None:
-    """Run as many rounds as asked for, and print what was counted."""
+    """Run the rounds, and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--pauses", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    setattr(batching, "BATCH_SIZE", BATCH_SIZE)  # noqa: B010  # it is imported there from elsewhere
+    arguments = parser.parse_args()
+    setattr(batching, "BATCH_SIZE", BATCH_SIZE)  # noqa: B010  # that module imports it
     worker.RESCUE_INTERVAL_S = worker.POLL_INTERVAL_S = 0.1
-    counted: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     with postgresql() as server:
-        for number in range(given.pauses):
-            counted.update(asyncio.run(_round(server, random.Random(f"{given.seed}-{number}"))))
-            print(f"{number + 1} of {given.pauses}: {dict(counted)}", flush=True)
+        for number in range(arguments.pauses):
+            counts.update(asyncio.run(_round(server, random.Random(f"{arguments.seed}-{number}"))))
+            print(f"{number + 1} of {arguments.pauses}: {dict(counts)}", flush=True)
 
 
-async def _round(server: str, chance: random.Random) -> Counter[str]:
+async def _round(server: str, generator: random.Random) -> Counter[str]:
     url = new_postgresql(server)
     with tempfile.TemporaryDirectory(prefix="iterable-sync-pauses-") as directory:
         async with syncing(Path(directory), url, times=TIMES) as sync:
-            found = await _pause_once(sync, Path(directory), chance)
+            counts = await _pause_once(sync, Path(directory), generator)
     without(server, url)
-    return found
+    return counts
 
 
-async def _pause_once(sync: Sync, directory: Path, chance: random.Random) -> Counter[str]:
-    first = chance.sample(range(PEOPLE), 300)
-    second = chance.sample(range(PEOPLE), chance.choice([1, 100, 300]))
+async def _pause_once(sync: Sync, directory: Path, generator: random.Random) -> Counter[str]:
+    first = generator.sample(range(PEOPLE), 300)
+    second = generator.sample(range(PEOPLE), generator.choice([1, 100, 300]))
     run_id = await sync.submit(sync.mirror_file(people(first)), approved=True)
     async with sync.engine.database.write() as db:
         await runs.change(db, run_id, rate=RATE)
@@ -70,26 +70,26 @@ async def _pause_once(sync: Sync, directory: Path, chance: random.Random) -> Cou
             return sync.iterable.state.log.total("/api/lists/subscribe") > 0
 
         await until(has_begun)
-        await asyncio.sleep(chance.uniform(0.0, LATEST_S))  # the instant is what is tried here
+        await asyncio.sleep(generator.uniform(0.0, LATEST_S))  # the random moment is the point of the campaign
         other.pause()
         was_finished = (await sync.outcome(run_id)).run.status is RunStatus.SUCCEEDED
         await _finish(sync, run_id)
         await sync.mirror(people(second), approved=True)
         before = sync.iterable.state.log.total("")
         other.wake()
-        said = await other.end()
+        message = await other.end()
         late = sync.iterable.state.log.total("") - before
-    right = {f"p{number}@example.com" for number in second}
-    wrong_at_once = sync.emails() != right
+    expected = {f"p{number}@example.com" for number in second}
+    wrong_at_once = sync.emails() != expected
     await sync.mirror(people(second), approved=True)
     return Counter(
         {
             "pauses": 1,
             "paused after the run had ended": int(was_finished),
-            "processes that ended with the message": int("declared it dead" in said),
+            "processes that ended with the message": int("declared it dead" in message),
             "late requests": late,
             "lists wrong when it woke": int(wrong_at_once),
-            "lists wrong after the next sync": int(sync.emails() != right),
+            "lists wrong after the next sync": int(sync.emails() != expected),
         }
     )
 

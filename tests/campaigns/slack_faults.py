@@ -29,20 +29,20 @@ admin is not treated as one.
 """
 
 
-async def main(wanted: str) -> None:
+async def main(words: str) -> None:
     """Observe the rows and write them."""
     page, _, old = DOCS.read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
     known = read(f"\n{HEADING}\n{old}")
     lines = []
     for point in POINTS:
-        if wanted in point.name:
+        if words in point.name:
             with tempfile.TemporaryDirectory(prefix="slack-faults-") as directory:
-                async with stage(Path(directory)) as made:
-                    seen = {fault: await observe(made, point, fault) for fault in point.faults}
+                async with stage(Path(directory)) as scene_stage:
+                    outcomes = {fault: await observe(scene_stage, point, fault) for fault in point.faults}
         else:
-            seen = {fault: known[point.name, fault] for fault in point.faults}
-        lines += rows(point, seen)
-        print(*rows(point, seen), sep="\n", flush=True)
+            outcomes = {fault: known[point.name, fault] for fault in point.faults}
+        lines += rows(point, outcomes)
+        print(*rows(point, outcomes), sep="\n", flush=True)
     section = "\n".join([HEADING, INTRODUCTION, HEADER, *lines])
     DOCS.write_text(f"{page.rstrip()}\n\n{section}\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
-"""From the bytes of a fuzzer to a file, and the samples that it begins with.
+"""Conversion of a fuzzer's input to a file, and the initial samples.
 
-The first byte says how: as they are, as the CSV in a ZIP, or as the manifest and the CSV of a download. A fuzzer that
-had to get the checksums of a ZIP right would never come past them.
+The first byte selects the wrapping: plain, as the CSV in a ZIP, or as the manifest and the CSV of a download. A fuzzer
+that had to produce the checksums of a ZIP would never get past them.
 """
 
 import io
@@ -14,32 +14,32 @@ import pyarrow.parquet as pq
 
 from tests.core.sources.factories import CSV_NAME, HYDE, JEKYLL, UTTERSON, change, download_csv, manifest, message
 
-PLAIN, BUCKET, ZIPPED, TOLD, MEMBERS = range(5)
-# Between the parts of an input that becomes several members of a ZIP.
+PLAIN, BUCKET, ZIPPED, MANIFEST, MEMBERS = range(5)
+# Separates the parts of an input that becomes several members of a ZIP.
 SPLIT = b"\n----\n"
 ROWS = [HYDE, JEKYLL, UTTERSON]
 
 
-def wrapped(data: bytes) -> tuple[str, bytes]:
-    """The name and the content of the file that an input stands for."""
-    how, content = (data[0] % 5, data[1:]) if data else (PLAIN, b"")
+def wrap(data: bytes) -> tuple[str, bytes]:
+    """The name and the content of the file for an input."""
+    wrapper, content = (data[0] % 5, data[1:]) if data else (PLAIN, b"")
     first, _, second = content.partition(SPLIT)
-    if how == BUCKET:
+    if wrapper == BUCKET:
         return "Low-Engagement_123_2020-07-08_00-16-14_c9a2.txt", content
-    if how == ZIPPED:
+    if wrapper == ZIPPED:
         return "file", _zip({CSV_NAME: content})
-    if how == TOLD:
+    if wrapper == MANIFEST:
         return "file.zip", _zip({"manifest.json": first, CSV_NAME: second})
-    if how == MEMBERS:
+    if wrapper == MEMBERS:
         name = first.decode("utf-8", "replace").replace("\0", "")[:200] or "x"
         return "file.zip", _zip({name: second, CSV_NAME: download_csv(ROWS).encode()})
     return "file", content
 
 
 def seeds() -> list[bytes]:
-    """A file of each shape, in each wrapping that fits it."""
+    """A file of each format, in each wrapping that fits it."""
     csv = download_csv(ROWS).encode()
-    told = json.dumps(manifest({CSV_NAME: ROWS})).encode()
+    manifest_content = json.dumps(manifest({CSV_NAME: ROWS})).encode()
     deltas = [
         "\n".join([change(), change(2, add=False, email="a@example.com", customer_id="c")]).encode(),
         (message() + message("x", None, member=False)).encode(),
@@ -53,12 +53,12 @@ def seeds() -> list[bytes]:
     return [
         *(
             bytes([PLAIN]) + text
-            for text in [*texts, *deltas, *_parquets(), _zip({"manifest.json": told, CSV_NAME: csv})]
+            for text in [*texts, *deltas, *_parquets(), _zip({"manifest.json": manifest_content, CSV_NAME: csv})]
         ),
         *(bytes([BUCKET]) + text for text in deltas),
         *(bytes([ZIPPED]) + text for text in texts),
-        bytes([TOLD]) + told + SPLIT + csv,
-        bytes([MEMBERS]) + b"folder/manifest.json" + SPLIT + told,
+        bytes([MANIFEST]) + manifest_content + SPLIT + csv,
+        bytes([MEMBERS]) + b"folder/manifest.json" + SPLIT + manifest_content,
     ]
 
 

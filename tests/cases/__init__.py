@@ -1,1 +1,1 @@
-"""Files as people really have them, each a named case with what a user expects of it."""
+"""Realistic files, each a named case with the result that a user expects."""

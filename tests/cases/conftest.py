@@ -1,4 +1,4 @@
-"""A workspace to read into, and an engine to sync with."""
+"""A workspace for the readers, and an engine for syncs."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +13,6 @@ __all__ = ["con", "opened", "reading", "refusal", "sync", "workspace"]
 
 @pytest.fixture
 async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
-    """An engine with a local Iterable behind it."""
+    """An engine with a local Iterable."""
     async with syncing(tmp_path) as engine_and_iterable:
         yield engine_and_iterable

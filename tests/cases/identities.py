@@ -1,4 +1,4 @@
-"""What may stand in the cells of an audience, and who the member is then."""
+"""Cells of an audience, and the expected members."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ NO_BREAK_SPACE, ZERO_WIDTH_SPACE, BYTE_ORDER_MARK = "\u00a0", "\u200b", "\ufeff"
 SOFT_HYPHEN, LEFT_TO_RIGHT_MARK, WORD_JOINER = "\u00ad", "\u200e", "\u2060"
 INVISIBLE = [NO_BREAK_SPACE, ZERO_WIDTH_SPACE, BYTE_ORDER_MARK, SOFT_HYPHEN, LEFT_TO_RIGHT_MARK, WORD_JOINER]
 
-#: How people and mail programs write ann@example.com.
+#: Notations of ann@example.com by people and mail programs.
 DECORATED = [
     "mailto:ann@example.com",
     "MAILTO:ann@example.com?subject=hi",
@@ -28,16 +28,16 @@ DECORATED = [
     *(f"ann@exam{sign}ple.com" for sign in INVISIBLE),
 ]
 
-#: Addresses that are wrong in a way that is not guessed at.
+#: Invalid addresses that can't be corrected by guessing.
 INVALID = ["ann..b@example.com", "ann@example..com", "ann@example.com bob@example.com", "a@example.com,b@example.com"]
 
-#: What a spreadsheet or pandas makes of a customer id.
+#: Customer ids after a spreadsheet or pandas has rewritten them.
 REWRITTEN = ["1.23E+11", "1e+19", "-1.5E+12", "#N/A", "########", "#REF!"]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A plain table without mpids, and what a sync of it counts."""
+    """A plain table without mpids, and the expected counts of its sync."""
 
     name: str
     rows: list[tuple[str, str]]

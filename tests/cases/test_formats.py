@@ -29,7 +29,7 @@ HALVES = [TABLE[: TABLE.index("b@")], "email,customer_id\n" + TABLE[TABLE.index(
 
 
 def zstd(content: bytes) -> bytes:
-    """Compressed with zstd."""
+    """Compress with zstd."""
     return bytes(pa.Codec("zstd").compress(content, asbytes=True))
 
 
@@ -40,7 +40,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "zstd": zstd,
 }
 
-#: Text of one table, as programs write it.
+#: The text of one table, in the formats of different programs.
 TEXTS: dict[str, bytes] = {
     "plain": TABLE.encode(),
     "last line ends otherwise": TABLE.replace("\n", "\r\n").removesuffix("\r\n").encode() + b"\n",
@@ -66,8 +66,8 @@ TEXTS: dict[str, bytes] = {
     "JSON without nulls": b'{"customer_id":"c1","email":"a@example.com"}\n{"email":"b@example.com","customer_id":"c2"}',
 }
 
-#: What is no audience, and what is said of it.
-NAMED: dict[bytes, str] = {
+#: Files that are no audience, and words of the error.
+RECOGNIZED: dict[bytes, str] = {
     b"<!DOCTYPE html><html><body>Sign in</body></html>": "is a web page",
     b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>': "a bucket that denied access",
     b"%PDF-1.7\n": "is a PDF",
@@ -80,7 +80,7 @@ NAMED: dict[bytes, str] = {
 
 @pytest.mark.parametrize("content", TEXTS.values(), ids=TEXTS)
 def test_texts(reading: Reading, content: bytes) -> None:
-    """Each is the same table of two people."""
+    """Each format gives the same table of two people."""
     _, profiles = reading(content)
 
     assert {name: profiles[name] for name in PEOPLE} == PEOPLE
@@ -90,7 +90,7 @@ def test_texts(reading: Reading, content: bytes) -> None:
 @pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
 def test_compressed_files(reading: Reading, compress: Callable[[bytes], bytes], name: str) -> None:
-    """By content, and not by name; also several compressed files one after the other."""
+    """Compressed files are recognized by content, even several in a row."""
     half = len(TABLE) // 2
 
     assert reading(compress(TABLE.encode()), name)[1] == PEOPLE
@@ -98,19 +98,19 @@ def test_compressed_files(reading: Reading, compress: Callable[[bytes], bytes], 
 
 
 @pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
-def test_compressed_files_that_were_cut_off(refusal: Refusal, compress: Callable[[bytes], bytes]) -> None:
-    """Said of the compression, and nothing of it is synced."""
+def test_truncated_compressed_files(refusal: Refusal, compress: Callable[[bytes], bytes]) -> None:
+    """A truncated compressed file is refused."""
     assert "it was cut off or damaged" in refusal(compress(TABLE.encode() * 50)[:-6]).message
 
 
 @pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
 def test_compressed_bombs(refusal: Refusal, compress: Callable[[bytes], bytes]) -> None:
-    """The limits of archives hold for them too."""
+    """The limits of archives apply to compressed files."""
     assert "unpacks to far more than an audience does" in refusal(compress(b"0" * (20 << 20))).message
 
 
 def test_compressed_several_times(refusal: Refusal) -> None:
-    """No end of it is looked for."""
+    """A file that is compressed too many times is refused."""
     content = TABLE.encode()
     for _ in range(6):
         content = gzip.compress(content)
@@ -119,7 +119,7 @@ def test_compressed_several_times(refusal: Refusal) -> None:
 
 
 def test_a_zip_of_parts(tmp_path: Path, reading: Reading) -> None:
-    """Plain and compressed ones; marks and lists are passed over."""
+    """A ZIP may contain plain and compressed parts; marker files and lists are ignored."""
     with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
         archive.writestr("part-0.csv.gz", gzip.compress(HALVES[0].encode()))
         archive.writestr("part-1.csv", HALVES[1])
@@ -131,8 +131,8 @@ def test_a_zip_of_parts(tmp_path: Path, reading: Reading) -> None:
     assert (source.rows, source.file_name) == (2, "export.zip")
 
 
-def zipped(members: dict[str, bytes]) -> bytes:
-    """A ZIP of these members."""
+def zip_of(members: dict[str, bytes]) -> bytes:
+    """A ZIP with these files."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
@@ -141,46 +141,46 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 
 def test_a_zip_in_a_zip(reading: Reading) -> None:
-    """However the layers follow one another."""
+    """Layers of compression and ZIPs may be combined in any order."""
     halves = {f"part-{number}.csv": half.encode() for number, half in enumerate(HALVES)}
     for content in (
-        zipped({"a.zip": zipped(halves)}),
-        gzip.compress(zipped({"a.zip": zipped(halves)})),
-        zipped({"a.zip": zipped({"0": halves["part-0.csv"]}), "b.csv.gz": gzip.compress(halves["part-1.csv"])}),
+        zip_of({"a.zip": zip_of(halves)}),
+        gzip.compress(zip_of({"a.zip": zip_of(halves)})),
+        zip_of({"a.zip": zip_of({"0": halves["part-0.csv"]}), "b.csv.gz": gzip.compress(halves["part-1.csv"])}),
     ):
         source, profiles = reading(content, "export.zip")
         assert (profiles, source.file_name) == (PEOPLE, "export.zip")
 
 
 def test_a_download_in_a_zip(reading: Reading) -> None:
-    """A person has packed it once more; it is held against its manifest all the same."""
+    """A download inside another ZIP is checked against its manifest."""
     name = "8754_PotentialParisians_172136Nov292018.csv"
-    content = zipped({"again.zip": zipped({name: download_csv().encode(), "manifest.json": b"{}"})})
+    content = zip_of({"again.zip": zip_of({name: download_csv().encode(), "manifest.json": b"{}"})})
 
     assert reading(content, "again.zip")[0].audience_id == "8754"
 
 
-def test_zips_in_zips_without_an_end(refusal: Refusal) -> None:
-    """No end of it is looked for."""
+def test_too_many_layers_of_zips(refusal: Refusal) -> None:
+    """A ZIP with too many layers is refused."""
     content = TABLE.encode()
     for _ in range(8):
-        content = zipped({"a.zip": content, "b.csv": TABLE.encode()})
+        content = zip_of({"a.zip": content, "b.csv": TABLE.encode()})
 
     assert "is packed several times" in refusal(content, "a.zip").message
 
 
 def test_bombs_in_layers(refusal: Refusal) -> None:
-    """Each layer unpacks to no more than it may, all together do."""
-    pieces = b"".join(gzip.compress(b"0" * (1 << 20)) for _ in range(64))
-    layers = gzip.compress(gzip.compress(pieces))
+    """A bomb is refused if each layer is within the limit, but all layers together are not."""
+    parts = b"".join(gzip.compress(b"0" * (1 << 20)) for _ in range(64))
+    layers = gzip.compress(gzip.compress(parts))
 
-    assert len(pieces) < 64 * 1100
+    assert len(parts) < 64 * 1100
     assert "unpacks to far more than an audience does" in refusal(layers).message
-    assert "unpacks to far more than an audience does" in refusal(zipped({"a.csv.gz": layers})).message
+    assert "unpacks to far more than an audience does" in refusal(zip_of({"a.csv.gz": layers})).message
 
 
 def test_a_folder_of_parts(tmp_path: Path, reading: Reading) -> None:
-    """As Spark, Snowflake and Redshift write them, in formats of one table."""
+    """A folder of parts, as from Spark, Snowflake and Redshift, may have several formats."""
     folder = tmp_path / "export"
     folder.mkdir()
     (folder / "part-00000.csv").write_text(HALVES[0])
@@ -206,7 +206,7 @@ def test_parts_of_deltas(tmp_path: Path, reading: Reading) -> None:
 
 
 def test_files_of_different_kinds(tmp_path: Path, refusal: Refusal) -> None:
-    """They are no parts of one audience."""
+    """Files of different kinds are refused, because they are no parts of one audience."""
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "a.csv").write_text(TABLE)
     (tmp_path / "parts" / "b.json").write_text(message())
@@ -215,7 +215,7 @@ def test_files_of_different_kinds(tmp_path: Path, refusal: Refusal) -> None:
 
 
 def test_an_array_of_changes(reading: Reading) -> None:
-    """What is known one object after the other is known in an array."""
+    """An array of changes is read like consecutive objects."""
     source, profiles = reading(f"[{change(1)},{change(2, add=False)}]", "delta.json")
 
     assert (source.shape, {name: row[1] for name, row in profiles.items()}) == (
@@ -224,10 +224,10 @@ def test_an_array_of_changes(reading: Reading) -> None:
     )
 
 
-@pytest.mark.parametrize("content", NAMED, ids=NAMED.values())
-def test_what_is_no_audience_is_named(refusal: Refusal, content: bytes) -> None:
-    """It is not called damaged."""
-    assert NAMED[content] in refusal(content).message
+@pytest.mark.parametrize("content", RECOGNIZED, ids=RECOGNIZED.values())
+def test_recognized_file_types(refusal: Refusal, content: bytes) -> None:
+    """The error for a file of another type names the type, and does not call the file damaged."""
+    assert RECOGNIZED[content] in refusal(content).message
 
 
 def workbook(path: Path, rows: list[list[object]]) -> Path:
@@ -242,7 +242,7 @@ def workbook(path: Path, rows: list[list[object]]) -> Path:
 
 
 def test_a_sheet_of_a_workbook(tmp_path: Path, reading: Reading) -> None:
-    """Numbers are ids without a decimal point, text stays text, and empty rows are no people."""
+    """Numbers become ids without a decimal point, text stays text, and empty rows are ignored."""
     rows: list[list[object]] = [["email", "customer_id", "since"], ["a@example.com", 123, date(2020, 1, 1)]]
     rows += [[None, None, None], ["b@example.com", "00123", None]]
     source, profiles = reading(workbook(tmp_path / "a.xlsx", rows), sheet="people")
@@ -251,8 +251,8 @@ def test_a_sheet_of_a_workbook(tmp_path: Path, reading: Reading) -> None:
     assert source.rows == 2
 
 
-def test_a_number_that_excel_cut_off(tmp_path: Path, refusal: Refusal) -> None:
-    """Fifteen digits are kept of it, so it is someone else's id."""
+def test_a_number_that_excel_truncated(tmp_path: Path, refusal: Refusal) -> None:
+    """A number with more than 15 digits is refused, because Excel truncates it to another id."""
     path = workbook(tmp_path / "a.xlsx", [["email", "customer_id"], ["a@example.com", 1234567890123456789]])
 
     assert "Excel keeps no more" in refusal(path, sheet="People").message
@@ -260,7 +260,7 @@ def test_a_number_that_excel_cut_off(tmp_path: Path, refusal: Refusal) -> None:
 
 
 def test_columns_can_be_chosen(reading: Reading, refusal: Refusal) -> None:
-    """By their names; what was used and what was not is said."""
+    """Columns can be chosen by name, and the notes list the used and the ignored ones."""
     text = "E-Mail,Email,Kunde\na@example.com,b@example.com,k1\n"
 
     assert isinstance(refusal(text), AmbiguousColumnsError)
@@ -284,24 +284,24 @@ def test_columns_can_be_chosen(reading: Reading, refusal: Refusal) -> None:
 )
 @pytest.mark.parametrize("column", ["mpid", "customer_id"])
 def test_ids_in_parquet(tmp_path: Path, reading: Reading, ids: pa.Array, profile: str, column: str) -> None:
-    """As warehouses type them, where they are exact."""
+    """Ids are read from each exact type that warehouses use."""
     pq.write_table(pa.table({column: ids}), tmp_path / "a.parquet")
 
     assert list(reading(tmp_path / "a.parquet")[1]) == [profile if column == "mpid" else f"customer:{profile}"]
 
 
 def test_uuids_in_parquet(tmp_path: Path, reading: Reading, refusal: Refusal) -> None:
-    """As text, as people write them."""
-    known = uuid.UUID("0190b5a4-1c4e-7000-8000-00000000000a")
-    pq.write_table(pa.table({"customer_id": pa.array([known.bytes], pa.uuid())}), tmp_path / "a.parquet")
+    """UUIDs are read in their usual text form."""
+    customer_id = uuid.UUID("0190b5a4-1c4e-7000-8000-00000000000a")
+    pq.write_table(pa.table({"customer_id": pa.array([customer_id.bytes], pa.uuid())}), tmp_path / "a.parquet")
 
-    assert list(reading(tmp_path / "a.parquet")[1]) == [f"customer:{known}"]
-    pq.write_table(pa.table({"customer_id": [known.bytes]}), tmp_path / "a.parquet")
+    assert list(reading(tmp_path / "a.parquet")[1]) == [f"customer:{customer_id}"]
+    pq.write_table(pa.table({"customer_id": [customer_id.bytes]}), tmp_path / "a.parquet")
     assert "holds bytes that are not text" in refusal(tmp_path / "a.parquet").message
 
 
 def test_a_download_in_a_folder(tmp_path: Path, reading: Reading) -> None:
-    """A person may have unpacked it; its manifest is passed over."""
+    """An unpacked download is read, without its manifest."""
     (tmp_path / "unpacked").mkdir()
     (tmp_path / "unpacked" / "8754_PotentialParisians_172136Nov292018.csv").write_text(download_csv())
     (tmp_path / "unpacked" / "manifest.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""No one disappears: what stands in the cells, in every format, and who the members are then."""
+"""No member disappears: the cells of every format, and the expected members."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ Writer = Callable[[Path, list[str], list[list[str]]], Path]
 
 
 def write_csv(path: Path, columns: list[str], rows: list[list[str]]) -> Path:
-    """A table as CSV."""
+    """Write a table as CSV."""
     stream = io.StringIO()
     csv.writer(stream).writerows([columns, *rows])
     path.write_text(stream.getvalue())
@@ -28,13 +28,13 @@ def write_csv(path: Path, columns: list[str], rows: list[list[str]]) -> Path:
 
 
 def write_parquet(path: Path, columns: list[str], rows: list[list[str]]) -> Path:
-    """A table as Parquet."""
+    """Write a table as Parquet."""
     pq.write_table(pa.table({name: [row[place] for row in rows] for place, name in enumerate(columns)}), path)
     return path
 
 
 def write_download(path: Path, columns: list[str], rows: list[list[str]]) -> Path:
-    """A download: a row for each identity; profiles get the mpids 1, 2, ..."""
+    """Write a download, with a row for each identity; profiles get the mpids 1, 2, ..."""
     kinds = [name.lower().replace(" ", "_") for name in columns]
     lines = [["mpid", "scanned_timestamp_ms", "identity_value", "identity_type"]]
     lines += [
@@ -49,7 +49,7 @@ def write_download(path: Path, columns: list[str], rows: list[list[str]]) -> Pat
 
 
 def write_bucket(path: Path, columns: list[str], rows: list[list[str]]) -> Path:
-    """Additions as mParticle writes them to a bucket."""
+    """Write additions in the format of a bucket."""
     objects = [
         {"IsAddRequest": True, "IdentityValues": dict(zip(columns, row, strict=True)), "MembershipChangedTimestamp": 1}
         for row in rows
@@ -59,7 +59,7 @@ def write_bucket(path: Path, columns: list[str], rows: list[list[str]]) -> Path:
 
 
 def write_stream(path: Path, columns: list[str], rows: list[list[str]]) -> Path:
-    """Additions as mParticle sends them to Kinesis."""
+    """Write additions in the format of Kinesis."""
     names = {"email": "Email", "customer_id": "CustomerId"}
     objects = [
         {"IsMember": True, "AudienceId": 1, "UserIdentities": {names[c]: v for c, v in zip(columns, row, strict=True)}}
@@ -80,8 +80,8 @@ formats = pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
 
 
 @formats
-def test_words_for_nothing_are_no_customer_ids(tmp_path: Path, reading: Reading, writer: Writer) -> None:
-    """Everyone whose id is such a word stays a member of their own, without an id."""
+def test_null_words_are_no_customer_ids(tmp_path: Path, reading: Reading, writer: Writer) -> None:
+    """A member whose customer id is a null word stays a separate member, without an id."""
     rows = [[f"p{number}@example.com", word] for number, word in enumerate(NULL_WORDS)]
     source, profiles = reading(writer(tmp_path / "audience", ["email", "customer_id"], rows))
 
@@ -92,8 +92,8 @@ def test_words_for_nothing_are_no_customer_ids(tmp_path: Path, reading: Reading,
 
 
 @formats
-def test_words_for_nothing_are_no_emails(tmp_path: Path, reading: Reading, writer: Writer) -> None:
-    """They are members without an address, and not people with a wrong one."""
+def test_null_words_are_no_emails(tmp_path: Path, reading: Reading, writer: Writer) -> None:
+    """A member whose email is a null word has no email, and not an invalid one."""
     rows = [[word, f"c{number}"] for number, word in enumerate(NULL_WORDS)]
     _, profiles = reading(writer(tmp_path / "audience", ["email", "customer_id"], rows))
 
@@ -102,8 +102,8 @@ def test_words_for_nothing_are_no_emails(tmp_path: Path, reading: Reading, write
 
 
 @formats
-def test_what_stands_around_an_address_is_no_part_of_it(tmp_path: Path, reading: Reading, writer: Writer) -> None:
-    """Invisible characters, and what mail programs and spreadsheets put there."""
+def test_decorations_of_an_address_are_removed(tmp_path: Path, reading: Reading, writer: Writer) -> None:
+    """Invisible characters and decorations by mail programs and spreadsheets are removed from an address."""
     rows = [[address, f"c{number}"] for number, address in enumerate(DECORATED)]
     source, profiles = reading(writer(tmp_path / "audience", ["email", "customer_id"], rows))
 
@@ -117,7 +117,7 @@ def test_what_stands_around_an_address_is_no_part_of_it(tmp_path: Path, reading:
 def test_ids_that_a_spreadsheet_rewrote_are_refused(
     tmp_path: Path, refusal: Refusal, writer: Writer, value: str
 ) -> None:
-    """Different people would have the same id."""
+    """Ids that a spreadsheet rewrote are refused, because different people would have the same id."""
     rows = [["a@example.com", "c1"], ["b@example.com", value]]
     error = refusal(writer(tmp_path / "audience", ["email", "customer_id"], rows))
 
@@ -125,7 +125,7 @@ def test_ids_that_a_spreadsheet_rewrote_are_refused(
 
 
 def test_ids_that_all_end_with_a_decimal_are_refused(refusal: Refusal, reading: Reading) -> None:
-    """Pandas writes whole numbers so in a column with gaps; one of many may be a version."""
+    """Ids that all end with .0, as pandas writes them, are refused; a single one may be a version."""
     assert (
         "every customer id ends with .0" in refusal("email,customer_id\na@example.com,12.0\nb@example.com,\n").message
     )
@@ -134,13 +134,13 @@ def test_ids_that_all_end_with_a_decimal_are_refused(refusal: Refusal, reading: 
 
 @pytest.mark.parametrize("cell", ['"=""00123"""', "'00123", "00123"])
 def test_ids_that_a_spreadsheet_keeps_as_text(reading: Reading, cell: str) -> None:
-    """The signs by which a spreadsheet keeps them are no part of them."""
+    """The marks with which a spreadsheet keeps an id as text are removed."""
     assert list(reading(f"email,customer_id\na@example.com,{cell}\n")[1]) == ["customer:00123"]
 
 
 @pytest.mark.parametrize("mpid", ["\\N", "NULL", "0", "", "n/a"])
 def test_no_mpid(reading: Reading, mpid: str) -> None:
-    """Mpid 0 means that there is no user yet."""
+    """Mpid 0 and null words count as no mpid."""
     source, profiles = reading(f"mpid,email\n{mpid},a@example.com\n5,b@example.com\n")
 
     assert set(profiles) == {"email:a@example.com", "5"}
@@ -148,15 +148,15 @@ def test_no_mpid(reading: Reading, mpid: str) -> None:
 
 
 def test_empty_rows_of_a_spreadsheet_are_no_people(reading: Reading) -> None:
-    """A row counts if any cell of it holds something."""
+    """A row counts if any of its cells has content."""
     source, profiles = reading("email,customer_id,name\na@example.com,c1,x\n,,\n , ,\n,,y\n\n,,\n")
 
     assert set(profiles) == {"customer:c1", "row:2"}
     assert source.rows == 2
 
 
-def test_an_error_below_empty_rows_and_a_second_header_tells_the_line(refusal: Refusal) -> None:
-    """Lines are counted as a text editor counts them."""
+def test_line_of_an_error_below_empty_rows(refusal: Refusal) -> None:
+    """An error has the line of a text editor, below empty rows and a repeated header."""
     error = refusal("mpid,email\n1,a@example.com\n,\nmpid,email\nx,b@example.com\n")
 
     assert error.line == 5
@@ -164,7 +164,7 @@ def test_an_error_below_empty_rows_and_a_second_header_tells_the_line(refusal: R
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_a_repeated_header_is_no_member(reading: Reading, mark: str) -> None:
-    """Parts of an export that were put together, each with its byte order mark."""
+    """A repeated header, as in concatenated exports, is ignored, with or without a byte order mark."""
     part = f"{mark}email,customer_id\n"
     source, profiles = reading(f"{part}a@example.com,c1\n{part}b@example.com,c2\n")
 
@@ -174,21 +174,21 @@ def test_a_repeated_header_is_no_member(reading: Reading, mark: str) -> None:
 
 @pytest.mark.parametrize("case", TABLES, ids=lambda case: case.name)
 async def test_tables(tmp_path: Path, sync: Sync, case: Table) -> None:
-    """Every row is counted somewhere, and who would be dropped is asked about."""
+    """Every row is counted, and a guard holds a run that would drop members."""
     path = write_csv(tmp_path / "people.csv", ["Email", "Customer"], [list(row) for row in case.rows])
     planned = await sync.run(path, dry_run=True)
     assert planned.run.plan is not None
     assert tuple(guard.name.value for guard in planned.run.plan.guards) == case.guards
 
-    done = await sync.run(path, approved=True)
+    outcome = await sync.run(path, approved=True)
 
-    assert done.counts == case.counts
-    assert done.run.plan is not None
-    assert done.run.plan.rows_read == len(case.rows) == done.run.plan.rows_merged + case.counts["members"]
+    assert outcome.counts == case.counts
+    assert outcome.run.plan is not None
+    assert outcome.run.plan.rows_read == len(case.rows) == outcome.run.plan.rows_merged + case.counts["members"]
 
 
-async def test_the_company_as_customer_id_is_asked_about(tmp_path: Path, sync: Sync) -> None:
-    """In a sentence that names the column."""
+async def test_the_company_as_customer_id_needs_approval(tmp_path: Path, sync: Sync) -> None:
+    """A column with the same value for several emails needs approval, and the guard names the column."""
     company = next(case for case in TABLES if case.name == "customer-is-the-company")
     path = write_csv(tmp_path / "people.csv", ["Email", "Customer"], [list(row) for row in company.rows])
     waiting = await sync.run(path)
@@ -202,8 +202,8 @@ async def test_the_company_as_customer_id_is_asked_about(tmp_path: Path, sync: S
     assert waiting.rejected == {"shared_customer_id": 2}
 
 
-async def test_ids_that_vanish_are_asked_about(tmp_path: Path, sync: Sync) -> None:
-    """Fifteen ids of a hundred became NULL: that is a mistake in the export, and no one is removed for it."""
+async def test_vanished_ids_need_approval(tmp_path: Path, sync: Sync) -> None:
+    """A run in which many ids became NULL needs approval, and removes no member."""
     people = [[f"u{number}@example.com", f"c{number}"] for number in range(100)]
     await sync.run(write_csv(tmp_path / "first.csv", ["email", "customer_id"], people))
     path = write_csv(
@@ -217,8 +217,8 @@ async def test_ids_that_vanish_are_asked_about(tmp_path: Path, sync: Sync) -> No
     assert len(sync.emails()) == 100
 
 
-async def test_emails_that_vanish_are_asked_about(tmp_path: Path, sync: Sync) -> None:
-    """The other way round: the id is there and the address is not."""
+async def test_vanished_emails_need_approval(tmp_path: Path, sync: Sync) -> None:
+    """A run in which emails became empty needs approval."""
     people = [[f"u{number}@example.com", f"c{number}"] for number in range(100)]
     await sync.run(write_csv(tmp_path / "first.csv", ["email", "customer_id"], people))
     second = [["n/a", customer_id] for _, customer_id in people[:2]] + people[2:]

@@ -1,4 +1,4 @@
-"""For any table: every row is counted, and who is on the list afterwards is who should be."""
+"""Properties of any table: every row is counted, and the list has exactly the expected addresses."""
 
 import csv
 import random
@@ -29,8 +29,8 @@ NOTHING = {"", "null", "\\n", "n/a", "undefined", "-"}
 Row = tuple[str, str, str, str]
 
 
-def who_should_be_on_the_list(rows: list[Row]) -> tuple[int, int, set[str]]:
-    """How many rows count, how many people they are, and which addresses belong on the list."""
+def expected_result(rows: list[Row]) -> tuple[int, int, set[str]]:
+    """The number of rows that count, the number of people, and the expected addresses on the list."""
     filled = [row for row in rows if any(cell.strip() for cell in row)]
     people: dict[object, dict[str, str]] = {}
     for number, row in enumerate(filled):
@@ -57,13 +57,13 @@ def who_should_be_on_the_list(rows: list[Row]) -> tuple[int, int, set[str]]:
 
 @pytest.mark.parametrize("seed", range(6 * WALKS))
 async def test_any_table(tmp_path: Path, sync: Sync, seed: int) -> None:
-    """Members and merged rows are the rows that are not empty, the list is exact, and nothing is sent a second time."""
+    """Members and merged rows add up to the non-empty rows, the list is exact, and a repeated run sends nothing."""
     rng = random.Random(seed)
     size = rng.randrange(1, 25)
     rows = [(rng.choice(MPIDS), rng.choice(EMAILS), rng.choice(CUSTOMER_IDS), rng.choice(NOTES)) for _ in range(size)]
     with (tmp_path / "table.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("mpid", "email", "customer_id", "note"), *rows])
-    counted, people, on_list = who_should_be_on_the_list(rows)
+    row_count, people, on_list = expected_result(rows)
 
     for requests in (None, 0):
         outcome = await sync.run(tmp_path / "table.csv", approved=True, allow_empty=True)
@@ -71,7 +71,7 @@ async def test_any_table(tmp_path: Path, sync: Sync, seed: int) -> None:
 
         assert outcome.run.status is RunStatus.SUCCEEDED, outcome.run.error
         assert plan is not None
-        assert (plan.rows_read, outcome.run.counters.members) == (counted, people)
-        assert plan.rows_merged + outcome.run.counters.members == counted
+        assert (plan.rows_read, outcome.run.counters.members) == (row_count, people)
+        assert plan.rows_merged + outcome.run.counters.members == row_count
         assert sync.emails() == on_list
         assert requests is None or outcome.run.requests == requests

@@ -1,4 +1,4 @@
-"""Cleaning identities: the rules in Python, and the cheap tests by which the database passes most rows over them."""
+"""Cleaning of identities: the rules in Python, and the database's cheap checks that skip most rows."""
 
 import sys
 import unicodedata
@@ -16,7 +16,7 @@ VALUES = st.lists(st.sampled_from(PIECES) | st.characters(exclude_categories=["C
 
 
 def test_invisible_characters_are_those_of_unicode() -> None:
-    """Every character of the categories Z and Cf, but for the plain space."""
+    """The invisible characters are the Unicode categories Z and Cf, except the plain space."""
     expected = {
         chr(code)
         for code in range(sys.maxunicode + 1)
@@ -31,8 +31,8 @@ def test_invisible_characters_are_those_of_unicode() -> None:
 @given(value=VALUES)
 @example(value=";mailto:ann@example.com")
 @example(value="[ann@example.com")
-def test_the_database_passes_no_value_over_that_would_change(value: str) -> None:
-    """What is plain to the database is what comes of cleaning it."""
+def test_the_database_skips_only_clean_values(value: str) -> None:
+    """A value that the database considers plain is unchanged by cleaning."""
     value = value.replace("\0", "")
     with duckdb.connect() as con:
         sql = f"SELECT {PLAIN_EMAIL.format('v')}, {PLAIN_ID.format('v')} FROM (SELECT $v AS v)"

@@ -12,7 +12,7 @@ MPID = 1327484737295091692
 
 
 async def test_rejects_go_through_a_spreadsheet_and_back(tmp_path: Path, sync: Sync) -> None:
-    """Accents are right, long ids stay text, each says what to do, and the corrected file can be synced."""
+    """A file of rejections keeps accents and long ids in a spreadsheet, and can be synced after correction."""
     path = tmp_path / "people.csv"
     path.write_text(f"mpid,email,customer_id\n{MPID},-josé,1234567890123456789\n-{MPID},ann@@example.com,00123\n")
     outcome = await sync.run(path)
@@ -27,9 +27,9 @@ async def test_rejects_go_through_a_spreadsheet_and_back(tmp_path: Path, sync: S
 
     corrected = content.decode().replace("'-josé", "jose@example.com").replace("@@", "@")
     (tmp_path / "rejects.csv").write_text(corrected, encoding="utf-8")
-    again = await sync.run(tmp_path / "rejects.csv")
+    corrected_run = await sync.run(tmp_path / "rejects.csv")
 
-    assert again.counts == {"members": 2, "added": 2}
+    assert corrected_run.counts == {"members": 2, "added": 2}
     assert sorted(sync.iterable.state.members(1001)) == [
         ("ann@example.com", "00123"),
         ("jose@example.com", "1234567890123456789"),

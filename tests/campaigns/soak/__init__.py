@@ -1,4 +1,4 @@
-"""A long time of mixed work with faults and kills, at the end of which every list is as it should be.
+"""Mixed work with faults and kills for a long time, after which every list must be correct.
 
-serving.py has the processes, storage.py what they keep, feeding.py the work, figures.py what is judged and written.
+serving.py has the processes, storage.py their data, feeding.py the work, figures.py the measurements and the report.
 """

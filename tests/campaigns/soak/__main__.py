@@ -1,14 +1,14 @@
-"""An hour of mixed work while a fifth of Iterable's answers fail and the processes are killed again and again.
+"""Mixed work for an hour while a fifth of Iterable's answers fail and the processes are killed repeatedly.
 
     python -m tests.campaigns.soak [--postgresql] [--minutes 60]
 
-Files (mirror, delta, add; three mappings, two of them to one list) and live messages are synced by `iterable-sync serve`,
-which is killed (SIGKILL) every minute and started again; with --postgresql by three of them beside each other, killed in
-rhythms of their own, of which one stands for another machine. At the end the faults pass, every audience is synced once
-more, and each list must hold exactly whom it should. Memory, open files and the size of what is kept are sampled before
-each kill of the first; a day takes a minute, and what is kept for days is kept for two (tests/campaigns/hurried.py), so
-that they have to stay what they are from the fourth minute on. The figures go to docs/reports/soak.md; the exit code is 1 where
-something was wrong, growth included.
+`iterable-sync serve` syncs files (mirror, delta, add; three mappings, two of them to one list) and live messages, and
+is killed (SIGKILL) every minute and restarted. With --postgresql, three processes run at the same time, are killed at
+different intervals, and one of them stands for another machine. At the end the faults stop, every audience is synced
+once more, and each list must contain exactly the right people. Memory, open files and the size of the data are sampled
+before each kill of the first process. A day takes a minute, and data that is kept for days is kept for two minutes
+(tests/campaigns/hurried.py), so that all of it must be stable from the fourth minute on. The figures go to
+docs/reports/soak.md; the exit code is 1 if there was a problem, including growth.
 """
 
 import argparse
@@ -38,8 +38,8 @@ from tests.campaigns.soak.storage import Sqlite, Storage, on_postgresql
 
 DOCS = ROOT / "docs" / "reports" / "soak.md"
 KILL_EVERY_S = 60.0
-# Processes beside each other are killed at other moments. What another machine's has in hand is taken over once it was
-# silent for half a minute, or goes on when it is started again.
+# The other processes are killed at other moments. The work of the process on the other machine is taken over after half
+# a minute of silence, or resumed when it restarts.
 OTHERS_EVERY_S = (37.0, 47.0)
 SHARE_OF_FAULTS = 0.2
 # Faults of all kinds, each with an equal part of the share.
@@ -77,7 +77,7 @@ killed every {KILL_EVERY_S:g} seconds, one every {OTHERS_EVERY_S[0]:g}, and one,
 
 
 async def soak(storage: Storage, minutes: float, directory: Path) -> Figures:
-    """Work for so many minutes, and compare."""
+    """Work for this many minutes, and compare."""
     figures = Figures()
     port = free_port()
     iterable_url = f"http://127.0.0.1:{port}"
@@ -99,10 +99,10 @@ async def soak(storage: Storage, minutes: float, directory: Path) -> Figures:
             processes.append(Serve(directory / name, iterable_url, storage, secret_key, every))
     try:
         await _until_answers(iterable_url)
-        own = (await _control(iterable_url, "POST", "/lists", name="Live"))["id"]
+        live_list_id = (await _control(iterable_url, "POST", "/lists", name="Live"))["id"]
         async with open_engine(settings, "soak") as engine:
             files = await feeders(engine, directory, figures)
-            streamed = LiveFeeder([each.url for each in processes], own, figures)
+            live_feeder = LiveFeeder([each.url for each in processes], live_list_id, figures)
             each = SHARE_OF_FAULTS / len(KINDS)
             await _control(iterable_url, "PUT", "/faults", faults=[{**kind, "probability": each} for kind in KINDS])
             for process in processes:
@@ -111,24 +111,28 @@ async def soak(storage: Storage, minutes: float, directory: Path) -> Figures:
             async with asyncio.TaskGroup() as group:
                 for feeder in files:
                     group.create_task(feeder.feed(until))
-                group.create_task(streamed.feed(until))
+                group.create_task(live_feeder.feed(until))
                 for process in processes:
-                    group.create_task(process.kill_again_and_again(until, figures, processes))
+                    group.create_task(process.kill_repeatedly(until, figures, processes))
             await _control(iterable_url, "DELETE", "/faults")
             for feeder in files:
                 await feeder.mirror()
-            await streamed.carried(engine)
+            await live_feeder.wait_until_delivered(engine)
             figures.samples.append(processes[0].sample(processes))
             figures.records = storage.records()
             figures.judge_growth()
             if errors := unexpected({each.data_dir for each in processes}):
                 figures.wrong.append(f"{errors} unexpected errors, in error.log")
-            wanted = {SHARED: files[0].emails | files[1].emails, OTHER: files[2].emails, own: streamed.emails}
-            for list_id, emails in wanted.items():
-                found = {email for email, _ in await _control(iterable_url, "GET", f"/lists/{list_id}/members")}
-                if found != emails:
+            expected = {
+                SHARED: files[0].emails | files[1].emails,
+                OTHER: files[2].emails,
+                live_list_id: live_feeder.emails,
+            }
+            for list_id, emails in expected.items():
+                members = {email for email, _ in await _control(iterable_url, "GET", f"/lists/{list_id}/members")}
+                if members != emails:
                     figures.wrong.append(
-                        f"list {list_id}: {len(emails - found)} missing, {len(found - emails)} too many"
+                        f"list {list_id}: {len(emails - members)} missing, {len(members - emails)} too many"
                     )
     finally:
         for process in processes:
@@ -139,9 +143,12 @@ async def soak(storage: Storage, minutes: float, directory: Path) -> Figures:
 
 
 async def _control(url: str, method: str, path: str, **json: Any) -> Any:
-    async with aiohttp.ClientSession() as session, session.request(method, f"{url}/_sandbox{path}", json=json) as got:
-        got.raise_for_status()
-        return await got.json()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, f"{url}/_sandbox{path}", json=json) as response,
+    ):
+        response.raise_for_status()
+        return await response.json()
 
 
 async def _until_answers(url: str) -> None:
@@ -154,28 +161,28 @@ async def _until_answers(url: str) -> None:
 
 
 def write(title: str, section: str) -> None:
-    """Put a section in the place of its former self; the other stays as it is."""
+    """Replace a section of the page; the other stays unchanged."""
     page = DOCS.read_text(encoding="utf-8") if DOCS.exists() else ""
     parts = re.split(r"^## (.+)\n\n", page, flags=re.M)[1:]
     sections = {**dict(zip(parts[::2], parts[1::2], strict=True)), title: section}
-    known = [f"## {each}\n\n{sections[each].strip()}\n" for each in (ONE, SEVERAL) if each in sections]
-    DOCS.write_text("\n".join([INTRODUCTION, *known]), encoding="utf-8")
+    section_texts = [f"## {each}\n\n{sections[each].strip()}\n" for each in (ONE, SEVERAL) if each in sections]
+    DOCS.write_text("\n".join([INTRODUCTION, *section_texts]), encoding="utf-8")
 
 
 def main() -> None:
-    """Read the arguments, work, write."""
+    """Read the arguments, work, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--postgresql", action="store_true", help="several processes on PostgreSQL")
     arguments = parser.parse_args()
     title = SEVERAL if arguments.postgresql else ONE
-    there = Path(tempfile.mkdtemp(prefix="iterable-sync-soak-"))
-    with on_postgresql() if arguments.postgresql else nullcontext(Sqlite(there / "data")) as storage:
-        figures = asyncio.run(soak(storage, arguments.minutes, there))
+    directory = Path(tempfile.mkdtemp(prefix="iterable-sync-soak-"))
+    with on_postgresql() if arguments.postgresql else nullcontext(Sqlite(directory / "data")) as storage:
+        figures = asyncio.run(soak(storage, arguments.minutes, directory))
     if figures.wrong:
-        print(f"The logs are in {there}.")
+        print(f"The logs are in {directory}.")
     else:
-        shutil.rmtree(there)
+        shutil.rmtree(directory)
     section = figures.section(HOW[title], arguments.minutes)
     print(section)
     write(title, section)

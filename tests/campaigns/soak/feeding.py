@@ -1,4 +1,4 @@
-"""The work of the soak: audiences that change, as files and live."""
+"""The work of the soak: changing audiences, as files and live."""
 
 import asyncio
 import random
@@ -22,11 +22,11 @@ from sandbox.iterable.state import DEFAULT_KEY
 from sandbox.mparticle import Audience, MParticle, Profile, RefusedError
 from tests.campaigns.soak.figures import Figures
 
-# 1001 and 1002 are Standard lists of the local Iterable from the start; live changes get one of their own.
+# 1001 and 1002 are Standard lists of the local Iterable; live changes have another list.
 SHARED, OTHER = 1001, 1002
 PEOPLE = 6_000
-# A run of each audience begins no sooner than this after the one before, in seconds: so that what is kept for two minutes
-# is as much at the end as at the start, however busy the machine is with other work.
+# A run of each audience begins no sooner than this many seconds after the one before, so that the data kept for two
+# minutes has the same size at the end as at the start, however busy the machine is.
 PACE_S = 4.0
 
 
@@ -36,25 +36,25 @@ def email_of(member: int) -> str:
 
 
 class Feeder:
-    """An audience whose members come and go, and the runs that carry them."""
+    """An audience whose members come and go, and the runs that sync it."""
 
     def __init__(self, engine: Engine, mapping_id: int, number: int, directory: Path, figures: Figures) -> None:
-        """Take the mapping; the number seeds chance."""
+        """Store the mapping; the number is the random seed."""
         self._engine = engine
         self._mapping_id = mapping_id
         self._random = random.Random(number)
         self._members = {self._random.randrange(PEOPLE) for _ in range(PEOPLE // 2)}
-        # Two audiences of the shared list overlap; each has an order of identity of its own.
+        # Two audiences of the shared list overlap; each has its own random order.
         self._path = directory / f"audience-{number}.csv"
         self._figures = figures
 
     @property
     def emails(self) -> set[str]:
-        """Who should be on the list."""
+        """The expected addresses on the list."""
         return {email_of(member) for member in self._members}
 
     async def feed(self, until: float) -> None:
-        """Sync again and again, at an even pace."""
+        """Sync repeatedly, at an even pace."""
         while (began := time.monotonic()) < until:
             joined = {self._random.randrange(PEOPLE) for _ in range(PEOPLE // 20)}
             left = set(self._random.sample(sorted(self._members), len(self._members) // 20)) - joined
@@ -70,7 +70,7 @@ class Feeder:
             await asyncio.sleep(max(0.0, began + PACE_S - time.monotonic()))
 
     async def sync(self, mode: SyncMode) -> None:
-        """Sync the file as it is, however often that has to be retried."""
+        """Sync the current file, and retry until it succeeds."""
         async with self._engine.database.read() as db:
             mapping = await mappings.by_id(db, self._mapping_id)
         assert mapping is not None
@@ -94,9 +94,9 @@ class Feeder:
 
     async def _run(self, run_id: str) -> Run:
         async with self._engine.database.read() as db:
-            found = await runs.by_id(db, run_id)
-        assert found is not None
-        return found
+            run = await runs.by_id(db, run_id)
+        assert run is not None
+        return run
 
     def _write(self, joined: set[int], left: set[int] | None = None) -> None:
         rows = [f"{member},{email_of(member)},c{member},true" for member in joined]
@@ -108,8 +108,8 @@ class Feeder:
 
 
 async def feeders(engine: Engine, directory: Path, figures: Figures) -> list[Feeder]:
-    """Three audiences that are files, mapped: two to the shared list, one to the other."""
-    saved = await connect(
+    """Three audiences as files, with mappings: two to the shared list, one to the other."""
+    connected = await connect(
         engine,
         name="Soak",
         api_key=DEFAULT_KEY,
@@ -118,12 +118,12 @@ async def feeders(engine: Engine, directory: Path, figures: Figures) -> list[Fee
         requests_per_second=0,
         approvers=("U2",),
     )
-    made = []
+    created = []
     for number, list_id in enumerate((SHARED, SHARED, OTHER)):
         mapping = await propose(
             engine,
-            saved.connection,
-            next(each for each in saved.lists if each.id == list_id),
+            connected.connection,
+            next(each for each in connected.lists if each.id == list_id),
             audience=f"Audience {number}",
             mode="auto",
             removals=RemovalPolicy.REMOVE,
@@ -133,15 +133,15 @@ async def feeders(engine: Engine, directory: Path, figures: Figures) -> list[Fee
         )
         async with engine.database.write() as db:
             await mappings.decide(db, mapping.id, MappingStatus.ACTIVE, by="U2", comment=None)
-        made.append(Feeder(engine, mapping.id, number, directory, figures))
-    return made
+        created.append(Feeder(engine, mapping.id, number, directory, figures))
+    return created
 
 
 class LiveFeeder:
     """An audience that changes live."""
 
     def __init__(self, urls: Sequence[str], list_id: int, figures: Figures) -> None:
-        """Take the addresses to which each message may go: one of them, by chance."""
+        """Store the addresses for messages; each message goes to a random one."""
         self._urls = urls
         self._audience = Audience(77, "Live", {"listId": str(list_id)})
         self._figures = figures
@@ -150,27 +150,27 @@ class LiveFeeder:
 
     @property
     def emails(self) -> set[str]:
-        """Who should be on the list."""
+        """The expected addresses on the list."""
         return {email_of(member) for member in self.members}
 
     async def feed(self, until: float) -> None:
-        """Send changes until it is time to stop; each is sent until it is answered."""
+        """Send changes until it is time to stop; each is repeated until it is answered."""
         account = {"apiKey": DEFAULT_KEY, "userIdField": "customerId"}
         async with MParticle(self._urls[0], settings=account, attempts=1) as mparticle:
-            await self._insist(mparticle, lambda: mparticle.connect(self._audience))
+            await self._send_until_accepted(mparticle, lambda: mparticle.connect(self._audience))
             while time.monotonic() < until:
-                many = 1 if self._figures.messages % 40 else 40  # a run marks them as done in pieces then
-                joined = {self._random.randrange(PEOPLE) for _ in range(20 * many)}
-                left = set(self._random.sample(sorted(self.members), min(8 * many, len(self.members)))) - joined
-                told = [("add", _profile(member)) for member in joined] + [("delete", _profile(m)) for m in left]
+                factor = 1 if self._figures.messages % 40 else 40  # then a run marks them as done in chunks
+                joined = {self._random.randrange(PEOPLE) for _ in range(20 * factor)}
+                left = set(self._random.sample(sorted(self.members), min(8 * factor, len(self.members)))) - joined
+                changes = [("add", _profile(member)) for member in joined] + [("delete", _profile(m)) for m in left]
                 at = time.time_ns() // 1_000_000
-                await self._insist(mparticle, partial(mparticle.tell, self._audience, told, at=at))
+                await self._send_until_accepted(mparticle, partial(mparticle.tell, self._audience, changes, at=at))
                 self.members = (self.members | joined) - left
                 self._figures.messages += 1
                 await asyncio.sleep(0.2)
 
-    async def carried(self, engine: Engine) -> None:
-        """Wait until all of it is on the list."""
+    async def wait_until_delivered(self, engine: Engine) -> None:
+        """Wait until all changes are on the list."""
         async with asyncio.timeout(600):
             while True:
                 async with engine.database.read() as db:
@@ -180,7 +180,7 @@ class LiveFeeder:
                         return
                 await asyncio.sleep(0.5)
 
-    async def _insist(self, mparticle: MParticle, send: Callable[[], Awaitable[object]]) -> None:
+    async def _send_until_accepted(self, mparticle: MParticle, send: Callable[[], Awaitable[object]]) -> None:
         while True:
             mparticle.url = self._random.choice(self._urls)
             try:

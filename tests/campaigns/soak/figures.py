@@ -1,19 +1,22 @@
-"""What the soak counts, what it holds against that, and how it is written down."""
+"""The measurements of the soak, their limits, and the report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# From this minute on everything is in balance: what is kept for days is kept for two minutes. SQLite's file is as large as
-# the most that was ever in it, so where there is time it is given some.
+# The minute from which everything is in balance: data that is kept for days is kept for two minutes. SQLite's file
+# stays at its largest size, so a long soak starts later.
 STEADY_AFTER, STEADY_AFTER_LONG, LONG = 4, 10, 30
-# By how much the last samples may be above the first steady ones. Each is of so many minutes, and the largest of them.
+# The limit of growth from the first steady samples to the last. Each period has this many minutes, and counts with its
+# maximum.
 MOST_GROWTH = 1.25
 A_PERIOD = 3
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a process uses: MB of memory, open files, and what is kept, in MB; `history_mb` is a part of the database."""
+    """The resources of a process: MB of memory, open files, and stored data in MB; `history_mb` is a part of the
+    database.
+    """
 
     memory_mb: float
     files: int
@@ -22,7 +25,7 @@ class Sample:
 
     @property
     def bounded(self) -> dict[str, float]:
-        """What may not grow."""
+        """The values that must not grow."""
         without_history = sum(self.kept_mb.values()) - self.history_mb
         return {
             "memory (MB)": self.memory_mb,
@@ -32,13 +35,13 @@ class Sample:
 
     @property
     def all(self) -> dict[str, float]:
-        """Everything, for a table."""
+        """All values, for a table."""
         return {**self.bounded, **self.kept_mb, "history, as part of the database": self.history_mb}
 
 
 @dataclass
 class Figures:
-    """What happened."""
+    """The counts and samples of a soak."""
 
     kills: int = 0
     runs: int = 0
@@ -49,23 +52,23 @@ class Figures:
     wrong: list[str] = field(default_factory=list)
 
     def judge_growth(self) -> None:
-        """Compare what is used at the end with what was used when all had come into balance."""
+        """Compare the values at the end with those once everything was in balance."""
         early, _, late = _periods(self.samples)
         for name in self.samples[0].bounded:
-            if (after := _most(late, name)) > (before := _most(early, name)) * MOST_GROWTH:
-                self.wrong.append(f"{name}: grew from {before:.1f} to {after:.1f}")
+            if (final := _most(late, name)) > (initial := _most(early, name)) * MOST_GROWTH:
+                self.wrong.append(f"{name}: grew from {initial:.1f} to {final:.1f}")
 
     def table(self) -> str:
-        """What was used, as rows of Markdown."""
+        """The values, as rows of Markdown."""
         periods = _periods(self.samples)
         return "\n".join(
-            f"| {name} | " + " | ".join(f"{_most(some, name):.1f}" for some in periods) + " |"
+            f"| {name} | " + " | ".join(f"{_most(period, name):.1f}" for period in periods) + " |"
             for name in self.samples[0].all
         )
 
-    def section(self, how: str, minutes: float) -> str:
-        """The figures for docs/reports/soak.md."""
-        wrong = "\n".join(f"- {each}" for each in self.wrong) or (
+    def section(self, introduction: str, minutes: float) -> str:
+        """The section of docs/reports/soak.md."""
+        problems = "\n".join(f"- {each}" for each in self.wrong) or (
             "Nothing: every list contained exactly the right people, there was no unexpected error, and memory, open files and\n"
             f"data without the history stayed below {MOST_GROWTH:g} times their first size."
         )
@@ -75,7 +78,7 @@ class Figures:
             if rows
         )
         return f"""\
-{how}
+{introduction}
 
 | | |
 |---|---|
@@ -94,19 +97,19 @@ The history at the end: {history}.
 
 Faults at the end:
 
-{wrong}
+{problems}
 """
 
 
 def _periods(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """The samples of the beginning (once all is in balance), of the middle and of the end."""
+    """The samples of the start (once everything is in balance), the middle and the end."""
     steady = samples[_steady_after(len(samples)) - 1 :] or samples
     middle = max(0, (len(steady) - A_PERIOD) // 2)
     return steady[:A_PERIOD], steady[middle : middle + A_PERIOD], steady[-A_PERIOD:]
 
 
 def _steady_after(minutes: float) -> int:
-    """From which minute on all is in balance, in a soak of so many."""
+    """The minute from which everything is in balance, in a soak of this length."""
     return STEADY_AFTER_LONG if minutes >= LONG else STEADY_AFTER
 
 

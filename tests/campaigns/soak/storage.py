@@ -1,4 +1,4 @@
-"""What the soak's processes keep: SQLite in the data directory of one, or PostgreSQL that several share."""
+"""The stored data of the soak's processes: SQLite in the data directory of one, or PostgreSQL that several share."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ import psycopg
 
 from tests.core.databases import new_postgresql, postgresql
 
-# What is never cleared away.
+# Tables whose rows are never deleted.
 HISTORY = ("runs", "audit", "alerts", "posts")
 
 Records = dict[str, tuple[int, int]]
@@ -19,24 +19,24 @@ Records = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class Sizes:
-    """MB on disk, by what they are; `history` is a part of the database."""
+    """MB on disk, by kind; `history` is a part of the database."""
 
     parts: Mapping[str, float]
     history: float
 
 
 class Storage(Protocol):
-    """Where the processes keep what they know."""
+    """The storage of the processes."""
 
-    #: The database's address; None for SQLite in the data directory.
+    #: The database's address, or None for SQLite in the data directory.
     url: str | None
 
     def sizes(self, data_dirs: list[Path]) -> Sizes:
-        """How much there is."""
+        """The sizes of all data."""
         ...
 
     def records(self) -> Records:
-        """Rows and bytes of what is never cleared away, with its indexes."""
+        """The rows and bytes of tables whose rows are never deleted, with their indexes."""
         ...
 
 
@@ -46,11 +46,11 @@ class Sqlite:
     url: str | None = None
 
     def __init__(self, data_dir: Path) -> None:
-        """Take the directory."""
+        """Store the path."""
         self._path = data_dir / "iterable-sync.sqlite"
 
     def sizes(self, data_dirs: list[Path]) -> Sizes:
-        """How much there is."""
+        """The sizes of all data."""
         parts = {
             "the database": 0.0,
             "its write-ahead log": 0.0,
@@ -62,53 +62,53 @@ class Sqlite:
         return Sizes(parts, _history(self.records()))
 
     def records(self) -> Records:
-        """Rows and bytes, as SQLite counts them."""
-        found = {}
+        """The rows and bytes, by SQLite's statistics."""
+        counts = {}
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as db:
             for table in HISTORY:
                 (rows,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()
                 names = "SELECT name FROM sqlite_master WHERE tbl_name = ?"
                 (size,) = db.execute(f"SELECT sum(pgsize) FROM dbstat WHERE name IN ({names})", (table,)).fetchone()
-                found[table] = (rows, size)
-        return found
+                counts[table] = (rows, size)
+        return counts
 
 
 class Postgresql:
     """A PostgreSQL database."""
 
     def __init__(self, url: str) -> None:
-        """Take its address."""
+        """Store the address."""
         self.url: str | None = url
         self._address = url
 
     def sizes(self, data_dirs: list[Path]) -> Sizes:
-        """How much there is."""
+        """The sizes of all data."""
         engine = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind IN ('r', 'p') "
         engine += "AND relnamespace = 'dbos'::regnamespace"
         with psycopg.connect(self._address, autocommit=True) as db:
-            ((whole, workflows),) = db.execute(f"SELECT pg_database_size(current_database()), ({engine})").fetchall()
+            ((total, workflows),) = db.execute(f"SELECT pg_database_size(current_database()), ({engine})").fetchall()
         parts = {
-            "the database": float(whole - workflows) / 1e6,
+            "the database": float(total - workflows) / 1e6,
             "the workflow engine's tables": float(workflows) / 1e6,
             "files": sum(size for _, size in _files(data_dirs)) / 1e6,
         }
         return Sizes(parts, _history(self.records()))
 
     def records(self) -> Records:
-        """Rows and bytes, as PostgreSQL counts them."""
-        found = {}
+        """The rows and bytes, by PostgreSQL's statistics."""
+        counts = {}
         with psycopg.connect(self._address, autocommit=True) as db:
             for table in HISTORY:
                 ((rows, size),) = db.execute(
                     f"SELECT (SELECT count(*) FROM {table}), pg_total_relation_size('{table}')"
                 ).fetchall()
-                found[table] = (int(rows), int(size))
-        return found
+                counts[table] = (int(rows), int(size))
+        return counts
 
 
 @contextmanager
 def on_postgresql() -> Iterator[Postgresql]:
-    """A new and empty database, on a server that clears up behind changes as it does by itself, only sooner."""
+    """A new and empty database, on a server with autovacuum at a shorter interval."""
     with postgresql() as server:
         with psycopg.connect(server, autocommit=True) as db:
             db.execute("ALTER SYSTEM RESET autovacuum")
@@ -124,7 +124,7 @@ def _history(records: Records) -> float:
 def _files(directories: list[Path]) -> Iterator[tuple[Path, int]]:
     for directory in directories:
         for path in directory.rglob("*"):
-            with suppress(FileNotFoundError):  # the processes go on meanwhile
+            with suppress(FileNotFoundError):  # the processes still run
                 if path.is_file():
                     yield path, path.stat().st_size
 

@@ -1,6 +1,6 @@
-"""A workspace to read into."""
+"""A workspace for the readers."""
 
-# As text: hypothesis keeps the tests to the very end, where DuckDB reports types that are still used as leaks.
+# Annotations stay text: hypothesis keeps the tests until the very end, when DuckDB reports types in use as leaks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ Reading = Callable[..., tuple[Source, Profiles]]
 
 
 def connect(directory: Path) -> duckdb.DuckDBPyConnection:
-    """A workspace as the caller of `read` opens it."""
+    """A workspace like the caller of `read` opens it."""
     directory.mkdir(exist_ok=True)
     config: dict[str, str | bool | int | float | list[str]]
     config = {"memory_limit": "200MB", "threads": 2, "temp_directory": str(directory / "spill")}
@@ -26,11 +26,11 @@ def connect(directory: Path) -> duckdb.DuckDBPyConnection:
 
 
 def profiles(con: duckdb.DuckDBPyConnection) -> Profiles:
-    """The table `source`: mpid, member, email and customer id of each profile."""
+    """The rows of the table `source`: mpid, member, email and customer id, by profile."""
     rows = con.execute("SELECT * FROM source").fetchall()
-    found = {row[0]: row[1:] for row in rows}
-    assert len(found) == len(rows)
-    return found
+    by_profile = {row[0]: row[1:] for row in rows}
+    assert len(by_profile) == len(rows)
+    return by_profile
 
 
 @pytest.fixture(scope="session")
@@ -55,10 +55,10 @@ def con(opened: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection
 
 @pytest.fixture
 def reading(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> Reading:
-    """Read a file, or a text under some name, and give what is known of it and its profiles."""
+    """A function that reads a file, or a text under a name, and returns its source and its profiles."""
 
     def run(content: Path | str | bytes, name: str = "file.csv", **options: Any) -> tuple[Source, Profiles]:
-        source = read(written(tmp_path, content, name), con, **options)
+        source = read(write(tmp_path, content, name), con, **options)
         return source, profiles(con)
 
     return run
@@ -66,18 +66,18 @@ def reading(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> Reading:
 
 @pytest.fixture
 def refusal(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> Callable[..., InputError]:
-    """Read a file that can't be read, and give the error."""
+    """A function that reads a bad file and returns the error."""
 
     def run(content: Path | str | bytes, name: str = "file.csv", **options: Any) -> InputError:
         with pytest.raises(InputError) as caught:
-            read(written(tmp_path, content, name), con, **options)
+            read(write(tmp_path, content, name), con, **options)
         return caught.value
 
     return run
 
 
-def written(directory: Path, content: Path | str | bytes, name: str) -> Path:
-    """A file with some content."""
+def write(directory: Path, content: Path | str | bytes, name: str) -> Path:
+    """Write a file with this content, unless it is a path already."""
     if isinstance(content, Path):
         return content
     path = directory / name

@@ -1,4 +1,4 @@
-"""Small audience files, as mParticle writes them."""
+"""Small audience files, in mParticle's formats."""
 
 import json
 import zipfile
@@ -24,13 +24,15 @@ def download_csv(rows: Iterable[Identity] = (HYDE, JEKYLL, UTTERSON), separator:
 
 
 def quoted(cell: str, separator: str = ", ") -> str:
-    """A cell, in quotation marks where it needs them."""
-    needs = any(mark in cell for mark in (separator.strip() or separator, '"', "\n", "\r")) or cell != cell.strip()
-    return '"' + cell.replace('"', '""') + '"' if needs else cell
+    """A cell, in quotation marks if it needs them."""
+    needs_quotes = (
+        any(mark in cell for mark in (separator.strip() or separator, '"', "\n", "\r")) or cell != cell.strip()
+    )
+    return '"' + cell.replace('"', '""') + '"' if needs_quotes else cell
 
 
 def counts(rows: Iterable[Identity]) -> dict[str, Any]:
-    """What a manifest counts."""
+    """The counts of a manifest."""
     rows = list(rows)
     kinds = [row[3] for row in rows]
     return {
@@ -60,16 +62,16 @@ def manifest(files: Mapping[str, Iterable[Identity]], **changed: Any) -> dict[st
 
 
 def download_zip(
-    path: Path, files: Mapping[str, Iterable[Identity]] | None = None, told: Mapping[str, Any] | None = None
+    path: Path, files: Mapping[str, Iterable[Identity]] | None = None, manifest_content: Mapping[str, Any] | None = None
 ) -> Path:
-    """A downloaded ZIP; `told` is its manifest where that differs from what it holds."""
-    held = {name: list(rows) for name, rows in (files or {CSV_NAME: [HYDE, JEKYLL, UTTERSON]}).items()}
-    members = {name: download_csv(rows) for name, rows in held.items()}
-    return zip_of(path, {**members, "manifest.json": json.dumps(told or manifest(held))})
+    """A downloaded ZIP; `manifest_content` replaces its correct manifest."""
+    rows_by_file = {name: list(rows) for name, rows in (files or {CSV_NAME: [HYDE, JEKYLL, UTTERSON]}).items()}
+    members = {name: download_csv(rows) for name, rows in rows_by_file.items()}
+    return zip_of(path, {**members, "manifest.json": json.dumps(manifest_content or manifest(rows_by_file))})
 
 
 def zip_of(path: Path, members: Mapping[str, str | bytes]) -> Path:
-    """A ZIP of some files."""
+    """A ZIP with these files."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
@@ -79,7 +81,7 @@ def zip_of(path: Path, members: Mapping[str, str | bytes]) -> Path:
 def change(
     mpid: int | str | None = 1, *, add: bool | None = True, stamp: int | str = 1594167374230, **identities: str
 ) -> str:
-    """A line of a bucket's file."""
+    """A line of a file in a bucket."""
     values = {**identities, **({} if mpid is None else {"mpid": str(mpid)})}
     return json.dumps({"IsAddRequest": add, "IdentityValues": values, "MembershipChangedTimestamp": stamp})
 
@@ -95,14 +97,14 @@ def message(
     identities: Mapping[str, str] | None = None,
 ) -> str:
     """A message of a stream."""
-    told = {"CustomerId": customer_id, "Email": email, "Other": "balloondude83", **(identities or {})}
+    all_identities = {"CustomerId": customer_id, "Email": email, "Other": "balloondude83", **(identities or {})}
     return json.dumps(
         {
             "MembershipChangedTimestamp": stamp,
             "AudienceId": audience_id,
             "AudienceName": audience_name,
             "IsMember": member,
-            "UserIdentities": {kind: value for kind, value in told.items() if value is not None},
+            "UserIdentities": {kind: value for kind, value in all_identities.items() if value is not None},
         }
     )
 

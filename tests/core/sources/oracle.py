@@ -1,4 +1,4 @@
-"""What must hold of any file whatever: it is read into the table, or it is refused with a sentence."""
+"""The properties of any file: it is read into the table, or refused with a clear error."""
 
 import tempfile
 import unicodedata
@@ -37,23 +37,23 @@ def planning_workspace(directory: Path, threads: int = 1) -> Iterator[duckdb.Duc
 
 
 def read_or_refuse(path: Path, con: duckdb.DuckDBPyConnection, *, audience: str | None = None) -> Source | InputError:
-    """Read a file and hold what comes of it against what is promised; any other exception passes."""
-    litter = _litter(con)
+    """Read a file and check the result or the error; any other exception is raised."""
+    unpacked = _unpacked(con)
     outcome: Source | InputError
     try:
         outcome = read(path, con, audience=audience)
     except InputError as error:
         outcome = error
-    assert _litter(con) == litter
+    assert _unpacked(con) == unpacked
     if isinstance(outcome, InputError):
-        _is_a_sentence(outcome)
+        _check_error(outcome)
         assert con.execute("SHOW TABLES").fetchall() == []
     else:
-        _is_a_table(outcome, con)
+        _check_table(outcome, con)
     return outcome
 
 
-def _is_a_sentence(error: InputError) -> None:
+def _check_error(error: InputError) -> None:
     assert error.path
     assert error.message.endswith((".", "--audience")), error.message
     assert all(unicodedata.category(letter) not in ("Cc", "Cs") for letter in error.message), repr(error.message)
@@ -62,17 +62,17 @@ def _is_a_sentence(error: InputError) -> None:
     assert error.__context__ is None or error.__suppress_context__
 
 
-def _is_a_table(source: Source, con: duckdb.DuckDBPyConnection) -> None:
-    described = con.execute("DESCRIBE source").fetchall()
-    assert [row[:2] for row in described] == COLUMNS
+def _check_table(source: Source, con: duckdb.DuckDBPyConnection) -> None:
+    columns = con.execute("DESCRIBE source").fetchall()
+    assert [row[:2] for row in columns] == COLUMNS
     rows = con.execute("SELECT * FROM source").fetchall()
     con.execute("DROP TABLE source")
     assert len({row[0] for row in rows}) == len(rows) <= source.rows
     assert all(row[0].encode() for row in rows)
 
 
-def _litter(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """What lies beside the workspace, where archives are unpacked."""
+def _unpacked(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """The directories next to the workspace into which archives are unpacked."""
     spill = Path(con.execute("SELECT current_setting('temp_directory')").fetchall()[0][0])
     folder = spill.parent if spill.is_absolute() else Path(tempfile.gettempdir())
     return {path.name for path in folder.glob("audience-*")}

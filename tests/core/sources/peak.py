@@ -1,4 +1,4 @@
-"""Read files, and tell what became of each and how much memory that took: peak.py DIR FILE ..."""
+"""Read files and print the outcome and the peak memory of each: peak.py DIR FILE ..."""
 
 import json
 import sys
@@ -8,13 +8,13 @@ from tests.core.sources.oracle import planning_workspace, read_or_refuse
 
 
 def peak_mb() -> int:
-    """The most memory that this process has held since the last reset."""
+    """The peak memory of this process since the last reset, in MB."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def reset() -> None:
-    """Begin to measure anew."""
+    """Reset the peak memory."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

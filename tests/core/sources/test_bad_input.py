@@ -1,6 +1,6 @@
-"""What can't be read: one sentence, with the place, and nothing of what the file holds."""
+"""Files that can't be read give an error with one sentence and the place, and none of their content."""
 
-# As text: hypothesis keeps the tests to the very end, where DuckDB reports types that are still used as leaks.
+# Annotations stay text: hypothesis keeps the tests until the very end, when DuckDB reports types in use as leaks.
 from __future__ import annotations
 
 import errno
@@ -22,30 +22,32 @@ ROW = "1, 5, m.hyde@example.com, email"
 
 
 def test_a_missing_file(tmp_path: Path, refusal: Refusal) -> None:
-    """By its name, without its directory."""
+    """The error for a missing file names it, without its directory."""
     assert refusal(tmp_path / "a.csv").message == "a.csv: there is no such file. Check the path."
 
 
-def test_a_directory(tmp_path: Path, refusal: Refusal) -> None:
-    """A folder may hold the parts of an audience; this one holds nothing."""
+def test_an_empty_directory(tmp_path: Path, refusal: Refusal) -> None:
+    """A folder without a file of an audience is refused."""
     assert "is a folder without a file of an audience in it" in refusal(tmp_path).message
 
 
 def test_a_pipe(tmp_path: Path, refusal: Refusal) -> None:
-    """A file is read more than once, which a pipe can't be."""
+    """A pipe is refused, because a file is read more than once."""
     os.mkfifo(tmp_path / "pipe")
 
     assert "is not a regular file" in refusal(tmp_path / "pipe").message
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a" * 5000])
-def test_a_path_that_can_not_be(tmp_path: Path, refusal: Refusal, name: str) -> None:
-    """Too long, or with a byte that no path has."""
+def test_an_impossible_path(tmp_path: Path, refusal: Refusal, name: str) -> None:
+    """A path that is too long, or has an impossible byte, is refused."""
     assert "Check the path" in refusal(tmp_path / name).message
 
 
 def test_no_permission(tmp_path: Path, con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The superuser may read anything, so the refusal of the system is played."""
+    """A file without permission to read is refused. (The superuser may read anything, so the test simulates the
+    refusal.)
+    """
 
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "denied")
@@ -58,7 +60,7 @@ def test_no_permission(tmp_path: Path, con: duckdb.DuckDBPyConnection, monkeypat
 
 
 def test_a_name_that_is_not_utf8(tmp_path: Path, refusal: Refusal) -> None:
-    """The error can be printed all the same."""
+    """The error for a name that is not UTF-8 can be printed."""
     path = tmp_path / os.fsdecode(b"a\xff.csv")
     path.write_text(download_csv())
 
@@ -67,7 +69,7 @@ def test_a_name_that_is_not_utf8(tmp_path: Path, refusal: Refusal) -> None:
 
 @pytest.mark.parametrize("content", ["", " \n\t\n", "\ufeff", "\ufeff\n\n"])
 def test_an_empty_file(refusal: Refusal, content: str) -> None:
-    """Nothing but white space is nothing."""
+    """A file with only white space counts as empty."""
     assert refusal(content).message == "file.csv: is empty. Export it again."
 
 
@@ -91,14 +93,14 @@ def test_an_empty_file(refusal: Refusal, content: str) -> None:
         (change().encode() + b'{"IsAddRequest": true, "x": "' + b"y" * 40_000_000 + b'"}', "more than 2 MB"),
     ],
 )
-def test_what_is_no_audience(refusal: Refusal, content: bytes, message: str) -> None:
-    """Recognised before it costs memory or time."""
+def test_files_that_are_no_audience(refusal: Refusal, content: bytes, message: str) -> None:
+    """A file that is no audience is recognized before it costs memory or time."""
     assert message in refusal(content).message
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.PARQUET"])
-def test_a_name_that_promises_more(refusal: Refusal, name: str) -> None:
-    """A page with an error, saved under the name of the download."""
+def test_a_web_page_under_another_name(refusal: Refusal, name: str) -> None:
+    """A page with an error that was saved under the download's name is refused."""
     assert "is not what its name says" in refusal("<html>Sign in</html>", name).message
 
 
@@ -121,8 +123,8 @@ def test_a_name_that_promises_more(refusal: Refusal, name: str) -> None:
     ],
 )
 @pytest.mark.parametrize("before", [[ROW] * 3, [ROW, '2, 5, "two\nlines", customer_id'], [ROW, "", ROW]])
-def test_rows_that_are_refused(refusal: Refusal, before: list[str], row: str, message: str) -> None:
-    """With the line as a text editor counts it."""
+def test_bad_rows(refusal: Refusal, before: list[str], row: str, message: str) -> None:
+    """The error for a bad row has its line, as a text editor counts lines."""
     text = "\n".join([HEADER, *before, row, ROW, ""])
     error = refusal(text)
 
@@ -131,15 +133,15 @@ def test_rows_that_are_refused(refusal: Refusal, before: list[str], row: str, me
 
 
 def test_a_late_row(refusal: Refusal) -> None:
-    """Far beyond what is looked at to recognise the file."""
+    """A bad row is found far beyond the part that is used to recognize the file."""
     assert refusal("\n".join([HEADER, *[ROW] * 100_000, "1, 5, x"])).line == 100_002
 
 
 @pytest.mark.parametrize("lines", [0, 10, 100_000])
-@pytest.mark.parametrize("bad", [b"\xe9", b"\xff", b"\xc3("])
-def test_latin_1(refusal: Refusal, lines: int, bad: bytes) -> None:
-    """The line of the first byte that is not UTF-8, wherever it is."""
-    text = "\n".join([HEADER, *[ROW] * lines, "1, 5, caf"]).encode() + bad + b", email\n"
+@pytest.mark.parametrize("bad_byte", [b"\xe9", b"\xff", b"\xc3("])
+def test_latin_1(refusal: Refusal, lines: int, bad_byte: bytes) -> None:
+    """The error for a file that is not UTF-8 has the line of the first bad byte."""
+    text = "\n".join([HEADER, *[ROW] * lines, "1, 5, caf"]).encode() + bad_byte + b", email\n"
     error = refusal(text)
 
     assert "is not UTF-8 text. Save it again with the encoding UTF-8." in error.message
@@ -147,15 +149,15 @@ def test_latin_1(refusal: Refusal, lines: int, bad: bytes) -> None:
 
 
 def test_latin_1_in_json(refusal: Refusal) -> None:
-    """Said of JSON in the same words."""
+    """The error for JSON that is not UTF-8 is the same."""
     lines = "\n".join([change()] * 20_000) + "\n" + change(email="café@example.com").replace("\\u00e9", "é")
     error = refusal(lines.encode("latin-1"))
 
     assert ("is not UTF-8 text" in error.message, error.line) == (True, 20_001)
 
 
-def test_utf8_split_where_the_head_ends(refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A letter of two bytes at the edge of what is looked at first is no error."""
+def test_utf8_letter_at_the_end_of_the_head(refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A two-byte letter at the edge of the first read is no error."""
     text = f"{HEADER}\n1, 5, é, email\n1"
     monkeypatch.setattr(csv_format, "HEAD", text.encode().index(b"\xc3") + 1)
 
@@ -184,11 +186,11 @@ def test_utf8_split_where_the_head_ends(refusal: Refusal, monkeypatch: pytest.Mo
         b"email\nsecret@example.com\xe9\n",
     ],
 )
-def test_an_error_never_holds_what_a_file_holds(refusal: Refusal, content: str | bytes) -> None:
-    """Not in its message, not in its traceback, and not in an exception that hangs on to it."""
+def test_an_error_never_shows_content(refusal: Refusal, content: str | bytes) -> None:
+    """An error contains nothing of the file: not in its message, its traceback or a chained exception."""
     error = refusal(content)
 
-    assert "secret" not in "".join(traceback.format_exception(error)).replace("test_an_error", "")
+    assert "secret" not in "".join(traceback.format_exception(error)).replace("test_an_error_never_shows_content", "")
     assert error.__cause__ is None
     assert error.__context__ is None
 
@@ -207,7 +209,7 @@ def test_an_error_never_holds_what_a_file_holds(refusal: Refusal, content: str |
     ],
 )
 def test_errors_of_duckdb(tmp_path: Path, problem: Exception, kind: type[SyncError]) -> None:
-    """A full disk is not the fault of the file, and neither kind shows what it holds."""
+    """A full disk is not an error of the file, and no error shows the file's content."""
     path = tmp_path / "a.csv"
     path.write_text("email\n")
     error = duckdb_errors.explain(problem, SourceFile(path, "a.csv"))
@@ -218,19 +220,19 @@ def test_errors_of_duckdb(tmp_path: Path, problem: Exception, kind: type[SyncErr
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
 def test_a_disk_that_can_not_be_written(code: int) -> None:
-    """What a person can do about it is in the message."""
+    """The error for a disk that can't be written says what to do."""
     with pytest.raises(SettingsError, match="data dir"), duckdb_errors.disk_errors():
         raise OSError(code, "disk")
 
 
 def test_an_interrupt_passes(tmp_path: Path, con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who interrupts the reading must be able to tell that it was interrupted."""
+    """An interruption is raised as such, and not as an error of the file."""
 
     class Interrupted:
         """A connection whose statements are interrupted at once."""
 
         def execute(self, sql: str) -> duckdb.DuckDBPyConnection:
-            """Only what cleans up is let through."""
+            """Execute only the statements that clean up."""
             if sql.startswith("DROP"):
                 return con.execute(sql)
             raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")

@@ -13,8 +13,8 @@ from tests.core.sources.factories import change
 NAME = "Low-Engagement_1234_2020-07-08_00-16-14_5bd6c1e4-7b52-4e42-8e1e-1f2b2c3d4e5f.txt"
 
 
-def test_tells_what_was_read(reading: Reading) -> None:
-    """A file of changes is a delta; its name tells the audience."""
+def test_describes_the_source(reading: Reading) -> None:
+    """A file of changes is a delta, and its name has the audience."""
     source, profiles = reading(change(1, customer_id="some_id"), NAME)
 
     assert source == Source(
@@ -31,7 +31,7 @@ def test_tells_what_was_read(reading: Reading) -> None:
 
 
 def test_the_latest_change_wins_with_its_identities(reading: Reading) -> None:
-    """Identities of older changes are not taken over."""
+    """The latest change of a profile counts, without identities of older ones."""
     lines = [
         change(1, add=False, stamp=1594167374231, customer_id="c"),
         change(1, add=True, stamp=1594167374230, email="a@example.com"),
@@ -42,7 +42,7 @@ def test_the_latest_change_wins_with_its_identities(reading: Reading) -> None:
 
 
 def test_among_equals_the_last_listed_wins(reading: Reading) -> None:
-    """Added and removed in the same instant: the line further down counts."""
+    """Of changes with the same timestamp, the last line counts."""
     lines = [change(1, add=n % 2 == 0, email=f"{n}@example.com") for n in range(20)]
     _, profiles = reading("\n".join(lines), NAME)
 
@@ -50,7 +50,7 @@ def test_among_equals_the_last_listed_wins(reading: Reading) -> None:
 
 
 def test_a_profile_without_mpid_has_another_key(reading: Reading) -> None:
-    """The customer id, else the email, else the place of the row."""
+    """The key of a profile without an mpid is its customer id, its email, or else its row."""
     lines = [
         change(None, customer_id="C1", email="a@example.com"),
         change(None, email=" B@Example.com\u00a0"),
@@ -69,22 +69,22 @@ def test_a_profile_without_mpid_has_another_key(reading: Reading) -> None:
 
 
 @pytest.mark.parametrize("separator", ["", " ", "\n", "\r\n", "\n\n", "\n\t"])
-def test_objects_may_be_separated_in_any_way(reading: Reading, separator: str) -> None:
-    """A line each, or one after the other."""
+def test_separators_of_objects(reading: Reading, separator: str) -> None:
+    """Objects may be on separate lines, or directly follow each other."""
     source, profiles = reading(separator.join(change(n) for n in range(1, 4)), NAME)
 
     assert (source.rows, set(profiles)) == (3, {"1", "2", "3"})
 
 
-def test_a_name_that_tells_nothing(reading: Reading) -> None:
-    """The audience is then not known."""
+def test_a_name_without_an_audience(reading: Reading) -> None:
+    """A file whose name has no audience has an unknown audience."""
     source, _ = reading(change(), "delta.json")
 
     assert (source.audience_id, source.audience_name) == (None, None)
 
 
 def test_mparticles_validation_file(refusal: Callable[..., InputError]) -> None:
-    """It is empty on purpose."""
+    """mParticle's empty validation file is recognized."""
     error = refusal("", "mparticle-validation-1594167374.txt")
 
     assert "is the empty file by which mParticle tests a bucket: there is nothing in it to sync" in error.message
@@ -106,8 +106,8 @@ def test_mparticles_validation_file(refusal: Callable[..., InputError]) -> None:
         (change()[:-1], "the JSON is broken"),
     ],
 )
-def test_lines_that_are_refused(refusal: Callable[..., InputError], line: str, message: str) -> None:
-    """With the line, blank lines counted."""
+def test_bad_lines(refusal: Callable[..., InputError], line: str, message: str) -> None:
+    """The error for a bad line has its number, counting blank lines."""
     error = refusal(f"{change()}\n\n{change()}\n{line}\n{change()}", NAME)
 
     assert message in error.message
@@ -115,8 +115,8 @@ def test_lines_that_are_refused(refusal: Callable[..., InputError], line: str, m
 
 
 @pytest.mark.parametrize("letters", range(4))
-def test_a_refused_value_that_duckdb_quotes_in_part(refusal: Callable[..., InputError], letters: int) -> None:
-    """What it quotes it may cut off inside a letter: the sentence is the same."""
+def test_a_value_that_duckdb_cuts_off(refusal: Callable[..., InputError], letters: int) -> None:
+    """The error is the same if DuckDB's message cuts off a value inside a letter."""
     line = '{"IsAddRequest": ["' + "x" * letters + "é" * 60 + '"], "MembershipChangedTimestamp": 1}'
 
     assert str(refusal(line, NAME)) == f"{NAME}, line 1: a value is not of the kind that is expected here."

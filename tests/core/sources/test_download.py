@@ -9,8 +9,8 @@ from tests.core.sources.conftest import Reading
 from tests.core.sources.factories import CSV_NAME, HEADER, HYDE, JEKYLL, UTTERSON, download_csv
 
 
-def test_tells_what_was_read(reading: Reading) -> None:
-    """Shape, audience, rows and time come from the rows and the name of the file."""
+def test_describes_the_source(reading: Reading) -> None:
+    """Format, audience, rows and time come from the rows and the file name."""
     source, _ = reading(download_csv(), CSV_NAME)
 
     assert source == Source(
@@ -26,7 +26,7 @@ def test_tells_what_was_read(reading: Reading) -> None:
 
 
 def test_gives_a_row_per_profile(reading: Reading) -> None:
-    """A profile is named by the digits of its mpid, and one with only a device is a member too."""
+    """A download has one profile per mpid, even for one with only a device identity."""
     _, profiles = reading(download_csv([HYDE, JEKYLL, UTTERSON, (*HYDE[:2], "mhyde", "customer_id")]))
 
     assert profiles == {
@@ -38,7 +38,7 @@ def test_gives_a_row_per_profile(reading: Reading) -> None:
 
 @pytest.mark.parametrize("separator", [", ", ","])
 def test_spaces_after_commas_are_no_part_of_a_value(reading: Reading, separator: str) -> None:
-    """Rows with and without spaces after the commas read alike."""
+    """Spaces after commas are ignored."""
     _, profiles = reading(download_csv([(1, 5, "m.hyde@example.com", "email")], separator))
 
     assert profiles == {"1": (1, True, "m.hyde@example.com", None)}
@@ -58,15 +58,15 @@ def test_spaces_after_commas_are_no_part_of_a_value(reading: Reading, separator:
     ],
     ids=["spaced rows", "spaced header", "blank lines", "bom", "crlf", "quoted", "other order", "more columns"],
 )
-def test_layouts_that_read_alike(reading: Reading, text: str) -> None:
-    """What does not change the meaning does not change the result."""
+def test_equivalent_layouts(reading: Reading, text: str) -> None:
+    """A layout with the same meaning gives the same result."""
     _, profiles = reading(text)
 
     assert profiles == {"1": (1, True, "a@example.com", None)}
 
 
 def test_quoting_is_undone(reading: Reading) -> None:
-    """A value in quotation marks may hold commas, marks and line ends."""
+    """A value in quotation marks may contain commas, quotation marks and line ends."""
     values = ['a, "b"', "c,d", "e\nf"]
     _, profiles = reading(download_csv([(n, 5, value, "customer_id") for n, value in enumerate(values, start=1)]))
 
@@ -74,7 +74,7 @@ def test_quoting_is_undone(reading: Reading) -> None:
 
 
 def test_the_latest_of_each_type_wins(reading: Reading) -> None:
-    """The time stamp decides, each type of identity for itself."""
+    """The latest timestamp counts, for each type of identity on its own."""
     rows = [
         (1, 1580148438137, "new@example.com", "email"),
         (1, 1580148438136, "old@example.com", "email"),
@@ -86,13 +86,13 @@ def test_the_latest_of_each_type_wins(reading: Reading) -> None:
     assert profiles == {"1": (1, True, "new@example.com", "new")}
 
 
-@pytest.mark.parametrize("more", [1, 3_000])
-def test_the_few_with_several_of_a_type_are_told_apart(reading: Reading, more: int) -> None:
-    """Among many who have one of each, the latest wins for those who have more, however many more."""
+@pytest.mark.parametrize("extra", [1, 3_000])
+def test_profiles_with_several_identities_of_a_type(reading: Reading, extra: int) -> None:
+    """The latest identity counts for the few profiles with several of a type, however many they have."""
     rows = [(mpid, 5, value, kind) for mpid in range(1, 41) for value, kind in _one_of_each(mpid)]
-    several = [(7, 4 - n % 3, value, kind) for n in range(more) for value, kind in _one_of_each(1_000 + n)]
+    older = [(7, 4 - n % 3, value, kind) for n in range(extra) for value, kind in _one_of_each(1_000 + n)]
     later = [(7, 6, "new@example.com", "email"), (8, 6, " ", "email"), (50, 5, "device", "ios_idfv")]
-    _, profiles = reading(download_csv([*several, *rows, *later]))
+    _, profiles = reading(download_csv([*older, *rows, *later]))
 
     expected: dict[str, object] = {str(n): (n, True, f"p{n}@example.com", f"c{n}") for n in range(1, 41)}
     expected["7"] = (7, True, "new@example.com", "c7")
@@ -105,7 +105,7 @@ def _one_of_each(number: int) -> list[tuple[str, str]]:
 
 
 def test_seconds_and_milliseconds_compare(reading: Reading) -> None:
-    """A time stamp in seconds is the same time as one in milliseconds."""
+    """A timestamp in seconds equals the same time in milliseconds."""
     rows = [(1, 1580148439, "new@example.com", "email"), (1, 1580148438137, "old@example.com", "email")]
     _, profiles = reading(download_csv(rows))
 
@@ -113,7 +113,7 @@ def test_seconds_and_milliseconds_compare(reading: Reading) -> None:
 
 
 def test_among_equals_the_last_listed_wins(reading: Reading) -> None:
-    """The same time twice: the row further down counts."""
+    """Of identities with the same timestamp, the last row counts."""
     rows = [(1, 7, f"{n}@example.com", "email") for n in range(50)]
     _, profiles = reading(download_csv(rows))
 
@@ -121,7 +121,7 @@ def test_among_equals_the_last_listed_wins(reading: Reading) -> None:
 
 
 def test_among_equals_the_last_listed_wins_in_a_large_file(reading: Reading) -> None:
-    """Rows keep their order where threads read the parts of a file side by side."""
+    """Rows keep their order even if several threads read a file."""
     members = 130_000
     rows = [f"{n % members + 1}, 5, {n // members}-{n % members + 1}@example.com, email" for n in range(2 * members)]
     _, profiles = reading("\n".join([HEADER, *rows]))
@@ -129,15 +129,15 @@ def test_among_equals_the_last_listed_wins_in_a_large_file(reading: Reading) -> 
     assert profiles == {str(n): (n, True, f"1-{n}@example.com", None) for n in range(1, members + 1)}
 
 
-def test_identities_that_are_of_no_use_may_be_anything(reading: Reading) -> None:
-    """A device's identity is passed over, however long it is; its profile is a member."""
+def test_unused_identities_may_be_anything(reading: Reading) -> None:
+    """A device identity is ignored, however long, and its profile is a member."""
     _, profiles = reading(f"{HEADER}\n1, 5, {'x' * 5_000}, ios_idfv\n1, 5, a@example.com, email\n")
 
     assert profiles == {"1": (1, True, "a@example.com", None)}
 
 
-def test_time_stamps_far_apart_compare(reading: Reading) -> None:
-    """Time stamps at both ends of 64 bits don't overflow."""
+def test_extreme_timestamps(reading: Reading) -> None:
+    """Timestamps at both ends of 64 bits don't overflow."""
     rows = [
         (1, 2**63 - 1, "new@example.com", "email"),
         (1, -(2**63), "old@example.com", "email"),
@@ -151,7 +151,7 @@ def test_time_stamps_far_apart_compare(reading: Reading) -> None:
 
 @pytest.mark.parametrize("blank", ["", "   ", "\t", "\u00a0", "\u3000 "])
 def test_a_blank_identity_is_none(reading: Reading, blank: str) -> None:
-    """White space is no identity, and does not replace an older one that is."""
+    """White space is no identity, and does not replace an older identity."""
     rows = [(1, 5, "a@example.com", "email"), (1, 6, blank, "email"), (1, 6, blank, "customer_id")]
     _, profiles = reading(download_csv(rows))
 
@@ -159,7 +159,7 @@ def test_a_blank_identity_is_none(reading: Reading, blank: str) -> None:
 
 
 def test_identities_are_trimmed(reading: Reading) -> None:
-    """White space around a value goes, and its case stays for the identity mapping to judge."""
+    """White space around a value is removed, and its case stays."""
     _, profiles = reading(download_csv([(1, 5, " A@Example.com ", "email"), (1, 5, "\u00a0X", "customer")]))
 
     assert profiles == {"1": (1, True, "A@Example.com", "X")}
@@ -167,14 +167,14 @@ def test_identities_are_trimmed(reading: Reading) -> None:
 
 @pytest.mark.parametrize("mpid", [-(2**63), -1, 1, 2**63 - 1])
 def test_mpids_are_signed_64_bit_integers(reading: Reading, mpid: int) -> None:
-    """Both ends of the range are read."""
+    """Mpids at both ends of the range are read."""
     _, profiles = reading(download_csv([(mpid, 5, "a@example.com", "email")]))
 
     assert list(profiles) == [str(mpid)]
 
 
 def test_a_header_alone_is_an_empty_audience(reading: Reading) -> None:
-    """No rows is no error: a guard decides about it."""
+    """A file with only a header is an empty audience, and a guard decides about it."""
     source, profiles = reading(HEADER, CSV_NAME)
 
     assert (source.rows, source.has_mpid, source.as_of, profiles) == (0, False, None, {})
@@ -182,14 +182,14 @@ def test_a_header_alone_is_an_empty_audience(reading: Reading) -> None:
 
 @pytest.mark.parametrize("wanted", ["8754", "PotentialParisians", "potentialparisians "])
 def test_the_audience_may_be_named(reading: Reading, wanted: str) -> None:
-    """Asking for the audience that the file holds changes nothing."""
+    """Requesting the audience of the file changes nothing."""
     source, _ = reading(download_csv(), CSV_NAME, audience=wanted)
 
     assert source.audience_id == "8754"
 
 
-def test_a_name_in_the_way_of_a_pattern_is_a_name(reading: Reading) -> None:
-    """Marks that DuckDB takes for patterns, and quotation marks, are parts of a name like any other."""
+def test_a_file_name_is_no_pattern(reading: Reading) -> None:
+    """A file name with characters of DuckDB's patterns is a plain name."""
     reading(download_csv([HYDE]), "a1.csv")
     _, profiles = reading(download_csv([JEKYLL]), "a[1]*?'{x}.csv")
 

@@ -12,7 +12,7 @@ from core.sources import fetch
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[fsspec.AbstractFileSystem]:
-    """A bucket in memory, as fsspec has it."""
+    """A bucket in memory, by fsspec."""
     monkeypatch.setitem(fetch.BUCKETS, "memory", "s3")
     files = fsspec.filesystem("memory")
     for name in ("part-0.csv", "part-1.csv", "_SUCCESS", "manifest.json", "sub/part-2.csv", "other.txt"):
@@ -22,16 +22,16 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[fsspec.AbstractFileSyste
 
 
 async def test_a_prefix_and_a_pattern(tmp_path: Path, bucket: fsspec.AbstractFileSystem) -> None:
-    """All parts below a prefix, or those that match a pattern; marks and lists of files are passed over."""
-    found = {}
+    """All parts below a prefix, or matching a pattern, are fetched, except marker files and lists of files."""
+    names = {}
     addresses = ["memory://b/exports/", "memory://b/exports/part-*.csv", "memory://b/exports/other.txt"]
     async with fetch.all_fetched(addresses, tmp_path / "run", {}) as paths:
         for address, path in zip(addresses, paths, strict=True):
             files = path.rglob("*") if path.is_dir() else [path]
-            found[address] = sorted(each.name for each in files if each.is_file())
+            names[address] = sorted(each.name for each in files if each.is_file())
         assert fetch.fetched_bytes(tmp_path / "run") == 10 + 10 + 14 + 9 + 10 + 10 + 9
 
-    assert found == {
+    assert names == {
         addresses[0]: ["other.txt", "part-0.csv", "part-1.csv", "part-2.csv"],
         addresses[1]: ["part-0.csv", "part-1.csv"],
         addresses[2]: ["other.txt"],
@@ -39,18 +39,16 @@ async def test_a_prefix_and_a_pattern(tmp_path: Path, bucket: fsspec.AbstractFil
     assert not (tmp_path / "run").exists()
 
 
-async def test_what_is_not_there(tmp_path: Path, bucket: fsspec.AbstractFileSystem) -> None:
-    """It is said, for a file as for a prefix."""
+async def test_missing_files(tmp_path: Path, bucket: fsspec.AbstractFileSystem) -> None:
+    """A missing file or an empty prefix is a clear error."""
     for address in ("memory://b/nothing/", "memory://b/exports/x*.csv", "memory://b/nothing.csv"):
         with pytest.raises(InputError, match="no such file in the bucket"):
             async with fetch.fetched(address, tmp_path / "run", {}):
                 pass
 
 
-async def test_more_than_there_is_room_for(
-    tmp_path: Path, bucket: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The limit is for all parts together."""
+async def test_size_limit(tmp_path: Path, bucket: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size limit applies to all parts together."""
     monkeypatch.setattr(fetch, "MAX_BYTES", 25)
     with pytest.raises(InputError, match="has more than 25 bytes"):
         async with fetch.fetched("memory://b/exports/", tmp_path / "run", {}):

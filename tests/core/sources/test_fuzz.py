@@ -1,6 +1,6 @@
-"""Any bytes in any shape are read into the table, or refused with a sentence; oracle.py says what that means."""
+"""Any bytes of any format are read into the table, or refused with a clear error (see oracle.py)."""
 
-# As text: hypothesis keeps the tests to the very end, where DuckDB reports types that are still used as leaks.
+# Annotations stay text: hypothesis keeps the tests until the very end, when DuckDB reports types in use as leaks.
 from __future__ import annotations
 
 import json
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from core.sources import Source, read
-from tests.campaigns.wrapping import BUCKET, MEMBERS, PLAIN, SPLIT, TOLD, ZIPPED, seeds, wrapped
+from tests.campaigns.wrapping import BUCKET, MANIFEST, MEMBERS, PLAIN, SPLIT, ZIPPED, seeds, wrap
 from tests.core.sources.factories import HEADER
 from tests.core.sources.oracle import planning_workspace, read_or_refuse
 
@@ -48,14 +48,14 @@ ENCODINGS = st.sampled_from(
 
 @pytest.fixture(scope="module")
 def planning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A workspace as planning opens it."""
+    """A workspace like planning's."""
     with planning_workspace(tmp_path_factory.mktemp("planning")) as con:
         yield con
 
 
 @pytest.fixture
 def trial(planning: duckdb.DuckDBPyConnection, tmp_path: Path) -> Trial:
-    """Write a file and read it or have it refused."""
+    """A function that writes a file and reads it."""
 
     def run(name: str, content: bytes) -> Source | InputError:
         path = tmp_path / name
@@ -66,38 +66,38 @@ def trial(planning: duckdb.DuckDBPyConnection, tmp_path: Path) -> Trial:
 
 
 def test_the_samples_are_read(trial: Trial) -> None:
-    """What is mutated here are files that can be read, so that mutations reach all of a reader."""
-    outcomes = [trial(*wrapped(seed)) for seed in seeds()]
+    """The samples can be read, so that mutations of them reach all parts of a reader."""
+    outcomes = [trial(*wrap(seed)) for seed in seeds()]
 
     assert [outcome for outcome in outcomes if isinstance(outcome, InputError)] == []
 
 
 @quick
 @given(data=st.data())
-@pytest.mark.parametrize("how", [PLAIN, BUCKET, ZIPPED, TOLD, MEMBERS])
-def test_mutated_files(trial: Trial, data: st.DataObject, how: int) -> None:
-    """A sample of any shape with some of its bytes exchanged, plain or inside a ZIP with and without a manifest."""
-    content = bytearray(data.draw(st.sampled_from([seed[1:] for seed in seeds() if seed[0] == how])))
+@pytest.mark.parametrize("wrapper", [PLAIN, BUCKET, ZIPPED, MANIFEST, MEMBERS])
+def test_mutated_files(trial: Trial, data: st.DataObject, wrapper: int) -> None:
+    """A sample with some bytes replaced, plain or in a ZIP with or without a manifest, is read or refused."""
+    content = bytearray(data.draw(st.sampled_from([seed[1:] for seed in seeds() if seed[0] == wrapper])))
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(content)))
         stop = data.draw(st.integers(start, min(len(content), start + 20)))
         content[start:stop] = data.draw(st.sampled_from(PIECES) | st.binary(max_size=8))
 
-    trial(*wrapped(bytes([how]) + content))
+    trial(*wrap(bytes([wrapper]) + content))
 
 
 @quick
-@given(how=st.sampled_from([PLAIN, BUCKET, ZIPPED]), content=st.binary(max_size=200))
-def test_any_bytes(trial: Trial, how: int, content: bytes) -> None:
-    """Bytes that no program has written."""
-    trial(*wrapped(bytes([how]) + content))
+@given(wrapper=st.sampled_from([PLAIN, BUCKET, ZIPPED]), content=st.binary(max_size=200))
+def test_any_bytes(trial: Trial, wrapper: int, content: bytes) -> None:
+    """Random bytes are read or refused."""
+    trial(*wrap(bytes([wrapper]) + content))
 
 
 @quick
 @given(rows=st.lists(st.lists(CELLS, max_size=5), max_size=5), end=st.sampled_from(["\n", "\r\n", "\r", "\n\n"]))
 @pytest.mark.parametrize("header", [HEADER, "email,isadd,timestamp,audience_id", "mpid;email;user id", "e-mail"])
 def test_any_cells(trial: Trial, header: str, rows: list[list[str]], end: str) -> None:
-    """Rows of any width under the header of a download or of a table."""
+    """Rows of any width under the header of a download or a table are read or refused."""
     separator = ";" if ";" in header else ", " if ", " in header else ","
     text = end.join([header, *(separator.join(row) for row in rows)])
 
@@ -107,25 +107,25 @@ def test_any_cells(trial: Trial, header: str, rows: list[list[str]], end: str) -
 @quick
 @given(encoding=ENCODINGS, text=st.sampled_from([HEADER + "\n1, 2, é, email\n", "email\nbüro@example.com\n"]))
 def test_any_encoding(trial: Trial, encoding: str, text: str) -> None:
-    """Only UTF-8 is text here."""
+    """A file in any encoding is read or refused; only UTF-8 is text."""
     trial("file", text.encode(encoding))
 
 
 @quick
 @given(
     values=st.lists(st.tuples(VALUES, VALUES, VALUES, VALUES), min_size=1, max_size=3),
-    between=st.sampled_from(["", "\n", " ", "\r\n", ","]),
+    separator=st.sampled_from(["", "\n", " ", "\r\n", ","]),
 )
 @pytest.mark.parametrize("shape", ["IsAddRequest", "IsMember"])
-def test_any_json(trial: Trial, shape: str, values: list[tuple[Any, ...]], between: str) -> None:
-    """Objects of the bucket and of the stream with values of any kind."""
+def test_any_json(trial: Trial, shape: str, values: list[tuple[Any, ...]], separator: str) -> None:
+    """Objects of a bucket or a stream with values of any type are read or refused."""
     identities = "IdentityValues" if shape == "IsAddRequest" else "UserIdentities"
     objects = [
         json.dumps({shape: add, identities: known, "MembershipChangedTimestamp": stamp, "AudienceId": audience})
         for add, known, stamp, audience in values
     ]
 
-    trial("file.txt", between.join(objects).encode())
+    trial("file.txt", separator.join(objects).encode())
 
 
 @quick
@@ -134,8 +134,8 @@ def test_any_json(trial: Trial, shape: str, values: list[tuple[Any, ...]], betwe
     "total_users": VALUES, "rows_by_identity": VALUES, "manifest_generated": VALUES, "max_timestamp_ms": VALUES,
 }))  # fmt: skip
 def test_any_manifest(trial: Trial, manifest: Any) -> None:
-    """A manifest with values of any kind."""
-    trial(*wrapped(bytes([TOLD]) + json.dumps(manifest).encode() + SPLIT + HEADER.encode()))
+    """A manifest with values of any type is read or refused."""
+    trial(*wrap(bytes([MANIFEST]) + json.dumps(manifest).encode() + SPLIT + HEADER.encode()))
 
 
 KINDS = [
@@ -148,7 +148,7 @@ KINDS = [
 @quick
 @given(kinds=st.lists(st.sampled_from(KINDS), min_size=4, max_size=4), cut=st.integers(0, 12))
 def test_any_parquet(trial: Trial, tmp_path: Path, kinds: list[pa.DataType], cut: int) -> None:
-    """Columns of any type, whole and cut off."""
+    """Parquet columns of any type, complete or truncated, are read or refused."""
     names = ["mpid", "email", "timestamp", "isadd"]
     pq.write_table(
         pa.table({name: pa.array([None], kind) for name, kind in zip(names, kinds, strict=True)}), tmp_path / "t"
@@ -159,9 +159,9 @@ def test_any_parquet(trial: Trial, tmp_path: Path, kinds: list[pa.DataType], cut
 
 
 def test_a_control_character_in_a_manifest(trial: Trial) -> None:
-    """A type of identity that was damaged is not shown as it is."""
+    """The error for a damaged type of identity shows no control characters."""
     manifest = json.dumps({"rows_by_identity": {"i\x7fs_\x00idfv" + "x" * 100: 1}}).encode()
-    outcome = trial(*wrapped(bytes([TOLD]) + manifest + SPLIT + HEADER.encode()))
+    outcome = trial(*wrap(bytes([MANIFEST]) + manifest + SPLIT + HEADER.encode()))
 
     assert isinstance(outcome, InputError)
     assert "rows of type i?s_?idfvxxx" in outcome.message
@@ -169,7 +169,7 @@ def test_a_control_character_in_a_manifest(trial: Trial) -> None:
 
 
 def test_a_quoted_line_end_in_the_first_row(trial: Trial, planning: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    """It doesn't make the separator look like another, by which spaces in quotation marks were lost."""
+    """A quoted line end in the first row does not confuse the detection of the separator."""
     rows = ['1, 2, "\n", email', '1, 3, "x, y ", customer_id']
     (tmp_path / "a.csv").write_text("\n".join([HEADER, *rows, ""]))
     read(tmp_path / "a.csv", planning)
@@ -180,14 +180,14 @@ def test_a_quoted_line_end_in_the_first_row(trial: Trial, planning: duckdb.DuckD
 
 @pytest.mark.parametrize("value", [["a@example.com"], {"a": "b"}, b"\xff\xfe"])
 def test_parquet_columns_that_are_no_text(trial: Trial, tmp_path: Path, value: object) -> None:
-    """Lists, structures and bytes that are no text are not taken for addresses."""
+    """Lists, structures and bytes that are no text are not read as addresses."""
     pq.write_table(pa.table({"email": pa.array([value])}), tmp_path / "t")
 
     assert isinstance(trial("file", (tmp_path / "t").read_bytes()), InputError)
 
 
-def test_too_little_memory_is_told_apart(tmp_path: Path) -> None:
-    """Planning begins again with more memory where DuckDB had too little: that is no fault of the file or the disk."""
+def test_too_little_memory_is_a_separate_error(tmp_path: Path) -> None:
+    """Too little memory is not an error of the file or the disk: planning starts again with more."""
     (tmp_path / "a.csv").write_text(HEADER + "\n" + "".join(f"{n}, 5, {n}@example.com, email\n" for n in range(20_000)))
 
     with planning_workspace(tmp_path) as con:

@@ -1,4 +1,4 @@
-"""What is small on disk and large in memory is refused within the memory that planning has."""
+"""Files that are small on disk and large in memory are refused within planning's memory."""
 
 import json
 import struct
@@ -15,7 +15,7 @@ import pytest
 from tests.core.sources.factories import HEADER, change, zip_of
 
 MB = 1 << 20
-# DuckDB may hold 200 MB in planning, and holds somewhat more; Python and its libraries take some 60 here.
+# DuckDB may use 200 MB in planning, and uses somewhat more; Python and its libraries take some 60 MB here.
 LIMIT_MB = 330
 ROW = "1, 5, m.hyde@example.com, email\n"
 
@@ -23,22 +23,22 @@ Writer = Callable[[Path], object]
 
 
 def text(content: str) -> Writer:
-    """A file of some text."""
+    """A writer of a text file."""
     return lambda path: path.write_text(content)
 
 
 def packed(members: dict[str, str | bytes]) -> Writer:
-    """A ZIP."""
+    """A writer of a ZIP."""
     return lambda path: zip_of(path, members)
 
 
 def table(**columns: pa.Array) -> Writer:
-    """A Parquet file."""
+    """A writer of a Parquet file."""
     return lambda path: pq.write_table(pa.table(columns), path, compression="zstd")
 
 
 def repeated(value: str, rows: int) -> pa.Array:
-    """A value that stands in many rows and is stored once."""
+    """A value in many rows that is stored once."""
     return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([value]))
 
 
@@ -51,7 +51,7 @@ def lying_manifest(path: Path) -> None:
 
 
 def long_directory(path: Path) -> None:
-    """A list of 66,000 members, of which only the record for large archives tells."""
+    """A directory of 66,000 members, declared only in the ZIP64 record."""
     with zipfile.ZipFile(path, "w") as archive:
         for number in range(66_000):
             archive.writestr(f"{number}", "")
@@ -61,7 +61,7 @@ def long_directory(path: Path) -> None:
 
 
 def bombs() -> dict[str, tuple[Writer, str]]:
-    """All of them, some 700 MB, and what is said of each."""
+    """All bombs, some 700 MB, with words of the error for each."""
     return {
         "cell of 10 MB": (text(f"{HEADER}\n1, 5, {'x' * 10 * MB}, email\n"), "line 2: the row is longer than 2 MB"),
         "quoted cell of 10 MB": (
@@ -126,24 +126,24 @@ def bombs() -> dict[str, tuple[Writer, str]]:
 
 
 @pytest.mark.extended  # tests of the limits of each format are its quicker representatives
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is measured as Linux tells it")
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux reports the peak memory")
 def test_bombs(tmp_path: Path) -> None:
-    """Each is refused in a sentence that says what it is, without more memory than planning has."""
-    said = {}
-    (tmp_path / "work").mkdir()  # as planning does: what does not fit into memory goes there
+    """Each bomb is refused with its own error, within planning's memory."""
+    expected = {}
+    (tmp_path / "work").mkdir()  # planning spills what does not fit into memory there
     for name, (write, words) in bombs().items():
         write(tmp_path / name)
-        said[name] = words
+        expected[name] = words
     command = [
         sys.executable,
         "-m",
         "tests.core.sources.peak",
         str(tmp_path / "work"),
-        *map(str, map(tmp_path.joinpath, said)),
+        *map(str, map(tmp_path.joinpath, expected)),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
-    found = {told["name"]: told for told in map(json.loads, done.stdout.splitlines())}
-    assert found.keys() == said.keys(), done.stderr
-    assert [told for name, told in found.items() if said[name] not in told["outcome"]] == []
-    assert [told for told in found.values() if told["peak_mb"] > LIMIT_MB] == []
+    results = {result["name"]: result for result in map(json.loads, process.stdout.splitlines())}
+    assert results.keys() == expected.keys(), process.stderr
+    assert [result for name, result in results.items() if expected[name] not in result["outcome"]] == []
+    assert [result for result in results.values() if result["peak_mb"] > LIMIT_MB] == []

@@ -1,6 +1,6 @@
-"""Whatever a file or its directory is called, that file is read and no other, and nothing is written outside."""
+"""Exactly the given file is read, whatever its name or directory, and nothing is written outside."""
 
-# As text: hypothesis keeps the tests to the very end, where DuckDB reports types that are still used as leaks.
+# Annotations stay text: hypothesis keeps the tests until the very end, when DuckDB reports types in use as leaks.
 from __future__ import annotations
 
 import stat
@@ -40,13 +40,13 @@ NAMES = [
     *("s3:x.csv", "a;b.csv", "a#b.csv", "email=x.csv", " .csv", "-.csv", "😀.csv", "a\u202eb.csv", "con", "x.csv.gz"),
 ]
 OTHERS = ["a1.csv", "x1.csv", "a.csv", "b.csv", "aXb.csv", "[.csv", "x.csv", "A.csv"]
-# Signs that mean something in a pattern, a path or a terminal.
+# Characters with a meaning in a pattern, a path or a terminal.
 SIGNS = st.text(st.sampled_from("ab.*?[]!^-{},\\~'\"$%\n\x1b\u202e =:;#é"), min_size=1, max_size=8)
 
 
 @pytest.fixture
 def con(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A workspace as planning opens it."""
+    """A workspace like planning's."""
     with planning_workspace(tmp_path) as opened:
         yield opened
 
@@ -64,17 +64,17 @@ def folder(tmp_path: Path) -> Path:
 def emails(path: Path, con: duckdb.DuckDBPyConnection) -> list[str | None]:
     """The emails in a file."""
     read(path, con)
-    found = [row[0] for row in con.execute("SELECT email FROM source").fetchall()]
+    addresses = [row[0] for row in con.execute("SELECT email FROM source").fetchall()]
     con.execute("DROP TABLE source")
-    return found
+    return addresses
 
 
 @pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_no_pattern(
+def test_a_file_name_is_no_pattern_or_address(
     folder: Path, con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, name: str, relative: bool
 ) -> None:
-    """Neither a pattern, nor the home directory, nor an address of another place."""
+    """A file name is no pattern, no home directory and no address."""
     (folder / name).write_text("email\nright@example.com\n")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(folder))
@@ -83,30 +83,30 @@ def test_a_name_is_no_pattern(
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=SIGNS.filter(lambda name: name not in (".", "..")), bad=st.booleans())
-def test_any_name(folder: Path, con: duckdb.DuckDBPyConnection, name: str, bad: bool) -> None:
-    """It is read or refused, and an error about it is a sentence on one line."""
+@given(name=SIGNS.filter(lambda name: name not in (".", "..")), is_bad=st.booleans())
+def test_any_name(folder: Path, con: duckdb.DuckDBPyConnection, name: str, is_bad: bool) -> None:
+    """A file with any name is read or refused, and an error about it is one line."""
     path = folder / name
-    path.write_text("email\nright@example.com\n" if not bad else "email,x\nright@example.com\n")
+    path.write_text("email\nright@example.com\n" if not is_bad else "email,x\nright@example.com\n")
 
     outcome = read_or_refuse(path, con)
 
-    assert isinstance(outcome, Source) != bad
+    assert isinstance(outcome, Source) != is_bad
     if isinstance(outcome, Source):
         assert emails(path, con) == ["right@example.com"]
     path.unlink()
 
 
-def test_what_lies_beside_a_file_is_no_matter(folder: Path, con: duckdb.DuckDBPyConnection) -> None:
-    """A name with a star is read although another in the directory begins with a backslash."""
+def test_other_files_in_the_directory_are_ignored(folder: Path, con: duckdb.DuckDBPyConnection) -> None:
+    """A name with a star is read although another file in the directory begins with a backslash."""
     (folder / "\\${*").write_text("email\nwrong@example.com\n")
     (folder / "!*").write_text("email\nright@example.com\n")
 
     assert emails(folder / "!*", con) == ["right@example.com"]
 
 
-def test_a_workspace_under_any_name(folder: Path) -> None:
-    """The data directory may have the signs of a pattern in its path too."""
+def test_a_workspace_with_any_name(folder: Path) -> None:
+    """The path of the data directory may contain characters of patterns."""
     work = folder / "data[1]*\\"
     work.mkdir()
     path = zip_of(folder / "a?.zip", {"x.csv": "email\nright@example.com\n"})
@@ -117,7 +117,7 @@ def test_a_workspace_under_any_name(folder: Path) -> None:
 
 @pytest.mark.parametrize("directory", ["email=hive@example.com", "customer_id=hive", "c0=hive", "IsAddRequest=false"])
 def test_a_directory_is_no_column(tmp_path: Path, con: duckdb.DuckDBPyConnection, directory: str) -> None:
-    """A directory called name=value, as data lakes have them, adds nothing to a file and takes nothing from it."""
+    """A directory called name=value, as in data lakes, adds no column to a file."""
     folder = tmp_path / directory
     folder.mkdir()
     pq.write_table(pa.table({"mpid": [1], "email": ["right@example.com"]}), folder / "t.parquet")
@@ -145,7 +145,7 @@ def test_a_directory_is_no_column(tmp_path: Path, con: duckdb.DuckDBPyConnection
     ],
 )
 def test_a_zip_writes_nothing_outside(tmp_path: Path, con: duckdb.DuckDBPyConnection, name: str) -> None:
-    """A member whose path leads out of the ZIP makes it refused, and there is no file afterwards that wasn't before."""
+    """A ZIP with a member outside it is refused, and writes no file."""
     path = zip_of(tmp_path / "a.zip", {name: "email\nx@example.com\n"})
     before = sorted(tmp_path.rglob("*"))
 
@@ -153,11 +153,11 @@ def test_a_zip_writes_nothing_outside(tmp_path: Path, con: duckdb.DuckDBPyConnec
 
     assert isinstance(outcome, InputError)
     assert "whose path leads out of the ZIP" in outcome.message
-    assert [found for found in sorted(tmp_path.rglob("*")) if "spill" not in found.parts] == before
+    assert [path_after for path_after in sorted(tmp_path.rglob("*")) if "spill" not in path_after.parts] == before
 
 
 def test_a_symbolic_link_in_a_zip_is_not_followed(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
-    """What it points to is read neither as a CSV nor as a manifest."""
+    """The target of a symbolic link in a ZIP is read neither as a CSV nor as a manifest."""
     (tmp_path / "secret.csv").write_text("email\nwrong@example.com\n")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
         link = zipfile.ZipInfo("x.csv")
@@ -172,18 +172,16 @@ def test_a_symbolic_link_in_a_zip_is_not_followed(tmp_path: Path, con: duckdb.Du
 
 
 def test_a_symbolic_link_is_read(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
-    """A person may give one on the command line, and means what it points to."""
-    (tmp_path / "there[1].csv").write_text("email\nright@example.com\n")
-    (tmp_path / "here*.csv").symlink_to(tmp_path / "there[1].csv")
+    """The target of a symbolic link on the command line is read."""
+    (tmp_path / "target[1].csv").write_text("email\nright@example.com\n")
+    (tmp_path / "link*.csv").symlink_to(tmp_path / "target[1].csv")
 
-    assert emails(tmp_path / "here*.csv", con) == ["right@example.com"]
+    assert emails(tmp_path / "link*.csv", con) == ["right@example.com"]
 
 
 @pytest.mark.parametrize("names", [("a.csv", "a.csv"), ("x/manifest.json", "y/manifest.json")])
-def test_names_that_stand_twice_in_a_zip(
-    tmp_path: Path, con: duckdb.DuckDBPyConnection, names: tuple[str, str]
-) -> None:
-    """Which of the two is meant can't be known, and to read one only would lose the members of the other."""
+def test_duplicate_names_in_a_zip(tmp_path: Path, con: duckdb.DuckDBPyConnection, names: tuple[str, str]) -> None:
+    """A ZIP with two files of the same name is refused, since reading one would lose the other's members."""
     with (
         zipfile.ZipFile(tmp_path / "a.zip", "w") as packed,
         pytest.warns(UserWarning, match="Duplicate name") if names[0] == names[1] else nullcontext(),
@@ -196,7 +194,7 @@ def test_names_that_stand_twice_in_a_zip(
 
 
 def test_the_same_name_in_two_folders_of_a_zip(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
-    """A manifest lists names without folders, so it can't tell them apart."""
+    """A ZIP with the same name in two folders is refused, because a manifest lists names without folders."""
     members = {"x/a.csv": HEADER, "y/a.csv": HEADER, "manifest.json": "{}"}
 
     with pytest.raises(InputError, match="two files of the same name"):
@@ -204,7 +202,7 @@ def test_the_same_name_in_two_folders_of_a_zip(tmp_path: Path, con: duckdb.DuckD
 
 
 def test_control_characters_are_not_shown(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
-    """Names out of files reach a terminal and messages on one line, without what would move a cursor."""
+    """Names from files are shown on one line, without control characters."""
     names = "".join(
         f'{{"IsMember": true, "AudienceId": {number}, "AudienceName": "A\\n\\u001b[31m\\u202e{"x" * 4_000}", '
         '"UserIdentities": {}}'

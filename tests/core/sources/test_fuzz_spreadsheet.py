@@ -1,4 +1,4 @@
-"""A file of rejections, opened in a spreadsheet, executes nothing, whatever the audience held."""
+"""A file of rejections executes nothing in a spreadsheet, whatever the audience contained."""
 
 import asyncio
 import csv
@@ -24,15 +24,15 @@ quick = settings(max_examples=300, deadline=None, derandomize=True)
 
 
 def is_formula(cell: str) -> bool:
-    """Whether a spreadsheet may take a cell for a formula: by its first letter that can be seen."""
-    seen = [letter for letter in cell if not letter.isspace() and unicodedata.category(letter) not in ("Cc", "Cf")]
-    return bool(seen) and seen[0] in SIGNS and not re.fullmatch(r"-[0-9]+", cell)
+    """Whether a spreadsheet may take a cell for a formula, by its first visible letter."""
+    visible = [letter for letter in cell if not letter.isspace() and unicodedata.category(letter) not in ("Cc", "Cf")]
+    return bool(visible) and visible[0] in SIGNS and not re.fullmatch(r"-[0-9]+", cell)
 
 
 @quick
 @given(cell=TEXT)
 def test_no_cell_is_a_formula(cell: str) -> None:
-    """Whatever stands in front of its sign that can't be seen."""
+    """No cell is a formula, whatever invisible letters precede its sign."""
     row = csv_row(Rejection(cell, cell, cell, "no_email"))
 
     assert not any(is_formula(each) for each in row)
@@ -41,17 +41,17 @@ def test_no_cell_is_a_formula(cell: str) -> None:
 @quick
 @given(cell=TEXT)
 def test_no_part_of_a_cell_is_a_formula(cell: str) -> None:
-    """A spreadsheet that takes another separator, or no quotation marks, begins a cell behind each of them."""
+    """No part of a cell is a formula, for a spreadsheet with another separator or without quotation marks."""
     safe = csv_row(Rejection(None, cell, None, "no_email"))[1].lstrip("'\t\r\n")
-    behind = re.split(f"[{SEPARATORS}]", safe)[1:]
+    parts = re.split(f"[{SEPARATORS}]", safe)[1:]
 
-    assert not any(is_formula(part) and not re.fullmatch(r"-[0-9]+", cell) for part in behind)
+    assert not any(is_formula(part) and not re.fullmatch(r"-[0-9]+", cell) for part in parts)
 
 
 @quick
 @given(cell=TEXT)
-def test_nothing_is_lost(cell: str) -> None:
-    """Only apostrophes are added: without them a cell is what it was."""
+def test_only_apostrophes_are_added(cell: str) -> None:
+    """A cell is unchanged except for added apostrophes."""
     assert csv_row(Rejection(cell, None, None, "no_email"))[0].replace("'", "") == cell.replace("'", "")
 
 
@@ -79,16 +79,16 @@ def test_nothing_is_lost(cell: str) -> None:
     ],
 )
 def test_cells(cell: str, safe: str) -> None:
-    """An apostrophe where a formula could begin, and nowhere else."""
+    """An apostrophe precedes each possible formula, and nothing else."""
     assert csv_row(Rejection(None, cell, None, "no_email"))[1] == safe
 
 
 def test_the_file_has_every_cell_in_quotation_marks(tmp_path: Path) -> None:
-    """So that a spreadsheet that takes semicolons or tabs for separators divides none."""
-    found = [Rejection("1", 'a;b\t"c\n', "=1+1", "invalid_email")]
+    """Every cell is in quotation marks, so that no spreadsheet splits it at semicolons or tabs."""
+    rejections = [Rejection("1", 'a;b\t"c\n', "=1+1", "invalid_email")]
 
     async def rejected() -> AsyncIterator[Rejection]:
-        for each in found:
+        for each in rejections:
             yield each
 
     asyncio.run(rejected_csv.write(tmp_path / "rejects.csv", rejected()))
@@ -97,4 +97,4 @@ def test_the_file_has_every_cell_in_quotation_marks(tmp_path: Path) -> None:
     assert text.startswith(
         '"profile","email","customer_id","reason","what_it_means","what_to_do","mpid"\r\n"1","a;b\t""c\n","\'=1+1",'
     )
-    assert list(csv.reader(io.StringIO(text, newline=""))) == [list(CSV_HEADER), list(csv_row(found[0]))]
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [list(CSV_HEADER), list(csv_row(rejections[0]))]

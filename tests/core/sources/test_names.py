@@ -1,4 +1,4 @@
-"""Which audience a file carries."""
+"""The audience in the name of a file."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from core.sources.audience_ref import NOBODY, AudienceRef, common_name, from_buc
     ],
 )
 def test_names_of_downloads(file_name: str, audience: AudienceRef) -> None:
-    """Id, name and time, with underscores between them and in them."""
+    """A download's name has id, name and time, separated by underscores."""
     assert from_download_name(file_name) == audience
 
 
@@ -30,7 +30,7 @@ def test_names_of_downloads(file_name: str, audience: AudienceRef) -> None:
     ],
 )
 def test_names_in_a_bucket(file_name: str, audience: AudienceRef) -> None:
-    """Name, id, date, time and a mark of its own."""
+    """A bucket's file has name, id, date, time and a unique id."""
     assert from_bucket_name(file_name) == audience
 
 
@@ -44,18 +44,18 @@ def test_names_in_a_bucket(file_name: str, audience: AudienceRef) -> None:
         ([None], None),
     ],
 )
-def test_the_name_of_variants(variants: list[str | None], name: str | None) -> None:
-    """What they share, or else the first of them."""
+def test_name_of_variants(variants: list[str | None], name: str | None) -> None:
+    """The name of variants is their common part, or else the first name."""
     assert common_name(variants) == name
 
 
 @pytest.mark.parametrize("wanted", ["1234", "Low Engagement", "low-engagement", " LOW  ENGAGEMENT "])
 def test_an_audience_answers_to_id_and_name(wanted: str) -> None:
-    """A bucket writes hyphens where the name has spaces."""
+    """An audience is chosen by id or by name, with hyphens for spaces."""
     assert AudienceRef("1234", "Low-Engagement").answers_to(wanted)
 
 
 @pytest.mark.parametrize("wanted", ["123", "12345", "Engagement", ""])
 def test_an_audience_does_not_answer_to_a_part(wanted: str) -> None:
-    """Nothing is chosen by guessing."""
+    """An audience is not chosen by a part of its id or name."""
     assert not AudienceRef("1234", "Low-Engagement").answers_to(wanted)

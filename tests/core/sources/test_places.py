@@ -1,4 +1,4 @@
-"""Files that people in Slack name: what is opened is in an allowed place, whatever the path leads to by then."""
+"""Files that people name in Slack: the opened file is in an allowed place, whatever its path leads to later."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from core.sources.places import opened_in
 
 @pytest.fixture
 def drop(tmp_path: Path) -> Path:
-    """An allowed folder with a file in a folder of it, beside one that is not allowed."""
+    """An allowed folder with a file in a subfolder, next to a folder that is not allowed."""
     for name in ("drop/week", "private/week"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "a.csv").write_text(name)
@@ -23,14 +23,14 @@ def drop(tmp_path: Path) -> Path:
 
 
 def read(drop: Path, path: Path) -> str:
-    """What is read of a path in the folder."""
+    """The content of a path in the folder."""
     with opened_in([drop], path, drop.parent / "work") as opened:
         assert opened.name == path.name
         return opened.read_text()
 
 
 def test_file_in_an_allowed_place(drop: Path) -> None:
-    """It is read under its own name, also by a link within the place."""
+    """A file in an allowed place is read under its own name, also through a link within the place."""
     assert read(drop, drop / "week" / "a.csv") == "drop/week"
     with opened_in([drop / "week" / "a.csv"], drop / "week" / "a.csv", drop.parent / "work") as opened:
         assert opened.read_text() == "drop/week"
@@ -61,7 +61,7 @@ def _neighbor(drop: Path) -> Path:
 
 @pytest.mark.parametrize("place", [_link_of_file, _link_of_folder, _dots, _neighbor])
 def test_file_elsewhere(drop: Path, place: Callable[[Path], Path]) -> None:
-    """By links, by dots, by a name that begins alike: it is refused, without a path of the server."""
+    """A file outside is refused, whether by links, dots or a similar name, and the error shows no path."""
     with pytest.raises(InputError, match="may not be read from there") as refused:
         read(drop, place(drop))
     assert str(drop.parent) not in str(refused.value)
@@ -69,23 +69,23 @@ def test_file_elsewhere(drop: Path, place: Callable[[Path], Path]) -> None:
 
 @pytest.mark.parametrize("swapped", ["week", "week/a.csv"])
 def test_swapped_after_the_check(drop: Path, swapped: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link that takes the place of a file or a folder after the path was resolved is not followed."""
+    """A link that replaces a file or a folder after the check is not followed."""
     resolve = Path.resolve
 
     def resolve_and_swap(path: Path, strict: bool = False) -> Path:
-        found = resolve(path, strict)
+        resolved = resolve(path, strict)
         if path.name == "a.csv":
             (drop / swapped).rename(drop / "moved")
             (drop / swapped).symlink_to(drop.parent / "private" / swapped)
-        return found
+        return resolved
 
     monkeypatch.setattr(Path, "resolve", resolve_and_swap)
     with pytest.raises(InputError, match="may not be read from there"):
         read(drop, drop / "week" / "a.csv")
 
 
-def test_replaced_while_it_is_read(drop: Path) -> None:
-    """What was opened is read, and not what is put in its place afterwards."""
+def test_replaced_during_the_read(drop: Path) -> None:
+    """The opened file is read, even if it is replaced."""
     with opened_in([drop], drop / "week" / "a.csv", drop.parent / "work") as opened:
         (drop / "week" / "a.csv").unlink()
         (drop / "week" / "a.csv").symlink_to(drop.parent / "private" / "week" / "a.csv")
@@ -93,14 +93,14 @@ def test_replaced_while_it_is_read(drop: Path) -> None:
 
 
 def test_system_without_paths_of_open_files(drop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There, the file is copied."""
+    """A system without paths of open files copies the file."""
     monkeypatch.setattr(places, "_OF_PROCESS", Path("/not/there"))
     assert read(drop, drop / "week" / "a.csv") == "drop/week"
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "missing"])
 def test_no_file(drop: Path, kind: str) -> None:
-    """A folder, a pipe and a name without a file are sentences, and nothing waits for a writer."""
+    """A folder, a pipe or a missing file is a clear error, and nothing waits for a writer."""
     if kind == "pipe":
         os.mkfifo(drop / kind)
     elif kind == "folder":
@@ -109,8 +109,8 @@ def test_no_file(drop: Path, kind: str) -> None:
         read(drop, drop / kind)
 
 
-async def test_place_of_an_address(tmp_path: Path) -> None:
-    """An address that is fetched is checked when that happens."""
+async def test_address_outside(tmp_path: Path) -> None:
+    """An address outside the allowed places is refused when it is fetched."""
     with pytest.raises(InputError, match="may not be read from there"):
         async with fetched("https://127.0.0.1:1/a.csv", tmp_path / "fetched", {}, ("https://example.com/",)):
             pass
@@ -129,7 +129,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("name", "expected"), NAMES)
-def test_names_that_files_have_in_slack(tmp_path: Path, name: str, expected: str) -> None:
-    """Whatever a file is called, it gets a name that the file system takes, with its extension."""
+def test_names_of_files_in_slack(tmp_path: Path, name: str, expected: str) -> None:
+    """A file from Slack gets a valid file name with its extension, whatever its name there."""
     assert name_of(name) == expected
     (tmp_path / name_of(name)).write_text("a")

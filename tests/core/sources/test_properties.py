@@ -1,6 +1,6 @@
-"""What holds for any file: grouping is exact, and what is wrong is an `InputError`."""
+"""Properties of any file: grouping is exact, and every problem is an `InputError`."""
 
-# As text: hypothesis keeps the tests to the very end, where DuckDB reports types that are still used as leaks.
+# Annotations stay text: hypothesis keeps the tests until the very end, when DuckDB reports types in use as leaks.
 from __future__ import annotations
 
 import csv
@@ -45,7 +45,7 @@ TYPES = st.sampled_from(["email", "customer_id", "customer", "Email", "ios_idfv"
 
 @pytest.fixture
 def trial(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> Trial:
-    """Read one file after the other into the same workspace."""
+    """A function that reads files one after the other into the same workspace."""
 
     def run(content: str | bytes, name: str) -> tuple[Source, Profiles]:
         path = tmp_path / name
@@ -56,19 +56,19 @@ def trial(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> Trial:
 
 
 def milliseconds(stamp: int) -> int:
-    """A time stamp in milliseconds, as the contract has it."""
+    """A timestamp in milliseconds; smaller numbers are seconds."""
     return stamp * 1000 if abs(stamp) < 10**11 else stamp
 
 
 def in_order(rows: list[Any], stamp: Callable[[Any], int]) -> list[Any]:
-    """Rows from the oldest to the latest, the last listed last among equals."""
+    """The rows from the oldest to the latest; equal ones keep their order."""
     return sorted(rows, key=lambda row: milliseconds(stamp(row)))
 
 
 @quick
 @given(rows=st.lists(st.tuples(MPIDS, STAMPS, VALUES, TYPES), max_size=25))
-def test_a_download_is_grouped_as_plain_python_would(trial: Trial, rows: list[tuple[int, int, str, str]]) -> None:
-    """Ties, negative mpids, quotation marks, commas and any letters."""
+def test_grouping_of_a_download(trial: Trial, rows: list[tuple[int, int, str, str]]) -> None:
+    """A download is grouped like in plain Python, with ties, negative mpids, quotes, commas and any letters."""
     expected: dict[str, list[Any]] = {str(mpid): [mpid, True, None, None] for mpid, *_ in rows}
     for mpid, _, value, kind in in_order(rows, lambda row: row[1]):
         place = {"email": 2, "customer_id": 3, "customer": 3}.get(kind.lower())
@@ -76,9 +76,9 @@ def test_a_download_is_grouped_as_plain_python_would(trial: Trial, rows: list[tu
         if place and clean(value):
             expected[str(mpid)][place] = clean(value)
 
-    source, found = trial(download_csv(rows), CSV_NAME)
+    source, grouped = trial(download_csv(rows), CSV_NAME)
 
-    assert found == {profile: tuple(row) for profile, row in expected.items()}
+    assert grouped == {profile: tuple(row) for profile, row in expected.items()}
     assert source.rows == len(rows)
 
 
@@ -89,46 +89,46 @@ def test_a_download_is_grouped_as_plain_python_would(trial: Trial, rows: list[tu
     )
 )
 @pytest.mark.parametrize("separator", ["", "\n"])
-def test_a_delta_is_grouped_as_plain_python_would(
-    trial: Trial, separator: str, rows: list[tuple[int | None, bool, int, str, str]]
-) -> None:
-    """The latest row of each profile, whatever the profile is known by."""
+def test_grouping_of_a_delta(trial: Trial, separator: str, rows: list[tuple[int | None, bool, int, str, str]]) -> None:
+    """A delta has the latest row of each profile, whatever the profile's key."""
     expected: dict[str, tuple[Any, ...]] = {}
     numbered = [(*row, number) for number, row in enumerate(rows, start=1)]
     for mpid, add, _, email, customer, number in in_order(numbered, lambda row: row[2]):
         identities = clean_email(email), clean_customer_id(customer)
         expected[key(mpid, *identities, number)] = (mpid, add, *identities)
 
-    _, found = trial(
+    _, grouped = trial(
         separator.join(change(m, add=a, stamp=s, email=e, customer_id=c) for m, a, s, e, c in rows), "delta.txt"
     )
 
-    assert found == expected
+    assert grouped == expected
 
 
 @quick
 @given(rows=st.lists(st.tuples(st.one_of(st.none(), MPIDS), VALUES, VALUES), max_size=20))
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ", "])
-def test_a_table_is_grouped_as_plain_python_would(
-    trial: Trial, delimiter: str, rows: list[tuple[int | None, str, str]]
-) -> None:
-    """A row is a person, unless it shares an mpid or is equal in all its identities, whatever the separator."""
+def test_grouping_of_a_table(trial: Trial, delimiter: str, rows: list[tuple[int | None, str, str]]) -> None:
+    """A row is a person, unless it shares an mpid or all its identities with another, with any separator."""
     people: dict[object, list[Any]] = {}
     for number, (mpid, email, customer) in enumerate(rows):
         identities = clean_email(email), clean_customer_id(customer)
-        same = (identities[0] or "").lower(), identities[1]
-        row = people.setdefault((mpid, *(() if mpid is not None else same if any(same) else (number,))), [mpid])
+        normalized = (identities[0] or "").lower(), identities[1]
+        row = people.setdefault(
+            (mpid, *(() if mpid is not None else normalized if any(normalized) else (number,))), [mpid]
+        )
         row[1:] = [True, identities[0] or (row[2:] or [None])[0], identities[1] or (row[3:] or [None])[0]]
 
     cells = [("" if mpid is None else str(mpid), email, customer, "x") for mpid, email, customer in rows]
-    source, found = trial(table_csv(("mpid", "email", "customer_id", "note"), *cells, delimiter=delimiter), "table.csv")
+    source, grouped = trial(
+        table_csv(("mpid", "email", "customer_id", "note"), *cells, delimiter=delimiter), "table.csv"
+    )
 
-    assert sorted(map(repr, found.values())) == sorted(repr(tuple(person)) for person in people.values())
+    assert sorted(map(repr, grouped.values())) == sorted(repr(tuple(person)) for person in people.values())
     assert source.rows - source.merged_rows == len(people)
 
 
 def key(mpid: int | None, email: str | None, customer: str | None, number: int) -> str:
-    """What a profile is known by."""
+    """The key of a profile."""
     if mpid is not None:
         return str(mpid)
     if customer:
@@ -137,7 +137,7 @@ def key(mpid: int | None, email: str | None, customer: str | None, number: int) 
 
 
 def refusal_of(action: Callable[[], object]) -> InputError | None:
-    """The error with which a file is refused, if it is; any other fails the test."""
+    """The `InputError` of an action, or None; any other exception is raised."""
     try:
         action()
     except InputError as error:
@@ -147,8 +147,8 @@ def refusal_of(action: Callable[[], object]) -> InputError | None:
 
 @quick
 @given(content=st.binary(max_size=300))
-def test_any_bytes_are_recognised_or_refused(tmp_path: Path, content: bytes) -> None:
-    """Never anything but an `InputError`."""
+def test_any_bytes_are_recognized_or_refused(tmp_path: Path, content: bytes) -> None:
+    """Random bytes are recognized, or refused with an `InputError`."""
     path = tmp_path / "any"
     path.write_bytes(content)
 
@@ -196,7 +196,7 @@ PIECES = [
 @quick
 @given(data=st.data(), seed=st.sampled_from(SEEDS))
 def test_a_damaged_file_is_read_or_refused(trial: Trial, data: st.DataObject, seed: bytes) -> None:
-    """Never anything but an `InputError`, and no word of the file in it."""
+    """A damaged file is read, or refused with an `InputError` that shows nothing of it."""
     content = bytearray(seed.replace(b"example.com", b"secret.com"))
     for _ in range(data.draw(st.integers(1, 3))):
         start = data.draw(st.integers(0, len(content)))
@@ -211,7 +211,7 @@ def test_a_damaged_file_is_read_or_refused(trial: Trial, data: st.DataObject, se
 @quick
 @given(cells=st.lists(TEXT.filter(lambda cell: "@" not in cell), min_size=1, max_size=5))
 def test_any_header_is_read_or_refused(trial: Trial, cells: list[str]) -> None:
-    """Whatever the names of the columns."""
+    """A header with any names is read, or refused with an `InputError`."""
     stream = io.StringIO()
     csv.writer(stream).writerow(cells)
 

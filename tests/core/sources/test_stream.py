@@ -11,8 +11,8 @@ from tests.core.sources.conftest import Reading
 from tests.core.sources.factories import message
 
 
-def test_tells_what_was_read(reading: Reading) -> None:
-    """The audience is in the messages."""
+def test_describes_the_source(reading: Reading) -> None:
+    """The messages of a stream have the audience."""
     source, profiles = reading(message(), "records")
 
     assert source == Source(
@@ -30,7 +30,7 @@ def test_tells_what_was_read(reading: Reading) -> None:
 
 @pytest.mark.parametrize("separator", ["", "\n", " "])
 def test_messages_may_be_concatenated(reading: Reading, separator: str) -> None:
-    """Kinesis puts nothing between them, even where a value looks like an end."""
+    """Messages may follow each other without a separator, as from Kinesis, even if a value looks like an end."""
     text = separator.join(message(f'}}{{"{n}') for n in range(3))
     source, profiles = reading(text, "records")
 
@@ -38,7 +38,7 @@ def test_messages_may_be_concatenated(reading: Reading, separator: str) -> None:
 
 
 def test_messages_may_be_spread_over_lines(reading: Reading) -> None:
-    """White space within an object means nothing."""
+    """White space within an object is ignored."""
     text = message().replace(", ", ",\n  ") + message("other").replace(", ", ",\n  ")
 
     assert set(reading(text, "records")[1]) == {"customer:p.fogg138", "customer:other"}
@@ -46,7 +46,7 @@ def test_messages_may_be_spread_over_lines(reading: Reading) -> None:
 
 @pytest.mark.parametrize("spelling", ["MPID", "Mpid", "mpid"])
 def test_an_mpid_in_any_spelling(reading: Reading, spelling: str) -> None:
-    """mParticle's documentation doesn't show one, so each usual spelling is taken."""
+    """Each usual spelling of `mpid` is accepted, because mParticle's documentation shows none."""
     source, profiles = reading(message(identities={spelling: "-7"}), "records")
 
     assert source.has_mpid
@@ -57,7 +57,7 @@ def test_an_mpid_in_any_spelling(reading: Reading, spelling: str) -> None:
     ("older", "newer"), [(1594167374, "1594167375"), ("1594167374", 1594167374001), (1594167374, 1594167374)]
 )
 def test_the_latest_message_wins(reading: Reading, older: int | str, newer: int | str) -> None:
-    """Time stamps are numbers or text, seconds or milliseconds; among equals the last listed wins."""
+    """The latest message counts, with timestamps as numbers or text, in seconds or ms; the last of equals wins."""
     text = message(stamp=older) + message(email=None, member=False, stamp=newer)
 
     assert reading(text, "records")[1] == {"customer:p.fogg138": (None, False, None, "p.fogg138")}
@@ -65,7 +65,7 @@ def test_the_latest_message_wins(reading: Reading, older: int | str, newer: int 
 
 @pytest.mark.parametrize("wanted", ["2", "Second"])
 def test_one_of_several_audiences_is_chosen(reading: Reading, wanted: str) -> None:
-    """Messages of other audiences don't count."""
+    """Messages of other audiences are ignored."""
     text = (
         message("a", audience_id=1, audience_name="First", stamp=9_000_000_000)
         + message("b", audience_id=2, audience_name="Old name", stamp=1)
@@ -79,7 +79,7 @@ def test_one_of_several_audiences_is_chosen(reading: Reading, wanted: str) -> No
 
 
 def test_several_audiences_need_a_choice(refusal: Callable[..., InputError]) -> None:
-    """At most ten are listed."""
+    """The error lists at most ten audiences."""
     text = "".join(message(audience_id=n, audience_name=f"A{n}") for n in range(10, 22))
     error = refusal(text, "records")
 
@@ -88,14 +88,14 @@ def test_several_audiences_need_a_choice(refusal: Callable[..., InputError]) -> 
 
 
 def test_two_audiences_of_one_name(refusal: Callable[..., InputError]) -> None:
-    """A name that doesn't tell them apart is no choice."""
+    """A name of two audiences is not a valid choice."""
     text = message(audience_id=1) + message(audience_id=2)
 
     assert "Their ids tell them apart" in refusal(text, "records", audience="LowEngagement").message
 
 
 def test_broken_json_in_concatenated_messages(refusal: Callable[..., InputError]) -> None:
-    """Line and column are those of a text editor."""
+    """An error has the line and column of a text editor."""
     error = refusal(f"{message()}{message()}\n{message()}{{broken}}", "records")
 
     assert (error.line, error.column) == (2, len(message()) + 2)

@@ -20,13 +20,13 @@ BIGQUERY = ("audienceid", "audiencename", "customerid", "email", "mpid", "isadd"
 
 
 def parquet(path: Path, **columns: Any) -> Path:
-    """A Parquet file of some columns."""
+    """A Parquet file with these columns."""
     pq.write_table(pa.table(columns), path)
     return path
 
 
-def test_tells_what_was_read(reading: Reading) -> None:
-    """A table is a snapshot of an audience that it doesn't name."""
+def test_describes_the_source(reading: Reading) -> None:
+    """A table is a snapshot of an unnamed audience."""
     source, profiles = reading(table_csv(("email", "customer_id", "mpid"), ("a@example.com", "c", "-1")), "people.csv")
 
     assert source == Source(
@@ -46,7 +46,7 @@ def test_tells_what_was_read(reading: Reading) -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ", ", "; "])
 def test_separators(reading: Reading, delimiter: str) -> None:
-    """The header tells the separator, though values hold others."""
+    """The header determines the separator, even if values contain others."""
     rows = [("email", "customer_id"), ("a@example.com", "x,y"), ("b@example.com", "x;y|z")]
     _, profiles = reading(table_csv(*rows, delimiter=delimiter))
 
@@ -55,7 +55,7 @@ def test_separators(reading: Reading, delimiter: str) -> None:
 
 @pytest.mark.parametrize("column", ["email", "E-Mail", "Email Address", "EMAIL_ADDRESS", "mail", " email "])
 def test_spellings_of_email(reading: Reading, column: str) -> None:
-    """Case, spaces, underscores and hyphens don't matter."""
+    """The column of emails is recognized whatever its case, spaces, underscores and hyphens."""
     _, profiles = reading(table_csv((column, "name"), ("A@example.com", "x")))
 
     assert profiles == {"email:a@example.com": (None, True, "A@example.com", None)}
@@ -65,7 +65,7 @@ def test_spellings_of_email(reading: Reading, column: str) -> None:
     "column", ["customer_id", "CustomerID", "customer", "user_id", "userId", "external_id", "client id"]
 )
 def test_spellings_of_customer_id(reading: Reading, column: str) -> None:
-    """What other systems call it."""
+    """The column of customer ids is recognized by the names that other systems use."""
     _, profiles = reading(table_csv((column, "name"), ("c1", "x")))
 
     assert profiles == {"customer:c1": (None, True, None, "c1")}
@@ -73,28 +73,28 @@ def test_spellings_of_customer_id(reading: Reading, column: str) -> None:
 
 @pytest.mark.parametrize("column", ["mpid", "MPID", "mp_id", "mparticle_id", "mParticle ID"])
 def test_spellings_of_mpid(reading: Reading, column: str) -> None:
-    """What mParticle and others call it."""
+    """The column of mpids is recognized by the names that mParticle and others use."""
     _, profiles = reading(table_csv((column, "name"), (" +7 ", "x")))
 
     assert profiles == {"7": (7, True, None, None)}
 
 
 def test_a_single_column(reading: Reading) -> None:
-    """Nothing separates anything, and a blank line is no row."""
+    """A single column needs no separator, and a blank line is no row."""
     source, profiles = reading("email\na@example.com\n\nb@example.com\n\n")
 
     assert (source.rows, set(profiles)) == (2, {"email:a@example.com", "email:b@example.com"})
 
 
 def test_rows_without_an_identity_are_members(reading: Reading) -> None:
-    """Each of them is accounted for."""
+    """Each row without an identity is a member of its own."""
     _, profiles = reading("email,customer_id,name\n,,x\na@example.com,,y\n , ,z\n")
 
     assert set(profiles) == {"row:1", "email:a@example.com", "row:3"}
 
 
-def test_a_profile_that_stands_twice(reading: Reading) -> None:
-    """The last listed wins, each identity for itself."""
+def test_a_profile_in_two_rows(reading: Reading) -> None:
+    """The last row of a profile counts, for each identity on its own."""
     text = "mpid,email,customer_id\n1,old@example.com,c1\n1,new@example.com,\n"
 
     assert reading(text)[1] == {"1": (1, True, "new@example.com", "c1")}
@@ -111,23 +111,23 @@ def test_a_profile_that_stands_twice(reading: Reading) -> None:
         ("no time", "1"),
     ],
 )
-def test_a_time_stamp_decides(reading: Reading, older: str, newer: str) -> None:
-    """As numbers or as dates, whatever the order of the rows."""
+def test_the_latest_timestamp_wins(reading: Reading, older: str, newer: str) -> None:
+    """The latest timestamp counts, as a number or a date, whatever the order of the rows."""
     text = table_csv(("mpid", "email", "timestamp"), ("1", "new@example.com", newer), ("1", "old@example.com", older))
 
     assert reading(text)[1]["1"][2] == "new@example.com"
 
 
 @pytest.mark.parametrize("text", ["1594167374", "2020-07-08 00:16:14 UTC", "2020-07-08T02:16:14+02:00"])
-def test_the_newest_time_stamp(reading: Reading, text: str) -> None:
-    """In UTC, whatever it is written in."""
+def test_the_time_of_a_table(reading: Reading, text: str) -> None:
+    """The time of a table is its newest timestamp, in UTC."""
     source, _ = reading(table_csv(("email", "timestamp"), ("a@example.com", text)))
 
     assert source.as_of == datetime(2020, 7, 8, 0, 16, 14, tzinfo=UTC)
 
 
 def test_bigquerys_export_is_a_delta(reading: Reading) -> None:
-    """The latest row of a profile says whether it joined or left, and under which identities."""
+    """In BigQuery's export, the latest row of a profile counts, with its action and identities."""
     text = table_csv(
         BIGQUERY,
         ("5", "VIPs", "c1", "a@example.com", "1", "true", "2020-07-08 00:16:14.230 UTC"),
@@ -142,7 +142,7 @@ def test_bigquerys_export_is_a_delta(reading: Reading) -> None:
 
 @pytest.mark.parametrize(("wanted", "profile"), [("5", "1"), ("Others", "2")])
 def test_one_of_several_audiences_is_chosen(reading: Reading, wanted: str, profile: str) -> None:
-    """By id or by name."""
+    """One of several audiences is chosen by id or by name."""
     text = table_csv(
         BIGQUERY,
         ("5", "VIPs", "", "", "1", "true", "1594167374"),
@@ -152,8 +152,8 @@ def test_one_of_several_audiences_is_chosen(reading: Reading, wanted: str, profi
     assert list(reading(text, audience=wanted)[1]) == [profile]
 
 
-def test_audiences_told_by_name_alone(reading: Reading) -> None:
-    """A table can have names without ids."""
+def test_audiences_without_ids(reading: Reading) -> None:
+    """A table can have names of audiences without ids."""
     text = "audience name,email\nVIPs,a@example.com\nOthers,b@example.com\n"
     source, profiles = reading(text, audience="vips")
 
@@ -161,21 +161,21 @@ def test_audiences_told_by_name_alone(reading: Reading) -> None:
     assert list(profiles) == ["email:a@example.com"]
 
 
-def test_a_table_that_names_no_audience_is_the_one_that_is_asked_for(reading: Reading) -> None:
-    """A file that says nothing of an audience is whatever the person says it is."""
+def test_a_table_without_an_audience(reading: Reading) -> None:
+    """A table without an audience counts as the requested audience."""
     assert list(reading("email\na@example.com\n", audience="VIPs")[1]) == ["email:a@example.com"]
 
 
 def test_a_header_alone_is_an_empty_audience(reading: Reading) -> None:
-    """No rows is no error: a guard decides about it."""
+    """A table with only a header is an empty audience, and a guard decides about it."""
     source, profiles = reading("email,name")
 
     assert (source.rows, source.is_snapshot, profiles) == (0, True, {})
 
 
 @pytest.mark.parametrize("mpid", ["1.5", "1e3", "0x10", "1_000", "x", "9223372036854775808", "1 2", "1,2", "--1"])
-def test_mpids_that_are_none(refusal: Refusal, mpid: str) -> None:
-    """Not rounded, not read as hexadecimal: refused, with the line."""
+def test_invalid_mpids(refusal: Refusal, mpid: str) -> None:
+    """An invalid mpid is refused with its line, and not rounded or read as hexadecimal."""
     error = refusal(table_csv(("mpid", "name"), ("1", "two\nlines"), ("", "x"), (mpid, "y")))
 
     assert "the mpid is not a whole number of 64 bits" in error.message
@@ -183,15 +183,15 @@ def test_mpids_that_are_none(refusal: Refusal, mpid: str) -> None:
 
 
 @pytest.mark.parametrize(("value", "kind"), [("", "joined or left"), ("maybe", "joined or left")])
-def test_an_isadd_that_says_nothing(refusal: Refusal, value: str, kind: str) -> None:
-    """Adding or removing somebody is not guessed."""
+def test_invalid_isadd(refusal: Refusal, value: str, kind: str) -> None:
+    """A row whose `isadd` is unclear is refused, and not guessed."""
     error = refusal(table_csv(("email", "isadd"), ("a@example.com", value)))
 
     assert (kind in error.message, error.line) == (True, 2)
 
 
-def test_two_columns_of_one_meaning(refusal: Refusal) -> None:
-    """Which of them counts is not guessed."""
+def test_two_columns_with_one_meaning(refusal: Refusal) -> None:
+    """Two columns with the same meaning are refused."""
     error = refusal("user_id,Customer ID\n1,2\n", "people.csv")
 
     assert error.message == (
@@ -199,8 +199,8 @@ def test_two_columns_of_one_meaning(refusal: Refusal) -> None:
     )
 
 
-def test_no_column_of_use(refusal: Refusal) -> None:
-    """What is there and what would do."""
+def test_no_usable_column(refusal: Refusal) -> None:
+    """The error for a table without identities lists its columns and the accepted ones."""
     message = refusal("first name,last name\na,b\n").message
 
     assert "has no column with an identity, only first name, last name. Accepted are email: email" in message
@@ -208,15 +208,15 @@ def test_no_column_of_use(refusal: Refusal) -> None:
 
 
 @pytest.mark.parametrize("cell", ["h.jekyll.md", "1234", "+1 555 0100", "x" * 50, ""])
-def test_what_may_be_data_is_not_shown(refusal: Refusal, cell: str) -> None:
-    """Only what looks like the name of a column."""
+def test_column_names_that_may_be_data(refusal: Refusal, cell: str) -> None:
+    """An error shows only texts that look like column names."""
     message = refusal(f"{cell},plan\na,b\n").message
 
     assert "only (not a name), plan." in message
 
 
 def test_a_table_without_a_header(refusal: Refusal) -> None:
-    """The first line is then somebody's data, and is not shown."""
+    """A table without a header is refused, and its first line is not shown."""
     error = refusal("m.hyde@example.com,c1\nb@example.com,c2\n")
 
     assert "holds an address instead of the names of columns" in error.message
@@ -224,7 +224,7 @@ def test_a_table_without_a_header(refusal: Refusal) -> None:
 
 
 def test_parquet(tmp_path: Path, reading: Reading) -> None:
-    """Integers, text and times as Parquet has them."""
+    """Integers, text and times of a Parquet file are read."""
     path = parquet(
         tmp_path / "people.parquet",
         mpid=[-(2**63), 2, None],
@@ -244,7 +244,7 @@ def test_parquet(tmp_path: Path, reading: Reading) -> None:
 
 @pytest.mark.parametrize("isadd", [[True, False], ["true", "false"], [1, 0]], ids=["booleans", "text", "numbers"])
 def test_parquet_with_isadd(tmp_path: Path, reading: Reading, isadd: list[Any]) -> None:
-    """BigQuery exports Parquet too."""
+    """A Parquet file with `isadd`, as from BigQuery, is a delta."""
     source, profiles = reading(parquet(tmp_path / "a.parquet", mpid=["1", "2"], isadd=isadd))
 
     assert not source.is_snapshot
@@ -262,8 +262,8 @@ def test_parquet_with_isadd(tmp_path: Path, reading: Reading, isadd: list[Any]) 
         pa.array([datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=timezone(timedelta(hours=-2)))]),
     ],
 )
-def test_time_stamps_in_parquet(tmp_path: Path, reading: Reading, stamps: pa.Array) -> None:
-    """Every kind of column that can hold them orders the rows."""
+def test_timestamps_in_parquet(tmp_path: Path, reading: Reading, stamps: pa.Array) -> None:
+    """Every type of timestamp column orders the rows."""
     path = parquet(
         tmp_path / "a.parquet",
         mpid=[1, 1],
@@ -276,22 +276,22 @@ def test_time_stamps_in_parquet(tmp_path: Path, reading: Reading, stamps: pa.Arr
 
 @pytest.mark.parametrize("column", ["mpid", "customer_id"])
 def test_ids_as_floating_point_numbers(tmp_path: Path, refusal: Refusal, column: str) -> None:
-    """They have lost digits on the way."""
+    """Ids as floating-point numbers are refused, because they have lost digits."""
     error = refusal(parquet(tmp_path / "a.parquet", **{column: [1.5, None]}))
 
     assert "holds floating-point numbers" in error.message
 
 
-def test_mpids_in_parquet_that_are_none(tmp_path: Path, refusal: Refusal) -> None:
-    """Told by the number of the row."""
+def test_invalid_mpids_in_parquet(tmp_path: Path, refusal: Refusal) -> None:
+    """The error for an invalid mpid in a Parquet file has the number of the row."""
     error = refusal(parquet(tmp_path / "a.parquet", mpid=[Decimal(1), Decimal(2**63)]))
 
     assert "row 2: the mpid is not a whole number of 64 bits" in error.message
 
 
-@pytest.mark.parametrize("kept", [5, 50, -20, -1])
-def test_parquet_that_was_cut_off(tmp_path: Path, refusal: Refusal, kept: int) -> None:
-    """Wherever the copy stopped."""
-    whole = parquet(tmp_path / "whole.parquet", mpid=list(range(100))).read_bytes()
+@pytest.mark.parametrize("length", [5, 50, -20, -1])
+def test_truncated_parquet(tmp_path: Path, refusal: Refusal, length: int) -> None:
+    """A Parquet file that is cut off anywhere is refused."""
+    content = parquet(tmp_path / "whole.parquet", mpid=list(range(100))).read_bytes()
 
-    assert "is not a Parquet file that can be read" in refusal(whole[:kept], "a.parquet").message
+    assert "is not a Parquet file that can be read" in refusal(content[:length], "a.parquet").message

@@ -32,7 +32,7 @@ OTHER_NAME = "99_Other Audience_172136Nov292018.csv"
 
 
 def test_reads_the_csv_and_the_manifest(tmp_path: Path, reading: Reading) -> None:
-    """Audience and file name are those of the download, the time is the newest of rows and manifest."""
+    """Audience and file name are the download's, and the time is the newest of rows and manifest."""
     source, profiles = reading(download_zip(tmp_path / "audience.zip"))
 
     assert (source.shape, source.is_snapshot, source.file_name) == (SourceFormat.DOWNLOAD, True, "audience.zip")
@@ -42,21 +42,21 @@ def test_reads_the_csv_and_the_manifest(tmp_path: Path, reading: Reading) -> Non
 
 
 def test_the_manifest_can_be_the_newest(tmp_path: Path, reading: Reading) -> None:
-    """Rows are scanned before the manifest is made."""
+    """The manifest's time counts if it is newer than the rows."""
     source, _ = reading(download_zip(tmp_path / "audience.zip", {CSV_NAME: [HYDE]}))
 
     assert source.as_of == datetime(2019, 1, 2, 21, 6, 20, tzinfo=UTC)
 
 
 def test_leaves_nothing_behind(tmp_path: Path, workspace: Path, reading: Reading) -> None:
-    """What was unpacked beside the workspace is gone after reading."""
+    """Unpacked files are removed after reading."""
     reading(download_zip(tmp_path / "audience.zip"))
 
     assert not list(workspace.glob("audience-*"))
 
 
 def test_variants_are_one_audience(tmp_path: Path, reading: Reading) -> None:
-    """CSV files with the same id are read together, and the name is what they share."""
+    """CSV files with the same id are read together, under the common part of their names."""
     files: dict[str, list[Identity]] = {
         "7_Parisians_A_172136Nov292018.csv": [(1, 5, "a@example.com", "email"), (2, 5, "b@example.com", "email")],
         "7_Parisians_B_172136Nov292018.csv": [(2, 5, "c@example.com", "email"), (3, 5, "d", "customer_id")],
@@ -72,7 +72,7 @@ def test_variants_are_one_audience(tmp_path: Path, reading: Reading) -> None:
 
 
 def test_an_empty_variant_is_no_obstacle(tmp_path: Path, reading: Reading) -> None:
-    """One variant can have no members."""
+    """A variant may have no members."""
     files: dict[str, list[Identity]] = {
         "7_A_172136Nov292018.csv": [],
         "7_B_172136Nov292018.csv": [(1, 5, "a@example.com", "email")],
@@ -84,7 +84,7 @@ def test_an_empty_variant_is_no_obstacle(tmp_path: Path, reading: Reading) -> No
 
 @pytest.mark.parametrize("wanted", ["99", "Other Audience", "other-audience"])
 def test_one_of_several_audiences_is_chosen(tmp_path: Path, reading: Reading, wanted: str) -> None:
-    """By id, or by name in any case."""
+    """One of several audiences is chosen by id, or by name in any case."""
     path = download_zip(tmp_path / "audience.zip", {CSV_NAME: [HYDE], OTHER_NAME: [JEKYLL]})
     source, profiles = reading(path, audience=wanted)
 
@@ -93,7 +93,7 @@ def test_one_of_several_audiences_is_chosen(tmp_path: Path, reading: Reading, wa
 
 
 def test_several_audiences_need_a_choice(tmp_path: Path, refusal: Refusal) -> None:
-    """Without a choice the error lists them."""
+    """The error for several audiences lists them."""
     error = refusal(download_zip(tmp_path / "a.zip", {CSV_NAME: [HYDE], OTHER_NAME: [JEKYLL]}))
 
     assert error.message == (
@@ -101,25 +101,27 @@ def test_several_audiences_need_a_choice(tmp_path: Path, refusal: Refusal) -> No
     )
 
 
-def test_an_audience_that_is_not_there(tmp_path: Path, refusal: Refusal) -> None:
-    """The error says what is there instead."""
-    error = refusal(download_zip(tmp_path / "a.zip"), audience="Nobody")
+def test_an_unknown_audience(tmp_path: Path, refusal: Refusal) -> None:
+    """The error for an unknown audience lists those in the file."""
+    error = refusal(download_zip(tmp_path / "a.zip"), audience="Unknown")
 
     assert error.message == ("a.zip: doesn't hold the audience that is asked for, but PotentialParisians (8754).")
 
 
 def test_the_id_can_come_from_the_manifest(tmp_path: Path, reading: Reading) -> None:
-    """A CSV under another name belongs to the only audience of the manifest."""
-    told = manifest({CSV_NAME: ROWS})
-    told["files"][0]["file_name"] = "members.csv"
-    path = zip_of(tmp_path / "a.zip", {"members.csv": download_csv(ROWS), "manifest.json": json.dumps(told)})
+    """A CSV with another name belongs to the manifest's only audience."""
+    manifest_content = manifest({CSV_NAME: ROWS})
+    manifest_content["files"][0]["file_name"] = "members.csv"
+    path = zip_of(
+        tmp_path / "a.zip", {"members.csv": download_csv(ROWS), "manifest.json": json.dumps(manifest_content)}
+    )
     source, _ = reading(path)
 
     assert (source.audience_id, source.audience_name) == ("8754", None)
 
 
 def test_files_may_lie_in_a_folder(tmp_path: Path, reading: Reading) -> None:
-    """A ZIP made again on a Mac has folders and litter."""
+    """The files may be in a folder, with extra files as from a Mac."""
     members = {
         "audience/": "",
         f"audience/{CSV_NAME}": download_csv(ROWS),
@@ -133,14 +135,14 @@ def test_files_may_lie_in_a_folder(tmp_path: Path, reading: Reading) -> None:
 
 
 def test_one_csv_without_a_manifest_is_a_csv(tmp_path: Path, reading: Reading) -> None:
-    """Its name tells the audience as if it had been unpacked."""
+    """A CSV without a manifest has the audience of its name."""
     source, _ = reading(zip_of(tmp_path / "a.zip", {CSV_NAME: download_csv(ROWS)}))
 
     assert (source.shape, source.audience_id, source.file_name) == (SourceFormat.DOWNLOAD, "8754", "a.zip")
 
 
 def test_a_table_can_be_zipped(tmp_path: Path, reading: Reading) -> None:
-    """A CSV in a ZIP is recognised from its content too."""
+    """The format of a CSV in a ZIP is recognized from its content."""
     source, profiles = reading(zip_of(tmp_path / "a.zip", {"people.csv": "email\na@example.com\n"}))
 
     assert (source.shape, source.file_name) == (SourceFormat.TABLE, "a.zip")
@@ -156,40 +158,38 @@ def test_a_table_can_be_zipped(tmp_path: Path, reading: Reading) -> None:
         ({"total_users": 2}, "it has 3 profiles where its manifest counts 2"),
     ],
 )
-@pytest.mark.parametrize("whole", [True, False], ids=["archive", "file"])
-def test_counts_that_disagree(
-    tmp_path: Path, refusal: Refusal, changed: dict[str, Any], figures: str, whole: bool
-) -> None:
-    """The counts of the whole and of each file are held against what was read."""
-    told = manifest({CSV_NAME: ROWS})
-    (told if whole else told["files"][0]).update(changed)
-    error = refusal(download_zip(tmp_path / "a.zip", {CSV_NAME: ROWS}, told))
+@pytest.mark.parametrize("is_total", [True, False], ids=["archive", "file"])
+def test_wrong_counts(tmp_path: Path, refusal: Refusal, changed: dict[str, Any], figures: str, is_total: bool) -> None:
+    """The counts of the manifest, in total and for each file, must match the rows."""
+    manifest_content = manifest({CSV_NAME: ROWS})
+    (manifest_content if is_total else manifest_content["files"][0]).update(changed)
+    error = refusal(download_zip(tmp_path / "a.zip", {CSV_NAME: ROWS}, manifest_content))
 
     assert error.message.endswith(f"is truncated: {figures}. Download the audience again.")
 
 
-def test_users_of_each_variant_are_counted(tmp_path: Path, refusal: Refusal) -> None:
+def test_wrong_count_of_a_variant(tmp_path: Path, refusal: Refusal) -> None:
     """A profile in two variants counts in both."""
     files = {"7_A_172136Nov292018.csv": [HYDE, JEKYLL], "7_B_172136Nov292018.csv": [HYDE]}
-    told = manifest(files)
-    told["files"][1]["total_users"] = 2
-    error = refusal(download_zip(tmp_path / "a.zip", files, told))
+    manifest_content = manifest(files)
+    manifest_content["files"][1]["total_users"] = 2
+    error = refusal(download_zip(tmp_path / "a.zip", files, manifest_content))
 
     assert error.path == "a.zip/7_B_172136Nov292018.csv"
 
 
-def test_the_table_is_gone_after_a_mismatch(tmp_path: Path, refusal: Refusal, con: Any) -> None:
-    """Nothing of a refused file can be planned with."""
-    told = manifest({CSV_NAME: ROWS}, total_users=2)
-    refusal(download_zip(tmp_path / "a.zip", {CSV_NAME: ROWS}, told))
+def test_no_table_after_wrong_counts(tmp_path: Path, refusal: Refusal, con: Any) -> None:
+    """A refused file leaves no table."""
+    manifest_content = manifest({CSV_NAME: ROWS}, total_users=2)
+    refusal(download_zip(tmp_path / "a.zip", {CSV_NAME: ROWS}, manifest_content))
 
     assert con.execute("SHOW TABLES").fetchall() == []
 
 
 def test_a_download_without_emails(tmp_path: Path, refusal: Refusal) -> None:
-    """It is said before anything else, even where the rest is broken."""
-    told = manifest({CSV_NAME: ROWS}, included_identities=["customer_id"], total_rows=99)
-    error = refusal(zip_of(tmp_path / "a.zip", {CSV_NAME: "broken", "manifest.json": json.dumps(told)}))
+    """A download without emails is refused first, even if it has other problems."""
+    manifest_content = manifest({CSV_NAME: ROWS}, included_identities=["customer_id"], total_rows=99)
+    error = refusal(zip_of(tmp_path / "a.zip", {CSV_NAME: "broken", "manifest.json": json.dumps(manifest_content)}))
 
     assert error.message == (
         "a.zip: was made without email addresses. Download the audience again and choose Email there."
@@ -224,22 +224,22 @@ def test_a_download_without_emails(tmp_path: Path, refusal: Refusal) -> None:
         ({"a.csv": b"0" * (20 << 20)}, "unpacks to far more than an audience does"),
     ],
 )
-def test_zips_that_are_refused(tmp_path: Path, refusal: Refusal, members: dict[str, str | bytes], message: str) -> None:
-    """Each says in a sentence what is wrong."""
+def test_bad_zips(tmp_path: Path, refusal: Refusal, members: dict[str, str | bytes], message: str) -> None:
+    """A bad ZIP is refused with a sentence that names the problem."""
     assert message in refusal(zip_of(tmp_path / "a.zip", members)).message
 
 
-@pytest.mark.parametrize("kept", [10, 200, -30, -4])
-def test_a_zip_that_was_cut_off(tmp_path: Path, refusal: Refusal, kept: int) -> None:
-    """Wherever the download stopped."""
-    whole = download_zip(tmp_path / "whole.zip").read_bytes()
-    error = refusal(whole[:kept], "a.zip")
+@pytest.mark.parametrize("length", [10, 200, -30, -4])
+def test_a_truncated_zip(tmp_path: Path, refusal: Refusal, length: int) -> None:
+    """A ZIP that is cut off anywhere is refused."""
+    content = download_zip(tmp_path / "whole.zip").read_bytes()
+    error = refusal(content[:length], "a.zip")
 
     assert error.message == "a.zip: is not a whole ZIP file: it was cut off or damaged. Download it again."
 
 
 def test_a_zip_with_a_damaged_byte(tmp_path: Path, refusal: Refusal) -> None:
-    """The checksum of what was packed is held against what is unpacked."""
+    """A ZIP with a wrong checksum is refused."""
     path = zip_of(tmp_path / "whole.zip", {CSV_NAME: download_csv([(n, 5, str(n), "email") for n in range(500)])})
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -248,7 +248,7 @@ def test_a_zip_with_a_damaged_byte(tmp_path: Path, refusal: Refusal) -> None:
 
 
 def test_a_member_outside_the_file(tmp_path: Path, refusal: Refusal) -> None:
-    """The list of members can point anywhere."""
+    """A ZIP whose directory points outside the file is refused."""
     content = bytearray(zip_of(tmp_path / "whole.zip", {CSV_NAME: HEADER}).read_bytes())
     struct.pack_into("<L", content, len(content) - 6, 0xFFFFFF0)
 
@@ -256,7 +256,7 @@ def test_a_member_outside_the_file(tmp_path: Path, refusal: Refusal) -> None:
 
 
 def test_a_member_without_a_name(tmp_path: Path, refusal: Refusal) -> None:
-    """A damaged list of members can have one."""
+    """A ZIP with a nameless member is refused."""
     content = bytearray(zip_of(tmp_path / "whole.zip", {"x": HEADER}).read_bytes())
     content[30:31] = content[content.index(b"PK\x01\x02") + 46 : content.index(b"PK\x01\x02") + 47] = b"\0"
 
@@ -264,14 +264,14 @@ def test_a_member_without_a_name(tmp_path: Path, refusal: Refusal) -> None:
 
 
 def test_a_name_with_a_colon(tmp_path: Path, reading: Reading) -> None:
-    """Only a drive letter leads out of the ZIP."""
+    """A name with a colon is no drive letter."""
     source, _ = reading(zip_of(tmp_path / "a.zip", {"7_VIPs: all_172136Nov292018.csv": HEADER}))
 
     assert source.audience_name == "VIPs: all"
 
 
 def test_an_encrypted_zip(tmp_path: Path, refusal: Refusal) -> None:
-    """The flag of the member says so."""
+    """An encrypted ZIP is refused."""
     path = zip_of(tmp_path / "whole.zip", {CSV_NAME: HEADER})
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1
@@ -279,8 +279,8 @@ def test_an_encrypted_zip(tmp_path: Path, refusal: Refusal) -> None:
     assert "is encrypted" in refusal(bytes(content), "a.zip").message
 
 
-def test_a_method_that_is_not_read(tmp_path: Path, refusal: Refusal) -> None:
-    """Only what every ZIP program writes is unpacked."""
+def test_an_unusual_compression(tmp_path: Path, refusal: Refusal) -> None:
+    """A ZIP with an unusual compression is refused."""
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as packed:
         packed.writestr(CSV_NAME, HEADER)
@@ -289,7 +289,7 @@ def test_a_method_that_is_not_read(tmp_path: Path, refusal: Refusal) -> None:
 
 
 def test_a_zip_that_lies_about_its_size(tmp_path: Path, refusal: Refusal) -> None:
-    """No more is unpacked than was declared."""
+    """A ZIP that declares too small a size is refused once it exceeds that size."""
     path = zip_of(tmp_path / "whole.zip", {CSV_NAME: download_csv([(n, 5, "x", "email") for n in range(5000)])})
     content = bytearray(path.read_bytes())
     struct.pack_into("<L", content, content.index(b"PK\x01\x02") + 24, 100)
@@ -297,17 +297,15 @@ def test_a_zip_that_lies_about_its_size(tmp_path: Path, refusal: Refusal) -> Non
     assert "cut off or damaged" in refusal(bytes(content), "a.zip").message
 
 
-def test_a_list_of_a_million_members_is_not_read(
-    tmp_path: Path, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The end of the file tells how many there are, before they are listed."""
+def test_too_many_members(tmp_path: Path, refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ZIP with too many members is refused before they are listed."""
     monkeypatch.setattr(zip_archive, "MOST_MEMBERS", 0)
 
     assert "files: this is not an audience download" in refusal(download_zip(tmp_path / "a.zip")).message
 
 
 def test_an_error_in_a_zip_names_the_file_in_it(tmp_path: Path, refusal: Refusal) -> None:
-    """Both names and the line."""
+    """An error has the names of the ZIP and of the file in it, and the line."""
     text = f"{HEADER}\n1, 5, x, email\n2, 5, x\n"
     error = refusal(zip_of(tmp_path / "a.zip", {CSV_NAME: text}))
 
