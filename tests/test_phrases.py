@@ -70,7 +70,7 @@ def test_a_phrase_is_found_across_lines() -> None:
     assert _words('#: It goes\n#: on.\nx = f"it is "  f"told {x}"\n', ".py") == [(1, "goes on"), (3, "is told")]
 
 
-def test_code_is_no_prose() -> None:
+def test_code_is_not_prose() -> None:
     """The check ignores names and SQL, and finds no phrase across code."""
     source = 'beside = whom("SELECT 1 WHERE x", "is", told)\n"told"\nanew: int\n'
     assert _words(source, ".py") == []

@@ -66,7 +66,7 @@ TEXTS: dict[str, bytes] = {
     "JSON without nulls": b'{"customer_id":"c1","email":"a@example.com"}\n{"email":"b@example.com","customer_id":"c2"}',
 }
 
-#: Files that are no audience, and words of the error.
+#: Files that are not audiences, and words of the error.
 RECOGNIZED: dict[bytes, str] = {
     b"<!DOCTYPE html><html><body>Sign in</body></html>": "is a web page",
     b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>': "a bucket that denied access",
@@ -206,7 +206,7 @@ def test_parts_of_deltas(tmp_path: Path, reading: Reading) -> None:
 
 
 def test_files_of_different_kinds(tmp_path: Path, refusal: Refusal) -> None:
-    """Files of different kinds are refused, because they are no parts of one audience."""
+    """Files of different kinds are refused, because they are not parts of one audience."""
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "a.csv").write_text(TABLE)
     (tmp_path / "parts" / "b.json").write_text(message())

@@ -80,7 +80,7 @@ formats = pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
 
 
 @formats
-def test_null_words_are_no_customer_ids(tmp_path: Path, reading: Reading, writer: Writer) -> None:
+def test_null_words_are_not_customer_ids(tmp_path: Path, reading: Reading, writer: Writer) -> None:
     """A member whose customer id is a null word stays a separate member, without an id."""
     rows = [[f"p{number}@example.com", word] for number, word in enumerate(NULL_WORDS)]
     source, profiles = reading(writer(tmp_path / "audience", ["email", "customer_id"], rows))
@@ -92,7 +92,7 @@ def test_null_words_are_no_customer_ids(tmp_path: Path, reading: Reading, writer
 
 
 @formats
-def test_null_words_are_no_emails(tmp_path: Path, reading: Reading, writer: Writer) -> None:
+def test_null_words_are_not_emails(tmp_path: Path, reading: Reading, writer: Writer) -> None:
     """A member whose email is a null word has no email, and not an invalid one."""
     rows = [[word, f"c{number}"] for number, word in enumerate(NULL_WORDS)]
     _, profiles = reading(writer(tmp_path / "audience", ["email", "customer_id"], rows))
@@ -147,7 +147,7 @@ def test_no_mpid(reading: Reading, mpid: str) -> None:
     assert (source.rows, source.merged_rows) == (2, 0)
 
 
-def test_empty_rows_of_a_spreadsheet_are_no_people(reading: Reading) -> None:
+def test_empty_rows_of_a_spreadsheet_are_not_people(reading: Reading) -> None:
     """A row counts if any of its cells has content."""
     source, profiles = reading("email,customer_id,name\na@example.com,c1,x\n,,\n , ,\n,,y\n\n,,\n")
 
@@ -163,7 +163,7 @@ def test_line_of_an_error_below_empty_rows(refusal: Refusal) -> None:
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_a_repeated_header_is_no_member(reading: Reading, mark: str) -> None:
+def test_a_repeated_header_is_not_a_member(reading: Reading, mark: str) -> None:
     """A repeated header, as in concatenated exports, is ignored, with or without a byte order mark."""
     part = f"{mark}email,customer_id\n"
     source, profiles = reading(f"{part}a@example.com,c1\n{part}b@example.com,c2\n")

@@ -16,7 +16,7 @@ def profile(mpid: object = None, **identities: list[str]) -> UserProfile:
 
 
 @pytest.mark.parametrize("word", NULL_WORDS)
-def test_null_words_are_no_identities(word: str) -> None:
+def test_null_words_are_not_identities(word: str) -> None:
     """A null word does not replace an identity that is listed before it."""
     member = member_from_profile(profile(email=["a@example.com", word], customer=["c1", word]), "x")
 
@@ -30,6 +30,6 @@ def test_decorations_of_an_address_in_a_message(address: str) -> None:
 
 
 @pytest.mark.parametrize("mpid", [0, "0", None])
-def test_mpid_0_is_no_user(mpid: object) -> None:
+def test_mpid_0_is_not_a_user(mpid: object) -> None:
     """Mpid 0 counts as no mpid, so that such members stay separate."""
     assert member_from_profile(profile(mpid, email=["A@example.com"]), "x").key == "email:a@example.com"

@@ -196,7 +196,7 @@ async def test_bad_members_are_found_among_the_others(sync: Sync) -> None:
 
 
 @pytest.mark.parametrize("retry_after", [1.0, None])
-async def test_too_many_requests_is_no_failure(sync: Sync, retry_after: float | None) -> None:
+async def test_too_many_requests_is_not_a_failure(sync: Sync, retry_after: float | None) -> None:
     """A run waits after a 429, and counts it as throttled and not as a retry."""
     sync.iterable.faults.set([Fault("throttle", path=SUBSCRIBE, times=1, retry_after=retry_after)])
     outcome = await sync.mirror(people(range(30)))

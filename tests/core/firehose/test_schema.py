@@ -44,7 +44,7 @@ def test_missing_field_is_named(data: st.DataObject) -> None:
 
 @given(st.binary(max_size=50) | st.recursive(st.none() | st.text(), st.lists).map(orjson.dumps))
 def test_anything_else_is_refused(body: bytes) -> None:
-    """A body that is no message is refused with a clear error."""
+    """A body that is not a message is refused with a clear error."""
     with pytest.raises(MalformedError) as refused:
         parse(body)
     assert refused.value.field in ("message", "type")
@@ -172,7 +172,7 @@ def test_member_without_an_mpid() -> None:
 
 
 def test_registration() -> None:
-    """The description of the integration is as mParticle demands it, with the hosted integration's settings."""
+    """The description of the integration matches mParticle's schema, with the hosted integration's settings."""
     request = parse(orjson.dumps({**message(), "type": "module_registration_request"}))
     answer = response(request, **registration())
     jsonschema.validate(answer, shapes.ANSWERS["module_registration_request"])

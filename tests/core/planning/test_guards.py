@@ -118,7 +118,7 @@ async def test_mass_removal_approved_in_advance(sync: Sync) -> None:
     assert outcome.counts == {"members": 50, "left": 100, "removed": 100, "unchanged": 50}
 
 
-async def test_shared_leavers_are_no_mass_removal(sync: Sync) -> None:
+async def test_shared_leavers_are_not_a_mass_removal(sync: Sync) -> None:
     """Leavers who stay on the list because of another mapping do not count towards a mass removal."""
     await sync.mirror(people(range(110)), audience="first")
     await sync.mirror(people(range(110)), audience="second")

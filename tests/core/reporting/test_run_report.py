@@ -171,5 +171,5 @@ def test_formulas_are_text(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", ["-13274847", "a=b", "1"])
 def test_harmless_cells_stay(cell: str) -> None:
-    """A cell that is no formula stays, above all a negative mpid."""
+    """A cell that is not a formula stays unchanged, especially a negative mpid."""
     assert csv_row(Rejection(cell, None, None, "no_email"))[0] == cell

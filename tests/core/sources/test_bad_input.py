@@ -93,8 +93,8 @@ def test_an_empty_file(refusal: Refusal, content: str) -> None:
         (change().encode() + b'{"IsAddRequest": true, "x": "' + b"y" * 40_000_000 + b'"}', "more than 2 MB"),
     ],
 )
-def test_files_that_are_no_audience(refusal: Refusal, content: bytes, message: str) -> None:
-    """A file that is no audience is recognized before it costs memory or time."""
+def test_files_that_are_not_audiences(refusal: Refusal, content: bytes, message: str) -> None:
+    """A file that is not an audience is recognized before it costs memory or time."""
     assert message in refusal(content).message
 
 
@@ -157,7 +157,7 @@ def test_latin_1_in_json(refusal: Refusal) -> None:
 
 
 def test_utf8_letter_at_the_end_of_the_head(refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A two-byte letter at the edge of the first read is no error."""
+    """A two-byte letter at the edge of the first read is not an error."""
     text = f"{HEADER}\n1, 5, é, email\n1"
     monkeypatch.setattr(csv_format, "HEAD", text.encode().index(b"\xc3") + 1)
 

@@ -37,7 +37,7 @@ def test_gives_a_row_per_profile(reading: Reading) -> None:
 
 
 @pytest.mark.parametrize("separator", [", ", ","])
-def test_spaces_after_commas_are_no_part_of_a_value(reading: Reading, separator: str) -> None:
+def test_spaces_after_commas_are_not_part_of_a_value(reading: Reading, separator: str) -> None:
     """Spaces after commas are ignored."""
     _, profiles = reading(download_csv([(1, 5, "m.hyde@example.com", "email")], separator))
 
@@ -151,7 +151,7 @@ def test_extreme_timestamps(reading: Reading) -> None:
 
 @pytest.mark.parametrize("blank", ["", "   ", "\t", "\u00a0", "\u3000 "])
 def test_a_blank_identity_is_none(reading: Reading, blank: str) -> None:
-    """White space is no identity, and does not replace an older identity."""
+    """White space is not an identity, and does not replace an older identity."""
     rows = [(1, 5, "a@example.com", "email"), (1, 6, blank, "email"), (1, 6, blank, "customer_id")]
     _, profiles = reading(download_csv(rows))
 
@@ -188,7 +188,7 @@ def test_the_audience_may_be_named(reading: Reading, wanted: str) -> None:
     assert source.audience_id == "8754"
 
 
-def test_a_file_name_is_no_pattern(reading: Reading) -> None:
+def test_a_file_name_is_not_a_pattern(reading: Reading) -> None:
     """A file name with characters of DuckDB's patterns is a plain name."""
     reading(download_csv([HYDE]), "a1.csv")
     _, profiles = reading(download_csv([JEKYLL]), "a[1]*?'{x}.csv")

@@ -179,8 +179,8 @@ def test_a_quoted_line_end_in_the_first_row(trial: Trial, planning: duckdb.DuckD
 
 
 @pytest.mark.parametrize("value", [["a@example.com"], {"a": "b"}, b"\xff\xfe"])
-def test_parquet_columns_that_are_no_text(trial: Trial, tmp_path: Path, value: object) -> None:
-    """Lists, structures and bytes that are no text are not read as addresses."""
+def test_parquet_columns_that_are_not_text(trial: Trial, tmp_path: Path, value: object) -> None:
+    """Lists, structures and bytes that are not text are not read as addresses."""
     pq.write_table(pa.table({"email": pa.array([value])}), tmp_path / "t")
 
     assert isinstance(trial("file", (tmp_path / "t").read_bytes()), InputError)

@@ -71,10 +71,10 @@ def emails(path: Path, con: duckdb.DuckDBPyConnection) -> list[str | None]:
 
 @pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_name_is_no_pattern_or_address(
+def test_a_file_name_is_not_a_pattern_or_address(
     folder: Path, con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, name: str, relative: bool
 ) -> None:
-    """A file name is no pattern, no home directory and no address."""
+    """A file name is not a pattern, the home directory or an address."""
     (folder / name).write_text("email\nright@example.com\n")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(folder))
@@ -116,7 +116,7 @@ def test_a_workspace_with_any_name(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("directory", ["email=hive@example.com", "customer_id=hive", "c0=hive", "IsAddRequest=false"])
-def test_a_directory_is_no_column(tmp_path: Path, con: duckdb.DuckDBPyConnection, directory: str) -> None:
+def test_a_directory_is_not_a_column(tmp_path: Path, con: duckdb.DuckDBPyConnection, directory: str) -> None:
     """A directory called name=value, as in data lakes, adds no column to a file."""
     folder = tmp_path / directory
     folder.mkdir()

@@ -80,7 +80,7 @@ def test_spellings_of_mpid(reading: Reading, column: str) -> None:
 
 
 def test_a_single_column(reading: Reading) -> None:
-    """A single column needs no separator, and a blank line is no row."""
+    """A single column needs no separator, and a blank line is not a row."""
     source, profiles = reading("email\na@example.com\n\nb@example.com\n\n")
 
     assert (source.rows, set(profiles)) == (2, {"email:a@example.com", "email:b@example.com"})

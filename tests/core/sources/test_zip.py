@@ -264,7 +264,7 @@ def test_a_member_without_a_name(tmp_path: Path, refusal: Refusal) -> None:
 
 
 def test_a_name_with_a_colon(tmp_path: Path, reading: Reading) -> None:
-    """A name with a colon is no drive letter."""
+    """A name with a colon is not a drive letter."""
     source, _ = reading(zip_of(tmp_path / "a.zip", {"7_VIPs: all_172136Nov292018.csv": HEADER}))
 
     assert source.audience_name == "VIPs: all"

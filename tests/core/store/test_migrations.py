@@ -120,8 +120,8 @@ async def test_failed_migration_is_rolled_back(empty: Database) -> None:
         assert await db.run_sync(differences) == []
 
 
-async def test_file_that_is_no_database(tmp_path: Path) -> None:
-    """A file that is no database is reported as damaged."""
+async def test_file_that_is_not_a_database(tmp_path: Path) -> None:
+    """A file that is not a database is reported as damaged."""
     path = tmp_path / "iterable-sync.sqlite"
     path.write_bytes(b"certainly no database\n" * 100)
     database = Database(f"sqlite:///{path}")
@@ -131,7 +131,7 @@ async def test_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql://localhost/x", "no address at all"])
-async def test_address_of_no_database(url: str) -> None:
+async def test_address_of_another_database(url: str) -> None:
     """An address of an unsupported database is refused without being shown."""
     with pytest.raises(SettingsError, match="ITERABLE_SYNC_DATABASE_URL") as refused:
         Database(url)
