@@ -67,6 +67,11 @@ def people(numbers: Iterable[int]) -> list[Member]:
     return [person(number) for number in numbers]
 
 
+def addresses(numbers: Iterable[int]) -> set[str]:
+    """The addresses of people with these numbers."""
+    return {f"p{number}@example.com" for number in numbers}
+
+
 @dataclass
 class Outcome:
     """A run in its current state, and its rejections by reason."""
@@ -275,6 +280,7 @@ __all__ = [
     "RunStatus",
     "Sync",
     "SyncMode",
+    "addresses",
     "decide",
     "people",
     "person",

@@ -25,6 +25,7 @@ from tests.core.harness import (
     Outcome,
     RunStatus,
     Sync,
+    addresses,
     people,
     person,
     syncing,
@@ -62,11 +63,6 @@ async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send ten members per request."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
-
-
-def addresses(numbers: range) -> set[str]:
-    """The addresses of people with these numbers."""
-    return {f"p{number}@example.com" for number in numbers}
 
 
 def assert_failed(outcome: Outcome, code: str) -> None:

@@ -4,8 +4,7 @@ A seed makes each walk repeatable. `ITERABLE_SYNC_WALKS` sets the number of walk
 """
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ import pytest
 
 from core.identity import Profile as Identities
 from core.identity import Subscriber, UserIdField, resolve_subscriber
-from core.iterable import RetryPolicy
 from core.planning import batching
 from core.runs import worker
 from core.store import runs
 from sandbox.iterable import Fault
 from tests.core.databases import sampled
 from tests.core.harness import LIST, OTHER_LIST, WALKS, Member, Outcome, RunStatus, Sync, syncing
+from tests.core.world.faults import HASTY, Trip
 
 #: Disturbed runs in an episode, which ends with undisturbed runs and a comparison of the lists; and episodes in a walk.
 DISTURBED, EPISODES = 3, 2
@@ -32,29 +31,6 @@ STRANGER = "stranger@elsewhere.example.com"
 
 #: The mappings of the walk: the name of the audience, and its list.
 MAPPINGS = {"first": LIST, "second": LIST, "third": OTHER_LIST}
-
-HASTY = RetryPolicy(
-    max_attempts=2,
-    backoff_initial_s=0.0005,
-    backoff_max_s=0.001,
-    retry_after=0.01,
-    throttle_timeout_s=0.2,
-    request_timeout_s=5.0,
-)
-
-
-@dataclass(slots=True)
-class Trip(Fault):
-    """A fault that lets every request pass, and calls a function at the `nth`."""
-
-    call: Callable[[], None] = field(default=lambda: None)
-
-    def strikes(self, method: str, path: str, body: bytes) -> bool:
-        """Count the request, and let it pass."""
-        self.matched += path.startswith(self.path)
-        if self.matched == self.nth:
-            self.call()
-        return False
 
 
 class Walk:
@@ -131,7 +107,7 @@ class Walk:
             Fault("truncated", path=path, probability=chance / 4),
         ]
         if self.random.random() < 0.3:
-            faults.insert(0, Trip("slow", nth=self.random.randint(1, 5), call=self.sync.engine.stopping.set))
+            faults.insert(0, Trip(self.sync.engine.stopping.set, self.random.randint(1, 5)))
         self.sync.iterable.faults.set(faults, seed=self.random.randint(0, 10**9))
 
     async def disturbed_run(self) -> None:

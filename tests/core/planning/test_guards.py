@@ -1,6 +1,5 @@
 """Guards hold a run that may be a mistake until a person approves it."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,13 +12,6 @@ from core.runs import commands, executor
 from core.store import mappings
 from core.store.mappings import AudienceMapping, MappingStatus, MappingUpdate, RemovalPolicy
 from tests.core.harness import LIST, Decision, Member, Outcome, RunStatus, Sync, decide, people, person, syncing
-
-
-@pytest.fixture
-async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
-    """An engine with a local Iterable."""
-    async with syncing(tmp_path) as opened:
-        yield opened
 
 
 def guards(outcome: Outcome) -> list[GuardName]:

@@ -1,6 +1,5 @@
 """Guards that compare a source with earlier syncs: by additions, size and age."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,10 @@ from core.planning.source_guards import History, check_additions, check_age, che
 from core.store import mappings
 from core.store.audit_log import COMMAND_LINE
 from core.store.mappings import AudienceMapping, MappingStatus
-from tests.core.harness import RunStatus, Sync, people, syncing
+from tests.core.harness import RunStatus, Sync, people
 
 MAPPING = AudienceMapping(1, 1, 1001, None, "Spring", "auto", 0.0, proposed_by="U1")
 DAY_S = 86_400.0
-
-
-@pytest.fixture
-async def sync(tmp_path: Path) -> AsyncIterator[Sync]:
-    """An engine with a local Iterable."""
-    async with syncing(tmp_path) as opened:
-        yield opened
 
 
 def guards(run: Run) -> list[GuardName]:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +18,7 @@ from core.runs.approval import Decision
 from core.runs.submission import submit
 from core.store import audit_log, runs
 from core.store.audit_log import AuditAction
-from tests.core.harness import LIST, Outcome, RunStatus, Sync, people, person, syncing
-
-
-@pytest.fixture
-async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
-    """An engine on each kind of database."""
-    async with syncing(tmp_path, database_url) as opened:
-        yield opened
-
-
-def addresses(numbers: range) -> set[str]:
-    """The addresses of people with these numbers."""
-    return {f"p{number}@example.com" for number in numbers}
+from tests.core.harness import LIST, Outcome, RunStatus, Sync, addresses, people, person, syncing
 
 
 async def decide(sync: Sync, run: Run, *, approves: bool = True, by: str = "U1") -> Decision:

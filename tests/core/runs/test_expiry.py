@@ -1,8 +1,6 @@
 """A run that is not approved in time expires: it sends nothing, and can't be approved later."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,16 +14,9 @@ from core.settings import Settings
 from core.store import audit_log, mappings, runs
 from core.store.audit_log import AuditAction
 from core.store.mappings import MappingStatus
-from tests.core.harness import RunStatus, Sync, decide, people, person, syncing
+from tests.core.harness import RunStatus, Sync, decide, people, person
 
 DAY_S = 86_400.0
-
-
-@pytest.fixture
-async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
-    """An engine on each kind of database."""
-    async with syncing(tmp_path, database_url) as opened:
-        yield opened
 
 
 async def run_until_approval(sync: Sync, *, days: float) -> str:

@@ -30,6 +30,7 @@ from tests.core.harness import (
     RetryPolicy,
     RunStatus,
     Sync,
+    addresses,
     decide,
     people,
     person,
@@ -67,11 +68,6 @@ async def hasty(tmp_path: Path) -> AsyncIterator[Sync]:
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send ten members per request."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 10)
-
-
-def addresses(numbers: range) -> set[str]:
-    """The addresses of people with these numbers."""
-    return {f"p{number}@example.com" for number in numbers}
 
 
 async def act_during(

@@ -1,8 +1,5 @@
 """Submitting runs of a known mapping, and of one that is paused or was declined."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from core.connections.environment import environment_connection
@@ -14,16 +11,9 @@ from core.runs import worker
 from core.store import connections, lists, mappings
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping, MappingStatus
-from tests.core.harness import LIST, RunStatus, Sync, people, person, queue_run, syncing
+from tests.core.harness import LIST, RunStatus, Sync, people, person, queue_run
 
 GONE, DYNAMIC = 4711, 1003
-
-
-@pytest.fixture
-async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
-    """An engine on each kind of database."""
-    async with syncing(tmp_path, database_url) as opened:
-        yield opened
 
 
 async def new_mapping(sync: Sync, list_id: int = LIST) -> tuple[Connection, AudienceMapping]:

@@ -1,20 +1,8 @@
 """Whole runs against the local Iterable: the list is equal to the audience, and every member is accounted for."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
 from core.identity import UserIdField
 from tests.core.databases import on_both
-from tests.core.harness import LIST, OTHER_LIST, Member, RunStatus, Sync, people, person, syncing
-
-
-@pytest.fixture
-async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
-    """An engine on each kind of database."""
-    async with syncing(tmp_path, database_url) as opened:
-        yield opened
+from tests.core.harness import LIST, OTHER_LIST, Member, RunStatus, Sync, people, person
 
 
 async def test_first_mirror_adds_all_members(sync: Sync) -> None:
