@@ -1,1 +1,1 @@
-"""Tests of the local Iterable and the local Slack."""
+"""Tests of the local Iterable, the local Slack and the local mParticle."""

@@ -1,4 +1,4 @@
-"""The sample audiences: the same every time, and what they are said to be."""
+"""The sample audiences are reproducible, and have the promised contents."""
 
 import json
 import zipfile
@@ -15,7 +15,7 @@ from sandbox.sample_audiences import Member
 
 @pytest.mark.parametrize("write", [sample_audiences.write_first, sample_audiences.write_later])
 def test_bytes_are_the_same_every_time(tmp_path: Path, write: Callable[[Path], Path]) -> None:
-    """Writing a sample twice gives the same file."""
+    """Writing a sample twice gives the same bytes."""
     before = write(tmp_path).read_bytes()
 
     assert write(tmp_path).read_bytes() == before
@@ -28,20 +28,20 @@ def test_bytes_are_the_same_every_time(tmp_path: Path, write: Callable[[Path], P
         (sample_audiences.write_later, sample_audiences.later()),
     ],
 )
-def test_download_is_read_as_what_it_is(tmp_path: Path, write: Callable[[Path], Path], members: list[Member]) -> None:
-    """The reader takes a sample for an audience download, holds it against its manifest, and finds every member."""
+def test_sample_is_read_as_a_download(tmp_path: Path, write: Callable[[Path], Path], members: list[Member]) -> None:
+    """The reader recognizes a sample as an audience download, checks its manifest, and finds every member."""
     with duckdb.connect() as con:
         source = sources.read(write(tmp_path), con)
-        found = con.execute("SELECT mpid, email, customer_id FROM source").fetchall()
+        rows = con.execute("SELECT mpid, email, customer_id FROM source").fetchall()
 
     assert (source.audience_id, source.audience_name) == ("8754", "SpringShoppers")
     assert source.is_snapshot
-    assert sorted(row[0] for row in found) == sorted(member.mpid for member in members)
-    assert {row[1] for row in found if row[1]} == {member.email for member in members if member.email}
+    assert sorted(row[0] for row in rows) == sorted(member.mpid for member in members)
+    assert {row[1] for row in rows if row[1]} == {member.email for member in members if member.email}
 
 
 def test_download_has_the_oddities_of_real_ones(tmp_path: Path) -> None:
-    """Spaces after commas, negative mpids, time stamps in seconds and in milliseconds, rows in no order."""
+    """A sample has spaces after commas, negative mpids, time stamps in seconds and milliseconds, and unordered rows."""
     with zipfile.ZipFile(sample_audiences.write_first(tmp_path)) as archive:
         name = json.loads(archive.read("manifest.json"))["files"][0]["file_name"]
         header, *rows = archive.read(name).decode().splitlines()
@@ -55,7 +55,7 @@ def test_download_has_the_oddities_of_real_ones(tmp_path: Path) -> None:
 
 
 def test_audience_changes_within_a_week() -> None:
-    """Between the downloads some leave, some join, and some have another address; not so many that a guard steps in."""
+    """Between the samples some people leave, some join and some change their address, too few for a guard."""
     before = {member.mpid: member for member in sample_audiences.first()}
     after = {member.mpid: member for member in sample_audiences.later()}
 
@@ -67,7 +67,7 @@ def test_audience_changes_within_a_week() -> None:
 
 
 def test_addresses_to_expect_are_lower_case() -> None:
-    """What a list should hold is as Iterable stores it, each address once."""
+    """The expected addresses are unique and in lower case, as Iterable stores them."""
     expected = sample_audiences.emails(sample_audiences.first())
 
     assert len(expected) == 4700

@@ -18,19 +18,19 @@ USER_ID_LIST = 1011
 
 
 class Clock:
-    """A clock that stands still until told to go on."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time, in seconds."""
         return self.now
 
 
 @dataclass
 class Reply:
-    """An answer, read whole."""
+    """An answer that was read completely."""
 
     status: int
     text: str
@@ -39,12 +39,12 @@ class Reply:
 
     @property
     def code(self) -> str:
-        """The code of an error."""
+        """The error code."""
         return str(self.data["code"])
 
     @property
     def failed(self) -> dict[str, list[str]]:
-        """`failedUpdates`, without its empty lists."""
+        """`failedUpdates` without its empty lists."""
         return {name: values for name, values in self.data["failedUpdates"].items() if values}
 
 
@@ -58,7 +58,7 @@ class Client:
     async def request(
         self, method: str, path: str, body: Any = None, *, key: str | None = DEFAULT_KEY, **options: Any
     ) -> Reply:
-        """Sends one request; `body` goes out as JSON."""
+        """Send one request, with `body` as JSON, and return the answer."""
         headers = ({} if key is None else {"Api-Key": key}) | options.pop("headers", {})
         if body is not None:
             options["json"] = body
@@ -68,24 +68,24 @@ class Client:
             return Reply(response.status, text, dict(response.headers), await response.json() if is_json else None)
 
     async def get(self, path: str, **options: Any) -> Reply:
-        """GET."""
+        """Send a GET request."""
         return await self.request("GET", path, **options)
 
     async def post(self, path: str, body: Any, **options: Any) -> Reply:
-        """POST."""
+        """Send a POST request."""
         return await self.request("POST", path, body, **options)
 
     async def subscribe(self, *subscribers: Any, list_id: int = LIST, **options: Any) -> Reply:
-        """Subscribes to a list; a string stands for an email."""
+        """Subscribe people to a list. A string stands for an email."""
         return await self.post("/api/lists/subscribe", _batch(list_id, subscribers), **options)
 
     async def unsubscribe(self, *subscribers: Any, list_id: int = LIST, **options: Any) -> Reply:
-        """Unsubscribes from a list; a string stands for an email."""
+        """Unsubscribe people from a list. A string stands for an email."""
         return await self.post("/api/lists/unsubscribe", _batch(list_id, subscribers), **options)
 
 
 def _batch(list_id: int, subscribers: tuple[Any, ...]) -> dict[str, Any]:
-    people = [{"email": one} if isinstance(one, str) else one for one in subscribers]
+    people = [{"email": subscriber} if isinstance(subscriber, str) else subscriber for subscriber in subscribers]
     return {"listId": list_id, "subscribers": people}
 
 
@@ -98,13 +98,13 @@ def clock() -> Clock:
 @pytest.fixture
 async def iterable(clock: Clock) -> AsyncIterator[Running]:
     """A local Iterable with its samples, its default limits, and a clock that stands still."""
-    async with running(State(clock=clock)) as started:
-        yield started
+    async with running(State(clock=clock)) as server:
+        yield server
 
 
 @pytest.fixture
 async def client(iterable: Running) -> AsyncIterator[Client]:
-    """A client of the local Iterable, not held back by the limit on batches."""
+    """A client of the local Iterable, without the limit on batches."""
     iterable.settings.update({"limits": {"bulk": 0}})
     async with aiohttp.ClientSession() as session:
         yield Client(iterable, session)

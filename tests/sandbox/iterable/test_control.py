@@ -1,4 +1,4 @@
-"""What people, tests and panels can ask and tell."""
+"""The control API: what people, tests and panels can read and change."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tests.sandbox.iterable.conftest import DYNAMIC, LIST, Client, Clock
 
 
 async def test_the_overview_shows_projects_lists_requests_and_faults(client: Client) -> None:
-    """One request tells what a panel shows."""
+    """One request returns everything that a panel shows."""
     await client.subscribe("a@example.com", "x@invalid.test")
-    shown = (await client.get("/_sandbox")).data
-    assert shown["projects"][0]["lists"][0] == {"id": LIST, "name": "Newsletter", "type": "Standard", "size": 1}
-    assert [project["type"] for project in shown["projects"]] == ["email", "hybrid", "userId"]
-    assert shown["totals"] == {"POST /api/lists/subscribe": {"200": 1}}
-    assert (shown["subscribers"], shown["faults"], shown["inFlight"]) == (2, [], 0)
+    overview = (await client.get("/_sandbox")).data
+    assert overview["projects"][0]["lists"][0] == {"id": LIST, "name": "Newsletter", "type": "Standard", "size": 1}
+    assert [project["type"] for project in overview["projects"]] == ["email", "hybrid", "userId"]
+    assert overview["totals"] == {"POST /api/lists/subscribe": {"200": 1}}
+    assert (overview["subscribers"], overview["faults"], overview["inFlight"]) == (2, [], 0)
 
 
 async def test_the_log_has_a_line_for_each_request(client: Client, clock: Clock) -> None:
-    """A request is logged with what it was, when it arrived, and how it ended."""
+    """The log has a record of each request, with its arrival time and result."""
     await client.subscribe("a@example.com", "b@example.com")
     clock.now = 1002.5
     await client.get(f"/api/lists/{LIST}/size")
@@ -62,16 +62,16 @@ async def test_the_log_has_a_line_for_each_request(client: Client, clock: Clock)
     ],
 )
 async def test_the_log_can_be_searched(client: Client, query: str, seqs: list[int]) -> None:
-    """Requests are found by path, method and number."""
+    """The log is searched by path, method and number."""
     await client.subscribe("a@example.com")
     await client.get("/api/lists")
     await client.subscribe("b@example.com")
-    found = (await client.get(f"/_sandbox/requests{query}")).data["requests"]
-    assert [one["seq"] for one in found] == seqs
+    records = (await client.get(f"/_sandbox/requests{query}")).data["requests"]
+    assert [record["seq"] for record in records] == seqs
 
 
-async def test_arrivals_are_at_hand_in_process(client: Client, clock: Clock) -> None:
-    """The log gives the times of arrival, for tests of the pace."""
+async def test_arrivals_in_process(client: Client, clock: Clock) -> None:
+    """In the same process, the log returns arrival times, for tests of the rate limit."""
     for clock.now in (1000.0, 1000.25, 1000.5):
         await client.subscribe("a@example.com")
     log = client.iterable.state.log
@@ -87,14 +87,14 @@ async def test_the_log_can_be_emptied(client: Client) -> None:
 
 
 async def test_members_are_email_and_user_id(client: Client) -> None:
-    """The members of a list, each with both identifiers."""
+    """The control API returns each member's email and user id."""
     await client.subscribe({"email": "a@example.com", "userId": "1"}, "b@example.com")
     members = (await client.get(f"/_sandbox/lists/{LIST}/members")).data
     assert members == [["a@example.com", "1"], ["b@example.com", None]]
 
 
-async def test_history_shows_who_was_taken_off_and_put_on_again(client: Client) -> None:
-    """Joins and leaves are counted per person; subscribing a member again is neither."""
+async def test_history_counts_joins_and_leaves(client: Client) -> None:
+    """History counts joins and leaves of each person; subscribing a member again is neither."""
     await client.subscribe("a@example.com", "b@example.com")
     await client.unsubscribe("a@example.com")
     await client.subscribe("a@example.com", "b@example.com", "b@example.com")
@@ -106,38 +106,38 @@ async def test_history_shows_who_was_taken_off_and_put_on_again(client: Client) 
     }
 
 
-async def test_history_can_be_off(client: Client) -> None:
-    """Lists made while the setting is off keep no history."""
+async def test_history_can_be_turned_off(client: Client) -> None:
+    """A list that is created while history is off has none."""
     await client.request("PATCH", "/_sandbox/settings", {"history": False})
-    made = (await client.post("/_sandbox/lists", {"name": "Quick"})).data["id"]
-    await client.subscribe("a@example.com", list_id=made)
-    assert (client.iterable.state.size(made), client.iterable.state.history(made)) == (1, [])
+    list_id = (await client.post("/_sandbox/lists", {"name": "Quick"})).data["id"]
+    await client.subscribe("a@example.com", list_id=list_id)
+    assert (client.iterable.state.size(list_id), client.iterable.state.history(list_id)) == (1, [])
 
 
-async def test_a_list_of_any_type_can_be_made(client: Client) -> None:
-    """Types that the API can't make, the sandbox can."""
-    made = await client.post("/_sandbox/lists", {"name": "Rules", "type": "Dynamic"})
-    shown = (await client.get("/api/lists")).data["lists"][-1]
-    assert (shown["id"], shown["listType"]) == (made.data["id"], "Dynamic")
+async def test_a_list_of_any_type_can_be_created(client: Client) -> None:
+    """The control API creates lists of types that the API can't create."""
+    created = await client.post("/_sandbox/lists", {"name": "Rules", "type": "Dynamic"})
+    listed = (await client.get("/api/lists")).data["lists"][-1]
+    assert (listed["id"], listed["listType"]) == (created.data["id"], "Dynamic")
 
 
-async def test_a_project_can_be_made(client: Client) -> None:
+async def test_a_project_can_be_created(client: Client) -> None:
     """A new project has its key and no lists."""
     await client.post("/_sandbox/projects", {"name": "Mine", "type": "hybrid", "key": "mine"})
     assert (await client.get("/api/lists", key="mine")).data == {"lists": []}
 
 
-async def test_reset_goes_back_to_the_samples(client: Client) -> None:
-    """After a reset there are no people, requests or faults."""
+async def test_reset_restores_the_samples(client: Client) -> None:
+    """A reset removes all people, requests and faults."""
     await client.subscribe("a@example.com")
     await client.post("/_sandbox/faults", {"action": "error", "path": "/api/users"})
     await client.post("/_sandbox/reset", {})
-    shown = (await client.get("/_sandbox")).data
-    assert (shown["projects"][0]["people"], shown["totals"], shown["faults"]) == (0, {}, [])
+    overview = (await client.get("/_sandbox")).data
+    assert (overview["projects"][0]["people"], overview["totals"], overview["faults"]) == (0, {}, [])
 
 
 async def test_settings_are_shown_and_changed(client: Client) -> None:
-    """A setting that is sent is taken, the others stay."""
+    """A request changes the settings that it contains, and keeps the others."""
     changed = await client.request(
         "PATCH", "/_sandbox/settings", {"max_subscribers": 9, "limits": {"bulk": 7, "size": {"seconds": 1}}}
     )
@@ -163,22 +163,22 @@ async def test_settings_are_shown_and_changed(client: Client) -> None:
         ("GET", "/requests?limit=x", None, 400),
     ],
 )
-async def test_what_makes_no_sense_is_refused(
+async def test_an_invalid_request_is_refused(
     client: Client, method: str, path: str, body: dict[str, Any] | None, status: int
 ) -> None:
-    """The control API answers nonsense with a sentence."""
+    """The control API answers an invalid request with an error in a sentence."""
     reply = await client.request(method, f"/_sandbox{path}", body)
     assert (reply.status, bool(reply.data["error"])) == (status, True)
 
 
 async def test_a_fault_is_logged_with_its_name(client: Client) -> None:
-    """The log tells a fault from a failure, and status 0 from an answer."""
+    """The log records the fault that caused an answer."""
     await client.post("/_sandbox/faults", {"action": "error", "status": 503})
     await client.get("/api/lists")
-    assert [(one.status, one.fault) for one in client.iterable.state.log.records] == [(503, "error")]
+    assert [(record.status, record.fault) for record in client.iterable.state.log.records] == [(503, "error")]
 
 
 async def test_the_samples_have_a_list_of_each_type(client: Client) -> None:
-    """Two lists that take people, and one of each type that does not."""
-    types = {one["id"]: one["listType"] for one in (await client.get("/api/lists")).data["lists"]}
+    """The sample project has two Standard lists and a list of each other type."""
+    types = {each["id"]: each["listType"] for each in (await client.get("/api/lists")).data["lists"]}
     assert types == {LIST: "Standard", 1002: "Standard", DYNAMIC: "Dynamic", 1004: "Suppression", 1005: "Internal"}

@@ -1,4 +1,4 @@
-"""What can go wrong on purpose."""
+"""Faults: the ways in which the local Iterable can fail on purpose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BULK = "/api/lists/subscribe"
 
 
 async def test_an_error_with_json(client: Client) -> None:
-    """`error` answers with a status, a code and a message of one's own, and does nothing."""
+    """`error` answers with the chosen status, code and message, and the request is not executed."""
     client.iterable.faults.add(Fault("error", status=503, code="DatabaseError", msg="later"))
     reply = await client.subscribe("a@example.com")
     assert (reply.status, reply.data) == (503, {"msg": "later", "code": "DatabaseError", "params": None})
@@ -36,7 +36,7 @@ async def test_a_gateway_error_in_html(client: Client, status: int, title: str) 
 
 @pytest.mark.parametrize(("retry_after", "header"), [(None, None), (3, "3"), (0.5, "0.5")])
 async def test_a_throttle(client: Client, retry_after: float | None, header: str | None) -> None:
-    """`throttle` is 429, with `Retry-After` or without."""
+    """`throttle` answers with 429, with or without `Retry-After`."""
     client.iterable.faults.add(Fault("throttle", retry_after=retry_after))
     reply = await client.subscribe("a@example.com")
     assert (reply.status, reply.code, reply.headers.get("Retry-After")) == (429, "RateLimitExceeded", header)
@@ -44,22 +44,22 @@ async def test_a_throttle(client: Client, retry_after: float | None, header: str
 
 @pytest.mark.parametrize(("applied", "size"), [(False, 0), (True, 1)])
 async def test_a_reset(client: Client, applied: bool, size: int) -> None:
-    """`reset` tears the connection down before the request is carried out, or after."""
+    """`reset` closes the connection before or after the request is executed."""
     client.iterable.faults.add(Fault("reset", applied=applied))
     with pytest.raises(aiohttp.ClientConnectionError):
         await client.subscribe("a@example.com")
     assert client.iterable.state.size(LIST) == size
 
 
-async def test_an_error_after_the_request_was_carried_out(client: Client) -> None:
-    """Any action may come too late: the answer says no, the list says yes."""
+async def test_an_error_after_the_request_was_executed(client: Client) -> None:
+    """With `applied`, the answer is an error although the request was executed."""
     client.iterable.faults.add(Fault("html", applied=True))
     reply = await client.subscribe("a@example.com")
     assert (reply.status, client.iterable.state.size(LIST)) == (502, 1)
 
 
 async def test_a_truncated_answer(client: Client) -> None:
-    """`truncated` is a whole answer whose JSON is broken off; the request was carried out."""
+    """`truncated` sends a complete answer with incomplete JSON, after the request was executed."""
     client.iterable.faults.add(Fault("truncated"))
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
         await client.subscribe("a@example.com")
@@ -74,15 +74,15 @@ async def test_an_answer_that_is_cut_off(client: Client) -> None:
     assert client.iterable.state.size(LIST) == 1
 
 
-async def test_an_answer_that_is_no_json(client: Client) -> None:
-    """`not_json` is 200 with text."""
+async def test_an_answer_without_json(client: Client) -> None:
+    """`not_json` answers with 200 and plain text."""
     client.iterable.faults.add(Fault("not_json"))
     reply = await client.subscribe("a@example.com")
     assert (reply.status, reply.text, reply.data) == (200, "OK", None)
 
 
-async def test_a_slow_answer_is_true(client: Client) -> None:
-    """`slow` answers rightly after a delay."""
+async def test_a_slow_answer(client: Client) -> None:
+    """`slow` gives the normal answer after a delay."""
     client.iterable.faults.add(Fault("slow", delay=0.02))
     reply = await client.subscribe("a@example.com")
     assert (reply.data["successCount"], client.iterable.state.log.records[-1].fault) == (1, "slow")
@@ -90,7 +90,7 @@ async def test_a_slow_answer_is_true(client: Client) -> None:
 
 @pytest.mark.parametrize(("applied", "size"), [(False, 0), (True, 1)])
 async def test_a_hang(client: Client, applied: bool, size: int) -> None:
-    """`hang` never answers; the client gives up."""
+    """`hang` never answers, until the client gives up."""
     client.iterable.faults.add(Fault("hang", applied=applied))
     with pytest.raises(TimeoutError):
         await client.subscribe("a@example.com", timeout=aiohttp.ClientTimeout(total=0.1))
@@ -98,12 +98,12 @@ async def test_a_hang(client: Client, applied: bool, size: int) -> None:
 
 
 class Watched(Fault):
-    """A rule that tells when it strikes."""
+    """A rule that signals when it strikes."""
 
     struck: asyncio.Event
 
     def strikes(self, method: str, path: str, body: bytes) -> bool:
-        """As ever, and tells."""
+        """Decide as Fault does, and signal a strike."""
         if super().strikes(method, path, body):
             self.struck.set()
             return True
@@ -111,8 +111,8 @@ class Watched(Fault):
 
 
 @pytest.mark.parametrize("fault", [Watched("hang"), Watched("slow", delay=60)])
-async def test_stopping_does_not_wait_for_what_is_held_up(fault: Watched) -> None:
-    """A server that holds a request up stops at once, and tears the connection down."""
+async def test_stopping_does_not_wait_for_delayed_requests(fault: Watched) -> None:
+    """A server that delays a request stops at once, and closes the connection."""
     async with aiohttp.ClientSession() as session:
         async with running() as iterable:
             fault.struck = asyncio.Event()
@@ -138,19 +138,19 @@ async def test_stopping_does_not_wait_for_what_is_held_up(fault: Watched) -> Non
     ],
 )
 async def test_a_rule_chooses_its_requests(client: Client, rule: dict[str, Any], statuses: list[int]) -> None:
-    """A rule matches by path, method and body, and strikes the requests that it counts off."""
+    """A rule matches by path, method and body, and strikes the requests that its counters select."""
     client.iterable.faults.add(Fault("error", **rule))
     assert [(await client.subscribe(f"user{number}@example.com")).status for number in range(5)] == statuses
 
 
 async def test_the_first_rule_that_strikes_decides(client: Client) -> None:
-    """A rule that is used up lets the next one have the request."""
+    """The first rule that strikes decides; a used-up rule does not strike."""
     client.iterable.faults.add(Fault("error", times=1), Fault("html", times=1))
     assert [(await client.subscribe("a@example.com")).status for _ in range(3)] == [500, 502, 200]
 
 
-async def test_chance_repeats_itself_with_its_seed(client: Client) -> None:
-    """The same seed strikes the same requests, another seed others."""
+async def test_a_seed_repeats_the_same_strikes(client: Client) -> None:
+    """The same seed strikes the same requests, and another seed others."""
     runs = []
     for seed in (1, 1, 2):
         client.iterable.faults.set([Fault("error", probability=0.5)], seed)
@@ -159,23 +159,23 @@ async def test_chance_repeats_itself_with_its_seed(client: Client) -> None:
 
 
 async def test_faults_over_http(client: Client) -> None:
-    """Rules can be added, seen with their counters, replaced and cleared over HTTP."""
+    """Rules are added, listed with their counters, replaced and cleared over HTTP."""
     await client.post("/_sandbox/faults", {"action": "error", "path": BULK, "times": 1})
     struck = await client.subscribe("a@example.com")
-    seen = (await client.get("/_sandbox/faults")).data["faults"][0]
+    listed = (await client.get("/_sandbox/faults")).data["faults"][0]
     await client.request("PUT", "/_sandbox/faults", {"seed": 3, "faults": [{"action": "html"}]})
     replaced = await client.subscribe("a@example.com")
     cleared = await client.request("DELETE", "/_sandbox/faults")
-    assert (struck.status, seen["hits"], seen["matched"], replaced.status) == (500, 1, 1, 502)
+    assert (struck.status, listed["hits"], listed["matched"], replaced.status) == (500, 1, 1, 502)
     assert cleared.data == {"seed": 3, "faults": []}
 
 
-async def test_a_fault_that_was_shown_can_be_sent_back(client: Client) -> None:
-    """What the control API shows of a rule, it takes."""
+async def test_listed_faults_can_be_sent_back(client: Client) -> None:
+    """The control API accepts the rules that it lists."""
     await client.post("/_sandbox/faults", {"action": "throttle", "retry_after": 2})
-    shown = (await client.get("/_sandbox/faults")).data
-    again = await client.request("PUT", "/_sandbox/faults", shown)
-    assert again.data == shown
+    listed = (await client.get("/_sandbox/faults")).data
+    again = await client.request("PUT", "/_sandbox/faults", listed)
+    assert again.data == listed
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ async def test_a_fault_that_was_shown_can_be_sent_back(client: Client) -> None:
         {"action": "error", "nth": True},
     ],
 )
-async def test_a_fault_that_makes_no_sense_is_refused(client: Client, fault: dict[str, Any]) -> None:
-    """A wrong rule is 400 with a sentence, and changes nothing."""
+async def test_an_invalid_fault_is_refused(client: Client, fault: dict[str, Any]) -> None:
+    """An invalid rule is answered with 400 and a sentence, and changes nothing."""
     reply = await client.post("/_sandbox/faults", fault)
     assert (reply.status, bool(reply.data["error"]), client.iterable.faults.rules) == (400, True, [])

@@ -1,4 +1,4 @@
-"""Started within a test, and as a process of its own."""
+"""The local Iterable runs within a test, or as a process."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tests.sandbox.iterable.conftest import LIST, Client
 
 
 async def test_two_can_run_at_once() -> None:
-    """Each has a port and a state of its own."""
-    async with aiohttp.ClientSession() as session, running() as one, running(bulk_per_second=0) as other:
-        await Client(one, session).subscribe("a@example.com")
-        assert (one.url != other.url, one.state.size(LIST), other.state.size(LIST)) == (True, 1, 0)
+    """Two local Iterables have their own ports and states."""
+    async with aiohttp.ClientSession() as session, running() as first, running(bulk_per_second=0) as second:
+        await Client(first, session).subscribe("a@example.com")
+        assert (first.url != second.url, first.state.size(LIST), second.state.size(LIST)) == (True, 1, 0)
 
 
-async def test_the_limit_on_batches_is_an_option() -> None:
-    """`bulk_per_second` is the limit that subscribe and unsubscribe share."""
+async def test_bulk_per_second_limits_batches() -> None:
+    """`bulk_per_second` is the rate limit that subscribe and unsubscribe share."""
     async with aiohttp.ClientSession() as session, running(bulk_per_second=1) as iterable:
         statuses = [(await Client(iterable, session).subscribe("a@example.com")).status for _ in range(2)]
     assert statuses == [200, 429]
 
 
-async def test_a_lean_one_counts_people_without_keeping_them() -> None:
-    """Sizes and rules are right, but members can't be listed."""
+async def test_a_lean_server_counts_people_without_storing_them() -> None:
+    """A lean server has the right sizes and answers, but can't list members."""
     async with aiohttp.ClientSession() as session, running(lean=True, bulk_per_second=0) as iterable:
         client = Client(iterable, session)
         await client.subscribe("a@example.com", "B@example.com", "c@example.com")
@@ -40,8 +40,8 @@ async def test_a_lean_one_counts_people_without_keeping_them() -> None:
     assert (size.text, users.status) == ("3", 503)
 
 
-async def test_a_thousand_subscribers_a_request_are_kept_whole() -> None:
-    """Large batches take the fast way, and end as single ones would."""
+async def test_large_batches() -> None:
+    """Batches of 1,000 subscribers have the same result as single subscribers."""
     people = [{"email": f"User{n}@example.com", "userId": str(n)} for n in range(1000)]
     async with aiohttp.ClientSession() as session, running(bulk_per_second=0) as iterable:
         client = Client(iterable, session)
@@ -54,7 +54,7 @@ async def test_a_thousand_subscribers_a_request_are_kept_whole() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_the_process_prints_address_and_key_and_stops_cleanly(number: signal.Signals) -> None:
-    """The command answers where it says, and a signal ends it without a word."""
+    """The command prints its address and key, and a signal ends it without an error."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -81,7 +81,7 @@ async def test_the_process_prints_address_and_key_and_stops_cleanly(number: sign
 
 
 async def test_a_port_in_use_is_one_sentence() -> None:
-    """A process that can't listen says so and exits with 1."""
+    """A process that can't listen says so in one sentence, and its exit code is 1."""
     async with running() as iterable:
         port = iterable.url.rpartition(":")[2]
         process = await asyncio.create_subprocess_exec(

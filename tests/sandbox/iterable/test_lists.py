@@ -1,4 +1,4 @@
-"""Lists: made, shown, counted, deleted, and who is on them."""
+"""Lists are created, listed, counted and deleted, and return their members."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.sandbox.iterable.conftest import DYNAMIC, HYBRID_LIST, LIST, USER_ID_
 
 
 async def test_lists_are_described_as_iterable_does(client: Client) -> None:
-    """A list has id, name, time of creation in milliseconds, and type."""
+    """A list has an id, a name, a creation time in milliseconds, and a type."""
     reply = await client.get("/api/lists")
     assert reply.data["lists"][2] == {
         "id": DYNAMIC,
@@ -23,19 +23,19 @@ async def test_lists_are_described_as_iterable_does(client: Client) -> None:
 
 
 async def test_a_created_list_is_standard_and_takes_people(client: Client) -> None:
-    """A list made over the API can be subscribed to."""
+    """People can be subscribed to a list that was created over the API."""
     created = await client.post("/api/lists", {"name": "Mine", "description": "Made here"})
     await client.subscribe("a@example.com", list_id=created.data["listId"])
     assert (await client.get(f"/api/lists/{created.data['listId']}/size")).text == "1"
 
 
 async def test_a_deleted_list_is_gone(client: Client) -> None:
-    """A deleted list is not shown, and refuses people."""
+    """A deleted list is not listed, and refuses subscribers."""
     deleted = await client.request("DELETE", f"/api/lists/{LIST}")
-    shown = await client.get("/api/lists")
+    listed = await client.get("/api/lists")
     refused = await client.subscribe("a@example.com")
     assert (deleted.status, deleted.code) == (200, "Success")
-    assert LIST not in [one["id"] for one in shown.data["lists"]]
+    assert LIST not in [each["id"] for each in listed.data["lists"]]
     assert (refused.status, refused.code, refused.data["msg"]) == (
         400,
         "BadParams",
@@ -44,14 +44,14 @@ async def test_a_deleted_list_is_gone(client: Client) -> None:
 
 
 @pytest.mark.parametrize("list_id", [99, HYBRID_LIST])
-async def test_a_list_of_nobody_or_of_another_project_is_invalid(client: Client, list_id: int) -> None:
-    """A list that the project does not have is 400 with the vendor's words."""
+async def test_a_list_of_another_project_is_invalid(client: Client, list_id: int) -> None:
+    """A list that the project does not have is answered with 400 and Iterable's message."""
     reply = await client.unsubscribe("a@example.com", list_id=list_id)
     assert (reply.status, reply.data["msg"]) == (400, "error.lists.invalidListId")
 
 
 async def test_an_invalid_list_may_come_under_code_success(client: Client) -> None:
-    """A setting gives the answer that has been seen: 400 with code Success."""
+    """A setting selects an answer that Iterable has been seen to give: 400 with code Success."""
     client.iterable.settings.deleted_list_code = "Success"
     reply = await client.subscribe("a@example.com", list_id=99)
     assert (reply.status, reply.code) == (400, "Success")
@@ -59,13 +59,13 @@ async def test_an_invalid_list_may_come_under_code_success(client: Client) -> No
 
 @pytest.mark.parametrize("list_id", [DYNAMIC, 1004, 1005])
 async def test_only_standard_lists_take_people(client: Client, list_id: int) -> None:
-    """Dynamic, Suppression and Internal lists refuse a subscribe."""
+    """Dynamic, Suppression and Internal lists refuse subscribers."""
     reply = await client.subscribe("a@example.com", list_id=list_id)
     assert (reply.status, "error.lists.invalidListId" in reply.data["msg"]) == (400, True)
 
 
-async def test_users_of_a_list_come_as_lines(client: Client) -> None:
-    """getUsers is text, an email a line, in lower case."""
+async def test_users_of_a_list_are_lines_of_text(client: Client) -> None:
+    """getUsers returns text, with one email in lower case a line."""
     await client.subscribe("B@Example.com", "a@example.com")
     reply = await client.get(f"/api/lists/getUsers?listId={LIST}")
     assert (reply.text, reply.headers["Content-Type"]) == (
@@ -78,25 +78,25 @@ async def test_users_of_a_list_come_as_lines(client: Client) -> None:
     ("prefer", "line"), [("true", "U1"), ("false", "a@example.com")], ids=["preferred", "not preferred"]
 )
 async def test_a_hybrid_project_lists_what_is_preferred(client: Client, prefer: str, line: str) -> None:
-    """`preferUserId` decides between email and user id in a hybrid project."""
+    """`preferUserId` chooses between emails and user ids in a hybrid project."""
     await client.subscribe({"email": "a@example.com", "userId": "U1"}, list_id=HYBRID_LIST, key=HYBRID_KEY)
     reply = await client.get(f"/api/lists/getUsers?listId={HYBRID_LIST}&preferUserId={prefer}", key=HYBRID_KEY)
     assert reply.text == f"{line}\n"
 
 
 async def test_a_user_id_project_lists_user_ids(client: Client) -> None:
-    """A userID-based project shows user ids."""
+    """A userID-based project returns user ids."""
     await client.subscribe({"email": "a@example.com", "userId": "U1"}, list_id=USER_ID_LIST, key=USER_ID_KEY)
     reply = await client.get(f"/api/lists/getUsers?listId={USER_ID_LIST}", key=USER_ID_KEY)
     assert reply.text == "U1\n"
 
 
 async def test_a_preview_is_a_sample_of_the_list(client: Client) -> None:
-    """previewUsers returns as many different members as asked for."""
-    everybody = [f"user{number}@example.com" for number in range(20)]
-    await client.subscribe(*everybody)
+    """previewUsers returns the requested number of different members."""
+    emails = [f"user{number}@example.com" for number in range(20)]
+    await client.subscribe(*emails)
     lines = (await client.get(f"/api/lists/previewUsers?listId={LIST}&size=5")).text.splitlines()
-    assert (len(set(lines)), set(lines) <= set(everybody)) == (5, True)
+    assert (len(set(lines)), set(lines) <= set(emails)) == (5, True)
 
 
 @pytest.mark.parametrize("query", ["", "?listId=", "?listId=x", f"?listId={LIST}&preferUserId=1", "?list=1"])
@@ -107,14 +107,14 @@ async def test_a_bad_query_is_refused(client: Client, query: str) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"name": " "}, {"name": 1}, {"name": "a", "type": "Dynamic"}])
-async def test_a_list_needs_a_name_and_nothing_unknown(client: Client, body: dict[str, Any]) -> None:
-    """Creating a list checks its fields."""
+async def test_invalid_fields_of_a_list(client: Client, body: dict[str, Any]) -> None:
+    """Creating a list with a missing, malformed or unknown field is BadParams."""
     reply = await client.post("/api/lists", body)
     assert (reply.status, reply.code) == (400, "BadParams")
 
 
 async def test_an_unknown_endpoint_is_not_found(client: Client) -> None:
-    """There is nothing but what is documented."""
+    """An endpoint that the local Iterable does not have is NotFound."""
     reply = await client.get("/api/campaigns")
     assert (reply.status, reply.code) == (404, "NotFound")
 

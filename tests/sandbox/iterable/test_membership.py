@@ -1,4 +1,4 @@
-"""The fast way through a batch and the slow one, person by person, come to the same end."""
+"""The fast path of a batch has the same results as the slow path, person by person."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _operations = st.lists(st.tuples(st.booleans(), _subscribers), max_size=6)
 
 
 def batch(people: list[tuple[str | None, str | None]]) -> Batch:
-    """A batch of subscribers."""
+    """Return a batch of subscribers."""
     emails, user_ids = [email for email, _ in people], [user_id for _, user_id in people]
     return Batch(emails, user_ids, None not in emails, None not in user_ids)
 
@@ -30,19 +30,21 @@ def batch(people: list[tuple[str | None, str | None]]) -> Batch:
 def play(
     project: str, operations: list[tuple[bool, list[tuple[str | None, str | None]]]], unique: bool, slow: bool
 ) -> tuple[object, ...]:
-    """The answers and the end of a series of subscribes (true) and unsubscribes (false)."""
+    """Execute subscribes (true) and unsubscribes (false). Returns the answers and the final state."""
     state = State()
     target = state.lists_of(state.project(project))[0]
     answers: list[tuple[int, list[Failure]]] = []
     for joins, people in operations:
-        given = batch(people)
+        subscribers = batch(people)
         if joins:
-            given = replace(given, extras=[{} for _ in people]) if slow else given
-            outcome = upsert(state.project(project), given, unique_user_ids=unique)
+            subscribers = replace(subscribers, extras=[{} for _ in people]) if slow else subscribers
+            outcome = upsert(state.project(project), subscribers, unique_user_ids=unique)
             target.join(outcome.numbers, 0.0)
         else:
-            given = batch([*people, (None, None)]) if slow else given  # an empty one can't be found at once
-            outcome = remove(state.project(project), target, given, 0.0)
+            subscribers = (
+                batch([*people, (None, None)]) if slow else subscribers
+            )  # an empty subscriber excludes the fast path
+            outcome = remove(state.project(project), target, subscribers, 0.0)
             outcome.failures = [failure for failure in outcome.failures if failure.bucket]
         answers.append((len(outcome.numbers), outcome.failures))
     return answers, state.members(target.id), state.history(target.id)
@@ -50,8 +52,8 @@ def play(
 
 @given(st.sampled_from(["Sandbox", "Sandbox hybrid", "Sandbox userId"]), _operations, st.booleans())
 @settings(max_examples=600, deadline=None)
-def test_the_fast_way_is_the_slow_way(
+def test_the_fast_path_equals_the_slow_path(
     project: str, operations: list[tuple[bool, list[tuple[str | None, str | None]]]], unique: bool
 ) -> None:
-    """Whatever is subscribed and unsubscribed, answers, members and history are the same."""
+    """On both paths, answers, members and history are the same."""
     assert play(project, operations, unique, slow=False) == play(project, operations, unique, slow=True)

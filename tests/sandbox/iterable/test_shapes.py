@@ -1,4 +1,4 @@
-"""What is refused before anybody is looked at."""
+"""Malformed requests, which are refused before any subscriber is looked up."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from tests.sandbox.iterable.conftest import LIST, Client, Reply
 GOOD = {"email": "a@example.com"}
 
 
-async def raw(client: Client, body: bytes, content_type: str = "application/json", **headers: str) -> Reply:
-    """Sends a body as it is."""
+async def post_raw(client: Client, body: bytes, content_type: str = "application/json", **headers: str) -> Reply:
+    """Post a body as it is."""
     return await client.request(
         "POST", "/api/lists/subscribe", data=io.BytesIO(body), headers={"Content-Type": content_type, **headers}
     )
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"listId": NaN}', b"\xff", b"listId=1"])
-async def test_a_body_that_is_no_json_object_is_refused(client: Client, body: bytes) -> None:
-    """Anything but a JSON object is BadJsonBody."""
-    reply = await raw(client, body)
+async def test_a_body_must_be_a_json_object(client: Client, body: bytes) -> None:
+    """A body that is not a JSON object is BadJsonBody."""
+    reply = await post_raw(client, body)
     assert (reply.status, reply.code) == (400, "BadJsonBody")
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
 async def test_another_content_type_is_refused(client: Client, content_type: str) -> None:
-    """JSON must be called JSON."""
-    reply = await raw(client, b'{"listId": 1001, "subscribers": []}', content_type)
+    """A content type other than JSON is BadJsonBody."""
+    reply = await post_raw(client, b'{"listId": 1001, "subscribers": []}', content_type)
     assert (reply.status, reply.code, "Content-Type" in reply.data["msg"]) == (400, "BadJsonBody", True)
 
 
-async def test_a_charset_beside_the_content_type_is_fine(client: Client) -> None:
-    """Parameters of the content type do not matter."""
-    reply = await raw(client, b'{"listId": 1001, "subscribers": []}', "application/json; charset=utf-8")
+async def test_a_charset_is_accepted(client: Client) -> None:
+    """A charset in the content type is accepted."""
+    reply = await post_raw(client, b'{"listId": 1001, "subscribers": []}', "application/json; charset=utf-8")
     assert (reply.status, reply.data["successCount"], reply.data["failCount"]) == (200, 0, 0)
 
 
@@ -70,7 +70,7 @@ async def test_a_body_of_the_wrong_shape_is_refused(client: Client, body: dict[s
     assert (reply.status, reply.code, hint in reply.data["msg"]) == (400, "BadParams", True)
 
 
-async def test_an_unsubscriber_has_identifiers_only(client: Client) -> None:
+async def test_an_unsubscriber_may_have_identifiers_only(client: Client) -> None:
     """An unsubscriber may have identifiers only, unlike a subscriber."""
     reply = await client.unsubscribe({**GOOD, "preferUserId": True})
     assert (reply.status, reply.code) == (400, "BadParams")
@@ -78,21 +78,21 @@ async def test_an_unsubscriber_has_identifiers_only(client: Client) -> None:
 
 @pytest.mark.parametrize(("extra", "status"), [(0, 200), (1, 413)])
 async def test_a_body_over_the_limit_is_too_large(client: Client, extra: int, status: int) -> None:
-    """4 MB is the most that a body may have; a byte more is 413."""
+    """A body may have up to 4 MB; one byte more is answered with 413."""
     body = b'{"listId": 1001, "subscribers": []}'
-    reply = await raw(client, body + b" " * (4_000_000 - len(body) + extra))
+    reply = await post_raw(client, body + b" " * (4_000_000 - len(body) + extra))
     assert reply.status == status
 
 
 async def test_too_many_subscribers_are_too_large(client: Client) -> None:
-    """With a most number of subscribers set, more are BatchTooLarge."""
+    """More subscribers than the setting allows are BatchTooLarge."""
     client.iterable.settings.max_subscribers = 2
     reply = await client.subscribe("a@example.com", "b@example.com", "c@example.com")
     assert (reply.status, reply.code) == (400, "BatchTooLarge")
 
 
 async def test_a_compressed_body_is_refused(client: Client) -> None:
-    """Compression is not documented, so it is not understood."""
+    """A compressed body is refused, because Iterable does not document compression."""
     async with client.session.post(
         f"{client.iterable.url}/api/lists/subscribe",
         json={"listId": LIST, "subscribers": []},

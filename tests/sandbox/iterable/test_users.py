@@ -1,4 +1,4 @@
-"""Single users: renamed, updated, read, forgotten."""
+"""Single users are renamed, updated, read and forgotten."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RENAME = "/api/users/updateEmail"
 
 
 async def test_a_renamed_person_stays_on_the_list(client: Client) -> None:
-    """Membership is of people: a new email changes no list, and makes no history."""
+    """A renamed person stays on their lists, without an entry in the history."""
     await client.subscribe(person("7@placeholder.email", "7"))
     reply = await client.post(RENAME, {"currentEmail": "7@Placeholder.email", "newEmail": "Ann@example.com"})
     assert (reply.status, reply.data) == (200, {"msg": "", "code": "Success", "params": None})
@@ -31,7 +31,7 @@ async def test_a_person_can_be_renamed_by_user_id(client: Client) -> None:
 
 
 async def test_an_old_email_is_free_after_a_rename(client: Client) -> None:
-    """A new person may take the old address."""
+    """A new person can use the old email of a renamed one."""
     await client.subscribe("a@example.com")
     await client.post(RENAME, {"currentEmail": "a@example.com", "newEmail": "b@example.com"})
     await client.subscribe("a@example.com")
@@ -55,7 +55,7 @@ async def test_an_old_email_is_free_after_a_rename(client: Client) -> None:
     ],
 )
 async def test_a_rename_is_refused(client: Client, body: dict[str, Any], answer: tuple[int, str]) -> None:
-    """A new email that is taken, forgotten or malformed, and an unknown person."""
+    """A rename to a used, forgotten or malformed email is refused, and so is that of an unknown person."""
     await client.subscribe("a@example.com", "b@example.com")
     client.iterable.state.forget(email="gone@example.com")
     reply = await client.post(RENAME, body)
@@ -64,7 +64,7 @@ async def test_a_rename_is_refused(client: Client, body: dict[str, Any], answer:
 
 @pytest.mark.parametrize("key", [HYBRID_KEY, USER_ID_KEY])
 async def test_renaming_works_in_email_based_projects_only(client: Client, key: str) -> None:
-    """In other projects updateEmail is BadParams."""
+    """In projects that are not email-based, updateEmail is BadParams."""
     reply = await client.post(RENAME, {"currentUserId": "1", "newEmail": "a@example.com"}, key=key)
     assert (reply.status, reply.code) == (400, "BadParams")
 
@@ -78,7 +78,7 @@ async def test_renaming_works_in_email_based_projects_only(client: Client, key: 
 async def test_update_changes_an_email_elsewhere(
     client: Client, key: str, list_id: int, change: dict[str, Any]
 ) -> None:
-    """In hybrid and userID-based projects, `users/update` gives a person another email."""
+    """In hybrid and userID-based projects, `users/update` changes a person's email."""
     await client.subscribe(person("old@example.com", "1"), list_id=list_id, key=key)
     reply = await client.post("/api/users/update", {"userId": "1", **change}, key=key)
     assert (reply.status, client.iterable.state.members(list_id)) == (200, [("new@example.com", "1")])
@@ -103,7 +103,8 @@ async def test_update_can_change_a_user_id(client: Client) -> None:
     ],
 )
 async def test_an_update_is_refused(client: Client, body: dict[str, Any], answer: tuple[int, str]) -> None:
-    """Conflicts and forgotten users are 409, malformed identifiers 400."""
+    """An update with a conflict or a forgotten user is answered with 409, and one with malformed identifiers with
+    400."""
     await client.subscribe(
         person("a@example.com", "1"), person("b@example.com", "2"), list_id=HYBRID_LIST, key=HYBRID_KEY
     )
@@ -112,7 +113,7 @@ async def test_an_update_is_refused(client: Client, body: dict[str, Any], answer
 
 
 async def test_a_bulk_update_answers_like_a_subscribe(client: Client) -> None:
-    """People are made, failures named, and no list is touched."""
+    """A bulk update creates people and names failures, and changes no list."""
     users = [person("a@example.com", dataFields={"city": "Bonn"}), person("x@invalid.test")]
     reply = await client.post("/api/users/bulkUpdate", {"users": users})
     assert (reply.data["successCount"], reply.failed, reply.data["createdFields"]) == (
@@ -123,7 +124,7 @@ async def test_a_bulk_update_answers_like_a_subscribe(client: Client) -> None:
 
 
 async def test_a_user_is_read_by_email(client: Client) -> None:
-    """getByEmail shows identifiers and lists, and an empty object for an unknown person."""
+    """getByEmail returns identifiers and lists, and an empty object for an unknown person."""
     await client.subscribe(person("a@example.com", "1"))
     known = await client.get("/api/users/getByEmail?email=A@example.com")
     unknown = await client.get("/api/users/getByEmail?email=b@example.com")
@@ -137,8 +138,8 @@ async def test_a_user_is_read_by_email(client: Client) -> None:
     assert unknown.data == {}
 
 
-async def test_a_forgotten_person_leaves_and_never_comes_back(client: Client) -> None:
-    """Forgetting takes a person off all lists, and the address fails for good."""
+async def test_a_forgotten_person_can_not_be_added_again(client: Client) -> None:
+    """A forgotten person is removed from all lists, and their address always fails."""
     await client.subscribe(person("a@example.com", "1"), "b@example.com")
     forgot = await client.post("/_sandbox/forget", {"email": "A@example.com"})
     reply = await client.subscribe("a@example.com")
@@ -146,8 +147,8 @@ async def test_a_forgotten_person_leaves_and_never_comes_back(client: Client) ->
     assert client.iterable.state.members(LIST) == [("b@example.com", None)]
 
 
-async def test_a_forgotten_user_id_never_comes_back(client: Client) -> None:
-    """In a hybrid project, both identifiers of a forgotten person fail."""
+async def test_a_forgotten_user_id_can_not_be_added_again(client: Client) -> None:
+    """In a hybrid project, both identifiers of a forgotten person always fail."""
     options: dict[str, Any] = {"list_id": HYBRID_LIST, "key": HYBRID_KEY}
     await client.subscribe(person("a@example.com", "1"), **options)
     await client.post("/_sandbox/forget", {"userId": "1", "project": "Sandbox hybrid"})
@@ -156,14 +157,14 @@ async def test_a_forgotten_user_id_never_comes_back(client: Client) -> None:
 
 
 async def test_forgotten_emails_are_hashes(client: Client) -> None:
-    """The forgotten are listed as SHA-256 of the address, trimmed and in lower case."""
+    """Forgotten emails are returned as SHA-256 of the trimmed, lower-case address."""
     client.iterable.state.forget(email=" A@example.com ")
     reply = await client.get("/api/users/forgotten")
     assert reply.data == {"hashedEmails": [hashlib.sha256(b"a@example.com").hexdigest()]}
 
 
 async def test_forgotten_user_ids_are_hashes(client: Client) -> None:
-    """And so are user ids, in lower case although they are case-sensitive."""
+    """Forgotten user ids are returned as hashes in lower case, although user ids are case-sensitive."""
     client.iterable.state.forget(user_id="Ab", project="Sandbox userId")
     reply = await client.get("/api/users/forgottenUserIds", key=USER_ID_KEY)
     assert reply.data == {"hashedUserIds": [hashlib.sha256(b"ab").hexdigest()]}
@@ -173,6 +174,6 @@ async def test_forgotten_user_ids_are_hashes(client: Client) -> None:
     ("path", "key"), [("forgotten", USER_ID_KEY), ("forgottenUserIds", "sandbox-key-00000000000000000000")]
 )
 async def test_a_project_forgets_by_its_own_identifier(client: Client, path: str, key: str) -> None:
-    """The endpoint for the other identifier is BadParams."""
+    """The endpoint of the identifier that the project does not use is BadParams."""
     reply = await client.get(f"/api/users/{path}", key=key)
     assert (reply.status, reply.code) == (400, "BadParams")

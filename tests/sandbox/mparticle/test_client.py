@@ -1,4 +1,4 @@
-"""The local mParticle behaves as mParticle does: it sends again what is not taken, and heeds a suspension."""
+"""The local mParticle behaves as mParticle does: it retries messages, and obeys a suspension."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,13 +16,15 @@ AUDIENCE = Audience(1, "VIPs", {"listId": "42"})
 
 @asynccontextmanager
 async def endpoint(*statuses: int, **answer: Any) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """A server that answers with these statuses, then with 200; yields its address and what it was sent."""
-    left = list(statuses)
-    sent: list[dict[str, Any]] = []
+    """Run a server that answers with these statuses, then with 200. Yields its address and the received messages."""
+    statuses_left = list(statuses)
+    received: list[dict[str, Any]] = []
 
     async def handle(request: web.Request) -> web.Response:
-        sent.append(await request.json())
-        return web.json_response({"name": "Sync", "version": "1", **answer}, status=left.pop(0) if left else 200)
+        received.append(await request.json())
+        return web.json_response(
+            {"name": "Sync", "version": "1", **answer}, status=statuses_left.pop(0) if statuses_left else 200
+        )
 
     app = web.Application()
     app.router.add_post("/", handle)
@@ -30,13 +32,13 @@ async def endpoint(*statuses: int, **answer: Any) -> AsyncIterator[tuple[str, li
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/", sent
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/", received
     finally:
         await runner.cleanup()
 
 
-async def test_sends_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is answered with a 5xx is sent again, with the same id."""
+async def test_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that is answered with a 5xx is sent again with the same id."""
     monkeypatch.setattr(client, "PAUSE_S", 0.001)
     async with endpoint(503, 500) as (url, sent), MParticle(url) as mparticle:
         await mparticle.add(AUDIENCE, Profile(1))
@@ -45,7 +47,7 @@ async def test_sends_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_gives_up() -> None:
-    """What is refused for good is not sent again, and said so."""
+    """A message that is answered with a 4xx is not sent again, and raises an error."""
     async with endpoint(400) as (url, sent), MParticle(url) as mparticle:
         with pytest.raises(RefusedError, match="400"):
             await mparticle.ping()
@@ -53,10 +55,10 @@ async def test_gives_up() -> None:
 
 
 async def test_story() -> None:
-    """It registers, connects, streams and disconnects, and says so."""
-    said: list[str] = []
+    """The story registers, connects, sends changes and disconnects, and reports each step."""
+    lines: list[str] = []
     async with endpoint() as (url, sent), MParticle(url) as mparticle:
-        await play_story(mparticle, AUDIENCE, said.append, members=150, leave=20, disconnect=True, erase=1)
+        await play_story(mparticle, AUDIENCE, lines.append, members=150, leave=20, disconnect=True, erase=1)
     kinds = [message["type"].removesuffix("_request") for message in sent]
     assert kinds == [
         "module_registration",
@@ -66,20 +68,20 @@ async def test_story() -> None:
         "audience_subscription",
     ]
     assert sum(len(message["user_profiles"]) for message in sent if "user_profiles" in message) == 170
-    assert "170 of 170 changes were taken." in said
+    assert "170 of 170 changes were taken." in lines
 
 
 async def test_suspension_ends_the_stream() -> None:
     """If the endpoint asks to suspend the subscription, the stream ends."""
-    said: list[str] = []
+    lines: list[str] = []
     async with endpoint(suspend_subscription=True) as (url, sent), MParticle(url) as mparticle:
-        await play_story(mparticle, AUDIENCE, said.append, members=500)
+        await play_story(mparticle, AUDIENCE, lines.append, members=500)
     assert len(sent) == 3
-    assert "asks to send no more" in said[-1]
+    assert "asks to send no more" in lines[-1]
 
 
-def test_profiles_are_as_mparticle_writes_them() -> None:
-    """Ids are numbers in strings, also negative ones, and what is not there is not listed."""
+def test_profiles_have_mparticles_form() -> None:
+    """Ids are numbers in strings, even negative ones, and missing identities are left out."""
     schema = {
         "type": "object",
         "required": ["mpid", "user_identities", "audiences"],

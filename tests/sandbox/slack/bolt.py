@@ -1,4 +1,4 @@
-"""Throwaway Bolt apps for the tests: over Socket Mode and over HTTP."""
+"""Small Bolt apps for the tests, over Socket Mode and over HTTP."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Opener = Callable[[dict[str, Any]], Awaitable[View]]
 
 
 def client_of(slack: Slack, token: str | None = None) -> AsyncWebClient:
-    """A Web API client with the bot's token."""
+    """Return a Web API client with the bot's token."""
     return AsyncWebClient(token or slack.bot_token, base_url=slack.api_url)
 
 
 def app_of(slack: Slack) -> AsyncApp:
-    """A Bolt app in the first workspace."""
+    """Return a Bolt app in the first workspace."""
     return AsyncApp(client=client_of(slack), signing_secret=slack.signing_secret)
 
 
 @contextlib.asynccontextmanager
 async def over_sockets(slack: Slack, app: AsyncApp) -> AsyncIterator[AsyncSocketModeHandler]:
-    """The app, connected over Socket Mode."""
+    """Connect an app over Socket Mode for the length of the block."""
     handler = AsyncSocketModeHandler(app, slack.app_token, ping_interval=0.2)
     before = len(slack.delivery.socket_mode.connections)
     await handler.connect_async()  # type: ignore[no-untyped-call]
@@ -39,12 +39,12 @@ async def over_sockets(slack: Slack, app: AsyncApp) -> AsyncIterator[AsyncSocket
     finally:
         tasks = [handler.client.current_session_monitor, handler.client.message_receiver]
         await handler.close_async()  # type: ignore[no-untyped-call]
-        await asyncio.gather(*(one for one in tasks if one), return_exceptions=True)
+        await asyncio.gather(*(task for task in tasks if task), return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
 async def serving(app: web.Application) -> AsyncIterator[str]:
-    """An aiohttp application on a free port; gives its address."""
+    """Serve an aiohttp application on a free port, and yield its address."""
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
@@ -56,27 +56,27 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
 
 
 def plain(text: str) -> dict[str, Any]:
-    """A plain_text object."""
+    """Return a plain_text object."""
     return {"type": "plain_text", "text": text}
 
 
 def section(text: str, **more: Any) -> dict[str, Any]:
-    """A section with mrkdwn."""
+    """Return a section with mrkdwn."""
     return {"type": "section", "text": {"type": "mrkdwn", "text": text}, **more}
 
 
 def button(text: str, action_id: str, **more: Any) -> dict[str, Any]:
-    """A button."""
+    """Return a button."""
     return {"type": "button", "text": plain(text), "action_id": action_id, **more}
 
 
 def actions(*elements: dict[str, Any], block_id: str = "actions") -> dict[str, Any]:
-    """An actions block."""
+    """Return an actions block."""
     return {"type": "actions", "block_id": block_id, "elements": list(elements)}
 
 
 def field(block_id: str, element: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """An input block; the element's action_id is `value` unless it has one."""
+    """Return an input block. The element's action_id is `value` unless it has one."""
     return {
         "type": "input",
         "block_id": block_id,
@@ -87,7 +87,7 @@ def field(block_id: str, element: dict[str, Any], **more: Any) -> dict[str, Any]
 
 
 def modal(*blocks: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A modal with a submit button."""
+    """Return a modal with a submit button."""
     return {
         "type": "modal",
         "callback_id": "modal",
@@ -99,10 +99,10 @@ def modal(*blocks: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def option(text: str, value: str | None = None) -> dict[str, Any]:
-    """An option."""
+    """Return an option."""
     return {"text": plain(text), "value": value or text.lower()}
 
 
 def fresh_trigger(slack: Slack) -> str:
-    """A fresh trigger of the marketer."""
+    """Return a new trigger of the marketer."""
     return slack.world.new_trigger(slack.marketer.user).id

@@ -1,4 +1,4 @@
-"""A throwaway bot that uses every part of the page, for the tests in a browser."""
+"""A small bot that uses every part of the page, for the tests in a browser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LISTS = [option("Spring newsletter", "41"), option("Spring sale, VIP", "42"), op
 
 
 def start_modal() -> dict[str, Any]:
-    """A modal with every kind of input."""
+    """Return a modal with every kind of input."""
     return modal(
         section("Make an Iterable list equal to an mParticle audience. Nothing is sent before you approve."),
         field(
@@ -63,7 +63,7 @@ def start_modal() -> dict[str, Any]:
 
 
 def approval_blocks() -> list[dict[str, Any]]:
-    """The card that asks for approval."""
+    """Return the blocks of a card that asks for approval."""
     return [
         {"type": "header", "text": plain("Sync wants approval: Spring sale, VIP")},
         section("<@U01MAYA> proposes to make the list equal to the audience *VIP buyers &amp; friends*."),
@@ -109,7 +109,7 @@ def approval_blocks() -> list[dict[str, Any]]:
 
 
 def gallery_blocks() -> list[dict[str, Any]]:
-    """The blocks that only messages take."""
+    """Return the blocks that only messages can have."""
     cell = [{"type": "raw_text", "text": "Reason"}, {"type": "raw_text", "text": "People"}]
     rows = [
         [{"type": "raw_text", "text": name}, {"type": "raw_number", "value": number, "text": str(number)}]
@@ -161,7 +161,7 @@ def gallery_blocks() -> list[dict[str, Any]]:
 
 
 def home_view() -> dict[str, Any]:
-    """A home tab."""
+    """Return a home tab."""
     return {
         "type": "home",
         "blocks": [
@@ -181,8 +181,8 @@ def home_view() -> dict[str, Any]:
     }
 
 
-def tell_story(app: AsyncApp) -> None:
-    """Give the app all its listeners."""
+def register_story(app: AsyncApp) -> None:
+    """Register all listeners on the app."""
 
     @app.command("/iterable-sync")
     async def command(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -199,7 +199,7 @@ def tell_story(app: AsyncApp) -> None:
     @app.options("value")
     async def offer(ack: AsyncAck, payload: dict[str, Any]) -> None:
         typed = payload["value"].lower()
-        await ack(options=[one for one in LISTS if typed in one["text"]["text"].lower()])
+        await ack(options=[each for each in LISTS if typed in each["text"]["text"].lower()])
 
     @app.view("start")
     async def start(ack: AsyncAck, view: dict[str, Any]) -> None:

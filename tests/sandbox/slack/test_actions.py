@@ -1,4 +1,4 @@
-"""Buttons, menus, typeaheads and shortcuts over Socket Mode."""
+"""Buttons, menus, external selects and shortcuts over Socket Mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.sandbox.slack.bolt import actions, button, client_of, field, modal, o
 
 
 async def post(slack: Slack, *blocks: dict[str, Any], channel: str = "C01MARKETING") -> Message:
-    """A message of the bot."""
+    """Post a message as the bot, and return it."""
     answer = await client_of(slack).chat_postMessage(channel=channel, text="A message", blocks=list(blocks))
     message = slack.world.message(answer["channel"], answer["ts"])
     assert message is not None
@@ -20,26 +20,26 @@ async def post(slack: Slack, *blocks: dict[str, Any], channel: str = "C01MARKETI
 
 
 async def test_button_in_a_message(slack: Slack, app: AsyncApp) -> None:
-    """A press carries the button's value, the message and a trigger."""
-    seen: dict[str, Any] = {}
+    """A click sends the button's value, the message and a trigger."""
+    payload: dict[str, Any] = {}
 
     @app.action("approve")
     async def handle(ack: AsyncAck, body: dict[str, Any]) -> None:
-        seen.update(body)
+        payload.update(body)
         await ack()
 
     message = await post(slack, actions(button("Approve", "approve", value="run-1")))
     outcome = await slack.approver.click(message, "approve")
 
     assert outcome.ok
-    assert seen["actions"][0]["value"] == "run-1"
-    assert seen["container"]["message_ts"] == message.ts
-    assert seen["user"]["id"] == slack.approver.id
-    assert seen["trigger_id"]
+    assert payload["actions"][0]["value"] == "run-1"
+    assert payload["container"]["message_ts"] == message.ts
+    assert payload["user"]["id"] == slack.approver.id
+    assert payload["trigger_id"]
 
 
-async def test_value_tells_equal_buttons_apart(slack: Slack, app: AsyncApp) -> None:
-    """The value distinguishes two buttons with one action_id in different blocks."""
+async def test_value_distinguishes_buttons(slack: Slack, app: AsyncApp) -> None:
+    """The value distinguishes two buttons with the same action_id in different blocks."""
     values: list[str] = []
 
     @app.action("retry")
@@ -58,7 +58,7 @@ async def test_value_tells_equal_buttons_apart(slack: Slack, app: AsyncApp) -> N
 
 
 async def test_declined_confirmation_sends_nothing(slack: Slack, app: AsyncApp) -> None:
-    """A person who says no to the confirmation has pressed nothing."""
+    """A declined confirmation sends no action."""
     confirm = {
         "title": plain("Cancel?"),
         "text": {"type": "mrkdwn", "text": "Sure?"},
@@ -74,24 +74,24 @@ async def test_declined_confirmation_sends_nothing(slack: Slack, app: AsyncApp) 
 
 
 async def test_menu_in_a_message_sends_the_option(slack: Slack, app: AsyncApp) -> None:
-    """A choice in a static_select arrives as selected_option and in the state."""
-    seen: dict[str, Any] = {}
+    """A choice in a static_select is in selected_option and in the state."""
+    payload: dict[str, Any] = {}
 
     @app.action("mode")
     async def handle(ack: AsyncAck, body: dict[str, Any]) -> None:
-        seen.update(body)
+        payload.update(body)
         await ack()
 
     menu = {"type": "static_select", "action_id": "mode", "options": [option("Mirror"), option("Delta")]}
     message = await post(slack, section("Mode", block_id="b", accessory=menu))
     await slack.marketer.click(message, "mode", "delta")
 
-    assert seen["actions"][0]["selected_option"]["value"] == "delta"
-    assert seen["state"]["values"]["b"]["mode"]["selected_option"]["value"] == "delta"
+    assert payload["actions"][0]["selected_option"]["value"] == "delta"
+    assert payload["state"]["values"]["b"]["mode"]["selected_option"]["value"] == "delta"
 
 
 async def test_action_without_listener_times_out(slack: Slack, app: AsyncApp) -> None:
-    """Without a listener no frame comes back, and the person sees an error."""
+    """An action without a listener gets no acknowledgement, and the person sees an error."""
     message = await post(slack, actions(button("Lost", "lost")))
 
     outcome = await slack.marketer.click(message, "lost")
@@ -101,7 +101,7 @@ async def test_action_without_listener_times_out(slack: Slack, app: AsyncApp) ->
 
 
 async def test_response_url_replaces_the_message(slack: Slack, app: AsyncApp) -> None:
-    """replace_original puts another content into the message that was clicked."""
+    """replace_original replaces the content of the clicked message."""
 
     @app.action("approve")
     async def handle(ack: AsyncAck, respond: AsyncRespond) -> None:
@@ -115,7 +115,7 @@ async def test_response_url_replaces_the_message(slack: Slack, app: AsyncApp) ->
 
 
 async def test_response_url_deletes_the_message(slack: Slack, app: AsyncApp) -> None:
-    """delete_original removes the message that was clicked."""
+    """delete_original deletes the clicked message."""
 
     @app.action("dismiss")
     async def handle(ack: AsyncAck, respond: AsyncRespond) -> None:
@@ -129,7 +129,7 @@ async def test_response_url_deletes_the_message(slack: Slack, app: AsyncApp) -> 
 
 
 async def test_deleted_message_can_not_be_clicked(slack: Slack, app: AsyncApp) -> None:
-    """What is no longer on the screen can't be pressed."""
+    """A button of a deleted message can't be clicked."""
     message = await post(slack, actions(button("Gone", "gone")))
     await client_of(slack).chat_delete(channel=message.channel.id, ts=message.ts)
 
@@ -137,8 +137,8 @@ async def test_deleted_message_can_not_be_clicked(slack: Slack, app: AsyncApp) -
         await slack.marketer.click(message, "gone")
 
 
-async def test_typeahead_offers_what_the_app_answers(slack: Slack, app: AsyncApp) -> None:
-    """An external_select asks the app once enough letters are typed, and the choice reaches the submission."""
+async def test_external_select_offers_the_apps_options(slack: Slack, app: AsyncApp) -> None:
+    """An external_select asks the app after enough letters, and the submission has the choice."""
     typed: list[str] = []
     submitted: dict[str, Any] = {}
 
@@ -167,13 +167,13 @@ async def test_typeahead_offers_what_the_app_answers(slack: Slack, app: AsyncApp
     await maya.submit()
 
     assert nothing == []
-    assert [one["text"]["text"] for one in offered] == ["Newsletter", "News flash"]
+    assert [each["text"]["text"] for each in offered] == ["Newsletter", "News flash"]
     assert typed == ["new"]
     assert submitted["list"]["list"]["selected_option"]["value"] == "42"
 
 
 async def test_options_that_slack_refuses_are_an_error(slack: Slack, app: AsyncApp) -> None:
-    """An option whose text is longer than 75 characters is never shown."""
+    """An option with more than 75 characters is an error."""
 
     @app.options("list")
     async def offer(ack: AsyncAck) -> None:
@@ -187,21 +187,21 @@ async def test_options_that_slack_refuses_are_an_error(slack: Slack, app: AsyncA
 
 
 async def test_message_shortcut_carries_the_message_and_its_files(slack: Slack, app: AsyncApp) -> None:
-    """A shortcut on a message with a file tells the app which file."""
-    seen: dict[str, Any] = {}
+    """A message shortcut sends the message with its files."""
+    payload: dict[str, Any] = {}
 
     @app.shortcut("sync-to-iterable")
     async def handle(ack: AsyncAck, shortcut: dict[str, Any]) -> None:
-        seen.update(shortcut)
+        payload.update(shortcut)
         await ack()
 
     message = await slack.marketer.upload_file("marketing", "vip.csv", b"a,b\n")
     outcome = await slack.marketer.shortcut("sync-to-iterable", message)
 
     assert outcome.ok
-    assert seen["type"] == "message_action"
-    assert seen["message"]["files"][0]["name"] == "vip.csv"
-    assert seen["channel"]["id"] == "C01MARKETING"
+    assert payload["type"] == "message_action"
+    assert payload["message"]["files"][0]["name"] == "vip.csv"
+    assert payload["channel"]["id"] == "C01MARKETING"
 
 
 async def test_unknown_shortcut_is_not_in_the_menu(slack: Slack, app: AsyncApp) -> None:

@@ -1,4 +1,4 @@
-"""The page in a real browser, at a desk's width and at a phone's."""
+"""The page in a real browser, as wide as a desktop and as a phone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from slack_bolt.async_app import AsyncApp
 from sandbox.slack import Slack, running
 from tests import chromium
 from tests.sandbox.slack.bolt import app_of, client_of, over_sockets
-from tests.sandbox.slack.story import approval_blocks, start_modal, tell_story
+from tests.sandbox.slack.story import approval_blocks, register_story, start_modal
 
 chromium.needed()
 
 from playwright.async_api import Browser, Page, Route, expect  # noqa: E402 - only if it is installed
 
-SHOTS = os.environ.get("SCREENSHOTS")  # a folder to keep pictures in
+SHOTS = os.environ.get("SCREENSHOTS")  # the folder for screenshots
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,58 +28,58 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests here."""
-    async with chromium.browsing() as one:
-        yield one
+    """One browser for all tests of this module."""
+    async with chromium.browsing() as browser:
+        yield browser
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def slack() -> AsyncIterator[Slack]:
-    """A local Slack that gives the bot more than Slack's three seconds: here it is the page that is tried."""
-    async with running(event_retries=(), ack_timeout=15.0) as one:
-        yield one
+    """A local Slack with a long time to acknowledge, because these tests concern the page."""
+    async with running(event_retries=(), ack_timeout=15.0) as server:
+        yield server
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def app(slack: Slack) -> AsyncIterator[AsyncApp]:
     """The bot of the story."""
     bolt = app_of(slack)
-    tell_story(bolt)
+    register_story(bolt)
     async with over_sockets(slack, bolt):
         yield bolt
 
 
 @pytest_asyncio.fixture(params=[1280, 400], loop_scope="module")
 async def page(request: pytest.FixtureRequest, browser: Browser, slack: Slack, app: AsyncApp) -> AsyncIterator[Page]:
-    """The page at two widths; it fails where the page has thrown an error."""
+    """The page at two widths. The test fails if the page has thrown an error."""
     context = await browser.new_context(viewport={"width": request.param, "height": 800})
-    one = await context.new_page()
+    page = await context.new_page()
     errors: list[str] = []
-    one.on("pageerror", lambda error: errors.append(str(error)))
-    await one.goto(slack.page_url)
-    await expect(one.locator("#composer")).to_be_visible()
-    yield one
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    await page.goto(slack.page_url)
+    await expect(page.locator("#composer")).to_be_visible()
+    yield page
     if SHOTS:
-        await one.screenshot(path=f"{SHOTS}/{request.node.name}.png")
+        await page.screenshot(path=f"{SHOTS}/{request.node.name}.png")
     await context.close()
     assert errors == []
 
 
 async def write(page: Page, text: str) -> None:
-    """Type into the field and press Enter."""
+    """Type a text into the composer and press Enter."""
     await page.locator("#composer").fill(text)
     await page.keyboard.press("Enter")
 
 
 async def open_sidebar(page: Page) -> None:
-    """Show the column of conversations, which is hidden at a phone's width."""
+    """Show the sidebar, which is hidden on a phone."""
     opener = page.get_by_role("button", name="Conversations")
     if await opener.is_visible():
         await opener.click()
 
 
 async def test_from_command_to_approval(slack: Slack, page: Page) -> None:
-    """A person fills in the modal, corrects what the screen and the app refuse, and sees the card."""
+    """A person fills in the modal, corrects the errors of the page and of the app, and sees the card."""
     await write(page, "/iterable-sync")
     modal = page.locator("#modal")
     await modal.get_by_label("Mapping").fill("sale")
@@ -104,7 +104,7 @@ async def test_from_command_to_approval(slack: Slack, page: Page) -> None:
 
 
 async def test_message_changes_in_place(slack: Slack, page: Page) -> None:
-    """A button asks for confirmation, the app changes the message, and the page follows."""
+    """A button asks for confirmation, the app updates the message, and the page shows the update."""
     client = client_of(slack)
     await client.chat_postMessage(channel="C01MARKETING", text="Approval", blocks=approval_blocks())
     await page.get_by_role("button", name="Decline").click()
@@ -119,7 +119,7 @@ async def test_message_changes_in_place(slack: Slack, page: Page) -> None:
 
 
 async def test_ephemeral_answer_and_act_as(slack: Slack, page: Page) -> None:
-    """An ephemeral answer is only visible to its reader: it is gone when the page acts as another person."""
+    """An ephemeral answer disappears when the page acts as another person."""
     await write(page, "/iterable-sync status")
     await expect(page.get_by_text("Only visible to you")).to_be_visible()
     await open_sidebar(page)
@@ -129,12 +129,12 @@ async def test_ephemeral_answer_and_act_as(slack: Slack, page: Page) -> None:
     await expect(page.get_by_text("Only visible to you")).to_have_count(0)
 
 
-async def test_person_chosen_while_the_page_reads_stays(slack: Slack, page: Page) -> None:
-    """Choosing another person while the page loads is not undone by the loaded state."""
-    go_on = asyncio.Event()
+async def test_person_chosen_while_the_page_loads(slack: Slack, page: Page) -> None:
+    """A person who is chosen while the page loads stays chosen."""
+    may_continue = asyncio.Event()
 
     async def hold(route: Route) -> None:
-        await go_on.wait()
+        await may_continue.wait()
         await route.continue_()
 
     await open_sidebar(page)
@@ -142,14 +142,14 @@ async def test_person_chosen_while_the_page_reads_stays(slack: Slack, page: Page
     async with page.expect_request("**/_page/state*"):
         await slack.operator.say("Hello", "marketing")
     await page.get_by_label("Acting as").select_option("U01AMIR")
-    go_on.set()
+    may_continue.set()
 
     await expect(page.locator("#sidebar .role").first).to_have_text("Head of CRM, approver")
     await expect(page.get_by_label("Acting as")).to_have_value("U01AMIR")
 
 
-async def test_dates_are_in_the_readers_own_words(slack: Slack, page: Page) -> None:
-    """A moment is written as its format asks: today is "today"."""
+async def test_dates_are_formatted(slack: Slack, page: Page) -> None:
+    """The page formats a date as its format says, such as "today"."""
     text = f"Since <!date^{int(time.time())}^{{date_short_pretty}} at {{time}}|some day>"
     await client_of(slack).chat_postMessage(channel="C01MARKETING", text=text)
 
@@ -157,7 +157,7 @@ async def test_dates_are_in_the_readers_own_words(slack: Slack, page: Page) -> N
 
 
 async def test_home_tab(slack: Slack, page: Page) -> None:
-    """The home tab is opened, published and shown."""
+    """The app publishes the home tab when a person opens it, and the page shows it."""
     await open_sidebar(page)
     await page.locator("#sidebar").get_by_role("button", name="Home").click()
 
@@ -166,7 +166,7 @@ async def test_home_tab(slack: Slack, page: Page) -> None:
 
 
 async def test_thread_and_file(slack: Slack, page: Page) -> None:
-    """A file is shown with its name, and a reply goes into the thread."""
+    """The page shows a file with its name, and a reply appears in the thread."""
     await slack.approver.upload_file("marketing", "vip.csv", b"email\n", "Here")
     await page.get_by_role("button", name="Reply in thread").first.focus()
     await page.keyboard.press("Enter")
@@ -179,7 +179,7 @@ async def test_thread_and_file(slack: Slack, page: Page) -> None:
 
 
 async def test_typed_markup_is_text(slack: Slack, page: Page) -> None:
-    """What people write is never markup of the page."""
+    """The page shows typed HTML as text."""
     await write(page, "<img src=x onerror=alert(1)> & *bold*")
 
     await expect(page.get_by_text("<img src=x onerror=alert(1)> & bold")).to_be_visible()
@@ -188,30 +188,30 @@ async def test_typed_markup_is_text(slack: Slack, page: Page) -> None:
 
 
 async def test_panel_switches_a_fault(slack: Slack, page: Page) -> None:
-    """A switch on the panel breaks Slack, and mends it."""
+    """A switch of the panel adds a fault, and removes it."""
     await page.get_by_role("button", name="Sandbox", exact=True).click()
     switch = page.get_by_role("switch", name="Channel not found")
     await switch.check(force=True)
-    await slack.wait_for(lambda: [one.kind for one in slack.faults.active] == ["channel_not_found"])
+    await slack.wait_for(lambda: [fault.kind for fault in slack.faults.active] == ["channel_not_found"])
     await switch.uncheck(force=True)
 
     await slack.wait_for(lambda: slack.faults.active == [])
 
 
 async def test_nothing_is_wider_than_the_screen(slack: Slack, page: Page) -> None:
-    """Plans, tables and long words fit, at both widths."""
+    """Plans, tables and long words fit on the screen."""
     await write(page, "/iterable-sync gallery")
     await page.get_by_text("Sync of VIP buyers").wait_for()
 
     wider = await page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
     inside = await page.evaluate(
-        "[...document.querySelectorAll('.messages')].every(one => one.scrollWidth <= one.clientWidth)"
+        "[...document.querySelectorAll('.messages')].every(area => area.scrollWidth <= area.clientWidth)"
     )
     assert (wider, inside) == (False, True)
 
 
-async def test_update_of_a_modal_leaves_what_is_being_typed(slack: Slack, page: Page) -> None:
-    """When the app changes the modal, typed text, focus and caret stay."""
+async def test_update_of_a_modal_keeps_typed_text(slack: Slack, page: Page) -> None:
+    """An update of the modal keeps the typed text, the focus and the caret."""
     await write(page, "/iterable-sync")
     comment = page.locator("#modal").get_by_label("Comment")
     await comment.fill("Half a sent")
@@ -225,7 +225,7 @@ async def test_update_of_a_modal_leaves_what_is_being_typed(slack: Slack, page: 
 
 
 async def test_modal_keeps_the_focus_and_gives_it_back(slack: Slack, page: Page) -> None:
-    """Tab stays inside the modal; Escape closes it and the focus is back where it was."""
+    """Tab stays inside the modal, and Escape closes it and restores the focus."""
     await write(page, "/iterable-sync")
     await page.locator("#modal").wait_for()
     for _ in range(24):

@@ -10,7 +10,7 @@ from sandbox.slack import Slack
 
 
 async def test_acknowledgement_text_is_shown_to_the_person_only(slack: Slack, app: AsyncApp) -> None:
-    """What a command acknowledges with is an ephemeral message."""
+    """The text of an acknowledgement is an ephemeral message."""
 
     @app.command("/iterable-sync")
     async def handle(ack: AsyncAck, command: dict[str, Any]) -> None:
@@ -26,25 +26,25 @@ async def test_acknowledgement_text_is_shown_to_the_person_only(slack: Slack, ap
 
 
 async def test_payload_has_what_slack_sends(slack: Slack, app: AsyncApp) -> None:
-    """A command's payload names team, channel, person, command, and where to answer."""
-    seen: dict[str, Any] = {}
+    """The payload of a command has the team, channel, person, command and response URL."""
+    payload: dict[str, Any] = {}
 
     @app.command("/iterable-sync")
     async def handle(ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
-        seen.update(body)
+        payload.update(body)
 
     await slack.operator.command("/iterable-sync help", channel="sync-alerts")
 
-    assert seen["user_id"] == slack.operator.id
-    assert seen["channel_name"] == "sync-alerts"
-    assert seen["is_enterprise_install"] == "false"
-    assert seen["response_url"].startswith("http://127.0.0.1:")
-    assert seen["trigger_id"]
+    assert payload["user_id"] == slack.operator.id
+    assert payload["channel_name"] == "sync-alerts"
+    assert payload["is_enterprise_install"] == "false"
+    assert payload["response_url"].startswith("http://127.0.0.1:")
+    assert payload["trigger_id"]
 
 
-async def test_silence_is_told_after_the_time_is_up(slack: Slack, app: AsyncApp) -> None:
-    """A listener that never acknowledges leaves the person with operation_timeout."""
+async def test_missing_acknowledgement_times_out(slack: Slack, app: AsyncApp) -> None:
+    """If a listener never acknowledges, the person sees operation_timeout."""
 
     @app.command("/iterable-sync")
     async def handle() -> None:
@@ -57,14 +57,14 @@ async def test_silence_is_told_after_the_time_is_up(slack: Slack, app: AsyncApp)
 
 
 async def test_without_a_connection_the_command_fails_at_once(slack: Slack) -> None:
-    """Without a connection: dispatch_failed."""
+    """Without a connection, a command fails with dispatch_failed."""
     outcome = await slack.marketer.command("/iterable-sync")
 
     assert outcome.error == "dispatch_failed"
 
 
 async def test_unknown_command_never_reaches_the_app(slack: Slack, app: AsyncApp) -> None:
-    """Slack itself refuses a command that the manifest doesn't have."""
+    """Slack refuses a command that is not in the manifest."""
     outcome = await slack.marketer.command("/nonsense")
 
     assert not outcome.sent
@@ -72,7 +72,7 @@ async def test_unknown_command_never_reaches_the_app(slack: Slack, app: AsyncApp
 
 
 async def test_commands_do_not_work_in_threads(slack: Slack, app: AsyncApp) -> None:
-    """A command typed into a thread is refused."""
+    """A command that is typed in a thread is refused."""
     parent = await slack.marketer.say("hello", "marketing")
 
     outcome = await slack.marketer.command("/iterable-sync", thread=parent)
@@ -81,7 +81,7 @@ async def test_commands_do_not_work_in_threads(slack: Slack, app: AsyncApp) -> N
 
 
 async def test_in_channel_answer_shows_the_command_too(slack: Slack, app: AsyncApp) -> None:
-    """An in_channel answer echoes the command for everyone."""
+    """An in_channel answer shows the command to everyone."""
 
     @app.command("/iterable-sync")
     async def handle(ack: AsyncAck) -> None:
@@ -89,11 +89,11 @@ async def test_in_channel_answer_shows_the_command_too(slack: Slack, app: AsyncA
 
     await slack.marketer.command("/iterable-sync status")
 
-    assert [one.text for one in slack.approver.messages("marketing")] == ["/iterable-sync status", "3 runs"]
+    assert [each.text for each in slack.approver.messages("marketing")] == ["/iterable-sync status", "3 runs"]
 
 
 async def test_response_url_takes_five_posts(slack: Slack, app: AsyncApp) -> None:
-    """The sixth answer to one command is refused."""
+    """A response URL refuses the sixth answer."""
     statuses: list[int] = []
 
     @app.command("/iterable-sync")
@@ -111,16 +111,16 @@ async def test_response_url_takes_five_posts(slack: Slack, app: AsyncApp) -> Non
 
 
 async def test_response_url_ends_after_half_an_hour(slack: Slack, app: AsyncApp) -> None:
-    """A response_url that is 31 minutes old is refused."""
-    kept: list[AsyncRespond] = []
+    """A response URL that is 31 minutes old is refused."""
+    responds: list[AsyncRespond] = []
 
     @app.command("/iterable-sync")
     async def handle(ack: AsyncAck, respond: AsyncRespond) -> None:
         await ack()
-        kept.append(respond)
+        responds.append(respond)
 
     await slack.marketer.command("/iterable-sync")
     slack.advance(31 * 60)
-    answer = await kept[0]("late")
+    answer = await responds[0]("late")
 
     assert answer.status_code == 404

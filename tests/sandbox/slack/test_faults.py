@@ -1,4 +1,4 @@
-"""Faults by a switch, tokens, scopes and rate limits."""
+"""Faults, tokens, scopes and rate limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.sandbox.slack.bolt import client_of
 
 
 async def post(slack: Slack, channel: str = "C01MARKETING") -> str:
-    """The answer to a message: `ok` or the error."""
+    """Post a message. Returns "ok" or the error."""
     try:
         await client_of(slack).chat_postMessage(channel=channel, text="Hello")
     except SlackApiError as error:
@@ -22,7 +22,7 @@ async def post(slack: Slack, channel: str = "C01MARKETING") -> str:
 
 
 async def test_rate_limit_says_how_long_to_wait(slack: Slack) -> None:
-    """429 comes with Retry-After and the error ratelimited, as often as it was asked for."""
+    """A rate limit is a 429 with Retry-After, as often as requested."""
     slack.faults.add("ratelimited", "chat.*", count=1, retry_after=7)
 
     with pytest.raises(SlackApiError) as refused:
@@ -34,7 +34,7 @@ async def test_rate_limit_says_how_long_to_wait(slack: Slack) -> None:
 
 
 async def test_server_error_can_be_retried(slack: Slack) -> None:
-    """A 503 that happens once is survived by the SDK's retry handler."""
+    """The SDK's retry handler retries a single 503."""
     slack.faults.add("server_error", "chat.postMessage", count=1, status=503)
     client = client_of(slack)
     client.retry_handlers.append(AsyncServerErrorRetryHandler())
@@ -42,28 +42,28 @@ async def test_server_error_can_be_retried(slack: Slack) -> None:
     answer = await client.chat_postMessage(channel="C01MARKETING", text="Hello")
 
     assert answer["ok"]
-    assert [one.status for one in slack.calls("chat.postMessage")] == [503, 200]
+    assert [call.status for call in slack.calls("chat.postMessage")] == [503, 200]
 
 
 @pytest.mark.parametrize(
     "error", ["channel_not_found", "not_in_channel", "is_archived", "invalid_blocks", "msg_too_long"]
 )
 async def test_error_codes_on_demand(slack: Slack, error: str) -> None:
-    """Any of Slack's error codes can be switched on."""
+    """A fault can have any of Slack's error codes."""
     slack.faults.add(error, "chat.postMessage")
 
     assert await post(slack) == error
 
 
 async def test_fault_of_one_channel(slack: Slack) -> None:
-    """A fault may strike one channel and spare the others."""
+    """A fault can be limited to one channel."""
     slack.faults.add("channel_not_found", "chat.*", channel="C01ALERTS")
 
     assert (await post(slack), await post(slack, "C01ALERTS")) == ("ok", "channel_not_found")
 
 
 async def test_fault_of_one_message(slack: Slack) -> None:
-    """A fault may strike what says something and spare all else."""
+    """A fault can be limited to messages with a text."""
     slack.faults.add("channel_not_found", "chat.*", text="Hell")
     client = client_of(slack)
 
@@ -71,8 +71,8 @@ async def test_fault_of_one_message(slack: Slack) -> None:
     assert await post(slack) == "channel_not_found"
 
 
-async def test_chance_is_the_same_with_the_same_seed() -> None:
-    """A fault with a probability strikes in the same order for the same seed."""
+async def test_a_seed_repeats_the_same_strikes() -> None:
+    """A fault with a probability strikes the same calls for the same seed."""
     runs = []
     for _ in range(2):
         async with running() as slack:
@@ -90,8 +90,8 @@ async def test_chance_is_the_same_with_the_same_seed() -> None:
     assert set(runs[0]) == {200, 500}
 
 
-async def test_lost_answer_means_that_it_was_done(slack: Slack) -> None:
-    """With lost_answer the message is there, though the client saw the line break."""
+async def test_lost_answer_posts_the_message(slack: Slack) -> None:
+    """lost_answer posts the message, but the client sees a broken connection."""
     slack.faults.add("lost_answer", "chat.postMessage", count=1)
     client = client_of(slack)
     client.retry_handlers.clear()
@@ -99,19 +99,19 @@ async def test_lost_answer_means_that_it_was_done(slack: Slack) -> None:
     with pytest.raises(aiohttp.ClientError):
         await client.chat_postMessage(channel="C01MARKETING", text="Hello")
 
-    assert [one.text for one in slack.messages("marketing")] == ["Hello"]
+    assert [message.text for message in slack.messages("marketing")] == ["Hello"]
 
 
 async def test_lost_answer_makes_a_retrying_client_post_twice(slack: Slack) -> None:
-    """The SDK's own retry after a broken line posts the message again."""
+    """After a broken connection, the SDK's retry posts the message again."""
     slack.faults.add("lost_answer", "chat.postMessage", count=1)
 
     assert await post(slack) == "ok"
-    assert [one.text for one in slack.messages("marketing")] == ["Hello", "Hello"]
+    assert [message.text for message in slack.messages("marketing")] == ["Hello", "Hello"]
 
 
-async def test_silence(slack: Slack) -> None:
-    """With no_answer the client waits until it gives up, and nothing is done."""
+async def test_no_answer(slack: Slack) -> None:
+    """With no_answer the client times out, and nothing is posted."""
     slack.faults.add("no_answer", "chat.postMessage", count=1)
     client = AsyncWebClient(slack.bot_token, base_url=slack.api_url, timeout=0.1)  # type: ignore[arg-type]
 
@@ -121,8 +121,8 @@ async def test_silence(slack: Slack) -> None:
     assert slack.messages("marketing") == []
 
 
-async def test_faults_are_switched_off(slack: Slack) -> None:
-    """After clear all is well."""
+async def test_faults_are_cleared(slack: Slack) -> None:
+    """Cleared faults no longer strike."""
     slack.faults.add("server_error")
     slack.faults.clear()
 
@@ -130,7 +130,7 @@ async def test_faults_are_switched_off(slack: Slack) -> None:
 
 
 async def test_rate_limits_of_posting_and_updating() -> None:
-    """When enforced: three messages at once in a channel, fifty updates a minute, then 429 until it is over."""
+    """If limits are enforced, a channel takes three messages at once and an app fifty updates a minute."""
     async with running(rate_limits=True) as slack:
         posts = [await post(slack) for _ in range(4)]
         slack.advance(4)
@@ -149,8 +149,8 @@ async def test_rate_limits_of_posting_and_updating() -> None:
 @pytest.mark.parametrize(
     ("token", "error"), [("", "not_authed"), ("xoxb-wrong", "invalid_auth"), ("xapp-local", "not_allowed_token_type")]
 )
-async def test_tokens_that_open_nothing(slack: Slack, token: str, error: str) -> None:
-    """No token, an unknown one, one of the wrong kind."""
+async def test_wrong_tokens(slack: Slack, token: str, error: str) -> None:
+    """A missing, unknown or wrong kind of token has its own error."""
     with pytest.raises(SlackApiError) as refused:
         await AsyncWebClient(token, base_url=slack.api_url).auth_test()
 
@@ -158,7 +158,7 @@ async def test_tokens_that_open_nothing(slack: Slack, token: str, error: str) ->
 
 
 async def test_missing_scope_is_named() -> None:
-    """A method that the manifest doesn't allow says which scope it needs."""
+    """A method without its scope is refused with the scope's name."""
     async with running(scopes=("commands", "chat:write")) as slack:
         with pytest.raises(SlackApiError) as refused:
             await client_of(slack).users_info(user=slack.admin.id)
@@ -168,6 +168,6 @@ async def test_missing_scope_is_named() -> None:
 
 
 async def test_unknown_method(slack: Slack) -> None:
-    """What the sandbox doesn't have is unknown_method."""
+    """A method that the sandbox does not have is unknown_method."""
     with pytest.raises(SlackApiError, match="unknown_method"):
         await client_of(slack).api_call("games.play")

@@ -25,7 +25,7 @@ from tests.sandbox.slack.bolt import (
 
 @pytest.fixture
 async def app(slack: Slack) -> AsyncIterator[AsyncApp]:
-    """A Bolt app behind HTTP."""
+    """A Bolt app over HTTP."""
     bolt = app_of(slack)
     async with serving(bolt.web_app()) as url:
         slack.use_http(f"{url}/slack/events")
@@ -33,7 +33,7 @@ async def app(slack: Slack) -> AsyncIterator[AsyncApp]:
 
 
 async def test_command(slack: Slack, app: AsyncApp) -> None:
-    """A command is a signed form, and the response body its acknowledgement."""
+    """A command is a signed form, and the response body is its acknowledgement."""
 
     @app.command("/iterable-sync")
     async def handle(ack: AsyncAck, command: dict[str, Any]) -> None:
@@ -45,7 +45,7 @@ async def test_command(slack: Slack, app: AsyncApp) -> None:
 
 
 async def test_modal_from_button_to_submission(slack: Slack, app: AsyncApp) -> None:
-    """Actions, suggestions and submissions work over HTTP too."""
+    """Actions, suggestions and submissions work over HTTP."""
     submitted: dict[str, Any] = {}
     select = {"type": "external_select", "action_id": "list", "min_query_length": 1}
 
@@ -79,7 +79,7 @@ async def test_modal_from_button_to_submission(slack: Slack, app: AsyncApp) -> N
 
 
 async def test_wrong_signature_is_refused_by_bolt(slack: Slack, app: AsyncApp) -> None:
-    """A request signed with another secret never reaches a listener."""
+    """A request with a wrong signature does not reach a listener."""
     slack.delivery.http_mode.signing_secret = "another"
 
     outcome = await slack.marketer.command("/iterable-sync")
@@ -96,13 +96,13 @@ async def test_request_url_is_verified(slack: Slack, app: AsyncApp) -> None:
 
 
 async def test_event_is_repeated_with_retry_headers(slack: Slack) -> None:
-    """Without a 2xx answer an event comes again, with its number and the reason."""
-    seen: list[tuple[str, str]] = []
+    """An event that is not answered with 2xx is repeated, with the retry number and the reason."""
+    retries: list[tuple[str, str]] = []
 
     async def refuse(request: web.Request) -> web.Response:
         headers = request.headers
-        seen.append((headers.get("X-Slack-Retry-Num", ""), headers.get("X-Slack-Retry-Reason", "")))
-        return web.Response(status=500 if len(seen) < 3 else 200)
+        retries.append((headers.get("X-Slack-Retry-Num", ""), headers.get("X-Slack-Retry-Reason", "")))
+        return web.Response(status=500 if len(retries) < 3 else 200)
 
     app = web.Application()
     app.router.add_post("/slack/events", refuse)
@@ -111,22 +111,22 @@ async def test_event_is_repeated_with_retry_headers(slack: Slack) -> None:
         await slack.delivery.event(slack.marketer.user.team_id, {"type": "app_home_opened"})
         await slack.wait_for(lambda: len(slack.delivery.record) == 3)
 
-    assert seen == [("", ""), ("1", "http_error"), ("2", "http_error")]
+    assert retries == [("", ""), ("1", "http_error"), ("2", "http_error")]
 
 
-async def test_nobody_at_the_request_url(slack: Slack) -> None:
-    """A request URL without a listener is dispatch_failed."""
+async def test_unreachable_request_url(slack: Slack) -> None:
+    """An unreachable request URL is dispatch_failed."""
     slack.use_http("http://127.0.0.1:1/slack/events")
 
     assert (await slack.marketer.command("/iterable-sync")).error == "dispatch_failed"
 
 
-async def test_options_have_an_address_of_their_own(slack: Slack, app: AsyncApp) -> None:
-    """Suggestions go to the options URL where one is set."""
-    seen: list[str] = []
+async def test_options_url(slack: Slack, app: AsyncApp) -> None:
+    """Suggestions go to the options URL if one is set."""
+    paths: list[str] = []
 
     async def offer(request: web.Request) -> web.Response:
-        seen.append(request.path)
+        paths.append(request.path)
         return web.json_response({"options": [option("Newsletter", "42")]})
 
     options = web.Application()
@@ -139,7 +139,7 @@ async def test_options_have_an_address_of_their_own(slack: Slack, app: AsyncApp)
         slack.delivery.http_mode.options_url = f"{url}/slack/options"
         await slack.marketer.suggest(message, "list", "")
 
-    assert seen == ["/slack/options"]
+    assert paths == ["/slack/options"]
 
 
 async def test_ssl_check_is_answered(slack: Slack, app: AsyncApp) -> None:

@@ -1,4 +1,4 @@
-"""Installing in two workspaces by OAuth, the home tab, and the ends of an install."""
+"""Installing in two workspaces by OAuth, the home tab, and uninstalling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCOPES = ["commands", "chat:write"]
 
 
 def oauth_app(slack: Slack, folder: Path) -> AsyncApp:
-    """A Bolt app for many workspaces."""
+    """Return a Bolt app for many workspaces."""
     settings = AsyncOAuthSettings(
         client_id=slack.client_id,
         client_secret=slack.client_secret,
@@ -39,13 +39,13 @@ def oauth_app(slack: Slack, folder: Path) -> AsyncApp:
 
 
 async def test_install_in_the_second_workspace(slack: Slack, tmp_path: Path) -> None:
-    """From /slack/install over the Allow button to a command in the new workspace."""
+    """A person installs the app from /slack/install, and its command works in their workspace."""
     app = oauth_app(slack, tmp_path)
-    seen: list[str] = []
+    teams: list[str] = []
 
     @app.command("/iterable-sync")
     async def handle(ack: Any, body: dict[str, Any]) -> None:
-        seen.append(body["team_id"])
+        teams.append(body["team_id"])
         await ack("Hello, second workspace")
 
     noor = slack.person("noor")
@@ -56,12 +56,12 @@ async def test_install_in_the_second_workspace(slack: Slack, tmp_path: Path) -> 
             cookie = page.cookies["slack-app-oauth-state"].value
         back = urlsplit(await slack.person("sven").allow_install(_with_redirect(authorize, url)))
         headers = {"Cookie": f"slack-app-oauth-state={cookie}"}
-        async with session.get(f"{url}/slack/oauth_redirect?{back.query}", headers=headers) as done:
-            assert done.status == 200
+        async with session.get(f"{url}/slack/oauth_redirect?{back.query}", headers=headers) as response:
+            assert response.status == 200
         outcome = await noor.command("/iterable-sync", channel="campaigns")
 
     assert outcome.payload["text"] == "Hello, second workspace"
-    assert seen == [SECOND_TEAM]
+    assert teams == [SECOND_TEAM]
 
 
 async def _link(page: aiohttp.ClientResponse) -> str:
@@ -75,7 +75,7 @@ def _with_redirect(authorize: str, url: str) -> str:
 
 
 async def test_code_works_once_and_with_the_secret(slack: Slack) -> None:
-    """oauth.v2.access answers a code once; wrong secrets and codes have their errors."""
+    """oauth.v2.access accepts a code once; a wrong secret and a used code have their errors."""
     query = f"client_id={slack.client_id}&scope=commands,chat:write&state=s&redirect_uri=http://localhost/x"
     back = await slack.person("sven").allow_install(f"{slack.authorize_url}?{query}")
     code = parse_qs(urlsplit(back).query)["code"][0]
@@ -93,7 +93,7 @@ async def test_code_works_once_and_with_the_secret(slack: Slack) -> None:
 
 
 async def test_install_page_of_an_unknown_client(slack: Slack) -> None:
-    """A wrong client_id is said on the page."""
+    """The page names the error of a wrong client_id."""
     url = f"{slack.authorize_url}?client_id=1.2&scope=commands"
     async with aiohttp.ClientSession() as session, session.get(url) as page:
         assert page.status == 400
@@ -104,7 +104,7 @@ async def test_install_page_of_an_unknown_client(slack: Slack) -> None:
 
 
 async def test_allow_button_redirects_with_code_and_state(slack: Slack) -> None:
-    """The page's form leads back to the app."""
+    """The page's form redirects to the app with the code and the state."""
     url = f"{slack.authorize_url}?client_id={slack.client_id}&scope=commands&state=abc&redirect_uri=http://localhost/x"
     async with (
         aiohttp.ClientSession() as session,
@@ -117,7 +117,7 @@ async def test_allow_button_redirects_with_code_and_state(slack: Slack) -> None:
 
 
 async def test_home_tab_is_published_when_opened(slack: Slack, app: AsyncApp) -> None:
-    """app_home_opened leads to a published home tab."""
+    """app_home_opened lets the app publish the home tab."""
 
     @app.event("app_home_opened")
     async def opened(event: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ async def test_home_tab_with_a_stale_hash(slack: Slack) -> None:
 
 
 async def test_home_tab_that_the_manifest_turns_off() -> None:
-    """Without home_tab_enabled publishing is not_enabled."""
+    """Without home_tab_enabled, publishing is not_enabled."""
     manifest = {
         "display_information": {"name": "Iterable Sync"},
         "features": {"bot_user": {"display_name": "sync"}},
@@ -154,25 +154,25 @@ async def test_home_tab_that_the_manifest_turns_off() -> None:
 
 @pytest.mark.parametrize("tokens_first", [False, True])
 async def test_uninstall_sends_two_events_and_ends_the_token(slack: Slack, app: AsyncApp, tokens_first: bool) -> None:
-    """app_uninstalled and tokens_revoked come in either order, and the token is worth nothing."""
-    seen: list[str] = []
+    """Uninstalling sends app_uninstalled and tokens_revoked in either order, and ends the token."""
+    events: list[str] = []
 
     @app.event("app_uninstalled")
     @app.event("tokens_revoked")
     async def ended(event: dict[str, Any]) -> None:
-        seen.append(event["type"])
+        events.append(event["type"])
         slack.world.changed()
 
     await slack.uninstall(tokens_first=tokens_first)
-    await slack.wait_for(lambda: len(seen) == 2)
+    await slack.wait_for(lambda: len(events) == 2)
 
-    assert seen == (["tokens_revoked", "app_uninstalled"] if tokens_first else ["app_uninstalled", "tokens_revoked"])
+    assert events == (["tokens_revoked", "app_uninstalled"] if tokens_first else ["app_uninstalled", "tokens_revoked"])
     with pytest.raises(SlackApiError, match="account_inactive"):
         await client_of(slack).chat_postMessage(channel="C01MARKETING", text="x")
 
 
 async def test_reinstalling_gives_another_token(slack: Slack) -> None:
-    """After an uninstall and a new install the old token stays dead, and direct messages work with the new one."""
+    """After a new installation the old token stays invalid, and the new one posts direct messages."""
     old = slack.bot_token
     await slack.uninstall()
     slack.world.install(slack.admin.user.team_id, slack.admin.id, frozenset({"chat:write"}))
@@ -206,4 +206,4 @@ async def test_manifest_decides_on_commands_and_shortcuts() -> None:
         outcome = await slack.marketer.command("/iterable-sync")
 
     assert not outcome.sent
-    assert [one.kind for one in slack.world.app.shortcuts] == ["global"]
+    assert [shortcut.kind for shortcut in slack.world.app.shortcuts] == ["global"]

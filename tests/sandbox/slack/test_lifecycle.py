@@ -1,4 +1,4 @@
-"""Starting and stopping: in a test's event loop, and as a command."""
+"""The local Slack starts and stops, in a test's event loop and as a command."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ OPEN = Path("/proc/self/fd")
 
 
 def open_files() -> int:
-    """How many files this process has open."""
+    """Return the number of open files of this process."""
     return len(list(OPEN.iterdir()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_command_prints_what_a_bot_needs_and_stops(number: signal.Signals, tmp_path: Path) -> None:
-    """`python -m sandbox.slack` prints address and tokens, and a signal ends it with 0."""
+    """`python -m sandbox.slack` prints its address and tokens, and a signal ends it with exit code 0."""
     manifest = tmp_path / "manifest.json"
     manifest.write_text('{"display_information": {"name": "Sync"}}')
     process = await asyncio.create_subprocess_exec(
@@ -42,30 +42,30 @@ async def test_command_prints_what_a_bot_needs_and_stops(number: signal.Signals,
     assert "SLACK_CLIENT_SECRET=" in text
 
 
-@pytest.mark.skipif(not OPEN.exists(), reason="open files are counted in /proc, which isn't here")
-async def test_nothing_is_left_open() -> None:
-    """Opening and closing many times leaks no descriptors."""
+@pytest.mark.skipif(not OPEN.exists(), reason="open files are counted in /proc, which does not exist")
+async def test_no_descriptor_leaks() -> None:
+    """Starting and stopping many times leaks no descriptors."""
 
-    async def once() -> None:
+    async def start_and_stop() -> None:
         async with running() as slack:
             await client_of(slack).auth_test()
 
-    await once()
+    await start_and_stop()
     before = open_files()
     for _ in range(5):
-        await once()
+        await start_and_stop()
 
     assert open_files() <= before
 
 
-async def test_waiting_in_vain_says_for_what(slack: Slack) -> None:
-    """A wait that ends without success names what was waited for."""
+async def test_timeout_names_its_condition(slack: Slack) -> None:
+    """The error of a wait names the condition."""
     with pytest.raises(TimeoutError, match=r"not within 0\.05 s: a message with 'Done'"):
         await slack.wait_for_message("marketing", "Done", timeout=0.05)
 
 
 async def test_environment_of_a_bot(slack: Slack) -> None:
-    """The variables for Socket Mode and for HTTP."""
+    """The environment has the variables of Socket Mode or of HTTP mode."""
     assert slack.environment().keys() == {"SLACK_API_URL", "SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"}
     assert slack.environment(http=True).keys() == {
         "SLACK_API_URL",

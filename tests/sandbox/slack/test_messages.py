@@ -1,4 +1,4 @@
-"""Messages by the Web API: where they may go, what changes them, what they may hold."""
+"""Messages over the Web API: channels, updates and contents."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.sandbox.slack.bolt import client_of, section
 
 
 async def test_message_appears_in_its_channel(slack: Slack) -> None:
-    """chat.postMessage answers ok, channel, ts and message."""
+    """chat.postMessage answers with ok, channel, ts and message."""
     answer = await client_of(slack).chat_postMessage(channel="C01MARKETING", text="Hello")
 
-    assert [one.ts for one in slack.messages("marketing")] == [answer["ts"]]
+    assert [each.ts for each in slack.messages("marketing")] == [answer["ts"]]
     assert answer["message"]["text"] == "Hello"
     assert answer["channel"] == "C01MARKETING"
 
@@ -38,7 +38,7 @@ async def test_message_to_a_person_opens_the_direct_message(slack: Slack) -> Non
     ],
 )
 async def test_places_where_the_bot_can_not_post(slack: Slack, channel: str, error: str) -> None:
-    """Unknown, private, foreign, not joined, archived: each has its error."""
+    """Unknown, private, foreign, unjoined and archived channels have their errors."""
     with pytest.raises(SlackApiError) as refused:
         await client_of(slack).chat_postMessage(channel=channel, text="Hello")
 
@@ -46,7 +46,7 @@ async def test_places_where_the_bot_can_not_post(slack: Slack, channel: str, err
 
 
 async def test_invited_bot_may_post(slack: Slack) -> None:
-    """After /invite the channel takes messages."""
+    """After /invite the bot can post in the channel."""
     await slack.marketer.command("/invite @iterable-sync", channel="general")
 
     answer = await client_of(slack).chat_postMessage(channel="C01GENERAL", text="Hello")
@@ -55,7 +55,7 @@ async def test_invited_bot_may_post(slack: Slack) -> None:
 
 
 async def test_public_scope_needs_no_invitation() -> None:
-    """chat:write.public lets the bot post to public channels that it hasn't joined."""
+    """chat:write.public lets the bot post in public channels that it has not joined."""
     async with running(scopes=("chat:write", "chat:write.public")) as slack:
         answer = await client_of(slack).chat_postMessage(channel="C01GENERAL", text="Hello")
 
@@ -70,11 +70,11 @@ async def test_reply_goes_to_the_thread_of_its_first_message(slack: Slack) -> No
     await client.chat_postMessage(channel="C01MARKETING", text="Two", thread_ts=reply["ts"])
 
     first = slack.messages("marketing")[0]
-    assert [one.text for one in slack.messages("marketing", thread=first)] == ["Parent", "One", "Two"]
+    assert [each.text for each in slack.messages("marketing", thread=first)] == ["Parent", "One", "Two"]
 
 
 async def test_update_without_blocks_removes_them(slack: Slack) -> None:
-    """chat.update with text alone leaves a message without blocks."""
+    """chat.update with text alone removes the blocks."""
     client = client_of(slack)
     posted = await client.chat_postMessage(channel="C01MARKETING", text="x", blocks=[section("Block")])
     await client.chat_update(channel="C01MARKETING", ts=posted["ts"], text="Only text")
@@ -84,7 +84,7 @@ async def test_update_without_blocks_removes_them(slack: Slack) -> None:
 
 
 async def test_update_needs_a_channel_id_and_an_own_message(slack: Slack) -> None:
-    """A person's message is cant_update_message, a missing one message_not_found."""
+    """Updating a person's message is cant_update_message, and a missing one message_not_found."""
     client = client_of(slack)
     message = await slack.marketer.say("Mine", "marketing")
 
@@ -97,7 +97,7 @@ async def test_update_needs_a_channel_id_and_an_own_message(slack: Slack) -> Non
 
 
 async def test_long_text_is_cut_when_posted_and_refused_when_updated(slack: Slack) -> None:
-    """40,000 characters are kept of a new message; an update with more is msg_too_long."""
+    """A new message is cut after 40,000 characters, and a longer update is msg_too_long."""
     client = client_of(slack)
     posted = await client.chat_postMessage(channel="C01MARKETING", text="x" * 40_001)
 
@@ -107,24 +107,24 @@ async def test_long_text_is_cut_when_posted_and_refused_when_updated(slack: Slac
 
 
 async def test_message_needs_content(slack: Slack) -> None:
-    """Neither text nor blocks: no_text."""
+    """A message without text and blocks is no_text."""
     with pytest.raises(SlackApiError, match="no_text"):
         await client_of(slack).api_call("chat.postMessage", json={"channel": "C01MARKETING"})
 
 
 async def test_ephemeral_message_is_for_one_person(slack: Slack) -> None:
-    """chat.postEphemeral shows to its reader, and only to a member of the channel."""
+    """chat.postEphemeral shows a message to its reader, who must be a member of the channel."""
     client = client_of(slack)
     await client.chat_postEphemeral(channel="C01MARKETING", user=slack.marketer.id, text="Psst")
 
-    assert [one.text for one in slack.marketer.messages("marketing")] == ["Psst"]
+    assert [each.text for each in slack.marketer.messages("marketing")] == ["Psst"]
     assert slack.approver.messages("marketing") == []
     with pytest.raises(SlackApiError, match="user_not_in_channel"):
         await client.chat_postEphemeral(channel="C01MARKETING", user="U02NOOR", text="Psst")
 
 
 async def test_permalink_leads_to_the_page(slack: Slack) -> None:
-    """A message's address redirects to the message on the page."""
+    """A message's permalink redirects to the message on the page."""
     client = client_of(slack)
     posted = await client.chat_postMessage(channel="C01MARKETING", text="Hello")
     link = (await client.chat_getPermalink(channel="C01MARKETING", message_ts=posted["ts"]))["permalink"]
@@ -134,21 +134,21 @@ async def test_permalink_leads_to_the_page(slack: Slack) -> None:
 
 
 async def test_conversations_and_people_are_listed_in_pages(slack: Slack) -> None:
-    """conversations.list and users.list follow their cursors; private channels need membership."""
+    """conversations.list and users.list have cursors, and private channels need membership."""
     client = client_of(slack)
     first = await client.conversations_list(limit=2, exclude_archived=True)
     rest = await client.conversations_list(
         limit=2, exclude_archived=True, cursor=first["response_metadata"]["next_cursor"]
     )
-    names = [one["name"] for one in [*first["channels"], *rest["channels"]]]
+    names = [each["name"] for each in [*first["channels"], *rest["channels"]]]
     people = await client.users_list()
 
     assert names == ["marketing", "sync-alerts", "general"]
-    assert {"maya", "amir", "oksana", "ada", "iterable-sync"} == {one["name"] for one in people["members"]}
+    assert {"maya", "amir", "oksana", "ada", "iterable-sync"} == {each["name"] for each in people["members"]}
 
 
 async def test_people_and_conversations_by_id(slack: Slack) -> None:
-    """users.info says who is an admin; conversations.open, info and members know the direct message."""
+    """users.info says who is an admin, and the conversations methods know direct messages."""
     client = client_of(slack)
     user = (await client.users_info(user=slack.admin.id))["user"]
     opened = (await client.conversations_open(users=slack.admin.id))["channel"]

@@ -14,12 +14,12 @@ TEXT = {"type": "plain_text_input"}
 
 
 async def test_submission_carries_the_state_and_closes_the_modal(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """An empty acknowledgement closes the modal; the app got what was typed."""
-    seen: dict[str, Any] = {}
+    """The app gets the typed text, and an empty acknowledgement closes the modal."""
+    submitted: dict[str, Any] = {}
 
     @app.view("modal")
     async def take(ack: AsyncAck, view: dict[str, Any]) -> None:
-        seen.update(view)
+        submitted.update(view)
         await ack()
 
     view = await opened(modal(field("name", TEXT), private_metadata="kept"))
@@ -28,17 +28,17 @@ async def test_submission_carries_the_state_and_closes_the_modal(slack: Slack, a
 
     assert outcome.ok
     assert slack.marketer.views == []
-    assert seen["state"]["values"]["name"]["value"]["value"] == "Spring <sale> & more"
-    assert seen["private_metadata"] == "kept"
+    assert submitted["state"]["values"]["name"]["value"]["value"] == "Spring <sale> & more"
+    assert submitted["private_metadata"] == "kept"
 
 
 async def test_every_input_has_its_own_shape_of_state(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """Menus, people, conversations, choices, numbers and dates arrive as Slack shapes them."""
-    seen: dict[str, Any] = {}
+    """Each kind of input has Slack's shape of state."""
+    states: dict[str, Any] = {}
 
     @app.view("modal")
     async def take(ack: AsyncAck, view: dict[str, Any]) -> None:
-        seen.update({block: state["value"] for block, state in view["state"]["values"].items()})
+        states.update({block: state["value"] for block, state in view["state"]["values"].items()})
         await ack()
 
     options = [option("One"), option("Two")]
@@ -71,19 +71,19 @@ async def test_every_input_has_its_own_shape_of_state(slack: Slack, app: AsyncAp
     )
     await slack.marketer.submit()
 
-    assert seen["menu"]["selected_option"]["value"] == "two"
-    assert [one["value"] for one in seen["several"]["selected_options"]] == ["one", "two"]
-    assert seen["radio"]["selected_option"]["value"] == "one"
-    assert [one["value"] for one in seen["checks"]["selected_options"]] == ["two"]
-    assert seen["person"]["selected_user"] == slack.approver.id
-    assert seen["people"]["selected_users"] == [slack.approver.id, slack.operator.id]
-    assert seen["channel"]["selected_conversation"] == "C01ALERTS"
-    assert seen["rate"]["value"] == "20"
-    assert seen["day"]["selected_date"] == "2026-03-01"
-    assert seen["note"]["value"] is None
+    assert states["menu"]["selected_option"]["value"] == "two"
+    assert [each["value"] for each in states["several"]["selected_options"]] == ["one", "two"]
+    assert states["radio"]["selected_option"]["value"] == "one"
+    assert [each["value"] for each in states["checks"]["selected_options"]] == ["two"]
+    assert states["person"]["selected_user"] == slack.approver.id
+    assert states["people"]["selected_users"] == [slack.approver.id, slack.operator.id]
+    assert states["channel"]["selected_conversation"] == "C01ALERTS"
+    assert states["rate"]["value"] == "20"
+    assert states["day"]["selected_date"] == "2026-03-01"
+    assert states["note"]["value"] is None
 
 
-async def test_required_input_is_asked_for_by_the_screen(slack: Slack, app: AsyncApp, opened: Opener) -> None:
+async def test_required_input_is_checked_before_sending(slack: Slack, app: AsyncApp, opened: Opener) -> None:
     """An empty required input keeps the submission from the app."""
     await opened(modal(field("name", TEXT)))
 
@@ -93,8 +93,8 @@ async def test_required_input_is_asked_for_by_the_screen(slack: Slack, app: Asyn
     assert not outcome.sent
 
 
-async def test_errors_stand_beside_their_inputs(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """response_action errors keeps the modal open with the texts."""
+async def test_errors_are_shown_at_their_inputs(slack: Slack, app: AsyncApp, opened: Opener) -> None:
+    """response_action errors keeps the modal open, with the texts at their inputs."""
 
     @app.view("modal")
     async def take(ack: AsyncAck) -> None:
@@ -109,7 +109,7 @@ async def test_errors_stand_beside_their_inputs(slack: Slack, app: AsyncApp, ope
 
 
 async def test_errors_for_an_unknown_block_are_a_mistake(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """Errors that name no input can't be shown."""
+    """Errors for an unknown block are a fault of the app."""
 
     @app.view("modal")
     async def take(ack: AsyncAck) -> None:
@@ -124,7 +124,7 @@ async def test_errors_for_an_unknown_block_are_a_mistake(slack: Slack, app: Asyn
 
 
 async def test_update_changes_the_modal_in_place(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """response_action update shows another content under the same id."""
+    """response_action update replaces the content and keeps the id."""
 
     @app.view("modal")
     async def take(ack: AsyncAck) -> None:
@@ -138,7 +138,7 @@ async def test_update_changes_the_modal_in_place(slack: Slack, app: AsyncApp, op
 
 
 async def test_push_and_close_go_through_the_stack(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """A pushed modal knows the one below, which is back once it is closed."""
+    """A pushed modal has the id of the one below, which is shown again after it is closed."""
 
     @app.view("modal")
     async def take(ack: AsyncAck) -> None:
@@ -154,7 +154,7 @@ async def test_push_and_close_go_through_the_stack(slack: Slack, app: AsyncApp, 
 
 
 async def test_clear_closes_everything(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """response_action clear empties the stack."""
+    """response_action clear closes all modals."""
 
     @app.view("modal")
     async def take(ack: AsyncAck) -> None:
@@ -167,8 +167,8 @@ async def test_clear_closes_everything(slack: Slack, app: AsyncApp, opened: Open
     assert slack.marketer.views == []
 
 
-async def test_invalid_view_in_an_acknowledgement_is_told(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """A view that Slack would refuse leaves the modal open with a sentence."""
+async def test_invalid_view_in_an_acknowledgement(slack: Slack, app: AsyncApp, opened: Opener) -> None:
+    """An invalid view in an acknowledgement leaves the modal open with an error."""
 
     @app.view("modal")
     async def take(ack: AsyncAck) -> None:
@@ -182,7 +182,7 @@ async def test_invalid_view_in_an_acknowledgement_is_told(slack: Slack, app: Asy
 
 
 async def test_submission_without_acknowledgement_keeps_the_modal(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """A timeout is said in the modal, and what was typed is still there."""
+    """A timeout is shown in the modal, and the typed text is kept."""
     view = await opened(modal(field("name", TEXT)))
     await slack.marketer.fill(view, {"value": "typed"})
     outcome = await slack.marketer.submit()
@@ -191,41 +191,41 @@ async def test_submission_without_acknowledgement_keeps_the_modal(slack: Slack, 
     assert slack.marketer.view.values["name"]["value"]["value"] == "typed"
 
 
-async def test_closing_is_told_where_it_was_asked_for(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """view_closed comes with notify_on_close; the x names the root and says is_cleared."""
-    seen: dict[str, Any] = {}
+async def test_closing_notifies_the_app(slack: Slack, app: AsyncApp, opened: Opener) -> None:
+    """With notify_on_close the app gets view_closed; closing all modals names the root with is_cleared."""
+    payload: dict[str, Any] = {}
 
     @app.view_closed("modal")
     async def closed(ack: AsyncAck, body: dict[str, Any]) -> None:
-        seen.update(body)
+        payload.update(body)
         await ack()
 
     root = await opened(modal(section("Root"), notify_on_close=True))
     await client_of(slack).views_push(trigger_id=fresh_trigger(slack), view=modal(section("Top")))
     await slack.marketer.close(everything=True)
 
-    assert seen["is_cleared"] is True
-    assert seen["view"]["id"] == root.id
+    assert payload["is_cleared"] is True
+    assert payload["view"]["id"] == root.id
 
 
-async def test_dispatching_input_tells_the_app_at_once(slack: Slack, app: AsyncApp, opened: Opener) -> None:
+async def test_dispatching_input_sends_its_changes(slack: Slack, app: AsyncApp, opened: Opener) -> None:
     """An input with dispatch_action sends block_actions when it changes."""
-    seen: list[str] = []
+    values: list[str] = []
 
     @app.action("value")
     async def changed(ack: AsyncAck, action: dict[str, Any]) -> None:
-        seen.append(action["selected_option"]["value"])
+        values.append(action["selected_option"]["value"])
         await ack()
 
     menu = {"type": "static_select", "options": [option("US"), option("EU")]}
     view = await opened(modal(field("center", menu, dispatch_action=True)))
     await slack.marketer.fill(view, {"value": "eu"})
 
-    assert seen == ["eu"]
+    assert values == ["eu"]
 
 
 async def test_current_conversation_is_the_first_choice(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """default_to_current_conversation chooses the channel where the command was typed."""
+    """default_to_current_conversation chooses the channel of the command."""
     element = {"type": "conversations_select", "default_to_current_conversation": True}
     view = await opened(modal(field("channel", element)))
 
@@ -233,24 +233,24 @@ async def test_current_conversation_is_the_first_choice(slack: Slack, app: Async
 
 
 async def test_file_goes_into_a_modal(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """A file put into a file_input arrives with an address for its download."""
-    seen: dict[str, Any] = {}
+    """A file of a file_input has a download address."""
+    state: dict[str, Any] = {}
 
     @app.view("modal")
     async def take(ack: AsyncAck, view: dict[str, Any]) -> None:
-        seen.update(view["state"]["values"]["file"]["value"])
+        state.update(view["state"]["values"]["file"]["value"])
         await ack()
 
     view = await opened(modal(field("file", {"type": "file_input", "filetypes": ["csv"], "max_files": 1})))
     await slack.marketer.fill(view, {"value": slack.marketer.file("vip.csv", b"email\n")})
     await slack.marketer.submit()
 
-    assert seen["files"][0]["name"] == "vip.csv"
-    assert seen["files"][0]["url_private_download"]
+    assert state["files"][0]["name"] == "vip.csv"
+    assert state["files"][0]["url_private_download"]
 
 
 async def test_file_input_takes_ten_megabytes(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """A larger file can't be entered."""
+    """A file_input refuses a file above 10 MB."""
     view = await opened(modal(field("file", {"type": "file_input"})))
 
     with pytest.raises(NotPossibleError, match="10 MB"):

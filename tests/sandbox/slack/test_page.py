@@ -1,4 +1,4 @@
-"""What the page asks the server: the state of one person, actions, events, the panel and its proxy."""
+"""The server of the page: the state of a person, actions, events, the panel and its proxy."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.sandbox.slack.bolt import client_of, serving
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     """An HTTP client."""
-    async with aiohttp.ClientSession() as one:
-        yield one
+    async with aiohttp.ClientSession() as client:
+        yield client
 
 
 async def state(slack: Slack, session: aiohttp.ClientSession, person: str, channel: str) -> dict[str, Any]:
-    """What the page shows a person."""
+    """Return what the page shows to a person."""
     url = f"{slack.page_url}_page/state?as={person}&channel={channel}"
     async with session.get(url) as answer:
         shown: dict[str, Any] = await answer.json()
@@ -31,30 +31,30 @@ async def state(slack: Slack, session: aiohttp.ClientSession, person: str, chann
 
 
 async def test_people_see_their_own_conversations(slack: Slack, session: aiohttp.ClientSession) -> None:
-    """A private channel is in the list of its members only, and its messages too."""
+    """Only its members see a private channel and its messages."""
     await slack.operator.say("secret", "crm-leads")
 
     hers = await state(slack, session, "U01OKSANA", "C01CRM")
     others = await state(slack, session, "U01MAYA", "C01CRM")
 
-    assert [one["text"] for one in hers["messages"]] == ["secret"]
+    assert [each["text"] for each in hers["messages"]] == ["secret"]
     assert others["messages"] == []
-    assert "C01CRM" not in [one["id"] for one in others["channels"]]
+    assert "C01CRM" not in [each["id"] for each in others["channels"]]
 
 
 async def test_ephemeral_message_is_in_the_state_of_its_reader(slack: Slack, session: aiohttp.ClientSession) -> None:
-    """Only the reader gets an ephemeral message, marked as such."""
+    """Only its reader gets an ephemeral message, marked as such."""
     await client_of(slack).chat_postEphemeral(channel="C01MARKETING", user="U01MAYA", text="Psst")
 
     hers = await state(slack, session, "U01MAYA", "C01MARKETING")
     others = await state(slack, session, "U01AMIR", "C01MARKETING")
 
-    assert [one["only_for_me"] for one in hers["messages"]] == [True]
+    assert [each["only_for_me"] for each in hers["messages"]] == [True]
     assert others["messages"] == []
 
 
 async def test_command_from_the_page(slack: Slack, app: AsyncApp, session: aiohttp.ClientSession) -> None:
-    """What is typed on the page with a slash is a command."""
+    """A text with a slash that is typed on the page is a command."""
 
     @app.command("/iterable-sync")
     async def handle(ack: AsyncAck) -> None:
@@ -67,8 +67,8 @@ async def test_command_from_the_page(slack: Slack, app: AsyncApp, session: aioht
     assert slack.marketer.messages("marketing")[-1].text == "from the page"
 
 
-async def test_events_tell_of_changes(slack: Slack, session: aiohttp.ClientSession) -> None:
-    """The stream says at once that something has changed."""
+async def test_events_signal_changes(slack: Slack, session: aiohttp.ClientSession) -> None:
+    """The stream signals a change at once."""
     async with session.get(f"{slack.page_url}_page/events") as stream:
         first = await stream.content.readuntil(b"\n\n")
         await slack.marketer.say("Hello", "marketing")
@@ -78,7 +78,7 @@ async def test_events_tell_of_changes(slack: Slack, session: aiohttp.ClientSessi
 
 
 async def test_file_is_for_those_who_see_it(slack: Slack, session: aiohttp.ClientSession) -> None:
-    """A member of the channel can download a file from the page, another person can't."""
+    """A member of the channel can download a file from the page, and another person can't."""
     message = await slack.operator.upload_file("crm-leads", "vip.csv", b"a,b\n")
     url = f"{slack.page_url}_page/files/{message.files[0].id}"
 
@@ -90,7 +90,7 @@ async def test_file_is_for_those_who_see_it(slack: Slack, session: aiohttp.Clien
 
 
 async def test_faults_are_switched_on_the_panel(slack: Slack, session: aiohttp.ClientSession) -> None:
-    """A fault that the panel adds strikes, and is gone when it is removed."""
+    """The panel adds a fault, and removes it."""
     url = f"{slack.page_url}_sandbox/slack/faults"
     async with session.post(url, json={"kind": "is_archived", "method": "chat.*"}) as answer:
         fault = (await answer.json())["faults"][0]
@@ -102,11 +102,11 @@ async def test_faults_are_switched_on_the_panel(slack: Slack, session: aiohttp.C
 
 
 async def test_local_iterable_is_reached_through_the_panel(session: aiohttp.ClientSession) -> None:
-    """Requests under /_sandbox/iterable go to the named server's control API, with body and query."""
-    seen: list[tuple[str, str, bytes]] = []
+    """Requests under /_sandbox/iterable go to the control API of the local Iterable, with body and query."""
+    requests: list[tuple[str, str, bytes]] = []
 
     async def record(request: web.Request) -> web.Response:
-        seen.append((request.method, request.path_qs, await request.read()))
+        requests.append((request.method, request.path_qs, await request.read()))
         return web.json_response({"lists": []})
 
     iterable = web.Application()
@@ -118,11 +118,11 @@ async def test_local_iterable_is_reached_through_the_panel(session: aiohttp.Clie
         async with session.put(f"{page}/faults", json={"faults": []}):
             pass
 
-    assert seen == [("GET", "/_sandbox/requests?limit=3", b""), ("PUT", "/_sandbox/faults", b'{"faults": []}')]
+    assert requests == [("GET", "/_sandbox/requests?limit=3", b""), ("PUT", "/_sandbox/faults", b'{"faults": []}')]
 
 
 async def test_iterable_that_does_not_answer(session: aiohttp.ClientSession) -> None:
-    """A server that isn't there is said, not thrown."""
+    """An unreachable Iterable is answered with 502 and a sentence."""
     async with (
         running(iterable_url="http://127.0.0.1:1") as slack,
         session.get(f"{slack.page_url}_sandbox/iterable") as answer,
@@ -131,7 +131,7 @@ async def test_iterable_that_does_not_answer(session: aiohttp.ClientSession) -> 
         assert "doesn't answer" in (await answer.json())["error"]
 
 
-async def test_page_and_its_files_come_from_here_only(slack: Slack, session: aiohttp.ClientSession) -> None:
+async def test_page_works_offline(slack: Slack, session: aiohttp.ClientSession) -> None:
     """The page works offline: it names no address outside of this server."""
     async with session.get(slack.page_url) as answer:
         text = await answer.text()

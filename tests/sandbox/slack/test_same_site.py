@@ -1,4 +1,4 @@
-"""The page of the local Slack is for this machine: pages of other sites don't reach it."""
+"""The page of the local Slack is only for this machine: it refuses requests of other sites."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sandbox.slack import Slack
     ],
 )
 async def test_other_hosts_and_origins(slack: Slack, headers: dict[str, str], status: int) -> None:
-    """A request for another name, as after DNS rebinding, or from a page of another site is refused."""
+    """A request with another host, as after DNS rebinding, or with another origin is refused."""
     async with aiohttp.ClientSession() as session:
         for path in ("/", "/_page/state", "/oauth/v2/authorize"):
             async with session.get(slack.world.base_url + path, headers=headers) as answer:

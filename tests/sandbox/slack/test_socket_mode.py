@@ -14,8 +14,8 @@ from sandbox.slack import Slack
 from tests.sandbox.slack.bolt import app_of, over_sockets
 
 
-async def link(slack: Slack, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
-    """A raw connection."""
+async def open_link(slack: Slack, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+    """Open a raw connection."""
     client = AsyncWebClient(slack.app_token, base_url=slack.api_url)
     answer = await client.apps_connections_open(app_token=slack.app_token)
     return await session.ws_connect(answer["url"], autoping=False)
@@ -23,7 +23,7 @@ async def link(slack: Slack, session: aiohttp.ClientSession) -> aiohttp.ClientWe
 
 async def test_server_says_hello_first(slack: Slack) -> None:
     """The first frame is hello with the app's id."""
-    async with aiohttp.ClientSession() as session, await link(slack, session) as socket:
+    async with aiohttp.ClientSession() as session, await open_link(slack, session) as socket:
         hello = await socket.receive_json()
 
     assert hello["type"] == "hello"
@@ -31,8 +31,8 @@ async def test_server_says_hello_first(slack: Slack) -> None:
 
 
 async def test_pong_echoes_the_ping(slack: Slack) -> None:
-    """A ping's payload comes back in the pong."""
-    async with aiohttp.ClientSession() as session, await link(slack, session) as socket:
+    """The pong has the payload of the ping."""
+    async with aiohttp.ClientSession() as session, await open_link(slack, session) as socket:
         await socket.receive_json()
         await socket.ping(b"sdk-ping-pong:1.5")
         pong = await socket.receive()
@@ -50,12 +50,12 @@ async def test_bot_token_opens_no_connection(slack: Slack) -> None:
 
 async def test_envelope_goes_to_one_connection(slack: Slack, app: AsyncApp) -> None:
     """With two connections, each command is handled once."""
-    seen: list[str] = []
+    handled_by: list[str] = []
 
     def count(bolt: AsyncApp, name: str) -> None:
         @bolt.command("/iterable-sync")
         async def handle(ack: AsyncAck) -> None:
-            seen.append(name)
+            handled_by.append(name)
             await ack()
 
     other = app_of(slack)
@@ -65,23 +65,23 @@ async def test_envelope_goes_to_one_connection(slack: Slack, app: AsyncApp) -> N
         for _ in range(4):
             await slack.marketer.command("/iterable-sync")
 
-    assert sorted(seen) == ["first", "first", "second", "second"]
+    assert sorted(handled_by) == ["first", "first", "second", "second"]
 
 
-async def test_acknowledgement_may_come_by_another_connection(slack: Slack) -> None:
-    """An acknowledgement is matched by its envelope, whatever connection it comes by."""
+async def test_acknowledgement_by_another_connection(slack: Slack) -> None:
+    """An acknowledgement is matched by its envelope, even if it comes by another connection."""
     async with (
         aiohttp.ClientSession() as session,
-        await link(slack, session) as one,
-        await link(slack, session) as two,
+        await open_link(slack, session) as first,
+        await open_link(slack, session) as second,
     ):
-        await one.receive_json()
-        await two.receive_json()
+        await first.receive_json()
+        await second.receive_json()
         command = asyncio.create_task(slack.marketer.command("/iterable-sync"))
-        receiving = [asyncio.create_task(each.receive_json()) for each in (one, two)]
+        receiving = [asyncio.create_task(each.receive_json()) for each in (first, second)]
         done, waiting = await asyncio.wait(receiving, return_when=asyncio.FIRST_COMPLETED)
         envelope = done.pop().result()
-        other = one if receiving[1].done() else two
+        other = first if receiving[1].done() else second
         waiting.pop().cancel()
         await other.send_json({"envelope_id": envelope["envelope_id"], "payload": {"text": "by the other"}})
         outcome = await command
@@ -90,7 +90,7 @@ async def test_acknowledgement_may_come_by_another_connection(slack: Slack) -> N
 
 
 async def test_refresh_makes_the_app_reconnect(slack: Slack, app: AsyncApp) -> None:
-    """After refresh_requested the app opens another connection and continues."""
+    """After refresh_requested the app opens another connection and answers commands."""
 
     @app.command("/iterable-sync")
     async def handle(ack: AsyncAck) -> None:
@@ -105,7 +105,7 @@ async def test_refresh_makes_the_app_reconnect(slack: Slack, app: AsyncApp) -> N
 
 
 async def test_lost_connection_is_made_again(slack: Slack, app: AsyncApp) -> None:
-    """A connection that breaks without a word is replaced by the app."""
+    """The app replaces a broken connection."""
     await slack.drop_sockets()
     assert slack.delivery.socket_mode.connections == []
 
@@ -113,7 +113,7 @@ async def test_lost_connection_is_made_again(slack: Slack, app: AsyncApp) -> Non
 
 
 async def test_refused_connection_is_tried_again(slack: Slack, app: AsyncApp) -> None:
-    """While connections are refused the app keeps trying, with the same address."""
+    """While connections are refused, the app retries with the same address."""
     slack.faults.add("refused", "socket", count=1)
     await slack.drop_sockets()
 
@@ -123,30 +123,30 @@ async def test_refused_connection_is_tried_again(slack: Slack, app: AsyncApp) ->
 
 
 async def test_late_acknowledgement_changes_nothing(slack: Slack, app: AsyncApp) -> None:
-    """An acknowledgement after the time is up is only noted."""
-    go = asyncio.Event()
+    """A late acknowledgement has no effect."""
+    may_acknowledge = asyncio.Event()
 
     @app.command("/iterable-sync")
     async def handle(ack: AsyncAck) -> None:
-        await go.wait()
+        await may_acknowledge.wait()
         await ack("too late")
 
     outcome = await slack.marketer.command("/iterable-sync")
-    go.set()
+    may_acknowledge.set()
     await slack.wait_for(lambda: slack.delivery.socket_mode.late_acks)
 
     assert outcome.error == "operation_timeout"
-    assert all("too late" not in one.text for one in slack.marketer.messages("marketing"))
+    assert all("too late" not in each.text for each in slack.marketer.messages("marketing"))
 
 
 async def test_event_without_acknowledgement_is_repeated(slack: Slack) -> None:
     """An unacknowledged event is sent three more times, with the same event_id."""
-    async with aiohttp.ClientSession() as session, await link(slack, session) as socket:
+    async with aiohttp.ClientSession() as session, await open_link(slack, session) as socket:
         await socket.receive_json()
         await slack.delivery.event(slack.marketer.user.team_id, {"type": "app_home_opened"})
         await slack.wait_for(lambda: len(slack.delivery.record) == 4)
         envelopes = [await socket.receive_json() for _ in range(4)]
 
-    assert len({one["payload"]["event_id"] for one in envelopes}) == 1
-    assert [one["retry_attempt"] for one in envelopes] == [0, 1, 2, 3]
+    assert len({each["payload"]["event_id"] for each in envelopes}) == 1
+    assert [each["retry_attempt"] for each in envelopes] == [0, 1, 2, 3]
     assert envelopes[1]["retry_reason"] == "timeout"

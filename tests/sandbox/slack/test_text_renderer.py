@@ -7,8 +7,8 @@ from tests.sandbox.slack.bolt import client_of, section
 from tests.sandbox.slack.story import approval_blocks, gallery_blocks, home_view
 
 
-async def test_message_reads_well(slack: Slack) -> None:
-    """Names for ids, escaped characters as themselves, fields and buttons in order."""
+async def test_message(slack: Slack) -> None:
+    """Ids become names, escaped characters are restored, and fields and buttons are in order."""
     await client_of(slack).chat_postMessage(channel="C01MARKETING", text="x", blocks=approval_blocks())
 
     assert slack.render(slack.messages("marketing")[0]).splitlines() == [
@@ -23,8 +23,8 @@ async def test_message_reads_well(slack: Slack) -> None:
     ]
 
 
-def test_newer_blocks_read_well() -> None:
-    """Plans, tables, lists and containers have a shape in text."""
+def test_newer_blocks() -> None:
+    """Plans, tables, lists and containers have a textual form."""
     text = render_text(gallery_blocks())
 
     assert "[x] Read the audience" in text
@@ -34,8 +34,8 @@ def test_newer_blocks_read_well() -> None:
     assert "Details\nRun 7f3a\n62 requests" in text
 
 
-def test_cards_and_links_read_well() -> None:
-    """A card gives title, body and buttons; a link its label and target."""
+def test_cards_and_links() -> None:
+    """A card shows title, body and buttons, and a link its label and target."""
     text = render_text([*home_view()["blocks"], section("<https://example.com|the brief>")])
 
     assert "*Waiting for approval*\nWin-back 90 days, proposed by @U01MAYA\n[Review]" in text

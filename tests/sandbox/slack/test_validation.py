@@ -1,4 +1,4 @@
-"""What Slack refuses in messages and views, and the place that it names."""
+"""What Slack refuses in messages and views, and the place that its error names."""
 
 from __future__ import annotations
 
@@ -88,22 +88,22 @@ RICH = {"type": "rich_text", "elements": [{"type": "rich_text_section", "element
         ({"type": "rich_text", "elements": [{"type": "text", "text": "x"}]}, "/blocks/0/elements/0/type"),
     ],
 )
-def test_block_that_a_message_does_not_take(block: dict[str, Any], place: str) -> None:
-    """Each limit is found at its place."""
-    assert place in [one.at for one in message_problems([block])]
+def test_invalid_block_of_a_message(block: dict[str, Any], place: str) -> None:
+    """Each violated limit of a message's block is reported with its place."""
+    assert place in [each.at for each in message_problems([block])]
 
 
-def test_what_many_blocks_may_not_do_together() -> None:
-    """Fifty blocks, one table, unique block_ids, 12,000 characters of markdown."""
+def test_limits_of_all_blocks_together() -> None:
+    """A message has at most fifty blocks, one table and 12,000 characters of markdown, and unique block_ids."""
     table = {"type": "table", "rows": [[TEXT_CELL]]}
 
     assert message_problems([section("x")] * 50) == []
-    assert [one.at for one in message_problems([section("x")] * 51)] == ["/blocks"]
-    assert [one.at for one in message_problems([table, table])] == ["/blocks/1"]
+    assert [each.at for each in message_problems([section("x")] * 51)] == ["/blocks"]
+    assert [each.at for each in message_problems([table, table])] == ["/blocks/1"]
     same = [section("x", block_id="b")] * 2
-    assert [one.at for one in message_problems(same)] == ["/blocks/1/block_id"]
+    assert [each.at for each in message_problems(same)] == ["/blocks/1/block_id"]
     long = {"type": "markdown", "text": "x" * 6_001}
-    assert [one.at for one in message_problems([long, long])] == ["/blocks"]
+    assert [each.at for each in message_problems([long, long])] == ["/blocks"]
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_what_many_blocks_may_not_do_together() -> None:
         ({"type": "home", "blocks": []}, "/view/type"),
     ],
 )
-def test_view_that_a_modal_does_not_take(view: dict[str, Any], place: str) -> None:
-    """Each limit of a modal is found at its place."""
-    assert place in [one.at for one in view_problems(view, "modal")]
+def test_invalid_modal(view: dict[str, Any], place: str) -> None:
+    """Each violated limit of a modal is reported with its place."""
+    assert place in [each.at for each in view_problems(view, "modal")]
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,14 @@ def test_view_that_a_modal_does_not_take(view: dict[str, Any], place: str) -> No
     [{"type": "table", "rows": [[TEXT_CELL]]}, {"type": "alert", "text": plain("x")}, {"type": "plan", "title": "x"}],
 )
 def test_home_tab_takes_no_tables_alerts_and_plans(block: dict[str, Any]) -> None:
-    """Blocks for other surfaces are refused in a home tab."""
+    """A home tab refuses blocks of other surfaces."""
     problems = view_problems({"type": "home", "blocks": [block]}, "home")
 
-    assert [one.at for one in problems] == ["/view/blocks/0/type"]
+    assert [each.at for each in problems] == ["/view/blocks/0/type"]
 
 
 def test_valid_samples_have_no_problems() -> None:
-    """Messages, a modal and a home tab as a bot would build them pass."""
+    """Messages, a modal and a home tab as a bot would build them are valid."""
     assert message_problems(approval_blocks()) == []
     assert message_problems(gallery_blocks()) == []
     assert view_problems(start_modal(), "modal") == []
@@ -161,7 +161,7 @@ def test_valid_samples_have_no_problems() -> None:
 
 
 async def test_refused_message_names_the_place(slack: Slack) -> None:
-    """chat.postMessage answers invalid_blocks with errors and messages that point to the block."""
+    """chat.postMessage answers invalid_blocks with errors that point to the block."""
     with pytest.raises(SlackApiError) as refused:
         await client_of(slack).chat_postMessage(
             channel="C01MARKETING", text="x", blocks=[section("ok"), section("x" * 3001)]
@@ -180,7 +180,7 @@ async def test_long_blocks_together_are_refused(slack: Slack) -> None:
 
 
 async def test_blocks_can_be_validated_without_sending(slack: Slack) -> None:
-    """blocks.validate gives pointers."""
+    """blocks.validate returns pointers to the errors."""
     with pytest.raises(SlackApiError) as refused:
         await client_of(slack).api_call("blocks.validate", json={"blocks": [{"type": "section"}]})
 

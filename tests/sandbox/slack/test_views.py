@@ -14,24 +14,24 @@ TEXT = {"type": "plain_text_input"}
 
 async def test_trigger_works_once(slack: Slack) -> None:
     """The second use of a trigger is exchanged_trigger_id."""
-    one = fresh_trigger(slack)
-    await client_of(slack).views_open(trigger_id=one, view=modal())
+    trigger = fresh_trigger(slack)
+    await client_of(slack).views_open(trigger_id=trigger, view=modal())
 
     with pytest.raises(SlackApiError, match="exchanged_trigger_id"):
-        await client_of(slack).views_open(trigger_id=one, view=modal())
+        await client_of(slack).views_open(trigger_id=trigger, view=modal())
 
 
 async def test_trigger_lasts_three_seconds(slack: Slack) -> None:
-    """A trigger that is older is expired_trigger_id."""
-    one = fresh_trigger(slack)
+    """A trigger that is older than three seconds is expired_trigger_id."""
+    trigger = fresh_trigger(slack)
     slack.advance(3.1)
 
     with pytest.raises(SlackApiError, match="expired_trigger_id"):
-        await client_of(slack).views_open(trigger_id=one, view=modal())
+        await client_of(slack).views_open(trigger_id=trigger, view=modal())
 
 
-async def test_update_keeps_what_was_typed_where_ids_are_the_same(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """views.update keeps a value under the same block_id and action_id, and drops the others."""
+async def test_update_keeps_typed_values(slack: Slack, app: AsyncApp, opened: Opener) -> None:
+    """views.update keeps the value of an input with the same block_id and action_id, and drops others."""
     view = await opened(modal(field("kept", TEXT), field("lost", TEXT)))
     await slack.marketer.fill(view, {"kept/value": "a", "lost/value": "b"})
     await client_of(slack).views_update(
@@ -44,7 +44,7 @@ async def test_update_keeps_what_was_typed_where_ids_are_the_same(slack: Slack, 
 
 
 async def test_stale_hash_is_refused(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """views.update with the hash of an earlier state is hash_conflict."""
+    """views.update with an old hash is hash_conflict."""
     view = await opened(modal())
     old = view.hash
     await client_of(slack).views_update(view_id=view.id, view=modal(section("New")), hash=old)
@@ -54,7 +54,7 @@ async def test_stale_hash_is_refused(slack: Slack, app: AsyncApp, opened: Opener
 
 
 async def test_closed_view_is_not_found(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """A modal that the person has closed can't be updated."""
+    """A closed modal can't be updated."""
     view = await opened(modal())
     await slack.marketer.close()
 
@@ -63,7 +63,7 @@ async def test_closed_view_is_not_found(slack: Slack, app: AsyncApp, opened: Ope
 
 
 async def test_view_is_found_by_its_external_id(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """views.update by external_id reaches the open modal."""
+    """views.update finds an open modal by its external_id."""
     view = await opened(modal(external_id="run-1"))
     await client_of(slack).views_update(external_id="run-1", view=modal(section("New"), external_id="run-1"))
 
@@ -80,7 +80,7 @@ async def test_external_id_is_unique(slack: Slack, app: AsyncApp, opened: Opener
 
 
 async def test_input_needs_a_submit_button(slack: Slack) -> None:
-    """A modal with an input and no submit is refused with the place."""
+    """A modal with an input and no submit button is refused with the place."""
     view = modal()
     del view["submit"]
 
@@ -92,7 +92,7 @@ async def test_input_needs_a_submit_button(slack: Slack) -> None:
 
 
 async def test_large_view_is_refused(slack: Slack) -> None:
-    """More than 250 kB are view_too_large."""
+    """A view of more than 250 kB is view_too_large."""
     blocks = [section("x" * 3000) for _ in range(90)]
 
     with pytest.raises(SlackApiError, match="view_too_large"):
@@ -100,7 +100,7 @@ async def test_large_view_is_refused(slack: Slack) -> None:
 
 
 async def test_fourth_view_is_too_many(slack: Slack, app: AsyncApp, opened: Opener) -> None:
-    """Three modals may be stacked, not more."""
+    """At most three modals can be stacked."""
     await opened(modal(section("1")))
     client = client_of(slack)
     for text in ("2", "3"):
