@@ -62,55 +62,56 @@ class Services:
     address: str = ""
 
     def tenant(self, actor: Actor) -> Tenant:
-        """Whose data a person sees: their workspace's; if they are no member of it, what names them."""
+        """Return whose data a person sees: that of their workspace or, for an outsider, that of connections that name
+        them."""
         return Tenant(actor.team_id, self.one_workspace, actor.person if actor.is_outsider else None)
 
     def workspace(self, team_id: str) -> Tenant:
-        """A whole workspace."""
+        """Return a whole workspace as a tenant."""
         return Tenant(team_id, self.one_workspace)
 
     async def connections_of(self, team_id: str) -> list[Connection]:
-        """The connections that a workspace sees, by name."""
+        """Return the connections that a workspace sees, by name."""
         async with self.engine.database.read() as db:
             return await tenancy.connections_of(db, self.workspace(team_id))
 
     async def is_named(self, team_id: str, person: str) -> bool:
-        """Whether a connection of a workspace names a person as operator or approver."""
+        """Return whether a connection of a workspace names a person as operator or approver."""
         return any(each.names(person) for each in await self.connections_of(team_id))
 
     async def connections(self, actor: Actor) -> list[Connection]:
-        """The connections that a person sees, by name."""
+        """Return the connections that a person sees, by name."""
         async with self.engine.database.read() as db:
             return await tenancy.connections_of(db, self.tenant(actor))
 
     async def connection(self, actor: Actor, connection_id: int) -> Connection:
-        """A connection that a person sees. Raises InputError if there is none."""
+        """Return a connection that a person sees. Raises InputError if there is none."""
         async with self.engine.database.read() as db:
-            found = await tenancy.connection(db, self.tenant(actor), connection_id)
-        if found is None:
+            connection = await tenancy.connection(db, self.tenant(actor), connection_id)
+        if connection is None:
             raise InputError("There is no such connection.")
-        return found
+        return connection
 
     async def mapping(self, actor: Actor, mapping_id: int) -> tuple[Connection, AudienceMapping]:
-        """A mapping that a person sees, with its connection. Raises InputError if there is none."""
+        """Return a mapping that a person sees, with its connection. Raises InputError if there is none."""
         async with self.engine.database.read() as db:
-            found = await tenancy.mapping(db, self.tenant(actor), mapping_id)
-        if found is None:
+            mapping = await tenancy.mapping(db, self.tenant(actor), mapping_id)
+        if mapping is None:
             raise InputError("There is no such mapping.")
-        return found
+        return mapping
 
     async def run(self, actor: Actor, run_id: str) -> tuple[Connection, AudienceMapping, Run]:
-        """A run that a person sees, with its connection and mapping. Raises InputError if there is none."""
+        """Return a run that a person sees, with its connection and mapping. Raises InputError if there is none."""
         async with self.engine.database.read() as db:
-            found = await tenancy.run(db, self.tenant(actor), run_id)
-        if found is None:
+            run = await tenancy.run(db, self.tenant(actor), run_id)
+        if run is None:
             raise InputError(f'There is no run "{run_id[:40]}".')
-        return found
+        return run
 
     async def alert(self, actor: Actor, alert_id: int) -> tuple[Connection, Alert]:
-        """An alert that a person sees, with its connection. Raises InputError if there is none."""
+        """Return an alert that a person sees, with its connection. Raises InputError if there is none."""
         async with self.engine.database.read() as db:
-            found = await tenancy.alert(db, self.tenant(actor), alert_id)
-        if found is None:
+            alert = await tenancy.alert(db, self.tenant(actor), alert_id)
+        if alert is None:
             raise InputError("There is no such alert.")
-        return found
+        return alert

@@ -1,4 +1,4 @@
-"""Supervise long-running services: if one fails, all are stopped and the failure is raised."""
+"""The supervisor of long-running services: if one fails, all are stopped and the failure is raised."""
 
 import asyncio
 import logging

@@ -53,7 +53,7 @@ def _main(args: list[str]) -> int:
         failure = CommandFailure(_usage(error), ExitCode.BAD_INPUT)
     except (typer.Abort, KeyboardInterrupt):
         failure = CommandFailure(INTERRUPTED, ExitCode.INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
     _tell(failure, as_json="--json" in args)

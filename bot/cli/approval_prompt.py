@@ -1,4 +1,4 @@
-"""Asking a person about the guards that a plan has passed, and approving the plan that was printed."""
+"""Asks a person about the guards that a plan has passed, and approves the plan that was printed."""
 
 from bot.cli import render
 from bot.ui.terminal import Terminal
@@ -12,24 +12,24 @@ from core.store.audit_log import COMMAND_LINE
 
 
 def how_to_overrule(run: Run) -> str:
-    """The command that approves the plan of a run, once it was printed."""
+    """Return the command that approves the plan of a run once it was printed."""
     return f"iterable-sync runs resume {run.id} {' '.join(sorted(_options(run)))}".rstrip()
 
 
 def is_covered(run: Run, *, yes: bool, allow_empty: bool) -> bool:
-    """Whether the options that were given approve the plan of a run: it was printed, and they cover all its guards."""
+    """Return whether the given options approve the plan of a run: it was printed, and they cover all its guards."""
     given = {option for option, is_given in (("--yes", yes), ("--allow-empty", allow_empty)) if is_given}
     return run.plan_digest is not None and run.plan_digest == run.shown_digest and _options(run) <= given
 
 
 async def show_plan(engine: Engine, terminal: Terminal, run: Run) -> None:
-    """Print the plan of a run that waits for approval, and record which one was printed."""
+    """Print the plan of a run that waits for approval, and record which plan was printed."""
     terminal.tell(render.plan(run, RunReport.of(run, {})))
     await record_shown(engine, run)
 
 
 async def record_shown(engine: Engine, run: Run) -> None:
-    """Record that the plan of a run was printed: from now on `--yes` is about this one."""
+    """Record that the plan of a run was printed: from now on `--yes` approves this plan."""
     async with engine.database.write() as db:
         await approvals.set_shown(db, run.id, run.plan_digest)
 
@@ -48,12 +48,13 @@ async def approve(engine: Engine, run: Run) -> Decision:
 
 
 async def ask(engine: Engine, terminal: Terminal, run: Run) -> bool:
-    """Print the plan of a run that waits for approval, and ask whoever sits there. Returns whether they approved."""
+    """Print the plan of a run that waits for approval, and ask the person at the terminal. Returns whether they
+    approved."""
     await show_plan(engine, terminal, run)
     if not terminal.is_attended:
         return False
     terminal.say("")
-    if not await terminal.asks("Approve it?", engine.stopping):
+    if not await terminal.ask("Approve it?", engine.stopping):
         return False
     decision = await approve(engine, run)
     if decision is Decision.CHANGED:

@@ -1,4 +1,4 @@
-"""What is given as FILE on the command line: files, folders, patterns, addresses, and standard input."""
+"""The sources that FILE names on the command line: files, folders, patterns, addresses, and standard input."""
 
 import glob
 import re
@@ -18,28 +18,29 @@ _PATTERN = re.compile(r"[*?\[]")
 
 
 def addresses(texts: Sequence[str], data_dir: Path, standard_input: BinaryIO | None = None) -> list[str]:
-    """Return the absolute paths and the addresses: a run may be resumed from another directory.
+    """Return absolute paths and addresses: a run may be resumed from another directory.
 
-    `-` is standard input, which is written to a file in `data_dir` first. Raises InputError for what is not there.
+    `-` is standard input, which is written to a file in `data_dir` first. Raises InputError for a file that does not
+    exist.
     """
-    found: list[str] = []
+    sources: list[str] = []
     for text in texts:
         if text == "-":
-            found.append(str(_saved(data_dir, standard_input or sys.stdin.buffer)))
+            sources.append(str(_saved(data_dir, standard_input or sys.stdin.buffer)))
         elif scheme_of(text) == "file":
-            found += _paths(unquote(urlsplit(text).path), text)
+            sources += _paths(unquote(urlsplit(text).path), text)
         elif (scheme := scheme_of(text)) and "://" in text:
             if scheme not in SCHEMES:
                 known = ", ".join(f"{each}://" for each in SCHEMES)
                 raise InputError(f"audiences can't be read from {scheme}://, but from files, {known}.", path=text)
-            found.append(text)
+            sources.append(text)
         else:
-            found += _paths(text, text)
-    return found
+            sources += _paths(text, text)
+    return sources
 
 
 def remove_saved(paths: Sequence[str], data_dir: Path) -> None:
-    """Remove what was written for standard input: its run has ended."""
+    """Remove the file that was written for standard input, because its run has ended."""
     for path in map(Path, paths):
         if path.parent.parent == data_dir / STANDARD_INPUT:
             shutil.rmtree(path.parent, ignore_errors=True)

@@ -11,7 +11,7 @@ from core.store.mappings import AudienceMapping
 
 
 async def confirm_removal(
-    session: Session, engine: Engine, what: str, affected: Sequence[AudienceMapping], *, yes: bool
+    session: Session, engine: Engine, subject: str, affected: Sequence[AudienceMapping], *, yes: bool
 ) -> bool:
     """Return whether these mappings may be removed. Raises InputError while a run works on one of them.
 
@@ -23,18 +23,18 @@ async def confirm_removal(
         sizes = await mappings.sizes(db, [m.id for m in affected])
     if active:
         raise InputError(
-            f"Run {active[0].id} is at work on {what}. Wait for it, or: iterable-sync runs cancel {active[0].id}"
+            f"Run {active[0].id} is working on {subject}. Wait for it, or: iterable-sync runs cancel {active[0].id}"
         )
     members = sum(sizes.values())
     if not members or yes:
         return True
     session.terminal.say(
-        f"{what.capitalize()} has {members:,} synced members. Their record is lost for good: "
-        "they stay on the list, and no later sync takes them off."
+        f"{subject.capitalize()} has {members:,} synced members. Their record is lost permanently: "
+        "they stay on the list, and no later sync removes them."
     )
     if session.terminal.is_attended:
         given_up = asyncio.Event()
         with session.interruption.stopping_with(given_up.set):
-            return await session.terminal.asks("Remove it?", given_up)
+            return await session.terminal.ask("Remove it?", given_up)
     session.terminal.say("To proceed anyway, pass --yes.", "yellow")
     return False

@@ -39,7 +39,7 @@ def failure_of(error: BaseException, data_dir: Path) -> CommandFailure:
             f"{error.message}{remediation(error.code, error.run_id)}",
             ExitCode.BAD_INPUT if _is_bad_input(error) else ExitCode.FAILED,
         )
-    if (described := _of_the_database(error)) is not None:
+    if (described := _describe_database_error(error)) is not None:
         return CommandFailure(described, ExitCode.FAILED)
     place = record(error, data_dir)
     where = f" Where it happened is in {place}; please report it." if place else " Please report it."
@@ -68,7 +68,7 @@ def _is_bad_input(error: SyncError) -> bool:
     return isinstance(error, InvalidApiKeyError | ListError)
 
 
-def _of_the_database(error: BaseException) -> str | None:
+def _describe_database_error(error: BaseException) -> str | None:
     from sqlalchemy.exc import DBAPIError
 
     from core.store.database_errors import describe
@@ -77,14 +77,14 @@ def _of_the_database(error: BaseException) -> str | None:
 
 
 def _trace(error: BaseException) -> Iterator[str]:
-    """The stack frames of an error and of its causes, without messages."""
+    """Yield the stack frames of an error and of its causes, without messages."""
     seen: set[int] = set()
-    at: BaseException | None = error
-    while at is not None and id(at) not in seen:
-        seen.add(id(at))
-        yield f"{type(at).__module__}.{type(at).__qualname__}\n"
-        yield from traceback.format_tb(at.__traceback__)
-        if isinstance(at, BaseExceptionGroup):
-            for part in at.exceptions:
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield f"{type(current).__module__}.{type(current).__qualname__}\n"
+        yield from traceback.format_tb(current.__traceback__)
+        if isinstance(current, BaseExceptionGroup):
+            for part in current.exceptions:
                 yield from _trace(part)
-        at = at.__cause__ or at.__context__
+        current = current.__cause__ or current.__context__

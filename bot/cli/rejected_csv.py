@@ -23,13 +23,13 @@ async def write(path: Path, rejected: AsyncIterator[Rejection]) -> None:
             # quoted, so that only our separator separates cells
             rows = csv.writer(file, quoting=csv.QUOTE_ALL)
             rows.writerow(CSV_HEADER)
-            piece: list[tuple[str, ...]] = []
+            chunk: list[tuple[str, ...]] = []
             async for rejection in rejected:
-                piece.append(csv_row(rejection))
-                if len(piece) == CHUNK:
-                    await asyncio.to_thread(rows.writerows, piece)
-                    piece = []
-            rows.writerows(piece)
+                chunk.append(csv_row(rejection))
+                if len(chunk) == CHUNK:
+                    await asyncio.to_thread(rows.writerows, chunk)
+                    chunk = []
+            rows.writerows(chunk)
     except OSError as error:
         if file is not None:
             await asyncio.to_thread(_remove, path)

@@ -84,18 +84,18 @@ def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = (), cut: Sequence[str] = ()
 ) -> Table:
     """Return a table of plain text. Columns in `numbers` are right-aligned; those in `cut` are shortened first."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(
+        grid.add_column(
             column, justify="right" if column in numbers else "left", no_wrap=column not in cut, overflow="ellipsis"
         )
     for row in rows:
-        made.add_row(*(Text(clean(cell), no_wrap=True, overflow="ellipsis") for cell in row))
-    return made
+        grid.add_row(*(Text(clean(cell), no_wrap=True, overflow="ellipsis") for cell in row))
+    return grid
 
 
 def list_text(list_id: int) -> str:
-    """The id of a list, or that it is created once it is approved."""
+    """Return the id of a list, or that it is created after approval."""
     return "new" if is_new_list(list_id) else str(list_id)
 
 
@@ -121,9 +121,9 @@ def lately(seconds: float) -> str:
 
 def _head(report: RunReport, run: Run) -> Text:
     target = "a new list" if report.list_id is None else f"list {report.list_id}"
-    whose = f"{report.audience} to {target}" if report.audience else target
+    subject = f"{report.audience} to {target}" if report.audience else target
     head = Text.assemble((f"Run {run.id} ", "bold"), (terminal_words(run.status), _STYLES.get(run.status, "bold")))
-    head.append(f": {clean(whose)}, {report.mode}, User ID {report.user_id}")
+    head.append(f": {clean(subject)}, {report.mode}, User ID {report.user_id}")
     return head
 
 
@@ -153,8 +153,8 @@ def _numbers(report: RunReport, status: RunStatus) -> Table:
 
 
 def _notes(report: RunReport) -> list[Text]:
-    """How the source was read: its rows, if they are more than its members, and what else is to be known."""
-    rows = f"{report.rows_read:,} rows were read; {report.rows_merged:,} of them tell of a person of another row."
+    """Return how the source was read: its rows, if they are more than its members, and other notes."""
+    rows = f"{report.rows_read:,} rows were read; {report.rows_merged:,} of them belong to a person of another row."
     lines = [*([rows] if report.rows_merged else []), *report.notes]
     return [Text("\n" + "\n".join(map(clean, lines)), style="dim")] if lines else []
 

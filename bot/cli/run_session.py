@@ -60,8 +60,8 @@ def next_step(run: Run) -> str:
             reason = run.error or "It failed."
             return f"{reason}{remediation(run.error_code, run.waiting_for_run_id)}{_after_failure(run)}"
         case RunStatus.INTERRUPTED:
-            what = run.error if run.is_orphan else "The run was interrupted."
-            return f"{what} What was done is recorded.\n{_resume(run.id)}"
+            cause = run.error if run.is_orphan else "The run was interrupted."
+            return f"{cause} What was done is recorded.\n{_resume(run.id)}"
         case RunStatus.NEEDS_APPROVAL:
             to_approve = approval_prompt.how_to_overrule(run)
             return f"Nothing was sent.\n  To approve:  {to_approve}\n  To drop it:  {_cancel(run.id)}"

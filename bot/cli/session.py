@@ -61,7 +61,7 @@ def run_command(work: Callable[[Session], Awaitable[ExitCode]], *, report: "RunR
         data_dir = settings.data_dir
         logging_setup.configure(terminal, data_dir)
         return asyncio.run(_within_signals(work, Session(settings, terminal, SignalHandler(terminal))))
-    except BrokenPipeError:  # of our output: network errors are IterableErrors by now
+    except BrokenPipeError:  # of the output: network errors are IterableErrors by now
         raise
     except (Exception, KeyboardInterrupt, asyncio.CancelledError) as error:  # noqa: BLE001  # the top level
         failure = failure_of(error, data_dir)

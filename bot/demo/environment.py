@@ -88,7 +88,7 @@ async def demo_environment(
 
 @contextmanager
 def _without_proxy() -> Iterator[None]:
-    """Reach this machine without the environment's proxy for the length of the block: it leads out of here."""
+    """Reach this machine without the environment's proxy for the length of the block."""
     name = "no_proxy" if "no_proxy" in os.environ else "NO_PROXY"
     before = os.environ.get(name)
     os.environ[name] = f"{before},127.0.0.1,localhost" if before else "127.0.0.1,localhost"

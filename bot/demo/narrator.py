@@ -25,22 +25,22 @@ class Narrator:
         self._terminal.show(Text.assemble("\n", (title, "bold magenta")))
         self._terminal.line("\n".join(textwrap.wrap(text, _WIDTH)))
 
-    def does(self, person: Person, what: str) -> None:
+    def does(self, person: Person, action: str) -> None:
         """Print what a person does."""
         name = person.user.real_name.split()[0]
-        self._terminal.show(Text.assemble("\n", (f"> {name} ", "bold cyan"), (clean(what), "cyan")))
+        self._terminal.show(Text.assemble("\n", (f"> {name} ", "bold cyan"), (clean(action), "cyan")))
 
-    def happens(self, what: str) -> None:
+    def happens(self, event: str) -> None:
         """Print an event that no person causes."""
-        self._terminal.show(Text.assemble("\n", (f"> {clean(what)}", "bold yellow")))
+        self._terminal.show(Text.assemble("\n", (f"> {clean(event)}", "bold yellow")))
 
-    def shows(self, where: str, what: Any) -> None:
+    def shows(self, place: str, content: Any) -> None:
         """Print a message or a modal as Slack shows it."""
-        place = where
-        if isinstance(what, Message) and what.thread_ts and what.thread_ts != what.ts:
-            place += ", in the thread"
-        shown = self._slack.render(what)
-        self._terminal.show(Text(f"\n  [{place}]", style="dim"))
+        title = place
+        if isinstance(content, Message) and content.thread_ts and content.thread_ts != content.ts:
+            title += ", in the thread"
+        shown = self._slack.render(content)
+        self._terminal.show(Text(f"\n  [{title}]", style="dim"))
         for line in shown.splitlines():
             for piece in textwrap.wrap(line, _WIDTH, subsequent_indent="  ") or [""]:
                 self._terminal.line(_INDENT + piece)

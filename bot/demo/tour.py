@@ -206,8 +206,8 @@ class _Tour:
         slack = self.demo.slack
 
         def latest() -> Message | None:
-            mine = [one for one in slack.messages(MARKETING, person) if one.only_for == person.id]
-            return mine[-1] if mine else None
+            replies = [message for message in slack.messages(MARKETING, person) if message.only_for == person.id]
+            return replies[-1] if replies else None
 
         return await slack.wait_for(latest, _LONG, "an answer")
 
@@ -227,7 +227,7 @@ class _Tour:
         slack = self.demo.slack
 
         def latest() -> Message | None:
-            replies = [one for one in slack.messages(message.channel, thread=message) if one.ts != message.ts]
+            replies = [each for each in slack.messages(message.channel, thread=message) if each.ts != message.ts]
             return replies[-1] if replies else None
 
         return await slack.wait_for(latest, _LONG, "a reply")

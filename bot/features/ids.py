@@ -197,7 +197,7 @@ class HomeAction(StrEnum):
 
 
 def plan_value(run_id: str, plan_digest: str | None) -> str:
-    """The value of a button that decides about a run: the run, and the plan that the person sees."""
+    """Return the value of a button that decides on a run: the run, and the plan that the person sees."""
     return f"{run_id}:{plan_digest or ''}"
 
 

@@ -93,10 +93,10 @@ def also_fed_warning(audiences: Sequence[str]) -> str:
     return f":warning: *This list is also fed by* {cut(', '.join(map(escape, audiences)), _FEEDERS_MAX)}."
 
 
-def require_start(connection: Connection, person: str, what: str) -> None:
-    """Raise InputError if a person may not start runs of a connection. `what` completes "can ..."."""
+def require_start(connection: Connection, person: str, action: str) -> None:
+    """Raise InputError if a person may not start runs of a connection. `action` completes "can ..."."""
     if not may_start(connection, person):
-        raise InputError(f"Only operators and approvers of {connection.label} can {what}. Ask one of them.")
+        raise InputError(f"Only operators and approvers of {connection.label} can {action}. Ask one of them.")
 
 
 def why_not_now(ref: MappingRef) -> str | None:

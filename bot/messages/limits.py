@@ -15,7 +15,7 @@ class MessagingLimits:
     least_look: float = 0.1
     """The shortest interval, however often the reconciler is woken."""
     gap: float = 3.0
-    """Between two edits of one message."""
+    """The least time between two edits of one message."""
     edits_a_minute: int = 40
     reserve: int = 10
     """Edits that are reserved for urgent messages."""
@@ -23,7 +23,7 @@ class MessagingLimits:
     """New messages in one channel. Slack allows about one a second, with short bursts."""
     posts_at_once: int = 3
     back_off: float = 1.0
-    """Before the first retry; doubled for each further one."""
+    """The wait before the first retry; doubled for each further one."""
     most_back_off: float = 60.0
     proposals: float = 1.0
     """How long a new proposal is held back: often its first run follows at once, and its message replaces the card."""
@@ -46,11 +46,11 @@ class TokenBucket:
     _left: dict[str, float] = field(default_factory=dict)
     _at: dict[str, float] = field(default_factory=dict)
 
-    def take(self, whose: str, *, urgent: bool) -> bool:
+    def take(self, owner: str, *, urgent: bool) -> bool:
         """Take a token. Returns whether there was one. Only urgent requests may use the reserve."""
         now = self.clock()
-        grown = (now - self._at.get(whose, now)) * self.a_minute / 60
-        left = min(self._left.get(whose, float(self.at_once)) + grown, float(self.at_once))
+        grown = (now - self._at.get(owner, now)) * self.a_minute / 60
+        left = min(self._left.get(owner, float(self.at_once)) + grown, float(self.at_once))
         enough = left >= (1 if urgent else 1 + self.reserve)
-        self._left[whose], self._at[whose] = left - enough, now
+        self._left[owner], self._at[owner] = left - enough, now
         return enough

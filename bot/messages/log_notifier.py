@@ -19,7 +19,7 @@ LOOK_EVERY_S = 1.0
 # Only the newest runs are read: no more than these end between two polls.
 MOST_RUNS = 100
 _DAY_S = 24 * 3600.0
-_TOLD = (
+_REPORTED = (
     RunStatus.NEEDS_APPROVAL,
     RunStatus.SUCCEEDED,
     RunStatus.FAILED,
@@ -45,12 +45,12 @@ class LogNotifier:
 
     async def run(self) -> None:
         """Poll until the engine is stopping, and then once more. The state at the start is not logged."""
-        await self._look(telling=False)
+        await self._look(is_logging=False)
         while not self._engine.stopping.is_set():
             await self._wake.wait(LOOK_EVERY_S)
-            await self._look(telling=True)
+            await self._look(is_logging=True)
 
-    async def _look(self, *, telling: bool) -> None:
+    async def _look(self, *, is_logging: bool) -> None:
         try:
             async with self._engine.database.read() as db:
                 latest = await runs.latest(db, MOST_RUNS)
@@ -63,23 +63,23 @@ class LogNotifier:
         news = [sentence for run in reversed(latest) if (sentence := self._of_run(run))]
         news += [sentence for alert in open_or_closed if (sentence := self._of_alert(alert))]
         news += [sentence for mapping in audiences if (sentence := self._of_audience(mapping))]
-        for sentence in [*news, *days] if telling else ():
+        for sentence in [*news, *days] if is_logging else ():
             logger.info("%s", sentence)
         self._runs = {run.id: self._runs[run.id] for run in latest}
 
     async def _days(self, db: AsyncConnection, audiences: list[AudienceMapping]) -> list[str]:
-        """The digests of the day that has just ended."""
+        """Return the digests of the day that has just ended."""
         now = time.time()
         today, yesterday = live_mappings.day_of(now), live_mappings.day_of(now - _DAY_S)
         if self._day in ("", today):
             self._day = today
             return []
         self._day = today
-        came = {mapping_id for _, mapping_id in await live_mappings.of_days(db, [yesterday])}
+        changed = {mapping_id for _, mapping_id in await live_mappings.of_days(db, [yesterday])}
         return [
             day_sentence(mapping, yesterday, await live_mappings.status(db, mapping.id, now - _DAY_S))
             for mapping in audiences
-            if mapping.id in came
+            if mapping.id in changed
         ]
 
     def _of_audience(self, mapping: AudienceMapping) -> str | None:
@@ -98,7 +98,7 @@ class LogNotifier:
         if self._runs.get(run.id) == now:
             return None
         self._runs[run.id] = now
-        return sentence_of(run) if run.status in _TOLD and not run.is_live else None
+        return sentence_of(run) if run.status in _REPORTED and not run.is_live else None
 
     def _of_alert(self, alert: Alert) -> str | None:
         closed = alert.closed_at is not None

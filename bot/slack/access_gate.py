@@ -1,8 +1,8 @@
-"""The access gate: it sees every request before any listener, and refuses people who are no business of the workspace.
+"""The access gate: it checks every request before any listener, and refuses people who have no access to the workspace.
 
 In the mode of one workspace, requests of others are refused: an app that is installed in several workspaces gets the
 events of all of them over its Socket Mode connection. People of other workspaces, who meet the app in a channel of
-Slack Connect, are refused always; guests, bots and deactivated people unless a connection names them.
+Slack Connect, are always refused. Guests, bots and deactivated people are refused unless a connection names them.
 """
 
 import asyncio
@@ -33,31 +33,31 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class HomeWorkspace:
-    """In the mode of one workspace: its id, once Slack has said whose the token is."""
+    """In the mode of one workspace: its id, once Slack has answered to which workspace the token belongs."""
 
     team_id: str | None = None
 
 
 class PendingReplies:
-    """What people are shown after the acknowledgement: Slack does not wait for it, but the end of the process does."""
+    """Replies that are still being sent after the acknowledgement. The end of the process waits for them."""
 
     def __init__(self) -> None:
         """No I/O."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, reply: Coroutine[Any, Any, None]) -> None:
-        """Begin to show something."""
+        """Start sending a reply."""
         task = asyncio.create_task(reply, name="refusal")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def finish(self) -> None:
-        """Wait until all of it has been shown."""
+        """Wait until all replies have been sent."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def outsider_refusal(kind: MemberKind) -> str:
-    """Return the refusal for a person who is no member of the workspace and is not named by a connection."""
+    """Return the refusal for a person who is not a member of the workspace, and not named by a connection."""
     return (
         f"Your account is {kind.value}. Only members of this workspace can use this app, unless an admin names you as "
         "an operator or approver of a connection. Nothing was done."
@@ -74,8 +74,11 @@ class AccessGate:
         is_named: Callable[[str, str], Awaitable[bool]],
         replies: PendingReplies,
     ) -> None:
-        """Take the one workspace (None: there are many), what people are, whether a connection of a workspace names a
-        person (by their ids), and what is to be shown while Slack has its acknowledgement already. No I/O."""
+        """Take the gate's dependencies. No I/O.
+
+        `home`: the one workspace; None if there are many. `is_named`: whether a connection of a workspace names a
+        person (team id, person id). `replies`: gets the replies that follow an acknowledgement.
+        """
         self._home = home
         self._people = people
         self._is_named = is_named
@@ -97,11 +100,11 @@ class AccessGate:
             if refusal is None:
                 await next_()
                 return None
-            logger.info("a request was refused: %s", refusal)
+            logger.info("refused a request: %s", refusal)
             return await self._refuse(body, ack, client, refusal)
 
     async def _refusal(self, body: dict[str, Any], context: AsyncBoltContext, client: AsyncWebClient) -> str | None:
-        """Why a request is refused; None if it is not."""
+        """Return why a request is refused, or None if it is not."""
         team_id = str(context.team_id or "")
         if self._home is not None and team_id != await _own_team(self._home, client):
             return OTHER_WORKSPACE if self._home.team_id else UNKNOWN
@@ -136,7 +139,7 @@ class AccessGate:
                 if refusal != OTHER_WORKSPACE and body["event"].get("tab") == "home":
                     self._replies.start(_show_at_home(client, body["event"]["user"], refusal))
                 return await ack()
-            case None:  # a slash command: what it is acknowledged with is shown to the person alone
+            case None:  # a slash command: only the person sees the text of its acknowledgement
                 return await ack(refusal)
         if _is_home(body):
             self._replies.start(_show_at_home(client, body["user"]["id"], refusal))
@@ -146,13 +149,13 @@ class AccessGate:
 
 
 async def _own_team(home: HomeWorkspace, client: AsyncWebClient) -> str | None:
-    """The one workspace, which the token says; None while Slack does not answer."""
+    """Return the workspace of the token, or None while Slack does not answer."""
     if home.team_id is None:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 home.team_id = str((await client.auth_test())["team_id"])
         except ERRORS as error:
-            logger.warning("Slack does not say which workspace the token is of: %s", classify(error).word)
+            logger.warning("could not find out which workspace the token belongs to: %s", classify(error).word)
     return home.team_id
 
 
@@ -161,7 +164,7 @@ async def _show_at_home(client: AsyncWebClient, person: str, text: str) -> None:
     try:
         await client.views_publish(user_id=person, view=view)
     except ERRORS as error:
-        logger.warning("a refusal was not shown: %s", classify(error).word)
+        logger.warning("could not show a refusal: %s", classify(error).word)
 
 
 def _is_home(body: Mapping[str, Any]) -> bool:
@@ -170,15 +173,17 @@ def _is_home(body: Mapping[str, Any]) -> bool:
 
 
 def _person_of(body: Mapping[str, Any]) -> str | None:
-    """Who caused a request."""
+    """Return who caused a request."""
     if isinstance(body.get("user"), dict):
         return str(body["user"]["id"])
-    found = body.get("user_id") or (body.get("event") or {}).get("user")
-    return found if isinstance(found, str) else None
+    person = body.get("user_id") or (body.get("event") or {}).get("user")
+    return person if isinstance(person, str) else None
 
 
 def _team_of_person(body: Mapping[str, Any]) -> str | None:
-    """The workspace of who caused an interaction, as far as it says so. In a channel of Slack Connect it is another one
-    than that of the app (slackapi/java-slack-sdk#1041, slackapi/bolt-js#1614)."""
+    """Return the workspace of the person who caused an interaction, if it says so.
+
+    In a channel of Slack Connect it differs from that of the app (slackapi/java-slack-sdk#1041, slackapi/bolt-js#1614).
+    """
     user = body.get("user")
     return user.get("team_id") if isinstance(user, dict) else None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: What the access gate adds to a payload, whatever came in it: whether the person is no member of the workspace.
+#: The key that the access gate sets in a payload: whether the person is not a member of the workspace.
 OUTSIDER = "iterable_sync_outsider"
 
 
@@ -12,8 +12,8 @@ OUTSIDER = "iterable_sync_outsider"
 class Actor:
     """A person who acted in Slack. `channel` is None in a modal and on the home page.
 
-    `trigger_id` opens a modal, once and within 3 s. `is_outsider`: they are no member of the workspace (a guest, a
-    bot, ...), and only act where they are named.
+    `trigger_id` opens a modal, once and within 3 s. `is_outsider`: they are not a member of the workspace (a guest, a
+    bot, ...), and may only act on connections that name them.
     """
 
     person: str

@@ -1,4 +1,4 @@
-"""People in Slack: who administers the workspace, and who is no member of it."""
+"""People in Slack: who is an admin of the workspace, and who is not a member of it."""
 
 import asyncio
 import logging
@@ -17,9 +17,9 @@ from core.errors import SyncError
 FRESH_S = 60.0
 # How long an answer about a person's membership is used while Slack gives no newer one, in seconds.
 STALE_S = 3600.0
-# Slack's own bot. users.info says that it is no bot.
+# Slack's own bot, for which users.info returns is_bot: false.
 SLACKBOT = "USLACKBOT"
-# How long Slack may take to answer, in seconds: the click that is waiting for it opens a modal for 3 s.
+# How long Slack may take to answer, in seconds: a click can open a modal for 3 s.
 ANSWER_WITHIN_S = 1.5
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class AdminLookupError(SyncError):
 
 
 class MemberKind(StrEnum):
-    """What a person is in a workspace, by the user object (docs.slack.dev/reference/objects/user-object)."""
+    """The kind of a person's account (docs.slack.dev/reference/objects/user-object)."""
 
     MEMBER = "member"
     GUEST = "a guest"
@@ -49,20 +49,21 @@ class _Known:
 
 
 class AdminDirectory:
-    """What people are in their workspace, asked of Slack (users.info, scope users:read) and remembered for a minute."""
+    """Looks up people in Slack (users.info, scope users:read), and caches the answers for a minute."""
 
     def __init__(self) -> None:
         """No I/O."""
         self._known: dict[tuple[str, str], _Known] = {}
 
     async def is_admin(self, client: AsyncWebClient, team_id: str, person: str) -> bool:
-        """Whether a person is an admin or an owner of the workspace. Raises AdminLookupError if Slack does not say."""
+        """Return whether a person is an admin or owner of the workspace. Raises AdminLookupError if Slack does not
+        say."""
         return (await self._look_up(client, team_id, person, FRESH_S)).is_admin
 
     async def kind(self, client: AsyncWebClient, team_id: str, person: str) -> MemberKind:
-        """What a person is in a workspace. Raises AdminLookupError if Slack does not say.
+        """Return the kind of a person's account in a workspace. Raises AdminLookupError if Slack does not say.
 
-        Few people change from one into the other, so an older answer counts if Slack gives none.
+        The kind rarely changes, so an older answer counts if Slack gives none.
         """
         try:
             return (await self._look_up(client, team_id, person, FRESH_S)).kind
@@ -81,7 +82,7 @@ class AdminDirectory:
                 user = (await client.users_info(user=person))["user"]
         except ERRORS as error:
             word = classify(error).word
-            logger.warning("whether a person is an admin is not known: %s", word)
+            logger.warning("could not look up a person in Slack: %s", word)
             raise AdminLookupError(
                 f"Slack does not say at the moment whether you are an admin of this workspace ({word}), and only "
                 "admins may do this. Nothing was done. Try again in a moment."

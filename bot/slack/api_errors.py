@@ -48,7 +48,7 @@ class SlackFailure:
 def classify(error: Exception) -> SlackFailure:
     """Classify an error of a call to Slack."""
     if isinstance(error, SlackApiError):
-        return _said(error)
+        return _classify_answer(error)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return SlackFailure(FailureClass.REFUSED, "untrusted_certificate")
     if isinstance(
@@ -62,7 +62,7 @@ def classify(error: Exception) -> SlackFailure:
 ERRORS = (SlackClientError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
-def _said(error: SlackApiError) -> SlackFailure:
+def _classify_answer(error: SlackApiError) -> SlackFailure:
     word, status = word_of(error), status_of(error)
     if status == 429 or word in _LATER:
         return SlackFailure(FailureClass.RETRY_LATER, word, parse_retry_after(headers_of(error).get("retry-after")))

@@ -21,7 +21,7 @@ class SingleWorkspaceAuthorize(AsyncAuthorize):
     async def __call__(
         self, *, enterprise_id: str | None, team_id: str | None, user_id: str | None, **_more: Any
     ) -> AuthorizeResult:
-        """Return the token. Whether a request is of this workspace is decided by the access gate."""
+        """Return the token. The access gate checks that the request comes from this workspace."""
         return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, user_id=user_id, bot_token=self._token)
 
 

@@ -32,7 +32,7 @@ class Clients:
             ssl=network.tls_context(),
             retry_handlers=[CallMetricsHandler()],
         )
-        client.proxy = network.proxy_for(self.api_url)  # its own reading of the environment passes over NO_PROXY
+        client.proxy = network.proxy_for(self.api_url)  # slack-sdk would ignore NO_PROXY
         return client
 
     async def forget(self, team_id: str, enterprise_id: str | None) -> None:

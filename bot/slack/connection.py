@@ -44,7 +44,7 @@ class SlackConnection:
     """Connects Slack with an app, in any mode except offline."""
 
     def __init__(self, engine: Engine, clients: Clients, mode: SlackMode, app: AsyncApp, home: HomeWorkspace) -> None:
-        """Take the app with its listeners, and what is to know the one workspace once Slack has named it. No I/O."""
+        """Take the app with its listeners. `home` gets the id of the one workspace from auth.test. No I/O."""
         self._home = home
         self.app = app
         self.listening = ListenerTracker(app)
@@ -107,7 +107,7 @@ class SlackConnection:
                 if is_connected and is_reported:
                     logger.warning("reconnected to Slack")
                 if not is_connected:
-                    # slack-sdk would retry this URL for ever, but Slack accepts it for seconds only
+                    # slack-sdk would retry this URL forever, but Slack accepts it for seconds only
                     client.wss_uri = None
                 lost_at, is_reported = (0.0, False) if is_connected else (lost_at or now, is_reported)
                 if not is_connected and not is_reported and now - lost_at >= TELL_AFTER_S:
@@ -151,7 +151,7 @@ async def connected(app: AsyncApp, app_token: str) -> AsyncIterator[SocketModeCl
         client.proxy = network.proxy_for(url)
         return url
 
-    client.issue_new_wss_url = issue_and_choose_proxy  # type: ignore[method-assign]  # Slack says only then which host
+    client.issue_new_wss_url = issue_and_choose_proxy  # type: ignore[method-assign]  # the host is known only then
     try:
         await handler.connect_async()  # type: ignore[no-untyped-call]
         yield client

@@ -36,7 +36,7 @@ MAX_WAIT_S = 120.0
 # How long Slack may send nothing during a download, in seconds.
 SILENCE_S = 60.0
 
-# Without the scope files:read, files.info says so; a download is redirected to a login page, or answered 200 with one.
+# Without the scope files:read, files.info fails; a download is redirected to a login page, or answered 200 with one.
 _NO_SCOPE = "Slack does not let the bot read files. Install the app again, with its manifest."
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class SlackFiles:
     async def fetch(self, address: str, directory: Path) -> Path:
         """Download a file into a directory, and return its path.
 
-        Raises InputError if the file can't be had, FetchError if Slack stays busy.
+        Raises InputError if the file can't be downloaded, FetchError if Slack stays busy.
         """
         team_id, _, file_id = address.removeprefix(f"{SLACK_FILE}:").partition("/")
 
@@ -80,7 +80,7 @@ class SlackFiles:
 
 
 def is_at_slack(url: URL, api_url: str) -> bool:
-    """Whether the bot's token may be sent to an address: the host of the Web API, or by HTTPS one below it."""
+    """Return whether the bot's token may be sent to an address: the host of the Web API, or over HTTPS one below it."""
     api = URL(api_url)
     if url.scheme in ("http", "https") and url.origin() == api.origin():
         return True
@@ -89,7 +89,7 @@ def is_at_slack(url: URL, api_url: str) -> bool:
 
 
 def _address_in_slack(file: dict[str, Any], api_url: str) -> URL:
-    """The address of the bytes of a file. Raises InputError if Slack does not have them."""
+    """Return the address of a file's content. Raises InputError if the file is not stored in Slack."""
     url = URL(file.get("url_private_download") or file.get("url_private") or "")
     if file.get("is_external") or file.get("mode") == "external" or not is_at_slack(url, api_url):
         raise InputError(

@@ -48,7 +48,7 @@ class _Sealed(TypeDecorator[str]):
 
 
 class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
-    """Stores where the app is installed, and with which token."""
+    """Stores the installations of the app, with their tokens."""
 
     def __init__(self, client_id: str, database: Database, vault: Vault, may_install: MayInstall) -> None:
         """Take the app's client id, the database, and which workspaces may use the app. No I/O; see `open_stores`."""
@@ -61,7 +61,7 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
         self._writer.installations, self._writer.bots = self.installations, self.bots
 
     async def async_save(self, installation: Installation) -> None:
-        """Store an installation, and its bot. What the workspace had before it removed the app is kept."""
+        """Store an installation and its bot. Restores the data that the workspace had before it removed the app."""
         await self._writer.async_save(installation)
         if installation.team_id is not None:
             async with self._database.write() as db:
@@ -74,9 +74,9 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
     async def async_find_bot(
         self, *, enterprise_id: str | None, team_id: str | None, is_enterprise_install: bool | None = False
     ) -> Bot | None:
-        """Find the bot of a workspace. Who does not know the organization that the workspace is in need not name it.
+        """Find the bot of a workspace, with or without the id of its organization.
 
-        A workspace that may not use the app (any longer) has none.
+        Returns None for a workspace that may not use the app, or no longer may.
         """
         if not self._may_install(team_id):
             return None
@@ -107,13 +107,13 @@ class EncryptedInstallationStore(AsyncSQLAlchemyInstallationStore):
 
 
 class ExpiringStateStore(AsyncSQLAlchemyOAuthStateStore):
-    """Stores the states of installations that were begun, until they expire.
+    """Stores the states of started installations until they expire.
 
-    slack-sdk deletes only those that come back; anybody can begin an installation.
+    slack-sdk deletes only the states of completed installations, and anyone can start one.
     """
 
     async def async_issue(self, *args: Any, **kwargs: Any) -> str:
-        """Return a new state. Those that have expired are deleted."""
+        """Return a new state, and delete expired ones."""
         now = datetime.now(tz=UTC).replace(tzinfo=None)  # as slack-sdk stores them
         async with self.engine.begin() as connection:
             await connection.execute(delete(self.oauth_states).where(self.oauth_states.c.expire_at < now))

@@ -52,9 +52,9 @@ class MeasuredApp(AsyncApp):
 
     async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
         """Dispatch a request to its listener. Returns after the acknowledgement."""
-        begun = time.perf_counter()
+        began = time.perf_counter()
         response = await super().async_dispatch(req)
-        ACKNOWLEDGEMENT_SECONDS.labels(kind=_kind(req.body)).observe(time.perf_counter() - begun)
+        ACKNOWLEDGEMENT_SECONDS.labels(kind=_kind(req.body)).observe(time.perf_counter() - began)
         return response
 
 

@@ -1,4 +1,4 @@
-"""How Slack reaches this process. It follows from which settings are set."""
+"""The mode in which Slack reaches this process, derived from the settings."""
 
 from enum import StrEnum
 

@@ -29,13 +29,14 @@ class WorkspaceNotAllowedError(SyncError):
 
 
 class RetryingOAuthFlow(AsyncOAuthFlow):
-    """Bolt's flow, which fails for good at the first answer that is missing, and has the code in its log.
+    """Bolt's flow with retries, and without the installation's code in the log.
 
-    Here a workspace that is not on the list of those that may install the app is refused as well.
+    Bolt's own flow gives up at the first lost answer. This one also refuses a workspace that is not on the operator's
+    list.
     """
 
     def __init__(self, *, may_install: Callable[[str | None], bool], **options: Any) -> None:
-        """Take which workspaces may install the app, by their ids. No I/O."""
+        """`may_install` returns whether a workspace may install the app, by its id. No I/O."""
         super().__init__(**options)
         self._may_install = may_install
 
@@ -51,7 +52,7 @@ class RetryingOAuthFlow(AsyncOAuthFlow):
         """Exchange the code of the install page for a token. Returns None if Slack rejects it; the page asks to start
         again.
 
-        Slack says only then which workspace it is. Raises WorkspaceNotAllowedError if that may not install the app.
+        The answer names the workspace. Raises WorkspaceNotAllowedError if it may not install the app.
         """
         try:
             answer = await with_retries(partial(self._exchange, code), WAITS_S, MAX_WAIT_S)
@@ -80,10 +81,10 @@ class RetryingOAuthFlow(AsyncOAuthFlow):
         if self._may_install(team_id):
             return
         logger.warning("workspace %s may not install the app: ITERABLE_SYNC_ALLOWED_WORKSPACES", team_id)
-        try:  # the token is stored nowhere, and is of no use to anybody from then on
+        try:  # the token is not stored, so it should not stay valid
             await self.client.auth_revoke(token=answer.get("access_token"))
         except ERRORS as error:
-            logger.warning("the token of an installation was not revoked: %s", classify(error).word)
+            logger.warning("could not revoke the token of an installation: %s", classify(error).word)
         raise WorkspaceNotAllowedError(
             f"workspace {team_id} may not install this app. Its operator can allow it: ITERABLE_SYNC_ALLOWED_WORKSPACES"
         )
@@ -104,7 +105,7 @@ class RetryingOAuthFlow(AsyncOAuthFlow):
             raise
 
     async def _bot_id(self, token: str | None) -> str | None:
-        """The bot's id, by which Bolt recognizes the bot's own messages. The installation works without it."""
+        """Return the bot's id, by which Bolt recognizes the bot's own messages. The installation works without it."""
         try:
             return str((await self.client.auth_test(token=token))["bot_id"])
         except ERRORS as error:

@@ -1,5 +1,5 @@
-"""Checks the tokens before anything starts, so that a wrong one is reported at once instead of being retried for
-ever."""
+"""Checks the tokens before anything starts, so that a wrong one is reported at once instead of being retried
+forever."""
 
 from dataclasses import dataclass
 from typing import Final

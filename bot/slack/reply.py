@@ -22,7 +22,7 @@ from core.errors import SyncError
 
 # How long Slack may take to open or to update a modal, in seconds: a click can open one for 3 s.
 MODAL_WITHIN_S = 3.0
-# How long a direct message is retried, and the first and the longest wait between two tries (all in seconds).
+# How long a direct message is retried, and the first and the longest wait between two attempts (all in seconds).
 PATIENCE_S = 120.0
 BACK_OFF_S = 1.0
 MOST_BACK_OFF_S = 15.0
@@ -61,7 +61,7 @@ class SendResult:
     failure: SlackFailure | None = None
 
     @property
-    def perhaps(self) -> bool:
+    def may_be_shown(self) -> bool:
         """Whether Slack may show the message although it did not confirm it."""
         return self.failure is not None and self.failure.verdict is FailureClass.UNKNOWN
 
@@ -76,14 +76,14 @@ async def reply_privately(client: AsyncWebClient, actor: Actor, message: Message
         if in_channel.failure is None:
             return
         logger.info("replying by direct message instead: %s", in_channel.failure.word)
-        if in_channel.perhaps:
+        if in_channel.may_be_shown:
             note = f"You get this here because Slack did not confirm that you saw it in <#{actor.channel}>."
             message = Message(message.text, [context(note), *message.blocks])
     in_dm = await _show_in_person(client, actor.person, message)
     if in_dm.failure is None:
         return
     logger.warning("could not show a reply: %s", in_dm.failure.word)
-    if in_dm.perhaps:
+    if in_dm.may_be_shown:
         await _show_in_person(client, actor.person, text_message(_NOT_CONFIRMED))
     elif actor.trigger_id:
         await _show_as_modal(client, actor, message)

@@ -165,8 +165,8 @@ def modal(
         close=PlainTextObject(text=close),
         private_metadata=metadata.dump() if metadata else None,
     )
-    made: dict[str, Any] = view.to_dict()
-    return made
+    content: dict[str, Any] = view.to_dict()
+    return content
 
 
 def notice(title: str, text: str) -> dict[str, Any]:

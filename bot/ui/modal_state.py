@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Metadata(BaseModel):
-    """The base class of what a modal remembers (at most 3,000 characters; never a secret)."""
+    """The base class of a modal's state (at most 3,000 characters; never a secret)."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -31,9 +31,9 @@ class Terminal:
         """Print a sentence to standard error."""
         _print(self.err, Text(clean(sentence), style=style))
 
-    def tell(self, what: RenderableType) -> None:
+    def tell(self, renderable: RenderableType) -> None:
         """Print a table or another renderable to standard error."""
-        _print(self.err, what)
+        _print(self.err, renderable)
 
     def show(self, result: RenderableType) -> None:
         """Print a result to standard output, except with `as_json`."""
@@ -50,7 +50,7 @@ class Terminal:
         shown = "\n" if self.err.is_terminal else ""
         print(f"{shown}{last_words}", file=self.err.file, flush=True)
 
-    async def asks(self, question: str, given_up: asyncio.Event) -> bool:
+    async def ask(self, question: str, given_up: asyncio.Event) -> bool:
         """Ask a yes/no question. Any answer other than yes counts as no, and so does setting `given_up`."""
         self.err.print(Text(f"{question} [y/N] ", style="bold"), end="")
         loop = asyncio.get_running_loop()
@@ -81,11 +81,11 @@ def _console(*, stderr: bool) -> Console:
     return console
 
 
-def _print(console: Console, what: RenderableType) -> None:
+def _print(console: Console, renderable: RenderableType) -> None:
     if console.is_terminal:
-        console.print(what)
+        console.print(renderable)
         return
     with console.capture() as shown:
-        console.print(what)
+        console.print(renderable)
     # Rich pads the last column of tables.
     print("\n".join(line.rstrip() for line in shown.get().split("\n")), end="", file=console.file, flush=True)

@@ -23,7 +23,7 @@ RETRY_AFTER_S = 5
 _READ_AT_ONCE = 256 * 1024
 # How long a message may take to arrive, in seconds.
 READ_WITHIN_S = 30.0
-# A larger message is read in a thread (bytes): it would hold up the event loop for milliseconds.
+# A larger message is read in a thread (bytes): it would block the event loop for milliseconds.
 SMALL_BYTES = 64 * 1024
 
 

@@ -21,11 +21,11 @@ class _Stored(Collector):
     """The metrics of stored data."""
 
     def __init__(self, stored: metrics.Metrics) -> None:
-        self._found = stored
+        self._metrics = stored
 
     def collect(self) -> list[Metric]:
         """Return the metrics in Prometheus' form."""
-        stored = self._found
+        stored = self._metrics
         runs = GaugeMetricFamily("iterable_sync_runs", "Runs by status.", labels=["status"])
         for status, number in sorted(stored.runs.items()):
             runs.add_metric([status], number)

@@ -74,15 +74,15 @@ async def listening(engine: Engine, app: AsyncApp | None) -> AsyncIterator[Addre
 
 @asynccontextmanager
 async def _serving(server: web.Application, host: str, port: int, setting: str) -> AsyncIterator[str]:
-    """Serve an application, and yield its URL. `setting` is what the names of the address's settings begin with."""
+    """Serve an application, and yield its URL. `setting`: the prefix of the settings of its address."""
     runner = web.AppRunner(
         server, access_log=None, shutdown_timeout=GRACE_S, keepalive_timeout=IDLE_S, lingering_time=GRACE_S
     )
     await runner.setup()
     try:
         await _bind(runner, host, port, setting)
-        found, bound = runner.addresses[0][:2]
-        yield f"http://[{found}]:{bound}" if ":" in found else f"http://{found}:{bound}"
+        address, bound = runner.addresses[0][:2]
+        yield f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
     finally:
         await runner.cleanup()
 

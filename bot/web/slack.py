@@ -1,6 +1,6 @@
 """Slack's requests in HTTP mode: commands, events and interactivity, and the pages of an installation (OAuth).
 
-The signature is checked before anything reads what a request says, so that a stranger reaches no code of Bolt or ours.
+The signature is checked before the content is read, so that a stranger reaches neither Bolt's code nor ours.
 See https://docs.slack.dev/authentication/verifying-requests-from-slack.
 """
 
@@ -22,7 +22,7 @@ from slack_sdk.signature import SignatureVerifier
 EVENTS_PATH = "/slack/events"
 # How long a request may take to arrive, in seconds. Slack itself gives up after three.
 READ_WITHIN_S = 10.0
-# Installations that may be begun in a minute. Each writes a row; people begin a few a day.
+# Installations that may be started in a minute. Each writes a row; people start a few a day.
 INSTALLATIONS_A_MINUTE = 30
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 def add_routes(server: web.Application, app: AsyncApp, signing_secret: str) -> None:
-    """Answer Slack's signed requests; where the app can be installed by OAuth, also the pages for that."""
+    """Answer Slack's signed requests and, if the app can be installed by OAuth, the pages of an installation."""
     server.router.add_post(EVENTS_PATH, _verified(app, SignatureVerifier(signing_secret)))
     if app.oauth_flow is not None:
         install = _limited(_answered_by(app.oauth_flow.handle_installation), INSTALLATIONS_A_MINUTE)
@@ -40,7 +40,7 @@ def add_routes(server: web.Application, app: AsyncApp, signing_secret: str) -> N
 
 
 def _verified(app: AsyncApp, verifier: SignatureVerifier) -> _Handler:
-    """Pass on requests that Slack has signed. All others are a 401, or a 400 if they can't be read at all."""
+    """Pass on requests that Slack has signed. The answer to all others is a 401, or a 400 if they can't be read."""
 
     async def handle(request: web.Request) -> web.Response:
         try:
@@ -61,7 +61,7 @@ def _verified(app: AsyncApp, verifier: SignatureVerifier) -> _Handler:
 def _is_signed(verifier: SignatureVerifier, body: bytes, request: web.Request) -> bool:
     try:
         return verifier.is_valid_request(body, dict(request.headers))
-    except (ValueError, UnicodeError):  # a time stamp that is no number, a body that is no text
+    except (ValueError, UnicodeError):  # a malformed time stamp or body
         return False
 
 
@@ -74,15 +74,15 @@ def _is_readable(body: bytes, content_type: str) -> bool:
 
 
 def _limited(handler: _Handler, per_minute: int) -> _Handler:
-    """Answer so many requests a minute, of all senders together; more are a 429."""
-    begun: deque[float] = deque(maxlen=per_minute)
+    """Limit the requests of all senders together, per minute; the answer to further ones is a 429."""
+    started: deque[float] = deque(maxlen=per_minute)
 
     async def handle(request: web.Request) -> web.Response:
         now = time.monotonic()
-        if len(begun) == per_minute and now - begun[0] < 60.0:
-            wait = int(61.0 - (now - begun[0]))
+        if len(started) == per_minute and now - started[0] < 60.0:
+            wait = int(61.0 - (now - started[0]))
             return web.Response(status=429, text="Try again in a minute.\n", headers={"Retry-After": str(wait)})
-        begun.append(now)
+        started.append(now)
         return await handler(request)
 
     return handle

@@ -80,7 +80,7 @@ async def _add(
     name = check_name(name)
     async with session.engine() as engine:
         async with engine.database.read() as db:
-            if await connections.by_name(db, name, None) is not None:  # before the person types a key in vain
+            if await connections.by_name(db, name, None) is not None:  # checked before the person types a key
                 raise InputError(
                     f'There is a connection "{name}" already. Replace its key with `iterable-sync connections key`, '
                     "or choose another name."
@@ -107,7 +107,7 @@ async def _key(session: Session, name: str, *, key_stdin: bool) -> ExitCode:
 
     async with session.engine() as engine:
         connection = await _load(engine, name)
-        if connection.api_key is None:  # before the person types a key in vain
+        if connection.api_key is None:  # checked before the person types a key
             raise ConflictError(
                 f"The key of {connection.label} is not saved: it is the one in the environment. Set it there."
             )
@@ -241,7 +241,7 @@ def _state(connection: "Connection") -> str:
 
 
 def _remedy(connection: "Connection") -> str:
-    """What to do about a rejected key."""
+    """Return what to do about a rejected key."""
     if connection.key_rejected_at is None:
         return ""
     if connection.api_key is None:

@@ -36,7 +36,7 @@ def add(
 def set_limits(
     mapping_id: options.MappingId, max_add: options.MaxAdd = None, max_add_percent: options.MaxAddPercent = None
 ) -> ExitCode:
-    """Set past how many additions a sync of a mapping waits for approval. What is left out is the default again."""
+    """Set how many additions a sync may make without approval. An omitted limit returns to its default."""
     return run_command(lambda session: _set_limits(session, mapping_id, _limits(max_add, max_add_percent)))
 
 
@@ -86,8 +86,8 @@ async def _add(
             status=MappingStatus.ACTIVE,
             limits=limits,
         )
-    whose = f'audience "{audience}"' if audience else "any audience"
-    session.terminal.line(f'Mapping {mapping.id}: {whose} to list {list_id} "{target.name}".')
+    audience_text = f'audience "{audience}"' if audience else "any audience"
+    session.terminal.line(f'Mapping {mapping.id}: {audience_text} to list {list_id} "{target.name}".')
     return ExitCode.OK
 
 
@@ -97,8 +97,8 @@ async def _set_limits(session: Session, mapping_id: int, limits: "AdditionLimits
 
     async with session.engine() as engine:
         await mapping_lifecycle.set_addition_limits(engine, mapping_id, limits, by=COMMAND_LINE)
-        found = await _load(engine, mapping_id)
-    session.terminal.line(f"Mapping {mapping_id}: a sync waits for approval if it adds {_limits_text(found)}.")
+        mapping = await _load(engine, mapping_id)
+    session.terminal.line(f"Mapping {mapping_id}: a sync waits for approval if it adds {_limits_text(mapping)}.")
     return ExitCode.OK
 
 

@@ -140,7 +140,7 @@ async def _resume(session: Session, run_id: str, *, yes: bool, allow_empty: bool
                 is_given = yes or allow_empty
                 if approval_prompt.is_covered(run, yes=yes, allow_empty=allow_empty):
                     is_approved = await approval_prompt.approve(engine, run) is Decision.RECORDED
-                elif is_given:  # for a plan that this person has not seen: it is printed, and nothing is approved
+                elif is_given:  # the plan was not printed before: print it, and approve nothing
                     await approval_prompt.show_plan(engine, session.terminal, run)
                     is_approved = False
                 else:
@@ -162,7 +162,7 @@ async def _cancel(session: Session, run_id: str) -> ExitCode:
         await engine.presence.reap_dead_workers()
         run = await require_run(engine, run_id)
         is_cancelled = False
-        if not (run.stop_requested is StopReason.CANCEL and run.status.is_active):  # another process has asked for it
+        if not (run.stop_requested is StopReason.CANCEL and run.status.is_active):  # another process has requested it
             is_cancelled = await commands.cancel(engine, run_id, by=COMMAND_LINE, team_id=None)
         if not is_cancelled:
             session.terminal.say(f"A process is working on run {run_id}; it stops after the requests in progress.")
@@ -217,7 +217,7 @@ async def _rejects(session: Session, run_id: str, csv: Path | None) -> ExitCode:
 
 
 def _changes(run: "Run") -> str:
-    """Added, updated and removed members, in short; for a planned run, what it would change."""
+    """Return the added, updated and removed members in short; for a planned run, the planned changes."""
     from core.reporting.run_report import RunReport
 
     numbers = RunReport.of(run, {})
@@ -225,7 +225,7 @@ def _changes(run: "Run") -> str:
 
 
 async def _is_abandoned(engine: "Engine", run: "Run") -> bool:
-    """Whether no live process works on an active run."""
+    """Return whether no live process works on an active run."""
     if run.worker_id is None:
         return True
     if not await engine.presence.is_dead(run.worker_id):

@@ -52,9 +52,9 @@ def sync(
     user_id: options.UserId = None,
     mode: options.Mode = options.ModeChoice.AUTO,
     audience: Annotated[
-        str | None, typer.Option(help="The audience's id or name, where the file or the list has several.")
+        str | None, typer.Option(help="The audience's id or name, if the file or the list has several.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes, and send nothing.")] = False,
     yes: options.YesInAdvance = False,
     as_json: options.Json = False,
     allow_empty: options.AllowEmpty = False,
@@ -158,7 +158,7 @@ async def connection_for(
 
 
 def _shown(files: list[str]) -> str:
-    """What a person gave, in short."""
+    """Return the files as a person gave them, in short."""
     first = "standard input" if files[0] == "-" else PurePath(files[0]).name
     return first if len(files) == 1 else f"{first} and {len(files) - 1} more"
 

@@ -89,25 +89,25 @@ def _firehose_token(settings: Settings) -> CheckResult:
 
 
 def _data_dir(path: Path) -> CheckResult:
-    what = f"data directory {path}"
+    subject = f"data directory {path}"
     try:
         if path.exists() and not path.is_dir():
-            return CheckResult(what, False, "is a file. Choose a directory with ITERABLE_SYNC_DATA_DIR.")
+            return CheckResult(subject, False, "is a file. Choose a directory with ITERABLE_SYNC_DATA_DIR.")
         path.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path).free
     except OSError as error:
         return CheckResult(
-            what, False, f"can't be used ({error.strerror}). Choose another with ITERABLE_SYNC_DATA_DIR."
+            subject, False, f"can't be used ({error.strerror}). Choose another with ITERABLE_SYNC_DATA_DIR."
         )
     if not os.access(path, os.W_OK | os.X_OK):
         return CheckResult(
-            what, False, "can't be written. Make it writable, or choose another with ITERABLE_SYNC_DATA_DIR."
+            subject, False, "can't be written. Make it writable, or choose another with ITERABLE_SYNC_DATA_DIR."
         )
     if free < LOW_ON_SPACE:
         return CheckResult(
-            what, False, f"only {free / 1e9:.1f} GB are free, and a large audience takes more. Free some."
+            subject, False, f"only {free / 1e9:.1f} GB are free, and a large audience takes more. Free some."
         )
-    return CheckResult(what, True, f"can be written, {free / 1e9:.0f} GB are free")
+    return CheckResult(subject, True, f"can be written, {free / 1e9:.0f} GB are free")
 
 
 def _secret_key(settings: Settings, context: _CheckContext) -> CheckResult:
@@ -117,7 +117,7 @@ def _secret_key(settings: Settings, context: _CheckContext) -> CheckResult:
         return CheckResult("secret key", False, error.message)
     except (OSError, UnicodeDecodeError):
         return CheckResult(
-            "secret key", False, f"{KEY_FILE} in the data directory can't be read or made. Correct its permissions."
+            "secret key", False, f"{KEY_FILE} in the data directory can't be read or created. Correct its permissions."
         )
     place = "from ITERABLE_SYNC_SECRET_KEY" if settings.secret_key else f"in {settings.data_dir / KEY_FILE}"
     return CheckResult("secret key", True, place)
@@ -179,7 +179,7 @@ async def _iterable(settings: Settings, context: _CheckContext) -> AsyncIterator
         yield CheckResult(
             "API key",
             False,
-            "there is none. Set ITERABLE_API_KEY, or save a connection with `iterable-sync connections add NAME`.",
+            "is not set. Set ITERABLE_API_KEY, or save a connection with `iterable-sync connections add NAME`.",
         )
 
 
@@ -210,23 +210,23 @@ async def _environment_key(settings: Settings, key: str) -> CheckResult:
 
 
 async def _saved_key(settings: Settings, context: _CheckContext, connection: Connection) -> CheckResult:
-    what = f"key of connection {connection.label}"
+    subject = f"key of connection {connection.label}"
     if context.vault is None or connection.api_key is None:
-        return CheckResult(what, False, "can't be decrypted without the secret key")
+        return CheckResult(subject, False, "can't be decrypted without the secret key")
     try:
         key = context.vault.decrypt(connection.api_key)
     except SettingsError as error:
-        return CheckResult(what, False, error.message)
-    return await _tried(what, key, settings.iterable_url or connection.data_center.url)
+        return CheckResult(subject, False, error.message)
+    return await _tried(subject, key, settings.iterable_url or connection.data_center.url)
 
 
-async def _tried(what: str, key: str, url: str) -> CheckResult:
+async def _tried(subject: str, key: str, url: str) -> CheckResult:
     try:
         async with IterableClient(key, base_url=url, limiter=NoRateLimit(), retry_policy=INTERACTIVE_RETRY) as client:
             lists = await client.lists()
     except InvalidApiKeyError as error:
-        return CheckResult(what, False, error.message)
+        return CheckResult(subject, False, error.message)
     except SyncError as error:
-        return CheckResult(what, False, f"could not be tried. {error.message}")
+        return CheckResult(subject, False, f"could not be tried. {error.message}")
     static = sum(each.is_standard for each in lists)
-    return CheckResult(what, True, f"is accepted; static lists in the project: {static:,}")
+    return CheckResult(subject, True, f"is accepted; static lists in the project: {static:,}")

@@ -1,4 +1,4 @@
-"""The check of the way out: which proxy and which certificate authorities every client uses."""
+"""The network check: the proxy and the certificate authorities that every client uses."""
 
 import os
 import ssl

@@ -29,8 +29,8 @@ def register(app: AsyncApp, services: Services) -> None:
             is_first = await alerting.acknowledge(db, alert.id, by=actor.person, team_id=actor.team_id)
         services.wake()
         if not is_first:
-            taken = await _open(services, actor, value_of(body))
-            await _say(client, actor, f"{person(taken.acknowledged_by)} is on it already.")
+            current = await _open(services, actor, value_of(body))
+            await _say(client, actor, f"{person(current.acknowledged_by)} is on it already.")
 
     @app.action(AlertAction.MUTE)
     async def mute(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:

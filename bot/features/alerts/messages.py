@@ -15,7 +15,7 @@ from core.store.slack_messages import MessageStatus, SlackMessage
 
 
 class AlertMessageProvider:
-    """Provides the messages of open alerts, and of closed alerts until that is shown."""
+    """Provides the messages of open alerts, and of closed alerts until their end is shown."""
 
     def __init__(self) -> None:
         """No I/O."""

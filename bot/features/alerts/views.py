@@ -1,4 +1,4 @@
-"""The message of an alert: what failed and why, what was done before, and what to do."""
+"""The message of an alert: what failed and why, the progress so far, and what to do."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ _LIVE_ADVICE = "what mParticle sends is kept and tried again by itself. Put righ
 
 @dataclass(frozen=True, slots=True)
 class AlertView:
-    """An alert with what its message shows. `run_view` is the latest run that failed with this error."""
+    """An alert with the data of its message. `run_view` is the latest run that failed with this error."""
 
     alert: Alert
     connection: Connection
@@ -73,7 +73,8 @@ def _closed(view: AlertView, why: str) -> Message:
 
 
 def _state(view: AlertView) -> list[str]:
-    """Since when, how often, who acknowledged it, and until when it is snoozed (mrkdwn, a line each)."""
+    """Return since when it fails, how often, who acknowledged it, and until when it is snoozed (mrkdwn, a line
+    each)."""
     times = f", {plural(view.alert.occurrences + 1, 'time')}" if view.alert.occurrences else ""
     lines = [f"Since {moment(view.alert.opened_at)}{times} · connection {escape(view.connection.label)}"]
     if view.run_view is not None:

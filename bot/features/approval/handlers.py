@@ -34,10 +34,10 @@ def register(app: AsyncApp, services: Services) -> None:
         await ack()
         actor = Actor.of(body)
         run_id, digest = read_plan_value(value_of(body))
-        run_view = await _story(services, actor, run_id)
+        run_view = await _run_view(services, actor, run_id)
         has_changed = digest is not None and digest != run_view.run.plan_digest
         await open_modal(
-            client, actor, _barred(run_view, actor) or await _review(services, run_view, has_changed=has_changed)
+            client, actor, _refusal(run_view, actor) or await _review(services, run_view, has_changed=has_changed)
         )
 
     @app.action(ApprovalAction.DECLINE)
@@ -45,9 +45,9 @@ def register(app: AsyncApp, services: Services) -> None:
         await ack()
         actor = Actor.of(body)
         run_id, digest = read_plan_value(value_of(body))
-        run_view = await _story(services, actor, run_id)
+        run_view = await _run_view(services, actor, run_id)
         has_changed = digest is not None and digest != run_view.run.plan_digest
-        await open_modal(client, actor, _barred(run_view, actor) or views.decline(run_view, has_changed=has_changed))
+        await open_modal(client, actor, _refusal(run_view, actor) or views.decline(run_view, has_changed=has_changed))
 
     @app.action(ApprovalAction.APPROVE)
     async def approve_removal(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -64,7 +64,7 @@ def register(app: AsyncApp, services: Services) -> None:
         await _answer(ack, body, client, _decide(services, body, approves=False), views.decided(approved=False))
 
 
-async def _story(services: Services, actor: Actor, run_id: str) -> RunView:
+async def _run_view(services: Services, actor: Actor, run_id: str) -> RunView:
     """Return a run that the person's workspace sees. Raises InputError if there is none."""
     connection, _, run = await services.run(actor, run_id)
     async with services.engine.database.read() as db:
@@ -77,12 +77,12 @@ async def _story(services: Services, actor: Actor, run_id: str) -> RunView:
 
 async def _review(services: Services, run_view: RunView, *, has_changed: bool) -> dict[str, Any]:
     async with services.engine.database.read() as db:
-        found = await preview.load_preview(db, run_view.run.id)
-    return views.review(run_view, found, has_changed=has_changed)
+        samples = await preview.load_preview(db, run_view.run.id)
+    return views.review(run_view, samples, has_changed=has_changed)
 
 
-def _barred(run_view: RunView, actor: Actor) -> dict[str, Any] | None:
-    """What a person sees who can't decide on a run: because it is decided, or because they may not."""
+def _refusal(run_view: RunView, actor: Actor) -> dict[str, Any] | None:
+    """Return the modal for a person who can't decide on a run, because it is decided or because they may not."""
     if run_view.run.status is not RunStatus.NEEDS_APPROVAL:
         return views.too_late(run_view.run)
     connection = replace(run_view.connection, name=escape(run_view.connection.name))  # the sentence is mrkdwn
@@ -93,8 +93,8 @@ def _barred(run_view: RunView, actor: Actor) -> dict[str, Any] | None:
 async def _decide(services: Services, body: dict[str, Any], *, approves: bool) -> dict[str, Any] | None:
     """Decide on a run. Returns a modal for the person if they were not the one who decided."""
     actor, seen = Actor.of(body), PlanRef.load(body["view"])
-    run_view = await _story(services, actor, seen.run_id)
-    barred = _barred(run_view, actor)
+    run_view = await _run_view(services, actor, seen.run_id)
+    barred = _refusal(run_view, actor)
     if barred is not None:
         return barred
     comment = ViewInputs(body["view"]).text(ApprovalBlock.COMMENT) or None
@@ -110,7 +110,7 @@ async def _decide(services: Services, body: dict[str, Any], *, approves: bool) -
     services.wake()
     if decision is Outcome.RECORDED:
         return None
-    now = await _story(services, actor, seen.run_id)
+    now = await _run_view(services, actor, seen.run_id)
     if decision is Outcome.CHANGED and now.run.status is RunStatus.NEEDS_APPROVAL:
         return await _review(services, now, has_changed=True)
     return views.too_late(now.run)
@@ -135,7 +135,7 @@ async def _answer(
 
 
 async def _as_view(decision: Any) -> dict[str, Any] | None:
-    """The result of a decision as a modal. An error becomes a notice."""
+    """Return the result of a decision as a modal. An error becomes a notice."""
     try:
         view: dict[str, Any] | None = await decision
     except Exception as error:  # noqa: BLE001  # the modal waits for an answer to any error

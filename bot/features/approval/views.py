@@ -56,14 +56,14 @@ CHANGED = (
 
 
 class PlanRef(Metadata):
-    """What the modals remember: the run that is decided about, and the plan that they show."""
+    """The state of the modals: the run to decide on, and the plan that they show."""
 
     run_id: str
     plan_digest: str | None = None
 
 
 def card(view: RunView) -> Message:
-    """What a run would do, for those who decide on it."""
+    """Return the message with which a run asks for approval."""
     plan = view.run.plan or RunPlan()
     is_large = is_large_removal(plan)
     text = f"To approve: {view.what}. {_numbers(plan)}. Nothing has been sent yet."
@@ -94,9 +94,10 @@ def card(view: RunView) -> Message:
 
 
 def review(view: RunView, samples: PlanPreview, *, has_changed: bool = False) -> dict[str, object]:
-    """The modal in which a run is approved. `has_changed`: the person decided about an earlier plan, or looked at it.
+    """Return the modal in which a run is approved. `has_changed`: the person decided on an earlier plan, or looked at
+    it.
 
-    A large removal is approved with a red button that asks once more; what the modal submits is then to decline.
+    A large removal is approved with a red button that asks for confirmation; submitting the modal then declines.
     """
     plan = view.run.plan or RunPlan()
     head = f"*{view.what}*\n{size_change(plan)}\n{_numbers(plan)}. Nothing has been sent yet."
@@ -153,7 +154,7 @@ def _plan_ref(view: RunView) -> PlanRef:
 
 
 def decline(view: RunView, *, has_changed: bool = False) -> dict[str, object]:
-    """The modal in which a run is declined."""
+    """Return the modal in which a run is declined."""
     plan = view.run.plan or RunPlan()
     blocks: list[Block] = [
         *([section(CHANGED)] if has_changed else []),
@@ -229,25 +230,26 @@ def reminder(view: RunView) -> Message:
 
 
 def changed(view: RunView) -> Message:
-    """The reply that calls them again, because the plan changed since they were called."""
+    """Return the reply that mentions the approvers again, because the plan changed."""
     plan = view.run.plan or RunPlan()
-    was = plan.replaces or PlanNumbers()
-    may = " ".join(person(each) for each in approvers(view)) or "No one can approve this yet"
+    replaced = plan.replaces or PlanNumbers()
+    approvers_text = " ".join(person(each) for each in approvers(view)) or "No one can approve this yet"
     text = (
-        f"{may}: the plan changed since you looked. It was {was.to_add:,} to add, {was.to_update:,} to update and "
-        f"{was.to_remove:,} to remove; now it is {_numbers(plan)}. Please review it again."
+        f"{approvers_text}: the plan changed since you looked. It was {replaced.to_add:,} to add, "
+        f"{replaced.to_update:,} to update and {replaced.to_remove:,} to remove; "
+        f"now it is {_numbers(plan)}. Please review it again."
     )
     return text_message(text)
 
 
 def approvers(view: RunView) -> list[str]:
-    """Who may decide on a run."""
+    """Return the people who may decide on a run."""
     connection = view.connection
     return [each for each in connection.approvers if why_not_decide(view, each) is None]
 
 
 def why_not_decide(view: RunView, decider: str) -> str | None:
-    """Why a person may not decide on a run, as a sentence; None if they may."""
+    """Return why a person may not decide on a run, in a sentence; None if they may."""
     return why_not_approve(view.connection, decider, view.run.started_by, proposed_by=view.proposed_by)
 
 
@@ -318,9 +320,9 @@ def _names(names: Sequence[str]) -> str:
     return "\n".join(f"• {mask(each)}" for each in names)
 
 
-def _rejected(one: Rejection) -> str:
-    name = one.email or one.customer_id or one.member_key or "someone"
-    return f"• {mask(name)}: {escape(explain(one.reason).meaning)}"
+def _rejected(rejection: Rejection) -> str:
+    name = rejection.email or rejection.customer_id or rejection.member_key or "someone"
+    return f"• {mask(name)}: {escape(explain(rejection.reason).meaning)}"
 
 
 def mask(name: str) -> str:

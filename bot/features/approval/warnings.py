@@ -1,4 +1,4 @@
-"""What an approver is warned about: changes since they looked, large removals, lists and sources that look wrong."""
+"""Warnings for an approver: changes since they looked, large removals, wrong lists and sources."""
 
 from slack_sdk.models.blocks import Block
 
@@ -8,13 +8,13 @@ from bot.ui.blocks import section
 from bot.ui.formatting import moment, number, plural, share
 from core.models.run import GuardName, RunPlan
 
-# Removals of more than this share of a list of more than so many people look dangerous, whoever asked for them.
+# A removal is large above this share of the list, if it concerns more than this number of people.
 LARGE_SHARE, LARGE_FROM = 0.20, 100
 _LARGE = frozenset({GuardName.MASS_REMOVAL, GuardName.EMPTY_AUDIENCE})
 
 
 def is_large_removal(plan: RunPlan) -> bool:
-    """Whether approving a plan takes so many people off the list that it is confirmed twice."""
+    """Return whether a plan removes so many people that its approval needs a confirmation."""
     if not plan.to_remove:
         return False
     if any(guard.name in _LARGE for guard in plan.guards):
@@ -23,15 +23,15 @@ def is_large_removal(plan: RunPlan) -> bool:
 
 
 def headline(view: RunView, plan: RunPlan) -> str | None:
-    """The warning above a plan that removes very many (mrkdwn); None for all others."""
+    """Return the warning above a plan with a large removal (mrkdwn); None for all others."""
     if not is_large_removal(plan):
         return None
-    of = f"{share(plan.to_remove, plan.ledger_size)} of " if plan.ledger_size else ""
-    return f":warning: *Large removal: {of}{view.target}*"
+    share_text = f"{share(plan.to_remove, plan.ledger_size)} of " if plan.ledger_size else ""
+    return f":warning: *Large removal: {share_text}{view.target}*"
 
 
 def size_change(plan: RunPlan) -> str:
-    """How many people a list has before and after, as far as this program put them there."""
+    """Return how many people the list has before and after, counting those that this program added."""
     after = max(0, plan.ledger_size + plan.to_add - plan.to_remove)
     signed = [f"{sign}{number(value)}" for sign, value in (("+", plan.to_add), ("−", plan.to_remove)) if value]
     changes = f" ({', '.join(signed)})" if signed else ""
@@ -39,13 +39,13 @@ def size_change(plan: RunPlan) -> str:
 
 
 def warnings(view: RunView, plan: RunPlan) -> list[Block]:
-    """All that an approver should know before they look at the numbers."""
+    """Return all warnings that an approver should read before the numbers."""
     lines = []
     if plan.replaces is not None:
-        was = plan.replaces
+        replaced = plan.replaces
         lines.append(
-            f":arrows_counterclockwise: *Changed since you looked.* Before: {was.to_add:,} to add, "
-            f"{was.to_update:,} to update, {was.to_remove:,} to remove."
+            f":arrows_counterclockwise: *Changed since you looked.* Before: {replaced.to_add:,} to add, "
+            f"{replaced.to_update:,} to update, {replaced.to_remove:,} to remove."
         )
     if view.newer_source_at is not None and plan.source_at is not None:
         lines.append(

@@ -25,7 +25,7 @@ async def connect(services: Services, actor: Actor, details: ConnectionForm, key
     )
     services.directory.prefetch(connected.connection)
     services.wake()
-    return ModalResult(views.connected_view(connected), views.said_connected(connected))
+    return ModalResult(views.connected_view(connected), views.connected_sentence(connected))
 
 
 async def edit(services: Services, actor: Actor, details: ConnectionForm) -> ModalResult:
@@ -43,7 +43,7 @@ async def edit(services: Services, actor: Actor, details: ConnectionForm) -> Mod
         **details.values(),
     )
     services.wake()
-    return ModalResult(views.saved_view(details.name, list(changed)), views.said_saved(details.name, list(changed)))
+    return ModalResult(views.saved_view(details.name, list(changed)), views.saved_sentence(details.name, list(changed)))
 
 
 async def replace_key(services: Services, actor: Actor, connection_id: int, key: str) -> ModalResult:
@@ -53,11 +53,11 @@ async def replace_key(services: Services, actor: Actor, connection_id: int, key:
     stopped = [(run.id, run.audience or "An audience") for run in await _stopped_by_the_key(services, connection_id)]
     services.directory.prefetch(connected.connection)
     services.wake()
-    return ModalResult(views.replaced_view(connected, stopped), views.said_replaced(connected))
+    return ModalResult(views.replaced_view(connected, stopped), views.replaced_sentence(connected))
 
 
 async def _stopped_by_the_key(services: Services, connection_id: int) -> list[Run]:
-    """The latest runs of mappings that failed because Iterable rejected the key."""
+    """Return the latest runs of mappings that failed because Iterable rejected the key."""
     async with services.engine.database.read() as db:
         mapping_ids = [mapping.id for mapping in await mappings.of_connection(db, connection_id)]
         last = await runs.last_of_each(db, mapping_ids)

@@ -48,19 +48,19 @@ async def open_key(services: Services, client: AsyncWebClient, actor: Actor, con
         await open_modal(client, actor, modals.key_form(connection))
 
 
-async def require_admin(services: Services, client: AsyncWebClient, actor: Actor, what: str) -> None:
+async def require_admin(services: Services, client: AsyncWebClient, actor: Actor, action: str) -> None:
     """Raise AdminsOnlyError if a person is not an admin."""
     if not await services.people.is_admin(client, actor.team_id, actor.person):
-        raise AdminsOnlyError(f"Only an admin or owner of this workspace can {what}. Ask one of them to do it.")
+        raise AdminsOnlyError(f"Only an admin or owner of this workspace can {action}. Ask one of them to do it.")
 
 
 async def _for_admins(
-    services: Services, client: AsyncWebClient, actor: Actor, connection_id: int, what: str
+    services: Services, client: AsyncWebClient, actor: Actor, connection_id: int, action: str
 ) -> Connection | None:
     connection = await services.connection(actor, connection_id)
     if await services.people.is_admin(client, actor.team_id, actor.person):
         return connection
-    await _explain(client, actor, views.admins_only(what))
+    await _explain(client, actor, views.admins_only(action))
     return None
 
 

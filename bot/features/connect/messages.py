@@ -1,4 +1,4 @@
-"""The messages about a change of who approves: to those who approved before, and in the alert channel."""
+"""The messages about a change of approvers: to the previous approvers, and in the alert channel."""
 
 import time
 from collections.abc import Callable
@@ -29,11 +29,11 @@ class ApproversMessageProvider:
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the changes that are not reported yet."""
         since = self._clock() - LOOK_BACK_S if self._last_entry is None else None
-        found = await audit_log.entries_since(
+        entries = await audit_log.entries_since(
             snapshot.db, AuditAction.CONNECTION_CHANGED, after_id=self._last_entry or 0, after=since
         )
         self._last_entry = await audit_log.last_id(snapshot.db)
-        self._pending |= {entry.id: entry for entry in found if _concerns_approvers(entry)}
+        self._pending |= {entry.id: entry for entry in entries if _concerns_approvers(entry)}
         if not self._pending:
             return []
         connections = await snapshot.connections()
@@ -63,11 +63,13 @@ def approvers_changed(connection: Connection, entry: AuditEntry) -> list[Desired
     """Return the messages about a change of who may approve."""
     before = (entry.before or {}).get("approvers") or []
     after = (entry.after or {}).get("approvers")
-    now = ", ".join(person(each) for each in connection.approvers if after is None or each in after)
+    names = ", ".join(person(each) for each in connection.approvers if after is None or each in after)
     if after is not None:
-        text = f"{person(entry.actor)} changed who approves syncs of {escape(connection.label)}: {now or 'no one'} now."
-        if was := ", ".join(map(person, before)):
-            text += f" Before: {was}."
+        text = (
+            f"{person(entry.actor)} changed who approves syncs of {escape(connection.label)}: {names or 'no one'} now."
+        )
+        if previous_names := ", ".join(map(person, before)):
+            text += f" Before: {previous_names}."
     else:
         text = f"{person(entry.actor)} lets approvers of {escape(connection.label)} approve their own requests."
     previous = before if after is not None else connection.approvers

@@ -1,4 +1,4 @@
-"""What the modals show after a submission, and what people read who are no admins."""
+"""The modals after a submission, and the messages for people who are not admins."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -50,7 +50,7 @@ def key_failed(connection_id: int, sentence: str) -> dict[str, Any]:
     return modal("Key not replaced", blocks)
 
 
-def said_connected(connected: Connected) -> str:
+def connected_sentence(connected: Connected) -> str:
     """Return the sentence (mrkdwn) after a project was connected."""
     key = escape(connected.connection.key_last4)
     return f"Connected: {_lists(connected)} that can be synced to, key …{key}."
@@ -60,7 +60,7 @@ def connected_view(connected: Connected) -> dict[str, Any]:
     """Return the modal after a project was connected, with the next step."""
     connection = connected.connection
     blocks: list[Block] = [
-        section(f"*{said_connected(connected)}*"),
+        section(f"*{connected_sentence(connected)}*"),
         section(f"Next: map an audience to a list of *{escape(connection.name)}*. An approver then lets it begin."),
         actions(button("Map an audience", MappingAction.OPEN, str(connection.id), style="primary")),
         *_invite(connection),
@@ -68,7 +68,7 @@ def connected_view(connected: Connected) -> dict[str, Any]:
     return modal("Connected", blocks)
 
 
-def said_replaced(connected: Connected) -> str:
+def replaced_sentence(connected: Connected) -> str:
     """Return the sentence (mrkdwn) after a key was replaced."""
     connection = connected.connection
     return (
@@ -79,7 +79,7 @@ def said_replaced(connected: Connected) -> str:
 
 def replaced_view(connected: Connected, failed_runs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return the modal after a key was replaced. `failed_runs` (run id, audience) get a Retry button each."""
-    blocks: list[Block] = [section(f"*{said_replaced(connected)}*")]
+    blocks: list[Block] = [section(f"*{replaced_sentence(connected)}*")]
     if failed_runs:
         them = plural(len(failed_runs), "run")
         blocks.append(section(f"{them} stopped because of the former key. *Retry* resumes where it stopped."))
@@ -95,20 +95,20 @@ def replaced_view(connected: Connected, failed_runs: Sequence[tuple[str, str]]) 
 
 def saved_view(name: str, changed: Sequence[str]) -> dict[str, Any]:
     """Return the modal after a connection was edited."""
-    return modal("Saved", [section(said_saved(name, changed))])
+    return modal("Saved", [section(saved_sentence(name, changed))])
 
 
-def said_saved(name: str, changed: Sequence[str]) -> str:
+def saved_sentence(name: str, changed: Sequence[str]) -> str:
     """Return the sentence (mrkdwn) after a connection was edited: which settings changed."""
     if not changed:
         return f"*{escape(name)}* stays as it is: nothing was different."
-    return f"Saved: *{escape(name)}* has another {', '.join(_SAID.get(each, each) for each in changed)}."
+    return f"Saved: *{escape(name)}* has another {', '.join(_SETTING_WORDS.get(each, each) for each in changed)}."
 
 
-def admins_only(what: str) -> Message:
+def admins_only(action: str) -> Message:
     """Return the message for a person who is no admin: who can do this."""
     text = (
-        f"Only an admin or owner of this workspace can {what}. Ask one of them to type `/iterable-sync connect`, or "
+        f"Only an admin or owner of this workspace can {action}. Ask one of them to type `/iterable-sync connect`, or "
         "to use the Home page of this app."
     )
     return text_message(text)
@@ -127,7 +127,7 @@ def ask_an_admin() -> Message:
     return Message(f"{text} Ask one of them to type `/iterable-sync connect`.", [section(text), section(ask)])
 
 
-_SAID = {
+_SETTING_WORDS = {
     "name": "name",
     "data_center": "data center",
     "user_id": "User ID",

@@ -17,19 +17,23 @@ _ALERTS, _WAITING, _UNDER_WAY, _CONNECTIONS = 13, 13, 13, 16
 def home_view(overview: WorkspaceStatus, viewer: Viewer) -> dict[str, Any]:
     """Return the home page for a person."""
     blocks = _page(overview, viewer) if overview.connections else _welcome(viewer)
-    made: dict[str, Any] = View(type="home", blocks=blocks).to_dict()
-    return made
+    content: dict[str, Any] = View(type="home", blocks=blocks).to_dict()
+    return content
 
 
 def _welcome(viewer: Viewer) -> list[Block]:
-    what = "Iterable Sync keeps Iterable lists equal to mParticle audiences, and shows what changes before it does."
+    introduction = (
+        "Iterable Sync keeps Iterable lists equal to mParticle audiences, and shows what changes before it does."
+    )
     if viewer.is_admin:
-        then = "It begins with connecting an Iterable project: its API key, who approves, and where alerts go."
+        next_step = "It begins with connecting an Iterable project: its API key, who approves, and where alerts go."
         buttons = [button("Connect a project", ConnectAction.OPEN, style="primary"), _refresh()]
     else:
-        then = "Nothing is connected yet. Ask an admin or owner of this workspace to type `/iterable-sync connect`."
+        next_step = (
+            "Nothing is connected yet. Ask an admin or owner of this workspace to type `/iterable-sync connect`."
+        )
         buttons = [_refresh()]
-    return [header("Welcome to Iterable Sync"), section(what), section(then), actions(*buttons)]
+    return [header("Welcome to Iterable Sync"), section(introduction), section(next_step), actions(*buttons)]
 
 
 def _page(overview: WorkspaceStatus, viewer: Viewer) -> list[Block]:

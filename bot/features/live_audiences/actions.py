@@ -18,7 +18,7 @@ from core.store import audit_log, inbox, live_mappings
 from core.store.mappings import MappingStatus
 
 # The actor in a sentence, if the audit log does not name one.
-_SOMEBODY = "Someone"
+_UNKNOWN_PERSON = "Someone"
 
 
 class NotAllowedError(InputError):
@@ -79,12 +79,12 @@ async def _decidable(services: Services, actor: Actor, mapping_id: int) -> Mappi
 
 
 async def _decided_already(services: Services, ref: MappingRef) -> InputError:
-    """The error that says who has decided about the members, and how."""
+    """Return the error that says who has decided about the members, and how."""
     async with services.engine.database.read() as db:
         entries = await audit_log.of(db, [f"mapping:{ref.mapping.id}"])
     last = next((each for each in reversed(entries) if "members" in (each.after or {})), None)
     if ref.mapping.disconnected_at is None and last is None:
         return InputError(f"{ref.mapping.label} is connected in mParticle, so there is nothing to decide.")
-    who = person(last.actor) if last is not None else _SOMEBODY
-    what = "to keep them on the list" if last is not None and (last.after or {})["members"] == "kept" else ""
-    return NotAllowedError(f"{who} has decided already {what or 'to take them off the list'}.")
+    decider = person(last.actor) if last is not None else _UNKNOWN_PERSON
+    decision = "to keep them on the list" if last is not None and (last.after or {})["members"] == "kept" else ""
+    return NotAllowedError(f"{decider} has decided already {decision or 'to take them off the list'}.")

@@ -28,7 +28,7 @@ class LiveAudienceMessageProvider:
     """Provides questions about removals and about disconnected audiences, and digests of past days."""
 
     def __init__(self, limits: MessagingLimits) -> None:
-        """Take the limits: how long a count is valid, and the clock that tells which days are over. No I/O."""
+        """Take the limits: how long a count is valid, and the clock that decides which days are over. No I/O."""
         self._reader = LiveAudienceReader(limits.gap)
         self._clock = limits.clock
 
@@ -116,5 +116,5 @@ def _digest_state(digest: DailyDigest, _stored: StoredMessages) -> DesiredState:
 
 
 def _posted_at(stored: SlackMessage | None) -> float:
-    """When a message was posted, as a Unix time: earlier decisions are about another question."""
+    """Return when a message was posted, as a Unix time: earlier decisions are about another question."""
     return float(stored.ts) if stored is not None and stored.ts is not None else 0.0

@@ -1,4 +1,4 @@
-"""mParticle offers to feed a mapping that files feed: the card, its buttons, and the decision."""
+"""Offers of mParticle to feed a mapping of files: the card, its buttons, and the decision."""
 
 from functools import partial
 
@@ -20,15 +20,15 @@ from core.store.mappings import AudienceMapping, LiveOffer
 
 
 class LiveOfferMessageProvider:
-    """Provides the cards of offers that wait for an approver, and what became of them."""
+    """Provides the cards of offers that wait for an approver, and of decided ones."""
 
     async def read(self, snapshot: Snapshot) -> list[Subject]:
         """Read the offers."""
-        found = await mappings.offers(snapshot.db)
-        connections = await snapshot.connections() if found else {}
-        names = await snapshot.list_names() if found else {}
+        offered = await mappings.offers(snapshot.db)
+        connections = await snapshot.connections() if offered else {}
+        names = await snapshot.list_names() if offered else {}
         subjects = []
-        for mapping in found:
+        for mapping in offered:
             connection = connections[mapping.connection_id]
             list_name = names.get((connection.id, mapping.list_id)) or f"list {mapping.list_id}"
             ref = MappingRef(connection, mapping, list_name)
@@ -51,11 +51,11 @@ def offer_key(mapping_id: int) -> str:
 
 
 def offer(ref: MappingRef) -> Message:
-    """The card of an offer, or what became of it."""
+    """Return the card of an offer, or of its decision."""
     mapping = ref.mapping
     if mapping.live_offer is not LiveOffer.PROPOSED:
-        what = "now follows mParticle, as people join and leave" if mapping.is_live else "is fed by files, as before"
-        text = f"{ref.label} {what}."
+        state = "now follows mParticle, as people join and leave" if mapping.is_live else "is fed by files, as before"
+        text = f"{ref.label} {state}."
         return Message(text, [section(text)])
     text = f"mParticle offers to feed {ref.label} as people join and leave. Files feed it now."
     question = confirmation(

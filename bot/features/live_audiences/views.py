@@ -23,7 +23,7 @@ MOST_REASONS = 10
 
 @dataclass(frozen=True, slots=True)
 class LiveAudience:
-    """A live mapping with what its messages show.
+    """A live mapping with the data of its messages.
 
     `removals` is the number of removals that wait for approval, `members` the number of people that the mapping has on
     its list. `entries` are its audit entries, oldest first.
@@ -67,7 +67,7 @@ def removals(audience: LiveAudience) -> Message:
 
 
 def removals_outcome(audience: LiveAudience, since: float) -> Message:
-    """Return what became of the removals. `since` is when the question was posted."""
+    """Return the outcome of the question about removals. `since` is when it was posted."""
     entry = _last(audience, since, "removals_approved", "dropped", "members")
     if entry is not None and "removals_approved" in (entry.after or {}):
         count = int((entry.after or {})["removals_approved"])
@@ -98,17 +98,17 @@ def disconnected(audience: LiveAudience) -> Message:
 
 
 def disconnected_outcome(audience: LiveAudience, since: float) -> Message:
-    """Return what was decided about the members. `since` is when the question was posted."""
+    """Return the decision about the members. `since` is when the question was posted."""
     entry = _last(audience, since, "members")
-    begin = f"mParticle disconnected the audience {audience.name}."
+    introduction = f"mParticle disconnected the audience {audience.name}."
     if entry is None:
         text = f"mParticle connected the audience {audience.name} again, before anybody decided about its members."
         return text_message(text)
     if (entry.after or {})["members"] == "kept":
-        what = f"{person(entry.actor)} decided: its members stay on {audience.target}."
+        decision = f"{person(entry.actor)} decided: its members stay on {audience.target}."
     else:
-        what = f"{person(entry.actor)} decided: its members are taken off {audience.target}."
-    return Message(f"{begin} {what}", [section(f"{begin}\n*{what}*"), context(moment(entry.at))])
+        decision = f"{person(entry.actor)} decided: its members are taken off {audience.target}."
+    return Message(f"{introduction} {decision}", [section(f"{introduction}\n*{decision}*"), context(moment(entry.at))])
 
 
 def digest(audience: LiveAudience, day: str, status: LiveStatus) -> Message:
@@ -163,7 +163,7 @@ def _since(audience: LiveAudience) -> str:
 
 
 def _last(audience: LiveAudience, since: float, *names: str) -> AuditEntry | None:
-    """The latest audit entry since a time whose details contain one of these names."""
+    """Return the latest audit entry since a time whose details contain one of these names."""
     for entry in reversed(audience.entries):
         if entry.at >= since and any(name in (entry.after or {}) for name in names):
             return entry

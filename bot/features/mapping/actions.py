@@ -53,11 +53,11 @@ async def propose(services: Services, actor: Actor, wanted: MapForm) -> ModalRes
         )
     services.wake()
     ref = MappingRef(connection, mapping, target.name)
-    return ModalResult(views.proposed_view(ref, wanted.file), views.said_proposed(ref, wanted.file))
+    return ModalResult(views.proposed_view(ref, wanted.file), views.proposed_sentences(ref, wanted.file))
 
 
 def _audience_of_file(wanted: MapForm) -> str | None:
-    """The audience according to the file's name; None if planning has to read it from the file."""
+    """Return the audience in the file's name; None if planning has to read it from the file."""
     assert wanted.file is not None
     reference = from_download_name(wanted.file.name)
     return reference.name or from_bucket_name(wanted.file.name).name
@@ -70,7 +70,7 @@ async def approve(
     used."""
     ref = await by_id(services, actor, metadata.mapping_id)
     if refusal := await why_not_review(services, actor, ref):
-        return _told(refusal)
+        return _result(refusal)
     engine, mapping = services.engine, ref.mapping
     if mapping.list_id == NO_LIST:
         assert choice is not None
@@ -92,10 +92,10 @@ async def approve(
 
 
 async def decline(services: Services, actor: Actor, mapping_id: int, comment: str | None) -> ModalResult:
-    """Decline a mapping. What waits for a live one is dropped, as the confirmation says."""
+    """Decline a mapping. The waiting changes of a live one are dropped, as the confirmation says."""
     ref = await by_id(services, actor, mapping_id)
     if refusal := await why_not_review(services, actor, ref):
-        return _told(refusal)
+        return _result(refusal)
     await mapping_lifecycle.decide_proposal(
         services.engine, mapping_id, MappingStatus.DECLINED, by=actor.person, comment=comment, team_id=actor.team_id
     )
@@ -116,10 +116,10 @@ async def _approve_as_it_came(services: Services, actor: Actor, ref: MappingRef,
 async def _outcome(services: Services, actor: Actor, mapping_id: int) -> ModalResult:
     """The result shows the decision, even if someone else was faster."""
     services.wake()
-    return _told(views.said_decided(await by_id(services, actor, mapping_id)))
+    return _result(views.decided_sentence(await by_id(services, actor, mapping_id)))
 
 
-def _told(sentence: str) -> ModalResult:
+def _result(sentence: str) -> ModalResult:
     return ModalResult(views.reviewed_view(sentence), sentence)
 
 
@@ -153,5 +153,5 @@ async def _answer(services: Services, actor: Actor, ref: MappingRef, done: bool,
 async def why_not_review(services: Services, actor: Actor, ref: MappingRef) -> str | None:
     """Return why a person can't decide on a mapping, in a sentence (mrkdwn); None if they can."""
     if ref.mapping.status is not MappingStatus.PROPOSED:
-        return views.said_decided(ref)
+        return views.decided_sentence(ref)
     return await why_not_decide(services, actor, ref.connection, ref.mapping.proposed_by)

@@ -74,7 +74,7 @@ def proposal(ref: MappingRef, waiting: int = 0) -> Message:
 
 
 def _live_proposal(ref: MappingRef, text: str, buttons: list[Any], waiting: int) -> Message:
-    """The card of a proposed live mapping."""
+    """Return the card of a proposed live mapping."""
     mapping = ref.mapping
     waits = f"{about(waiting, 'change')} {'waits' if waiting == 1 else 'wait'} for approval" if waiting else ""
     if waiting:

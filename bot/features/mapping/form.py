@@ -85,7 +85,7 @@ class MapForm:
 
     @property
     def addition_limits(self) -> AdditionLimits:
-        """Past how many additions a sync needs approval. Call it if there are no problems."""
+        """The numbers of additions above which a sync needs approval. Valid if there are no problems."""
         number = int(self.max_added) if self.max_added else None
         share = int(self.max_added_percent) / 100 if self.max_added_percent else None
         return AdditionLimits(number, share)

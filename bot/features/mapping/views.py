@@ -65,21 +65,21 @@ def map_failed(sentence: str) -> dict[str, Any]:
 
 def proposed_view(ref: MappingRef, file: UploadedFile | None) -> dict[str, Any]:
     """Return the modal after a mapping was proposed."""
-    return notice("Proposed", said_proposed(ref, file))
+    return notice("Proposed", proposed_sentences(ref, file))
 
 
-def said_proposed(ref: MappingRef, file: UploadedFile | None) -> str:
+def proposed_sentences(ref: MappingRef, file: UploadedFile | None) -> str:
     """Return the sentences (mrkdwn) after a mapping was proposed: what happens next."""
-    where = channel_or_dm(ref.mapping.channel)
+    place = channel_or_dm(ref.mapping.channel)
     if file is not None:
         named = ref.mapping.audience_name or ref.mapping.audience_id  # otherwise the file names it
-        what = ref.label if named else f"The audience in your file → *{escape(cut(ref.list_name, NAME_MAX))}*"
+        subject = ref.label if named else f"The audience in your file → *{escape(cut(ref.list_name, NAME_MAX))}*"
         return (
-            f"{what} is proposed. What `{escape(file.name)}` would change is being worked out: it appears {where}, "
+            f"{subject} is proposed. What `{escape(file.name)}` would change is being worked out: it appears {place}, "
             "with the buttons to approve or decline. Nothing is sent before that."
         )
     return (
-        f"{ref.label} is proposed. Its card appears {where}. Add the audience there to see what would change, or "
+        f"{ref.label} is proposed. Its card appears {place}. Add the audience there to see what would change, or "
         "have an approver review it. Nothing is sent before that."
     )
 
@@ -125,7 +125,7 @@ def reviewed_view(sentence: str) -> dict[str, Any]:
     return notice("Review a mapping", sentence)
 
 
-def said_decided(ref: MappingRef) -> str:
+def decided_sentence(ref: MappingRef) -> str:
     """Return who decided on a mapping, in a sentence (mrkdwn)."""
     state = "declined" if ref.mapping.status is MappingStatus.DECLINED else "approved"
     if ref.mapping.decided_by is None:

@@ -12,7 +12,7 @@ from core.errors import InputError
 from core.models.run import SyncMode
 from core.sources.column_choices import parse_choices
 
-# Between two columns.
+# The separator of two columns.
 _SEPARATOR = re.compile(r"[,\n]")
 _MAPPING_MISSING = "Choose a mapping. Is there none yet? Close this, and type /iterable-sync map"
 
@@ -80,7 +80,7 @@ class StartSyncForm:
         if self.mapping_id is None:
             errors[RunBlock.MAPPING] = _MAPPING_MISSING
         try:
-            self.chosen_columns  # noqa: B018  # what is wrong with it is raised
+            self.chosen_columns  # noqa: B018  # raises if they are malformed
         except InputError as error:
             errors[RunBlock.COLUMNS] = error.message
         if self.metadata.attached:

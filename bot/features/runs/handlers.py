@@ -21,7 +21,7 @@ from bot.ui.blocks import Message
 def register(app: AsyncApp, services: Services) -> None:
     """Register this feature's listeners."""
     _register_form(app, services)
-    _register_deeds(app, services)
+    _register_actions(app, services)
 
 
 def _register_form(app: AsyncApp, services: Services) -> None:
@@ -52,13 +52,13 @@ def _register_form(app: AsyncApp, services: Services) -> None:
         await start.submit(services, ack, body, client)
 
 
-def _register_deeds(app: AsyncApp, services: Services) -> None:
-    def on(action: RunAction, deed: Callable[[Services, Actor, str], Awaitable[Message]]) -> None:
+def _register_actions(app: AsyncApp, services: Services) -> None:
+    def on(action: RunAction, act: Callable[[Services, Actor, str], Awaitable[Message]]) -> None:
         @app.action(action)
         async def on_click(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
             await ack()
             actor = Actor.of(body)
-            await reply_privately(client, actor, await deed(services, actor, value_of(body)))
+            await reply_privately(client, actor, await act(services, actor, value_of(body)))
 
     on(RunAction.CANCEL, actions.cancel)
     on(RunAction.AGAIN, actions.again)

@@ -18,7 +18,7 @@ MOST_PEOPLE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
+class _CachedMappings:
     at: float
     refs: list[MappingRef]
     several: bool
@@ -30,26 +30,26 @@ class MappingOptions:
     def __init__(self, services: Services) -> None:
         """Take the services. No I/O."""
         self._services = services
-        self._remembered: dict[tuple[str, str], _Remembered] = {}
+        self._cache: dict[tuple[str, str], _CachedMappings] = {}
 
     async def of(self, actor: Actor, typed: str) -> list[Option]:
         """Return the mappings whose names contain the text, as options, those that can be synced now first."""
-        remembered = self._remembered.get((actor.team_id, actor.person))
-        if remembered is None or time.monotonic() - remembered.at > FRESH_S:
-            remembered = await self._look(actor)
+        cached = self._cache.get((actor.team_id, actor.person))
+        if cached is None or time.monotonic() - cached.at > FRESH_S:
+            cached = await self._look(actor)
         wanted = typed.strip().casefold()
-        matches = [ref for ref in remembered.refs if wanted in _names(ref)]
-        return [views.mapping_option(ref, remembered.several) for ref in matches[: views.MOST_OPTIONS]]
+        matches = [ref for ref in cached.refs if wanted in _names(ref)]
+        return [views.mapping_option(ref, cached.several) for ref in matches[: views.MOST_OPTIONS]]
 
-    async def _look(self, actor: Actor) -> _Remembered:
+    async def _look(self, actor: Actor) -> _CachedMappings:
         refs = await startable(self._services, actor)
         refs.sort(key=lambda ref: (why_not_now(ref) is not None, ref.audience.casefold(), ref.mapping.id))
         several = len(await self._services.connections(actor)) > 1
-        if len(self._remembered) >= MOST_PEOPLE:
-            self._remembered.clear()
-        looked = _Remembered(time.monotonic(), refs, several)
-        self._remembered[actor.team_id, actor.person] = looked
-        return looked
+        if len(self._cache) >= MOST_PEOPLE:
+            self._cache.clear()
+        cached = _CachedMappings(time.monotonic(), refs, several)
+        self._cache[actor.team_id, actor.person] = cached
+        return cached
 
 
 def _names(ref: MappingRef) -> str:

@@ -146,12 +146,12 @@ def key_of(run_id: str) -> str:
 
 
 def _direct_key(key: str) -> str:
-    """The key of the direct message to the person who started the run."""
+    """Return the key of the direct message to the person who started the run."""
     return f"{key}:dm"
 
 
 def _question_key(key: str) -> str:
-    """The key of the reply that mentions the approvers."""
+    """Return the key of the reply that mentions the approvers."""
     return f"{key}:ask"
 
 
@@ -197,7 +197,7 @@ def desired_messages(
 
 
 def _stored_kind(stored: SlackMessage | None, kind: MessageKind) -> str:
-    """The kind as it is stored: a final message that is done is stored as done."""
+    """Return the kind as it is stored: a final message that is done is stored as done."""
     is_done = stored is not None and stored.kind == MessageKind.DONE and kind is MessageKind.FINAL
     return MessageKind.DONE if is_done else kind
 
@@ -216,7 +216,7 @@ def _replies(
 
 
 def _reply(view: RunView, entry: AuditEntry, approval: ApprovalMessages) -> Message | None:
-    """The reply that reports an audit entry; None for entries that are not reported."""
+    """Return the reply that reports an audit entry; None for entries that are not reported."""
     if entry.action is AuditAction.RUN_REMINDED:
         return approval.reminder(view) if view.run.status is RunStatus.NEEDS_APPROVAL else None
     if entry.action is AuditAction.RUN_PLAN_CHANGED:
@@ -230,7 +230,7 @@ def _reply(view: RunView, entry: AuditEntry, approval: ApprovalMessages) -> Mess
 
 
 async def _entries(db: AsyncConnection, followed: Iterable[Run]) -> dict[str, list[AuditEntry]]:
-    """The audit entries of these runs by run id."""
+    """Return the audit entries of these runs by run id."""
     by_run: dict[str, list[AuditEntry]] = defaultdict(list)
     if subjects := [key_of(run.id) for run in followed]:
         for entry in await audit_log.of(db, subjects):

@@ -1,6 +1,6 @@
 """Sends the rejected members of a run as a file to one person: in a direct message, never in a channel.
 
-The file is written and uploaded in pieces. It has no name on the disk, so nothing remains if the process dies.
+The file is written and uploaded in chunks. It has no name on the disk, so nothing remains if the process dies.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ from core.sources.fetch import CHUNK
 from core.store import rejections
 from core.store.rejections import Rejection
 
-# The number of rows that are written at once.
-PIECE = 2_000
+# The number of rows in a chunk.
+CHUNK_ROWS = 2_000
 # How long Slack may be silent during the upload, in seconds.
 SILENCE_S = 60.0
 # The waits before each retry, and the longest Retry-After that is honored (all in seconds).
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 class NotSentError(SyncError):
-    """Slack did not take the file, or (`perhaps`) did not say whether it did."""
+    """Slack did not accept the file, or (`perhaps`) did not confirm it."""
 
     code = "file_not_sent"
 
@@ -111,22 +111,22 @@ async def _written(engine: Engine, run_id: str) -> AsyncIterator[tuple[BinaryIO,
         text = io.TextIOWrapper(cast(BinaryIO, file), encoding=CSV_ENCODING, newline="", write_through=True)
         rows = csv.writer(text, quoting=csv.QUOTE_ALL)
         rows.writerow(CSV_HEADER)
-        piece: list[Rejection] = []
+        chunk: list[Rejection] = []
         async with engine.database.read() as db:
             async for each in rejections.of_run(db, run_id):
-                piece.append(each)
-                if len(piece) == PIECE:
-                    await asyncio.to_thread(_write, text, piece)
-                    piece = []
-        await asyncio.to_thread(_write, text, piece)
+                chunk.append(each)
+                if len(chunk) == CHUNK_ROWS:
+                    await asyncio.to_thread(_write, text, chunk)
+                    chunk = []
+        await asyncio.to_thread(_write, text, chunk)
         text.detach()
         size = file.tell()
         file.seek(0)
         yield cast(BinaryIO, file), size
 
 
-def _write(file: io.TextIOWrapper, piece: Sequence[Rejection]) -> None:
-    csv.writer(file, quoting=csv.QUOTE_ALL).writerows(csv_row(each) for each in piece)
+def _write(file: io.TextIOWrapper, chunk: Sequence[Rejection]) -> None:
+    csv.writer(file, quoting=csv.QUOTE_ALL).writerows(csv_row(each) for each in chunk)
     file.flush()
 
 
@@ -166,7 +166,7 @@ async def _put(client: AsyncWebClient, name: str, file: BinaryIO, size: int) -> 
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(str(place["upload_url"]), data=_pieces(file), headers=headers) as response,
+            session.post(str(place["upload_url"]), data=_chunks(file), headers=headers) as response,
         ):
             if response.status != 200:
                 raise RetryLaterError(f"status {response.status}")
@@ -175,7 +175,7 @@ async def _put(client: AsyncWebClient, name: str, file: BinaryIO, size: int) -> 
     return str(place["file_id"])
 
 
-async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
-    """Yield a file in pieces. aiohttp would close the file, but a retry needs it."""
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    """Yield a file in chunks. aiohttp would close the file, but a retry needs it."""
     while piece := await asyncio.to_thread(file.read, CHUNK):
         yield piece

@@ -26,7 +26,7 @@ from core.iterable import (
 )
 from core.sources.fetch import FetchError
 
-_GOES_ON = "it resumes where it stopped, and nothing is done twice."
+_RESUMES = "it resumes where it stopped, and nothing is done twice."
 _ANOTHER_LIST = (
     "ask whoever keeps the lists in Iterable. If the list is there again, press *Retry*; if not, map the audience to "
     "another list with `/iterable-sync map`, and *Pause* this mapping."
@@ -42,20 +42,20 @@ _COLUMNS = (
 )
 
 _ADVICE: Mapping[str, str] = {
-    UnavailableError.code: f"nothing is wrong with your audience. Wait some minutes, then press *Retry*: {_GOES_ON}",
-    UnreachableError.code: f"nothing is wrong with your audience. Wait some minutes, then press *Retry*: {_GOES_ON}",
+    UnavailableError.code: f"nothing is wrong with your audience. Wait some minutes, then press *Retry*: {_RESUMES}",
+    UnreachableError.code: f"nothing is wrong with your audience. Wait some minutes, then press *Retry*: {_RESUMES}",
     RateLimitedError.code: (
         "wait until what else uses this Iterable project has ended, or have an admin lower *Requests a second* of the "
-        f"connection. Then press *Retry*: {_GOES_ON}"
+        f"connection. Then press *Retry*: {_RESUMES}"
     ),
     InvalidApiKeyError.code: (
-        f"an admin presses *Replace key* and enters a new one from Iterable. Then press *Retry*: {_GOES_ON}"
+        f"an admin presses *Replace key* and enters a new one from Iterable. Then press *Retry*: {_RESUMES}"
     ),
     ListError.code: _ANOTHER_LIST,
     ListNotFoundError.code: _ANOTHER_LIST,
     ListNotStandardError.code: _ANOTHER_LIST,
     UnexpectedResponseError.code: (
-        f"have an admin check the connection's data center (*Edit* on the Home page). Then press *Retry*: {_GOES_ON}"
+        f"have an admin check the connection's data center (*Edit* on the Home page). Then press *Retry*: {_RESUMES}"
     ),
     InputError.code: (
         "put right what is said above, then press *Upload a different file*. *Retry* reads the same one once more."
@@ -66,22 +66,22 @@ _ADVICE: Mapping[str, str] = {
     AudiencesOfOneNameError.code: _ONE_OF_SEVERAL,
     EarlierRunAwaitingApprovalError.code: (
         "have an approver decide on that run, in its message or on the Home page, or drop it with "
-        f"`/iterable-sync cancel` and its id. Then press *Retry*: {_GOES_ON}"
+        f"`/iterable-sync cancel` and its id. Then press *Retry*: {_RESUMES}"
     ),
     EarlierRunFailedError.code: (
         "see to that run first; its message says what to do. What it had left is dropped with `/iterable-sync cancel` "
-        f"and its id. Then press *Retry*: {_GOES_ON}"
+        f"and its id. Then press *Retry*: {_RESUMES}"
     ),
     AnotherListError.code: (
         "have an admin connect the other project with `/iterable-sync connect`, and map the audience there with "
         "`/iterable-sync map`."
     ),
-    NoApiKeyError.code: f"an admin presses *Replace key* on the Home page. Then press *Retry*: {_GOES_ON}",
+    NoApiKeyError.code: f"an admin presses *Replace key* on the Home page. Then press *Retry*: {_RESUMES}",
     FetchError.code: "nothing was lost. Wait some minutes, then press *Retry*: the audience is fetched again.",
-    SettingsError.code: f"tell whoever operates this program. When that is mended, press *Retry*: {_GOES_ON}",
+    SettingsError.code: f"tell whoever operates this program. When that is mended, press *Retry*: {_RESUMES}",
 }
 _OTHERWISE = (
-    f"press *Retry*: {_GOES_ON} If it fails again, tell whoever operates this program, with the id of the run below."
+    f"press *Retry*: {_RESUMES} If it fails again, tell whoever operates this program, with the id of the run below."
 )
 
 

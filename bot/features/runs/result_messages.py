@@ -71,7 +71,7 @@ def summary(view: RunView) -> Message:
 
 
 def failure(view: RunView) -> Message:
-    """Return the message of a failed run: why, what was done before, and what to do."""
+    """Return the message of a failed run: why, the progress so far, and what to do."""
     run = view.run
     why = reason(run.error or "The run failed.")
     text = f"The sync of {view.what} failed: {why}"
@@ -109,7 +109,7 @@ def declined(view: RunView) -> Message:
 
 
 def expired(view: RunView) -> Message:
-    """That no one decided in time, and how to ask once more."""
+    """Return the message of a run on which no one decided in time."""
     why = reason(view.run.error or "No one decided in time. Nothing was sent.")
     text = f"The approval of {view.what} has expired. {why}"
     buttons = [] if view.run.undo_of else [_button("Plan again", RunAction.AGAIN, view)]
@@ -117,11 +117,11 @@ def expired(view: RunView) -> Message:
 
 
 def preview(view: RunView) -> Message:
-    """What a dry run found."""
+    """Return the message of a dry run."""
     report = view.report
-    found = f"{report.added:,} to add, {report.updated:,} to update, {report.removed:,} to remove"
-    text = f"Preview of {view.what}: {found}. Nothing was sent."
-    body = f"*Preview of {view.what}*\n{found}, {report.unchanged:,} unchanged, {report.rejected:,} rejected."
+    numbers = f"{report.added:,} to add, {report.updated:,} to update, {report.removed:,} to remove"
+    text = f"Preview of {view.what}: {numbers}. Nothing was sent."
+    body = f"*Preview of {view.what}*\n{numbers}, {report.unchanged:,} unchanged, {report.rejected:,} rejected."
     return Message(text, [section(f"{body}\nNothing was sent."), *causes(view), *notes(view), context(*origin(view))])
 
 
@@ -143,8 +143,8 @@ def causes(view: RunView) -> list[Block]:
 
 def notes(view: RunView) -> list[Block]:
     """Return how the source was read: the columns that count, and identities that were cleaned or ignored."""
-    found = view.run.plan.notes if view.run.plan else ()
-    return [context(reason(" ".join(found)))] if found else []
+    notes_of_plan = view.run.plan.notes if view.run.plan else ()
+    return [context(reason(" ".join(notes_of_plan)))] if notes_of_plan else []
 
 
 def before(view: RunView) -> str:

@@ -1,4 +1,4 @@
-"""Reads what the messages of runs show."""
+"""Reads the data of the messages of runs."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +14,7 @@ from core.store.mappings import MappingStatus
 
 
 async def read_approval_facts(db: AsyncConnection, run: Run) -> dict[str, Any]:
-    """Return what the view of a run that waits for approval says beyond the run itself, by field of RunView."""
+    """Return the additional fields of RunView for a run that waits for approval."""
     latest = await approvals.latest_source(db, run.mapping_id)
     of_list = await mappings.of_connection(db, run.connection_id, run.list_id)
     mapping = next((each for each in of_list if each.id == run.mapping_id), None)

@@ -1,4 +1,4 @@
-"""What the messages of a run show, and phrases that they share."""
+"""The data of a run's messages, and phrases that they share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ REASON_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with what its messages show. `by_reason` is the number of rejected members by reason."""
+    """A run with the data of its messages. `by_reason` is the number of rejected members by reason."""
 
     run: Run
     connection: Connection
@@ -24,9 +24,9 @@ class RunView:
     by_reason: Mapping[str, int] = field(default_factory=dict)
     progress: Progress | None = None
     proposed_by: str | None = None
-    """Who proposed the mapping, while that is not approved: it would be approved with the run."""
+    """Who proposed the mapping, if it would be approved with the run."""
     newer_source_at: float | None = None
-    """Of when the source is that was synced last, if it is newer than the one that waits (UTC seconds)."""
+    """The time of the source that was synced last (UTC seconds), if it is newer than the one that waits."""
     also_fed_by: Sequence[str] = ()
     """The other mappings that feed the list."""
 

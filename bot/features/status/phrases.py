@@ -131,9 +131,11 @@ def connection_line(connection: Connection) -> str:
         if connection.requests_per_second
         else "no limit of requests"
     )
-    where = f", alerts in <#{connection.alert_channel}>" if connection.alert_channel else ", no channel for alerts"
+    alerts_text = (
+        f", alerts in <#{connection.alert_channel}>" if connection.alert_channel else ", no channel for alerts"
+    )
     user_id = "Customer ID" if connection.user_id_field is UserIdField.CUSTOMER_ID else "mParticle ID"
-    return f"*{name}*: healthy\n{connection.data_center.upper()}, {user_id}, {rate}, {key}{where}"
+    return f"*{name}*: healthy\n{connection.data_center.upper()}, {user_id}, {rate}, {key}{alerts_text}"
 
 
 def alert_lines(alert: Alert, about: str) -> str:

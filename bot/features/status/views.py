@@ -54,15 +54,15 @@ class HistoryItem:
 
 def history_message(past: Sequence[HistoryItem], title: str | None, person_id: str) -> Message:
     """Return the latest runs, of one mapping (`title`) or of all."""
-    whose = f" of {escape(title)}" if title else ""
+    scope = f" of {escape(title)}" if title else ""
     if not past:
-        text = f"There are no runs{whose} yet. `/iterable-sync` starts one."
+        text = f"There are no runs{scope} yet. `/iterable-sync` starts one."
         return text_message(text)
     blocks: list[Block] = [header(f"The latest {plural(len(past), 'run')}" + (f" of {title}" if title else ""))]
     blocks += [_past(each, person_id) for each in past]
     last = past[0]
     latest = f"{phrases.status_words(last.run)}, {phrases.counts_line(last.run)}"
-    text = f"{plural(len(past), 'run')}{whose}. The latest: {latest}."
+    text = f"{plural(len(past), 'run')}{scope}. The latest: {latest}."
     return Message(text, blocks)
 
 
@@ -86,7 +86,7 @@ def _past(each: HistoryItem, person_id: str) -> Block:
 
 
 def _can_be_repeated(run: Run, mapped: MappingStatusRow) -> bool:
-    """Whether the run has a source that can be read again, and a mapping that may be synced."""
+    """Return whether the run has a source that can be read again, and a mapping that may be synced."""
     ended = run.status in (
         RunStatus.SUCCEEDED,
         RunStatus.FAILED,

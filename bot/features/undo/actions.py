@@ -51,7 +51,7 @@ async def submit_undo(services: Services, actor: Actor, run_id: str) -> UndoRequ
     """Queue the undo of a run; it waits for approval. Raises InputError if that is not possible, or if they may not."""
     candidate, mapping = await _load(services, actor, run_id)
     channel = candidate.run.channel or mapping.channel or actor.channel
-    undoing = await undo.undo(services.engine, candidate.run.id, started_by=actor.person, channel=channel)
+    undo_run = await undo.undo(services.engine, candidate.run.id, started_by=actor.person, channel=channel)
     async with services.engine.database.write() as db:
         await audit_log.add(
             db,
@@ -59,9 +59,9 @@ async def submit_undo(services: Services, actor: Actor, run_id: str) -> UndoRequ
             actor=actor.person,
             action=AuditAction.RUN_UNDO_ASKED,
             subject=f"run:{candidate.run.id}",
-            after={"run": undoing},
+            after={"run": undo_run},
         )
-    return UndoRequest(undoing, channel)
+    return UndoRequest(undo_run, channel)
 
 
 async def _load(services: Services, actor: Actor, run_id: str) -> tuple[UndoCandidate, AudienceMapping]:

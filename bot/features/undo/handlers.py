@@ -28,9 +28,9 @@ def register(app: AsyncApp, services: Services) -> None:
         metadata = views.UndoMetadata.load(body["view"])
         await ack(response_action="update", view=views.working(metadata))
         actor = Actor.of(body)
-        asked = await actions.submit_undo(services, actor, metadata.run_id)
+        request = await actions.submit_undo(services, actor, metadata.run_id)
         services.wake()
-        view = views.queued_modal(asked.run_id, metadata.run_id, asked.channel)
+        view = views.queued_modal(request.run_id, metadata.run_id, request.channel)
         await change_modal(client, actor, body["view"]["id"], view)
 
 

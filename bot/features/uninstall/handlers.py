@@ -17,8 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 def register(app: AsyncApp, services: Services) -> None:
-    """Add the listeners of this feature to the app. Slack sends both events in either order
-    (docs.slack.dev/reference/events/app_uninstalled)."""
+    """Add the listeners of this feature to the app.
+
+    Slack sends both events, in either order (docs.slack.dev/reference/events/app_uninstalled).
+    """
 
     async def suspend(context: AsyncBoltContext, next: Callable[[], Awaitable[None]]) -> None:  # noqa: A002  # Bolt's
         team_id = str(context.team_id)

@@ -18,7 +18,7 @@ from core.store.audit_log import AuditAction
 
 async def why(call: SlashCommand) -> None:
     """Show privately why a person is on a list, or is not."""
-    typed = meant(call.argument)
+    typed = typed_identity(call.argument)
     message = await look_up(call.services, call.actor, typed) if typed else views.USAGE
     await reply_privately(call.client, call.actor, message)
 
@@ -28,7 +28,7 @@ _LINK = re.compile(r"<(?:mailto|tel|https?):([^|>]*)(?:\|([^>]*))?>")
 _QUOTES = "`\"'“”‘’ \t\n"
 
 
-def meant(argument: str) -> str:
+def typed_identity(argument: str) -> str:
     """Return the typed address or id, without Slack's link and without quotes."""
     text = argument.strip(_QUOTES)
     if link := _LINK.fullmatch(text):

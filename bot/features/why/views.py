@@ -42,8 +42,8 @@ def refused(connections: Sequence[Connection]) -> Message:
 
 def answer(typed: str, findings: Sequence[MemberFinding], left_out: Sequence[Connection]) -> Message:
     """Return the lists that the person is on, under which identity, and the latest rejections."""
-    who = f"`{escape(cut(typed, _TYPED_MAX)).replace('`', '')}`"
-    blocks: list[Block] = [section(_headline(who, findings))]
+    person_text = f"`{escape(cut(typed, _TYPED_MAX)).replace('`', '')}`"
+    blocks: list[Block] = [section(_headline(person_text, findings))]
     if not findings:
         blocks += [section(_NOTHING_MEANS)]
     for each in findings[:MOST_SHOWN]:
@@ -57,7 +57,7 @@ def answer(typed: str, findings: Sequence[MemberFinding], left_out: Sequence[Con
         divider(),
         context("Only you see this. The audit log records that you looked someone up, but not the person."),
     ]
-    return Message(_headline(who, findings), blocks)
+    return Message(_headline(person_text, findings), blocks)
 
 
 _PERHAPS = "Perhaps on the list (Iterable's answer was lost; the next sync settles it)"
@@ -70,8 +70,8 @@ _NOTHING_MEANS = (
 )
 
 
-def _headline(who: str, findings: Sequence[MemberFinding]) -> str:
-    on = len(
+def _headline(person_text: str, findings: Sequence[MemberFinding]) -> str:
+    on_lists = len(
         {
             (finding.mapping.connection_id, finding.mapping.list_id)
             for finding in findings
@@ -80,11 +80,11 @@ def _headline(who: str, findings: Sequence[MemberFinding]) -> str:
     )
     rejected = len({finding.mapping.id for finding in findings if finding.reason is not None})
     if not findings:
-        return f"Nothing is known here about {who}."
-    parts = [f"on {plural(on, 'list')}"] if on else ["on no list that is synced here"]
+        return f"Nothing is known here about {person_text}."
+    parts = [f"on {plural(on_lists, 'list')}"] if on_lists else ["on no list that is synced here"]
     if rejected:
         parts.append(f"rejected last in {plural(rejected, 'audience')}")
-    return f"{who}: {', '.join(parts)}."
+    return f"{person_text}: {', '.join(parts)}."
 
 
 def _one(finding: MemberFinding) -> str:
@@ -92,8 +92,8 @@ def _one(finding: MemberFinding) -> str:
     audience, name = escape(cut(mapping.label, _NAME_MAX)), escape(cut(finding.list_name, _NAME_MAX))
     lines = [f"*{audience}* to *{name}* (list {mapping.list_id})"]
     if finding.identity is not None:
-        on = "On the list" if finding.certain else _PERHAPS
-        lines.append(f"{on}, as {_identity(finding)}.")
+        state = "On the list" if finding.certain else _PERHAPS
+        lines.append(f"{state}, as {_identity(finding)}.")
     else:
         lines.append("Not on the list, as far as it is synced here.")
     if finding.reason is not None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.features.why.commands import meant
+from bot.features.why.commands import typed_identity
 from core.models.run import RunRequest, RunStatus
 from core.runs import commands
 from core.store import audit_log
@@ -109,4 +109,4 @@ async def test_unknown_person(tmp_path: Path) -> None:
 )
 def test_slack_markup_is_removed(typed: str, expected: str) -> None:
     """The markup that Slack puts around an address or an id is removed."""
-    assert meant(typed) == expected
+    assert typed_identity(typed) == expected
