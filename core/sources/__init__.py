@@ -1,4 +1,4 @@
-"""Reading audience files: whatever the shape, one row per profile."""
+"""Audience files: readers of all formats, which yield one row per profile."""
 
 from core.sources.reader import read
 from core.sources.source import Source, SourceFormat

@@ -1,4 +1,4 @@
-"""Which audience a file carries, and choosing one where it carries several."""
+"""Audiences in a file: their ids and names, and the choice of one if a file contains several."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from core.errors import AudiencesOfOneNameError, SeveralAudiencesError
 from core.sources.source_file import SourceFile, readable
 
-# How many audiences an error lists.
+# The number of audiences that an error lists.
 LISTED = 10
-# How many letters of a name it shows.
+# The number of letters that it shows of a name.
 LONGEST_LISTED = 60
 
-# `8754_PotentialParisians_172136Nov292018.csv`: id, name, HHMMSSMonDDYYYY (mParticle's audience downloads);
-# a browser that already has such a file adds a number.
+# `8754_PotentialParisians_172136Nov292018.csv`: id, name, HHMMSSMonDDYYYY (mParticle's audience downloads).
+# A browser adds a number if it has a file of that name already.
 _DOWNLOAD = re.compile(r"(\d+)_(.+)_\d{6}[A-Za-z]{3}\d{6}(?: ?\(\d+\))?\.csv", re.IGNORECASE)
 
 # `Audience-Name_123_2020-07-08_00-16-14_<guid>.txt` (mParticle's Google Cloud Storage output).
@@ -22,73 +22,76 @@ _BUCKET = re.compile(r"(.+)_(\d+)_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9A-Za-z-]+\.
 
 @dataclass(frozen=True)
 class AudienceRef:
-    """An audience as far as a file tells: id and name, either of which it may leave out."""
+    """The audience of a file, by id and name. Either may be missing."""
 
     id: str | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
-        # they come out of files, and go to terminals, into messages and into tables
+        # they come from files, and are shown in terminals, messages and tables
         object.__setattr__(self, "id", self.id and readable(self.id))
         object.__setattr__(self, "name", self.name and readable(self.name))
 
     def __str__(self) -> str:
-        known = [readable(text, LONGEST_LISTED) for text in (self.name, self.id) if text]
-        return f"{known[0]} ({known[1]})" if len(known) == 2 else known[0] if known else "without a name"
+        parts = [readable(text, LONGEST_LISTED) for text in (self.name, self.id) if text]
+        return f"{parts[0]} ({parts[1]})" if len(parts) == 2 else parts[0] if parts else "without a name"
 
-    def answers_to(self, wanted: str) -> bool:
-        """Whether a person who asks for `wanted` means this one; a hyphen may stand for a space."""
+    def matches(self, wanted: str) -> bool:
+        """Return whether `wanted`, as typed by a person, is the id or the name. A hyphen may stand for a space."""
         wanted = wanted.strip()
         return wanted == self.id or (self.name is not None and _plain(wanted) == _plain(self.name))
 
 
-NOBODY = AudienceRef()
+UNKNOWN_AUDIENCE = AudienceRef()
 
 
 def from_download_name(file_name: str) -> AudienceRef:
-    """The audience that the name of a downloaded CSV tells."""
+    """Return the audience in the name of a downloaded CSV file, or UNKNOWN_AUDIENCE."""
     match = _DOWNLOAD.fullmatch(file_name)
-    return AudienceRef(match[1], match[2]) if match else NOBODY
+    return AudienceRef(match[1], match[2]) if match else UNKNOWN_AUDIENCE
 
 
 def from_bucket_name(file_name: str) -> AudienceRef:
-    """The audience that the name of a file in a bucket tells."""
+    """Return the audience in the name of a file from a bucket, or UNKNOWN_AUDIENCE."""
     match = _BUCKET.fullmatch(file_name)
-    return AudienceRef(match[2], match[1]) if match else NOBODY
+    return AudienceRef(match[2], match[1]) if match else UNKNOWN_AUDIENCE
 
 
 def common_name(names: Iterable[str | None]) -> str | None:
-    """One name for the variants of an A/B test: the beginning that they share."""
-    known = sorted(name for name in names if name)
-    if not known:
+    """Return one name for the variants of an A/B test: their common prefix. None if there are no names."""
+    ordered = sorted(name for name in names if name)
+    if not ordered:
         return None
-    shared = len(known[0])
-    while not known[-1].startswith(known[0][:shared]):
-        shared -= 1
-    return known[0][:shared].rstrip(" -_") or known[0]
+    length = len(ordered[0])
+    while not ordered[-1].startswith(ordered[0][:length]):
+        length -= 1
+    return ordered[0][:length].rstrip(" -_") or ordered[0]
 
 
-def choose(found: Sequence[AudienceRef], wanted: str | None, file: SourceFile) -> int:
-    """The place in `found` of the audience that is meant."""
+def choose(audiences: Sequence[AudienceRef], wanted: str | None, file: SourceFile) -> int:
+    """Return the index of the audience that a person wants, by id or name (None: the only one).
+
+    Raises SeveralAudiencesError, AudiencesOfOneNameError or InputError if no audience, or more than one, matches.
+    """
     if wanted is None:
-        if len(found) > 1:
-            message = f"contains several audiences: {listing(found)}. Choose one of them."
+        if len(audiences) > 1:
+            message = f"contains several audiences: {listing(audiences)}. Choose one of them."
             raise file.error(message, kind=SeveralAudiencesError)
         return 0
-    chosen = [place for place, audience in enumerate(found) if audience.answers_to(wanted)]
-    if len(chosen) > 1:
-        alike = listing([found[place] for place in chosen])
-        message = f"contains several audiences of that name: {alike}. Their ids tell them apart."
+    matching = [index for index, audience in enumerate(audiences) if audience.matches(wanted)]
+    if len(matching) > 1:
+        of_that_name = listing([audiences[index] for index in matching])
+        message = f"contains several audiences of that name: {of_that_name}. Their ids tell them apart."
         raise file.error(message, kind=AudiencesOfOneNameError)
-    if chosen:
-        return chosen[0]
-    if found == [NOBODY]:
-        return 0  # the file doesn't say, so the person does
-    raise file.error(f"doesn't hold the audience that is asked for, but {listing(found)}.")
+    if matching:
+        return matching[0]
+    if audiences == [UNKNOWN_AUDIENCE]:
+        return 0  # the file names no audience, so the person's choice counts
+    raise file.error(f"does not contain that audience, but {listing(audiences)}.")
 
 
 def listing(audiences: Sequence[AudienceRef]) -> str:
-    """Some audiences in a sentence, and how many more there are."""
+    """Return the first audiences as text, and how many more there are."""
     shown = ", ".join(str(audience) for audience in audiences[:LISTED])
     more = len(audiences) - LISTED
     return f"{shown} and {more} more" if more > 0 else shown

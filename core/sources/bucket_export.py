@@ -1,6 +1,6 @@
-"""Shape 2, the bucket delta: who joined and who left, as mParticle writes it to Google Cloud Storage.
+"""Shape 2, the bucket delta: additions and removals that mParticle writes to Google Cloud Storage.
 
-Format as in mParticle's documentation of that integration.
+The format is that of mParticle's documentation of the integration.
 """
 
 from core.sources import json_format
@@ -16,12 +16,12 @@ _COLUMNS = {
 
 
 def is_validation(file_name: str) -> bool:
-    """Whether a file is the empty one that mParticle writes when the connection is saved."""
+    """Return whether a file is the empty one that mParticle writes when a person saves the connection."""
     return file_name.lower().startswith("mparticle-validation-")
 
 
 def bucket_rows(file: SourceFile) -> StagedRows:
-    """The rows of a file from the bucket."""
+    """Return the query for the rows of a file from the bucket."""
     stamp = milliseconds_of_text("MembershipChangedTimestamp")
     return json_format.rows(
         "SELECT NULL::VARCHAR AS label, NULL::VARCHAR AS name, nullif(trim(IdentityValues.mpid), '') AS mpid, "

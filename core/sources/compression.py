@@ -1,4 +1,4 @@
-"""Compressed files: told by their first bytes, and unpacked with the limits that archives have."""
+"""Compressed files: recognized by their first bytes, and unpacked with the same limits as archives."""
 
 import bz2
 import gzip
@@ -16,7 +16,7 @@ import pyarrow as pa
 from core.sources.duckdb_errors import disk_errors
 from core.sources.source_file import SourceFile, refuse_bomb
 
-# How often a file may be compressed: twice is a mistake that people make, more is a bomb.
+# How many times a file may be compressed. People compress twice by mistake; more is a bomb.
 MOST_LAYERS = 3
 _CHUNK = 1 << 20
 _SUFFIX = re.compile(r"\.(gz|gzip|bz2|xz|zst|zstd)$", re.IGNORECASE)
@@ -30,7 +30,7 @@ def _open_zstd(path: Path) -> AbstractContextManager[Any]:
     return stream
 
 
-#: What a compressed file begins with, what the compression is called, and how it is opened.
+#: The first bytes of compressed files, with the name of the compression and the function that opens them.
 COMPRESSIONS: dict[bytes, tuple[str, Opener]] = {
     b"\x1f\x8b": ("gzip", gzip.open),
     b"BZh": ("bzip2", bz2.open),
@@ -39,8 +39,12 @@ COMPRESSIONS: dict[bytes, tuple[str, Opener]] = {
 }
 
 
-def decompressed(file: SourceFile, folder: Path) -> SourceFile:
-    """The file that a compressed file holds, unpacked into `folder`; the file itself if it is not compressed."""
+def decompress(file: SourceFile, folder: Path) -> SourceFile:
+    """Decompress a file into `folder` and return the result, or the file itself if it is not compressed.
+
+    Raises InputError if the file is damaged, a bomb, or compressed too many times, and SettingsError if the disk is
+    full.
+    """
     for layer in range(MOST_LAYERS + 1):
         compression = _compression(file.path)
         if compression is None:
@@ -49,17 +53,17 @@ def decompressed(file: SourceFile, folder: Path) -> SourceFile:
             raise file.error(
                 "is compressed several times: this is not an audience. Unpack it, and give the file inside."
             )
-        file = _unpacked(file, folder / f"{file.path.name[-40:]}.{layer}", *compression)
+        file = _unpack(file, folder / f"{file.path.name[-40:]}.{layer}", *compression)
     return file
 
 
 def _compression(path: Path) -> tuple[str, Opener] | None:
     with path.open("rb") as stream:
         start = stream.read(8)
-    return next((how for magic, how in COMPRESSIONS.items() if start.startswith(magic)), None)
+    return next((compression for magic, compression in COMPRESSIONS.items() if start.startswith(magic)), None)
 
 
-def _unpacked(file: SourceFile, target: Path, name: str, opener: Opener) -> SourceFile:
+def _unpack(file: SourceFile, target: Path, name: str, opener: Opener) -> SourceFile:
     packed_size, size = file.path.stat().st_size, 0
     with disk_errors(), target.open("wb") as unpacked:
         try:
@@ -67,7 +71,7 @@ def _unpacked(file: SourceFile, target: Path, name: str, opener: Opener) -> Sour
         except _DAMAGE:
             stream = None
         if stream is None:
-            raise _damaged(file, name)
+            raise _damage_error(file, name)
         with stream:
             while piece := _read(stream, file, name):
                 size += len(piece)
@@ -83,8 +87,8 @@ def _read(stream: Any, file: SourceFile, name: str) -> bytes:
         return bytes(stream.read(_CHUNK))
     except _DAMAGE:
         pass
-    raise _damaged(file, name)
+    raise _damage_error(file, name)
 
 
-def _damaged(file: SourceFile, name: str) -> Exception:
-    return file.error(f"is not a whole {name} file: it was cut off or damaged. Fetch it again.")
+def _damage_error(file: SourceFile, name: str) -> Exception:
+    return file.error(f"is not a complete {name} file: it was cut off or damaged. Fetch it again.")

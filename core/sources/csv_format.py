@@ -1,4 +1,4 @@
-"""The head of a CSV file: encoding, separator, header; and the SQL that reads the rest."""
+"""CSV files: separator and header, from the first bytes, and the SQL that reads the rows."""
 
 import csv
 import io
@@ -10,13 +10,13 @@ from core.sources.duckdb_errors import LONG_ROW
 from core.sources.source_file import CsvLayout, SourceFile
 from core.sources.sql_expressions import literal
 
-# How much of a file is looked at to recognise it; also the longest header.
+# Bytes that are read to recognize a file. A header can't be longer.
 HEAD = 1 << 20
-# A header of more columns than this belongs to no audience, and costs DuckDB seconds.
+# No audience has more columns than this, and they cost DuckDB seconds.
 MOST_COLUMNS = 2_000
-TOO_WIDE = "has {} columns: an audience has a handful. Export only those that are needed."
+TOO_WIDE = "has {} columns. An audience has only a few: export those that are needed."
 DELIMITERS = (",", ";", "\t", "|")
-# So many lines above the header are looked through.
+# The header is searched for in this many lines after the first line with text.
 MOST_TITLE_LINES = 30
 _DATA = re.compile(r"@|^[-+]?[0-9]")
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -24,13 +24,18 @@ _QUOTED = re.compile(r'"[^"]*"')
 
 
 def refuse_nul(file: SourceFile) -> None:
-    """Refuse a file for its first NUL byte."""
+    """Raise InputError with the place of the file's first NUL byte."""
     line, column = error_location.nul(file.path) or (None, None)
-    raise file.error("holds a NUL byte: it is damaged, or not a text file. Export it again.", line=line, column=column)
+    raise file.error(
+        "contains a NUL byte: it is damaged, or not a text file. Export it again.", line=line, column=column
+    )
 
 
 def layout(head: bytes, file: SourceFile, meanings: Callable[[str], object]) -> CsvLayout:
-    """How a CSV file is laid out, by its header; `meanings` tells the columns that mean something here."""
+    """Return the layout of a CSV file, by its header. Raises InputError if it has none.
+
+    `meanings` returns None for columns that are ignored.
+    """
     text = head.decode(errors="private_use").removeprefix("\ufeff")
     blank = _header_line(text, _blank_lines(text, file), meanings)
     best = max(
@@ -50,25 +55,25 @@ def layout(head: bytes, file: SourceFile, meanings: Callable[[str], object]) -> 
 
 
 def refuse_endless_line(file: SourceFile) -> None:
-    """Refuse a line that doesn't fit DuckDB's buffer, and that it would drop without a word at the end of a file."""
+    """Raise InputError for a line beyond DuckDB's buffer, which DuckDB silently drops at the end of a file."""
     line = error_location.endless_line(file.path)
     if line is not None:
         raise file.error(LONG_ROW, line=line)
 
 
-def scan(file: SourceFile, wanted: Sequence[str], types: Sequence[str]) -> str:
-    """`read_csv` over a file; columns that mean nothing get names of their own."""
-    shape = file.layout
-    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in zip(wanted, types, strict=True))
+def scan(file: SourceFile, names: Sequence[str], types: Sequence[str]) -> str:
+    """Return the `read_csv` call for a file, with these names and types for its columns."""
+    layout = file.layout
+    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in zip(names, types, strict=True))
     return (
         f"read_csv({file.sql}, auto_detect=false, header=true, "
-        f"skip={shape.skip}, delim={literal(shape.delimiter)}, quote='\"', escape='\"', strict_mode=true, "
+        f"skip={layout.skip}, delim={literal(layout.delimiter)}, quote='\"', escape='\"', strict_mode=true, "
         f"compression='none', hive_partitioning=false, columns={{{columns}}})"
     )
 
 
 def _blank_lines(text: str, file: SourceFile) -> int:
-    """How many lines there are in front of the header."""
+    """Return the number of blank lines at the beginning. Raises InputError if there is no other line."""
     lines = _LINE_END.split(text)
     for blank, line in enumerate(lines):
         if line.strip():
@@ -79,10 +84,10 @@ def _blank_lines(text: str, file: SourceFile) -> int:
 
 
 def _header_line(text: str, first: int, meanings: Callable[[str], object]) -> int:
-    """How many lines there are in front of the header, of which the first has something in it.
+    """Return the number of lines before the header. `first` is the number of lines before the first line with text.
 
-    Above it may be a title, comments, or Excel's `sep=;`. A line further down is taken for the header only if it has a
-    column that means something, and no cell that looks like data.
+    The header may follow a title, comments, or Excel's `sep=;`. A line further down counts as the header only if it has
+    a column with a meaning, and no cell that looks like data.
     """
     for line, row in enumerate(_LINE_END.split(text)[: first + MOST_TITLE_LINES]):
         for delimiter in DELIMITERS if line >= first else ():

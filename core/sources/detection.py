@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes. Its name is not asked."""
+"""The format of a file, by its first bytes and not by its name."""
 
 import json
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class FileFormat(Enum):
-    """What the bytes of a file are; a ZIP still has to be opened to tell its shape. FORMATS describes the others."""
+    """The format of a file's bytes. The content of a ZIP is not known before it is opened; FORMATS has the others."""
 
     ZIP = auto()
     PARQUET = auto()
@@ -33,14 +33,14 @@ class FileFormat(Enum):
 
 @dataclass(frozen=True)
 class FormatDescription:
-    """What a person should know of a format."""
+    """A format, described for people."""
 
     title: str
     recognized_by: str
     written_by: str
 
 
-#: Each format in which the members of an audience can be.
+#: The formats that can contain the members of an audience.
 FORMATS = {
     FileFormat.DOWNLOAD_CSV: FormatDescription(
         "audience download: ZIP, or the CSV inside it",
@@ -69,15 +69,17 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class DetectedFile:
-    """What a file is, and the file with the layout that was found."""
+    """A file with its format and its layout."""
 
     kind: FileFormat
     file: SourceFile
 
 
 def detect(file: SourceFile) -> DetectedFile:
-    """Tell what a file is from its content, or refuse it with an `InputError`. It is not compressed, and its text is
-    UTF-8 (core/sources/file_opener.py)."""
+    """Return the format of a file, by its content. Raises InputError if it has none of the formats.
+
+    The file is not compressed, and its text is UTF-8 (core/sources/file_opener.py).
+    """
     with file.path.open("rb") as stream:
         head = stream.read(csv_format.HEAD)
     if head.startswith(_ZIP):
@@ -85,7 +87,7 @@ def detect(file: SourceFile) -> DetectedFile:
     if head.startswith(_PARQUET):
         return DetectedFile(FileFormat.PARQUET, file)
     if file.name.lower().endswith((".zip", ".parquet")):
-        raise file.error("is not what its name says: the file is damaged, or only named so. Download it again.")
+        raise file.error("is not the kind of file that its name says: it is damaged or misnamed. Download it again.")
     refuse_unreadable(head, file)
     if b"\0" in head:
         csv_format.refuse_nul(file)
@@ -106,14 +108,13 @@ def _csv(head: bytes, file: SourceFile) -> DetectedFile:
     def meaning(column: str) -> str | None:
         return "chosen" if column.strip().casefold() in chosen else _meaning(column)
 
-    laid_out = replace(file, layout=csv_format.layout(head, file, meaning))
-    if laid_out.layout.skip:
-        laid_out = replace(
-            laid_out, notes=(*file.notes, f"Line {laid_out.layout.skip + 1} is the header; what is above was ignored.")
-        )
-    if download_csv.fits(laid_out.layout.columns):
-        return DetectedFile(FileFormat.DOWNLOAD_CSV, laid_out)
-    return DetectedFile(FileFormat.TABLE_CSV, laid_out)
+    csv_file = replace(file, layout=csv_format.layout(head, file, meaning))
+    if skip := csv_file.layout.skip:
+        note = f"Line {skip + 1} is the header; the lines above it were ignored."
+        csv_file = replace(csv_file, notes=(*file.notes, note))
+    if download_csv.is_download_header(csv_file.layout.columns):
+        return DetectedFile(FileFormat.DOWNLOAD_CSV, csv_file)
+    return DetectedFile(FileFormat.TABLE_CSV, csv_file)
 
 
 def _meaning(column: str) -> str | None:

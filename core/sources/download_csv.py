@@ -1,6 +1,6 @@
 """Shape 1, the audience download: a row for each identity of each profile, as a ZIP or as the CSV inside it.
 
-Columns and manifest as in mParticle's documentation of audience downloads.
+Columns and manifest are those of mParticle's documentation of audience downloads.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ REQUIRED = {"mpid", "identityvalue", "identitytype"}
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """How many profiles a download holds, and what a person should know of its rows.
+class DownloadProfiles:
+    """The number of profiles in a download, and notes about its rows for people.
 
-    `users` is how many mParticle counts: to it, all rows of mpid 0 are one.
+    `users` is the number by mParticle's count, in which all rows with mpid 0 are one user.
     """
 
     profiles: int
@@ -43,12 +43,15 @@ class Gathered:
 
 
 def read_csvs(con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], wanted: str | None) -> Source:
-    """Read the CSV files of a download that has no manifest; their names may tell the audience."""
+    """Read the CSV files of a download without a manifest. Their names may contain the audience.
+
+    `wanted` is the id or name of an audience, if the files contain several. Raises InputError.
+    """
     audiences = list(dict.fromkeys(from_download_name(file.name) for file in files))
     audience = audiences[choose(audiences, wanted, files[0])]
     chosen = [file for file in files if from_download_name(file.name) == audience]
     file = chosen[0]
-    counts = [count for each in chosen for count in stage_rows(con, each)]
+    counts = [count for part in chosen for count in stage_rows(con, part)]
     return source_of(file.given, audience, counts, gather_profiles(con, file, counts))
 
 
@@ -56,10 +59,10 @@ def source_of(
     file_name: str,
     audience: AudienceRef,
     counts: Sequence[LabelCount],
-    gathered: Gathered,
+    profiles: DownloadProfiles,
     manifest_ms: int | None = None,
 ) -> Source:
-    """What is known of a download after reading."""
+    """Return the description of a download that has been read. `manifest_ms` is the manifest's newest time stamp."""
     rows = sum(count.rows for count in counts)
     stamps = [manifest_ms, *(count.newest for count in counts)]
     return Source(
@@ -70,39 +73,39 @@ def source_of(
         file_name=file_name,
         rows=rows,
         has_mpid=rows > 0,
-        merged_rows=rows - gathered.profiles,
-        notes=gathered.notes,
+        merged_rows=rows - profiles.profiles,
+        notes=profiles.notes,
         as_of=instant(max((stamp for stamp in stamps if stamp is not None), default=None)),
     )
 
 
 def meaning(column: str) -> str | None:
-    """What a column of the header is here, if anything."""
+    """Return the meaning of a column in the header, or None if it has none."""
     plain = _plain(column)
     return plain if plain in _COLUMNS else None
 
 
-def fits(columns: Sequence[str]) -> bool:
-    """Whether a header is that of an audience download."""
+def is_download_header(columns: Sequence[str]) -> bool:
+    """Return whether a header is that of an audience download."""
     return {_plain(column) for column in columns} >= REQUIRED
 
 
 def stage_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> list[LabelCount]:
-    """Check one CSV, put its rows on the stage, and count them by type of identity."""
+    """Check the rows of a CSV, add them to the stage, and return their counts by type of identity."""
     return stage(con, download_rows(file))
 
 
 def rows_by_type(counts: Sequence[LabelCount]) -> dict[str, int]:
-    """How many rows there are of each type of identity."""
-    found: dict[str, int] = {}
+    """Return the number of rows of each type of identity."""
+    rows: dict[str, int] = {}
     for count in counts:
         kind = plain_type(count.label)
-        found[kind] = found.get(kind, 0) + count.rows
-    return found
+        rows[kind] = rows.get(kind, 0) + count.rows
+    return rows
 
 
-def gather_profiles(con: duckdb.DuckDBPyConnection, file: SourceFile, counts: list[LabelCount]) -> Gathered:
-    """Make the table `source` of the CSV files on the stage, of which this is the first."""
+def gather_profiles(con: duckdb.DuckDBPyConnection, file: SourceFile, counts: list[LabelCount]) -> DownloadProfiles:
+    """Create the table `source` from the rows on the stage. `file` is the first of the CSV files on it."""
     rows = download_rows(file)
     together = reduce(add, counts, NOTHING)
     refuse_decimal_ids(con, rows, together)
@@ -110,18 +113,18 @@ def gather_profiles(con: duckdb.DuckDBPyConnection, file: SourceFile, counts: li
     without_mpid = together.rows - together.with_mpid
     users = int(query(con, "SELECT count(DISTINCT mpid) FROM staged", file)[0][0]) + 1 if without_mpid else None
     profiles = group_rows(con, rows, counts)
-    return Gathered(profiles, profiles if users is None else users, tuple(notes))
+    return DownloadProfiles(profiles, profiles if users is None else users, tuple(notes))
 
 
 def plain_type(label: str | None) -> str:
-    """A type of identity without the accidents of its spelling."""
+    """Return a type of identity in lower case and without white space around it."""
     return (label or "").strip().lower()
 
 
 def download_rows(file: SourceFile) -> StagedRows:
-    """The rows of the CSV of a download."""
+    """Return the query for the rows of a download's CSV."""
     mpid, value = ("trim(mpid)", "trim(value)") if file.layout.padded else ("mpid", "value")
-    names, types = _named(file.layout.columns)
+    names, types = _names_and_types(file.layout.columns)
     stamp = milliseconds("stamp") if "stamp" in names else "NULL::BIGINT"
     select = (
         f"SELECT type AS label, {mpid} AS mpid, {value} AS value, {_KIND} AS kind, {stamp} AS stamp "
@@ -137,7 +140,7 @@ def download_rows(file: SourceFile) -> StagedRows:
     )
 
 
-# However a type is spelled; what costs most is asked last.
+# Accepts every spelling of a type. The expensive conditions come last.
 _BY_TYPE = " ".join(f"WHEN {literal(label)} THEN {kind}" for label, kind in KINDS.items())
 _KIND = f"""
     CASE type {_BY_TYPE} ELSE
@@ -148,10 +151,10 @@ _KIND = f"""
 """
 
 
-def _named(columns: Sequence[str]) -> tuple[list[str], list[str]]:
+def _names_and_types(columns: Sequence[str]) -> tuple[list[str], list[str]]:
     names, types = [], []
-    for place, column in enumerate(columns):
-        name, kind = _COLUMNS.get(_plain(column), (f"ignored_{place}", "VARCHAR"))
+    for index, column in enumerate(columns):
+        name, kind = _COLUMNS.get(_plain(column), (f"ignored_{index}", "VARCHAR"))
         names.append(name)
         types.append(kind)
     return names, types

@@ -1,4 +1,4 @@
-"""An audience download as the ZIP that mParticle gives: its CSV files, held against its manifest."""
+"""An audience download as the ZIP that mParticle offers: its CSV files, compared with its manifest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from core.sources.staging import count_profiles
 
 @dataclass(frozen=True)
 class Member:
-    """A CSV in the ZIP, and what the manifest says of it."""
+    """A CSV in the ZIP, with its audience and the counts in the manifest."""
 
     name: str
     audience: AudienceRef
@@ -30,64 +30,67 @@ def read_zip(
     file: SourceFile,
     wanted: str | None,
 ) -> Source:
-    """Read a ZIP that has a manifest."""
-    with zip_archive.opened(file) as opened:
-        content = opened.manifest()
+    """Read a ZIP that has a manifest. `wanted` is the id or name of an audience, if it contains several.
+
+    Raises InputError if the ZIP is damaged or does not match its manifest.
+    """
+    with zip_archive.open_archive(file) as archive:
+        content = archive.manifest()
         with scratch(con, file) as folder:
             assert content is not None
-            told = parse(content, file)
-            told.require_email(file)
-            members = _members(opened, told, file)
-            chosen = _chosen(members, wanted, file)
+            manifest = parse(content, file)
+            manifest.require_email(file)
+            members = _members(archive, manifest, file)
+            chosen = _choose_variants(members, wanted, file)
             unpacked = [
-                _unpack(opened, member.name, folder / f"{place}.csv", file) for place, member in enumerate(chosen)
+                _unpack(archive, member.name, folder / f"{index}.csv", file) for index, member in enumerate(chosen)
             ]
             if len(chosen) < len(members):
-                told = replace(told, total=NOT_COUNTED)
-            return _read_variants(con, file, chosen, unpacked, told)
+                manifest = replace(manifest, total=NOT_COUNTED)
+            return _read_variants(con, file, chosen, unpacked, manifest)
 
 
-def _members(opened: zip_archive.Archive, told: Manifest, file: SourceFile) -> list[Member]:
-    """The CSV files, in the order of the manifest."""
-    found = {PurePosixPath(name).name: name for name in opened.csv_names()}
-    if len(found) < len(opened.csv_names()):
+def _members(archive: zip_archive.Archive, manifest: Manifest, file: SourceFile) -> list[Member]:
+    """Return the CSV files, in the order of the manifest."""
+    paths = {PurePosixPath(name).name: name for name in archive.csv_names()}
+    if len(paths) < len(archive.csv_names()):
         raise file.error(zip_archive.TWICE)
-    expected = {PurePosixPath(entry.name).name: entry for entry in told.files}
-    missing = len(expected.keys() - found.keys())
+    expected = {PurePosixPath(entry.name).name: entry for entry in manifest.files}
+    missing = len(expected.keys() - paths.keys())
     if missing:
         raise file.error(
             TRUNCATED.format(f"it lacks {missing:,} of the {len(expected):,} files that its manifest lists")
         )
-    if expected and found.keys() - expected.keys():
-        raise file.error("holds CSV files that its manifest doesn't list. Download the audience again.")
-    if not found:
-        raise file.error("holds no CSV file. Download the audience again.")
+    if expected and paths.keys() - expected.keys():
+        raise file.error("contains CSV files that its manifest doesn't list. Download the audience again.")
+    if not paths:
+        raise file.error("contains no CSV file. Download the audience again.")
     return [
-        Member(found[name], _audience_of(name, told), expected.get(name, NOT_COUNTED)) for name in expected or found
+        Member(paths[name], _audience_of(name, manifest), expected.get(name, NOT_COUNTED)) for name in expected or paths
     ]
 
 
-def _audience_of(name: str, told: Manifest) -> AudienceRef:
+def _audience_of(name: str, manifest: Manifest) -> AudienceRef:
     audience = from_download_name(name)
-    if audience.id is None and len(told.audience_ids) == 1:
-        return AudienceRef(told.audience_ids[0], audience.name)
+    if audience.id is None and len(manifest.audience_ids) == 1:
+        return AudienceRef(manifest.audience_ids[0], audience.name)
     return audience
 
 
-def _chosen(members: Sequence[Member], wanted: str | None, file: SourceFile) -> list[Member]:
-    """The variants of one audience."""
+def _choose_variants(members: Sequence[Member], wanted: str | None, file: SourceFile) -> list[Member]:
+    """Return the variants of the wanted audience."""
     variants: dict[str | None, list[Member]] = {}
     for member in members:
         variants.setdefault(member.audience.id, []).append(member)
-    found = [
+    audiences = [
         AudienceRef(audience_id, common_name(member.audience.name for member in group))
         for audience_id, group in variants.items()
     ]
-    return list(variants.values())[choose(found, wanted, file)]
+    return list(variants.values())[choose(audiences, wanted, file)]
 
 
-def _unpack(opened: zip_archive.Archive, name: str, target: Path, file: SourceFile) -> SourceFile:
-    opened.extract(name, target)
+def _unpack(archive: zip_archive.Archive, name: str, target: Path, file: SourceFile) -> SourceFile:
+    archive.extract(name, target)
     return SourceFile(target, readable(PurePosixPath(name).name), archive=file.name)
 
 
@@ -96,34 +99,34 @@ def _read_variants(
     file: SourceFile,
     members: Sequence[Member],
     unpacked: Sequence[SourceFile],
-    told: Manifest,
+    manifest: Manifest,
 ) -> Source:
-    """Read the variants of an audience as one, and hold them against the manifest."""
-    files = [_download(plain) for plain in unpacked]
-    counted = [download_csv.stage_rows(con, plain) for plain in files]
-    for member, plain, counts in zip(members, files, counted, strict=True):
-        check_rows(member.expected, download_csv.rows_by_type(counts), plain)
-    together = [count for counts in counted for count in counts]
-    check_rows(told.total, download_csv.rows_by_type(together), file)
-    full = [plain for plain, counts in zip(files, counted, strict=True) if counts] or files[:1]
-    if len({plain.layout for plain in full}) > 1:
-        raise file.error("holds CSV files that are laid out in different ways. Download the audience again.")
+    """Read the variants of an audience as one, and compare them with the manifest."""
+    files = [_detect_download(csv_file) for csv_file in unpacked]
+    counts_by_file = [download_csv.stage_rows(con, csv_file) for csv_file in files]
+    for member, csv_file, counts in zip(members, files, counts_by_file, strict=True):
+        check_rows(member.expected, download_csv.rows_by_type(counts), csv_file)
+    all_counts = [count for counts in counts_by_file for count in counts]
+    check_rows(manifest.total, download_csv.rows_by_type(all_counts), file)
+    with_rows = [csv_file for csv_file, counts in zip(files, counts_by_file, strict=True) if counts] or files[:1]
+    if len({csv_file.layout for csv_file in with_rows}) > 1:
+        raise file.error("contains CSV files with different layouts. Download the audience again.")
     if len(files) > 1:
         first = 0
-        for member, plain, counts in zip(members, files, counted, strict=True):
+        for member, csv_file, counts in zip(members, files, counts_by_file, strict=True):
             rows = sum(count.rows for count in counts)
-            check_users(member.expected, count_profiles(con, first, rows, plain), plain)
+            check_users(member.expected, count_profiles(con, first, rows, csv_file), csv_file)
             first += rows
-    gathered = download_csv.gather_profiles(con, full[0], together)
+    profiles = download_csv.gather_profiles(con, with_rows[0], all_counts)
     if len(files) == 1:
-        check_users(members[0].expected, gathered.users, files[0])
-        check_users(told.total, gathered.users, file)
+        check_users(members[0].expected, profiles.users, files[0])
+        check_users(manifest.total, profiles.users, file)
     audience = AudienceRef(members[0].audience.id, common_name(member.audience.name for member in members))
-    return download_csv.source_of(file.name, audience, together, gathered, told.newest_ms)
+    return download_csv.source_of(file.name, audience, all_counts, profiles, manifest.newest_ms)
 
 
-def _download(plain: SourceFile) -> SourceFile:
-    found = detect(plain)
-    if found.kind is not FileFormat.DOWNLOAD_CSV:
-        raise plain.error("has not the columns of an audience download. Download the audience again.")
-    return found.file
+def _detect_download(file: SourceFile) -> SourceFile:
+    detected = detect(file)
+    if detected.kind is not FileFormat.DOWNLOAD_CSV:
+        raise file.error("does not have the columns of an audience download. Download the audience again.")
+    return detected.file

@@ -1,7 +1,7 @@
-"""The one place where DuckDB is called, and where what it complains of becomes a sentence.
+"""Calls of DuckDB that read files, and the translation of its errors into messages for people.
 
-DuckDB quotes the offending row in its messages, and rows hold addresses: nothing of a message reaches a person
-but numbers, and its exception is not chained to ours.
+DuckDB quotes the faulty row in its messages, and rows contain addresses. So our messages take only numbers from
+DuckDB's, and its exception is not chained to ours.
 """
 
 import errno
@@ -17,20 +17,20 @@ from core.sources import error_location
 from core.sources.source_file import SourceFile
 
 NO_ROOM = (
-    "There is no room to read the audience: the disk that holds the data directory is full. "
-    "Free some space there, or move it with ITERABLE_SYNC_DATA_DIR, and try again."
+    "There is no room to read the audience: the disk with the data directory is full. "
+    "Free some space there, or move the directory with ITERABLE_SYNC_DATA_DIR, and try again."
 )
-NO_DISK = "The disk failed while the audience was read: check it, and that the file is still there, and try again."
+NO_DISK = "The disk failed while the audience was read. Check the disk and that the file still exists, and try again."
 NO_WRITING = "Temporary files can't be written in the data directory: make it writable and try again."
 NO_MEMORY = (
-    "There is not enough memory to read the audience: the limit was reached, and the disk could not help out. "
+    "There is not enough memory to read the audience, and not enough disk space to use instead. "
     "Free some memory or disk space and try again."
 )
 
 NOT_UTF8 = "is not UTF-8 text. Save it again with the encoding UTF-8."
 NO_INTEGER = "the mpid is not a whole number of 64 bits. A spreadsheet may have rewritten it: use the file as exported."
 REWRITTEN = (
-    "the customer id is not as it was: a spreadsheet wrote a long number as 1.23E+11, or showed an error in its place. "
+    "the customer id was changed: a spreadsheet wrote a long number as 1.23E+11, or an error in its place. "
     "Use the file as exported, or format the column as text before you save it."
 )
 BROKEN_JSON = "the JSON is broken here. If the file was cut off, fetch it again."
@@ -47,14 +47,14 @@ _ACCESS_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class UntidyTextError(InputError):
-    """A text is not as the strict reader takes it. Written anew, it may be."""
+    """The strict reader does not accept a text as it is. It may accept a normalized copy."""
 
 
 def query(con: duckdb.DuckDBPyConnection, sql: str, file: SourceFile) -> list[tuple[Any, ...]]:
-    """Run a statement that reads `file`; what goes wrong is raised as an `InputError` or a `SettingsError`.
+    """Run a statement that reads `file`, and return its rows.
 
-    An interrupt is not an error of the file, and passes; so does a memory limit that was too low, which the caller
-    can raise.
+    Raises InputError if the file is at fault and SettingsError if the disk is. DuckDB's InterruptException passes
+    through, and so does its OutOfMemoryException if a higher memory limit may help.
     """
     try:
         return con.execute(sql).fetchall()
@@ -65,17 +65,17 @@ def query(con: duckdb.DuckDBPyConnection, sql: str, file: SourceFile) -> list[tu
         if overgrown is None and _disk_problem(exc, str(exc)) == NO_MEMORY:
             raise
         problem = overgrown or explain(exc, file)
-    except UnicodeDecodeError as exc:  # DuckDB cuts what it quotes off inside a letter, and that can't be a message
+    except UnicodeDecodeError as exc:  # DuckDB cuts its quotes off inside a letter, and can't decode its own message
         problem = explain(duckdb.Error(exc.object.decode(errors="replace")), file)
     try:
-        raise problem  # outside the handler, so that DuckDB's text is not carried along as context
+        raise problem  # outside the handler, so that DuckDB's error does not become its context
     finally:
-        del problem  # which holds this frame, which would hold it, and the connection with both
+        del problem  # a reference cycle with this frame would keep the connection alive
 
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Tell a full or read-only disk from a bad file."""
+    """Raise SettingsError in place of an OSError in the block if the disk is full or read-only."""
     try:
         yield
     except OSError as exc:
@@ -87,7 +87,7 @@ def disk_errors() -> Iterator[None]:
 
 
 def explain(exc: Exception, file: SourceFile) -> SyncError:
-    """An error of DuckDB's in our words."""
+    """Return our error for an error of DuckDB."""
     text = str(exc)
     problem = _disk_problem(exc, text)
     if problem is not None and not (problem == NO_DISK and error_location.is_parquet(file.path)):
@@ -98,11 +98,11 @@ def explain(exc: Exception, file: SourceFile) -> SyncError:
         return _csv_error(text, file)
     if "JSON" in text or "maximum_object_size" in text:
         return _json_error(text, file)
-    return file.error("can't be read: it is damaged or not in a form that is known here.")
+    return file.error("can't be read: it is damaged or in an unknown format.")
 
 
 def _disk_problem(exc: Exception, text: str) -> str | None:
-    """What is wrong with memory or disk; a Parquet file that was cut off looks like a disk that failed."""
+    """Return what is wrong with memory or disk, or None. A truncated Parquet file looks like a disk that failed."""
     if not isinstance(exc, (duckdb.OutOfMemoryException, duckdb.IOException)):
         return None
     if _FULL.search(text):
@@ -111,9 +111,9 @@ def _disk_problem(exc: Exception, text: str) -> str | None:
 
 
 def _csv_error(text: str, file: SourceFile) -> InputError:
-    bad = error_location.not_utf8(file.path) if "Invalid unicode" in text else None
-    if bad is not None:
-        return UntidyTextError(NOT_UTF8, path=file.shown, line=bad)
+    bad_line = error_location.not_utf8(file.path) if "Invalid unicode" in text else None
+    if bad_line is not None:
+        return UntidyTextError(NOT_UTF8, path=file.shown, line=bad_line)
     record = _RECORD.search(text)
     line = error_location.csv_line_of_record(file, int(record[1])) if record else None
     return UntidyTextError(_csv_message(text), path=file.shown, line=line)
@@ -122,20 +122,20 @@ def _csv_error(text: str, file: SourceFile) -> InputError:
 def _csv_message(text: str) -> str:
     width = _WIDTH.search(text)
     if width:
-        return f"the row has {width[2]} cells where the header has {width[1]}. Export it again, or correct the row."
+        return f"the row has {width[2]} cells, but the header has {width[1]}. Export it again, or correct the row."
     if "unterminated quote" in text:
-        return "a quotation mark is not closed, or stands inside a value that is not quoted."
+        return "a quotation mark is not closed, or is inside a value that is not quoted."
     if "Maximum line size" in text:
         return LONG_ROW
     if "Error when converting column" in text:
         return "the time stamp is not a whole number."
     if "invalid state" in text:
-        return "the lines end in different ways, or quotation marks don't match. Export it again as plain CSV."
+        return "the line endings are mixed, or quotation marks don't match. Export it again as plain CSV."
     return "is not well-formed CSV. Export it again."
 
 
 def _overgrown_object(exc: Exception, file: SourceFile) -> InputError | None:
-    """What is wrong with a JSON file if parsing one of its objects took all memory, rather than grouping all."""
+    """Return the error of a JSON file if parsing one of its objects took all memory; None if something else did."""
     if not (
         isinstance(exc, duckdb.OutOfMemoryException)
         and "allocate data" in str(exc)
@@ -148,13 +148,13 @@ def _overgrown_object(exc: Exception, file: SourceFile) -> InputError | None:
 
 def _json_error(text: str, file: SourceFile) -> InputError:
     if "maximum_object_size" in text:
-        return file.error("holds an object of more than 2 MB: no audience has such a member.")
+        return file.error("contains an object of more than 2 MB: no audience has such a member.")
     value = _VALUE.search(text)
     if value:
         line = error_location.json_line(file.path, int(value[1]))
-        return file.error("a value is not of the kind that is expected here.", line=line)
-    bad = error_location.not_utf8(file.path)
-    if bad is not None:
-        return file.error(NOT_UTF8, line=bad)
+        return file.error("a value has the wrong type.", line=line)
+    bad_line = error_location.not_utf8(file.path)
+    if bad_line is not None:
+        return file.error(NOT_UTF8, line=bad_line)
     line, column = error_location.json_break(file.path)
     return file.error(BROKEN_JSON, line=line, column=column)

@@ -1,4 +1,4 @@
-"""Where in a file something is wrong. Read only after an error, in pieces, whatever the size of the file."""
+"""The place of an error in a file. Reads the file in pieces, and only after an error."""
 
 import codecs
 import csv
@@ -11,37 +11,37 @@ from typing import BinaryIO, TextIO
 from core.sources.source_file import SourceFile
 
 CHUNK = 1 << 20
-# In characters: an object longer than this is broken rather than unfinished, or too long to be read.
+# In characters. A longer object is broken, or too long to be read.
 LONGEST_OBJECT = 1 << 22
-# A line longer than this is no line of an audience; to hold it whole could take more memory than there is.
+# In characters. No audience has a longer line, and such a line may not fit into memory.
 LONGEST_LINE = 1 << 22
-# Of every so many bytes some must end a line.
+# At least one line has to end in every block of this many bytes.
 STRIDE = 1 << 23
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LINE_END = re.compile(rb"[\r\n]")
 
 
 def chunks(path: Path) -> Iterator[bytes]:
-    """A file's bytes, a mebibyte at a time."""
+    """Yield a file's bytes, a mebibyte at a time."""
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK):
             yield chunk
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file begins as Parquet files do."""
+    """Return whether a file begins like a Parquet file."""
     with path.open("rb") as stream:
         return stream.read(4) == b"PAR1"
 
 
 def is_json(path: Path) -> bool:
-    """Whether a file begins as one of JSON objects does."""
+    """Return whether a file begins like a file of JSON objects."""
     with path.open("rb") as stream:
         return stream.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
 
 
 def not_utf8(path: Path) -> int | None:
-    """The line of the first byte that is not UTF-8."""
+    """Return the line of the first byte that is not UTF-8, or None."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     line, pending = 1, b""
     for chunk in chunks(path):
@@ -55,20 +55,23 @@ def not_utf8(path: Path) -> int | None:
 
 
 def nul(path: Path) -> tuple[int, int] | None:
-    """The line and column of the first NUL byte."""
+    """Return the line and column of the first NUL byte, or None."""
     line, before = 1, 0
     for chunk in chunks(path):
-        place = chunk.find(b"\0")
-        head = chunk if place < 0 else chunk[:place]
+        offset = chunk.find(b"\0")
+        head = chunk if offset < 0 else chunk[:offset]
         line += head.count(b"\n")
         before = len(head) - head.rfind(b"\n") - 1 if b"\n" in head else before + len(head)
-        if place >= 0:
+        if offset >= 0:
             return line, before + 1
     return None
 
 
 def endless_line(path: Path) -> int | None:
-    """The first line of 16 MB or more: it covers a whole piece of those of which the first bytes are looked at here."""
+    """Return the first line of 16 MB or more, or None. Only such a line is sure to cover a whole block of STRIDE bytes.
+
+    The first bytes of a block usually contain a line end, so most of the file is not read.
+    """
     with path.open("rb") as stream:
         for start in range(0, path.stat().st_size - STRIDE + 1, STRIDE):
             stream.seek(start)
@@ -80,26 +83,26 @@ def endless_line(path: Path) -> int | None:
 
 
 def _parts(stream: BinaryIO, size: int) -> Iterator[bytes]:
-    """The next `size` bytes, or somewhat fewer, a mebibyte at a time."""
+    """Yield the next `size` bytes (fewer at the end), a mebibyte at a time."""
     while size > 0 and (part := stream.read(min(CHUNK, size))):
         size -= len(part)
         yield part
 
 
 def csv_line_of_record(file: SourceFile, record: int) -> int | None:
-    """The line where a record begins, DuckDB counting quoted line ends as part of one record."""
+    """Return the line at which the n-th record begins. To DuckDB, a quoted line end is part of its record."""
     if not any(b'"' in chunk for chunk in chunks(file.path)):
         return record
     return _csv_line(file, record, blank=True)
 
 
 def csv_line_of_row(file: SourceFile, row: int) -> int | None:
-    """The line where the n-th data row begins; blank lines are no rows."""
+    """Return the line at which the n-th data row begins. Blank lines are not rows."""
     return _csv_line(file, row + 1, blank=False)
 
 
 def _csv_line(file: SourceFile, record: int, *, blank: bool) -> int | None:
-    """The line where the n-th record begins, the header being the first."""
+    """Return the line at which the n-th record begins. The header is the first. `blank`: blank lines count."""
     skipped = file.layout.skip
     with file.path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         rows = csv.reader(
@@ -119,7 +122,7 @@ def _csv_line(file: SourceFile, record: int, *, blank: bool) -> int | None:
 
 
 def is_repeated_header(cells: Sequence[str], columns: Sequence[str]) -> bool:
-    """Whether a row repeats the header, as in files that were put together of parts."""
+    """Return whether a row repeats the header, as in a file that was concatenated from parts."""
     return [cell.strip("\ufeff ") for cell in cells] == list(columns)
 
 
@@ -131,7 +134,7 @@ def _lines(stream: TextIO) -> Iterator[str]:
 
 
 def json_line(path: Path, value: int) -> int | None:
-    """The line where the n-th value of a JSON file begins."""
+    """Return the line at which the n-th value of a JSON file begins, or None."""
     for number, (line, _column, good) in enumerate(_json_values(path), start=1):
         if number == value:
             return line
@@ -141,7 +144,7 @@ def json_line(path: Path, value: int) -> int | None:
 
 
 def json_break(path: Path) -> tuple[int | None, int | None]:
-    """The line and column where a JSON file is broken."""
+    """Return the line and column at which a JSON file is broken; (None, None) if it is not."""
     for line, column, good in _json_values(path):
         if not good:
             return line, column
@@ -149,7 +152,7 @@ def json_break(path: Path) -> tuple[int | None, int | None]:
 
 
 def _json_values(path: Path) -> Iterator[tuple[int, int, bool]]:
-    """The line and column of each value, and whether it is an object; of one that is broken, where it breaks."""
+    """Yield the line and column of each value, and whether it is an object. For a broken value: where it breaks."""
     decoder = json.JSONDecoder()
     text, start, line, column, ended = "", 0, 1, 1, False
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:

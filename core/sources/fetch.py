@@ -1,7 +1,7 @@
-"""Fetching an audience that is not a file here: from Slack, from a web server, from a bucket.
+"""Fetching audiences: from Slack, a web server or a bucket.
 
-Where a run's audience is, is an address: a path of this machine, `https://...`, `s3://...` or `gs://...`, or one whose
-scheme somebody has registered a fetcher for (the bot does, for files in Slack).
+The address of an audience is a path on this machine, `https://...`, `s3://...` or `gs://...`, or has a scheme with a
+registered fetcher (the bot registers one for files in Slack).
 """
 
 import asyncio
@@ -22,16 +22,16 @@ from core.sources.places import NOT_ALLOWED, opened_in
 #: Fetches an address to a file in this directory, and returns its path.
 Fetcher = Callable[[str, Path], Awaitable[Path]]
 
-# As mParticle's largest outputs, with room to spare.
+# More than mParticle's largest outputs.
 MAX_BYTES = 20 * 1024**3
 CHUNK = 1 << 20
-# In bytes. File systems take 255.
+# In bytes. File systems allow 255.
 LONGEST_NAME = 200
-# How long a server may be silent, in seconds.
+# How long a server may send nothing, in seconds.
 SILENCE_S = 60.0
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):")
-# The extra of this package that brings what reads a kind of address.
+# The extra of this package that is needed for each scheme.
 BUCKETS = {
     "s3": "s3",
     "gs": "gcs",
@@ -41,32 +41,35 @@ BUCKETS = {
     "abfss": "azure",
     "sftp": "sftp",
 }
-#: The kinds of addresses that audiences are fetched from.
+#: The schemes of the addresses that audiences are fetched from.
 SCHEMES = ("https", "http", *BUCKETS)
 
 
 class FetchError(SyncError):
-    """The audience could not be fetched; trying again later may help."""
+    """The audience could not be fetched. A later attempt may succeed."""
 
     code = "not_fetched"
 
 
 def scheme_of(address: str) -> str:
-    """Return an address's scheme, "" for a path."""
-    found = _SCHEME.match(address)
-    return found[1] if found else ""
+    """Return an address's scheme, or "" for a path."""
+    match = _SCHEME.match(address)
+    return match[1] if match else ""
 
 
 def name_of(address: str) -> str:
-    """Return the file name in an address, safe to be used here."""
+    """Return the file name in an address, in a form that is safe on this machine."""
     path = urlsplit(address).path if scheme_of(address) else address
     name = re.sub(r"[\x00-\x1f/\\]", "_", PurePosixPath(unquote(path)).name)
-    kept = name.encode(errors="replace")[-LONGEST_NAME:].decode(errors="ignore")
-    return kept if kept not in ("", ".", "..") else "audience"
+    short_name = name.encode(errors="replace")[-LONGEST_NAME:].decode(errors="ignore")
+    return short_name if short_name not in ("", ".", "..") else "audience"
 
 
 def check_allowed(address: str, allowed: tuple[str, ...]) -> str:
-    """Return an address that a person in Slack gave, where the operator allows it. Raises InputError where not."""
+    """Return an address that a person entered in Slack, with paths resolved.
+
+    `allowed` are the addresses and folders that the operator allows. Raises InputError for any other address.
+    """
     scheme = scheme_of(address)
     if scheme:
         parts = urlsplit(address)
@@ -87,11 +90,11 @@ def check_allowed(address: str, allowed: tuple[str, ...]) -> str:
 async def fetched(
     address: str, directory: Path, fetchers: dict[str, Fetcher], allowed: tuple[str, ...] | None = None
 ) -> AsyncIterator[Path]:
-    """The file at an address, on this machine for the length of the block.
+    """Yield the path of the file at an address, which exists until the end of the block.
 
-    `directory` is used, and removed, if it has to be fetched. `allowed` are the places from which it may be read (None:
-    from everywhere); what is fetched by `fetchers` is in none of them. Raises InputError if it can't be had, and
-    FetchError if it can't be had now.
+    A file that has to be fetched is saved in `directory`, which is deleted at the end. `allowed` are the places from
+    which the file may be read (None: everywhere); they don't restrict `fetchers`. Raises InputError if the file can't
+    be fetched, and FetchError if a later attempt may succeed.
     """
     scheme = scheme_of(address)
     if not scheme and allowed is None:
@@ -127,33 +130,33 @@ async def all_fetched(
     fetchers: dict[str, Fetcher],
     allowed: tuple[str, ...] | None = None,
 ) -> AsyncIterator[list[Path]]:
-    """The files at several addresses, on this machine for the length of the block; as `fetched` does with one."""
+    """Yield the paths of the files at several addresses. Works like `fetched` for each of them."""
     try:
         async with AsyncExitStack() as stack:
             yield [
-                await stack.enter_async_context(fetched(address, directory / str(place), fetchers, allowed))
-                for place, address in enumerate(addresses)
+                await stack.enter_async_context(fetched(address, directory / str(index), fetchers, allowed))
+                for index, address in enumerate(addresses)
             ]
     finally:
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
 
 def fetched_bytes(directory: Path) -> int:
-    """How much has been fetched to a directory by now, in bytes."""
+    """Return how many bytes have been fetched to a directory so far."""
     try:
         return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    except OSError:  # something was removed meanwhile
+    except OSError:  # a file was removed meanwhile
         return 0
 
 
 async def save(response: aiohttp.ClientResponse, path: Path, limit: int = MAX_BYTES) -> Path:
-    """Write what a server answers to a file, piece by piece. Raises InputError where it is more than `limit` bytes."""
+    """Write the body of an answer to a file, and return its path. Raises InputError above `limit` bytes."""
     size = 0
     with path.open("wb") as file:
         async for piece in response.content.iter_chunked(CHUNK):
             size += len(piece)
             if size > limit:
-                raise InputError(f"The file has more than {limit:,} bytes, which is too much.")
+                raise InputError(f"The file is too large: it has more than {limit:,} bytes.")
             await asyncio.to_thread(file.write, piece)
     return path
 
@@ -162,7 +165,7 @@ async def _from_web(address: str, path: Path) -> Path:
     host = urlsplit(address).hostname
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S)
     try:
-        # A redirect could lead past what the operator allows.
+        # A redirect could lead to a place that the operator does not allow.
         async with (
             aiohttp.ClientSession(timeout=timeout, connector=network.connector()) as session,
             session.get(address, allow_redirects=False, proxy=network.proxy_for(address)) as response,
@@ -200,38 +203,38 @@ def _from_bucket(scheme: str, address: str, path: Path) -> Path:
     except PermissionError as error:
         raise InputError("The bucket does not let this program read it. Check its permissions.") from error
     except OSError as error:
-        raise FetchError(f"The bucket did not answer as it should ({type(error).__name__}). Try again.") from error
+        raise FetchError(f"The bucket failed to answer ({type(error).__name__}). Try again.") from error
     return path
 
 
 def _folder_from_bucket(prefix: str, folder: Path) -> Path:
-    """Fetch the files below a prefix, or those that a pattern matches, which are parts of one audience."""
+    """Fetch the parts of an audience: the files below a prefix, or those that a pattern matches. Returns the folder."""
     from fsspec.core import url_to_fs
 
     from core.sources.file_opener import is_part
 
     bucket, root = url_to_fs(prefix)
-    found = bucket.glob(root) if "*" in root else bucket.find(root)
-    names = [name for name in sorted(found) if is_part(PurePosixPath(name))]
+    paths = bucket.glob(root) if "*" in root else bucket.find(root)
+    names = [name for name in sorted(paths) if is_part(PurePosixPath(name))]
     if not names:
         raise FileNotFoundError(prefix)
     folder.mkdir()
     room = MAX_BYTES
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         with bucket.open(name, "rb") as remote:
-            room -= _copy(remote, folder / f"{place:05}" / name_of(name), room)
+            room -= _copy(remote, folder / f"{index:05}" / name_of(name), room)
     return folder
 
 
-def _copy(remote: BinaryIO, target: Path, most: int) -> int:
-    """Write what can be read to a file. Returns how many bytes. Raises InputError if it is more than `most`."""
+def _copy(remote: BinaryIO, target: Path, limit: int) -> int:
+    """Copy a stream to a file, and return the number of bytes. Raises InputError above `limit` bytes."""
     size = 0
     target.parent.mkdir(exist_ok=True)
     with target.open("wb") as file:
         while piece := remote.read(CHUNK):
             size += len(piece)
-            if size > most:
-                raise InputError(f"The audience has more than {MAX_BYTES:,} bytes, which is too much.")
+            if size > limit:
+                raise InputError(f"The audience is too large: it has more than {MAX_BYTES:,} bytes.")
             file.write(piece)
     return size
 

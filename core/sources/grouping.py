@@ -1,15 +1,15 @@
-"""From rows to profiles: what is on the stage, grouped into the table `source`.
+"""Grouping: the rows on the stage become profiles in the table `source`.
 
-Rows are of one person if they share an mpid. Rows without an mpid are of one person if they are equal in all their
-identities; in a list of changes already if they share the customer id, because there a person's address may change from
-one row to the next.
+Rows with the same mpid belong to one person. Rows without an mpid belong to one person if all their identities are
+equal. In a list of changes it is enough that they share the customer id, because there a person's address may change
+from one row to the next.
 """
 
 from collections.abc import Sequence
 
 import duckdb
 
-from core.sources.audience_ref import NOBODY, AudienceRef, choose
+from core.sources.audience_ref import UNKNOWN_AUDIENCE, AudienceRef, choose
 from core.sources.duckdb_errors import query
 from core.sources.row_notes import refuse_decimal_ids, row_notes
 from core.sources.source import Source, SourceFormat, instant
@@ -18,7 +18,7 @@ from core.sources.staging import CLEAR_STAGE, LabelCount, StagedRows, stage
 
 NOTHING = LabelCount(label=None, name=None, rows=0, with_mpid=0, oldest=None, newest=None)
 
-#: The key of a member who has the customer id of another one begins so.
+#: The prefix of the keys of members who have another member's customer id.
 SHARED_ID_PREFIX = "shared:"
 
 
@@ -27,20 +27,21 @@ def read_rows(
     shape: SourceFormat,
     parts: StagedRows | Sequence[StagedRows],
     wanted: str | None,
-    told: AudienceRef = NOBODY,
+    file_audience: AudienceRef = UNKNOWN_AUDIENCE,
 ) -> Source:
-    """Read the rows of a file, or of the files that are parts of one: check, choose the audience, group.
+    """Read the rows of a file, or of the parts of one: check them, choose the audience, and group them.
 
-    `told` is the audience that the file's name tells, for rows that don't.
+    `wanted` is the id or name of an audience, if the rows contain several. `file_audience` is the audience in the
+    file's name, for rows that contain none. Raises InputError.
     """
     parts = [parts] if isinstance(parts, StagedRows) else list(parts)
     rows = parts[0]
     counts = _merged_counts([count for part in parts for count in stage(con, part)]) or [NOTHING]
     audiences = [_audience(count) for count in counts]
-    if audiences == [NOBODY]:
-        audiences = [told]
-    place = choose(audiences, wanted, rows.file)
-    count, audience = counts[place], audiences[place]
+    if audiences == [UNKNOWN_AUDIENCE]:
+        audiences = [file_audience]
+    index = choose(audiences, wanted, rows.file)
+    count, audience = counts[index], audiences[index]
     label = "NULL" if count.label is None else literal(count.label)
     chosen = "" if len(counts) == 1 else f"WHERE label IS NOT DISTINCT FROM {label}"
     refuse_decimal_ids(con, rows, count, chosen)
@@ -65,12 +66,12 @@ def read_rows(
 
 
 def _audience(count: LabelCount) -> AudienceRef:
-    """The audience that a label stands for: an id, or a name where rows have no ids."""
+    """Return the audience of a label. The label is an id, or a name if the rows have no ids."""
     return AudienceRef(None if count.label == count.name else count.label, count.name)
 
 
 def _count_people(con: duckdb.DuckDBPyConnection, rows: StagedRows, chosen: str) -> int:
-    """How many people the rows on the stage tell of: counted from the rows, so that what is grouped can be checked."""
+    """Return the number of people in the rows on the stage. Counted from the rows, as a check of the grouping."""
     if rows.is_delta:
         people = f"SELECT DISTINCT {_PROFILE} FROM ({_numbered(chosen)})"
     else:
@@ -81,7 +82,7 @@ def _count_people(con: duckdb.DuckDBPyConnection, rows: StagedRows, chosen: str)
 
 
 def _merged_counts(counts: Sequence[LabelCount]) -> list[LabelCount]:
-    """The counts of several files, one for each label."""
+    """Return the counts of several files, merged by label."""
     merged: dict[str | None, LabelCount] = {}
     for count in counts:
         before = merged.get(count.label)
@@ -90,10 +91,10 @@ def _merged_counts(counts: Sequence[LabelCount]) -> list[LabelCount]:
 
 
 def group_rows(con: duckdb.DuckDBPyConnection, rows: StagedRows, counts: list[LabelCount], chosen: str = "") -> int:
-    """Make the table `source` of what is on the stage, one row per profile, and tell how many profiles there are.
+    """Create the table `source` from the rows on the stage, one row per profile, and return the number of profiles.
 
-    `counts` is what was counted of these rows; `chosen` is a condition (WHERE ...), if they are not all. The stage is
-    cleared.
+    `counts` are the counts of these rows. `chosen` is a condition (WHERE ...), unless all rows are grouped. Clears the
+    stage.
     """
     by_mpid = all(count.rows == count.with_mpid for count in counts)
     total = int(query(con, "SELECT coalesce(max(place) + 1, 0) FROM staged", rows.file)[0][0])
@@ -110,12 +111,12 @@ def group_rows(con: duckdb.DuckDBPyConnection, rows: StagedRows, counts: list[La
 
 
 def _gather_joined(con: duckdb.DuckDBPyConnection, rows: StagedRows, total: int, order: str, chosen: str) -> bool:
-    """Fill `source` as if no profile had two identities of a kind, and group only those that have.
+    """Fill `source` by a join, as if no profile had two identities of a kind, and group only the profiles that do.
 
-    To join costs less than to group texts. Returns False, and leaves `source` empty, where too many have.
+    A join costs less than grouping by text. Returns False, and leaves `source` empty, if too many profiles do.
     """
     staged = f"SELECT * FROM staged {chosen}"
-    # rows of one profile multiply when they are joined: more than there were are not looked at
+    # the join multiplies the rows of such a profile: if there are more rows than before, it is given up
     joined = (_JOINED if rows.is_long else _ALONE).format(staged=staged)
     query(con, f"INSERT INTO source {joined} LIMIT {total + 1}", rows.file)
     profiles, identities = query(con, "SELECT count(*), count(email) + count(customer_id) FROM source", rows.file)[0]
@@ -123,22 +124,22 @@ def _gather_joined(con: duckdb.DuckDBPyConnection, rows: StagedRows, total: int,
         query(con, f"INSERT INTO source {_NEITHER.format(staged=staged)}", rows.file)
     query(con, _SEVERAL, rows.file)
     several = int(query(con, "SELECT count(*) FROM several", rows.file)[0][0])
-    is_worth_it = bool(profiles <= total and several * FEW <= profiles)
-    if not is_worth_it:
+    are_few = bool(profiles <= total and several * FEW <= profiles)
+    if not are_few:
         query(con, "DELETE FROM source", rows.file)
     elif several:
         query(con, "DELETE FROM source WHERE mpid IN (SELECT mpid FROM several)", rows.file)
         query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=True, of=_OF_SEVERAL)}", rows.file)
     query(con, "DROP TABLE several", rows.file)
-    return is_worth_it
+    return are_few
 
 
 def _group_people(con: duckdb.DuckDBPyConnection, rows: StagedRows, order: str, chosen: str) -> None:
     """Fill `source` from a whole audience in which some rows have no mpid.
 
-    Rows that share a customer id and differ in the email are told by the hashes of their emails. They are few or a
-    mistake, so they are grouped a second time, each email by itself: the latest that has one keeps the customer id's
-    key, and the others get keys of their own.
+    The hashes of their emails show which rows share a customer id but differ in the email. Those rows are few, or a
+    mistake, so they are grouped a second time, by email: the latest row with an email gets the key of the customer id,
+    and the others get keys of their own.
     """
     query(con, "ALTER TABLE source ADD COLUMN differ BOOLEAN", rows.file)
     query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=False, differ=_DIFFER)}", rows.file)
@@ -150,7 +151,7 @@ def _group_people(con: duckdb.DuckDBPyConnection, rows: StagedRows, order: str, 
     query(con, "ALTER TABLE source DROP COLUMN differ", rows.file)
 
 
-# Fewer than one profile in so many is grouped by itself.
+# Profiles with several identities of a kind are few if they are at most one in this many.
 FEW = 10
 _ALONE = "SELECT NULL, mpid, true, email, customer_id FROM ({staged})"
 _JOINED = """
@@ -158,7 +159,7 @@ _JOINED = """
     FROM (SELECT mpid, email FROM ({staged}) WHERE email IS NOT NULL) AS e
     FULL JOIN (SELECT mpid, customer_id FROM ({staged}) WHERE customer_id IS NOT NULL) AS c ON c.mpid = e.mpid
 """
-# Members all the same, with no identity by which they can be reached.
+# Profiles with neither email nor customer id are members, too.
 _NEITHER = """
     SELECT DISTINCT NULL, mpid, true, NULL, NULL FROM ({staged}) ANTI JOIN source USING (mpid)
     WHERE email IS NULL AND customer_id IS NULL
@@ -171,7 +172,7 @@ _TABLE = """
         profile VARCHAR, mpid BIGINT, member BOOLEAN NOT NULL, email VARCHAR, customer_id VARCHAR
     )
 """
-# The text of mpids is made last: beside the stage there may be no room for it.
+# The mpids become text last, because there may be no room for that text next to the stage.
 _NAME_BY_MPID = "ALTER TABLE source ALTER COLUMN profile TYPE VARCHAR USING mpid::VARCHAR"
 
 _PLAIN_EMAIL = f"lower({stripped('email')})"
@@ -207,9 +208,11 @@ def _numbered(chosen: str) -> str:
 def _grouping(
     rows: StagedRows, order: str, chosen: str, *, by_mpid: bool, of: str = "", differ: str | None = None
 ) -> str:
-    """The SELECT that keeps the latest of each profile. Grouping by number costs half of that by text.
+    """Return the SELECT that keeps the latest identities of each profile.
 
-    `of` is a condition for the rows that are grouped, `differ` an aggregate that becomes another column.
+    Grouping by number costs half as much as by text, so it groups by mpid if every row has one (`by_mpid`).
+
+    `of` is a condition for the rows that are grouped, `differ` an aggregate for a further column.
     """
     latest = "arg_max_null" if rows.is_delta else "arg_max"
     member = "arg_max(member, k)" if rows.is_delta else "true"
@@ -223,12 +226,12 @@ def _grouping(
 
 
 def _order(counts: list[LabelCount], total: int) -> str:
-    """An expression that is greater the later a row is: by time stamp, among equals by place in the file.
+    """Return an expression that orders rows by time stamp, and then by their place in the file.
 
-    A row without a time stamp is older than any other. `total` is how many rows there are on the stage, chosen or not.
+    A row without a time stamp is older than any other. `total` is the number of all rows on the stage, chosen or not.
 
-    Both are packed into one number, as narrow as the time stamps that were found allow: 64 bits hold 20 million
-    rows over 29 years; beyond that it takes 128 bits and a third more time.
+    Time stamp and place are packed into one number. 64 bits are enough for 20 million rows over 29 years; beyond that
+    it takes 128 bits and a third more time.
     """
     stamps = [stamp for count in counts for stamp in (count.oldest, count.newest) if stamp is not None]
     if not stamps:

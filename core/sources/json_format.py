@@ -1,7 +1,7 @@
-"""The SQL that reads a file of JSON objects, whether a line holds one, several, or a part of one.
+"""The SQL that reads a file of JSON objects. A line may contain one object, several, or part of one.
 
-mParticle's stream lands in S3 as its objects one after the other, with nothing between them: DuckDB's format
-"unstructured" takes that and newline-delimited JSON alike.
+mParticle's stream arrives in S3 as objects with nothing between them. DuckDB's format "unstructured" accepts that as
+well as newline-delimited JSON.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import literal
 from core.sources.staging import StagedRows
 
-# In bytes, and of the identities in it a few thousand. What holds more costs DuckDB many times its size.
+# In bytes: enough for a few thousand identities. Larger objects cost DuckDB many times their size in memory.
 LARGEST_OBJECT = 2 << 20
 
 
 def scan(file: SourceFile, columns: dict[str, str]) -> str:
-    """`read_json` over a file."""
+    """Return the `read_json` call for a file, with these names and types for its columns."""
     layout = "array" if file.is_array else "unstructured"
     named = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
     return (
@@ -26,17 +26,17 @@ def scan(file: SourceFile, columns: dict[str, str]) -> str:
 
 
 def rows(sql: str, file: SourceFile) -> StagedRows:
-    """Rows of a JSON file: changes of membership, of which the latest of a profile counts."""
+    """Return the rows of a JSON file from its query: changes of membership. The latest of a profile counts."""
     return StagedRows(sql, file, line_of(file), is_delta=True)
 
 
 def line_of(file: SourceFile) -> Callable[[int], int | None]:
-    """Tells the line of the n-th object; in an array, none."""
+    """Return a function from the number of an object to its line; to None in an array."""
     return lambda row: None if file.is_array else error_location.json_line(file.path, row)
 
 
 def scan_objects(file: SourceFile) -> str:
-    """`read_json_objects` over a file: a column `json`, whatever the objects hold."""
+    """Return the `read_json_objects` call for a file. Its only column is `json`."""
     layout = "array" if file.is_array else "unstructured"
     return (
         f"read_json_objects({file.sql}, format='{layout}', compression='none', hive_partitioning=false, "

@@ -1,6 +1,6 @@
-"""The manifest of an audience download: what the ZIP should hold, and whether it does.
+"""The manifest of an audience download: what the ZIP should contain, and the comparison with what it contains.
 
-Format as in mParticle's documentation of audience downloads. A field that is missing is not checked.
+The format is that of mParticle's documentation of audience downloads. Missing fields are not checked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ TRUNCATED = "is truncated: {}. Download the audience again."
 
 @dataclass(frozen=True)
 class Expected:
-    """The counts that a manifest gives, for the whole or for one file."""
+    """The counts in a manifest, of all files or of one file. None: not counted."""
 
     name: str
     rows: int | None
@@ -34,23 +34,23 @@ NOT_COUNTED = Expected("", None, None, {})
 
 @dataclass(frozen=True)
 class Manifest:
-    """What matters of a manifest."""
+    """The fields of a manifest that are used."""
 
     audience_ids: tuple[str, ...] = ()
-    #: None where the manifest doesn't say.
+    #: None if the manifest doesn't contain them.
     identities: tuple[str, ...] | None = None
     files: tuple[Expected, ...] = ()
     total: Expected = NOT_COUNTED
     newest_ms: int | None = None
 
     def require_email(self, file: SourceFile) -> None:
-        """Refuse a download that was made without emails: nobody in it could be added to a list."""
-        if self.identities is not None and not any(KINDS.get(each) == EMAIL for each in self.identities):
+        """Raise InputError if the download contains no emails: none of its members could be added to a list."""
+        if self.identities is not None and not any(KINDS.get(kind) == EMAIL for kind in self.identities):
             raise file.error("was made without email addresses. Download the audience again and choose Email there.")
 
 
 def parse(content: bytes, file: SourceFile) -> Manifest:
-    """Read a manifest."""
+    """Parse a manifest (JSON). Raises InputError for `file`, the ZIP, if it is not valid."""
     try:
         fields = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as exc:
@@ -63,34 +63,33 @@ def parse(content: bytes, file: SourceFile) -> Manifest:
                 )
             return _manifest(fields)
         line, column = 1, 1
-    raise file.error(
-        "the manifest is not the JSON that it should be. Download the audience again.", line=line, column=column
-    )
+    raise file.error("the manifest is not valid. Download the audience again.", line=line, column=column)
 
 
-def check_rows(expected: Expected, found: Mapping[str, int], file: SourceFile) -> None:
-    """Refuse a file whose rows, counted by type of identity, are not those that the manifest counts."""
-    rows = sum(found.values())
+def check_rows(expected: Expected, rows_by_type: Mapping[str, int], file: SourceFile) -> None:
+    """Raise InputError if the number of rows, in all or of a type of identity, differs from the manifest."""
+    rows = sum(rows_by_type.values())
     if expected.rows is not None and expected.rows != rows:
-        _truncated(file, f"it has {rows:,} rows where its manifest counts {expected.rows:,}")
+        _refuse_truncated(file, f"it has {rows:,} rows, but its manifest counts {expected.rows:,}")
     for kind, count in expected.by_type.items():
-        here = found.get(kind, 0)
-        if here != count:
-            _truncated(file, f"it has {here:,} rows of type {readable(kind, 40)} where its manifest counts {count:,}")
+        of_type = rows_by_type.get(kind, 0)
+        if of_type != count:
+            shown_type = readable(kind, 40)
+            _refuse_truncated(file, f"it has {of_type:,} rows of type {shown_type}, but its manifest counts {count:,}")
 
 
-def check_users(expected: Expected, found: int, file: SourceFile) -> None:
-    """Refuse a file whose profiles are not as many as the manifest counts."""
-    if expected.users is not None and expected.users != found:
-        _truncated(file, f"it has {found:,} profiles where its manifest counts {expected.users:,}")
+def check_users(expected: Expected, users: int, file: SourceFile) -> None:
+    """Raise InputError if the number of profiles differs from the manifest."""
+    if expected.users is not None and expected.users != users:
+        _refuse_truncated(file, f"it has {users:,} profiles, but its manifest counts {expected.users:,}")
 
 
-def _truncated(file: SourceFile, what: str) -> None:
-    raise file.error(TRUNCATED.format(what))
+def _refuse_truncated(file: SourceFile, difference: str) -> None:
+    raise file.error(TRUNCATED.format(difference))
 
 
 def _manifest(fields: dict[str, Any]) -> Manifest:
-    listed = [_expected(entry) for entry in _list(fields.get("files")) if isinstance(entry, dict)]
+    files = [_expected(entry) for entry in _list(fields.get("files")) if isinstance(entry, dict)]
     identities = fields.get("included_identities")
     stamps = [
         stamp
@@ -100,7 +99,7 @@ def _manifest(fields: dict[str, Any]) -> Manifest:
     return Manifest(
         audience_ids=tuple(str(identity) for identity in _list(fields.get("audience_ids"))),
         identities=None if identities is None else tuple(str(kind).strip().lower() for kind in _list(identities)),
-        files=tuple(listed),
+        files=tuple(files),
         total=_expected(fields),
         newest_ms=max([*stamps, *_moment(fields.get("manifest_generated"))], default=None),
     )
@@ -126,7 +125,7 @@ def _count(value: object) -> int | None:
 
 
 def _moment(value: object) -> list[int]:
-    """A date as the manifest writes it, with seven decimals of a second, in milliseconds."""
+    """Return a date of the manifest (with seven decimals of a second) in milliseconds, or nothing if it is none."""
     if not isinstance(value, str):
         return []
     try:

@@ -1,7 +1,7 @@
-"""Text as DuckDB's strict reader takes it: UTF-8, one kind of line end, one header, standard quoting.
+"""Text in the form that DuckDB's strict reader accepts: UTF-8, one kind of line end, one header, standard quoting.
 
-Most files are so, and are never copied. One that is not is written anew, each line in its place, so that the number of
-a line in an error is that of the file which a person has.
+Most files have this form and are not copied. Of any other file a copy is written. Its lines keep their numbers, so that
+an error names the line of the original file.
 """
 
 import codecs
@@ -17,8 +17,8 @@ from core.sources.source_file import SourceFile
 
 CHUNK = 1 << 20
 LONGEST_LINE = 1 << 22
-#: Bytes that are no UTF-8 become these characters, of Unicode's last plane for private use: a column that counts must
-#: not hold them. (Those of the first plane occur: Macs write U+F700 for an arrow key.)
+#: Bytes that are not UTF-8 become these characters, from Unicode's last plane for private use. Columns that are used
+#: must not contain them. (Characters of the first such plane occur: Macs write U+F700 for an arrow key.)
 UNDECODABLE_FIRST, UNDECODABLE_LAST = 0x10F700, 0x10F7FF
 UNDECODABLE = re.compile(f"[{chr(UNDECODABLE_FIRST)}-{chr(UNDECODABLE_LAST)}]")
 
@@ -34,15 +34,15 @@ _BOMS = {
 def _private(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
-    bad = error.object[error.start : error.end]
-    return "".join(chr(UNDECODABLE_FIRST + byte) for byte in bad), error.end
+    undecodable = error.object[error.start : error.end]
+    return "".join(chr(UNDECODABLE_FIRST + byte) for byte in undecodable), error.end
 
 
 codecs.register_error("private_use", _private)
 
 
 def encoding_of(head: bytes) -> str | None:
-    """The encoding of a text that is not UTF-8: UTF-16 or UTF-32, with a byte order mark or without. Else None."""
+    """Return the encoding of a text in UTF-16 or UTF-32, with or without a byte order mark; otherwise None."""
     for mark, encoding in _BOMS.items():
         if head.startswith(mark):
             return None if encoding == "utf-8-sig" else encoding
@@ -55,16 +55,16 @@ def encoding_of(head: bytes) -> str | None:
 
 
 def is_untidy(head: bytes) -> bool:
-    """Whether the head of a text shows that it has to be written anew before it is read."""
+    """Return whether the head of a text shows that the strict reader needs a normalized copy."""
     pairs, feeds, returns = head.count(b"\r\n"), head.count(b"\n"), head.count(b"\r")
     is_mixed = bool(returns) and (pairs != feeds or pairs != returns) and bool(feeds)
     return is_mixed or head.find(codecs.BOM_UTF8, 1) >= 0
 
 
-def tidied(file: SourceFile, folder: Path, encoding: str | None = None, header: str = "") -> SourceFile:
-    """Write a text anew into `folder`: as UTF-8, with line feeds, and without headers but the first.
+def tidy(file: SourceFile, folder: Path, encoding: str | None = None, header: str = "") -> SourceFile:
+    """Write a normalized copy of a text into `folder`, and return it: UTF-8, line feeds, and only the first header.
 
-    `encoding` is that of the file, if it is not UTF-8; `header` is the line that may be repeated.
+    `encoding` is that of the file, if it is not UTF-8. `header` is the header line, which may be repeated.
     """
     target = folder / f"{file.path.name[-40:]}.text"
     with file.path.open("rb") as stream:
@@ -75,37 +75,40 @@ def tidied(file: SourceFile, folder: Path, encoding: str | None = None, header: 
         file.path.open(encoding=encoding or "utf-8-sig", errors="private_use", newline="") as source,
         target.open("w", encoding="utf-8", errors="replace", newline="") as plain,
     ):
-        for piece in _lines_fixed(source, "" if not has_feeds and encoding is None else " "):
+        for piece in _normalize_lines(source, "" if not has_feeds and encoding is None else " "):
             plain.write(piece.replace(f"\n{header}\n", "\n\n") if header else piece)
     return replace(file, path=target)
 
 
-def _lines_fixed(source: TextIO, instead: str) -> Iterator[str]:
-    """The pieces of a text with its line ends made alike; a lone CR becomes `instead`, or a line end if that is "".
+def _normalize_lines(source: TextIO, lone_return: str) -> Iterator[str]:
+    """Yield the pieces of a text with line feeds as line ends. Text in quotation marks stays unchanged.
 
-    What stands in quotation marks stays as it is.
+    A lone CR becomes `lone_return`, or a line end if that is "".
     """
     is_quoted, carry = False, ""
     while piece := source.read(CHUNK):
         piece = carry + piece
         end = len(piece.rstrip("\r"))
         piece, carry = piece[:end], piece[end:]
-        fixed, is_quoted = _fixed(piece, is_quoted, instead)
-        yield fixed
-    yield _fixed(carry, is_quoted, instead)[0]
+        normalized, is_quoted = _normalize_piece(piece, is_quoted, lone_return)
+        yield normalized
+    yield _normalize_piece(carry, is_quoted, lone_return)[0]
 
 
-def _fixed(piece: str, is_quoted: bool, instead: str) -> tuple[str, bool]:
+def _normalize_piece(piece: str, is_quoted: bool, lone_return: str) -> tuple[str, bool]:
     parts = piece.split('"')
-    for place, part in enumerate(parts):
-        if (place % 2 == 1) == is_quoted and ("\r" in part or "\ufeff" in part):
+    for index, part in enumerate(parts):
+        if (index % 2 == 1) == is_quoted and ("\r" in part or "\ufeff" in part):
             text = part.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\ufeff", "")
-            parts[place] = text.replace("\r", instead or "\n")
+            parts[index] = text.replace("\r", lone_return or "\n")
     return '"'.join(parts), is_quoted ^ (len(parts) % 2 == 0)
 
 
-def without_backslashes(file: SourceFile, folder: Path) -> SourceFile:
-    """Write a text anew in which backslashes escape separators, as Redshift's UNLOAD and PostgreSQL's COPY write it."""
+def unescape(file: SourceFile, folder: Path) -> SourceFile:
+    """Write a copy with standard quoting into `folder`, and return it.
+
+    In the file, backslashes escape separators, as in the output of Redshift's UNLOAD and PostgreSQL's COPY.
+    """
     target = folder / f"{file.path.name[-40:]}.escaped"
     delimiter = file.layout.delimiter[0]
     with (

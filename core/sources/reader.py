@@ -1,4 +1,4 @@
-"""Reading one audience, whatever its shape and in however many files, into the table `source`."""
+"""The reader of audiences: files of any format become the table `source`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -9,12 +9,12 @@ import duckdb
 
 from core.errors import InputError
 from core.sources import bucket_export, download_csv, download_zip, stream_export, tabular
-from core.sources.audience_ref import NOBODY, choose, from_bucket_name
+from core.sources.audience_ref import UNKNOWN_AUDIENCE, choose, from_bucket_name
 from core.sources.detection import DetectedFile, FileFormat, detect
 from core.sources.duckdb_errors import UntidyTextError
 from core.sources.file_opener import Opener, parts_of
 from core.sources.grouping import read_rows
-from core.sources.plain_text import tidied, without_backslashes
+from core.sources.plain_text import tidy, unescape
 from core.sources.source import Source, SourceFormat
 from core.sources.source_file import SourceFile, readable
 from core.sources.staging import CLEAR_STAGE, StagedRows
@@ -34,28 +34,27 @@ def read(
     """Read an audience into the table `source` of `con`: one row per profile.
 
     The table has `profile` (unique: the mpid, else `customer:` and the customer id, else `email:` and the email in
-    lower case, else `row:` and a number; `shared:` and both for a member who has the customer id of another), `mpid`,
-    `member`, `email` and `customer_id`. The identities are as in the file, cleaned (core/raw_identity.py), NULL where
-    empty.
+    lower case, else `row:` and a number; `shared:` and both for a member with another member's customer id), `mpid`,
+    `member`, `email` and `customer_id`. The identities come from the file, cleaned (core/raw_identity.py). Empty ones
+    are NULL.
 
     `path` is a file, a folder with the parts of an audience, or several files and folders. `audience` is an id or a
-    name, for a file that carries several. `columns` are chosen ones, by what they are for (`email`, `customer_id`,
-    `mpid`); `sheet` is that of a workbook.
+    name, for a file that contains several. `columns` are names of columns, keyed by identity (`email`, `customer_id`,
+    `mpid`). `sheet` is the name of a sheet in a workbook.
 
-    An `InputError` says what is wrong with the file, and a `SettingsError` what is wrong with the disk; in both
-    cases there is no table. An interrupt of `con` passes as DuckDB's `InterruptException`, and a memory limit that
-    was too low as its `OutOfMemoryException`.
+    Raises InputError if the file is at fault and SettingsError if the disk is; in both cases there is no table.
+    DuckDB's InterruptException passes through, and so does its OutOfMemoryException if the memory limit was too low.
     """
     paths = [path] if isinstance(path, Path) else list(path)
     chosen = tuple(sorted((columns or {}).items()))
     given = [
         SourceFile(
-            each,
-            readable((each.name or str(each)).encode(errors="replace").decode()),
+            file_path,
+            readable((file_path.name or str(file_path)).encode(errors="replace").decode()),
             chosen_columns=chosen,
             sheet=sheet,
         )
-        for each in paths
+        for file_path in paths
     ]
     for file in given:
         _refuse_unreadable(file)
@@ -76,16 +75,16 @@ def read(
 
 
 def _read(con: duckdb.DuckDBPyConnection, given: list[SourceFile], wanted: str | None, opener: Opener) -> Source:
-    # DuckDB takes a relative path that begins with ~ for the home
+    # DuckDB takes a relative path that begins with ~ for one in the home directory
     files = [replace(file, path=file.path.absolute()) for file in given]
     files = [part for file in files for part in (parts_of(file) if file.path.is_dir() else [file])]
-    files = [opener.unwrapped(opener.plainly_named(file)) for file in files]
+    files = [opener.unwrap(opener.plainly_named(file)) for file in files]
     if len(files) == 1 and opener.is_download(files[0]):
         return download_zip.read_zip(con, files[0], wanted)
     plain = [part for file in files for part in opener.plain_files(file)]
     attempts: list[Callable[[SourceFile], SourceFile]] = [
-        lambda file: tidied(file, opener.folder(file), header=_header_of(file)),
-        lambda file: without_backslashes(file, opener.folder(file)) if file.layout.delimiter in ("|", "\t") else file,
+        lambda file: tidy(file, opener.folder(file), header=_header_of(file)),
+        lambda file: unescape(file, opener.folder(file)) if file.layout.delimiter in ("|", "\t") else file,
     ]
     while True:
         detected = [detect(file) for file in plain]
@@ -95,28 +94,28 @@ def _read(con: duckdb.DuckDBPyConnection, given: list[SourceFile], wanted: str |
             if not attempts:
                 raise
         con.execute(CLEAR_STAGE)
-        write_anew = attempts.pop(0)
-        plain = [write_anew(each.file) if each.kind in _TEXTS else each.file for each in detected]
+        normalize = attempts.pop(0)
+        plain = [normalize(part.file) if part.kind in _TEXTS else part.file for part in detected]
 
 
 def _read_detected(con: duckdb.DuckDBPyConnection, parts: list[DetectedFile], wanted: str | None) -> Source:
-    """Read the files of an audience as one."""
+    """Read the files of one audience. Raises InputError if they are of different kinds."""
     kinds = {part.kind for part in parts}
     files = [part.file for part in parts]
     if len(kinds) > 1 and not kinds <= _TABLES:
         other = next(part.file for part in parts if part.kind is not parts[0].kind)
-        raise other.error(f"is of another kind than {files[0].name}: give files of one export.")
+        raise other.error(f"is not of the same kind as {files[0].name}: give files of one export.")
     if kinds == {FileFormat.DOWNLOAD_CSV}:
         return download_csv.read_csvs(con, files, wanted)
     if kinds == {FileFormat.BUCKET_JSON}:
         return _read_bucket(con, files, wanted)
     if kinds == {FileFormat.STREAM_JSON}:
         return read_rows(con, SourceFormat.STREAM, [stream_export.stream_rows(file) for file in files], wanted)
-    rows = [_table_rows(con, part) for part in parts]
-    for each in rows:
-        if each.is_delta != rows[0].is_delta:
-            raise each.file.error(f"has other columns than {files[0].name}: give files of one export.")
-    return read_rows(con, SourceFormat.TABLE, rows, wanted)
+    tables = [_table_rows(con, part) for part in parts]
+    for table in tables:
+        if table.is_delta != tables[0].is_delta:
+            raise table.file.error(f"has other columns than {files[0].name}: give files of one export.")
+    return read_rows(con, SourceFormat.TABLE, tables, wanted)
 
 
 def _table_rows(con: duckdb.DuckDBPyConnection, part: DetectedFile) -> StagedRows:
@@ -128,15 +127,15 @@ def _table_rows(con: duckdb.DuckDBPyConnection, part: DetectedFile) -> StagedRow
 
 
 def _read_bucket(con: duckdb.DuckDBPyConnection, files: list[SourceFile], wanted: str | None) -> Source:
-    """Read files from the bucket, one audience of them; their names tell which one."""
-    audiences = list(dict.fromkeys(from_bucket_name(file.name) for file in files)) or [NOBODY]
+    """Read one audience from the files of a bucket. Their names contain the audience."""
+    audiences = list(dict.fromkeys(from_bucket_name(file.name) for file in files)) or [UNKNOWN_AUDIENCE]
     audience = audiences[choose(audiences, wanted, files[0])]
     chosen = [file for file in files if from_bucket_name(file.name) == audience]
     return read_rows(con, SourceFormat.BUCKET, [bucket_export.bucket_rows(file) for file in chosen], wanted, audience)
 
 
 def _header_of(file: SourceFile) -> str:
-    """The line that is the header of a CSV file."""
+    """Return the header line of a CSV file."""
     with file.path.open(encoding="utf-8-sig", errors="replace") as stream:
         for _ in range(file.layout.skip):
             stream.readline(1 << 20)
@@ -144,7 +143,7 @@ def _header_of(file: SourceFile) -> str:
 
 
 def _refuse_unreadable(file: SourceFile) -> None:
-    """Refuse what is no file, or an empty one."""
+    """Raise InputError for a file that does not exist, can't be opened, or is empty."""
     size, reason = -1, ""
     try:
         if str(file.path) != str(file.path).encode(errors="replace").decode():
@@ -165,6 +164,6 @@ def _refuse_unreadable(file: SourceFile) -> None:
     if reason:
         raise file.error(reason)
     if size == 0 and bucket_export.is_validation(file.name):
-        raise file.error("is the empty file by which mParticle tests a bucket: there is nothing in it to sync.")
+        raise file.error("is the empty file with which mParticle tests a bucket: it contains nothing to sync.")
     if size == 0:
         raise file.error("is empty. Export it again.")

@@ -1,7 +1,7 @@
-"""Cleaning the identities on the stage: which rows need it is told in the database, and only those pass through Python.
+"""Cleaning the identities on the stage. DuckDB finds the rows that need it, and only those pass through Python.
 
-The rules are those of core/raw_identity.py; the expressions here are cheap tests that no row passes to which they would
-do anything.
+The rules are those of core/raw_identity.py. The expressions here are cheap tests: a row that passes them would not be
+changed by any rule.
 """
 
 from enum import IntFlag
@@ -15,23 +15,23 @@ from core.sources.plain_text import UNDECODABLE
 from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import literal
 
-# Rows taken through Python at once.
+# Rows that pass through Python at once.
 CHUNK = 20_000
 
 
 class RowFlag(IntFlag):
-    """What is known of a row on the stage."""
+    """Flags of a row on the stage."""
 
     SUSPICIOUS = 1
-    """It may be one that no audience has."""
+    """It may have a fault."""
     IRREGULAR = 2
-    """An identity of it has to be cleaned."""
+    """One of its identities has to be cleaned."""
     NULL_ID = 4
-    """A word for "nothing" stood for its customer id."""
+    """Its customer id was a word for "nothing"."""
     NULL_EMAIL = 8
-    """Likewise for its email."""
+    """Its email was a word for "nothing"."""
     CLEANED = 16
-    """More than white space was taken off its email."""
+    """More than white space was removed from its email."""
     DECIMAL_ID = 32
     """Its customer id ends with `.0`."""
     ZERO_ID = 64
@@ -42,10 +42,10 @@ class RowFlag(IntFlag):
 
 _WORDS = ", ".join(literal(word) for word in NULL_WORDS)
 _LONGEST_WORD = max(map(len, NULL_WORDS))
-#: Nothing but a word for "nothing".
+#: The value is a word for "nothing".
 IS_WORD = f"(strlen({{0}}) <= {_LONGEST_WORD} AND lower({{0}}) IN ({_WORDS}))"
-#: An email to which cleaning would do nothing: ASCII from a letter or a digit to a letter. (A regular expression costs
-#: four times as much.)
+#: An email that cleaning would not change: ASCII, from a letter or digit at the start to a letter at the end. (A
+#: regular expression costs four times as much.)
 PLAIN_EMAIL = " AND ".join(
     (
         "{0} BETWEEN '0' AND '{{'",
@@ -58,7 +58,7 @@ PLAIN_EMAIL = " AND ".join(
         "NOT ({0} BETWEEN 'M' AND 'n' AND starts_with(lower({0}), 'mailto:'))",
     )
 )
-#: A customer id of which there is nothing to be known: ASCII, not marked as text, not rewritten, not 0.
+#: A customer id that needs neither cleaning nor a flag: ASCII, not marked as text, not rewritten, not 0.
 PLAIN_ID = " AND ".join(
     (
         "{0} BETWEEN '$' AND '~'",
@@ -72,7 +72,7 @@ PLAIN_ID = " AND ".join(
 )
 IRREGULAR_EMAIL = f"({{0}} IS NOT NULL AND NOT ({PLAIN_EMAIL}) AND NOT {IS_WORD})"
 IRREGULAR_ID = f"({{0}} IS NOT NULL AND NOT ({PLAIN_ID}) AND NOT {IS_WORD})"
-#: There is something in the place of the mpid, and it means that there is none.
+#: A value that means that there is no mpid.
 NO_MPID = f"(TRY_CAST({{0}} AS BIGINT) = 0 OR trim({{0}}) <> '' AND lower(trim({{0}})) IN ({_WORDS}))"
 REWRITTEN_ID = (
     "((contains({0}, '+') OR {0} BETWEEN '#' AND '$') AND "
@@ -96,7 +96,7 @@ _UPDATE_LONG = """
 
 
 def clean_staged_rows(con: duckdb.DuckDBPyConnection, file: SourceFile, *, is_long: bool) -> None:
-    """Clean the identities of the irregular rows on the stage; `is_long`: a row holds one identity."""
+    """Clean the identities of the irregular rows on the stage. `is_long`: each row contains one identity."""
     columns = "if(kind = 1, value, NULL), if(kind > 1, value, NULL)" if is_long else "email, customer_id"
     query(con, _CLEANED_TABLE, file)
     rows = con.cursor().execute(_IRREGULAR_ROWS.format(columns=columns))

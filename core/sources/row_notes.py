@@ -1,4 +1,4 @@
-"""What is to be said of the rows of an audience as a whole: in how many of them nothing stood for an identity."""
+"""Notes for people about the rows of an audience: how many identities were ignored or cleaned."""
 
 import duckdb
 
@@ -13,7 +13,7 @@ _DECIMAL = (
 
 
 def refuse_decimal_ids(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: LabelCount, chosen: str = "") -> None:
-    """Refuse an audience whose customer ids all end with `.0`, as pandas writes whole numbers in a column with gaps."""
+    """Raise InputError if all customer ids end with `.0`: pandas writes whole numbers so in a column with gaps."""
     if count.flags & RowFlag.DECIMAL_ID:
         decimal = f"count(*) FILTER (WHERE flags & {RowFlag.DECIMAL_ID.value} <> 0)"
         ids, decimals = query(con, f"SELECT count(customer_id), {decimal} FROM staged {chosen}", rows.file)[0]
@@ -22,9 +22,9 @@ def refuse_decimal_ids(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: 
 
 
 def row_notes(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: LabelCount, chosen: str = "") -> list[str]:
-    """Say how many rows had a word for "nothing", or an address that was cleaned.
+    """Return notes on how many rows had a word for "nothing", or an address that was cleaned.
 
-    A customer id 0 that several members have is taken away.
+    If several members have the customer id 0, it is removed from them, with a note.
     """
     flags = count.flags
     notes = []
@@ -45,13 +45,16 @@ def row_notes(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: LabelCoun
                 f"{cleaned:,} email {'address was' if cleaned == 1 else 'addresses were'} cleaned of invisible "
                 "characters, or of signs around the address."
             )
-    if flags & RowFlag.ZERO_ID and (note := _take_zeros_away(con, rows, chosen)):
+    if flags & RowFlag.ZERO_ID and (note := _remove_zero_ids(con, rows, chosen)):
         notes.append(note)
     return notes
 
 
-def _take_zeros_away(con: duckdb.DuckDBPyConnection, rows: StagedRows, chosen: str) -> str | None:
-    """A program that had no id wrote 0, if several members have it; one member may really be number 0."""
+def _remove_zero_ids(con: duckdb.DuckDBPyConnection, rows: StagedRows, chosen: str) -> str | None:
+    """Remove the customer id 0 if several members have it, and return a note.
+
+    Then a program wrote 0 for members without an id. A single member may really have the id 0.
+    """
     zeros = f"FROM staged {chosen}{' AND' if chosen else 'WHERE'} customer_id = '0'"
     people = "SELECT count(DISTINCT coalesce(mpid::VARCHAR, lower(email), '')) " + zeros
     if query(con, people, rows.file)[0][0] < 2:

@@ -1,4 +1,4 @@
-"""A directory for what is made while an audience is read, gone afterwards."""
+"""A temporary directory for the files that are written while an audience is read."""
 
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +14,10 @@ from core.sources.source_file import SourceFile, is_pattern
 
 @contextmanager
 def scratch(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Iterator[Path]:
-    """A directory beside the one that DuckDB spills to, which has room and is ours; otherwise the system's."""
+    """Yield a temporary directory next to the one that DuckDB spills to, or else in the system's.
+
+    DuckDB's directory has enough room, and only this program uses it. Raises SettingsError if the disk is full.
+    """
     spill = Path(query(con, "SELECT current_setting('temp_directory')", file)[0][0])
     is_usable = spill.is_absolute() and spill.parent.is_dir() and not is_pattern(spill.parent)
     with disk_errors():
@@ -25,9 +28,9 @@ def scratch(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Iterator[Path]:
 
 @contextmanager
 def plainly_named(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Iterator[SourceFile]:
-    """The file under a path that DuckDB doesn't take for a pattern: a link, where its own would be taken for one.
+    """Yield the file under a path that DuckDB doesn't take for a pattern: a link, if its own path looks like one.
 
-    To escape a pattern is not enough: DuckDB then lists the directory, and fails at what else may lie there.
+    Escaping a pattern is not enough: DuckDB then lists the directory, and fails on other files in it.
     """
     if not is_pattern(file.path):
         yield file

@@ -1,4 +1,4 @@
-"""What an audience file turned out to be."""
+"""The description of an audience that has been read."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ LAST_INSTANT_MS = 253_402_300_799_999
 
 
 class SourceFormat(StrEnum):
-    """The forms in which an audience arrives: as a file, or live."""
+    """The forms of an audience: kinds of files, or live changes."""
 
     DOWNLOAD = "download"
     BUCKET = "bucket"
@@ -20,33 +20,33 @@ class SourceFormat(StrEnum):
 
 @dataclass(frozen=True)
 class Source:
-    """An audience that has been read; its profiles are in the table `source`."""
+    """An audience that has been read. Its profiles are in the table `source`."""
 
     shape: SourceFormat
-    #: The file holds the whole audience, rather than who joined and who left.
+    #: The file contains the whole audience, not additions and removals.
     is_snapshot: bool
     #: From the manifest, the file name or the rows.
     audience_id: str | None
     audience_name: str | None
     file_name: str
-    #: Data rows of this audience, of which a profile can have several. Rows in which no cell holds anything are none.
+    #: Data rows of this audience. A profile can have several. Rows with only empty cells don't count.
     rows: int
-    #: Some profile carries an mpid.
+    #: At least one profile has an mpid.
     has_mpid: bool
     #: The newest time stamp in the rows or the manifest.
     as_of: datetime | None
-    #: Rows that tell of a person of whom another row tells: they share an mpid, or are equal in all their identities.
+    #: Rows of a person who has another row already: with the same mpid, or with the same identities.
     merged_rows: int = 0
-    #: Members without an mpid who have the customer id of another member, and another email.
+    #: Members without an mpid who have another member's customer id, and another email.
     shared_customer_ids: int = 0
-    #: What the column of the customer ids is called in the file.
+    #: The name of the column with the customer ids in the file.
     customer_id_column: str | None = None
-    #: What a person should know of how the file was read, a sentence each.
+    #: What people should know about how the file was read, a sentence each.
     notes: tuple[str, ...] = ()
 
 
 def instant(milliseconds: int | None) -> datetime | None:
-    """The time that a time stamp stands for, or None where it stands for none."""
+    """Return the time of a time stamp (ms since 1970), or None if it is none or out of range."""
     if milliseconds is None or not 0 < milliseconds <= LAST_INSTANT_MS:
         return None
     seconds, rest = divmod(milliseconds, 1000)

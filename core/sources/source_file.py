@@ -1,4 +1,4 @@
-"""One file to be read: where it lies, what it is called, and how its text is laid out."""
+"""A file of an audience: its path, its name for people, and the layout of its text."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,17 +7,17 @@ from pathlib import Path
 from core.errors import InputError
 from core.sources.sql_expressions import literal
 
-# What would move the cursor of a terminal, break a line of a table or turn its writing around.
+# Characters that would move the cursor of a terminal, break a line of a table, or reverse the direction of writing.
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# In letters. File systems take names of 255 bytes.
+# In letters. File systems allow names of 255 bytes.
 LONGEST_NAME = 255
 LONGEST_MESSAGE = 1_500
 
 # Unpacked, in bytes: a thousand million rows.
 LARGEST = 64 << 30
-# An audience packs about 4 to 1, and text that repeats itself perhaps 50 to 1; a bomb a thousand to 1.
+# An audience is compressed about 4 to 1, repetitive text perhaps 50 to 1, and a bomb a thousand to 1.
 HIGHEST_RATIO = 200
-# Below this size the ratio doesn't matter.
+# Below this size, in bytes, the ratio doesn't matter.
 SMALL = 16 << 20
 
 _PATTERN = re.compile(r"[\[*?\\]")
@@ -25,48 +25,48 @@ _PATTERN = re.compile(r"[\[*?\\]")
 
 @dataclass(frozen=True)
 class CsvLayout:
-    """How a CSV file separates its cells, and the names in its header."""
+    """The separator of a CSV file, and the names in its header."""
 
     delimiter: str
     columns: tuple[str, ...]
-    #: Blank lines in front of the header.
+    #: Lines before the header.
     skip: int = 0
-    #: White space can stand around a cell: it belongs to the separator, not to the value.
+    #: Cells may have white space around them, which is not part of the value.
     padded: bool = False
 
 
 class UnpackLimit:
-    """What may come out of a file that a person gave, over all layers of packing and all files inside."""
+    """The limit for the bytes that come out of a person's file, over all layers of packing and all files inside."""
 
     def __init__(self, packed: int) -> None:
-        """Take the size of the file as it was given, in bytes."""
+        """Store the size of the person's file, in bytes."""
         self._packed = packed
         self._unpacked = 0
 
     def add(self, size: int, file: "SourceFile") -> None:
-        """Count bytes that were unpacked, or are about to be. Raises InputError if they are too many by now."""
+        """Count bytes that were unpacked, or are about to be. Raises InputError if the sum is too large."""
         self._unpacked += size
         refuse_bomb(self._unpacked, self._packed, file)
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file on disk and the name that a person knows it by, which is all that errors show of it."""
+    """A file on disk, and its name for people. Errors show the name, never the path."""
 
     path: Path
     name: str
     layout: CsvLayout = CsvLayout(",", ())
-    #: The ZIP that it was unpacked from, or the folder that it lies in.
+    #: The ZIP or folder that contains the file.
     archive: str | None = None
-    #: The columns that a person has chosen: what each means (`email`, `customer_id`, `mpid`) and its name.
+    #: The columns that a person has chosen: pairs of identity (`email`, `customer_id`, `mpid`) and name.
     chosen_columns: tuple[tuple[str, str], ...] = ()
     #: The sheet of a workbook that a person has chosen.
     sheet: str | None = None
-    #: It holds one JSON array, and not one object after the other.
+    #: The file contains a JSON array, not a sequence of objects.
     is_array: bool = False
-    #: What a person should know of how the file was opened, a sentence each.
+    #: What people should know about how the file was opened, a sentence each.
     notes: tuple[str, ...] = ()
-    #: Counts what is unpacked of the file that a person gave, of which this one comes.
+    #: The limit for the bytes that are unpacked from the person's file, which this file comes from.
     limit: UnpackLimit | None = field(default=None, compare=False)
 
     @property
@@ -76,12 +76,12 @@ class SourceFile:
 
     @property
     def shown(self) -> str:
-        """The name in an error."""
+        """The name in errors."""
         return f"{self.archive}/{self.name}" if self.archive else self.name
 
     @property
     def sql(self) -> str:
-        """The path as an SQL literal. It must not be a pattern (see scratch.py)."""
+        """The path as an SQL literal. The path must not look like a pattern (see scratch.py)."""
         return literal(str(self.path))
 
     def error(
@@ -92,22 +92,22 @@ class SourceFile:
         column: int | None = None,
         kind: type[InputError] = InputError,
     ) -> InputError:
-        """What to raise if the file can't be used."""
+        """Return the error to raise if the file can't be used."""
         return kind(readable(message, LONGEST_MESSAGE), path=self.shown, line=line, column=column)
 
 
 def readable(text: str, longest: int = LONGEST_NAME) -> str:
-    """A text out of a file as it can be shown to a person: on one line, of some length, without control characters."""
+    """Return a text from a file in a form for people: on one line, at most `longest` letters, no control characters."""
     plain = _UNREADABLE.sub("?", text[: longest + 1])
     return plain if len(plain) <= longest else plain[: longest - 2] + "…" + plain[-1:]
 
 
 def refuse_bomb(unpacked: int, packed: int, file: SourceFile) -> None:
-    """Refuse what is packed so that it becomes far larger than it looks."""
+    """Raise InputError if `packed` bytes unpack to far more than those of an audience would."""
     if unpacked > LARGEST or (unpacked > SMALL and unpacked > HIGHEST_RATIO * packed):
-        raise file.error("unpacks to far more than an audience does. This is not from mParticle: don't open it.")
+        raise file.error("unpacks to far more data than an audience. This is not from mParticle: don't open it.")
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether DuckDB takes a path for a pattern that stands for other files, or a sign in it for a separator."""
+    """Return whether DuckDB takes a path for a pattern of other files, or a character in it for a separator."""
     return _PATTERN.search(str(path)) is not None

@@ -1,6 +1,6 @@
-"""Shape 3, the stream delta: who joined and who left which audience, as mParticle sends it to Amazon Kinesis.
+"""Shape 3, the stream delta: additions and removals of several audiences, which mParticle sends to Amazon Kinesis.
 
-Format as in mParticle's documentation of that integration, which spells the identities with capitals.
+The format is that of mParticle's documentation of the integration, which capitalizes the identities.
 """
 
 from core.sources import json_format
@@ -18,7 +18,7 @@ _COLUMNS = {
 
 
 def stream_rows(file: SourceFile) -> StagedRows:
-    """The rows of a file from the stream, of one audience or several."""
+    """Return the query for the rows of a file from the stream, of one audience or several."""
     stamp = milliseconds_of_text("MembershipChangedTimestamp")
     mpid = f"coalesce({', '.join(_identity(name) for name in ('MPID', 'Mpid', 'mpid'))})"
     return json_format.rows(

@@ -1,6 +1,6 @@
-"""Shape 4, the plain table: CSV or Parquet with a column for email, customer id or mpid.
+"""Shape 4, the plain table: CSV, Parquet or JSON with a column for email, customer id or mpid.
 
-With a column `isadd`, as in mParticle's export to BigQuery, it tells who joined and who left; otherwise it is the
+With a column `isadd`, as in mParticle's export to BigQuery, it contains additions and removals. Otherwise it is the
 whole audience.
 """
 
@@ -25,10 +25,10 @@ STAMP = "timestamp"
 AUDIENCE_ID = "audience id"
 AUDIENCE_NAME = "audience name"
 
-# What an error may show: a file without a header has somebody's data in its first line.
+# The column names that an error may show: in a file without a header, the first line is a person's data.
 _NAME = re.compile(r"[^\W\d][\w -]{0,39}")
 
-# How many columns an error lists.
+# The number of columns that an error lists.
 LISTED = 10
 
 #: The spellings of a column, in lower case without anything but letters and digits.
@@ -41,55 +41,58 @@ SPELLINGS = {
     AUDIENCE_ID: ("audienceid",),
     AUDIENCE_NAME: ("audiencename",),
 }
-#: What a person can choose a column for, and what that is called here.
+#: The identities that a person can choose a column for, and their meanings here.
 _CHOICES = {"email": EMAIL, "customer_id": CUSTOMER, "mpid": MPID}
 COLUMN_CHOICES = tuple(_CHOICES)
 _MEANINGS = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
 
 
 def meaning(column: str) -> str | None:
-    """What a column of the header is here, if anything."""
+    """Return the meaning of a column in the header, or None if it has none."""
     return _MEANINGS.get("".join(letter for letter in column.lower() if letter.isalnum()))
 
 
 def columns_by_meaning(columns: Sequence[str], file: SourceFile) -> dict[str, int]:
-    """Where each column that matters stands: those that a person has chosen, and others by their names."""
-    found = _chosen_columns(columns, file)
-    for place, column in enumerate(columns):
+    """Return the index of each column that is used, by meaning: those that a person has chosen, and others by name.
+
+    Raises AmbiguousColumnsError, ColumnNotFoundError, or InputError if no column has an identity.
+    """
+    indexes = _chosen_columns(columns, file)
+    for index, column in enumerate(columns):
         name = meaning(column)
-        if name is None or place in found.values() or name in {_CHOICES[key] for key, _ in file.chosen_columns}:
+        if name is None or index in indexes.values() or name in {_CHOICES[key] for key, _ in file.chosen_columns}:
             continue
-        if name in found:
+        if name in indexes:
             raise AmbiguousColumnsError(
-                f"has two columns for the {name}, {readable(columns[found[name]], 60)} and {readable(column, 60)}. "
+                f"has two columns for the {name}, {readable(columns[indexes[name]], 60)} and {readable(column, 60)}. "
                 "Choose one of them.",
                 path=file.shown,
             )
-        found[name] = place
-    if not found.keys() & {EMAIL, CUSTOMER, MPID}:
+        indexes[name] = index
+    if not indexes.keys() & {EMAIL, CUSTOMER, MPID}:
         _refuse_columns(columns, file)
-    return found
+    return indexes
 
 
 def _chosen_columns(columns: Sequence[str], file: SourceFile) -> dict[str, int]:
-    """Where the columns stand that a person has chosen."""
+    """Return the indexes of the columns that a person has chosen, by meaning."""
     names = [column.strip().casefold() for column in columns]
-    found = {}
+    indexes = {}
     for key, column in file.chosen_columns:
         if column.strip().casefold() not in names:
             shown = ", ".join(name if _NAME.fullmatch(name) else "(not a name)" for name in columns[:LISTED])
             raise ColumnNotFoundError(
                 f"has no column {readable(column, 60)}, which was chosen for {key}, only {shown}.", path=file.shown
             )
-        found[_CHOICES[key]] = names.index(column.strip().casefold())
-    return found
+        indexes[_CHOICES[key]] = names.index(column.strip().casefold())
+    return indexes
 
 
 def _refuse_columns(columns: Sequence[str], file: SourceFile) -> None:
     accepted = "; ".join(f"{name}: {', '.join(SPELLINGS[name])}" for name in (EMAIL, CUSTOMER, MPID))
     if any("@" in column for column in columns):
         raise file.error(
-            f"the first line holds an address instead of the names of columns. Accepted are {accepted}.", line=1
+            f"the first line contains an address instead of column names. Accepted are {accepted}.", line=1
         )
     shown = ", ".join(column if _NAME.fullmatch(column) else "(not a name)" for column in columns[:LISTED])
     more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
@@ -97,52 +100,52 @@ def _refuse_columns(columns: Sequence[str], file: SourceFile) -> None:
 
 
 def csv_rows(file: SourceFile) -> StagedRows:
-    """The rows of a CSV table."""
+    """Return the query for the rows of a CSV table."""
     columns = file.layout.columns
-    found = columns_by_meaning(columns, file)
-    names = [f"c{place}" for place in range(len(columns))]
+    indexes = columns_by_meaning(columns, file)
+    names = [f"c{index}" for index in range(len(columns))]
     source = scan(file, names, ["VARCHAR"] * len(columns))
     cell = "trim({})" if file.layout.padded else "{}"
-    texts = {name: cell.format(names[place]) for name, place in found.items()}
+    texts = {name: cell.format(names[index]) for name, index in indexes.items()}
     if MPID in texts:
-        texts[MPID] = _unmarked(texts[MPID])
+        texts[MPID] = _without_text_mark(texts[MPID])
     stamp = milliseconds_of_text(texts[STAMP]) if STAMP in texts else "NULL::BIGINT"
-    # a header that is repeated is no member: the files of an export were put together
-    repeated = " AND ".join(
-        f"{cell.format(names[place])} IN ({literal(columns[place])}, {literal(chr(0xFEFF) + columns[place])})"
-        for place in found.values()
+    # a repeated header is not a member: the file was concatenated from parts
+    repeated_header = " AND ".join(
+        f"{cell.format(names[index])} IN ({literal(columns[index])}, {literal(chr(0xFEFF) + columns[index])})"
+        for index in indexes.values()
     )
-    kept = f"({repeated}) IS NOT TRUE"
+    condition = f"({repeated_header}) IS NOT TRUE"
     if len(columns) == 1:
-        kept += " AND c0 IS NOT NULL"  # otherwise a blank line is a row
+        condition += " AND c0 IS NOT NULL"  # otherwise a blank line is a row
     filled = " OR ".join(f"trim({name}) <> ''" for name in names)
-    select = f"{_select(source, texts, stamp)} WHERE {kept}"
+    select = f"{_select(source, texts, stamp)} WHERE {condition}"
     return StagedRows(
         select,
         file,
         lambda row: error_location.csv_line_of_row(file, row),
-        is_delta=IS_ADD in found,
+        is_delta=IS_ADD in indexes,
         sql_without_empty_rows=f"{select} AND ({filled})",
-        customer_id_column=columns[found[CUSTOMER]] if CUSTOMER in found else None,
-        notes=(*_column_notes(columns, found), *file.notes),
+        customer_id_column=columns[indexes[CUSTOMER]] if CUSTOMER in indexes else None,
+        notes=(*_column_notes(columns, indexes), *file.notes),
     )
 
 
-def _unmarked(text: str) -> str:
-    """A number that a spreadsheet keeps as text: '123 or ="123"."""
+def _without_text_mark(text: str) -> str:
+    """Return a number without the mark by which a spreadsheet keeps it as text: '123 or ="123"."""
     signs = literal("'=" + '"')
     return f"CASE WHEN {text} BETWEEN {literal(chr(39))} AND '>' THEN trim({text}, {signs}) ELSE {text} END"
 
 
-def _column_notes(columns: Sequence[str], found: dict[str, int]) -> tuple[str, ...]:
-    """Which columns count, and which are ignored."""
+def _column_notes(columns: Sequence[str], indexes: dict[str, int]) -> tuple[str, ...]:
+    """Return a note on which columns are used, and which are ignored."""
     used = ", ".join(
-        f"{readable(columns[place], 40)} as {name}" for place, name in sorted((p, n) for n, p in found.items())
+        f"{readable(columns[index], 40)} as {name}" for index, name in sorted((i, n) for n, i in indexes.items())
     )
     ignored = [
         column if _NAME.fullmatch(column) else "(not a name)"
-        for place, column in enumerate(columns)
-        if place not in found.values()
+        for index, column in enumerate(columns)
+        if index not in indexes.values()
     ]
     more = f" and {len(ignored) - LISTED} more" if len(ignored) > LISTED else ""
     rest = f" Ignored: {', '.join(ignored[:LISTED])}{more}." if ignored else ""
@@ -150,98 +153,103 @@ def _column_notes(columns: Sequence[str], found: dict[str, int]) -> tuple[str, .
 
 
 def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
-    """The rows of a Parquet table."""
+    """Return the query for the rows of a Parquet table. Raises InputError if the file can't be used."""
     source = f"read_parquet({file.sql}, hive_partitioning=false)"
     described = query(con, f"DESCRIBE SELECT * FROM {source}", file)
     if len(described) > MOST_COLUMNS:
         raise file.error(TOO_WIDE.format(len(described)))
     _refuse_packed(con, file)
     columns = [str(row[0]) for row in described]
-    found = columns_by_meaning(columns, file)
-    types = {name: str(described[place][1]) for name, place in found.items()}
-    _refuse_inexact(con, source, {columns[found[name]]: types[name] for name in found.keys() & _IDS}, file)
-    for name in found:
+    indexes = columns_by_meaning(columns, file)
+    types = {name: str(described[index][1]) for name, index in indexes.items()}
+    _refuse_inexact(con, source, {columns[indexes[name]]: types[name] for name in indexes.keys() & _IDS}, file)
+    for name in indexes:
         if types[name].endswith(("[]", ")")) and not types[name].startswith("DECIMAL"):
-            raise file.error(f"the column {columns[found[name]]} holds several values in one. Export it as text.")
+            raise file.error(
+                f"the column {columns[indexes[name]]} contains several values in one cell. Export it as text."
+            )
         if types[name] == "BLOB":
-            _refuse_bytes(con, source, columns[found[name]], file)
-    _refuse_long(con, file, {columns[place]: types[name] for name, place in found.items()})
-    texts = {name: _parquet_text(identifier(columns[place]), types[name]) for name, place in found.items()}
-    stamp = _parquet_stamp(identifier(columns[found[STAMP]]), types[STAMP]) if STAMP in found else "NULL::BIGINT"
+            _refuse_bytes(con, source, columns[indexes[name]], file)
+    _refuse_long(con, file, {columns[index]: types[name] for name, index in indexes.items()})
+    texts = {name: _parquet_text(identifier(columns[index]), types[name]) for name, index in indexes.items()}
+    stamp = _parquet_stamp(identifier(columns[indexes[STAMP]]), types[STAMP]) if STAMP in indexes else "NULL::BIGINT"
     select = _select(source, texts, stamp)
     filled = " OR ".join(f"trim({identifier(column)}::VARCHAR) <> ''" for column in columns)
     return StagedRows(
         select,
         file,
         None,
-        is_delta=IS_ADD in found,
+        is_delta=IS_ADD in indexes,
         sql_without_empty_rows=f"{select} WHERE ({filled})",
-        customer_id_column=columns[found[CUSTOMER]] if CUSTOMER in found else None,
-        notes=_column_notes(columns, found),
+        customer_id_column=columns[indexes[CUSTOMER]] if CUSTOMER in indexes else None,
+        notes=_column_notes(columns, indexes),
     )
 
 
 def json_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
-    """The rows of a table as JSON objects, one a line or in an array, as BigQuery and Snowflake export them.
+    """Return the query for the rows of a JSON table: objects one per line or in an array.
 
-    They leave out what is null, so that the columns are all keys of all objects.
+    BigQuery and Snowflake export such files and omit null values, so the columns are all keys of all objects.
     """
     source = json_format.scan_objects(file)
     keys = query(con, f"SELECT DISTINCT unnest(json_keys(json)) AS key FROM {source} ORDER BY key LIMIT 2001", file)
     columns = [str(key) for (key,) in keys]
     if len(columns) > MOST_COLUMNS:
         raise file.error(TOO_WIDE.format(len(columns)))
-    empty = not columns and not query(con, f"SELECT 1 FROM {source} LIMIT 1", file)
-    found = {} if empty else columns_by_meaning(columns, file)
-    texts = {name: f"(json ->> {literal(_pointer(columns[place]))})" for name, place in found.items()}
+    is_empty = not columns and not query(con, f"SELECT 1 FROM {source} LIMIT 1", file)
+    indexes = {} if is_empty else columns_by_meaning(columns, file)
+    texts = {name: f"(json ->> {literal(_pointer(columns[index]))})" for name, index in indexes.items()}
     stamp = milliseconds_of_text(texts[STAMP]) if STAMP in texts else "NULL::BIGINT"
     select = _select(source, texts, stamp)
     return StagedRows(
         select,
         file,
         json_format.line_of(file),
-        is_delta=IS_ADD in found,
+        is_delta=IS_ADD in indexes,
         sql_without_empty_rows=f"{select} WHERE EXISTS (SELECT 1 FROM (SELECT unnest(json_keys(json)) AS key) "
         "WHERE trim(json ->> ('/' || replace(replace(key, '~', '~0'), '/', '~1'))) <> '')",
-        customer_id_column=columns[found[CUSTOMER]] if CUSTOMER in found else None,
-        notes=_column_notes(columns, found) if found else (),
+        customer_id_column=columns[indexes[CUSTOMER]] if CUSTOMER in indexes else None,
+        notes=_column_notes(columns, indexes) if indexes else (),
     )
 
 
 def _pointer(key: str) -> str:
-    """A key as a JSON pointer."""
+    """Return a key as a JSON pointer."""
     return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
 _IDS = {MPID, CUSTOMER, AUDIENCE_ID}
-# Up to here every whole number has a floating-point number of its own.
-_LAST_EXACT = 1 << 53
+# Below this, every whole number is an exact floating-point number.
+_FIRST_INEXACT = 1 << 53
 
 
 def _refuse_inexact(con: duckdb.DuckDBPyConnection, source: str, types: dict[str, str], file: SourceFile) -> None:
-    """Refuse ids in numbers that can't hold them: with decimals, or too large to be exact."""
+    """Raise InputError for ids in numbers that are not exact: with decimals, or too large for floating point.
+
+    `types` are the types of the columns with ids, by column.
+    """
     for column, kind in types.items():
         if not kind.startswith(("FLOAT", "DOUBLE", "DECIMAL")):
             continue
         value = identifier(column)
-        last = {"F": 1 << 24, "D": _LAST_EXACT}[kind[0]] if not kind.startswith("DECIMAL") else None
-        inexact = f"{value} <> trunc({value})" + (f" OR abs({value}) >= {last} OR isnan({value})" if last else "")
+        limit = {"F": 1 << 24, "D": _FIRST_INEXACT}[kind[0]] if not kind.startswith("DECIMAL") else None
+        inexact = f"{value} <> trunc({value})" + (f" OR abs({value}) >= {limit} OR isnan({value})" if limit else "")
         if query(con, f"SELECT 1 FROM {source} WHERE {inexact} LIMIT 1", file):
             raise file.error(
-                f"the column {column} holds floating-point numbers, which lose the last digits of an id, or ids with "
-                "decimals. Export it as text or as 64-bit integers."
+                f"the column {column} contains floating-point numbers, which lose the last digits of an id, or ids "
+                "with decimals. Export it as text or as 64-bit integers."
             )
 
 
 def _refuse_bytes(con: duckdb.DuckDBPyConnection, source: str, column: str, file: SourceFile) -> None:
-    """Refuse bytes that are no text: an id in another form than people and Iterable write it."""
+    """Raise InputError if a column contains bytes that are not text: Iterable would not know such an id."""
     value = identifier(column)
     if query(con, f"SELECT 1 FROM {source} WHERE {value} IS NOT NULL AND TRY(decode({value})) IS NULL LIMIT 1", file):
-        raise file.error(f"the column {column} holds bytes that are not text. Export it as text.")
+        raise file.error(f"the column {column} contains bytes that are not text. Export it as text.")
 
 
 def _refuse_packed(con: duckdb.DuckDBPyConnection, file: SourceFile) -> None:
-    """A column of equal values takes a few bytes, however many there are and however long they are."""
+    """Raise InputError for a bomb: a column of equal values takes few bytes, whatever their number and length."""
     size = file.path.stat().st_size
     columns = query(
         con,
@@ -256,24 +264,28 @@ def _refuse_packed(con: duckdb.DuckDBPyConnection, file: SourceFile) -> None:
 
 
 def _refuse_long(con: duckdb.DuckDBPyConnection, file: SourceFile, types: dict[str, str]) -> None:
-    """Look at the lengths alone: a long value that is stored once can stand in each of a million rows."""
+    """Raise InputError if a column contains too long a value, or too many bytes in all.
+
+    Only lengths are read: a long value that is stored once may occur in each of a million rows.
+    """
     measures = {"VARCHAR": "strlen", "BLOB": "octet_length"}
     columns = [column for column, kind in types.items() if kind in measures]
     if not columns:
         return
     lengths = [f"{measures[types[column]]}({identifier(column)})" for column in columns]
-    wanted = ", ".join(f"coalesce(max({length}), 0), coalesce(sum({length}), 0)" for length in lengths)
-    found = query(con, f"SELECT {wanted} FROM read_parquet({file.sql}, hive_partitioning=false)", file)[0]
-    for column, longest in zip(columns, found[::2], strict=True):
+    aggregates = ", ".join(f"coalesce(max({length}), 0), coalesce(sum({length}), 0)" for length in lengths)
+    values = query(con, f"SELECT {aggregates} FROM read_parquet({file.sql}, hive_partitioning=false)", file)[0]
+    for column, longest in zip(columns, values[::2], strict=True):
         if longest > LONGEST_IDENTITY:
             raise file.error(
-                f"the column {column} holds a value of more than {LONGEST_IDENTITY:,} bytes: this is not an audience."
+                f"the column {column} contains a value of more than {LONGEST_IDENTITY:,} bytes: this is not an "
+                "audience."
             )
-    refuse_bomb(int(sum(found[1::2])), file.path.stat().st_size, file)
+    refuse_bomb(int(sum(values[1::2])), file.path.stat().st_size, file)
 
 
 def _parquet_text(column: str, kind: str) -> str:
-    """A value as text. Some programs write text without saying that it is any, and whole numbers with decimals."""
+    """Return a value as text. Some programs write text as bytes, and whole numbers with decimals."""
     if kind in ("FLOAT", "DOUBLE") or kind.startswith("DECIMAL"):
         return f"CASE WHEN {column} = trunc({column}) THEN trunc({column})::HUGEINT::VARCHAR ELSE {column}::VARCHAR END"
     return f"decode({column})" if kind == "BLOB" else f"{column}::VARCHAR"

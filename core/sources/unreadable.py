@@ -1,32 +1,32 @@
-"""What people give that is no audience, by its first bytes: it is named, and what to do is said."""
+"""Files that are not audiences, recognized by their first bytes. The error names the format and says what to do."""
 
 from core.sources.source_file import SourceFile
 
-#: What a file begins with that is named and refused, and what is said of it.
+#: The first bytes of files that are refused, with the error.
 NOT_READ = {
     b"%PDF": "is a PDF. Export the audience as CSV.",
-    b"Obj\x01": "is an Avro file, which is not read here. Export it as Parquet, CSV or JSON.",
-    b"ORC": "is an ORC file, which is not read here. Export it as Parquet, CSV or JSON.",
+    b"Obj\x01": "is an Avro file, which is not supported. Export it as Parquet, CSV or JSON.",
+    b"ORC": "is an ORC file, which is not supported. Export it as Parquet, CSV or JSON.",
     b"\xd0\xcf\x11\xe0": "is an old Excel workbook (.xls). Save it as .xlsx or as CSV (UTF-8).",
     b"7z\xbc\xaf\x27\x1c": "is a 7z archive. Unpack it, and give the file inside.",
     b"Rar!": "is a RAR archive. Unpack it, and give the file inside.",
     b"SQLite format 3": "is a SQLite database. Export the table as CSV.",
     b"\x89PNG": "is a picture. Export the audience as CSV.",
     b"\xff\xd8\xff": "is a picture. Export the audience as CSV.",
-    b"\x04\x22\x4d\x18": "is compressed with LZ4, which is not read here. Unpack it first.",
-    b"\xff\x06\x00\x00sNaPpY": "is compressed with Snappy, which is not read here. Unpack it first.",
+    b"\x04\x22\x4d\x18": "is compressed with LZ4, which is not supported. Unpack it first.",
+    b"\xff\x06\x00\x00sNaPpY": "is compressed with Snappy, which is not supported. Unpack it first.",
 }
 
 
 def refuse_unreadable(head: bytes, file: SourceFile) -> None:
-    """Refuse what is known to be no audience."""
+    """Raise InputError if the first bytes of a file are those of a format that is not an audience."""
     for magic, message in NOT_READ.items():
         if head.startswith(magic):
             raise file.error(message)
     start = head[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script")):
         raise file.error(
-            "is a web page, not an audience, perhaps the page where one signs in. Sign in, and download it again."
+            "is a web page, not an audience. It may be a sign-in page: sign in, and download the audience again."
         )
     if start.startswith((b"<?xml", b"<error")):
         is_refusal = b"<error" in start and (b"accessdenied" in start or b"access denied" in start)
@@ -34,6 +34,6 @@ def refuse_unreadable(head: bytes, file: SourceFile) -> None:
             raise file.error(
                 "is the answer of a bucket that denied access, not an audience. Check the link, and fetch it again."
             )
-        raise file.error("is XML, perhaps an error of a bucket, not an audience. Check the link, and fetch it again.")
+        raise file.error("is XML, not an audience. It may be a bucket's error: check the link, and fetch it again.")
     if start.startswith(b"<"):
         raise file.error("is a web page or XML, not an audience. Download it again.")

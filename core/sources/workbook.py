@@ -1,4 +1,4 @@
-"""Excel workbooks (.xlsx): one sheet, written as CSV with ids as text, and read as any other table."""
+"""Excel workbooks (.xlsx): one sheet is written as CSV, with ids as text, and read like any other table."""
 
 import csv
 from contextlib import suppress
@@ -10,14 +10,17 @@ from typing import Any
 from core.sources.duckdb_errors import disk_errors
 from core.sources.source_file import SourceFile
 
-# Unpacked, in bytes: a sheet of a million rows. The reader holds a sheet in memory.
+# Unpacked, in bytes: a sheet of a million rows. The reader keeps a sheet in memory.
 LARGEST_WORKBOOK = 512 << 20
-# Excel keeps 15 digits of a number: of a longer one the last digits are gone.
+# Excel keeps 15 digits of a number. Longer numbers have lost their last digits.
 _FIRST_INEXACT = 10**15
 
 
 def sheet_as_csv(file: SourceFile, folder: Path, sheet: str | None) -> tuple[SourceFile, tuple[str, ...]]:
-    """Write a sheet (the first, if none is named) to a CSV file in `folder`; with it, what a person should know."""
+    """Write a sheet (default: the first) to a CSV file in `folder`. Returns that file, and notes for people.
+
+    Raises InputError if the workbook can't be read, has no such sheet, or has a number with more than 15 digits.
+    """
     import python_calamine as calamine
 
     workbook = None
@@ -56,7 +59,7 @@ def _chosen(names: list[str], sheet: str | None, file: SourceFile) -> str:
 
 
 def _text(cell: Any, row: int, file: SourceFile) -> str:
-    """A cell as text: whole numbers without a decimal point."""
+    """Return a cell as text, whole numbers without a decimal point."""
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, float | int):

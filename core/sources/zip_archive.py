@@ -1,4 +1,4 @@
-"""Opening a ZIP that nobody vouches for: what it holds is looked at before a byte of it is unpacked."""
+"""ZIP archives from untrusted sources: the list of members is checked before a byte is unpacked."""
 
 import errno
 import re
@@ -14,19 +14,19 @@ from core.errors import SettingsError
 from core.sources.duckdb_errors import NO_ROOM, disk_errors
 from core.sources.source_file import SourceFile, refuse_bomb
 
-# A download has a CSV for each variant and a manifest.
+# A download has a manifest, and a CSV for each variant.
 MOST_MEMBERS = 1_000
 # The list of members at the end of a ZIP, in bytes: 1,000 of them with long names.
 LONGEST_DIRECTORY = 1 << 20
-# 2 kB for each of the files that there can be. JSON takes many times its size in memory.
+# In bytes: 2 kB for each file. JSON takes many times its size in memory.
 LARGEST_MANIFEST = 2 << 20
 
-TWICE = "holds two files of the same name. Download the audience again."
-CUT_OFF = "is not a whole ZIP file: it was cut off or damaged. Download it again."
+TWICE = "contains two files with the same name. Download the audience again."
+CUT_OFF = "is not a complete ZIP file: it was cut off or damaged. Download it again."
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _END = struct.Struct("<4s4H2LH")
-# Large archives have a second, larger record of the end, and a pointer to it, in front of the first.
+# Large archives have a second, larger end record, and a pointer to it, before the first.
 _LARGE_END = struct.Struct("<4sQ2H2L4Q")
 _LARGE_POINTER = struct.Struct("<4sLQL")
 _DAMAGE = (
@@ -42,18 +42,18 @@ _DAMAGE = (
 
 
 @contextmanager
-def opened(file: SourceFile) -> Iterator["Archive"]:
-    """The ZIP, if it is one and harmless."""
+def open_archive(file: SourceFile) -> Iterator["Archive"]:
+    """Open a ZIP for the block. Raises InputError if it is damaged, encrypted, or harmful."""
     _refuse_large_directory(file)
-    with _damage_refused(file):
+    with _refuse_damage(file):
         archive = zipfile.ZipFile(file.path)
     with archive:
         yield Archive(archive, file)
 
 
 @contextmanager
-def _damage_refused(file: SourceFile) -> Iterator[None]:
-    """Turn what a damaged ZIP leads to into one error; a place outside the file is an invalid argument."""
+def _refuse_damage(file: SourceFile) -> Iterator[None]:
+    """Raise InputError for any exception that a damaged ZIP causes. (An offset outside the file gives EINVAL.)"""
     try:
         yield
     except _DAMAGE:
@@ -67,7 +67,7 @@ def _damage_refused(file: SourceFile) -> Iterator[None]:
 
 
 class Archive:
-    """The members of a ZIP that matter: CSV files and the manifest."""
+    """The members of a ZIP that are used: data files and the manifest."""
 
     def __init__(self, archive: zipfile.ZipFile, file: SourceFile) -> None:
         self._archive = archive
@@ -76,89 +76,89 @@ class Archive:
         for member in members:
             _refuse_harmful(member, file)
         _refuse_bomb(members, file)
-        kept = [member for member in members if not _is_litter(member.filename)]
-        self._members = {member.filename: member for member in kept}
-        if len(self._members) < len(kept):
+        exported = [member for member in members if not _is_macos_file(member.filename)]
+        self._members = {member.filename: member for member in exported}
+        if len(self._members) < len(exported):
             raise file.error(TWICE)
         self.is_workbook = any(name.startswith("xl/") for name in self._members)
         self.unpacked_size = sum(member.file_size for member in members)
 
     def csv_names(self) -> list[str]:
-        """The members that are CSV files."""
+        """Return the names of the CSV files."""
         return [name for name in self._members if name.lower().endswith(".csv")]
 
     def data_names(self) -> list[str]:
-        """The members that may be parts of an audience, in the order of their names."""
-        return sorted(name for name in self._members if not _is_mark(name))
+        """Return the names of the members that may be parts of an audience, in order."""
+        return sorted(name for name in self._members if not _is_marker(name))
 
     def manifest(self) -> bytes | None:
-        """The manifest, if there is one."""
-        found = [
+        """Return the content of the manifest, or None. Raises InputError if it is too large or not unique."""
+        manifests = [
             member for name, member in self._members.items() if PurePosixPath(name).name.lower() == "manifest.json"
         ]
-        if len(found) > 1:
+        if len(manifests) > 1:
             raise self._file.error(TWICE)
-        if found and found[0].file_size > LARGEST_MANIFEST:
+        if manifests and manifests[0].file_size > LARGEST_MANIFEST:
             raise self._file.error("the manifest is larger than 2 MB: this is not an audience download.")
-        return self._read(found[0]) if found else None
+        return self._read(manifests[0]) if manifests else None
 
     def extract(self, name: str, target: Path) -> None:
-        """Unpack a member into a file."""
+        """Unpack a member into a file. Raises InputError if it is damaged, and SettingsError if the disk is full."""
         member = self._members[name]
-        with disk_errors(), _damage_refused(self._file):
+        with disk_errors(), _refuse_damage(self._file):
             if member.file_size > shutil.disk_usage(target.parent).free:
                 raise SettingsError(NO_ROOM)
             with self._archive.open(member) as packed, target.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
 
     def _read(self, member: zipfile.ZipInfo) -> bytes:
-        # not ZipFile.read, which unpacks all that there is, however much more than was declared
-        with _damage_refused(self._file), self._archive.open(member) as packed:
+        # not ZipFile.read, which unpacks everything, even if it is more than the ZIP declares
+        with _refuse_damage(self._file), self._archive.open(member) as packed:
             return packed.read(LARGEST_MANIFEST)
 
 
 def _refuse_harmful(member: zipfile.ZipInfo, file: SourceFile) -> None:
     parts = PurePosixPath(member.filename.replace("\\", "/")).parts
     if ".." in parts or member.filename.startswith(("/", "\\")) or _DRIVE.match(member.filename):
-        raise file.error("holds a file whose path leads out of the ZIP. This is not from mParticle: don't open it.")
+        raise file.error("contains a file whose path leads out of the ZIP. This is not from mParticle: don't open it.")
     if member.flag_bits & 0x1:
         raise file.error("is encrypted. Unpack it, and give the CSV file.")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise file.error("is packed in a way that is not read here. Unpack it, and give the CSV file.")
+        raise file.error("uses a compression that is not supported. Unpack it, and give the CSV file.")
 
 
 def _refuse_bomb(members: list[zipfile.ZipInfo], file: SourceFile) -> None:
     if len(members) > MOST_MEMBERS:
-        raise file.error(f"holds more than {MOST_MEMBERS:,} files: this is not an audience download.")
+        raise file.error(f"contains more than {MOST_MEMBERS:,} files: this is not an audience download.")
     unpacked = sum(member.file_size for member in members)
     packed = min(sum(member.compress_size for member in members), file.path.stat().st_size)
     refuse_bomb(unpacked, packed, file)
 
 
 def _refuse_large_directory(file: SourceFile) -> None:
-    """Look at the last record of the ZIP, so that no list of a million members is read."""
+    """Raise InputError for too many members. Reads the end record only, not a list of a million members."""
     with file.path.open("rb") as stream:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - _END.size - 0xFFFF - _LARGE_POINTER.size - _LARGE_END.size))
         tail = stream.read()
-    place = tail.rfind(b"PK\x05\x06")
-    if place < 0 or len(tail) - place < _END.size:
+    offset = tail.rfind(b"PK\x05\x06")
+    if offset < 0 or len(tail) - offset < _END.size:
         raise file.error(CUT_OFF) from None
-    _, _, _, _, members, length, _, _ = _END.unpack_from(tail, place)
-    large = place - _LARGE_POINTER.size - _LARGE_END.size
+    _, _, _, _, members, length, _, _ = _END.unpack_from(tail, offset)
+    large = offset - _LARGE_POINTER.size - _LARGE_END.size
     if large >= 0 and tail.startswith(b"PK\x06\x07", large + _LARGE_END.size):
         _, _, _, _, _, _, _, members, length, _ = _LARGE_END.unpack_from(tail, large)
     if members > MOST_MEMBERS or length > LONGEST_DIRECTORY:
-        raise file.error(f"holds more than {MOST_MEMBERS:,} files: this is not an audience download.")
+        raise file.error(f"contains more than {MOST_MEMBERS:,} files: this is not an audience download.")
 
 
-def _is_mark(name: str) -> bool:
-    """What a program that exports adds: a mark that it has ended, a list of its files, a checksum."""
+def _is_marker(name: str) -> bool:
+    """Return whether an export program added the file: a success marker, a list of files, a checksum."""
     plain = PurePosixPath(name).name.lower()
     return not plain or plain.startswith(("_", "manifest")) or plain.endswith((".crc", ".md5", "manifest"))
 
 
-def _is_litter(name: str) -> bool:
-    """What macOS adds to a ZIP."""
+def _is_macos_file(name: str) -> bool:
+    """Return whether macOS added the file to the ZIP."""
     path = PurePosixPath(name)
     return path.parts[:1] == ("__MACOSX",) or path.name.startswith(".")

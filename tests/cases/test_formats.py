@@ -211,7 +211,7 @@ def test_files_of_different_kinds(tmp_path: Path, refusal: Refusal) -> None:
     (tmp_path / "parts" / "a.csv").write_text(TABLE)
     (tmp_path / "parts" / "b.json").write_text(message())
 
-    assert "is of another kind than a.csv" in refusal(tmp_path / "parts").message
+    assert "is not of the same kind as a.csv" in refusal(tmp_path / "parts").message
 
 
 def test_an_array_of_changes(reading: Reading) -> None:

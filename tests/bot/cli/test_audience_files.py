@@ -102,6 +102,6 @@ def test_columns_are_chosen(run: Commands, iterable: LocalIterable) -> None:
     assert (asked.code, wrong.code, planned.code, later.code) == (2, 2, 0, 0), later.err
     assert "has two columns for the email, E-Mail and Email. Choose one of them." in asked.err
     assert "--column email=NAME" in asked.err
-    assert "Columns are chosen with email=NAME" in wrong.err
+    assert "Choose columns with email=NAME" in wrong.err
     assert "Columns used: E-Mail as email, user id as customer id. Ignored: Email, City." in planned.out
     assert iterable.emails(target) == {"p0@example.com"}

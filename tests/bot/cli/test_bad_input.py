@@ -24,7 +24,7 @@ def test_missing_file(run: Commands) -> None:
 def test_directory(run: Commands) -> None:
     """A folder without an audience file is refused."""
     (run.folder / "empty").mkdir()
-    _refused(run, "empty", "--list", 1001, words="empty: is a folder without a file of an audience in it.")
+    _refused(run, "empty", "--list", 1001, words="empty: is a folder that contains no file of an audience.")
 
 
 def test_broken_zip(run: Commands) -> None:

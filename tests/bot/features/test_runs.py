@@ -136,7 +136,7 @@ async def test_columns_are_asked_for_and_remembered(tmp_path: Path) -> None:
         maya = bot.slack.marketer
         view = await form(bot)
         await maya.fill(view, {RunBlock.FILE: maya.file("a.csv", table), RunBlock.COLUMNS: "mail: E-Mail"})
-        assert "Columns are chosen with email=NAME" in (await maya.submit()).errors[RunBlock.COLUMNS]
+        assert "Choose columns with email=NAME" in (await maya.submit()).errors[RunBlock.COLUMNS]
         await maya.fill(view, {RunBlock.COLUMNS: ""})
         assert (await maya.submit()).ok
         ambiguous = await wait_for_end(bot, (await all_runs(bot))[0].id)

@@ -181,7 +181,7 @@ async def test_truncated_download(tmp_path: Path) -> None:
         await bot.mapping(await bot.connection())
         await upload(bot, "spring.zip", content[: len(content) // 2])
         shown = await read(bot, "Failing: ", "sync-alerts")
-        assert "spring.zip: is not a whole ZIP file: it was cut off or damaged. Download it again." in shown
+        assert "spring.zip: is not a complete ZIP file: it was cut off or damaged. Download it again." in shown
         assert "*Done before:* nothing; the list is as it was." in shown
         assert "*What to do:* put right what is said above, then press *Upload a different file*." in shown
         message = await bot.slack.wait_for_message("sync-alerts", "Failing: ")

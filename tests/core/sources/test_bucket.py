@@ -87,7 +87,7 @@ def test_mparticles_validation_file(refusal: Callable[..., InputError]) -> None:
     """mParticle's empty validation file is recognized."""
     error = refusal("", "mparticle-validation-1594167374.txt")
 
-    assert "is the empty file by which mParticle tests a bucket: there is nothing in it to sync" in error.message
+    assert "is the empty file with which mParticle tests a bucket: it contains nothing to sync" in error.message
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_mparticles_validation_file(refusal: Callable[..., InputError]) -> None:
         (change(1, add=None), "doesn't say whether the profile joined or left"),
         (change(1, stamp="yesterday"), "the time stamp can't be read"),
         (change(1, email="a\0@example.com"), "NUL"),
-        ('{"IsAddRequest": {}}', "a value is not of the kind that is expected"),
+        ('{"IsAddRequest": {}}', "a value has the wrong type"),
         ('{"IsAddRequest": true, "IdentityValues": ["a@example.com"]}', "a value is not of the kind"),
         ('{"IsAddRequest": tru}', "the JSON is broken"),
         ("[1]", "a value is not of the kind"),
@@ -119,4 +119,4 @@ def test_a_value_that_duckdb_cuts_off(refusal: Callable[..., InputError], letter
     """The error is the same if DuckDB's message cuts off a value inside a letter."""
     line = '{"IsAddRequest": ["' + "x" * letters + "é" * 60 + '"], "MembershipChangedTimestamp": 1}'
 
-    assert str(refusal(line, NAME)) == f"{NAME}, line 1: a value is not of the kind that is expected here."
+    assert str(refusal(line, NAME)) == f"{NAME}, line 1: a value has the wrong type."

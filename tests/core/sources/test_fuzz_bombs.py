@@ -99,9 +99,9 @@ def bombs() -> dict[str, tuple[Writer, str]]:
         "nested at once": (text('{"IsAddRequest": ' * 50_000), "the JSON is broken here"),
         "string of 40 MB": (text(change() + '{"IsAddRequest": "' + "x" * 40 * MB), "more than 2 MB"),
         "zip of 60 MB": (packed({"a.csv": "0" * 60 * MB}), "unpacks to far more"),
-        "zip in a zip": (packed({"a.csv": b"PK\x03\x04" + b"0" * MB}), "is not a whole ZIP file"),
+        "zip in a zip": (packed({"a.csv": b"PK\x03\x04" + b"0" * MB}), "is not a complete ZIP file"),
         "lying manifest": (lying_manifest, "cut off or damaged"),
-        "long list of members": (long_directory, "holds more than 1,000 files"),
+        "long list of members": (long_directory, "contains more than 1,000 files"),
         "manifest of 3 MB": (packed({"a.csv": "", "manifest.json": "[" + "[]," * MB + "[]]"}), "larger than 2 MB"),
         "manifest of many files": (
             packed({"a.csv": HEADER, "manifest.json": '{"files":[' + "{}," * 600_000 + "{}]}"}),
@@ -109,11 +109,11 @@ def bombs() -> dict[str, tuple[Writer, str]]:
         ),
         "parquet with one long value": (
             table(mpid=pa.array(range(50_000)), email=repeated("x" * 10 * MB, 50_000)),
-            "the column email holds a value of more than 4,096 bytes",
+            "the column email contains a value of more than 4,096 bytes",
         ),
         "parquet with a long mpid": (
             table(mpid=repeated("0" * 10 * MB, 10_000)),
-            "the column mpid holds a value of more than 4,096 bytes",
+            "the column mpid contains a value of more than 4,096 bytes",
         ),
         "parquet with values that repeat": (
             table(mpid=pa.array([1] * 300_000), email=repeated("x" * 4_000, 300_000)),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.sources.audience_ref import NOBODY, AudienceRef, common_name, from_bucket_name, from_download_name
+from core.sources.audience_ref import UNKNOWN_AUDIENCE, AudienceRef, common_name, from_bucket_name, from_download_name
 
 
 @pytest.mark.parametrize(
@@ -12,8 +12,8 @@ from core.sources.audience_ref import NOBODY, AudienceRef, common_name, from_buc
         ("8754_A_b c - d_172136Nov292018.csv", AudienceRef("8754", "A_b c - d")),
         ("8754_A_172136Nov292018 (1).csv", AudienceRef("8754", "A")),
         ("8754_A_172136Nov292018.CSV", AudienceRef("8754", "A")),
-        ("people.csv", NOBODY),
-        ("2024_people.csv", NOBODY),
+        ("people.csv", UNKNOWN_AUDIENCE),
+        ("2024_people.csv", UNKNOWN_AUDIENCE),
     ],
 )
 def test_names_of_downloads(file_name: str, audience: AudienceRef) -> None:
@@ -26,7 +26,7 @@ def test_names_of_downloads(file_name: str, audience: AudienceRef) -> None:
     [
         ("Low-Engagement_1234_2020-07-08_00-16-14_5bd6c1e4-7b52.txt", AudienceRef("1234", "Low-Engagement")),
         ("A_1_2_2020-07-08_00-16-14_5bd6c1e4.txt", AudienceRef("2", "A_1")),
-        ("delta.txt", NOBODY),
+        ("delta.txt", UNKNOWN_AUDIENCE),
     ],
 )
 def test_names_in_a_bucket(file_name: str, audience: AudienceRef) -> None:

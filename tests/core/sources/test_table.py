@@ -219,7 +219,7 @@ def test_a_table_without_a_header(refusal: Refusal) -> None:
     """A table without a header is refused, and its first line is not shown."""
     error = refusal("m.hyde@example.com,c1\nb@example.com,c2\n")
 
-    assert "holds an address instead of the names of columns" in error.message
+    assert "contains an address instead of column names" in error.message
     assert "hyde" not in error.message
 
 
@@ -279,7 +279,7 @@ def test_ids_as_floating_point_numbers(tmp_path: Path, refusal: Refusal, column:
     """Ids as floating-point numbers are refused, because they have lost digits."""
     error = refusal(parquet(tmp_path / "a.parquet", **{column: [1.5, None]}))
 
-    assert "holds floating-point numbers" in error.message
+    assert "contains floating-point numbers" in error.message
 
 
 def test_invalid_mpids_in_parquet(tmp_path: Path, refusal: Refusal) -> None:

@@ -105,7 +105,7 @@ def test_an_unknown_audience(tmp_path: Path, refusal: Refusal) -> None:
     """The error for an unknown audience lists those in the file."""
     error = refusal(download_zip(tmp_path / "a.zip"), audience="Unknown")
 
-    assert error.message == ("a.zip: doesn't hold the audience that is asked for, but PotentialParisians (8754).")
+    assert error.message == ("a.zip: does not contain that audience, but PotentialParisians (8754).")
 
 
 def test_the_id_can_come_from_the_manifest(tmp_path: Path, reading: Reading) -> None:
@@ -152,10 +152,10 @@ def test_a_table_can_be_zipped(tmp_path: Path, reading: Reading) -> None:
 @pytest.mark.parametrize(
     ("changed", "figures"),
     [
-        ({"total_rows": 4}, "it has 3 rows where its manifest counts 4"),
-        ({"rows_by_identity": {"email": 2}}, "it has 1 rows of type email where its manifest counts 2"),
-        ({"rows_by_identity": {"google": 1}}, "it has 0 rows of type google where its manifest counts 1"),
-        ({"total_users": 2}, "it has 3 profiles where its manifest counts 2"),
+        ({"total_rows": 4}, "it has 3 rows, but its manifest counts 4"),
+        ({"rows_by_identity": {"email": 2}}, "it has 1 rows of type email, but its manifest counts 2"),
+        ({"rows_by_identity": {"google": 1}}, "it has 0 rows of type google, but its manifest counts 1"),
+        ({"total_users": 2}, "it has 3 profiles, but its manifest counts 2"),
     ],
 )
 @pytest.mark.parametrize("is_total", [True, False], ids=["archive", "file"])
@@ -199,29 +199,29 @@ def test_a_download_without_emails(tmp_path: Path, refusal: Refusal) -> None:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({}, "holds 0 CSV files and no manifest.json"),
+        ({}, "contains no CSV file and no manifest.json"),
         ({"a.csv": "x", "b.csv": "x"}, "has no column with an identity"),
-        ({"manifest.json": "{}"}, "holds no CSV file"),
-        ({"manifest.json": "{", CSV_NAME: HEADER}, "the manifest is not the JSON that it should be"),
-        ({"manifest.json": "[" * 100_000, CSV_NAME: HEADER}, "the manifest is not the JSON that it should be"),
-        ({"manifest.json": b"\xff\xfe", CSV_NAME: HEADER}, "the manifest is not the JSON that it should be"),
-        ({"manifest.json": "{}", CSV_NAME: "email\n"}, "has not the columns of an audience download"),
+        ({"manifest.json": "{}"}, "contains no CSV file. Download"),
+        ({"manifest.json": "{", CSV_NAME: HEADER}, "the manifest is not valid"),
+        ({"manifest.json": "[" * 100_000, CSV_NAME: HEADER}, "the manifest is not valid"),
+        ({"manifest.json": b"\xff\xfe", CSV_NAME: HEADER}, "the manifest is not valid"),
+        ({"manifest.json": "{}", CSV_NAME: "email\n"}, "does not have the columns of an audience download"),
         ({"manifest.json": json.dumps(manifest({CSV_NAME: ROWS}))}, "it lacks 1 of the 1 files"),
         (
             {"manifest.json": json.dumps(manifest({CSV_NAME: []})), CSV_NAME: HEADER, "2.csv": HEADER},
-            "holds CSV files that its manifest doesn't list",
+            "contains CSV files that its manifest doesn't list",
         ),
         ({"../a.csv": HEADER}, "whose path leads out of the ZIP"),
         ({"a/../../a.csv": HEADER}, "whose path leads out of the ZIP"),
         ({"/etc/a.csv": HEADER}, "whose path leads out of the ZIP"),
         ({"..\\a.csv": HEADER}, "whose path leads out of the ZIP"),
         ({"C:/a.csv": HEADER}, "whose path leads out of the ZIP"),
-        ({".": HEADER}, "holds 0 CSV files"),
+        ({".": HEADER}, "contains no CSV file and no manifest"),
         ({"C:\\a.csv": HEADER}, "whose path leads out of the ZIP"),
         ({"xl/workbook.xml": "<a/>"}, "is not an Excel workbook that can be read"),
-        ({"inner.csv": b"PK\x05\x06" + b"\0" * 18}, "holds 0 CSV files and no manifest.json"),
-        ({f"{n}.csv": "" for n in range(1001)}, "holds more than 1,000 files"),
-        ({"a.csv": b"0" * (20 << 20)}, "unpacks to far more than an audience does"),
+        ({"inner.csv": b"PK\x05\x06" + b"\0" * 18}, "contains no CSV file and no manifest.json"),
+        ({f"{n}.csv": "" for n in range(1001)}, "contains more than 1,000 files"),
+        ({"a.csv": b"0" * (20 << 20)}, "unpacks to far more data than an audience"),
     ],
 )
 def test_bad_zips(tmp_path: Path, refusal: Refusal, members: dict[str, str | bytes], message: str) -> None:
@@ -235,7 +235,7 @@ def test_a_truncated_zip(tmp_path: Path, refusal: Refusal, length: int) -> None:
     content = download_zip(tmp_path / "whole.zip").read_bytes()
     error = refusal(content[:length], "a.zip")
 
-    assert error.message == "a.zip: is not a whole ZIP file: it was cut off or damaged. Download it again."
+    assert error.message == "a.zip: is not a complete ZIP file: it was cut off or damaged. Download it again."
 
 
 def test_a_zip_with_a_damaged_byte(tmp_path: Path, refusal: Refusal) -> None:
@@ -260,7 +260,7 @@ def test_a_member_without_a_name(tmp_path: Path, refusal: Refusal) -> None:
     content = bytearray(zip_of(tmp_path / "whole.zip", {"x": HEADER}).read_bytes())
     content[30:31] = content[content.index(b"PK\x01\x02") + 46 : content.index(b"PK\x01\x02") + 47] = b"\0"
 
-    assert "holds 0 CSV files" in refusal(bytes(content), "a.zip").message
+    assert "contains no CSV file and no manifest" in refusal(bytes(content), "a.zip").message
 
 
 def test_a_name_with_a_colon(tmp_path: Path, reading: Reading) -> None:
@@ -285,7 +285,7 @@ def test_an_unusual_compression(tmp_path: Path, refusal: Refusal) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as packed:
         packed.writestr(CSV_NAME, HEADER)
 
-    assert "is packed in a way that is not read here" in refusal(path).message
+    assert "uses a compression that is not supported" in refusal(path).message
 
 
 def test_a_zip_that_lies_about_its_size(tmp_path: Path, refusal: Refusal) -> None:
