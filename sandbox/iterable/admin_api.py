@@ -93,7 +93,7 @@ class _Control:
                     "people": len(project.people),
                     "channelUnsubscribed": len(project.channel_unsubscribed),
                     "keys": {key: held.status for key, held in state.keys.items() if held.project == project.name},
-                    "lists": [self._shown(found) for found in state.lists_of(project)],
+                    "lists": [self._summary(mailing_list) for mailing_list in state.lists_of(project)],
                 }
                 for project in state.projects.values()
             ],
@@ -151,7 +151,7 @@ class _Control:
         list_type = _one_of(body, "type", LIST_TYPES, "Standard")
         project = _text(body, "project")
         self._known_project(project)
-        return self._shown(
+        return self._summary(
             self.state.add_list(
                 _text(body, "name", required=True),
                 cast(ListType, list_type),
@@ -166,9 +166,12 @@ class _Control:
 
     async def history(self, request: web.Request) -> object:
         """Return who joined and left a list, and how often."""
-        found = self._list(request)
-        joins, leaves = (sum(len(e.numbers) for e in found.events if e.joined is joined) for joined in (True, False))
-        return {"joins": joins, "leaves": leaves, "people": self.state.history(found.id)}
+        mailing_list = self._list(request)
+        events = mailing_list.events
+        joins, leaves = (
+            sum(len(event.numbers) for event in events if event.joined is joined) for joined in (True, False)
+        )
+        return {"joins": joins, "leaves": leaves, "people": self.state.history(mailing_list.id)}
 
     async def forget(self, request: web.Request) -> object:
         """Forget a person."""
@@ -202,18 +205,23 @@ class _Control:
         """Return the log."""
         query = request.query
         limit = _whole(query.get("limit"))
-        found = self.state.log.find(
+        records = self.state.log.find(
             query.get("path", ""), query.get("method", ""), _whole(query.get("after")) or 0, limit
         )
-        return {"now": self.state.clock(), "requests": _rows(found)}
+        return {"now": self.state.clock(), "requests": _rows(records)}
 
     async def clear_requests(self, _request: web.Request) -> object:
         """Clear the log."""
         self.state.log.clear()
         return {}
 
-    def _shown(self, found: MailingList) -> dict[str, object]:
-        return {"id": found.id, "name": found.name, "type": found.type, "size": found.size()}
+    def _summary(self, mailing_list: MailingList) -> dict[str, object]:
+        return {
+            "id": mailing_list.id,
+            "name": mailing_list.name,
+            "type": mailing_list.type,
+            "size": mailing_list.size(),
+        }
 
     def _list(self, request: web.Request) -> MailingList:
         list_id = int(request.match_info["id"])

@@ -21,8 +21,10 @@ INVALID_LIST: Final = "error.lists.invalidListId"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error answer: its status, `code`, `msg` and other fields of the body. Without a code it is a gateway's
-    page."""
+    """An error answer: its status, `code`, `msg` and other fields of the body.
+
+    Without a code it is a gateway's page.
+    """
 
     means: str
     status: int

@@ -25,7 +25,7 @@ _LONGEST_DESCRIPTION = 140  # characters, as documented
 
 def all_lists(call: Call) -> Answer:
     """`GET /api/lists`."""
-    return Answer.json({"lists": [found.described() for found in call.state.lists_of(call.project)]})
+    return Answer.json({"lists": [mailing_list.described() for mailing_list in call.state.lists_of(call.project)]})
 
 
 def create(call: Call) -> Answer:
@@ -44,9 +44,9 @@ def create(call: Call) -> Answer:
 
 def delete(call: Call) -> Answer:
     """`DELETE /api/lists/{id}`."""
-    found = _list(call, call.list_id)
-    found.deleted = True
-    return Answer.message(f"Deleted list {found.id}", "Success")
+    mailing_list = _list(call, call.list_id)
+    mailing_list.deleted = True
+    return Answer.message(f"Deleted list {mailing_list.id}", "Success")
 
 
 def subscribe(call: Call) -> Answer:
@@ -87,25 +87,25 @@ def unsubscribe(call: Call) -> Answer:
 
 def size(call: Call) -> Answer:
     """`GET /api/lists/{id}/size`."""
-    found = _list(call, call.list_id)
-    return Answer.text(str(found.size() if call.state.lean else len(_shown_members(call, found))))
+    mailing_list = _list(call, call.list_id)
+    return Answer.text(str(mailing_list.size() if call.state.lean else len(_shown_members(call, mailing_list))))
 
 
 def get_users(call: Call) -> Answer:
     """`GET /api/lists/getUsers`."""
-    found = _list(call, call.int_param("listId"))
-    return Answer.text(_lines(call, sorted(_shown_members(call, found))))
+    mailing_list = _list(call, call.int_param("listId"))
+    return Answer.text(_lines(call, sorted(_shown_members(call, mailing_list))))
 
 
 def preview_users(call: Call) -> Answer:
     """`GET /api/lists/previewUsers`: a sample, which is the same for the same members."""
-    found = _list(call, call.int_param("listId"))
-    wanted = call.int_param("size", 1000)
-    if not 1 <= wanted <= _MOST_PREVIEWED:
+    mailing_list = _list(call, call.int_param("listId"))
+    count = call.int_param("size", 1000)
+    if not 1 <= count <= _MOST_PREVIEWED:
         raise bad_params(f"[{call.path}] size must be from 1 to {_MOST_PREVIEWED}")
-    members = sorted(_shown_members(call, found))
-    if len(members) > wanted:
-        members = random.Random(found.id).sample(members, wanted)  # noqa: S311 - a sample, not a secret
+    members = sorted(_shown_members(call, mailing_list))
+    if len(members) > count:
+        members = random.Random(mailing_list.id).sample(members, count)  # noqa: S311 - a sample, not a secret
     return Answer.text(_lines(call, members))
 
 
@@ -114,8 +114,8 @@ def report(outcome: Outcome, sent: int, settings: Settings) -> dict[str, object]
     named: dict[str, list[str]] = {bucket: [] for bucket in BUCKETS} if settings.empty_buckets else {}
     for bucket, value in outcome.failures:
         if bucket:
-            shown = _spelled(value, settings) if bucket.endswith("Emails") else value
-            named.setdefault(bucket, []).append(shown)
+            spelled = _spelled(value, settings) if bucket.endswith("Emails") else value
+            named.setdefault(bucket, []).append(spelled)
     return {
         "successCount": sent - len(outcome.failures),
         "failCount": len(outcome.failures),
@@ -149,20 +149,20 @@ def _lines(call: Call, numbers: Iterable[int]) -> str:
 
 def _list(call: Call, list_id: int | None) -> MailingList:
     call.list_id = list_id
-    found = call.state.lists.get(list_id or 0)
-    if found is None or found.deleted or found.project != call.project.name:
+    mailing_list = call.state.lists.get(list_id or 0)
+    if mailing_list is None or mailing_list.deleted or mailing_list.project != call.project.name:
         raise ApiError(400, call.state.settings.deleted_list_code, INVALID_LIST)
-    return found
+    return mailing_list
 
 
-def _shown_members(call: Call, found: MailingList) -> set[int]:
-    return found.members_as_of(call.at - call.state.settings.membership_after)
+def _shown_members(call: Call, mailing_list: MailingList) -> set[int]:
+    return mailing_list.members_as_of(call.at - call.state.settings.membership_after)
 
 
 def _standard(call: Call, list_id: int) -> MailingList:
-    found = _list(call, list_id)
-    if call.at < found.ready_at:
+    mailing_list = _list(call, list_id)
+    if call.at < mailing_list.ready_at:
         raise ApiError(400, call.state.settings.deleted_list_code, INVALID_LIST)
-    if found.type != "Standard":
-        raise bad_params(f"{INVALID_LIST}: list {list_id} is {found.type}, not Standard")
-    return found
+    if mailing_list.type != "Standard":
+        raise bad_params(f"{INVALID_LIST}: list {list_id} is {mailing_list.type}, not Standard")
+    return mailing_list

@@ -160,8 +160,10 @@ def _placeholder(user_id: str) -> str:
 
 
 def _upsert_plain(project: Project, batch: Batch, unique_user_ids: bool) -> Sequence[int] | None:
-    """Upsert the whole batch at once if all are new or all are known, and nothing needs a closer check. Else return
-    None."""
+    """Upsert the whole batch at once, if all people are new or all are known, and nothing needs a closer check.
+
+    Returns None otherwise, without a change.
+    """
     user_ids = batch.user_ids
     given = user_ids if batch.has_user_ids else [user_id for user_id in user_ids if user_id is not None]
     if not batch.has_emails or (project.type == "userId" and not batch.has_user_ids):
@@ -181,8 +183,10 @@ def _upsert_plain(project: Project, batch: Batch, unique_user_ids: bool) -> Sequ
 
 
 def _find_plain(project: Project, batch: Batch) -> list[int] | None:
-    """Return the people of a batch if all are known by the identifier that decides and the other is plain, else
-    None."""
+    """Return the people of a batch, or None.
+
+    That is, if all are known by the identifier that decides, and the other identifier is plain.
+    """
     people = project.people
     emails = [email for email in batch.emails if email is not None]
     user_ids = [user_id for user_id in batch.user_ids if user_id is not None]
@@ -219,7 +223,7 @@ def _upsert_each(project: Project, batch: Batch, existing_only: bool, unique_use
     verdicts = _verdicts(lowered, batch.user_ids)
     for email, user_id, extra, verdict in zip(lowered, batch.user_ids, extras, verdicts, strict=True):
         data = extra.get("dataFields", {})
-        found = (
+        person = (
             verdict
             or forgotten(project, email, user_id)
             or user_fields.refused(project, data, email, user_id)
@@ -232,11 +236,11 @@ def _upsert_each(project: Project, batch: Batch, existing_only: bool, unique_use
                 unique_user_ids=unique_user_ids,
             )
         )
-        if isinstance(found, Failure):
-            outcome.failures.append(found)
+        if isinstance(person, Failure):
+            outcome.failures.append(person)
             continue
-        numbers.append(found)
+        numbers.append(person)
         if data:
             merge = extra.get("mergeNestedObjects", False)
-            outcome.created_fields |= user_fields.store(project, found, data, merge)
+            outcome.created_fields |= user_fields.store(project, person, data, merge)
     return outcome

@@ -24,7 +24,7 @@ class Record:
     fault: str | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The record for the control API."""
+        """Return the record for the control API."""
         return asdict(self)
 
 
@@ -61,12 +61,12 @@ class RequestLog:
 
     def find(self, path: str = "", method: str = "", after: int = 0, limit: int | None = None) -> list[Record]:
         """Return the latest requests whose path begins with `path`, oldest first."""
-        found = [
+        records = [
             record
             for record in self.records
             if record.seq > after and record.path.startswith(path) and method in {"", record.method}
         ]
-        return found if limit is None else found[max(len(found) - limit, 0) :]
+        return records if limit is None else records[max(len(records) - limit, 0) :]
 
     def arrivals(self, path: str = "", method: str = "") -> list[float]:
         """Return the arrival times of requests, in seconds on the monotonic clock, in order."""

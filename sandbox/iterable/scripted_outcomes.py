@@ -15,7 +15,7 @@
 answers so because of one member is our inference.)
 
 Unsubscribing: invalid, forgotten, unattributed, poison and crash do the same; the others were never on a list
-and so come back as not found. Good people live at example.com, or at any other valid domain.
+and so come back as not found. Good people have addresses at example.com, or at any other valid domain.
 
 Without any rule, an email that can't be an address comes back in invalidEmails, and a user id that is
 empty, longer than 52 characters, not printable ASCII or ends in a space in invalidUserIds. A subscriber
@@ -34,7 +34,7 @@ _KINDS: Final = {
     "invaliddata": "invalidData",
     "notfound": "notFound",
 }
-BUCKETS: Final = tuple(f"{kind}{what}" for kind in _KINDS.values() for what in ("Emails", "UserIds"))
+BUCKETS: Final = tuple(f"{kind}{identifier}" for kind in _KINDS.values() for identifier in ("Emails", "UserIds"))
 """The lists of `failedUpdates`, by name."""
 
 UNNAMED: Final = ""  # counted, but named in no list
@@ -79,8 +79,8 @@ class Failure(NamedTuple):
 
 def valid_domain(domain: str) -> bool:
     """Whether a domain is valid for a validator that knows top-level domains."""
-    found = _DOMAIN.fullmatch(domain)
-    return found is not None and found[1] not in _NO_TLD
+    match = _DOMAIN.fullmatch(domain)
+    return match is not None and match[1] not in _NO_TLD
 
 
 def valid_email(email: str) -> bool:

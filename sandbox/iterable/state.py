@@ -138,7 +138,11 @@ class State:
 
     def lists_of(self, project: Project) -> list[MailingList]:
         """Return the lists of a project that were not deleted."""
-        return [found for found in self.lists.values() if found.project == project.name and not found.deleted]
+        return [
+            mailing_list
+            for mailing_list in self.lists.values()
+            if mailing_list.project == project.name and not mailing_list.deleted
+        ]
 
     def size(self, list_id: int) -> int:
         """Return the size of a list. Raises KeyError."""
@@ -146,23 +150,23 @@ class State:
 
     def members(self, list_id: int) -> list[tuple[str | None, str | None]]:
         """Return (email, user id) of the members of a list, in the order of their creation."""
-        found = self.lists[list_id]
-        people = self.projects[found.project].people
-        return [people.identity(number) for number in sorted(found.members)]
+        mailing_list = self.lists[list_id]
+        people = self.projects[mailing_list.project].people
+        return [people.identity(number) for number in sorted(mailing_list.members)]
 
     def history(self, list_id: int) -> list[tuple[str | None, str | None, int, int]]:
         """Return (email, user id, joins, leaves) of all former and present members of a list."""
-        found = self.lists[list_id]
-        people = self.projects[found.project].people
+        mailing_list = self.lists[list_id]
+        people = self.projects[mailing_list.project].people
         if self.lean:
             return []
-        return [(*people.identity(number), *moves) for number, moves in sorted(found.moves().items())]
+        return [(*people.identity(number), *moves) for number, moves in sorted(mailing_list.moves().items())]
 
     def forget(self, *, email: str | None = None, user_id: str | None = None, project: str = "") -> bool:
         """Forget a person for good (GDPR), known or not. Returns whether the person was known."""
-        of = self.project(project)
+        owner = self.project(project)
         email = email.strip().lower() if email is not None else None
-        people = of.people
+        people = owner.people
         number = people.emails.first.get(email) if email is not None else None
         if number is None and user_id is not None:
             number = people.user_ids.first.get(user_id)
@@ -170,15 +174,15 @@ class State:
         if number is not None:
             held_email, held_user_id = people.identity(number)
             email, user_id = email or held_email, user_id or held_user_id
-            for found in self.lists_of(of):
-                if number in found.members:
-                    found.leave([number], self.clock())
+            for mailing_list in self.lists_of(owner):
+                if number in mailing_list.members:
+                    mailing_list.leave([number], self.clock())
             people.forget(number)
-            of.data.pop(number, None)
+            owner.data.pop(number, None)
         if email:
-            of.forgotten_emails.add(email)
-        if user_id and of.type != "email":  # email-based projects forget by email
-            of.forgotten_user_ids.add(user_id)
+            owner.forgotten_emails.add(email)
+        if user_id and owner.type != "email":  # email-based projects forget by email
+            owner.forgotten_user_ids.add(user_id)
         return known
 
     def _fill(self) -> None:

@@ -61,8 +61,8 @@ def update(call: Call) -> Answer:
     _refuse(membership.forgotten(project, email, user_id))
     _refuse(user_fields.refused(project, data, email, user_id))
     prefer = body.get("preferUserId", False)
-    found = membership.resolve(project, email, user_id, prefer_user_id=prefer, unique_user_ids=unique)
-    number = _number(found)
+    outcome = membership.resolve(project, email, user_id, prefer_user_id=prefer, unique_user_ids=unique)
+    number = _number(outcome)
     _change_identity(call, number, data)
     user_fields.store(project, number, data, body.get("mergeNestedObjects", False))
     return _success()
@@ -86,9 +86,10 @@ def get_by_email(call: Call) -> Answer:
     if number is None:
         return Answer.json({})
     email, user_id = people.identity(number)
-    on = [found.id for found in call.state.lists_of(call.project) if number in found.members]
+    lists = call.state.lists_of(call.project)
+    list_ids = [mailing_list.id for mailing_list in lists if number in mailing_list.members]
     field = "emailListIds" if call.project.type == "email" else "userListIds"
-    data = {**call.project.data.get(number, {}), "email": email, field: on}
+    data = {**call.project.data.get(number, {}), "email": email, field: list_ids}
     user = {"email": email, "dataFields": data}
     if user_id is not None:
         user["userId"] = user_id
@@ -126,10 +127,10 @@ def _change_identity(call: Call, number: int, data: dict[str, object]) -> None:
         people.emails.set(number, email.lower())
 
 
-def _number(found: int | Failure) -> int:
-    if isinstance(found, Failure):
-        raise _refusal(found)
-    return found
+def _number(outcome: int | Failure) -> int:
+    if isinstance(outcome, Failure):
+        raise _refusal(outcome)
+    return outcome
 
 
 def _refuse(failure: Failure | None) -> None:
@@ -147,7 +148,7 @@ def _refusal(failure: Failure) -> ApiError:
 
 
 def _hashes(identifiers: Iterable[str]) -> list[str]:
-    return sorted(hashlib.sha256(one.strip().lower().encode()).hexdigest() for one in identifiers)
+    return sorted(hashlib.sha256(identifier.strip().lower().encode()).hexdigest() for identifier in identifiers)
 
 
 def _success() -> Answer:

@@ -103,8 +103,10 @@ class People:
         unique_emails: bool,
         unique_user_ids: bool,
     ) -> range | None:
-        """Add many people at once if their identifiers are all new and distinct. Otherwise return None and add no
-        one."""
+        """Add many people at once, if their identifiers are all new and distinct, and return their numbers.
+
+        Otherwise add no one and return None.
+        """
         numbers = range(len(self), len(self) + len(emails))
         if unique_emails and not self.emails.claim(emails, numbers):
             return None

@@ -32,7 +32,7 @@ class MParticle:
     def __init__(
         self, url: str, *, account_id: int = 4711, settings: Mapping[str, str] | None = None, attempts: int = ATTEMPTS
     ) -> None:
-        """Take the endpoint's address, and the settings entered in mParticle's form."""
+        """Store the endpoint's address, and the settings entered in mParticle's form."""
         self.url = url
         self.account = messages.account(account_id, settings or {})
         #: Whether the endpoint's last answer asked to stop sending.
@@ -90,13 +90,15 @@ class MParticle:
     async def stream(
         self, audience: Audience, changes: Iterable[tuple[str, Profile]], *, rate: float = 0.0
     ) -> AsyncIterator[int]:
-        """Send a stream of changes, `rate` profiles a second (0: as fast as possible). Yields the size of each
-        message."""
+        """Send a stream of changes, `rate` profiles a second (0: as fast as possible).
+
+        Yields the number of profiles that have been sent so far.
+        """
         loop = asyncio.get_running_loop()
         began, sent = loop.time(), 0
-        left = iter(changes)
+        remaining = iter(changes)
         size = max(1, min(PROFILES_A_MESSAGE, int(rate / MESSAGES_A_SECOND))) if rate else PROFILES_A_MESSAGE
-        while piece := list(islice(left, size)):
+        while piece := list(islice(remaining, size)):
             await self.tell(audience, piece)
             sent += len(piece)
             yield sent
@@ -114,12 +116,12 @@ class MParticle:
             try:
                 async with self._session.post(self.url, data=io.BytesIO(body), headers=headers) as answer:
                     if answer.status == 200:
-                        found: dict[str, Any] = await answer.json()
-                        self.suspended = bool(found.get("suspend_subscription"))
-                        return found
-                    why = f"{answer.status}: {(await answer.text())[:200]}"
+                        content: dict[str, Any] = await answer.json()
+                        self.suspended = bool(content.get("suspend_subscription"))
+                        return content
+                    reason = f"{answer.status}: {(await answer.text())[:200]}"
                     if 400 <= answer.status < 500:
                         break
             except (aiohttp.ClientError, TimeoutError) as error:
-                why = str(error) or type(error).__name__
-        raise RefusedError(why)
+                reason = str(error) or type(error).__name__
+        raise RefusedError(reason)

@@ -64,8 +64,7 @@ def registration() -> Message:
 def subscription(
     of: Message, audience: Audience, action: str, *, previous: Mapping[str, str] | None = None, at: int | None = None
 ) -> Message:
-    """Return a subscription message: an audience was connected (`add`), changed (`update`) or disconnected
-    (`remove`)."""
+    """Return a subscription message. `action` is `add` (connected), `update` (changed) or `remove` (disconnected)."""
     return _message(
         "audience_subscription",
         at,
@@ -81,15 +80,16 @@ def subscription(
 def membership(
     of: Message, audience: Audience, changes: Iterable[tuple[str, Profile]], *, at: int | None = None
 ) -> Message:
-    """Return a membership message: profiles joined (`add`) or left (`delete`) an audience, or changed
-    (`attribute_update`)."""
-    there = {
+    """Return a membership message: profiles joined (`add`), left (`delete`) or changed (`attribute_update`)."""
+    audience_fields = {
         "audience_id": audience.id,
         "audience_name": audience.name,
         "audience_subscription_settings": dict(audience.settings),
         "user_attributes": None,
     }
-    profiles = [{**profile.as_json(), "audiences": [{**there, "action": action}]} for action, profile in changes]
+    profiles = [
+        {**profile.as_json(), "audiences": [{**audience_fields, "action": action}]} for action, profile in changes
+    ]
     return _message("audience_membership_change", at, account=of, user_profiles=profiles)
 
 

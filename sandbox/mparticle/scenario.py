@@ -26,18 +26,22 @@ async def play_story(
     disconnect: bool = False,
     erase: int = 0,
 ) -> None:
-    """Register, connect an audience, let profiles join and leave it, and do what else the options say."""
-    found = await player.register()
-    say(f"Registered: {found['name']} {found['version']}.")
+    """Register, connect an audience, and let profiles join and leave it.
+
+    `members` profiles join, and the first `leave` of them leave again, `rate` changes a second. Then `erase` people are
+    erased, and with `disconnect` the audience is disconnected. `say` receives a line about each step.
+    """
+    module = await player.register()
+    say(f"Registered: {module['name']} {module['version']}.")
     await player.connect(audience)
     say(f"Connected audience {audience.name} ({audience.id}).")
     changes = [("add", profile(number)) for number in range(1, members + 1)]
     changes += [("delete", profile(number)) for number in range(1, min(leave, members) + 1)]
-    said = 0
+    reported = 0
     async for sent in player.stream(audience, changes, rate=rate):
-        if sent - said >= SAY_EVERY or sent == len(changes):
-            said = sent
-            say(f"{sent:,} of {len(changes):,} changes were taken.")
+        if sent - reported >= SAY_EVERY or sent == len(changes):
+            reported = sent
+            say(f"{sent:,} of {len(changes):,} changes were accepted.")
         if player.suspended:
             say("The endpoint asks to send no more: a person has to look at the connection.")
             break

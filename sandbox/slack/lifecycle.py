@@ -87,7 +87,7 @@ class Slack:
         return self.world.app.client_secret
 
     def environment(self, http: bool = False) -> dict[str, str]:
-        """The environment variables for a bot in one workspace, over Socket Mode or HTTP."""
+        """Return the environment variables for a bot in one workspace, over Socket Mode or HTTP."""
         shared = {"SLACK_API_URL": self.api_url, "SLACK_BOT_TOKEN": self.bot_token}
         if http:
             return shared | {"SLACK_SIGNING_SECRET": self.signing_secret}
@@ -109,7 +109,7 @@ class Slack:
     # -- people and messages --------------------------------------------------------------------
 
     def person(self, name: str) -> Person:
-        """A person (or a bot that clicks) by name or id."""
+        """Return a person (or a bot that clicks) by name or id. Raises NotPossibleError if there is none."""
         for user in self.world.users.values():
             if name in (user.name, user.id):
                 return Person(self, user)
@@ -142,19 +142,19 @@ class Slack:
         if channel == "dm" and seen_by:
             return self.world.direct_message(seen_by)
         team = seen_by.app_team_id if seen_by else FIRST_TEAM
-        for one in self.world.channels.values():
-            if channel == one.id or (one.name == channel.lstrip("#") and one.team_id == team):
-                return one
+        for known in self.world.channels.values():
+            if channel == known.id or (known.name == channel.lstrip("#") and known.team_id == team):
+                return known
         raise NotPossibleError(f"there is no channel {channel!r}")
 
     def messages(
         self, channel: Channel | str, reader: Person | None = None, thread: Message | None = None
     ) -> list[Message]:
         """Return the messages of a conversation in order; ephemeral ones only for their reader."""
-        found = self.channel(channel, reader.user if reader else None).messages
+        messages = self.channel(channel, reader.user if reader else None).messages
         return [
             one
-            for one in found
+            for one in messages
             if (one.only_for is None or (reader and one.only_for == reader.id))
             and (thread is None or thread.ts in (one.ts, one.thread_ts))
         ]
@@ -163,9 +163,9 @@ class Slack:
         """Return the Web API requests for a method, in order."""
         return [one for one in self.world.calls if one.method == method]
 
-    def render(self, what: Any) -> str:
+    def render(self, content: Any) -> str:
         """Return a message or view as plain text, with names instead of ids."""
-        return render_text(what, self.world)
+        return render_text(content, self.world)
 
     # -- waiting --------------------------------------------------------------------------------
 
@@ -173,13 +173,13 @@ class Slack:
         self,
         predicate: Callable[[], T | None],
         timeout: float = 5.0,  # noqa: ASYNC109 - part of the driver's vocabulary
-        what: str = "",
+        description: str = "",
     ) -> T:
         """Return the predicate's value as soon as it is true; it is evaluated again after each change of the workspace.
 
         If it depends on something else, the code that changes that calls `slack.world.changed()`.
         """
-        async with self._in_time(timeout, what or _source(predicate)):
+        async with self._in_time(timeout, description or _source(predicate)):
             while True:
                 version = self.world.version
                 value = predicate()
@@ -189,12 +189,12 @@ class Slack:
         raise AssertionError
 
     @contextlib.asynccontextmanager
-    async def _in_time(self, seconds: float, what: str) -> AsyncIterator[None]:
+    async def _in_time(self, seconds: float, description: str) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError:
-            raise TimeoutError(f"not within {seconds:g} s: {what}") from None
+            raise TimeoutError(f"not within {seconds:g} s: {description}") from None
 
     async def wait_for_message(
         self,
@@ -207,11 +207,11 @@ class Slack:
     ) -> Message:
         """Wait for a message of the app whose rendered text contains `text`, and return the latest."""
 
-        def found() -> Message | None:
+        def find_message() -> Message | None:
             seen = [one for one in self.messages(channel, reader, thread) if one.bot_id]
             return next((one for one in reversed(seen) if text in self.render(one)), None)
 
-        return await self.wait_for(found, timeout, f"a message with {text!r} in {channel}")
+        return await self.wait_for(find_message, timeout, f"a message with {text!r} in {channel}")
 
     async def wait_connected(self, connections: int = 1, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - part of the driver's vocabulary
         """Wait until the bot has this many Socket Mode connections."""

@@ -31,7 +31,7 @@ PAGE = """<!doctype html>
 
 
 def add_routes(app: web.Application, world: World) -> None:
-    """The authorize page, and its Allow button."""
+    """Add the authorize page and its Allow button to the server."""
 
     async def page(request: web.Request) -> web.Response:
         query = dict(request.query)
@@ -41,8 +41,8 @@ def add_routes(app: web.Application, world: World) -> None:
             body = f"<h1>{title} can't be installed</h1><p role='alert'>{html.escape(problem)}</p>"
             text = PAGE.format(title=title, body=body)
             return web.Response(text=text, content_type="text/html", status=400)
-        asked = [one for one in query["scope"].replace(" ", ",").split(",") if one]
-        scopes = "".join(f"<li>{html.escape(MEANINGS.get(one, one))}</li>" for one in asked)
+        requested = [scope for scope in query["scope"].replace(" ", ",").split(",") if scope]
+        scopes = "".join(f"<li>{html.escape(MEANINGS.get(scope, scope))}</li>" for scope in requested)
         people = "".join(
             f"<option value='{user.id}'>{html.escape(world.teams[user.team_id].name)},"
             f" as {html.escape(user.real_name)}</option>"
@@ -55,10 +55,10 @@ def add_routes(app: web.Application, world: World) -> None:
         )
         return web.Response(text=PAGE.format(title=title, body=body), content_type="text/html")
 
-    async def allowed(request: web.Request) -> web.Response:
+    async def install(request: web.Request) -> web.Response:
         form = await request.post()
         user = world.users[str(form["as"])]
         raise web.HTTPFound(allow(world, user, str(request.url)))
 
     app.router.add_get("/oauth/v2/authorize", page)
-    app.router.add_post("/oauth/v2/authorize", allowed)
+    app.router.add_post("/oauth/v2/authorize", install)

@@ -20,22 +20,22 @@ MOST_USES = 5
 
 async def handle(world: World, request: web.Request) -> web.Response:
     """Handle one post to a response_url."""
-    one = world.response_urls.get(request.match_info["id"])
+    response_url = world.response_urls.get(request.match_info["id"])
     try:
-        if one is None or one.expires < world.now():
+        if response_url is None or response_url.expires < world.now():
             return answer({"ok": False, "error": "expired_url"}, 404)
-        if one.uses >= MOST_USES:
+        if response_url.uses >= MOST_USES:
             return answer({"ok": False, "error": "used_url"}, 404)
-        one.uses += 1
-        _apply(world, one, await read_arguments(request))
+        response_url.uses += 1
+        _apply(world, response_url, await read_arguments(request))
     except SlackError as error:
         return answer(error.as_json(), 400)
     world.changed()
     return web.Response(text="ok")
 
 
-def _apply(world: World, one: ResponseUrl, body: dict[str, Any]) -> None:
-    origin = one.origin
+def _apply(world: World, response_url: ResponseUrl, body: dict[str, Any]) -> None:
+    origin = response_url.origin
     if origin is not None and origin not in origin.channel.messages:
         origin = None
     if body.get("delete_original"):
@@ -48,4 +48,4 @@ def _apply(world: World, one: ResponseUrl, body: dict[str, Any]) -> None:
             raise SlackError("no_text")
         change_message(world, origin, str(body.get("text") or ""), blocks)
         return
-    respond(world, world.users[one.user], world.channels[one.channel], body)
+    respond(world, world.users[response_url.user], world.channels[response_url.channel], body)

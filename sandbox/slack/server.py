@@ -30,10 +30,10 @@ def application(
     mparticle: Player | None = None,
     host: str = "127.0.0.1",
 ) -> web.Application:
-    """The server of one local Slack, which listens on `host`."""
+    """Return the server of a local Slack, which listens on `host`."""
     api = WebApi(world, faults, rates, delivery.socket_mode)
 
-    def faulty(
+    def with_faults(
         name: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def wrapped(request: web.Request) -> web.StreamResponse:
@@ -42,10 +42,10 @@ def application(
             if fault and fault.kind != LOST_ANSWER:
                 world.changed()  # no other change announces a request without an answer
                 return await strike(fault)
-            answered = await handler(request)
+            response = await handler(request)
             if fault and request.transport:
                 request.transport.abort()
-            return answered
+            return response
 
         return wrapped
 
@@ -64,10 +64,10 @@ def application(
     app = web.Application(client_max_size=MOST_BYTES, middlewares=[same_site(host)])
     app.router.add_route("*", "/api/{method}", api.handle)
     app.router.add_get("/link", delivery.socket_mode.link)
-    app.router.add_post("/upload/v1/{ticket}", faulty("upload", upload))
-    app.router.add_get("/files-pri/{team}-{file:F[0-9A-Z]+}/download/{name}", faulty("download", download))
+    app.router.add_post("/upload/v1/{ticket}", with_faults("upload", upload))
+    app.router.add_get("/files-pri/{team}-{file:F[0-9A-Z]+}/download/{name}", with_faults("download", download))
     app.router.add_get("/login", login)
-    app.router.add_post("/response/{id}", faulty("response_url", response_url))
+    app.router.add_post("/response/{id}", with_faults("response_url", response_url))
     oauth.add_routes(app, world)
     routes.add_routes(app, world, delivery)
     Panel(world, faults, rates, delivery.socket_mode, iterable_url, mparticle or Player(world)).add_routes(app)

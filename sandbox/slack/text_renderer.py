@@ -14,21 +14,21 @@ from sandbox.slack.workspace.workspace import World
 STATUS = {"pending": "[ ]", "in_progress": "[…]", "complete": "[x]", "error": "[!]"}
 
 
-def render_text(what: Message | View | Sequence[Json] | Json, world: World | None = None) -> str:
+def render_text(content: Message | View | Sequence[Json] | Json, world: World | None = None) -> str:
     """Return a message, view, list of blocks or one block as plain text; `world` turns ids into names."""
-    if isinstance(what, Message):
-        return _message(what, world)
-    if isinstance(what, View):
-        return _view(what, world)
-    blocks = [what] if isinstance(what, dict) else what
+    if isinstance(content, Message):
+        return _message(content, world)
+    if isinstance(content, View):
+        return _view(content, world)
+    blocks = [content] if isinstance(content, dict) else content
     return "\n".join(line for block in blocks if (line := _block(block, world)))
 
 
 def plain(text: str, world: World | None = None) -> str:
     """Return mrkdwn as plain text: links and mentions spelled out, markup characters kept."""
 
-    def spelled(found: re.Match[str]) -> str:
-        target, _, label = found[1].partition("|")
+    def spell_out(match: re.Match[str]) -> str:
+        target, _, label = match[1].partition("|")
         if target[:1] == "@":
             user = world.users.get(target[1:]) if world else None
             return f"@{label or (user.real_name if user else target[1:])}"
@@ -39,7 +39,7 @@ def plain(text: str, world: World | None = None) -> str:
             return label or f"@{target[1:]}"
         return f"{label} ({target})" if label else target
 
-    return html.unescape(re.sub(r"<([^<>]+)>", spelled, text))
+    return html.unescape(re.sub(r"<([^<>]+)>", spell_out, text))
 
 
 def _message(message: Message, world: World | None) -> str:

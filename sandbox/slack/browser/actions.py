@@ -27,9 +27,9 @@ def _channel(delivery: Delivery, body: Json) -> Channel:
 
 def _view(user: User, body: Json) -> View:
     views = [*user.views, *([user.home] if user.home else [])]
-    for one in views:
-        if one.id == body.get("view"):
-            return one
+    for view in views:
+        if view.id == body.get("view"):
+            return view
     raise NotPossibleError("this window was closed")
 
 
@@ -69,24 +69,24 @@ async def write(delivery: Delivery, user: User, body: Json) -> Json:
 
 async def click(delivery: Delivery, user: User, body: Json) -> Json:
     """Press a button or choose an option, in a message, modal or home tab."""
-    where = _place(delivery, user, body)
-    if isinstance(where, View):
-        await modals.fill(delivery, user, where, _values(delivery, body.get("values") or {}), tell=False)
-    return _shown(await interactions.click(delivery, user, where, _name(body), body.get("value")))
+    place = _place(delivery, user, body)
+    if isinstance(place, View):
+        await modals.fill(delivery, user, place, _values(delivery, body.get("values") or {}), tell=False)
+    return _shown(await interactions.click(delivery, user, place, _name(body), body.get("value")))
 
 
-async def tell(delivery: Delivery, user: User, body: Json) -> Json:
-    """Change an input whose action the app receives at once."""
+async def change(delivery: Delivery, user: User, body: Json) -> Json:
+    """Change an input that sends its action to the app at once."""
     view = _view(user, body)
     await modals.fill(delivery, user, view, _values(delivery, body.get("values") or {}), tell=False)
-    one = _values(delivery, {_name(body): body.get("value")})
-    return _shown(await modals.fill(delivery, user, view, one))
+    changed = _values(delivery, {_name(body): body.get("value")})
+    return _shown(await modals.fill(delivery, user, view, changed))
 
 
 async def suggest(delivery: Delivery, user: User, body: Json) -> Json:
     """Type letters into a typeahead."""
-    where = _place(delivery, user, body)
-    options = await interactions.suggest(delivery, user, where, _name(body), str(body.get("typed", "")))
+    place = _place(delivery, user, body)
+    options = await interactions.suggest(delivery, user, place, _name(body), str(body.get("typed", "")))
     return {"ok": True, "options": options}
 
 
@@ -125,7 +125,7 @@ async def invite(delivery: Delivery, user: User, body: Json) -> Json:
 ACTIONS: dict[str, Action] = {
     "write": write,
     "click": click,
-    "tell": tell,
+    "tell": change,
     "suggest": suggest,
     "submit": submit,
     "close": close,

@@ -67,9 +67,9 @@ class Panel:
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """Turn a fault on: the fields of `sandbox.slack.faults.Fault`."""
-        given: dict[str, Any] = await request.json()
+        fields: dict[str, Any] = await request.json()
         try:
-            self.faults.add(**given)
+            self.faults.add(**fields)
         except TypeError as error:
             return respond({"ok": False, "error": str(error)}, 400)
         self.world.changed()
@@ -97,8 +97,8 @@ class Panel:
 
     async def set_rates(self, request: web.Request) -> web.Response:
         """Turn the rate limits on or off: {enforced}."""
-        given: dict[str, Any] = await request.json()
-        self.rates.enforced = bool(given.get("enforced"))
+        fields: dict[str, Any] = await request.json()
+        self.rates.enforced = bool(fields.get("enforced"))
         self.world.changed()
         return await self.slack(request)
 

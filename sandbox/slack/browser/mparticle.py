@@ -57,17 +57,17 @@ class Player:
         if self._address is None:
             return respond({"error": "there is no endpoint for mParticle's messages"}, 404)
         if not self._is_playing:
-            deed = self._play if request.match_info["do"] == "play" else self._disconnect
-            self._task = asyncio.create_task(self._safely(self._address, deed), name="mParticle")
+            action = self._play if request.match_info["do"] == "play" else self._disconnect
+            self._task = asyncio.create_task(self._safely(self._address, action), name="mParticle")
         return respond({"mparticle": self.as_json()})
 
-    async def _safely(self, address: str, deed: Callable[[MParticle], Awaitable[None]]) -> None:
+    async def _safely(self, address: str, action: Callable[[MParticle], Awaitable[None]]) -> None:
         self._world.changed()
         try:
             async with MParticle(address, settings=self._settings, attempts=ATTEMPTS) as player:
-                await deed(player)
+                await action(player)
         except RefusedError as error:
-            self._say(f"A message was not taken ({error}).")
+            self._say(f"A message was not accepted ({error}).")
         finally:
             asyncio.get_running_loop().call_soon(self._world.changed)  # after this task has ended
 

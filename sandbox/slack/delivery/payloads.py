@@ -98,25 +98,25 @@ def _in_view(view: View) -> Json:
     return {"container": {"type": "view", "view_id": view.id}, "view": view.as_json()}
 
 
-def block_actions(world: World, user: User, where: Message | View, action: Json) -> Json:
+def block_actions(world: World, user: User, place: Message | View, action: Json) -> Json:
     """Return the payload of a button press or a menu choice, in a message, modal or home tab."""
-    channel = where.channel if isinstance(where, View) else where.channel.id
+    channel = place.channel if isinstance(place, View) else place.channel.id
     payload = _interaction(world, user, "block_actions") | {"trigger_id": world.new_trigger(user, channel).id}
     payload["actions"] = [action | {"action_ts": world.new_ts()}]
-    if isinstance(where, View):
-        return payload | _in_view(where) | {"state": {"values": where.values}}
-    response_url = world.new_response_url(user, where.channel.id, where)
-    return payload | _in_message(user, where) | {"response_url": response_url}
+    if isinstance(place, View):
+        return payload | _in_view(place) | {"state": {"values": place.values}}
+    response_url = world.new_response_url(user, place.channel.id, place)
+    return payload | _in_message(user, place) | {"response_url": response_url}
 
 
 def block_suggestion(
-    world: World, user: User, where: Message | View, block_id: str, action_id: str, typed: str
+    world: World, user: User, place: Message | View, block_id: str, action_id: str, typed: str
 ) -> Json:
     """Return the payload of letters typed into an external_select."""
-    place = _in_view(where) if isinstance(where, View) else _in_message(user, where)
+    container = _in_view(place) if isinstance(place, View) else _in_message(user, place)
     return (
         _interaction(world, user, "block_suggestion")
-        | place
+        | container
         | {"block_id": block_id, "action_id": action_id, "value": typed}
     )
 

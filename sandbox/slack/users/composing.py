@@ -80,8 +80,8 @@ async def command(
     payload = payloads.command(world, user, channel, name, text.strip())
     answer = await delivery.send("slash_commands", payload)
     if answer.error:
-        said = "it took longer than 3 seconds" if answer.error == TIMED_OUT else "the app can't be reached"
-        shown = f"{name} failed with the error `{answer.error}`: {said}."
+        reason = "it took longer than 3 seconds" if answer.error == TIMED_OUT else "the app can't be reached"
+        shown = f"{name} failed with the error `{answer.error}`: {reason}."
         return Outcome(error=answer.error, shown=shown, message=_notice(world, user, channel, shown))
     return _acknowledged(world, user, channel, typed.strip(), answer.payload)
 
@@ -129,11 +129,11 @@ def with_mentions(world: World, team_id: str, text: str) -> str:
         if one.team_id == team_id and not one.is_im
     }
 
-    def encoded(found: re.Match[str]) -> str:
-        names = people if found[1] == "@" else channels
-        return names.get(found[2], found[0])
+    def encode(match: re.Match[str]) -> str:
+        names = people if match[1] == "@" else channels
+        return names.get(match[2], match[0])
 
-    return re.sub(r"(?<![\w.])([@#])([\w-]+)", encoded, text)
+    return re.sub(r"(?<![\w.])([@#])([\w-]+)", encode, text)
 
 
 def _refused(world: World, user: User, channel: Channel, shown: str, thread_ts: str | None = None) -> Outcome:

@@ -16,11 +16,11 @@ Place = Message | View
 
 
 async def click(
-    delivery: Delivery, user: User, where: Place, name: str, value: Any = None, confirm: bool = True
+    delivery: Delivery, user: User, place: Place, name: str, value: Any = None, confirm: bool = True
 ) -> Outcome:
     """Press the button `action_id` (or `block_id/action_id`), or choose `value` in a menu."""
-    check_on_screen(delivery, user, where)
-    block, element = find_element(where.blocks, name, value)
+    check_on_screen(delivery, user, place)
+    block, element = find_element(place.blocks, name, value)
     if element.get("confirm") and not confirm:
         return Outcome(sent=False)
     action: Json = {
@@ -39,48 +39,48 @@ async def click(
             raise NotPossibleError(f"there is no option {value!r}")
         action["selected_option"] = picked[0]
     else:
-        action |= put(user, where, block, element, value)
-    return await act(delivery, user, where, action)
+        action |= put(user, place, block, element, value)
+    return await act(delivery, user, place, action)
 
 
-def check_on_screen(delivery: Delivery, user: User, where: Place) -> None:
+def check_on_screen(delivery: Delivery, user: User, place: Place) -> None:
     """Raise NotPossibleError if the element is not, or no longer, on the person's screen."""
-    if isinstance(where, View):
-        there = where is user.home or where in user.views
+    if isinstance(place, View):
+        is_visible = place is user.home or place in user.views
     else:
-        there = where in where.channel.messages and where.only_for in (None, user.id)
-    if not there:
+        is_visible = place in place.channel.messages and place.only_for in (None, user.id)
+    if not is_visible:
         raise NotPossibleError("this message or view is not on the screen, or no longer")
 
 
-def put(user: User, where: Place, block: Json, element: Json, value: Any) -> Json:
+def put(user: User, place: Place, block: Json, element: Json, value: Any) -> Json:
     """Enter a value into an input and return its new state."""
-    offered = where.suggested.get(element["action_id"], []) if isinstance(where, View) else []
+    offered = place.suggested.get(element["action_id"], []) if isinstance(place, View) else []
     state = chosen(element, value, offered)
-    values = where.values if isinstance(where, View) else where.values.setdefault(user.id, {})
+    values = place.values if isinstance(place, View) else place.values.setdefault(user.id, {})
     values.setdefault(block["block_id"], {})[element["action_id"]] = state
     return state
 
 
-async def act(delivery: Delivery, user: User, where: Place, action: Json) -> Outcome:
+async def act(delivery: Delivery, user: User, place: Place, action: Json) -> Outcome:
     """Send an action to the app and wait for its acknowledgement."""
-    answer = await delivery.send("interactive", payloads.block_actions(delivery.world, user, where, action))
+    answer = await delivery.send("interactive", payloads.block_actions(delivery.world, user, place, action))
     if answer.error:
         return Outcome(answer.error, trouble(answer.error))
     return Outcome(payload=answer.payload)
 
 
-async def suggest(delivery: Delivery, user: User, where: Place, name: str, typed: str) -> list[Json]:
+async def suggest(delivery: Delivery, user: User, place: Place, name: str, typed: str) -> list[Json]:
     """Type into an external_select and return the options that the app offers (groups opened).
 
     Below `min_query_length` letters the app is not asked, and there are no options.
     """
-    check_on_screen(delivery, user, where)
-    block, element = find_element(where.blocks, name)
+    check_on_screen(delivery, user, place)
+    block, element = find_element(place.blocks, name)
     least = element.get("min_query_length")
     if len(typed) < (3 if least is None else least):
         return []
-    payload = payloads.block_suggestion(delivery.world, user, where, block["block_id"], element["action_id"], typed)
+    payload = payloads.block_suggestion(delivery.world, user, place, block["block_id"], element["action_id"], typed)
     answer = await delivery.send("interactive", payload)
     if answer.error:
         raise NotPossibleError(f"the options could not be loaded: {answer.error}")
@@ -89,8 +89,8 @@ async def suggest(delivery: Delivery, user: User, where: Place, name: str, typed
     if check.problems:
         raise NotPossibleError(f"the app offered options that Slack refuses: {check.problems[0]}")
     options = options_of(answer.payload)
-    if isinstance(where, View):
-        known = where.suggested.setdefault(element["action_id"], [])
+    if isinstance(place, View):
+        known = place.suggested.setdefault(element["action_id"], [])
         known += [one for one in options if one not in known]
     return options
 

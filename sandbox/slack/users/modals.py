@@ -21,11 +21,10 @@ INVALID = "The app answered with something that can't be shown here."
 
 
 async def fill(delivery: Delivery, user: User, view: View, values: Mapping[str, Any], tell: bool = True) -> Outcome:
-    """Enter values into inputs named `action_id` or `block_id/action_id`, and send actions for inputs that dispatch
-    them.
+    """Enter values into inputs named `action_id` or `block_id/action_id`.
 
-    An unknown option of an external_select is looked up by typing it. Without `tell`, the app gets the values only with
-    the submission.
+    With `tell`, inputs that dispatch actions send them; otherwise the app gets the values only with the submission. An
+    unknown option of an external_select is looked up by typing it.
     """
     check_on_screen(delivery, user, view)
     last = Outcome(sent=False)
@@ -40,8 +39,8 @@ async def fill(delivery: Delivery, user: User, view: View, values: Mapping[str, 
             _check_files(element, value)
         state = put(user, view, block, element, value)
         delivery.world.changed()
-        asked = block["type"] != "input" or (block.get("dispatch_action") and _dispatches(element))
-        if tell and asked:
+        is_dispatched = block["type"] != "input" or (block.get("dispatch_action") and _dispatches(element))
+        if tell and is_dispatched:
             action = {"action_id": element["action_id"], "block_id": block["block_id"], **state}
             last = await act(delivery, user, view, action)
     return last
@@ -75,7 +74,7 @@ async def submit(delivery: Delivery, user: User, view: View) -> Outcome:
         raise NotPossibleError("this modal has no submit button")
     world = delivery.world
     view.problem = None
-    view.errors = _what_the_screen_refuses(view)
+    view.errors = _client_side_errors(view)
     if view.errors:
         world.changed()
         return Outcome(errors=view.errors, sent=False)
@@ -86,17 +85,17 @@ async def submit(delivery: Delivery, user: User, view: View) -> Outcome:
         world.changed()
         return Outcome(answer.error, view.problem)
     try:
-        _obey(world, user, view, answer.payload)
+        _apply_response_action(world, user, view, answer.payload)
     except (SlackError, NotPossibleError) as error:
         view.problem = INVALID
         world.changed()
         more = error.more if isinstance(error, SlackError) else {}
-        said = error.error if isinstance(error, SlackError) else str(error)
-        return Outcome(f"{said} {more}".strip(), INVALID, payload=answer.payload)
+        reason = error.error if isinstance(error, SlackError) else str(error)
+        return Outcome(f"{reason} {more}".strip(), INVALID, payload=answer.payload)
     return Outcome(errors=dict(view.errors), payload=answer.payload)
 
 
-def _obey(world: World, user: User, view: View, answer: Json) -> None:
+def _apply_response_action(world: World, user: User, view: View, answer: Json) -> None:
     action = answer.get("response_action")
     if action is None and not answer:
         if view in user.views:
@@ -118,7 +117,7 @@ def _obey(world: World, user: User, view: View, answer: Json) -> None:
     world.changed()
 
 
-def _what_the_screen_refuses(view: View) -> dict[str, str]:
+def _client_side_errors(view: View) -> dict[str, str]:
     errors = {}
     for block in view.blocks:
         if block["type"] != "input":

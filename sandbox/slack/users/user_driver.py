@@ -52,13 +52,15 @@ class Person:
 
     async def command(self, typed: str, channel: Channel | str = "marketing", thread: Message | None = None) -> Outcome:
         """Type a slash command."""
-        where = self.slack.channel(channel, self.user)
-        return await composing.command(self.slack.delivery, self.user, where, typed, thread.ts if thread else None)
+        conversation = self.slack.channel(channel, self.user)
+        return await composing.command(
+            self.slack.delivery, self.user, conversation, typed, thread.ts if thread else None
+        )
 
     async def say(self, text: str, channel: Channel | str, thread: Message | None = None) -> Message:
         """Write a message."""
-        where = self.slack.channel(channel, self.user)
-        return composing.say(self.slack.world, self.user, where, text, thread.ts if thread else None)
+        conversation = self.slack.channel(channel, self.user)
+        return composing.say(self.slack.world, self.user, conversation, text, thread.ts if thread else None)
 
     async def upload_file(
         self,
@@ -69,9 +71,9 @@ class Person:
         thread: Message | None = None,
     ) -> Message:
         """Upload a file to a conversation. Returns its message."""
-        where = self.slack.channel(channel, self.user)
+        conversation = self.slack.channel(channel, self.user)
         return composing.upload(
-            self.slack.world, self.user, where, name, content, comment, thread.ts if thread else None
+            self.slack.world, self.user, conversation, name, content, comment, thread.ts if thread else None
         )
 
     def file(self, name: str, content: bytes) -> File:
@@ -86,17 +88,17 @@ class Person:
 
     # -- pressing -------------------------------------------------------------------------------
 
-    async def click(self, where: Message | View, name: str, value: Any = None, confirm: bool = True) -> Outcome:
+    async def click(self, place: Message | View, name: str, value: Any = None, confirm: bool = True) -> Outcome:
         """Press a button or choose in a menu: `action_id` or `block_id/action_id`.
 
         `value` is what to choose, or distinguishes buttons with the same action_id. `confirm` is the answer
         to the confirmation dialog, if the element has one.
         """
-        return await interactions.click(self.slack.delivery, self.user, where, name, value, confirm)
+        return await interactions.click(self.slack.delivery, self.user, place, name, value, confirm)
 
-    async def suggest(self, where: Message | View, name: str, typed: str) -> list[Json]:
+    async def suggest(self, place: Message | View, name: str, typed: str) -> list[Json]:
         """Type into an external_select. Returns the options that the app offers."""
-        return await interactions.suggest(self.slack.delivery, self.user, where, name, typed)
+        return await interactions.suggest(self.slack.delivery, self.user, place, name, typed)
 
     async def shortcut(self, callback_id: str, message: Message | None = None) -> Outcome:
         """Use a message shortcut, or a global one."""

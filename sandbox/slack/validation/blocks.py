@@ -132,7 +132,7 @@ def _header(check: Checker, block: dict[str, Any], at: str) -> None:
 
 
 def _divider(check: Checker, block: dict[str, Any], at: str) -> None:
-    """A divider has nothing to check."""
+    """Check nothing: a divider has no properties."""
 
 
 def _context(check: Checker, block: dict[str, Any], at: str) -> None:

@@ -87,10 +87,10 @@ class Checker:
             self.add(at, f"must contain at least {least} item{'s' if least > 1 else ''}")
         return value
 
-    def unique(self, names: Iterable[tuple[str, str]], what: str) -> None:
+    def unique(self, names: Iterable[tuple[str, str]], kind: str) -> None:
         """Check that no name occurs twice; `names` are (place, name)."""
         seen: set[str] = set()
         for at, name in names:
             if name in seen:
-                self.add(at, f"duplicate {what}: {name}")
+                self.add(at, f"duplicate {kind}: {name}")
             seen.add(name)

@@ -230,9 +230,9 @@ def _check_groups(
 
 
 def _all_options(thing: dict[str, Any]) -> list[tuple[str, Any]]:
-    found = [(f"/options/{number}", one) for number, one in enumerate(thing.get("options") or [])]
+    options = [(f"/options/{number}", one) for number, one in enumerate(thing.get("options") or [])]
     for number, group in enumerate(thing.get("option_groups") or []):
-        found += [
+        options += [
             (f"/option_groups/{number}/options/{inner}", one) for inner, one in enumerate(group.get("options") or [])
         ]
-    return found
+    return options

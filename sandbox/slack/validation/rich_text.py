@@ -21,7 +21,7 @@ LEAVES = ("rich_text_section", "rich_text_quote", "rich_text_preformatted")
 
 
 def check_rich_text(check: Checker, block: Any, at: str) -> None:
-    """A rich_text block."""
+    """Check a rich_text block."""
     if not isinstance(block, dict) or block.get("type") != "rich_text":
         check.add(at, "must be a rich_text block")
         return

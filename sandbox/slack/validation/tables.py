@@ -11,7 +11,7 @@ MOST_ROWS, MOST_COLUMNS = 100, 20
 
 
 def check_table(check: Checker, block: dict[str, Any], at: str) -> None:
-    """A table block."""
+    """Check a table block."""
     _check_rows(check, block, at, MOST_ROWS, 1)
     for number, setting in enumerate(
         check.items(block.get("column_settings"), f"{at}/column_settings", MOST_COLUMNS, 0)
@@ -21,7 +21,7 @@ def check_table(check: Checker, block: dict[str, Any], at: str) -> None:
 
 
 def check_data_table(check: Checker, block: dict[str, Any], at: str) -> None:
-    """A data_table block: a header row and at least one more."""
+    """Check a data_table block: a header row and at least one more."""
     _check_rows(check, block, at, MOST_ROWS + 1, 2)
     check.string(block.get("caption"), f"{at}/caption", 2000, 1)
     size = block.get("page_size")

@@ -39,14 +39,14 @@ def list_(request: ApiRequest) -> Json:
     kinds = (request.text("types") or "public_channel").split(",")
     bot = request.caller.bot_user
 
-    def wanted(channel: Channel) -> bool:
+    def is_wanted(channel: Channel) -> bool:
         kind = "im" if channel.is_im else "private_channel" if channel.is_private else "public_channel"
         seen = bot in channel.members or kind == "public_channel"
         hidden = channel.is_archived and request.flag("exclude_archived")
         return channel.team_id == request.team_id and kind in kinds and seen and not hidden
 
-    found = [one.as_json(bot) for one in request.world.channels.values() if wanted(one)]
-    return _page(request, "channels", found)
+    channels = [one.as_json(bot) for one in request.world.channels.values() if is_wanted(one)]
+    return _page(request, "channels", channels)
 
 
 def members(request: ApiRequest) -> Json:
@@ -67,12 +67,12 @@ def users_list(request: ApiRequest) -> Json:
     return _page(request, "members", [one.as_json(with_email) for one in team])
 
 
-def _page(request: ApiRequest, key: str, found: list[Any]) -> Json:
+def _page(request: ApiRequest, key: str, items: list[Any]) -> Json:
     size = min(request.number("limit", 100) or 100, MOST_A_PAGE)
     cursor = request.text("cursor")
     if cursor and not cursor.isdigit():
         raise SlackError("invalid_cursor")
     start = int(cursor or 0)
     end = start + size
-    following = str(end) if end < len(found) else ""
-    return {key: found[start:end], "response_metadata": {"next_cursor": following}}
+    following = str(end) if end < len(items) else ""
+    return {key: items[start:end], "response_metadata": {"next_cursor": following}}

@@ -121,10 +121,9 @@ async def upload(world: World, request: web.Request) -> web.Response:
 
 
 def download(world: World, request: web.Request) -> web.Response:
-    """Return a file's bytes for a token that may read it; otherwise redirect to the login page of the workspace, which
-    has status 200.
+    """Return a file's bytes for a token that may read it. Otherwise redirect to the login page of the workspace.
 
-    Slack redirects to `/?redir=...`: https://github.com/drewminns/slackdeletron/issues/48.
+    That page has status 200. Slack redirects to `/?redir=...`: https://github.com/drewminns/slackdeletron/issues/48.
     """
     token = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
     install = world.tokens.get(token)

@@ -72,19 +72,19 @@ class ApiRequest:
 
     def user(self, user_id: str) -> User:
         """Return a person or bot of the caller's workspace, or of one that shares a channel with it."""
-        found = self.world.users.get(user_id)
-        if found is None or found.app_team_id != self.team_id:
+        user = self.world.users.get(user_id)
+        if user is None or user.app_team_id != self.team_id:
             raise SlackError("user_not_found")
-        return found
+        return user
 
     def visible_channel(self, name: str) -> Channel:
         """Return a conversation that the caller can see, by its id."""
-        found = self.world.channels.get(name)
-        if found is None or found.team_id != self.team_id:
+        channel = self.world.channels.get(name)
+        if channel is None or channel.team_id != self.team_id:
             raise SlackError("channel_not_found")
-        if (found.is_private or found.is_im) and self.caller.bot_user not in found.members:
+        if (channel.is_private or channel.is_im) and self.caller.bot_user not in channel.members:
             raise SlackError("channel_not_found")
-        return found
+        return channel
 
 
 async def read_arguments(request: web.Request) -> dict[str, Any]:

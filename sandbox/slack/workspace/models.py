@@ -50,7 +50,7 @@ class User:
         return self.connected_to or self.team_id
 
     def as_json(self, with_email: bool = False) -> Json:
-        """The user object of users.info; the address needs the scope users:read.email.
+        """Return the user object of users.info; the address needs the scope users:read.email.
 
         Guests, bots and deactivated people have the fields of docs.slack.dev/reference/objects/user-object; a
         deactivated person has no roles and no time zone. A person from another workspace is `is_stranger` and keeps
@@ -59,13 +59,13 @@ class User:
         profile = {"real_name": self.real_name, "display_name": self.real_name, "title": self.title}
         if with_email and not self.is_bot:
             profile["email"] = self.email
-        known: Json = {"id": self.id, "team_id": self.team_id, "name": self.name, "deleted": self.deleted}
+        common: Json = {"id": self.id, "team_id": self.team_id, "name": self.name, "deleted": self.deleted}
         if self.deleted:
-            return {**known, "is_bot": self.is_bot, "is_app_user": False, "profile": profile}
+            return {**common, "is_bot": self.is_bot, "is_app_user": False, "profile": profile}
         if self.connected_to:
-            return {**known, "real_name": self.real_name, "is_stranger": True, "is_bot": False, "profile": profile}
+            return {**common, "real_name": self.real_name, "is_stranger": True, "is_bot": False, "profile": profile}
         return {
-            **known,
+            **common,
             "real_name": self.real_name,
             "is_admin": self.is_admin,
             "is_owner": self.is_owner,
@@ -96,7 +96,7 @@ class Channel:
     messages: list[Message] = field(default_factory=list, repr=False)
 
     def as_json(self, bot_user: str) -> Json:
-        """The conversation object as the bot sees it."""
+        """Return the conversation object as the bot sees it."""
         if self.is_im:
             return {"id": self.id, "is_im": True, "user": self.person, "context_team_id": self.team_id}
         return {
@@ -142,8 +142,10 @@ class File:
         return len(self.content) if self.content is not None else self.announced_size
 
     def as_json(self) -> Json:
-        """The file object. For an external file, `url_private` is its address outside of Slack
-        (docs.slack.dev/reference/objects/file-object)."""
+        """Return the file object (docs.slack.dev/reference/objects/file-object).
+
+        For an external file, `url_private` is its address outside of Slack.
+        """
         extension = self.name.rsplit(".", 1)[-1].lower() if "." in self.name else "binary"
         return {
             "id": self.id,
@@ -187,7 +189,7 @@ class Message:
     values: dict[str, Values] = field(default_factory=dict)  # what each person has chosen in it
 
     def as_json(self) -> Json:
-        """The message object of payloads and answers."""
+        """Return the message object of payloads and answers."""
         shown: Json = {"type": "message", "user": self.user, "ts": self.ts, "text": self.text}
         shown["team"] = self.channel.team_id
         if self.bot_id:
@@ -251,7 +253,7 @@ class View:
         return str((self.source.get("title") or {}).get("text", ""))
 
     def as_json(self) -> Json:
-        """The view object of payloads and answers."""
+        """Return the view object of payloads and answers."""
         source = self.source
         return {
             "id": self.id,

@@ -57,17 +57,17 @@ def elements_of(blocks: Sequence[Json]) -> Iterator[tuple[Json, Json]]:
 def find_element(blocks: Sequence[Json], name: str, value: Any = None) -> tuple[Json, Json]:
     """Return the element named `action_id` or `block_id/action_id`; `value` distinguishes equal buttons."""
     block_id, _, action_id = name.rpartition("/")
-    found = [
+    matches = [
         (block, element)
         for block, element in elements_of(blocks)
         if element["action_id"] in (action_id, name) and block_id in ("", block["block_id"], name)
     ]
-    if len(found) > 1 and value is not None:
-        found = [pair for pair in found if pair[1].get("value") == value] or found
-    if len(found) != 1:
-        there = ", ".join(f"{b['block_id']}/{e['action_id']}" for b, e in elements_of(blocks)) or "nothing"
-        raise NotPossibleError(f"{len(found)} elements are called {name!r}; on the screen: {there}")
-    return found[0]
+    if len(matches) > 1 and value is not None:
+        matches = [pair for pair in matches if pair[1].get("value") == value] or matches
+    if len(matches) != 1:
+        names = ", ".join(f"{b['block_id']}/{e['action_id']}" for b, e in elements_of(blocks)) or "nothing"
+        raise NotPossibleError(f"{len(matches)} elements are called {name!r}; on the screen: {names}")
+    return matches[0]
 
 
 def options_of(element: Json) -> list[Json]:

@@ -49,7 +49,7 @@ class World:
         self._ahead = 0.0
 
     def now(self) -> float:
-        """Seconds since 1970 by this world's clock."""
+        """Return the seconds since 1970 by this world's clock."""
         return time.time() + self._ahead
 
     def advance(self, seconds: float) -> None:
@@ -81,11 +81,11 @@ class World:
     # -- people and conversations ---------------------------------------------------------------
 
     def people(self, team_id: str | None = None) -> list[User]:
-        """The people (not bots) of a workspace, or of all."""
+        """Return the people (not bots) of a workspace, or of all."""
         return [one for one in self.users.values() if not one.is_bot and (not team_id or one.team_id == team_id)]
 
     def direct_message(self, user: User) -> Channel:
-        """The conversation of this person with the bot, opened if there is none yet."""
+        """Return the conversation of this person with the bot. Opens it if there is none yet."""
         for channel in self.channels.values():
             if channel.is_im and channel.person == user.id:
                 return channel
@@ -98,9 +98,9 @@ class World:
         return channel
 
     def message(self, channel: str, ts: str) -> Message | None:
-        """The message at a time stamp."""
-        found = self.channels.get(channel)
-        return next((one for one in found.messages if one.ts == ts), None) if found else None
+        """Return the message at a time stamp, or None."""
+        conversation = self.channels.get(channel)
+        return next((one for one in conversation.messages if one.ts == ts), None) if conversation else None
 
     def add_message(self, message: Message) -> Message:
         """Add a message to its conversation."""
@@ -148,9 +148,11 @@ class World:
 
     def new_response_url(self, user: User, channel: str, origin: Message | None = None) -> str:
         """Create the address for answers to an interaction of this person."""
-        one = ResponseUrl(secrets.token_urlsafe(12), user.id, channel, self.now() + RESPONSE_URL_SECONDS, origin)
-        self.response_urls[one.id] = one
-        return f"{self.base_url}/response/{one.id}"
+        response_url = ResponseUrl(
+            secrets.token_urlsafe(12), user.id, channel, self.now() + RESPONSE_URL_SECONDS, origin
+        )
+        self.response_urls[response_url.id] = response_url
+        return f"{self.base_url}/response/{response_url.id}"
 
     # -- installs -------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ def buttons(view: View) -> set[str]:
 async def wait_for_home(bot: Workspace, person: Person, text: str) -> View:
     """Wait until a person's home page contains a text, and return the page."""
     page = person.user.home or await person.open_home()
-    await bot.slack.wait_for(_says(bot, page, text), what=f"{text!r} on the home page")
+    await bot.slack.wait_for(_says(bot, page, text), description=f"{text!r} on the home page")
     return page
 
 

@@ -39,7 +39,7 @@ async def read_privately(bot: Workspace, text: str, person: Person | None = None
         own = [bot.slack.render(each) for each in reader.messages(channel) if each.only_for == reader.id]
         return next((each for each in reversed(own) if text in each), None)
 
-    return await bot.slack.wait_for(find, what=f"{text!r} for {reader.user.name} alone")
+    return await bot.slack.wait_for(find, description=f"{text!r} for {reader.user.name} alone")
 
 
 async def all_runs(bot: Workspace) -> list[Run]:

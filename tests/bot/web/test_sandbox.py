@@ -26,7 +26,7 @@ async def test_plays_to_the_end(tmp_path: Path) -> None:
         url = f"{live.base_url}/mparticle/firehose/{TOKEN}"
         options = ["--members", "40", "--leave", "10", "--rate", "0", "--list", str(LIST), "--audience-id", "7"]
         code, output = await play(url, *options, "--audience", "Sale", "--api-key", live.iterable.key)
-        assert (code, "50 of 50 changes were taken." in output) == (0, True)
+        assert (code, "50 of 50 changes were accepted." in output) == (0, True)
         (mapping,) = await live.mappings()
         assert (mapping.audience_id, mapping.audience_name) == ("7", "Sale")
 
