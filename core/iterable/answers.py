@@ -13,21 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.iterable.errors import (
-    IdentityConflictError,
-    InvalidApiKeyError,
-    IterableError,
-    ListError,
-    ListInUseError,
-    ListNotFoundError,
-    ListNotStandardError,
-    RateLimitedError,
-    RequestRejectedError,
-    RequestTooLargeError,
-    UnavailableError,
-    UnexpectedResponseError,
-    UnreachableError,
-)
+from core.iterable import errors
 from core.iterable.models import FailureReason
 
 
@@ -61,7 +47,7 @@ class Answer:
 
     name: str
     action: Action
-    error: type[IterableError] | None = None
+    error: type[errors.IterableError] | None = None
     statuses: tuple[tuple[int, int], ...] = ()
     codes: frozenset[str] = frozenset()
     words: re.Pattern[str] | None = None
@@ -104,13 +90,13 @@ _KEY_CODES = frozenset(
 
 #: The first row that matches wins.
 ANSWERS: tuple[Answer, ...] = (
-    Answer("too fast", Action.WAIT, RateLimitedError, statuses=((429, 429),)),
-    Answer("too fast, by its code", Action.WAIT, RateLimitedError, codes=frozenset({"RateLimitExceeded"})),
+    Answer("too fast", Action.WAIT, errors.RateLimitedError, statuses=((429, 429),)),
+    Answer("too fast, by its code", Action.WAIT, errors.RateLimitedError, codes=frozenset({"RateLimitExceeded"})),
     # Iterable does not publish its message for a list of the wrong type, hence the variants.
     Answer(
         "list is not static",
         Action.STOP,
-        ListNotStandardError,
+        errors.ListNotStandardError,
         words=_words(r"\bnot (a )?(static|standard)\b"),
         about_list=True,
         source="I",
@@ -119,34 +105,36 @@ ANSWERS: tuple[Answer, ...] = (
     Answer(
         "list is unknown",
         Action.RETRY_IF_NEW,
-        ListNotFoundError,
+        errors.ListNotFoundError,
         words=_words(r"error\.lists\.invalidListId"),
         about_list=True,
         source="O",
     ),
-    Answer("list is refused", Action.STOP, ListError, words=_words(r"error\.lists\.\w"), about_list=True, source="I"),
+    Answer(
+        "list is refused", Action.STOP, errors.ListError, words=_words(r"error\.lists\.\w"), about_list=True, source="I"
+    ),
     Answer(
         "list is in use",
         Action.STOP,
-        ListInUseError,
+        errors.ListInUseError,
         statuses=((409, 409),),
         codes=frozenset({"Conflict"}),
         about_list=True,
     ),
-    Answer("not now", Action.RETRY, UnavailableError, statuses=((408, 408), (425, 425)), source="I"),
+    Answer("not now", Action.RETRY, errors.UnavailableError, statuses=((408, 408), (425, 425)), source="I"),
     # Iterable documents GenericError with 500 for permanent faults, too, such as a user that can't be created.
-    Answer("server error", Action.RETRY_THEN_SPLIT, UnavailableError, statuses=((500, 500),), is_json=True),
-    Answer("gateway error", Action.RETRY, UnavailableError, statuses=((500, 599),)),
+    Answer("server error", Action.RETRY_THEN_SPLIT, errors.UnavailableError, statuses=((500, 500),), is_json=True),
+    Answer("gateway error", Action.RETRY, errors.UnavailableError, statuses=((500, 599),)),
     # Following a redirect could send the key to another host.
-    Answer("redirect", Action.STOP, UnexpectedResponseError, statuses=((300, 399),), source="I"),
-    Answer("key is refused", Action.STOP_CONNECTION, InvalidApiKeyError, statuses=((401, 401),)),
-    Answer("body is too large", Action.SPLIT, RequestTooLargeError, statuses=((413, 413),)),
-    Answer("gateway page", Action.RETRY, UnavailableError, statuses=((400, 499),), is_json=False, source="I"),
+    Answer("redirect", Action.STOP, errors.UnexpectedResponseError, statuses=((300, 399),), source="I"),
+    Answer("key is refused", Action.STOP_CONNECTION, errors.InvalidApiKeyError, statuses=((401, 401),)),
+    Answer("body is too large", Action.SPLIT, errors.RequestTooLargeError, statuses=((413, 413),)),
+    Answer("gateway page", Action.RETRY, errors.UnavailableError, statuses=((400, 499),), is_json=False, source="I"),
     # Its `offendingValue` is personal data, so only the names of the fields are read.
     Answer(
         "field has another type",
         Action.SPLIT,
-        RequestRejectedError,
+        errors.RequestRejectedError,
         has_key="validationErrors",
         failure=FailureReason.INVALID_DATA,
         source="O",
@@ -154,7 +142,7 @@ ANSWERS: tuple[Answer, ...] = (
     Answer(
         "user id is unknown",
         Action.SPLIT,
-        IdentityConflictError,
+        errors.IdentityConflictError,
         words=_words(r"error\.users\.noUserWithIdExists"),
         failure=FailureReason.NOT_FOUND,
         source="O",
@@ -162,49 +150,53 @@ ANSWERS: tuple[Answer, ...] = (
     Answer(
         "person is forgotten",
         Action.SPLIT,
-        IdentityConflictError,
+        errors.IdentityConflictError,
         codes=frozenset({"ForgottenUserError"}),
         failure=FailureReason.FORGOTTEN,
     ),
     Answer(
         "identity is taken",
         Action.SPLIT,
-        IdentityConflictError,
+        errors.IdentityConflictError,
         codes=frozenset({"EmailAlreadyExists", "UserIdAlreadyExists", "ExternalKeyConflict"}),
         failure=FailureReason.CONFLICT,
     ),
     Answer(
         "person is unknown",
         Action.SPLIT,
-        IdentityConflictError,
+        errors.IdentityConflictError,
         codes=frozenset({"UnknownEmailError", "UnknownUserIdError"}),
         failure=FailureReason.NOT_FOUND,
     ),
     Answer(
         "email is invalid",
         Action.SPLIT,
-        RequestRejectedError,
+        errors.RequestRejectedError,
         codes=frozenset({"InvalidEmailAddressError"}),
         failure=FailureReason.INVALID_EMAIL,
     ),
     Answer(
         "user id is invalid",
         Action.SPLIT,
-        RequestRejectedError,
+        errors.RequestRejectedError,
         codes=frozenset({"InvalidUserIdError"}),
         failure=FailureReason.INVALID_USER_ID,
     ),
     Answer(
-        "other conflict", Action.SPLIT, IdentityConflictError, statuses=((409, 409),), failure=FailureReason.CONFLICT
+        "other conflict",
+        Action.SPLIT,
+        errors.IdentityConflictError,
+        statuses=((409, 409),),
+        failure=FailureReason.CONFLICT,
     ),
-    Answer("key is refused, by its code", Action.STOP_CONNECTION, InvalidApiKeyError, codes=_KEY_CODES),
-    Answer("batch is too large", Action.SPLIT, RequestTooLargeError, codes=frozenset({"BatchTooLarge"})),
-    Answer("database error", Action.RETRY, UnavailableError, codes=frozenset({"DatabaseError"})),
-    Answer("key may not", Action.STOP_CONNECTION, InvalidApiKeyError, statuses=((403, 403),)),
+    Answer("key is refused, by its code", Action.STOP_CONNECTION, errors.InvalidApiKeyError, codes=_KEY_CODES),
+    Answer("batch is too large", Action.SPLIT, errors.RequestTooLargeError, codes=frozenset({"BatchTooLarge"})),
+    Answer("database error", Action.RETRY, errors.UnavailableError, codes=frozenset({"DatabaseError"})),
+    Answer("key may not", Action.STOP_CONNECTION, errors.InvalidApiKeyError, statuses=((403, 403),)),
     Answer(
         "list is not found",
         Action.RETRY_IF_NEW,
-        ListNotFoundError,
+        errors.ListNotFoundError,
         statuses=((404, 404),),
         codes=frozenset({"NotFound"}),
         about_list=True,
@@ -213,16 +205,16 @@ ANSWERS: tuple[Answer, ...] = (
     Answer(
         "request is refused",
         Action.SPLIT,
-        RequestRejectedError,
+        errors.RequestRejectedError,
         statuses=((400, 400),),
         failure=FailureReason.INVALID_DATA,
     ),
-    Answer("not Iterable", Action.STOP, UnexpectedResponseError, statuses=((300, 599),), source="I"),
+    Answer("not Iterable", Action.STOP, errors.UnexpectedResponseError, statuses=((300, 599),), source="I"),
     Answer("accepted, not applied", Action.RECORD_UNCONFIRMED, statuses=((202, 202),)),
     Answer("success", Action.RECORD, statuses=((200, 299),)),
     # These two never match: the first stands for a missing answer, the second is detected while an answer is parsed.
-    Answer("no answer", Action.RETRY, UnreachableError, source="I"),
-    Answer("unreadable", Action.RETRY, UnavailableError, source="I"),
+    Answer("no answer", Action.RETRY, errors.UnreachableError, source="I"),
+    Answer("unreadable", Action.RETRY, errors.UnavailableError, source="I"),
 )
 
 #: How an unknown code is treated if the status says success.

@@ -96,7 +96,10 @@ class Opener:
         return file
 
     def plainly_named(self, file: SourceFile) -> SourceFile:
-        """Return the file under a path that DuckDB does not take for a pattern."""
+        """Return the file under a path that DuckDB does not take for a pattern: a link, if its own path looks like one.
+
+        Escaping a pattern is not enough: DuckDB then lists the directory, and fails on other files in it.
+        """
         if not is_pattern(file.path):
             return file
         link = self.folder(file) / "file"

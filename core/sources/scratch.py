@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -24,19 +23,3 @@ def scratch(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Iterator[Path]:
         folder = tempfile.TemporaryDirectory(prefix="audience-", dir=spill.parent if is_usable else None)
     with folder as name:
         yield Path(name)
-
-
-@contextmanager
-def plainly_named(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Iterator[SourceFile]:
-    """Yield the file under a path that DuckDB doesn't take for a pattern: a link, if its own path looks like one.
-
-    Escaping a pattern is not enough: DuckDB then lists the directory, and fails on other files in it.
-    """
-    if not is_pattern(file.path):
-        yield file
-        return
-    with scratch(con, file) as folder:
-        link = folder / "file"
-        with disk_errors():
-            link.symlink_to(file.path)
-        yield replace(file, path=link)

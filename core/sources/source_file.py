@@ -81,7 +81,7 @@ class SourceFile:
 
     @property
     def sql(self) -> str:
-        """The path as an SQL literal. The path must not look like a pattern (see scratch.py)."""
+        """The path as an SQL literal. The path must not look like a pattern (see `Opener.plainly_named`)."""
         return literal(str(self.path))
 
     def error(
