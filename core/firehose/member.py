@@ -15,8 +15,10 @@ _LONGEST_CUSTOMER_ID = 200
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A profile as it is stored. Of several identities of a type the last one counts, as in mParticle's own
-    integration. A hash only counts if there is no raw identity."""
+    """A profile as it is stored.
+
+    The last identity of each type counts, as in mParticle's own integration. A hash counts only if there is no raw one.
+    """
 
     key: str
     mpid: int | None

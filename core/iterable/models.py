@@ -57,7 +57,7 @@ class BulkResult:
     `failed_emails` is keyed by the email in lower case (Iterable's answer may use another case than the request),
     `failed_user_ids` by the exact user id. A member may be in both. If `fail_count` is larger than the number of
     members in them, Iterable did not say which ones failed. If `is_applied` is false, Iterable accepted the request
-    (202) without saying what became of it.
+    (202) without reporting an outcome.
     """
 
     success_count: int

@@ -1,6 +1,6 @@
 """Iterable's answers, parsed into values or errors.
 
-Pure functions: bytes and status in, values or an error out. The shapes are those of Iterable's API description 1.8.
+Pure functions: bytes and status in, values or an error out. The shapes follow Iterable's API description 1.8.
 Other integrations have seen that a bad list may be reported in `msg` only, even with the code Success.
 """
 

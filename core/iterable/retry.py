@@ -24,7 +24,7 @@ class RetryPolicy:
     new_list_timeout_s: float = 90.0
 
     def delay(self, failures: int, asked: float | None = None) -> float:
-        """Return the seconds to wait after this many failures in a row. `asked` are those of a Retry-After header."""
+        """Return the seconds to wait after this many failures in a row. `asked`: those of a Retry-After header."""
         grown = min(self.backoff_max_s, self.backoff_initial_s * 2.0 ** min(failures - 1, 30))
         jittered = random.uniform(0.0, grown)  # noqa: S311 — spreads load, protects no secret
         return max(jittered, self.bounded_retry_after(asked) or 0.0)

@@ -40,7 +40,7 @@ MATERIALIZE_BELOW_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class DiffCounts:
-    """How many members have which outcome. Each member is counted once; `left` are those that left the audience."""
+    """The number of members with each outcome. Each member counts once; `left` is the number of leavers."""
 
     left: int
     to_add: int

@@ -78,7 +78,7 @@ async def exclude_changed_since(
 ) -> int:
     """Delete the members from the rest of a file's plan that have a live change newer than the plan.
 
-    `since` is when the plan was made (UTC seconds). Returns how many of the deleted members count.
+    `since` is when the plan was made (UTC seconds). Returns the number of counted members among them.
     """
     con.execute(create("newer_changes"))
     async with database.read() as db:

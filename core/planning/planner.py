@@ -196,9 +196,9 @@ async def _read(
 async def _read_file(
     con: duckdb.DuckDBPyConnection, database: Database, planned: Run, target: AudienceMapping
 ) -> Source:
-    """Read the run's files. If they contain several audiences, read that of the request, or else the mapping's.
+    """Read the run's files. If they contain several audiences, read the request's, or else the mapping's.
 
-    If the request names no columns, those of an earlier run of the mapping are used, provided that the files have them.
+    If the request names no columns, the columns of an earlier run of the mapping are used, if the files have them.
     """
     request = planned.request
     paths, columns = _paths(planned), request.columns

@@ -96,7 +96,7 @@ async def _publish(
 
 
 def _exclude(con: duckdb.DuckDBPyConnection, mapping_id: int) -> int:
-    """Delete members that other runs have changed since from the rest of an undo. Returns how many of them count."""
+    """Delete the members from the rest of an undo that other runs have changed. Returns the number of counted ones."""
     compute_reversals(con, mapping_id)
     con.execute(_SUPERSEDED, {"mapping_id": mapping_id})
     unchanged = 0

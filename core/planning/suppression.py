@@ -55,7 +55,7 @@ async def exclude_erased(con: duckdb.DuckDBPyConnection, erased: SuppressionList
 
 
 async def reject_erased(con: duckdb.DuckDBPyConnection) -> int:
-    """Add the erased members to `rejected`, without their identities. Returns how many they are."""
+    """Add the erased members to `rejected`, without their identities. Returns their number."""
     return await run(con, _reject_erased, con)
 
 

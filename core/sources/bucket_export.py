@@ -1,6 +1,6 @@
 """Shape 2, the bucket delta: additions and removals that mParticle writes to Google Cloud Storage.
 
-The format is that of mParticle's documentation of the integration.
+The format follows mParticle's documentation of the integration.
 """
 
 from core.sources import json_format

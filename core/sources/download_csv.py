@@ -1,6 +1,6 @@
 """Shape 1, the audience download: a row for each identity of each profile, as a ZIP or as the CSV inside it.
 
-Columns and manifest are those of mParticle's documentation of audience downloads.
+Columns and manifest follow mParticle's documentation of audience downloads.
 """
 
 from collections.abc import Sequence

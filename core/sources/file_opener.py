@@ -1,4 +1,4 @@
-"""The files of an audience, in the form in which they are read.
+"""Preparation of an audience's files for the reader.
 
 Folders are listed, archives and compressed files are unpacked, and sheets and texts in other encodings are written as
 UTF-8 text. A file that is plain UTF-8 text already is not copied.

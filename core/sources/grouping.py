@@ -210,9 +210,8 @@ def _grouping(
 ) -> str:
     """Return the SELECT that keeps the latest identities of each profile.
 
-    Grouping by number costs half as much as by text, so it groups by mpid if every row has one (`by_mpid`).
-
-    `of` is a condition for the rows that are grouped, `differ` an aggregate for a further column.
+    `by_mpid`: every row has an mpid. Grouping by that number costs half as much as by text. `of` is a condition for the
+    rows that are grouped, `differ` an aggregate for a further column.
     """
     latest = "arg_max_null" if rows.is_delta else "arg_max"
     member = "arg_max(member, k)" if rows.is_delta else "true"

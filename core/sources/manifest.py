@@ -1,6 +1,6 @@
 """The manifest of an audience download: what the ZIP should contain, and the comparison with what it contains.
 
-The format is that of mParticle's documentation of audience downloads. Missing fields are not checked.
+The format follows mParticle's documentation of audience downloads. Missing fields are not checked.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Text in the form that DuckDB's strict reader accepts: UTF-8, one kind of line end, one header, standard quoting.
 
-Most files have this form and are not copied. Of any other file a copy is written. Its lines keep their numbers, so that
-an error names the line of the original file.
+Most files have this form and are read directly. Others are copied in this form. The lines of a copy keep their numbers,
+so that an error names the line of the original file.
 """
 
 import codecs

@@ -1,7 +1,7 @@
 """Cleaning the identities on the stage. DuckDB finds the rows that need it, and only those pass through Python.
 
-The rules are those of core/raw_identity.py. The expressions here are cheap tests: a row that passes them would not be
-changed by any rule.
+The rules are in core/raw_identity.py. The expressions here are cheap tests: no rule would change a row that passes
+them.
 """
 
 from enum import IntFlag

@@ -103,7 +103,7 @@ def readable(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def refuse_bomb(unpacked: int, packed: int, file: SourceFile) -> None:
-    """Raise InputError if `packed` bytes unpack to far more than those of an audience would."""
+    """Raise InputError if `packed` bytes unpack to far more bytes than an audience would."""
     if unpacked > LARGEST or (unpacked > SMALL and unpacked > HIGHEST_RATIO * packed):
         raise file.error("unpacks to far more data than an audience. This is not from mParticle: don't open it.")
 

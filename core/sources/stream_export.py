@@ -1,6 +1,6 @@
 """Shape 3, the stream delta: additions and removals of several audiences, which mParticle sends to Amazon Kinesis.
 
-The format is that of mParticle's documentation of the integration, which capitalizes the identities.
+The format follows mParticle's documentation of the integration, which capitalizes the identities.
 """
 
 from core.sources import json_format

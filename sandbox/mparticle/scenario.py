@@ -28,8 +28,8 @@ async def play_story(
 ) -> None:
     """Register, connect an audience, and let profiles join and leave it.
 
-    `members` profiles join, and the first `leave` of them leave again, `rate` changes a second. Then `erase` people are
-    erased, and with `disconnect` the audience is disconnected. `say` receives a line about each step.
+    `members` profiles join, and the first `leave` of them leave again, at `rate` changes a second. Then `erase` people
+    are erased, and with `disconnect` the audience is disconnected. `say` receives a line about each step.
     """
     module = await player.register()
     say(f"Registered: {module['name']} {module['version']}.")
