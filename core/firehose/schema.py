@@ -58,7 +58,11 @@ class SubscriptionAction(StrEnum):
 
 
 def _settings(value: Any) -> Any:
-    return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value or {}
+    return (
+        {key: setting for key, setting in value.items() if setting is not None}
+        if isinstance(value, dict)
+        else value or {}
+    )
 
 
 def _list(value: Any) -> Any:
@@ -214,12 +218,12 @@ def parse(body: bytes) -> Request:
 
 def _without_unusable(body: bytes, error: ValidationError) -> Request:
     """Parse a membership change without the items that `error` names. Raises MalformedError if more is wrong."""
-    wrong = error.errors(include_url=False, include_context=False, include_input=False)
-    malformed = MalformedError(_place(wrong[0]), _what(wrong[0]))
-    if any(each["loc"][:2] != _PROFILES or len(each["loc"]) < 3 for each in wrong):
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    malformed = MalformedError(_place(errors[0]), _message_of(errors[0]))
+    if any(item["loc"][:2] != _PROFILES or len(item["loc"]) < 3 for item in errors):
         raise malformed from None
     message = orjson.loads(body)
-    items = {_item_of(each["loc"][2:]) for each in wrong}
+    items = {_item_of(item["loc"][2:]) for item in errors}
     # each profile is left out once; leaving out an identity loses no change
     unusable = sum(not place or (place[0] == "audiences" and (profile,) not in items) for profile, *place in items)
     for profile, *place in sorted(items, reverse=True):  # in reverse, so that the other indexes stay valid
@@ -235,8 +239,7 @@ def _without_unusable(body: bytes, error: ValidationError) -> Request:
 
 
 def _item_of(place: tuple[int | str, ...]) -> tuple[Any, ...]:
-    """Return the place to leave out for an error in `user_profiles`: an audience or identity of a profile, or the
-    profile."""
+    """Return what to omit for an error in `user_profiles`: an audience or identity of a profile, or the profile."""
     profile, *inner = place
     if len(inner) >= 2 and inner[0] in ("audiences", "user_identities") and isinstance(inner[1], int):
         return profile, inner[0], inner[1]
@@ -262,9 +265,9 @@ def _place(error: Any) -> str:
     return ".".join(parts) or "message"
 
 
-def _what(error: Any) -> str:
+def _message_of(error: Any) -> str:
     if error["type"] == "union_tag_invalid":
-        return "is not a kind of message that is taken here."
+        return "is not a kind of message that this endpoint accepts."
     if error["type"] == "union_tag_not_found":
         return "is missing."
     if error["type"] == "json_invalid":
