@@ -14,8 +14,8 @@ MAX_ADDED_SHARE = 0.50
 MAX_ADDED = 1_000
 
 # A source needs approval if its size deviates from the mean of the last runs by more than DEVIATIONS standard
-# deviations and by more than DEVIATION_SHARE of the mean. That takes at least FEWEST_RUNS runs, with a mean of
-# DEVIATION_FROM.
+# deviations and by more than DEVIATION_SHARE of the mean. That takes at least FEWEST_RUNS runs, and a mean of at least
+# DEVIATION_FROM people.
 LAST_RUNS = 10
 FEWEST_RUNS = 5
 DEVIATIONS = 3.0

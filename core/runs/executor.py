@@ -37,7 +37,7 @@ from core.runs.outcome import outlasting_outages, record_outcome
 from core.runs.ownership import owned_write
 from core.runs.rejected_members import rejected_in
 from core.runs.submission import check_may_run
-from core.sources.fetch import all_fetched
+from core.sources.fetch import fetch_files
 from core.store import approvals, clock, connections, doubts, erasures, lists, mappings, runs, suppressions
 from core.store.connections import Connection
 from core.store.mappings import is_new_list
@@ -207,7 +207,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
     engine.fetching[run.id] = directory
     async with contextlib.AsyncExitStack() as stack:
         try:
-            files = all_fetched(addresses, directory, engine.fetchers, places_of(engine, run, connection))
+            files = fetch_files(addresses, directory, engine.fetchers, places_of(engine, run, connection))
             fetched = await stack.enter_async_context(files)
         finally:
             del engine.fetching[run.id]

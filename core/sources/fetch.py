@@ -17,7 +17,7 @@ import aiohttp
 
 from core import network
 from core.errors import InputError, SyncError
-from core.sources.places import NOT_ALLOWED, opened_in
+from core.sources.places import NOT_ALLOWED, open_in
 
 #: Fetches an address to a file in this directory, and returns its path.
 Fetcher = Callable[[str, Path], Awaitable[Path]]
@@ -87,7 +87,7 @@ def check_allowed(address: str, allowed: tuple[str, ...]) -> str:
 
 
 @asynccontextmanager
-async def fetched(
+async def fetch_file(
     address: str, directory: Path, fetchers: dict[str, Fetcher], allowed: tuple[str, ...] | None = None
 ) -> AsyncIterator[Path]:
     """Yield the path of the file at an address, which exists until the end of the block.
@@ -107,7 +107,7 @@ async def fetched(
         await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True)
         if not scheme:
             folders = [Path(place) for place in allowed or () if not scheme_of(place)]
-            with opened_in(folders, Path(address), directory) as path:
+            with open_in(folders, Path(address), directory) as path:
                 yield path
         elif scheme in fetchers:
             yield await fetchers[scheme](address, directory)
@@ -124,17 +124,17 @@ async def fetched(
 
 
 @asynccontextmanager
-async def all_fetched(
+async def fetch_files(
     addresses: Sequence[str],
     directory: Path,
     fetchers: dict[str, Fetcher],
     allowed: tuple[str, ...] | None = None,
 ) -> AsyncIterator[list[Path]]:
-    """Yield the paths of the files at several addresses. Works like `fetched` for each of them."""
+    """Yield the paths of the files at several addresses. Works like `fetch_file` for each of them."""
     try:
         async with AsyncExitStack() as stack:
             yield [
-                await stack.enter_async_context(fetched(address, directory / str(index), fetchers, allowed))
+                await stack.enter_async_context(fetch_file(address, directory / str(index), fetchers, allowed))
                 for index, address in enumerate(addresses)
             ]
     finally:

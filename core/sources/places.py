@@ -22,7 +22,7 @@ _OF_PROCESS = Path("/proc/self/fd")
 
 
 @contextmanager
-def opened_in(folders: list[Path], path: Path, directory: Path) -> Iterator[Path]:
+def open_in(folders: list[Path], path: Path, directory: Path) -> Iterator[Path]:
     """Open a file in one of these folders, and yield a path to it: in `directory`, with the same name.
 
     `directory` exists, and only this program uses it. Raises InputError if the file is in none of the folders, or is

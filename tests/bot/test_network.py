@@ -25,7 +25,7 @@ from core.iterable import IterableClient, NoRateLimit
 from core.iterable.errors import UnreachableError
 from core.iterable.probe import ProbeResult, probe
 from core.iterable.retry import INTERACTIVE_RETRY
-from core.sources.fetch import fetched
+from core.sources.fetch import fetch_file
 
 # A name that only the proxy resolves, like a host outside of a company's network.
 HOST = "outside.test"
@@ -131,7 +131,7 @@ async def _probe(url: str, _directory: Path) -> None:
 
 
 async def _fetch(url: str, directory: Path) -> None:
-    async with fetched(f"{url}/a.csv", directory / "fetched", {}) as path:
+    async with fetch_file(f"{url}/a.csv", directory / "fetched", {}) as path:
         assert "p1@" in path.read_text()
 
 

@@ -25,7 +25,7 @@ async def test_a_prefix_and_a_pattern(tmp_path: Path, bucket: fsspec.AbstractFil
     """All parts below a prefix, or matching a pattern, are fetched, except marker files and lists of files."""
     names = {}
     addresses = ["memory://b/exports/", "memory://b/exports/part-*.csv", "memory://b/exports/other.txt"]
-    async with fetch.all_fetched(addresses, tmp_path / "run", {}) as paths:
+    async with fetch.fetch_files(addresses, tmp_path / "run", {}) as paths:
         for address, path in zip(addresses, paths, strict=True):
             files = path.rglob("*") if path.is_dir() else [path]
             names[address] = sorted(each.name for each in files if each.is_file())
@@ -43,7 +43,7 @@ async def test_missing_files(tmp_path: Path, bucket: fsspec.AbstractFileSystem) 
     """A missing file or an empty prefix is a clear error."""
     for address in ("memory://b/nothing/", "memory://b/exports/x*.csv", "memory://b/nothing.csv"):
         with pytest.raises(InputError, match="no such file in the bucket"):
-            async with fetch.fetched(address, tmp_path / "run", {}):
+            async with fetch.fetch_file(address, tmp_path / "run", {}):
                 pass
 
 
@@ -51,5 +51,5 @@ async def test_size_limit(tmp_path: Path, bucket: fsspec.AbstractFileSystem, mon
     """The size limit applies to all parts together."""
     monkeypatch.setattr(fetch, "MAX_BYTES", 25)
     with pytest.raises(InputError, match="has more than 25 bytes"):
-        async with fetch.fetched("memory://b/exports/", tmp_path / "run", {}):
+        async with fetch.fetch_file("memory://b/exports/", tmp_path / "run", {}):
             pass

@@ -8,8 +8,8 @@ import pytest
 
 from core.errors import InputError
 from core.sources import places
-from core.sources.fetch import fetched, name_of
-from core.sources.places import opened_in
+from core.sources.fetch import fetch_file, name_of
+from core.sources.places import open_in
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def read(drop: Path, path: Path) -> str:
 def test_file_in_an_allowed_place(drop: Path) -> None:
     """A file in an allowed place is read under its own name, also through a link within the place."""
     assert read(drop, drop / "week" / "a.csv") == "drop/week"
-    with opened_in([drop / "week" / "a.csv"], drop / "week" / "a.csv", drop.parent / "work") as opened:
+    with open_in([drop / "week" / "a.csv"], drop / "week" / "a.csv", drop.parent / "work") as opened:
         assert opened.read_text() == "drop/week"
     (drop / "link.csv").symlink_to("week/a.csv")
-    with opened_in([drop.parent / "other", drop], drop / "link.csv", drop.parent / "work") as opened:
+    with open_in([drop.parent / "other", drop], drop / "link.csv", drop.parent / "work") as opened:
         assert (opened.name, opened.read_text()) == ("link.csv", "drop/week")
 
 
@@ -112,7 +112,7 @@ def test_no_file(drop: Path, kind: str) -> None:
 async def test_address_outside(tmp_path: Path) -> None:
     """An address outside the allowed places is refused when it is fetched."""
     with pytest.raises(InputError, match="may not be read from there"):
-        async with fetched("https://127.0.0.1:1/a.csv", tmp_path / "fetched", {}, ("https://example.com/",)):
+        async with fetch_file("https://127.0.0.1:1/a.csv", tmp_path / "fetched", {}, ("https://example.com/",)):
             pass
 
 
