@@ -93,7 +93,7 @@ class Faults:
 
     def remove(self, fault_id: int) -> None:
         """Turn a fault off."""
-        self.active = [one for one in self.active if one.id != fault_id]
+        self.active = [fault for fault in self.active if fault.id != fault_id]
 
     def clear(self) -> None:
         """Turn all faults off."""
@@ -101,4 +101,4 @@ class Faults:
 
     def strike(self, method: str, args: dict[str, Any]) -> Fault | None:
         """Return the fault that hits this request, or None."""
-        return next((one for one in self.active if one.strikes(method, args)), None)
+        return next((fault for fault in self.active if fault.strikes(method, args)), None)

@@ -153,15 +153,15 @@ class Slack:
         """Return the messages of a conversation in order; ephemeral ones only for their reader."""
         messages = self.channel(channel, reader.user if reader else None).messages
         return [
-            one
-            for one in messages
-            if (one.only_for is None or (reader and one.only_for == reader.id))
-            and (thread is None or thread.ts in (one.ts, one.thread_ts))
+            message
+            for message in messages
+            if (message.only_for is None or (reader and message.only_for == reader.id))
+            and (thread is None or thread.ts in (message.ts, message.thread_ts))
         ]
 
     def calls(self, method: str) -> list[Call]:
         """Return the Web API requests for a method, in order."""
-        return [one for one in self.world.calls if one.method == method]
+        return [call for call in self.world.calls if call.method == method]
 
     def render(self, content: Any) -> str:
         """Return a message or view as plain text, with names instead of ids."""
@@ -208,8 +208,8 @@ class Slack:
         """Wait for a message of the app whose rendered text contains `text`, and return the latest."""
 
         def find_message() -> Message | None:
-            seen = [one for one in self.messages(channel, reader, thread) if one.bot_id]
-            return next((one for one in reversed(seen) if text in self.render(one)), None)
+            seen = [message for message in self.messages(channel, reader, thread) if message.bot_id]
+            return next((message for message in reversed(seen) if text in self.render(message)), None)
 
         return await self.wait_for(find_message, timeout, f"a message with {text!r} in {channel}")
 

@@ -46,7 +46,7 @@ def add_routes(app: web.Application, world: World) -> None:
         people = "".join(
             f"<option value='{user.id}'>{html.escape(world.teams[user.team_id].name)},"
             f" as {html.escape(user.real_name)}</option>"
-            for user in sorted(world.people(), key=lambda one: not one.is_admin)
+            for user in sorted(world.people(), key=lambda person: not person.is_admin)
         )
         body = (
             f"<h1>{title} wants to join a workspace</h1>"

@@ -59,7 +59,7 @@ def _view(view: View, world: World | None) -> str:
         if block["block_id"] in view.errors:
             lines.append(f"! {view.errors[block['block_id']]}")
     buttons = [view.source[key]["text"] for key in ("close", "submit") if view.source.get(key)]
-    lines.append(" ".join(f"({one})" for one in buttons))
+    lines.append(" ".join(f"({button})" for button in buttons))
     return "\n".join(line for line in lines if line)
 
 
@@ -93,11 +93,13 @@ def _divider(block: Json, world: World | None, view: View | None) -> str:
 
 
 def _context(block: Json, world: World | None, view: View | None) -> str:
-    return "  ".join(one["alt_text"] if one["type"] == "image" else _text(one, world) for one in block["elements"])
+    return "  ".join(
+        element["alt_text"] if element["type"] == "image" else _text(element, world) for element in block["elements"]
+    )
 
 
 def _actions(block: Json, world: World | None, view: View | None) -> str:
-    return " ".join(_element(one, block, world, view) for one in block["elements"])
+    return " ".join(_element(element, block, world, view) for element in block["elements"])
 
 
 def _input(block: Json, world: World | None, view: View | None) -> str:
@@ -112,7 +114,7 @@ def _element(element: Json, block: Json, world: World | None, view: View | None)
     if kind == "button":
         return f"[{_text(element['text'], world)}]"
     if kind == "overflow":
-        return "[" + " | ".join(_text(one["text"], world) for one in element["options"]) + "]"
+        return "[" + " | ".join(_text(option["text"], world) for option in element["options"]) + "]"
     if kind == "image":
         return f"[image: {element['alt_text']}]"
     state = None
@@ -121,11 +123,12 @@ def _element(element: Json, block: Json, world: World | None, view: View | None)
     key, initial, many = STATE_KEYS[kind]
     value = state[key] if state else element.get(initial)
     values = value if many and value else [value] if value else []
-    shown = ", ".join(_value(one, world) for one in values)
+    shown = ", ".join(_value(item, world) for item in values)
     if kind in ("radio_buttons", "checkboxes"):
-        picked = [one["value"] for one in values]
+        picked = [item["value"] for item in values]
         marks = [
-            f"({'x' if one['value'] in picked else ' '}) {_text(one['text'], world)}" for one in element["options"]
+            f"({'x' if option['value'] in picked else ' '}) {_text(option['text'], world)}"
+            for option in element["options"]
         ]
         return " ".join(marks)
     return f"[{shown or _text(element.get('placeholder'), world) or '…'}]"
@@ -147,8 +150,8 @@ def _rich_text(block: Json, world: World | None, view: View | None = None) -> st
         if part["type"] == "rich_text_list":
             ordered = part.get("style") == "ordered"
             lines += [
-                (f"{item + 1}. " if ordered else "- ") + _parts(one["elements"], world)
-                for item, one in enumerate(part["elements"])
+                (f"{item + 1}. " if ordered else "- ") + _parts(element["elements"], world)
+                for item, element in enumerate(part["elements"])
             ]
         else:
             quoted = "> " if part["type"] == "rich_text_quote" else ""
@@ -158,17 +161,17 @@ def _rich_text(block: Json, world: World | None, view: View | None = None) -> st
 
 def _parts(parts: Sequence[Json], world: World | None) -> str:
     spelled = []
-    for one in parts:
-        if one["type"] == "user":
-            spelled.append(plain(f"<@{one['user_id']}>", world))
-        elif one["type"] == "channel":
-            spelled.append(plain(f"<#{one['channel_id']}>", world))
-        elif one["type"] == "link":
-            spelled.append(one.get("text") or one["url"])
-        elif one["type"] == "emoji":
-            spelled.append(f":{one['name']}:")
+    for part in parts:
+        if part["type"] == "user":
+            spelled.append(plain(f"<@{part['user_id']}>", world))
+        elif part["type"] == "channel":
+            spelled.append(plain(f"<#{part['channel_id']}>", world))
+        elif part["type"] == "link":
+            spelled.append(part.get("text") or part["url"])
+        elif part["type"] == "emoji":
+            spelled.append(f":{part['name']}:")
         else:
-            spelled.append(str(one.get("text") or one.get("fallback") or one.get("range") or ""))
+            spelled.append(str(part.get("text") or part.get("fallback") or part.get("range") or ""))
     return "".join(spelled)
 
 
@@ -184,7 +187,7 @@ def _table(block: Json, world: World | None, view: View | None) -> str:
 
 def _card(block: Json, world: World | None, view: View | None) -> str:
     lines = [_text(block.get(key), world) for key in ("title", "subtitle", "body")]
-    lines.append(" ".join(_element(one, block, world, view) for one in block.get("actions") or []))
+    lines.append(" ".join(_element(element, block, world, view) for element in block.get("actions") or []))
     return "\n".join(line for line in lines if line)
 
 
@@ -193,7 +196,7 @@ def _container(block: Json, world: World | None, view: View | None) -> str:
     if block.get("rich_text_title"):
         title = _rich_text(block["rich_text_title"], world)
     lines = [title, _text(block.get("subtitle"), world)]
-    lines += [_block(one, world, view) for one in block["child_blocks"]]
+    lines += [_block(child, world, view) for child in block["child_blocks"]]
     return "\n".join(line for line in lines if line)
 
 
@@ -204,7 +207,7 @@ def _task(block: Json, world: World | None, view: View | None) -> str:
 
 
 def _plan(block: Json, world: World | None, view: View | None) -> str:
-    return "\n".join([block["title"], *(_task(one, world, view) for one in block.get("tasks") or [])])
+    return "\n".join([block["title"], *(_task(task, world, view) for task in block.get("tasks") or [])])
 
 
 _BLOCKS: dict[str, Callable[[Json, World | None, View | None], str]] = {
@@ -218,7 +221,7 @@ _BLOCKS: dict[str, Callable[[Json, World | None, View | None], str]] = {
     "table": _table,
     "data_table": _table,
     "card": _card,
-    "carousel": lambda block, world, view: "\n".join(_card(one, world, view) for one in block["elements"]),
+    "carousel": lambda block, world, view: "\n".join(_card(element, world, view) for element in block["elements"]),
     "container": _container,
     "task_card": _task,
     "plan": _plan,

@@ -50,7 +50,7 @@ def _values(delivery: Delivery, values: dict[str, Any]) -> dict[str, Any]:
     """Convert values of the page, which names files by their ids."""
     files = delivery.world.files
     return {
-        name: [files[one] for one in value["files"]] if isinstance(value, dict) and "files" in value else value
+        name: [files[file_id] for file_id in value["files"]] if isinstance(value, dict) and "files" in value else value
         for name, value in values.items()
     }
 

@@ -53,14 +53,14 @@ class Panel:
         calls = list(self.world.calls)[-CALLS_SHOWN:]
         return respond(
             {
-                "faults": [one.as_json() for one in self.faults.active],
+                "faults": [fault.as_json() for fault in self.faults.active],
                 "rates": self.rates.enforced,
                 "connections": len(self.socket_mode.connections),
                 "iterable": self.iterable_url is not None,
                 "mparticle": self.mparticle.as_json(),
                 "calls": [
-                    {"method": one.method, "status": one.status, "error": one.answer.get("error", ""), "at": one.at}
-                    for one in reversed(calls)
+                    {"method": call.method, "status": call.status, "error": call.answer.get("error", ""), "at": call.at}
+                    for call in reversed(calls)
                 ],
             }
         )

@@ -114,7 +114,8 @@ class _Page:
         file = self.world.files.get(request.match_info["file"])
         user = self._user(request.query.get("as", ""))
         seen = file is not None and (
-            file.user == user.id or any(user.id in self.world.channels[one].members for one in file.channels)
+            file.user == user.id
+            or any(user.id in self.world.channels[channel_id].members for channel_id in file.channels)
         )
         if file is None or not seen:
             return web.Response(status=404, text="There is no such file for you.")

@@ -15,16 +15,16 @@ def snapshot(world: World, user: User, channel_id: str | None, connections: int)
     install = world.installs.get(user.team_id)
     installed = install is not None and install.gone is None
     channels = [
-        _channel(one, user, install.bot_user if install else "")
-        for one in world.channels.values()
-        if one.team_id == user.team_id and (user.id in one.members or one.person == user.id)
+        _channel(channel, user, install.bot_user if install else "")
+        for channel in world.channels.values()
+        if channel.team_id == user.team_id and (user.id in channel.members or channel.person == user.id)
     ]
     selected = world.channels.get(channel_id or "")
-    visible = selected is not None and any(one["id"] == selected.id for one in channels)
+    visible = selected is not None and any(channel["id"] == selected.id for channel in channels)
     return {
         "version": world.version,
         "me": _person(world, user),
-        "people": [_person(world, one) for one in world.people()],
+        "people": [_person(world, person) for person in world.people()],
         "app": {
             "title": world.app.title,
             "name": world.app.name,
@@ -32,15 +32,15 @@ def snapshot(world: World, user: User, channel_id: str | None, connections: int)
             "bot": install.bot_user if install else "",
             "home_enabled": world.app.home_enabled,
             "connections": connections,
-            "commands": [vars(one) for one in world.app.commands] if installed else [],
-            "shortcuts": [vars(one) for one in world.app.shortcuts] if installed else [],
+            "commands": [vars(command) for command in world.app.commands] if installed else [],
+            "shortcuts": [vars(shortcut) for shortcut in world.app.shortcuts] if installed else [],
         },
         "channels": channels,
         "messages": _messages(world, selected, user) if selected and visible else [],
-        "views": [_view(one) for one in user.views],
+        "views": [_view(view) for view in user.views],
         "home": _view(user.home) if user.home else None,
-        "names": {one.id: one.real_name for one in world.users.values()}
-        | {one.id: one.name for one in world.channels.values()},
+        "names": {member.id: member.real_name for member in world.users.values()}
+        | {channel.id: channel.name for channel in world.channels.values()},
     }
 
 
@@ -56,7 +56,7 @@ def _person(world: World, user: User) -> Json:
 
 
 def _channel(channel: Channel, user: User, bot: str) -> Json:
-    seen = [one for one in channel.messages if one.only_for in (None, user.id)]
+    seen = [message for message in channel.messages if message.only_for in (None, user.id)]
     return {
         "id": channel.id,
         "name": channel.name,
@@ -72,12 +72,12 @@ def _channel(channel: Channel, user: User, bot: str) -> Json:
 
 
 def _messages(world: World, channel: Channel, user: User) -> list[Json]:
-    seen = [one for one in channel.messages if one.only_for in (None, user.id)][-MOST_MESSAGES:]
-    return [_message(world, one, seen, user) for one in seen]
+    seen = [message for message in channel.messages if message.only_for in (None, user.id)][-MOST_MESSAGES:]
+    return [_message(world, message, seen, user) for message in seen]
 
 
 def _message(world: World, message: Message, seen: list[Message], user: User) -> Json:
-    replies = [one for one in seen if one.thread_ts == message.ts]
+    replies = [reply for reply in seen if reply.thread_ts == message.ts]
     shown: dict[str, Any] = message.as_json()
     author = world.users.get(message.user)
     shown |= {

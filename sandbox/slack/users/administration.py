@@ -41,7 +41,7 @@ def allow(world: World, user: User, authorize_url: str) -> str:
         user.team_id,
         user.id,
         query.get("redirect_uri", ""),
-        frozenset(one for one in query["scope"].replace(" ", ",").split(",") if one),
+        frozenset(scope for scope in query["scope"].replace(" ", ",").split(",") if scope),
         world.now() + CODE_SECONDS,
     )
     world.codes[code.code] = code
@@ -58,7 +58,7 @@ def install_problem(world: World, query: dict[str, str]) -> str:
         return "invalid_client_id: no app has this client_id"
     if not query.get("scope"):
         return "invalid_scope: no scope is asked for"
-    if app.redirect_urls and redirect and not any(redirect.startswith(one) for one in app.redirect_urls):
+    if app.redirect_urls and redirect and not any(redirect.startswith(url) for url in app.redirect_urls):
         return "bad_redirect_uri: the manifest doesn't list this redirect_uri"
     if not redirect and not app.redirect_urls:
         return "bad_redirect_uri: there is no redirect_uri"

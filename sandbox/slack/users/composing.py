@@ -69,7 +69,7 @@ async def command(
     if name == "/invite":
         invite(world, user, channel)
         return Outcome(sent=False)
-    known = next((one for one in world.app.commands if one.command == name), None)
+    known = next((command for command in world.app.commands if command.command == name), None)
     install = world.installs.get(user.team_id)
     if thread_ts:
         return _refused(world, user, channel, f"{name} can't be used in a thread.", thread_ts)
@@ -122,11 +122,11 @@ def respond(world: World, user: User, channel: Channel, body: dict[str, Any], ec
 
 def with_mentions(world: World, team_id: str, text: str) -> str:
     """Return the text with the `@name` and `#name` of existing people and channels as Slack encodes them."""
-    people = {one.name: f"<@{one.id}>" for one in world.users.values() if one.team_id == team_id}
+    people = {user.name: f"<@{user.id}>" for user in world.users.values() if user.team_id == team_id}
     channels = {
-        one.name: f"<#{one.id}|{one.name}>"
-        for one in world.channels.values()
-        if one.team_id == team_id and not one.is_im
+        channel.name: f"<#{channel.id}|{channel.name}>"
+        for channel in world.channels.values()
+        if channel.team_id == team_id and not channel.is_im
     }
 
     def encode(match: re.Match[str]) -> str:

@@ -34,7 +34,9 @@ async def click(
             action["value"] = element["value"]
     elif element["type"] == "overflow":
         named = (value, str(value))
-        picked = [one for one in options_of(element) if one["value"] in named or one["text"]["text"] in named]
+        picked = [
+            option for option in options_of(element) if option["value"] in named or option["text"]["text"] in named
+        ]
         if not picked:
             raise NotPossibleError(f"there is no option {value!r}")
         action["selected_option"] = picked[0]
@@ -91,7 +93,7 @@ async def suggest(delivery: Delivery, user: User, place: Place, name: str, typed
     options = options_of(answer.payload)
     if isinstance(place, View):
         known = place.suggested.setdefault(element["action_id"], [])
-        known += [one for one in options if one not in known]
+        known += [option for option in options if option not in known]
     return options
 
 
@@ -99,7 +101,7 @@ async def shortcut(delivery: Delivery, user: User, callback_id: str, message: Me
     """Use a shortcut on a message, or a global one."""
     world = delivery.world
     kind = "message" if message else "global"
-    if not any(one.callback_id == callback_id and one.kind == kind for one in world.app.shortcuts):
+    if not any(shortcut.callback_id == callback_id and shortcut.kind == kind for shortcut in world.app.shortcuts):
         raise NotPossibleError(f"the app has no {kind} shortcut {callback_id!r}")
     if message:
         payload = payloads.message_shortcut(world, user, callback_id, message)

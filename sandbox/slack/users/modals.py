@@ -56,8 +56,8 @@ def _check_files(element: Json, value: Any) -> None:
     files = value if isinstance(value, list) else [value] if value else []
     if len(files) > (element.get("max_files") or 10):
         raise NotPossibleError("more files than this input takes")
-    for one in files:
-        name, size = (one.name, one.size) if isinstance(one, File) else (one["name"], one["size"])
+    for file in files:
+        name, size = (file.name, file.size) if isinstance(file, File) else (file["name"], file["size"])
         allowed = [extension.lstrip(".").lower() for extension in element.get("filetypes") or []]
         if allowed and name.rsplit(".", 1)[-1].lower() not in allowed:
             raise NotPossibleError(f"{name} is not one of: {', '.join(allowed)}")
@@ -103,7 +103,7 @@ def _apply_response_action(world: World, user: User, view: View, answer: Json) -
     elif action == "clear":
         user.views.clear()
     elif action == "errors":
-        inputs = {one["block_id"] for one in view.blocks if one["type"] == "input"}
+        inputs = {block["block_id"] for block in view.blocks if block["type"] == "input"}
         unknown = set(answer.get("errors") or {"": ""}) - inputs
         if unknown:
             raise NotPossibleError(f"errors for blocks that are no inputs: {sorted(unknown)}")

@@ -136,12 +136,12 @@ def _divider(check: Checker, block: dict[str, Any], at: str) -> None:
 
 
 def _context(check: Checker, block: dict[str, Any], at: str) -> None:
-    for number, one in enumerate(check.items(block.get("elements"), f"{at}/elements", 10)):
+    for number, element in enumerate(check.items(block.get("elements"), f"{at}/elements", 10)):
         place = f"{at}/elements/{number}"
-        if isinstance(one, dict) and one.get("type") in ANY_TEXT:
-            check.text(one, place, 2000)
+        if isinstance(element, dict) and element.get("type") in ANY_TEXT:
+            check.text(element, place, 2000)
         else:
-            check_element(check, one, place, "context")
+            check_element(check, element, place, "context")
 
 
 def _actions(check: Checker, block: dict[str, Any], at: str) -> None:
@@ -150,13 +150,13 @@ def _actions(check: Checker, block: dict[str, Any], at: str) -> None:
 
 
 def _elements(check: Checker, elements: list[Any], at: str, place: str) -> None:
-    for number, one in enumerate(elements):
-        check_element(check, one, f"{at}/{number}", place)
+    for number, element in enumerate(elements):
+        check_element(check, element, f"{at}/{number}", place)
     check.unique(
         (
-            (f"{at}/{number}/action_id", one["action_id"])
-            for number, one in enumerate(elements)
-            if isinstance(one, dict) and isinstance(one.get("action_id"), str)
+            (f"{at}/{number}/action_id", element["action_id"])
+            for number, element in enumerate(elements)
+            if isinstance(element, dict) and isinstance(element.get("action_id"), str)
         ),
         "action_id",
     )
@@ -194,9 +194,9 @@ def _card(check: Checker, block: dict[str, Any], at: str) -> None:
 
 
 def _carousel(check: Checker, block: dict[str, Any], at: str) -> None:
-    for number, one in enumerate(check.items(block.get("elements"), f"{at}/elements", 10)):
-        if isinstance(one, dict) and one.get("type") == "card":
-            check_block(check, one, f"{at}/elements/{number}")
+    for number, element in enumerate(check.items(block.get("elements"), f"{at}/elements", 10)):
+        if isinstance(element, dict) and element.get("type") == "card":
+            check_block(check, element, f"{at}/elements/{number}")
         else:
             check.add(f"{at}/elements/{number}", "must be a card")
 

@@ -230,9 +230,10 @@ def _check_groups(
 
 
 def _all_options(thing: dict[str, Any]) -> list[tuple[str, Any]]:
-    options = [(f"/options/{number}", one) for number, one in enumerate(thing.get("options") or [])]
+    options = [(f"/options/{number}", option) for number, option in enumerate(thing.get("options") or [])]
     for number, group in enumerate(thing.get("option_groups") or []):
         options += [
-            (f"/option_groups/{number}/options/{inner}", one) for inner, one in enumerate(group.get("options") or [])
+            (f"/option_groups/{number}/options/{inner}", option)
+            for inner, option in enumerate(group.get("options") or [])
         ]
     return options

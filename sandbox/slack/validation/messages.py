@@ -19,12 +19,12 @@ def message_problems(blocks: Any) -> list[Problem]:
     """Return what Slack would reject in these blocks of a message."""
     check = Checker("message")
     check_blocks(check, blocks, "/blocks", MOST_BLOCKS)
-    listed = [one for one in blocks if isinstance(one, dict)] if isinstance(blocks, list) else []
-    tables = [number for number, one in enumerate(listed) if one.get("type") == "table"]
+    listed = [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+    tables = [number for number, item in enumerate(listed) if item.get("type") == "table"]
     if len(tables) > 1:
         check.add(f"/blocks/{tables[1]}", "only one table is allowed in a message")
     for kind, most in (("table", MOST_TABLE), ("data_table", MOST_TABLE), ("markdown", MOST_MARKDOWN)):
-        if sum(text_length(one) for one in listed if one.get("type") == kind) > most:
+        if sum(text_length(item) for item in listed if item.get("type") == kind) > most:
             check.add("/blocks", f"{kind} blocks must be less than {most + 1} characters together")
     return check.problems
 
@@ -37,10 +37,10 @@ def checked_message_blocks(blocks: Any) -> list[Json]:
     if problems:
         raise SlackError(
             "invalid_blocks",
-            errors=[str(one) for one in problems],
-            response_metadata={"messages": [f"[ERROR] {one}" for one in problems]},
+            errors=[str(problem) for problem in problems],
+            response_metadata={"messages": [f"[ERROR] {problem}" for problem in problems]},
         )
-    if sum(text_length(one) for one in blocks) > MOST_IN_BLOCKS:
+    if sum(text_length(block) for block in blocks) > MOST_IN_BLOCKS:
         raise SlackError("msg_blocks_too_long")
     checked: list[Json] = blocks
     return checked
@@ -49,7 +49,7 @@ def checked_message_blocks(blocks: Any) -> list[Json]:
 def text_length(thing: Any) -> int:
     """Return the number of characters of text in a block."""
     if isinstance(thing, list):
-        return sum(text_length(one) for one in thing)
+        return sum(text_length(item) for item in thing)
     if not isinstance(thing, dict):
         return 0
     return sum(

@@ -25,26 +25,26 @@ def check_rich_text(check: Checker, block: Any, at: str) -> None:
     if not isinstance(block, dict) or block.get("type") != "rich_text":
         check.add(at, "must be a rich_text block")
         return
-    for number, one in enumerate(check.items(block.get("elements"), f"{at}/elements", 1000)):
-        _check_part(check, one, f"{at}/elements/{number}")
+    for number, element in enumerate(check.items(block.get("elements"), f"{at}/elements", 1000)):
+        _check_part(check, element, f"{at}/elements/{number}")
 
 
 def _check_part(check: Checker, part: Any, at: str) -> None:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind == "rich_text_list":
         check.one_of(part.get("style"), f"{at}/style", ("bullet", "ordered"))
-        for number, one in enumerate(check.items(part.get("elements"), f"{at}/elements", 1000)):
-            if not isinstance(one, dict) or one.get("type") != "rich_text_section":
+        for number, element in enumerate(check.items(part.get("elements"), f"{at}/elements", 1000)):
+            if not isinstance(element, dict) or element.get("type") != "rich_text_section":
                 check.add(f"{at}/elements/{number}", "must be a rich_text_section")
             else:
-                _check_part(check, one, f"{at}/elements/{number}")
+                _check_part(check, element, f"{at}/elements/{number}")
     elif kind in LEAVES:
-        for number, one in enumerate(check.items(part.get("elements"), f"{at}/elements", 1000, 0)):
+        for number, element in enumerate(check.items(part.get("elements"), f"{at}/elements", 1000, 0)):
             place = f"{at}/elements/{number}"
-            inner = one.get("type") if isinstance(one, dict) else None
+            inner = element.get("type") if isinstance(element, dict) else None
             if inner not in PARTS:
                 check.add(f"{place}/type", f"unsupported type: {inner}")
-            elif one.get(PARTS[inner]) in (None, ""):
+            elif element.get(PARTS[inner]) in (None, ""):
                 check.add(place, f"missing required field: {PARTS[inner]}")
     else:
         check.add(f"{at}/type", f"unsupported type: {kind}")

@@ -34,7 +34,9 @@ def view_problems(view: Any, surface: str, at: str = "/view") -> list[Problem]:
         )
         for key in ("title", "submit", "close"):
             check.text(view.get(key), f"{at}/{key}", 24, PLAIN)
-        inputs = [one for one in view.get("blocks") or [] if isinstance(one, dict) and one.get("type") == "input"]
+        inputs = [
+            block for block in view.get("blocks") or [] if isinstance(block, dict) and block.get("type") == "input"
+        ]
         if inputs and view.get("submit") is None:
             check.add(at, "missing required field: submit (there are input blocks)")
         check.flag(view.get("clear_on_close"), f"{at}/clear_on_close")
@@ -52,7 +54,9 @@ def checked_view(view: Any, surface: str) -> Json:
     """Return the view. Raises Slack's error if it is invalid."""
     problems = view_problems(view, surface)
     if problems:
-        raise SlackError("invalid_arguments", response_metadata={"messages": [f"[ERROR] {one}" for one in problems]})
+        raise SlackError(
+            "invalid_arguments", response_metadata={"messages": [f"[ERROR] {problem}" for problem in problems]}
+        )
     if len(orjson.dumps(view)) > MOST_BYTES:
         raise SlackError("view_too_large")
     checked: Json = view

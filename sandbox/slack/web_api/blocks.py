@@ -19,6 +19,6 @@ def validate(request: ApiRequest) -> Json:
     else:
         raise SlackError("invalid_arguments")
     if problems:
-        listed = [{"pointer": one.at, "message": one.message} for one in problems]
+        listed = [{"pointer": problem.at, "message": problem.message} for problem in problems]
         raise SlackError("invalid_blocks", errors=listed)
     return {}

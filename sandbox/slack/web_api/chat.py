@@ -30,7 +30,7 @@ def with_ids(world: World, blocks: list[Json]) -> list[Json]:
                 copy[key] = named(copy[key])
         if block["type"] in ("actions", "card"):
             key = "elements" if block["type"] == "actions" else "actions"
-            copy[key] = [named(one) for one in copy.get(key) or []]
+            copy[key] = [named(element) for element in copy.get(key) or []]
         if block["type"] in ("container", "carousel"):
             key = "child_blocks" if block["type"] == "container" else "elements"
             copy[key] = with_ids(world, copy[key])
@@ -114,9 +114,9 @@ def _target(request: ApiRequest) -> Channel:
     world = request.world
     if name.startswith(("U", "W")) and name in world.users:
         return world.direct_message(request.user(name))
-    for one in world.channels.values():
-        if one.team_id == request.team_id and not one.is_im and name.lstrip("#") == one.name:
-            name = one.id
+    for conversation in world.channels.values():
+        if conversation.team_id == request.team_id and not conversation.is_im and name.lstrip("#") == conversation.name:
+            name = conversation.id
     channel = request.visible_channel(name)
     if channel.is_archived:
         raise SlackError("is_archived")

@@ -16,7 +16,7 @@ def open_(request: ApiRequest) -> Json:
     if request.text("channel"):
         channel = request.visible_channel(request.text("channel"))
     else:
-        people = [one for one in request.text("users").split(",") if one]
+        people = [user_id for user_id in request.text("users").split(",") if user_id]
         if not people:
             raise SlackError("users_list_not_supplied")
         if len(people) > 1:
@@ -45,7 +45,9 @@ def list_(request: ApiRequest) -> Json:
         hidden = channel.is_archived and request.flag("exclude_archived")
         return channel.team_id == request.team_id and kind in kinds and seen and not hidden
 
-    channels = [one.as_json(bot) for one in request.world.channels.values() if is_wanted(one)]
+    channels = [
+        conversation.as_json(bot) for conversation in request.world.channels.values() if is_wanted(conversation)
+    ]
     return _page(request, "channels", channels)
 
 
@@ -63,8 +65,8 @@ def users_info(request: ApiRequest) -> Json:
 def users_list(request: ApiRequest) -> Json:
     """users.list"""
     with_email = "users:read.email" in request.caller.scopes
-    team = [one for one in request.world.users.values() if one.team_id == request.team_id]
-    return _page(request, "members", [one.as_json(with_email) for one in team])
+    team = [user for user in request.world.users.values() if user.team_id == request.team_id]
+    return _page(request, "members", [user.as_json(with_email) for user in team])
 
 
 def _page(request: ApiRequest, key: str, items: list[Any]) -> Json:

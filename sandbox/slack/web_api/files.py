@@ -60,11 +60,11 @@ def complete_upload(request: ApiRequest) -> Json:
     if not isinstance(listed, list) or not listed:
         raise SlackError("invalid_arguments")
     files = []
-    for one in listed:
-        file = world.files.get(one.get("id", ""))
+    for item in listed:
+        file = world.files.get(item.get("id", ""))
         if file is None or file.user != install.bot_user or file.content is None:
             raise SlackError("file_not_found")
-        file.title = one.get("title") or file.title
+        file.title = item.get("title") or file.title
         files.append(file)
     if request.text("channel_id"):
         channel = request.visible_channel(request.text("channel_id"))
@@ -102,8 +102,8 @@ def may_read(world: World, install: Install, file: File) -> bool:
         return False
     if file.for_app:
         return True
-    shared = [world.channels[one] for one in file.channels]
-    return any(install.bot_user in one.members or not (one.is_private or one.is_im) for one in shared)
+    channels = [world.channels[channel_id] for channel_id in file.channels]
+    return any(install.bot_user in channel.members or not (channel.is_private or channel.is_im) for channel in channels)
 
 
 async def upload(world: World, request: web.Request) -> web.Response:

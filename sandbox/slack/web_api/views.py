@@ -66,7 +66,8 @@ def show_view(world: World, user: User, source: Json, on_top: bool, channel: str
     """Open a modal for a person, on top of the open ones or instead of them."""
     external_id = source.get("external_id")
     if external_id and any(
-        one.external_id == external_id and one.team_id == user.app_team_id for one in world.open_views()
+        open_view.external_id == external_id and open_view.team_id == user.app_team_id
+        for open_view in world.open_views()
     ):
         raise SlackError("duplicate_external_id")
     if on_top and len(user.views) >= MOST_STACKED:

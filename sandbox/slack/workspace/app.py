@@ -76,16 +76,16 @@ class App:
             redirect_urls=tuple(oauth.get("redirect_urls", ())),
             commands=[
                 Command(
-                    one["command"],
-                    one.get("description", ""),
-                    one.get("usage_hint", ""),
-                    bool(one.get("should_escape")),
+                    command["command"],
+                    command.get("description", ""),
+                    command.get("usage_hint", ""),
+                    bool(command.get("should_escape")),
                 )
-                for one in features.get("slash_commands", ())
+                for command in features.get("slash_commands", ())
             ],
             shortcuts=[
-                Shortcut(one["callback_id"], one["name"], one.get("type", "global"))
-                for one in features.get("shortcuts", ())
+                Shortcut(shortcut["callback_id"], shortcut["name"], shortcut.get("type", "global"))
+                for shortcut in features.get("shortcuts", ())
             ],
         )
         app.name = features.get("bot_user", {}).get("display_name", app.name)

@@ -202,7 +202,7 @@ class Message:
         if self.edited and not self.blocks:
             shown["edited"] = {"user": self.user, "ts": self.edited}
         if self.files:
-            shown["files"] = [one.as_json() for one in self.files]
+            shown["files"] = [file.as_json() for file in self.files]
             if not self.bot_id:
                 shown["subtype"] = "file_share"
         if self.metadata:

@@ -49,9 +49,9 @@ def elements_of(blocks: Sequence[Json]) -> Iterator[tuple[Json, Json]]:
         candidates = [block.get("accessory"), block.get("element")]
         candidates += block.get("elements") or []
         candidates += block.get("actions") or []
-        for one in candidates:
-            if isinstance(one, dict) and "action_id" in one:
-                yield block, one
+        for candidate in candidates:
+            if isinstance(candidate, dict) and "action_id" in candidate:
+                yield block, candidate
 
 
 def find_element(blocks: Sequence[Json], name: str, value: Any = None) -> tuple[Json, Json]:
@@ -118,16 +118,16 @@ def chosen(element: Json, value: Any, offered: Sequence[Json] = ()) -> Json:
         files = value if isinstance(value, list) else [value]
         return {
             "type": "file_input",
-            "files": [one.as_json() if isinstance(one, File) else one for one in files],
+            "files": [file.as_json() if isinstance(file, File) else file for file in files],
         }
     if key in OPTION_KEYS:
         known = [*options_of(element), *offered]
-        picked = [_option(known, one) for one in (value if isinstance(value, list) else [value])]
+        picked = [_option(known, item) for item in (value if isinstance(value, list) else [value])]
         return {"type": element["type"], key: picked if many else picked[0]}
     if many:
         return {
             "type": element["type"],
-            key: [_name(one) for one in (value if isinstance(value, list) else [value])],
+            key: [_name(item) for item in (value if isinstance(value, list) else [value])],
         }
     if element["type"] in TEXT_INPUTS and isinstance(value, int | float):
         value = str(value)

@@ -82,7 +82,7 @@ class World:
 
     def people(self, team_id: str | None = None) -> list[User]:
         """Return the people (not bots) of a workspace, or of all."""
-        return [one for one in self.users.values() if not one.is_bot and (not team_id or one.team_id == team_id)]
+        return [user for user in self.users.values() if not user.is_bot and (not team_id or user.team_id == team_id)]
 
     def direct_message(self, user: User) -> Channel:
         """Return the conversation of this person with the bot. Opens it if there is none yet."""
@@ -100,7 +100,7 @@ class World:
     def message(self, channel: str, ts: str) -> Message | None:
         """Return the message at a time stamp, or None."""
         conversation = self.channels.get(channel)
-        return next((one for one in conversation.messages if one.ts == ts), None) if conversation else None
+        return next((message for message in conversation.messages if message.ts == ts), None) if conversation else None
 
     def add_message(self, message: Message) -> Message:
         """Add a message to its conversation."""
