@@ -50,7 +50,7 @@ class _Collected:
     changes: list[Change] = field(default_factory=list)
     members: list[tuple[str, Member]] = field(default_factory=list)
     """The members of the changes, each with the id of the account that sent it."""
-    came: Counter[int] = field(default_factory=Counter)
+    received: Counter[int] = field(default_factory=Counter)
     ignored: Counter[int] = field(default_factory=Counter)
 
 
@@ -190,7 +190,7 @@ class FirehoseIngest:
         if audience.action is MembershipAction.ATTRIBUTE_UPDATE or is_declined:
             collected.ignored[mapping.id] += 1
             return
-        collected.came[mapping.id] += 1
+        collected.received[mapping.id] += 1
         joined, member = audience.action is MembershipAction.ADD, sent[1]
         collected.changes.append(
             Change(mapping.id, member.key, joined, stamp, member.email, member.customer_id, member.hashed)
@@ -209,7 +209,7 @@ class FirehoseIngest:
             if check_erasures:
                 changes = await erasure_requests.without_erased(db, self._engine.vault, changes, collected.members)
             await inbox.put(db, changes)
-        await live_mappings.count(db, live_mappings.day_of(time.time()), collected.came, collected.ignored)
+        await live_mappings.count(db, live_mappings.day_of(time.time()), collected.received, collected.ignored)
 
     def _stamp_of(self, request: _Written) -> int:
         """Return mParticle's time stamp in milliseconds, at most AHEAD_S ahead of our clock."""
