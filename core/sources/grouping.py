@@ -129,7 +129,9 @@ def _gather_joined(con: duckdb.DuckDBPyConnection, rows: StagedRows, total: int,
         query(con, "DELETE FROM source", rows.file)
     elif several:
         query(con, "DELETE FROM source WHERE mpid IN (SELECT mpid FROM several)", rows.file)
-        query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=True, of=_OF_SEVERAL)}", rows.file)
+        query(
+            con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=True, condition=_OF_SEVERAL)}", rows.file
+        )
     query(con, "DROP TABLE several", rows.file)
     return are_few
 
@@ -206,18 +208,20 @@ def _numbered(chosen: str) -> str:
 
 
 def _grouping(
-    rows: StagedRows, order: str, chosen: str, *, by_mpid: bool, of: str = "", differ: str | None = None
+    rows: StagedRows, order: str, chosen: str, *, by_mpid: bool, condition: str = "", differ: str | None = None
 ) -> str:
     """Return the SELECT that keeps the latest identities of each profile.
 
-    `by_mpid`: every row has an mpid. Grouping by that number costs half as much as by text. `of` is a condition for the
-    rows that are grouped, `differ` an aggregate for a further column.
+    `by_mpid`: every row has an mpid. Grouping by that number costs half as much as by text. `condition` limits the
+    rows that are grouped. `differ` is an aggregate for a further column.
     """
     latest = "arg_max_null" if rows.is_delta else "arg_max"
     member = "arg_max(member, k)" if rows.is_delta else "true"
     kept = f"{member} AS member, {latest}(email, k) AS email, {latest}(customer_id, k) AS customer_id"
     if by_mpid:
-        grouped = f"SELECT mpid, {kept} FROM (SELECT *, {order} AS k FROM ({_numbered(chosen)}) {of}) GROUP BY mpid"
+        grouped = (
+            f"SELECT mpid, {kept} FROM (SELECT *, {order} AS k FROM ({_numbered(chosen)}) {condition}) GROUP BY mpid"
+        )
         return f"SELECT NULL, mpid, member, email, customer_id FROM ({grouped})"
     more = f", {differ}" if differ else ""
     keyed = f"SELECT *, {order} AS k, {_PROFILE} AS profile FROM ({_numbered(chosen)})"

@@ -62,13 +62,18 @@ def registration() -> Message:
 
 
 def subscription(
-    of: Message, audience: Audience, action: str, *, previous: Mapping[str, str] | None = None, at: int | None = None
+    sender: Message,
+    audience: Audience,
+    action: str,
+    *,
+    previous: Mapping[str, str] | None = None,
+    at: int | None = None,
 ) -> Message:
     """Return a subscription message. `action` is `add` (connected), `update` (changed) or `remove` (disconnected)."""
     return _message(
         "audience_subscription",
         at,
-        account=of,
+        account=sender,
         audience_id=audience.id,
         audience_name=audience.name,
         audience_subscription_settings=dict(audience.settings),
@@ -78,7 +83,7 @@ def subscription(
 
 
 def membership(
-    of: Message, audience: Audience, changes: Iterable[tuple[str, Profile]], *, at: int | None = None
+    sender: Message, audience: Audience, changes: Iterable[tuple[str, Profile]], *, at: int | None = None
 ) -> Message:
     """Return a membership message: profiles joined (`add`), left (`delete`) or changed (`attribute_update`)."""
     audience_fields = {
@@ -90,20 +95,20 @@ def membership(
     profiles = [
         {**profile.as_json(), "audiences": [{**audience_fields, "action": action}]} for action, profile in changes
     ]
-    return _message("audience_membership_change", at, account=of, user_profiles=profiles)
+    return _message("audience_membership_change", at, account=sender, user_profiles=profiles)
 
 
-def ping(of: Message) -> Message:
+def ping(sender: Message) -> Message:
     """Return a message without profiles, by which mParticle checks the endpoint."""
-    return _message("audience_membership_change", None, account=of)
+    return _message("audience_membership_change", None, account=sender)
 
 
-def erasure(of: Message, identities: Mapping[str, str], *, at: int | None = None) -> Message:
+def erasure(sender: Message, identities: Mapping[str, str], *, at: int | None = None) -> Message:
     """Return a request to erase a person."""
     return _message(
         "dsr_processing",
         at,
-        account=of,
+        account=sender,
         subject_request_id=str(uuid.uuid4()),
         subject_request_type="erasure",
         submitted_time="2026-01-31T12:00:00Z",
@@ -113,6 +118,6 @@ def erasure(of: Message, identities: Mapping[str, str], *, at: int | None = None
     )
 
 
-def events(of: Message) -> Message:
+def events(sender: Message) -> Message:
     """Return an event message, which an audience integration ignores."""
-    return _message("event_processing", None, account=of, user_identities=[], events=[{"type": "session_start"}])
+    return _message("event_processing", None, account=sender, user_identities=[], events=[{"type": "session_start"}])
