@@ -189,7 +189,7 @@ def test_duplicate_names_in_a_zip(tmp_path: Path, con: duckdb.DuckDBPyConnection
         for name in names:
             packed.writestr(name, "email\nx@example.com\n")
 
-    with pytest.raises(InputError, match="two files of the same name"):
+    with pytest.raises(InputError, match="two files with the same name"):
         read(tmp_path / "a.zip", con)
 
 
@@ -197,7 +197,7 @@ def test_the_same_name_in_two_folders_of_a_zip(tmp_path: Path, con: duckdb.DuckD
     """A ZIP with the same name in two folders is refused, because a manifest lists names without folders."""
     members = {"x/a.csv": HEADER, "y/a.csv": HEADER, "manifest.json": "{}"}
 
-    with pytest.raises(InputError, match="two files of the same name"):
+    with pytest.raises(InputError, match="two files with the same name"):
         read(zip_of(tmp_path / "a.zip", members), con)
 
 
