@@ -28,7 +28,7 @@ def test_a_missing_file(tmp_path: Path, refusal: Refusal) -> None:
 
 def test_an_empty_directory(tmp_path: Path, refusal: Refusal) -> None:
     """A folder without a file of an audience is refused."""
-    assert "is a folder without a file of an audience in it" in refusal(tmp_path).message
+    assert "is a folder that contains no file of an audience" in refusal(tmp_path).message
 
 
 def test_a_pipe(tmp_path: Path, refusal: Refusal) -> None:
@@ -101,7 +101,7 @@ def test_files_that_are_not_audiences(refusal: Refusal, content: bytes, message:
 @pytest.mark.parametrize("name", ["a.zip", "a.PARQUET"])
 def test_a_web_page_under_another_name(refusal: Refusal, name: str) -> None:
     """A page with an error that was saved under the download's name is refused."""
-    assert "is not what its name says" in refusal("<html>Sign in</html>", name).message
+    assert "is not the kind of file that its name says" in refusal("<html>Sign in</html>", name).message
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def drop(tmp_path: Path) -> Path:
 
 def read(drop: Path, path: Path) -> str:
     """The content of a path in the folder."""
-    with opened_in([drop], path, drop.parent / "work") as opened:
+    with open_in([drop], path, drop.parent / "work") as opened:
         assert opened.name == path.name
         return opened.read_text()
 
@@ -86,7 +86,7 @@ def test_swapped_after_the_check(drop: Path, swapped: str, monkeypatch: pytest.M
 
 def test_replaced_during_the_read(drop: Path) -> None:
     """The opened file is read, even if it is replaced."""
-    with opened_in([drop], drop / "week" / "a.csv", drop.parent / "work") as opened:
+    with open_in([drop], drop / "week" / "a.csv", drop.parent / "work") as opened:
         (drop / "week" / "a.csv").unlink()
         (drop / "week" / "a.csv").symlink_to(drop.parent / "private" / "week" / "a.csv")
         assert opened.read_text() == "drop/week"
