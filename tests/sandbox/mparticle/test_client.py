@@ -68,7 +68,7 @@ async def test_story() -> None:
         "audience_subscription",
     ]
     assert sum(len(message["user_profiles"]) for message in sent if "user_profiles" in message) == 170
-    assert "170 of 170 changes were taken." in lines
+    assert "170 of 170 changes were accepted." in lines
 
 
 async def test_suspension_ends_the_stream() -> None:
