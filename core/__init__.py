@@ -1,1 +1,1 @@
-"""The engine: audience in, Iterable list out, every member accounted for. No Slack in it."""
+"""The engine: it reads an audience, updates an Iterable list and accounts for every member, without Slack."""

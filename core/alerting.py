@@ -1,6 +1,6 @@
 """Alerts: opened once when something fails, closed once when it works again, acknowledged or snoozed by people.
 
-An alert is a row (core/store/alerts.py). Which message shows it, and in which channel, is decided elsewhere.
+An alert is a row (core/store/alerts.py). The provider of alert messages (in `bot`) decides in which channel it appears.
 """
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,8 +12,8 @@ from core.store import alerts, audit_log, clock
 from core.store.alerts import AlertOutcome
 from core.store.audit_log import AuditAction
 
-#: The code of the alert that live changes wait for too long. No run caused it, so no run's end closes it: maintenance
-#: does, once the backlog is gone (core/live/maintenance.py).
+#: The code of the alert about live changes that wait too long. No run opens or closes it: maintenance closes it once
+#: the backlog is gone (core/live/maintenance.py).
 BACKLOG = "backlog"
 SNOOZE_S = 24 * 3600.0
 
@@ -21,10 +21,10 @@ SNOOZE_S = 24 * 3600.0
 async def open_or_repeat(
     db: AsyncConnection, *, connection_id: int, mapping_id: int | None, run_id: str | None, code: str, message: str
 ) -> None:
-    """Open an alert for a mapping, or count one more occurrence of the open alert if it has the same code.
+    """Open an alert for a mapping, or count another occurrence of the open alert if it has the same code.
 
-    The alert is the connection's, not the mapping's, if `mapping_id` is None or if an error of this code makes every
-    mapping of the connection fail. An open alert with another code is superseded.
+    The alert is about the connection instead of the mapping if `mapping_id` is None or if an error of this code makes
+    every mapping of the connection fail. An open alert with another code is superseded.
     """
     if code in WHOLE_CONNECTION_CODES:
         mapping_id = None
@@ -81,7 +81,7 @@ async def on_run_ended(db: AsyncConnection, run: Run, status: RunStatus, error: 
 
 
 async def acknowledge(db: AsyncConnection, alert_id: int, *, by: str, team_id: str | None) -> bool:
-    """Record who takes care of an alert. Returns False if another person does already."""
+    """Record that a person takes care of an alert. Returns False if another person does already."""
     if not await alerts.acknowledge(db, alert_id, by):
         return False
     subject = f"alert:{alert_id}"
@@ -90,7 +90,7 @@ async def acknowledge(db: AsyncConnection, alert_id: int, *, by: str, team_id: s
 
 
 async def snooze(db: AsyncConnection, alert_id: int, *, by: str, team_id: str | None) -> float:
-    """Mute an alert's mapping for a day. Returns until when, in seconds since 1970."""
+    """Mute an alert's mapping for a day. Returns the end of that time, in seconds since 1970."""
     until = await clock.now(db) + SNOOZE_S
     await alerts.change(db, alert_id, snoozed_until=until)
     subject, after = f"alert:{alert_id}", {"until": until}

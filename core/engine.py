@@ -50,14 +50,15 @@ class Engine:
         #: Whether another process resumes the runs that this one leaves when it stops.
         self.hands_over = False
         self.stopping = asyncio.Event()
-        #: Set when a run was queued in this process: its worker need not wait for the next poll.
+        #: Set when this process queues a run, so that its worker does not wait for the next poll.
         self.queued = asyncio.Event()
-        #: Lists (connection id, list id) that runs of this process hold or are locking, and those not released.
+        #: The lists (connection id, list id) that runs of this process hold or are locking, and those that could not be
+        #: released yet.
         self.held: set[tuple[int, int]] = set()
         self.not_given_back: set[tuple[int, int]] = set()
         #: How audiences that are not local files are fetched, by URL scheme.
         self.fetchers: dict[str, Fetcher] = {}
-        #: What waits for Iterable waits by this clock.
+        #: The clock of all waits for Iterable.
         self.clock: Clock = SystemClock()
         #: The directories to which this process is fetching audiences, by run id.
         self.fetching: dict[str, Path] = {}
@@ -81,22 +82,26 @@ class Engine:
     def client(
         self, connection: Connection, *, rate: float | None = None, retry_policy: RetryPolicy | None = None
     ) -> "IterableClient":
-        """Return a client for a connection, at its rate or another. The caller opens it with `async with`."""
+        """Return a client for a connection. The caller opens it with `async with`.
+
+        `rate` (requests per second) and `retry_policy` replace the connection's rate and the engine's policy. Raises
+        SettingsError if there is no API key or it can't be decrypted.
+        """
         from core.iterable import IterableClient
 
         url = self.settings.iterable_url or connection.data_center.url
         limiter = SharedRateLimiter(
             self.database, connection.rate_limit_key, connection.requests_per_second if rate is None else rate
         )
-        chosen = retry_policy or self.retry_policy
-        longest = self.presence.times.request_timeout_s  # others count on it when they take over
+        policy = retry_policy or self.retry_policy
+        timeout_limit = self.presence.times.request_timeout_s  # a takeover relies on this limit
         return IterableClient(
             self.api_key(connection),
             base_url=url,
             limiter=limiter,
             traffic=RequestStats(),
             clock=self.clock,
-            retry_policy=replace(chosen, request_timeout_s=min(chosen.request_timeout_s, longest)),
+            retry_policy=replace(policy, request_timeout_s=min(policy.request_timeout_s, timeout_limit)),
             fence=self.presence.lease,
         )
 
@@ -107,12 +112,12 @@ SQLITE_MINIMUM = (3, 42) if sys.version_info >= (3, 12) else (3, 38)
 
 
 def check_sqlite(settings: Settings) -> None:
-    """Raise SettingsError if the database is SQLite and the one that Python brings is too old."""
+    """Raise SettingsError if the database is SQLite and Python's SQLite is too old."""
     if settings.database_url is None and sqlite3.sqlite_version_info < SQLITE_MINIMUM:
         needed = ".".join(map(str, SQLITE_MINIMUM))
         raise SettingsError(
-            f"This Python brings SQLite {sqlite3.sqlite_version}; {needed} or newer is needed. Use a Python with a "
-            "newer one (or Python 3.11), or set ITERABLE_SYNC_DATABASE_URL to a PostgreSQL database."
+            f"This Python has SQLite {sqlite3.sqlite_version}; {needed} or newer is needed. Use a Python with a "
+            "newer SQLite (or Python 3.11), or set ITERABLE_SYNC_DATABASE_URL to a PostgreSQL database."
         )
 
 

@@ -1,14 +1,24 @@
 """Errors, by what a person can do about them.
 
-Every error that reaches a person is one of these. The message says what is wrong, where, and what to do, in words that
-fit Slack and the terminal alike. The caller that shows the error adds the button or the command, chosen by the code.
-Facts that a program needs (which run, which list) are attributes; nothing parses the message. No message contains an
-API key or an address. Errors from Iterable are in `core.iterable.errors`, under the same base.
+Every error that reaches a person is one of these. The message says what is wrong, where it is and what to do, in words
+that suit both Slack and the terminal. The caller that shows the error adds the button or the command, chosen by the
+code. Facts that a program needs (which run, which list) are attributes; nothing parses the message. No message contains
+an API key or an address. Errors from Iterable are in `core.iterable.errors`, under the same base.
 """
 
-from typing import ClassVar
+from typing import ClassVar, TypedDict, Unpack
 
 NOT_KEPT = "The changes of run {} are no longer kept: they expire after 30 days. Sync the audience again instead."
+
+
+class ErrorContext(TypedDict, total=False):
+    """What an error is about, if known."""
+
+    run_id: str | None
+    mapping_id: int | None
+    connection_id: int | None
+    list_id: int | None
+    audience: str | None
 
 
 class SyncError(Exception):
@@ -22,29 +32,20 @@ class SyncError(Exception):
     #: Whether every mapping of the connection fails in the same way: one alert for the connection is enough.
     concerns_whole_connection: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        run_id: str | None = None,
-        mapping_id: int | None = None,
-        connection_id: int | None = None,
-        list_id: int | None = None,
-        audience: str | None = None,
-    ) -> None:
+    def __init__(self, message: str, **context: Unpack[ErrorContext]) -> None:
         super().__init__(message)
         self.message = message
-        self.run_id = run_id
-        self.mapping_id = mapping_id
-        self.connection_id = connection_id
-        self.list_id = list_id
-        self.audience = audience
+        self.run_id = context.get("run_id")
+        self.mapping_id = context.get("mapping_id")
+        self.connection_id = context.get("connection_id")
+        self.list_id = context.get("list_id")
+        self.audience = context.get("audience")
 
 
 class InputError(SyncError):
     """The input can't be used: a file, an option, an id. Nothing was sent.
 
-    `path`, `line` and `column` (both counted from 1) say where, if known; the message begins with them.
+    `path`, `line` and `column` (both counted from 1) say where the error is, if known; the message begins with them.
     """
 
     code = "bad_input"
@@ -56,11 +57,7 @@ class InputError(SyncError):
         path: str | None = None,
         line: int | None = None,
         column: int | None = None,
-        run_id: str | None = None,
-        mapping_id: int | None = None,
-        connection_id: int | None = None,
-        list_id: int | None = None,
-        audience: str | None = None,
+        **context: Unpack[ErrorContext],
     ) -> None:
         self.path = path
         self.line = line
@@ -70,18 +67,11 @@ class InputError(SyncError):
             place += f", line {line}" if place else f"line {line}"
         if column is not None:
             place += f", column {column}"
-        super().__init__(
-            f"{place}: {message}" if place else message,
-            run_id=run_id,
-            mapping_id=mapping_id,
-            connection_id=connection_id,
-            list_id=list_id,
-            audience=audience,
-        )
+        super().__init__(f"{place}: {message}" if place else message, **context)
 
 
 class NotFoundError(InputError):
-    """There is no run, mapping, connection, list or alert of that id or name (or none that this workspace may see)."""
+    """No run, mapping, connection, list or alert has this id or name, or the workspace may not see it."""
 
 
 class PermissionDeniedError(InputError):
@@ -89,7 +79,7 @@ class PermissionDeniedError(InputError):
 
 
 class ConflictError(InputError):
-    """The state does not permit this: it has ended, was decided already, or a name is taken."""
+    """The current state does not permit the action: a run has ended, was decided already, or a name is taken."""
 
 
 class ValidationError(InputError):
@@ -97,7 +87,7 @@ class ValidationError(InputError):
 
 
 class SettingsError(SyncError):
-    """The environment, the data directory or the database can't be used as it is."""
+    """The environment, the data directory or the database can't be used."""
 
     code = "bad_settings"
 
@@ -115,7 +105,7 @@ class UnexpectedError(SyncError):
 
 
 class NotAccountedForError(SyncError):
-    """The numbers of a run do not add up: some row of its source is in none of them."""
+    """The numbers of a run do not add up: no counter includes some row of its source."""
 
     code = "not_accounted_for"
 
@@ -127,7 +117,7 @@ class SeveralAudiencesError(InputError):
 
 
 class AmbiguousColumnsError(InputError):
-    """A table has several columns for one identity, and no one chose between them."""
+    """A table has several columns for one identity, and none was chosen."""
 
     code = "ambiguous_columns"
 
@@ -145,19 +135,19 @@ class AudiencesOfOneNameError(InputError):
 
 
 class EarlierRunAwaitingApprovalError(ConflictError):
-    """An earlier run of the same mapping (`run_id`) is awaiting approval and has to go first."""
+    """An earlier run of the same mapping (`run_id`) waits for approval and has to end first."""
 
     code = "earlier_run_waits"
 
 
 class EarlierRunFailedError(SyncError):
-    """An earlier, unfinished run of the same mapping (`run_id`) has to go first and has failed again."""
+    """An earlier, unfinished run of the same mapping (`run_id`) has to end first and has failed again."""
 
     code = "earlier_run_failed"
 
 
 class AnotherListError(ConflictError):
-    """The id of a list (`list_id`) belongs to another list now."""
+    """The id of a list (`list_id`) now belongs to another list."""
 
     code = "another_list"
 

@@ -21,8 +21,8 @@ MAX_EMAIL_LENGTH = 320
 #: What Iterable accepts as a userId: 1 to 52 printable ASCII characters, no trailing space.
 USER_ID_PATTERN = r"[ -~]{0,51}[!-~]"
 
-#: Addresses that only need lower-casing and trimming. Nearly all do, so planning normalizes them in
-#: the database (RE2 and Python read this pattern alike) and maps only the rest in Python. It is ASCII alone, because
+#: Addresses that only need lower-casing and trimming. Nearly all are like that, so planning normalizes them in the
+#: database and maps only the rest in Python. The pattern means the same in RE2 and Python. It is ASCII only, because
 #: databases and Python lower-case other letters differently.
 PLAIN_EMAIL_PATTERN = r" *[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+){0,20}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+){1,20} *"
 PLAIN_EMAIL_MAX_LENGTH = 200
@@ -54,7 +54,7 @@ class RejectionReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A member as mParticle knows it. Identities are unchanged; `None` or white space means there is none.
+    """A member as mParticle knows it, with unchanged identities. None or white space means that there is none.
 
     `email_is_hashed` and `customer_id_is_hashed` say that the profile has that identity only as a hash (in Firehose
     messages), which can't be forwarded.
@@ -81,7 +81,7 @@ def normalize_email(email: str | None) -> str | None:
 
 
 def is_valid_email(email: str) -> bool:
-    """Whether a normalized email may be an address. If in doubt, True: Iterable decides."""
+    """Return whether a normalized email may be an address. If in doubt, True: Iterable decides."""
     local, at, domain = email.partition("@")
     return bool(
         at
@@ -96,7 +96,7 @@ def is_valid_email(email: str) -> bool:
 
 
 def is_valid_user_id(user_id: str) -> bool:
-    """Whether Iterable accepts this as a userId."""
+    """Return whether Iterable accepts a text as a userId."""
     return _USER_ID.fullmatch(user_id) is not None
 
 

@@ -47,11 +47,11 @@ async def propose(
     status: MappingStatus = MappingStatus.PROPOSED,
     limits: AdditionLimits = NO_LIMITS,
 ) -> AudienceMapping:
-    """Save a mapping of an audience (its name or id; None: the one in its first file) to a list of the project.
+    """Save a mapping of an audience (its name or id; None: the audience in its first file) to a list, and return it.
 
-    `status` is PROPOSED if a person has to approve it, ACTIVE if `by` needs no approval (the command line). A mapping
-    that was declined is proposed again. Raises ValidationError if the name can't be an audience's, and ConflictError
-    if there is such a mapping already or the list is not the one known by this id.
+    `status` is PROPOSED if an approver has to decide, ACTIVE if `by` needs no approval (the command line). A mapping
+    that was declined is proposed again. Raises ValidationError if the audience's name is invalid, and ConflictError if
+    the mapping exists already or the list's id belonged to another list.
     """
     name = None if audience is None else check_audience(audience)
     async with engine.database.write() as db:
@@ -89,9 +89,9 @@ async def add(
     limits: AdditionLimits = NO_LIMITS,
     in_place_of: int | None = None,
 ) -> AudienceMapping:
-    """Store a mapping (or change the declined one `in_place_of`) and who asked for it, in the caller's transaction.
+    """Store a mapping (or change the declined mapping `in_place_of`) in the caller's transaction, and return it.
 
-    An audience that is a number is an id, any other text a name.
+    An audience that is a number is an id; any other text is a name.
     """
     is_id = audience is not None and audience.isdecimal()
     mapping_id = in_place_of
@@ -148,7 +148,7 @@ async def add(
 
 
 async def remove(engine: Engine, mapping: AudienceMapping, *, by: str, team_id: str | None) -> None:
-    """Delete a mapping with its runs and its ledger. The list in Iterable stays as it is."""
+    """Delete a mapping with its runs and its ledger. The list in Iterable does not change."""
     async with engine.database.write() as db:
         await mappings.remove(db, mapping.id)
         await audit_log.add(
@@ -162,7 +162,7 @@ async def remove(engine: Engine, mapping: AudienceMapping, *, by: str, team_id: 
 
 
 def check_audience(text: str) -> str:
-    """Return an audience's name or id as it is stored. Raises ValidationError if it can't be one."""
+    """Return an audience's name or id, trimmed. Raises ValidationError if it is invalid."""
     name = text.strip()
     if not name or len(name) > AUDIENCE_MAX_LENGTH or not name.isprintable():
         raise ValidationError(f"An audience's name has 1 to {AUDIENCE_MAX_LENGTH} printable characters.")
@@ -172,7 +172,7 @@ def check_audience(text: str) -> str:
 async def _declined_before(
     db: AsyncConnection, connection: Connection, target: IterableList | NewList, name: str | None
 ) -> int | None:
-    """Return the declined mapping of this audience to this list. Raises ConflictError if there is one in use."""
+    """Return the declined mapping of this audience to this list, if any. Raises ConflictError if one is in use."""
     names = {} if isinstance(target, IterableList) else await lists.names(db, [connection.id])
     for mapping in await mappings.of_connection(db, connection.id):
         if isinstance(target, IterableList):
@@ -191,10 +191,9 @@ async def _declined_before(
 
 
 async def set_addition_limits(engine: Engine, mapping_id: int, limits: AdditionLimits, *, by: str) -> None:
-    """Set past how many additions a run of a mapping waits for approval. Raises NotFoundError if there is no such
-    mapping.
+    """Set the number and the share of additions beyond which a run of a mapping needs approval (None: the default).
 
-    Limits that are None are the default.
+    Raises NotFoundError if there is no such mapping.
     """
     async with engine.database.write() as db:
         known = await mappings.by_id(db, mapping_id)
@@ -230,10 +229,10 @@ async def resume(engine: Engine, mapping_id: int, *, by: str, team_id: str | Non
 async def decide_proposal(
     engine: Engine, mapping_id: int, state: MappingStatus, *, by: str, comment: str | None, team_id: str | None
 ) -> bool:
-    """Approve (ACTIVE) or decline (DECLINED) a proposed mapping for which no run waits.
+    """Approve (ACTIVE) or decline (DECLINED) a proposed mapping that has no waiting run.
 
-    With a live mapping that is declined, the changes that wait for it are dropped in the same transaction: a process
-    that dies leaves none of them waiting. Returns False if it was decided already.
+    Declining a live mapping drops its pending changes in the same transaction, so that a process that dies leaves none.
+    Returns False if the mapping was decided already.
     """
     action = AuditAction.MAPPING_APPROVED if state is MappingStatus.ACTIVE else AuditAction.MAPPING_DECLINED
     async with engine.database.write() as db:
@@ -247,9 +246,9 @@ async def decide_proposal(
 
 
 async def find(engine: Engine, tenant: Tenant, text: str) -> list[tuple[Connection, AudienceMapping]]:
-    """Return the mappings of a tenant whose audience, list id or id equals this text, or else contains it.
+    """Return a tenant's mappings whose audience, list id or id equals the text. If none does, those that contain it.
 
-    An empty text returns all.
+    An empty text returns all mappings.
     """
     wanted = text.strip().casefold()
     pairs: list[tuple[Connection, AudienceMapping]] = []

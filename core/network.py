@@ -1,8 +1,8 @@
-"""The way out to other hosts: the proxy and the certificates that the environment names, the same for every client.
+"""Outgoing connections: every client uses the proxy and the certificates from the environment.
 
-`HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` (in capital or small letters) say which proxy leads to a host, as curl has
-them. `SSL_CERT_FILE`, or else `REQUESTS_CA_BUNDLE`, names the certificate authorities that are trusted instead of the
-system's. They are variables of the environment, which other programs share, and not settings in `.env`.
+`HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` (in upper or lower case) name the proxy for a host, as in curl.
+`SSL_CERT_FILE`, or else `REQUESTS_CA_BUNDLE`, names the certificate authorities to trust instead of the system's. Other
+programs share these environment variables, so they are not settings in `.env`.
 """
 
 import os
@@ -17,16 +17,16 @@ from yarl import URL
 
 from core.errors import SettingsError
 
-#: The variables that name certificate authorities; the first that is set counts.
+#: The variables that name certificate authorities. The first that is set is used.
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 def proxy_for(url: str | URL) -> str | None:
-    """Return the proxy that leads to a URL, with its user and password; None if there is none.
+    """Return the address of the proxy for a URL, with its user and password, or None if there is no proxy.
 
-    Raises SettingsError if the environment names one that can't be used.
+    Raises SettingsError if the environment names a proxy that can't be used.
     """
     target = URL(url)
     proxies: dict[str, str] = urllib.request.getproxies_environment()
@@ -52,7 +52,7 @@ def shown(proxy: str) -> str:
 
 
 def ca_file() -> tuple[str, Path] | None:
-    """Return which variable names certificate authorities, and the file or directory; None for the system's."""
+    """Return the variable that names certificate authorities and its file or directory (None: use the system's)."""
     for name in CA_VARIABLES:
         if value := os.environ.get(name, "").strip():
             return name, Path(value)
@@ -60,7 +60,7 @@ def ca_file() -> tuple[str, Path] | None:
 
 
 def tls_context() -> ssl.SSLContext:
-    """Return what connections are made with. Raises SettingsError if the environment's certificates can't be read."""
+    """Return the TLS context of connections. Raises SettingsError if the environment's certificates can't be read."""
     named = ca_file()
     return _context(*named) if named else _context(None, None)
 
@@ -73,7 +73,7 @@ def _context(variable: str | None, path: Path | None) -> ssl.SSLContext:
         if path.is_dir():
             return ssl.create_default_context(capath=str(path))
         return ssl.create_default_context(cafile=str(path))
-    except OSError as error:  # also what is no certificate
+    except OSError as error:  # ssl.SSLError, for a file that contains no certificate, is one too
         raise SettingsError(
             f"{variable} names {path}, which can't be read as certificates ({error.strerror or type(error).__name__}). "
             "Give a file in PEM format, or leave it out to trust the system's certificate authorities."
@@ -81,24 +81,24 @@ def _context(variable: str | None, path: Path | None) -> ssl.SSLContext:
 
 
 def connector(**options: Any) -> aiohttp.TCPConnector:
-    """Return a connector for a session of aiohttp, which also has to give each request its `proxy_for`."""
+    """Return a connector for an aiohttp session. The session has to pass `proxy_for` with each request."""
     return aiohttp.TCPConnector(ssl=tls_context(), **options)
 
 
 def certificate_fault(error: BaseException, host: str) -> str | None:
-    """Return a sentence if an error says that a host's certificate is not trusted: no later try will help."""
+    """Return an error text if a host's certificate is not trusted, or None. Another try does not help."""
     if not isinstance(error, aiohttp.ClientConnectorCertificateError):
         return None
-    why = getattr(error.certificate_error, "verify_message", "") or "it is not valid"
+    cause = getattr(error.certificate_error, "verify_message", "") or "it is not valid"
     return (
-        f"The certificate of {host} is not trusted ({why}). If a proxy of your company opens encrypted connections, "
+        f"The certificate of {host} is not trusted ({cause}). If a proxy of your company opens encrypted connections, "
         "set SSL_CERT_FILE to a file that holds its certificate authority and the public ones; if not, see whether "
         "this is the right host, and whether the clock is right."
     )
 
 
 def why_unreachable(error: BaseException) -> str:
-    """Return in a few words why no answer came, without a heading."""
+    """Return in a few words why a request got no answer."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         if error.status == 407:
             return (
@@ -115,7 +115,7 @@ def why_unreachable(error: BaseException) -> str:
         (aiohttp.ClientConnectorError, "no connection can be made"),
         (aiohttp.ClientPayloadError, "the answer broke off"),
     ]
-    return next((why for kind, why in reasons if isinstance(error, kind)), "the connection broke")
+    return next((words for kind, words in reasons if isinstance(error, kind)), "the connection broke")
 
 
 def _is_bypassed(target: URL, proxies: dict[str, str]) -> bool:

@@ -1,8 +1,8 @@
-"""Retention: what is deleted, and when.
+"""Retention: the deletion of data that is no longer needed.
 
-Records of runs, alerts and audit entries stay; each has less than a kilobyte. The changes and rejections of a run are
-larger and personal, so they are deleted after RETENTION_S, and so are the addresses of former members. Files of a
-killed process are deleted once no process is executing its run.
+Runs, alerts and audit entries are kept; each is smaller than a kilobyte. The changes and rejections of a run are larger
+and personal, so they are deleted after RETENTION_S. So are the addresses of former members. The files of a killed
+process are deleted once no process executes its run.
 """
 
 import asyncio
@@ -21,16 +21,12 @@ RETENTION_S = 30 * 24 * 3600.0
 # Runs purged in one pass, and batches, rejections and addresses deleted in one transaction.
 CLEAR_RUNS = 5
 CLEAR_BATCHES, CLEAR_REJECTIONS, CLEAR_ADDRESSES = 200, 5_000, 5_000
-
-
 # Batches without an answer are needed until the list's next run has marked their members as unconfirmed.
 _CLEARED = [state for state in BatchStatus if state is not BatchStatus.SENT]
 
 
 async def purge_expired(engine: Engine) -> None:
-    """Delete, in chunks, expired changes and rejections of up to CLEAR_RUNS final runs, and addresses of former
-    members.
-    """
+    """Delete, in chunks, the expired data of up to CLEAR_RUNS ended runs, and expired addresses of former members."""
     async with engine.database.read() as db:
         before = await clock.now(db) - RETENTION_S
         expired = await runs.expired(db, before, CLEAR_RUNS)
@@ -63,7 +59,7 @@ async def remove_orphaned_files(engine: Engine) -> None:
 
 
 def _remove_old_input(data_dir: Path, before: float) -> None:
-    """Remove what was read from standard input for runs that no one has decided about in time."""
+    """Remove the audiences from standard input whose runs were not approved in time."""
     for path in (data_dir / STANDARD_INPUT).glob("*"):
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < before:

@@ -17,18 +17,15 @@ from core.errors import SettingsError
 FETCHED = "fetched"
 #: The folder for audiences that were read from standard input.
 STANDARD_INPUT = "standard-input"
-
-
 #: The folder of working files, in the data directory.
 WORK = "work"
-
 
 # `T0123=/data/a,/data/b`: places of one workspace.
 _OF_WORKSPACE = re.compile(r"(T[A-Z0-9]+)=(.*)", re.DOTALL)
 ENV_FILE = ".env"
-#: In ALLOWED_WORKSPACES: any workspace.
+#: Means "any workspace" in ALLOWED_WORKSPACES.
 ANY = "*"
-#: The shortest Firehose token: whoever guesses it can change lists.
+#: The minimum length of the Firehose token: a person who guesses it can change lists.
 FIREHOSE_TOKEN_LENGTH = 24
 
 
@@ -155,7 +152,7 @@ class Settings(BaseSettings):
     @field_validator("audience_paths", mode="before")
     @classmethod
     def _split_places(cls, value: Any) -> Any:
-        """One entry for each place; those of a workspace begin with its id, as in `T0123=/data/a`."""
+        """Return one entry for each place. The places of a workspace begin with its id, as in `T0123=/data/a`."""
         if not isinstance(value, str):
             return value
         places: list[str] = []
@@ -223,7 +220,7 @@ class Settings(BaseSettings):
         return tuple(place for place in self.audience_paths if not _OF_WORKSPACE.fullmatch(place))
 
     def may_install(self, team_id: str | None) -> bool:
-        """Whether a workspace may install the app, and use it, where several are possible."""
+        """Return whether a workspace may install and use the app, if many workspaces may."""
         return ANY in self.allowed_workspaces or team_id in self.allowed_workspaces
 
     @property
@@ -235,7 +232,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings. Raises SettingsError with the names of those that are wrong, never with their values."""
+    """Read and return the settings. Raises SettingsError with the names of wrong settings, never with their values."""
     _check_encoding(Path(ENV_FILE))
     try:
         return Settings()  # type: ignore[call-arg]  # aliases and defaults: the environment fills them
@@ -248,7 +245,7 @@ def load_settings() -> Settings:
 
 
 def _encrypted_or_local(url: str) -> str:
-    """The URL. Raises ValueError if keys and tokens would go over a network unencrypted."""
+    """Return the URL. Raises ValueError if keys and tokens would cross a network unencrypted."""
     if not url.startswith(("http://", "https://")):
         raise ValueError("must begin with https://")
     if url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or ""):
@@ -264,22 +261,22 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_encoding(path: Path) -> None:
-    """Raise SettingsError if a file of settings is there and is not in UTF-8: its lines would be passed over."""
+    """Raise SettingsError if a file of settings exists and is not in UTF-8: its lines would be ignored."""
     try:
         content = path.read_bytes()
-    except OSError:  # there is none; or it can't be read, and what it sets is missed where it is needed
+    except OSError:  # no file, or an unreadable one: a setting that is missing is reported when it is needed
         return
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
-        found = "is in UTF-16, as PowerShell and Notepad write it"
+        fault = "is in UTF-16, as PowerShell and Notepad write it"
     else:
         try:
             content.decode()
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-            found = f"is not in UTF-8 (line {line}); it may be in Latin-1 or Windows-1252"
+            fault = f"is not in UTF-8 (line {line}); it may be in Latin-1 or Windows-1252"
         else:
             return
-    raise SettingsError(f"{path.absolute()} {found}. Save it in UTF-8.") from None
+    raise SettingsError(f"{path.absolute()} {fault}. Save it in UTF-8.") from None
 
 
 def _comma_separated(text: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ KEY_FILE = "secret.key"
 
 
 class Vault:
-    """Encrypts and decrypts short secrets with the newest key; older keys still decrypt."""
+    """Encrypts short secrets with the newest key, and decrypts with any key."""
 
     def __init__(self, keys: list[str]) -> None:
         """Take Fernet keys, newest first. Raises SettingsError if one is invalid."""
@@ -27,7 +27,7 @@ class Vault:
             ) from None
 
     def encrypt(self, secret: str) -> bytes:
-        """Return the secret encrypted."""
+        """Return the encrypted secret."""
         return self._fernet.encrypt(secret.encode())
 
     def decrypt(self, token: bytes) -> str:
@@ -42,7 +42,10 @@ class Vault:
 
 
 def open_vault(secret_key: SecretStr | None, data_dir: Path) -> Vault:
-    """Return a vault with the keys of the setting, or with the key in the data directory, created if it is missing."""
+    """Return a vault with the keys of the setting, or with the key file in the data directory, created if missing.
+
+    Raises SettingsError if a key is invalid.
+    """
     if secret_key is not None:
         return Vault(secret_key.get_secret_value().split(","))
     path = data_dir / KEY_FILE
@@ -58,8 +61,8 @@ def open_vault(secret_key: SecretStr | None, data_dir: Path) -> Vault:
 
 
 def _make_key(path: Path) -> None:
-    """Write a new key file atomically, also if two processes start at once."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=KEY_FILE) as file:  # made with mode 0600
+    """Write a new key file atomically, even if two processes start at once."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=KEY_FILE) as file:  # its mode is 0600
         file.write(Fernet.generate_key())
         file.flush()
         os.fsync(file.fileno())

@@ -1,8 +1,8 @@
-"""Being alive, and seeing who else is: so that the runs of a process that died are taken over, and no others.
+"""The registry of workers: which processes are alive, so that only the runs of dead processes are taken over.
 
-A process is alive while its heartbeats continue. One that shares this machine's kernel and data directory also holds a
-lock on its file, which the kernel releases at the instant of death: then no other process waits for its silence.
-Nothing is concluded from host names or paths, which containers share without sharing anything else.
+A process is alive while its heartbeats continue. Each process also locks a file, and the kernel releases the lock at
+the instant of its death. Processes with the same kernel and data directory see that, and need not wait for silence.
+Host names and paths prove nothing, because containers can share them without sharing anything else.
 """
 
 import asyncio
@@ -27,20 +27,18 @@ from core.store.database import Database
 from core.store.database_errors import describe
 from core.store.workers import Worker
 
-# After a heartbeat that the database did not take, the next comes this much sooner (seconds).
+# After a failed heartbeat, the next follows after so many seconds, if that is sooner.
 RETRY_S = 1.0
-
-# How long a process may take, in seconds, from making its lock file to putting itself on record.
+# How long a process may take, in seconds, from the creation of its lock file to its registration.
 STARTING_S = 3600.0
-
-# Changes with each start of the kernel, and is the same in all its containers (proc_sys_kernel(5)).
+# Changes with each start of the kernel, and is the same in all containers on it (proc_sys_kernel(5)).
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 logger = logging.getLogger(__name__)
 
 
 class _Lock(Enum):
-    """What the file of a process says."""
+    """The state of a process's lock file."""
 
     HELD = "held"
     RELEASED = "released"
@@ -48,13 +46,13 @@ class _Lock(Enum):
 
 
 class WorkerRegistration:
-    """This process among the workers. `id` is new at every start: a restart is not taken for its former self.
+    """The registration of this process as a worker. `id` is new at every start, so a restart is another worker.
 
-    `lease` says whether this process may send. `on_lost` is called when others have declared it dead.
+    `lease` says whether this process may send. `on_lost` is called when other processes have declared it dead.
     """
 
     def __init__(self, database: Database, data_dir: Path, name: str, times: LeaseTimes | None = None) -> None:
-        """Take a name for people to recognize this process by. No I/O."""
+        """Take the database, the data directory, and a name by which people recognize this process. No I/O."""
         self.id = f"{name}#{secrets.token_hex(6)}"
         self.times = times or LeaseTimes()
         self.lease = Lease(self.times)
@@ -63,21 +61,25 @@ class WorkerRegistration:
         self._path = data_dir / "workers" / f"{self.id.replace('/', '_')}.lock"
         self._place = ""
         self._beaten_at = 0.0
-        # heartbeats of others as they were seen last, and since when they are the same, by `elapsed`
+        # the last heartbeat of each other process, and since when it has not changed, by `elapsed`
         self._seen: dict[str, tuple[float, float]] = {}
 
     @asynccontextmanager
     async def register(self) -> AsyncIterator[None]:
-        """Be alive for the length of the block. Raises LeaseLostError at its end if others declared this one dead."""
+        """Register this process and send heartbeats for the length of the block.
+
+        Raises SettingsError if the data directory or the database can't be written, and LeaseLostError at the end of
+        the block if other processes declared this one dead.
+        """
         lock = self._lock_own_file()
         try:
             began = elapsed()
             async with self._database.write() as db:
                 await workers.add(db, self.id, self._place, str(self._path))
         except DBAPIError as error:
-            self._let_go(lock)
+            self._remove_own_file(lock)
             raise SettingsError(describe(error)) from error
-        self._note_beat(began)
+        self._record_beat(began)
         beating = asyncio.create_task(self._beat(), name="heartbeat")
         try:
             yield
@@ -89,14 +91,14 @@ class WorkerRegistration:
                 if not self.lease.is_lost:
                     async with self._database.write() as db:
                         await workers.remove(db, self.id)
-                self._path.unlink(missing_ok=True)  # otherwise others find the lock released, and remove it
+                self._path.unlink(missing_ok=True)  # otherwise other processes remove it
             finally:
                 os.close(lock)
         if self.lease.is_lost:
             raise LeaseLostError(lost_message(self.times))
 
     async def is_dead(self, worker_id: str) -> bool:
-        """Whether a process is known to have ended."""
+        """Return whether a process is known to have ended."""
         if worker_id == self.id:
             return self.lease.is_lost
         async with self._database.read() as db:
@@ -104,9 +106,9 @@ class WorkerRegistration:
         return worker is None or self._has_ended(worker)
 
     async def reap_dead_workers(self) -> list[str]:
-        """Forget the processes that have ended, leaving their runs to be taken up. Returns their ids.
+        """Delete the processes that have ended, so that their runs can be resumed. Returns their ids.
 
-        Also frees the runs and lists of processes that are not on record.
+        Also releases the runs and lists of processes that are not registered.
         """
         async with self._database.read() as db:
             everyone = await workers.everyone(db)
@@ -118,7 +120,7 @@ class WorkerRegistration:
         return [worker.id for worker in dead if await self._declare_dead(worker)]
 
     async def wait_for_verdict(self, worker_id: str) -> None:
-        """Return when `is_dead` can say whether a process has ended; a process that has just begun can't yet."""
+        """Wait until `is_dead` is reliable for a process: a process that has just started can't judge silence yet."""
         while not await self.is_dead(worker_id):
             async with self._database.read() as db:
                 worker = await workers.by_id(db, worker_id)
@@ -127,17 +129,17 @@ class WorkerRegistration:
             await asyncio.sleep(self.times.heartbeat_s / 5)
 
     async def remove_stale_lock_files(self) -> None:
-        """Remove the lock files of processes that died before they were on record."""
+        """Remove the lock files of processes that died before they were registered."""
         async with self._database.read() as db:
             known = {Path(worker.lock_path).name for worker in await workers.everyone(db)}
         for path in self._path.parent.glob("*.lock"):  # there are few
-            if path.name not in known and not _is_young(path) and _look_at(path) is _Lock.RELEASED:
+            if path.name not in known and not _is_young(path) and _lock_state(path) is _Lock.RELEASED:
                 path.unlink(missing_ok=True)
 
     async def _declare_dead(self, worker: Worker) -> bool:
         if self.lease.is_lost:
             return False
-        may_wake = not self._has_let_go(worker)
+        may_wake = not self._has_released(worker)
         if may_wake:
             async with self._database.read() as db:
                 await workers.end_stalled_transactions(db, self.times.dead_after_s / 2)
@@ -145,11 +147,11 @@ class WorkerRegistration:
             is_declared = await workers.declare_dead(db, worker, may_wake=may_wake)
         if is_declared:
             self._seen.pop(worker.id, None)
-            if self._has_let_go(worker):
+            if self._has_released(worker):
                 Path(worker.lock_path).unlink(missing_ok=True)  # noqa: ASYNC240  # takes no time
         return is_declared
 
-    def _let_go(self, lock: int) -> None:
+    def _remove_own_file(self, lock: int) -> None:
         self._path.unlink(missing_ok=True)
         os.close(lock)
 
@@ -173,35 +175,39 @@ class WorkerRegistration:
             began = elapsed()
             try:
                 async with self._database.write() as db:
-                    is_on_record = await workers.beat(db, self.id)
-            except (SQLAlchemyError, OSError):  # whatever it was, it may have passed by the next beat
+                    is_registered = await workers.beat(db, self.id)
+            except (SQLAlchemyError, OSError):  # the next heartbeat may succeed
                 logger.warning("could not record the heartbeat", exc_info=True)
                 wait = min(RETRY_S, self.times.heartbeat_s)
                 continue
             wait = self.times.heartbeat_s
-            if is_on_record:
-                self._note_beat(began)
+            if is_registered:
+                self._record_beat(began)
             else:
                 logger.error("this process was declared dead by another one, so it ends")
                 self.lease.lose()
-                with contextlib.suppress(SQLAlchemyError, OSError):  # without it, the doubt lasts for an hour
+                with contextlib.suppress(
+                    SQLAlchemyError, OSError
+                ):  # if it fails, the doubt ends by itself after an hour
                     async with self._database.write() as db:
                         await workers.note_waking(db, self.id)
                 self.on_lost()
 
-    def _note_beat(self, at: float) -> None:
-        if at - self._beaten_at > self.times.lease_s:  # it could not beat for a while: the others could not, either
+    def _record_beat(self, beaten_at: float) -> None:
+        if (
+            beaten_at - self._beaten_at > self.times.lease_s
+        ):  # its heartbeats failed for a while, perhaps all others' too
             self._seen.clear()
-        self._beaten_at = at
-        self.lease.renew(at)
+        self._beaten_at = beaten_at
+        self.lease.renew(beaten_at)
 
     def _has_ended(self, worker: Worker) -> bool:
-        """Whether a process has ended: its lock says so, or it is silent while this process is heard of.
+        """Return whether a process has ended: it released its lock, or it is silent while our heartbeats succeed.
 
-        Silence counts only if this process has watched it for as long as a lease: its own clock is not the others',
-        and if it could not reach the database, the others perhaps could not, either.
+        Silence counts only if this process has observed it for the length of a lease: clocks of processes differ, and
+        if this process could not reach the database, perhaps the others could not, either.
         """
-        if self._has_let_go(worker):
+        if self._has_released(worker):
             return True
         now = elapsed()
         heartbeat, since = self._seen.get(worker.id, (worker.heartbeat_at, now))
@@ -211,27 +217,27 @@ class WorkerRegistration:
         is_silent = worker.silent_for > self.times.dead_after_s
         return is_silent and self.lease.is_open() and now - since >= self.times.lease_s
 
-    def _has_let_go(self, worker: Worker) -> bool:
-        """Whether the kernel says that a process has ended."""
-        return worker.place == self._place and _look_at(Path(worker.lock_path)) is _Lock.RELEASED
+    def _has_released(self, worker: Worker) -> bool:
+        """Return whether the kernel has released the lock of a process, which means that it has ended."""
+        return worker.place == self._place and _lock_state(Path(worker.lock_path)) is _Lock.RELEASED
 
 
 def _place_of(directory: Path) -> str:
-    """Return a name of this kernel and this directory together, which no other pair has.
+    """Return a unique name of the pair of this kernel and this directory.
 
-    The lock of a file tells something only to processes that share both: a network file system does not always carry
-    locks to other machines, and containers have directories of one name that are not the same.
+    Only processes that share both can rely on file locks: a network file system does not always pass locks to other
+    machines, and directories of the same name in two containers may be different.
     """
-    mark = directory / "directory-id"
-    if not mark.exists():  # two that start at once may have different names for it then, and go by heartbeats
-        made = directory / f"directory-id.{secrets.token_hex(6)}"
-        made.write_text(secrets.token_hex(16))
-        made.replace(mark)
+    id_file = directory / "directory-id"
+    if not id_file.exists():  # two processes that start at once may get different ids; then heartbeats decide
+        new_file = directory / f"directory-id.{secrets.token_hex(6)}"
+        new_file.write_text(secrets.token_hex(16))
+        new_file.replace(id_file)
     kernel = BOOT_ID.read_text().strip() if BOOT_ID.exists() else sys.platform
-    return f"{kernel}/{mark.read_text()}"
+    return f"{kernel}/{id_file.read_text()}"
 
 
-def _look_at(path: Path) -> _Lock:
+def _lock_state(path: Path) -> _Lock:
     try:
         lock = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -246,7 +252,7 @@ def _look_at(path: Path) -> _Lock:
 
 
 def _is_young(path: Path) -> bool:
-    """Whether its process may be about to lock it, and to put itself on record."""
+    """Return whether a lock file is so new that its process may not have registered yet."""
     try:
         return time.time() - path.stat().st_mtime < STARTING_S
     except FileNotFoundError:

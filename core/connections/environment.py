@@ -2,9 +2,7 @@
 
 from core.engine import Engine
 from core.identity import UserIdField
-from core.iterable import (
-    DataCenter,
-)
+from core.iterable import DataCenter
 from core.store import connections
 from core.store.connections import DEFAULT_RATE, Connection, project_of
 
@@ -12,9 +10,9 @@ from core.store.connections import DEFAULT_RATE, Connection, project_of
 async def environment_connection(
     engine: Engine, *, user_id: UserIdField | None, data_center: DataCenter, rate: float | None
 ) -> Connection:
-    """Return the connection that uses ITERABLE_API_KEY, created if it is missing; there is one for each data center.
+    """Return the data center's connection that uses ITERABLE_API_KEY, with these settings. Creates it if it is missing.
 
-    Raises SettingsError if the key is not set.
+    `rate` is in requests per second (None: the default). Raises SettingsError if the key is not set.
     """
     name = f"environment-{data_center}"
     async with engine.database.write() as db:

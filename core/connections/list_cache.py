@@ -1,4 +1,4 @@
-"""Cache of Iterable's lists for type-ahead; refreshed in the background."""
+"""The cache of Iterable's lists for type-ahead, refreshed in the background."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The lists of an Iterable project: fetch them, check one, store its name."""
+"""The lists of an Iterable project: fetching them, checking one, storing its name."""
 
 import asyncio
 
@@ -20,14 +20,14 @@ from core.store import connections, lists, mappings
 from core.store.connections import Connection
 from core.store.database import to_the_end
 
-# A list younger than this, in seconds, may be unknown to a part of Iterable, and show members late.
+# Parts of Iterable may not know a list that is younger than this, in seconds, and show its members late.
 NEW_LIST_S = 300.0
-# How long Iterable may take to answer, in seconds: a person is waiting.
+# How long Iterable may take to answer, in seconds, while a person waits.
 ANSWER_WITHIN_S = 30.0
 
 
 async def ensure_list_known(engine: Engine, run: Run) -> None:
-    """Store the list of a run, fetched from Iterable, if it was never synced to before.
+    """Fetch and store the list of a run if it was never synced to before.
 
     May be cancelled. Raises an IterableError if the list can't be synced to, or if the request fails.
     """
@@ -39,16 +39,19 @@ async def ensure_list_known(engine: Engine, run: Run) -> None:
     try:
         target = await check_list(engine, connection, run.list_id, retry_policy=engine.retry_policy)
     except InvalidApiKeyError:
-        await to_the_end(_note_refusal(engine, connection))
+        await to_the_end(_record_refused_key(engine, connection))
         raise
-    await to_the_end(_note(engine, connection, target))
+    await to_the_end(_store_list(engine, connection, target))
 
 
-async def was_just_created(engine: Engine, this: Run) -> bool:
-    """Whether the list of a run was created minutes ago. If Iterable has not said when, its approval counts."""
+async def was_just_created(engine: Engine, run: Run) -> bool:
+    """Return whether the list of a run is younger than NEW_LIST_S.
+
+    If Iterable did not report the time of its creation, the time of the mapping's approval is used.
+    """
     async with engine.database.read() as db:
-        known = await lists.get(db, this.connection_id, this.list_id)
-        mapping = await mappings.by_id(db, this.mapping_id)
+        known = await lists.get(db, run.connection_id, run.list_id)
+        mapping = await mappings.by_id(db, run.mapping_id)
     assert mapping is not None
     created_at = mapping.decided_at or mapping.created_at
     if known is not None and known.list_created_at is not None:
@@ -56,12 +59,12 @@ async def was_just_created(engine: Engine, this: Run) -> bool:
     return engine.clock.time() - created_at < NEW_LIST_S
 
 
-async def _note_refusal(engine: Engine, connection: Connection) -> None:
+async def _record_refused_key(engine: Engine, connection: Connection) -> None:
     async with engine.database.write() as db:
         await connections.refused(db, connection)
 
 
-async def _note(engine: Engine, connection: Connection, target: IterableList) -> None:
+async def _store_list(engine: Engine, connection: Connection, target: IterableList) -> None:
     async with engine.database.write() as db:
         await note_list(db, connection.id, target)
 
@@ -69,7 +72,10 @@ async def _note(engine: Engine, connection: Connection, target: IterableList) ->
 async def check_list(
     engine: Engine, connection: Connection, list_id: int, *, retry_policy: RetryPolicy = INTERACTIVE_RETRY
 ) -> IterableList:
-    """Return a list of the connection's project. Raises ListNotFoundError or ListNotStandardError."""
+    """Return a Standard list of the connection's project.
+
+    Raises ListNotFoundError, ListNotStandardError, or another IterableError if the request fails.
+    """
     async with engine.client(connection, retry_policy=retry_policy) as client:
         target = next((candidate for candidate in await client.lists() if candidate.id == list_id), None)
     if target is None:
@@ -80,16 +86,16 @@ async def check_list(
 
 
 async def note_list(db: AsyncConnection, connection_id: int, target: IterableList) -> None:
-    """Store a list's name. Raises AnotherListError if its id belonged to another list before."""
+    """Store a list's name. Raises AnotherListError if the id belonged to another list before."""
     known = await lists.get(db, connection_id, target.id)
     if known is None:
         await lists.add(db, connection_id, target.id, target.name, target.created_at)
     elif known.name != target.name and None not in (known.list_created_at, target.created_at):
         if known.list_created_at != target.created_at:
             raise AnotherListError(
-                f'List {target.id} is not the list that was synced here before: that one was called "{known.name}", '
-                f'this one is called "{target.name}" and was created at another time. If the API key is of another '
-                "Iterable project now, that project needs a connection of its own."
+                f'List {target.id} is not the list that was synced before: that one was called "{known.name}", '
+                f'this one is called "{target.name}" and was created at another time. If the API key now belongs to '
+                "another Iterable project, that project needs its own connection."
             )
         await lists.rename(db, connection_id, target.id, target.name)
 

@@ -1,4 +1,4 @@
-"""Connections: a key is tested before it is saved, and can be replaced without losing anything else."""
+"""Management of connections: adding, changing and removing them. A key is tested before it is saved."""
 
 import contextlib
 import dataclasses
@@ -22,21 +22,21 @@ from core.store.mappings import NO_LIST
 #: The prefix of connections that use ITERABLE_API_KEY; the data center follows.
 ENVIRONMENT = "environment-"
 NAME_MAX_LENGTH = 60
-#: The slowest and the fastest rate of a connection, in requests a second. A higher number is probably a mistake
-#: (requests a minute, for example).
+#: The lowest and the highest rate of a connection, in requests per second. A higher number is probably a mistake
+#: (requests per minute, for example).
 RATE_FLOOR, RATE_MAX = 0.1, 1000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Connected:
-    """A connection as saved, and the lists of its project."""
+    """A saved connection, and the lists of its project."""
 
     connection: Connection
     lists: list[IterableList]
 
 
 def check_name(name: str) -> str:
-    """Return a connection's name as it is stored. Raises ValidationError if it can't be one."""
+    """Return a connection's name, trimmed. Raises ValidationError if it is invalid."""
     stripped = name.strip()
     if not stripped or len(stripped) > NAME_MAX_LENGTH or not stripped.isprintable():
         raise ValidationError(
@@ -48,9 +48,9 @@ def check_name(name: str) -> str:
 
 
 def check_rate(requests_per_second: float) -> float:
-    """Return a rate as it is stored. Raises InputError if it can't be one.
+    """Return a rate, in requests per second. Raises ValidationError if it is invalid.
 
-    A run at a rate below the floor would keep a worker, and with it other connections, waiting for days.
+    A run at a rate below RATE_FLOOR would occupy a worker, and delay other connections, for days.
     """
     if requests_per_second == 0 or RATE_FLOOR <= requests_per_second <= RATE_MAX:
         return requests_per_second
@@ -72,10 +72,10 @@ async def connect(
     self_approval: bool = False,
     by: str | None = None,
 ) -> Connected:
-    """Test a key and save the connection. `by` is the Slack user id of the person.
+    """Test a key, save the connection, and return it with its project's lists. `by` is the person's Slack user id.
 
-    If mParticle's messages created a connection with this key, that connection is taken over: whoever has the key may
-    claim it.
+    If mParticle's messages created a connection with this key, the workspace claims that connection: the key is the
+    proof that it may.
 
     Raises ConflictError if the name is taken, ValidationError if the key is empty, and an IterableError if the key does
     not work.
@@ -84,7 +84,7 @@ async def connect(
     async with engine.database.read() as db:
         await _check_free(db, name, team_id)
     encrypted, rate_limit_key = engine.vault.encrypt(api_key), project_of(api_key)
-    made = Connection(
+    candidate = Connection(
         id=0,
         name=name,
         api_key=encrypted,
@@ -96,9 +96,11 @@ async def connect(
         key_rejected_at=None,
         created_at=time.time(),
     )
-    project_lists = await fetch_lists(engine, made)
+    project_lists = await fetch_lists(engine, candidate)
     async with engine.database.write() as db:
-        await _check_free(db, name, team_id)  # another person may have saved it meanwhile, or this one clicked twice
+        await _check_free(
+            db, name, team_id
+        )  # another person may have saved it meanwhile, or the same person clicked twice
         settings: ConnectionSettings = {
             "name": name,
             "data_center": data_center,
@@ -109,8 +111,8 @@ async def connect(
             "approvers": approvers,
             "self_approval": self_approval,
         }
-        made_by_messages = await _made_by_messages(engine, db, api_key)
-        if made_by_messages is None:
+        claimable = await _claimable(engine, db, api_key)
+        if claimable is None:
             connection_id = await connections.add(
                 db,
                 api_key=encrypted,
@@ -120,7 +122,7 @@ async def connect(
                 **settings,
             )
         else:
-            connection_id = made_by_messages.id
+            connection_id = claimable.id
             await connections.change(
                 db,
                 connection_id,
@@ -139,12 +141,13 @@ async def connect(
 async def replace_key(
     engine: Engine, known: Connection, api_key: str, *, by: str | None = None, team_id: str | None = None
 ) -> Connected:
-    """Test a new key and save it instead of the connection's key. Nothing else of the connection changes.
+    """Test a new key, and save it in place of the connection's key. Returns the connection and its project's lists.
 
     This closes the alert about a rejected key. `by` is the Slack user id of the person.
 
-    Raises an InputError if the key is empty, comes from the environment, or belongs to another project, and an
-    IterableError if it does not work.
+    Raises ValidationError if the key is empty, ConflictError if the connection's key is in the environment or the new
+    key belongs to another project, NotFoundError if the connection was removed, and an IterableError if the key does
+    not work.
     """
     if known.api_key is None:
         raise ConflictError(f"The key of {known.label} is not saved: it is the one in the environment. Set it there.")
@@ -153,14 +156,14 @@ async def replace_key(
     project_lists = await fetch_lists(engine, changed)
     async with engine.database.write() as db:
         ids = [mapping.list_id for mapping in await mappings.of_connection(db, known.id)]
-        synced = {each for each in ids if each > NO_LIST}
-        if synced and synced.isdisjoint(each.id for each in project_lists):
+        synced = {list_id for list_id in ids if list_id > NO_LIST}
+        if synced and synced.isdisjoint(project_list.id for project_list in project_lists):
             raise ConflictError(
-                f'The key is of another Iterable project than "{known.name}": none of the lists that were synced are '
-                "in it. Save a connection of its own for it."
+                f'The key belongs to another Iterable project than "{known.name}": that project has none of the '
+                "lists that were synced. Save another connection for it."
             )
-        now = await connections.by_id(db, known.id)
-        if now is None:
+        current = await connections.by_id(db, known.id)
+        if current is None:
             raise NotFoundError("This connection was removed meanwhile.", connection_id=known.id)
         await connections.change(
             db,
@@ -168,7 +171,7 @@ async def replace_key(
             api_key=changed.api_key,
             key_last4=changed.key_last4,
             key_rejected_at=None,
-            previous_key_digests=_former_keys(engine, now, api_key),
+            previous_key_digests=_former_keys(engine, current, api_key),
         )
         await alerting.resolve(db, known.id, None)
         if by is not None:
@@ -180,11 +183,11 @@ async def replace_key(
 async def change(
     engine: Engine, known: Connection, *, by: str, team_id: str | None, **settings: Unpack[ConnectionSettings]
 ) -> dict[str, tuple[Any, Any]]:
-    """Change settings of a connection other than its key. Returns the changed settings by name, each with its old and
-    new value.
+    """Change settings of a connection other than its key. Returns the old and the new value of each changed setting.
 
-    If the data center changes, the key is tested there first. Raises ConflictError if the name is taken, and an
-    IterableError if the key does not work there.
+    If the data center changes, the key is tested there first. Raises ValidationError if a setting is invalid,
+    ConflictError if the name is taken, NotFoundError if the connection was removed, and an IterableError if the key
+    does not work there.
     """
     settings["name"] = check_name(settings.get("name", known.name))
     if "requests_per_second" in settings:
@@ -203,17 +206,17 @@ async def change(
         if changed.data_center != known.data_center:
             await connections.change(db, known.id, key_rejected_at=None)
             await alerting.resolve(db, known.id, None)
-        was, now = _settings(before), _settings(dataclasses.replace(before, **settings))
-        differing = {name: (was[name], now[name]) for name in now if was[name] != now[name]}
-        if differing:
-            was_then = {name: pair[0] for name, pair in differing.items()}
-            is_now = {name: pair[1] for name, pair in differing.items()}
-            await _record(db, AuditAction.CONNECTION_CHANGED, known, by, team_id, before=was_then, after=is_now)
-    return differing
+        old, new = _settings(before), _settings(dataclasses.replace(before, **settings))
+        changes = {name: (old[name], new[name]) for name in new if old[name] != new[name]}
+        if changes:
+            old_values = {name: pair[0] for name, pair in changes.items()}
+            new_values = {name: pair[1] for name, pair in changes.items()}
+            await _record(db, AuditAction.CONNECTION_CHANGED, known, by, team_id, before=old_values, after=new_values)
+    return changes
 
 
 async def remove(engine: Engine, connection: Connection, *, by: str, team_id: str | None) -> None:
-    """Delete a connection with its mappings, runs and ledgers. The lists in Iterable stay as they are."""
+    """Delete a connection with its mappings, runs and ledgers. The lists in Iterable do not change."""
     async with engine.database.write() as db:
         await connections.remove(db, connection.id)
         before = {"name": connection.name}
@@ -231,20 +234,23 @@ def _former_keys(engine: Engine, connection: Connection, api_key: str) -> tuple[
 def with_key(engine: Engine, known: Sequence[Connection], api_key: str) -> list[Connection]:
     """Return the connections that have this key."""
 
-    def has_it(connection: Connection) -> bool:
+    def has_key(connection: Connection) -> bool:
         try:
             return connection.api_key is not None and engine.vault.decrypt(connection.api_key) == api_key
         except SettingsError:  # encrypted with another secret key, so it is unknown
             return False
 
-    return [connection for connection in known if has_it(connection)]
+    return [connection for connection in known if has_key(connection)]
 
 
-async def _made_by_messages(engine: Engine, db: AsyncConnection, api_key: str) -> Connection | None:
+async def _claimable(engine: Engine, db: AsyncConnection, api_key: str) -> Connection | None:
     """Return the connection that mParticle's messages created with this key and that no workspace has claimed."""
-    everyone = await connections.everyone(db)
-    made = [each for each in everyone if each.mparticle_settings_digest and each.team_id is None]
-    return next(iter(with_key(engine, made, api_key)), None)
+    unclaimed = [
+        connection
+        for connection in await connections.everyone(db)
+        if connection.mparticle_settings_digest and connection.team_id is None
+    ]
+    return next(iter(with_key(engine, unclaimed, api_key)), None)
 
 
 async def _check_free(db: AsyncConnection, name: str, team_id: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Connections by name, for the operator. A name is unique within a workspace, not across workspaces."""
+"""Names of connections, for the operator. A name is unique within a workspace, not across workspaces."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from core.store.connections import Connection
 
 
 def connection_named(known: Sequence[Connection], text: str) -> Connection | None:
-    """Return the connection with this name. `T0123/Shop` is one of a workspace, `/Shop` one of no workspace.
+    """Return the connection with this name, or None. `T0123/Shop` belongs to a workspace, `/Shop` to none.
 
     Raises InputError if several workspaces have a connection of this name.
     """

@@ -21,10 +21,10 @@ POLL_S = 0.3
 
 
 async def create_list(engine: Engine, connection: Connection, name: str) -> IterableList:
-    """Return the Standard list of that name, created unless there is one. Raises an IterableError if that fails.
+    """Return the Standard list of a name, created if there is none. Raises an IterableError if that fails.
 
-    An earlier request may have created it without receiving the answer, so the name is looked up first. No second list
-    is created.
+    The name is looked up first, because an earlier request whose answer was lost may have created the list. So no
+    second list is created.
     """
     known = await _find(engine, connection, name, INTERACTIVE_RETRY)
     if known is not None:
@@ -34,16 +34,16 @@ async def create_list(engine: Engine, connection: Connection, name: str) -> Iter
             list_id = await client.create_list(name)
     except TimeoutError as error:
         raise UnreachableError("Iterable did not answer in time. Try again: no second list is created.") from error
-    made = await _find(engine, connection, name, INTERACTIVE_RETRY)
-    # Iterable's listing may not be up to date yet
-    return made if made is not None and made.id == list_id else IterableList(list_id, name, "Standard")
+    created = await _find(engine, connection, name, INTERACTIVE_RETRY)
+    # Iterable may not list it yet
+    return created if created is not None and created.id == list_id else IterableList(list_id, name, "Standard")
 
 
 async def create_list_of_mapping(engine: Engine, mapping_id: int) -> None:
-    """Create the list of a mapping, if that is a new one, and give its id to the mapping and its runs.
+    """Create the list of a mapping if it is a new list, and store its id in the mapping and its runs.
 
-    May be repeated at any point, by any process. The caller has made sure that the mapping, or a run of it, was
-    approved. Raises an IterableError if the list can't be created.
+    Any process may repeat it at any point. The caller checks that the mapping, or a run of it, was approved. Raises an
+    IterableError if the list can't be created.
     """
     async with engine.database.read() as db:
         mapping = await mappings.by_id(db, mapping_id)
@@ -64,8 +64,8 @@ async def _assign(engine: Engine, mapping_id: int, target: IterableList) -> bool
         mapping = await mappings.by_id(db, mapping_id)
         if mapping is None or not is_new_list(mapping.list_id):
             return True
-        where = (mapping.connection_id, mapping.list_id)
-        if not await lists.replace_placeholder(db, *where, target.id, target.name, target.created_at):
+        placeholder_key = (mapping.connection_id, mapping.list_id)
+        if not await lists.replace_placeholder(db, *placeholder_key, target.id, target.name, target.created_at):
             return False
         await mappings.assign_list(db, mapping, target.id)
     return True

@@ -8,14 +8,14 @@ from core.store.audit_log import AuditAction
 #: The actor in the audit log.
 SLACK = "slack"
 DAY_S = 24 * 3600.0
-# Rows deleted from a table in one transaction.
+# How many rows of a table are deleted in one transaction.
 PIECE = 5_000
 
 _TO_STOP = [status.value for status in RunStatus if status.is_resumable]
 
 
 async def suspend_workspace(engine: Engine, team_id: str) -> None:
-    """Pause the mappings of a workspace, stop its runs, and delete its API keys. Idempotent.
+    """Pause a workspace's mappings, stop its runs, and delete its API keys. Idempotent.
 
     Connections without a workspace belong to the operator and do not change.
     """
@@ -38,7 +38,7 @@ async def suspend_workspace(engine: Engine, team_id: str) -> None:
 
 
 async def restore_workspace(engine: Engine, team_id: str) -> None:
-    """Keep the data of a workspace that removed the app and has installed it again."""
+    """Keep the data of a workspace that removed the app and then installed it again."""
     async with engine.database.write() as db:
         if await workspaces.restore(db, team_id):
             await audit_log.add(
@@ -51,7 +51,7 @@ async def restore_workspace(engine: Engine, team_id: str) -> None:
 
 
 async def erase_uninstalled(engine: Engine) -> None:
-    """Erase all data, in chunks, of workspaces that removed the app longer ago than the retention period."""
+    """Erase, in chunks, all data of the workspaces that removed the app and whose retention period has ended."""
     async with engine.database.read() as db:
         before = await clock.now(db) - engine.settings.uninstall_retention_days * DAY_S
         expired = await workspaces.to_erase(db, before)

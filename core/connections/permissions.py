@@ -1,15 +1,15 @@
-"""Permissions: who may do what with a connection. Pure; checked at every click."""
+"""Permissions: what a person may do with a connection. Pure functions, called at every click."""
 
 from core.store.connections import Connection
 
 
 def may_start(connection: Connection, person: str) -> bool:
-    """Whether a person (a Slack user id) may start, cancel and repeat runs, and propose mappings."""
+    """Return whether a person (a Slack user id) may start, cancel and repeat runs, and propose mappings."""
     return not connection.operators or connection.names(person)
 
 
 def may_see_rejected(connection: Connection, person: str) -> bool:
-    """Whether a person may see the addresses of rejected members and look people up.
+    """Return whether a person may see the addresses of rejected members and look people up.
 
     Addresses are personal data, so only operators and approvers may see them, even if anyone may start runs.
     """
@@ -17,8 +17,10 @@ def may_see_rejected(connection: Connection, person: str) -> bool:
 
 
 def has_stand_ins(connection: Connection) -> bool:
-    """Whether workspace admins decide in place of approvers: mParticle's messages created it and it has no
-    approvers."""
+    """Return whether workspace admins decide in place of approvers.
+
+    They do if mParticle's messages created the connection and it has no approvers yet.
+    """
     return connection.mparticle_settings_digest is not None and not connection.approvers
 
 
@@ -30,9 +32,9 @@ def why_not_approve(
     proposed_by: str | None = None,
     is_admin: bool = False,
 ) -> str | None:
-    """Return why a person may not approve what `asked_by` requested, as a sentence, or None if they may.
+    """Return a sentence that says why a person may not approve what `asked_by` requested, or None if they may.
 
-    `proposed_by` proposed the mapping that would be approved with it; None if it was approved before.
+    `proposed_by` proposed the mapping that is approved at the same time (None: it was approved before).
     """
     if has_stand_ins(connection):
         if is_admin:

@@ -1,9 +1,9 @@
-"""Live mappings: deliver what mParticle's Firehose sends to Iterable, and record the decisions of people.
+"""Live mappings: delivery of Firehose changes to Iterable, and the decisions of people about it.
 
-    inbox -> micro batch (a run) -> daily run
+    inbox -> micro-batch (a run) -> daily run
 
-A micro batch delivers the inbox changes of one mapping. It is a run like any other: it holds the list lock, stores its
-changes before it sends them, respects the rate limit, and another worker resumes it if its process dies. After it has
+A micro-batch delivers the inbox changes of one mapping. It is a run like any other: it holds the list lock, stores its
+changes before it sends them, respects the rate limit, and another worker resumes it if its process dies. When it has
 succeeded, its numbers are added to the daily run of the mapping, which is the run that people see.
 """
 

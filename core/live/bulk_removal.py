@@ -1,4 +1,4 @@
-"""Bulk removal for a disconnected audience, after a person has asked for it.
+"""Bulk removal of the members of a disconnected audience, after a person has asked for it.
 
 A worker does it in chunks: it drops the changes that are still pending, then inserts removals of all ledger members
 into the inbox, which are delivered like any other change. Each chunk advances the mapping's cursor in the same
@@ -19,7 +19,7 @@ BEGINNING = ""
 
 
 async def run_bulk_removal(engine: Engine, mapping_id: int) -> None:
-    """Remove chunks until no member remains or the engine is stopping."""
+    """Remove the members of a mapping, in chunks, until none remains or the engine is stopping."""
     while not engine.stopping.is_set():
         async with engine.database.write() as db:
             if not await remove_next_chunk(db, mapping_id):

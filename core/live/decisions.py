@@ -17,13 +17,15 @@ async def approve(
 ) -> bool:
     """Approve a proposed live mapping to a list. Its pending changes are delivered from now on.
 
-    Returns False if it was decided already. The caller has checked the list (`core.runs.submission.check_list`).
+    Returns False if it was decided already. The caller has checked the list (`core.connections.lists.check_list`).
     """
     async with engine.database.write() as db:
         if not await mappings.decide(db, mapping_id, MappingStatus.ACTIVE, by=by, comment=comment):
             return False
         await mappings.change(db, mapping_id, list_id=list_id, disconnected_at=None)
-        await _note(db, mapping_id, AuditAction.MAPPING_APPROVED, by, team_id, {"list_id": list_id, "comment": comment})
+        await _audit(
+            db, mapping_id, AuditAction.MAPPING_APPROVED, by, team_id, {"list_id": list_id, "comment": comment}
+        )
     return True
 
 
@@ -37,7 +39,7 @@ async def decide_offer(engine: Engine, mapping_id: int, *, accepts: bool, by: st
             return False
         action = AuditAction.MAPPING_APPROVED if accepts else AuditAction.MAPPING_DECLINED
         dropped = {} if accepts else {"dropped": await inbox.drop_waiting(db, mapping_id)}
-        await _note(db, mapping_id, action, by, team_id, {"live": True, **dropped})
+        await _audit(db, mapping_id, action, by, team_id, {"live": True, **dropped})
     return True
 
 
@@ -47,7 +49,7 @@ async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str
     Returns None and drops nothing if the mapping is active, because its changes are being delivered. If the mapping is
     approved during the call, the changes that are not dropped yet are delivered.
     """
-    until = time.time()  # changes that arrive later stay
+    until = time.time()  # changes that arrive later are kept
     dropped = 0
     while True:
         async with engine.database.write() as db:
@@ -60,7 +62,7 @@ async def drop_waiting(engine: Engine, mapping_id: int, *, by: str, team_id: str
             dropped_now = 0 if is_active else await inbox.drop_waiting(db, mapping_id, PIECE, until=until)
             dropped += dropped_now
             if not dropped_now:
-                await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"dropped": dropped})
+                await _audit(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"dropped": dropped})
                 return dropped
 
 
@@ -74,7 +76,7 @@ async def approve_removals(engine: Engine, mapping_id: int, *, by: str, team_id:
         await inbox.backdate(db, mapping_id, now)
         removal_count = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
         await mappings.change(db, mapping_id, removals_approved_until=now)
-        await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"removals_approved": removal_count})
+        await _audit(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"removals_approved": removal_count})
     return removal_count
 
 
@@ -85,7 +87,7 @@ async def keep_members(engine: Engine, mapping_id: int, *, by: str, team_id: str
         if mapping is None or mapping.disconnected_at is None or mapping.status is MappingStatus.ACTIVE:
             return False
         await mappings.change(db, mapping_id, disconnected_at=None, bulk_removal_cursor=None)
-        await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"members": "kept"})
+        await _audit(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"members": "kept"})
     return True
 
 
@@ -102,11 +104,11 @@ async def remove_members(engine: Engine, mapping_id: int, *, by: str, team_id: s
         await mappings.change(
             db, mapping_id, status=MappingStatus.ACTIVE, removal_policy=removals, bulk_removal_cursor=BEGINNING
         )
-        await _note(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"members": "removed"})
+        await _audit(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"members": "removed"})
     return True
 
 
-async def _note(
+async def _audit(
     db: AsyncConnection, mapping_id: int, action: AuditAction, by: str, team_id: str | None, after: dict[str, Any]
 ) -> None:
     await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=f"mapping:{mapping_id}", after=after)

@@ -42,8 +42,8 @@ async def _watch(engine: Engine, mapping: AudienceMapping) -> None:
     async with engine.database.read() as db:
         oldest = await inbox.oldest(db, mapping.id, delivery_filter(mapping))
         known = await alerts.open_of(db, mapping.connection_id, mapping.id)
-    late = oldest is not None and now - oldest > limit
-    if late and known is None:
+    is_late = oldest is not None and now - oldest > limit
+    if is_late and known is None:
         async with engine.database.write() as db:
             await alerting.open_or_repeat(
                 db,
@@ -51,14 +51,14 @@ async def _watch(engine: Engine, mapping: AudienceMapping) -> None:
                 mapping_id=mapping.id,
                 run_id=None,
                 code=alerting.BACKLOG,
-                message=await _about(db, mapping, now - (oldest or now)),
+                message=await _backlog_message(db, mapping, now - (oldest or now)),
             )
-    elif not late and known is not None and known.code == alerting.BACKLOG:
+    elif not is_late and known is not None and known.code == alerting.BACKLOG:
         async with engine.database.write() as db:
             await alerting.resolve(db, mapping.connection_id, mapping.id)
 
 
-async def _about(db: AsyncConnection, mapping: AudienceMapping, age: float) -> str:
+async def _backlog_message(db: AsyncConnection, mapping: AudienceMapping, age: float) -> str:
     size = (await inbox.backlog(db, mapping.id)).size
     changes = "1 change" if size == 1 else f"{size:,} changes"
     return (
@@ -71,8 +71,8 @@ async def _about(db: AsyncConnection, mapping: AudienceMapping, age: float) -> s
 async def _pause_if_emptied(engine: Engine, mapping: AudienceMapping) -> None:
     """Pause a disconnected mapping once its bulk removal has been delivered."""
     async with engine.database.write() as db:
-        now = await live_mappings.lock(db, mapping.id)
-        if now is None or now.bulk_removal_cursor is not None or now.disconnected_at is None:
+        current = await live_mappings.lock(db, mapping.id)
+        if current is None or current.bulk_removal_cursor is not None or current.disconnected_at is None:
             return
         waiting = await inbox.oldest(db, mapping.id)
         if waiting is None and not await live_mappings.unended(db, mapping.id):

@@ -1,4 +1,4 @@
-"""Micro batches: create a run from inbox changes, execute it, and add its numbers to the daily run."""
+"""Micro-batches: creating a run from inbox changes, executing it, and adding its numbers to the daily run."""
 
 import logging
 import time
@@ -15,8 +15,8 @@ from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, Removal
 
 logger = logging.getLogger(__name__)
 
-# The most members of one run, so that it does not hold the list lock for long, and the members claimed in one
-# transaction, so that new changes can be written in between.
+# The maximum of members of one run, so that it does not hold the list lock for long, and of members claimed in one
+# transaction, so that the intake can write in between.
 MOST_MEMBERS = 5_000
 MARKED_AT_ONCE = 500
 # The source shape of daily runs.
@@ -24,24 +24,25 @@ SHAPE = "live"
 
 
 async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | None:
-    """Create a run that delivers the pending changes of a mapping. Returns its id, or None if nothing is pending or
-    another run of the mapping has not ended.
+    """Create a run that delivers the pending changes of a mapping, and return its id.
+
+    Returns None if no change is pending or another live run of the mapping has not ended.
     """
     run_id = runs.new_id()
     async with engine.database.write() as db:
-        now = await live_mappings.lock(db, mapping.id)
-        if now is None or not can_deliver(now) or await live_mappings.unended(db, mapping.id):
+        current = await live_mappings.lock(db, mapping.id)
+        if current is None or not can_deliver(current) or await live_mappings.unended(db, mapping.id):
             return None
-        connection = await connections.by_id(db, now.connection_id)
+        connection = await connections.by_id(db, current.connection_id)
         assert connection is not None
-        claimed = await inbox.claim(db, now.id, run_id, MARKED_AT_ONCE, delivery_filter(now))
+        claimed = await inbox.claim(db, current.id, run_id, MARKED_AT_ONCE, delivery_filter(current))
         if not claimed:
             return None
         request = RunRequest(path="", live=True, mode=SyncMode.DELTA, approved=True, allow_empty=True)
         await runs.add(
             db,
             run_id=run_id,
-            mapping=now,
+            mapping=current,
             mode=SyncMode.DELTA.value,
             user_id_field=connection.user_id_field.value,
             rate=connection.requests_per_second,
@@ -60,21 +61,21 @@ async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | 
 
 async def _claim_more(engine: Engine, mapping: AudienceMapping, run_id: str) -> int:
     async with engine.database.write() as db:
-        now = await live_mappings.lock(db, mapping.id)
-        if now is None or not can_deliver(now):
+        current = await live_mappings.lock(db, mapping.id)
+        if current is None or not can_deliver(current):
             return 0
-        return await inbox.claim(db, now.id, run_id, MARKED_AT_ONCE, delivery_filter(now))
+        return await inbox.claim(db, current.id, run_id, MARKED_AT_ONCE, delivery_filter(current))
 
 
 async def execute(engine: Engine, run_id: str) -> RunStatus:
-    """Execute a run and finalize it."""
+    """Execute a run, finalize it, and return its status."""
     status = await executor.execute(engine, run_id)
     await finalize(engine, run_id)
     return status
 
 
 async def finalize(engine: Engine, run_id: str) -> None:
-    """Settle the inbox, the daily run and the alerts after a run has ended. Idempotent; any process may call it."""
+    """Update the inbox, the daily run and the alerts after a run has ended. Idempotent; any process may call it."""
     async with engine.database.read() as db:
         ended = await runs.by_id(db, run_id)
     if ended is not None and ended.is_live and ended.status is RunStatus.SUCCEEDED:
@@ -89,7 +90,7 @@ async def finalize(engine: Engine, run_id: str) -> None:
             return
         if run.status is RunStatus.SUCCEEDED:
             await _merge_into_daily_run(db, run)
-        elif run.status is RunStatus.CANCELLED:  # its changes are still to be delivered
+        elif run.status is RunStatus.CANCELLED:  # its changes still have to be delivered
             await inbox.unclaim(db, run.id)
             await runs.change(db, run.id, is_live=False)
         elif run.status is RunStatus.FAILED:
@@ -111,7 +112,7 @@ async def abandon(engine: Engine, run: Run) -> None:
 
 
 def can_deliver(mapping: AudienceMapping) -> bool:
-    """Whether the pending changes of a mapping may be delivered: it is approved and not paused.
+    """Return whether the pending changes of a mapping may be delivered: it is approved and not paused.
 
     False during a bulk removal, until all removals are in the inbox.
     """
@@ -120,29 +121,29 @@ def can_deliver(mapping: AudienceMapping) -> bool:
 
 
 def delivery_filter(mapping: AudienceMapping) -> DeliveryFilter:
-    """Return which changes of a mapping may be delivered: with RemovalPolicy.ASK, only approved removals."""
+    """Return the filter for a mapping's changes: with RemovalPolicy.ASK, only approved removals are delivered."""
     return DeliveryFilter(mapping.removal_policy is not RemovalPolicy.ASK, mapping.approved_until)
 
 
 async def _merge_into_daily_run(db: AsyncConnection, run: Run) -> None:
     day = live_mappings.day_of(run.finished_at or time.time())
-    sum_id = await live_mappings.run_of_day(db, run.mapping_id, day)
-    if sum_id is None:
-        sum_id = await _new_sum(db, run)
-        await live_mappings.set_day(db, run.mapping_id, day, run_id=sum_id)
+    daily_run_id = await live_mappings.run_of_day(db, run.mapping_id, day)
+    if daily_run_id is None:
+        daily_run_id = await _new_daily_run(db, run)
+        await live_mappings.set_day(db, run.mapping_id, day, run_id=daily_run_id)
     await alerting.run_succeeded(db, run)
     if run.counters.added + run.counters.updated + run.counters.removed:
         await live_mappings.set_day(db, run.mapping_id, day, last_accepted_at=run.finished_at)
-    await live_mappings.add_to(db, run, sum_id)
+    await live_mappings.add_to(db, run, daily_run_id)
 
 
-async def _new_sum(db: AsyncConnection, run: Run) -> str:
+async def _new_daily_run(db: AsyncConnection, run: Run) -> str:
     mapping = await live_mappings.lock(db, run.mapping_id)
     assert mapping is not None
-    sum_id = runs.new_id()
+    daily_run_id = runs.new_id()
     await runs.add(
         db,
-        run_id=sum_id,
+        run_id=daily_run_id,
         mapping=mapping,
         mode=run.mode.value,
         user_id_field=run.user_id_field.value,
@@ -152,10 +153,10 @@ async def _new_sum(db: AsyncConnection, run: Run) -> str:
     plan = RunPlan(shape=SHAPE, audience_id=mapping.audience_id, audience_name=mapping.audience_name)
     await runs.change(
         db,
-        sum_id,
+        daily_run_id,
         status=RunStatus.SUCCEEDED,
         started_at=run.started_at,
         finished_at=run.finished_at,
         plan=plan.model_dump_json(),
     )
-    return sum_id
+    return daily_run_id

@@ -22,14 +22,14 @@ from core.store.mappings import AudienceMapping, MappingStatus
 
 logger = logging.getLogger(__name__)
 
-# The intervals at which a worker polls for pending changes and runs maintenance (seconds).
+# The intervals at which a worker polls for pending changes and runs maintenance, in seconds.
 LOOK_EVERY_S = 0.25
 TEND_EVERY_S = 5.0
 # A run starts before the gathering time is over if this many members are pending.
 ENOUGH_MEMBERS = 1_000
-# Mappings that a worker delivers concurrently.
+# How many mappings a worker delivers concurrently.
 MOST_AT_ONCE = 4
-# The wait before a failed mapping is retried: doubled after each failure, up to the second value (seconds).
+# The wait before a failed mapping is retried, in seconds: doubled after each failure, up to the second value.
 RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 
 
@@ -47,12 +47,12 @@ class _Worker:
 
     async def work(self) -> None:
         stopping = self._engine.stopping
-        tended = -TEND_EVERY_S
+        maintained_at = -TEND_EVERY_S
         while not stopping.is_set():
             try:
                 await self._look()
-                if time.monotonic() - tended >= TEND_EVERY_S:
-                    tended = time.monotonic()
+                if time.monotonic() - maintained_at >= TEND_EVERY_S:
+                    maintained_at = time.monotonic()
                     await run_maintenance(self._engine)
             except (DBAPIError, OSError):  # the database is unavailable; the next poll finds the same work
                 logger.warning("could not poll the database for live changes", exc_info=True)
@@ -86,7 +86,7 @@ class _Worker:
         del self._tasks[mapping_id]
 
     async def _is_ready(self, mapping: AudienceMapping) -> bool:
-        """Whether the gathering time of a mapping's changes is over, or enough have been gathered."""
+        """Return whether the gathering time of a mapping's changes is over, or enough have been gathered."""
         async with self._engine.database.read() as db:
             connection = await connections.by_id(db, mapping.connection_id)
             if connection is None or connection.key_rejected_at is not None:
@@ -94,13 +94,13 @@ class _Worker:
             waiting = await inbox.waiting(db, mapping.id, ENOUGH_MEMBERS, micro_batch.delivery_filter(mapping))
         if waiting.oldest is None:
             return False
-        gathering = 0.0 <= time.time() - waiting.oldest < self._engine.settings.firehose_gather_s
-        return not gathering or waiting.size >= ENOUGH_MEMBERS
+        is_gathering = 0.0 <= time.time() - waiting.oldest < self._engine.settings.firehose_gather_s
+        return not is_gathering or waiting.size >= ENOUGH_MEMBERS
 
     async def _is_left(self, mapping: AudienceMapping, run: Run) -> bool:
-        """Whether this process is to resume a run, or to finalize one that has ended."""
+        """Return whether this process has to resume a run, or to finalize an ended one."""
         if run.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
-            # its own worker finalizes it, if that is alive
+            # its own worker finalizes it if that is alive
             owner_id = run.worker_id
             return owner_id in (None, self._engine.presence.id) or await self._engine.presence.is_dead(owner_id)
         if not micro_batch.can_deliver(mapping):
@@ -111,9 +111,9 @@ class _Worker:
                 now = await clock.now(db)
             if connection is None or connection.key_rejected_at is not None:
                 return False
-            waits = 0.0 <= now - (run.finished_at or 0.0) < _delay(run.attempt)
+            has_to_wait = 0.0 <= now - (run.finished_at or 0.0) < _delay(run.attempt)
             # the connection is usable again by now: it has another key, or a person asked to try the key again
-            return run.error_code in WHOLE_CONNECTION_CODES or not waits
+            return run.error_code in WHOLE_CONNECTION_CODES or not has_to_wait
         if run.status is RunStatus.INTERRUPTED or run.worker_id == self._engine.presence.id:
             return True  # this process owns it but is not executing it: its end could not be recorded
         return not await executor.is_in_progress(self._engine, run)
@@ -152,7 +152,7 @@ class _Worker:
         return None if attempt is None else run.id
 
     async def _failed(self, mapping: AudienceMapping, error: SyncError) -> None:
-        """Open an alert: no run could be created."""
+        """Open an alert for an error outside a run."""
         self._wait(mapping)
         async with self._engine.database.write() as db:
             if error.concerns_whole_connection:
@@ -172,7 +172,7 @@ class _Worker:
 
 
 def _is_emptied(mapping: AudienceMapping) -> bool:
-    """Whether a bulk removal was requested and is not complete in the inbox yet."""
+    """Return whether a bulk removal was requested and is not complete in the inbox yet."""
     return mapping.status is MappingStatus.ACTIVE and mapping.bulk_removal_cursor is not None
 
 

@@ -1,1 +1,1 @@
-"""Privacy: erasure requests, and members that Iterable rejects for good."""
+"""Privacy: erasure requests, and the suppression of members that Iterable rejects permanently."""

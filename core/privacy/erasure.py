@@ -1,6 +1,6 @@
 """Erasure of a person on mParticle's request (OpenDSR).
 
-Everything held about the person is deleted: ledger rows, changes of all runs, rejections, inbox rows. What remains is
+All data about the person is deleted: ledger rows, changes of all runs, rejections, inbox rows. What remains is
 the audit entry, and digests that keep a later file from adding the person again. The list in Iterable is not changed:
 mParticle, or the system that sent mParticle the request, also sends it to Iterable.
 
@@ -23,7 +23,7 @@ from core.store.personal_data import DataSubject
 
 logger = logging.getLogger(__name__)
 
-# How long an answer waits for the deletion, in seconds. After that, a worker does the rest.
+# How long the answer to mParticle waits for the deletion, in seconds. After that, a worker completes it.
 SOON_S = 5.0
 
 
@@ -38,7 +38,7 @@ class ErasureSubject:
     mpid: list[str] = field(default_factory=list)
 
     def person(self, account_id: str) -> DataSubject:
-        """Return the person as known in one mParticle account ("": in all accounts)."""
+        """Return the person's identities in one mParticle account ("": in all accounts)."""
         profiles = [*self.mpid, *(f"customer:{c}" for c in self.customer), *(f"email:{e}" for e in self.email)]
         return DataSubject(set(profiles), set(self.email), set(self.customer), account_id)
 
@@ -75,8 +75,8 @@ async def _carry_out(engine: Engine, erasure_id: str) -> None:
         digests = digests_of_subject(await erasures.salt_of(db, engine.vault), person)
         await erasures.mark_erased(db, erasure.account_id, digests, subject.stamp)
     async with engine.database.read() as db:
-        # asked before the rows are read: a run that ends in between may not show in them
-        in_hand = await personal_data.may_be_in_hand(db, person)
+        # before the rows are read: what a run writes that ends in between may not be among them
+        may_reappear = await personal_data.may_be_in_hand(db, person)
         rows = await personal_data.rows_of(db, person)
     async with engine.database.write() as db:
         counts.update(await personal_data.erase(db, rows))
@@ -85,7 +85,7 @@ async def _carry_out(engine: Engine, erasure_id: str) -> None:
     async with engine.database.write() as db:
         await erasures.note(db, erasure_id, dict(counts))
     is_cleared = await engine.database.clear_log()
-    if in_hand or not is_cleared:
+    if may_reappear or not is_cleared:
         return  # a worker repeats it
     async with engine.database.write() as db:
         if await erasures.end(db, erasure_id):

@@ -6,12 +6,12 @@ from core.models.run import Run
 from core.store import rejections, suppressions
 from core.store.rejections import Rejection
 
-# Members written in one transaction.
-BARRED_A_WRITE = 1_000
+# How many members are written in one transaction.
+CHUNK_SIZE = 1_000
 
 
 async def suppress_rejected(engine: Engine, run: Run) -> None:
-    """Suppress the members that Iterable rejected permanently in a run: later runs do not send them unchanged."""
+    """Suppress the members that Iterable rejected permanently in a run: later runs do not send the same identities."""
     for chunk in await _rejected_permanently(engine, run.id):
         async with engine.database.write() as db:
             await suppressions.add(db, engine.vault, run.connection_id, chunk)
@@ -28,4 +28,4 @@ async def _rejected_permanently(engine: Engine, run_id: str) -> list[list[Reject
     """Return the rejections of a run for forgotten people, which are permanent, in chunks."""
     async with engine.database.read() as db:
         rejected = [rejection async for rejection in rejections.of_run(db, run_id, FailureReason.FORGOTTEN)]
-    return [rejected[begin : begin + BARRED_A_WRITE] for begin in range(0, len(rejected), BARRED_A_WRITE)]
+    return [rejected[start : start + CHUNK_SIZE] for start in range(0, len(rejected), CHUNK_SIZE)]

@@ -10,7 +10,7 @@ from core.store.mappings import AudienceMapping
 
 @dataclass(frozen=True, slots=True)
 class MemberFinding:
-    """What the ledger and the rejections know about a person in one mapping.
+    """The entries about a person in the ledger and the rejections of one mapping.
 
     `identity` is the email and the user id in the ledger (None: not in the ledger), and `certain` is False if a request
     was sent and its answer was never received. `reason`, `run` and `when` (seconds since 1970) describe the last
@@ -29,7 +29,7 @@ class MemberFinding:
 async def lookup_member(engine: Engine, connection_ids: Sequence[int], text: str) -> list[MemberFinding]:
     """Return one finding per mapping for a person, given by email, user id (customer id) or mpid.
 
-    Mappings that know nothing about the person have none. Rejections are kept for 30 days.
+    Mappings without an entry about the person are left out. Rejections are kept for 30 days.
     """
     identity = text.strip()
     findings: list[MemberFinding] = []
@@ -41,9 +41,8 @@ async def lookup_member(engine: Engine, connection_ids: Sequence[int], text: str
             rejected = await rejections.of_person(db, list(of_connection), identity)
             for mapping_id, mapping in of_connection.items():
                 row = ledger_rows.get(mapping_id)
-                last = (
-                    rejected.get(mapping_id) if row is None else None
-                )  # rejections before the member was added are outdated
+                # rejections from before the member was added are outdated
+                last = rejected.get(mapping_id) if row is None else None
                 if row is None and last is None:
                     continue
                 findings.append(

@@ -9,8 +9,8 @@ from core.store import batches, rejections
 from core.store.batches import BatchStatus
 from core.store.rejections import Rejection
 
-#: Members of each kind.
-EACH = 5
+#: How many members of each kind a preview has.
+SAMPLE_SIZE = 5
 
 _KINDS = ((Phase.ADD, Operation.ADD), (Phase.UPDATE, Operation.UPDATE), (Phase.REMOVE, Operation.REMOVE))
 
@@ -25,18 +25,18 @@ class PlanPreview:
     rejected: tuple[Rejection, ...]
 
 
-async def load_preview(db: AsyncConnection, run_id: str, each: int = EACH) -> PlanPreview:
-    """Read up to `each` samples of each kind from a run that is planned and has sent nothing yet."""
-    added, updated, removed = [await _members(db, run_id, phase, role, each) for phase, role in _KINDS]
-    return PlanPreview(added, updated, removed, tuple(await rejections.first(db, run_id, each)))
+async def load_preview(db: AsyncConnection, run_id: str, size: int = SAMPLE_SIZE) -> PlanPreview:
+    """Return up to `size` members of each kind from a run that is planned and has sent nothing yet."""
+    added, updated, removed = [await _members(db, run_id, phase, operation, size) for phase, operation in _KINDS]
+    return PlanPreview(added, updated, removed, tuple(await rejections.first(db, run_id, size)))
 
 
-async def _members(db: AsyncConnection, run_id: str, phase: Phase, role: Operation, most: int) -> tuple[str, ...]:
+async def _members(db: AsyncConnection, run_id: str, phase: Phase, operation: Operation, size: int) -> tuple[str, ...]:
     names: list[str] = []
     # the first batch nearly always has enough, unless it contains only former identities
     for batch in await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=2, phase=phase):
-        names += [_name(entry) for entry in batch.entries if entry.op == role]
-    return tuple(names[:most])
+        names += [_name(entry) for entry in batch.entries if entry.op == operation]
+    return tuple(names[:size])
 
 
 def _name(entry: BatchEntry) -> str:

@@ -10,7 +10,7 @@ RATE_PERIOD_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many changes of a run are done, of how many. `rate` is changes a second; None until any were done."""
+    """The progress of a run: changes done and in total. `rate` is in changes per second (None: none done yet)."""
 
     done: int
     total: int
@@ -18,12 +18,12 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate; None without a rate."""
+        """The estimated time left, in seconds, or None without a rate."""
         return (self.total - self.done) / self.rate if self.rate else None
 
 
 class ProgressTracker:
-    """Computes the rate of a run from how many changes were done at several times."""
+    """Computes the progress and the rate of a run from samples over time."""
 
     def __init__(self, period_s: float = RATE_PERIOD_S) -> None:
         """Take the period of the average, in seconds."""

@@ -1,7 +1,7 @@
 """The CSV file of rejected members.
 
-It opens right in a spreadsheet, and can be synced as it is once it is corrected: `email`, `customer_id` and `mpid` are
-columns of a table, and what keeps a cell text is taken off when it is read (core/raw_identity.py).
+A spreadsheet shows it correctly, and a corrected file can be synced: it has the columns `email`, `customer_id` and
+`mpid`, and the characters that make a cell text are removed when it is read (core/raw_identity.py).
 """
 
 import re
@@ -11,31 +11,23 @@ from core.store.rejections import Rejection
 
 CSV_HEADER = ("profile", "email", "customer_id", "reason", "what_it_means", "what_to_do", "mpid")
 
-#: The encoding of the file. Excel takes UTF-8 for Windows-1252 unless a byte order mark stands in front of it.
+#: The encoding of the file. Without a byte order mark, Excel reads UTF-8 as Windows-1252.
 CSV_ENCODING = "utf-8-sig"
 
-
-# Spreadsheets skip these in front of a formula: control characters, spaces of any width, a byte order mark.
+# Characters that spreadsheets skip before a formula: control characters, spaces of any width, a byte order mark.
 _SKIPPED = (
     r"[\x00-\x20\x7f-\xa0\u00ad\u061c\u115f\u1160\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*"
 )
-
-
-# A cell that begins like this is a formula; the wide signs are in spreadsheets set to an East Asian language.
+# A cell that begins with one of these is a formula; the wide ones count in spreadsheets set to an East Asian language.
 _SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b\u2212]"
-
-
 _FORMULA = re.compile(rf"{_SKIPPED}{_SIGN}|[\t\r\n]")
-
-
-# A cell can begin after each of these, too: the separator of a spreadsheet depends on country and settings.
+# A cell can also begin after each of these, because a spreadsheet's separator depends on country and settings.
 _INNER = re.compile(rf"([,;|\t\r\n\"]{_SKIPPED})(?={_SIGN})")
 
-
-# Digits that a spreadsheet would show as 1.23E+18 and round, or strip of their zeros.
+# Digits that a spreadsheet would round and show as 1.23E+18, or whose leading zeros it would remove.
 _LONG_NUMBER = re.compile(r"-?[0-9]{12,}|0[0-9]+")
 
-# A negative number, as many mpids are, is no formula.
+# A negative number is no formula; many mpids are negative.
 _NEGATIVE = re.compile(r"-[0-9]+")
 _INTEGER = re.compile(r"-?[0-9]+")
 
@@ -52,7 +44,7 @@ def csv_row(rejection: Rejection) -> tuple[str, ...]:
 
 
 def _harmless(cell: str) -> str:
-    """Escape formulas, and numbers that would be rounded: an apostrophe in front makes them text."""
+    """Escape formulas and numbers that would be rounded: a leading apostrophe makes them text."""
     if _LONG_NUMBER.fullmatch(cell):
         return f"'{cell}"
     if _NEGATIVE.fullmatch(cell):

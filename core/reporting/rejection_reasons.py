@@ -1,4 +1,4 @@
-"""Rejection reasons: what each means, and what a person can do about it."""
+"""Rejection reasons: the meaning of each, and what a person can do about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from core.store.rejections import ERASED, UNATTRIBUTED
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a reason means and what a person can do about it, each a sentence."""
+    """The meaning of a reason, and what a person can do about it, each as a sentence."""
 
     meaning: str
     remedy: str

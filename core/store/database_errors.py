@@ -60,22 +60,22 @@ def _cause(error: object) -> str:
     return f"{name}, SQLSTATE {state}" if state else name
 
 
-def grant(what: str, role: str) -> str:
-    """Return the statement that gives a role of PostgreSQL what it lacks."""
-    return f"GRANT {what} TO {identifier(role)};"
+def grant(privilege: str, role: str) -> str:
+    """Return the statement that grants a privilege to a PostgreSQL role."""
+    return f"GRANT {privilege} TO {identifier(role)};"
 
 
 def identifier(name: str) -> str:
-    """Return a name as it is written in a statement."""
+    """Return a name as an SQL identifier, quoted if necessary."""
     return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
 
 
 def _not_permitted(text: str, role: str) -> str:
-    # of the text nothing is shown but what kind of thing it is about, and its name
-    found = re.match(
+    # the error shows only the kind and the name of the object: the rest of the text may contain data
+    match = re.match(
         r"permission denied for (schema|database|table|sequence|relation|view) (\w+)$", text.split("\n", maxsplit=1)[0]
     )
-    kind, name = (found[1], found[2]) if found else ("", "")
+    kind, name = (match[1], match[2]) if match else ("", "")
     if kind in {"schema", "database"}:
         return (
             f"The role {role} may not create tables in PostgreSQL. Let the owner of the {kind} {name} do this: "

@@ -68,13 +68,13 @@ async def changing_workflow_tables(database: Database) -> AsyncIterator[None]:
 
 async def check_workflow_schema(database: Database, db: AsyncConnection) -> None:
     """Raise SettingsError if the workflow engine's schema is missing in PostgreSQL and the role may not create it."""
-    found = (await db.execute(text(_MAY_CREATE_SCHEMA), {"schema": WORKFLOW_SCHEMA})).one()
-    if not found.may_create:
+    access = (await db.execute(text(_MAY_CREATE_SCHEMA), {"schema": WORKFLOW_SCHEMA})).one()
+    if not access.may_create:
         raise SettingsError(
-            f"The role {found.role} may not create the schema {WORKFLOW_SCHEMA}, which the program needs "
+            f"The role {access.role} may not create the schema {WORKFLOW_SCHEMA}, which the program needs "
             f"in addition to its tables. Let the owner of the database do one of these: "
-            f"{grant(f'CREATE ON DATABASE {identifier(found.database)}', found.role)} or CREATE SCHEMA "
-            f"{WORKFLOW_SCHEMA} AUTHORIZATION {identifier(found.role)};"
+            f"{grant(f'CREATE ON DATABASE {identifier(access.database)}', access.role)} or CREATE SCHEMA "
+            f"{WORKFLOW_SCHEMA} AUTHORIZATION {identifier(access.role)};"
         )
 
 

@@ -1,4 +1,4 @@
-"""Slack messages that follow a state: where each is, and what it showed last."""
+"""Slack messages that follow a state: the place and the last content of each."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -109,7 +109,7 @@ mappings = Table(
     Column("state", Text, nullable=False, server_default="active", key="status"),
     # what to do with members who leave: remove, ask (each time), keep
     Column("removals", Text, nullable=False, server_default="remove", key="removal_policy"),
-    # the Slack channel where its runs are shown
+    # the Slack channel that shows its runs
     Column("channel", Text),
     Column("proposed_by", Text),
     Column("decided_by", Text),
@@ -307,7 +307,7 @@ workers = Table(
     Column("heartbeat_at", Float, nullable=False),
 )
 
-#: Messages in Slack that follow a state: where each is, and what it showed last.
+#: Messages in Slack that follow a state: the place and the last content of each.
 slack_messages = Table(
     "posts",
     metadata,

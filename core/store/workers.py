@@ -14,7 +14,7 @@ _DIED = "The process that executed it has ended."
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process, as it is on record. `silent_for` is the age of its last heartbeat, in seconds by the database's clock.
+    """A registered process. `silent_for` is the age of its last heartbeat, in seconds by the database's clock.
 
     `place` is the place from which its lock file can be examined, `lock_path` the path of that file, and
     `heartbeat_at` the time of the last heartbeat.
@@ -42,8 +42,8 @@ async def beat(db: AsyncConnection, worker_id: str) -> bool:
 
 async def by_id(db: AsyncConnection, worker_id: str) -> Worker | None:
     """Find a process."""
-    found = await _all(db, workers.c.id == worker_id)
-    return found[0] if found else None
+    matches = await _all(db, workers.c.id == worker_id)
+    return matches[0] if matches else None
 
 
 async def everyone(db: AsyncConnection) -> list[Worker]:

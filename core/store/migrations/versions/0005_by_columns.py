@@ -18,7 +18,7 @@ _changes = sa.table("changes", sa.column("batch_id", sa.BigInteger()), sa.column
 
 
 def upgrade() -> None:
-    """Drop the second copy, and rewrite what is stored."""
+    """Drop the second copy, and rewrite the stored batches."""
     op.drop_column("changes", "subscribers")
     connection = op.get_bind()
     some = sa.select(_changes.c.batch_id, _changes.c.members).order_by(_changes.c.batch_id).limit(PIECE)

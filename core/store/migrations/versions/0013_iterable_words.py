@@ -1,4 +1,4 @@
-"""Rejections keep Iterable's own words."""
+"""Rejections store Iterable's own words."""
 
 import sqlalchemy as sa
 from alembic import op

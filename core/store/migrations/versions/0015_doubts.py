@@ -1,4 +1,4 @@
-"""What a process that was declared dead had sent is in doubt for a while."""
+"""Batches of processes that were declared dead are in doubt for a while."""
 
 import sqlalchemy as sa
 from alembic import op
