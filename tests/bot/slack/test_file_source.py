@@ -48,34 +48,24 @@ async def fetch(slack: Slack, file: File, folder: Path) -> Path:
     return await files.fetch(address_of(TEAM, file.id), folder)
 
 
-async def test_external_file_is_refused(tmp_path: Path) -> None:
-    """A file that is not stored in Slack is refused with what to do, and its server gets no token."""
-    async with local_slack() as slack, foreign_server() as (url, seen):
+@pytest.mark.parametrize(
+    ("attribute", "external_type", "sentence"),
+    [
+        ("url", "gdrive", "not stored in Slack"),
+        ("url", "", "not stored in Slack"),
+        ("moved_to", "", "sends its files from another address"),
+    ],
+    ids=["external file", "foreign address", "redirect"],
+)
+async def test_file_at_another_host(tmp_path: Path, attribute: str, external_type: str, sentence: str) -> None:
+    """A file at another host is refused with what to do, and that host does not get the bot's token."""
+    async with local_slack() as slack, foreign_server() as (url, headers):
         file = await share_file(slack)
-        file.external_type, file.url = "gdrive", f"{url}/a.csv"
-        with pytest.raises(InputError, match="not stored in Slack"):
+        file.external_type = external_type
+        setattr(file, attribute, f"{url}/a.csv")
+        with pytest.raises(InputError, match=sentence):
             await fetch(slack, file, tmp_path)
-    assert seen == []
-
-
-async def test_foreign_address(tmp_path: Path) -> None:
-    """The bot does not send its token to another host, whatever Slack says about a file."""
-    async with local_slack() as slack, foreign_server() as (url, seen):
-        file = await share_file(slack)
-        file.url = f"{url}/a.csv"
-        with pytest.raises(InputError, match="not stored in Slack"):
-            await fetch(slack, file, tmp_path)
-    assert seen == []
-
-
-async def test_redirect_is_not_followed(tmp_path: Path) -> None:
-    """The bot does not follow a redirect to another host."""
-    async with local_slack() as slack, foreign_server() as (url, seen):
-        file = await share_file(slack)
-        file.moved_to = f"{url}/a.csv"
-        with pytest.raises(InputError, match="sends its files from another address"):
-            await fetch(slack, file, tmp_path)
-    assert seen == []
+    assert headers == []
 
 
 async def test_without_the_scope(tmp_path: Path) -> None:
