@@ -61,9 +61,10 @@ def diff_against_ledger(
     mapping = {"mapping_id": mapping_id}
     placeholder = {"placeholder_domain": PLACEHOLDER_DOMAIN}
     former = {"former": FORMER_IDENTITY_PREFIX}
+    con.execute(diff["create_ledger_keys"])
     if _value(con, "SELECT count(*) FROM ledger"):
         if not keys_are_known and _value(con, diff["any_key_without_mpid"]):
-            con.execute(diff["create_ledger_keys"], mapping)
+            con.execute(diff["find_ledger_keys"], mapping)
             con.execute(diff["use_ledger_keys"])
         by_mpid = {"by_mpid": field is UserIdField.MPID}
         con.execute(diff["create_joined"], mapping | placeholder | by_mpid)

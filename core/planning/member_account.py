@@ -26,7 +26,6 @@ SELECT count(*) FROM rejected JOIN ledger USING (member_key)
 WHERE ledger.mapping_id = $mapping_id AND reason = '{RejectionReason.NO_EMAIL.value}'
     AND ledger.email NOT LIKE '%@{PLACEHOLDER_DOMAIN}'
 """
-_HAS_LEDGER_KEYS = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'ledger_keys'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def check_rows(source: Source, profiles: int) -> None:
 def identity_problems(con: duckdb.DuckDBPyConnection, mapping_id: int, source: Source) -> IdentityProblems:
     """Count the identity problems in the workspace, after the diff."""
     lost_mpids = 0
-    if source.has_mpid and _count(con, _HAS_LEDGER_KEYS):
+    if source.has_mpid:
         lost_mpids = _count(con, _LOST_MPIDS)
     shared = f"SELECT count(*) FROM rejected WHERE reason = '{RejectionReason.SHARED_CUSTOMER_ID.value}'"
     return IdentityProblems(

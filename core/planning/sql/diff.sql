@@ -6,9 +6,12 @@ SELECT count(*) > 0 FROM (SELECT member_key FROM desired UNION ALL SELECT member
 WHERE starts_with(member_key, 'customer:') OR starts_with(member_key, 'email:');
 
 -- name: create_ledger_keys
+CREATE TABLE ledger_keys (member_key VARCHAR, ledger_key VARCHAR);
+
+-- name: find_ledger_keys
 -- If the ledger knows the same person under another key, the member gets that key. So a removal finds a member that was
 -- added from a download.
-CREATE TABLE ledger_keys AS
+INSERT INTO ledger_keys
 WITH without_mpid AS (
     SELECT member_key, email, user_id FROM desired
     WHERE starts_with(member_key, 'customer:') OR starts_with(member_key, 'email:')
