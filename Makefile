@@ -9,6 +9,9 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Some images forbid it. Then every process that a test starts would compile the program first.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Least share of the code that `make coverage` accepts, in percent.
 COVERAGE := 90
 

@@ -6,11 +6,10 @@ all share: the database's on PostgreSQL (machines may disagree), this machine's 
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Float, Text, and_, bindparam, case, extract, func, literal, or_
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.store.tables import rate_limits
@@ -139,12 +138,23 @@ def _statements(insert: Callable[..., Any], now: ColumnElement[float]) -> _State
 _PROJECT = bindparam("of_project", type_=Text)
 _GIVEN_NOW = _number("now")
 _SERVER_NOW = extract("epoch", func.clock_timestamp()).cast(Float)
-_ON_SQLITE = _statements(sqlite_insert, _GIVEN_NOW)
-_ON_POSTGRESQL = _statements(postgresql_insert, _SERVER_NOW)
-_ON_POSTGRESQL_AT = _statements(postgresql_insert, _GIVEN_NOW)
+
+
+@cache
+def _on_sqlite() -> _Statements:
+    from sqlalchemy.dialects.sqlite import insert  # a process needs one dialect, and each takes time
+
+    return _statements(insert, _GIVEN_NOW)
+
+
+@cache
+def _on_postgresql(*, at_given_time: bool) -> _Statements:
+    from sqlalchemy.dialects.postgresql import insert
+
+    return _statements(insert, _GIVEN_NOW if at_given_time else _SERVER_NOW)
 
 
 def _statements_for(connection: AsyncConnection, now: float | None) -> tuple[_Statements, dict[str, float]]:
     if connection.dialect.name == "sqlite":
-        return _ON_SQLITE, {"now": time.time() if now is None else now}
-    return (_ON_POSTGRESQL, {}) if now is None else (_ON_POSTGRESQL_AT, {"now": now})
+        return _on_sqlite(), {"now": time.time() if now is None else now}
+    return _on_postgresql(at_given_time=now is not None), {} if now is None else {"now": now}
