@@ -76,7 +76,7 @@ class SlackFiles:
         try:
             return await with_retries(download, WAITS_S, MAX_WAIT_S)
         except RetryLaterError as error:
-            raise FetchError(f"Slack did not give the file, also after several tries ({error.reason}).") from error
+            raise FetchError(f"Slack did not give the file, even after several attempts ({error.reason}).") from error
 
 
 def is_at_slack(url: URL, api_url: str) -> bool:
