@@ -68,8 +68,8 @@ EXPECTED = {member.email or f"{member.mpid}@placeholder.email" for member in SEC
 
 @dataclass(frozen=True)
 class Row:
-    """What happened to a run: how it ended during the fault (`during`), the error that it showed, whether it retried,
-    and how it ended after the fault (`after`).
+    """The outcome of a run: how it ended (`during` the fault), its error, whether it retried, and how it ended
+    `after`.
     """
 
     phase: str

@@ -189,9 +189,7 @@ def assert_exact(outcome: Outcome) -> None:
 @pytest.mark.parametrize("field", sampled(UserIdField))
 @pytest.mark.parametrize("number", range(WALKS))
 async def test_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: UserIdField, number: int) -> None:
-    """After any disturbance, undisturbed mirrors make the lists equal to the audiences, and the next ones send
-    nothing.
-    """
+    """After any disturbance, undisturbed mirrors make the lists equal, and the next ones send nothing."""
     monkeypatch.setattr(batching, "BATCH_SIZE", 2)
     async with syncing(tmp_path, retry_policy=HASTY) as sync:
         for list_id in (LIST, OTHER_LIST):

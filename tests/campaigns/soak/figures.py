@@ -14,8 +14,9 @@ A_PERIOD = 3
 
 @dataclass(frozen=True)
 class Sample:
-    """The resources of a process: MB of memory, open files, and stored data in MB; `history_mb` is a part of the
-    database.
+    """The resources of a process: MB of memory, open files and stored data.
+
+    `history_mb` is a part of the database.
     """
 
     memory_mb: float

@@ -45,9 +45,7 @@ def test_an_impossible_path(tmp_path: Path, refusal: Refusal, name: str) -> None
 
 
 def test_no_permission(tmp_path: Path, con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file without permission to read is refused. (The superuser may read anything, so the test simulates the
-    refusal.)
-    """
+    """A file without read permission is refused. (The test simulates it, since root may read anything.)"""
 
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "denied")

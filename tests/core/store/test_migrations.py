@@ -201,9 +201,7 @@ EARLIER_RUN = """INSERT INTO runs (id, mapping_id, connection_id, list_id, statu
 
 
 async def test_sentences_of_an_earlier_revision(empty: Database) -> None:
-    """Values that earlier versions stored in sentences get columns: the run waited for, and the reason of a
-    cancellation.
-    """
+    """Values that were stored in sentences get columns: the run waited for, and the reason of a cancellation."""
     first = "k3v9m2x7qa"
     message = f"Run {first} of the same mapping waits for approval, and what it would do comes first."
     earlier = [

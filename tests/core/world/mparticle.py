@@ -78,9 +78,7 @@ async def subscribe(world: World, action: str) -> None:
 
 
 async def deliver(world: World, trouble: Trouble = QUIET) -> bool:
-    """Deliver pending changes, or resume an open run, as the live worker does. Returns False if there was nothing to
-    do.
-    """
+    """Deliver pending changes, or resume an open run, as the live worker does. Returns False if there are none."""
     mapping = await world.mapping(LIVE)
     if mapping is None or await _remove_members(world, mapping):
         return mapping is not None

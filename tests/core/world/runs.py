@@ -132,9 +132,7 @@ async def _must_be_silent(world: World, run: Run) -> bool:
 
 
 async def lose_track(world: World) -> None:
-    """Mark the live membership as unknown if a file's run of the live mapping is open, so that messages don't decide
-    alone.
-    """
+    """Mark the live membership as unknown if a file's run of the live mapping is open."""
     mapping = await world.mapping(LIVE)
     if mapping and any(run.mapping_id == mapping.id and not run.is_live for run in await world.unfinished()):
         world.truth.live.mark_unknown()

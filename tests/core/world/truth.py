@@ -15,9 +15,7 @@ from tests.core.world.people import LISTS, LIVE, REFUSED, Person, address_of
 
 @dataclass
 class LiveMembers:
-    """What the live mapping has received: the members by mParticle's latest messages, with their identities at that
-    time.
-    """
+    """The members by the latest messages of mParticle, with their identities at that time."""
 
     members: dict[int, Person] = field(default_factory=dict)
     #: The latest timestamp of each person; None if there was one that may have been dropped.
@@ -108,9 +106,7 @@ class Truth:
         return {number: self.people[number] for number in sorted(self.audiences[name])}
 
     def remember(self, name: str, people: Iterable[Person]) -> None:
-        """Record what a mapping receives, under both User ID settings, because the setting may change while a run
-        waits.
-        """
+        """Record what a mapping receives, under both User ID settings, since the setting may change before a run."""
         for person in people:
             emails = {address_of(person, setting) for setting in UserIdField} - {None}
             self.known_emails[name].setdefault(person.mpid, set()).update(email for email in emails if email)
