@@ -159,5 +159,5 @@ def at_requests(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object], *, ev
 
 def once(do: Callable[[], object]) -> Callable[[], object]:
     """Wrap a function so that only its first call has an effect."""
-    left = [do]
-    return lambda: left.pop()() if left else None
+    pending = [do]
+    return lambda: pending.pop()() if pending else None

@@ -221,12 +221,12 @@ async def test_transient_fault_is_retried(sync: Sync, fault: str) -> None:
         rule.path, rule.hits, rule.matched = path, 0, 0
         sync.iterable.faults.set([rule])
         before = len(sync.emails())
-        wanted = range(15) if path == UNSUBSCRIBE else range(30)
-        outcome = await sync.mirror(people(wanted), approved=True)
-        assert sum(outcome.counts.get(name, 0) for name in ("added", "removed")) == abs(len(wanted) - before)
+        expected = range(15) if path == UNSUBSCRIBE else range(30)
+        outcome = await sync.mirror(people(expected), approved=True)
+        assert sum(outcome.counts.get(name, 0) for name in ("added", "removed")) == abs(len(expected) - before)
         assert outcome.run.counters.missing == 0
         assert outcome.run.retries == 2
-        assert sync.emails() == addresses(wanted)
+        assert sync.emails() == addresses(expected)
 
 
 async def test_lasting_fault(sync: Sync, small_batches: None) -> None:

@@ -164,17 +164,17 @@ class Walk:
 
     def compare(self, list_id: int) -> None:
         """Check that a list has the right subscribers."""
-        wanted, possible = {STRANGER}, set()
+        required, possible = {STRANGER}, set()
         for name in (name for name, fed in MAPPINGS.items() if fed == list_id):
             for number in self.audiences[name]:
                 email = self.email_of(self.people[number])
                 if email is None:
                     possible |= self.known_emails[name].get(number, set())
                 elif email not in REFUSED:
-                    wanted.add(email)
+                    required.add(email)
         emails = self.sync.emails(list_id)
-        assert emails - possible == wanted - possible
-        assert emails >= wanted
+        assert emails - possible == required - possible
+        assert emails >= required
 
 
 def assert_exact(outcome: Outcome) -> None:

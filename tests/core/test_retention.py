@@ -50,18 +50,18 @@ async def _let_a_month_pass(sync: Sync) -> None:
 @on_both
 async def test_old_runs_lose_their_batches(sync: Sync) -> None:
     """The batches and rejections of all old runs are deleted, in several passes, and the runs stay."""
-    many = retention.CLEAR_RUNS + 2
-    for number in range(many):
+    run_count = retention.CLEAR_RUNS + 2
+    for number in range(run_count):
         await sync.mirror([*people(range(number + 1)), Member(-1)])
-    assert await _count_kept(sync) == (many, many)
+    assert await _count_kept(sync) == (run_count, run_count)
     await retention.purge_expired(sync.engine)
-    assert await _count_kept(sync) == (many, many)
+    assert await _count_kept(sync) == (run_count, run_count)
     await _let_a_month_pass(sync)
     for _ in range(2):
         await retention.purge_expired(sync.engine)
     assert await _count_kept(sync) == (0, 0)
     async with sync.engine.database.read() as db:
-        assert [run.counters.added for run in await runs.latest(db, 20)] == [1] * many
+        assert [run.counters.added for run in await runs.latest(db, 20)] == [1] * run_count
 
 
 async def test_addresses_of_leavers_expire(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,15 +116,17 @@ async def test_unanswered_batches_stay(sync: Sync, monkeypatch: pytest.MonkeyPat
 
 async def test_files_of_killed_processes_are_deleted(sync: Sync) -> None:
     """Files of a run are deleted once no process works on it; files of unknown runs stay."""
-    ended = (await sync.mirror(people(range(3)))).run.id
-    queued = await sync.submit(sync.mirror_file(people(range(4))))
+    ended_run = (await sync.mirror(people(range(3)))).run.id
+    queued_run = await sync.submit(sync.mirror_file(people(range(4))))
     data_dir = sync.engine.settings.data_dir
-    directories = [data_dir / kind / run_id for kind in ("work", "fetched") for run_id in (ended, queued, "another")]
+    directories = [
+        data_dir / kind / run_id for kind in ("work", "fetched") for run_id in (ended_run, queued_run, "another")
+    ]
     for path in directories:
         path.mkdir(parents=True)
         (path / "spill").write_text("left")
     await retention.remove_orphaned_files(sync.engine)
-    assert [path.name for path in directories if path.exists()] == [queued, "another"] * 2
+    assert [path.name for path in directories if path.exists()] == [queued_run, "another"] * 2
 
 
 async def test_old_standard_input_is_deleted(sync: Sync) -> None:

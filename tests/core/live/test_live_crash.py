@@ -41,7 +41,7 @@ async def test_killed_while_messages_arrive(tmp_path: Path, database_url: str, a
     async with running(bulk_per_second=0) as iterable:
         async with feeding(tmp_path, iterable.url, server_url) as process:
             answered = 0
-            enough = asyncio.Event()
+            has_enough = asyncio.Event()
 
             async def send(first: int) -> None:
                 nonlocal answered
@@ -67,12 +67,12 @@ async def test_killed_while_messages_arrive(tmp_path: Path, database_url: str, a
                         is_member.update(dict.fromkeys(leaving, False))
                         answered += 1
                         if answered >= accepted:
-                            enough.set()
+                            has_enough.set()
 
             async with asyncio.TaskGroup() as senders:
                 for sender in range(SENDERS):
                     senders.create_task(send(sender * 1_000_000))
-                await enough.wait()
+                await has_enough.wait()
                 process.kill()
         async with continuing(tmp_path, iterable, iterable.url, server_url) as service:
             await service.settled()

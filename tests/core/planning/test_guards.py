@@ -258,9 +258,9 @@ async def test_duration_excludes_the_wait_for_approval(tmp_path: Path, database_
     """The duration of a run excludes the wait for a decision, whatever the decision."""
     async with syncing(tmp_path, database_url) as sync:
         await sync.mirror(people(range(3)))
-        waiting = await sync.mirror([])
-        assert waiting.run.status is RunStatus.NEEDS_APPROVAL
-        run_id = waiting.run.id
+        unapproved = await sync.mirror([])
+        assert unapproved.run.status is RunStatus.NEEDS_APPROVAL
+        run_id = unapproved.run.id
         async with sync.engine.database.write() as db:  # planning took 1,000 seconds, and ended 50,000 seconds ago
             earlier = (
                 "UPDATE runs SET started_at = finished_at - 51000, finished_at = finished_at - 50000 WHERE id = :id"
@@ -269,7 +269,7 @@ async def test_duration_excludes_the_wait_for_approval(tmp_path: Path, database_
         assert RunReport.of((await sync.outcome(run_id)).run, {}).duration_s == pytest.approx(1000)
         actor: dict[str, Any] = {"by": "U1", "team_id": None}
         if decision == "resume":
-            await approve(sync, waiting)
+            await approve(sync, unapproved)
         elif decision == "approve":
             assert await decide(sync.engine, run_id) is Decision.RECORDED
             await executor.execute(sync.engine, run_id)
@@ -277,6 +277,6 @@ async def test_duration_excludes_the_wait_for_approval(tmp_path: Path, database_
             assert await decide(sync.engine, run_id, approves=False) is Decision.RECORDED
         else:
             assert await commands.cancel(sync.engine, run_id, **actor)
-        ended = (await sync.outcome(run_id)).run
-        assert ended.status is (RunStatus.CANCELLED if decision in ("decline", "cancel") else RunStatus.SUCCEEDED)
-        assert RunReport.of(ended, {}).duration_s == pytest.approx(1000, abs=100)
+        decided_run = (await sync.outcome(run_id)).run
+        assert decided_run.status is (RunStatus.CANCELLED if decision in ("decline", "cancel") else RunStatus.SUCCEEDED)
+        assert RunReport.of(decided_run, {}).duration_s == pytest.approx(1000, abs=100)

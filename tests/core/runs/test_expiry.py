@@ -79,23 +79,23 @@ async def test_expiry_and_approval_at_once(sync: Sync) -> None:
 
 async def test_every_way_to_start_respects_a_pause(sync: Sync) -> None:
     """Every way to start work of a paused mapping is refused with the same error."""
-    done = (await sync.mirror([*people(range(3)), person(9, email=None)])).run
+    finished = (await sync.mirror([*people(range(3)), person(9, email=None)])).run
     failed = await sync.submit(sync.directory / "nowhere.csv")
     await worker.start(failed)
     async with sync.engine.database.write() as db:
-        await mappings.change(db, done.mapping_id, status=MappingStatus.PAUSED)
-        mapping = await mappings.by_id(db, done.mapping_id)
+        await mappings.change(db, finished.mapping_id, status=MappingStatus.PAUSED)
+        mapping = await mappings.by_id(db, finished.mapping_id)
     assert mapping is not None
     request = RunRequest(path="a.csv")
     actor: dict[str, Any] = {"by": "U1", "team_id": None}
     attempts = [
         sync.submit(sync.mirror_file(people(range(2)))),
         commands.start(sync.engine, mapping, request, channel=None, **actor),
-        commands.repeat(sync.engine, done.id, channel=None, **actor),
+        commands.repeat(sync.engine, finished.id, channel=None, **actor),
         commands.retry(sync.engine, failed, **actor),
-        commands.retry_rejected(sync.engine, done.id, channel=None, **actor),
+        commands.retry_rejected(sync.engine, finished.id, channel=None, **actor),
         worker.resume(sync.engine, failed),
-        undo.undo(sync.engine, done.id, started_by="U1", channel=None),
+        undo.undo(sync.engine, finished.id, started_by="U1", channel=None),
     ]
     for attempt in attempts:
         with pytest.raises(ConflictError, match="is paused, so nothing is sent"):

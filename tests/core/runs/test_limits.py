@@ -34,12 +34,15 @@ async def test_queued_runs_of_a_connection(database: Database, monkeypatch: pyte
     for _ in range(2):
         await add_run(database, one)
     async with database.write() as db:
-        ours, theirs = await connections.by_id(db, one.connection_id), await connections.by_id(db, other.connection_id)
-        assert ours is not None
-        assert theirs is not None
+        connection, other_connection = (
+            await connections.by_id(db, one.connection_id),
+            await connections.by_id(db, other.connection_id),
+        )
+        assert connection is not None
+        assert other_connection is not None
         with pytest.raises(InputError, match="2 runs of shop wait already"):
-            await submission.enqueue(db, ours, one, RunRequest(path="a.csv"))
-        await submission.enqueue(db, theirs, other, RunRequest(path="a.csv"))
+            await submission.enqueue(db, connection, one, RunRequest(path="a.csv"))
+        await submission.enqueue(db, other_connection, other, RunRequest(path="a.csv"))
 
 
 async def test_limit_applies_to_every_way_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

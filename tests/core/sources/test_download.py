@@ -180,10 +180,10 @@ def test_a_header_alone_is_an_empty_audience(reading: Reading) -> None:
     assert (source.rows, source.has_mpid, source.as_of, profiles) == (0, False, None, {})
 
 
-@pytest.mark.parametrize("wanted", ["8754", "PotentialParisians", "potentialparisians "])
-def test_the_audience_may_be_named(reading: Reading, wanted: str) -> None:
+@pytest.mark.parametrize("choice", ["8754", "PotentialParisians", "potentialparisians "])
+def test_the_audience_may_be_named(reading: Reading, choice: str) -> None:
     """Requesting the audience of the file changes nothing."""
-    source, _ = reading(download_csv(), CSV_NAME, audience=wanted)
+    source, _ = reading(download_csv(), CSV_NAME, audience=choice)
 
     assert source.audience_id == "8754"
 

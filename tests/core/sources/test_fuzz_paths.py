@@ -181,7 +181,7 @@ def test_a_symbolic_link_is_read(tmp_path: Path, con: duckdb.DuckDBPyConnection)
 
 @pytest.mark.parametrize("names", [("a.csv", "a.csv"), ("x/manifest.json", "y/manifest.json")])
 def test_duplicate_names_in_a_zip(tmp_path: Path, con: duckdb.DuckDBPyConnection, names: tuple[str, str]) -> None:
-    """A ZIP with two files with the same name is refused, since reading one would lose the other's members."""
+    """A ZIP is refused if two of its files have the same name, since reading one would lose the other's members."""
     with (
         zipfile.ZipFile(tmp_path / "a.zip", "w") as packed,
         pytest.warns(UserWarning, match="Duplicate name") if names[0] == names[1] else nullcontext(),

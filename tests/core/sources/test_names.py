@@ -49,13 +49,13 @@ def test_name_of_variants(variants: list[str | None], name: str | None) -> None:
     assert common_name(variants) == name
 
 
-@pytest.mark.parametrize("wanted", ["1234", "Low Engagement", "low-engagement", " LOW  ENGAGEMENT "])
-def test_an_audience_answers_to_id_and_name(wanted: str) -> None:
+@pytest.mark.parametrize("choice", ["1234", "Low Engagement", "low-engagement", " LOW  ENGAGEMENT "])
+def test_an_audience_answers_to_id_and_name(choice: str) -> None:
     """An audience is chosen by id or by name, with hyphens for spaces."""
-    assert AudienceRef("1234", "Low-Engagement").matches(wanted)
+    assert AudienceRef("1234", "Low-Engagement").matches(choice)
 
 
-@pytest.mark.parametrize("wanted", ["123", "12345", "Engagement", ""])
-def test_an_audience_does_not_answer_to_a_part(wanted: str) -> None:
+@pytest.mark.parametrize("choice", ["123", "12345", "Engagement", ""])
+def test_an_audience_does_not_answer_to_a_part(choice: str) -> None:
     """An audience is not chosen by a part of its id or name."""
-    assert not AudienceRef("1234", "Low-Engagement").matches(wanted)
+    assert not AudienceRef("1234", "Low-Engagement").matches(choice)

@@ -63,15 +63,15 @@ def test_the_latest_message_wins(reading: Reading, older: int | str, newer: int 
     assert reading(text, "records")[1] == {"customer:p.fogg138": (None, False, None, "p.fogg138")}
 
 
-@pytest.mark.parametrize("wanted", ["2", "Second"])
-def test_one_of_several_audiences_is_chosen(reading: Reading, wanted: str) -> None:
+@pytest.mark.parametrize("choice", ["2", "Second"])
+def test_one_of_several_audiences_is_chosen(reading: Reading, choice: str) -> None:
     """Messages of other audiences are ignored."""
     text = (
         message("a", audience_id=1, audience_name="First", stamp=9_000_000_000)
         + message("b", audience_id=2, audience_name="Old name", stamp=1)
         + message("c", audience_id=2, audience_name="Second", stamp=2)
     )
-    source, profiles = reading(text, "records", audience=wanted)
+    source, profiles = reading(text, "records", audience=choice)
 
     assert (source.audience_id, source.audience_name, source.rows) == ("2", "Second", 2)
     assert source.as_of == datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC)

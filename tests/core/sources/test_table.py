@@ -140,8 +140,8 @@ def test_bigquerys_export_is_a_delta(reading: Reading) -> None:
     assert profiles == {"1": (1, False, None, "c1"), "customer:c2": (None, True, "b@example.com", "c2")}
 
 
-@pytest.mark.parametrize(("wanted", "profile"), [("5", "1"), ("Others", "2")])
-def test_one_of_several_audiences_is_chosen(reading: Reading, wanted: str, profile: str) -> None:
+@pytest.mark.parametrize(("choice", "profile"), [("5", "1"), ("Others", "2")])
+def test_one_of_several_audiences_is_chosen(reading: Reading, choice: str, profile: str) -> None:
     """One of several audiences is chosen by id or by name."""
     text = table_csv(
         BIGQUERY,
@@ -149,7 +149,7 @@ def test_one_of_several_audiences_is_chosen(reading: Reading, wanted: str, profi
         ("6", "Others", "", "", "2", "true", "1594167374"),
     )
 
-    assert list(reading(text, audience=wanted)[1]) == [profile]
+    assert list(reading(text, audience=choice)[1]) == [profile]
 
 
 def test_audiences_without_ids(reading: Reading) -> None:

@@ -82,11 +82,11 @@ def test_an_empty_variant_is_no_obstacle(tmp_path: Path, reading: Reading) -> No
     assert list(profiles) == ["1"]
 
 
-@pytest.mark.parametrize("wanted", ["99", "Other Audience", "other-audience"])
-def test_one_of_several_audiences_is_chosen(tmp_path: Path, reading: Reading, wanted: str) -> None:
+@pytest.mark.parametrize("choice", ["99", "Other Audience", "other-audience"])
+def test_one_of_several_audiences_is_chosen(tmp_path: Path, reading: Reading, choice: str) -> None:
     """One of several audiences is chosen by id, or by name in any case."""
     path = download_zip(tmp_path / "audience.zip", {CSV_NAME: [HYDE], OTHER_NAME: [JEKYLL]})
-    source, profiles = reading(path, audience=wanted)
+    source, profiles = reading(path, audience=choice)
 
     assert (source.audience_id, source.audience_name) == ("99", "Other Audience")
     assert list(profiles) == [str(JEKYLL[0])]
