@@ -15,6 +15,9 @@ from core.store.audit_log import AuditAction
 #: The code of the alert about live changes that wait too long. No run opens or closes it: maintenance closes it once
 #: the backlog is gone (core/live/maintenance.py).
 BACKLOG = "backlog"
+#: The code of the alert that mParticle sends nothing for a live audience that was busy. Maintenance closes it as well.
+SILENCE = "silence"
+_OF_MAINTENANCE = (BACKLOG, SILENCE)
 SNOOZE_S = 24 * 3600.0
 
 
@@ -49,7 +52,7 @@ async def resolve(db: AsyncConnection, connection_id: int, mapping_id: int | Non
 async def run_succeeded(db: AsyncConnection, run: Run) -> None:
     """Close the alerts about failures of the run's mapping and of its connection: both work again."""
     current = await alerts.open_of(db, run.connection_id, run.mapping_id)
-    if current is not None and current.code != BACKLOG:
+    if current is not None and current.code not in _OF_MAINTENANCE:
         await alerts.close(db, current.id, AlertOutcome.RESOLVED)
     await resolve(db, run.connection_id, None)
 

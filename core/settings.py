@@ -116,6 +116,13 @@ class Settings(BaseSettings):
         le=3600.0,
         description="how long live changes of a list are gathered before they go out (seconds)",
     )
+    firehose_merge_window_s: float = Field(
+        30.0,
+        ge=0.0,
+        le=3600.0,
+        description="how long a person who leaves a live audience waits for one with the same customer id or email who "
+        "joins: mParticle merges profiles so (seconds)",
+    )
     firehose_backlog_alert_s: float = Field(
         900.0, gt=0.0, description="how old live changes may become before an alert says so (seconds)"
     )

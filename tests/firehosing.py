@@ -91,6 +91,7 @@ def settings_for(directory: Path, url: str, database_url: str | None = None, **c
             "database_url": SecretStr(database_url) if database_url else None,
             "firehose_token": SecretStr(TOKEN),
             "firehose_gather_s": 0.02,
+            "firehose_merge_window_s": 0.0,
             "_env_file": None,
             **changed,
         }

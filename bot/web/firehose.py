@@ -62,7 +62,7 @@ class _Endpoint:
             return _answer(408, f"a message has to arrive within {READ_WITHIN_S:.0f} seconds")
         try:
             message = await _parsed(bytes(body))
-            answer = await self._intake.handle(message)
+            answer = await self._intake.handle(message, request.url.host or "")
         except MalformedError as error:
             logger.warning("rejected a Firehose message: %s", error.message)
             return _answer(400, error.message, field=error.field)

@@ -64,14 +64,14 @@ class FirehoseIngest:
         self._routes = RouteCache()
         self._clock = IngestClock()
 
-    async def handle(self, request: Request) -> dict[str, Any]:
-        """Store a message and return its answer as JSON.
+    async def handle(self, request: Request, domain: str = "") -> dict[str, Any]:
+        """Store a message and return its answer as JSON. `domain` is the host name at which mParticle sent it.
 
         Raises the database's errors. Then the message may not be stored, and mParticle has to send it again.
         """
         match request:
             case ModuleRegistrationRequest():
-                return response(request, **registration())
+                return response(request, **registration(domain))
             case EventProcessingRequest():
                 return response(request)
             case AudienceSubscriptionRequest():
@@ -209,7 +209,7 @@ class FirehoseIngest:
             if check_erasures:
                 changes = await erasure_requests.without_erased(db, self._engine.vault, changes, collected.members)
             await inbox.put(db, changes)
-        await live_mappings.count(db, live_mappings.day_of(time.time()), collected.received, collected.ignored)
+        await live_mappings.count(db, time.time(), collected.received, collected.ignored)
 
     def _stamp_of(self, request: _Written) -> int:
         """Return mParticle's time stamp in milliseconds, at most AHEAD_S ahead of our clock."""

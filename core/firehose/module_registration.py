@@ -6,7 +6,9 @@ So it can replace the hosted integration without new settings in mParticle.
 from typing import Any
 
 NAME = "Iterable Sync"
-VERSION = "1.0"
+VERSION = "1.1"
+# Without it mParticle may send a message for each profile. The minute is the shortest wait that can be declared.
+BULK = {"bulk_forward_wait_for_messages": 500, "bulk_forward_wait_in_minutes": 1}
 # mParticle shows at most 230 characters.
 DESCRIPTION = (
     "Keeps Iterable lists equal to your audiences as they change. Changes are stored before they are acknowledged, "
@@ -17,8 +19,12 @@ DESCRIPTION = (
 API_KEY, USER_ID_FIELD, LIST_ID = "apiKey", "userIdField", "listId"
 
 
-def registration() -> dict[str, Any]:
-    """Return the part of a module_registration_response that describes this integration."""
+def registration(domain: str) -> dict[str, Any]:
+    """Return the part of a module_registration_response that describes this integration.
+
+    `domain` is the host name at which mParticle reaches it: OpenDSR names a processor by its domain. The fields are
+    those of mParticle's Firehose SDK (`bulk_configuration`; `domain` since 2.9.2).
+    """
     account_settings = [
         _setting(
             API_KEY, "API Key", "A server-side API key of the Iterable project.", required=True, confidential=True
@@ -47,8 +53,13 @@ def registration() -> dict[str, Any]:
         "audience_processing_registration": {
             "account_settings": account_settings,
             "audience_subscription_settings": [list_id],
+            "bulk_configuration": BULK,
         },
-        "dsr_processing_registration": {"account_settings": account_settings, "supported_dsr_types": ["erasure"]},
+        "dsr_processing_registration": {
+            "account_settings": account_settings,
+            "supported_dsr_types": ["erasure"],
+            "domain": domain,
+        },
     }
 
 

@@ -9,6 +9,7 @@ from core import alerting
 from core.connections import offboarding
 from core.engine import Engine
 from core.live.micro_batch import can_deliver, delivery_filter
+from core.live.silence import watch_silence
 from core.privacy import erasure
 from core.store import alerts, inbox, live_mappings, mappings, processed_messages
 from core.store.mappings import AudienceMapping, MappingStatus
@@ -31,6 +32,7 @@ async def run_maintenance(engine: Engine) -> None:
     for mapping in live:
         if can_deliver(mapping):
             await _watch(engine, mapping)
+            await watch_silence(engine, mapping, time.time())
         if mapping.status is MappingStatus.ACTIVE and mapping.disconnected_at is not None:
             await _pause_if_emptied(engine, mapping)
     await _clear(engine, live)
@@ -40,7 +42,7 @@ async def _watch(engine: Engine, mapping: AudienceMapping) -> None:
     """Open an alert if changes have been pending for too long, and close it when the backlog is gone."""
     limit, now = engine.settings.firehose_backlog_alert_s, time.time()
     async with engine.database.read() as db:
-        oldest = await inbox.oldest(db, mapping.id, delivery_filter(mapping))
+        oldest = await inbox.oldest(db, mapping.id, delivery_filter(mapping, 0.0))
         known = await alerts.open_of(db, mapping.connection_id, mapping.id)
     is_late = oldest is not None and now - oldest > limit
     if is_late and known is None:

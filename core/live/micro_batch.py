@@ -35,7 +35,7 @@ async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | 
             return None
         connection = await connections.by_id(db, current.connection_id)
         assert connection is not None
-        claimed = await inbox.claim(db, current.id, run_id, MARKED_AT_ONCE, delivery_filter(current))
+        claimed = await inbox.claim(db, current.id, run_id, MARKED_AT_ONCE, _filter(engine, current))
         if not claimed:
             return None
         request = RunRequest(path="", live=True, mode=SyncMode.DELTA, approved=True, allow_empty=True)
@@ -64,7 +64,11 @@ async def _claim_more(engine: Engine, mapping: AudienceMapping, run_id: str) -> 
         current = await live_mappings.lock(db, mapping.id)
         if current is None or not can_deliver(current):
             return 0
-        return await inbox.claim(db, current.id, run_id, MARKED_AT_ONCE, delivery_filter(current))
+        return await inbox.claim(db, current.id, run_id, MARKED_AT_ONCE, _filter(engine, current))
+
+
+def _filter(engine: Engine, mapping: AudienceMapping) -> DeliveryFilter:
+    return delivery_filter(mapping, engine.settings.firehose_merge_window_s)
 
 
 async def execute(engine: Engine, run_id: str) -> RunStatus:
@@ -120,9 +124,18 @@ def can_deliver(mapping: AudienceMapping) -> bool:
     return is_active and mapping.bulk_removal_cursor is None
 
 
-def delivery_filter(mapping: AudienceMapping) -> DeliveryFilter:
-    """Return the filter for a mapping's changes: with RemovalPolicy.ASK, only approved removals are delivered."""
-    return DeliveryFilter(mapping.removal_policy is not RemovalPolicy.ASK, mapping.approved_until)
+def delivery_filter(mapping: AudienceMapping, merge_window_s: float) -> DeliveryFilter:
+    """Return the filter for a mapping's changes: with RemovalPolicy.ASK, only approved removals are delivered.
+
+    A removal waits for so many seconds. When mParticle merges two profiles, one leaves and the other joins, and both
+    are one person: taken off the list and put back, the person would start journeys again. If the other one joins
+    meanwhile, both are delivered together. In a bulk removal no one joins, so nothing waits.
+    """
+    removals = mapping.removal_policy is not RemovalPolicy.ASK
+    if not merge_window_s or mapping.disconnected_at is not None:
+        return DeliveryFilter(removals, mapping.approved_until)
+    now = time.time()
+    return DeliveryFilter(removals, mapping.approved_until, now - merge_window_s, now)
 
 
 async def _merge_into_daily_run(db: AsyncConnection, run: Run) -> None:

@@ -91,7 +91,8 @@ class _Worker:
             connection = await connections.by_id(db, mapping.connection_id)
             if connection is None or connection.key_rejected_at is not None:
                 return False
-            waiting = await inbox.waiting(db, mapping.id, ENOUGH_MEMBERS, micro_batch.delivery_filter(mapping))
+            allowed = micro_batch.delivery_filter(mapping, self._engine.settings.firehose_merge_window_s)
+            waiting = await inbox.waiting(db, mapping.id, ENOUGH_MEMBERS, allowed)
         if waiting.oldest is None:
             return False
         is_gathering = 0.0 <= time.time() - waiting.oldest < self._engine.settings.firehose_gather_s

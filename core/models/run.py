@@ -168,12 +168,17 @@ class RunPlan(BaseModel):
     audience_id: str | None = None
     audience_name: str | None = None
     as_of: datetime | None = None
+    """The newest time stamp of the source."""
+    oldest: datetime | None = None
+    """Its oldest one."""
     rows_read: int = 0
     """Data rows of the source. Each is a member or a leaver, is merged with another row of the same person, or is older
     than the latest change of that person."""
     rows_merged: int = 0
     notes: tuple[str, ...] = ()
     """What people should know about how the source was read, a sentence each."""
+    removal_note: str = ""
+    """What a person should know of removals that the source may leave out; "" if it does not."""
     members: int = 0
     left: int = 0
     to_add: int = 0

@@ -30,6 +30,9 @@ _ROWS = pa.schema(
 )
 _CHUNK = 20_000
 
+_FORGET_OLDER = """
+DELETE FROM newer_changes WHERE (event_ms > coalesce(if(in_source, row_ms, NULL), $oldest)) IS NOT TRUE
+"""
 # A mirror keeps members that a newer live change has added, under the identity of that change.
 _KEEP = """
 INSERT INTO desired BY NAME SELECT member_key, email, user_id, false AS is_counted FROM ledger
@@ -56,34 +59,45 @@ async def load_live_changes(con: duckdb.DuckDBPyConnection, database: Database, 
     )
 
 
-async def exclude_newer_live_changes(
-    con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, source: Source, *, is_live: bool
+async def load_newer_changes(
+    con: duckdb.DuckDBPyConnection,
+    database: Database,
+    mapping_id: int,
+    *,
+    is_live: bool = True,
+    since_ms: int = -(2**63),
 ) -> None:
-    """Delete the members from a file's `source` that have a newer live change. Their changes go to `newer_changes`.
+    """Fill the table `newer_changes` with the live changes of a mapping that are newer than `since_ms`.
 
-    Deletes nothing if the time of the source is unknown, or if the mapping is not live: the Firehose may send changes
-    for it already, but they only wait.
+    It stays empty if the mapping is not live: the Firehose may send changes for it already, but they only wait.
     """
     con.execute(create("newer_changes"))
-    if source.as_of is None or not is_live:
-        return
-    async with database.read() as db:
-        async for rows in inbox.newer(db, mapping_id, int(source.as_of.timestamp() * 1000), _CHUNK):
-            await run(con, insert, con, "newer_changes", rows)
+    if is_live:
+        async with database.read() as db:
+            async for rows in inbox.newer(db, mapping_id, since_ms, _CHUNK):
+                await run(con, insert, con, "newer_changes", [(*row, False, None) for row in rows])
+
+
+async def exclude_newer_live_changes(con: duckdb.DuckDBPyConnection, source: Source) -> None:
+    """Delete the members from a file's `source` that have a newer live change, and older changes from `newer_changes`.
+
+    An export takes minutes to hours and scans each person at another time: a row is as old as its own time stamp. A
+    person who is absent, or whose row has no time stamp, is as old as the oldest one, because nothing tells when in the
+    meantime the export looked for that person. Deletes no member if the file has no time stamps.
+    """
+    oldest = None if source.oldest is None else int(source.oldest.timestamp() * 1000)
+    await run(con, con.execute, _FORGET_OLDER, {"oldest": oldest})
     await run(con, con.execute, "DELETE FROM source WHERE profile IN (SELECT member_key FROM newer_changes)")
 
 
 async def exclude_changed_since(
     con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, since: float
 ) -> int:
-    """Delete the members from the rest of a file's plan that have a live change newer than the plan.
+    """Delete the members from the rest of a file's plan that have a live change newer than `since` (UTC seconds).
 
-    `since` is when the plan was made (UTC seconds). Returns the number of counted members among them.
+    Returns the number of counted members among them.
     """
-    con.execute(create("newer_changes"))
-    async with database.read() as db:
-        async for rows in inbox.newer(db, mapping_id, int(since * 1000), _CHUNK):
-            await run(con, insert, con, "newer_changes", rows)
+    await load_newer_changes(con, database, mapping_id, since_ms=int(since * 1000))
     excluded = 0
     for table in ("desired", "leavers"):
         query = f"SELECT count(*) FROM {table} SEMI JOIN newer_changes USING (member_key) WHERE is_counted"

@@ -16,9 +16,15 @@ from core.planning.guards import PlannedNumbers, check_guards
 from core.planning.identity_mapping import map_members
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.ledger_lookup import load_relevant_ledger
-from core.planning.live_source import exclude_newer_live_changes, load_live_changes, restore_newer
+from core.planning.live_source import (
+    exclude_newer_live_changes,
+    load_live_changes,
+    load_newer_changes,
+    restore_newer,
+)
 from core.planning.member_account import IdentityProblems, check_rows, identity_problems
 from core.planning.plan_storage import discard_drafts, store_batches, store_rejections
+from core.planning.removal_limits import removal_note
 from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import exclude_erased, reject_erased, reject_suppressed
 from core.planning.workspace import SMALL_BYTES, SMALL_ROWS, load_ledger, run, workspace
@@ -28,6 +34,7 @@ from core.store import approvals, batches, ledger, lists, mappings, runs
 from core.store.database import Database
 from core.store.erasures import SuppressionList
 from core.store.mappings import AudienceMapping, RemovalPolicy
+from core.store.runs import DeltaHistory
 
 
 async def plan_run(
@@ -84,6 +91,7 @@ async def plan_run(
         requests = await store_batches(con, database, planned.id)
     async with database.read() as db:
         history = await _history(db, target.id, mode)
+        deltas = await runs.delta_history(db, target.id)
         read_at = await _read_first_at(db, planned, source, source_digest, address or planned.request.path)
     numbers = PlannedNumbers(members, counts.left, counts.to_add, counts.to_remove, ledger_size)
     guards = check_guards(
@@ -101,9 +109,11 @@ async def plan_run(
         audience_id=source.audience_id or target.audience_id,
         audience_name=source.audience_name or target.audience_name,
         as_of=source.as_of,
+        oldest=source.oldest,
         rows_read=source.rows,
         rows_merged=source.merged_rows,
         notes=source.notes,
+        removal_note=_removal_note(source, diff_mode, deltas, counts.left, is_live=live),
         members=members,
         rejected=rejected,
         ledger_size=ledger_size,
@@ -114,6 +124,13 @@ async def plan_run(
         **asdict(counts),
     )
     return with_open_guards(planned, PlanResult(plan, mode, revision), guards, outside)
+
+
+def _removal_note(source: Source, mode: SyncMode, before: DeltaHistory, left: int, *, is_live: bool) -> str:
+    """Return the note about removals; none if the source is a whole audience, or no one is to be removed anyway."""
+    if is_live or mode is not SyncMode.DELTA:
+        return ""
+    return removal_note(DeltaHistory(before.files + 1, before.removals + left, source.shape))
 
 
 async def _history(db: AsyncConnection, mapping_id: int, mode: SyncMode) -> History:
@@ -183,12 +200,13 @@ async def _read(
         erased = None  # the inbox accepts no change that is older than an erasure
     else:
         paths = _paths(planned)
+        await load_newer_changes(con, database, planned.mapping_id, is_live=target.is_live)
         before = await run(con, fingerprint, paths)
         source = await _read_file(con, database, planned, target)
         await run(con, check_unchanged, paths, before)
         check_rows(source, scalar(con, "SELECT count(*) FROM source"))
         digest = before.digest if before is not None else ""
-        await exclude_newer_live_changes(con, database, planned.mapping_id, source, is_live=target.is_live)
+        await exclude_newer_live_changes(con, source)
     await exclude_erased(con, erased)
     return source, digest
 

@@ -56,7 +56,7 @@ async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker
         await load_ledger(con, database, [mapping.id for mapping in mappings_of_list])
         unchanged = 0
         if target.is_live and not unfinished.request.live:
-            unchanged += await exclude_changed_since(con, database, target.id, unfinished.created_at)
+            unchanged += await exclude_changed_since(con, database, target.id, _oldest(unfinished))
         if unfinished.undo_of is not None:
             await load_applied_changes(con, database, unfinished.undo_of)
             unchanged += await run(con, _exclude, con, target.id)
@@ -76,6 +76,13 @@ async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker
     await to_the_end(_publish(database, unfinished, worker, counters, revision, unapproved_plan))
     await drop_batches(database, unfinished.id, [BatchStatus.SUPERSEDED])
     return unapproved_plan is None
+
+
+def _oldest(unfinished: Run) -> float:
+    """Of when the oldest of what a run's source says may be (UTC seconds). Which row is how old is not kept."""
+    plan = unfinished.plan
+    oldest = None if plan is None or plan.oldest is None else plan.oldest.timestamp()
+    return unfinished.created_at if oldest is None else min(oldest, unfinished.created_at)
 
 
 async def _publish(

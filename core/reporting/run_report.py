@@ -68,7 +68,7 @@ class RunReport:
             error=error,
             rows_read=run.plan.rows_read if run.plan else 0,
             rows_merged=run.plan.rows_merged if run.plan else 0,
-            notes=list(run.plan.notes) if run.plan else [],
+            notes=[*filter(None, [run.plan.removal_note]), *run.plan.notes] if run.plan else [],
         )
 
     def to_json(self) -> str:

@@ -15,6 +15,7 @@ from core.sources.audience_ref import AudienceRef, choose, from_download_name
 from core.sources.csv_format import scan
 from core.sources.duckdb_errors import query
 from core.sources.grouping import NOTHING, group_rows
+from core.sources.manifest import NO_MANIFEST, Manifest
 from core.sources.row_notes import refuse_decimal_ids, row_notes
 from core.sources.source import Source, SourceFormat, instant
 from core.sources.source_file import SourceFile
@@ -60,11 +61,13 @@ def source_of(
     audience: AudienceRef,
     counts: Sequence[LabelCount],
     profiles: DownloadProfiles,
-    manifest_ms: int | None = None,
+    manifest: Manifest = NO_MANIFEST,
 ) -> Source:
-    """Return the description of a download that has been read. `manifest_ms` is the manifest's newest time stamp."""
+    """Return the description of a download that has been read."""
     rows = sum(count.rows for count in counts)
-    stamps = [manifest_ms, *(count.newest for count in counts)]
+    newest = [manifest.newest_ms, *(count.newest for count in counts)]
+    oldest = [manifest.oldest_ms, *(count.oldest for count in counts)]
+    as_of = instant(max((stamp for stamp in newest if stamp is not None), default=None))
     return Source(
         shape=SourceFormat.DOWNLOAD,
         is_snapshot=True,
@@ -75,7 +78,8 @@ def source_of(
         has_mpid=rows > 0,
         merged_rows=rows - profiles.profiles,
         notes=profiles.notes,
-        as_of=instant(max((stamp for stamp in stamps if stamp is not None), default=None)),
+        as_of=as_of,
+        oldest=instant(min((stamp for stamp in oldest if stamp is not None), default=None)) or as_of,
     )
 
 

@@ -122,7 +122,7 @@ def _read_variants(
         check_users(members[0].expected, profiles.users, files[0])
         check_users(manifest.total, profiles.users, file)
     audience = AudienceRef(members[0].audience.id, common_name(member.audience.name for member in members))
-    return download_csv.source_of(file.name, audience, all_counts, profiles, manifest.newest_ms)
+    return download_csv.source_of(file.name, audience, all_counts, profiles, manifest)
 
 
 def _detect_download(file: SourceFile) -> SourceFile:

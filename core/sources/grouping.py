@@ -18,6 +18,8 @@ from core.sources.staging import CLEAR_STAGE, LabelCount, StagedRows, stage
 
 NOTHING = LabelCount(label=None, name=None, rows=0, with_mpid=0, oldest=None, newest=None)
 
+#: A table of the caller with members to look for in the rows, see `core.sources.read`.
+TIMED = "newer_changes"
 #: The prefix of the keys of members who have another member's customer id.
 SHARED_ID_PREFIX = "shared:"
 
@@ -58,6 +60,7 @@ def read_rows(
         rows=count.rows,
         has_mpid=count.with_mpid > 0,
         as_of=instant(count.newest),
+        oldest=instant(count.oldest),
         merged_rows=count.rows - people,
         shared_customer_ids=int(query(con, shared, rows.file)[0][0]) if count.rows > count.with_mpid else 0,
         customer_id_column=rows.customer_id_column,
@@ -99,6 +102,8 @@ def group_rows(con: duckdb.DuckDBPyConnection, rows: StagedRows, counts: list[La
     by_mpid = all(count.rows == count.with_mpid for count in counts)
     total = int(query(con, "SELECT coalesce(max(place) + 1, 0) FROM staged", rows.file)[0][0])
     order = _order(counts, total)
+    if query(con, _IS_TIMED, rows.file) and query(con, f"SELECT 1 FROM {TIMED} LIMIT 1", rows.file):
+        query(con, _TIME.replace("{numbered}", _numbered(chosen)), rows.file)
     query(con, _TABLE, rows.file)
     if not by_mpid and not rows.is_delta:
         _group_people(con, rows, order, chosen)
@@ -186,6 +191,14 @@ _PROFILE = f"""
 """
 _EMAIL_HASH = f"hash(CASE WHEN mpid IS NULL AND customer_id IS NOT NULL THEN {_PLAIN_EMAIL} END)"
 _DIFFER = f"min({_EMAIL_HASH}) <> max({_EMAIL_HASH})"
+# Only of the profiles in the table: a column of `source` would cost memory for all, and few have a live change.
+_IS_TIMED = f"SELECT 1 FROM duckdb_tables() WHERE table_name = {literal(TIMED)}"
+_TIME = f"""
+    UPDATE {TIMED} SET in_source = true, row_ms = found.stamp FROM (
+        SELECT profile, max(stamp) AS stamp FROM (SELECT {_PROFILE} AS profile, stamp FROM ({{numbered}}))
+        WHERE profile IN (SELECT member_key FROM {TIMED}) GROUP BY profile
+    ) AS found WHERE found.profile = {TIMED}.member_key
+"""
 # (`nth` is 1 for the latest row with an email.)
 _SHARING = f"""
     CREATE TABLE sharing AS

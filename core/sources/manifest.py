@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from core.sources.source_file import SourceFile, readable
+from core.sources.sql_expressions import SECONDS_BELOW
 from core.sources.staging import EMAIL, KINDS
 
 # A download has a CSV for each variant.
@@ -42,11 +43,15 @@ class Manifest:
     files: tuple[Expected, ...] = ()
     total: Expected = NOT_COUNTED
     newest_ms: int | None = None
+    oldest_ms: int | None = None
 
     def require_email(self, file: SourceFile) -> None:
         """Raise InputError if the download contains no emails: none of its members could be added to a list."""
         if self.identities is not None and not any(KINDS.get(kind) == EMAIL for kind in self.identities):
             raise file.error("was made without email addresses. Download the audience again and choose Email there.")
+
+
+NO_MANIFEST = Manifest()
 
 
 def parse(content: bytes, file: SourceFile) -> Manifest:
@@ -91,17 +96,15 @@ def _refuse_truncated(file: SourceFile, difference: str) -> None:
 def _manifest(fields: dict[str, Any]) -> Manifest:
     files = [_expected(entry) for entry in _list(fields.get("files")) if isinstance(entry, dict)]
     identities = fields.get("included_identities")
-    stamps = [
-        stamp
-        for entry in [fields, *_list(fields.get("files"))]
-        if isinstance(entry, dict) and (stamp := _count(entry.get("max_timestamp_ms")))
-    ]
+    entries = [entry for entry in [fields, *_list(fields.get("files"))] if isinstance(entry, dict)]
+    oldest, newest = (_stamps(entries, f"{end}_timestamp_ms") for end in ("min", "max"))
     return Manifest(
         audience_ids=tuple(str(identity) for identity in _list(fields.get("audience_ids"))),
         identities=None if identities is None else tuple(str(kind).strip().lower() for kind in _list(identities)),
         files=tuple(files),
         total=_expected(fields),
-        newest_ms=max([*stamps, *_moment(fields.get("manifest_generated"))], default=None),
+        newest_ms=max([*newest, *_moment(fields.get("manifest_generated"))], default=None),
+        oldest_ms=min(oldest, default=None),
     )
 
 
@@ -122,6 +125,12 @@ def _list(value: object) -> Sequence[Any]:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _stamps(entries: Sequence[dict[str, Any]], name: str) -> list[int]:
+    """The time stamps of a manifest, in milliseconds. mParticle writes 0 for none, and seconds as it does in rows."""
+    stamps = [stamp for entry in entries if (stamp := _count(entry.get(name)))]
+    return [stamp * 1000 if abs(stamp) < SECONDS_BELOW else stamp for stamp in stamps]
 
 
 def _moment(value: object) -> list[int]:

@@ -42,6 +42,9 @@ def read(
     name, for a file that contains several. `columns` are names of columns, keyed by identity (`email`, `customer_id`,
     `mpid`). `sheet` is the name of a sheet in a workbook.
 
+    If `con` has a table `newer_changes` with the columns `member_key`, `in_source` and `row_ms`, the last two are
+    filled for the members that the file holds: `row_ms` is the latest time stamp of their rows, in milliseconds.
+
     Raises InputError if the file is at fault and SettingsError if the disk is; in both cases there is no table.
     DuckDB's InterruptException passes through, and so does its OutOfMemoryException if the memory limit was too low.
     """

@@ -35,6 +35,8 @@ class Source:
     has_mpid: bool
     #: The newest time stamp in the rows or the manifest.
     as_of: datetime | None
+    #: The oldest time stamp: a person who is not in the file was absent then, and perhaps not later.
+    oldest: datetime | None = None
     #: Rows of a person who has another row already: with the same mpid, or with the same identities.
     merged_rows: int = 0
     #: Members without an mpid who have another member's customer id, and another email.

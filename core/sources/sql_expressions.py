@@ -3,6 +3,9 @@
 # What str.strip() strips, as the inside of a character class.
 _SPACE = r"\t-\r\x1c-\x20\x85\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
 
+#: A time stamp below this is in seconds, others are in milliseconds: mParticle writes both.
+SECONDS_BELOW = 10**11
+
 
 def literal(text: str) -> str:
     """Return a text as an SQL literal."""
@@ -28,8 +31,9 @@ def stripped(text: str) -> str:
 
 
 def milliseconds(stamp: str) -> str:
-    """Return an integer time stamp in milliseconds. mParticle writes seconds, too: values below 1e11 are seconds."""
-    return f"CASE WHEN {stamp} BETWEEN -99999999999 AND 99999999999 THEN {stamp} * 1000 ELSE {stamp} END"
+    """Return an integer time stamp in milliseconds. mParticle writes seconds, too."""
+    last = SECONDS_BELOW - 1
+    return f"CASE WHEN {stamp} BETWEEN {-last} AND {last} THEN {stamp} * 1000 ELSE {stamp} END"
 
 
 def milliseconds_of_text(text: str) -> str:

@@ -37,10 +37,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which changes may be delivered: without `removals`, only removals received up to `removals_approved_until`."""
+    """Which changes may be delivered: without `removals`, only removals received up to `removals_approved_until`.
+
+    Removals received after `held_after` and up to `held_until` (UTC seconds) wait for an addition of the same person.
+    """
 
     removals: bool = True
     removals_approved_until: float | None = None
+    held_after: float | None = None
+    held_until: float = 0.0
 
 
 ALL = DeliveryFilter()
@@ -235,8 +240,10 @@ async def clear_old(db: AsyncConnection, mapping_id: int, before: int, limit: in
 async def newer(
     db: AsyncConnection, mapping_id: int, than: int, chunk: int
 ) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
-    """Yield (member key, is member) of rows with a change newer than `than` (ms), in chunks of that many rows."""
-    query = select(inbox.c.member_key, inbox.c.is_member).where(
+    """Yield (member key, is member, time in ms) of rows with a change newer than `than` (ms), in chunks of that many
+    rows.
+    """
+    query = select(inbox.c.member_key, inbox.c.is_member, inbox.c.event_ms).where(
         inbox.c.mapping_id == mapping_id, inbox.c.event_ms > than
     )
     result = await db.stream(query.execution_options(yield_per=chunk))
@@ -245,10 +252,28 @@ async def newer(
 
 
 def _waits(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
-    pending = and_(inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_not(None))
-    if allowed.removals:
-        return pending
-    return and_(pending, or_(inbox.c.is_member, inbox.c.pending_since <= (allowed.removals_approved_until or 0.0)))
+    found = and_(inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_not(None))
+    if not allowed.removals:
+        approved = inbox.c.pending_since <= (allowed.removals_approved_until or 0.0)
+        found = and_(found, or_(inbox.c.is_member, approved))
+    if allowed.held_after is not None:
+        is_over = or_(inbox.c.pending_since <= allowed.held_after, inbox.c.pending_since > allowed.held_until)
+        found = and_(found, or_(inbox.c.is_member, is_over, _joins_as_another(mapping_id)))
+    return found
+
+
+def _joins_as_another(mapping_id: int) -> ColumnElement[bool]:
+    """Whether a person joins who has the email or the customer id of the row's person."""
+    joins = inbox.alias("joins")
+    pending = and_(joins.c.mapping_id == mapping_id, joins.c.is_member, joins.c.pending_since.is_not(None))
+    of_joiners = [
+        column.in_(select(theirs).where(pending, theirs.is_not(None)))
+        for column, theirs in (
+            (inbox.c.customer_id, joins.c.customer_id),
+            (func.lower(inbox.c.email), func.lower(joins.c.email)),
+        )
+    ]
+    return or_(*of_joiners)
 
 
 def _claimable(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:

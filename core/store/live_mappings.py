@@ -20,13 +20,21 @@ from core.store.tables import rejections as rejections_table
 from core.store.tables import runs as runs_table
 
 _ROWS = {"sqlite": "json_each(:rows)", "postgresql": "jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)"}
+# The first of a day ends a silence that began on an earlier one. (`max` of two is SQLite's, `greatest` PostgreSQL's.)
 _COUNT = """
-INSERT INTO live_days (mapping_id, day, changes, ignored)
-SELECT CAST(value ->> 0 AS bigint), :day, CAST(value ->> 1 AS bigint), CAST(value ->> 2 AS bigint)
+INSERT INTO live_days (mapping_id, day, changes, ignored, last_received_at, longest_silence_s)
+SELECT CAST(value ->> 0 AS bigint), :day, CAST(value ->> 1 AS bigint), CAST(value ->> 2 AS bigint), :now,
+    coalesce(:now - (SELECT max(last_received_at) FROM live_days
+        WHERE mapping_id = CAST(value ->> 0 AS bigint) AND last_received_at <= :now), 0)
 FROM {rows} WHERE true ORDER BY 1
 ON CONFLICT (mapping_id, day) DO UPDATE SET
-    changes = live_days.changes + excluded.changes, ignored = live_days.ignored + excluded.ignored
+    changes = live_days.changes + excluded.changes, ignored = live_days.ignored + excluded.ignored,
+    last_received_at = {greatest}(excluded.last_received_at, coalesce(live_days.last_received_at, 0)),
+    longest_silence_s = {greatest}(
+        excluded.last_received_at - coalesce(live_days.last_received_at, excluded.last_received_at),
+        coalesce(live_days.longest_silence_s, 0))
 """
+_GREATEST = {"sqlite": "max", "postgresql": "greatest"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +90,36 @@ async def of_lists_without_source(db: AsyncConnection, connection_id: int, audie
     return [mappings.from_row(row) for row in (await db.execute(query.order_by(mappings_table.c.id))).mappings()]
 
 
-async def count(db: AsyncConnection, day: str, received: Numbers[int, int], ignored: Numbers[int, int]) -> None:
-    """Add received and ignored changes, by mapping id, to the counts of a day."""
+async def count(db: AsyncConnection, now: float, received: Numbers[int, int], ignored: Numbers[int, int]) -> None:
+    """Add received and ignored changes, by mapping id, to the counts of the day of `now` (UTC seconds)."""
     rows = [
         (mapping_id, received.get(mapping_id, 0), ignored.get(mapping_id, 0))
         for mapping_id in sorted({*received, *ignored})
     ]
     if rows:
-        statement = text(_COUNT.format(rows=_ROWS[db.dialect.name]))
-        await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "day": day})
+        name = db.dialect.name
+        statement = text(_COUNT.format(rows=_ROWS[name], greatest=_GREATEST[name]))
+        await db.execute(statement, {"rows": orjson.dumps(rows).decode(), "day": day_of(now), "now": now})
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What came for a mapping on a day: how many changes, when the last one, and the longest silence that ended then.
+
+    The times are UTC seconds and seconds; None for days before they were recorded.
+    """
+
+    changes: int
+    last_received_at: float | None
+    longest_silence_s: float | None
+
+
+async def traffic(db: AsyncConnection, mapping_id: int, since: str) -> list[Traffic]:
+    """Return what came for a mapping on each day from `since` on."""
+    query = select(
+        live_daily_stats.c.changes, live_daily_stats.c.last_received_at, live_daily_stats.c.longest_silence_s
+    ).where(live_daily_stats.c.mapping_id == mapping_id, live_daily_stats.c.day >= since)
+    return [Traffic(*row) for row in await db.execute(query.order_by(live_daily_stats.c.day))]
 
 
 async def run_of_day(db: AsyncConnection, mapping_id: int, day: str) -> str | None:
@@ -107,6 +136,7 @@ class LiveDayUpdate(TypedDict, total=False):
 
     last_accepted_at: float | None
     run_id: str
+    longest_silence_s: float | None
 
 
 async def set_day(db: AsyncConnection, mapping_id: int, day: str, **values: Unpack[LiveDayUpdate]) -> None:

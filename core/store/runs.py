@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypedDict, Unpack
 
@@ -19,7 +20,7 @@ from core.store.tables import batches, mappings, rejections, runs, slack_message
 # Without letters and digits that are easily confused.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 ID_LENGTH = 10
-# Runs of a mapping that are looked through for the columns that were chosen.
+# Runs of a mapping that are looked through for the columns that were chosen, and for removals.
 LOOKED_BACK = 20
 
 
@@ -124,6 +125,32 @@ async def columns_chosen_before(db: AsyncConnection, mapping_id: int) -> dict[st
         if run.plan is not None and run.request.columns:
             return run.request.columns
     return {}
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaHistory:
+    """The last files with additions and removals that a mapping was synced from.
+
+    `files` is how many, `removals` how many removals they held, and `shape` the format of the newest ("": none).
+    """
+
+    files: int = 0
+    removals: int = 0
+    shape: str = ""
+
+
+async def delta_history(db: AsyncConnection, mapping_id: int) -> DeltaHistory:
+    """Return what the last runs of a mapping that succeeded found in files with additions and removals."""
+    found = [
+        (run.plan.shape, run.plan.left)
+        for run in await latest_of(db, [mapping_id], LOOKED_BACK)
+        if run.plan is not None
+        and run.status is RunStatus.SUCCEEDED
+        and run.mode is SyncMode.DELTA
+        and run.undo_of is None
+        and not run.request.live
+    ]
+    return DeltaHistory(len(found), sum(left for _, left in found), found[0][0]) if found else DeltaHistory()
 
 
 async def last_of_each(db: AsyncConnection, mapping_ids: Sequence[int]) -> dict[int, Run]:

@@ -407,6 +407,9 @@ live_daily_stats = Table(
     # changes received, and changes ignored (attribute updates, declined mappings)
     Column("changes", BigInteger, nullable=False, server_default="0"),
     Column("ignored", BigInteger, nullable=False, server_default="0"),
+    # when a change was received last, and the longest time without one that ended on the day (s); NULL: not recorded
+    Column("last_received_at", Float),
+    Column("longest_silence_s", Float),
     # when Iterable last accepted a change
     Column("last_accepted_at", Float),
     # the daily run, which holds the totals and rejections of the day

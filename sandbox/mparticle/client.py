@@ -30,14 +30,26 @@ class MParticle:
     """An account in mParticle, with this integration in it. Use it with `async with`."""
 
     def __init__(
-        self, url: str, *, account_id: int = 4711, settings: Mapping[str, str] | None = None, attempts: int = ATTEMPTS
+        self,
+        url: str,
+        *,
+        account_id: int = 4711,
+        settings: Mapping[str, str] | None = None,
+        attempts: int = ATTEMPTS,
+        faults: bool = False,
     ) -> None:
-        """Store the endpoint's address, and the settings entered in mParticle's form."""
+        """Store the endpoint's address, and the settings entered in mParticle's form.
+
+        `faults`: a message that is not taken faults the connection, as in mParticle: it sends no more changes until a
+        person presses Resume there (documentation of connections, "Faulted").
+        """
         self.url = url
         self.account = messages.account(account_id, settings or {})
         #: Whether the endpoint's last answer asked to stop sending.
         self.suspended = False
-        self._attempts = attempts
+        #: Whether the connection is faulted.
+        self.faulted = False
+        self._attempts, self._faults = attempts, faults
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60.0))
@@ -68,8 +80,19 @@ class MParticle:
     async def tell(
         self, audience: Audience, changes: Iterable[tuple[str, Profile]], *, at: int | None = None
     ) -> dict[str, Any]:
-        """Send changes in one message."""
-        return await self.send(messages.membership(self.account, audience, changes, at=at))
+        """Send changes in one message. While the connection is faulted, they are lost without a word: the answer is
+        {}."""
+        if self.faulted:
+            return {}
+        try:
+            return await self.send(messages.membership(self.account, audience, changes, at=at))
+        except RefusedError:
+            self.faulted = self._faults
+            raise
+
+    def resume(self) -> None:
+        """Press Resume at the connection."""
+        self.faulted = False
 
     async def add(self, audience: Audience, *profiles: Profile, at: int | None = None) -> dict[str, Any]:
         """Profiles join an audience."""
@@ -78,6 +101,15 @@ class MParticle:
     async def delete(self, audience: Audience, *profiles: Profile, at: int | None = None) -> dict[str, Any]:
         """Profiles leave an audience."""
         return await self.tell(audience, [("delete", profile) for profile in profiles], at=at)
+
+    async def merge(self, audience: Audience, profile: Profile, into: Profile) -> None:
+        """Make two profiles one, as some identity strategies do at a login: one leaves the audience, the other joins.
+
+        Source: mParticle's documentation of IDSync (aliasing; strategies that make a new mpid at login). The order of
+        the two messages is not documented.
+        """
+        await self.delete(audience, profile)
+        await self.add(audience, into)
 
     async def ping(self) -> dict[str, Any]:
         """Check whether the endpoint works."""

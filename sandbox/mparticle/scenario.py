@@ -1,10 +1,13 @@
 """A scenario of a marketer's actions in mParticle, printed as it runs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sandbox.mparticle.client import MParticle
 from sandbox.mparticle.messages import Audience, Profile
 
+# The mpid of a profile into which another was merged: this, plus the other's number.
+MERGED = 10**9
 # The number of profiles between two lines about the progress of the stream.
 SAY_EVERY = 1_000
 
@@ -22,6 +25,7 @@ async def play_story(
     *,
     members: int,
     leave: int = 0,
+    merge: int = 0,
     rate: float = 0.0,
     disconnect: bool = False,
     erase: int = 0,
@@ -45,6 +49,10 @@ async def play_story(
         if player.suspended:
             say("The endpoint asks to send no more: a person has to look at the connection.")
             break
+    for number in range(members, max(members - merge, 0), -1):
+        await player.merge(audience, profile(number), replace(profile(number), mpid=MERGED + number))
+    if merge:
+        say(f"Merged {min(merge, members):,} profiles into new ones.")
     for number in range(1, erase + 1):
         await player.erase(mpid=str(profile(number).mpid))
     if erase:

@@ -69,6 +69,7 @@ async def _add(
 ) -> ExitCode:
     from core import mapping_lifecycle
     from core.connections.lists import check_list
+    from core.planning.removal_limits import WHEN_MAPPED
     from core.store.audit_log import COMMAND_LINE
     from core.store.mappings import MappingStatus
 
@@ -88,6 +89,8 @@ async def _add(
         )
     audience_text = f'audience "{audience}"' if audience else "any audience"
     session.terminal.line(f'Mapping {mapping.id}: {audience_text} to list {list_id} "{target.name}".')
+    if mode is not options.ModeChoice.ADD:
+        session.terminal.say(WHEN_MAPPED, "dim")
     return ExitCode.OK
 
 

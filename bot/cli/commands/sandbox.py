@@ -64,6 +64,9 @@ def mparticle(
     audience_id: Annotated[int, typer.Option("--audience-id", min=1, help="Its id.")] = 8754,
     members: Annotated[int, typer.Option(min=0, help="How many profiles join it.")] = 100,
     leave: Annotated[int, typer.Option(min=0, help="How many of them leave it again.")] = 0,
+    merge: Annotated[
+        int, typer.Option(min=0, help="How many of them become another profile, as at a login, at the end.")
+    ] = 0,
     rate: Annotated[float, typer.Option(min=0.0, help="Profiles a second, 0 for as fast as they are taken.")] = 50.0,
     list_id: Annotated[str, typer.Option("--list", metavar="ID", help="The list ID in the audience's settings.")] = "",
     api_key: Annotated[
@@ -91,6 +94,7 @@ def mparticle(
                 terminal.line,
                 members=members,
                 leave=leave,
+                merge=merge,
                 rate=rate,
                 disconnect=disconnect,
                 erase=erase,

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from bot.cli.doctor import CheckResult
 from bot.cli.doctor.network_check import network_finding
+from bot.cli.doctor.removal_checks import removal_findings
 from bot.cli.doctor.slack_checks import slack_findings
 from bot.cli.exit_codes import ExitCode
 from bot.ui.terminal import Terminal, clean
@@ -44,6 +45,7 @@ class _CheckContext:
     vault: Vault | None = None
     saved: list[Connection] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
+    notes: list[CheckResult] = field(default_factory=list)
 
 
 async def run_checks(terminal: Terminal) -> ExitCode:
@@ -51,9 +53,15 @@ async def run_checks(terminal: Terminal) -> ExitCode:
     well = True
     async for finding in findings():
         well = well and finding.ok
-        mark = ("ok   ", "green") if finding.ok else ("WRONG", "bold red")
+        mark = _mark(finding)
         terminal.show(Text.assemble(mark, f"  {finding.what}: ", clean(finding.text)))
     return ExitCode.OK if well else ExitCode.FAILED
+
+
+def _mark(finding: CheckResult) -> tuple[str, str]:
+    if finding.is_note:
+        return "note ", "yellow"
+    return ("ok   ", "green") if finding.ok else ("WRONG", "bold red")
 
 
 async def findings() -> AsyncIterator[CheckResult]:
@@ -73,6 +81,8 @@ async def findings() -> AsyncIterator[CheckResult]:
         yield _secret_key(settings, context)
     if usable or settings.database_url:
         yield await _database(settings, context)
+    for finding in context.notes:
+        yield finding
     yield network_finding()
     async for finding in _iterable(settings, context):
         yield finding
@@ -133,6 +143,7 @@ async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
         await migrate(database)
         async with database.read() as db:
             context.saved = await connections.everyone(db)
+            context.notes = await removal_findings(db)
             form = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
             server, mode = await _sqlite(db) if database.is_sqlite else await _postgresql(db)
             if not database.is_sqlite:

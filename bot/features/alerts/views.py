@@ -10,11 +10,16 @@ from bot.features.runs.result_messages import before, retry_buttons
 from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import Message, actions, button, context, section
 from bot.ui.formatting import cut, escape, moment, person, plural
+from core.alerting import SILENCE
 from core.iterable import InvalidApiKeyError
 from core.store.alerts import Alert, AlertOutcome
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
 
+_SILENCE_ADVICE = (
+    "in mParticle, open the connection of this audience. If it is faulted, press *Resume*, and then sync an audience "
+    "download to catch up. If no one joined or left, all is well: this alert closes with the next change."
+)
 _LIVE_ADVICE = "what mParticle sends is kept and tried again by itself. Put right what is said above; nothing is lost."
 
 
@@ -37,6 +42,21 @@ class AlertView:
         return cut(escape(self.mapping.label), 150)
 
     @property
+    def is_silence(self) -> bool:
+        """Whether nothing failed, but mParticle sends nothing."""
+        return self.alert.code == SILENCE
+
+    @property
+    def heading(self) -> str:
+        """What is wrong with the subject, in a few words (mrkdwn)."""
+        return f"No changes from mParticle: {self.what}" if self.is_silence else f"Failing: {self.what}"
+
+    @property
+    def recovered(self) -> str:
+        """What is well again, in a few words (mrkdwn)."""
+        return f"Changes arrive again: {self.what}" if self.is_silence else f"Works again: {self.what}"
+
+    @property
     def is_live(self) -> bool:
         """Whether the alert is about a live audience, whose changes are retried without a click."""
         return self.run_view is None or self.run_view.run.is_live
@@ -47,25 +67,27 @@ def alert(view: AlertView) -> Message:
     why = reason(view.alert.message)
     if view.alert.closed_at is not None:
         return _closed(view, why)
-    text = f"Failing: {view.what}. {why}"
-    blocks: list[Block] = [section(f"*Failing: {view.what}*\n{why}")]
+    text = f"{view.heading}. {why}"
+    blocks: list[Block] = [section(f"*{view.heading}*\n{why}")]
     done = f"*Done before:* {before(view.run_view)}\n" if view.run_view is not None else ""
-    what_to_do = _LIVE_ADVICE if view.is_live else remediation(view.alert.code)
+    advice = _LIVE_ADVICE if view.is_live else remediation(view.alert.code)
+    what_to_do = _SILENCE_ADVICE if view.is_silence else advice
     blocks.append(section(f"{done}*What to do:* {what_to_do}"))
     return Message(text, [*blocks, context(*_state(view)), actions(*_buttons(view))])
 
 
 def all_clear(view: AlertView) -> Message:
     """Return the reply that a failing sync works again."""
-    text = f"Works again: {view.what}."
-    return Message(text, [section(f"{text} It had been failing since {moment(view.alert.opened_at)}.")])
+    text = f"{view.recovered}."
+    opened = "The alert was opened" if view.is_silence else "It had been failing since"
+    return Message(text, [section(f"{text} {opened} {moment(view.alert.opened_at)}.")])
 
 
 def _closed(view: AlertView, why: str) -> Message:
     at = moment(view.alert.closed_at or 0.0)
     if view.alert.outcome is AlertOutcome.RESOLVED:
-        text = f"Works again: {view.what}."
-        body = f"*Works again: {view.what}*\nSince {at}. It had failed: {why}"
+        text = f"{view.recovered}."
+        body = f"*{view.recovered}*\nSince {at}. {'Before' if view.is_silence else 'It had failed'}: {why}"
     else:
         text = f"Fails for another reason now: {view.what}."
         body = f"*Fails for another reason now: {view.what}*\nUntil {at} it failed like this: {why}"

@@ -52,6 +52,8 @@ def warnings(view: RunView, plan: RunPlan) -> list[Block]:
             f":warning: *A newer audience was synced meanwhile.* This one is of {moment(plan.source_at)}; the list "
             f"has the one of {moment(view.newer_source_at)}."
         )
+    if plan.removal_note:
+        lines.append(f":warning: *People who leave may stay on the list.* {reason(plan.removal_note)}")
     if view.also_fed_by:
         lines.append(also_fed_warning(view.also_fed_by))
     if any(guard.name is GuardName.OTHER_AUDIENCE for guard in plan.guards):

@@ -20,6 +20,7 @@ from bot.ui.blocks import (
 )
 from bot.ui.formatting import about, cut, escape, moment, person, plural
 from bot.ui.status_words import MAPPING_STATUSES
+from core.planning.removal_limits import WHEN_MAPPED
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
 
 COMMENT_MAX = 500
@@ -58,8 +59,10 @@ def proposal(ref: MappingRef, waiting: int = 0) -> Message:
                 label=f"Add the audience file of {ref.plain}",
             )
             buttons.insert(0, add)
-        hint = "Add the audience to see what would change. Nothing is sent until an approver has approved it."
-        return Message(text, [section(text), *details(ref), actions(*buttons), context(hint)])
+        hints = ["Add the audience to see what would change. Nothing is sent until an approver has approved it."]
+        if mapping.removal_policy is not RemovalPolicy.KEEP and mapping.mode != "add":
+            hints.append(WHEN_MAPPED)
+        return Message(text, [section(text), *details(ref), actions(*buttons), context(*hints)])
     declined = mapping.status is MappingStatus.DECLINED
     if mapping.is_live and mapping.decided_by is None and mapping.disconnected_at is not None:
         text = f"mParticle disconnected the audience before anybody decided: the mapping {ref.label}"

@@ -143,7 +143,7 @@ def causes(view: RunView) -> list[Block]:
 
 def notes(view: RunView) -> list[Block]:
     """Return how the source was read: the columns that count, and identities that were cleaned or ignored."""
-    notes_of_plan = view.run.plan.notes if view.run.plan else ()
+    notes_of_plan = view.report.notes
     return [context(reason(" ".join(notes_of_plan)))] if notes_of_plan else []
 
 

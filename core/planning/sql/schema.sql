@@ -63,10 +63,13 @@ CREATE TABLE previous_plan (
 );
 
 -- name: newer_changes
--- Members with a live change that is newer than the source. Filled by live_source.
+-- Members with a live change that is newer than what the source says of them. Filled by live_source.
 CREATE TABLE newer_changes (
     member_key VARCHAR,
-    is_member BOOLEAN            -- whether the newer change added the member
+    is_member BOOLEAN,           -- whether the newer change added the member
+    event_ms BIGINT,             -- when, by mParticle's time stamp
+    in_source BOOLEAN,           -- whether the source has rows of the member, filled by core.sources
+    row_ms BIGINT                -- their latest time stamp
 );
 
 -- name: applied_changes

@@ -71,6 +71,7 @@ async def serve(directory: Path) -> AsyncIterator[Serving]:
             "firehose_token": SecretStr(TOKEN),
             "firehose_approval": "none",
             "firehose_gather_s": 0.02,
+            "firehose_merge_window_s": 0.0,
         }
         settings = settings_for(slack, iterable, directory, **more)
         furnish(settings)

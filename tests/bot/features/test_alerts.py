@@ -112,3 +112,29 @@ async def test_only_operators_and_approvers_mute(tmp_path: Path) -> None:
         answer = await bot.slack.wait_for_message("sync-alerts", "Only operators", reader=ada, timeout=LONG)
         assert "Only operators and approvers of Shop can do this." in bot.slack.render(answer)
         assert "Muted" not in bot.slack.render(message)
+
+
+async def test_silence_names_what_to_press_in_mparticle(tmp_path: Path) -> None:
+    """A live audience that is silent is no failure: the alert says so, and where to press Resume; nothing to retry."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        async with bot.engine.database.write() as db:
+            await alerting.open_or_repeat(
+                db,
+                connection_id=mapping.connection_id,
+                mapping_id=mapping.id,
+                run_id=None,
+                code=alerting.SILENCE,
+                message="Silent for 20 hours.",
+            )
+        bot.services.wake()
+        message = await alert(bot, "No changes from mParticle")
+        shown = bot.slack.render(message)
+        assert "*No changes from mParticle: SpringShoppers*" in shown
+        assert "If it is faulted, press *Resume*" in shown
+        assert "[Pause] [I take it] [Mute for a day]" in shown
+        assert "[Retry]" not in shown
+        async with bot.engine.database.write() as db:
+            await alerting.resolve(db, mapping.connection_id, mapping.id)
+        bot.services.wake()
+        await bot.slack.wait_for(lambda: "*Changes arrive again: SpringShoppers*" in bot.slack.render(message), LONG)

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot.features.ids import ApprovalAction, ApprovalCallback
-from core.models.run import RunStatus
+from core.models.run import RunRequest, RunStatus
+from core.runs import commands
 from core.store import audit_log, connections
+from sandbox.mparticle import Audience, Profile
+from sandbox.mparticle.exports import write_bucket_export
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.following import LONG, card, ended, replies, start, top
-from tests.bot.slack.harness import ADA, AMIR, BRISK, MAYA, Workspace, workspace
+from tests.bot.slack.harness import ADA, AMIR, BRISK, MARKETING, MAYA, TEAM, Workspace, workspace
 from tests.core.harness import people, person
 
 DAY_S = 24 * 3600.0
@@ -189,3 +192,18 @@ async def test_approvers_get_one_reminder_a_day(tmp_path: Path) -> None:
 
 def _reminders(bot: Workspace, message: Message) -> Callable[[], list[str]]:
     return lambda: [each for each in replies(bot, message) if "still waits" in each]
+
+
+async def test_export_without_removals_is_said_on_the_card(tmp_path: Path) -> None:
+    """A bucket export that holds no removals is a warning on the card and in the modal, in words for a marketer."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection(), active=False)
+        changes = [("add", Profile(1, "p1@example.com"), 1_750_000_000_000)]
+        path = write_bucket_export(tmp_path, Audience(8754, "SpringShoppers"), changes)
+        request = RunRequest(path=str(path))
+        await commands.start(bot.engine, mapping, request, by=MAYA, channel=MARKETING, team_id=TEAM)
+        bot.services.wake()
+        message = await bot.slack.wait_for_message("marketing", "To approve", timeout=LONG)
+        warning = "*People who leave may stay on the list.* mParticle leaves removals out of this output unless"
+        assert warning in bot.slack.render(message)
+        assert warning in bot.slack.render(await review(bot.slack.approver, message))

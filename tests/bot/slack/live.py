@@ -57,7 +57,12 @@ async def fed(directory: Path, pace: MessagingLimits = BRISK, **changed: Any) ->
         iterable = await stack.enter_async_context(iterable_running())
         slack = await stack.enter_async_context(harness.local_slack())
         defaults = harness.settings_for(slack, iterable, directory)
-        values = {"firehose_token": SecretStr(TOKEN), "firehose_gather_s": 0.02, **changed}
+        values = {
+            "firehose_token": SecretStr(TOKEN),
+            "firehose_gather_s": 0.02,
+            "firehose_merge_window_s": 0.0,
+            **changed,
+        }
         settings = defaults.model_copy(update=values)
         furnish(settings)
         engine = await stack.enter_async_context(open_engine(settings, "test", retry_policy=QUICK))

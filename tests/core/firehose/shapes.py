@@ -161,6 +161,14 @@ ANSWERS: dict[str, Json] = {
             "properties": {
                 "account_settings": _REQUESTED_SETTINGS,
                 "audience_subscription_settings": _REQUESTED_SETTINGS,
+                "bulk_configuration": {
+                    "type": "object",
+                    "properties": {
+                        "bulk_forward_wait_for_messages": {"type": "integer"},
+                        "bulk_forward_wait_in_minutes": {"type": "integer"},
+                    },
+                    "additionalProperties": False,
+                },
             },
             "additionalProperties": False,
         },
@@ -169,6 +177,7 @@ ANSWERS: dict[str, Json] = {
             "properties": {
                 "account_settings": _REQUESTED_SETTINGS,
                 "supported_dsr_types": {"type": "array", "items": {"const": "erasure"}},
+                "domain": {"type": "string"},
             },
             "additionalProperties": False,
         },

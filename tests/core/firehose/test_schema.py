@@ -174,7 +174,7 @@ def test_member_without_an_mpid() -> None:
 def test_registration() -> None:
     """The description of the integration matches mParticle's schema, with the hosted integration's settings."""
     request = parse(orjson.dumps({**message(), "type": "module_registration_request"}))
-    answer = response(request, **registration())
+    answer = response(request, **registration("sync.example.com"))
     jsonschema.validate(answer, shapes.ANSWERS["module_registration_request"])
     part = answer["audience_processing_registration"]
     (key, user_id), (list_id,) = part["account_settings"], part["audience_subscription_settings"]

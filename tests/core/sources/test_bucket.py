@@ -26,6 +26,7 @@ def test_describes_the_source(reading: Reading) -> None:
         rows=1,
         has_mpid=True,
         as_of=datetime(2020, 7, 8, 0, 16, 14, 230000, UTC),
+        oldest=datetime(2020, 7, 8, 0, 16, 14, 230000, UTC),
     )
     assert profiles == {"1": (1, True, None, "some_id")}
 

@@ -22,6 +22,7 @@ def test_describes_the_source(reading: Reading) -> None:
         rows=3,
         has_mpid=True,
         as_of=datetime(2020, 1, 27, 18, 7, 18, 137000, UTC),
+        oldest=datetime(2018, 10, 3, 19, 58, 49, tzinfo=UTC),
     )
 
 

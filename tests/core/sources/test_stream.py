@@ -24,6 +24,7 @@ def test_describes_the_source(reading: Reading) -> None:
         rows=1,
         has_mpid=False,
         as_of=datetime(2020, 7, 8, 0, 16, 14, tzinfo=UTC),
+        oldest=datetime(2020, 7, 8, 0, 16, 14, tzinfo=UTC),
     )
     assert profiles == {"customer:p.fogg138": (None, True, "phileas@example.com", "p.fogg138")}
 

@@ -1,0 +1,59 @@
+"""mParticle merges profiles: one leaves and another one joins, and both are one person."""
+
+from pathlib import Path
+
+from sandbox.mparticle import Profile
+from tests.core.databases import on_both
+from tests.core.live.test_live import addresses, start
+from tests.firehosing import LIST, VIPS, Live, firehosing, person, until
+
+HOUR_S = 3600.0
+
+
+def departures(service: Live) -> int:
+    """How many requests have taken people off the list."""
+    return service.iterable.state.log.total("/api/lists/unsubscribe")
+
+
+@on_both
+async def test_merged_profile_stays_on_the_list(tmp_path: Path, database_url: str) -> None:
+    """Who leaves waits for the window; when the other profile joins, the person is never taken off the list."""
+    async with firehosing(tmp_path, database_url, firehose_merge_window_s=HOUR_S) as service:
+        await start(service, 1, 2)
+        await service.mparticle.merge(VIPS, person(1), person(100, email="P1@example.com", customer_id=None))
+        await service.mparticle.merge(
+            VIPS, Profile(2, None, "c2"), person(200, email="p2@example.com", customer_id="c2")
+        )
+        status = await service.settled()
+        assert service.emails() == addresses(1, 2)
+        assert departures(service) == 0
+        assert (status.added + status.updated, status.removed) == (4, 0)
+
+
+async def test_leaver_waits_for_the_window(tmp_path: Path) -> None:
+    """Who leaves and is not merged stays on the list until the window is over; others go out meanwhile."""
+    async with firehosing(tmp_path, firehose_merge_window_s=1.0) as service:
+        await start(service, 1)
+        await service.mparticle.tell(VIPS, [("delete", person(1)), ("add", person(2))])
+
+        async def has_joined() -> bool:
+            return service.emails() == addresses(1, 2)
+
+        await until(has_joined)
+        await service.settled()
+        assert service.emails() == addresses(2)
+
+
+async def test_bulk_removal_does_not_wait(tmp_path: Path) -> None:
+    """When an audience is disconnected and its people are removed, no removal waits for the window."""
+    from core import live
+
+    async with firehosing(tmp_path, firehose_merge_window_s=HOUR_S) as service:
+        await start(service, 1, 2)
+        await service.mparticle.disconnect(VIPS)
+        assert await live.remove_members(service.engine, (await service.mapping()).id, by="U1")
+
+        async def is_empty() -> bool:
+            return service.emails(LIST) == set()
+
+        await until(is_empty)
