@@ -252,14 +252,14 @@ async def newer(
 
 
 def _waits(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
-    found = and_(inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_not(None))
+    condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_not(None))
     if not allowed.removals:
         approved = inbox.c.pending_since <= (allowed.removals_approved_until or 0.0)
-        found = and_(found, or_(inbox.c.is_member, approved))
+        condition = and_(condition, or_(inbox.c.is_member, approved))
     if allowed.held_after is not None:
         is_over = or_(inbox.c.pending_since <= allowed.held_after, inbox.c.pending_since > allowed.held_until)
-        found = and_(found, or_(inbox.c.is_member, is_over, _joins_as_another(mapping_id)))
-    return found
+        condition = and_(condition, or_(inbox.c.is_member, is_over, _joins_as_another(mapping_id)))
+    return condition
 
 
 def _joins_as_another(mapping_id: int) -> ColumnElement[bool]:

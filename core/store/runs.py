@@ -141,7 +141,7 @@ class DeltaHistory:
 
 async def delta_history(db: AsyncConnection, mapping_id: int) -> DeltaHistory:
     """Return what the last runs of a mapping that succeeded found in files with additions and removals."""
-    found = [
+    plans = [
         (run.plan.shape, run.plan.left)
         for run in await latest_of(db, [mapping_id], LOOKED_BACK)
         if run.plan is not None
@@ -150,7 +150,7 @@ async def delta_history(db: AsyncConnection, mapping_id: int) -> DeltaHistory:
         and run.undo_of is None
         and not run.request.live
     ]
-    return DeltaHistory(len(found), sum(left for _, left in found), found[0][0]) if found else DeltaHistory()
+    return DeltaHistory(len(plans), sum(left for _, left in plans), plans[0][0]) if plans else DeltaHistory()
 
 
 async def last_of_each(db: AsyncConnection, mapping_ids: Sequence[int]) -> dict[int, Run]:
