@@ -15,7 +15,7 @@ from typing import TypeVar
 import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import alerting, retention, settings
+from core import alerting, settings
 from core.connections.lists import ensure_list_known, was_just_created
 from core.connections.new_lists import create_list_of_mapping
 from core.delivery.recorder import StalePlanError, reconcile_in_doubt
@@ -32,7 +32,7 @@ from core.runs import cancellation
 from core.runs.addresses import addresses_of, places_of
 from core.runs.cancellation import raise_if_stopped, stoppable, wait_for_run
 from core.runs.list_lock import hold_list_lock
-from core.runs.lookup import require_run
+from core.runs.lookup import require, require_run
 from core.runs.outcome import outlasting_outages, record_outcome
 from core.runs.ownership import owned_write
 from core.runs.rejected_members import rejected_in
@@ -107,8 +107,8 @@ async def execute(engine: Engine, run_id: str) -> RunStatus:
 async def _hold_list(engine: Engine, run: Run) -> AsyncIterator[None]:
     """Hold the list lock of a planned run. A new list is created first, because its run was approved."""
     if is_new_list(run.list_id):
-        await _check_mapping(engine, run)
         async with engine.database.read() as db:
+            await check_may_run(db, run.mapping_id)
             connection = await connections.by_id(db, run.connection_id)
         assert connection is not None
         try:
@@ -125,13 +125,15 @@ async def _apply(engine: Engine, run: Run) -> bool:
     """Upload the changes of a planned run. Returns False, with nothing sent, if it has to be planned again first."""
     run_id = run.id
     async with record_outcome(engine, run_id), _hold_list(engine, run):
-        run = await require_run(engine, run_id)  # it may have changed during the wait for the list
+        async with engine.database.read() as db:
+            run = await require(db, run_id)  # it may have changed during the wait for the list
+            if run.status is RunStatus.RUNNING and run.ledger_revision is not None:
+                await check_may_run(db, run.mapping_id)
         if run.status is RunStatus.RUNNING and run.ledger_revision is None:
             async with owned_write(engine, run_id) as db:
                 await approvals.discard_plan(db, run_id)
             return False
         if run.status is RunStatus.RUNNING:
-            await _check_mapping(engine, run)
             while (end := await _upload(engine, run_id)) is UploadEnd.STALE:
                 logger.info("run %s: another run changed the list; planning the rest again", run_id)
             if end is UploadEnd.DONE:
@@ -139,18 +141,22 @@ async def _apply(engine: Engine, run: Run) -> bool:
     return True
 
 
-async def _mark_uploading(engine: Engine, run: Run) -> None:
-    """Record that a run uploads, and update the other runs of its mapping.
+async def _begin_upload(engine: Engine, run: Run) -> int:
+    """Record that a run uploads, and update the other runs of its mapping. Returns the list's new ledger revision.
 
     A mirror run replaces earlier runs as soon as it uploads; until then, while it may wait for approval, they are still
     needed. Later mirror runs that wait for approval have to be planned again, because the list changes.
     """
     earlier = await _earlier_runs(engine, run) if run.mode is SyncMode.MIRROR else []
     async with owned_write(engine, run.id) as db:
+        await _name_audience(db, run)
         await _supersede_waiting(db, earlier, run)
         if not run.request.live:  # the run of a file skips the members that changed live since
             await approvals.discard_plans_after(db, run)
         await runs.set_phase(db, run.id, RunPhase.UPLOADING)
+        revision = await lists.bump(db, run.connection_id, run.list_id)
+        await runs.change(db, run.id, ledger_revision=revision)
+    return revision
 
 
 async def _supersede_waiting(db: AsyncConnection, earlier_runs: list[Run], run: Run) -> None:
@@ -162,14 +168,13 @@ async def _supersede_waiting(db: AsyncConnection, earlier_runs: list[Run], run: 
 async def _plan(engine: Engine, run: Run) -> bool:
     """Plan a run. Returns False, with no plan stored, if an earlier run has to end first."""
     async with hold_list_lock(engine, run):
-        if (await require_run(engine, run.id)).status not in _NOT_YET_PLANNED:  # planned during the wait for the list
-            return True
-        await _check_mapping(engine, run)
         async with owned_write(engine, run.id) as db:
+            if (await require(db, run.id)).status not in _NOT_YET_PLANNED:  # planned during the wait for the list
+                return True
+            await check_may_run(db, run.mapping_id)
             started = run.started_at or await clock.now(db)
             await runs.change(db, run.id, status=RunStatus.PLANNING, started_at=started)
             await runs.set_phase(db, run.id, RunPhase.PLANNING)
-        async with owned_write(engine, run.id) as db:
             await reconcile_in_doubt(db, run.connection_id, run.list_id, run.id)
             await doubts.note(db, run.connection_id, run.list_id)
         planned = await stoppable(engine, run.id, _read_and_plan(engine, run))
@@ -247,11 +252,7 @@ async def _upload(engine: Engine, run_id: str) -> UploadEnd:
         )
         if not is_covered:
             return UploadEnd.ASKS
-    await _name_audience(engine, run)
-    await _mark_uploading(engine, run)
-    async with owned_write(engine, run_id) as db:
-        revision = await lists.bump(db, *list_key)
-        await runs.change(db, run_id, ledger_revision=revision)
+    revision = await _begin_upload(engine, run)
     async with engine.client(connection, rate=run.rate) as client:
         if await was_just_created(engine, run):
             client.expect_new_list(run.list_id)
@@ -275,8 +276,8 @@ async def _record_refused_key(engine: Engine, connection: Connection) -> None:
 
 
 async def _succeed(engine: Engine, run_id: str) -> None:
-    run = await require_run(engine, run_id)
     async with owned_write(engine, run_id) as db:
+        run = await require(db, run_id)
         if run.counters.missing:
             error = NotAccountedForError(
                 f"The numbers do not add up: {run.counters.missing} members are not accounted for. The list may be "
@@ -288,7 +289,6 @@ async def _succeed(engine: Engine, run_id: str) -> None:
             await runs.set_status(db, run_id, RunStatus.SUCCEEDED)
             await alerting.on_run_ended(db, run, RunStatus.SUCCEEDED)
     await suppress_rejected(engine, run)
-    await retention.purge_expired(engine)
 
 
 async def _earlier_runs(engine: Engine, run: Run) -> list[Run]:
@@ -361,23 +361,16 @@ async def is_in_progress(engine: Engine, run: Run) -> bool:
     return run.status.is_active and run.worker_id is not None and not await engine.presence.is_dead(run.worker_id)
 
 
-async def _check_mapping(engine: Engine, run: Run) -> None:
-    """Raise NotFoundError or ConflictError if the run's mapping was removed, paused or declined."""
-    async with engine.database.read() as db:
-        await check_may_run(db, run.mapping_id)
-
-
-async def _name_audience(engine: Engine, run: Run) -> None:
+async def _name_audience(db: AsyncConnection, run: Run) -> None:
     """Record the audience of the mapping, so that a file of another audience is noticed."""
     assert run.plan is not None
     audience = (run.plan.audience_id, run.plan.audience_name)
-    async with owned_write(engine, run.id) as db:
-        mapping = await mappings.by_id(db, run.mapping_id)
-        assert mapping is not None
-        if is_other_audience(mapping, *audience):  # an approver accepted the change
-            await mappings.set_audience(db, mapping.id, *audience)
-        else:
-            await mappings.name_audience(db, mapping.id, *audience)
+    mapping = await mappings.by_id(db, run.mapping_id)
+    assert mapping is not None
+    if is_other_audience(mapping, *audience):  # an approver accepted the change
+        await mappings.set_audience(db, mapping.id, *audience)
+    else:
+        await mappings.name_audience(db, mapping.id, *audience)
 
 
 async def _with_enough_memory(plan: Callable[[int], Awaitable[T]]) -> T:
