@@ -6,6 +6,9 @@
 | mpid            | email, and userId = the mpid                           | gets <mpid>@placeholder.email |
 
 This is the rule of mParticle's own Iterable integration (setting `userIdField`), with its edge cases defined.
+
+In a userID-based Iterable project a user id is a person, and the API finds no one by email. There a member without
+the user id of the setting is rejected (`no_user_id`), and one without an email is sent by the user id alone.
 """
 
 import re
@@ -39,6 +42,25 @@ class UserIdField(StrEnum):
     MPID = "mpid"
 
 
+class ProjectType(StrEnum):
+    """The type of an Iterable project: what identifies a person in it. It is fixed when a project is made.
+
+    Source: Iterable's support page "Project types" (article 9216719179796).
+    """
+
+    EMAIL = "email"
+    """An email is a person. User ids need not be unique."""
+    USER_ID = "userId"
+    """A user id is a person. Emails need not be unique."""
+    HYBRID = "hybrid"
+    """Both are unique."""
+
+    @property
+    def label(self) -> str:
+        """What Iterable calls such a project."""
+        return {"email": "email-based", "userId": "userID-based", "hybrid": "hybrid"}[self.value]
+
+
 class RejectionReason(StrEnum):
     """Why a member is rejected before anything is sent for it."""
 
@@ -47,6 +69,8 @@ class RejectionReason(StrEnum):
     INVALID_USER_ID = "invalid_user_id"
     HASHED_IDENTITY = "hashed_identity"
     NO_IDENTITY = "no_identity"
+    NO_USER_ID = "no_user_id"
+    """The project is userID-based, and the profile lacks the user id of the User ID setting."""
     SHARED_CUSTOMER_ID = "shared_customer_id"
     """Another member has the same customer id and another email; neither has an mpid. Planning finds it, not the rule.
     """
@@ -69,7 +93,10 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """The identity that is sent to Iterable. At least one of the two is set; to subscribe, the email has to be."""
+    """The identity that is sent to Iterable. At least one of the two is set.
+
+    To subscribe, the user id has to be set in a userID-based project, and the email in all others.
+    """
 
     email: str | None
     user_id: str | None
@@ -105,14 +132,24 @@ def placeholder_email(mpid: int | str) -> str:
     return f"{mpid}@{PLACEHOLDER_DOMAIN}"
 
 
-def resolve_subscriber(profile: Profile, field: UserIdField) -> Subscriber | RejectionReason:
+def resolve_subscriber(
+    profile: Profile, field: UserIdField, project_type: ProjectType = ProjectType.EMAIL
+) -> Subscriber | RejectionReason:
     """Return the subscriber to add for a member, or the reason why it is rejected."""
     user_id = _user_id(profile, field)
     if user_id is not None and not is_valid_user_id(user_id):
         return RejectionReason.INVALID_USER_ID
+    if project_type is ProjectType.USER_ID and user_id is None:
+        return _why_no_user_id(profile, field)
     email = normalize_email(profile.email)
     if email is not None:
         return Subscriber(email, user_id) if is_valid_email(email) else RejectionReason.INVALID_EMAIL
+    if project_type is ProjectType.USER_ID:
+        return Subscriber(None, user_id)
+    return _without_email(profile, field, user_id)
+
+
+def _without_email(profile: Profile, field: UserIdField, user_id: str | None) -> Subscriber | RejectionReason:
     if profile.email_is_hashed:
         return RejectionReason.HASHED_IDENTITY
     if field is UserIdField.CUSTOMER_ID:
@@ -122,7 +159,9 @@ def resolve_subscriber(profile: Profile, field: UserIdField) -> Subscriber | Rej
     return Subscriber(placeholder_email(profile.mpid), user_id)
 
 
-def resolve_for_removal(profile: Profile, field: UserIdField) -> Subscriber | RejectionReason:
+def resolve_for_removal(
+    profile: Profile, field: UserIdField, project_type: ProjectType = ProjectType.EMAIL
+) -> Subscriber | RejectionReason:
     """Return the subscriber to remove for a leaver that the ledger does not know, from its email and user id."""
     email = normalize_email(profile.email)
     if email is not None and not is_valid_email(email):
@@ -130,10 +169,17 @@ def resolve_for_removal(profile: Profile, field: UserIdField) -> Subscriber | Re
     user_id = _user_id(profile, field)
     if user_id is not None and not is_valid_user_id(user_id):
         user_id = None
+    if project_type is ProjectType.USER_ID and user_id is None:
+        return _why_no_user_id(profile, field)
     if email is None and user_id is None:
         hashed = profile.email_is_hashed or profile.customer_id_is_hashed
         return RejectionReason.HASHED_IDENTITY if hashed else RejectionReason.NO_IDENTITY
     return Subscriber(email, user_id)
+
+
+def _why_no_user_id(profile: Profile, field: UserIdField) -> RejectionReason:
+    is_hashed = field is UserIdField.CUSTOMER_ID and profile.customer_id_is_hashed
+    return RejectionReason.HASHED_IDENTITY if is_hashed else RejectionReason.NO_USER_ID
 
 
 def _user_id(profile: Profile, field: UserIdField) -> str | None:

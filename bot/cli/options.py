@@ -5,10 +5,15 @@ from typing import Annotated
 
 import typer
 
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 
 #: The largest id that the database can store.
 MOST = 2**63 - 1
+
+#: The type of the local Iterable's project.
+SandboxProject = Annotated[
+    ProjectType, typer.Option("--project-type", help="The type of the local Iterable's project.")
+]
 
 
 class ModeChoice(StrEnum):

@@ -15,6 +15,7 @@ from bot.serve import serving
 from bot.services import Services
 from core.engine import Engine, open_engine
 from core.errors import InputError
+from core.identity import ProjectType
 from core.iterable import RetryPolicy
 from core.settings import Settings
 from sandbox import sample_audiences
@@ -55,11 +56,16 @@ class DemoEnvironment:
 
 @asynccontextmanager
 async def demo_environment(
-    port: int, *, pace: MessagingLimits | None = None, retry_policy: RetryPolicy = PATIENCE, limit: Limit | None = None
+    port: int,
+    *,
+    pace: MessagingLimits | None = None,
+    retry_policy: RetryPolicy = PATIENCE,
+    limit: Limit | None = None,
+    project_type: ProjectType = ProjectType.EMAIL,
 ) -> AsyncIterator[DemoEnvironment]:
     """Open the environment for the length of the block. Raises InputError if the port of Slack's page is taken.
 
-    `limit` is the number of bulk requests a second that the local Iterable allows.
+    `limit` is the number of bulk requests a second that the local Iterable allows, `project_type` that of its project.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(_without_proxy())
@@ -67,7 +73,7 @@ async def demo_environment(
         audiences = folder / "audiences"
         audiences.mkdir()
         first, later = sample_audiences.write_first(audiences), sample_audiences.write_later(audiences)
-        iterable = await stack.enter_async_context(iterable_running())
+        iterable = await stack.enter_async_context(iterable_running(project_type=project_type.value))
         if limit is not None:
             iterable.settings.limits["bulk"] = limit
         target = iterable.state.add_list(LIST_NAME)

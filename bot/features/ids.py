@@ -40,6 +40,7 @@ class ConnectBlock(StrEnum):
     KEY = "connect-key"
     DATA_CENTER = "connect-data-center"
     USER_ID = "connect-user-id"
+    PROJECT_TYPE = "connect-project-type"
     RATE = "connect-rate"
     CHANNEL = "connect-channel"
     OPERATORS = "connect-operators"

@@ -31,6 +31,8 @@ async def environment_connection(
             connection = await connections.by_name(db, name, None)
         assert connection is not None
         key = engine.api_key(connection)
+        if connection.rate_limit_key not in ("", project_of(key)):  # perhaps of another project
+            await connections.change(db, connection.id, project_type=None)
         await connections.change(
             db,
             connection.id,

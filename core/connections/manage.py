@@ -10,13 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting
 from core.connections.lists import fetch_lists
+from core.connections.project_type import check_project_type, fetch_project_type
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, SettingsError, ValidationError
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableList
 from core.store import audit_log, connections, mappings
 from core.store.audit_log import AuditAction
-from core.store.connections import Connection, ConnectionSettings, project_of
+from core.store.connections import Connection, ConnectionChanges, ConnectionSettings, project_of
 from core.store.mappings import NO_LIST
 
 #: The prefix of connections that use ITERABLE_API_KEY; the data center follows.
@@ -97,6 +98,7 @@ async def connect(
         created_at=time.time(),
     )
     project_lists = await fetch_lists(engine, candidate)
+    project_type = await fetch_project_type(engine, candidate)
     async with engine.database.write() as db:
         await _check_free(
             db, name, team_id
@@ -119,6 +121,7 @@ async def connect(
                 key_last4=api_key[-4:],
                 rate_limit_key=rate_limit_key,
                 team_id=team_id,
+                project_type=project_type,
                 **settings,
             )
         else:
@@ -129,6 +132,7 @@ async def connect(
                 team_id=team_id,
                 key_rejected_at=None,
                 mparticle_settings_digest=None,
+                project_type=project_type,
                 **settings,
             )
         saved = await connections.by_id(db, connection_id)
@@ -154,6 +158,7 @@ async def replace_key(
     api_key = _stripped(api_key)
     changed = dataclasses.replace(known, api_key=engine.vault.encrypt(api_key), key_last4=api_key[-4:])
     project_lists = await fetch_lists(engine, changed)
+    project_type = known.project_type or await fetch_project_type(engine, changed)
     async with engine.database.write() as db:
         ids = [mapping.list_id for mapping in await mappings.of_connection(db, known.id)]
         synced = {list_id for list_id in ids if list_id > NO_LIST}
@@ -172,6 +177,7 @@ async def replace_key(
             key_last4=changed.key_last4,
             key_rejected_at=None,
             previous_key_digests=_former_keys(engine, current, api_key),
+            project_type=current.project_type or project_type,
         )
         await alerting.resolve(db, known.id, None)
         if by is not None:
@@ -181,7 +187,7 @@ async def replace_key(
 
 
 async def change(
-    engine: Engine, known: Connection, *, by: str, team_id: str | None, **settings: Unpack[ConnectionSettings]
+    engine: Engine, known: Connection, *, by: str, team_id: str | None, **settings: Unpack[ConnectionChanges]
 ) -> dict[str, tuple[Any, Any]]:
     """Change settings of a connection other than its key. Returns the old and the new value of each changed setting.
 
@@ -189,12 +195,17 @@ async def change(
     ConflictError if the name is taken, NotFoundError if the connection was removed, and an IterableError if the key
     does not work there.
     """
-    settings["name"] = check_name(settings.get("name", known.name))
+    name = settings.get("name", known.name)
+    settings["name"] = name if name == known.name else check_name(name)
     if "requests_per_second" in settings:
         check_rate(settings["requests_per_second"])
     changed = dataclasses.replace(known, **settings)
     if changed.data_center != known.data_center:
         await fetch_lists(engine, changed)
+        if changed.project_type == known.project_type:
+            settings["project_type"] = await fetch_project_type(engine, changed)
+            changed = dataclasses.replace(changed, **settings)
+    check_project_type(changed.project_type, changed.data_center)
     async with engine.database.write() as db:
         before = await connections.by_id(db, known.id)
         if before is None:
@@ -269,6 +280,7 @@ def _settings(connection: Connection) -> dict[str, Any]:
         "operators": list(connection.operators),
         "approvers": list(connection.approvers),
         "self_approval": connection.self_approval,
+        "project_type": connection.project_type and connection.project_type.value,
     }
 
 

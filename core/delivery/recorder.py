@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.delivery.outcome import BatchOutcome, EntryGroup
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from core.iterable import RequestStats
 from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, BatchColumns, BatchEntry, Operation, Phase, decode
 from core.models.run import Run
@@ -122,19 +123,25 @@ class Recorder:
             await ledger.delete_matching(db, run.mapping_id, members)
         elif batch.phase is Phase.REMOVE and is_certain:
             await ledger.delete_matching(db, run.mapping_id, members)
-            if remaining := [
-                _former(unit[0])
-                for unit, *_ in outcome.rejected
-                if unit[0].op == Operation.UNSUBSCRIBE_FORMER and unit[0].email
-            ]:
-                # The update that follows replaces the row with this address, which the next run still needs.
-                await ledger.upsert(db, run.mapping_id, remaining, certain=True)
+            # The update that follows replaces the row with this identity, which the next run still needs.
+            remaining = self._former(unit[0] for unit, *_ in outcome.rejected)
+            await ledger.upsert(db, run.mapping_id, remaining, certain=True)
         elif batch.phase is Phase.REMOVE:  # an unattributed failure makes every member of the batch unconfirmed
             await ledger.mark_uncertain(db, run.mapping_id, members)
-            former = [_former(entry) for entry in members if entry.op == Operation.UNSUBSCRIBE_FORMER and entry.email]
-            await ledger.upsert(db, run.mapping_id, former, certain=False)  # as above
+            await ledger.upsert(db, run.mapping_id, self._former(members), certain=False)  # as above
         else:
             await ledger.upsert(db, run.mapping_id, members, certain=is_certain)
+
+    def _former(self, entries: Iterable[BatchEntry]) -> list[BatchEntry]:
+        """Return separate ledger rows for the former identities among these entries, which are still on the list."""
+        rows = []
+        for entry in entries:
+            key = former_key(entry, self._run.project_type)
+            if entry.op == Operation.UNSUBSCRIBE_FORMER and key is not None:
+                is_former = entry.member_key.startswith(FORMER_IDENTITY_PREFIX)
+                member_key = entry.member_key if is_former else f"{FORMER_IDENTITY_PREFIX}{key}"
+                rows.append(BatchEntry(Operation.RETAIN, member_key, entry.email, entry.user_id))
+        return rows
 
     def _count(self, batch: Batch, outcome: BatchOutcome | None) -> tuple[dict[str, int], list[Rejection]]:
         if outcome is None:
@@ -186,11 +193,11 @@ async def reconcile_in_doubt(db: AsyncConnection, connection_id: int, list_id: i
     return bool(unanswered)
 
 
-def _former(entry: BatchEntry) -> BatchEntry:
-    """Return a separate ledger row for a former identity that could not be removed from the list."""
-    is_former = entry.member_key.startswith(FORMER_IDENTITY_PREFIX)
-    member_key = entry.member_key if is_former else f"{FORMER_IDENTITY_PREFIX}{entry.email}"
-    return BatchEntry(Operation.RETAIN, member_key, entry.email, entry.user_id)
+def former_key(entry: BatchEntry, project_type: ProjectType) -> str | None:
+    """Return what the key of a former identity contains after its prefix (as in core/planning/sql/diff.sql)."""
+    if project_type is ProjectType.USER_ID:
+        return entry.user_id
+    return entry.email or (entry.user_id if project_type is ProjectType.HYBRID else None)
 
 
 def _entries(units: list[EntryGroup]) -> list[BatchEntry]:

@@ -106,7 +106,7 @@ class Uploader:
                     db, self._run.id, BatchStatus.PLANNED, limit=QUIET_BATCHES, phase=phase
                 )
                 for batch in planned:
-                    await apply(db, self._run.mapping_id, batch)
+                    await apply(db, self._run, batch)
                 await batches.set_state(db, [batch.id for batch in planned], BatchStatus.DONE)
             if not planned:
                 return
@@ -156,12 +156,12 @@ class Uploader:
             raise StalePlanError
 
 
-async def _retain(db: AsyncConnection, mapping_id: int, batch: Batch) -> None:
-    await ledger.put_batches(db, mapping_id, [batch.columns], certain=True)
+async def _retain(db: AsyncConnection, run: Run, batch: Batch) -> None:
+    await ledger.put_batches(db, run.mapping_id, [batch.columns], certain=True)
 
 
-async def _release(db: AsyncConnection, mapping_id: int, batch: Batch) -> None:
-    await ledger.release(db, mapping_id, batch.entries)
+async def _release(db: AsyncConnection, run: Run, batch: Batch) -> None:
+    await ledger.release(db, run.mapping_id, batch.entries, run.project_type)
 
 
 def _concurrency(rate: float) -> int:

@@ -21,7 +21,14 @@ from core.iterable.errors import (
     UnexpectedResponseError,
     UnreachableError,
 )
-from core.iterable.models import BulkResult, DataCenter, FailureReason, IterableList, RequestStats, SubscriberKey
+from core.iterable.models import (
+    BulkResult,
+    DataCenter,
+    FailureReason,
+    IterableList,
+    RequestStats,
+    SubscriberKey,
+)
 from core.iterable.rate_limiter import NoRateLimit, RateLimiter, Slot
 from core.iterable.retry import RetryPolicy
 

@@ -1,5 +1,6 @@
 """The client of Iterable's API, with the endpoints that a sync needs (Iterable's API description 1.8)."""
 
+import functools
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +13,7 @@ from core.iterable.clock import Clock, SystemClock
 from core.iterable.fence import NoFence, SendFence
 from core.iterable.models import BulkResult, IterableList, RequestStats, SubscriberKey
 from core.iterable.rate_limiter import RateLimiter
-from core.iterable.responses import parse_bulk, parse_done, parse_list_id, parse_lists, parse_size
+from core.iterable.responses import parse_bulk, parse_done, parse_hashes, parse_list_id, parse_lists, parse_size
 from core.iterable.retry import RetryPolicy
 from core.iterable.transport import ApiRequest, Transport
 
@@ -20,6 +21,7 @@ from core.iterable.transport import ApiRequest, Transport
 LISTS_RATE = 100.0
 SIZE_RATE = 5 / 60
 USERS_RATE = 5 / 60
+FORGOTTEN_RATE = 3.0
 # Characters of a list's description, as Iterable documents.
 DESCRIPTION_MAX = 140
 
@@ -153,6 +155,20 @@ class IterableClient:
         request = ApiRequest("GET", f"/api/lists/{list_id}/size", list_id=list_id)
         return await self._transport.call(request, self._size_limiter, parse_size)
 
+    async def forgotten_emails(self) -> frozenset[str]:
+        """SHA-256 (hex) of the emails of forgotten people, trimmed and in lower case.
+
+        Raises RequestRejectedError in userID-based projects. Iterable allows this 3 times a second.
+        """
+        return await self._hashes("/api/users/forgotten", "hashedEmails")
+
+    async def forgotten_user_ids(self) -> frozenset[str]:
+        """SHA-256 (hex) of the user ids of forgotten people, trimmed and in lower case.
+
+        Raises RequestRejectedError in email-based projects. Iterable allows this 3 times a second.
+        """
+        return await self._hashes("/api/users/forgottenUserIds", "hashedUserIds")
+
     async def list_users(self, list_id: int) -> AsyncIterator[str]:
         """Yield the email of each person on a list (the user id, if there is no email), as the answer streams in.
 
@@ -161,6 +177,12 @@ class IterableClient:
         request = ApiRequest("GET", "/api/lists/getUsers", list_id=list_id, params={"listId": str(list_id)})
         async for line in self._transport.lines(request, self._users_limiter):
             yield line
+
+    async def _hashes(self, path: str, field: str) -> frozenset[str]:
+        limiter = self._limiter.endpoint(path.rpartition("/")[2], FORGOTTEN_RATE)
+        return await self._transport.call(
+            ApiRequest("GET", path), limiter, functools.partial(parse_hashes, field=field)
+        )
 
     async def _bulk(
         self,

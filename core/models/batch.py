@@ -25,7 +25,7 @@ import orjson
 BATCH_SIZE = 1_000
 
 #: The prefix of ledger keys for former identities: a member got another identity, and the former one is on the list
-#: until its next holder is recorded. The address follows.
+#: until its next holder is recorded. The address follows, or in a userID-based project the user id.
 FORMER_IDENTITY_PREFIX = "former:"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 
 #: The error code of a run whose process died: a worker resumes it by itself.
 PROCESS_DIED = "process_died"
@@ -109,6 +109,8 @@ class GuardName(StrEnum):
     """Many members have the customer id of another one, and would be rejected."""
     VANISHED_IDENTITIES = "vanished_identities"
     """Many members have lost an identity since the last run."""
+    PROJECT_TYPE = "project_type"
+    """The mapping was synced before, when its Iterable project counted as one of another type."""
     UNDO = "undo"
     """An undo always needs approval."""
 
@@ -237,6 +239,8 @@ class Run(BaseModel):
     """The run that has to end first, while the phase is WAITING or if this run failed because of it."""
     mode: SyncMode
     user_id_field: UserIdField
+    project_type: ProjectType = ProjectType.EMAIL
+    """The type of project that the run was planned for."""
     rate: float
     audience: str | None
     request: RunRequest
@@ -309,6 +313,7 @@ class Run(BaseModel):
             {
                 **row,
                 **waiting,
+                "project_type": row["project_type"] or ProjectType.EMAIL,
                 "request": RunRequest.model_validate_json(row["request"]),
                 "plan": RunPlan.model_validate_json(plan) if plan else None,
                 "discarded_plan": RunPlan.model_validate_json(discarded) if discarded else None,
@@ -327,6 +332,7 @@ def digest_of(run: Run, plan: RunPlan, mode: SyncMode, revision: int) -> str:
         run.id,
         run.mapping_id,
         run.user_id_field.value,
+        run.project_type.value,
         mode.value,
         revision,
         plan.model_dump(mode="json", exclude={"seconds"}),

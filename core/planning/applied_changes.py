@@ -7,6 +7,7 @@ module replays them in their order and compares the outcome with the current led
 import duckdb
 
 from core.errors import NOT_KEPT, InputError
+from core.identity import ProjectType
 from core.models.batch import COUNTED, FORMER_IDENTITY_PREFIX, Operation, Phase, decode
 from core.planning.schema import create
 from core.planning.workspace import insert, run
@@ -55,8 +56,8 @@ compared AS (
 SELECT first_changes.member_key, CASE
         WHEN first_changes.is_unclear OR NOT last_changes.is_as_left THEN 'none'
         WHEN NOT first_changes.was_on_list THEN if(current.member_key IS NULL, 'none', 'off')
-        WHEN first_changes.previous_email IS NULL THEN 'none'
-        WHEN current.is_confirmed AND current.email = first_changes.previous_email
+        WHEN if($by_user_id, first_changes.previous_user_id, first_changes.previous_email) IS NULL THEN 'none'
+        WHEN current.is_confirmed AND current.email IS NOT DISTINCT FROM first_changes.previous_email
             AND current.user_id IS NOT DISTINCT FROM first_changes.previous_user_id THEN 'none'
         ELSE 'on'
     END AS action,
@@ -85,9 +86,9 @@ async def load_applied_changes(con: duckdb.DuckDBPyConnection, database: Databas
             await run(con, insert, con, "rejected_by_undone_run", [(key,) for key in member_keys])
 
 
-def compute_reversals(con: duckdb.DuckDBPyConnection, mapping_id: int) -> None:
+def compute_reversals(con: duckdb.DuckDBPyConnection, mapping_id: int, project_type: ProjectType) -> None:
     """Create the table `reversals` from `applied_changes` and the current `ledger`."""
-    con.execute(_REVERSALS, {"mapping_id": mapping_id})
+    con.execute(_REVERSALS, {"mapping_id": mapping_id, "by_user_id": project_type is ProjectType.USER_ID})
 
 
 def _load_batch(con: duckdb.DuckDBPyConnection, batch_id: int, phase: Phase, members: str, is_confirmed: bool) -> None:

@@ -33,8 +33,9 @@ def with_open_guards(
     `guards` are all that the plan triggers. `outside` counts the changes beyond the plan approved before; None if no
     plan was approved, or if its batches no longer exist.
     """
-    if planned.request.live:  # live changes are approved with their mapping
-        return result
+    if planned.request.live:  # live changes are approved with their mapping, for the type of project of that time
+        guards = tuple(guard for guard in guards if guard.name is GuardName.PROJECT_TYPE)
+        return replace(result, plan=result.plan.model_copy(update={"guards": guards}))
     before = planned.discarded_plan
     if before is None or not (before.guards or planned.approved_digest):
         still_open = not_overruled(guards, planned.request)

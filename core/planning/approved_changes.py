@@ -46,8 +46,9 @@ SELECT
         WHERE position = 1
         AND NOT (is_leaver AND member_key IN (SELECT member_key FROM approved_changes WHERE kind = 'remove'))
         AND NOT (NOT is_leaver AND member_key IN (SELECT member_key FROM approved_changes))
-        AND coalesce('e' || email, 'u' || user_id, '') NOT IN (
-            SELECT coalesce('e' || email, 'u' || user_id, '') FROM approved_changes WHERE kind = 'remove'))
+        AND coalesce('k' || subscriber_key(email, user_id), 'u' || user_id, '') NOT IN (
+            SELECT coalesce('k' || subscriber_key(email, user_id), 'u' || user_id, '')
+            FROM approved_changes WHERE kind = 'remove'))
 """
 
 

@@ -17,11 +17,12 @@ CHUNK = 20_000
 # Duplicates that the ledger does not yet record as on the list under the identity of the primary profile.
 _UNRECORDED_DUPLICATES = """
 CREATE TABLE unrecorded_duplicates AS
-SELECT duplicate.member_key, duplicate.email, primary_member.user_id, duplicate.primary_profile, primary_member.outcome,
+SELECT duplicate.member_key, primary_member.email, primary_member.user_id, duplicate.primary_profile,
+    primary_member.outcome,
     duplicate.in_ledger, duplicate.ledger_email, duplicate.ledger_user_id
 FROM (SELECT * FROM classified WHERE primary_profile IS NOT NULL) AS duplicate
 JOIN classified AS primary_member ON primary_member.member_key = duplicate.primary_profile
-WHERE NOT (duplicate.is_confirmed AND coalesce(duplicate.ledger_email = duplicate.email, false)
+WHERE NOT (duplicate.is_confirmed AND duplicate.ledger_email IS NOT DISTINCT FROM primary_member.email
     AND duplicate.ledger_user_id IS NOT DISTINCT FROM primary_member.user_id)
 """
 # The ledger's row of each member before the run began, so that the run can be undone. If the run was planned again,
@@ -60,8 +61,9 @@ _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
         SELECT 'h', member_key, email, user_id, {_FORMER_STATE}, member_key
         FROM unrecorded_duplicates_with_previous WHERE outcome IN ('retained', 'unchanged')
         UNION ALL
-        SELECT 'h', $former || email, email, min(user_id), '', '!' || email -- before all others, which replace it
-        FROM removal_candidates SEMI JOIN retained_by USING (member_key) WHERE NOT is_leaver GROUP BY email""",
+        SELECT 'h', $former || key, min(email), min(user_id), '', '!' || key -- before all others, which replace it
+        FROM (SELECT *, former_key(email, user_id) AS key FROM removal_candidates SEMI JOIN retained_by
+            USING (member_key) WHERE NOT is_leaver) GROUP BY key""",
         {"former": FORMER_IDENTITY_PREFIX},
     ),
     Phase.REMOVE: (
@@ -87,9 +89,10 @@ _ENTRIES: dict[Phase, tuple[str, dict[str, str]]] = {
             retaining_row.mapping_id || ',' || to_json(retaining_row.member_key) AS more, member_key AS place
         FROM removal_candidates JOIN retained_by USING (member_key) WHERE in_ledger
         UNION ALL
-        SELECT 'x', $former || email, email, min(user_id),
-            min(retaining_row).mapping_id || ',' || to_json(min(retaining_row).member_key), $former || email
-        FROM removal_candidates JOIN retained_by USING (member_key) WHERE NOT is_leaver GROUP BY email""",
+        SELECT 'x', $former || key, min(email), min(user_id),
+            min(retaining_row).mapping_id || ',' || to_json(min(retaining_row).member_key), $former || key
+        FROM (SELECT *, former_key(email, user_id) AS key FROM removal_candidates JOIN retained_by USING (member_key)
+            WHERE NOT is_leaver) GROUP BY key""",
         {"former": FORMER_IDENTITY_PREFIX},
     ),
 }

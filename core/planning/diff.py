@@ -4,22 +4,24 @@ Profiles are counted, but changes are decided for subscribers, because a list is
 map to one subscriber, and two mappings may feed one list. A subscriber is removed only if no member holds it, and is
 never removed and added again in one run.
 
-The email identifies a subscriber: in an email-based Iterable project the email decides even if a user id is sent, and
-every subscriber that is sent has one.
+The type of the Iterable project decides what identifies a subscriber. In an email-based project the email does, even if
+a user id is sent. In a userID-based project the user id does: two people may have one email, and a new email is an
+update of the same user. In a hybrid project both are unique, so two identities that share an email or a user id are one
+subscriber. In the table, "same" and "another" refer to the subscriber.
 
 | in source? | in ledger?         | same identity?   | held by others?          | outcome                          |
 |------------|--------------------|------------------|--------------------------|----------------------------------|
 | yes        | any                | any              | by a member of this run  | duplicate: nothing is sent       |
 | yes        | confirmed          | yes              | any                      | unchanged: nothing is sent       |
-| yes        | no, or unconfirmed | -, or same email | by another mapping       | retained: the ledger records it  |
-| yes        | no, or unconfirmed | -, or same email | no                       | add: subscribe                   |
-| yes        | yes                | another email    | any                      | update: former off, new on       |
-| yes        | confirmed          | another user id  | any                      | update: subscribe                |
+| yes        | no, or unconfirmed | -, or same       | by another mapping       | retained: the ledger records it  |
+| yes        | no, or unconfirmed | -, or same       | no                       | add: subscribe                   |
+| yes        | yes                | another          | any                      | update: former off, new on       |
+| yes        | confirmed          | same, changed    | any                      | update: subscribe                |
 | no         | any                | -                | no                       | removal: unsubscribe             |
 | no         | any                | -                | by a member or a mapping | duplicate: the ledger deletes it |
 
-(If the User ID is the mpid, an unconfirmed member of the ledger is not retained, and a member without an email there is
-an update: a rename of its placeholder may have been interrupted.)
+(If the User ID is the mpid and the project is email-based, an unconfirmed member of the ledger is not retained, and a
+member without an email there is an update: a rename of its placeholder may have been interrupted.)
 
 The statements are in sql/diff.sql, the tables that they create in sql/schema.sql.
 """
@@ -29,13 +31,19 @@ from typing import Any
 
 import duckdb
 
-from core.identity import PLACEHOLDER_DOMAIN, UserIdField
+from core.identity import PLACEHOLDER_DOMAIN, ProjectType, UserIdField
 from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.models.run import SyncMode
 from core.planning.schema import statements
 
 # Up to this many members, the outcomes are a table: for few rows, copying costs less than queries over a view.
 MATERIALIZE_BELOW_ROWS = 10_000
+
+_USE_PROJECT = {
+    ProjectType.EMAIL: "use_email_based_project",
+    ProjectType.USER_ID: "use_user_id_based_project",
+    ProjectType.HYBRID: "use_hybrid_project",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,13 @@ class DiffCounts:
 
 
 def diff_against_ledger(
-    con: duckdb.DuckDBPyConnection, *, mapping_id: int, field: UserIdField, mode: SyncMode, keys_are_known: bool = False
+    con: duckdb.DuckDBPyConnection,
+    *,
+    mapping_id: int,
+    field: UserIdField,
+    mode: SyncMode,
+    project_type: ProjectType = ProjectType.EMAIL,
+    keys_are_known: bool = False,
 ) -> DiffCounts:
     """Compare `desired` and `leavers` with `ledger`, and create the tables that `core.planning.batching` reads.
 
@@ -61,19 +75,23 @@ def diff_against_ledger(
     mapping = {"mapping_id": mapping_id}
     placeholder = {"placeholder_domain": PLACEHOLDER_DOMAIN}
     former = {"former": FORMER_IDENTITY_PREFIX}
+    con.execute(diff[_USE_PROJECT[project_type]])
     con.execute(diff["create_ledger_keys"])
     if _value(con, "SELECT count(*) FROM ledger"):
         if not keys_are_known and _value(con, diff["any_key_without_mpid"]):
             con.execute(diff["find_ledger_keys"], mapping)
             con.execute(diff["use_ledger_keys"])
-        by_mpid = {"by_mpid": field is UserIdField.MPID}
-        con.execute(diff["create_joined"], mapping | placeholder | by_mpid)
+        renames = {"renames": field is UserIdField.MPID and project_type is ProjectType.EMAIL}
+        con.execute(diff["create_joined"], mapping | placeholder | renames)
         if mode is SyncMode.MIRROR:
             con.execute(diff["add_mirror_leavers"], former)
         con.execute(diff["add_former_identities"], former)
     else:
         con.execute(diff["create_joined_without_ledger"])
     con.execute(diff["create_duplicate_profiles"])
+    if project_type is ProjectType.HYBRID:
+        con.execute(diff["create_duplicates_by_user_id"])
+        con.execute(diff["add_duplicates_by_user_id"])
     con.execute(diff["create_on_list_by_other_mapping"], mapping)
     is_small = _value(con, "SELECT count(*) FROM joined") <= MATERIALIZE_BELOW_ROWS
     con.execute(("CREATE TABLE classified AS " if is_small else "CREATE VIEW classified AS ") + diff["classify"])

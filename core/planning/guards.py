@@ -6,6 +6,7 @@ Their messages appear in Slack and on the command line, so they mention neither 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.identity import ProjectType
 from core.models.run import Guard, GuardName, PlanNumbers, RunRequest, SyncMode
 from core.planning.member_account import IdentityProblems
 from core.planning.source_guards import History, check_additions, check_age, check_size
@@ -87,6 +88,17 @@ def check_guards(
         )
     guards += _check_identities(source, problems, members)
     return tuple(guards)
+
+
+def check_project_type(mapping: AudienceMapping, project_type: ProjectType) -> list[Guard]:
+    """Return the guard of a mapping that was synced for another type of project: another identifier decides then."""
+    if mapping.project_type in (None, project_type):
+        return []
+    message = (
+        f"The Iterable project counts as {project_type.label} now, and list {mapping.list_id} was synced as one that "
+        f"is {mapping.project_type.label}. Another identifier decides now who is the same person."
+    )
+    return [Guard(name=GuardName.PROJECT_TYPE, message=message)]
 
 
 def not_overruled(guards: Sequence[Guard], request: RunRequest) -> tuple[Guard, ...]:

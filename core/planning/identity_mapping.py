@@ -11,6 +11,7 @@ from core.identity import (
     PLAIN_EMAIL_PATTERN,
     USER_ID_PATTERN,
     Profile,
+    ProjectType,
     RejectionReason,
     Subscriber,
     UserIdField,
@@ -66,13 +67,21 @@ _PLAIN_USER_ID = {
 # without an email is rejected for that reason.
 _REJECT_SHARED_IDS = f"""
 INSERT INTO rejected SELECT profile, email, customer_id,
-    if(email IS NULL, '{RejectionReason.NO_EMAIL.value}', '{RejectionReason.SHARED_CUSTOMER_ID.value}')
+    if(email IS NULL AND NOT $by_user_id, '{RejectionReason.NO_EMAIL.value}',
+        '{RejectionReason.SHARED_CUSTOMER_ID.value}')
 FROM source WHERE starts_with(profile, '{SHARED_ID_PREFIX}');
-DELETE FROM source WHERE starts_with(profile, '{SHARED_ID_PREFIX}');
 """
+_FORGET_SHARED_IDS = f"DELETE FROM source WHERE starts_with(profile, '{SHARED_ID_PREFIX}')"
 
 
-def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_removals: bool, live: bool = False) -> None:
+def map_members(
+    con: duckdb.DuckDBPyConnection,
+    field: UserIdField,
+    project_type: ProjectType = ProjectType.EMAIL,
+    *,
+    with_removals: bool,
+    live: bool = False,
+) -> None:
     """Turn `source` into the tables `desired`, `leavers` and `rejected`.
 
     `with_removals`: rows of members that have left the audience become leavers; otherwise they are ignored. `live`: the
@@ -81,28 +90,34 @@ def map_members(con: duckdb.DuckDBPyConnection, field: UserIdField, *, with_remo
     hashed = "hashed" if live else "0"
     con.execute(create("leavers", "rejected", "last_known_emails", "previous_plan"))
     if with_removals:
-        _map_leavers(con, field, hashed)
+        _map_leavers(con, field, project_type, hashed)
     if field is UserIdField.CUSTOMER_ID:
-        con.execute(_REJECT_SHARED_IDS)
-    plain = (
-        f"coalesce(strlen(email) <= {PLAIN_EMAIL_MAX_LENGTH} AND regexp_full_match(email, '{PLAIN_EMAIL_PATTERN}')"
-        f" AND {_PLAIN_USER_ID[field]}, false)"
-    )
-    con.execute(_IRREGULAR_MEMBERS.format(hashed=hashed, plain=plain))
+        con.execute(_REJECT_SHARED_IDS, {"by_user_id": project_type is ProjectType.USER_ID})
+        con.execute(_FORGET_SHARED_IDS)
+    con.execute(_IRREGULAR_MEMBERS.format(hashed=hashed, plain=_is_plain(field, project_type)))
     con.execute(_LEAVE_PLAIN)
     con.execute(_BECOME_DESIRED)
     if con.execute(_SOME_TO_NORMALIZE).fetchone() is not None:
         con.execute(_NORMALIZE_EMAILS)
     con.execute(_USER_ID[field])
-    _map_irregular_members(con, field)
+    _map_irregular_members(con, field, project_type)
 
 
-def _map_irregular_members(con: duckdb.DuckDBPyConnection, field: UserIdField) -> None:
+def _is_plain(field: UserIdField, project_type: ProjectType) -> str:
+    """Return the condition (SQL) of members that are sent as they are, but for lower case and spaces."""
+    email = f"strlen(email) <= {PLAIN_EMAIL_MAX_LENGTH} AND regexp_full_match(email, '{PLAIN_EMAIL_PATTERN}')"
+    if project_type is not ProjectType.USER_ID:
+        return f"coalesce({email} AND {_PLAIN_USER_ID[field]}, false)"
+    user_id = "customer_id" if field is UserIdField.CUSTOMER_ID else "mpid"
+    return f"coalesce((email IS NULL OR ({email})) AND {user_id} IS NOT NULL AND {_PLAIN_USER_ID[field]}, false)"
+
+
+def _map_irregular_members(con: duckdb.DuckDBPyConnection, field: UserIdField, project_type: ProjectType) -> None:
     rows = con.cursor().execute("SELECT profile, mpid, email, customer_id, hashed FROM irregular_members")
     while chunk := rows.fetchmany(CHUNK):
         desired, rejected = [], []
         for profile, mpid, email, customer_id, hashes in chunk:
-            outcome = resolve_subscriber(_profile(mpid, email, customer_id, hashes), field)
+            outcome = resolve_subscriber(_profile(mpid, email, customer_id, hashes), field, project_type)
             if isinstance(outcome, Subscriber):
                 desired.append((profile, outcome.email, outcome.user_id, True))
             else:
@@ -111,12 +126,12 @@ def _map_irregular_members(con: duckdb.DuckDBPyConnection, field: UserIdField) -
         insert(con, "rejected", rejected)
 
 
-def _map_leavers(con: duckdb.DuckDBPyConnection, field: UserIdField, hashed: str) -> None:
+def _map_leavers(con: duckdb.DuckDBPyConnection, field: UserIdField, project_type: ProjectType, hashed: str) -> None:
     rows = con.cursor().execute(f"SELECT profile, mpid, email, customer_id, {hashed} FROM source WHERE NOT member")
     while chunk := rows.fetchmany(CHUNK):
         leavers: list[tuple[str, str | None, str | None, bool, str | None]] = []
         for profile, mpid, email, customer_id, hashes in chunk:
-            outcome = resolve_for_removal(_profile(mpid, email, customer_id, hashes), field)
+            outcome = resolve_for_removal(_profile(mpid, email, customer_id, hashes), field, project_type)
             if isinstance(outcome, Subscriber):
                 leavers.append((profile, outcome.email, outcome.user_id, True, None))
             else:

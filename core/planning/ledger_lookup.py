@@ -1,14 +1,16 @@
 """The rows of the ledger that matter for a small change: copying all rows of a large list would take seconds.
 
-For a source that is not a whole audience, `core.planning.diff` needs the rows of the source's members, the rows with an
-email that one of them has or had, and the rows with the user id of a member without an email. No other row changes an
-outcome.
+For a source that is not a whole audience, `core.planning.diff` needs the rows of the source's members and the rows of
+the same subscribers. In an email-based project these have an email that one of the members has or had, or the user id
+of a member without an email. In a userID-based project they have the user id of a member, in a hybrid project either.
+No other row changes an outcome.
 """
 
 from collections.abc import Sequence
 
 import duckdb
 
+from core.identity import ProjectType
 from core.planning.workspace import fill_ledger, load_ledger, run
 from core.store import ledger
 from core.store.database import Database
@@ -27,7 +29,11 @@ _HAS_OTHER_KEY = ("customer:", "email:")
 
 
 async def load_relevant_ledger(
-    con: duckdb.DuckDBPyConnection, database: Database, mapping_id: int, mapping_ids: Sequence[int]
+    con: duckdb.DuckDBPyConnection,
+    database: Database,
+    mapping_id: int,
+    mapping_ids: Sequence[int],
+    project_type: ProjectType = ProjectType.EMAIL,
 ) -> None:
     """Fill the table `ledger` with the rows that matter for `desired` and `leavers`, or with all if those are many.
 
@@ -38,7 +44,7 @@ async def load_relevant_ledger(
         await load_ledger(con, database, mapping_ids)
         return
     members = await run(con, lambda: con.execute(_MEMBERS).fetchall())
-    rows = await _find_rows(database, mapping_id, mapping_ids, members)
+    rows = await _find_rows(database, mapping_id, mapping_ids, members, project_type)
     await run(con, fill_ledger, con, rows)
 
 
@@ -47,25 +53,30 @@ async def _find_rows(
     mapping_id: int,
     mapping_ids: Sequence[int],
     members: Sequence[tuple[str, str | None, str | None]],
+    project_type: ProjectType,
 ) -> list[Entry]:
-    emails = {email for _, email, _ in members if email is not None}
-    # a user id is looked up only if nothing else identifies the member
+    by_email = project_type is not ProjectType.USER_ID
+    by_user_id = project_type is not ProjectType.EMAIL
+    emails = {email for _, email, _ in members if email is not None and by_email}
+    # in an email-based project a user id is looked up only if nothing else identifies the member
     user_ids = {
         user_id
         for profile, email, user_id in members
-        if user_id is not None and (email is None or profile.startswith(_HAS_OTHER_KEY))
+        if user_id is not None and (by_user_id or email is None or profile.startswith(_HAS_OTHER_KEY))
     }
     async with database.read() as db:
         rows = {
             *await ledger.by_profile(db, mapping_id, [profile for profile, _, _ in members]),
             *await ledger.former_identities(db, mapping_id),
         }
-        looked_up: set[str] = set()
+        looked_up: set[tuple[str, str]] = set()
         while True:  # once, and again for members that the ledger knows by their user id under another email
             own_rows = [row for row in rows if row[0] == mapping_id]
-            emails.update(email for _, _, email, _, _ in own_rows if email is not None)
-            user_ids.update(user_id for _, _, email, user_id, _ in own_rows if email is None and user_id is not None)
-            identities = emails | user_ids
+            emails.update(email for _, _, email, _, _ in own_rows if email is not None and by_email)
+            user_ids.update(
+                user_id for _, _, email, user_id, _ in own_rows if user_id is not None and (by_user_id or email is None)
+            )
+            identities = {("email", email) for email in emails} | {("user id", user_id) for user_id in user_ids}
             if identities <= looked_up:
                 return sorted(rows, key=lambda row: row[:2])
             looked_up = identities

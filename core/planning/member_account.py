@@ -26,6 +26,11 @@ SELECT count(*) FROM rejected JOIN ledger USING (member_key)
 WHERE ledger.mapping_id = $mapping_id AND reason = '{RejectionReason.NO_EMAIL.value}'
     AND ledger.email NOT LIKE '%@{PLACEHOLDER_DOMAIN}'
 """
+# In a userID-based project.
+_LOST_SUBSCRIBERS = f"""
+SELECT count(*) FROM rejected JOIN ledger USING (member_key)
+WHERE ledger.mapping_id = $mapping_id AND reason = '{RejectionReason.NO_USER_ID.value}'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ def identity_problems(con: duckdb.DuckDBPyConnection, mapping_id: int, source: S
     shared = f"SELECT count(*) FROM rejected WHERE reason = '{RejectionReason.SHARED_CUSTOMER_ID.value}'"
     return IdentityProblems(
         shared_customer_ids=_count(con, shared),
-        lost_ids=max(_count(con, _LOST_USER_IDS), lost_mpids),
+        lost_ids=max(_count(con, _LOST_USER_IDS), lost_mpids, _count(con, _LOST_SUBSCRIBERS, mapping_id=mapping_id)),
         lost_emails=_count(con, _LOST_EMAILS, mapping_id=mapping_id),
     )
 

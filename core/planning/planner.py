@@ -8,11 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import sources
 from core.errors import ColumnNotFoundError, InputError, SeveralAudiencesError
+from core.identity import ProjectType
 from core.models.run import Run, RunPlan, SyncMode, digest_of
 from core.planning.approval_rules import PlanResult, had_approval, with_open_guards
 from core.planning.approved_changes import count_outside, load_approved_changes
 from core.planning.diff import diff_against_ledger
-from core.planning.guards import PlannedNumbers, check_guards
+from core.planning.guards import PlannedNumbers, check_guards, check_project_type
 from core.planning.identity_mapping import map_members
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.ledger_lookup import load_relevant_ledger
@@ -72,17 +73,25 @@ async def plan_run(
         diff_mode = SyncMode.ADD if target.removal_policy is RemovalPolicy.KEEP else mode
         in_source = scalar(con, "SELECT count(*) FROM source WHERE member")
         with_removals, live = diff_mode is SyncMode.DELTA, planned.request.live
-        await run(con, map_members, con, planned.user_id_field, with_removals=with_removals, live=live)
-        await fill_last_known_emails(con, database, target.id)
+        project_type = planned.project_type
+        await run(con, map_members, con, planned.user_id_field, project_type, with_removals=with_removals, live=live)
+        if project_type is ProjectType.EMAIL:  # in others a user id alone is precise
+            await fill_last_known_emails(con, database, target.id)
         if diff_mode is SyncMode.MIRROR:
             await load_ledger(con, database, mapping_ids)
         else:
-            await load_relevant_ledger(con, database, target.id, mapping_ids)
+            await load_relevant_ledger(con, database, target.id, mapping_ids, project_type)
         await restore_newer(con, target.id, diff_mode)
         await reject_suppressed(con, target.id, planned.user_id_field, suppressed)
         members = in_source + await reject_erased(con)
         counts = await run(
-            con, diff_against_ledger, con, mapping_id=target.id, field=planned.user_id_field, mode=diff_mode
+            con,
+            diff_against_ledger,
+            con,
+            mapping_id=target.id,
+            field=planned.user_id_field,
+            mode=diff_mode,
+            project_type=project_type,
         )
         outside = await run(con, count_outside, con) if is_bound else None
         problems = IdentityProblems() if live else await run(con, identity_problems, con, target.id, source)
@@ -103,6 +112,7 @@ async def plan_run(
         source_at=read_at if source_at is None else source_at,
         problems=problems,
     )
+    guards = (*check_project_type(target, project_type), *guards)
     plan = RunPlan(
         shape=source.shape,
         file_name=source.file_name,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import duckdb
 
+from core.identity import ProjectType
 from core.models.batch import FORMER_IDENTITY_PREFIX, Operation, Phase
 from core.models.run import Run, RunPlan, SyncMode, digest_of
 from core.planning.applied_changes import compute_reversals, load_applied_changes
@@ -52,14 +53,15 @@ async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker
         # a batch may list duplicates under a former identity, whose member stays
         con.execute("DELETE FROM leavers WHERE member_key IN (SELECT member_key FROM desired)")
         con.execute("DELETE FROM previous_plan WHERE is_leaver AND member_key IN (SELECT member_key FROM desired)")
-        await fill_last_known_emails(con, database, target.id)
+        if unfinished.project_type is ProjectType.EMAIL:
+            await fill_last_known_emails(con, database, target.id)
         await load_ledger(con, database, [mapping.id for mapping in mappings_of_list])
         unchanged = 0
         if target.is_live and not unfinished.request.live:
             unchanged += await exclude_changed_since(con, database, target.id, _oldest(unfinished))
         if unfinished.undo_of is not None:
             await load_applied_changes(con, database, unfinished.undo_of)
-            unchanged += await run(con, _exclude, con, target.id)
+            unchanged += await run(con, _exclude, con, target.id, unfinished.project_type)
         counts = await run(
             con,
             diff_against_ledger,
@@ -67,6 +69,7 @@ async def replan_run(database: Database, data_dir: Path, unfinished: Run, worker
             mapping_id=target.id,
             field=unfinished.user_id_field,
             mode=SyncMode.DELTA,
+            project_type=unfinished.project_type,
             keys_are_known=unfinished.undo_of is not None,
         )
         outside = await run(con, count_outside, con) if is_bound else None
@@ -102,9 +105,9 @@ async def _publish(
             await approvals.ask_again(db, unfinished, unapproved_plan, digest)
 
 
-def _exclude(con: duckdb.DuckDBPyConnection, mapping_id: int) -> int:
+def _exclude(con: duckdb.DuckDBPyConnection, mapping_id: int, project_type: ProjectType) -> int:
     """Delete the members from the rest of an undo that other runs have changed. Returns the number of counted ones."""
-    compute_reversals(con, mapping_id)
+    compute_reversals(con, mapping_id, project_type)
     con.execute(_SUPERSEDED, {"mapping_id": mapping_id})
     unchanged = 0
     for table in ("desired", "leavers"):

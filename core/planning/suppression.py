@@ -23,8 +23,8 @@ INSERT INTO erased_in_source SELECT profile FROM source WHERE member AND (
 _SUPPRESSED = """
 CREATE TABLE suppressed_in_source AS SELECT member_key, email, {customer_id} AS customer_id FROM desired
 WHERE is_counted AND member_key NOT IN (SELECT member_key FROM ledger WHERE mapping_id = $mapping_id)
-    AND sha256($salt || $kind || ':' || member_key || chr(10) || email || chr(10) || coalesce({customer_id}, ''))
-        IN (SELECT digest FROM suppressed_digests)
+    AND sha256($salt || $kind || ':' || member_key || chr(10) || coalesce(email, '') || chr(10)
+        || coalesce({customer_id}, '')) IN (SELECT digest FROM suppressed_digests)
 """
 _REJECT = "INSERT INTO rejected SELECT member_key, email, customer_id, $reason FROM suppressed_in_source"
 _CUSTOMER_ID = {UserIdField.CUSTOMER_ID: "user_id", UserIdField.MPID: "NULL::VARCHAR"}

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import duckdb
 
+from core.identity import ProjectType
 from core.models.run import Run, RunPlan, SyncMode
 from core.planning.applied_changes import compute_reversals, load_applied_changes
 from core.planning.approval_rules import PlanResult, with_open_guards
 from core.planning.diff import diff_against_ledger
-from core.planning.guards import undo_guard
+from core.planning.guards import check_project_type, undo_guard
 from core.planning.plan_storage import discard_drafts, store_batches
 from core.planning.planner import load_targets, scalar
 from core.planning.schema import TABLES, create
@@ -44,11 +45,16 @@ async def plan_undo(database: Database, data_dir: Path, undo: Run, memory_mb: in
         con.execute(create(*TABLES))
         await load_applied_changes(con, database, undo.undo_of)
         await load_ledger(con, database, [mapping.id for mapping in mappings_of_list])
-        await run(con, _fill, con, target.id)
+        await run(con, _fill, con, target.id, undo.project_type)
         counts = await run(
             con,
             lambda: diff_against_ledger(
-                con, mapping_id=target.id, field=undo.user_id_field, mode=SyncMode.DELTA, keys_are_known=True
+                con,
+                mapping_id=target.id,
+                field=undo.user_id_field,
+                mode=SyncMode.DELTA,
+                project_type=undo.project_type,
+                keys_are_known=True,
             ),
         )
         untouched = scalar(con, _UNTOUCHED)
@@ -67,10 +73,11 @@ async def plan_undo(database: Database, data_dir: Path, undo: Run, memory_mb: in
         **numbers,
     )
     guard = undo_guard(undo.undo_of, to_add=counts.to_add, to_update=counts.to_update, to_remove=counts.to_remove)
-    return with_open_guards(undo, PlanResult(plan, SyncMode.DELTA, revision), [guard], None)
+    guards = [guard, *check_project_type(target, undo.project_type)]
+    return with_open_guards(undo, PlanResult(plan, SyncMode.DELTA, revision), guards, None)
 
 
-def _fill(con: duckdb.DuckDBPyConnection, mapping_id: int) -> None:
-    compute_reversals(con, mapping_id)
+def _fill(con: duckdb.DuckDBPyConnection, mapping_id: int, project_type: ProjectType) -> None:
+    compute_reversals(con, mapping_id, project_type)
     con.execute(_DESIRED)
     con.execute(_LEAVERS)

@@ -39,6 +39,12 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "The profile has neither an email nor a user id, only device identities for example.",
         "Nothing can be done, unless the person is known elsewhere: then send that identity to mParticle.",
     ),
+    RejectionReason.NO_USER_ID: Explanation(
+        "The Iterable project is userID-based, and the profile has no user id: no customer id, or no mpid, as the User "
+        "ID setting wants it.",
+        "Collect the customer id in mParticle, or choose the User ID setting mpid, which every profile of mParticle "
+        "has. If the project is not userID-based, correct its type at the connection.",
+    ),
     RejectionReason.SHARED_CUSTOMER_ID: Explanation(
         "Another member has the same customer id and another email.",
         "Give each person a customer id of their own, or leave the column out: then the email alone identifies them.",
@@ -61,7 +67,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     FailureReason.NOT_FOUND: Explanation(
         "Iterable does not know this user.",
-        "Check the project's type in Iterable: one that is based on user ids knows no one by email alone.",
+        "Check that the connection has the project's type: a userID-based project knows no one by email alone.",
     ),
     FailureReason.INVALID_DATA: Explanation(
         "Iterable refused this member's data without giving a narrower reason.",

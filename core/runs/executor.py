@@ -18,10 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import alerting, settings
 from core.connections.lists import ensure_list_known, was_just_created
 from core.connections.new_lists import create_list_of_mapping
+from core.connections.project_type import learn_project_type
 from core.delivery.recorder import StalePlanError, reconcile_in_doubt
 from core.delivery.uploader import Uploader
 from core.engine import Engine
 from core.errors import EarlierRunAwaitingApprovalError, EarlierRunFailedError, NotAccountedForError
+from core.identity import ProjectType
 from core.iterable import InvalidApiKeyError
 from core.models.run import CancelReason, Run, RunPhase, RunStatus, RunStoppedError, StopReason, SyncMode
 from core.planning import MEMORY_MB, plan_run, plan_undo, publish_plan, replan_run
@@ -72,6 +74,7 @@ async def plan(engine: Engine, run_id: str) -> RunStatus:
         return run.status
     async with record_outcome(engine, run_id):
         await stoppable(engine, run_id, ensure_list_known(engine, run))
+        await stoppable(engine, run_id, learn_project_type(engine, run.connection_id))
         while not await _plan(engine, run):
             for earlier in await _earlier_runs(engine, run):
                 await _finish_earlier_run(engine, run, earlier)
@@ -153,6 +156,7 @@ async def _begin_upload(engine: Engine, run: Run) -> int:
         await _supersede_waiting(db, earlier, run)
         if not run.request.live:  # the run of a file skips the members that changed live since
             await approvals.discard_plans_after(db, run)
+        await mappings.change(db, run.mapping_id, project_type=run.project_type)
         await runs.set_phase(db, run.id, RunPhase.UPLOADING)
         revision = await lists.bump(db, run.connection_id, run.list_id)
         await runs.change(db, run.id, ledger_revision=revision)
@@ -173,7 +177,11 @@ async def _plan(engine: Engine, run: Run) -> bool:
                 return True
             await check_may_run(db, run.mapping_id)
             started = run.started_at or await clock.now(db)
-            await runs.change(db, run.id, status=RunStatus.PLANNING, started_at=started)
+            connection = await connections.by_id(db, run.connection_id)
+            assert connection is not None
+            known = connection.project_type or ProjectType.EMAIL
+            await runs.change(db, run.id, status=RunStatus.PLANNING, started_at=started, project_type=known)
+            run = run.model_copy(update={"project_type": known})
             await runs.set_phase(db, run.id, RunPhase.PLANNING)
             await reconcile_in_doubt(db, run.connection_id, run.list_id, run.id)
             await doubts.note(db, run.connection_id, run.list_id)

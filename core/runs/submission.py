@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import mapping_lifecycle
 from core.connections.lists import check_list, note_list
+from core.connections.project_type import learn_project_type
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, SeveralMappingsError
 from core.identity import UserIdField
@@ -44,6 +45,7 @@ async def submit(
     ConflictError if the mapping is paused, SeveralMappingsError, or an IterableError from the check of the list.
     """
     target = await check_list(engine, connection, list_id)
+    await learn_project_type(engine, connection.id)
     async with engine.database.write() as db:
         await connections.change(db, connection.id, key_rejected_at=None)  # the key has just worked
         await note_list(db, connection.id, target)

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from core.iterable.models import DataCenter
 from core.store import clock
 from core.store.rows import by_key, plain
@@ -52,6 +52,7 @@ class Connection:
     mparticle_settings_digest: str | None = None
     previous_key_digests: tuple[str, ...] = ()
     uninstalled_at: float | None = None
+    project_type: ProjectType | None = None
 
     def had_key(self, api_key: str) -> bool:
         """Whether the connection ever had this key: the first one, or a replaced one."""
@@ -72,6 +73,16 @@ def project_of(api_key: str) -> str:
     return hashlib.sha256(b"iterable-sync:project:" + api_key.encode()).hexdigest()[:24]
 
 
+async def set_project_type(db: AsyncConnection, asked: Connection, project_type: ProjectType) -> None:
+    """Store the type of a project that was asked for it, unless it is known or the key was replaced meanwhile."""
+    is_same = (connections.c.id == asked.id, connections.c.rate_limit_key == asked.rate_limit_key)
+    await db.execute(
+        update(connections)
+        .where(*is_same, connections.c.project_type.is_(None))
+        .values(project_type=project_type.value)
+    )
+
+
 async def add(
     db: AsyncConnection,
     *,
@@ -87,6 +98,7 @@ async def add(
     operators: Sequence[str] = (),
     approvers: Sequence[str] = (),
     self_approval: bool = False,
+    project_type: ProjectType | None = None,
 ) -> int:
     """Store a new connection and return its id."""
     result = await db.execute(
@@ -104,6 +116,7 @@ async def add(
             operators=json.dumps(operators),
             approvers=json.dumps(approvers),
             self_approval=self_approval,
+            project_type=None if project_type is None else project_type.value,
             created_at=await clock.now(db),
         )
         .returning(connections.c.id)
@@ -124,7 +137,13 @@ class ConnectionSettings(TypedDict, total=False):
     self_approval: bool
 
 
-class ConnectionUpdate(ConnectionSettings, total=False):
+class ConnectionChanges(ConnectionSettings, total=False):
+    """What a person changes of a saved connection, but for its key."""
+
+    project_type: ProjectType | None
+
+
+class ConnectionUpdate(ConnectionChanges, total=False):
     """Columns of a connection that may be set."""
 
     api_key: bytes | None
@@ -201,5 +220,6 @@ def _one(row: Any) -> Connection | None:
     enums = {
         "user_id_field": UserIdField(values["user_id_field"]),
         "data_center": DataCenter(values["data_center"]),
+        "project_type": None if values["project_type"] is None else ProjectType(values["project_type"]),
     }
     return Connection(**{**values, **sequences, **enums})

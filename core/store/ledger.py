@@ -15,6 +15,7 @@ import orjson
 from sqlalchemy import func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.identity import ProjectType
 from core.models.batch import FORMER_IDENTITY_PREFIX, BatchColumns, BatchEntry
 from core.store import clock
 from core.store.tables import ledger
@@ -46,8 +47,14 @@ WHERE mapping_id = :mapping_id AND (profile, coalesce(email, '')) IN (
     SELECT value ->> 1, coalesce(value ->> 2, '') FROM {entries} WHERE EXISTS (
         SELECT 1 FROM ledger AS holder
         WHERE holder.mapping_id = CAST(value ->> 4 AS bigint) AND holder.profile = value ->> 5
-        AND (holder.email = value ->> 2 OR (value ->> 2 IS NULL AND holder.user_id = value ->> 3))))
+        AND ({is_holder})))
 """
+# When a row holds the subscriber of an entry.
+_IS_HOLDER = {
+    ProjectType.EMAIL: "holder.email = value ->> 2 OR (value ->> 2 IS NULL AND holder.user_id = value ->> 3)",
+    ProjectType.USER_ID: "holder.user_id = value ->> 3",
+    ProjectType.HYBRID: "holder.email = value ->> 2 OR holder.user_id = value ->> 3",
+}
 _DELETE = "DELETE FROM ledger"
 _REMEMBER = """
 INSERT INTO last_known (mapping_id, profile, email, at)
@@ -136,9 +143,11 @@ async def delete_matching(db: AsyncConnection, mapping_id: int, entries: Sequenc
     await _forget(db, _TAKEN, mapping_id, entries)
 
 
-async def release(db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry]) -> None:
+async def release(
+    db: AsyncConnection, mapping_id: int, entries: Sequence[BatchEntry], project_type: ProjectType
+) -> None:
     """Delete the unchanged rows of these entries whose subscriber another row holds, if that row exists."""
-    await _forget(db, _RELEASED, mapping_id, entries)
+    await _forget(db, _RELEASED.replace("{is_holder}", _IS_HOLDER[project_type]), mapping_id, entries)
 
 
 async def _forget(db: AsyncConnection, which: str, mapping_id: int, entries: Sequence[BatchEntry]) -> None:

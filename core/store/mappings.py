@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import Text, and_, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.identity import ProjectType
 from core.store import clock
 from core.store.rows import by_key, plain
 from core.store.slack_messages import DONE
@@ -98,6 +99,7 @@ class AudienceMapping:
     max_added: int | None = None
     max_added_share: float | None = None
     live_offer: LiveOffer | None = None
+    project_type: ProjectType | None = None
 
     @property
     def label(self) -> str:
@@ -185,6 +187,7 @@ class MappingUpdate(TypedDict, total=False):
     max_added: int | None
     max_added_share: float | None
     live_offer: LiveOffer | None
+    project_type: ProjectType | None
 
 
 async def change(db: AsyncConnection, mapping_id: int, **values: Unpack[MappingUpdate]) -> None:
@@ -335,4 +338,6 @@ def from_row(row: Any) -> AudienceMapping:
     values = by_key(mappings, row)
     status, policy = MappingStatus(values["status"]), RemovalPolicy(values["removal_policy"])
     offer = LiveOffer(values["live_offer"]) if values["live_offer"] else None
-    return AudienceMapping(**{**values, "status": status, "removal_policy": policy, "live_offer": offer})
+    project_type = ProjectType(values["project_type"]) if values["project_type"] else None
+    enums = {"status": status, "removal_policy": policy, "live_offer": offer, "project_type": project_type}
+    return AudienceMapping(**{**values, **enums})

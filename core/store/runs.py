@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, lit
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
+from core.identity import ProjectType
 from core.models.run import CancelReason, Run, RunPhase, RunPlan, RunRequest, RunStatus, StopReason, SyncMode
 from core.store import clock
 from core.store.mappings import AudienceMapping
@@ -297,6 +298,7 @@ class RunUpdate(TypedDict, total=False):
     phase: RunPhase
     waiting_for_run_id: str | None
     mode: SyncMode
+    project_type: ProjectType
     rate: float
     audience: str | ColumnElement[str | None] | None
     request: str

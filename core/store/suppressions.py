@@ -48,7 +48,7 @@ async def of_connection(db: AsyncConnection, vault: Vault, connection_id: int) -
 
 def _digests(salt: str, rejected: Iterable[Rejection]) -> set[str]:
     return {
-        erasures.digest(salt, KIND, f"{rejection.member_key}\n{rejection.email}\n{rejection.customer_id or ''}")
+        erasures.digest(salt, KIND, f"{rejection.member_key}\n{rejection.email or ''}\n{rejection.customer_id or ''}")
         for rejection in rejected
-        if rejection.member_key is not None and rejection.email is not None
+        if rejection.member_key is not None
     }

@@ -68,6 +68,8 @@ connections = Table(
     Column("former_keys", Text, nullable=False, server_default="[]", key="previous_key_digests"),
     # when its workspace removed the app: its key was deleted then, and its data is erased after the retention period
     Column("uninstalled_at", Float),
+    # the type of its Iterable project (core.identity.ProjectType); NULL: not known
+    Column("project_type", Text),
     # a name is unique in its workspace, and among the connections without one
     Index(None, "team_id", "name", unique=True),
 )
@@ -126,6 +128,8 @@ mappings = Table(
     # the number and the share of additions above which a run needs approval; NULL: the default
     Column("max_added", BigInteger),
     Column("max_added_share", Float),
+    # the type of Iterable project for which it was synced last; NULL: it was never synced
+    Column("project_type", Text),
     # mParticle's offer to feed a mapping that files feed (core.store.mappings.LiveOffer); NULL: none, or accepted
     Column("live_offer", Text),
     Index(None, "connection_id", "list_id"),
@@ -147,6 +151,8 @@ runs = Table(
     Column("waiting_for_run_id", Text),
     Column("mode", Text, nullable=False),
     Column("user_id", Text, nullable=False, key="user_id_field"),
+    # the type of Iterable project for which it was planned; NULL: email-based, before the type was found out
+    Column("project_type", Text),
     Column("rate", Float, nullable=False),
     Column("audience", Text),
     # the request and the plan (core.models.run: RunRequest, RunPlan), as JSON

@@ -9,7 +9,7 @@ from sandbox.iterable.lifecycle import Running, running, serve
 from sandbox.iterable.rate_limits import Limit
 from sandbox.iterable.server import app
 from sandbox.iterable.settings import Settings
-from sandbox.iterable.state import DEFAULT_KEY, HYBRID_KEY, USER_ID_KEY, State
+from sandbox.iterable.state import DEFAULT_KEY, HYBRID_KEY, USER_ID_KEY, ProjectType, State
 
 __all__ = [
     "DEFAULT_KEY",
@@ -18,6 +18,7 @@ __all__ = [
     "Fault",
     "Faults",
     "Limit",
+    "ProjectType",
     "Running",
     "Settings",
     "State",

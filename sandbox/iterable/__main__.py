@@ -7,6 +7,7 @@ import asyncio
 import sys
 
 from sandbox.iterable.lifecycle import Running, serve
+from sandbox.iterable.state import PROJECT_TYPES
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed for faults with a probability (0)")
     parser.add_argument("--lean", action="store_true", help="count people instead of keeping them")
+    parser.add_argument("--project-type", choices=PROJECT_TYPES, default="email", help="type of the project (email)")
     given = parser.parse_args()
     try:
         asyncio.run(
@@ -28,6 +30,7 @@ def main() -> int:
                 bulk_per_second=given.bulk_per_second,
                 lean=given.lean,
                 seed=given.seed,
+                project_type=given.project_type,
                 ready=_announce,
             )
         )

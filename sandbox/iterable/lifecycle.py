@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from sandbox.iterable.faults import Faults
 from sandbox.iterable.rate_limits import Limit
 from sandbox.iterable.server import app
 from sandbox.iterable.settings import Settings
-from sandbox.iterable.state import DEFAULT_KEY, State
+from sandbox.iterable.state import DEFAULT_KEY, ProjectType, State
 
 _GRACE = 2.0  # seconds for requests to finish when the server stops
 _GC_THRESHOLD = 50_000  # objects; a request of 1,000 subscribers creates about 1,000
@@ -49,19 +50,16 @@ async def running(
     bulk_per_second: int | None = None,
     lean: bool = False,
     seed: int = 0,
-    clock: Callable[[], float] | None = None,
+    project_type: ProjectType = "email",
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Running]:
     """Run a local Iterable for the length of the block, on a free port by default.
 
-    `bulk_per_second` is the limit for subscribe and unsubscribe together, 0 for none. `lean`, `seed` and
-    `clock` configure the state, if none is given.
+    `bulk_per_second` is the limit for subscribe and unsubscribe together, 0 for none. `lean`, `seed`,
+    `project_type` and `clock` configure the state, if none is given.
     """
     if state is None:
-        state = (
-            State(faults=Faults(seed), lean=lean)
-            if clock is None
-            else State(faults=Faults(seed), lean=lean, clock=clock)
-        )
+        state = State(faults=Faults(seed), lean=lean, project_type=project_type, clock=clock)
     if bulk_per_second is not None:
         state.settings.limits["bulk"] = Limit(bulk_per_second)
     runner = web.AppRunner(app(state), access_log=None, shutdown_timeout=_GRACE)
@@ -81,6 +79,7 @@ async def serve(
     bulk_per_second: int | None = None,
     lean: bool = False,
     seed: int = 0,
+    project_type: ProjectType = "email",
     ready: Callable[[Running], None] | None = None,
 ) -> None:
     """Run a local Iterable until SIGINT or SIGTERM; `ready` is called once it answers."""
@@ -91,7 +90,9 @@ async def serve(
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 100)
     try:
-        async with running(host=host, port=port, bulk_per_second=bulk_per_second, lean=lean, seed=seed) as iterable:
+        async with running(
+            host=host, port=port, bulk_per_second=bulk_per_second, lean=lean, seed=seed, project_type=project_type
+        ) as iterable:
             if ready is not None:
                 ready(iterable)
             await stop.wait()

@@ -67,6 +67,7 @@ class State:
 
     `lean` keeps 8 bytes for each join and leave instead of people: for benchmarks with millions. It
     stores no identifiers: rules still apply, but there are no conflicts, and unsubscribing always succeeds.
+    `project_type` is the type of the first project.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class State:
         faults: Faults | None = None,
         *,
         lean: bool = False,
+        project_type: ProjectType = "email",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings or Settings()
         self.faults = faults or Faults()
         self.lean = lean
+        self.project_type = project_type
         self.clock = clock
         self.log = RequestLog()
         self.projects: dict[str, Project] = {}
@@ -179,7 +182,7 @@ class State:
                     mailing_list.leave([number], self.clock())
             people.forget(number)
             owner.data.pop(number, None)
-        if email:
+        if email and owner.type != "userId":  # userID-based projects forget by user id
             owner.forgotten_emails.add(email)
         if user_id and owner.type != "email":  # email-based projects forget by email
             owner.forgotten_user_ids.add(user_id)
@@ -187,6 +190,6 @@ class State:
 
     def _fill(self) -> None:
         for name, project_type, key in _SAMPLES:
-            self.add_project(name, project_type, key)
+            self.add_project(name, self.project_type if key == DEFAULT_KEY else project_type, key)
             for list_name, list_type, description in _SAMPLE_LISTS:
                 self.add_list(list_name, list_type, description=description, project=name, created_at=_SAMPLE_TIME)

@@ -10,7 +10,7 @@ from bot.cli import options
 from bot.cli.exit_codes import ExitCode
 from bot.cli.session import Session, run_command
 from core.errors import ConflictError, InputError, SettingsError
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 
 if TYPE_CHECKING:
     from core.engine import Engine
@@ -54,6 +54,15 @@ def list_() -> ExitCode:
 def show(name: Name) -> ExitCode:
     """Show a connection, with only the last four characters of its key."""
     return run_command(lambda session: _show(session, name))
+
+
+@app.command("project-type")
+def project_type(
+    name: Name,
+    kind: Annotated[ProjectType, typer.Argument(metavar="TYPE", help="email, userId or hybrid.")],
+) -> ExitCode:
+    """Correct the type of a connection's Iterable project, which was found out when the connection was saved."""
+    return run_command(lambda session: _set_project_type(session, name, kind))
 
 
 @app.command()
@@ -118,6 +127,17 @@ async def _key(session: Session, name: str, *, key_stdin: bool) -> ExitCode:
     return ExitCode.OK
 
 
+async def _set_project_type(session: Session, name: str, kind: ProjectType) -> ExitCode:
+    from core.connections.manage import change
+    from core.store.audit_log import COMMAND_LINE
+
+    async with session.engine() as engine:
+        connection = await _load(engine, name)
+        await change(engine, connection, by=COMMAND_LINE, team_id=None, project_type=kind)
+    session.terminal.line(f'The project of connection "{name}" counts as {kind.label} from now on.')
+    return ExitCode.OK
+
+
 async def _list(session: Session) -> ExitCode:
     from bot.cli.render import table
     from core.connections.named import name_of
@@ -153,6 +173,7 @@ async def _show(session: Session, name: str) -> ExitCode:
             [
                 ("Connection", connection.label),
                 ("Data center", connection.data_center),
+                ("Project type", connection.project_type.label if connection.project_type else "not known"),
                 ("User ID", connection.user_id_field.value),
                 ("Rate", _rate(connection)),
                 ("Key", f"...{connection.key_last4}"),

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.cli import options
 from bot.cli.exit_codes import ExitCode
 from bot.cli.session import Session, run_command
+from core.identity import ProjectType
 
 if TYPE_CHECKING:
     from bot.demo.environment import DemoEnvironment
@@ -16,12 +18,13 @@ if TYPE_CHECKING:
 def demo(
     tour: Annotated[bool, typer.Option("--tour", help="Play the story in the terminal, and end.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the page, 0 for a free one.")] = 0,
+    project_type: options.SandboxProject = ProjectType.EMAIL,
 ) -> ExitCode:
     """Try the bot in a local Slack, in the browser. Nothing real is touched."""
-    return run_command(lambda session: _tour(session, port) if tour else _demo(session, port))
+    return run_command(lambda session: _tour(session, port) if tour else _demo(session, port, project_type))
 
 
-async def _demo(session: Session, port: int) -> ExitCode:
+async def _demo(session: Session, port: int, project_type: ProjectType) -> ExitCode:
     from bot.demo.environment import WATCHABLE, demo_environment, post_welcome_messages
     from bot.supervisor import first_of
 
@@ -29,7 +32,7 @@ async def _demo(session: Session, port: int) -> ExitCode:
     ended = asyncio.Event()
     with session.interruption.stopping_with(ended.set):
         terminal.say("Starting a local Slack, a local Iterable and the bot ...")
-        async with demo_environment(port, limit=WATCHABLE) as environment:
+        async with demo_environment(port, limit=WATCHABLE, project_type=project_type) as environment:
             await post_welcome_messages(environment)
             for line in introduction(environment):
                 terminal.line(line)

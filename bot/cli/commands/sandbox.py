@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.cli import options
 from bot.cli.exit_codes import ExitCode
 from bot.ui.terminal import Terminal
+from core.identity import ProjectType
 
 if TYPE_CHECKING:
     from sandbox.iterable import Running
@@ -27,13 +30,13 @@ def _sandbox() -> None:
 
 
 @app.command()
-def iterable(port: Port = DEFAULT_PORT) -> ExitCode:
+def iterable(port: Port = DEFAULT_PORT, project_type: options.SandboxProject = ProjectType.EMAIL) -> ExitCode:
     """Start a local Iterable, until Ctrl-C."""
     from sandbox.iterable import serve
 
     terminal = Terminal()
     try:
-        asyncio.run(serve(port, ready=lambda running: announce(terminal, running)))
+        asyncio.run(serve(port, project_type=project_type.value, ready=partial(announce, terminal)))
     except OSError as error:
         terminal.say(f"Port {port} is not available ({reason(error)}). Choose another with --port.", "red")
         return ExitCode.BAD_INPUT

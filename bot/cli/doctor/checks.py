@@ -16,6 +16,7 @@ from bot.cli.doctor.removal_checks import removal_findings
 from bot.cli.doctor.slack_checks import slack_findings
 from bot.cli.exit_codes import ExitCode
 from bot.ui.terminal import Terminal, clean
+from core.connections.project_type import detect
 from core.engine import check_sqlite
 from core.errors import SettingsError, SyncError
 from core.iterable import DataCenter, InvalidApiKeyError, IterableClient, NoRateLimit
@@ -235,9 +236,11 @@ async def _tried(subject: str, key: str, url: str) -> CheckResult:
     try:
         async with IterableClient(key, base_url=url, limiter=NoRateLimit(), retry_policy=INTERACTIVE_RETRY) as client:
             lists = await client.lists()
+            project_type = await detect(client, DataCenter.EU if url == DataCenter.EU.url else DataCenter.US)
     except InvalidApiKeyError as error:
         return CheckResult(subject, False, error.message)
     except SyncError as error:
         return CheckResult(subject, False, f"could not be tried. {error.message}")
     static = sum(each.is_standard for each in lists)
-    return CheckResult(subject, True, f"is accepted; static lists in the project: {static:,}")
+    of_type = f"the project is {project_type.label}" if project_type else "the project's type is not known"
+    return CheckResult(subject, True, f"is accepted; {of_type}; static lists in it: {static:,}")

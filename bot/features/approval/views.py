@@ -44,6 +44,7 @@ _CHECKS = {
     GuardName.OTHER_AUDIENCE: "If this is the wrong file, decline: nothing happens.",
     GuardName.SHARED_CUSTOMER_ID: "If it is the company, decline, and sync again without the column.",
     GuardName.VANISHED_IDENTITIES: "Approve only if these identities should be gone; otherwise decline.",
+    GuardName.PROJECT_TYPE: "Approve only if that is the type of the project; otherwise correct it at the connection.",
     GuardName.NEW_MAPPING: "Check that it is the right audience and the right list.",
     GuardName.MASS_ADDITION: "Approve only if you expect so many people to join.",
     GuardName.UNUSUAL_SIZE: "Check that the export is complete and of the right audience.",

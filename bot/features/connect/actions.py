@@ -40,7 +40,7 @@ async def edit(services: Services, actor: Actor, details: ConnectionForm) -> Mod
         connection,
         by=actor.person,
         team_id=actor.team_id,
-        **details.values(),
+        **details.changes(),
     )
     services.wake()
     return ModalResult(views.saved_view(details.name, list(changed)), views.saved_sentence(details.name, list(changed)))

@@ -8,9 +8,9 @@ from bot.features.ids import ConnectBlock
 from bot.ui.modal_state import Metadata, ViewInputs
 from core.connections.manage import RATE_FLOOR, RATE_MAX, check_name
 from core.errors import InputError
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter
-from core.store.connections import DEFAULT_RATE, Connection, ConnectionSettings
+from core.store.connections import DEFAULT_RATE, Connection, ConnectionChanges, ConnectionSettings
 
 
 class ConnectionForm(Metadata):
@@ -20,6 +20,7 @@ class ConnectionForm(Metadata):
     name: str = ""
     data_center: DataCenter = DataCenter.US
     user_id: UserIdField = UserIdField.CUSTOMER_ID
+    project_type: ProjectType | None = None
     rate: float | None = DEFAULT_RATE
     channel: str | None = None
     operators: tuple[str, ...] = ()
@@ -34,6 +35,7 @@ class ConnectionForm(Metadata):
             name=connection.name,
             data_center=connection.data_center,
             user_id=connection.user_id_field,
+            project_type=connection.project_type,
             rate=connection.requests_per_second,
             channel=connection.alert_channel,
             operators=connection.operators,
@@ -50,6 +52,7 @@ class ConnectionForm(Metadata):
             name=inputs.text(ConnectBlock.NAME),
             data_center=DataCenter(inputs.choice(ConnectBlock.DATA_CENTER) or DataCenter.US),
             user_id=UserIdField(inputs.choice(ConnectBlock.USER_ID) or UserIdField.CUSTOMER_ID),
+            project_type=ProjectType(chosen) if (chosen := inputs.choice(ConnectBlock.PROJECT_TYPE)) else None,
             rate=_number(inputs.text(ConnectBlock.RATE)),
             channel=inputs.conversation(ConnectBlock.CHANNEL),
             operators=tuple(inputs.person_ids(ConnectBlock.OPERATORS)),
@@ -85,6 +88,11 @@ class ConnectionForm(Metadata):
             "approvers": self.approvers,
             "self_approval": self.self_approval,
         }
+
+    def changes(self) -> ConnectionChanges:
+        """Return the settings of a saved connection as core.connections.manage takes them."""
+        known: ConnectionChanges = {} if self.project_type is None else {"project_type": self.project_type}
+        return {**self.values(), **known}
 
 
 class KeyModalState(Metadata):

@@ -20,7 +20,7 @@ from bot.features.ids import ConnectBlock, ConnectCallback
 from bot.ui.blocks import context, field_of, modal, option, section
 from bot.ui.formatting import escape
 from core.connections.manage import NAME_MAX_LENGTH, RATE_MAX
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter
 from core.store.connections import Connection
 
@@ -31,6 +31,11 @@ DATA_CENTERS = {DataCenter.US: "US (api.iterable.com)", DataCenter.EU: "EU (api.
 USER_IDS = {
     UserIdField.CUSTOMER_ID: ("Customer ID", "A member without an email is rejected, and the summary says so."),
     UserIdField.MPID: ("mParticle ID (mpid)", "A member without an email gets <mpid>@placeholder.email."),
+}
+PROJECT_TYPES = {
+    ProjectType.EMAIL: ("email-based", "An email is a person."),
+    ProjectType.USER_ID: ("userID-based", "A user id is a person. Two people may have the same email."),
+    ProjectType.HYBRID: ("hybrid", "Emails and user ids are both unique."),
 }
 _WHERE_KEYS_ARE = "In Iterable: Integrations > API Keys. A server-side key is needed."
 
@@ -55,7 +60,12 @@ def connect_form(details: ConnectionForm, connections: Sequence[Connection] = ()
 
 def edit_form(details: ConnectionForm, key_last4: str) -> dict[str, Any]:
     """Return the form that edits everything except the key."""
-    blocks = [_name(details), *_settings(details), context(f"The key stays: …{escape(key_last4)}.")]
+    blocks = [
+        _name(details),
+        *_settings(details),
+        _project_type(details),
+        context(f"The key stays: …{escape(key_last4)}."),
+    ]
     return modal(
         "Edit connection", blocks, callback=ConnectCallback.EDIT, submit="Save", close="Cancel", metadata=details
     )
@@ -118,6 +128,20 @@ def _user_id(details: ConnectionForm) -> list[Block]:
         "once their email is known."
     )
     return [field_of("User ID", ConnectBlock.USER_ID, element, hint=hint)]
+
+
+def _project_type(details: ConnectionForm) -> InputBlock:
+    options = {each: option(name, each.value, what) for each, (name, what) in PROJECT_TYPES.items()}
+    element = RadioButtonsElement(
+        action_id=ConnectBlock.PROJECT_TYPE,
+        options=list(options.values()),
+        initial_option=options[details.project_type] if details.project_type else None,
+    )
+    hint = (
+        "What tells two people apart in Iterable, as Iterable has answered. Change it only if the project's settings "
+        "in Iterable say another; the next sync of each list then asks for approval."
+    )
+    return field_of("Project type", ConnectBlock.PROJECT_TYPE, element, hint=hint, optional=True)
 
 
 def _rate(details: ConnectionForm) -> InputBlock:

@@ -53,7 +53,9 @@ def key_failed(connection_id: int, sentence: str) -> dict[str, Any]:
 def connected_sentence(connected: Connected) -> str:
     """Return the sentence (mrkdwn) after a project was connected."""
     key = escape(connected.connection.key_last4)
-    return f"Connected: {_lists(connected)} that can be synced to, key …{key}."
+    kind = connected.connection.project_type
+    project = f"a project that is {kind.label}, with" if kind else "a project with"
+    return f"Connected: {project} {_lists(connected)} that can be synced to, key …{key}."
 
 
 def connected_view(connected: Connected) -> dict[str, Any]:
@@ -131,6 +133,7 @@ _SETTING_WORDS = {
     "name": "name",
     "data_center": "data center",
     "user_id": "User ID",
+    "project_type": "project type",
     "rate": "rate",
     "alert_channel": "channel for alerts",
     "operators": "list of people who may start runs",

@@ -134,8 +134,9 @@ def connection_line(connection: Connection) -> str:
     alerts_text = (
         f", alerts in <#{connection.alert_channel}>" if connection.alert_channel else ", no channel for alerts"
     )
+    project = f", {connection.project_type.label}" if connection.project_type else ""
     user_id = "Customer ID" if connection.user_id_field is UserIdField.CUSTOMER_ID else "mParticle ID"
-    return f"*{name}*: healthy\n{connection.data_center.upper()}, {user_id}, {rate}, {key}{alerts_text}"
+    return f"*{name}*: healthy\n{connection.data_center.upper()}{project}, {user_id}, {rate}, {key}{alerts_text}"
 
 
 def alert_lines(alert: Alert, about: str) -> str:

@@ -1,5 +1,48 @@
 -- The statements of core/planning/diff.py, in the order in which they are executed. schema.sql describes the tables.
 
+-- What a subscriber is depends on the type of the Iterable project. Each of the next three statements defines
+--
+--   subscriber_key        the identifier by which subscribers are compared (in hybrid projects the first of two)
+--   is_other_subscriber   whether two identities are two subscribers (NULL: not known)
+--   is_other_identity     whether something of two identities differs that Iterable would have to learn
+--   is_kept_by_user_id    whether a removal candidate of this email is also kept on the list by its user id
+--   former_key            what follows `former:` in the key of a former identity
+--   last_identity_email   the email under which a row of the ledger is on the list (an interrupted rename that is not
+--                         tried again, because the User ID setting has changed, leaves the placeholder)
+--   email_identifies      whether two rows with the same email are the same person
+
+-- name: use_email_based_project
+CREATE MACRO subscriber_key(email, user_id) AS email;
+CREATE MACRO is_other_subscriber(ledger_email, ledger_user_id, email, user_id) AS ledger_email <> email;
+CREATE MACRO is_other_identity(ledger_email, ledger_user_id, email, user_id) AS ledger_email <> email;
+CREATE MACRO is_kept_by_user_id(email) AS email IS NULL;
+CREATE MACRO former_key(email, user_id) AS email;
+CREATE MACRO last_identity_email(member_key, email, user_id, is_confirmed, placeholder) AS
+    coalesce(email, if(NOT is_confirmed AND user_id = member_key, placeholder, NULL));
+CREATE MACRO email_identifies() AS true;
+
+-- name: use_user_id_based_project
+CREATE MACRO subscriber_key(email, user_id) AS user_id;
+CREATE MACRO is_other_subscriber(ledger_email, ledger_user_id, email, user_id) AS ledger_user_id <> user_id;
+CREATE MACRO is_other_identity(ledger_email, ledger_user_id, email, user_id) AS
+    ledger_user_id <> user_id OR ledger_email <> email;
+CREATE MACRO is_kept_by_user_id(email) AS false;
+CREATE MACRO former_key(email, user_id) AS user_id;
+CREATE MACRO last_identity_email(member_key, email, user_id, is_confirmed, placeholder) AS email;
+CREATE MACRO email_identifies() AS false;
+
+-- name: use_hybrid_project
+-- Emails and user ids are unique: with either in common, two identities are one subscriber.
+CREATE MACRO subscriber_key(email, user_id) AS email;
+CREATE MACRO is_other_subscriber(ledger_email, ledger_user_id, email, user_id) AS
+    NOT (coalesce(ledger_email = email, false) OR coalesce(ledger_user_id = user_id, false));
+CREATE MACRO is_other_identity(ledger_email, ledger_user_id, email, user_id) AS
+    ledger_user_id <> user_id OR ledger_email <> email;
+CREATE MACRO is_kept_by_user_id(email) AS true;
+CREATE MACRO former_key(email, user_id) AS coalesce(email, user_id);
+CREATE MACRO last_identity_email(member_key, email, user_id, is_confirmed, placeholder) AS email;
+CREATE MACRO email_identifies() AS true;
+
 -- name: any_key_without_mpid
 -- Sources without mpids identify members by customer id or email only.
 SELECT count(*) > 0 FROM (SELECT member_key FROM desired UNION ALL SELECT member_key FROM leavers)
@@ -28,6 +71,7 @@ WITH without_mpid AS (
     UNION ALL
     SELECT without_mpid.member_key, unclaimed.member_key, 1
     FROM without_mpid JOIN unclaimed ON unclaimed.email = without_mpid.email
+    WHERE email_identifies()
 ), ranked AS (
     SELECT member_key, ledger_key,
         row_number() OVER (PARTITION BY member_key ORDER BY preference, ledger_key) AS position
@@ -40,16 +84,16 @@ UPDATE desired SET member_key = ledger_key FROM ledger_keys WHERE ledger_keys.me
 UPDATE leavers SET member_key = ledger_key FROM ledger_keys WHERE ledger_keys.member_key = leavers.member_key;
 
 -- name: create_joined
--- A member whose former identity was a placeholder is renamed, so that no orphaned user stays behind. (An interrupted
--- rename leaves its row unconfirmed.)
+-- In an email-based project a member whose former identity was a placeholder is renamed, so that no orphaned user stays
+-- behind. (An interrupted rename leaves its row unconfirmed.)
 CREATE TABLE joined AS
 SELECT coalesce(desired.member_key, known.member_key) AS member_key, desired.email, desired.user_id,
     desired.is_counted, desired.member_key IS NOT NULL AS in_source, known.member_key IS NOT NULL AS in_ledger,
     known.email AS ledger_email, known.user_id AS ledger_user_id,
     coalesce(known.is_confirmed, false) AS is_confirmed,
-    coalesce(known.is_confirmed AND known.email = desired.email
+    coalesce(known.is_confirmed AND (known.email = desired.email OR desired.email IS NULL)
         AND known.user_id IS NOT DISTINCT FROM desired.user_id, false) AS is_unchanged,
-    $by_mpid AND in_ledger AS is_known_by_mpid,
+    $renames AND in_ledger AS is_known_by_mpid,
     is_known_by_mpid AND desired.email <> desired.member_key || '@' || $placeholder_domain
         AND coalesce(known.email = desired.member_key || '@' || $placeholder_domain, NOT known.is_confirmed)
         AS needs_rename
@@ -76,37 +120,60 @@ WHERE NOT in_source AND starts_with(member_key, $former);
 
 -- name: create_duplicate_profiles
 -- A member that is on the list under exactly this identity comes first, so that nothing changes for it. The order is
--- total, so that two plans agree. Comparing hashes first finds the few candidates in a third of the memory; the emails
+-- total, so that two plans agree. Comparing hashes first finds the few candidates in a third of the memory; the keys
 -- decide.
 CREATE TABLE duplicate_profiles AS
 SELECT member_key, primary_profile FROM (
     SELECT member_key, first_value(member_key) OVER same_subscriber AS primary_profile FROM joined
-    WHERE in_source AND hash(email) IN (SELECT hash(email) FROM desired GROUP BY ALL HAVING count(*) > 1)
-    WINDOW same_subscriber AS (PARTITION BY email ORDER BY is_counted DESC, is_unchanged DESC,
-        coalesce(ledger_email = email, false) DESC, member_key)
+    WHERE in_source AND hash(subscriber_key(email, user_id)) IN (
+        SELECT hash(subscriber_key(email, user_id)) FROM desired GROUP BY ALL HAVING count(*) > 1)
+    WINDOW same_subscriber AS (PARTITION BY subscriber_key(email, user_id) ORDER BY is_counted DESC, is_unchanged DESC,
+        coalesce(NOT is_other_subscriber(ledger_email, ledger_user_id, email, user_id), false) DESC,
+        email IS NULL, member_key)
 ) WHERE member_key <> primary_profile;
+
+-- name: create_duplicates_by_user_id
+-- In a hybrid project: of those that are left, with an email each, those that share a user id.
+CREATE TABLE duplicates_by_user_id AS
+SELECT member_key, primary_profile FROM (
+    SELECT member_key, first_value(member_key) OVER same_subscriber AS primary_profile
+    FROM joined ANTI JOIN duplicate_profiles USING (member_key)
+    WHERE in_source AND hash(user_id) IN (
+        SELECT hash(user_id) FROM desired WHERE user_id IS NOT NULL GROUP BY ALL HAVING count(*) > 1)
+    WINDOW same_subscriber AS (PARTITION BY user_id ORDER BY is_counted DESC, is_unchanged DESC,
+        coalesce(ledger_user_id = user_id, false) DESC, member_key)
+) WHERE member_key <> primary_profile;
+
+-- name: add_duplicates_by_user_id
+-- Who shares an email with one of them has the same primary profile.
+UPDATE duplicate_profiles SET primary_profile = others.primary_profile
+FROM duplicates_by_user_id AS others WHERE others.member_key = duplicate_profiles.primary_profile;
+INSERT INTO duplicate_profiles SELECT * FROM duplicates_by_user_id;
 
 -- name: create_on_list_by_other_mapping
 CREATE TABLE on_list_by_other_mapping AS
-SELECT DISTINCT ledger.email FROM ledger SEMI JOIN desired
-ON desired.email = ledger.email AND (desired.user_id IS NULL OR desired.user_id = ledger.user_id)
-WHERE ledger.mapping_id <> $mapping_id AND ledger.is_confirmed;
+SELECT desired.member_key
+FROM desired SEMI JOIN (SELECT * FROM ledger WHERE mapping_id <> $mapping_id AND is_confirmed) AS others
+ON subscriber_key(others.email, others.user_id) = subscriber_key(desired.email, desired.user_id)
+    AND (desired.email IS NULL OR desired.email = others.email)
+    AND (desired.user_id IS NULL OR desired.user_id = others.user_id);
 
 -- name: classify
 -- diff.py creates `classified` from this query: a table, or for many members a view.
 SELECT joined.*, duplicate_profiles.primary_profile, CASE
         WHEN duplicate_profiles.primary_profile IS NOT NULL THEN 'duplicate'
         WHEN joined.is_unchanged THEN 'unchanged'
-        WHEN on_list_by_other_mapping.email IS NOT NULL
-            AND NOT coalesce(joined.ledger_email <> joined.email OR joined.is_confirmed, joined.is_known_by_mpid)
-            THEN 'retained'
-        WHEN joined.in_ledger AND (joined.is_confirmed OR joined.ledger_email <> joined.email
+        WHEN on_list_by_other_mapping.member_key IS NOT NULL AND NOT coalesce(joined.is_confirmed
+            OR is_other_identity(joined.ledger_email, joined.ledger_user_id, joined.email, joined.user_id),
+            joined.is_known_by_mpid) THEN 'retained'
+        WHEN joined.in_ledger AND (joined.is_confirmed
+            OR is_other_subscriber(joined.ledger_email, joined.ledger_user_id, joined.email, joined.user_id)
             OR (joined.ledger_email IS NULL AND joined.is_known_by_mpid)) THEN 'update'
         ELSE 'add'
     END AS outcome
 FROM joined
 LEFT JOIN duplicate_profiles ON duplicate_profiles.member_key = joined.member_key
-LEFT JOIN on_list_by_other_mapping ON on_list_by_other_mapping.email = joined.email
+LEFT JOIN on_list_by_other_mapping ON on_list_by_other_mapping.member_key = joined.member_key
 WHERE joined.in_source;
 
 -- name: create_known_leavers
@@ -116,8 +183,6 @@ FROM leavers JOIN ledger ON ledger.member_key = leavers.member_key
 WHERE ledger.mapping_id = $mapping_id;
 
 -- name: create_removal_candidates
--- If a rename was interrupted and is not retried, because the User ID setting has changed, the former identity is the
--- placeholder.
 CREATE TABLE removal_candidates AS
 SELECT member_key, email, user_id, true AS is_leaver, is_counted, true AS in_ledger FROM known_leavers
 UNION ALL
@@ -127,10 +192,10 @@ LEFT JOIN last_known_emails USING (member_key)
 WHERE reason IS NULL
 UNION ALL
 SELECT member_key, former_email, ledger_user_id, false, false, true FROM (
-    SELECT *, coalesce(ledger_email, if(NOT is_confirmed AND ledger_user_id = member_key,
-        member_key || '@' || $placeholder_domain, NULL)) AS former_email
-    FROM classified)
-WHERE former_email <> email AND NOT (needs_rename AND outcome = 'update');
+    SELECT *, last_identity_email(member_key, ledger_email, ledger_user_id, is_confirmed,
+        member_key || '@' || $placeholder_domain) AS former_email
+    FROM classified WHERE in_ledger)
+WHERE is_other_subscriber(former_email, ledger_user_id, email, user_id) AND NOT (needs_rename AND outcome = 'update');
 
 -- name: reject_unknown_leavers
 INSERT INTO rejected
@@ -149,11 +214,12 @@ WITH keeping AS (
     WHERE NOT in_source
 ), pairs AS (
     SELECT removal_candidates.member_key, keeping.mapping_id, keeping.member_key AS keeping_key
-    FROM removal_candidates JOIN keeping ON keeping.email = removal_candidates.email
+    FROM removal_candidates JOIN keeping ON subscriber_key(keeping.email, keeping.user_id)
+        = subscriber_key(removal_candidates.email, removal_candidates.user_id)
     UNION ALL
     SELECT removal_candidates.member_key, keeping.mapping_id, keeping.member_key
     FROM removal_candidates JOIN keeping ON keeping.user_id = removal_candidates.user_id
-    WHERE removal_candidates.email IS NULL
+    WHERE is_kept_by_user_id(removal_candidates.email)
 )
 SELECT member_key, min({'mapping_id': mapping_id, 'member_key': keeping_key}) AS retaining_row
 FROM pairs GROUP BY member_key;
@@ -169,7 +235,8 @@ SELECT removal_candidates.*, first_value(removal_candidates.member_key) OVER sam
     row_number() OVER same_subscriber AS position
 FROM removal_candidates ANTI JOIN retained_by USING (member_key)
 WINDOW same_subscriber AS (
-    PARTITION BY coalesce('e' || removal_candidates.email, 'u' || removal_candidates.user_id)
+    PARTITION BY coalesce('k' || subscriber_key(removal_candidates.email, removal_candidates.user_id),
+        'u' || removal_candidates.user_id, 'e' || removal_candidates.email)
     ORDER BY (removal_candidates.is_leaver AND removal_candidates.is_counted) DESC,
         removal_candidates.is_leaver DESC, removal_candidates.member_key);
 

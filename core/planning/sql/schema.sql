@@ -5,7 +5,7 @@
 -- batching.py create the others. They are here as documentation, and a test compares them with the actual tables.
 --
 -- A member_key is the mpid, `customer:` and the customer id, or `email:` and the email. The ledger also has `former:`
--- and an email (core/models/batch.py).
+-- and an email, or a user id in userID-based projects (core/models/batch.py).
 
 -- name: ledger
 -- The rows of the ledger. Filled by workspace.load_ledger and ledger_lookup.load_relevant_ledger.
@@ -159,7 +159,7 @@ CREATE TABLE joined (
     ledger_user_id VARCHAR,
     is_confirmed BOOLEAN,        -- on the list for certain
     is_unchanged BOOLEAN,        -- on the list for certain, under exactly this identity
-    is_known_by_mpid BOOLEAN,    -- in the ledger, and the User ID is the mpid
+    is_known_by_mpid BOOLEAN,    -- in the ledger, the User ID is the mpid, and the project is email-based
     needs_rename BOOLEAN         -- had a placeholder email until now
 );
 
@@ -170,10 +170,17 @@ CREATE TABLE duplicate_profiles (
     primary_profile VARCHAR      -- the member_key of the member that is sent
 );
 
+-- name: duplicates_by_user_id
+-- The same, in hybrid projects, for members that share a user id and no email. Made by diff.sql.
+CREATE TABLE duplicates_by_user_id (
+    member_key VARCHAR,
+    primary_profile VARCHAR
+);
+
 -- name: on_list_by_other_mapping
--- Subscribers of this run that another mapping has added to the list, under the same user id. Created by diff.sql.
+-- Members that another mapping has added to the list, under exactly the identity of this run. Created by diff.sql.
 CREATE TABLE on_list_by_other_mapping (
-    email VARCHAR
+    member_key VARCHAR
 );
 
 -- name: classified
@@ -228,8 +235,8 @@ CREATE TABLE retained_by (
 -- the values of `previous_plan` in place of those of the ledger.
 CREATE TABLE unrecorded_duplicates (
     member_key VARCHAR,
-    email VARCHAR,
-    user_id VARCHAR,             -- of the primary profile
+    email VARCHAR,               -- of the primary profile, as the user id
+    user_id VARCHAR,
     primary_profile VARCHAR,
     outcome VARCHAR,             -- of the primary profile
     in_ledger BOOLEAN,

@@ -116,3 +116,11 @@ def test_no_key_typed(run: Commands) -> None:
 
     assert added.code == 2, added.err
     assert "The API key is empty." in added.err
+
+
+def test_project_type_is_shown_and_corrected(saved: Commands) -> None:
+    """The type of the project is found out when the connection is saved, shown, and corrected by a command."""
+    assert "email-based" in saved.here("connections", "show", "shop").out
+    corrected = saved.here("connections", "project-type", "shop", "hybrid")
+    assert corrected.code == 0, corrected.err
+    assert "hybrid" in saved.here("connections", "show", "shop").out

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.identity import ProjectType
 from core.models.batch import BatchEntry
 from core.store import last_known_emails, ledger
 from core.store.database import Database
@@ -110,9 +111,36 @@ async def test_release(database: Database, in_other_mapping: bool) -> None:
                 BatchEntry("x", "3", None, "c3", (holder.id, "h3")),
                 BatchEntry("x", "4", "d@example.com", None, (holder.id, "missing")),
             ],
+            ProjectType.EMAIL,
         )
     remaining = await rows(database, mapping.id)
     assert {profile for profile in remaining if not profile.startswith("h")} == {"2", "4"}
+
+
+@pytest.mark.parametrize(
+    ("project_type", "expected"),
+    [(ProjectType.EMAIL, {"u"}), (ProjectType.USER_ID, {"e"}), (ProjectType.HYBRID, set[str]())],
+)
+async def test_release_by_the_type_of_the_project(
+    database: Database, project_type: ProjectType, expected: set[str]
+) -> None:
+    """What the holder has to have in common with the member is the identifier that is unique in the project."""
+    mapping = await add_mapping(database)
+    await put(
+        database,
+        mapping.id,
+        ["e", "a@example.com", "c1"],
+        ["u", "b@example.com", "c2"],
+        ["he", "a@example.com", "c3"],
+        ["hu", "c@example.com", "c2"],
+    )
+    entries = [
+        BatchEntry("x", "e", "a@example.com", "c1", (mapping.id, "he")),
+        BatchEntry("x", "u", "b@example.com", "c2", (mapping.id, "hu")),
+    ]
+    async with database.write() as db:
+        await ledger.release(db, mapping.id, entries, project_type)
+    assert set(await rows(database, mapping.id)) - {"he", "hu"} == expected
 
 
 async def test_release_of_a_member_that_changed(database: Database) -> None:
@@ -120,7 +148,8 @@ async def test_release_of_a_member_that_changed(database: Database) -> None:
     mapping = await add_mapping(database)
     await put(database, mapping.id, ["1", "new@example.com", None], ["2", "old@example.com", None])
     async with database.write() as db:
-        await ledger.release(db, mapping.id, [BatchEntry("o", "1", "old@example.com", None, (mapping.id, "2"))])
+        entry = BatchEntry("o", "1", "old@example.com", None, (mapping.id, "2"))
+        await ledger.release(db, mapping.id, [entry], ProjectType.EMAIL)
     assert set(await rows(database, mapping.id)) == {"1", "2"}
 
 

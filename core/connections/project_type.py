@@ -1,0 +1,101 @@
+"""The type of an Iterable project: found by asking, kept with the connection, corrected by a person.
+
+Iterable documents that `GET /api/users/forgotten` answers with an error in userID-based projects, and
+`GET /api/users/forgottenUserIds` in email-based ones, and that its EU data center has no email-based projects. That the
+two calls together tell the type is our inference.
+"""
+
+import asyncio
+from http import HTTPStatus
+
+from core.connections.lists import ANSWER_WITHIN_S
+from core.engine import Engine
+from core.errors import ValidationError
+from core.identity import ProjectType
+from core.iterable import (
+    DataCenter,
+    InvalidApiKeyError,
+    IterableClient,
+    RequestRejectedError,
+    UnexpectedResponseError,
+    UnreachableError,
+)
+from core.iterable.retry import INTERACTIVE_RETRY
+from core.store import connections
+from core.store.connections import Connection
+from core.store.database import to_the_end
+
+
+def check_project_type(project_type: ProjectType | None, data_center: DataCenter) -> None:
+    """Raise ValidationError if there is no such project in the data center."""
+    if project_type is ProjectType.EMAIL and data_center is DataCenter.EU:
+        raise ValidationError("Iterable's EU data center has no email-based projects. Choose userId or hybrid.")
+
+
+async def learn_project_type(engine: Engine, connection_id: int) -> None:
+    """Find out the type of a connection's project and store it, unless it is known.
+
+    Connections that were not saved by a person (the one of ITERABLE_API_KEY, those of mParticle's messages), and those
+    of earlier versions, learn it here. Raises an IterableError if Iterable can't be asked.
+    """
+    async with engine.database.read() as db:
+        connection = await connections.by_id(db, connection_id)
+    if connection is None or connection.project_type is not None:
+        return
+    try:
+        async with engine.client(connection) as client:
+            project_type = await detect(client, connection.data_center)
+    except InvalidApiKeyError:
+        await to_the_end(_note_refusal(engine, connection))
+        raise
+    if project_type is not None:
+        await to_the_end(_store(engine, connection, project_type))
+
+
+async def _note_refusal(engine: Engine, connection: Connection) -> None:
+    async with engine.database.write() as db:
+        await connections.refused(db, connection)
+
+
+async def _store(engine: Engine, connection: Connection, project_type: ProjectType) -> None:
+    async with engine.database.write() as db:
+        await connections.set_project_type(db, connection, project_type)
+
+
+async def fetch_project_type(engine: Engine, connection: Connection) -> ProjectType | None:
+    """Ask Iterable for the type of a connection's project. Returns None if its answers do not tell.
+
+    Raises an IterableError if the key does not work, or if Iterable does not answer within seconds.
+    """
+    try:
+        async with (
+            asyncio.timeout(ANSWER_WITHIN_S),
+            engine.client(connection, retry_policy=INTERACTIVE_RETRY) as client,
+        ):
+            return await detect(client, connection.data_center)
+    except TimeoutError as error:
+        raise UnreachableError(
+            f"Iterable did not answer within {ANSWER_WITHIN_S:.0f} seconds. Try again in a moment."
+        ) from error
+
+
+async def detect(client: IterableClient, data_center: DataCenter) -> ProjectType | None:
+    """Ask the client's project for its type."""
+    by_email = await _answers(client, ProjectType.EMAIL)
+    by_user_id = await _answers(client, ProjectType.USER_ID)
+    if by_email and by_user_id:
+        return ProjectType.HYBRID
+    if by_user_id:
+        return ProjectType.USER_ID
+    # a data center without email-based projects can't answer so, so nothing is known
+    return ProjectType.EMAIL if by_email and data_center is not DataCenter.EU else None
+
+
+async def _answers(client: IterableClient, by: ProjectType) -> bool:
+    try:
+        await (client.forgotten_emails() if by is ProjectType.EMAIL else client.forgotten_user_ids())
+    except RequestRejectedError:
+        return False
+    except UnexpectedResponseError as error:
+        return error.status == HTTPStatus.OK  # the list is longer than what is read
+    return True
