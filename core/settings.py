@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
@@ -245,10 +246,31 @@ def load_settings() -> Settings:
         return Settings()  # type: ignore[call-arg]  # aliases and defaults: the environment fills them
     except ValidationError as error:
         wrong = "; ".join(
-            f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors(include_input=False)
+            f"{_variable(fault['loc'])}: {_sentence(fault)}" for fault in error.errors(include_input=False)
         )
         raise SettingsError(f"A setting is wrong. {wrong}.") from None
+
+
+#: What is wrong, by pydantic's type of the error (docs.pydantic.dev, "Validation Errors"), with the limits in its
+#: context.
+_FAULTS = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "enum": "must be {expected}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "value_error": "{error}",
+}
+
+
+def _sentence(fault: ErrorDetails) -> str:
+    """Return what is wrong with a setting, in our words."""
+    words = _FAULTS.get(fault["type"])
+    return words.format_map(fault.get("ctx", {})) if words else "can't be used"
 
 
 def _encrypted_or_local(url: str) -> str:

@@ -136,6 +136,29 @@ def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("ITERABLE_SYNC_PORT", "http", "must be a whole number"),
+        ("ITERABLE_SYNC_PORT", "8080.5", "must be a whole number"),
+        ("ITERABLE_SYNC_PORT", "-1", "must be at least 0"),
+        ("ITERABLE_SYNC_PORT", "65536", "must be at most 65535"),
+        ("ITERABLE_SYNC_APPROVAL_EXPIRY_S", "soon", "must be a number"),
+        ("ITERABLE_SYNC_APPROVAL_EXPIRY_S", "0", "must be more than 0"),
+        ("ITERABLE_SYNC_FIREHOSE_APPROVAL", "no", "must be 'required' or 'none'"),
+        ("ITERABLE_SYNC_WORKER_ID", "", "must not be empty"),
+        ("ITERABLE_SYNC_WORKER_ID", "w" * 201, "must have at most 200 characters"),
+        ("ITERABLE_SYNC_ITERABLE_URL", "nowhere", "must begin with https://"),
+    ],
+)
+def test_what_is_wrong_is_a_sentence(monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str) -> None:
+    """An error says what a setting must be."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert refused.value.message == f"A setting is wrong. {name}: {sentence}."
+
+
 def test_representation_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Printing the settings shows no secret."""
     for name in ("ITERABLE_API_KEY", "ITERABLE_SYNC_DATABASE_URL", "ITERABLE_SYNC_SECRET_KEY"):
