@@ -7,6 +7,8 @@ command imports what it needs when it is called.
 import gc
 import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -18,8 +20,6 @@ from bot.ui.terminal import Terminal
 
 app = typer.Typer(
     name="iterable-sync",
-    help="Keep an Iterable list equal to an mParticle audience, with every member accounted for.",
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -32,6 +32,24 @@ app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(serve.serve)
 app.command()(worker.worker)
+
+
+def _print_version(*, is_asked: bool) -> None:
+    if is_asked:
+        print(f"iterable-sync {version('iterable-sync')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda value: _print_version(is_asked=value), is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Keep an Iterable list equal to an mParticle audience, with every member accounted for."""
 
 
 # The number of new objects after which Python searches for cycles (its default is 700). A sync creates many objects and
