@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from bot.cli import logging_setup
 from bot.cli.errors import CommandFailure, failure_of
 from bot.cli.exit_codes import ExitCode
+from bot.cli.json_output import JsonReport
 from bot.cli.signals import SignalHandler
 from bot.ui.terminal import Terminal
 
 if TYPE_CHECKING:
     from core.engine import Engine
-    from core.reporting.run_report import RunReport
     from core.settings import Settings
 
 
@@ -46,7 +46,7 @@ class Session:
             yield
 
 
-def run_command(work: Callable[[Session], Awaitable[ExitCode]], *, report: "RunReport | None" = None) -> ExitCode:
+def run_command(work: Callable[[Session], Awaitable[ExitCode]], *, report: JsonReport | None = None) -> ExitCode:
     """Run a command, and return its exit code.
 
     Failures are printed on standard error. With `report` (--json), the failure is recorded in it, and standard output
@@ -69,30 +69,29 @@ def run_command(work: Callable[[Session], Awaitable[ExitCode]], *, report: "RunR
     return failure.code
 
 
-def run_plainly(work: Callable[[Terminal], Awaitable[ExitCode]]) -> ExitCode:
-    """Run a command that checks the settings itself."""
-    terminal = Terminal()
+def run_plainly(work: Callable[[Terminal], Awaitable[ExitCode]], *, report: JsonReport | None = None) -> ExitCode:
+    """Run a command that checks the settings itself. `report` is as for `run_command`."""
+    terminal = Terminal(as_json=report is not None)
     logging_setup.configure(terminal, Path())
     try:
         return asyncio.run(_awaited(work, terminal))
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the top level
-        tell(failure := failure_of(error, Path()), terminal, None)
+        tell(failure := failure_of(error, Path()), terminal, report)
     return failure.code
 
 
-def tell(failure: CommandFailure, terminal: Terminal, report: "RunReport | None") -> None:
+def tell(failure: CommandFailure, terminal: Terminal, report: JsonReport | None) -> None:
     """Print a failure, and with --json the report."""
     terminal.say(failure.sentence, "red")
     if report is not None:
-        report.status = "interrupted" if failure.code is ExitCode.INTERRUPTED else "failed"
-        report.error = failure.sentence
+        report.fail(failure.sentence, is_interrupted=failure.code is ExitCode.INTERRUPTED)
         print_json(report)
 
 
-def print_json(report: "RunReport") -> None:
-    """Print the report of a run as JSON: the only output on standard output."""
+def print_json(report: JsonReport) -> None:
+    """Print a report as JSON: the only output on standard output."""
     print(report.to_json(), flush=True)  # a rich console would wrap it
 
 

@@ -71,6 +71,11 @@ class RunReport:
             notes=[*filter(None, [run.plan.removal_note]), *run.plan.notes] if run.plan else [],
         )
 
+    def fail(self, sentence: str, *, is_interrupted: bool) -> None:
+        """Record that the command failed, or was interrupted, and why."""
+        self.status = (RunStatus.INTERRUPTED if is_interrupted else RunStatus.FAILED).value
+        self.error = sentence
+
     def to_json(self) -> str:
         """Return the JSON object, on one line."""
         return json.dumps(asdict(self))

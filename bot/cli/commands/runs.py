@@ -1,13 +1,16 @@
 """`iterable-sync runs`: the history of runs, and what to do with interrupted ones."""
 
 import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bot.cli import options
 from bot.cli.exit_codes import ExitCode
+from bot.cli.json_output import RunList
 from bot.cli.session import Session, print_json, run_command
 
 if TYPE_CHECKING:
@@ -22,9 +25,13 @@ app = typer.Typer(help="The history of runs, and what to do with interrupted one
 
 
 @app.command("list")
-def list_(limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20) -> ExitCode:
+def list_(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    as_json: options.Json = False,
+) -> ExitCode:
     """List the latest runs."""
-    return run_command(lambda session: _list(session, limit))
+    report = RunList() if as_json else None
+    return run_command(lambda session: _list(session, limit), report=report)
 
 
 @app.command()
@@ -72,6 +79,9 @@ async def _list(session: Session, limit: int) -> ExitCode:
         await engine.presence.reap_dead_workers()
         async with engine.database.read() as db:
             latest = await runs.latest(db, limit)
+    if session.terminal.as_json:
+        print_json(RunList([_described(run) for run in latest]))
+        return ExitCode.OK
     if not latest:
         session.terminal.line("There are no runs yet. Start one with: iterable-sync sync FILE --list ID")
         return ExitCode.OK
@@ -214,6 +224,19 @@ async def _rejects(session: Session, run_id: str, csv: Path | None) -> ExitCode:
         terminal.show(render.rejections(by_reason))
         terminal.line("\nTo write their identities to a file (it will contain email addresses): --csv FILE")
     return ExitCode.OK
+
+
+def _described(run: "Run") -> dict[str, Any]:
+    """Return the fields of `runs show --json`, without those that say why and how, and with the run's times."""
+    from core.reporting.run_report import RunReport
+
+    fields = asdict(RunReport.of(run, {}))
+    del fields["rejected_by_reason"], fields["notes"]
+    return fields | {"created_at": _utc(run.created_at), "finished_at": _utc(run.finished_at)}
+
+
+def _utc(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _changes(run: "Run") -> str:

@@ -1,14 +1,31 @@
 """`iterable-sync serve`: the bot, the HTTP server and a worker, until Ctrl-C or SIGTERM."""
 
 import logging
+from dataclasses import replace
+from typing import Annotated
+
+import typer
 
 from bot.cli.exit_codes import ExitCode
 from bot.cli.session import Session, run_command
 
 
-def serve() -> ExitCode:
+def serve(
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port of the HTTP server, 0 for a free one.", show_default="ITERABLE_SYNC_PORT"
+        ),
+    ] = None,
+) -> ExitCode:
     """Run the bot in Slack, the HTTP server and a worker, until Ctrl-C or SIGTERM."""
-    return run_command(_serve)
+    return run_command(lambda session: _serve(_at_port(session, port)))
+
+
+def _at_port(session: Session, port: int | None) -> Session:
+    if port is None:
+        return session
+    return replace(session, settings=session.settings.model_copy(update={"port": port}))
 
 
 async def _serve(session: Session) -> ExitCode:

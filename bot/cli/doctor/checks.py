@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,12 @@ from sqlalchemy import text
 from bot.cli.doctor import CheckResult
 from bot.cli.doctor.network_check import network_finding
 from bot.cli.doctor.removal_checks import removal_findings
+from bot.cli.doctor.port_check import port_findings
 from bot.cli.doctor.slack_checks import slack_findings
 from bot.cli.exit_codes import ExitCode
+from bot.cli.json_output import CheckList
+from bot.cli.session import print_json
+from bot.slack.mode import SlackMode, mode_of
 from bot.ui.terminal import Terminal, clean
 from core.connections.project_type import detect
 from core.engine import check_sqlite
@@ -49,13 +53,17 @@ class _CheckContext:
     notes: list[CheckResult] = field(default_factory=list)
 
 
-async def run_checks(terminal: Terminal) -> ExitCode:
-    """Run all checks, and print each result as it comes."""
-    well = True
+async def run_checks(terminal: Terminal, report: CheckList | None) -> ExitCode:
+    """Run all checks, and print each result as it comes. With `report` (--json), print all of them at the end."""
+    results = []
     async for finding in findings():
-        well = well and finding.ok
         mark = _mark(finding)
+        results.append(finding)
         terminal.show(Text.assemble(mark, f"  {finding.what}: ", clean(finding.text)))
+    well = all(result.ok for result in results)
+    if report is not None:
+        report.ok, report.checks = well, [asdict(result) for result in results]
+        print_json(report)
     return ExitCode.OK if well else ExitCode.FAILED
 
 
@@ -85,10 +93,21 @@ async def findings() -> AsyncIterator[CheckResult]:
     for finding in context.notes:
         yield finding
     yield network_finding()
+    for finding in await port_findings(settings, is_served=_is_served(settings)):
+        yield finding
     async for finding in _iterable(settings, context):
         yield finding
     async for finding in slack_findings(settings):
         yield finding
+
+
+def _is_served(settings: Settings) -> bool:
+    """Return whether the settings are those of `serve`: then people save connections in Slack, or mParticle sends."""
+    try:
+        has_slack = mode_of(settings) is not SlackMode.OFFLINE
+    except SettingsError:  # reported by the check of Slack
+        has_slack = True
+    return has_slack or settings.firehose_token is not None
 
 
 def _firehose_token(settings: Settings) -> CheckResult:
@@ -187,7 +206,9 @@ async def _iterable(settings: Settings, context: _CheckContext) -> AsyncIterator
         yield await _environment_key(settings, settings.iterable_api_key.get_secret_value())
     for connection in saved:
         yield await _saved_key(settings, context, connection)
-    if settings.iterable_api_key is None and not saved:
+    if settings.iterable_api_key is None and not saved and _is_served(settings):
+        yield CheckResult("API key", True, "none is saved yet; people save one in Slack, or mParticle sends it")
+    elif settings.iterable_api_key is None and not saved:
         yield CheckResult(
             "API key",
             False,

@@ -2,6 +2,7 @@
 
 import csv
 import stat
+from datetime import datetime
 
 import pytest
 
@@ -34,6 +35,16 @@ def test_show_as_json_is_the_object_of_the_sync(run: Commands, run_id: str) -> N
 
     assert shown["status"] == "succeeded"
     assert shown["rejected_by_reason"] == {"invalid_email": 1, "iterable_forgotten": 1, "no_email": 1}
+
+
+def test_list_as_json(run: Commands, run_id: str) -> None:
+    """`runs list --json` prints the runs with the numbers of `runs show --json` and their times."""
+    shown = run.here("runs", "show", run_id, "--json").object
+    (listed,) = run.here("runs", "list", "--json").object["runs"]
+
+    assert datetime.fromisoformat(listed["created_at"]) <= datetime.fromisoformat(listed["finished_at"])
+    del shown["rejected_by_reason"], shown["notes"], listed["created_at"], listed["finished_at"]
+    assert listed == shown
 
 
 def test_rejects_are_counted_without_addresses(run: Commands, run_id: str) -> None:

@@ -1,6 +1,7 @@
 """`iterable-sync serve` and `doctor` as processes, with a local Slack in another process."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -52,6 +53,27 @@ def test_serves_until_it_is_asked_to_stop(run: Commands) -> None:
     assert 'Slack: workspace "Fernway Outdoor" as @iterable-sync, Socket Mode.' in shown
     assert result.code == 0, result.err
     assert result.err.splitlines() == ["Stopping after the requests in progress. A second signal exits at once."]
+
+
+def test_port_of_the_command(run: Commands) -> None:
+    """`serve --port` replaces the setting, and the doctor tells a taken port from one on which `serve` runs."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        run.env["ITERABLE_SYNC_PORT"] = str(taken.getsockname()[1])
+        refused = run.here("doctor", "--json", env={"ITERABLE_API_KEY": ""})
+        with run.started("serve", "--port", "0") as command:
+            until(lambda: "Ready" in command.out.read_text())
+            shown = command.out.read_text()
+            address = next(line.split()[2] for line in shown.splitlines() if line.startswith("HTTP server"))
+            port = address.rpartition(":")[2]
+            accepted = run.here("doctor", "--json", env={"ITERABLE_SYNC_PORT": port})
+            command.process.send_signal(signal.SIGTERM)
+            assert command.ended().code == 0
+
+    wrong = [check for check in refused.object["checks"] if not check["ok"]]
+    assert [check["what"] for check in wrong] == [f"127.0.0.1, port {run.env['ITERABLE_SYNC_PORT']}"]
+    assert "Set ITERABLE_SYNC_PORT to a port that is free" in wrong[0]["text"]
+    texts = {check["what"]: check["text"] for check in accepted.object["checks"]}
+    assert texts[f"127.0.0.1, port {port}"] == "is in use by a running `iterable-sync serve`"
 
 
 def test_second_signal_ends_at_once(run: Commands) -> None:

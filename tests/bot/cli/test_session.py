@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -51,6 +52,19 @@ def test_list_imports_what_it_needs(run: Commands) -> None:
     assert done.stdout.splitlines()[-1] == "imported:"
 
 
+def test_version(run: Commands) -> None:
+    """`--version` prints the installed version."""
+    assert run.here("--version").out == f"iterable-sync {version('iterable-sync')}\n"
+
+
+def test_shells_complete_commands(run: Commands) -> None:
+    """The script for bash is printed, and what it calls completes commands and options."""
+    words = {"_ITERABLE_SYNC_COMPLETE": "complete_bash", "COMP_WORDS": "iterable-sync runs li", "COMP_CWORD": "2"}
+    assert "complete -o default -F _iterable_sync_completion iterable-sync" in run("--show-completion", "bash").out
+    assert run("", env=words).out == "list\n"
+    assert run("", env=words | {"COMP_WORDS": "iterable-sync serve --po"}).out == "--port\n"
+
+
 def test_unknown_command(run: Commands) -> None:
     """An unknown command gets one sentence that names the help."""
     result = run.here("sink")
@@ -79,7 +93,7 @@ def test_doctor_finds_no_fault(run: Commands) -> None:
     result = run("doctor")
 
     assert result.code == 0, result.out
-    assert [line.split()[0] for line in result.out.splitlines()] == ["ok"] * 9
+    assert [line.split()[0] for line in result.out.splitlines()] == ["ok"] * 10
 
 
 def test_closed_pipe(run: Commands) -> None:
@@ -112,6 +126,36 @@ def test_doctor_stops_at_a_wrong_setting(run: Commands) -> None:
 
     assert result.code == 1
     assert result.out.startswith("WRONG  settings: A setting is wrong. ITERABLE_SYNC_ITERABLE_URL")
+
+
+def test_doctor_as_json(run: Commands) -> None:
+    """With --json, the doctor prints one object with all results, and the exit code stays."""
+    well = run.here("doctor", "--json")
+    wrong = run.here("doctor", "--json", env={"ITERABLE_SYNC_PORT": "http"})
+
+    assert (well.code, well.object["ok"], well.object["error"]) == (0, True, None)
+    assert len(well.object["checks"]) == 10
+    assert wrong.code == 1
+    assert wrong.object["checks"] == [
+        {
+            "what": "settings",
+            "ok": False,
+            "text": "A setting is wrong. ITERABLE_SYNC_PORT: must be a whole number.",
+            "is_note": False,
+        }
+    ]
+
+
+def test_doctor_wants_a_key_for_the_command_line_alone(run: Commands) -> None:
+    """A missing API key is wrong on the command line, and not if mParticle or people in Slack bring one."""
+    no_key = {"ITERABLE_API_KEY": ""}
+    firehose = {"ITERABLE_SYNC_FIREHOSE_TOKEN": "a-token-that-is-long-enough"}
+
+    alone, served = run.here("doctor", env=no_key), run.here("doctor", env=no_key | firehose)
+
+    assert (alone.code, served.code) == (1, 0)
+    assert "WRONG  API key: is not set" in alone.out
+    assert "ok     API key: none is saved yet" in served.out
 
 
 def test_worker_ends_on_a_signal(run: Commands) -> None:

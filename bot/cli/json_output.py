@@ -1,0 +1,48 @@
+"""What `--json` prints: one object, on one line of standard output."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+
+class JsonReport(Protocol):
+    """The object that a command prints."""
+
+    def fail(self, sentence: str, *, is_interrupted: bool) -> None:
+        """Record that the command failed, or was interrupted, and why."""
+
+    def to_json(self) -> str:
+        """Return the JSON object, on one line."""
+
+
+@dataclass(slots=True)
+class CheckList:
+    """The results of `doctor`: whether all checks passed, and for each what was checked, `ok`, and a text."""
+
+    ok: bool = True
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    error: str | None = None
+
+    def fail(self, sentence: str, *, is_interrupted: bool) -> None:
+        """Record that the checks could not be finished."""
+        self.ok, self.error = False, sentence
+
+    def to_json(self) -> str:
+        """Return the JSON object, on one line."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(slots=True)
+class RunList:
+    """The runs of `runs list`, newest first."""
+
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    error: str | None = None
+
+    def fail(self, sentence: str, *, is_interrupted: bool) -> None:
+        """Record that the runs could not be listed."""
+        self.error = sentence
+
+    def to_json(self) -> str:
+        """Return the JSON object, on one line."""
+        return json.dumps(asdict(self))
