@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from bot.cli.doctor import CheckResult
 from bot.cli.doctor.network_check import network_finding
-from bot.cli.doctor.removal_checks import removal_findings
 from bot.cli.doctor.port_check import port_findings
+from bot.cli.doctor.removal_checks import removal_findings
 from bot.cli.doctor.slack_checks import slack_findings
 from bot.cli.exit_codes import ExitCode
 from bot.cli.json_output import CheckList
