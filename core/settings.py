@@ -3,16 +3,18 @@
 import ipaddress
 import re
 import socket
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
+from core.settings_faults import describe
+from core.settings_files import check_encoding, read_secret_files
 
 #: The folder of fetched audiences, in the data directory.
 FETCHED = "fetched"
@@ -239,38 +241,36 @@ class Settings(BaseSettings):
         return f"sqlite:///{quote(str(self.data_dir.absolute() / 'iterable-sync.sqlite'))}"
 
 
+def _variable(name: str) -> str:
+    """Return the variable that sets a field. In errors, a field with a variable of its own has that as its name."""
+    field = Settings.model_fields.get(name)
+    alias = field.validation_alias if field is not None else name
+    return alias if isinstance(alias, str) else f"ITERABLE_SYNC_{name.upper()}"
+
+
+def _secret_settings() -> Iterator[tuple[str, str]]:
+    for name, field in Settings.model_fields.items():
+        if SecretStr in get_args(field.annotation):
+            yield _variable(name), field.validation_alias if isinstance(field.validation_alias, str) else name
+
+
+#: The secret settings: the parameter of `Settings` by the name of the variable.
+SECRETS = dict(_secret_settings())
+
+
 def load_settings() -> Settings:
     """Read and return the settings. Raises SettingsError with the names of wrong settings, never with their values."""
-    _check_encoding(Path(ENV_FILE))
+    check_encoding(Path(ENV_FILE))
+    secrets = read_secret_files(SECRETS, Path(ENV_FILE))
     try:
-        return Settings()  # type: ignore[call-arg]  # aliases and defaults: the environment fills them
+        # aliases and defaults: the environment fills the rest
+        return Settings(**{SECRETS[name]: secret for name, secret in secrets.items()})  # type: ignore[arg-type]
     except ValidationError as error:
         wrong = "; ".join(
-            f"{_variable(fault['loc'])}: {_sentence(fault)}" for fault in error.errors(include_input=False)
+            f"{_variable(str(fault['loc'][0]) if fault['loc'] else 'settings')}: {describe(fault)}"
+            for fault in error.errors(include_input=False)
         )
         raise SettingsError(f"A setting is wrong. {wrong}.") from None
-
-
-#: What is wrong, by pydantic's type of the error (docs.pydantic.dev, "Validation Errors"), with the limits in its
-#: context.
-_FAULTS = {
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "greater_than": "must be more than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "enum": "must be {expected}",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have at most {max_length} characters",
-    "value_error": "{error}",
-}
-
-
-def _sentence(fault: ErrorDetails) -> str:
-    """Return what is wrong with a setting, in our words."""
-    words = _FAULTS.get(fault["type"])
-    return words.format_map(fault.get("ctx", {})) if words else "can't be used"
 
 
 def _encrypted_or_local(url: str) -> str:
@@ -289,29 +289,5 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _check_encoding(path: Path) -> None:
-    """Raise SettingsError if a file of settings exists and is not in UTF-8: its lines would be ignored."""
-    try:
-        content = path.read_bytes()
-    except OSError:  # no file, or an unreadable one: a setting that is missing is reported when it is needed
-        return
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
-        fault = "is in UTF-16, as PowerShell and Notepad write it"
-    else:
-        try:
-            content.decode()
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            fault = f"is not in UTF-8 (line {line}); it may be in Latin-1 or Windows-1252"
-        else:
-            return
-    raise SettingsError(f"{path.absolute()} {fault}. Save it in UTF-8.") from None
-
-
 def _comma_separated(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in text.split(","))))
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    name = str(location[0]) if location else "settings"
-    return name if name.isupper() else f"ITERABLE_SYNC_{name.upper()}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import typer
 from prometheus_client.metrics import MetricWrapperBase
+from pydantic import SecretStr
 
 from bot import metrics
 from bot.cli import app
@@ -42,6 +44,15 @@ def test_settings() -> None:
     for name, field in Settings.model_fields.items():
         if isinstance(field.default, str | int | float | Path):
             assert documented[_variable(name)] == str(field.default), name
+
+
+def test_secrets_from_files() -> None:
+    """The reference names the variable with the file of exactly the secret settings."""
+    named = re.findall(r"`(\w+_FILE)`", section("docs/reference/settings.md", "Secrets from files"))
+    secret = [
+        _variable(name) for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)
+    ]
+    assert sorted(named) == sorted(f"{name}_FILE" for name in secret)
 
 
 def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ import pytest
 from core.engine import open_engine
 from core.errors import SettingsError
 from core.runs import workflows
-from core.settings import Settings, load_settings
+from core.settings import SECRETS, Settings, load_settings
 from tests.core.databases import furnish
 
 NAMES = [name for name in Settings.model_fields if name != "iterable_api_key"]
@@ -157,6 +157,46 @@ def test_what_is_wrong_is_a_sentence(monkeypatch: pytest.MonkeyPatch, name: str,
     with pytest.raises(SettingsError) as refused:
         load_settings()
     assert refused.value.message == f"A setting is wrong. {name}: {sentence}."
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secret_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Each secret can come from a file that the variable with _FILE names."""
+    (tmp_path / "secret").write_text("from-the-file\n")
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+    secret = getattr(load_settings(), name.lower().removeprefix("iterable_sync_"))
+    assert secret.get_secret_value() == "from-the-file"
+
+
+def test_secret_file_named_in_the_env_file(tmp_path: Path) -> None:
+    """The variable with the file of a secret may be in `.env`."""
+    (tmp_path / "secret").write_text("from-the-file")
+    (tmp_path / ".env").write_text(f"ITERABLE_API_KEY_FILE={tmp_path}/secret\n")
+    settings = load_settings()
+    assert settings.iterable_api_key is not None
+    assert settings.iterable_api_key.get_secret_value() == "from-the-file"
+
+
+@pytest.mark.parametrize(
+    ("content", "variable", "sentence"),
+    [
+        (None, "", "The file that SLACK_BOT_TOKEN_FILE names can't be read (No such file or directory)."),
+        (b" \n", "", "The file that SLACK_BOT_TOKEN_FILE names is empty."),
+        (b"\xff\xff", "", "The file that SLACK_BOT_TOKEN_FILE names is not text in UTF-8."),
+        (b"a-secret", "b-secret", "SLACK_BOT_TOKEN and SLACK_BOT_TOKEN_FILE are both set. Remove one of them."),
+    ],
+)
+def test_wrong_secret_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, variable: str, sentence: str
+) -> None:
+    """A file that can't be used is an error that shows no secret."""
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    monkeypatch.setenv("SLACK_BOT_TOKEN_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("SLACK_BOT_TOKEN", variable)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert refused.value.message == sentence
 
 
 def test_representation_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

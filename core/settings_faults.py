@@ -1,0 +1,24 @@
+"""What is wrong with a setting, in our words."""
+
+from pydantic_core import ErrorDetails
+
+#: What is wrong, by pydantic's type of the error (docs.pydantic.dev, "Validation Errors"), with the limits in its
+#: context.
+_FAULTS = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "enum": "must be {expected}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "value_error": "{error}",
+}
+
+
+def describe(fault: ErrorDetails) -> str:
+    """Return what is wrong with a setting, in our words."""
+    words = _FAULTS.get(fault["type"])
+    return words.format_map(fault.get("ctx", {})) if words else "can't be used"
