@@ -26,6 +26,7 @@ from core.iterable.models import (
     DataCenter,
     FailureReason,
     IterableList,
+    IterableUser,
     RequestStats,
     SubscriberKey,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "IterableClient",
     "IterableError",
     "IterableList",
+    "IterableUser",
     "ListError",
     "ListInUseError",
     "ListNotFoundError",

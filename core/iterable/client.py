@@ -11,9 +11,17 @@ import orjson
 from core.errors import ValidationError
 from core.iterable.clock import Clock, SystemClock
 from core.iterable.fence import NoFence, SendFence
-from core.iterable.models import BulkResult, IterableList, RequestStats, SubscriberKey
+from core.iterable.models import BulkResult, IterableList, IterableUser, RequestStats, SubscriberKey
 from core.iterable.rate_limiter import RateLimiter
-from core.iterable.responses import parse_bulk, parse_done, parse_hashes, parse_list_id, parse_lists, parse_size
+from core.iterable.responses import (
+    parse_bulk,
+    parse_done,
+    parse_hashes,
+    parse_list_id,
+    parse_lists,
+    parse_size,
+    parse_user,
+)
 from core.iterable.retry import RetryPolicy
 from core.iterable.transport import ApiRequest, Transport
 
@@ -22,6 +30,7 @@ LISTS_RATE = 100.0
 SIZE_RATE = 5 / 60
 USERS_RATE = 5 / 60
 FORGOTTEN_RATE = 3.0
+USER_RATE = 100.0
 # Characters of a list's description, as Iterable documents.
 DESCRIPTION_MAX = 140
 
@@ -52,6 +61,8 @@ class IterableClient:
         self._lists_limiter = limiter.endpoint("lists", LISTS_RATE)
         self._size_limiter = limiter.endpoint("size", SIZE_RATE)
         self._users_limiter = limiter.endpoint("getUsers", USERS_RATE)
+        self._by_email_limiter = limiter.endpoint("getByEmail", USER_RATE)
+        self._by_user_id_limiter = limiter.endpoint("byUserId", USER_RATE)
         self._transport = Transport(
             api_key,
             base_url,
@@ -168,6 +179,16 @@ class IterableClient:
         Raises RequestRejectedError in email-based projects. Iterable allows this 3 times a second.
         """
         return await self._hashes("/api/users/forgottenUserIds", "hashedUserIds")
+
+    async def user_by_email(self, email: str) -> IterableUser | None:
+        """Return the person with this email, or None if the project knows none. Iterable allows 100 calls a second."""
+        request = ApiRequest("GET", "/api/users/getByEmail", params={"email": email})
+        return await self._transport.call(request, self._by_email_limiter, parse_user)
+
+    async def user_by_id(self, user_id: str) -> IterableUser | None:
+        """Return the person with this user id, or None if the project knows none. 100 calls a second, too."""
+        request = ApiRequest("GET", "/api/users/byUserId", params={"userId": user_id})
+        return await self._transport.call(request, self._by_user_id_limiter, parse_user)
 
     async def list_users(self, list_id: int) -> AsyncIterator[str]:
         """Yield the email of each person on a list (the user id, if there is no email), as the answer streams in.

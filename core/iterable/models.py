@@ -51,6 +51,15 @@ class IterableList:
 
 
 @dataclass(frozen=True, slots=True)
+class IterableUser:
+    """A person in a project, with the ids of the static lists that they are on. Iterable does not say since when."""
+
+    email: str | None
+    user_id: str | None
+    list_ids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class BulkResult:
     """The outcome of a subscribe or unsubscribe request.
 

@@ -16,7 +16,7 @@ import orjson
 
 from core.iterable.answers import FAILED_UPDATES, Action, Answer, classify
 from core.iterable.errors import IterableError, RateLimitedError, RequestRejectedError, UnavailableError
-from core.iterable.models import BulkResult, FailureReason, IterableList
+from core.iterable.models import BulkResult, FailureReason, IterableList, IterableUser
 
 _CODE = re.compile(r"[A-Za-z]{1,40}")
 # Words with an @ are removed before `msg` is searched: an address may contain any of the words that we look for.
@@ -149,6 +149,25 @@ def parse_hashes(answer: ApiResponse, field: str) -> frozenset[str]:
     if not isinstance(hashes, list):
         raise unparsable_error(answer)
     return frozenset(digest.lower() for digest in hashes if isinstance(digest, str))
+
+
+def parse_user(answer: ApiResponse) -> IterableUser | None:
+    """Return the person in an answer to `GET /api/users/getByEmail` or `byUserId`; None if Iterable knows none.
+
+    The lists are in `emailListIds` (email-based projects) or `userListIds` (the others). Raises UnavailableError if
+    the answer has another shape.
+    """
+    if answer.fields is None:
+        raise unparsable_error(answer)
+    user = answer.fields.get("user")
+    if user is None:
+        return None
+    data = user.get("dataFields") if isinstance(user, dict) else None
+    if not isinstance(data, dict):
+        raise unparsable_error(answer)
+    list_ids = [*(data.get("emailListIds") or ()), *(data.get("userListIds") or ())]
+    email, user_id = (user.get(name) or data.get(name) for name in ("email", "userId"))
+    return IterableUser(email, user_id, frozenset(each for each in list_ids if isinstance(each, int)))
 
 
 def parse_done(answer: ApiResponse) -> None:

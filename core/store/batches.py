@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+import orjson
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import BatchColumns, BatchEntry, Phase, decode
 from core.store import clock
-from core.store.tables import batch_members, batches
+from core.store.tables import batch_members, batches, runs
 
 # A doubt that no run has looked at for so many seconds is given up: the list is not synced any longer.
 DOUBTED_S = 7 * 24 * 3600.0
+# Batches of a mapping that are searched for a person (each has up to 1,000 members), and those that are read.
+MOST_SEARCHED, MOST_FOUND = 2_000, 20
 
 
 class BatchStatus(StrEnum):
@@ -124,6 +127,33 @@ async def sent_batches(
         .limit(limit)
     )
     return [(i, Phase(phase), BatchStatus(state), members) for i, phase, state, members in await db.execute(query)]
+
+
+async def newest_about(
+    db: AsyncConnection, mapping_id: int, values: Sequence[str]
+) -> list[tuple[str, float, BatchColumns]]:
+    """Return the newest applied batches of a mapping that contain one of these JSON strings, newest first.
+
+    Each with its run, and when that run ended (UTC seconds; its creation if it has not ended). Searches the newest
+    MOST_SEARCHED batches.
+    """
+    newest = (
+        select(batches.c.id, batches.c.run_id, func.coalesce(runs.c.finished_at, runs.c.created_at).label("at"))
+        .join(runs, runs.c.id == batches.c.run_id)
+        .where(runs.c.mapping_id == mapping_id, batches.c.status == BatchStatus.DONE.value)
+        .order_by(batches.c.id.desc())
+        .limit(MOST_SEARCHED)
+        .subquery()
+    )
+    contains = [batch_members.c.members.contains(orjson.dumps(value).decode(), autoescape=True) for value in values]
+    query = (
+        select(newest.c.run_id, newest.c.at, batch_members.c.members)
+        .join(batch_members, batch_members.c.batch_id == newest.c.id)
+        .where(or_(*contains))
+        .order_by(newest.c.id.desc())
+        .limit(MOST_FOUND)
+    )
+    return [(run_id, at, decode(members)) for run_id, at, members in await db.execute(query)]
 
 
 async def states_of(db: AsyncConnection, run_id: str) -> set[tuple[Phase, BatchStatus]]:

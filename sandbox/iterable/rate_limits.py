@@ -25,6 +25,7 @@ DEFAULT_LIMITS: Final = {
     "bulkUpdate": Limit(5),
     "update": Limit(500),
     "getByEmail": Limit(100),
+    "byUserId": Limit(100),
     "forgotten": Limit(3),
     "forgottenUserIds": Limit(3),
 }

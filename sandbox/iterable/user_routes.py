@@ -81,13 +81,22 @@ def bulk_update(call: Call) -> Answer:
 
 def get_by_email(call: Call) -> Answer:
     """`GET /api/users/getByEmail`: an empty object for an unknown person."""
-    people = call.project.people
-    number = people.emails.first.get(call.param("email").lower())
+    return _user(call, call.project.people.emails.first.get(call.param("email").lower()))
+
+
+def by_user_id(call: Call) -> Answer:
+    """`GET /api/users/byUserId`: the same data as getByEmail (API description 1.8)."""
+    return _user(call, call.project.people.user_ids.first.get(call.param("userId")))
+
+
+def _user(call: Call, number: int | None) -> Answer:
+    """Return a person with the lists that they are on. Iterable does not say since when."""
     if number is None:
         return Answer.json({})
-    email, user_id = people.identity(number)
+    email, user_id = call.project.people.identity(number)
     lists = call.state.lists_of(call.project)
-    list_ids = [mailing_list.id for mailing_list in lists if number in mailing_list.members]
+    after = call.state.settings.membership_after
+    list_ids = [each.id for each in lists if number in each.members_as_of(call.at - after)]
     field = "emailListIds" if call.project.type == "email" else "userListIds"
     data = {**call.project.data.get(number, {}), "email": email, field: list_ids}
     user = {"email": email, "dataFields": data}

@@ -11,9 +11,7 @@ from bot.slack.reply import reply_privately
 from bot.ui.blocks import Message
 from core.connections.permissions import may_see_rejected
 from core.errors import InputError
-from core.reporting.member_lookup import lookup_member
-from core.store import audit_log
-from core.store.audit_log import AuditAction
+from core.reporting.member_lookup import look_up_member
 
 
 async def why(call: SlashCommand) -> None:
@@ -37,10 +35,7 @@ def typed_identity(argument: str) -> str:
 
 
 async def look_up(services: Services, actor: Actor, typed: str) -> Message:
-    """Look a person up by an address or an id.
-
-    The audit log records who looked someone up, but not the person. Raises InputError if nothing is connected.
-    """
+    """Look a person up by an address or an id. Raises InputError if nothing is connected."""
     seen = await services.connections(actor)
     if not seen:
         raise InputError("Nothing is connected to Iterable yet, so no one is known here.")
@@ -48,15 +43,5 @@ async def look_up(services: Services, actor: Actor, typed: str) -> Message:
     left_out = [each for each in seen if each not in allowed]
     if not allowed:
         return views.refused(seen)
-    ids = [each.id for each in allowed]
-    findings = await lookup_member(services.engine, ids, typed)
-    async with services.engine.database.write() as db:
-        await audit_log.add(
-            db,
-            team_id=actor.team_id,
-            actor=actor.person,
-            action=AuditAction.LOOKED_UP,
-            subject="person",
-            after={"connections": ids, "found": len(findings)},
-        )
-    return views.answer(typed, findings, left_out)
+    report = await look_up_member(services.engine, allowed, typed, by=actor.person, team_id=actor.team_id)
+    return views.answer(typed, report, left_out)

@@ -6,13 +6,15 @@ from slack_sdk.models.blocks import Block
 
 from bot.ui.blocks import Message, context, divider, section, text_message
 from bot.ui.formatting import cut, escape, moment, person, plural
-from core.reporting.member_lookup import MemberFinding
+from bot.ui.membership import state_of, what_iterable_says
+from core.reporting.member_lookup import MemberFinding, MemberReport
 from core.reporting.rejection_reasons import explain
 from core.store.connections import Connection
 
 # The number of audiences in one answer; each takes one of the 50 blocks of a message.
 MOST_SHOWN = 40
 _NAME_MAX = 80
+_SAID_MAX = 1500
 # The answer repeats at most this many characters of the typed text.
 _TYPED_MAX = 320
 
@@ -40,8 +42,9 @@ def refused(connections: Sequence[Connection]) -> Message:
     return text_message(text)
 
 
-def answer(typed: str, findings: Sequence[MemberFinding], left_out: Sequence[Connection]) -> Message:
-    """Return the lists that the person is on, under which identity, and the latest rejections."""
+def answer(typed: str, report: MemberReport, left_out: Sequence[Connection]) -> Message:
+    """Return the lists that the person is on, by the ledger and by Iterable, and the latest rejections."""
+    findings = report.findings
     person_text = f"`{escape(cut(typed, _TYPED_MAX)).replace('`', '')}`"
     blocks: list[Block] = [section(_headline(person_text, findings))]
     if not findings:
@@ -50,6 +53,8 @@ def answer(typed: str, findings: Sequence[MemberFinding], left_out: Sequence[Con
         blocks += [section(_one(each))]
     if len(findings) > MOST_SHOWN:
         blocks += [section(f"And {len(findings) - MOST_SHOWN:,} more.")]
+    if remarks := what_iterable_says(report.answers):
+        blocks += [context(escape(cut(remarks, _SAID_MAX)))]
     if left_out:
         names = ", ".join(escape(each.label) for each in left_out)
         blocks += [context(f"Left out, because you may not look people up there: {names}.")]
@@ -60,7 +65,6 @@ def answer(typed: str, findings: Sequence[MemberFinding], left_out: Sequence[Con
     return Message(_headline(person_text, findings), blocks)
 
 
-_PERHAPS = "Perhaps on the list (Iterable's answer was lost; the next sync settles it)"
 _NOTHING_MEANS = (
     "*What that may mean*\n"
     "• The person is in no audience that is synced here, or left it.\n"
@@ -75,7 +79,7 @@ def _headline(person_text: str, findings: Sequence[MemberFinding]) -> str:
         {
             (finding.mapping.connection_id, finding.mapping.list_id)
             for finding in findings
-            if finding.identity is not None
+            if (finding.identity is not None and finding.is_on_list is not False) or finding.is_on_list
         }
     )
     rejected = len({finding.mapping.id for finding in findings if finding.reason is not None})
@@ -91,11 +95,10 @@ def _one(finding: MemberFinding) -> str:
     mapping = finding.mapping
     audience, name = escape(cut(mapping.label, _NAME_MAX)), escape(cut(finding.list_name, _NAME_MAX))
     lines = [f"*{audience}* to *{name}* (list {mapping.list_id})"]
-    if finding.identity is not None:
-        state = "On the list" if finding.certain else _PERHAPS
-        lines.append(f"{state}, as {_identity(finding)}.")
-    else:
-        lines.append("Not on the list, as far as it is synced here.")
+    lines.append(state_of(finding, _identity(finding)))
+    if finding.change is not None:
+        what = "put on the list" if finding.change.is_added else "taken off the list"
+        lines.append(f"Last {what} by run `{finding.change.run_id}`, {moment(finding.change.at)}.")
     if finding.reason is not None:
         explanation = explain(finding.reason)
         lines += [f"*Rejected last{_run(finding)}:* {explanation.meaning}", f"*What to do:* {explanation.remedy}"]

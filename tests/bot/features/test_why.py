@@ -46,6 +46,8 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
         synced = await ask_why(bot, maya, "<mailto:P1@example.com|P1@example.com>", "on 1 list")
         assert "SpringShoppers to List 1001" in synced.replace("*", "")
         assert "p1@example.com" in synced
+        assert "Iterable confirms it now." in synced
+        assert f"Last put on the list by run {run_id}" in synced.replace("`", "")
         rejected = await ask_why(bot, maya, "c3", "rejected last in 1 audience")
         assert "The profile has no email address." in rejected
         assert "Collect the address in mParticle" in rejected
@@ -61,6 +63,27 @@ async def test_person_is_looked_up(tmp_path: Path) -> None:
         assert [(each.actor, each.action) for each in entries] == [(MAYA, audit_log.AuditAction.LOOKED_UP)] * 2
         assert "p1" not in str(entries).lower()
         assert "c3" not in str(entries)
+
+
+async def test_iterable_is_asked(tmp_path: Path) -> None:
+    """The answer says if Iterable disagrees with the ledger, and what it means if Iterable can't be asked."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        await sync_members(bot, mapping, [person(1), person(2)])
+        people = bot.iterable.state.project().people
+        target = bot.iterable.state.lists[mapping.list_id]
+        target.leave([people.emails.first["p1@example.com"]], 0.0)
+        target.join([people.add("guest@example.com", None)], 0.0)
+        maya = bot.slack.marketer
+        gone = await ask_why(bot, maya, "p1@example.com", "on no list")
+        assert "Iterable says that they are not on it now" in gone
+        guest = await ask_why(bot, maya, "guest@example.com", "on 1 list")
+        assert "not by a sync from here" in guest
+        missing = await ask_why(bot, maya, "p9@example.com", "Nothing is known here")
+        assert "Iterable knows no one under this in Shop" in missing
+        bot.iterable.state.keys[bot.iterable.key].status = "revoked"
+        refused = await ask_why(bot, maya, "p2@example.com", "Iterable could not be asked for Shop")
+        assert "on 1 list" in refused
 
 
 async def test_only_operators_look_up(tmp_path: Path) -> None:

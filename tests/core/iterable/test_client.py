@@ -10,6 +10,7 @@ from core.iterable import (
     IdentityConflictError,
     InvalidApiKeyError,
     IterableClient,
+    IterableUser,
     ListNotFoundError,
     NoRateLimit,
     RequestStats,
@@ -50,6 +51,15 @@ async def test_created_list_can_be_subscribed_to(client: IterableClient, iterabl
     list_id = await client.create_list("New", "Made by a test")
     await client.subscribe(list_id, [ANN])
     assert iterable.state.members(list_id) == [ANN]
+
+
+async def test_person_is_read_with_lists(client: IterableClient) -> None:
+    """A person is found by email and by user id, with the lists that they are on; an unknown one is None."""
+    await client.subscribe(LIST, [ANN])
+    by_email, by_id = await client.user_by_email("Ann@example.com"), await client.user_by_id("1")
+    assert by_email == by_id == IterableUser(*ANN, frozenset({LIST}))
+    assert await client.user_by_email("bob@example.com") is None
+    assert await client.user_by_id("2") is None
 
 
 async def test_subscribe_adds_people(client: IterableClient, iterable: Running) -> None:

@@ -124,10 +124,12 @@ async def test_a_bulk_update_answers_like_a_subscribe(client: Client) -> None:
 
 
 async def test_a_user_is_read_by_email(client: Client) -> None:
-    """getByEmail returns identifiers and lists, and an empty object for an unknown person."""
+    """getByEmail and byUserId return identifiers and lists, and an empty object for an unknown person."""
     await client.subscribe(person("a@example.com", "1"))
     known = await client.get("/api/users/getByEmail?email=A@example.com")
     unknown = await client.get("/api/users/getByEmail?email=b@example.com")
+    assert (await client.get("/api/users/byUserId?userId=1")).data == known.data
+    assert (await client.get("/api/users/byUserId?userId=2")).data == {}
     assert known.data == {
         "user": {
             "email": "a@example.com",
