@@ -40,7 +40,7 @@ from sandbox.slack.workspace import outsiders
 from sandbox.slack.workspace.sample_workspaces import FIRST_TEAM, SECOND_TEAM
 from tests.bot.access.cases import CASES, LIST, PLAN_DIGEST, SUBCOMMAND_CASES, Case, Json, Right, Target
 from tests.bot.slack.harness import ADA, AMIR, MAYA, OKSANA, local_slack, settings_for
-from tests.core.databases import furnish
+from tests.core.databases import furnish, sampled
 from tests.core.harness import QUICK
 
 ALL: Mapping[str, Case] = {**CASES, **{f"/iterable-sync {name}": case for name, case in SUBCOMMAND_CASES.items()}}
@@ -212,7 +212,7 @@ async def running_bot(directory: Path, *, one_workspace: bool = True) -> AsyncIt
                 await list_cache.close()
 
 
-@pytest.mark.parametrize("role", PEOPLE)
+@pytest.mark.parametrize("role", sampled(PEOPLE, 3))
 async def test_who_may_do_what(tmp_path: Path, role: str) -> None:
     """A person may do what the page about permissions says, and nothing else."""
     person = PEOPLE[role]

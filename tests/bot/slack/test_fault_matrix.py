@@ -11,6 +11,7 @@ import pytest
 from tests.bot.slack.covered import COVERED
 from tests.bot.slack.fault_matrix import POINTS, Point, observe, read, stage
 from tests.bot.slack.test_fault_connections import METHODS
+from tests.core.databases import sampled
 
 SEEN = read((Path(__file__).parents[3] / "docs" / "reports" / "faults.md").read_text(encoding="utf-8"))
 # A token, a key of the local Iterable, an address.
@@ -36,7 +37,7 @@ async def observe_all(directory: Path, caplog: pytest.LogCaptureFixture, scenes:
     assert not [each.getMessage() for each in caplog.records if SECRET.search(each.getMessage())]
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", sampled(range(PARTS)))
 async def test_one_answer_at_each_point(tmp_path: Path, caplog: pytest.LogCaptureFixture, part: int) -> None:
     """At each point, one of Slack's answers has the expected result; together the points cover all answers."""
     chosen = [(point, point.faults[number % len(point.faults)]) for number, point in enumerate(POINTS, 1)]

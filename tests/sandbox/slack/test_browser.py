@@ -228,7 +228,7 @@ async def test_modal_keeps_the_focus_and_gives_it_back(slack: Slack, page: Page)
     """Tab stays inside the modal, and Escape closes it and restores the focus."""
     await write(page, "/iterable-sync")
     await page.locator("#modal").wait_for()
-    for _ in range(24):
+    for _ in range(14):
         await page.keyboard.press("Tab")
         inside = await page.evaluate(
             "document.activeElement === document.body || !!document.activeElement.closest('#modal')"
