@@ -5,7 +5,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,19 @@ from core.worker_registry import WorkerRegistration
 if TYPE_CHECKING:  # slow to import, and most commands send nothing and read no audience
     from core.iterable import IterableClient
     from core.sources.fetch import Fetcher
+
+
+@dataclass(frozen=True, slots=True)
+class KnownForgotten:
+    """Who is forgotten in an Iterable project: SHA-256 (hex) of emails and user ids, in lower case.
+
+    `at` is when they were fetched (seconds of a monotonic clock), `project` the project's name in the database.
+    """
+
+    project: str
+    emails: frozenset[str]
+    user_ids: frozenset[str]
+    at: float
 
 
 class Engine:
@@ -62,6 +75,8 @@ class Engine:
         self.clock: Clock = SystemClock()
         #: The directories to which this process is fetching audiences, by run id.
         self.fetching: dict[str, Path] = {}
+        #: Who is forgotten in Iterable, by connection id, as fetched last by this process.
+        self.forgotten: dict[int, KnownForgotten] = {}
 
     def api_key(self, connection: Connection) -> str:
         """Return the API key of a connection. Raises SettingsError if there is none or it can't be decrypted."""

@@ -11,6 +11,7 @@ from rich.text import Text
 from bot.ui.formatting import JOURNEYS, compact_duration, plural
 from bot.ui.status_words import terminal_words
 from bot.ui.terminal import clean
+from core.iterable.models import FailureReason
 from core.models.run import GuardName, Run, RunPlan, RunStatus
 from core.reporting.rejection_reasons import explain
 from core.reporting.run_report import RunReport
@@ -137,6 +138,8 @@ def _numbers(report: RunReport, status: RunStatus) -> Table:
     grid.add_column()
     explained = ": another member has the same subscriber" if report.duplicates else ""
     left = f", and {report.left:,} have left it" if report.left else ""
+    count = report.rejected_by_reason.get(FailureReason.FORGOTTEN, 0)
+    forgotten = f", {count:,} of them because Iterable has forgotten them" if count else ""
     rows = [
         (report.members, f"members in the audience{left}", "bold"),
         (report.added, names[0], "green"),
@@ -144,7 +147,7 @@ def _numbers(report: RunReport, status: RunStatus) -> Table:
         (report.removed, names[2], "green"),
         (report.unchanged, "unchanged", ""),
         (report.duplicates, f"duplicates{explained}", ""),
-        (report.rejected, "rejected", "yellow"),
+        (report.rejected, f"rejected{forgotten}", "yellow"),
         *([(rest, "not done yet", "yellow")] if rest else []),
     ]
     for number, words, style in rows:

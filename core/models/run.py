@@ -189,6 +189,8 @@ class RunPlan(BaseModel):
     unchanged: int = 0
     duplicates: int = 0
     rejected: int = 0
+    forgotten: int = 0
+    """Of those rejected, the people that Iterable has forgotten. They are not sent."""
     ledger_size: int = 0
     """Ledger members of the mapping before the run."""
     requests: int = 0

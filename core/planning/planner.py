@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import sources
 from core.errors import ColumnNotFoundError, InputError, SeveralAudiencesError
 from core.identity import ProjectType
+from core.iterable import FailureReason
 from core.models.run import Run, RunPlan, SyncMode, digest_of
 from core.planning.approval_rules import PlanResult, had_approval, with_open_guards
 from core.planning.approved_changes import count_outside, load_approved_changes
@@ -27,7 +28,7 @@ from core.planning.member_account import IdentityProblems, check_rows, identity_
 from core.planning.plan_storage import discard_drafts, store_batches, store_rejections
 from core.planning.removal_limits import removal_note
 from core.planning.source_guards import LAST_RUNS, History
-from core.planning.suppression import exclude_erased, reject_erased, reject_suppressed
+from core.planning.suppression import exclude_erased, reject_erased, reject_forgotten, reject_suppressed
 from core.planning.workspace import SMALL_BYTES, SMALL_ROWS, load_ledger, run, workspace
 from core.sources import Source
 from core.sources.content_digest import check_unchanged, fingerprint
@@ -36,6 +37,8 @@ from core.store.database import Database
 from core.store.erasures import SuppressionList
 from core.store.mappings import AudienceMapping, RemovalPolicy
 from core.store.runs import DeltaHistory
+
+_COUNT_FORGOTTEN = f"SELECT count(*) FROM rejected WHERE reason = '{FailureReason.FORGOTTEN.value}'"
 
 
 async def plan_run(
@@ -48,6 +51,7 @@ async def plan_run(
     *,
     address: str | None = None,
     source_at: float | None = None,
+    forgotten: tuple[frozenset[str], frozenset[str]] | None = None,
 ) -> PlanResult:
     """Plan a run from its source: store drafts of its changes and its rejections, and return the plan.
 
@@ -82,6 +86,8 @@ async def plan_run(
         else:
             await load_relevant_ledger(con, database, target.id, mapping_ids, project_type)
         await restore_newer(con, target.id, diff_mode)
+        if forgotten is not None:
+            await reject_forgotten(con, target.id, planned.user_id_field, *forgotten)
         await reject_suppressed(con, target.id, planned.user_id_field, suppressed)
         members = in_source + await reject_erased(con)
         counts = await run(
@@ -96,6 +102,7 @@ async def plan_run(
         outside = await run(con, count_outside, con) if is_bound else None
         problems = IdentityProblems() if live else await run(con, identity_problems, con, target.id, source)
         rejected = scalar(con, "SELECT count(*) FROM rejected")
+        forgotten_count = scalar(con, _COUNT_FORGOTTEN)
         await store_rejections(con, database, planned.id)
         requests = await store_batches(con, database, planned.id)
     async with database.read() as db:
@@ -126,6 +133,7 @@ async def plan_run(
         removal_note=_removal_note(source, diff_mode, deltas, counts.left, is_live=live),
         members=members,
         rejected=rejected,
+        forgotten=forgotten_count,
         ledger_size=ledger_size,
         requests=requests,
         seconds=requests / planned.rate if planned.rate else 0.0,

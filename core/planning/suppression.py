@@ -1,6 +1,9 @@
 """Members that must not be sent: Iterable rejects them for good, or they asked to be erased. They count as rejected."""
 
+from collections.abc import Iterable, Sequence
+
 import duckdb
+import pyarrow as pa
 
 from core.identity import UserIdField
 from core.iterable import FailureReason
@@ -27,6 +30,18 @@ WHERE is_counted AND member_key NOT IN (SELECT member_key FROM ledger WHERE mapp
         || coalesce({customer_id}, '')) IN (SELECT digest FROM suppressed_digests)
 """
 _REJECT = "INSERT INTO rejected SELECT member_key, email, customer_id, $reason FROM suppressed_in_source"
+_HASHES = pa.schema([("digest", pa.string())])
+_FORGOTTEN = """
+CREATE OR REPLACE TABLE forgotten_in_source AS
+SELECT member_key, email, user_id, {customer_id} AS customer_id, is_counted FROM desired
+WHERE sha256(lower(trim({column}))) IN (SELECT digest FROM forgotten_hashes)
+"""
+_FORMER_OF_FORGOTTEN = """
+INSERT INTO leavers SELECT member_key, ledger.email, ledger.user_id, false, NULL
+FROM forgotten_in_source JOIN ledger USING (member_key)
+WHERE ledger.mapping_id = $mapping_id AND (ledger.email IS DISTINCT FROM forgotten_in_source.email
+    OR ledger.user_id IS DISTINCT FROM forgotten_in_source.user_id)
+"""
 _CUSTOMER_ID = {UserIdField.CUSTOMER_ID: "user_id", UserIdField.MPID: "NULL::VARCHAR"}
 
 
@@ -47,6 +62,37 @@ def _reject_suppressed(
     con.execute(_SUPPRESSED.format(customer_id=_CUSTOMER_ID[field]), values)
     con.execute(_REJECT, {"reason": FailureReason.FORGOTTEN.value})
     con.execute("DELETE FROM desired WHERE member_key IN (SELECT member_key FROM suppressed_in_source)")
+
+
+async def reject_forgotten(
+    con: duckdb.DuckDBPyConnection,
+    mapping_id: int,
+    field: UserIdField,
+    emails: Iterable[str],
+    user_ids: Iterable[str],
+) -> None:
+    """Move members from `desired` to `rejected` whose email or user id Iterable has forgotten.
+
+    `emails` and `user_ids` are SHA-256 (hex) of the values, trimmed and in lower case. A former identity of such a
+    member leaves the list.
+    """
+    for column, hashes in (("email", sorted(emails)), ("user_id", sorted(user_ids))):
+        if hashes:
+            await run(con, _reject_forgotten, con, mapping_id, field, column, hashes)
+
+
+def _reject_forgotten(
+    con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, column: str, hashes: Sequence[str]
+) -> None:
+    con.execute("CREATE OR REPLACE TABLE forgotten_hashes (digest VARCHAR)")
+    insert(con, "forgotten_hashes", [(digest,) for digest in hashes], _HASHES)
+    con.execute(_FORGOTTEN.format(column=column, customer_id=_CUSTOMER_ID[field]))
+    con.execute(
+        "INSERT INTO rejected SELECT member_key, email, customer_id, $reason FROM forgotten_in_source WHERE is_counted",
+        {"reason": FailureReason.FORGOTTEN.value},
+    )
+    con.execute(_FORMER_OF_FORGOTTEN, {"mapping_id": mapping_id})
+    con.execute("DELETE FROM desired WHERE member_key IN (SELECT member_key FROM forgotten_in_source)")
 
 
 async def exclude_erased(con: duckdb.DuckDBPyConnection, erased: SuppressionList | None) -> None:

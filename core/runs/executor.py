@@ -16,6 +16,7 @@ import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting, settings
+from core.connections.forgotten import FRESH_S, fetch_forgotten
 from core.connections.lists import ensure_list_known, was_just_created
 from core.connections.new_lists import create_list_of_mapping
 from core.connections.project_type import learn_project_type
@@ -216,6 +217,8 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         account_id = connection.mparticle_account_id if connection is not None else None
         forgotten = await erasures.forgotten(db, engine.vault, account_id)
         refused = await suppressions.of_connection(db, engine.vault, run.connection_id)
+    assert connection is not None
+    hashes = await fetch_forgotten(engine, connection, max_age_s=FRESH_S if run.request.live else 0.0)
     directory = data_dir / settings.FETCHED / run.id
     engine.fetching[run.id] = directory
     async with contextlib.AsyncExitStack() as stack:
@@ -237,6 +240,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
                 refused,
                 address="\n".join((run.request.path, *run.request.more_paths)),
                 source_at=source_at,
+                forgotten=None if hashes is None else (hashes.emails, hashes.user_ids),
             )
         )
 

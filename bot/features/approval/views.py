@@ -265,7 +265,7 @@ def _details(view: RunView) -> list[Block]:
         ("To update", number(plan.to_update)),
         ("To remove", _removals(plan)),
         ("Unchanged", number(plan.unchanged)),
-        ("Rejected", number(plan.rejected)),
+        ("Rejected", number(plan.rejected) + (f" ({number(plan.forgotten)} forgotten)" if plan.forgotten else "")),
     ]
     if plan.duplicates:
         pairs.append(("Same person as another member", number(plan.duplicates)))
