@@ -6,7 +6,7 @@ The format follows mParticle's documentation of the integration.
 from core.sources import json_format
 from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import milliseconds_of_text
-from core.sources.staging import StagedRows
+from core.sources.staged_rows import StagedRows
 
 _COLUMNS = {
     "IsAddRequest": "BOOLEAN",

@@ -20,7 +20,8 @@ from core.sources.row_notes import refuse_decimal_ids, row_notes
 from core.sources.source import Source, SourceFormat, instant
 from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import literal, milliseconds, stripped
-from core.sources.staging import KINDS, OTHER, LabelCount, StagedRows, stage
+from core.sources.staged_rows import KINDS, OTHER, LabelCount, StagedRows
+from core.sources.staging import stage
 
 _COLUMNS = {
     "mpid": ("mpid", "VARCHAR"),

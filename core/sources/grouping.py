@@ -14,7 +14,8 @@ from core.sources.duckdb_errors import query
 from core.sources.row_notes import refuse_decimal_ids, row_notes
 from core.sources.source import Source, SourceFormat, instant
 from core.sources.sql_expressions import literal, stripped
-from core.sources.staging import CLEAR_STAGE, LabelCount, StagedRows, stage
+from core.sources.staged_rows import LabelCount, StagedRows
+from core.sources.staging import CLEAR_STAGE, stage
 
 NOTHING = LabelCount(label=None, name=None, rows=0, with_mpid=0, oldest=None, newest=None)
 

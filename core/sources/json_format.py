@@ -9,7 +9,7 @@ from collections.abc import Callable
 from core.sources import error_location
 from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import literal
-from core.sources.staging import StagedRows
+from core.sources.staged_rows import StagedRows
 
 # In bytes: enough for a few thousand identities. Larger objects cost DuckDB many times their size in memory.
 LARGEST_OBJECT = 2 << 20

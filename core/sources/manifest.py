@@ -12,7 +12,7 @@ import orjson
 
 from core.sources.source_file import SourceFile, readable
 from core.sources.sql_expressions import SECONDS_BELOW
-from core.sources.staging import EMAIL, KINDS
+from core.sources.staged_rows import EMAIL, KINDS
 
 # A download has a CSV for each variant.
 MOST_FILES = 1_000

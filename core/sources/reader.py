@@ -17,7 +17,8 @@ from core.sources.grouping import read_rows
 from core.sources.plain_text import tidy, unescape
 from core.sources.source import Source, SourceFormat
 from core.sources.source_file import SourceFile, readable
-from core.sources.staging import CLEAR_STAGE, StagedRows
+from core.sources.staged_rows import StagedRows
+from core.sources.staging import CLEAR_STAGE
 
 _TABLES = {FileFormat.TABLE_CSV, FileFormat.TABLE_JSON, FileFormat.PARQUET}
 _TEXTS = {FileFormat.TABLE_CSV, FileFormat.DOWNLOAD_CSV}

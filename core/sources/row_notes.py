@@ -3,8 +3,8 @@
 import duckdb
 
 from core.sources.duckdb_errors import query
-from core.sources.row_cleaner import RowFlag
-from core.sources.staging import LabelCount, StagedRows
+from core.sources.row_flags import RowFlag
+from core.sources.staged_rows import LabelCount, StagedRows
 
 _DECIMAL = (
     "every customer id ends with .0: a program took them for numbers with decimals, and may have changed them. Export "

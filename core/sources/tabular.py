@@ -15,7 +15,7 @@ from core.sources.csv_format import MOST_COLUMNS, TOO_WIDE, scan
 from core.sources.duckdb_errors import query
 from core.sources.source_file import SourceFile, readable, refuse_bomb
 from core.sources.sql_expressions import boolean, identifier, literal, milliseconds_of_text
-from core.sources.staging import LONGEST_IDENTITY, StagedRows
+from core.sources.staged_rows import LONGEST_IDENTITY, StagedRows
 
 EMAIL = "email"
 CUSTOMER = "customer id"
