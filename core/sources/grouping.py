@@ -13,7 +13,7 @@ from core.sources.audience_ref import UNKNOWN_AUDIENCE, AudienceRef, choose
 from core.sources.duckdb_errors import query
 from core.sources.row_notes import refuse_decimal_ids, row_notes
 from core.sources.source import Source, SourceFormat, instant
-from core.sources.sql_expressions import literal, stripped
+from core.sources.sql_expressions import literal
 from core.sources.staged_rows import LabelCount, StagedRows
 from core.sources.staging import CLEAR_STAGE, stage
 
@@ -79,7 +79,12 @@ def _count_people(con: duckdb.DuckDBPyConnection, rows: StagedRows, chosen: str)
     if rows.is_delta:
         people = f"SELECT DISTINCT {_PROFILE} FROM ({_numbered(chosen)})"
     else:
-        keys = ("customer_id", _PLAIN_EMAIL, "if(customer_id IS NULL AND email IS NULL, n, NULL)")
+        # 128 bits stand for the texts: to group by numbers costs a third
+        keys = (
+            f"hash(customer_id, {_PLAIN_EMAIL})",
+            f"hash(concat(customer_id, chr(10), {_PLAIN_EMAIL}))",
+            "if(customer_id IS NULL AND email IS NULL, n, NULL)",
+        )
         alone = ", ".join(f"CASE WHEN mpid IS NULL THEN {key} END" for key in keys)
         people = f"SELECT DISTINCT mpid, {alone} FROM ({_numbered(chosen)})"
     return int(query(con, f"SELECT count(*) FROM ({people})", rows.file)[0][0])
@@ -183,7 +188,7 @@ _TABLE = """
 # The mpids become text last, because there may be no room for that text next to the stage.
 _NAME_BY_MPID = "ALTER TABLE source ALTER COLUMN profile TYPE VARCHAR USING mpid::VARCHAR"
 
-_PLAIN_EMAIL = f"lower({stripped('email')})"
+_PLAIN_EMAIL = "lower(email)"  # there is no white space around those on the stage
 _PROFILE = f"""
     CASE WHEN mpid IS NOT NULL THEN mpid::VARCHAR
          WHEN customer_id IS NOT NULL THEN 'customer:' || customer_id

@@ -1,5 +1,5 @@
-"""Cleaning the identities on the stage: the database says which rows need it (row_flags.py), and only those pass
-through Python.
+"""Cleaning the identities on the stage: of those that are not plain, most are a word for "nothing", which the database
+takes away; the others pass through Python.
 """
 
 import duckdb
@@ -8,12 +8,33 @@ import pyarrow as pa
 from core.raw_identity import clean_customer_id, clean_email, visible
 from core.sources.duckdb_errors import query
 from core.sources.plain_text import UNDECODABLE
-from core.sources.row_flags import RowFlag
+from core.sources.row_flags import IS_WORD, RowFlag, identity_flags
 from core.sources.source_file import SourceFile
+from core.sources.sql_expressions import blank_as_null
+from core.sources.staged_rows import EMAIL, OTHER
 
 # Rows that pass through Python at once.
 CHUNK = 20_000
 
+# On a stage of rows with one identity each: its email, and its customer id.
+_LONG = (f"if(kind = {EMAIL}, value, NULL)", f"if(kind > {EMAIL}, value, NULL)")
+_WIDE = ("email", "customer_id")
+
+
+def _assignment(name: str) -> str:
+    return f"{name} = CASE WHEN {IS_WORD.format(name)} THEN NULL ELSE {blank_as_null(name)} END"
+
+
+_LOOK_CLOSER = f"""
+    UPDATE stage SET {{assignments}},
+        flags = (flags - {RowFlag.IRREGULAR.value}) | {{flags}}
+    WHERE flags & {RowFlag.IRREGULAR.value} <> 0
+"""
+_LOOK_CLOSER_WIDE = _LOOK_CLOSER.format(assignments=", ".join(map(_something, _WIDE)), flags=identity_flags(*_WIDE))
+_LOOK_CLOSER_LONG = _LOOK_CLOSER.format(
+    assignments=_assignment("value").replace("CASE WHEN ", f"CASE WHEN kind = {OTHER} THEN value WHEN ", 1),
+    flags=identity_flags(*_LONG),
+)
 _IRREGULAR_ROWS = f"SELECT rowid, {{columns}} FROM stage WHERE flags & {RowFlag.IRREGULAR.value} <> 0 ORDER BY rowid"
 _CLEANED_TABLE = "CREATE OR REPLACE TABLE cleaned (place BIGINT, email VARCHAR, customer_id VARCHAR, flags UTINYINT)"
 _CLEANED = pa.schema(
@@ -32,7 +53,8 @@ _UPDATE_LONG = """
 
 def clean_staged_rows(con: duckdb.DuckDBPyConnection, file: SourceFile, *, is_long: bool) -> None:
     """Clean the identities of the irregular rows on the stage. `is_long`: each row contains one identity."""
-    columns = "if(kind = 1, value, NULL), if(kind > 1, value, NULL)" if is_long else "email, customer_id"
+    query(con, _LOOK_CLOSER_LONG if is_long else _LOOK_CLOSER_WIDE, file)
+    columns = ", ".join(_LONG if is_long else _WIDE)
     query(con, _CLEANED_TABLE, file)
     rows = con.cursor().execute(_IRREGULAR_ROWS.format(columns=columns))
     while chunk := rows.fetchmany(CHUNK):

@@ -13,24 +13,18 @@ import duckdb
 from core.sources.duckdb_errors import query
 from core.sources.row_cleaner import clean_staged_rows
 from core.sources.row_faults import refuse_faulty
-from core.sources.row_flags import IS_WORD, RowFlag, flags_of_row
+from core.sources.row_flags import RowFlag, first_flags
 from core.sources.source_file import SourceFile
-from core.sources.sql_expressions import blank_as_null, literal
+from core.sources.sql_expressions import literal
 from core.sources.staged_rows import BY_KIND, KINDS, LONGEST_IDENTITY, OTHER, LabelCount, StagedRows
 
 # More audiences, or types of identity, than this in one file are a mistake.
 MOST_LABELS = 1_000
 
 
-def _short(text: str, value: str | None = None) -> str:
-    """A value (or what becomes of it) if it is not too long: others are refused, and must not take all memory."""
-    return f"CASE WHEN strlen({text}) <= {LONGEST_IDENTITY} THEN {value or text} END"
-
-
-def _identity(name: str) -> str:
-    """An identity, or NULL if it is blank or a word for "nothing"; that of a plain row needs no second look."""
-    kept = f"CASE WHEN {IS_WORD.format(name)} THEN NULL ELSE {blank_as_null(name)} END"
-    return f"CASE WHEN flags = 0 THEN {name} ELSE {_short(name, kept)} END"
+def _short(text: str) -> str:
+    """A value if it is not too long: others are refused, and must not take all memory. That of a plain row is not."""
+    return f"CASE WHEN flags = 0 OR strlen({text}) <= {LONGEST_IDENTITY} THEN {text} END"
 
 
 # Rows are put on the stage in the order of the file, so `rowid`, which every table has, is the place of a row.
@@ -44,9 +38,9 @@ _STAGE = """
 _FLAGGED = "SELECT *, {flags} AS flags FROM (SELECT *, TRY_CAST(mpid AS BIGINT) AS number FROM ({{rows}}))"
 _TO_STAGE = f"""
     INSERT INTO stage
-    SELECT {_short("label")}, {_short("name")}, nullif(number, 0), member, {_identity("email")},
-        {_identity("customer_id")}, stamp, flags
-    FROM ({_FLAGGED.format(flags=flags_of_row(is_long=False))})
+    SELECT {_short("label")}, {_short("name")}, nullif(number, 0), member, {_short("email")},
+        {_short("customer_id")}, stamp, flags
+    FROM ({_FLAGGED.format(flags=first_flags(is_long=False))})
 """
 # Without labels, which would be a tenth of it: they follow from the kind, and where the identity is of no use its label
 # is kept in its place.
@@ -60,9 +54,9 @@ _LONG_STAGE = f"""
 """
 _TO_LONG_STAGE = f"""
     INSERT INTO stage
-    SELECT kind, nullif(number, 0), CASE WHEN kind = {OTHER} THEN {_short("label")} ELSE {_identity("value")} END,
+    SELECT kind, nullif(number, 0), CASE WHEN kind = {OTHER} THEN {_short("label")} ELSE {_short("value")} END,
         stamp, flags
-    FROM ({_FLAGGED.format(flags=flags_of_row(is_long=True))})
+    FROM ({_FLAGGED.format(flags=first_flags(is_long=True))})
 """
 CLEAR_STAGE = "DROP VIEW IF EXISTS staged; DROP TABLE IF EXISTS stage"
 _COUNTS = """
@@ -79,28 +73,33 @@ def stage(con: duckdb.DuckDBPyConnection, rows: StagedRows) -> list[LabelCount]:
     """
     query(con, _LONG_STAGE if rows.is_long else _STAGE, rows.file)
     first = query(con, "SELECT coalesce(max(rowid) + 1, 0) FROM stage", rows.file)[0][0]
-    to_stage = _TO_LONG_STAGE if rows.is_long else _TO_STAGE
-    counting = _COUNTS.format(first=first, most=MOST_LABELS + 1)
-    query(con, to_stage.replace("{rows}", rows.sql), rows.file)
-    counts = query(con, counting, rows.file)
+    counts = _put(con, rows, first)
     if rows.sql_without_empty_rows and _has_empty(con, rows, first, counts):
         rows = replace(rows, sql=rows.sql_without_empty_rows)
         if first:
             query(con, f"DELETE FROM stage WHERE rowid >= {first}", rows.file)
         else:  # so that rows are numbered from the beginning
             query(con, CLEAR_STAGE + ";" + (_LONG_STAGE if rows.is_long else _STAGE), rows.file)
-        query(con, to_stage.replace("{rows}", rows.sql), rows.file)
-        counts = query(con, counting, rows.file)
+        counts = _put(con, rows, first)
     if len(counts) > MOST_LABELS:
         raise rows.file.error(
             f"holds more than {MOST_LABELS:,} audiences or types of identity: this is not an audience."
         )
-    if any(count[-1] & RowFlag.IRREGULAR for count in counts):
-        clean_staged_rows(con, rows.file, is_long=rows.is_long)
-        counts = query(con, counting, rows.file)
     if any(count[-1] & RowFlag.SUSPICIOUS or "\0" in f"{count[0]}{count[1]}" for count in counts):
         refuse_faulty(con, rows)
     return [LabelCount(*count) for count in counts]
+
+
+def _put(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int) -> list[tuple[Any, ...]]:
+    """Put rows on the stage, cleaned, and count them by label; their places begin with `first`."""
+    to_stage = _TO_LONG_STAGE if rows.is_long else _TO_STAGE
+    query(con, to_stage.replace("{rows}", rows.sql), rows.file)
+    counting = _COUNTS.format(first=first, most=MOST_LABELS + 1)
+    counts = query(con, counting, rows.file)
+    if len(counts) <= MOST_LABELS and any(count[-1] & RowFlag.IRREGULAR for count in counts):
+        clean_staged_rows(con, rows.file, is_long=rows.is_long)
+        counts = query(con, counting, rows.file)
+    return counts
 
 
 def _has_empty(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int, counts: Sequence[tuple[Any, ...]]) -> bool:

@@ -110,9 +110,10 @@ def csv_rows(file: SourceFile) -> StagedRows:
     if MPID in texts:
         texts[MPID] = _without_text_mark(texts[MPID])
     stamp = milliseconds_of_text(texts[STAMP]) if STAMP in texts else "NULL::BIGINT"
-    # a repeated header is not a member: the file was concatenated from parts
+    # a repeated header is not a member: the file was concatenated from parts, the first column perhaps with its mark
     repeated_header = " AND ".join(
-        f"{cell.format(names[index])} IN ({literal(columns[index])}, {literal(chr(0xFEFF) + columns[index])})"
+        f"({cell.format(names[index])} = {literal(columns[index])}"
+        + (f" OR {cell.format(names[index])} = {literal(chr(0xFEFF) + columns[index])})" if index == 0 else ")")
         for index in indexes.values()
     )
     condition = f"({repeated_header}) IS NOT TRUE"
@@ -304,9 +305,11 @@ def _select(source: str, texts: dict[str, str], stamp: str) -> str:
     is_delta = IS_ADD in texts
     member = boolean(texts[IS_ADD]) if is_delta else "true"
     unreadable = f"trim({texts[STAMP]}) <> '' AND {stamp} IS NULL" if is_delta and STAMP in texts else "false"
+    # what begins with no white space is not trimmed: that costs more than all the rest, and numbers are read with it
+    mpid = f"CASE WHEN {text(MPID)} > '!' THEN {text(MPID)} ELSE nullif(trim({text(MPID)}), '') END"
     label = text(AUDIENCE_ID) if AUDIENCE_ID in texts else text(AUDIENCE_NAME)
     return (
-        f"SELECT {label} AS label, {text(AUDIENCE_NAME)} AS name, nullif(trim({text(MPID)}), '') AS mpid, "
+        f"SELECT {label} AS label, {text(AUDIENCE_NAME)} AS name, {mpid} AS mpid, "
         f"{member} AS member, {text(EMAIL)} AS email, {text(CUSTOMER)} AS customer_id, {stamp} AS stamp, "
         f"{unreadable} AS unreadable FROM {source}"
     )
