@@ -117,9 +117,16 @@ class SeveralAudiencesError(InputError):
 
 
 class AmbiguousColumnsError(InputError):
-    """A table has several columns for one identity, and none was chosen."""
+    """A table has several columns for one identity, and none was chosen.
+
+    `candidates` has the names of these columns, by what they would be chosen for (`email`, `customer_id`, `mpid`).
+    """
 
     code = "ambiguous_columns"
+
+    def __init__(self, message: str, candidates: dict[str, list[str]], *, path: str | None = None) -> None:
+        super().__init__(message, path=path)
+        self.candidates = candidates
 
 
 class ColumnNotFoundError(InputError):

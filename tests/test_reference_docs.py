@@ -21,7 +21,7 @@ from core.models.run import RunStatus, SyncMode
 from core.reporting.rejection_reasons import EXPLANATIONS
 from core.reporting.run_report import RunReport
 from core.settings import Settings
-from core.sources import tabular
+from core.sources import table_columns
 from core.sources.detection import FORMATS, FileFormat
 from core.store.metrics import Metrics
 from tests.documents import DOCUMENTS, code, code_blocks, section, table_rows
@@ -173,4 +173,4 @@ def test_columns_of_tables() -> None:
     rows = table_rows(section("docs/reference/formats.md", "Plain table"))
     for _, names in rows:
         accepted = [name.strip(" `") for name in names.split(",")]
-        assert None not in {tabular.meaning(name) for name in accepted}, names
+        assert None not in {table_columns.meaning(name) for name in accepted}, names

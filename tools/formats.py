@@ -8,7 +8,7 @@ from core.raw_identity import NULL_WORDS
 from core.sources.compression import COMPRESSIONS
 from core.sources.detection import FORMATS, FileFormat
 from core.sources.fetch import BUCKETS
-from core.sources.tabular import SPELLINGS
+from core.sources.table_columns import SPELLINGS
 from core.sources.unreadable import NOT_READ
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "reference" / "formats.md"

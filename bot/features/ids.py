@@ -96,6 +96,7 @@ class RunCallback(StrEnum):
     """Modals."""
 
     START = "runs-start-form"
+    COLUMNS = "runs-columns-form"
 
 
 class RunShortcut(StrEnum):
@@ -113,6 +114,8 @@ class RunAction(StrEnum):
     CANCEL = "runs-cancel"
     """[run id]"""
     AGAIN = "runs-again"
+    """[run id]"""
+    COLUMNS = "runs-columns-choose"
     """[run id]"""
     RETRY = "runs-retry"
     """[run id]"""
@@ -132,6 +135,12 @@ class RunBlock(StrEnum):
     ATTACHED = "runs-attached"
     COLUMNS = "runs-columns"
     MODE = "runs-mode"
+    CANDIDATES = "runs-candidates"
+    """Followed by what the column is chosen for."""
+
+    def of(self, key: str) -> str:
+        """Return the block id of one of several inputs."""
+        return f"{self.value}-{key}"
 
 
 class ApprovalCallback(StrEnum):

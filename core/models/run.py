@@ -282,6 +282,9 @@ class Run(BaseModel):
     discarded_plan: RunPlan | None = None
     """The discarded plan that was shown before, until another plan replaces it."""
 
+    column_candidates: dict[str, list[str]] = {}
+    """The columns between which a person has to choose, by what they would be chosen for (see RunRequest.columns)."""
+
     @property
     def is_approved(self) -> bool:
         """Whether a person approved the current plan."""
@@ -306,6 +309,7 @@ class Run(BaseModel):
     def from_row(cls, row: dict[str, Any]) -> "Run":
         """Build a run from its row, including rows that an earlier version wrote."""
         plan, discarded, phase = row["plan"], row["discarded_plan"], row["phase"]
+        candidates = row["column_candidates"]
         waiting = (
             {"phase": RunPhase.WAITING, "waiting_for_run_id": phase.removeprefix(_WAITING_IN_WORDS)}
             if phase.startswith(_WAITING_IN_WORDS)
@@ -319,6 +323,7 @@ class Run(BaseModel):
                 "request": RunRequest.model_validate_json(row["request"]),
                 "plan": RunPlan.model_validate_json(plan) if plan else None,
                 "discarded_plan": RunPlan.model_validate_json(discarded) if discarded else None,
+                "column_candidates": json.loads(candidates) if candidates else {},
                 "counters": {name: row[name] for name in RunCounters.model_fields},
             }
         )

@@ -3,6 +3,8 @@
 They return quickly: they queue a run, and a worker executes it.
 """
 
+from collections.abc import Mapping
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
@@ -64,15 +66,25 @@ async def _refuse_second_click(
             raise ConflictError(f"Someone has started this already: it is run {run.id}.", run_id=run.id)
 
 
-async def repeat(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
+async def repeat(
+    engine: Engine,
+    run_id: str,
+    *,
+    by: str,
+    channel: str | None,
+    team_id: str | None,
+    columns: Mapping[str, str] | None = None,
+) -> str:
     """Queue a run with the same request, which reads the source again, and return its id.
 
-    Raises NotFoundError if there is no such run, and ConflictError as `start` does, or if the run is an undo.
+    `columns` are added to the columns that the request chooses (see RunRequest). Raises NotFoundError if there is no
+    such run, and ConflictError as `start` does, or if the run is an undo.
     """
     run, mapping = await require_run_with_mapping(engine, run_id)
     if run.undo_of is not None:
         raise ConflictError("The undo of a run can't be repeated. Start a sync instead.")
-    request = run.request.model_copy(update={"approved": False, "allow_empty": False})
+    chosen = {**run.request.columns, **(columns or {})}
+    request = run.request.model_copy(update={"approved": False, "allow_empty": False, "columns": chosen})
     return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core import alerting
 from core.engine import Engine
-from core.errors import StorageError, SyncError, UnexpectedError
+from core.errors import AmbiguousColumnsError, StorageError, SyncError, UnexpectedError
 from core.lease import LeaseLostError
 from core.models.run import PROCESS_DIED, RunStatus, RunStoppedError, StopReason
 from core.runs.ownership import owned_write
@@ -114,9 +114,10 @@ async def _end(
 ) -> None:
     message = None if error is None else error.message
     code = PROCESS_DIED if process_died else None if error is None else error.code
+    candidates = error.candidates if isinstance(error, AmbiguousColumnsError) else None
     try:
         async with owned_write(engine, run_id) as db:
-            await runs.set_status(db, run_id, status, error=message, code=code)
+            await runs.set_status(db, run_id, status, error=message, code=code, column_candidates=candidates)
             run = await runs.by_id(db, run_id)
             assert run is not None
             await alerting.on_run_ended(db, run, status, error)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from core.errors import InputError
-from core.sources.tabular import COLUMN_CHOICES
+from core.sources.table_columns import COLUMN_CHOICES
 
 _FORM = ", ".join(f"{key}=NAME" for key in COLUMN_CHOICES)
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from core.sources import csv_format, download_csv, error_location, tabular
+from core.sources import csv_format, download_csv, error_location, table_columns
 from core.sources.duckdb_errors import BROKEN_JSON
 from core.sources.source_file import SourceFile
 from core.sources.unreadable import refuse_unreadable
@@ -118,7 +118,7 @@ def _csv(head: bytes, file: SourceFile) -> DetectedFile:
 
 
 def _meaning(column: str) -> str | None:
-    return download_csv.meaning(column) or tabular.meaning(column)
+    return download_csv.meaning(column) or table_columns.meaning(column)
 
 
 def _json(head: bytes, file: SourceFile) -> DetectedFile:

@@ -30,7 +30,7 @@ _LOOK_CLOSER = f"""
         flags = (flags - {RowFlag.IRREGULAR.value}) | {{flags}}
     WHERE flags & {RowFlag.IRREGULAR.value} <> 0
 """
-_LOOK_CLOSER_WIDE = _LOOK_CLOSER.format(assignments=", ".join(map(_something, _WIDE)), flags=identity_flags(*_WIDE))
+_LOOK_CLOSER_WIDE = _LOOK_CLOSER.format(assignments=", ".join(map(_assignment, _WIDE)), flags=identity_flags(*_WIDE))
 _LOOK_CLOSER_LONG = _LOOK_CLOSER.format(
     assignments=_assignment("value").replace("CASE WHEN ", f"CASE WHEN kind = {OTHER} THEN value WHEN ", 1),
     flags=identity_flags(*_LONG),

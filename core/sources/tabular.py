@@ -4,99 +4,25 @@ With a column `isadd`, as in mParticle's export to BigQuery, it contains additio
 whole audience.
 """
 
-import re
-from collections.abc import Sequence
-
 import duckdb
 
-from core.errors import AmbiguousColumnsError, ColumnNotFoundError
 from core.sources import error_location, json_format
 from core.sources.csv_format import MOST_COLUMNS, TOO_WIDE, scan
 from core.sources.duckdb_errors import query
-from core.sources.source_file import SourceFile, readable, refuse_bomb
+from core.sources.source_file import SourceFile, refuse_bomb
 from core.sources.sql_expressions import boolean, identifier, literal, milliseconds_of_text
 from core.sources.staged_rows import LONGEST_IDENTITY, StagedRows
-
-EMAIL = "email"
-CUSTOMER = "customer id"
-MPID = "mpid"
-IS_ADD = "isadd"
-STAMP = "timestamp"
-AUDIENCE_ID = "audience id"
-AUDIENCE_NAME = "audience name"
-
-# The column names that an error may show: in a file without a header, the first line is a person's data.
-_NAME = re.compile(r"[^\W\d][\w -]{0,39}")
-
-# The number of columns that an error lists.
-LISTED = 10
-
-#: The spellings of a column, in lower case without anything but letters and digits.
-SPELLINGS = {
-    EMAIL: ("email", "emailaddress", "mail", "mailaddress", "useremail"),
-    CUSTOMER: ("customerid", "customer", "userid", "externalid", "externalcustomerid", "clientid"),
-    MPID: ("mpid", "mparticleid"),
-    IS_ADD: ("isadd", "isaddrequest", "ismember"),
-    STAMP: ("timestamp", "timestampms", "membershipchangedtimestamp"),
-    AUDIENCE_ID: ("audienceid",),
-    AUDIENCE_NAME: ("audiencename",),
-}
-#: The identities that a person can choose a column for, and their meanings here.
-_CHOICES = {"email": EMAIL, "customer_id": CUSTOMER, "mpid": MPID}
-COLUMN_CHOICES = tuple(_CHOICES)
-_MEANINGS = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
-
-
-def meaning(column: str) -> str | None:
-    """Return the meaning of a column in the header, or None if it has none."""
-    return _MEANINGS.get("".join(letter for letter in column.lower() if letter.isalnum()))
-
-
-def columns_by_meaning(columns: Sequence[str], file: SourceFile) -> dict[str, int]:
-    """Return the index of each column that is used, by meaning: those that a person has chosen, and others by name.
-
-    Raises AmbiguousColumnsError, ColumnNotFoundError, or InputError if no column has an identity.
-    """
-    indexes = _chosen_columns(columns, file)
-    for index, column in enumerate(columns):
-        name = meaning(column)
-        if name is None or index in indexes.values() or name in {_CHOICES[key] for key, _ in file.chosen_columns}:
-            continue
-        if name in indexes:
-            raise AmbiguousColumnsError(
-                f"has two columns for the {name}, {readable(columns[indexes[name]], 60)} and {readable(column, 60)}. "
-                "Choose one of them.",
-                path=file.shown,
-            )
-        indexes[name] = index
-    if not indexes.keys() & {EMAIL, CUSTOMER, MPID}:
-        _refuse_columns(columns, file)
-    return indexes
-
-
-def _chosen_columns(columns: Sequence[str], file: SourceFile) -> dict[str, int]:
-    """Return the indexes of the columns that a person has chosen, by meaning."""
-    names = [column.strip().casefold() for column in columns]
-    indexes = {}
-    for key, column in file.chosen_columns:
-        if column.strip().casefold() not in names:
-            shown = ", ".join(name if _NAME.fullmatch(name) else "(not a name)" for name in columns[:LISTED])
-            raise ColumnNotFoundError(
-                f"has no column {readable(column, 60)}, which was chosen for {key}, only {shown}.", path=file.shown
-            )
-        indexes[_CHOICES[key]] = names.index(column.strip().casefold())
-    return indexes
-
-
-def _refuse_columns(columns: Sequence[str], file: SourceFile) -> None:
-    accepted = "; ".join(f"{name}: {', '.join(SPELLINGS[name])}" for name in (EMAIL, CUSTOMER, MPID))
-    if any("@" in column for column in columns):
-        raise file.error(
-            f"the first line contains an address instead of column names. Accepted are {accepted}.", line=1
-        )
-    shown = ", ".join(column if _NAME.fullmatch(column) else "(not a name)" for column in columns[:LISTED])
-    more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
-    raise file.error(f"has no column with an identity, only {shown}{more}. Accepted are {accepted}.")
+from core.sources.table_columns import (
+    AUDIENCE_ID,
+    AUDIENCE_NAME,
+    CUSTOMER,
+    EMAIL,
+    IS_ADD,
+    MPID,
+    STAMP,
+    column_notes,
+    columns_by_meaning,
+)
 
 
 def csv_rows(file: SourceFile) -> StagedRows:
@@ -128,7 +54,7 @@ def csv_rows(file: SourceFile) -> StagedRows:
         is_delta=IS_ADD in indexes,
         sql_without_empty_rows=f"{select} AND ({filled})",
         customer_id_column=columns[indexes[CUSTOMER]] if CUSTOMER in indexes else None,
-        notes=(*_column_notes(columns, indexes), *file.notes),
+        notes=(*column_notes(columns, indexes), *file.notes),
     )
 
 
@@ -136,21 +62,6 @@ def _without_text_mark(text: str) -> str:
     """Return a number without the mark by which a spreadsheet keeps it as text: '123 or ="123"."""
     signs = literal("'=" + '"')
     return f"CASE WHEN {text} BETWEEN {literal(chr(39))} AND '>' THEN trim({text}, {signs}) ELSE {text} END"
-
-
-def _column_notes(columns: Sequence[str], indexes: dict[str, int]) -> tuple[str, ...]:
-    """Return a note on which columns are used, and which are ignored."""
-    used = ", ".join(
-        f"{readable(columns[index], 40)} as {name}" for index, name in sorted((i, n) for n, i in indexes.items())
-    )
-    ignored = [
-        column if _NAME.fullmatch(column) else "(not a name)"
-        for index, column in enumerate(columns)
-        if index not in indexes.values()
-    ]
-    more = f" and {len(ignored) - LISTED} more" if len(ignored) > LISTED else ""
-    rest = f" Ignored: {', '.join(ignored[:LISTED])}{more}." if ignored else ""
-    return (f"Columns used: {used}.{rest}",)
 
 
 def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
@@ -183,7 +94,7 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows
         is_delta=IS_ADD in indexes,
         sql_without_empty_rows=f"{select} WHERE ({filled})",
         customer_id_column=columns[indexes[CUSTOMER]] if CUSTOMER in indexes else None,
-        notes=_column_notes(columns, indexes),
+        notes=column_notes(columns, indexes),
     )
 
 
@@ -210,7 +121,7 @@ def json_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows:
         sql_without_empty_rows=f"{select} WHERE EXISTS (SELECT 1 FROM (SELECT unnest(json_keys(json)) AS key) "
         "WHERE trim(json ->> ('/' || replace(replace(key, '~', '~0'), '/', '~1'))) <> '')",
         customer_id_column=columns[indexes[CUSTOMER]] if CUSTOMER in indexes else None,
-        notes=_column_notes(columns, indexes) if indexes else (),
+        notes=column_notes(columns, indexes) if indexes else (),
     )
 
 

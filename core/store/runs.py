@@ -1,7 +1,8 @@
 """Runs: the status, counters and worker of each."""
 
+import json
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypedDict, Unpack
@@ -310,6 +311,7 @@ class RunUpdate(TypedDict, total=False):
     approval_wait_s: float | ColumnElement[float]
     error: str | None
     error_code: str | None
+    column_candidates: str | None
     cancel_reason: CancelReason | None
     list_size: int
     is_live: bool
@@ -392,8 +394,12 @@ async def set_status(
     error: str | None = None,
     code: str | None = None,
     cancel_reason: CancelReason | None = None,
+    column_candidates: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Set the status of a run, with its error and, if CANCELLED by no person, the reason."""
+    """Set the status of a run, with its error and, if CANCELLED by no person, the reason.
+
+    `column_candidates` are columns between which a person has to choose (see Run).
+    """
     now = await clock.now(db)
     await change(
         db,
@@ -403,6 +409,7 @@ async def set_status(
         approval_wait_s=waited(now),
         error=error,
         error_code=code,
+        column_candidates=json.dumps(column_candidates) if column_candidates else None,
         cancel_reason=cancel_reason,
     )
 

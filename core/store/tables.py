@@ -203,6 +203,8 @@ runs = Table(
     Column("shown_digest", Text),
     # the plan that was shown before and was discarded, as JSON
     Column("discarded_plan", Text),
+    # the columns between which a person has to choose, as JSON: names by what they would be chosen for
+    Column("column_candidates", Text),
     # SHA-256 of the source's bytes, and its time: the newest time stamp, or else when these bytes were first read
     Column("source_digest", Text),
     Column("source_at", Float),

@@ -1,5 +1,7 @@
 """The actions on runs: cancel, repeat, retry. Each checks who may do it."""
 
+from collections.abc import Mapping
+
 from bot.features.mapping_lookup import MappingRef, find, named, require_start
 from bot.features.runs import views
 from bot.services import Services
@@ -26,12 +28,17 @@ async def cancel(services: Services, actor: Actor, run_id: str) -> Message:
     return views.cancelled(run, ref, at_once=at_once)
 
 
-async def again(services: Services, actor: Actor, run_id: str) -> Message:
-    """Start a run with the same source. Raises InputError if that is not possible, or if the person may not."""
+async def again(services: Services, actor: Actor, run_id: str, *, columns: Mapping[str, str] | None = None) -> Message:
+    """Start a run with the same source, and with these chosen columns.
+
+    Raises InputError if that is not possible, or if the person may not.
+    """
     run, ref = await load(services, actor, run_id)
     require_start(ref.connection, actor.person, "start its runs")
     channel = run.channel or actor.channel
-    new = await commands.repeat(services.engine, run_id, by=actor.person, channel=channel, team_id=actor.team_id)
+    new = await commands.repeat(
+        services.engine, run_id, by=actor.person, channel=channel, team_id=actor.team_id, columns=columns
+    )
     services.wake()
     return views.started_again(new, ref, channel)
 

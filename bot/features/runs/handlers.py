@@ -8,7 +8,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.ids import RunAction, RunCallback, RunShortcut
-from bot.features.runs import actions, start, views
+from bot.features.runs import actions, columns, start, views
 from bot.features.runs.file_links import attached
 from bot.features.runs.mapping_options import MappingOptions
 from bot.features.runs.rejected_file import RejectedFileSender
@@ -50,6 +50,15 @@ def _register_form(app: AsyncApp, services: Services) -> None:
     @app.view(RunCallback.START)
     async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await start.submit(services, ack, body, client)
+
+    @app.action(RunAction.COLUMNS)
+    async def on_choose_columns(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        await columns.open_choice(services, client, Actor.of(body), value_of(body))
+
+    @app.view(RunCallback.COLUMNS)
+    async def on_columns(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await columns.submit(services, ack, body, client)
 
 
 def _register_actions(app: AsyncApp, services: Services) -> None:

@@ -60,7 +60,10 @@ _ADVICE: Mapping[str, str] = {
     InputError.code: (
         "put right what is said above, then press *Upload a different file*. *Retry* reads the same one once more."
     ),
-    AmbiguousColumnsError.code: _COLUMNS,
+    AmbiguousColumnsError.code: (
+        "press *Choose columns*, and say which one counts. The sync then starts again. Later syncs of the mapping use "
+        "that column too."
+    ),
     ColumnNotFoundError.code: _COLUMNS,
     SeveralAudiencesError.code: _ONE_OF_SEVERAL,
     AudiencesOfOneNameError.code: _ONE_OF_SEVERAL,

@@ -62,7 +62,7 @@ def summary(view: RunView) -> Message:
         pairs.append(("On the list in Iterable now", number(view.run.list_size)))
     pairs.append(("Took", f"{duration(report.duration_s)}, {plural(report.requests, 'request')}"))
     blocks: list[Block] = [section(f"*{head}*\n{done_words(view)}{rejected}."), *fields(pairs)]
-    blocks += causes(view)
+    blocks += [*causes(view), *notes(view)]
     buttons = [*_rejected_button(view)]
     if view.run.undo_of is None:
         buttons.append(_button("Run again", RunAction.AGAIN, view))
@@ -160,15 +160,18 @@ def before(view: RunView) -> str:
 def retry_buttons(view: RunView) -> list[ButtonElement]:
     """Return the buttons that may help after a failure."""
     again = view.run.error_code in OF_THE_FILE and view.run.undo_of is None
+    asks = bool(view.run.column_candidates)
     buttons = [
         button("Retry", RunAction.RETRY, view.run.id, style=None if again else "primary", label=_RETRY_LABEL),
     ]
     if again:  # The same file would be refused again.
         label = f"Upload a different file of {view.run.audience or 'the audience'}"
-        other = button(
-            "Upload a different file", RunAction.START, str(view.run.mapping_id), style="primary", label=label
-        )
+        style = None if asks else "primary"
+        other = button("Upload a different file", RunAction.START, str(view.run.mapping_id), style=style, label=label)
         buttons.insert(0, other)
+    if asks:
+        label = f"Choose columns for {view.run.audience or 'the audience'}"
+        buttons.insert(0, button("Choose columns", RunAction.COLUMNS, view.run.id, style="primary", label=label))
     if view.report.rejected:
         buttons.append(_button("Retry rejected", RunAction.RETRY_REJECTED, view))
     if view.run.error_code == InvalidApiKeyError.code:

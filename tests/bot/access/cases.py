@@ -29,6 +29,7 @@ from bot.features.ids import (
     plan_value,
 )
 from bot.features.mapping.form import MapMetadata, ReviewMetadata
+from bot.features.runs.columns import ColumnsMetadata
 from bot.features.runs.form import StartMetadata
 from bot.features.undo.views import UndoMetadata
 from bot.ui.modal_state import Metadata
@@ -250,6 +251,10 @@ CASES: Mapping[str, Case] = {
     RunAction.MAPPING: Case(_typing(RunAction.MAPPING, _map_metadata), Right.START, names_id=False),
     RunCallback.START: Case(_submission(RunCallback.START, lambda _: StartMetadata(), _START_VALUES), Right.START),
     RunAction.CANCEL: Case(_button(RunAction.CANCEL, _run), Right.START),
+    RunAction.COLUMNS: Case(_button(RunAction.COLUMNS, _run), Right.START),
+    RunCallback.COLUMNS: Case(
+        _submission(RunCallback.COLUMNS, lambda t: ColumnsMetadata(run_id=t.run_id)), Right.START
+    ),
     RunAction.AGAIN: Case(_button(RunAction.AGAIN, _run), Right.START),
     RunAction.RETRY: Case(_button(RunAction.RETRY, _run), Right.START),
     RunAction.RETRY_REJECTED: Case(_button(RunAction.RETRY_REJECTED, _run), Right.START),

@@ -8,6 +8,8 @@ import pytest
 
 from bot.features.ids import ConnectCallback, MappingCallback, RunAction, RunBlock, RunCallback, RunShortcut
 from bot.features.runs.file_links import file_id_of
+from bot.features.runs.result_messages import result_message
+from bot.features.runs.run_view import RunView
 from bot.slack.file_source import address_of
 from bot.ui.blocks import Message as Shown
 from bot.ui.blocks import actions, button
@@ -126,6 +128,33 @@ async def test_linked_file_is_synced(tmp_path: Path) -> None:
         assert (run.request.mode, run.channel) == (SyncMode.ADD, MARKETING)
         assert "appears in #marketing" in await read_privately(bot, f"run `{run.id}`", channel="sync-alerts")
         assert (await wait_for_end(bot, run.id)).status is RunStatus.SUCCEEDED
+
+
+async def test_columns_are_chosen_after_a_run_stopped(tmp_path: Path) -> None:
+    """A failed run offers a menu for each identity with several columns. The answer starts the sync, and is kept."""
+    table = b"E-Mail,Email,customer_id,Client ID\na@example.com,b@example.com,c1,NULL\n"
+    async with workspace(tmp_path) as bot:
+        connection = await bot.connection()
+        mapping = await bot.mapping(connection)
+        maya, run_id = bot.slack.marketer, await start_run(bot, mapping, table)
+        stopped = await wait_for_end(bot, run_id)
+        assert stopped.column_candidates == {"email": ["E-Mail", "Email"], "customer_id": ["customer_id", "Client ID"]}
+        assert "Choose columns" in str(result_message(RunView(stopped, connection, None)).payload())
+        message = await post_button(bot, RunAction.COLUMNS, run_id)
+        await maya.click(message, RunAction.COLUMNS)
+        view = await maya.open_view(RunCallback.COLUMNS)
+        await maya.fill(view, {RunBlock.CANDIDATES.of("email"): "1", RunBlock.CANDIDATES.of("customer_id"): "0"})
+        assert (await maya.submit()).ok
+        await read_privately(bot, "Started again as run")
+        chosen = await wait_for_end(bot, (await all_runs(bot))[0].id)
+        assert chosen.request.columns == {"email": "Email", "customer_id": "customer_id"}
+        assert bot.emails() == {"b@example.com"}
+        shown = str(result_message(RunView(chosen, connection, None)).payload())
+        assert "Columns used: Email as email, customer_id as customer id. Ignored: E-Mail, Client ID." in shown
+        later = await wait_for_end(bot, await start_run(bot, mapping, table.replace(b"b@", b"d@")))
+        assert (later.status, bot.emails()) == (RunStatus.SUCCEEDED, {"d@example.com"})
+        await bot.slack.admin.click(message, RunAction.COLUMNS)
+        await read_privately(bot, "Only operators", bot.slack.admin)
 
 
 async def test_columns_are_asked_for_and_remembered(tmp_path: Path) -> None:
