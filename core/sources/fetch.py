@@ -10,7 +10,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -30,6 +30,8 @@ LONGEST_NAME = 200
 # How long a server may send nothing, in seconds.
 SILENCE_S = 60.0
 
+# The names of errors by which the libraries say that they have no credentials, or wrong ones.
+_NOT_LET_IN = re.compile(r"Auth|Credential|Token|BadHostKey|PasswordRequired")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):")
 # The extra of this package that is needed for each scheme.
 BUCKETS = {
@@ -186,13 +188,15 @@ async def _from_web(address: str, path: Path) -> Path:
 
 def _from_bucket(scheme: str, address: str, path: Path) -> Path:
     try:
-        import fsspec
+        from fsspec.core import url_to_fs
 
+        # not the connection and the listings of an earlier run: they may be broken, or out of date
+        bucket, name = url_to_fs(address, skip_instance_cache=True)
         if "*" in name_of(address):
-            return _folder_from_bucket(address, path.with_name("parts"))
+            return _folder_from_bucket(bucket, name, path.with_name("parts"))
         if address.endswith("/"):
-            return _folder_from_bucket(address, path)
-        with fsspec.open(address, "rb") as remote:
+            return _folder_from_bucket(bucket, name, path)
+        with bucket.open(name, "rb") as remote:
             _copy(remote, path, MAX_BYTES)
     except ImportError as error:
         raise InputError(
@@ -202,22 +206,29 @@ def _from_bucket(scheme: str, address: str, path: Path) -> Path:
         raise InputError("There is no such file in the bucket. Check the address.") from error
     except PermissionError as error:
         raise InputError("The bucket does not let this program read it. Check its permissions.") from error
-    except OSError as error:
-        raise FetchError(f"The bucket failed to answer ({type(error).__name__}). Try again.") from error
+    except SyncError:
+        raise
+    except Exception as error:  # each cloud's library has errors of its own
+        kind = type(error).__name__
+        if type(error).__module__ == "builtins" and not isinstance(error, OSError):
+            raise
+        if _NOT_LET_IN.search(kind):
+            raise InputError(
+                f"The server does not let this program in ({kind}). Check the user name and password, or the cloud's "
+                "credentials on this machine."
+            ) from error
+        raise FetchError(f"The bucket failed to answer ({kind}). Try again.") from error
     return path
 
 
-def _folder_from_bucket(prefix: str, folder: Path) -> Path:
+def _folder_from_bucket(bucket: Any, root: str, folder: Path) -> Path:
     """Fetch the parts of an audience: the files below a prefix, or those that a pattern matches. Returns the folder."""
-    from fsspec.core import url_to_fs
-
     from core.sources.file_opener import is_part
 
-    bucket, root = url_to_fs(prefix)
     paths = bucket.glob(root) if "*" in root else bucket.find(root)
     names = [name for name in sorted(paths) if is_part(PurePosixPath(name))]
     if not names:
-        raise FileNotFoundError(prefix)
+        raise FileNotFoundError(root)
     folder.mkdir()
     room = MAX_BYTES
     for index, name in enumerate(names):
