@@ -42,9 +42,9 @@ class Opener:
         return folder
 
     def unwrap(self, file: SourceFile) -> SourceFile:
-        """Return a file without its outer packing: decompressed, and taken out of a ZIP that contains only another ZIP.
+        """Return a file without its outer packing: decompressed, and taken out of ZIPs that contain nothing else.
 
-        The ZIP of an audience is not unpacked. From here on, the limit for unpacked bytes applies. Raises InputError.
+        A download with a manifest and a ZIP of parts are not unpacked. From here on, the limit for unpacked bytes applies. Raises InputError.
         """
         file = replace(file, limit=UnpackLimit(file.path.stat().st_size))
         for _ in range(MOST_LAYERS):
@@ -55,10 +55,7 @@ class Opener:
                 names = archive.data_names()
                 if archive.is_workbook or archive.manifest() is not None or len(names) != 1:
                     break
-                (part,) = self._extract(file, archive, names)
-            if not _starts_with(part.path, ZIP):
-                break
-            file = part
+                (file,) = self._extract(file, archive, names)
         return file
 
     def plain_files(self, file: SourceFile, layers: int = 0) -> list[SourceFile]:

@@ -1,5 +1,5 @@
-"""Cleaning the identities on the stage: of those that are not plain, most are a word for "nothing", which the database
-takes away; the others pass through Python.
+"""Cleaning the identities on the stage. DuckDB removes words for "nothing"; other identities that are not plain pass
+through Python.
 """
 
 import duckdb

@@ -1,4 +1,4 @@
-"""Rows that no audience has: the first of them is named, and nothing is read."""
+"""Faults of rows. The error names the first row that has one."""
 
 import duckdb
 
@@ -42,7 +42,7 @@ _FAULTS = (
 
 
 def refuse_faulty(con: duckdb.DuckDBPyConnection, rows: StagedRows) -> None:
-    """Refuse the first row that has a fault, if one has."""
+    """Raise InputError for the first row that has a fault, if any has."""
     # numbered after the values are gone: DuckDB holds 2,048 of those at once, and they may be of any length
     tested = ", ".join(f"{condition} AS fault_{place}" for place, (_, condition) in enumerate(_FAULTS))
     numbered = f"SELECT *, row_number() OVER () AS n FROM (SELECT {tested} FROM ({rows.wide}))"

@@ -1,8 +1,8 @@
-"""What the database knows of a row before Python sees it, as conditions in SQL.
+"""The flags of a row, as conditions in SQL.
 
-Most rows are plain, so the first test is the one that counts: one regular expression for each identity, which costs as
-much as six comparisons with constants. The rules are those of core/raw_identity.py; no value passes these tests that
-cleaning would change.
+Most rows are plain, so the first test takes most of the time: one regular expression for each identity, which costs as
+much as six comparisons with constants. The rules are in core/raw_identity.py; cleaning would not change a value that
+passes these tests.
 """
 
 import re
@@ -14,18 +14,18 @@ from core.sources.staged_rows import EMAIL, LONGEST_IDENTITY, OTHER
 
 
 class RowFlag(IntFlag):
-    """What is known of a row on the stage."""
+    """Flags of a row on the stage."""
 
     SUSPICIOUS = 1
-    """It may be one that no audience has."""
+    """It may have a fault."""
     IRREGULAR = 2
-    """An identity of it has to be cleaned."""
+    """One of its identities has to be cleaned."""
     NULL_ID = 4
-    """A word for "nothing" stood for its customer id."""
+    """Its customer id was a word for "nothing"."""
     NULL_EMAIL = 8
-    """Likewise for its email."""
+    """Its email was a word for "nothing"."""
     CLEANED = 16
-    """More than white space was taken off its email."""
+    """More than white space was removed from its email."""
     DECIMAL_ID = 32
     """Its customer id ends with `.0`."""
     ZERO_ID = 64
@@ -37,22 +37,22 @@ class RowFlag(IntFlag):
 # A pattern, and not IN: of so many words DuckDB makes a table, and joins every row with it.
 _WORDS = literal("|".join(map(re.escape, NULL_WORDS)))
 _LONGEST_WORD = max(map(len, NULL_WORDS))
-#: Nothing but a word for "nothing".
+#: The value is a word for "nothing".
 IS_WORD = (
     f"(strlen({{0}}) <= {_LONGEST_WORD} AND {{0}} NOT BETWEEN '0' AND ':' "
     f"AND regexp_full_match(lower({{0}}), {_WORDS}))"
 )
-#: An email to which cleaning would do nothing: ASCII from a letter or a digit to a letter, too long for a word.
+#: An email that cleaning would not change: ASCII from a letter or digit to a letter, and too long for a word.
 PLAIN_EMAIL = (
     f"(strlen({{0}}) BETWEEN {_LONGEST_WORD + 1} AND {LONGEST_IDENTITY} "
     "AND regexp_full_match({0}, '[0-9A-Za-z][!-9;=?-~]*[A-Za-z]'))"
 )
-#: A customer id of which there is nothing to be known: ASCII, no word, not marked as text, not rewritten, not 0.
+#: A customer id that needs neither cleaning nor a flag: ASCII, no word, not marked as text, not rewritten, not 0.
 PLAIN_ID = (
     f"(strlen({{0}}) <= {LONGEST_IDENTITY} AND {{0}} <> '0' AND regexp_full_match({{0}}, "
     rf"'[0-9][ -*,\-/-~]*[!-*,\-/-~]|[0-9]|[$-&*,./A-Z\\^_a-z{{{{|}}}}~][ -~]{{{{{_LONGEST_WORD - 1},}}}}[!-~]'))"
 )
-#: There is something in the place of the mpid, and it means that there is none.
+#: A value that means that there is no mpid.
 NO_MPID = f"(TRY_CAST({{0}} AS BIGINT) = 0 OR trim({{0}}) <> '' AND regexp_full_match(lower(trim({{0}})), {_WORDS}))"
 REWRITTEN_ID = (
     "((contains({0}, '+') OR {0} BETWEEN '#' AND '$') AND "
@@ -85,10 +85,10 @@ _SUSPICIOUS_LONG = f"({_NO_NUMBER}) OR strlen(value) > {LONGEST_IDENTITY} OR str
 
 
 def first_flags(*, is_long: bool) -> str:
-    """What the first pass says of a row, as an expression that is a sum of RowFlag.
+    """Return the expression of a row's flags in the first pass, a sum of RowFlag.
 
-    `IRREGULAR` means there that its identities need a closer look; DuckDB takes milliseconds to understand the tests
-    for that, which most files don't need.
+    Here `IRREGULAR` means that the identities are not plain. DuckDB takes milliseconds to plan the tests that say more,
+    and most files don't need them.
     """
     plain, suspicious = (_PLAIN_ROW_LONG, _SUSPICIOUS_LONG) if is_long else (_PLAIN_ROW, _SUSPICIOUS)
     tests = {RowFlag.SUSPICIOUS: suspicious, RowFlag.NULL_MPID: NO_MPID.format("mpid")}
@@ -96,7 +96,7 @@ def first_flags(*, is_long: bool) -> str:
 
 
 def identity_flags(email: str, customer_id: str) -> str:
-    """What is to be known of the identities of a row: these two, which are expressions. A sum of RowFlag."""
+    """Return the expression of the flags of these two identities, which are expressions: a sum of RowFlag."""
     irregular = (
         f"({value} IS NOT NULL AND NOT ({plain.format(value)}) AND NOT {IS_WORD.format(value)} AND trim({value}) <> '')"
         for value, plain in ((email, PLAIN_EMAIL), (customer_id, PLAIN_ID))

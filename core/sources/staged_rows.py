@@ -1,19 +1,19 @@
-"""What a reader gives of a file: its rows as SQL, and what is counted of them.
+"""The rows of a file as SQL, as each reader returns them, and their counts.
 
-Whatever the shape, the rows are a SELECT in the order of the file, with the columns
+The rows are a SELECT in the order of the file. In every format it has the columns
 
     label        what the rows are counted by: an audience, or a type of identity
-    name         the name of the audience, where the rows tell it
-    mpid         text, NULL where there is none
+    name         the name of the audience, if the rows have it
+    mpid         text, NULL if there is none
     member       whether the row says that the profile is in the audience
     email, customer_id
     stamp        when, in milliseconds since 1970, or NULL
     unreadable   there is a time stamp, but none that can be read
 
-or, where a row holds one identity (`is_long`), with `label`, `mpid`, `stamp` and
+or, if a row contains one identity (`is_long`), with `label`, `mpid`, `stamp` and
 
     value        the identity
-    kind         one of KINDS, and OTHER for those that are of no use here
+    kind         one of KINDS, and OTHER for those that are not used
 """
 
 from collections.abc import Callable
@@ -37,11 +37,11 @@ BY_KIND = (
 
 @dataclass(frozen=True)
 class StagedRows:
-    """The rows of a file: of one audience, or of several that are still to be told apart."""
+    """The rows of a file: of one audience, or of several."""
 
     sql: str
     file: SourceFile
-    #: The line in the file of the n-th row; None where a file has no lines.
+    #: The line in the file of the n-th row; None if a file has no lines.
     line: Callable[[int], int | None] | None
     #: The rows tell who joined and who left, and a profile's identities are those of its latest row; otherwise
     #: all are members, and the latest of each kind of identity counts.

@@ -1,4 +1,4 @@
-"""The stage: one pass over a file checks its rows and puts them there, in the order of the file, to be grouped.
+"""The stage: a table of a file's rows in their order. One pass over the file checks and flags them.
 
 From the table `stage` they are read through the view `staged`, which has the same columns for all files and the place
 of each row; mpids are numbers there, and blank identities are NULL.

@@ -46,8 +46,8 @@ def columns_by_meaning(columns: Sequence[str], file: SourceFile) -> dict[str, in
 
     Raises AmbiguousColumnsError, ColumnNotFoundError, or InputError if no column has an identity.
     """
-    found = _chosen_columns(columns, file)
-    taken, chosen = set(found.values()), set(found)
+    indexes = _chosen_columns(columns, file)
+    taken, chosen = set(indexes.values()), set(indexes)
     candidates: dict[str, list[int]] = {}
     for place, column in enumerate(columns):
         name = meaning(column)
@@ -56,10 +56,10 @@ def columns_by_meaning(columns: Sequence[str], file: SourceFile) -> dict[str, in
     ambiguous = {name: [columns[place] for place in places] for name, places in candidates.items() if len(places) > 1}
     if ambiguous:
         raise _ambiguity(ambiguous, file)
-    found |= {name: places[0] for name, places in candidates.items()}
-    if not found.keys() & {EMAIL, CUSTOMER, MPID}:
+    indexes |= {name: places[0] for name, places in candidates.items()}
+    if not indexes.keys() & {EMAIL, CUSTOMER, MPID}:
         _refuse_columns(columns, file)
-    return found
+    return indexes
 
 
 def _ambiguity(ambiguous: dict[str, list[str]], file: SourceFile) -> AmbiguousColumnsError:
@@ -78,7 +78,7 @@ def _chosen_columns(columns: Sequence[str], file: SourceFile) -> dict[str, int]:
     """Return the places of the columns that a person has chosen. Capitals count only if they tell two columns apart."""
     exact = [column.strip() for column in columns]
     folded = [column.casefold() for column in exact]
-    found = {}
+    indexes = {}
     for key, column in file.chosen_columns:
         wanted = column.strip()
         if wanted.casefold() not in folded:
@@ -86,8 +86,8 @@ def _chosen_columns(columns: Sequence[str], file: SourceFile) -> dict[str, int]:
             raise ColumnNotFoundError(
                 f"has no column {readable(column, 60)}, which was chosen for {key}, only {shown}.", path=file.shown
             )
-        found[_CHOICES[key]] = exact.index(wanted) if wanted in exact else folded.index(wanted.casefold())
-    return found
+        indexes[_CHOICES[key]] = exact.index(wanted) if wanted in exact else folded.index(wanted.casefold())
+    return indexes
 
 
 def _refuse_columns(columns: Sequence[str], file: SourceFile) -> None:
@@ -101,15 +101,15 @@ def _refuse_columns(columns: Sequence[str], file: SourceFile) -> None:
     raise file.error(f"has no column with an identity, only {shown}{more}. Accepted are {accepted}.")
 
 
-def column_notes(columns: Sequence[str], found: dict[str, int]) -> tuple[str, ...]:
+def column_notes(columns: Sequence[str], indexes: dict[str, int]) -> tuple[str, ...]:
     """Return a note on which columns are used, and which are ignored."""
     used = ", ".join(
-        f"{readable(columns[place], 40)} as {name}" for place, name in sorted((p, n) for n, p in found.items())
+        f"{readable(columns[place], 40)} as {name}" for place, name in sorted((p, n) for n, p in indexes.items())
     )
     ignored = [
         column if _NAME.fullmatch(column) else "(not a name)"
         for place, column in enumerate(columns)
-        if place not in found.values()
+        if place not in indexes.values()
     ]
     more = f" and {len(ignored) - LISTED} more" if len(ignored) > LISTED else ""
     rest = f" Ignored: {', '.join(ignored[:LISTED])}{more}." if ignored else ""

@@ -20,7 +20,7 @@ PARTS = {"a/part-0.csv": b"email\na@example.com\n", "a/part-1.csv": b"email\nb@e
 
 async def read_all(address: str, directory: Path) -> dict[str, bytes]:
     """Fetch an address. Returns the content of its files by name."""
-    async with fetch.fetched(address, directory, {}) as path:
+    async with fetch.fetch_file(address, directory, {}) as path:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         return {each.name: each.read_bytes() for each in files if each.is_file()}
 
@@ -98,8 +98,8 @@ async def test_sftp(tmp_path: Path) -> None:
         (tmp_path / "served" / name).write_bytes(content)
     with sftp.sftp_server(tmp_path / "served") as root:
         assert await read_all(f"{root}/a/part-0.csv", tmp_path / "run") == {"part-0.csv": PARTS["a/part-0.csv"]}
-        found = await read_all(f"{root}/a/part-*", tmp_path / "run")
-        assert found == {"part-0.csv": PARTS["a/part-0.csv"], "part-1.csv": PARTS["a/part-1.csv"]}
+        parts = await read_all(f"{root}/a/part-*", tmp_path / "run")
+        assert parts == {"part-0.csv": PARTS["a/part-0.csv"], "part-1.csv": PARTS["a/part-1.csv"]}
         with pytest.raises(InputError, match="There is no such file"):
             await read_all(f"{root}/a/none.csv", tmp_path / "run")
         with pytest.raises(InputError, match="does not let this program read"):

@@ -141,6 +141,14 @@ def test_one_csv_without_a_manifest_is_a_csv(tmp_path: Path, reading: Reading) -
     assert (source.shape, source.audience_id, source.file_name) == (SourceFormat.DOWNLOAD, "8754", "a.zip")
 
 
+def test_content_counts_once_against_the_limit(tmp_path: Path, reading: Reading) -> None:
+    """A ZIP of one file that unpacks to less than 16 MB is read, however well it is packed."""
+    table = "email\n" + "a@example.com\n" * 650_000
+    source, _ = reading(zip_of(tmp_path / "a.zip", {"people.csv": table}))
+
+    assert (source.rows, source.merged_rows) == (650_000, 649_999)
+
+
 def test_a_table_can_be_zipped(tmp_path: Path, reading: Reading) -> None:
     """The format of a CSV in a ZIP is recognized from its content."""
     source, profiles = reading(zip_of(tmp_path / "a.zip", {"people.csv": "email\na@example.com\n"}))
