@@ -44,7 +44,8 @@ class Opener:
     def unwrap(self, file: SourceFile) -> SourceFile:
         """Return a file without its outer packing: decompressed, and taken out of ZIPs that contain nothing else.
 
-        A download with a manifest and a ZIP of parts are not unpacked. From here on, the limit for unpacked bytes applies. Raises InputError.
+        A download with a manifest and a ZIP of parts are not unpacked. From here on, the limit for unpacked bytes
+        applies. Raises InputError.
         """
         file = replace(file, limit=UnpackLimit(file.path.stat().st_size))
         for _ in range(MOST_LAYERS):
