@@ -68,7 +68,7 @@ async def plan_run(
         mapping_ids = [mapping.id for mapping in mappings_of_list]
         # only guards need the size, and live changes have none
         ledger_size = 0 if planned.request.live else await ledger.size(db, target.id)
-    reads = [] if planned.request.live else [Path(planned.request.path)]
+    reads = [] if planned.request.live else _paths(planned)
     async with workspace(data_dir, planned.id, memory_mb, small=_is_small(planned, ledger_size), reads=reads) as con:
         is_bound = had_approval(planned) and await load_approved_changes(con, database, planned.id)
         source, source_digest = await _read(con, database, planned, target, erased)

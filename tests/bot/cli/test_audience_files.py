@@ -44,8 +44,14 @@ EVERYONE = {f"p{n}@example.com" for n in range(3)}
 
 @pytest.mark.parametrize(
     "sources",
-    [["export"], ["export/*.csv*"], ["export/part-00000.csv", "export/part-00001.csv.gz"], ["file://{folder}/export"]],
-    ids=["folder", "pattern", "files", "address of a folder"],
+    [
+        ["export"],
+        ["export/*.csv*"],
+        ["export/part-00000.csv", "export/part-00001.csv.gz"],
+        ["export/part-00001.csv.gz", "export/part-00000.csv"],
+        ["file://{folder}/export"],
+    ],
+    ids=["folder", "pattern", "files", "the plain file last", "address of a folder"],
 )
 def test_several_files_are_one_audience(
     run: Commands, iterable: LocalIterable, parts: Path, sources: list[str]
@@ -74,11 +80,11 @@ def test_an_address_is_fetched(run: Commands, iterable: LocalIterable, parts: Pa
 def test_an_address_that_nothing_reads(run: Commands) -> None:
     """The refusal of an address names the kinds that can be read, and the package that one of them needs."""
     unknown = run.here("sync", "ftp://files.example.com/a.csv", "--list", 1)
-    missing = run.here("sync", "s3://bucket/a.csv", "--list", run.iterable.new_list())
+    missing = run.here("sync", "az://container/a.csv", "--list", run.iterable.new_list())
 
     assert (unknown.code, missing.code) == (2, 2)
     assert "audiences can't be read from ftp://, but from files, https://" in unknown.err
-    assert "pip install 'iterable-sync[s3]'" in missing.err
+    assert "pip install 'iterable-sync[azure]'" in missing.err
 
 
 def test_standard_input(run: Commands, iterable: LocalIterable) -> None:
