@@ -14,6 +14,7 @@ from core.errors import NoApiKeyError, SettingsError
 from core.iterable import RequestStats, RetryPolicy
 from core.iterable.clock import Clock, SystemClock
 from core.lease import LeaseTimes
+from core.planning_slots import PlanningSlots
 from core.settings import Settings
 from core.store.connections import DELETED_KEY, Connection
 from core.store.database import Database
@@ -65,6 +66,7 @@ class Engine:
         self.stopping = asyncio.Event()
         #: Set when this process queues a run, so that its worker does not wait for the next poll.
         self.queued = asyncio.Event()
+        self.planning_slots = PlanningSlots()
         #: The lists (connection id, list id) that runs of this process hold or are locking, and those that could not be
         #: released yet.
         self.held: set[tuple[int, int]] = set()

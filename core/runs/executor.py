@@ -30,6 +30,7 @@ from core.models.run import CancelReason, Run, RunPhase, RunStatus, RunStoppedEr
 from core.planning import MEMORY_MB, plan_run, plan_undo, publish_plan, replan_run
 from core.planning.approval_rules import PlanResult
 from core.planning.guards import is_other_audience
+from core.planning_slots import size_of
 from core.privacy.suppression import lift_suppression, suppress_rejected
 from core.runs import cancellation
 from core.runs.addresses import addresses_of, places_of
@@ -207,7 +208,8 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
     """Fetch the audience of a run if necessary, and return its plan."""
     data_dir, addresses = engine.settings.data_dir, addresses_of(engine.vault, run.request)
     if run.undo_of is not None:
-        return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, run, mb))
+        async with engine.planning_slots.hold(None):
+            return await _with_enough_memory(lambda mb: plan_undo(engine.database, data_dir, run, mb))
     source_at = None
     if (rejecting_run_id := rejected_in(addresses[0])) is not None:
         await lift_suppression(engine, run, rejecting_run_id)
@@ -230,6 +232,9 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         paths = [str(path) for path in fetched]
         request = run.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
         local_run = run.model_copy(update={"request": request})
+        if not request.live:  # micro-batches have slots of their own (core/live/worker.py)
+            size = await asyncio.to_thread(size_of, fetched)
+            await stack.enter_async_context(engine.planning_slots.hold(size))
         return await _with_enough_memory(
             lambda mb: plan_run(
                 engine.database,

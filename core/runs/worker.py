@@ -15,7 +15,7 @@ from core.runs.approval import expire_waiting, open_guards
 from core.runs.lookup import require, require_run
 from core.runs.submission import check_may_run
 from core.runs.workflows import begin_attempt, forget_attempts, running_engine, wait_for_end
-from core.store import runs
+from core.store import run_turns, runs
 from core.store.audit_log import COMMAND_LINE
 from core.store.database_errors import describe
 
@@ -26,8 +26,10 @@ POLL_INTERVAL_S = 1.0
 RESCUE_INTERVAL_S = 5.0
 # How often a worker deletes expired data, in seconds.
 CLEANUP_INTERVAL_S = 60.0
-# How many runs a worker executes at once. More would share the same rate limits, or wait for the same lists.
-MAX_CONCURRENT_RUNS = 4
+# How many runs a worker executes at once: in all, and of one Iterable project, whose runs share its rate limit. Most of
+# them wait for Iterable. Fewer are planned at once (core/planning_slots.py).
+MAX_CONCURRENT_RUNS = 40
+MAX_RUNS_OF_PROJECT = 4
 
 
 async def start(run_id: str) -> RunStatus:
@@ -135,15 +137,16 @@ async def _wait_for_any(*events: asyncio.Event) -> None:
 
 
 async def _claim_queued(engine: Engine, room: int) -> list[tuple[str, int]]:
-    """Claim up to `room` queued runs, at most one for each list. Returns their ids and attempts."""
+    """Claim up to `room` queued runs, in turn, at most one for each list. Returns their ids and attempts."""
     if room <= 0:
         return []
+    worker_id = engine.presence.id
     async with engine.database.read() as db:
-        waiting = await runs.waiting(db)
+        waiting = await run_turns.next_in_turn(db, worker_id, room, MAX_RUNS_OF_PROJECT)
     if not waiting:
         return []
     async with engine.database.write() as db:
-        claimed = [run for run in waiting[:room] if await runs.claim(db, run, engine.presence.id)]
+        claimed = [run for run in waiting if await run_turns.claim(db, run, worker_id)]
     return [(run.id, run.attempt) for run in claimed]
 
 

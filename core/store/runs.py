@@ -207,32 +207,6 @@ async def set_list_size(db: AsyncConnection, run_id: str, size: int) -> None:
     await change(db, run_id, list_size=size)
 
 
-async def waiting(db: AsyncConnection) -> list[Run]:
-    """Return the runs that a worker may claim, oldest first, at most one for each list.
-
-    Runs of a list that has a claimed run are left out, and micro batches.
-    """
-    active = [status.value for status in RunStatus if status.is_active]
-    query = select(runs).where(runs.c.status.in_(active)).order_by(runs.c.created_at)
-    active_runs = [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
-    busy = {(run.connection_id, run.list_id) for run in active_runs if run.worker_id is not None}
-    free: dict[tuple[int, int], Run] = {}
-    for run in active_runs:
-        if run.worker_id is None and not run.is_live and (run.connection_id, run.list_id) not in busy:
-            free.setdefault((run.connection_id, run.list_id), run)
-    return list(free.values())
-
-
-async def claim(db: AsyncConnection, run: Run, worker: str) -> bool:
-    """Claim an unclaimed run for this worker. Returns whether it was claimed."""
-    result = await db.execute(
-        update(runs)
-        .where(runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.worker_id.is_(None))
-        .values(worker_id=worker)
-    )
-    return bool(result.rowcount)
-
-
 async def cancel_stopped(db: AsyncConnection, run: Run, reason: CancelReason, error: str) -> bool:
     """Cancel a stopped run, so that no process resumes it. Returns False if another process resumed it first."""
     now = await clock.now(db)
