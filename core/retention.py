@@ -40,6 +40,8 @@ async def purge_expired(engine: Engine) -> None:
             async with engine.database.write() as db:
                 deleted = await batches.drop(db, run_id, _CLEARED, CLEAR_BATCHES)
                 remains = bool(deleted + await rejections.drop(db, run_id, limit=CLEAR_REJECTIONS))
+                if not remains:
+                    await runs.mark_purged(db, run_id)
 
 
 async def remove_orphaned_files(engine: Engine) -> None:

@@ -12,7 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
 from core.identity import ProjectType
-from core.models.run import CancelReason, Run, RunPhase, RunPlan, RunRequest, RunStatus, StopReason, SyncMode
+from core.models.run import (
+    PROCESS_DIED,
+    CancelReason,
+    Run,
+    RunPhase,
+    RunPlan,
+    RunRequest,
+    RunStatus,
+    StopReason,
+    SyncMode,
+)
 from core.store import clock
 from core.store.mappings import AudienceMapping
 from core.store.rows import by_key, plain
@@ -101,6 +111,14 @@ async def unfinished(db: AsyncConnection, *, mapping_id: int | None = None) -> l
     if mapping_id is not None:
         query = query.where(runs.c.mapping_id == mapping_id)
     return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+
+
+async def orphaned(db: AsyncConnection) -> list[Run]:
+    """Return the runs whose process died during the run, oldest first; those that carry live changes are left out."""
+    is_orphan = (runs.c.status == RunStatus.INTERRUPTED.value, runs.c.error_code == PROCESS_DIED)
+    rows = (await db.execute(select(runs).where(*is_orphan).order_by(runs.c.created_at))).mappings()
+    # said in SQL, SQLite would take the index of live runs, which tells it nothing
+    return [run for row in rows if (run := _one(row)) and not run.is_live]
 
 
 async def under_way(db: AsyncConnection, mapping_ids: Sequence[int]) -> list[Run]:
@@ -441,17 +459,29 @@ async def request_stop(db: AsyncConnection, run_id: str, reason: StopReason | No
 
 
 async def expired(db: AsyncConnection, before: float, limit: int) -> Sequence[str]:
-    """Return the ids of final runs that ended before that time and still have changes or rejections.
+    """Return the ids of final runs that ended before that time and whose details are to be deleted, oldest first.
 
     Unanswered changes do not count: they are kept until another run has recorded their members as unconfirmed.
     """
     ended = [status.value for status in RunStatus if not status.is_active and not status.is_resumable]
-    kept = or_(
-        select(batches.c.id).where(batches.c.run_id == runs.c.id, batches.c.status != "sent").exists(),
-        select(rejections.c.id).where(rejections.c.run_id == runs.c.id).exists(),
+    of_run = batches.c.run_id == runs.c.id
+    query = select(runs.c.id).where(
+        runs.c.finished_at < before,
+        ~runs.c.is_purged,
+        func.coalesce(runs.c.status, "").in_(ended),  # in this form, SQLite does not take the index of the status
+        or_(
+            ~select(batches.c.id).where(of_run, batches.c.status == "sent").exists(),
+            select(batches.c.id).where(of_run, batches.c.status != "sent").exists(),
+            select(rejections.c.id).where(rejections.c.run_id == runs.c.id).exists(),
+        ),
     )
-    query = select(runs.c.id).where(runs.c.finished_at < before, runs.c.status.in_(ended), kept)
     return (await db.execute(query.order_by(runs.c.finished_at).limit(limit))).scalars().all()
+
+
+async def mark_purged(db: AsyncConnection, run_id: str) -> None:
+    """Record that a run has no details any longer, unless changes of it are kept because they are unanswered."""
+    kept = select(batches.c.id).where(batches.c.run_id == run_id).exists()
+    await db.execute(update(runs).where(runs.c.id == run_id, ~kept).values(is_purged=True))
 
 
 def waited(now: float) -> ColumnElement[float]:

@@ -208,9 +208,19 @@ runs = Table(
     # SHA-256 of the source's bytes, and its time: the newest time stamp, or else when these bytes were first read
     Column("source_digest", Text),
     Column("source_at", Float),
+    # its changes and rejections were deleted, or it had none
+    Column("purged", Boolean, nullable=False, server_default=false(), key="is_purged"),
     Index(None, "is_live"),
     Index(None, "connection_id", "list_id", "created_at"),
     Index(None, "status"),
+    Index(None, "created_at"),
+    Index(None, "mapping_id", "created_at"),
+)
+Index(
+    "runs_finished_at_ix",
+    runs.c.finished_at,
+    sqlite_where=~runs.c.is_purged,
+    postgresql_where=~runs.c.is_purged,
 )
 
 #: The changes of a run in batches of up to 1,000, as one request carries them, with the status of each.

@@ -149,7 +149,7 @@ async def test_unfinished_runs(database: Database) -> None:
 
 
 async def test_expired_runs(database: Database) -> None:
-    """Runs with stored rows that ended for good before a time are found, and no resumable ones."""
+    """Runs that ended for good before a time are found until their details are deleted, and no resumable ones."""
     mapping = await add_mapping(database)
     finished, unapproved, failed, active, empty = [await add_run(database, mapping) for _ in range(5)]
     async with database.write() as db:
@@ -159,8 +159,18 @@ async def test_expired_runs(database: Database) -> None:
         await runs.set_status(db, empty, RunStatus.SUCCEEDED)
         await runs.set_status(db, finished, RunStatus.SUCCEEDED)
         await runs.set_status(db, unapproved, RunStatus.NEEDS_APPROVAL)
-        assert await runs.expired(db, time.time() + 60, 10) == [finished]
+        assert set(await runs.expired(db, time.time() + 60, 10)) == {finished, empty}
         assert await runs.expired(db, time.time() - 60, 10) == []
+        await runs.mark_purged(db, empty)
+        assert await runs.expired(db, time.time() + 60, 10) == [finished]
+        await batches.add_drafts(db, finished, [draft(Phase.ADD, 2)])
+        await batches.publish(db, finished)
+        (sent,) = await batches.open_batches(db, finished, BatchStatus.PLANNED, limit=5)
+        await batches.set_state(db, [sent.id], BatchStatus.SENT)
+        await runs.mark_purged(db, finished)  # its answer may still arrive
+        assert await runs.expired(db, time.time() + 60, 10) == [finished]
+        await rejections.drop(db, finished, limit=5)
+        assert await runs.expired(db, time.time() + 60, 10) == []
 
 
 async def test_published_drafts_replace_the_plan(database: Database) -> None:
