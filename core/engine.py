@@ -123,6 +123,16 @@ class Engine:
         )
 
 
+async def wait_for_any(seconds: float, *events: asyncio.Event) -> None:
+    """Wait until one of these events is set, for so many seconds at most."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
 #: The oldest SQLite that works. JSON operators need 3.38. On Python 3.12 and newer, DBOS asks SQLite for fractions of a
 #: second, which need 3.42.
 SQLITE_MINIMUM = (3, 42) if sys.version_info >= (3, 12) else (3, 38)

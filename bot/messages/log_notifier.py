@@ -15,7 +15,7 @@ from core.store.live_mappings import LiveStatus
 from core.store.mappings import AudienceMapping, MappingStatus
 
 # How often the database is polled, in seconds.
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 5.0
 # Only the newest runs are read: no more than these end between two polls.
 MOST_RUNS = 100
 _DAY_S = 24 * 3600.0

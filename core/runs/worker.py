@@ -7,7 +7,7 @@ import time
 from sqlalchemy.exc import DBAPIError
 
 from core import retention
-from core.engine import Engine
+from core.engine import Engine, wait_for_any
 from core.errors import ConflictError, StorageError, SyncError
 from core.models.run import RunStatus
 from core.runs import commands, executor, list_lock
@@ -22,7 +22,7 @@ from core.store.database_errors import describe
 logger = logging.getLogger(__name__)
 
 # How often a worker looks for runs that another process queued, and for runs whose process died, in seconds.
-POLL_INTERVAL_S = 1.0
+POLL_INTERVAL_S = 2.0
 RESCUE_INTERVAL_S = 5.0
 # How often a worker deletes expired data, in seconds.
 CLEANUP_INTERVAL_S = 60.0
@@ -87,7 +87,7 @@ async def run_worker(engine: Engine) -> None:
         try:
             if time.monotonic() - rescued_at >= RESCUE_INTERVAL_S:
                 rescued_at = time.monotonic()
-                attempts += await _reopen_orphans(engine)
+                await _requeue_orphans(engine)
             await list_lock.release_stale_locks(engine)
             if lost:
                 attempts += await _reopen_lost(engine, lost)
@@ -103,7 +103,7 @@ async def run_worker(engine: Engine) -> None:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             task.add_done_callback(lambda _: engine.queued.set())  # there is room for another run
-        await _wait_for_any(engine.stopping, engine.queued)
+        await wait_for_any(POLL_INTERVAL_S, engine.stopping, engine.queued)
     await asyncio.gather(*tasks)
 
 
@@ -126,14 +126,6 @@ async def _reopen_lost(engine: Engine, lost: set[str]) -> list[tuple[str, int]]:
                 reopened.append((run_id, await runs.reopen(db, run, engine.presence.id)))
         lost.discard(run_id)
     return [(run_id, attempt) for run_id, attempt in reopened if attempt is not None]
-
-
-async def _wait_for_any(*events: asyncio.Event) -> None:
-    """Wait until one of these events is set, but at most POLL_INTERVAL_S."""
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiting, timeout=POLL_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
 
 
 async def _claim_queued(engine: Engine, room: int) -> list[tuple[str, int]]:
@@ -179,11 +171,14 @@ async def _clean_up(engine: Engine) -> None:
     await engine.database.clear_log()
 
 
-async def _reopen_orphans(engine: Engine) -> list[tuple[str, int]]:
-    """Reopen the runs whose process died while it executed them. Returns their ids and attempts."""
+async def _requeue_orphans(engine: Engine) -> None:
+    """Queue the runs whose process died while it executed them, so that workers resume them in turn."""
     await engine.presence.reap_dead_workers()
-    async with engine.database.write() as db:
+    async with engine.database.read() as db:
         # micro-batches are resumed by their own worker (core/live/worker.py)
-        orphans = [run for run in await runs.unfinished(db) if run.is_orphan and not run.is_live]
-        reopened = [(run.id, await runs.reopen(db, run, engine.presence.id)) for run in orphans]
-    return [(run_id, attempt) for run_id, attempt in reopened if attempt is not None]
+        orphans = await runs.orphaned(db)
+    if not orphans:
+        return
+    async with engine.database.write() as db:
+        for run in orphans:
+            await runs.reopen(db, run, None)

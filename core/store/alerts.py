@@ -80,7 +80,7 @@ async def open_of(db: AsyncConnection, connection_id: int, mapping_id: int | Non
 
 async def current(db: AsyncConnection) -> list[Alert]:
     """Return the alerts that are open or were closed lately, oldest first."""
-    lately = await clock.now(db) - CLOSED_LATELY_S
+    lately = clock.expression(db) - CLOSED_LATELY_S
     query = select(alerts).where(or_(alerts.c.closed_at.is_(None), alerts.c.closed_at > lately)).order_by(alerts.c.id)
     return [_from_row(row) for row in (await db.execute(query)).mappings()]
 

@@ -1,11 +1,19 @@
 """The clock of every stored time: the database's, because the clocks of machines differ."""
 
 import time
+from typing import Any
 
-from sqlalchemy import extract, func, select
+from sqlalchemy import ColumnElement, extract, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _SERVER_NOW = select(extract("epoch", func.clock_timestamp()))
+
+
+def expression(db: AsyncConnection) -> ColumnElement[Any]:
+    """Return that time as an expression, for a statement that needs no other for it. Its value may be a Decimal."""
+    if db.dialect.name == "sqlite":
+        return literal(time.time())
+    return extract("epoch", func.clock_timestamp())
 
 
 async def now(db: AsyncConnection) -> float:

@@ -35,7 +35,7 @@ async def add(db: AsyncConnection, worker_id: str, place: str, lock_path: str) -
 
 async def beat(db: AsyncConnection, worker_id: str) -> bool:
     """Record a heartbeat. Returns False if the process is not registered: it was declared dead."""
-    now = await clock.now(db)
+    now = clock.expression(db)
     result = await db.execute(update(workers).where(workers.c.id == worker_id).values(heartbeat_at=now))
     return bool(result.rowcount)
 
@@ -52,9 +52,11 @@ async def everyone(db: AsyncConnection) -> list[Worker]:
 
 
 async def _all(db: AsyncConnection, *conditions: ColumnElement[bool]) -> list[Worker]:
-    rows = (await db.execute(select(workers).where(*conditions))).all()
-    now = await clock.now(db) if rows else 0.0
-    return [Worker(row.id, row.host, row.lock_path, row.heartbeat_at, now - row.heartbeat_at) for row in rows]
+    query = select(workers, clock.expression(db).label("now")).where(*conditions)
+    return [
+        Worker(row.id, row.host, row.lock_path, row.heartbeat_at, float(row.now) - row.heartbeat_at)
+        for row in await db.execute(query)
+    ]
 
 
 async def remove(db: AsyncConnection, worker_id: str) -> None:

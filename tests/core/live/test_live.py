@@ -20,7 +20,7 @@ from core.live.maintenance import run_maintenance
 from core.models.run import PROCESS_DIED, RunRequest, RunStatus, StopReason, SyncMode
 from core.runs.executor import execute
 from core.runs.submission import submit
-from core.runs.worker import MAX_CONCURRENT_RUNS, _claim_queued, _reopen_orphans
+from core.runs.worker import MAX_CONCURRENT_RUNS, _claim_queued, _requeue_orphans
 from core.store import alerts, audit_log, connections, inbox, mappings, rejections, runs
 from core.store import live_mappings as store
 from core.store.audit_log import AuditAction
@@ -801,7 +801,7 @@ async def test_stopped_live_run_is_resumed_by_one_worker(tmp_path: Path, databas
                 run = await runs.by_id(db, run_id)
                 assert run is not None
                 assert await runs.reopen(db, run, None) is not None
-        assert await _reopen_orphans(service.engine) == []
+        await _requeue_orphans(service.engine)
         assert await _claim_queued(service.engine, MAX_CONCURRENT_RUNS) == []
         async with working(service.engine):
             await service.settled()

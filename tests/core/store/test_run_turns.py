@@ -24,8 +24,8 @@ async def queued(database: Database, project: str, number: int) -> list[str]:
 async def taken(database: Database, worker: str, room: int, per_project: int = 100) -> list[str]:
     """Have a worker take runs up, and return their ids in that order."""
     async with database.write() as db:
-        found = await run_turns.next_in_turn(db, worker, room, per_project)
-        return [run.id for run in found if await run_turns.claim(db, run, worker)]
+        waiting = await run_turns.next_in_turn(db, worker, room, per_project)
+        return [run.id for run in waiting if await run_turns.claim(db, run, worker)]
 
 
 async def end(database: Database, ids: Iterable[str]) -> None:
