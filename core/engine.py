@@ -66,6 +66,8 @@ class Engine:
         self.stopping = asyncio.Event()
         #: Set when this process queues a run, so that its worker does not wait for the next poll.
         self.queued = asyncio.Event()
+        #: Set when this process stores live changes, or a decision about them.
+        self.live_work = asyncio.Event()
         self.planning_slots = PlanningSlots()
         #: The lists (connection id, list id) that runs of this process hold or are locking, and those that could not be
         #: released yet.

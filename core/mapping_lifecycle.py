@@ -287,4 +287,5 @@ async def _move(
             before={"state": before.value},
             after={"state": after.value},
         )
+    engine.live_work.set()
     return True

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import secrets
 import sys
@@ -61,6 +62,7 @@ class WorkerRegistration:
         self._path = data_dir / "workers" / f"{self.id.replace('/', '_')}.lock"
         self._place = ""
         self._beaten_at = 0.0
+        self._reaped_at = -math.inf
         # the last heartbeat of each other process, and since when it has not changed, by `elapsed`
         self._seen: dict[str, tuple[float, float]] = {}
 
@@ -105,11 +107,17 @@ class WorkerRegistration:
             worker = await workers.by_id(db, worker_id)
         return worker is None or self._has_ended(worker)
 
-    async def reap_dead_workers(self) -> list[str]:
+    async def reap_dead_workers(self, *, unless_within_s: float = 0.0) -> list[str]:
         """Delete the processes that have ended, so that their runs can be resumed. Returns their ids.
 
         Also releases the runs and lists of processes that are not registered.
+
+        Does nothing if that was done in the last `unless_within_s` seconds.
         """
+        now = elapsed()
+        if now - self._reaped_at < unless_within_s:
+            return []
+        self._reaped_at = now
         async with self._database.read() as db:
             everyone = await workers.everyone(db)
             is_abandoned = await workers.any_abandoned(db)

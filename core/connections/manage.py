@@ -183,6 +183,7 @@ async def replace_key(
         if by is not None:
             before, after = {"key": f"...{known.key_last4}"}, {"key": f"...{changed.key_last4}"}
             await _record(db, AuditAction.KEY_REPLACED, known, by, team_id, before=before, after=after)
+    engine.live_work.set()
     return Connected(dataclasses.replace(changed, key_rejected_at=None), project_lists)
 
 

@@ -97,10 +97,12 @@ class FirehoseIngest:
     async def _write(self, group: list[_Written]) -> list[bool]:
         """Write messages. Returns for each whether Iterable has rejected the key of its connection."""
         try:
-            return await self._write_together(group)
+            refused = await self._write_together(group)
         except BaseException:
             self._routes.forget()  # the connections and mappings that the transaction created were rolled back
             raise
+        self._engine.live_work.set()
+        return refused
 
     async def _write_together(self, group: list[_Written]) -> list[bool]:
         """Write messages in one transaction. If a message is too large for one, its changes are written before it."""

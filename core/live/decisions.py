@@ -26,6 +26,7 @@ async def approve(
         await _audit(
             db, mapping_id, AuditAction.MAPPING_APPROVED, by, team_id, {"list_id": list_id, "comment": comment}
         )
+    engine.live_work.set()
     return True
 
 
@@ -40,6 +41,7 @@ async def decide_offer(engine: Engine, mapping_id: int, *, accepts: bool, by: st
         action = AuditAction.MAPPING_APPROVED if accepts else AuditAction.MAPPING_DECLINED
         dropped = {} if accepts else {"dropped": await inbox.drop_waiting(db, mapping_id)}
         await _audit(db, mapping_id, action, by, team_id, {"live": True, **dropped})
+    engine.live_work.set()
     return True
 
 
@@ -77,6 +79,7 @@ async def approve_removals(engine: Engine, mapping_id: int, *, by: str, team_id:
         removal_count = await inbox.removals_that_wait(db, mapping_id, mapping.approved_until)
         await mappings.change(db, mapping_id, removals_approved_until=now)
         await _audit(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"removals_approved": removal_count})
+    engine.live_work.set()
     return removal_count
 
 
@@ -105,6 +108,7 @@ async def remove_members(engine: Engine, mapping_id: int, *, by: str, team_id: s
             db, mapping_id, status=MappingStatus.ACTIVE, removal_policy=removals, bulk_removal_cursor=BEGINNING
         )
         await _audit(db, mapping_id, AuditAction.MAPPING_CHANGED, by, team_id, {"members": "removed"})
+    engine.live_work.set()
     return True
 
 

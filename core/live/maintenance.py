@@ -11,31 +11,47 @@ from core.engine import Engine
 from core.live.micro_batch import can_deliver, delivery_filter
 from core.live.silence import watch_silence
 from core.privacy import erasure
-from core.store import alerts, inbox, live_mappings, mappings, processed_messages
+from core.store import alerts, inbox, live_mappings, live_work, mappings, processed_messages
 from core.store.mappings import AudienceMapping, MappingStatus
 
 logger = logging.getLogger(__name__)
 
 # How long message ids and the time stamps of changes are kept, in seconds: far longer than mParticle retries.
 REMEMBER_S = 7 * 24 * 3600.0
+# Dead processes are not looked for twice within so many seconds: the worker of file runs does the same.
+RECENTLY_S = 4.0
 # Rows deleted in one transaction, and transactions in one pass.
 CLEAR_ROWS, CLEAR_PIECES = 2_000, 5
 
 
 async def run_maintenance(engine: Engine) -> None:
     """Run one maintenance pass."""
-    await engine.presence.reap_dead_workers()
-    await erasure.carry_out_all(engine)
+    await watch(engine)
     await offboarding.erase_uninstalled(engine)
     async with engine.database.read() as db:
         live = await live_mappings.everyone(db)
     for mapping in live:
         if can_deliver(mapping):
-            await _watch(engine, mapping)
             await watch_silence(engine, mapping, time.time())
-        if mapping.status is MappingStatus.ACTIVE and mapping.disconnected_at is not None:
-            await _pause_if_emptied(engine, mapping)
-    await _clear(engine, live)
+
+
+async def watch(engine: Engine) -> None:
+    """Do what can't wait: release what dead processes hold, continue erasures, watch the backlogs, pause emptied
+    mappings, and delete expired rows.
+    """
+    if await engine.presence.reap_dead_workers(unless_within_s=RECENTLY_S):
+        engine.live_work.set()
+    await erasure.carry_out_all(engine)
+    before = time.time() - REMEMBER_S
+    async with engine.database.read() as db:
+        live = await live_work.upkeep(db, time.time(), int(before * 1000))
+        has_old_ids = await processed_messages.any_before(db, before)
+    for upkeep in live:
+        if can_deliver(upkeep.mapping) and (upkeep.oldest is not None or upkeep.alert == alerting.BACKLOG):
+            await _watch(engine, upkeep.mapping)
+        if upkeep.mapping.status is MappingStatus.ACTIVE and upkeep.mapping.disconnected_at is not None:
+            await _pause_if_emptied(engine, upkeep.mapping)
+    await _clear(engine, before, [upkeep.mapping.id for upkeep in live if upkeep.has_old], has_old_ids=has_old_ids)
 
 
 async def _watch(engine: Engine, mapping: AudienceMapping) -> None:
@@ -81,14 +97,13 @@ async def _pause_if_emptied(engine: Engine, mapping: AudienceMapping) -> None:
             await mappings.change(db, mapping.id, status=MappingStatus.PAUSED, disconnected_at=None)
 
 
-async def _clear(engine: Engine, live: list[AudienceMapping]) -> None:
-    before = time.time() - REMEMBER_S
-    for _ in range(CLEAR_PIECES):
+async def _clear(engine: Engine, before: float, mapping_ids: list[int], *, has_old_ids: bool) -> None:
+    for _ in range(CLEAR_PIECES if has_old_ids else 0):
         async with engine.database.write() as db:
             if await processed_messages.clear_old(db, before, CLEAR_ROWS) < CLEAR_ROWS:
                 break
-    for mapping in live:
+    for mapping_id in mapping_ids:
         for _ in range(CLEAR_PIECES):
             async with engine.database.write() as db:
-                if await inbox.clear_old(db, mapping.id, int(before * 1000), CLEAR_ROWS) < CLEAR_ROWS:
+                if await inbox.clear_old(db, mapping_id, int(before * 1000), CLEAR_ROWS) < CLEAR_ROWS:
                     break

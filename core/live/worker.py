@@ -9,22 +9,28 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from core import alerting
-from core.engine import Engine
+from core.engine import Engine, wait_for_any
 from core.errors import SyncError
 from core.iterable.errors import WHOLE_CONNECTION_CODES
 from core.live import micro_batch
 from core.live.bulk_removal import run_bulk_removal
-from core.live.maintenance import run_maintenance
+from core.live.maintenance import run_maintenance, watch
 from core.models.run import Run, RunStatus
-from core.runs import executor
-from core.store import clock, connections, inbox, live_mappings, runs
+from core.store import clock, connections, inbox, live_mappings, live_work, runs
+from core.store.live_work import LiveWork
 from core.store.mappings import AudienceMapping, MappingStatus
 
 logger = logging.getLogger(__name__)
 
-# The intervals at which a worker polls for pending changes and runs maintenance, in seconds.
-LOOK_EVERY_S = 0.25
-TEND_EVERY_S = 5.0
+# How often a worker looks for changes that another process stored, watches the backlogs, and runs all of the
+# maintenance, in seconds.
+POLL_INTERVAL_S = 2.0
+WATCH_INTERVAL_S = 5.0
+MAINTENANCE_INTERVAL_S = 600.0
+# How often it looks while changes that are held back are the only ones, and the shortest time between two looks, in
+# seconds.
+RECHECK_S = 0.5
+LEAST_LOOK_S = 0.1
 # A run starts before the gathering time is over if this many members are pending.
 ENOUGH_MEMBERS = 1_000
 # How many mappings a worker delivers concurrently.
@@ -47,50 +53,59 @@ class _Worker:
 
     async def work(self) -> None:
         stopping = self._engine.stopping
-        maintained_at = -TEND_EVERY_S
+        watched_at, maintained_at = -WATCH_INTERVAL_S, -MAINTENANCE_INTERVAL_S
         while not stopping.is_set():
+            self._engine.live_work.clear()
+            wait = POLL_INTERVAL_S
             try:
-                await self._look()
-                if time.monotonic() - maintained_at >= TEND_EVERY_S:
-                    maintained_at = time.monotonic()
+                wait = await self._look()
+                if time.monotonic() - maintained_at >= MAINTENANCE_INTERVAL_S:
+                    maintained_at = watched_at = time.monotonic()
                     await run_maintenance(self._engine)
+                elif time.monotonic() - watched_at >= WATCH_INTERVAL_S:
+                    watched_at = time.monotonic()
+                    await watch(self._engine)
             except (DBAPIError, OSError):  # the database is unavailable; the next poll finds the same work
                 logger.warning("could not poll the database for live changes", exc_info=True)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), LOOK_EVERY_S)
+            await wait_for_any(LEAST_LOOK_S, stopping)
+            await wait_for_any(min(wait, WATCH_INTERVAL_S) - LEAST_LOOK_S, stopping, self._engine.live_work)
         await asyncio.gather(*self._tasks.values())
 
-    async def _look(self) -> None:
-        """Start deliveries for mappings with enough pending changes, and resume runs that have not ended."""
+    async def _look(self) -> float:
+        """Start deliveries for mappings with enough pending changes, and resume runs that have not ended. The work that
+        has waited longest comes first. Returns after how many seconds to look again.
+        """
+        gather_s, now = self._engine.settings.firehose_gather_s, time.time()
         async with self._engine.database.read() as db:
-            unfinished = {run.mapping_id: run for run in await live_mappings.unended(db)}
-            everyone = await live_mappings.everyone(db)
-        candidates = [
-            mapping
-            for mapping in everyone
-            if mapping.id in unfinished or micro_batch.can_deliver(mapping) or _is_emptied(mapping)
-        ]
-        for mapping in candidates:
-            if len(self._tasks) >= MOST_AT_ONCE:
-                return
-            if mapping.id not in self._tasks and time.monotonic() >= self._not_before.get(mapping.id, 0.0):
-                run = unfinished.get(mapping.id)
-                if _is_emptied(mapping) or await (
-                    self._is_ready(mapping) if run is None else self._is_left(mapping, run)
-                ):
-                    task = asyncio.create_task(self._carry(mapping, run), name=f"live {mapping.id}")
-                    self._tasks[mapping.id] = task
-                    task.add_done_callback(partial(self._ended, mapping.id))
+            pending = await live_work.pending(db, now, gather_s, ENOUGH_MEMBERS)
+            idle = [work for work in pending if work.mapping.id not in self._tasks]
+            has_runs = any(work.has_run for work in idle)
+            unfinished = {run.mapping_id: run for run in await live_mappings.unended(db)} if has_runs else {}
+        wait = POLL_INTERVAL_S
+        for work in sorted(idle, key=lambda work: _waiting_since(work, unfinished.get(work.mapping.id))):
+            mapping, run = work.mapping, unfinished.get(work.mapping.id)
+            delay = self._not_before.get(mapping.id, 0.0) - time.monotonic()
+            if run is None and not _is_emptied(mapping):
+                delay = max(delay, _gathers_for(work, now, gather_s))
+            if delay > 0.0:
+                wait = min(wait, delay)
+            elif len(self._tasks) >= MOST_AT_ONCE:
+                break
+            elif _is_emptied(mapping) or await (self._is_ready(mapping) if run is None else self._is_left(work, run)):
+                task = asyncio.create_task(self._carry(mapping, run), name=f"live {mapping.id}")
+                self._tasks[mapping.id] = task
+                task.add_done_callback(partial(self._ended, mapping.id))
+            elif run is None:
+                wait = min(wait, RECHECK_S)
+        return wait
 
     def _ended(self, mapping_id: int, _task: asyncio.Task[None]) -> None:
         del self._tasks[mapping_id]
+        self._engine.live_work.set()  # there is room for another delivery
 
     async def _is_ready(self, mapping: AudienceMapping) -> bool:
         """Return whether the gathering time of a mapping's changes is over, or enough have been gathered."""
         async with self._engine.database.read() as db:
-            connection = await connections.by_id(db, mapping.connection_id)
-            if connection is None or connection.key_rejected_at is not None:
-                return False
             allowed = micro_batch.delivery_filter(mapping, self._engine.settings.firehose_merge_window_s)
             waiting = await inbox.waiting(db, mapping.id, ENOUGH_MEMBERS, allowed)
         if waiting.oldest is None:
@@ -98,26 +113,31 @@ class _Worker:
         is_gathering = 0.0 <= time.time() - waiting.oldest < self._engine.settings.firehose_gather_s
         return not is_gathering or waiting.size >= ENOUGH_MEMBERS
 
-    async def _is_left(self, mapping: AudienceMapping, run: Run) -> bool:
+    async def _is_left(self, work: LiveWork, run: Run) -> bool:
         """Return whether this process has to resume a run, or to finalize an ended one."""
+        is_own = run.worker_id in (None, self._engine.presence.id)
         if run.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
             # its own worker finalizes it if that is alive
-            owner_id = run.worker_id
-            return owner_id in (None, self._engine.presence.id) or await self._engine.presence.is_dead(owner_id)
-        if not micro_batch.can_deliver(mapping):
+            return is_own or await self._engine.presence.is_dead(run.worker_id or "")
+        if not micro_batch.can_deliver(work.mapping):
             return False
         if run.status is RunStatus.FAILED:
-            async with self._engine.database.read() as db:
-                connection = await connections.by_id(db, run.connection_id)
-                now = await clock.now(db)
-            if connection is None or connection.key_rejected_at is not None:
+            if work.is_key_rejected:
                 return False
-            has_to_wait = 0.0 <= now - (run.finished_at or 0.0) < _delay(run.attempt)
             # the connection is usable again by now: it has another key, or a person asked to try the key again
-            return run.error_code in WHOLE_CONNECTION_CODES or not has_to_wait
-        if run.status is RunStatus.INTERRUPTED or run.worker_id == self._engine.presence.id:
-            return True  # this process owns it but is not executing it: its end could not be recorded
-        return not await executor.is_in_progress(self._engine, run)
+            return run.error_code in WHOLE_CONNECTION_CODES or not await self._has_to_wait(run)
+        # active, and not executed here: its end could not be recorded. A run of another process is interrupted when
+        # that process is declared dead (core/worker_registry.py).
+        return run.status is RunStatus.INTERRUPTED or is_own
+
+    async def _has_to_wait(self, run: Run) -> bool:
+        """Return whether it is too early to try a failed run again. Then it is looked at again after a while."""
+        async with self._engine.database.read() as db:
+            now = await clock.now(db)
+        has_to_wait = 0.0 <= now - (run.finished_at or 0.0) < _delay(run.attempt)
+        if has_to_wait:  # a person may resume it sooner
+            self._not_before[run.mapping_id] = time.monotonic() + POLL_INTERVAL_S
+        return has_to_wait
 
     async def _carry(self, mapping: AudienceMapping, unfinished: Run | None) -> None:
         try:
@@ -170,6 +190,18 @@ class _Worker:
     def _wait(self, mapping: AudienceMapping) -> None:
         self._failures[mapping.id] = failures = self._failures.get(mapping.id, 0) + 1
         self._not_before[mapping.id] = time.monotonic() + _delay(failures - 1)
+
+
+def _waiting_since(work: LiveWork, run: Run | None) -> tuple[float, int]:
+    """Return since when the work of a mapping waits, and the mapping's id."""
+    return (work.oldest or 0.0) if run is None else run.created_at, work.mapping.id
+
+
+def _gathers_for(work: LiveWork, now: float, gather_s: float) -> float:
+    """Return for how many more seconds the changes of a mapping are gathered; 0 if they are ready."""
+    waited = now - (work.oldest or 0.0)
+    is_ready = work.is_full or not 0.0 <= waited < gather_s  # negative: the clock was put back
+    return 0.0 if is_ready else gather_s - waited
 
 
 def _is_emptied(mapping: AudienceMapping) -> bool:

@@ -45,6 +45,12 @@ async def last(db: AsyncConnection) -> float | None:
     return processed_at
 
 
+async def any_before(db: AsyncConnection, before: float) -> bool:
+    """Return whether ids are kept of messages that were processed before that time."""
+    query = select(processed_messages.c.id).where(processed_messages.c.at < before).limit(1)
+    return (await db.execute(query)).first() is not None
+
+
 async def clear_old(db: AsyncConnection, before: float, limit: int) -> int:
     """Delete up to `limit` ids of messages processed before that time. Returns how many."""
     chosen = select(processed_messages.c.id).where(processed_messages.c.at < before).limit(limit)

@@ -328,7 +328,7 @@ async def test_missed_digests(tmp_path: Path) -> None:
 
 async def test_backlog_is_alerted_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes that wait longer than the limit open an alert, which recovers when they are uploaded."""
-    monkeypatch.setattr("core.live.worker.TEND_EVERY_S", 0.1)
+    monkeypatch.setattr("core.live.worker.WATCH_INTERVAL_S", 0.1)
     async with fed(tmp_path, firehose_backlog_alert_s=0.2) as bot:
         await connect_and_add(bot, 1)
         bot.iterable.faults.set([Fault("slow", path="/api/lists/subscribe", delay=1.0)])

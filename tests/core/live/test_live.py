@@ -21,7 +21,7 @@ from core.models.run import PROCESS_DIED, RunRequest, RunStatus, StopReason, Syn
 from core.runs.executor import execute
 from core.runs.submission import submit
 from core.runs.worker import MAX_CONCURRENT_RUNS, _claim_queued, _requeue_orphans
-from core.store import alerts, audit_log, connections, inbox, mappings, rejections, runs
+from core.store import alerts, audit_log, connections, inbox, live_work, mappings, rejections, runs
 from core.store import live_mappings as store
 from core.store.audit_log import AuditAction
 from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus, RemovalPolicy
@@ -897,10 +897,11 @@ async def test_finished_run_is_added_to_its_day(tmp_path: Path, database_url: st
         assert run_id is not None
         assert await execute(service.engine, run_id) is RunStatus.SUCCEEDED
         async with open_engine(service.engine.settings, "other") as other_engine, service.engine.database.read() as db:
+            (work,) = await live_work.pending(db, time.time(), 0.0, 1)
             run = await runs.by_id(db, run_id)
             assert run is not None
-            assert not await worker._Worker(other_engine)._is_left(mapping, run)
-        assert await worker._Worker(service.engine)._is_left(mapping, run)
+            assert not await worker._Worker(other_engine)._is_left(work, run)
+        assert await worker._Worker(service.engine)._is_left(work, run)
         async with open_engine(service.engine.settings, "next") as next_engine:
             orphan = run.model_copy(update={"worker_id": "dead#1"})
-            assert await worker._Worker(next_engine)._is_left(mapping, orphan)
+            assert await worker._Worker(next_engine)._is_left(work, orphan)

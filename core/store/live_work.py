@@ -1,0 +1,149 @@
+"""What the worker of live mappings has to do: one query for all mappings."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Float, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.store import mappings
+from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy
+from core.store.tables import alerts, connections, inbox, runs
+from core.store.tables import mappings as mappings_table
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWork:
+    """A live mapping that has work.
+
+    `has_run` is whether a micro batch of it has not been added to its day. `oldest` is since when the oldest change
+    waits that may be delivered and that no run carries (None: there is none). Removals that wait for a merge count.
+    `is_full` is whether enough changes wait for a run that does not gather more. `is_key_rejected` is whether Iterable
+    refuses the connection's key.
+    """
+
+    mapping: AudienceMapping
+    has_run: bool
+    oldest: float | None
+    is_full: bool
+    is_key_rejected: bool
+
+
+async def pending(db: AsyncConnection, now: float, gather_s: float, enough: int) -> list[LiveWork]:
+    """Return the live mappings that have work, in no order.
+
+    That is a bulk removal, a run that has not ended, or changes that wait. `now` is the time by the clock of the
+    changes. Changes are counted, up to `enough`, only while they are gathered: for `gather_s` seconds.
+    """
+    values = {"now": now, "gathers_since": now - gather_s, "before_last": enough - 1}
+    rows = (await db.execute(_PENDING, values)).mappings()
+    return [
+        LiveWork(
+            mapping=mappings.from_row(row),
+            has_run=bool(row["has_run"]),
+            oldest=row["oldest"],
+            is_full=bool(row["is_full"]),
+            is_key_rejected=not row["is_free"],
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """A live mapping that maintenance looks at.
+
+    `oldest` is since when the oldest change waits that may be delivered, whether or not a run carries it. `alert` is
+    the code of the mapping's open alert. `has_old` is whether records of delivered changes have expired.
+    """
+
+    mapping: AudienceMapping
+    oldest: float | None
+    alert: str | None
+    has_old: bool
+
+
+async def upkeep(db: AsyncConnection, now: float, before_ms: int) -> list[Upkeep]:
+    """Return the live mappings that maintenance has to look at.
+
+    `now` is the time by the clock of the changes; records of changes before `before_ms` have expired.
+    """
+    rows = (await db.execute(_UPKEEP, {"now": now, "before_ms": before_ms})).mappings()
+    return [Upkeep(mappings.from_row(row), row["oldest"], row["alert"], bool(row["has_old"])) for row in rows]
+
+
+def _upkeep() -> Select[Any]:
+    """Build the query of `upkeep`, with the parameters `now` and `before_ms`."""
+    of_mapping = mappings_table.c
+    oldest = _by_age().limit(1).scalar_subquery()
+    is_open = (alerts.c.connection_id == of_mapping.connection_id, alerts.c.mapping_id == of_mapping.id)
+    alert = select(alerts.c.code).where(*is_open, alerts.c.closed_at.is_(None)).limit(1).scalar_subquery()
+    is_old = (inbox.c.pending_since.is_(None), inbox.c.event_ms < bindparam("before_ms", type_=BigInteger))
+    has_old = select(inbox.c.member_key).where(inbox.c.mapping_id == of_mapping.id, *is_old).exists()
+    audiences = (
+        select(mappings_table)
+        .add_columns(case((_is_deliverable(), oldest)).label("oldest"), alert.label("alert"), has_old.label("has_old"))
+        .where(of_mapping.is_live)
+        .subquery()
+    )
+    return select(audiences).where(
+        or_(
+            audiences.c.oldest.is_not(None),
+            audiences.c.alert.is_not(None),
+            audiences.c.has_old,
+            audiences.c.disconnected_at.is_not(None),
+        )
+    )
+
+
+def _by_age(*which: ColumnElement[bool]) -> Select[Any]:
+    """Select since when the changes of a mapping wait that may be delivered, oldest first."""
+    of_mapping = mappings_table.c
+    # as AudienceMapping.approved_until
+    until = func.coalesce(of_mapping.removals_approved_until, 0.0)
+    is_allowed = or_(
+        of_mapping.removal_policy != RemovalPolicy.ASK.value,
+        inbox.c.is_member,
+        and_(until <= bindparam("now", type_=Float), inbox.c.pending_since <= until),
+    )
+    waits = (inbox.c.mapping_id == of_mapping.id, inbox.c.pending_since.is_not(None), is_allowed, *which)
+    return select(inbox.c.pending_since).where(*waits).order_by(inbox.c.pending_since).correlate(mappings_table)
+
+
+def _pending() -> Select[Any]:
+    """Build the query of `pending`, with the parameters `now`, `gathers_since` and `before_last`."""
+    now = bindparam("now", type_=Float)
+    of_mapping = mappings_table.c
+    # in this form, SQLite takes the index of the waiting time (as in core.store.inbox)
+    by_age = _by_age(func.coalesce(inbox.c.run_id, "") == "")
+    oldest = by_age.limit(1).scalar_subquery()
+    last_needed = by_age.limit(1).offset(bindparam("before_last")).scalar_subquery()
+    has_run = select(runs.c.id).where(runs.c.is_live, runs.c.mapping_id == of_mapping.id).exists()
+    is_emptied = and_(of_mapping.status == MappingStatus.ACTIVE.value, of_mapping.bulk_removal_cursor.is_not(None))
+    is_free = connections.c.key_rejected_at.is_(None)
+    audiences = (
+        select(mappings_table)
+        .add_columns(has_run.label("has_run"), is_emptied.label("is_emptied"), is_free.label("is_free"))
+        .add_columns(case((and_(_is_deliverable(), is_free, ~has_run), oldest)).label("oldest"))
+        .add_columns(last_needed.label("last_needed"))
+        .select_from(mappings_table.join(connections, connections.c.id == of_mapping.connection_id))
+        .where(of_mapping.is_live)
+        .subquery()
+    )
+    is_gathered = and_(audiences.c.oldest > bindparam("gathers_since", type_=Float), audiences.c.oldest <= now)
+    return select(
+        audiences, case((is_gathered, audiences.c.last_needed.is_not(None)), else_=False).label("is_full")
+    ).where(or_(audiences.c.has_run, audiences.c.is_emptied, audiences.c.oldest.is_not(None)))
+
+
+def _is_deliverable() -> ColumnElement[bool]:
+    """As `core.live.micro_batch.can_deliver`, of mappings that are live."""
+    return and_(
+        mappings_table.c.status == MappingStatus.ACTIVE.value,
+        mappings_table.c.list_id != NO_LIST,
+        mappings_table.c.bulk_removal_cursor.is_(None),
+    )
+
+
+_PENDING = _pending()
+_UPKEEP = _upkeep()
