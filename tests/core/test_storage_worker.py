@@ -82,8 +82,8 @@ async def test_locked_under_a_worker(
     quick(monkeypatch)
     caplog.set_level(logging.WARNING)
     async with syncing(tmp_path, retry_policy=QUICK) as sync, lock_of(sync.engine.database) as lock:
-        at_requests(monkeypatch, once(lock.begin), every=3)
         run_id = await queued(sync)
+        at_requests(monkeypatch, once(lock.begin), every=3)
         async with working(sync) as worker:
             await until(was_logged(caplog, "could not record the end of run"))
             assert not worker.done()
@@ -101,8 +101,8 @@ async def test_read_only_under_a_worker(
     caplog.set_level(logging.WARNING)
     url = new_postgresql(postgresql_server)
     async with syncing(tmp_path, url, retry_policy=QUICK) as sync:
-        at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=3)
         run_id = await queued(sync)
+        at_requests(monkeypatch, once(lambda: set_read_only(postgresql_server, url, "on")), every=3)
         async with working(sync) as worker:
             await until(was_logged(caplog, "the database is unavailable"))
             assert not worker.done()
