@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.commands import connections, demo, doctor, mappings, runs, sandbox, serve, sync, why, worker
+from bot.cli.commands import backup, connections, demo, doctor, mappings, runs, sandbox, serve, sync, why, worker
 from bot.cli.errors import INTERRUPTED, CommandFailure
 from bot.cli.exit_codes import ExitCode
 from bot.cli.session import tell
@@ -33,6 +33,8 @@ app.command()(doctor.doctor)
 app.command()(serve.serve)
 app.command()(worker.worker)
 app.command()(why.why)
+app.command()(backup.backup)
+app.command()(backup.restore)
 
 
 def _print_version(*, is_asked: bool) -> None:
