@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -133,6 +133,7 @@ class Settings(BaseSettings):
     firehose_max_concurrent: int = Field(
         64, ge=1, description="how many Firehose messages are worked on at once; more are asked to come again"
     )
+    log_format: Literal["text", "json"] = Field("text", description="format of the log on standard error")
     data_dir: Path = Field(Path("data"), description="database, working files, generated key")
     database_url: SecretStr | None = Field(
         None, description="`postgresql://...` for many workers (default: SQLite in the data directory)"

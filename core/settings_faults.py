@@ -12,6 +12,7 @@ _FAULTS = {
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",
     "enum": "must be {expected}",
+    "literal_error": "must be {expected}",
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
     "value_error": "{error}",

@@ -59,7 +59,7 @@ def run_command(work: Callable[[Session], Awaitable[ExitCode]], *, report: JsonR
     try:
         settings = load_settings()
         data_dir = settings.data_dir
-        logging_setup.configure(terminal, data_dir)
+        logging_setup.configure(terminal, data_dir, settings.log_format)
         return asyncio.run(_within_signals(work, Session(settings, terminal, SignalHandler(terminal))))
     except BrokenPipeError:  # of the output: network errors are IterableErrors by now
         raise
