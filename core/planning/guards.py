@@ -11,6 +11,7 @@ from core.models.run import Guard, GuardName, PlanNumbers, RunRequest, SyncMode
 from core.planning.member_account import IdentityProblems
 from core.planning.source_guards import History, check_additions, check_age, check_size
 from core.sources import Source
+from core.sources.audience_ref import is_other_variant
 from core.store.mappings import AudienceMapping, MappingStatus, RemovalPolicy, is_new_list
 
 # Removals above this share of the mapping's members need approval ...
@@ -154,7 +155,7 @@ def undo_guard(undone: str, *, to_add: int, to_update: int, to_remove: int) -> G
 def is_other_audience(mapping: AudienceMapping, audience_id: str | None, audience_name: str | None) -> bool:
     """Return whether a source with this audience id and name belongs to another audience than the mapping's."""
     if None not in (mapping.audience_id, audience_id):
-        return mapping.audience_id != audience_id
+        return mapping.audience_id != audience_id or is_other_variant(mapping.audience_name, audience_name)
     mapped_name, source_name = _plain_name(mapping.audience_name), _plain_name(audience_name)
     return bool(mapped_name and source_name) and mapped_name != source_name
 

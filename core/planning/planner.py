@@ -31,6 +31,7 @@ from core.planning.source_guards import LAST_RUNS, History
 from core.planning.suppression import exclude_erased, reject_erased, reject_forgotten, reject_suppressed
 from core.planning.workspace import SMALL_BYTES, SMALL_ROWS, load_ledger, run, workspace
 from core.sources import Source
+from core.sources.audience_ref import split_variant
 from core.sources.content_digest import check_unchanged, fingerprint
 from core.store import approvals, batches, ledger, lists, mappings, runs
 from core.store.database import Database
@@ -245,7 +246,16 @@ async def _read_file(
     async def read(audience: str | None) -> Source:
         nonlocal columns
         try:
-            return await run(con, sources.read, paths, con, audience=audience, columns=columns, sheet=request.sheet)
+            return await run(
+                con,
+                sources.read,
+                paths,
+                con,
+                audience=audience,
+                variant=target.audience_name,
+                columns=columns,
+                sheet=request.sheet,
+            )
         except ColumnNotFoundError:
             if request.columns:
                 raise
@@ -255,7 +265,8 @@ async def _read_file(
     try:
         return await read(request.audience)
     except SeveralAudiencesError:
-        mapped = target.audience_id or target.audience_name
+        is_variant = split_variant(target.audience_name) is not None
+        mapped = target.audience_name if is_variant else target.audience_id or target.audience_name
         if mapped is None:
             raise
         return await read(mapped)

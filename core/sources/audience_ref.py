@@ -68,6 +68,23 @@ def common_name(names: Iterable[str | None]) -> str | None:
     return ordered[0][:length].rstrip(" -_") or ordered[0]
 
 
+def split_variant(name: str | None) -> tuple[str, str] | None:
+    """Return the test and the variant in the name of an A/B variant, or None if it is no such name.
+
+    mParticle calls a variant `[External name] - [Variant]` (documentation of A/B testing).
+    """
+    test, separator, variant = (name or "").rpartition(" - ")
+    return (test.strip(), variant.strip()) if separator and test.strip() and variant.strip() else None
+
+
+def is_other_variant(name: str | None, other: str | None) -> bool:
+    """Return whether two names are those of different variants of one A/B test."""
+    first, second = split_variant(name), split_variant(other)
+    if first is None or second is None:
+        return False
+    return _plain(first[0]) == _plain(second[0]) and _plain(first[1]) != _plain(second[1])
+
+
 def choose(audiences: Sequence[AudienceRef], wanted: str | None, file: SourceFile) -> int:
     """Return the index of the audience that a person wants, by id or name (None: the only one).
 

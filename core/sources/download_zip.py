@@ -7,13 +7,19 @@ from pathlib import Path, PurePosixPath
 import duckdb
 
 from core.sources import download_csv, zip_archive
-from core.sources.audience_ref import AudienceRef, choose, common_name, from_download_name
+from core.sources.audience_ref import AudienceRef, choose, common_name, from_download_name, listing
 from core.sources.detection import FileFormat, detect
 from core.sources.manifest import NOT_COUNTED, TRUNCATED, Expected, Manifest, check_rows, check_users, parse
 from core.sources.scratch import scratch
 from core.sources.source import Source
 from core.sources.source_file import SourceFile, readable
 from core.sources.staging import count_profiles
+
+
+_TOGETHER = (
+    "The {} variants in this download were read as one audience: {}. To keep the variants of an A/B test apart, map each "
+    "of them by its name to a list of its own."
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,11 @@ def read_zip(
     con: duckdb.DuckDBPyConnection,
     file: SourceFile,
     wanted: str | None,
+    variant: str | None = None,
 ) -> Source:
     """Read a ZIP that has a manifest. `wanted` is the id or name of an audience, if it contains several.
+
+    Of several variants of an A/B test, `wanted` or else `variant` names the only one to read.
 
     Raises InputError if the ZIP is damaged or does not match its manifest.
     """
@@ -41,7 +50,7 @@ def read_zip(
             manifest = parse(content, file)
             manifest.require_email(file)
             members = _members(archive, manifest, file)
-            chosen = _choose_variants(members, wanted, file)
+            chosen = _choose_variants(members, wanted, variant, file)
             unpacked = [
                 _unpack(archive, member.name, folder / f"{index}.csv", file) for index, member in enumerate(chosen)
             ]
@@ -77,8 +86,14 @@ def _audience_of(name: str, manifest: Manifest) -> AudienceRef:
     return audience
 
 
-def _choose_variants(members: Sequence[Member], wanted: str | None, file: SourceFile) -> list[Member]:
-    """Return the variants of the wanted audience."""
+def _choose_variants(
+    members: Sequence[Member], wanted: str | None, variant: str | None, file: SourceFile
+) -> list[Member]:
+    """Return the variants of the wanted audience, or the only one that is named."""
+    for name in filter(None, (wanted, variant)):
+        named = [member for member in members if AudienceRef(None, member.audience.name).answers_to(name)]
+        if len(named) == 1 and (wanted in (name, None, named[0].audience.id)):
+            return named
     variants: dict[str | None, list[Member]] = {}
     for member in members:
         variants.setdefault(member.audience.id, []).append(member)
@@ -121,6 +136,9 @@ def _read_variants(
     if len(files) == 1:
         check_users(members[0].expected, profiles.users, files[0])
         check_users(manifest.total, profiles.users, file)
+    if len(members) > 1:
+        names = listing([member.audience for member in members])
+        profiles = replace(profiles, notes=(*profiles.notes, _TOGETHER.format(len(members), names)))
     audience = AudienceRef(members[0].audience.id, common_name(member.audience.name for member in members))
     return download_csv.source_of(file.name, audience, all_counts, profiles, manifest)
 

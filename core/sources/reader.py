@@ -29,6 +29,7 @@ def read(
     con: duckdb.DuckDBPyConnection,
     *,
     audience: str | None = None,
+    variant: str | None = None,
     columns: Mapping[str, str] | None = None,
     sheet: str | None = None,
 ) -> Source:
@@ -65,7 +66,7 @@ def read(
     source = None
     try:
         with ExitStack() as stack:
-            source = _read(con, given, audience, Opener(con, stack))
+            source = _read(con, given, audience, variant, Opener(con, stack))
     except OSError as exc:
         reason = exc.strerror or "the disk gives no reason"
     finally:
@@ -78,13 +79,15 @@ def read(
     return source
 
 
-def _read(con: duckdb.DuckDBPyConnection, given: list[SourceFile], wanted: str | None, opener: Opener) -> Source:
+def _read(
+    con: duckdb.DuckDBPyConnection, given: list[SourceFile], wanted: str | None, variant: str | None, opener: Opener
+) -> Source:
     # DuckDB takes a relative path that begins with ~ for one in the home directory
     files = [replace(file, path=file.path.absolute()) for file in given]
     files = [part for file in files for part in (parts_of(file) if file.path.is_dir() else [file])]
     files = [opener.unwrap(opener.plainly_named(file)) for file in files]
     if len(files) == 1 and opener.is_download(files[0]):
-        return download_zip.read_zip(con, files[0], wanted)
+        return download_zip.read_zip(con, files[0], wanted, variant)
     plain = [part for file in files for part in opener.plain_files(file)]
     attempts: list[Callable[[SourceFile], SourceFile]] = [
         lambda file: tidy(file, opener.folder(file), header=_header_of(file)),
