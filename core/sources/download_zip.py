@@ -15,10 +15,9 @@ from core.sources.source import Source
 from core.sources.source_file import SourceFile, readable
 from core.sources.staging import count_profiles
 
-
 _TOGETHER = (
-    "The {} variants in this download were read as one audience: {}. To keep the variants of an A/B test apart, map each "
-    "of them by its name to a list of its own."
+    "The {} variants in this download were read as one audience: {}. To keep the variants of an A/B test apart, map "
+    "each of them by its name to a list of its own."
 )
 
 

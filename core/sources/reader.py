@@ -41,7 +41,8 @@ def read(
     are NULL.
 
     `path` is a file, a folder with the parts of an audience, or several files and folders. `audience` is an id or a
-    name, for a file that contains several. `columns` are names of columns, keyed by identity (`email`, `customer_id`,
+    name, for a file that contains several, and `variant` the name of the only variant of an A/B test to read, if the
+    file contains several of the audience. `columns` are names of columns, keyed by identity (`email`, `customer_id`,
     `mpid`). `sheet` is the name of a sheet in a workbook.
 
     If `con` has a table `newer_changes` with the columns `member_key`, `in_source` and `row_ms`, the last two are
