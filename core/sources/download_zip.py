@@ -90,7 +90,7 @@ def _choose_variants(
 ) -> list[Member]:
     """Return the variants of the wanted audience, or the only one that is named."""
     for name in filter(None, (wanted, variant)):
-        named = [member for member in members if AudienceRef(None, member.audience.name).answers_to(name)]
+        named = [member for member in members if AudienceRef(None, member.audience.name).matches(name)]
         if len(named) == 1 and (wanted in (name, None, named[0].audience.id)):
             return named
     variants: dict[str | None, list[Member]] = {}

@@ -3,6 +3,7 @@
 from slack_sdk.models.blocks import Block
 
 from bot.features.mapping_lookup import also_fed_warning
+from bot.features.runs.result_messages import removal_warning
 from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import section
 from bot.ui.formatting import moment, number, plural, share
@@ -52,8 +53,8 @@ def warnings(view: RunView, plan: RunPlan) -> list[Block]:
             f":warning: *A newer audience was synced meanwhile.* This one is of {moment(plan.source_at)}; the list "
             f"has the one of {moment(view.newer_source_at)}."
         )
-    if plan.removal_note:
-        lines.append(f":warning: *People who leave may stay on the list.* {reason(plan.removal_note)}")
+    if warning := removal_warning(plan):
+        lines.append(warning)
     if view.also_fed_by:
         lines.append(also_fed_warning(view.also_fed_by))
     if any(guard.name is GuardName.OTHER_AUDIENCE for guard in plan.guards):

@@ -15,7 +15,7 @@ from core.errors import (
     SeveralAudiencesError,
 )
 from core.iterable import InvalidApiKeyError
-from core.models.run import RunStatus
+from core.models.run import RunPlan, RunStatus
 from core.reporting.rejection_reasons import explain
 
 # The most characters of rejection reasons in one section.
@@ -122,7 +122,10 @@ def preview(view: RunView) -> Message:
     numbers = f"{report.added:,} to add, {report.updated:,} to update, {report.removed:,} to remove"
     text = f"Preview of {view.what}: {numbers}. Nothing was sent."
     body = f"*Preview of {view.what}*\n{numbers}, {report.unchanged:,} unchanged, {report.rejected:,} rejected."
-    return Message(text, [section(f"{body}\nNothing was sent."), *causes(view), *notes(view), context(*origin(view))])
+    return Message(
+        text,
+        [section(f"{body}\nNothing was sent."), *causes(view), *_removals(view), *notes(view), context(*origin(view))],
+    )
 
 
 def causes(view: RunView) -> list[Block]:
@@ -141,9 +144,21 @@ def causes(view: RunView) -> list[Block]:
     return [section(text) for text in texts]
 
 
+def removal_warning(plan: RunPlan) -> str:
+    """Return the warning that the source may leave removals out (mrkdwn), or "" if it does not."""
+    if not plan.removal_note:
+        return ""
+    return f":warning: *People who leave may stay on the list.* {reason(plan.removal_note)}"
+
+
+def _removals(view: RunView) -> list[Block]:
+    warning = removal_warning(view.run.plan) if view.run.plan else ""
+    return [section(warning)] if warning else []
+
+
 def notes(view: RunView) -> list[Block]:
     """Return how the source was read: the columns that count, and identities that were cleaned or ignored."""
-    notes_of_plan = view.report.notes
+    notes_of_plan = view.run.plan.notes if view.run.plan else ()
     return [context(reason(" ".join(notes_of_plan)))] if notes_of_plan else []
 
 

@@ -205,5 +205,6 @@ async def test_export_without_removals_is_said_on_the_card(tmp_path: Path) -> No
         bot.services.wake()
         message = await bot.slack.wait_for_message("marketing", "To approve", timeout=LONG)
         warning = "*People who leave may stay on the list.* mParticle leaves removals out of this output unless"
+        assert bot.slack.render(message).count("mParticle leaves removals out of this output unless") == 1
         assert warning in bot.slack.render(message)
         assert warning in bot.slack.render(await review(bot.slack.approver, message))
