@@ -156,7 +156,10 @@ def _audience() -> InputBlock:
     element = PlainTextInputElement(
         action_id=MappingBlock.AUDIENCE, max_length=AUDIENCE_MAX_LENGTH, placeholder="For example: Spring Shoppers"
     )
-    hint = "Its name or id in mParticle. With a file below it may be left empty: the file says it."
+    hint = (
+        "Its name or id in mParticle. With a file below it may be left empty. For a variant of an A/B test enter its "
+        "full name, such as Spring - Blue."
+    )
     return field_of("Audience", MappingBlock.AUDIENCE, element, hint=hint, optional=True)
 
 
