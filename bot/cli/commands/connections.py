@@ -149,10 +149,10 @@ async def _list(session: Session) -> ExitCode:
         session.terminal.line("No connection is saved yet. Save one with: iterable-sync connections add NAME")
         return ExitCode.OK
     rows = [
-        (name_of(c, saved), c.data_center, c.user_id_field.value, _rate(c), f"...{c.key_last4}", _state(c))
+        (name_of(c, saved), c.data_center, _type(c), c.user_id_field.value, _rate(c), f"...{c.key_last4}", _state(c))
         for c in saved
     ]
-    columns = ("Name", "Data center", "User ID", "Rate", "Key", "State")
+    columns = ("Name", "Data center", "Type", "User ID", "Rate", "Key", "State")
     session.terminal.show(table(columns, rows, cut=("Name",)))
     return ExitCode.OK
 
@@ -173,7 +173,7 @@ async def _show(session: Session, name: str) -> ExitCode:
             [
                 ("Connection", connection.label),
                 ("Data center", connection.data_center),
-                ("Project type", connection.project_type.label if connection.project_type else "not known"),
+                ("Project type", _type(connection)),
                 ("User ID", connection.user_id_field.value),
                 ("Rate", _rate(connection)),
                 ("Key", f"...{connection.key_last4}"),
@@ -249,6 +249,10 @@ def _typed_key(session: Session) -> str:
 def _static(lists: "list[IterableList]") -> str:
     number = sum(each.is_standard for each in lists)
     return f"{number:,} static list" if number == 1 else f"{number:,} static lists"
+
+
+def _type(connection: "Connection") -> str:
+    return connection.project_type.label if connection.project_type else "not known"
 
 
 def _rate(connection: "Connection") -> str:

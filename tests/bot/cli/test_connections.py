@@ -124,3 +124,4 @@ def test_project_type_is_shown_and_corrected(saved: Commands) -> None:
     corrected = saved.here("connections", "project-type", "shop", "hybrid")
     assert corrected.code == 0, corrected.err
     assert "hybrid" in saved.here("connections", "show", "shop").out
+    assert "hybrid" in saved.here("connections", "list").out
