@@ -97,6 +97,7 @@ async def apply(engine: Engine, run_id: str) -> RunStatus:
             break
         if not await _apply(engine, run):
             logger.info("run %s: an earlier run changed the list meanwhile; planning again", run_id)
+            await asyncio.sleep(cancellation.LOOK_AGAIN_S / 10)
             await plan(engine, run_id)
         run = await require_run(engine, run_id)
     return run.status
@@ -141,6 +142,8 @@ async def _apply(engine: Engine, run: Run) -> bool:
         if run.status is RunStatus.RUNNING:
             while (end := await _upload(engine, run_id)) is UploadEnd.STALE:
                 logger.info("run %s: another run changed the list; planning the rest again", run_id)
+                await raise_if_stopped(engine, run_id)
+                await asyncio.sleep(cancellation.LOOK_AGAIN_S / 10)  # so that runs that keep changing it take turns
             if end is UploadEnd.DONE:
                 await _succeed(engine, run_id)
     return True
