@@ -135,6 +135,7 @@ class RunBlock(StrEnum):
     ATTACHED = "runs-attached"
     COLUMNS = "runs-columns"
     MODE = "runs-mode"
+    ADOPT = "runs-adopt"
     CANDIDATES = "runs-candidates"
     """Followed by what the column is chosen for."""
 

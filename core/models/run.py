@@ -68,6 +68,15 @@ class RunPhase(StrEnum):
     UPLOADING = "uploading"
 
 
+class OthersOnList(StrEnum):
+    """What a run that takes a list over does with the people on it who are not in the audience."""
+
+    LEAVE = "leave"
+    """They stay, and no later run removes them."""
+    REMOVE = "remove"
+    """They leave the list, like members who left the audience."""
+
+
 class StopReason(StrEnum):
     """Why an active run is to stop."""
 
@@ -113,6 +122,8 @@ class GuardName(StrEnum):
     """The mapping was synced before, when its Iterable project counted as one of another type."""
     UNDO = "undo"
     """An undo always needs approval."""
+    ADOPTED_LIST = "adopted_list"
+    """The run takes over a list that another tool has filled."""
 
 
 class Guard(BaseModel):
@@ -142,6 +153,8 @@ class RunRequest(BaseModel):
     allow_empty: bool = False
     approved: bool = False
     """A person has approved the guards in advance."""
+    adopts: OthersOnList | None = None
+    """The run takes the list over: people in the audience who are on it become ours, and this happens to the others."""
     live: bool = False
     """The members come from the inbox changes that this run has claimed, not from a file."""
     sealed_addresses: str | None = None

@@ -146,6 +146,11 @@ def _check_identities(source: Source, problems: IdentityProblems, members: int) 
     return guards
 
 
+def adoption_guard(list_id: int, message: str) -> Guard:
+    """Return the guard of a run that takes a list over. `message` says who is on it, in numbers."""
+    return Guard(name=GuardName.ADOPTED_LIST, message=f"This takes list {list_id} over. {message}")
+
+
 def undo_guard(undone: str, *, to_add: int, to_update: int, to_remove: int) -> Guard:
     """Return the guard of a run that undoes another: it always needs approval."""
     changes = f"{to_remove:,} would be taken off the list, {to_add:,} put back and {to_update:,} changed back"

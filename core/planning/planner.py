@@ -11,10 +11,11 @@ from core.errors import ColumnNotFoundError, InputError, SeveralAudiencesError
 from core.identity import ProjectType
 from core.iterable import FailureReason
 from core.models.run import Run, RunPlan, SyncMode, digest_of
+from core.planning.adoption import adopt_list
 from core.planning.approval_rules import PlanResult, had_approval, with_open_guards
 from core.planning.approved_changes import count_outside, load_approved_changes
 from core.planning.diff import diff_against_ledger
-from core.planning.guards import PlannedNumbers, check_guards, check_project_type
+from core.planning.guards import PlannedNumbers, adoption_guard, check_guards, check_project_type
 from core.planning.identity_mapping import map_members
 from core.planning.last_known_emails import fill_last_known_emails
 from core.planning.ledger_lookup import load_relevant_ledger
@@ -53,11 +54,13 @@ async def plan_run(
     address: str | None = None,
     source_at: float | None = None,
     forgotten: tuple[frozenset[str], frozenset[str]] | None = None,
+    people_on_list: Path | None = None,
 ) -> PlanResult:
     """Plan a run from its source: store drafts of its changes and its rejections, and return the plan.
 
     `address` is where the source was fetched from (None: the run's path). `source_at` is when the source was made, if
-    the caller knows it (UTC seconds). If the run has an approved plan, that plan is kept for comparison until
+    the caller knows it (UTC seconds). `people_on_list` is a file with the people on the list, a line each, if the run
+    takes the list over. If the run has an approved plan, that plan is kept for comparison until
     `publish_plan` replaces it.
 
     The caller holds the list lock. Raises InputError if the file can't be used (nothing has been sent), and
@@ -91,6 +94,10 @@ async def plan_run(
             await reject_forgotten(con, target.id, planned.user_id_field, *forgotten)
         await reject_suppressed(con, target.id, planned.user_id_field, suppressed)
         members = in_source + await reject_erased(con)
+        adopted = None
+        if planned.request.adopts is not None and people_on_list is not None:
+            adopted = await adopt_list(con, people_on_list, target.id, planned.request.adopts, diff_mode)
+            ledger_size = max(ledger_size, adopted.ledger_size)
         counts = await run(
             con,
             diff_against_ledger,
@@ -121,6 +128,8 @@ async def plan_run(
         problems=problems,
     )
     guards = (*check_project_type(target, project_type), *guards)
+    if adopted is not None:
+        guards = (adoption_guard(target.list_id, adopted.message), *guards)
     plan = RunPlan(
         shape=source.shape,
         file_name=source.file_name,
@@ -130,7 +139,7 @@ async def plan_run(
         oldest=source.oldest,
         rows_read=source.rows,
         rows_merged=source.merged_rows,
-        notes=source.notes,
+        notes=source.notes if adopted is None else (*source.notes, f"List {target.list_id}: {adopted.message}"),
         removal_note=_removal_note(source, diff_mode, deltas, counts.left, is_live=live),
         members=members,
         rejected=rejected,

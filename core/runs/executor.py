@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
+from pathlib import Path
 from typing import TypeVar
 
 import duckdb
@@ -232,6 +233,9 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
             fetched = await stack.enter_async_context(files)
         finally:
             del engine.fetching[run.id]
+        people_on_list = None
+        if run.request.adopts is not None and connection is not None:
+            people_on_list = await _save_people(engine, connection, run.list_id, directory)
         paths = [str(path) for path in fetched]
         request = run.request.model_copy(update={"path": paths[0], "more_paths": tuple(paths[1:])})
         local_run = run.model_copy(update={"request": request})
@@ -249,8 +253,20 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
                 address="\n".join((run.request.path, *run.request.more_paths)),
                 source_at=source_at,
                 forgotten=None if hashes is None else (hashes.emails, hashes.user_ids),
+                people_on_list=people_on_list,
             )
         )
+
+
+async def _save_people(engine: Engine, connection: Connection, list_id: int, directory: Path) -> Path:
+    """Write the people on a list to a file in this directory, a line each, and return its path."""
+    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+    path = directory / "people-on-list.txt"
+    with path.open("w", encoding="utf-8") as file:
+        async with engine.client(connection) as client:
+            async for person in client.list_users(list_id):
+                file.write(f"{person}\n")
+    return path
 
 
 async def _upload(engine: Engine, run_id: str) -> UploadEnd:

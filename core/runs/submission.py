@@ -71,7 +71,7 @@ async def record_start(
     db: AsyncConnection, run_id: str, mapping: AudienceMapping, request: RunRequest, *, by: str, team_id: str | None
 ) -> None:
     """Write the audit entry of a run that a person started."""
-    after = {"mapping": mapping.id, "mode": request.mode}
+    after = {"mapping": mapping.id, "mode": request.mode} | ({"adopts": request.adopts} if request.adopts else {})
     subject = f"run:{run_id}"
     await audit_log.add(db, team_id=team_id, actor=by, action=AuditAction.RUN_STARTED, subject=subject, after=after)
 

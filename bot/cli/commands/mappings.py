@@ -1,5 +1,6 @@
 """`iterable-sync mappings`: which audience goes to which list."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from core.store.mappings import AdditionLimits, AudienceMapping
 
 app = typer.Typer(help="Which audience goes to which list.")
+
+
+class OthersChoice(StrEnum):
+    """What happens to people on an adopted list who are not in the audience."""
+
+    LEAVE = "leave"
+    REMOVE = "remove"
 
 
 @app.command()
@@ -50,6 +58,25 @@ def list_() -> ExitCode:
 def show(mapping_id: options.MappingId) -> ExitCode:
     """Show a mapping."""
     return run_command(lambda session: _show(session, mapping_id))
+
+
+@app.command()
+def adopt(
+    mapping_id: options.MappingId,
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="The whole audience, in a form that sync reads.")
+    ],
+    others: Annotated[
+        OthersChoice, typer.Option(help="People on the list who are not in the audience: leave them, or remove them.")
+    ] = OthersChoice.LEAVE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes, and send nothing.")] = False,
+    yes: options.YesInAdvance = False,
+) -> ExitCode:
+    """Take over a list that another tool has filled: people in the audience who are on it become ours.
+
+    Nothing is sent for them. Exit codes are those of sync.
+    """
+    return run_command(lambda session: _adopt(session, mapping_id, files, others, dry_run=dry_run, yes=yes))
 
 
 @app.command()
@@ -103,6 +130,41 @@ async def _set_limits(session: Session, mapping_id: int, limits: "AdditionLimits
         mapping = await _load(engine, mapping_id)
     session.terminal.line(f"Mapping {mapping_id}: a sync waits for approval if it adds {_limits_text(mapping)}.")
     return ExitCode.OK
+
+
+async def _adopt(
+    session: Session, mapping_id: int, files: list[str], others: OthersChoice, *, dry_run: bool, yes: bool
+) -> ExitCode:
+    from bot.cli.audience_files import addresses, remove_saved
+    from bot.cli.run_session import run_to_completion
+    from core.models.run import OthersOnList, RunRequest
+    from core.runs import worker
+    from core.runs.submission import submit
+    from core.store import connections
+
+    paths = addresses(files, session.settings.data_dir)
+    async with session.engine() as engine:
+        mapping = await _load(engine, mapping_id)
+        async with engine.database.read() as db:
+            connection = await connections.by_id(db, mapping.connection_id)
+        assert connection is not None
+        request = RunRequest(
+            path=paths[0],
+            more_paths=tuple(paths[1:]),
+            audience=mapping.audience_id or mapping.audience_name,
+            dry_run=dry_run,
+            approved=yes,
+            adopts=OthersOnList(others.value),
+        )
+        async with session.durable(engine):
+            submission = await submit(engine, connection, mapping.list_id, request)
+            session.terminal.say(
+                f'Run {submission.run_id} takes over list {mapping.list_id} "{submission.target.name}"'
+            )
+            code = await run_to_completion(session, engine, submission.run_id, worker.start(submission.run_id))
+            if code in (ExitCode.OK, ExitCode.BAD_INPUT):  # otherwise the run can be resumed
+                remove_saved(paths, session.settings.data_dir)
+            return code
 
 
 async def _list(session: Session) -> ExitCode:

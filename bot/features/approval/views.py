@@ -49,6 +49,7 @@ _CHECKS = {
     GuardName.MASS_ADDITION: "Approve only if you expect so many people to join.",
     GuardName.UNUSUAL_SIZE: "Check that the export is complete and of the right audience.",
     GuardName.OLDER_SOURCE: "Approve only if the list should go back to what it was then.",
+    GuardName.ADOPTED_LIST: "Approve only if no other tool fills this list from now on.",
     GuardName.CHANGED_PLAN: "Look at the numbers again before you approve.",
 }
 CHANGED = (

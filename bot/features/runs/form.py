@@ -9,7 +9,7 @@ from bot.features.ids import RunBlock
 from bot.features.runs.file_links import Attached, file_id_of
 from bot.ui.modal_state import Metadata, UploadedFile, ViewInputs
 from core.errors import InputError
-from core.models.run import SyncMode
+from core.models.run import OthersOnList, SyncMode
 from core.sources.column_choices import parse_choices
 
 # The separator of two columns.
@@ -26,7 +26,9 @@ class StartMetadata(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class StartSyncForm:
-    """The submitted modal *Start a sync*. `mode` is None for that of the mapping."""
+    """The submitted modal *Start a sync*. `mode` is None for that of the mapping, `adopts` if the list is not
+    taken over.
+    """
 
     metadata: StartMetadata
     mapping_id: int | None
@@ -36,12 +38,14 @@ class StartSyncForm:
     attached: str | None
     columns: str
     mode: SyncMode | None
+    adopts: OthersOnList | None = None
 
     @classmethod
     def read(cls, view: Mapping[str, Any]) -> Self:
         """Read the submitted modal."""
         inputs, metadata = ViewInputs(view), StartMetadata.load(view)
         mapping, mode = inputs.choice(RunBlock.MAPPING) or "", inputs.choice(RunBlock.MODE)
+        others = inputs.choice(RunBlock.ADOPT)
         only = metadata.attached[0].id if len(metadata.attached) == 1 else None
         return cls(
             metadata=metadata,
@@ -52,6 +56,7 @@ class StartSyncForm:
             attached=inputs.choice(RunBlock.ATTACHED) or only,
             columns=inputs.text(RunBlock.COLUMNS),
             mode=SyncMode(mode) if mode in set(SyncMode) else None,
+            adopts=OthersOnList(others) if others in set(OthersOnList) else None,
         )
 
     @property

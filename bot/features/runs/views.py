@@ -19,7 +19,7 @@ from bot.features.runs.form import StartMetadata
 from bot.ui.blocks import Message, button, confirmation, context, field_of, modal, option, section, text_message
 from bot.ui.formatting import channel_or_dm, cut, escape, moment, person, plural
 from bot.ui.status_words import RUN_STATUSES
-from core.models.run import Run, SyncMode
+from core.models.run import OthersOnList, Run, SyncMode
 from core.reporting.rejection_reasons import explain
 from core.store.mappings import MappingStatus
 
@@ -37,6 +37,13 @@ _MODES = (
 )
 
 
+_ADOPTIONS = (
+    ("No", "no", "Whoever another tool put on the list is not touched"),
+    ("Yes, and leave the others", OthersOnList.LEAVE.value, "Who is not in the file stays on the list"),
+    ("Yes, and remove the others", OthersOnList.REMOVE.value, "Who is not in the file leaves the list"),
+)
+
+
 def start_form(
     metadata: StartMetadata, chosen: MappingRef | None, *, several: bool, allowed_places: Sequence[str]
 ) -> dict[str, Any]:
@@ -49,7 +56,7 @@ def start_form(
         blocks.append(_attached(metadata.attached))
     else:
         blocks += [_file(), _link(), *([_address(allowed_places)] if allowed_places else [])]
-    blocks += [_columns(), _mode()]
+    blocks += [_columns(), _mode(), _adopt()]
     blocks.append(
         context("What is new, or looks dangerous, waits for an approver. Members who are unchanged are not sent.")
     )
@@ -215,6 +222,13 @@ def _mode() -> InputBlock:
     options = [option(name, value, what) for name, value, what in _MODES]
     element = RadioButtonsElement(action_id=RunBlock.MODE, options=options, initial_option=options[0])
     return field_of("What the sync does", RunBlock.MODE, element)
+
+
+def _adopt() -> InputBlock:
+    options = [option(name, value, what) for name, value, what in _ADOPTIONS]
+    element = RadioButtonsElement(action_id=RunBlock.ADOPT, options=options, initial_option=options[0])
+    hint = "For a list that another tool has filled, such as mParticle's own connection. An approver decides."
+    return field_of("Take over this list", RunBlock.ADOPT, element, hint=hint)
 
 
 def _size(size: int) -> str:

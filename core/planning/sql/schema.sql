@@ -146,6 +146,12 @@ CREATE TABLE irregular_members (
     hashed BIGINT                -- bits of core.store.inbox: identities that are present only as hashes
 );
 
+-- name: people_on_list
+-- The emails (or user ids) of the people on a list that the run takes over. Filled by adoption.
+CREATE TABLE people_on_list (
+    person VARCHAR
+);
+
 -- name: joined
 -- `desired` joined with the ledger. Created by diff.sql; a view if the ledger is empty.
 CREATE TABLE joined (

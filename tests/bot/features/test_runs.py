@@ -21,6 +21,7 @@ from core.runs import commands
 from core.store import audit_log, rejections, runs
 from core.store.mappings import AudienceMapping
 from core.store.rejections import Rejection
+from sandbox.iterable.hosted_extension import HostedProfile, fill_list
 from sandbox.slack.users.user_driver import Person
 from sandbox.slack.workspace.models import Message, View
 from tests.bot.slack.harness import MARKETING, MAYA, TEAM, Workspace, audience, workspace
@@ -94,6 +95,24 @@ async def test_uploaded_file_is_synced(tmp_path: Path) -> None:
         assert (run.started_by, run.channel, run.request.mode) == (MAYA, MARKETING, None)
         assert (await wait_for_end(bot, run.id)).status is RunStatus.SUCCEEDED
         assert {f"p{number}@example.com" for number in range(3)} <= bot.emails()
+
+
+async def test_list_is_taken_over(tmp_path: Path) -> None:
+    """*Take over this list* waits for an approver, with the numbers of the people on it."""
+    async with workspace(tmp_path) as bot:
+        mapping = await bot.mapping(await bot.connection())
+        state = bot.iterable.state
+        fill_list(
+            state, mapping.list_id, [HostedProfile(number, f"p{number}@example.com") for number in (1, 9)], by_mpid=True
+        )
+        view = await form(bot)
+        file = bot.slack.marketer.file("a.csv", audience(people([1, 2])))
+        await bot.slack.marketer.fill(view, {RunBlock.FILE: file, RunBlock.ADOPT: "remove"})
+        assert (await bot.slack.marketer.submit()).ok
+        run = await wait_for_end(bot, (await all_runs(bot))[0].id)
+        assert run.status is RunStatus.NEEDS_APPROVAL
+        card = await bot.slack.wait_for_message("marketing", "This takes list")
+        assert "1 belong to the audience, and 1 would be removed" in bot.slack.render(card)
 
 
 async def test_exactly_one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

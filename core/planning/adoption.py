@@ -1,0 +1,149 @@
+"""Taking a list over: the people that another tool has put on it, matched with the audience.
+
+Members of the audience who are on the list are treated like members that another mapping has put on it: the run sends
+nothing for them, and records them in the ledger. A member whose placeholder email is on the list is treated like one
+that was synced under it. The others stay, or are treated like synced members who have left the audience.
+
+mParticle's hosted extension makes placeholders of two shapes: `<mpid>@placeholder.email` and
+`<device id>@placeholder.email`. The first belongs to the member with that mpid; of the second no member is known.
+"""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+
+from core.errors import InputError
+from core.identity import PLACEHOLDER_DOMAIN
+from core.models.run import OthersOnList, SyncMode
+from core.planning.schema import create
+from core.planning.workspace import insert, run
+
+# Lines that are read at once.
+CHUNK = 20_000
+# A mapping id that no mapping has. It is larger than any, because the smallest retaining row is recorded.
+_NO_MAPPING = 2**62
+
+_NORMALIZE = """
+CREATE TABLE list_people AS
+SELECT DISTINCT if(person LIKE '%@%', lower(trim(person)), person) AS person, person LIKE '%@%' AS is_email
+FROM people_on_list
+"""
+# Members in the audience who are on the list, under their email or (people without one) their user id.
+_MATCHED = """
+CREATE TABLE list_matches AS
+SELECT list_people.person, desired.member_key FROM list_people JOIN desired ON desired.email = list_people.person
+UNION
+SELECT list_people.person, desired.member_key FROM list_people JOIN desired ON desired.user_id = list_people.person
+WHERE NOT is_email
+"""
+# Members whose placeholder is on the list, while they have another email by now, which is not on it.
+_RENAMED = """
+CREATE TABLE list_placeholders AS
+SELECT list_people.person, desired.member_key FROM list_people
+JOIN desired ON desired.member_key || '@' || $domain = list_people.person
+WHERE desired.email <> list_people.person AND desired.member_key NOT IN (SELECT member_key FROM list_matches)
+    AND desired.member_key NOT IN (SELECT member_key FROM ledger WHERE mapping_id = $mapping_id)
+"""
+_OTHERS = """
+CREATE TABLE list_others AS
+SELECT person, is_email FROM list_people
+WHERE person NOT IN (SELECT person FROM list_matches)
+    AND person NOT IN (SELECT person FROM list_placeholders)
+    AND person NOT IN (SELECT email FROM ledger WHERE email IS NOT NULL)
+    AND (is_email OR person NOT IN (SELECT user_id FROM ledger WHERE user_id IS NOT NULL))
+    AND person NOT IN (SELECT lower(trim(email)) FROM rejected WHERE email IS NOT NULL)
+    AND (is_email OR person NOT IN (SELECT customer_id FROM rejected WHERE customer_id IS NOT NULL))
+"""
+_RECORD_MATCHED = """
+INSERT INTO ledger
+SELECT $no_mapping, 'list:' || member_key, email, user_id, true FROM desired
+WHERE member_key IN (SELECT member_key FROM list_matches)
+    AND member_key NOT IN (SELECT member_key FROM ledger WHERE mapping_id = $mapping_id)
+"""
+_RECORD_RENAMED = """
+INSERT INTO ledger
+SELECT $mapping_id, desired.member_key, person, desired.user_id, true
+FROM list_placeholders JOIN desired USING (member_key)
+"""
+_RECORD_OTHERS = """
+INSERT INTO ledger
+SELECT $mapping_id, if(is_email, 'email:', 'customer:') || person, if(is_email, person, NULL),
+    if(is_email, NULL, person), true
+FROM list_others
+"""
+_COUNTS = """
+SELECT (SELECT count(*) FROM list_people), (SELECT count(*) FROM list_others),
+    count(*) FILTER (regexp_full_match(person, '-?[0-9]+@' || $domain)), count(*)
+FROM list_others WHERE ends_with(person, '@' || $domain)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedList:
+    """A list that is taken over, in numbers of people.
+
+    `others` are not in the audience; `mpid_placeholders` and `device_placeholders` are those of them with a placeholder
+    email of each shape.
+    """
+
+    people: int
+    others: int
+    mpid_placeholders: int
+    device_placeholders: int
+    others_leave: bool
+
+    @property
+    def ledger_size(self) -> int:
+        """The number of people on the list that are ours from now on, or leave it."""
+        return self.people if self.others_leave else self.people - self.others
+
+    @property
+    def message(self) -> str:
+        """What happens to the people on the list, in numbers: sentences for a person."""
+        matched = self.people - self.others
+        fate = "would be removed" if self.others_leave else "stay, and no sync removes them"
+        sentences = f"{self.people:,} people are on it: {matched:,} belong to the audience, and {self.others:,} {fate}."
+        placeholders = self.mpid_placeholders + self.device_placeholders
+        if placeholders:
+            sentences += (
+                f" {placeholders:,} of those are placeholders that mParticle made: {self.mpid_placeholders:,} of "
+                f"profiles that left, {self.device_placeholders:,} of devices."
+            )
+        return sentences
+
+
+async def adopt_list(
+    con: duckdb.DuckDBPyConnection, people: Path, mapping_id: int, others: OthersOnList, mode: SyncMode
+) -> AdoptedList:
+    """Add the people on a list to the table `ledger` of a planning, and return their numbers.
+
+    `people` is a file with an email or user id a line. `desired`, `rejected` and `ledger` are filled. Raises InputError
+    if others are to leave and the source is not the whole audience, so that it is not known who they are.
+    """
+    others_leave = others is OthersOnList.REMOVE
+    if others_leave and mode is not SyncMode.MIRROR:
+        raise InputError(
+            "is not the whole audience, or members who leave stay on the list, so the others on the list can't be "
+            "removed. Use a file with the whole audience, or leave the others."
+        )
+    con.execute(create("people_on_list"))
+    with people.open(encoding="utf-8") as lines:
+        while chunk := [(line.rstrip("\n"),) for line in islice(lines, CHUNK)]:
+            await run(con, insert, con, "people_on_list", chunk)
+    return await run(con, _match, con, mapping_id, others_leave)
+
+
+def _match(con: duckdb.DuckDBPyConnection, mapping_id: int, others_leave: bool) -> AdoptedList:
+    domain, mapping = {"domain": PLACEHOLDER_DOMAIN}, {"mapping_id": mapping_id}
+    con.execute(_NORMALIZE)
+    con.execute(_MATCHED)
+    con.execute(_RENAMED, domain | mapping)
+    con.execute(_OTHERS)
+    con.execute(_RECORD_MATCHED, mapping | {"no_mapping": _NO_MAPPING})
+    con.execute(_RECORD_RENAMED, mapping)
+    if others_leave:
+        con.execute(_RECORD_OTHERS, mapping)
+    total, rest, of_profiles, placeholders = con.execute(_COUNTS, domain).fetchall()[0]
+    return AdoptedList(total, rest, of_profiles, placeholders - of_profiles, others_leave)
