@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from core.raw_identity import NULL_WORDS
 from core.sources.compression import COMPRESSIONS
 from core.sources.detection import FORMATS, FileFormat
 from core.sources.fetch import BUCKETS
+from core.sources.raw_identity import NULL_WORDS
 from core.sources.table_columns import SPELLINGS
 from core.sources.unreadable import NOT_READ
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.ui.formatting import cut, escape
-from core import mapping_lifecycle
+from core.connections import mapping_lifecycle
 from core.connections.permissions import may_start
 from core.errors import InputError
 from core.store import lists, mappings

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.firehose.schema import UserProfile
 from core.identity import normalize_email
-from core.raw_identity import clean_customer_id, clean_email
+from core.sources.raw_identity import clean_customer_id, clean_email
 from core.store.inbox import CUSTOMER_ID_HASHED, EMAIL_HASHED
 
 # Identities are cut to these lengths, both beyond Iterable's limits: one that is too long is still rejected.

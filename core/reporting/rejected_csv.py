@@ -1,7 +1,7 @@
 """The CSV file of rejected members.
 
 A spreadsheet shows it correctly, and a corrected file can be synced: it has the columns `email`, `customer_id` and
-`mpid`, and the characters that make a cell text are removed when it is read (core/raw_identity.py).
+`mpid`, and the characters that make a cell text are removed when it is read (core/sources/raw_identity.py).
 """
 
 import re

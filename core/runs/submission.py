@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import mapping_lifecycle
+from core.connections import mapping_lifecycle
 from core.connections.lists import check_list, note_list
 from core.connections.project_type import learn_project_type
 from core.engine import Engine

@@ -8,7 +8,7 @@ from core.engine import Engine
 from core.errors import NOT_KEPT, ConflictError, NotFoundError
 from core.models.batch import Phase
 from core.models.run import CancelReason, Run, RunRequest, SyncMode
-from core.retention import RETENTION_S
+from core.privacy.retention import RETENTION_S
 from core.runs.submission import enqueue
 from core.store import batches, connections, mappings, runs
 from core.store.batches import BatchStatus

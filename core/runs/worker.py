@@ -6,10 +6,10 @@ import time
 
 from sqlalchemy.exc import DBAPIError
 
-from core import retention
 from core.engine import Engine, wait_for_any
 from core.errors import ConflictError, StorageError, SyncError
 from core.models.run import RunStatus
+from core.privacy import retention
 from core.runs import commands, executor, list_lock
 from core.runs.approval import expire_waiting, open_guards
 from core.runs.lookup import require, require_run

@@ -37,8 +37,8 @@ def read(
 
     The table has `profile` (unique: the mpid, else `customer:` and the customer id, else `email:` and the email in
     lower case, else `row:` and a number; `shared:` and both for a member with another member's customer id), `mpid`,
-    `member`, `email` and `customer_id`. The identities come from the file, cleaned (core/raw_identity.py). Empty ones
-    are NULL.
+    `member`, `email` and `customer_id`. The identities come from the file, cleaned (core/sources/raw_identity.py).
+    Empty ones are NULL.
 
     `path` is a file, a folder with the parts of an audience, or several files and folders. `audience` is an id or a
     name, for a file that contains several, and `variant` the name of the only variant of an A/B test to read, if the

@@ -5,9 +5,9 @@ through Python.
 import duckdb
 import pyarrow as pa
 
-from core.raw_identity import clean_customer_id, clean_email, visible
 from core.sources.duckdb_errors import query
 from core.sources.plain_text import UNDECODABLE
+from core.sources.raw_identity import clean_customer_id, clean_email, visible
 from core.sources.row_flags import IS_WORD, RowFlag, identity_flags
 from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import blank_as_null

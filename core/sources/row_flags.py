@@ -1,14 +1,14 @@
 """The flags of a row, as conditions in SQL.
 
 Most rows are plain, so the first test takes most of the time: one regular expression for each identity, which costs as
-much as six comparisons with constants. The rules are in core/raw_identity.py; cleaning would not change a value that
-passes these tests.
+much as six comparisons with constants. The rules are in core/sources/raw_identity.py; cleaning would not change a value
+that passes these tests.
 """
 
 import re
 from enum import IntFlag
 
-from core.raw_identity import NULL_WORDS, REWRITTEN_ID_PATTERN
+from core.sources.raw_identity import NULL_WORDS, REWRITTEN_ID_PATTERN
 from core.sources.sql_expressions import literal
 from core.sources.staged_rows import EMAIL, LONGEST_IDENTITY, OTHER
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from bot.serve import serving
 from core.connections.manage import connect
+from core.connections.mapping_lifecycle import propose
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableList
-from core.mapping_lifecycle import propose
 from core.models.run import Run, RunRequest, RunStatus
 from core.runs import commands
 from core.settings import Settings

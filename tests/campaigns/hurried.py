@@ -7,8 +7,8 @@ For the soak, so that new and deleted data come into balance within minutes. Eve
 """
 
 from bot.cli import main
-from core import retention
 from core.live import maintenance
+from core.privacy import retention
 from core.runs import worker, workflows
 from core.store import live_mappings
 

@@ -7,7 +7,7 @@ import duckdb
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.raw_identity import INVISIBLE, clean_customer_id, clean_email
+from core.sources.raw_identity import INVISIBLE, clean_customer_id, clean_email
 from core.sources.row_flags import PLAIN_EMAIL, PLAIN_ID
 from tests.cases.identities import DECORATED, INVALID, NULL_WORDS
 

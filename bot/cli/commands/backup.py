@@ -22,7 +22,7 @@ def restore(file: BackupFile) -> ExitCode:
 
 
 async def _backup(session: Session, file: Path) -> ExitCode:
-    from core.backup import create_backup
+    from core.store.backup import create_backup
 
     names = create_backup(session.settings, file)
     session.terminal.line(f"{file} contains {', '.join(names)}. Protect it: it contains email addresses.")
@@ -32,7 +32,7 @@ async def _backup(session: Session, file: Path) -> ExitCode:
 
 
 async def _restore(session: Session, file: Path) -> ExitCode:
-    from core.backup import restore_backup
+    from core.store.backup import restore_backup
 
     names = restore_backup(session.settings, file)
     session.terminal.line(f"Restored {', '.join(names)} into {session.settings.data_dir}. Start the program.")

@@ -94,7 +94,7 @@ async def _add(
     data_center: options.DataCenterChoice | None,
     limits: "AdditionLimits",
 ) -> ExitCode:
-    from core import mapping_lifecycle
+    from core.connections import mapping_lifecycle
     from core.connections.lists import check_list
     from core.planning.removal_limits import WHEN_MAPPED
     from core.store.audit_log import COMMAND_LINE
@@ -122,7 +122,7 @@ async def _add(
 
 
 async def _set_limits(session: Session, mapping_id: int, limits: "AdditionLimits") -> ExitCode:
-    from core import mapping_lifecycle
+    from core.connections import mapping_lifecycle
     from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
@@ -218,7 +218,7 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
 
 async def _remove(session: Session, mapping_id: int, *, yes: bool) -> ExitCode:
     from bot.cli.confirm_removal import confirm_removal
-    from core import mapping_lifecycle
+    from core.connections import mapping_lifecycle
     from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:

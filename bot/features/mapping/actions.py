@@ -10,7 +10,7 @@ from bot.slack.actor import Actor
 from bot.slack.file_source import address_of
 from bot.slack.submission import ModalResult
 from bot.ui.blocks import Message
-from core import mapping_lifecycle
+from core.connections import mapping_lifecycle
 from core.connections.lists import check_list, note_list
 from core.connections.new_lists import create_list_of_mapping
 from core.errors import InputError

@@ -7,8 +7,8 @@ from typing import Any, Self
 from bot.features.ids import MappingBlock
 from bot.features.mapping.list_select import ListChoice
 from bot.ui.modal_state import Metadata, UploadedFile, ViewInputs
+from core.connections.mapping_lifecycle import check_audience
 from core.errors import InputError
-from core.mapping_lifecycle import check_audience
 from core.store.mappings import AdditionLimits, RemovalPolicy
 
 _DIGITS_MAX = 9

@@ -7,10 +7,10 @@ from slack_sdk.models.blocks import Option
 
 from bot.services import Services
 from bot.ui.blocks import option
+from core.connections.mapping_lifecycle import NewList
 from core.connections.new_lists import create_list
 from core.errors import InputError, SyncError
 from core.iterable import IterableList
-from core.mapping_lifecycle import NewList
 from core.store.connections import Connection
 
 # Slack's limit; one option may be the new list.

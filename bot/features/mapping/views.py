@@ -33,8 +33,8 @@ from bot.ui.blocks import (
 from bot.ui.formatting import channel_or_dm, cut, escape, person
 from bot.ui.modal_state import UploadedFile
 from bot.ui.status_words import MAPPING_STATUSES
+from core.connections.mapping_lifecycle import AUDIENCE_MAX_LENGTH
 from core.connections.permissions import has_stand_ins
-from core.mapping_lifecycle import AUDIENCE_MAX_LENGTH
 from core.planning.source_guards import MAX_ADDED, MAX_ADDED_SHARE
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus

@@ -4,7 +4,7 @@ from bot.features.slash_command import SlashCommand
 from bot.features.status.views import HistoryItem, history_message, status_message
 from bot.features.status.workspace_status import MappingStatusRow, WorkspaceStatus, viewer_of
 from bot.slack.reply import reply_privately
-from core import mapping_lifecycle
+from core.connections import mapping_lifecycle
 from core.errors import InputError
 from core.store import runs
 

@@ -9,7 +9,7 @@ from bot.slack.actor import Actor
 from core.connections.permissions import may_start
 from core.errors import InputError
 from core.models.run import Run
-from core.retention import RETENTION_S
+from core.privacy.retention import RETENTION_S
 from core.runs import undo
 from core.store import audit_log, lists, runs
 from core.store.audit_log import AuditAction

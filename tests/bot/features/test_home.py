@@ -7,7 +7,7 @@ import pytest
 
 from bot.features.home import publisher
 from bot.features.ids import ApprovalAction, HomeAction, MappingAction, RunAction
-from core import mapping_lifecycle
+from core.connections import mapping_lifecycle
 from core.models.run import RunRequest
 from core.store import mappings
 from core.store.mappings import AudienceMapping

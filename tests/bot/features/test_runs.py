@@ -13,7 +13,7 @@ from bot.features.runs.run_view import RunView
 from bot.slack.file_source import address_of
 from bot.ui.blocks import Message as Shown
 from bot.ui.blocks import actions, button
-from core import mapping_lifecycle
+from core.connections import mapping_lifecycle
 from core.errors import InputError
 from core.models.run import Run, RunRequest, RunStatus, SyncMode
 from core.reporting.rejected_csv import CSV_HEADER

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bot.features.ids import ApprovalAction, ApprovalCallback, UndoAction, UndoCallback
-from core import mapping_lifecycle
+from core.connections import mapping_lifecycle
 from core.models.run import Run, RunRequest, RunStatus
 from core.runs import commands
 from core.store import audit_log, connections

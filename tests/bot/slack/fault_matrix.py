@@ -26,7 +26,7 @@ from bot.features.ids import (
 )
 from bot.features.runs import rejected_file
 from bot.slack import admins, clients, file_source, reply
-from core import mapping_lifecycle
+from core.connections import mapping_lifecycle
 from core.iterable import IterableList
 from core.models.run import RunRequest, RunStatus
 from core.runs import commands

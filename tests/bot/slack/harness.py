@@ -13,10 +13,10 @@ from bot.messages.limits import MessagingLimits
 from bot.serve import serving
 from bot.services import Services
 from core.connections.manage import connect
+from core.connections.mapping_lifecycle import propose
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
 from core.iterable import DataCenter, IterableList
-from core.mapping_lifecycle import propose
 from core.models.run import Run
 from core.settings import Settings
 from core.store import mappings, runs

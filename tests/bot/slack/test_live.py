@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from core.mapping_lifecycle import decide_proposal
+from core.connections.mapping_lifecycle import decide_proposal
 from core.models.run import RunStatus
 from core.runs import commands
 from core.store import runs

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from core.connections.manage import connect
+from core.connections.mapping_lifecycle import propose
 from core.engine import Engine
 from core.errors import SyncError
 from core.identity import UserIdField
 from core.iterable import DataCenter
-from core.mapping_lifecycle import propose
 from core.models.run import Run, RunRequest, RunStatus, SyncMode
 from core.runs import commands
 from core.store import live_mappings, mappings, runs

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from core import live, mapping_lifecycle
-from core.connections import offboarding
+from core import live
+from core.connections import mapping_lifecycle, offboarding
 from core.connections.manage import connect, replace_key
 from core.engine import open_engine
 from core.identity import UserIdField

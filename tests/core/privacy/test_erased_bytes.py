@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from core import retention
 from core.live.maintenance import run_maintenance
+from core.privacy import retention
 from core.runs import workflows
 from core.store import database
 from core.store.sqlite_driver import ErasingConnection

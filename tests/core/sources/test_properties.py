@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from core.raw_identity import clean_customer_id, clean_email
 from core.sources import Source, read
 from core.sources.detection import detect
+from core.sources.raw_identity import clean_customer_id, clean_email
 from core.sources.source_file import SourceFile
 from tests.core.databases import sampled
 from tests.core.sources.conftest import Profiles, profiles

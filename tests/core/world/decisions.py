@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from core import mapping_lifecycle
-from core.connections import manage
+from core.connections import manage, mapping_lifecycle
 from core.identity import UserIdField
 from core.iterable import InvalidApiKeyError, IterableList
 from core.models.run import RunRequest, RunStatus, SyncMode

@@ -6,7 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from core import live, mapping_lifecycle
+from core import live
+from core.connections import mapping_lifecycle
 from core.firehose.schema import Request, parse
 from core.live import bulk_removal, maintenance, micro_batch
 from core.models.run import RunStatus

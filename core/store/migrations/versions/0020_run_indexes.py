@@ -10,7 +10,7 @@ down_revision = "0019"
 branch_labels = None
 depends_on = None
 
-# As in core/retention.py and core/models/run.py: how long details are kept, and the states of final runs.
+# As in core/privacy/retention.py and core/models/run.py: how long details are kept, and the states of final runs.
 _RETENTION_S = 30 * 24 * 3600.0
 _FINAL = ("planned", "succeeded", "cancelled", "expired")
 

@@ -13,8 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
-from core.settings_faults import describe
-from core.settings_files import check_encoding, read_secret_files
+from core.settings.faults import describe
+from core.settings.files import check_encoding, read_secret_files
 
 #: The folder of fetched audiences, in the data directory.
 FETCHED = "fetched"

@@ -11,10 +11,11 @@ import pytest
 from dbos import DBOS
 from sqlalchemy import func, select, text, update
 
-from core import retention, worker_registry
+from core import worker_registry
 from core.delivery.uploader import UNLIMITED
 from core.models.run import CancelReason
 from core.planning import batching as plan
+from core.privacy import retention
 from core.runs import workflows
 from core.settings import STANDARD_INPUT
 from core.store import database, runs
