@@ -26,7 +26,7 @@ def create_backup(settings: Settings, target: Path) -> list[str]:
     Raises InputError if there is nothing to back up, the database is PostgreSQL, or the file exists or can't be
     written; StorageError if the database can't be copied.
     """
-    database, workflows = _database_files(settings, "Back it up with: pg_dump --format=custom --file=FILE ADDRESS")
+    database, workflows = _database_files(settings, "Back it up with pg_dump, in its custom format")
     if not database.exists():
         raise InputError(f"There is no database in {settings.data_dir}. ITERABLE_SYNC_DATA_DIR names the directory.")
     if target.exists():
@@ -60,7 +60,7 @@ def restore_backup(settings: Settings, source: Path) -> list[str]:
     Raises InputError if the file is not a backup or is damaged, the directory has a database or a key, or the database
     is PostgreSQL. Then nothing is changed.
     """
-    database, workflows = _database_files(settings, "Restore it with: pg_restore --dbname=ADDRESS FILE")
+    database, workflows = _database_files(settings, "Restore it with pg_restore")
     places = {path.name: path for path in (settings.data_dir / KEY_FILE, workflows, database)}
     for path in places.values():
         if path.exists():

@@ -120,7 +120,7 @@ async def test_deleted_while_running(sync: Sync) -> None:
 async def test_clock_goes_back_an_hour(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs keep their order and their rate when the clock goes back by an hour between two of them."""
     now = time.time
-    sync.iterable.faults.add(Fault("error", after=1))
+    sync.iterable.faults.add(Fault("error", path="/api/lists/subscribe"))
     first = await sync.delta(joined=people(range(40)))
     assert first.run.status is RunStatus.FAILED
     sync.iterable.faults.clear()

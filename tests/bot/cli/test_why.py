@@ -10,7 +10,7 @@ def test_person_is_explained(run: Commands) -> None:
     file.write_text("mpid,email,customer_id\n1,p1@example.com,c1\n2,,c2\n")
     assert run.here("sync", str(file), "--list", str(list_id)).code == 0
 
-    synced, rejected, missing = (run.here("why", who) for who in ("P1@example.com", "c2", "p9@example.com"))
+    synced, rejected, missing = (run.here("why", who) for who in ("P1@example.com", "c2", "stranger@example.com"))
 
     assert "Iterable confirms it now." in synced.out
     assert "Last put on the list by run" in synced.out
