@@ -173,7 +173,7 @@ async def reconcile_in_doubt(db: AsyncConnection, connection_id: int, list_id: i
 
     The caller holds the list lock, so that none of those runs is active. Returns whether there were such batches.
     """
-    unanswered = await lists.has_unanswered_batches(db, connection_id, list_id, except_run)
+    unanswered = await lists.unanswered_batches(db, connection_id, list_id, except_run)
     for batch_id, phase, mapping_id, members in unanswered:
         unconfirmed = decode(members).entries
         if phase == Phase.RENAME:

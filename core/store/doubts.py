@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import FORMER_IDENTITY_PREFIX, BatchEntry, Phase, decode
 from core.store import clock
-from core.store.tables import batch_members, batches, runs
+from core.store.lists import batches_of_list
+from core.store.tables import batches, runs
 
 # How long a doubt lasts, in seconds, after a process was declared dead (no server waits longer for the rest of a
 # request), and after the process has woken up (it ends at once).
@@ -73,20 +74,7 @@ async def note(db: AsyncConnection, connection_id: int, list_id: int) -> bool:
 
     A run calls it before it plans, and holds the list lock.
     """
-    query = (
-        select(batches.c.id, batches.c.phase, runs.c.mapping_id, batch_members.c.members)
-        .select_from(
-            batches.join(runs, runs.c.id == batches.c.run_id).join(
-                batch_members, batch_members.c.batch_id == batches.c.id
-            )
-        )
-        .where(
-            batches.c.doubted_until.is_not(None),
-            runs.c.connection_id == connection_id,
-            runs.c.list_id == list_id,
-        )
-        .order_by(batches.c.id)
-    )
+    query = batches_of_list(connection_id, list_id, batches.c.doubted_until.is_not(None))
     doubted = (await db.execute(query)).all()
     for _, phase, mapping_id, members in doubted:
         await _note_one(db, Phase(phase), mapping_id, decode(members).entries)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.run import StopReason
@@ -158,23 +158,23 @@ async def check_run_guard(db: AsyncConnection, run_id: str) -> RunGuard:
     return RunGuard(revision, worker, holder, reason, refused_at is not None)
 
 
-async def has_unanswered_batches(
-    db: AsyncConnection, connection_id: int, list_id: int, but_run: str
-) -> list[tuple[int, int, int, str]]:
-    """Return the unanswered batches of a list's other runs: id, phase, mapping id, members (JSON)."""
-    query = (
+def batches_of_list(connection_id: int, list_id: int, *conditions: ColumnElement[bool]) -> Select[int, int, int, str]:
+    """Return the query for the batches of a list: id, phase, mapping id, members (JSON), in the order of their ids."""
+    return (
         select(batches.c.id, batches.c.phase, runs.c.mapping_id, batch_members.c.members)
         .select_from(
             batches.join(runs, runs.c.id == batches.c.run_id).join(
                 batch_members, batch_members.c.batch_id == batches.c.id
             )
         )
-        .where(
-            runs.c.connection_id == connection_id,
-            runs.c.list_id == list_id,
-            runs.c.id != but_run,
-            batches.c.status == "sent",
-        )
+        .where(runs.c.connection_id == connection_id, runs.c.list_id == list_id, *conditions)
         .order_by(batches.c.id)
     )
+
+
+async def unanswered_batches(
+    db: AsyncConnection, connection_id: int, list_id: int, but_run: str
+) -> list[tuple[int, int, int, str]]:
+    """Return the unanswered batches of a list's other runs: id, phase, mapping id, members (JSON)."""
+    query = batches_of_list(connection_id, list_id, runs.c.id != but_run, batches.c.status == "sent")
     return [(i, phase, mapping, members) for i, phase, mapping, members in await db.execute(query)]

@@ -417,7 +417,7 @@ async def test_maximum_of_unanswered_batches(sync: Sync, small_batches: None) ->
         open_batches = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=uploader.MOST)
         await batches.set_state(db, [batch.id for batch in open_batches], BatchStatus.SENT)
         assert (
-            len(await lists.has_unanswered_batches(db, (await sync.outcome(run_id)).run.connection_id, LIST, ""))
+            len(await lists.unanswered_batches(db, (await sync.outcome(run_id)).run.connection_id, LIST, ""))
             == uploader.MOST_SENT
         )
     sync.iterable.faults.clear()

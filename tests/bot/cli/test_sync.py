@@ -3,32 +3,7 @@
 import json
 
 from tests.bot.cli.commands import Commands, LocalIterable
-
-KEYS = [
-    "run_id",
-    "status",
-    "mode",
-    "user_id",
-    "list_id",
-    "audience",
-    "members",
-    "left",
-    "added",
-    "updated",
-    "removed",
-    "unchanged",
-    "duplicates",
-    "rejected",
-    "rejected_by_reason",
-    "requests",
-    "retries",
-    "throttled",
-    "duration_s",
-    "error",
-    "rows_read",
-    "rows_merged",
-    "notes",
-]
+from tests.core.reporting.test_run_report import KEYS
 
 
 def test_list_holds_the_audience(run: Commands, iterable: LocalIterable) -> None:

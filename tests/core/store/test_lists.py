@@ -111,5 +111,5 @@ async def test_unanswered_batches_of_other_runs(database: Database) -> None:
             await batches.publish(db, run_id)
             (sent, _) = await batches.open_batches(db, run_id, BatchStatus.PLANNED, limit=2)
             await batches.set_state(db, [sent.id], BatchStatus.SENT)
-        unanswered = await lists.has_unanswered_batches(db, mapping.connection_id, LIST, ids[0])
+        unanswered = await lists.unanswered_batches(db, mapping.connection_id, LIST, ids[0])
     assert [row[1:] for row in unanswered] == [(Phase.ADD, other.id, f'["{ids[1]}"]')]
