@@ -224,7 +224,7 @@ class Scene:
         """Return the places of the messages that contain a text, each with the reason that it gives."""
         places = []
         for place, message in self.messages(marker):
-            if of not in self.render(message):
+            if not re.search(rf"\b{of}\b", self.render(message)):  # as a word: a setting has AUDIENCE in its name
                 continue
             shape = "" if message.blocks else ", as plain text"
             reason = re.search(r"You get this here because[^\n]*?\.(?= Whatever| Invite|$|\n)", self.render(message))
