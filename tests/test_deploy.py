@@ -61,7 +61,7 @@ def test_each_alert_has_a_runbook() -> None:
     assert {anchor for _, anchor in named} == anchors("docs/howto/respond-to-alerts.md") - {"respond-to-alerts"}
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Prometheus) is not installed")
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool, which CI installs (package prometheus)")
 def test_prometheus_accepts_the_rules() -> None:
     """Prometheus's own check accepts the alert rules, and they fire when they should."""
     for command in (
@@ -72,7 +72,9 @@ def test_prometheus_accepts_the_rules() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="needs systemd-analyze, which CI installs (package systemd)"
+)
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     """systemd's own check finds no fault in the unit (with a program that exists)."""
     unit = (DEPLOY / "iterable-sync.service").read_text("utf-8")

@@ -13,7 +13,8 @@ SERVER_ERROR = "server_error"  # 500, or `status`
 NO_ANSWER = "no_answer"  # no effect, and no answer
 LOST_ANSWER = "lost_answer"  # takes effect, but the answer is lost
 REFUSED = "refused"  # method `socket`: no WebSocket is accepted
-BESIDE = ("upload", "download", "response_url", "socket")  # not Web API methods: only matched by name
+# What an app uses in addition to Web API methods. A fault strikes it only if the fault names it.
+OTHER_ENDPOINTS = ("upload", "download", "response_url", "socket")
 
 _numbers = itertools.count(1)
 
@@ -48,7 +49,7 @@ class Fault:
         """Whether it hits this request. Counts the hit."""
         if self.count is not None and self.struck >= self.count:
             return False
-        if method in BESIDE and method != self.method:
+        if method in OTHER_ENDPOINTS and method != self.method:
             return False
         if not fnmatch.fnmatch(method, self.method):
             return False

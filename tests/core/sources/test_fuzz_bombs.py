@@ -126,7 +126,9 @@ def bombs() -> dict[str, tuple[Writer, str]]:
 
 
 @pytest.mark.extended  # tests of the limits of each format are its quicker representatives
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux reports the peak memory")
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc, which only Linux has"
+)
 def test_bombs(tmp_path: Path) -> None:
     """Each bomb is refused with its own error, within planning's memory."""
     expected = {}

@@ -42,7 +42,7 @@ async def test_command_prints_what_a_bot_needs_and_stops(number: signal.Signals,
     assert "SLACK_CLIENT_SECRET=" in text
 
 
-@pytest.mark.skipif(not OPEN.exists(), reason="open files are counted in /proc, which does not exist")
+@pytest.mark.skipif(not OPEN.exists(), reason="open files are counted in /proc, which only Linux has")
 async def test_no_descriptor_leaks() -> None:
     """Starting and stopping many times leaks no descriptors."""
 
