@@ -14,6 +14,8 @@ from core.errors import NoApiKeyError, SettingsError
 from core.iterable import RequestStats, RetryPolicy
 from core.iterable.clock import Clock, SystemClock
 from core.lease import LeaseTimes
+from core.mparticle.models import KnownAudiences
+from core.mparticle.tokens import TokenCache
 from core.planning_slots import PlanningSlots
 from core.settings import Settings
 from core.store.connections import DELETED_KEY, Connection
@@ -81,6 +83,9 @@ class Engine:
         self.fetching: dict[str, Path] = {}
         #: Who is forgotten in Iterable, by connection id, as fetched last by this process.
         self.forgotten: dict[int, KnownForgotten] = {}
+        #: The tokens of mParticle's platform API, and the audiences by connection id, as fetched last by this process.
+        self.mparticle_tokens = TokenCache()
+        self.mparticle_audiences: dict[int, KnownAudiences] = {}
 
     def api_key(self, connection: Connection) -> str:
         """Return the API key of a connection. Raises SettingsError if there is none or it can't be decrypted."""

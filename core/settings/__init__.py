@@ -101,6 +101,11 @@ class Settings(BaseSettings):
         None,
         description="where Iterable's API is (default: by data center); the sandbox, in a demo or a test",
     )
+    mparticle_url: str | None = Field(
+        None,
+        description="where mParticle's platform API and its tokens are (default: by pod); the sandbox, in a demo or a "
+        "test",
+    )
     firehose_token: SecretStr | None = Field(
         None, description="turns on the endpoint for mParticle's Firehose: the last part of its address"
     )
@@ -150,7 +155,7 @@ class Settings(BaseSettings):
         max_length=200,
     )
 
-    @field_validator("iterable_url")
+    @field_validator("iterable_url", "mparticle_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         return _encrypted_or_local(url).rstrip("/") if url is not None else None

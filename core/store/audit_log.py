@@ -26,6 +26,8 @@ class AuditAction(StrEnum):
     CONNECTION_CHANGED = "connection.changed"
     KEY_REPLACED = "connection.key_replaced"
     CONNECTION_REMOVED = "connection.removed"
+    MPARTICLE_CONNECTED = "connection.mparticle_connected"
+    MPARTICLE_DISCONNECTED = "connection.mparticle_disconnected"
     MAPPING_PROPOSED = "mapping.proposed"
     MAPPING_APPROVED = "mapping.approved"
     MAPPING_DECLINED = "mapping.declined"

@@ -77,6 +77,22 @@ connections = Table(
 # that dialect in every process, and PostgreSQL's takes a tenth of the start of a command.)
 Index("connections_name_ix", connections.c.name, unique=True)
 
+#: Access to mParticle's platform API, of a connection whose mappings are of audiences in that account.
+mparticle_accounts = Table(
+    "mparticle_accounts",
+    metadata,
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True),
+    # core.mparticle.Pod
+    Column("pod", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("client_id", Text, nullable=False),
+    # encrypted
+    Column("client_secret", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    # when mParticle refused the credentials; NULL: they worked last
+    Column("refused_at", Float),
+)
+
 #: Lists that have been synced to: the name in Iterable, and the holder of the lock.
 lists = Table(
     "lists",

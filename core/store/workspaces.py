@@ -16,6 +16,7 @@ from core.store.tables import (
     last_known_emails,
     ledger,
     mappings,
+    mparticle_accounts,
     rejections,
     runs,
     slack_messages,
@@ -29,7 +30,8 @@ _BY_RUN = (batches, rejections)
 async def suspend(db: AsyncConnection, team_id: str) -> list[int]:
     """Pause the active mappings of a workspace and delete its API keys. Returns the ids of its connections.
 
-    `key_rejected_at` is set as well, so that our answers ask mParticle to stop sending.
+    So is their access to mParticle's platform API. `key_rejected_at` is set, so that our answers ask mParticle to stop
+    sending.
     """
     now = await clock.now(db)
     ids = [row.id for row in await db.execute(select(connections.c.id).where(connections.c.team_id == team_id))]
@@ -41,6 +43,7 @@ async def suspend(db: AsyncConnection, team_id: str) -> list[int]:
     )
     saved = connections.c.api_key.is_not(None)
     await db.execute(update(connections).where(of_workspace, saved).values(api_key=DELETED_KEY))
+    await db.execute(delete(mparticle_accounts).where(mparticle_accounts.c.connection_id.in_(ids)))
     active = mappings.c.status == MappingStatus.ACTIVE.value
     await db.execute(
         update(mappings)

@@ -1,0 +1,1 @@
+"""mParticle's platform API: the audiences of an account."""
