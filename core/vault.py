@@ -36,8 +36,8 @@ class Vault:
             return self._fernet.decrypt(token).decode()
         except InvalidToken:
             raise SettingsError(
-                "A saved API key can't be decrypted: ITERABLE_SYNC_SECRET_KEY is not the key that it was saved "
-                "with. Append the former key to the new one, separated by a comma, or save the connection again."
+                "A saved API key or secret can't be decrypted: ITERABLE_SYNC_SECRET_KEY is not the key that it was "
+                "saved with. Append the former key to the new one, separated by a comma, or save the connection again."
             ) from None
 
 

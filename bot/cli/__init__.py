@@ -12,7 +12,20 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.commands import backup, connections, demo, doctor, mappings, runs, sandbox, serve, sync, why, worker
+from bot.cli.commands import (
+    audiences,
+    backup,
+    connections,
+    demo,
+    doctor,
+    mappings,
+    runs,
+    sandbox,
+    serve,
+    sync,
+    why,
+    worker,
+)
 from bot.cli.errors import INTERRUPTED, CommandFailure
 from bot.cli.exit_codes import ExitCode
 from bot.cli.session import tell
@@ -27,6 +40,7 @@ app.command()(sync.sync)
 app.add_typer(runs.app, name="runs")
 app.add_typer(connections.app, name="connections")
 app.add_typer(mappings.app, name="mappings")
+app.add_typer(audiences.app, name="audiences")
 app.add_typer(sandbox.app, name="sandbox")
 app.command()(demo.demo)
 app.command()(doctor.doctor)

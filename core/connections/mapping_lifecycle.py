@@ -46,18 +46,20 @@ async def propose(
     team_id: str | None,
     status: MappingStatus = MappingStatus.PROPOSED,
     limits: AdditionLimits = NO_LIMITS,
+    audience_name: str | None = None,
 ) -> AudienceMapping:
     """Save a mapping of an audience (its name or id; None: the audience in its first file) to a list, and return it.
 
-    `status` is PROPOSED if an approver has to decide, ACTIVE if `by` needs no approval (the command line). A mapping
-    that was declined is proposed again. Raises ValidationError if the audience's name is invalid, and ConflictError if
-    the mapping exists already or the list's id belonged to another list.
+    `audience_name` is the name if `audience` is an id and mParticle was asked for it. `status` is PROPOSED if an
+    approver has to decide, ACTIVE if `by` needs no approval (the command line). A mapping that was declined is proposed
+    again. Raises ValidationError if the audience's name is invalid, and ConflictError if the mapping exists already or
+    the list's id belonged to another list.
     """
     name = None if audience is None else check_audience(audience)
     async with engine.database.write() as db:
         if isinstance(target, IterableList):
             await note_list(db, connection.id, target)
-        declined = await _declined_before(db, connection, target, name)
+        declined = await _declined_before(db, connection, target, name, audience_name)
         return await add(
             db,
             connection,
@@ -71,6 +73,7 @@ async def propose(
             team_id=team_id,
             limits=limits,
             in_place_of=declined,
+            audience_name=audience_name,
         )
 
 
@@ -88,10 +91,11 @@ async def add(
     team_id: str | None,
     limits: AdditionLimits = NO_LIMITS,
     in_place_of: int | None = None,
+    audience_name: str | None = None,
 ) -> AudienceMapping:
     """Store a mapping (or change the declined mapping `in_place_of`) in the caller's transaction, and return it.
 
-    An audience that is a number is an id; any other text is a name.
+    An audience that is a number is an id, with the name `audience_name` if that is known; any other text is a name.
     """
     is_id = audience is not None and audience.isdecimal()
     mapping_id = in_place_of
@@ -101,7 +105,7 @@ async def add(
             connection_id=connection.id,
             list_id=target.id if isinstance(target, IterableList) else NO_LIST,
             audience_id=audience if is_id else None,
-            audience_name=None if is_id else audience,
+            audience_name=audience_name if is_id else audience,
             mode=mode,
             status=status,
             removal_policy=removal_policy,
@@ -135,7 +139,7 @@ async def add(
         action=AuditAction.MAPPING_PROPOSED,
         subject=f"mapping:{mapping_id}",
         after={
-            "audience": audience,
+            "audience": audience_name or audience,
             "list": target.id if isinstance(target, IterableList) else target.name,
             "mode": mode,
             "removals": removal_policy.value,
@@ -170,9 +174,12 @@ def check_audience(text: str) -> str:
 
 
 async def _declined_before(
-    db: AsyncConnection, connection: Connection, target: IterableList | NewList, name: str | None
+    db: AsyncConnection, connection: Connection, target: IterableList | NewList, name: str | None, also: str | None
 ) -> int | None:
-    """Return the declined mapping of this audience to this list, if any. Raises ConflictError if one is in use."""
+    """Return the declined mapping of this audience to this list, if any. Raises ConflictError if one is in use.
+
+    `also` is the audience's name if `name` is its id: a mapping that has only the name is of the same audience.
+    """
     names = {} if isinstance(target, IterableList) else await lists.names(db, [connection.id])
     for mapping in await mappings.of_connection(db, connection.id):
         if isinstance(target, IterableList):
@@ -180,6 +187,7 @@ async def _declined_before(
         else:
             is_same_list = is_new_list(mapping.list_id) and names.get((connection.id, mapping.list_id)) == target.name
         is_same = mapping.is_of(name) if name is not None else not (mapping.audience_id or mapping.audience_name)
+        is_same |= also is not None and mapping.audience_id is None and mapping.is_of(also)
         if is_same_list and is_same and mapping.status is not MappingStatus.DECLINED:
             raise ConflictError(
                 f'{mapping.label} goes to "{target.name}" already: that mapping is {mapping.status}.',

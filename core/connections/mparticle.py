@@ -21,10 +21,10 @@ FRESH_S = 60.0
 _ID_MAX, _SECRET_MAX = 200, 500
 
 
-class UnknownAudienceError(InputError):
-    """mParticle has no audience of this name or id."""
+class AmbiguousAudienceError(InputError):
+    """mParticle has several audiences of this name."""
 
-    code = "unknown_audience"
+    code = "ambiguous_audience"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,20 +143,16 @@ async def audience_size(engine: Engine, connection_id: int, audience_id: str) ->
     return None if audience is None else audience.size
 
 
-def choose_audience(known: KnownAudiences, text: str) -> ListedAudience:
-    """Return the audience that a person names, by id or name.
+def choose_audience(known: KnownAudiences, text: str) -> ListedAudience | None:
+    """Return the audience that a person names, by id or name; None if mParticle has no active one.
 
-    Raises UnknownAudienceError if there is none, or if several have the name.
+    Raises AmbiguousAudienceError if several have the name.
     """
     matching = known.called(text)
     if len(matching) > 1:
         ids = ", ".join(each.id for each in matching)
-        raise UnknownAudienceError(f'mParticle has several audiences called "{text.strip()}". Choose by id: {ids}.')
-    if not matching:
-        near = [each.name for each in known.audiences if each.contains(text)][:5]
-        like = f" Similar: {', '.join(near)}." if near else ""
-        raise UnknownAudienceError(f'mParticle has no active audience "{text.strip()}".{like}')
-    return matching[0]
+        raise AmbiguousAudienceError(f'mParticle has several audiences called "{text.strip()}". Choose by id: {ids}.')
+    return matching[0] if matching else None
 
 
 async def accounts_of(engine: Engine, connection_ids: Sequence[int]) -> dict[int, MParticleAccount]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.engine import Engine
     from core.iterable import IterableList
     from core.store.connections import Connection
+    from core.store.mparticle_accounts import MParticleAccount
 
 app = typer.Typer(help="Iterable projects: API key, data center, User ID setting and rate.")
 
@@ -115,7 +116,7 @@ async def _key(session: Session, name: str, *, key_stdin: bool) -> ExitCode:
     from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
-        connection = await _load(engine, name)
+        connection = await load(engine, name)
         if connection.api_key is None:  # checked before the person types a key
             raise ConflictError(
                 f"The key of {connection.label} is not saved: it is the one in the environment. Set it there."
@@ -132,7 +133,7 @@ async def _set_project_type(session: Session, name: str, kind: ProjectType) -> E
     from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
-        connection = await _load(engine, name)
+        connection = await load(engine, name)
         await change(engine, connection, by=COMMAND_LINE, team_id=None, project_type=kind)
     session.terminal.line(f'The project of connection "{name}" counts as {kind.label} from now on.')
     return ExitCode.OK
@@ -159,12 +160,13 @@ async def _list(session: Session) -> ExitCode:
 
 async def _show(session: Session, name: str) -> ExitCode:
     from bot.cli.render import facts, when
-    from core.store import mappings
+    from core.store import mappings, mparticle_accounts
 
     async with session.engine() as engine:
-        connection = await _load(engine, name)
+        connection = await load(engine, name)
         async with engine.database.read() as db:
             of_connection = await mappings.of_connection(db, connection.id)
+            account = await mparticle_accounts.of_connection(db, connection.id)
     mapping_lines = "\n".join(
         f"{m.audience_name or m.audience_id or 'any audience'} to list {m.list_id}" for m in of_connection
     )
@@ -178,6 +180,7 @@ async def _show(session: Session, name: str) -> ExitCode:
                 ("Rate", _rate(connection)),
                 ("Key", f"...{connection.key_last4}"),
                 ("State", _state(connection) + _remedy(connection)),
+                ("mParticle", _mparticle(account)),
                 ("Mappings", mapping_lines or "none yet"),
                 ("Since", when(connection.created_at)),
             ]
@@ -193,7 +196,7 @@ async def _remove(session: Session, name: str, *, yes: bool) -> ExitCode:
     from core.store.audit_log import COMMAND_LINE
 
     async with session.engine() as engine:
-        connection = await _load(engine, name)
+        connection = await load(engine, name)
         async with engine.database.read() as db:
             affected = await mappings.of_connection(db, connection.id)
         if not await confirm_removal(session, engine, f'connection "{name}"', affected, yes=yes):
@@ -203,7 +206,8 @@ async def _remove(session: Session, name: str, *, yes: bool) -> ExitCode:
     return ExitCode.OK
 
 
-async def _load(engine: "Engine", name: str) -> "Connection":
+async def load(engine: "Engine", name: str) -> "Connection":
+    """Return the connection of a name. Raises InputError if there is none."""
     from core.connections.named import connection_named
     from core.store import connections
 
@@ -226,7 +230,7 @@ def _read_key(session: Session, *, key_stdin: bool) -> str:
         key = session.settings.iterable_api_key.get_secret_value()
     elif session.terminal.is_attended:
         with session.interruption.unwatched():
-            key = _typed_key(session)
+            key = typed_secret(session, "API key (it is not shown): ")
     else:
         raise SettingsError(
             "There is no API key. Set ITERABLE_API_KEY, or give the key on standard input: --key-stdin."
@@ -236,9 +240,10 @@ def _read_key(session: Session, *, key_stdin: bool) -> str:
     return key.strip()
 
 
-def _typed_key(session: Session) -> str:
+def typed_secret(session: Session, prompt: str) -> str:
+    """Ask for a secret, which is not shown. Empty if the input has ended."""
     try:
-        return getpass.getpass("API key (it is not shown): ")
+        return getpass.getpass(prompt)
     except (EOFError, KeyboardInterrupt) as ended:  # the cursor is still behind the prompt
         session.terminal.say("")
         if isinstance(ended, EOFError):
@@ -253,6 +258,13 @@ def _static(lists: "list[IterableList]") -> str:
 
 def _type(connection: "Connection") -> str:
     return connection.project_type.label if connection.project_type else "not known"
+
+
+def _mparticle(account: "MParticleAccount | None") -> str:
+    if account is None:
+        return "no access to its audiences"
+    refused = ": client ID or secret refused" if account.refused_at is not None else ""
+    return f"account {account.account_id} ({account.pod.label}), client ID ...{account.client_id[-4:]}{refused}"
 
 
 def _rate(connection: "Connection") -> str:

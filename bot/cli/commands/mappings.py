@@ -8,11 +8,13 @@ import typer
 from bot.cli import options
 from bot.cli.commands.sync import connection_for
 from bot.cli.exit_codes import ExitCode
+from bot.cli.mparticle_sizes import audiences_of, size_in_mparticle
 from bot.cli.session import Session, run_command
 from core.errors import InputError
 
 if TYPE_CHECKING:
     from core.engine import Engine
+    from core.mparticle.models import KnownAudiences
     from core.store.mappings import AdditionLimits, AudienceMapping
 
 app = typer.Typer(help="Which audience goes to which list.")
@@ -94,8 +96,10 @@ async def _add(
     data_center: options.DataCenterChoice | None,
     limits: "AdditionLimits",
 ) -> ExitCode:
+    from bot.ui.audience_words import counted
     from core.connections import mapping_lifecycle
     from core.connections.lists import check_list
+    from core.connections.mparticle import choose_audience
     from core.planning.removal_limits import WHEN_MAPPED
     from core.store.audit_log import COMMAND_LINE
     from core.store.mappings import MappingStatus
@@ -103,19 +107,26 @@ async def _add(
     async with session.engine() as engine:
         connection = await connection_for(engine, connection_name, data_center=data_center)
         target = await check_list(engine, connection, list_id)
+        known = await audiences_of(session, engine, connection.id) if audience else None
+        chosen = choose_audience(known, audience) if known and audience else None
         mapping = await mapping_lifecycle.propose(
             engine,
             connection,
             target,
-            audience=audience,
+            audience=chosen.id if chosen else audience,
+            audience_name=chosen.name if chosen else None,
             mode=mode.value,
             by=COMMAND_LINE,
             team_id=None,
             status=MappingStatus.ACTIVE,
             limits=limits,
         )
-    audience_text = f'audience "{audience}"' if audience else "any audience"
+    audience_text = f"audience {_audience(mapping)}" if audience else "any audience"
     session.terminal.line(f'Mapping {mapping.id}: {audience_text} to list {list_id} "{target.name}".')
+    if chosen is not None:
+        session.terminal.line(f"In mParticle: {counted(chosen)}.")
+    elif known is not None:
+        session.terminal.say(f'mParticle has no active audience "{audience}". It was saved as you typed it.', "yellow")
     if mode is not options.ModeChoice.ADD:
         session.terminal.say(WHEN_MAPPED, "dim")
     return ExitCode.OK
@@ -171,20 +182,26 @@ async def _list(session: Session) -> ExitCode:
     from bot.cli.render import list_text, table
     from core.store import connections, mappings
 
-    rows = []
-    async with session.engine() as engine, engine.database.read() as db:
-        for connection in await connections.everyone(db):
-            of_connection = await mappings.of_connection(db, connection.id)
-            sizes = await mappings.sizes(db, [mapping.id for mapping in of_connection])
-            rows += [
-                (str(m.id), _audience(m), list_text(m.list_id), connection.label, m.mode, f"{sizes.get(m.id, 0):,}")
-                for m in of_connection
-            ]
+    rows: list[tuple[str, ...]] = []
+    is_asked = False
+    async with session.engine() as engine:
+        async with engine.database.read() as db:
+            saved = await connections.everyone(db)
+            of_each = {each.id: await mappings.of_connection(db, each.id) for each in saved}
+            sizes = await mappings.sizes(db, [mapping.id for found in of_each.values() for mapping in found])
+        for connection in saved:
+            known = await audiences_of(session, engine, connection.id) if of_each[connection.id] else None
+            is_asked |= known is not None
+            for m in of_each[connection.id]:
+                counts = (f"{sizes.get(m.id, 0):,}", size_in_mparticle(known, m))
+                rows.append((str(m.id), _audience(m), list_text(m.list_id), connection.label, m.mode, *counts))
     if not rows:
         session.terminal.line("There are no mappings yet. The first sync to a list creates one.")
         return ExitCode.OK
-    columns = ("ID", "Audience", "List", "Connection", "Mode", "Synced")
-    session.terminal.show(table(columns, rows, numbers=("Synced",), cut=("Audience",)))
+    columns: tuple[str, ...] = ("ID", "Audience", "List", "Connection", "Mode", "Synced", "In mParticle")
+    if not is_asked:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    session.terminal.show(table(columns, rows, numbers=("Synced", "In mParticle"), cut=("Audience",)))
     return ExitCode.OK
 
 
@@ -198,6 +215,7 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
             connection = await connections.by_id(db, mapping.connection_id)
             stored_list = await lists.get(db, mapping.connection_id, mapping.list_id)
             sizes = await mappings.sizes(db, [mapping_id])
+        known = await audiences_of(session, engine, mapping.connection_id)
     assert connection is not None
     session.terminal.show(
         facts(
@@ -209,6 +227,7 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
                 ("Mode", mapping.mode),
                 ("Waits if it adds", _limits_text(mapping)),
                 ("Members synced", f"{sizes.get(mapping_id, 0):,}"),
+                *([("In mParticle", _in_mparticle(known, mapping))] if known else []),
                 ("Since", when(mapping.created_at)),
             ]
         )
@@ -228,6 +247,13 @@ async def _remove(session: Session, mapping_id: int, *, yes: bool) -> ExitCode:
         await mapping_lifecycle.remove(engine, mapping, by=COMMAND_LINE, team_id=None)
     session.terminal.line(f"Mapping {mapping_id} was removed. List {mapping.list_id} in Iterable stays as it is.")
     return ExitCode.OK
+
+
+def _in_mparticle(known: "KnownAudiences", mapping: "AudienceMapping") -> str:
+    from bot.ui.audience_words import counted, of_mapping
+
+    audience = of_mapping(known, mapping)
+    return "no active audience" if audience is None else counted(audience)
 
 
 async def _load(engine: "Engine", mapping_id: int) -> "AudienceMapping":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8970
 DEFAULT_SLACK_PORT = 8971
+DEFAULT_MPARTICLE_PORT = 8972
 
 app = typer.Typer(help="Try things with local stand-ins. Nothing real is touched.")
 
@@ -62,7 +63,10 @@ def mparticle(
     url: Annotated[
         str,
         typer.Option(metavar="URL", help="Where the Firehose goes: http://127.0.0.1:8080/mparticle/firehose/TOKEN."),
-    ],
+    ] = "",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Without --url: the port of the platform API, 0 for a free one.")
+    ] = DEFAULT_MPARTICLE_PORT,
     audience: Annotated[str, typer.Option(metavar="NAME", help="The audience to connect.")] = "Summer Sale Shoppers",
     audience_id: Annotated[int, typer.Option("--audience-id", min=1, help="Its id.")] = 8754,
     members: Annotated[int, typer.Option(min=0, help="How many profiles join it.")] = 100,
@@ -81,7 +85,12 @@ def mparticle(
     disconnect: Annotated[bool, typer.Option("--disconnect", help="Disconnect the audience at the end.")] = False,
     erase: Annotated[int, typer.Option(metavar="N", min=0, help="Have the first N profiles forgotten at the end.")] = 0,
 ) -> ExitCode:
-    """Play mParticle's Firehose: register, connect an audience, stream changes."""
+    """Play mParticle's Firehose: register, connect an audience, stream changes.
+
+    Without --url, play mParticle's platform API with sample audiences, until Ctrl-C.
+    """
+    if not url:
+        return _platform(port)
     from sandbox.mparticle import Audience, MParticle, RefusedError
     from sandbox.mparticle.scenario import play_story
 
@@ -112,6 +121,18 @@ def mparticle(
         return ExitCode.FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    return ExitCode.OK
+
+
+def _platform(port: int) -> ExitCode:
+    from sandbox.mparticle.lifecycle import serve
+
+    terminal = Terminal()
+    try:
+        asyncio.run(serve(port, ready=terminal.line))
+    except OSError as error:
+        terminal.say(f"Port {port} is not available ({reason(error)}). Choose another with --port.", "red")
+        return ExitCode.BAD_INPUT
     return ExitCode.OK
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from sqlalchemy import text
 
 from bot.cli.doctor import CheckResult
+from bot.cli.doctor.mparticle_checks import mparticle_findings
 from bot.cli.doctor.network_check import network_finding
 from bot.cli.doctor.port_check import port_findings
 from bot.cli.doctor.removal_checks import removal_findings
@@ -27,10 +28,11 @@ from core.iterable import DataCenter, InvalidApiKeyError, IterableClient, NoRate
 from core.iterable.probe import ProbeResult, probe
 from core.iterable.retry import INTERACTIVE_RETRY
 from core.settings import Settings, load_settings
-from core.store import connections
+from core.store import connections, mparticle_accounts
 from core.store.connections import Connection
 from core.store.database import Database
 from core.store.migrate import check_workflow_schema, migrate
+from core.store.mparticle_accounts import MParticleAccount
 from core.vault import KEY_FILE, Vault, open_vault
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class _CheckContext:
     settings: Settings | None = None
     vault: Vault | None = None
     saved: list[Connection] = field(default_factory=list)
+    accounts: dict[int, MParticleAccount] = field(default_factory=dict)
     urls: list[str] = field(default_factory=list)
     notes: list[CheckResult] = field(default_factory=list)
 
@@ -96,6 +99,8 @@ async def findings() -> AsyncIterator[CheckResult]:
     for finding in await port_findings(settings, is_served=_is_served(settings)):
         yield finding
     async for finding in _iterable(settings, context):
+        yield finding
+    async for finding in mparticle_findings(settings, context.vault, context.saved, context.accounts):
         yield finding
     async for finding in slack_findings(settings):
         yield finding
@@ -163,6 +168,7 @@ async def _database(settings: Settings, context: _CheckContext) -> CheckResult:
         await migrate(database)
         async with database.read() as db:
             context.saved = await connections.everyone(db)
+            context.accounts = await mparticle_accounts.of_connections(db, [each.id for each in context.saved])
             context.notes = await removal_findings(db)
             form = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
             server, mode = await _sqlite(db) if database.is_sqlite else await _postgresql(db)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from core.connections.environment import environment_connection
 from core.connections.mparticle import (
-    UnknownAudienceError,
+    AmbiguousAudienceError,
     audience_size,
     choose_audience,
     connect_mparticle,
@@ -147,15 +147,13 @@ async def test_refusal_is_noted_and_forgotten(tmp_path: Path) -> None:
 
 
 async def test_choice_by_name(tmp_path: Path) -> None:
-    """A name that is missing or not unique is an error that names the alternatives."""
+    """An audience is found by id or name, and a name that several have is an error with their ids."""
     async with setup(tmp_path) as each:
         each.platform.accounts[DEFAULT_ACCOUNT].append(ListedAudience(9, "spring"))
         await each.connect()
         known = await fetch_audiences(each.engine, each.connection.id)
         assert known is not None
-        assert choose_audience(known, "NEW").id == "1"
-        assert choose_audience(known, "9").name == "spring"
-        with pytest.raises(UnknownAudienceError, match=r"Choose by id: 9, 8754\."):
+        chosen = [choose_audience(known, text) for text in ("NEW", "9", "Sprin")]
+        assert [each and each.id for each in chosen] == ["1", "9", None]
+        with pytest.raises(AmbiguousAudienceError, match=r"Choose by id: 9, 8754\."):
             choose_audience(known, "Spring")
-        with pytest.raises(UnknownAudienceError, match=r"no active audience \"Sprin\"\. Similar: Spring, spring\."):
-            choose_audience(known, "Sprin")

@@ -86,7 +86,7 @@ async def test_token_is_kept_until_it_expires(local: RunningPlatform) -> None:
         ({"account_id": "4712"}, AccountAccessError, "account 4712 in US1 (403)"),
     ],
 )
-async def test_refused(local: RunningPlatform, changed: dict[str, str], kind: type[SyncError], words: str) -> None:
+async def test_refused(local: RunningPlatform, changed: dict[str, Any], kind: type[SyncError], words: str) -> None:
     """Wrong credentials and an account without access are different errors."""
     with pytest.raises(kind) as caught:
         await fetched(local, **changed)
