@@ -64,8 +64,9 @@ def _is_bad_input(error: SyncError) -> bool:
     if isinstance(error, InputError | SettingsError):
         return not isinstance(error, StorageError)
     from core.iterable.errors import InvalidApiKeyError, ListError
+    from core.mparticle.errors import AccountAccessError, MParticleCredentialsError
 
-    return isinstance(error, InvalidApiKeyError | ListError)
+    return isinstance(error, InvalidApiKeyError | ListError | MParticleCredentialsError | AccountAccessError)
 
 
 def _describe_database_error(error: BaseException) -> str | None:
