@@ -1,4 +1,4 @@
-"""The sizes that mParticle counts, beside ours, in the tables of the command line."""
+"""The sizes that mParticle counts, next to ours, in the tables of the command line."""
 
 import asyncio
 from typing import TYPE_CHECKING

@@ -188,7 +188,7 @@ async def _list(session: Session) -> ExitCode:
         async with engine.database.read() as db:
             saved = await connections.everyone(db)
             of_each = {each.id: await mappings.of_connection(db, each.id) for each in saved}
-            sizes = await mappings.sizes(db, [mapping.id for found in of_each.values() for mapping in found])
+            sizes = await mappings.sizes(db, [mapping.id for each in of_each.values() for mapping in each])
         for connection in saved:
             known = await audiences_of(session, engine, connection.id) if of_each[connection.id] else None
             is_asked |= known is not None

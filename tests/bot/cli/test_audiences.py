@@ -46,7 +46,7 @@ def connect(run: Commands, platform: Platform, *options: str, secret: str | None
 
 
 def test_audiences_by_name(run: Commands, platform: Platform, iterable: LocalIterable) -> None:
-    """Audiences are listed with their sizes, mapped by name, and their size is beside ours."""
+    """Audiences are listed with their sizes, mapped by name, and their size is next to ours."""
     assert run.here("audiences", "list", "shop").code == 2
     refused = connect(run, platform, secret="wrong")
     assert (refused.code, "refuses the client id" in refused.err) == (2, True)

@@ -153,7 +153,7 @@ async def test_choice_by_name(tmp_path: Path) -> None:
         await each.connect()
         known = await fetch_audiences(each.engine, each.connection.id)
         assert known is not None
-        chosen = [choose_audience(known, text) for text in ("NEW", "9", "Sprin")]
+        chosen = [choose_audience(known, text) for text in ("NEW", "9", "Summer")]
         assert [each and each.id for each in chosen] == ["1", "9", None]
         with pytest.raises(AmbiguousAudienceError, match=r"Choose by id: 9, 8754\."):
             choose_audience(known, "Spring")
