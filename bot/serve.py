@@ -21,6 +21,7 @@ from bot.web import server
 from bot.web.server import Addresses
 from bot.web.slack import EVENTS_PATH
 from core import live
+from core.connections.audience_cache import AudienceCache
 from core.connections.list_cache import ListCache
 from core.engine import Engine
 from core.runs import worker, workflows
@@ -44,10 +45,13 @@ async def serving(engine: Engine, say: Say = _silent, pace: MessagingLimits | No
     settings.check_firehose_token()
     async with AsyncExitStack() as stack:
         workspaces = await open_workspaces(engine)
-        directory = ListCache(engine)
+        directory, audiences = ListCache(engine), AudienceCache(engine)
         stack.push_async_callback(directory.close)
+        stack.push_async_callback(audiences.close)
         one_workspace = mode is not SlackMode.MANY
-        services = Services(engine, directory, workspaces.clients, AdminDirectory(), one_workspace=one_workspace)
+        services = Services(
+            engine, directory, audiences, workspaces.clients, AdminDirectory(), one_workspace=one_workspace
+        )
         await source_fetchers.register(engine, workspaces.clients)
         slack = None
         if mode is not SlackMode.OFFLINE:

@@ -9,6 +9,7 @@ from bot.slack.actor import Actor
 from bot.slack.admins import AdminDirectory
 from bot.slack.clients import Clients
 from bot.slack.home_viewers import HomeViewers
+from core.connections.audience_cache import AudienceCache
 from core.connections.list_cache import ListCache
 from core.engine import Engine
 from core.errors import InputError
@@ -52,6 +53,7 @@ class Services:
 
     engine: Engine
     directory: ListCache
+    audiences: AudienceCache
     clients: Clients
     people: AdminDirectory
     one_workspace: bool

@@ -16,6 +16,7 @@ class ConnectCallback(StrEnum):
     CONNECT = "connect-form"
     EDIT = "connect-edit-form"
     KEY = "connect-key-form"
+    MPARTICLE = "connect-mparticle-form"
 
 
 class ConnectAction(StrEnum):
@@ -30,6 +31,12 @@ class ConnectAction(StrEnum):
     AGAIN = "connect-form-again"
     """[nothing: the modal has the state]"""
     KEY_AGAIN = "connect-key-again"
+    """[connection id]"""
+    MPARTICLE = "connect-mparticle-open"
+    """[connection id]"""
+    MPARTICLE_AGAIN = "connect-mparticle-again"
+    """[nothing: the modal has the state]"""
+    MPARTICLE_REMOVE = "connect-mparticle-remove"
     """[connection id]"""
 
 
@@ -46,6 +53,10 @@ class ConnectBlock(StrEnum):
     OPERATORS = "connect-operators"
     APPROVERS = "connect-approvers"
     SELF_APPROVAL = "connect-self-approval"
+    MPARTICLE_ACCOUNT = "connect-mparticle-account"
+    MPARTICLE_POD = "connect-mparticle-pod"
+    MPARTICLE_CLIENT = "connect-mparticle-client"
+    MPARTICLE_SECRET = "connect-mparticle-secret"  # noqa: S105
 
 
 class MappingCallback(StrEnum):
@@ -62,6 +73,7 @@ class MappingAction(StrEnum):
     """[connection id, or nothing]"""
     CONNECTION = "mapping-connection-pick"
     LIST = "mapping-list-pick"
+    AUDIENCE = "mapping-audience-pick"
     REVIEW = "mapping-review-open"
     """[mapping id]"""
     DECLINE = "mapping-decline"
@@ -77,6 +89,8 @@ class MappingBlock(StrEnum):
 
     CONNECTION = "mapping-connection"
     AUDIENCE = "mapping-audience"
+    LISTED_AUDIENCE = "mapping-listed-audience"
+    """Followed by the connection's id, so that Slack drops an audience of another connection."""
     FILE = "mapping-file"
     LIST = "mapping-list"
     """Followed by the connection's id, so that Slack drops a list of another connection."""

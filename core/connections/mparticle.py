@@ -18,7 +18,7 @@ from core.store.mparticle_accounts import MParticleAccount
 
 #: How long the audiences of an account count as current, in seconds.
 FRESH_S = 60.0
-_ID_MAX, _SECRET_MAX = 200, 500
+_CREDENTIAL_MAX = 500
 
 
 class AmbiguousAudienceError(InputError):
@@ -52,9 +52,9 @@ async def connect_mparticle(
     MParticleError if mParticle refuses it or can't be asked.
     """
     credentials = Credentials(
-        _checked(client_id, "client id", _ID_MAX),
-        _checked(client_secret, "client secret", _SECRET_MAX),
-        _account_id(account_id),
+        check_credential(client_id, "client ID"),
+        check_credential(client_secret, "client secret"),
+        check_account_id(account_id),
         pod,
     )
     audiences = await _fetch(engine, credentials)
@@ -178,14 +178,16 @@ def _audited(account: MParticleAccount | None) -> dict[str, Any] | None:
     return {"pod": account.pod.value, "account": account.account_id, "client_id": f"...{account.client_id[-4:]}"}
 
 
-def _checked(text: str, name: str, longest: int) -> str:
+def check_credential(text: str, name: str) -> str:
+    """Return a client id or a secret (`name`), trimmed. Raises ValidationError if it can't be one."""
     value = text.strip()
-    if not value or len(value) > longest or not value.isascii() or not value.isprintable() or " " in value:
+    if not value or len(value) > _CREDENTIAL_MAX or not value.isascii() or not value.isprintable() or " " in value:
         raise ValidationError(f"The {name} is letters and digits without blanks. Copy it again from mParticle.")
     return value
 
 
-def _account_id(text: str) -> str:
+def check_account_id(text: str) -> str:
+    """Return the id of an account in mParticle. Raises ValidationError if it can't be one."""
     value = text.strip()
     if not value.isascii() or not value.isdecimal() or len(value) > 18 or not int(value):
         raise ValidationError(

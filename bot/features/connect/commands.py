@@ -36,14 +36,14 @@ async def open_connect(services: Services, client: AsyncWebClient, actor: Actor)
 
 async def open_edit(services: Services, client: AsyncWebClient, actor: Actor, connection_id: int) -> None:
     """Open the modal that edits a connection. A person who is no admin reads who can do it."""
-    connection = await _for_admins(services, client, actor, connection_id, "change a connection")
+    connection = await for_admins(services, client, actor, connection_id, "change a connection")
     if connection is not None:
         await open_modal(client, actor, modals.edit_form(ConnectionForm.of(connection), connection.key_last4))
 
 
 async def open_key(services: Services, client: AsyncWebClient, actor: Actor, connection_id: int) -> None:
     """Open the modal that replaces an API key. A person who is no admin reads who can do it."""
-    connection = await _for_admins(services, client, actor, connection_id, "replace an API key")
+    connection = await for_admins(services, client, actor, connection_id, "replace an API key")
     if connection is not None:
         await open_modal(client, actor, modals.key_form(connection))
 
@@ -54,9 +54,10 @@ async def require_admin(services: Services, client: AsyncWebClient, actor: Actor
         raise AdminsOnlyError(f"Only an admin or owner of this workspace can {action}. Ask one of them to do it.")
 
 
-async def _for_admins(
+async def for_admins(
     services: Services, client: AsyncWebClient, actor: Actor, connection_id: int, action: str
 ) -> Connection | None:
+    """Return a connection for an admin. A person who is no admin reads who can do the action; the result is None."""
     connection = await services.connection(actor, connection_id)
     if await services.people.is_admin(client, actor.team_id, actor.person):
         return connection

@@ -7,7 +7,7 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.features.connect import actions, modals, views
+from bot.features.connect import actions, modals, mparticle_handlers, views
 from bot.features.connect.commands import AdminsOnlyError, open_connect, open_edit, open_key, require_admin
 from bot.features.connect.form import ConnectionForm, KeyModalState
 from bot.features.ids import ConnectAction, ConnectBlock, ConnectCallback
@@ -27,6 +27,7 @@ def register(app: AsyncApp, services: Services) -> None:
     _register_opening(app, services)
     _register_again(app, services)
     _register_submitting(app, services)
+    mparticle_handlers.register(app, services)
 
 
 def _register_opening(app: AsyncApp, services: Services) -> None:

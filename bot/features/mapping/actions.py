@@ -1,6 +1,7 @@
 """The actions on mappings: propose, approve, decline, pause, resume. Each checks who may do it."""
 
 from bot.features.mapping import cards, views
+from bot.features.mapping.audience_select import resolve_audience
 from bot.features.mapping.form import MapForm, ReviewMetadata
 from bot.features.mapping.list_select import ListChoice, resolve, resolve_approved
 from bot.features.mapping_lookup import MappingRef, by_id, require_start
@@ -24,17 +25,20 @@ from core.store.mappings import NO_LIST, MappingStatus
 async def propose(services: Services, actor: Actor, wanted: MapForm) -> ModalResult:
     """Propose a mapping, and start its first run if a file was uploaded. A new list is created after approval.
 
-    Raises InputError if the mapping exists or the person may not, a SyncError if Iterable can't be asked for the list.
+    Raises InputError if the mapping exists or the person may not, a SyncError if Iterable can't be asked for the
+    list, or mParticle for the audience.
     """
     connection = await services.connection(actor, wanted.metadata.connection_id)
     require_start(connection, actor.person, "propose mappings")
     assert wanted.choice is not None
     target = await resolve(services, connection, wanted.choice)
+    listed = None if wanted.audience_id is None else await resolve_audience(services, connection, wanted.audience_id)
     mapping = await mapping_lifecycle.propose(
         services.engine,
         connection,
         target,
-        audience=wanted.audience or _audience_of_file(wanted),
+        audience=listed.id if listed else wanted.audience or _audience_of_file(wanted),
+        audience_name=listed.name if listed else None,
         mode=wanted.mode,
         removals=wanted.removals,
         channel=wanted.channel,

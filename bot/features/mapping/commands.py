@@ -17,6 +17,8 @@ from bot.slack.reply import open_modal, reply_privately
 from bot.ui.blocks import Message, text_message
 from bot.ui.formatting import cut, escape
 from core.connections.permissions import may_start
+from core.store import mparticle_accounts
+from core.store.connections import Connection
 from core.store.mappings import NO_LIST
 
 _Move = Callable[[Services, Actor, MappingRef], Awaitable[Message]]
@@ -72,8 +74,17 @@ async def open_map(services: Services, client: AsyncWebClient, actor: Actor, con
     mine = [each for each in connections if may_start(each, actor.person)]
     chosen = next((each for each in connections if each.id == connection_id), (mine or connections)[0])
     require_start(chosen, actor.person, "propose mappings")
-    services.directory.prefetch(chosen)
-    await open_modal(client, actor, views.map_form(MapMetadata(connection_id=chosen.id, channel=actor.channel), mine))
+    await open_modal(client, actor, views.map_form(await map_metadata(services, chosen, actor.channel), mine))
+
+
+async def map_metadata(services: Services, connection: Connection, channel: str | None) -> MapMetadata:
+    """Return the state of *Map an audience* for a connection. What it offers is fetched in the background."""
+    services.directory.prefetch(connection)
+    async with services.engine.database.read() as db:
+        account = await mparticle_accounts.of_connection(db, connection.id)
+    if account is not None:
+        services.audiences.prefetch(connection)
+    return MapMetadata(connection_id=connection.id, channel=channel, lists_audiences=account is not None)
 
 
 async def open_review(services: Services, client: AsyncWebClient, actor: Actor, mapping_id: int) -> None:

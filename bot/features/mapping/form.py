@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from bot.features.ids import MappingBlock
+from bot.features.mapping.audience_select import AudienceChoice
 from bot.features.mapping.list_select import ListChoice
 from bot.ui.modal_state import Metadata, UploadedFile, ViewInputs
 from core.connections.mapping_lifecycle import check_audience
@@ -16,10 +17,14 @@ _MODES = ("auto", "mirror", "add")
 
 
 class MapMetadata(Metadata):
-    """The connection whose lists are offered, and the channel that the person is in."""
+    """The connection whose lists are offered, and the channel that the person is in.
+
+    `lists_audiences`: the audience is chosen from those of mParticle.
+    """
 
     connection_id: int
     channel: str | None = None
+    lists_audiences: bool = False
 
 
 class ReviewMetadata(Metadata):
@@ -32,10 +37,14 @@ class ReviewMetadata(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class MapForm:
-    """The submitted modal *Map an audience*. `audience` is None if the file names it."""
+    """The submitted modal *Map an audience*. `audience` is None if the file names it.
+
+    `audience_id`: the audience was chosen from those of mParticle.
+    """
 
     metadata: MapMetadata
     audience: str | None
+    audience_id: str | None
     file: UploadedFile | None
     choice: ListChoice | None
     mode: str
@@ -48,9 +57,11 @@ class MapForm:
     def read(cls, view: Mapping[str, Any]) -> Self:
         """Read the submitted modal."""
         inputs, metadata = ViewInputs(view), MapMetadata.load(view)
+        listed = AudienceChoice.read(inputs.choice(MappingBlock.LISTED_AUDIENCE.of(metadata.connection_id)))
         return cls(
             metadata=metadata,
-            audience=inputs.text(MappingBlock.AUDIENCE) or None,
+            audience=listed.typed_name if metadata.lists_audiences else inputs.text(MappingBlock.AUDIENCE) or None,
+            audience_id=listed.audience_id if metadata.lists_audiences else None,
             file=UploadedFile.read(inputs, MappingBlock.FILE),
             choice=ListChoice.read(inputs.choice(MappingBlock.LIST.of(metadata.connection_id))),
             mode=_one_of(_MODES, inputs.choice(MappingBlock.MODE)),
@@ -59,6 +70,13 @@ class MapForm:
             max_added=inputs.text(MappingBlock.MAX_ADDED),
             max_added_percent=inputs.text(MappingBlock.MAX_ADDED_SHARE),
         )
+
+    @property
+    def audience_block(self) -> str:
+        """The block id of the input for the audience."""
+        if self.metadata.lists_audiences:
+            return MappingBlock.LISTED_AUDIENCE.of(self.metadata.connection_id)
+        return MappingBlock.AUDIENCE
 
     @property
     def list_block(self) -> str:
@@ -72,9 +90,9 @@ class MapForm:
             try:
                 check_audience(self.audience)
             except InputError as error:
-                errors[MappingBlock.AUDIENCE] = error.message
-        elif self.file is None:
-            errors[MappingBlock.AUDIENCE] = "Type the audience's name or id, or put its file in below."
+                errors[self.audience_block] = error.message
+        elif self.audience_id is None and self.file is None:
+            errors[self.audience_block] = "Choose the audience by its name or id, or upload its file below."
         if self.choice is None:
             errors[self.list_block] = "Choose a list. Type its name, or a new name to create it."
         if self.max_added and not _is_number(self.max_added):

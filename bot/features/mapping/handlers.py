@@ -10,7 +10,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
 from bot.features.mapping import actions, views
-from bot.features.mapping.commands import open_map, open_review
+from bot.features.mapping.audience_select import audience_options
+from bot.features.mapping.commands import map_metadata, open_map, open_review
 from bot.features.mapping.form import MapForm, MapMetadata, ReviewMetadata
 from bot.features.mapping.list_select import ListChoice, NoSuchListError, list_options
 from bot.features.mapping_lookup import MappingRef, by_id, require_start
@@ -22,6 +23,7 @@ from bot.ui.blocks import Message
 from bot.ui.modal_state import ViewInputs
 from core.connections.permissions import may_start
 from core.errors import InputError, SyncError
+from core.mparticle.errors import MParticleError
 
 _MAP_TITLE, _REVIEW_TITLE = "Map an audience", "Review a mapping"
 
@@ -46,8 +48,8 @@ def _register_form(app: AsyncApp, services: Services) -> None:
         actor, view = Actor.of(body), body["view"]
         chosen = await services.connection(actor, int(ViewInputs(view).choice(MappingBlock.CONNECTION) or 0))
         require_start(chosen, actor.person, "propose mappings")
-        services.directory.prefetch(chosen)
-        metadata = MapMetadata.load(view).model_copy(update={"connection_id": chosen.id})
+        before = MapMetadata.load(view)
+        metadata = await map_metadata(services, chosen, before.channel)
         mine = [each for each in await services.connections(actor) if may_start(each, actor.person)]
         await change_modal(client, actor, view["id"], views.map_form(metadata, mine), NOT_CHANGED, hash=view["hash"])
 
@@ -59,6 +61,15 @@ def _register_form(app: AsyncApp, services: Services) -> None:
         connection = await services.connection(actor, connection_id)
         may_see = may_start(connection, actor.person)
         options = await list_options(services, connection, str(body.get("value") or "")) if may_see else []
+        await ack(options=[each.to_dict() for each in options])
+
+    @app.options(MappingAction.AUDIENCE)
+    async def on_typing_audience(ack: AsyncAck, body: dict[str, Any]) -> None:
+        actor = Actor.of(body)
+        connection = await services.connection(actor, MapMetadata.load(body["view"]).connection_id)
+        may_see = may_start(connection, actor.person)
+        typed = str(body.get("value") or "")
+        options = await audience_options(services, connection, typed) if may_see else []
         await ack(options=[each.to_dict() for each in options])
 
     @app.view(MappingCallback.MAP)
@@ -123,5 +134,5 @@ def _register_moves(app: AsyncApp, services: Services) -> None:
 
 def _map_block(error: SyncError, wanted: MapForm) -> str:
     """The block id of the input that an error concerns: the list or the audience."""
-    is_of_list = isinstance(error, NoSuchListError) or not isinstance(error, InputError)
-    return wanted.list_block if is_of_list else MappingBlock.AUDIENCE
+    is_of_list = isinstance(error, NoSuchListError) or not isinstance(error, InputError | MParticleError)
+    return wanted.list_block if is_of_list else wanted.audience_block

@@ -45,7 +45,14 @@ def map_form(metadata: MapMetadata, connections: Sequence[Connection]) -> dict[s
     blocks: list[Block] = []
     if len(connections) > 1:
         blocks.append(_connection(metadata, connections))
-    blocks += [_audience(), _file(), list_input(metadata.connection_id), _mode(), _removals(), _channel(metadata)]
+    blocks += [
+        _audience(metadata),
+        _file(),
+        list_input(metadata.connection_id),
+        _mode(),
+        _removals(),
+        _channel(metadata),
+    ]
     blocks += _addition_limits()
     blocks.append(context("Saving only proposes it. Nothing is sent until an approver has approved it."))
     return modal(
@@ -152,7 +159,17 @@ def _connection(metadata: MapMetadata, connections: Sequence[Connection]) -> Inp
     return field_of("Connection", MappingBlock.CONNECTION, element, dispatch=True)
 
 
-def _audience() -> InputBlock:
+def _audience(metadata: MapMetadata) -> InputBlock:
+    if metadata.lists_audiences:
+        block = MappingBlock.LISTED_AUDIENCE.of(metadata.connection_id)
+        select = ExternalDataSelectElement(
+            action_id=MappingAction.AUDIENCE, min_query_length=0, placeholder="Type an audience's name or id"
+        )
+        listed_hint = (
+            "The active audiences in mParticle. Leave it empty if the file below says it. For a variant of an A/B test "
+            "type its full name, such as Spring - Blue."
+        )
+        return field_of("Audience in mParticle", block, select, hint=listed_hint, optional=True)
     element = PlainTextInputElement(
         action_id=MappingBlock.AUDIENCE, max_length=AUDIENCE_MAX_LENGTH, placeholder="For example: Spring Shoppers"
     )

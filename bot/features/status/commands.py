@@ -16,7 +16,7 @@ _NAMES_OFFERED = 5
 
 async def status(call: SlashCommand) -> None:
     """Show the status of the workspace privately."""
-    overview = await WorkspaceStatus.read(call.services, call.services.tenant(call.actor))
+    overview = await WorkspaceStatus.read(call.services, call.services.tenant(call.actor), with_audiences=True)
     viewer = await viewer_of(call.services, call.client, call.actor.team_id, call.actor.person)
     await reply_privately(call.client, call.actor, status_message(overview, viewer))
 

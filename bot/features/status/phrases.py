@@ -2,6 +2,7 @@
 
 from bot.features.permissions import deciders
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress
+from bot.ui.audience_words import counted
 from bot.ui.formatting import bar, duration, escape, moment, number, person, plural, share
 from bot.ui.status_words import MAPPING_STATUSES, RUN_STATUSES
 from core.connections.permissions import has_stand_ins
@@ -12,6 +13,7 @@ from core.store.alerts import Alert
 from core.store.connections import Connection
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import MappingStatus
+from core.store.mparticle_accounts import MParticleAccount
 
 
 def target_line(mapped: MappingStatusRow) -> str:
@@ -55,6 +57,8 @@ def mapping_lines(mapped: MappingStatusRow) -> str:
     if mapped.mapping.status is MappingStatus.PAUSED:
         state += ": nothing is synced"
     last = last_run_line(mapped.last) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
+    if mapped.audience is not None and mapped.synced is not None:
+        last += f"\n{plural(mapped.synced, 'person', 'people')} synced, in mParticle: {counted(mapped.audience)}"
     if mapped.mapping.disconnected_at is not None:
         last += f"\nmParticle disconnected this audience {moment(mapped.mapping.disconnected_at)}"
     return f"{target_line(mapped)}: {state}\n{last}"
@@ -120,8 +124,8 @@ def approvers_line(mapped: MappingStatusRow) -> str:
     return f"Approvers: {named or 'no one yet; an admin names them under *Edit*'}"
 
 
-def connection_line(connection: Connection) -> str:
-    """Return a connection with its health and settings."""
+def connection_line(connection: Connection, account: MParticleAccount | None) -> str:
+    """Return a connection with its health and settings. `account` is its access to mParticle's audiences."""
     name, key = escape(connection.name), f"key …{escape(connection.key_last4)}"
     if connection.key_rejected_at is not None:
         since = moment(connection.key_rejected_at)
@@ -136,7 +140,17 @@ def connection_line(connection: Connection) -> str:
     )
     project = f", {connection.project_type.label}" if connection.project_type else ""
     user_id = "Customer ID" if connection.user_id_field is UserIdField.CUSTOMER_ID else "mParticle ID"
-    return f"*{name}*: healthy\n{connection.data_center.upper()}{project}, {user_id}, {rate}, {key}{alerts_text}"
+    settings = f"{connection.data_center.upper()}{project}, {user_id}, {rate}, {key}{alerts_text}"
+    return f"*{name}*: healthy\n{settings}{_account_line(account)}"
+
+
+def _account_line(account: MParticleAccount | None) -> str:
+    if account is None:
+        return ""
+    line = f"\nAudiences of mParticle account {account.account_id} ({account.pod.label})"
+    if account.refused_at is None:
+        return line
+    return f"{line}: refused by mParticle since {moment(account.refused_at)}. Enter the client ID and its secret again."
 
 
 def alert_lines(alert: Alert, about: str) -> str:

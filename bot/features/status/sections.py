@@ -17,6 +17,7 @@ from core.models.run import RunStatus
 from core.store.alerts import Alert
 from core.store.connections import Connection
 from core.store.mappings import NO_LIST, MappingStatus
+from core.store.mparticle_accounts import MParticleAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ def under_way(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
 
 def connections(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
     """Return the connections."""
-    return StatusSection("Connections", [_connection(each, viewer) for each in overview.connections])
+    return StatusSection(
+        "Connections", [_connection(each, overview.accounts.get(each.id), viewer) for each in overview.connections]
+    )
 
 
 def mappings(overview: WorkspaceStatus, viewer: Viewer) -> StatusSection:
@@ -154,11 +157,14 @@ def _under_way(each: RunInProgress, viewer: Viewer) -> StatusItem:
     return StatusItem(phrases.progress_lines(each), tuple(offered))
 
 
-def _connection(connection: Connection, viewer: Viewer) -> StatusItem:
+def _connection(connection: Connection, account: MParticleAccount | None, viewer: Viewer) -> StatusItem:
+    text = phrases.connection_line(connection, account)
     if not viewer.is_admin:
-        return StatusItem(phrases.connection_line(connection))
+        return StatusItem(text)
     edit = button("Edit", ConnectAction.EDIT, str(connection.id), label=f"Edit {connection.name}")
-    return StatusItem(phrases.connection_line(connection), (_replace_key(connection), edit))
+    label = f"mParticle audiences of {connection.name}"
+    mparticle = button("mParticle audiences", ConnectAction.MPARTICLE, str(connection.id), label=label)
+    return StatusItem(text, (_replace_key(connection), edit, mparticle))
 
 
 def _mapping(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:

@@ -1,7 +1,9 @@
 """The status of a workspace, read in one transaction, for the home page and for `status`."""
 
+import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -10,25 +12,36 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.features.mapping_lookup import list_name
 from bot.services import Services
 from bot.slack.admins import AdminLookupError
+from bot.ui.audience_words import of_mapping
 from core.connections import permissions
 from core.models.run import Run, RunStatus
-from core.store import alerts, batches, lists, live_mappings, mappings, runs, tenancy
+from core.mparticle.models import KnownAudiences, ListedAudience
+from core.store import alerts, batches, lists, live_mappings, mappings, mparticle_accounts, runs, tenancy
 from core.store.alerts import Alert
 from core.store.connections import Connection
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import AudienceMapping, MappingStatus
+from core.store.mparticle_accounts import MParticleAccount
 from core.store.tenancy import Tenant
+
+# The status waits for mParticle no longer than this, in seconds.
+AUDIENCES_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class MappingStatusRow:
-    """A mapping with its newest run (`last`) or, if it is live, its numbers (`live`)."""
+    """A mapping with its newest run (`last`) or, if it is live, its numbers (`live`).
+
+    `audience` is what mParticle counts, and `synced` how many people are synced; None if mParticle was not asked.
+    """
 
     mapping: AudienceMapping
     connection: Connection
     list_name: str
     last: Run | None
     live: LiveStatus | None
+    audience: ListedAudience | None = None
+    synced: int | None = None
 
     @property
     def is_proposed(self) -> bool:
@@ -56,6 +69,8 @@ class WorkspaceStatus:
     waiting: tuple[RunInProgress, ...]
     """Runs that wait for approval, the longest waiting first."""
     alerts: tuple[Alert, ...]
+    accounts: Mapping[int, MParticleAccount]
+    """The access to mParticle's audiences, by connection id."""
 
     @property
     def unapproved(self) -> tuple[MappingStatusRow, ...]:
@@ -73,21 +88,45 @@ class WorkspaceStatus:
         return any(permissions.may_start(each, person) for each in self.connections)
 
     @classmethod
-    async def read(cls, services: Services, tenant: Tenant, *, with_declined: bool = False) -> Self:
-        """Read the status, on request with declined mappings."""
+    async def read(
+        cls, services: Services, tenant: Tenant, *, with_declined: bool = False, with_audiences: bool = False
+    ) -> Self:
+        """Read the status, on request with declined mappings, and with the sizes that mParticle counts."""
         async with services.engine.database.read() as db:
             visible = await tenancy.connections_of(db, tenant)
             mapped = await _mapped(db, visible, with_declined=with_declined)
             unfinished = await _unfinished(db, {each.mapping.id: each for each in mapped})
             mine = {each.id for each in visible}
             open_alerts = [each for each in await alerts.current(db) if each.connection_id in mine]
+            accounts = await mparticle_accounts.of_connections(db, list(mine))
+            asked = [each.mapping.id for each in mapped if with_audiences and each.connection.id in accounts]
+            sizes = await mappings.sizes(db, asked) if asked else {}
+        if asked:
+            known = await _audiences(services, [each for each in visible if each.id in accounts])
+            mapped = [_with_audience(each, known.get(each.connection.id), sizes) for each in mapped]
         return cls(
             connections=tuple(visible),
             mapped=tuple(mapped),
             under_way=tuple(each for each in unfinished if each.run.status is not RunStatus.NEEDS_APPROVAL),
             waiting=tuple(each for each in unfinished if each.run.status is RunStatus.NEEDS_APPROVAL),
             alerts=tuple(each for each in open_alerts if each.closed_at is None),
+            accounts=accounts,
         )
+
+
+async def _audiences(services: Services, asked: Sequence[Connection]) -> dict[int, KnownAudiences]:
+    """Return mParticle's audiences by connection id, as far as mParticle answers within a second."""
+    answers = await asyncio.gather(
+        *(services.audiences.get(each, within=AUDIENCES_WITHIN_S) for each in asked), return_exceptions=True
+    )
+    return {each.id: known for each, known in zip(asked, answers, strict=True) if isinstance(known, KnownAudiences)}
+
+
+def _with_audience(row: MappingStatusRow, known: KnownAudiences | None, sizes: Mapping[int, int]) -> MappingStatusRow:
+    audience = None if known is None else of_mapping(known, row.mapping)
+    if audience is None or audience.size is None:
+        return row
+    return replace(row, audience=audience, synced=sizes.get(row.mapping.id, 0))
 
 
 async def _mapped(db: AsyncConnection, visible: list[Connection], *, with_declined: bool) -> list[MappingStatusRow]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.features.approval.views import PlanRef
 from bot.features.connect.form import ConnectionForm, KeyModalState
+from bot.features.connect.mparticle_form import MParticleForm
 from bot.features.ids import (
     COMMAND,
     AlertAction,
@@ -197,6 +198,15 @@ def _form(target: Target) -> Metadata:
     return ConnectionForm(connection_id=target.connection_id, name="Shop", approvers=("U01AMIR",))
 
 
+def _mparticle_form(target: Target) -> Metadata:
+    return MParticleForm(connection_id=target.connection_id)
+
+
+_MPARTICLE_VALUES: Json = {
+    ConnectBlock.MPARTICLE_ACCOUNT: {"value": "4711"},
+    ConnectBlock.MPARTICLE_CLIENT: {"value": "a-client"},
+    ConnectBlock.MPARTICLE_SECRET: {"value": "a-secret-that-mparticle-does-not-know"},
+}
 _FORM_VALUES: Json = {
     ConnectBlock.NAME: {"value": "Another"},
     ConnectBlock.KEY: {"value": "a-key-that-iterable-does-not-know"},
@@ -226,6 +236,16 @@ CASES: Mapping[str, Case] = {
         _submission(ConnectCallback.KEY, lambda t: KeyModalState(connection_id=t.connection_id), _FORM_VALUES),
         Right.ADMINISTER,
     ),
+    ConnectAction.MPARTICLE: Case(_button(ConnectAction.MPARTICLE, _connection), Right.ADMINISTER),
+    ConnectAction.MPARTICLE_AGAIN: Case(
+        _in_modal(ConnectAction.MPARTICLE_AGAIN, lambda _: "", _mparticle_form, {}), Right.ADMINISTER
+    ),
+    ConnectAction.MPARTICLE_REMOVE: Case(
+        _in_modal(ConnectAction.MPARTICLE_REMOVE, _connection, _mparticle_form, {}), Right.ADMINISTER
+    ),
+    ConnectCallback.MPARTICLE: Case(
+        _submission(ConnectCallback.MPARTICLE, _mparticle_form, _MPARTICLE_VALUES), Right.ADMINISTER
+    ),
     MappingAction.OPEN: Case(_button(MappingAction.OPEN, _connection), Right.START, names_id=False),
     MappingAction.CONNECTION: Case(
         _in_modal(
@@ -234,6 +254,7 @@ CASES: Mapping[str, Case] = {
         Right.START,
     ),
     MappingAction.LIST: Case(_typing(MappingAction.LIST, _map_metadata), Right.START),
+    MappingAction.AUDIENCE: Case(_typing(MappingAction.AUDIENCE, _map_metadata), Right.START),
     MappingCallback.MAP: Case(_submission(MappingCallback.MAP, _map_metadata, _MAP_VALUES), Right.START),
     MappingAction.REVIEW: Case(_button(MappingAction.REVIEW, _mapping), Right.DECIDE),
     MappingCallback.REVIEW: Case(

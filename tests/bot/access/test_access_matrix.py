@@ -24,6 +24,7 @@ from bot.slack.clients import Clients
 from bot.slack.listener_tracker import ListenerTracker
 from bot.slack.mode import SlackMode
 from core import alerting
+from core.connections.audience_cache import AudienceCache
 from core.connections.list_cache import ListCache
 from core.engine import Engine, open_engine
 from core.identity import UserIdField
@@ -204,12 +205,14 @@ async def running_bot(directory: Path, *, one_workspace: bool = True) -> AsyncIt
         furnish(settings)
         async with open_engine(settings, "test", retry_policy=QUICK) as engine:
             clients, list_cache = Clients(slack.api_url, slack.bot_token, None), ListCache(engine)
-            services = Services(engine, list_cache, clients, AdminDirectory(), one_workspace=one_workspace)
+            audiences = AudienceCache(engine)
+            services = Services(engine, list_cache, audiences, clients, AdminDirectory(), one_workspace=one_workspace)
             app = register_listeners(build_app(settings, SlackMode.SOCKET, Workspaces(clients)), services)
             try:
                 yield Bot(slack, iterable, engine, app, ListenerTracker(app), services.replies)
             finally:
                 await list_cache.close()
+                await audiences.close()
 
 
 @pytest.mark.parametrize("role", sampled(PEOPLE, 3))

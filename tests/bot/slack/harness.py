@@ -139,6 +139,7 @@ def settings_for(
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_APP_TOKEN": slack.app_token,
         "iterable_url": iterable.url,
+        "mparticle_url": iterable.url,  # it has no platform API; nothing real is asked
         "audience_paths": os.environ.get("ITERABLE_SYNC_AUDIENCE_PATHS", str(directory)),
         "data_dir": directory / "data",
         "database_url": database_url,
@@ -161,22 +162,36 @@ async def local_slack(**options: Any) -> AsyncIterator[Slack]:
 
 @asynccontextmanager
 async def workspace(
-    directory: Path, database_url: str | None = None, pace: MessagingLimits = BRISK, **slack_options: Any
+    directory: Path,
+    database_url: str | None = None,
+    pace: MessagingLimits = BRISK,
+    *,
+    mparticle_url: str | None = None,
+    **slack_options: Any,
 ) -> AsyncIterator[Workspace]:
-    """Run a local Slack and a local Iterable with the bot between them, for the length of the block."""
+    """Run a local Slack and a local Iterable with the bot between them, for the length of the block.
+
+    `mparticle_url` is the address of a local platform API.
+    """
     async with AsyncExitStack() as stack:
         iterable = await stack.enter_async_context(iterable_running())
         slack = await stack.enter_async_context(local_slack(**slack_options))
-        async with running_bot(slack, iterable, directory, database_url, pace) as running:
+        async with running_bot(slack, iterable, directory, database_url, pace, mparticle_url) as running:
             yield running
 
 
 @asynccontextmanager
 async def running_bot(
-    slack: Slack, iterable: Running, directory: Path, database_url: str | None = None, pace: MessagingLimits = BRISK
+    slack: Slack,
+    iterable: Running,
+    directory: Path,
+    database_url: str | None = None,
+    pace: MessagingLimits = BRISK,
+    mparticle_url: str | None = None,
 ) -> AsyncIterator[Workspace]:
     """Run the bot alone, with a Slack and an Iterable that outlive it, so that it can be started again."""
-    settings = settings_for(slack, iterable, directory, database_url)
+    more = {} if mparticle_url is None else {"mparticle_url": mparticle_url}
+    settings = settings_for(slack, iterable, directory, database_url, **more)
     furnish(settings)
     async with open_engine(settings, "test", retry_policy=QUICK) as engine, serving(engine, pace=pace) as services:
         await slack.wait_connected()
