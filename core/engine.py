@@ -86,6 +86,8 @@ class Engine:
         #: The tokens of mParticle's platform API, and the audiences by connection id, as fetched last by this process.
         self.mparticle_tokens = TokenCache()
         self.mparticle_audiences: dict[int, KnownAudiences] = {}
+        #: When this process read the campaigns of each connection last (seconds of a monotonic clock), by its id.
+        self.campaigns_read: dict[int, float] = {}
 
     def api_key(self, connection: Connection) -> str:
         """Return the API key of a connection. Raises SettingsError if there is none or it can't be decrypted."""

@@ -8,17 +8,19 @@ recorded as unconfirmed.
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections import deque
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.delivery.freezing import is_frozen
 from core.delivery.recorder import Recorder, StalePlanError
 from core.delivery.sender import send_batch
 from core.iterable import InvalidApiKeyError, IterableClient
 from core.models.batch import Phase
-from core.models.run import Run, RunStoppedError, StopReason
+from core.models.run import Run, RunFrozenError, RunStoppedError, StopReason
 from core.store import batches, ledger, lists
 from core.store.batches import Batch, BatchStatus
 from core.store.database import Database, to_the_end
@@ -35,6 +37,8 @@ MOST_SENT = MOST + UNLIMITED
 LOOK_AGAIN_S = 0.3
 # Batches that need no request, applied in one transaction.
 QUIET_BATCHES = 10
+
+logger = logging.getLogger(__name__)
 
 
 class Uploader:
@@ -66,7 +70,7 @@ class Uploader:
         """Upload all remaining changes.
 
         Raises the error that stopped the upload after the outcomes of the requests in flight were recorded:
-        StalePlanError, RunStoppedError, TakenOverError, or a SyncError.
+        StalePlanError, RunStoppedError, RunFrozenError, TakenOverError, or a SyncError.
         """
         watching = asyncio.create_task(self._watch(), name=f"watch {self._run.id}")
         try:
@@ -81,21 +85,25 @@ class Uploader:
 
     async def _watch(self) -> None:
         """Interrupt the waits for a slot or for another try as soon as the run is to stop."""
-        reason = None
-        while reason is None:
+        end: Exception | None = None
+        while end is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), LOOK_AGAIN_S)
-            reason = await to_the_end(self._stop_reason())
-        self._failure = self._failure or RunStoppedError(reason)
+            end = await to_the_end(self._reason_to_stop())
+        self._failure = self._failure or end
         self._client.halt()
 
-    async def _stop_reason(self) -> StopReason | None:
+    async def _reason_to_stop(self) -> Exception | None:
+        stop, is_held = None, False
         try:
             async with self._database.read() as db:
                 stop = (await lists.check_run_guard(db, self._run.id)).stop_requested
+                is_held = not self._run.request.live and await is_frozen(db, self._run)
         except (DBAPIError, OSError):  # the claim of the next batch notices it, too
-            stop = None
-        return stop or (StopReason.INTERRUPT if self._stopping.is_set() else None)
+            logger.debug("could not look whether run %s is to stop", self._run.id)
+        if stop is not None or self._stopping.is_set():
+            return RunStoppedError(stop or StopReason.INTERRUPT)
+        return RunFrozenError() if is_held else None
 
     async def _apply_quietly(self, phase: Phase) -> None:
         apply = _release if phase is Phase.RELEASE else _retain

@@ -23,6 +23,7 @@ from core.iterable.errors import (
 )
 from core.iterable.models import (
     BulkResult,
+    Campaign,
     DataCenter,
     FailureReason,
     IterableList,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BulkResult",
+    "Campaign",
     "DataCenter",
     "FailureReason",
     "IdentityConflictError",

@@ -11,10 +11,11 @@ import orjson
 from core.errors import ValidationError
 from core.iterable.clock import Clock, SystemClock
 from core.iterable.fence import NoFence, SendFence
-from core.iterable.models import BulkResult, IterableList, IterableUser, RequestStats, SubscriberKey
+from core.iterable.models import BulkResult, Campaign, IterableList, IterableUser, RequestStats, SubscriberKey
 from core.iterable.rate_limiter import RateLimiter
 from core.iterable.responses import (
     parse_bulk,
+    parse_campaigns,
     parse_done,
     parse_hashes,
     parse_list_id,
@@ -31,6 +32,9 @@ SIZE_RATE = 5 / 60
 USERS_RATE = 5 / 60
 FORGOTTEN_RATE = 3.0
 USER_RATE = 100.0
+CAMPAIGNS_RATE = 100.0
+# Campaigns of a page, and the most pages that are read.
+CAMPAIGNS_OF_PAGE, MOST_PAGES = 1000, 10
 # Characters of a list's description, as Iterable documents.
 DESCRIPTION_MAX = 140
 
@@ -189,6 +193,24 @@ class IterableClient:
         """Return the person with this user id, or None if the project knows none. 100 calls a second, too."""
         request = ApiRequest("GET", "/api/users/byUserId", params={"userId": user_id})
         return await self._transport.call(request, self._by_user_id_limiter, parse_user)
+
+    async def due_campaigns(self) -> list[Campaign]:
+        """Return the Scheduled and Running campaigns of the project. Iterable allows 100 calls a second."""
+        campaigns: list[Campaign] = []
+        limiter = self._limiter.endpoint("campaigns", CAMPAIGNS_RATE)
+        for page in range(1, MOST_PAGES + 1):
+            params = [
+                ("campaignState", "Scheduled"),
+                ("campaignState", "Running"),
+                ("page", str(page)),
+                ("pageSize", str(CAMPAIGNS_OF_PAGE)),
+            ]
+            request = ApiRequest("GET", "/api/campaigns", params=params)
+            rows, has_more = await self._transport.call(request, limiter, parse_campaigns)
+            campaigns += rows
+            if not has_more:
+                break
+        return campaigns
 
     async def list_users(self, list_id: int) -> AsyncIterator[str]:
         """Yield the email of each person on a list (the user id, if there is no email), as the answer streams in.

@@ -51,6 +51,18 @@ class IterableList:
 
 
 @dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign: the lists that it goes to, and those whose people it leaves out. `start_at` is in UTC seconds."""
+
+    id: int
+    name: str
+    state: str
+    list_ids: frozenset[int]
+    suppression_list_ids: frozenset[int]
+    start_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class IterableUser:
     """A person in a project, with the ids of the static lists that they are on. Iterable does not say since when."""
 

@@ -16,7 +16,7 @@ import orjson
 
 from core.iterable.answers import FAILED_UPDATES, Action, Answer, classify
 from core.iterable.errors import IterableError, RateLimitedError, RequestRejectedError, UnavailableError
-from core.iterable.models import BulkResult, FailureReason, IterableList, IterableUser
+from core.iterable.models import BulkResult, Campaign, FailureReason, IterableList, IterableUser
 
 _CODE = re.compile(r"[A-Za-z]{1,40}")
 # Words with an @ are removed before `msg` is searched: an address may contain any of the words that we look for.
@@ -133,6 +133,31 @@ def parse_list_id(answer: ApiResponse) -> int:
     if not isinstance(list_id, int):
         raise unparsable_error(answer)
     return list_id
+
+
+def parse_campaigns(answer: ApiResponse) -> tuple[list[Campaign], bool]:
+    """Return the campaigns in an answer to `GET /api/campaigns`, and whether another page follows.
+
+    Raises UnavailableError if the answer has another shape.
+    """
+    rows = (answer.fields or {}).get("campaigns")
+    if not isinstance(rows, list):
+        raise unparsable_error(answer)
+    try:
+        campaigns = [
+            Campaign(
+                id=int(row["id"]),
+                name=str(row["name"]),
+                state=str(row["campaignState"]),
+                list_ids=frozenset(map(int, row.get("listIds") or ())),
+                suppression_list_ids=frozenset(map(int, row.get("suppressionListIds") or ())),
+                start_at=row["startAt"] / 1000 if row.get("startAt") else None,
+            )
+            for row in rows
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise unparsable_error(answer) from error
+    return campaigns, bool((answer.fields or {}).get("nextPageUrl"))
 
 
 def parse_size(answer: ApiResponse) -> int:

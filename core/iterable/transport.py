@@ -6,7 +6,7 @@ Every fault is raised as an `IterableError`; a transient one only after the retr
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -67,7 +67,7 @@ class ApiRequest:
     path: str
     body: bytes | None = None
     list_id: int | None = None
-    params: Mapping[str, str] | None = None
+    params: Mapping[str, str] | Sequence[tuple[str, str]] | None = None
     tries: int | None = None
 
 

@@ -9,9 +9,9 @@ from core import alerting
 from core.engine import Engine
 from core.models.run import Run, RunPlan, RunRequest, RunStatus, SyncMode
 from core.runs import executor
-from core.store import connections, inbox, live_mappings, runs
+from core.store import connections, freezes, inbox, live_mappings, runs
 from core.store.inbox import DeliveryFilter
-from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy
+from core.store.mappings import NO_LIST, AudienceMapping, FreezeHolds, MappingStatus, RemovalPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ async def create_micro_batch(engine: Engine, mapping: AudienceMapping) -> str | 
             return None
         connection = await connections.by_id(db, current.connection_id)
         assert connection is not None
-        claimed = await inbox.claim(db, current.id, run_id, MARKED_AT_ONCE, _filter(engine, current))
+        claimed = await inbox.claim(db, current.id, run_id, MARKED_AT_ONCE, await _filter(engine, db, current))
         if not claimed:
             return None
         request = RunRequest(path="", live=True, mode=SyncMode.DELTA, approved=True, allow_empty=True)
@@ -64,11 +64,12 @@ async def _claim_more(engine: Engine, mapping: AudienceMapping, run_id: str) -> 
         current = await live_mappings.lock(db, mapping.id)
         if current is None or not can_deliver(current):
             return 0
-        return await inbox.claim(db, current.id, run_id, MARKED_AT_ONCE, _filter(engine, current))
+        return await inbox.claim(db, current.id, run_id, MARKED_AT_ONCE, await _filter(engine, db, current))
 
 
-def _filter(engine: Engine, mapping: AudienceMapping) -> DeliveryFilter:
-    return delivery_filter(mapping, engine.settings.firehose_merge_window_s)
+async def _filter(engine: Engine, db: AsyncConnection, mapping: AudienceMapping) -> DeliveryFilter:
+    freeze = await freezes.of_mapping(db, mapping.id)
+    return delivery_filter(mapping, engine.settings.firehose_merge_window_s, None if freeze is None else freeze.holds)
 
 
 async def execute(engine: Engine, run_id: str) -> RunStatus:
@@ -124,8 +125,12 @@ def can_deliver(mapping: AudienceMapping) -> bool:
     return is_active and mapping.bulk_removal_cursor is None
 
 
-def delivery_filter(mapping: AudienceMapping, merge_window_s: float) -> DeliveryFilter:
+def delivery_filter(
+    mapping: AudienceMapping, merge_window_s: float, frozen: FreezeHolds | None = None
+) -> DeliveryFilter:
     """Return the filter for a mapping's changes: with RemovalPolicy.ASK, only approved removals are delivered.
+
+    Changes of the kind `frozen` are not.
 
     A removal waits for so many seconds. When mParticle merges two profiles, one leaves and the other joins, and both
     are one person: taken off the list and put back, the person would start journeys again. If the other one joins
@@ -133,9 +138,9 @@ def delivery_filter(mapping: AudienceMapping, merge_window_s: float) -> Delivery
     """
     removals = mapping.removal_policy is not RemovalPolicy.ASK
     if not merge_window_s or mapping.disconnected_at is not None:
-        return DeliveryFilter(removals, mapping.approved_until)
+        return DeliveryFilter(removals, mapping.approved_until, frozen=frozen)
     now = time.time()
-    return DeliveryFilter(removals, mapping.approved_until, now - merge_window_s, now)
+    return DeliveryFilter(removals, mapping.approved_until, now - merge_window_s, now, frozen)
 
 
 async def _merge_into_daily_run(db: AsyncConnection, run: Run) -> None:

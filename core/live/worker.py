@@ -37,6 +37,7 @@ ENOUGH_MEMBERS = 1_000
 MOST_AT_ONCE = 4
 # The wait before a failed mapping is retried, in seconds: doubled after each failure, up to the second value.
 RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
+_ENDED = (RunStatus.SUCCEEDED, RunStatus.CANCELLED)
 
 
 async def work(engine: Engine) -> None:
@@ -91,7 +92,9 @@ class _Worker:
                 wait = min(wait, delay)
             elif len(self._tasks) >= MOST_AT_ONCE:
                 break
-            elif _is_emptied(mapping) or await (self._is_ready(mapping) if run is None else self._is_left(work, run)):
+            elif run is not None and work.held is not None and run.status not in _ENDED:
+                continue  # it stopped before its mapping was frozen
+            elif _is_emptied(mapping) or await (self._is_ready(work) if run is None else self._is_left(work, run)):
                 task = asyncio.create_task(self._carry(mapping, run), name=f"live {mapping.id}")
                 self._tasks[mapping.id] = task
                 task.add_done_callback(partial(self._ended, mapping.id))
@@ -103,11 +106,12 @@ class _Worker:
         del self._tasks[mapping_id]
         self._engine.live_work.set()  # there is room for another delivery
 
-    async def _is_ready(self, mapping: AudienceMapping) -> bool:
+    async def _is_ready(self, work: LiveWork) -> bool:
         """Return whether the gathering time of a mapping's changes is over, or enough have been gathered."""
+        window_s = self._engine.settings.firehose_merge_window_s
         async with self._engine.database.read() as db:
-            allowed = micro_batch.delivery_filter(mapping, self._engine.settings.firehose_merge_window_s)
-            waiting = await inbox.waiting(db, mapping.id, ENOUGH_MEMBERS, allowed)
+            allowed = micro_batch.delivery_filter(work.mapping, window_s, work.held)
+            waiting = await inbox.waiting(db, work.mapping.id, ENOUGH_MEMBERS, allowed)
         if waiting.oldest is None:
             return False
         is_gathering = 0.0 <= time.time() - waiting.oldest < self._engine.settings.firehose_gather_s
@@ -116,7 +120,7 @@ class _Worker:
     async def _is_left(self, work: LiveWork, run: Run) -> bool:
         """Return whether this process has to resume a run, or to finalize an ended one."""
         is_own = run.worker_id in (None, self._engine.presence.id)
-        if run.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
+        if run.status in _ENDED:
             # its own worker finalizes it if that is alive
             return is_own or await self._engine.presence.is_dead(run.worker_id or "")
         if not micro_batch.can_deliver(work.mapping):
@@ -147,7 +151,7 @@ class _Worker:
             if unfinished is not None and unfinished.list_id != mapping.list_id and not unfinished.status.is_active:
                 await micro_batch.abandon(self._engine, unfinished)  # the mapping has another list now
                 return
-            if unfinished is not None and unfinished.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED):
+            if unfinished is not None and unfinished.status in _ENDED:
                 await micro_batch.finalize(self._engine, unfinished.id)
                 return
             run_id = await (

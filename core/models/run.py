@@ -66,6 +66,8 @@ class RunPhase(StrEnum):
     PLANNING = "planning"
     """Reads the source and compares it to the ledger."""
     UPLOADING = "uploading"
+    FROZEN = "frozen"
+    """Waits until its mapping is no longer frozen."""
 
 
 class OthersOnList(StrEnum):
@@ -314,6 +316,11 @@ class Run(BaseModel):
         return self.phase is RunPhase.WAITING and self.status.is_active
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether the run waits because its mapping is frozen."""
+        return self.phase is RunPhase.FROZEN and self.status.is_active
+
+    @property
     def is_declined(self) -> bool:
         """Whether an approver declined the run."""
         return self.cancel_reason is CancelReason.DECLINED
@@ -358,6 +365,10 @@ def digest_of(run: Run, plan: RunPlan, mode: SyncMode, revision: int) -> str:
         plan.model_dump(mode="json", exclude={"seconds"}),
     ]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class RunFrozenError(Exception):
+    """The changes that a run has left wait until its mapping is no longer frozen."""
 
 
 class RunStoppedError(Exception):

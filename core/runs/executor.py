@@ -17,6 +17,7 @@ import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting, settings
+from core.connections.campaigns import refresh_campaigns
 from core.connections.forgotten import FRESH_S, fetch_forgotten
 from core.connections.lists import ensure_list_known, was_just_created
 from core.connections.new_lists import create_list_of_mapping
@@ -27,7 +28,16 @@ from core.engine import Engine
 from core.errors import EarlierRunAwaitingApprovalError, EarlierRunFailedError, NotAccountedForError
 from core.identity import ProjectType
 from core.iterable import InvalidApiKeyError
-from core.models.run import CancelReason, Run, RunPhase, RunStatus, RunStoppedError, StopReason, SyncMode
+from core.models.run import (
+    CancelReason,
+    Run,
+    RunFrozenError,
+    RunPhase,
+    RunStatus,
+    RunStoppedError,
+    StopReason,
+    SyncMode,
+)
 from core.planning import MEMORY_MB, plan_run, plan_undo, publish_plan, replan_run
 from core.planning.approval_rules import PlanResult
 from core.planning.guards import is_other_audience
@@ -36,6 +46,7 @@ from core.privacy.suppression import lift_suppression, suppress_rejected
 from core.runs import cancellation
 from core.runs.addresses import addresses_of, places_of
 from core.runs.cancellation import raise_if_stopped, stoppable, wait_for_run
+from core.runs.freezing import is_still_frozen, raise_if_frozen
 from core.runs.list_lock import hold_list_lock
 from core.runs.lookup import require, require_run
 from core.runs.outcome import outlasting_outages, record_outcome
@@ -80,6 +91,8 @@ async def plan(engine: Engine, run_id: str) -> RunStatus:
         await stoppable(engine, run_id, learn_project_type(engine, run.connection_id))
         while not await _plan(engine, run):
             for earlier in await _earlier_runs(engine, run):
+                if earlier.is_frozen and await is_still_frozen(engine, run.mapping_id):
+                    raise RunFrozenError
                 await _finish_earlier_run(engine, run, earlier)
             await raise_if_stopped(engine, run_id)
             await asyncio.sleep(cancellation.LOOK_AGAIN_S / 10)
@@ -101,6 +114,8 @@ async def apply(engine: Engine, run_id: str) -> RunStatus:
             await asyncio.sleep(cancellation.LOOK_AGAIN_S / 10)
             await plan(engine, run_id)
         run = await require_run(engine, run_id)
+        if run.is_frozen:
+            break
     return run.status
 
 
@@ -141,6 +156,7 @@ async def _apply(engine: Engine, run: Run) -> bool:
                 await approvals.discard_plan(db, run_id)
             return False
         if run.status is RunStatus.RUNNING:
+            await raise_if_frozen(engine, run)
             while (end := await _upload(engine, run_id)) is UploadEnd.STALE:
                 logger.info("run %s: another run changed the list; planning the rest again", run_id)
                 await raise_if_stopped(engine, run_id)
@@ -224,6 +240,8 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         forgotten = await erasures.forgotten(db, engine.vault, account_id)
         refused = await suppressions.of_connection(db, engine.vault, run.connection_id)
     assert connection is not None
+    if not run.request.live:
+        await refresh_campaigns(engine, connection)
     hashes = await fetch_forgotten(engine, connection, max_age_s=FRESH_S if run.request.live else 0.0)
     directory = data_dir / settings.FETCHED / run.id
     engine.fetching[run.id] = directory
@@ -338,7 +356,7 @@ async def _earlier_runs(engine: Engine, run: Run) -> list[Run]:
         # an undo is compared with the list again when it is approved, so no run has to wait for its approval
         and not (earlier.undo_of is not None and earlier.status is RunStatus.NEEDS_APPROVAL)
         # a micro-batch does not wait for the approval of a file, whose run skips the members that changed since
-        and not (run.request.live and earlier.status is RunStatus.NEEDS_APPROVAL)
+        and not (run.request.live and (earlier.status is RunStatus.NEEDS_APPROVAL or earlier.is_frozen))
         and not (earlier.status is RunStatus.FAILED and earlier.plan is None)  # its source could not be planned
     ]
 

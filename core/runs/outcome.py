@@ -14,7 +14,7 @@ from core import alerting
 from core.engine import Engine
 from core.errors import AmbiguousColumnsError, StorageError, SyncError, UnexpectedError
 from core.lease import LeaseLostError
-from core.models.run import PROCESS_DIED, RunStatus, RunStoppedError, StopReason
+from core.models.run import PROCESS_DIED, RunFrozenError, RunPhase, RunStatus, RunStoppedError, StopReason
 from core.runs.ownership import owned_write
 from core.store import runs
 from core.store.database_errors import describe, is_passing
@@ -46,6 +46,8 @@ async def record_outcome(engine: Engine, run_id: str) -> AsyncIterator[None]:
             await _end(engine, run_id, RunStatus.CANCELLED)
         else:
             await _end(engine, run_id, RunStatus.INTERRUPTED, process_died=engine.hands_over)
+    except RunFrozenError:
+        await _wait_for_thaw(engine, run_id)
     except TakenOverError:
         logger.warning("run %s was taken over by another process", run_id)
     except LeaseLostError:
@@ -107,6 +109,15 @@ async def _fail(engine: Engine, run_id: str, error: DBAPIError) -> RunStatus:
     except DBAPIError as failed:
         raise StorageError(describe(failed)) from failed
     return RunStatus.FAILED
+
+
+async def _wait_for_thaw(engine: Engine, run_id: str) -> None:
+    """Queue a frozen run. A worker takes it up when its mapping is no longer frozen (core/store/run_turns.py)."""
+    async with owned_write(engine, run_id) as db:
+        run = await runs.by_id(db, run_id)
+        assert run is not None
+        await runs.reopen(db, run, None)
+        await runs.set_phase(db, run_id, RunPhase.FROZEN)
 
 
 async def _end(

@@ -35,6 +35,8 @@ class AuditAction(StrEnum):
     MAPPING_PAUSED = "mapping.paused"
     MAPPING_RESUMED = "mapping.resumed"
     MAPPING_REMOVED = "mapping.removed"
+    FROZEN = "mapping.frozen"
+    UNFROZEN = "mapping.unfrozen"
     RUN_STARTED = "run.started"
     RUN_APPROVED = "run.approved"
     RUN_DECLINED = "run.declined"

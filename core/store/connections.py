@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import delete, insert, select, update
@@ -53,6 +53,7 @@ class Connection:
     previous_key_digests: tuple[str, ...] = ()
     uninstalled_at: float | None = None
     project_type: ProjectType | None = None
+    campaigns_due_at: float = field(default=0.0, compare=False)
 
     def had_key(self, api_key: str) -> bool:
         """Whether the connection ever had this key: the first one, or a replaced one."""
@@ -155,6 +156,7 @@ class ConnectionUpdate(ConnectionChanges, total=False):
     mparticle_settings_digest: str | None
     previous_key_digests: tuple[str, ...]
     uninstalled_at: float | None
+    campaigns_due_at: float
 
 
 async def change(db: AsyncConnection, connection_id: int, **values: Unpack[ConnectionUpdate]) -> None:
@@ -213,8 +215,11 @@ async def remove(db: AsyncConnection, connection_id: int) -> None:
 
 
 def _one(row: Any) -> Connection | None:
-    if row is None:
-        return None
+    return None if row is None else from_row(row)
+
+
+def from_row(row: Any) -> Connection:
+    """Build a connection from its row."""
     values = by_key(connections, row)
     sequences = {name: tuple(json.loads(values[name])) for name in _SEQUENCES}
     enums = {

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.models.batch import FORMER_IDENTITY_PREFIX
 from core.store.database import chosen_once
+from core.store.mappings import FreezeHolds
 from core.store.tables import inbox, ledger
 
 #: Bits of `hashed`: the identities that are present only as hashes.
@@ -40,12 +41,14 @@ class DeliveryFilter:
     """Which changes may be delivered: without `removals`, only removals received up to `removals_approved_until`.
 
     Removals received after `held_after` and up to `held_until` (UTC seconds) wait for an addition of the same person.
+    Changes of the kind `frozen` wait.
     """
 
     removals: bool = True
     removals_approved_until: float | None = None
     held_after: float | None = None
     held_until: float = 0.0
+    frozen: FreezeHolds | None = None
 
 
 ALL = DeliveryFilter()
@@ -253,6 +256,10 @@ async def newer(
 
 def _waits(mapping_id: int, allowed: DeliveryFilter) -> ColumnElement[bool]:
     condition = and_(inbox.c.mapping_id == mapping_id, inbox.c.pending_since.is_not(None))
+    if allowed.frozen is FreezeHolds.BOTH:
+        return false()
+    if allowed.frozen is not None:
+        condition = and_(condition, inbox.c.is_member.is_(allowed.frozen is FreezeHolds.REMOVALS))
     if not allowed.removals:
         approved = inbox.c.pending_since <= (allowed.removals_approved_until or 0.0)
         condition = and_(condition, or_(inbox.c.is_member, approved))

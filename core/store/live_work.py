@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Float, Select, and_, bindparam, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store import mappings
-from core.store.mappings import NO_LIST, AudienceMapping, MappingStatus, RemovalPolicy
+from core.store import clock, freezes, mappings
+from core.store.mappings import NO_LIST, AudienceMapping, FreezeHolds, MappingStatus, RemovalPolicy
 from core.store.tables import alerts, connections, inbox, runs
 from core.store.tables import mappings as mappings_table
 
@@ -19,7 +19,7 @@ class LiveWork:
     `has_run` is whether a micro batch of it has not been added to its day. `oldest` is since when the oldest change
     waits that may be delivered and that no run carries (None: there is none). Removals that wait for a merge count.
     `is_full` is whether enough changes wait for a run that does not gather more. `is_key_rejected` is whether Iterable
-    refuses the connection's key.
+    refuses the connection's key. `held` is which changes a freeze holds back.
     """
 
     mapping: AudienceMapping
@@ -27,15 +27,18 @@ class LiveWork:
     oldest: float | None
     is_full: bool
     is_key_rejected: bool
+    held: FreezeHolds | None = None
 
 
 async def pending(db: AsyncConnection, now: float, gather_s: float, enough: int) -> list[LiveWork]:
     """Return the live mappings that have work, in no order.
 
-    That is a bulk removal, a run that has not ended, or changes that wait. `now` is the time by the clock of the
-    changes. Changes are counted, up to `enough`, only while they are gathered: for `gather_s` seconds.
+    That is a bulk removal, a run that has not ended, or changes that wait and that no freeze holds back. `now` is the
+    time by the clock of the changes. Changes are counted, up to `enough`, only while they are gathered: for `gather_s`
+    seconds.
     """
-    values = {"now": now, "gathers_since": now - gather_s, "before_last": enough - 1}
+    clocks = {"now": await clock.now(db), "changes_now": now, "gathers_since": now - gather_s}
+    values = {**clocks, "before_last": enough - 1}
     rows = (await db.execute(_PENDING, values)).mappings()
     return [
         LiveWork(
@@ -44,6 +47,7 @@ async def pending(db: AsyncConnection, now: float, gather_s: float, enough: int)
             oldest=row["oldest"],
             is_full=bool(row["is_full"]),
             is_key_rejected=not row["is_free"],
+            held=None if row["held"] is None else FreezeHolds(row["held"]),
         )
         for row in rows
     ]
@@ -68,21 +72,25 @@ async def upkeep(db: AsyncConnection, now: float, before_ms: int) -> list[Upkeep
 
     `now` is the time by the clock of the changes; records of changes before `before_ms` have expired.
     """
-    rows = (await db.execute(_UPKEEP, {"now": now, "before_ms": before_ms})).mappings()
+    rows = (
+        await db.execute(_UPKEEP, {"now": await clock.now(db), "changes_now": now, "before_ms": before_ms})
+    ).mappings()
     return [Upkeep(mappings.from_row(row), row["oldest"], row["alert"], bool(row["has_old"])) for row in rows]
 
 
 def _upkeep() -> Select[Any]:
-    """Build the query of `upkeep`, with the parameters `now` and `before_ms`."""
+    """Build the query of `upkeep`, with the parameters `now`, `changes_now` and `before_ms`."""
     of_mapping = mappings_table.c
-    oldest = _by_age().limit(1).scalar_subquery()
+    held = _held()
     is_open = (alerts.c.connection_id == of_mapping.connection_id, alerts.c.mapping_id == of_mapping.id)
     alert = select(alerts.c.code).where(*is_open, alerts.c.closed_at.is_(None)).limit(1).scalar_subquery()
     is_old = (inbox.c.pending_since.is_(None), inbox.c.event_ms < bindparam("before_ms", type_=BigInteger))
     has_old = select(inbox.c.member_key).where(inbox.c.mapping_id == of_mapping.id, *is_old).exists()
     audiences = (
         select(mappings_table)
-        .add_columns(case((_is_deliverable(), oldest)).label("oldest"), alert.label("alert"), has_old.label("has_old"))
+        .add_columns(
+            case((_is_deliverable(), _oldest(held))).label("oldest"), alert.label("alert"), has_old.label("has_old")
+        )
         .where(of_mapping.is_live)
         .subquery()
     )
@@ -104,19 +112,20 @@ def _by_age(*which: ColumnElement[bool]) -> Select[Any]:
     is_allowed = or_(
         of_mapping.removal_policy != RemovalPolicy.ASK.value,
         inbox.c.is_member,
-        and_(until <= bindparam("now", type_=Float), inbox.c.pending_since <= until),
+        and_(until <= bindparam("changes_now", type_=Float), inbox.c.pending_since <= until),
     )
     waits = (inbox.c.mapping_id == of_mapping.id, inbox.c.pending_since.is_not(None), is_allowed, *which)
     return select(inbox.c.pending_since).where(*waits).order_by(inbox.c.pending_since).correlate(mappings_table)
 
 
 def _pending() -> Select[Any]:
-    """Build the query of `pending`, with the parameters `now`, `gathers_since` and `before_last`."""
-    now = bindparam("now", type_=Float)
+    """Build the query of `pending`, with the parameters `now`, `changes_now`, `gathers_since` and `before_last`."""
+    now = bindparam("changes_now", type_=Float)
     of_mapping = mappings_table.c
     # in this form, SQLite takes the index of the waiting time (as in core.store.inbox)
-    by_age = _by_age(func.coalesce(inbox.c.run_id, "") == "")
-    oldest = by_age.limit(1).scalar_subquery()
+    is_unclaimed = func.coalesce(inbox.c.run_id, "") == ""
+    by_age = _by_age(is_unclaimed)
+    held = _held()
     last_needed = by_age.limit(1).offset(bindparam("before_last")).scalar_subquery()
     has_run = select(runs.c.id).where(runs.c.is_live, runs.c.mapping_id == of_mapping.id).exists()
     is_emptied = and_(of_mapping.status == MappingStatus.ACTIVE.value, of_mapping.bulk_removal_cursor.is_not(None))
@@ -124,7 +133,8 @@ def _pending() -> Select[Any]:
     audiences = (
         select(mappings_table)
         .add_columns(has_run.label("has_run"), is_emptied.label("is_emptied"), is_free.label("is_free"))
-        .add_columns(case((and_(_is_deliverable(), is_free, ~has_run), oldest)).label("oldest"))
+        .add_columns(case((and_(_is_deliverable(), is_free, ~has_run), _oldest(held, is_unclaimed))).label("oldest"))
+        .add_columns(held.label("held"))
         .add_columns(last_needed.label("last_needed"))
         .select_from(mappings_table.join(connections, connections.c.id == of_mapping.connection_id))
         .where(of_mapping.is_live)
@@ -134,6 +144,31 @@ def _pending() -> Select[Any]:
     return select(
         audiences, case((is_gathered, audiences.c.last_needed.is_not(None)), else_=False).label("is_full")
     ).where(or_(audiences.c.has_run, audiences.c.is_emptied, audiences.c.oldest.is_not(None)))
+
+
+def _held() -> ColumnElement[str]:
+    """Which changes of a mapping a freeze holds back (FreezeHolds; NULL: none)."""
+    now = freezes.now_parameter()
+    holds_removals = freezes.holds(FreezeHolds.REMOVALS, now)
+    holds_additions = freezes.holds(FreezeHolds.ADDITIONS, now)
+    return case(
+        (~freezes.holds(FreezeHolds.BOTH, now), None),
+        (and_(holds_removals, holds_additions), FreezeHolds.BOTH.value),
+        (holds_removals, FreezeHolds.REMOVALS.value),
+        else_=FreezeHolds.ADDITIONS.value,
+    )
+
+
+def _oldest(held: ColumnElement[str], *which: ColumnElement[bool]) -> ColumnElement[float]:
+    """Since when the oldest change of a mapping waits that no freeze holds back."""
+    of_all, of_additions, of_removals = (
+        _by_age(*which, *more).limit(1).scalar_subquery() for more in ((), (inbox.c.is_member,), (~inbox.c.is_member,))
+    )
+    return case(
+        (held.is_(None), of_all),
+        (held == FreezeHolds.REMOVALS.value, of_additions),
+        (held == FreezeHolds.ADDITIONS.value, of_removals),
+    )
 
 
 def _is_deliverable() -> ColumnElement[bool]:

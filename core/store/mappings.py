@@ -61,6 +61,15 @@ class LiveOffer(StrEnum):
     """The settings approve all live mappings: the mapping is live, and Slack announces it once."""
 
 
+class FreezeHolds(StrEnum):
+    """Which changes wait while a mapping is frozen."""
+
+    BOTH = "both"
+    """All changes, those of identities as well."""
+    REMOVALS = "removals"
+    ADDITIONS = "additions"
+
+
 @dataclass(frozen=True, slots=True)
 class AdditionLimits:
     """The number and the share of additions above which a run needs approval. None: the default."""
@@ -100,6 +109,8 @@ class AudienceMapping:
     max_added_share: float | None = None
     live_offer: LiveOffer | None = None
     project_type: ProjectType | None = None
+    freeze_before_s: float | None = None
+    freeze_holds: FreezeHolds = FreezeHolds.BOTH
 
     @property
     def label(self) -> str:
@@ -188,6 +199,8 @@ class MappingUpdate(TypedDict, total=False):
     max_added_share: float | None
     live_offer: LiveOffer | None
     project_type: ProjectType | None
+    freeze_before_s: float | None
+    freeze_holds: FreezeHolds
 
 
 async def change(db: AsyncConnection, mapping_id: int, **values: Unpack[MappingUpdate]) -> None:
@@ -339,5 +352,12 @@ def from_row(row: Any) -> AudienceMapping:
     status, policy = MappingStatus(values["status"]), RemovalPolicy(values["removal_policy"])
     offer = LiveOffer(values["live_offer"]) if values["live_offer"] else None
     project_type = ProjectType(values["project_type"]) if values["project_type"] else None
-    enums = {"status": status, "removal_policy": policy, "live_offer": offer, "project_type": project_type}
+    holds = FreezeHolds(values["freeze_holds"])
+    enums = {
+        "status": status,
+        "removal_policy": policy,
+        "live_offer": offer,
+        "project_type": project_type,
+        "freeze_holds": holds,
+    }
     return AudienceMapping(**{**values, **enums})

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import Integer, Select, Text, bindparam, case, cast, func, literal, select, update
+from sqlalchemy import Integer, Select, Text, bindparam, case, cast, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.models.run import Run, RunStatus
+from core.models.run import Run, RunPhase, RunStatus
+from core.store import clock, freezes
+from core.store.mappings import FreezeHolds
 from core.store.rows import by_key
-from core.store.tables import connections, runs
+from core.store.tables import connections, mappings, runs
 
 
 async def claim(db: AsyncConnection, run: Run, worker: str) -> bool:
@@ -26,18 +28,21 @@ async def next_in_turn(db: AsyncConnection, worker: str, room: int, per_project:
     Iterable projects take turns: a run comes before another if fewer runs of its project are at work or before it, so
     many runs of one project do not keep the others waiting. Of one list there is at most one run, the oldest, and none
     while another run of the list is at work. A worker has up to `per_project` runs of a project. Runs that carry live
-    changes are left out.
+    changes are left out, and so are those whose mapping is still frozen.
     """
-    result = await db.execute(_NEXT_IN_TURN, {"its_id": worker, "per_project": per_project, "room": room})
+    result = await db.execute(
+        _NEXT_IN_TURN, {"its_id": worker, "per_project": per_project, "room": room, "now": await clock.now(db)}
+    )
     return [Run.from_row(by_key(runs, row)) for row in result.mappings()]
 
 
 def _next_in_turn() -> Select[Any]:
-    """Build the query of `next_in_turn`, with the parameters `its_id`, `per_project` and `room`."""
+    """Build the query of `next_in_turn`, with the parameters `its_id`, `per_project`, `room` and `now`."""
     own_project = literal("connection ") + cast(connections.c.id, Text)  # without a key of its own, it shares nothing
     project = func.coalesce(func.nullif(connections.c.rate_limit_key, ""), own_project)
     active = (
         select(runs.c.id, runs.c.connection_id, runs.c.list_id, runs.c.created_at, runs.c.is_live, runs.c.worker_id)
+        .add_columns(runs.c.mapping_id, runs.c.phase)
         .add_columns(project.label("project"))
         .select_from(runs.join(connections, connections.c.id == runs.c.connection_id))
         .where(runs.c.status.in_([status.value for status in RunStatus if status.is_active]))
@@ -56,7 +61,14 @@ def _next_in_turn() -> Select[Any]:
     by_list = func.row_number().over(
         partition_by=(active.c.connection_id, active.c.list_id), order_by=(active.c.created_at, active.c.id)
     )
-    waits = (active.c.worker_id.is_(None), ~active.c.is_live, ~is_busy)
+    is_frozen = (
+        select(mappings.c.id)
+        .where(mappings.c.id == active.c.mapping_id, freezes.holds(FreezeHolds.BOTH, freezes.now_parameter()))
+        .correlate(active)
+        .exists()
+    )
+    may_go = or_(active.c.phase != RunPhase.FROZEN.value, ~is_frozen)
+    waits = (active.c.worker_id.is_(None), ~active.c.is_live, ~is_busy, may_go)
     waiting = select(active, by_list.label("place")).where(*waits).cte("waiting")
     at_work = (
         select(active.c.project, func.count().label("everywhere"))

@@ -70,6 +70,8 @@ connections = Table(
     Column("uninstalled_at", Float),
     # the type of its Iterable project (core.identity.ProjectType); NULL: not known
     Column("project_type", Text),
+    # when its campaigns are to be read again
+    Column("campaigns_due_at", Float, nullable=False, server_default="0"),
     # a name is unique in its workspace, and among the connections without one
     Index(None, "team_id", "name", unique=True),
 )
@@ -148,8 +150,43 @@ mappings = Table(
     Column("project_type", Text),
     # mParticle's offer to feed a mapping that files feed (core.store.mappings.LiveOffer); NULL: none, or accepted
     Column("live_offer", Text),
+    # how long before a campaign goes to the list the mapping is frozen, in seconds (NULL: it is not), and which changes
+    # wait then (core.store.freezes.FreezeHolds)
+    Column("freeze_before_s", Float),
+    Column("freeze_holds", Text, nullable=False, server_default="both"),
     Index(None, "connection_id", "list_id"),
     Index(None, "mparticle_account_id", "audience_id", "firehose_list_setting", unique=True),
+)
+
+#: Freezes by hand: until then, changes of this kind wait.
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # NULL: all mappings of the workspace `team_id` or, if that is NULL as well, all mappings
+    Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE")),
+    Column("team_id", Text),
+    # core.store.freezes.FreezeHolds
+    Column("holds", Text, nullable=False),
+    Column("until", Float, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "mapping_id"),
+)
+
+#: The scheduled and running campaigns that go to a list, or leave its people out (a suppression list).
+list_campaigns = Table(
+    "list_campaigns",
+    metadata,
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True),
+    Column("list_id", BigInteger, primary_key=True),
+    Column("campaign_id", BigInteger, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("is_suppression", Boolean, nullable=False),
+    # Scheduled or Running
+    Column("state", Text, nullable=False),
+    # NULL: Iterable did not say
+    Column("start_at", Float),
 )
 
 #: One sync of one mapping.

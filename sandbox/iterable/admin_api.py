@@ -14,6 +14,8 @@
 | POST /_sandbox/forget               | forgets a person: {email? userId? project?}                       |
 | POST /_sandbox/projects             | a project: {name, type, key}                                      |
 | POST /_sandbox/keys                 | {key, status: active, revoked or forbidden, project?}             |
+| POST /_sandbox/campaigns            | a campaign: {name, listIds, suppressionListIds?, inMinutes? state?}|
+| PATCH /_sandbox/campaigns/{id}      | {state}: Scheduled, Running, Finished, ...                        |
 | GET /_sandbox/requests              | the log: ?path= &method= &after=seq &limit=                       |
 | DELETE /_sandbox/requests           | empties the log                                                   |
 
@@ -28,6 +30,7 @@ from typing import Any, cast
 import orjson
 from aiohttp import web
 
+from sandbox.iterable.campaigns import STATES, CampaignState
 from sandbox.iterable.faults import fault_from
 from sandbox.iterable.lists import LIST_TYPES, ListType, MailingList
 from sandbox.iterable.request_log import Record
@@ -55,6 +58,8 @@ def add_routes(application: web.Application, state: State) -> None:
         ("POST", "/forget", control.forget),
         ("POST", "/projects", control.add_project),
         ("POST", "/keys", control.set_key),
+        ("POST", "/campaigns", control.add_campaign),
+        ("PATCH", r"/campaigns/{id:\d+}", control.change_campaign),
         ("GET", "/requests", control.requests),
         ("DELETE", "/requests", control.clear_requests),
     ):
@@ -94,6 +99,7 @@ class _Control:
                     "channelUnsubscribed": len(project.channel_unsubscribed),
                     "keys": {key: held.status for key, held in state.keys.items() if held.project == project.name},
                     "lists": [self._summary(mailing_list) for mailing_list in state.lists_of(project)],
+                    "campaigns": [each.described(state.now_ms()) for each in state.campaigns_of(project)],
                 }
                 for project in state.projects.values()
             ],
@@ -201,6 +207,38 @@ class _Control:
         self.state.add_key(key, project or (held.project if held else ""), status)
         return {"status": status}
 
+    async def add_campaign(self, request: web.Request) -> object:
+        """Create a campaign that is scheduled in some minutes, in the project of its first list."""
+        body = await _body(request)
+        list_ids, suppression_list_ids = _ids(body, "listIds"), _ids(body, "suppressionListIds")
+        owners = {self._known_list(list_id).project for list_id in (*list_ids, *suppression_list_ids)}
+        if len(owners) != 1:
+            raise ValueError("listIds and suppressionListIds are ids of lists of one project")
+        minutes, send = body.get("inMinutes", 15), body.get("sendMinutes", 1)
+        if not isinstance(minutes, int | float) or not isinstance(send, int | float):
+            raise ValueError("inMinutes and sendMinutes are numbers")
+        state = cast(CampaignState, _one_of(body, "state", STATES, "Scheduled"))
+        campaign = self.state.add_campaign(
+            _text(body, "name", required=True),
+            list_ids,
+            start_at=self.state.now_ms() + int(minutes * 60_000),
+            suppression_list_ids=suppression_list_ids,
+            state=state,
+            project=owners.pop(),
+            send_ms=int(send * 60_000),
+        )
+        return campaign.described(self.state.now_ms())
+
+    async def change_campaign(self, request: web.Request) -> object:
+        """Change the state of a campaign."""
+        body = await _body(request)
+        campaign_id = int(request.match_info["id"])
+        if campaign_id not in self.state.campaigns:
+            raise KeyError(f"campaign {campaign_id}")
+        campaign = self.state.campaigns[campaign_id]
+        campaign.state = cast(CampaignState, _one_of(body, "state", STATES, campaign.state))
+        return campaign.described(self.state.now_ms())
+
     async def requests(self, request: web.Request) -> object:
         """Return the log."""
         query = request.query
@@ -224,7 +262,9 @@ class _Control:
         }
 
     def _list(self, request: web.Request) -> MailingList:
-        list_id = int(request.match_info["id"])
+        return self._known_list(int(request.match_info["id"]))
+
+    def _known_list(self, list_id: int) -> MailingList:
         if list_id not in self.state.lists:
             raise KeyError(f"list {list_id}")
         return self.state.lists[list_id]
@@ -256,6 +296,13 @@ def _one_of(body: dict[str, Any], name: str, choices: tuple[str, ...], default: 
     if value not in choices:
         raise ValueError(f"{name} is one of {', '.join(choices)}")
     return str(value)
+
+
+def _ids(body: dict[str, Any], name: str) -> list[int]:
+    value = body.get(name, [])
+    if not isinstance(value, list) or not all(type(each) is int for each in value):
+        raise ValueError(f"{name} is an array of ids")
+    return value
 
 
 def _whole(value: str | None) -> int | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from sandbox.iterable import list_routes, user_routes
+from sandbox.iterable import campaigns, list_routes, user_routes
 from sandbox.iterable.answers import REFUSALS
 from sandbox.iterable.rate_limits import SlidingWindow
 from sandbox.iterable.request import Call
@@ -36,6 +36,9 @@ ROUTES: Final = {
     ("POST", "/api/lists/unsubscribe"): Route(list_routes.unsubscribe, "bulk"),
     ("GET", "/api/lists/getUsers"): Route(list_routes.get_users, "getUsers", _LIST_USERS),
     ("GET", "/api/lists/previewUsers"): Route(list_routes.preview_users, "previewUsers", _LIST_USERS | {"size"}),
+    ("GET", "/api/campaigns"): Route(
+        campaigns.campaigns, "campaigns", frozenset({"page", "pageSize", "sort", "campaignState"})
+    ),
     ("POST", "/api/users/updateEmail"): Route(user_routes.update_email),
     ("POST", "/api/users/update"): Route(user_routes.update, "update"),
     ("POST", "/api/users/bulkUpdate"): Route(user_routes.bulk_update, "bulkUpdate"),

@@ -24,6 +24,7 @@ DEFAULT_LIMITS: Final = {
     "previewUsers": Limit(5, 60.0),
     "bulkUpdate": Limit(5),
     "update": Limit(500),
+    "campaigns": Limit(100),
     "getByEmail": Limit(100),
     "byUserId": Limit(100),
     "forgotten": Limit(3),

@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 import orjson
+from multidict import MultiMapping
 
 from sandbox.iterable.membership import Batch
 from sandbox.iterable.responses import bad_json, bad_params
@@ -86,6 +87,12 @@ class Call:
         if value is None:
             raise bad_params(f"[{self.path}] missing: {name}")
         return value
+
+    def params(self, name: str) -> list[str]:
+        """Return all values of a parameter that may be repeated."""
+        if isinstance(self.query, MultiMapping):
+            return list(self.query.getall(name, []))
+        return [self.query[name]] if name in self.query else []
 
     def int_param(self, name: str, default: int | None = None) -> int:
         """Return an integer of the query string."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
+from sandbox.iterable.campaigns import Campaign, CampaignState
 from sandbox.iterable.faults import Faults
 from sandbox.iterable.lists import LeanList, ListType, MailingList
 from sandbox.iterable.rate_limits import SlidingWindow
@@ -36,6 +37,7 @@ _SAMPLE_LISTS: Final[tuple[tuple[str, ListType, str], ...]] = (
     ("Colleagues", "Internal", ""),
 )
 _FIRST_LIST: Final = 1001
+_FIRST_CAMPAIGN: Final = 70_001
 _SAMPLE_TIME: Final = 1_735_689_600_000  # milliseconds: 2025-01-01
 
 
@@ -88,6 +90,7 @@ class State:
         self.projects: dict[str, Project] = {}
         self.keys: dict[str, Key] = {}
         self.lists: dict[int, MailingList] = {}
+        self.campaigns: dict[int, Campaign] = {}
         self._fill()
 
     def reset(self) -> None:
@@ -95,6 +98,7 @@ class State:
         self.projects.clear()
         self.keys.clear()
         self.lists.clear()
+        self.campaigns.clear()
         self.log.clear()
         self.faults.clear()
         self._fill()
@@ -134,6 +138,40 @@ class State:
             keep_history=self.settings.history,
         )
         return self.lists[list_id]
+
+    def add_campaign(
+        self,
+        name: str,
+        list_ids: Sequence[int],
+        *,
+        start_at: int | None,
+        suppression_list_ids: Sequence[int] = (),
+        state: CampaignState = "Scheduled",
+        project: str = "",
+        send_ms: int = 60_000,
+    ) -> Campaign:
+        """Create a campaign in a project (by default the first one). `start_at` is in ms since 1970."""
+        campaign_id = max(self.campaigns, default=_FIRST_CAMPAIGN - 1) + 1
+        self.campaigns[campaign_id] = Campaign(
+            campaign_id,
+            self.project(project).name,
+            name,
+            state,
+            tuple(list_ids),
+            tuple(suppression_list_ids),
+            start_at,
+            self.now_ms(),
+            send_ms,
+        )
+        return self.campaigns[campaign_id]
+
+    def campaigns_of(self, project: Project) -> list[Campaign]:
+        """Return the campaigns of a project."""
+        return [each for each in self.campaigns.values() if each.project == project.name]
+
+    def now_ms(self) -> int:
+        """Return the time of campaigns, in milliseconds since 1970."""
+        return int(time.time() * 1000)
 
     def project(self, name: str = "") -> Project:
         """Return a project by name, or the first one. Raises KeyError."""

@@ -73,12 +73,28 @@ export function panel(node, close) {
     await refresh();
   }
 
+  async function schedule(list) {
+    const answer = await sandbox("iterable/campaigns", "POST", { name: `${list.name} launch`, listIds: [list.id], inMinutes: 60 });
+    toast(answer.error || `${answer.name} goes to list ${list.id} in an hour.`);
+    await refresh();
+  }
+
+  async function finish(campaign) {
+    await sandbox(`iterable/campaigns/${campaign.id}`, "PATCH", { state: "Finished" });
+    await refresh();
+  }
+
+  function campaigns(project) {
+    const due = project.campaigns.filter((each) => ["Scheduled", "Running"].includes(each.campaignState));
+    return due.length > 0 && h("ul", { class: "requests" }, due.map((each) => h("li", {}, h("span", { class: "path" }, each.name), h("span", { class: "muted" }, ` ${each.campaignState} ${new Date(each.startAt).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })} `), h("button", { type: "button", class: "button small", "aria-label": `Finish ${each.name}`, onclick: () => finish(each) }, "Finish"))));
+  }
+
   // The first project's lists are in view, and those of any other that somebody is in.
   function lists(project, number) {
     return h("details", { class: "panel-block project", open: opened.get(project.name) ?? (number === 0 || project.people > 0), ontoggle: (event) => opened.set(project.name, event.target.open) },
       h("summary", {}, icon("down"), h("h4", {}, project.name, h("span", { class: "muted" }, `${project.people.toLocaleString()} people`))),
-      h("table", { class: "figures" }, h("thead", { class: "visually-hidden" }, h("tr", {}, h("th", {}, "List"), h("th", {}, "Subscribers"))),
-        h("tbody", {}, project.lists.map((each) => h("tr", {}, h("td", {}, each.name, h("span", { class: "muted" }, ` ${each.type === "Standard" ? "" : each.type} #${each.id}`)), h("td", {}, each.size.toLocaleString()))))));
+      h("table", { class: "figures" }, h("thead", { class: "visually-hidden" }, h("tr", {}, h("th", {}, "List"), h("th", {}, "Subscribers"), h("th", {}, "Campaign"))),
+        h("tbody", {}, project.lists.map((each) => h("tr", {}, h("td", {}, each.name, h("span", { class: "muted" }, ` ${each.type === "Standard" ? "" : each.type} #${each.id}`)), h("td", {}, each.size.toLocaleString()), h("td", {}, each.type === "Standard" && h("button", { type: "button", class: "button small", "aria-label": `Schedule a campaign to ${each.name}`, onclick: () => schedule(each) }, "Schedule")))))), campaigns(project));
   }
 
   function requests(rows) {

@@ -1,0 +1,147 @@
+"""Freezes: changes of a mapping that wait, until a time that a person chose or until a campaign has been sent."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BindParameter, ColumnElement, Float, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.models.run import RunPhase
+from core.store import clock
+from core.store.mappings import FreezeHolds
+from core.store.tables import connections, freezes, list_campaigns, mappings, runs
+
+#: What each kind of change is held by.
+HELD_BY = {
+    FreezeHolds.BOTH: tuple(each.value for each in FreezeHolds),
+    FreezeHolds.REMOVALS: (FreezeHolds.BOTH.value, FreezeHolds.REMOVALS.value),
+    FreezeHolds.ADDITIONS: (FreezeHolds.BOTH.value, FreezeHolds.ADDITIONS.value),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a freeze by hand is about: a mapping, else all mappings of a workspace, else (both None) all mappings."""
+
+    mapping_id: int | None = None
+    team_id: str | None = None
+
+
+EVERYTHING = Scope()
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Why and until when changes of a mapping wait.
+
+    `until` is in UTC seconds (None: until the campaign has been sent). `by` is the person who froze it; `campaign` is
+    the campaign that it is frozen for (one of them is None). `of_all` is whether every mapping is frozen.
+    """
+
+    holds: FreezeHolds
+    until: float | None
+    by: str | None = None
+    campaign: str | None = None
+    of_all: bool = False
+
+
+def holds(kind: FreezeHolds, now: ColumnElement[Any] | BindParameter[Any]) -> ColumnElement[bool]:
+    """Return the condition, on a row of `mappings`, that changes of this kind wait at `now` (BOTH: any change)."""
+    team = select(connections.c.team_id).where(connections.c.id == mappings.c.connection_id).scalar_subquery()
+    by_hand = (
+        select(freezes.c.id)
+        .where(freezes.c.until > now, freezes.c.holds.in_(HELD_BY[kind]), _concerns(team))
+        .correlate(mappings)
+    )
+    for_campaign = (
+        select(list_campaigns.c.campaign_id)
+        .where(*_is_near(now), mappings.c.freeze_holds.in_(HELD_BY[kind]))
+        .correlate(mappings)
+    )
+    return or_(by_hand.exists(), for_campaign.exists())
+
+
+def now_parameter() -> BindParameter[Any]:
+    """Return the parameter `now` (UTC seconds) for `holds`."""
+    return bindparam("now", type_=Float)
+
+
+def _concerns(team: ColumnElement[Any]) -> ColumnElement[bool]:
+    of_all = and_(freezes.c.mapping_id.is_(None), or_(freezes.c.team_id.is_(None), freezes.c.team_id == team))
+    return or_(freezes.c.mapping_id == mappings.c.id, of_all)
+
+
+def _is_near(now: ColumnElement[Any] | BindParameter[Any]) -> tuple[ColumnElement[bool], ...]:
+    return (
+        list_campaigns.c.connection_id == mappings.c.connection_id,
+        list_campaigns.c.list_id == mappings.c.list_id,
+        mappings.c.freeze_before_s.is_not(None),
+        func.coalesce(list_campaigns.c.start_at, 0.0) - mappings.c.freeze_before_s <= now,
+    )
+
+
+async def of_mappings(db: AsyncConnection, mapping_ids: Collection[int]) -> dict[int, Freeze]:
+    """Return the freezes of these mappings now, by mapping id. Of several, it is the one that lasts longest."""
+    now = now_parameter()
+    of_these = mappings.c.id.in_(list(mapping_ids))
+    team = select(connections.c.team_id).where(connections.c.id == mappings.c.connection_id).scalar_subquery()
+    by_hand = (
+        select(mappings.c.id, freezes.c.holds, freezes.c.until, freezes.c.created_by, freezes.c.mapping_id)
+        .join_from(mappings, freezes, _concerns(team))
+        .where(of_these, freezes.c.until > now)
+        .order_by(freezes.c.until)
+    )
+    for_campaign = (
+        select(mappings.c.id, mappings.c.freeze_holds, list_campaigns.c.name)
+        .join_from(mappings, list_campaigns, and_(*_is_near(now)))
+        .where(of_these)
+        .order_by(list_campaigns.c.start_at.desc())
+    )
+    values = {"now": await clock.now(db)}
+    current: dict[int, Freeze] = {}
+    for mapping_id, held, until, by, scope in await db.execute(by_hand, values):
+        _add(current, mapping_id, Freeze(FreezeHolds(held), until, by=by, of_all=scope is None))
+    for mapping_id, held, name in await db.execute(for_campaign, values):
+        _add(current, mapping_id, Freeze(FreezeHolds(held), None, campaign=name))
+    return current
+
+
+def _add(current: dict[int, Freeze], mapping_id: int, freeze: Freeze) -> None:
+    known = current.get(mapping_id)
+    union = freeze.holds if known is None or known.holds is freeze.holds else FreezeHolds.BOTH
+    current[mapping_id] = Freeze(union, freeze.until, freeze.by, freeze.campaign, freeze.of_all)
+
+
+async def of_mapping(db: AsyncConnection, mapping_id: int) -> Freeze | None:
+    """Return the freeze of a mapping now, if it is frozen."""
+    return (await of_mappings(db, [mapping_id])).get(mapping_id)
+
+
+async def put(db: AsyncConnection, scope: Scope, held: FreezeHolds, until: float, by: str) -> None:
+    """Store a freeze. It replaces the earlier one of the same scope."""
+    await end(db, scope)
+    values = {"mapping_id": scope.mapping_id, "team_id": None if scope.mapping_id else scope.team_id}
+    await db.execute(
+        insert(freezes).values(**values, holds=held.value, until=until, created_by=by, created_at=await clock.now(db))
+    )
+
+
+async def end(db: AsyncConnection, scope: Scope) -> bool:
+    """Delete the freeze of a scope. Returns whether there was one that had not ended.
+
+    The runs that wait are looked at again.
+    """
+    of_scope = (
+        freezes.c.mapping_id.is_not_distinct_from(scope.mapping_id),
+        freezes.c.team_id.is_not_distinct_from(None if scope.mapping_id else scope.team_id),
+    )
+    result = await db.execute(delete(freezes).where(*of_scope, freezes.c.until > await clock.now(db)))
+    await db.execute(delete(freezes).where(*of_scope))
+    await reconsider(db)
+    return bool(result.rowcount)
+
+
+async def reconsider(db: AsyncConnection) -> None:
+    """Let workers look again at all frozen runs: what holds them may have changed."""
+    await db.execute(update(runs).where(runs.c.phase == RunPhase.FROZEN.value).values(phase=RunPhase.NONE.value))
