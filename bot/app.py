@@ -8,6 +8,7 @@ from bot.features.approval import handlers as approval
 from bot.features.approval import views as approval_views
 from bot.features.connect import handlers as connect
 from bot.features.connect.messages import ApproversMessageProvider
+from bot.features.freezes import handlers as freezes
 from bot.features.help import handlers as help_
 from bot.features.home import handlers as home
 from bot.features.live_audiences import handlers as live_audiences
@@ -26,7 +27,7 @@ from bot.services import Services
 from bot.slack import error_handler
 from bot.slack.access_gate import AccessGate
 
-FEATURES = (help_, connect, mapping, runs, approval, live_audiences, alerts, undo, home, uninstall)
+FEATURES = (help_, connect, mapping, runs, approval, live_audiences, alerts, undo, freezes, home, uninstall)
 
 
 def register_listeners(app: AsyncApp, services: Services) -> AsyncApp:

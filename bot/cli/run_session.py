@@ -62,15 +62,24 @@ def next_step(run: Run) -> str:
         case RunStatus.INTERRUPTED:
             cause = run.error if run.is_orphan else "The run was interrupted."
             return f"{cause} What was done is recorded.\n{_resume(run.id)}"
-        case RunStatus.NEEDS_APPROVAL:
-            to_approve = approval_prompt.how_to_overrule(run)
-            return f"Nothing was sent.\n  To approve:  {to_approve}\n  To drop it:  {_cancel(run.id)}"
+        case _ if run.is_frozen or run.status is RunStatus.NEEDS_APPROVAL:
+            return _while_it_waits(run)
         case RunStatus.CANCELLED | RunStatus.EXPIRED:
             return run.error or "The run was cancelled; what was done before is recorded."
         case RunStatus.SUCCEEDED | RunStatus.PLANNED:
             return ""
         case _:
             return f"Another process has taken over the run: iterable-sync runs show {run.id}"
+
+
+def _while_it_waits(run: Run) -> str:
+    if run.is_frozen:
+        return (
+            "The mapping is frozen, so the run waits. A worker (`iterable-sync serve` or `worker`) sends it when the "
+            f"freeze ends.\n  Until when:  iterable-sync mappings show {run.mapping_id}\n{_resume(run.id)}"
+        )
+    to_approve = approval_prompt.how_to_overrule(run)
+    return f"Nothing was sent.\n  To approve:  {to_approve}\n  To drop it:  {_cancel(run.id)}"
 
 
 def _after_failure(run: Run) -> str:
@@ -91,6 +100,8 @@ def _cancel(run_id: str) -> str:
 
 def code_of(run: Run) -> ExitCode:
     """Return the exit code for a run."""
+    if run.is_frozen:
+        return ExitCode.NEEDS_APPROVAL
     bad_input = run.error_code in BAD_INPUT and run.requests == 0
     codes = {
         RunStatus.SUCCEEDED: ExitCode.OK,

@@ -106,6 +106,29 @@ class MappingBlock(StrEnum):
         return f"{self.value}-{connection_id}"
 
 
+class FreezeCallback(StrEnum):
+    """Modals."""
+
+    FREEZE = "freezes-form"
+
+
+class FreezeAction(StrEnum):
+    """Buttons, with their values in brackets."""
+
+    OPEN = "freezes-form-open"
+    """[mapping id, or nothing: all mappings]"""
+    UNFREEZE = "freezes-end"
+    """[mapping id, or nothing: all mappings]"""
+
+
+class FreezeBlock(StrEnum):
+    """Inputs."""
+
+    UNTIL = "freezes-until"
+    HOLDS = "freezes-holds"
+    CAMPAIGNS = "freezes-campaigns"
+
+
 class RunCallback(StrEnum):
     """Modals."""
 

@@ -5,8 +5,10 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta, timezone, tzinfo
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -31,6 +33,12 @@ class AdminLookupError(SyncError):
     code = "admin_not_known"
 
 
+class TimeZoneLookupError(SyncError):
+    """Slack does not say a person's time zone, so a time that they typed can't be read."""
+
+    code = "time_zone_not_known"
+
+
 class MemberKind(StrEnum):
     """The kind of a person's account (docs.slack.dev/reference/objects/user-object)."""
 
@@ -46,6 +54,7 @@ class _Known:
     at: float
     is_admin: bool
     kind: MemberKind
+    zone: tzinfo
 
 
 class AdminDirectory:
@@ -73,6 +82,15 @@ class AdminDirectory:
                 raise
             return known.kind
 
+    async def time_zone(self, client: AsyncWebClient, team_id: str, person: str) -> tzinfo:
+        """Return the time zone in a person's profile. Raises TimeZoneLookupError if Slack does not say."""
+        try:
+            return (await self._look_up(client, team_id, person, STALE_S)).zone
+        except AdminLookupError:
+            raise TimeZoneLookupError(
+                "Slack does not say your time zone at the moment. Nothing was done. Try again in a moment."
+            ) from None
+
     async def _look_up(self, client: AsyncWebClient, team_id: str, person: str, fresh_s: float) -> _Known:
         known = self._known.get((team_id, person))
         if known is not None and time.monotonic() - known.at <= fresh_s:
@@ -87,9 +105,18 @@ class AdminDirectory:
                 f"Slack does not say at the moment whether you are an admin of this workspace ({word}), and only "
                 "admins may do this. Nothing was done. Try again in a moment."
             ) from error
-        known = _Known(time.monotonic(), bool(user.get("is_admin") or user.get("is_owner")), _kind_of(user, team_id))
+        is_admin = bool(user.get("is_admin") or user.get("is_owner"))
+        known = _Known(time.monotonic(), is_admin, _kind_of(user, team_id), _zone_of(user))
         self._known[team_id, person] = known
         return known
+
+
+def _zone_of(user: Mapping[str, Any]) -> tzinfo:
+    """Return the zone `tz`, or if this machine does not know it the offset `tz_offset` (users.info has both)."""
+    try:
+        return ZoneInfo(user.get("tz") or "")
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        return timezone(timedelta(seconds=int(user.get("tz_offset") or 0)))
 
 
 def _kind_of(user: Mapping[str, Any], team_id: str) -> MemberKind:

@@ -1,5 +1,7 @@
 """Freezing mappings: by hand until a time, or automatically before campaigns. Each change has one audit entry."""
 
+from collections.abc import Mapping
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.engine import Engine
@@ -118,7 +120,7 @@ async def _record(
     scope: Scope,
     by: str,
     team_id: str | None,
-    after: dict[str, object] | None,
+    after: Mapping[str, object] | None,
 ) -> None:
     subject = "mappings" if scope.mapping_id is None else f"mapping:{scope.mapping_id}"
     await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=subject, after=after)

@@ -14,6 +14,7 @@ from core.errors import SyncError
 from core.iterable.errors import WHOLE_CONNECTION_CODES
 from core.live import micro_batch
 from core.live.bulk_removal import run_bulk_removal
+from core.live.due_checks import run_due_checks
 from core.live.maintenance import run_maintenance, watch
 from core.models.run import Run, RunStatus
 from core.store import clock, connections, inbox, live_mappings, live_work, runs
@@ -49,6 +50,7 @@ class _Worker:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._others: set[asyncio.Task[None]] = set()
         self._not_before: dict[int, float] = {}
         self._failures: dict[int, int] = {}
 
@@ -66,11 +68,19 @@ class _Worker:
                 elif time.monotonic() - watched_at >= WATCH_INTERVAL_S:
                     watched_at = time.monotonic()
                     await watch(self._engine)
+                    self._ask_iterable()
             except (DBAPIError, OSError):  # the database is unavailable; the next poll finds the same work
                 logger.warning("could not poll the database for live changes", exc_info=True)
             await wait_for_any(LEAST_LOOK_S, stopping)
             await wait_for_any(min(wait, WATCH_INTERVAL_S) - LEAST_LOOK_S, stopping, self._engine.live_work)
-        await asyncio.gather(*self._tasks.values())
+        await asyncio.gather(*self._tasks.values(), *self._others)
+
+    def _ask_iterable(self) -> None:
+        """Start what is due of Iterable's side, unless it is under way: it may have to wait for Iterable's limits."""
+        if not self._others:
+            task = asyncio.create_task(run_due_checks(self._engine), name="due checks")
+            self._others.add(task)
+            task.add_done_callback(self._others.discard)
 
     async def _look(self) -> float:
         """Start deliveries for mappings with enough pending changes, and resume runs that have not ended. The work that

@@ -1,6 +1,6 @@
 """The campaigns that are due: those that Iterable will send to a list, or that leave its people out."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import and_, delete, func, insert, select, update
@@ -38,6 +38,23 @@ async def of_list(db: AsyncConnection, connection_id: int, list_id: int) -> list
         .order_by(func.coalesce(columns.start_at, 0.0), columns.campaign_id)
     )
     return [ListCampaign(*row) for row in await db.execute(query)]
+
+
+async def of_connections(
+    db: AsyncConnection, connection_ids: Collection[int]
+) -> dict[tuple[int, int], list[ListCampaign]]:
+    """Return the campaigns that are due by connection id and list id, the next one first."""
+    columns = list_campaigns.c
+    query = (
+        select(columns.connection_id, columns.list_id, columns.campaign_id, columns.name, columns.is_suppression)
+        .add_columns(columns.state, columns.start_at)
+        .where(columns.connection_id.in_(list(connection_ids)))
+        .order_by(func.coalesce(columns.start_at, 0.0), columns.campaign_id)
+    )
+    of_lists: dict[tuple[int, int], list[ListCampaign]] = {}
+    for connection_id, list_id, *values in await db.execute(query):
+        of_lists.setdefault((connection_id, list_id), []).append(ListCampaign(*values))
+    return of_lists
 
 
 async def replace(db: AsyncConnection, connection_id: int, due: Iterable[Campaign]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Float, Select, and_, bindparam, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.store import clock, freezes, mappings
+from core.store import freezes, mappings
 from core.store.mappings import NO_LIST, AudienceMapping, FreezeHolds, MappingStatus, RemovalPolicy
 from core.store.tables import alerts, connections, inbox, runs
 from core.store.tables import mappings as mappings_table
@@ -37,8 +37,7 @@ async def pending(db: AsyncConnection, now: float, gather_s: float, enough: int)
     time by the clock of the changes. Changes are counted, up to `enough`, only while they are gathered: for `gather_s`
     seconds.
     """
-    clocks = {"now": await clock.now(db), "changes_now": now, "gathers_since": now - gather_s}
-    values = {**clocks, "before_last": enough - 1}
+    values = {"now": now, "gathers_since": now - gather_s, "before_last": enough - 1}
     rows = (await db.execute(_PENDING, values)).mappings()
     return [
         LiveWork(
@@ -72,14 +71,12 @@ async def upkeep(db: AsyncConnection, now: float, before_ms: int) -> list[Upkeep
 
     `now` is the time by the clock of the changes; records of changes before `before_ms` have expired.
     """
-    rows = (
-        await db.execute(_UPKEEP, {"now": await clock.now(db), "changes_now": now, "before_ms": before_ms})
-    ).mappings()
+    rows = (await db.execute(_UPKEEP, {"now": now, "before_ms": before_ms})).mappings()
     return [Upkeep(mappings.from_row(row), row["oldest"], row["alert"], bool(row["has_old"])) for row in rows]
 
 
 def _upkeep() -> Select[Any]:
-    """Build the query of `upkeep`, with the parameters `now`, `changes_now` and `before_ms`."""
+    """Build the query of `upkeep`, with the parameters `now` and `before_ms`."""
     of_mapping = mappings_table.c
     held = _held()
     is_open = (alerts.c.connection_id == of_mapping.connection_id, alerts.c.mapping_id == of_mapping.id)
@@ -112,15 +109,15 @@ def _by_age(*which: ColumnElement[bool]) -> Select[Any]:
     is_allowed = or_(
         of_mapping.removal_policy != RemovalPolicy.ASK.value,
         inbox.c.is_member,
-        and_(until <= bindparam("changes_now", type_=Float), inbox.c.pending_since <= until),
+        and_(until <= bindparam("now", type_=Float), inbox.c.pending_since <= until),
     )
     waits = (inbox.c.mapping_id == of_mapping.id, inbox.c.pending_since.is_not(None), is_allowed, *which)
     return select(inbox.c.pending_since).where(*waits).order_by(inbox.c.pending_since).correlate(mappings_table)
 
 
 def _pending() -> Select[Any]:
-    """Build the query of `pending`, with the parameters `now`, `changes_now`, `gathers_since` and `before_last`."""
-    now = bindparam("changes_now", type_=Float)
+    """Build the query of `pending`, with the parameters `now`, `gathers_since` and `before_last`."""
+    now = bindparam("now", type_=Float)
     of_mapping = mappings_table.c
     # in this form, SQLite takes the index of the waiting time (as in core.store.inbox)
     is_unclaimed = func.coalesce(inbox.c.run_id, "") == ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli import options
+from bot.cli.commands import freezes as freeze_commands
 from bot.cli.commands.sync import connection_for
 from bot.cli.exit_codes import ExitCode
 from bot.cli.mparticle_sizes import audiences_of, size_in_mparticle
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from core.store.mappings import AdditionLimits, AudienceMapping
 
 app = typer.Typer(help="Which audience goes to which list.")
+app.command()(freeze_commands.freeze)
+app.command()(freeze_commands.unfreeze)
 
 
 class OthersChoice(StrEnum):
@@ -206,8 +209,9 @@ async def _list(session: Session) -> ExitCode:
 
 
 async def _show(session: Session, mapping_id: int) -> ExitCode:
+    from bot.cli.commands.freezes import campaign_texts, freeze_text
     from bot.cli.render import facts, list_text, when
-    from core.store import connections, lists, mappings
+    from core.store import campaigns, connections, freezes, lists, mappings
 
     async with session.engine() as engine:
         mapping = await _load(engine, mapping_id)
@@ -215,8 +219,11 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
             connection = await connections.by_id(db, mapping.connection_id)
             stored_list = await lists.get(db, mapping.connection_id, mapping.list_id)
             sizes = await mappings.sizes(db, [mapping_id])
+            freeze = await freezes.of_mapping(db, mapping_id)
+            due = await campaigns.of_list(db, mapping.connection_id, mapping.list_id)
         known = await audiences_of(session, engine, mapping.connection_id)
     assert connection is not None
+    before = "" if mapping.freeze_before_s is None else f"{mapping.freeze_before_s / 60:g} minutes before campaigns"
     session.terminal.show(
         facts(
             [
@@ -227,6 +234,9 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
                 ("Mode", mapping.mode),
                 ("Waits if it adds", _limits_text(mapping)),
                 ("Members synced", f"{sizes.get(mapping_id, 0):,}"),
+                ("Frozen", freeze_text(freeze)),
+                ("Freezes", before or "not before campaigns"),
+                ("Campaigns", campaign_texts(due)),
                 *([("In mParticle", _in_mparticle(known, mapping))] if known else []),
                 ("Since", when(mapping.created_at)),
             ]

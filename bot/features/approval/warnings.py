@@ -7,6 +7,7 @@ from bot.features.runs.result_messages import removal_warning
 from bot.features.runs.run_view import RunView, reason
 from bot.ui.blocks import section
 from bot.ui.formatting import moment, number, plural, share
+from bot.ui.list_words import campaign_lines, freeze_words
 from core.models.run import GuardName, RunPlan
 
 # A removal is large above this share of the list, if it concerns more than this number of people.
@@ -53,6 +54,9 @@ def warnings(view: RunView, plan: RunPlan) -> list[Block]:
             f":warning: *A newer audience was synced meanwhile.* This one is of {moment(plan.source_at)}; the list "
             f"has the one of {moment(view.newer_source_at)}."
         )
+    lines += campaign_lines(view.campaigns)
+    if view.freeze is not None:
+        lines.append(f":double_vertical_bar: {freeze_words(view.freeze)}. An approved sync waits until then.")
     if warning := removal_warning(plan):
         lines.append(warning)
     if view.also_fed_by:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.features.connect import commands as connect
+from bot.features.freezes import commands as freezes
 from bot.features.help.views import Line, help_message
 from bot.features.mapping import commands as mapping
 from bot.features.runs import commands as runs
@@ -58,6 +59,18 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     ),
     "resume": Subcommand(
         "resume <mapping>", "Lets a paused mapping be synced again.", "resume Spring Shoppers", mapping.resume
+    ),
+    "freeze": Subcommand(
+        "freeze <mapping, or all> until <when>",
+        "Holds changes back until a time in your time zone. Syncs then continue by themselves.",
+        "freeze all until monday",
+        freezes.freeze,
+    ),
+    "unfreeze": Subcommand(
+        "unfreeze <mapping, or all>",
+        "Ends a freeze: what waits is sent.",
+        "unfreeze Spring Shoppers",
+        freezes.unfreeze,
     ),
     "help": Subcommand("help", "Shows this.", "help", help_),
 }

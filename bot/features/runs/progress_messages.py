@@ -6,20 +6,21 @@ from bot.features.ids import RunAction
 from bot.features.runs.run_view import RunView, done_words, origin
 from bot.ui.blocks import Message, actions, button, confirmation, context, section
 from bot.ui.formatting import bar, duration, number, plural
+from bot.ui.list_words import freeze_words
 from core.models.run import Run, RunPhase, RunStatus, StopReason
 
 
 def waiting(view: RunView) -> Message:
     """Return the message of a run that is queued or being planned."""
     phase = phase_words(view.run)
-    text = f"*Sync of {view.what}*\n{phase}. Nothing has been sent yet."
+    text = f"*Sync of {view.what}*\n{phase}. Nothing has been sent yet.{_freeze(view)}"
     return _with_cancel(view, f"Sync of {view.what}: {phase.lower()}.", text)
 
 
 def progress(view: RunView) -> Message:
     """Return the message of a run that uploads."""
     phase, current = phase_words(view.run), view.progress
-    lines = [f"*Sync of {view.what}*", phase + "."]
+    lines = [f"*Sync of {view.what}*", phase + "." + _freeze(view)]
     summary = phase
     if current is not None and current.total:
         percent = 100 * current.done // current.total
@@ -37,13 +38,20 @@ def phase_words(run: Run) -> str:
         return "Cancelling, as soon as what is under way has ended"
     if run.status is RunStatus.INTERRUPTED:
         return "Interrupted; it resumes by itself as soon as the program runs again"
-    if run.is_waiting:
-        return f"Waiting until run {run.waiting_for_run_id} of the same list has ended"
+    if run.is_frozen or run.is_waiting:
+        other = f"run {run.waiting_for_run_id} of the same list has ended"
+        return f"Waiting until {'the mapping is no longer frozen' if run.is_frozen else other}"
     if run.status is RunStatus.PLANNING:
         return "Reading the audience and comparing it with the list"
     if run.status is RunStatus.RUNNING:
         return "Uploading" if run.phase is RunPhase.UPLOADING else "About to upload"
     return "Waiting to start"
+
+
+def _freeze(view: RunView) -> str:
+    if view.freeze is None or not view.run.is_frozen:
+        return ""
+    return f"\n:double_vertical_bar: {freeze_words(view.freeze)}. The sync continues by itself."
 
 
 def _pace(view: RunView) -> str:

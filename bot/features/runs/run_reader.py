@@ -9,7 +9,7 @@ from bot.features.runs.run_view import RunView
 from bot.messages.provider import Snapshot
 from core.models.run import Run, RunStatus
 from core.reporting.progress import Progress, ProgressTracker
-from core.store import approvals, batches, mappings, rejections
+from core.store import approvals, batches, campaigns, freezes, mappings, rejections
 from core.store.mappings import MappingStatus
 
 
@@ -22,8 +22,16 @@ async def read_approval_facts(db: AsyncConnection, run: Run) -> dict[str, Any]:
     return {
         "proposed_by": mapping.proposed_by if mapping and mapping.status is MappingStatus.PROPOSED else None,
         "newer_source_at": latest.at if latest is not None and is_older else None,
+        "campaigns": await campaigns.of_list(db, run.connection_id, run.list_id),
+        "freeze": await freezes.of_mapping(db, run.mapping_id),
         "also_fed_by": [each.label for each in mappings.other_feeders(of_list, run.mapping_id)],
     }
+
+
+async def _more(db: AsyncConnection, run: Run) -> dict[str, Any]:
+    if run.status is RunStatus.NEEDS_APPROVAL:
+        return await read_approval_facts(db, run)
+    return {"freeze": await freezes.of_mapping(db, run.mapping_id)} if run.is_frozen else {}
 
 
 class RunViewReader:
@@ -43,7 +51,7 @@ class RunViewReader:
                 list_name = (await snapshot.list_names()).get((run.connection_id, run.list_id))
                 rejected = await self._rejected_by_reason(snapshot.db, run)
                 progress = await self._progress(snapshot.db, run)
-                facts = await read_approval_facts(snapshot.db, run) if run.status is RunStatus.NEEDS_APPROVAL else {}
+                facts = await _more(snapshot.db, run)
                 views[run.id] = RunView(run, connection, list_name, rejected, progress, **facts)
         for cache in (self._rejected, self._trackers):
             for run_id in [each for each in cache if each not in views]:

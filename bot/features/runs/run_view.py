@@ -7,7 +7,9 @@ from bot.ui.formatting import cut, escape, moment, person
 from core.models.run import Run
 from core.reporting.progress import Progress
 from core.reporting.run_report import RunReport
+from core.store.campaigns import ListCampaign
 from core.store.connections import Connection
+from core.store.freezes import Freeze
 from core.store.mappings import is_new_list
 
 COMMENT_MAX = 500
@@ -29,6 +31,10 @@ class RunView:
     """The time of the source that was synced last (UTC seconds), if it is newer than the one that waits."""
     also_fed_by: Sequence[str] = ()
     """The other mappings that feed the list."""
+    campaigns: Sequence[ListCampaign] = ()
+    """The campaigns of the list that are due, for a run that waits for approval."""
+    freeze: Freeze | None = None
+    """The freeze of the mapping, for a run that waits."""
 
     @property
     def report(self) -> RunReport:

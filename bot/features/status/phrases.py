@@ -4,6 +4,7 @@ from bot.features.permissions import deciders
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress
 from bot.ui.audience_words import counted
 from bot.ui.formatting import bar, duration, escape, moment, number, person, plural, share
+from bot.ui.list_words import MOST_CAMPAIGNS, campaign_words, freeze_words
 from bot.ui.status_words import MAPPING_STATUSES, RUN_STATUSES
 from core.connections.permissions import has_stand_ins
 from core.identity import UserIdField
@@ -26,6 +27,8 @@ def status_words(run: Run) -> str:
     """Return the status of a run in words."""
     if run.status is RunStatus.CANCELLED and run.decided_by is not None and run.error is not None:
         return f"declined by {person(run.decided_by)}"
+    if run.is_frozen:
+        return "waits because the mapping is frozen"
     if run.is_waiting:
         return "waits for another run of this list"
     return RUN_STATUSES[run.status]
@@ -59,6 +62,10 @@ def mapping_lines(mapped: MappingStatusRow) -> str:
     last = last_run_line(mapped.last) if mapped.live is None else live_line(mapped.live, _what_for(mapped))
     if mapped.audience is not None and mapped.synced is not None:
         last += f"\n{plural(mapped.synced, 'person', 'people')} synced, in mParticle: {counted(mapped.audience)}"
+    for campaign in mapped.campaigns[:MOST_CAMPAIGNS]:
+        last += f"\n:loudspeaker: {campaign_words(campaign)}"
+    if mapped.freeze is not None:
+        last += f"\n:double_vertical_bar: {freeze_words(mapped.freeze)}"
     if mapped.mapping.disconnected_at is not None:
         last += f"\nmParticle disconnected this audience {moment(mapped.mapping.disconnected_at)}"
     return f"{target_line(mapped)}: {state}\n{last}"

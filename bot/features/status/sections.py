@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Block, ButtonElement
 
-from bot.features.ids import AlertAction, ApprovalAction, ConnectAction, MappingAction, RunAction, plan_value
+from bot.features.ids import (
+    AlertAction,
+    ApprovalAction,
+    ConnectAction,
+    FreezeAction,
+    MappingAction,
+    RunAction,
+    plan_value,
+)
 from bot.features.live_audiences import buttons
 from bot.features.status import phrases
 from bot.features.status.workspace_status import MappingStatusRow, RunInProgress, Viewer, WorkspaceStatus
@@ -182,9 +190,20 @@ def _mapping(mapped: MappingStatusRow, viewer: Viewer) -> StatusItem:
         offered.append(button("Sync now", RunAction.START, str(mapping.id), label=label))
     if mapping.status is MappingStatus.ACTIVE:
         offered.append(button("Pause", MappingAction.PAUSE, str(mapping.id), label=f"Pause {mapping.label}"))
+    if mapping.status is MappingStatus.ACTIVE and mapping.list_id != NO_LIST:
+        offered.append(_freeze(mapped))
     if mapping.status is MappingStatus.PAUSED and mapping.disconnected_at is None:
         offered.append(button("Resume", MappingAction.RESUME, str(mapping.id), label=f"Resume {mapping.label}"))
     return StatusItem(phrases.mapping_lines(mapped), (*decided, *offered))
+
+
+def _freeze(mapped: MappingStatusRow) -> ButtonElement:
+    mapping = mapped.mapping
+    if mapped.freeze is not None and mapped.freeze.by is not None:
+        value = "" if mapped.freeze.of_all else str(mapping.id)
+        text = "Unfreeze all" if mapped.freeze.of_all else "Unfreeze"
+        return button(text, FreezeAction.UNFREEZE, value, label=f"{text}: {mapping.label}")
+    return button("Freeze", FreezeAction.OPEN, str(mapping.id), label=f"Freeze {mapping.label}")
 
 
 def _replace_key(connection: Connection) -> ButtonElement:

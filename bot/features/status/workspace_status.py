@@ -16,9 +16,22 @@ from bot.ui.audience_words import of_mapping
 from core.connections import permissions
 from core.models.run import Run, RunStatus
 from core.mparticle.models import KnownAudiences, ListedAudience
-from core.store import alerts, batches, lists, live_mappings, mappings, mparticle_accounts, runs, tenancy
+from core.store import (
+    alerts,
+    batches,
+    campaigns,
+    freezes,
+    lists,
+    live_mappings,
+    mappings,
+    mparticle_accounts,
+    runs,
+    tenancy,
+)
 from core.store.alerts import Alert
+from core.store.campaigns import ListCampaign
 from core.store.connections import Connection
+from core.store.freezes import Freeze
 from core.store.live_mappings import LiveStatus
 from core.store.mappings import AudienceMapping, MappingStatus
 from core.store.mparticle_accounts import MParticleAccount
@@ -33,6 +46,7 @@ class MappingStatusRow:
     """A mapping with its newest run (`last`) or, if it is live, its numbers (`live`).
 
     `audience` is what mParticle counts, and `synced` how many people are synced; None if mParticle was not asked.
+    `campaigns` are those of its list that are due.
     """
 
     mapping: AudienceMapping
@@ -42,6 +56,8 @@ class MappingStatusRow:
     live: LiveStatus | None
     audience: ListedAudience | None = None
     synced: int | None = None
+    freeze: Freeze | None = None
+    campaigns: tuple[ListCampaign, ...] = ()
 
     @property
     def is_proposed(self) -> bool:
@@ -136,6 +152,8 @@ async def _mapped(db: AsyncConnection, visible: list[Connection], *, with_declin
     ]
     names = await lists.names(db, [each.id for each in visible])
     last = await runs.last_of_each(db, [mapping.id for _, mapping in pairs])
+    frozen = await freezes.of_mappings(db, [mapping.id for _, mapping in pairs])
+    due = await campaigns.of_connections(db, [each.id for each in visible])
     now = time.time()
     return [
         MappingStatusRow(
@@ -144,6 +162,8 @@ async def _mapped(db: AsyncConnection, visible: list[Connection], *, with_declin
             list_name(mapping, names),
             last.get(mapping.id),
             await live_mappings.status(db, mapping.id, now) if mapping.is_live else None,
+            frozen.get(mapping.id),
+            tuple(due.get((connection.id, mapping.list_id), ())),
         )
         for connection, mapping in pairs
     ]

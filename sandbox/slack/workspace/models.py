@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 APP_ID = "A0SYNCAPP01"
 
@@ -35,6 +37,7 @@ class User:
     is_restricted: bool = False  # a guest of several channels
     is_ultra_restricted: bool = False  # a guest of one channel; Slack sets is_restricted, too
     deleted: bool = False  # deactivated
+    tz: str = "Etc/UTC"
     connected_to: str = ""  # the workspace that shares a channel with theirs (Slack Connect)
     views: list[View] = field(default_factory=list, repr=False)
     home: View | None = None
@@ -74,10 +77,15 @@ class User:
             "is_ultra_restricted": self.is_ultra_restricted,
             "is_bot": self.is_bot,
             "is_app_user": False,
-            "tz": "Etc/UTC",
-            "tz_offset": 0,
+            "tz": self.tz,
+            "tz_offset": int(_offset(self.tz)),
             "profile": profile,
         }
+
+
+def _offset(zone: str) -> float:
+    offset = datetime.now(ZoneInfo(zone)).utcoffset()
+    return 0.0 if offset is None else offset.total_seconds()
 
 
 @dataclass

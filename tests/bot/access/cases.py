@@ -8,6 +8,7 @@ from typing import Any
 from bot.features.approval.views import PlanRef
 from bot.features.connect.form import ConnectionForm, KeyModalState
 from bot.features.connect.mparticle_form import MParticleForm
+from bot.features.freezes.form import FreezeMetadata
 from bot.features.ids import (
     COMMAND,
     AlertAction,
@@ -16,6 +17,9 @@ from bot.features.ids import (
     ConnectAction,
     ConnectBlock,
     ConnectCallback,
+    FreezeAction,
+    FreezeBlock,
+    FreezeCallback,
     HomeAction,
     LiveAudienceAction,
     MappingAction,
@@ -267,6 +271,16 @@ CASES: Mapping[str, Case] = {
     MappingAction.DECLINE: Case(_in_modal(MappingAction.DECLINE, _mapping, _map_metadata, {}), Right.DECIDE),
     MappingAction.PAUSE: Case(_button(MappingAction.PAUSE, _mapping), Right.START),
     MappingAction.RESUME: Case(_button(MappingAction.RESUME, _mapping), Right.START),
+    FreezeAction.OPEN: Case(_button(FreezeAction.OPEN, _mapping), Right.START),
+    FreezeAction.UNFREEZE: Case(_button(FreezeAction.UNFREEZE, _mapping), Right.START),
+    FreezeCallback.FREEZE: Case(
+        _submission(
+            FreezeCallback.FREEZE,
+            lambda t: FreezeMetadata(mapping_id=t.mapping_id),
+            {FreezeBlock.UNTIL: {"value": "2h"}},
+        ),
+        Right.START,
+    ),
     RunAction.START: Case(_button(RunAction.START, _mapping), Right.START),
     RunShortcut.SYNC: Case(_shortcut, Right.START, names_id=False),
     RunAction.MAPPING: Case(_typing(RunAction.MAPPING, _map_metadata), Right.START, names_id=False),
@@ -308,5 +322,7 @@ SUBCOMMAND_CASES: Mapping[str, Case] = {
     "undo": Case(_command(lambda t: f"undo {t.run_id}"), Right.START),
     "pause": Case(_command(lambda t: f"pause {t.audience}"), Right.START, names_id=False),
     "resume": Case(_command(lambda t: f"resume {t.audience}"), Right.START, names_id=False),
+    "freeze": Case(_command(lambda t: f"freeze {t.audience} until 2h"), Right.START, names_id=False),
+    "unfreeze": Case(_command(lambda t: f"unfreeze {t.audience}"), Right.START, names_id=False),
     "help": Case(_command(lambda _: "help"), Right.LOOK, names_id=False),
 }

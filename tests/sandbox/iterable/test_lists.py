@@ -115,7 +115,7 @@ async def test_invalid_fields_of_a_list(client: Client, body: dict[str, Any]) ->
 
 async def test_an_unknown_endpoint_is_not_found(client: Client) -> None:
     """An endpoint that the local Iterable does not have is NotFound."""
-    reply = await client.get("/api/campaigns")
+    reply = await client.get("/api/templates")
     assert (reply.status, reply.code) == (404, "NotFound")
 
 

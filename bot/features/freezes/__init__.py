@@ -1,0 +1,1 @@
+"""Freezing mappings: by hand, and before campaigns."""
