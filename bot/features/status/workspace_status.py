@@ -162,8 +162,8 @@ async def _mapped(db: AsyncConnection, visible: list[Connection], *, with_declin
             list_name(mapping, names),
             last.get(mapping.id),
             await live_mappings.status(db, mapping.id, now) if mapping.is_live else None,
-            frozen.get(mapping.id),
-            tuple(due.get((connection.id, mapping.list_id), ())),
+            freeze=frozen.get(mapping.id),
+            campaigns=tuple(due.get((connection.id, mapping.list_id), ())),
         )
         for connection, mapping in pairs
     ]
