@@ -13,6 +13,7 @@
 | GET /_sandbox/lists/{id}/history    | {joins, leaves, people: [[email, userId, joins, leaves], ...]}    |
 | POST /_sandbox/forget               | forgets a person: {email? userId? project?}                       |
 | POST /_sandbox/projects             | a project: {name, type, key}                                      |
+| POST /_sandbox/projects/type        | changes the type of one, which Iterable can't: {type, project?}   |
 | POST /_sandbox/keys                 | {key, status: active, revoked or forbidden, project?}             |
 | POST /_sandbox/campaigns            | a campaign: {name, listIds, suppressionListIds?, inMinutes? state?}|
 | PATCH /_sandbox/campaigns/{id}      | {state}: Scheduled, Running, Finished, ...                        |
@@ -57,6 +58,7 @@ def add_routes(application: web.Application, state: State) -> None:
         ("GET", r"/lists/{id:\d+}/history", control.history),
         ("POST", "/forget", control.forget),
         ("POST", "/projects", control.add_project),
+        ("POST", "/projects/type", control.set_type),
         ("POST", "/keys", control.set_key),
         ("POST", "/campaigns", control.add_campaign),
         ("PATCH", r"/campaigns/{id:\d+}", control.change_campaign),
@@ -96,6 +98,7 @@ class _Control:
                     "name": project.name,
                     "type": project.type,
                     "people": len(project.people),
+                    "forgotten": len(project.forgotten_emails | project.forgotten_user_ids),
                     "channelUnsubscribed": len(project.channel_unsubscribed),
                     "keys": {key: held.status for key, held in state.keys.items() if held.project == project.name},
                     "lists": [self._summary(mailing_list) for mailing_list in state.lists_of(project)],
@@ -196,6 +199,15 @@ class _Control:
         name, key = _text(body, "name", required=True), _text(body, "key", required=True)
         self.state.add_project(name, cast(ProjectType, project_type), key)
         return {"name": name, "type": project_type}
+
+    async def set_type(self, request: web.Request) -> object:
+        """Change the type of a project."""
+        body = await _body(request)
+        project = _text(body, "project")
+        self._known_project(project)
+        changed = self.state.project(project)
+        changed.type = cast(ProjectType, _one_of(body, "type", PROJECT_TYPES, ""))
+        return {"name": changed.name, "type": changed.type}
 
     async def set_key(self, request: web.Request) -> object:
         """Revoke, forbid, restore or add a key."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from sandbox.iterable import campaigns, list_routes, user_routes
+from sandbox.iterable import campaigns, list_routes, merging, user_routes
 from sandbox.iterable.answers import REFUSALS
 from sandbox.iterable.rate_limits import SlidingWindow
 from sandbox.iterable.request import Call
@@ -40,6 +40,7 @@ ROUTES: Final = {
         campaigns.campaigns, "campaigns", frozenset({"page", "pageSize", "sort", "campaignState"})
     ),
     ("POST", "/api/users/updateEmail"): Route(user_routes.update_email),
+    ("POST", "/api/users/merge"): Route(merging.merge, "merge"),
     ("POST", "/api/users/update"): Route(user_routes.update, "update"),
     ("POST", "/api/users/bulkUpdate"): Route(user_routes.bulk_update, "bulkUpdate"),
     ("GET", "/api/users/getByEmail"): Route(user_routes.get_by_email, "getByEmail", frozenset({"email"})),
@@ -82,6 +83,7 @@ def _answer(call: Call, route: Route | None) -> Answer:
     unknown = set(call.query) - route.params
     if unknown:
         raise ApiError(400, "BadParams", f"[{call.path}] unknown: {', '.join(sorted(unknown))}")
+    call.project.apply_waiting(call.at)
     return route.handler(call)
 
 

@@ -7,8 +7,9 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -80,9 +81,14 @@ async def serve(
     lean: bool = False,
     seed: int = 0,
     project_type: ProjectType = "email",
+    settings: Mapping[str, Any] | None = None,
+    forgotten: Iterable[str] = (),
     ready: Callable[[Running], None] | None = None,
 ) -> None:
-    """Run a local Iterable until SIGINT or SIGTERM; `ready` is called once it answers."""
+    """Run a local Iterable until SIGINT or SIGTERM; `ready` is called once it answers.
+
+    `settings` are changed at the start, and `forgotten` are emails that the first project has forgotten.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -93,6 +99,9 @@ async def serve(
         async with running(
             host=host, port=port, bulk_per_second=bulk_per_second, lean=lean, seed=seed, project_type=project_type
         ) as iterable:
+            iterable.settings.update(settings or {})
+            for email in forgotten:
+                iterable.state.forget(email=email)
             if ready is not None:
                 ready(iterable)
             await stop.wait()

@@ -27,6 +27,7 @@ DEFAULT_LIMITS: Final = {
     "campaigns": Limit(100),
     "getByEmail": Limit(100),
     "byUserId": Limit(100),
+    "merge": Limit(50),
     "forgotten": Limit(3),
     "forgottenUserIds": Limit(3),
 }

@@ -25,6 +25,8 @@ class Settings:
     unique_user_ids: bool = False  # email-based projects, too, reject a user id of another person
     list_ready_after: float = 0.0  # seconds until a list that was created by a request can be used
     membership_after: float = 0.0  # seconds until a subscribe or unsubscribe shows in sizes and lists of users
+    merge_keeps_lists: bool = False  # a merge carries the source's lists over; whether Iterable does is not documented
+    single_calls_after: float = 0.0  # seconds until a single-user call takes effect: bulk calls meanwhile come first
     history: bool = True  # new lists record who joined and left
 
     def update(self, given: Mapping[str, Any]) -> None:
@@ -36,11 +38,13 @@ class Settings:
                 continue
             if name not in {f.name for f in fields(self)}:
                 raise ValueError(f"there is no setting {name!r}")
-            if type(value) is not type(getattr(self, name)):
+            known = type(getattr(self, name))
+            converted = float(value) if known is float and type(value) is int else value
+            if type(converted) is not known:
                 raise ValueError(f"{name} can't be {value!r}")
             if name == "email_case" and value not in {"capital", "upper", "lower"}:
                 raise ValueError("email_case is capital, upper or lower")
-            taken[name] = value
+            taken[name] = converted
         for name, value in taken.items():
             setattr(self, name, value)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from sandbox.iterable.faults import Faults
 from sandbox.iterable.lists import LeanList, ListType, MailingList
 from sandbox.iterable.rate_limits import SlidingWindow
 from sandbox.iterable.request_log import RequestLog
+from sandbox.iterable.responses import ApiError
 from sandbox.iterable.settings import Settings
 from sandbox.iterable.users import People
 
@@ -54,6 +57,18 @@ class Project:
     data: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)
     channel_unsubscribed: set[int] = field(default_factory=set, repr=False)
     windows: dict[str, SlidingWindow] = field(default_factory=dict, repr=False)
+    waiting: list[tuple[float, Callable[[], object]]] = field(default_factory=list, repr=False)
+
+    def apply_waiting(self, until: float = math.inf) -> None:
+        """Apply the single-user calls that were accepted and take effect by this time.
+
+        One that a bulk call has made impossible meanwhile is lost: its caller has its answer already.
+        """
+        due = [apply for at, apply in self.waiting if at <= until]
+        self.waiting = [(at, apply) for at, apply in self.waiting if at > until]
+        for apply in due:
+            with contextlib.suppress(ApiError):
+                apply()
 
 
 @dataclass(slots=True)

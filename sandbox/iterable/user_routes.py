@@ -6,26 +6,14 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-from sandbox.iterable import benchmark_mode, membership, scripted_outcomes, user_fields
-from sandbox.iterable.answers import REFUSALS
+from sandbox.iterable import benchmark_mode, membership, scripted_outcomes, single_calls, user_fields
 from sandbox.iterable.list_routes import report
 from sandbox.iterable.request import SUBSCRIBER, Call
-from sandbox.iterable.responses import Answer, ApiError, bad_params
+from sandbox.iterable.responses import Answer, bad_params
 from sandbox.iterable.scripted_outcomes import Failure
+from sandbox.iterable.single_calls import refusal, refuse, success
 
 _USER: Final = {**SUBSCRIBER, "createNewFields": bool}
-_REFUSALS: Final = {
-    "invalidEmails": "400 InvalidEmailAddressError",
-    "invalidUserIds": "400 InvalidUserIdError",
-    "forgottenEmails": "409 ForgottenUserError",
-    "forgottenUserIds": "409 ForgottenUserError",
-    "conflictEmails": "409 EmailAlreadyExists",
-    "conflictUserIds": "409 UserIdAlreadyExists",
-    "notFoundEmails": "400 UnknownEmailError",
-    "notFoundUserIds": "400 UnknownUserIdError",
-    "invalidDataEmails": "400 validationErrors",
-    "invalidDataUserIds": "400 validationErrors",
-}
 
 
 def update_email(call: Call) -> Answer:
@@ -38,15 +26,19 @@ def update_email(call: Call) -> Answer:
         raise bad_params(f"[{call.path}] missing: currentEmail or currentUserId")
     people = call.project.people
     email, new = current and current.lower(), body["newEmail"].lower()
-    _refuse(scripted_outcomes.judge(new, None))
-    number = membership.find(call.project, email, user_id)
-    if number is None:
-        raise _refusal(membership.not_found(call.project, email, user_id))
-    _refuse(membership.forgotten(call.project, new, None))
-    if new in people.emails.first:
-        raise _refusal(Failure("conflictEmails", new))
-    people.emails.set(number, new)
-    return _success()
+
+    def rename(*, is_applied: bool) -> None:
+        refuse(scripted_outcomes.judge(new, None))
+        number = membership.find(call.project, email, user_id)
+        if number is None:
+            raise refusal(membership.not_found(call.project, email, user_id))
+        refuse(membership.forgotten(call.project, new, None))
+        if new in people.emails.first:
+            raise refusal(Failure("conflictEmails", new))
+        if is_applied:
+            people.emails.set(number, new)
+
+    return single_calls.apply(call, rename)
 
 
 def update(call: Call) -> Answer:
@@ -57,15 +49,15 @@ def update(call: Call) -> Answer:
     if email is None and user_id is None:
         raise bad_params(f"[{call.path}] missing: email or userId")
     project, unique = call.project, call.state.settings.unique_user_ids
-    _refuse(scripted_outcomes.judge(email, user_id))
-    _refuse(membership.forgotten(project, email, user_id))
-    _refuse(user_fields.refused(project, data, email, user_id))
+    refuse(scripted_outcomes.judge(email, user_id))
+    refuse(membership.forgotten(project, email, user_id))
+    refuse(user_fields.refused(project, data, email, user_id))
     prefer = body.get("preferUserId", False)
     outcome = membership.resolve(project, email, user_id, prefer_user_id=prefer, unique_user_ids=unique)
     number = _number(outcome)
     _change_identity(call, number, data)
     user_fields.store(project, number, data, body.get("mergeNestedObjects", False))
-    return _success()
+    return success()
 
 
 def bulk_update(call: Call) -> Answer:
@@ -125,40 +117,22 @@ def _change_identity(call: Call, number: int, data: dict[str, object]) -> None:
     email, user_id = data.pop("email", None), data.pop("userId", None)
     people, kind = call.project.people, call.project.type
     if isinstance(user_id, str):
-        _refuse(scripted_outcomes.judge(None, user_id))
+        refuse(scripted_outcomes.judge(None, user_id))
         if kind != "email" and people.user_ids.first.get(user_id, number) != number:
-            raise _refusal(Failure("conflictUserIds", user_id))
+            raise refusal(Failure("conflictUserIds", user_id))
         people.user_ids.set(number, user_id)
     if isinstance(email, str) and kind != "email":
-        _refuse(scripted_outcomes.judge(email.lower(), None))
+        refuse(scripted_outcomes.judge(email.lower(), None))
         if kind == "hybrid" and people.emails.first.get(email.lower(), number) != number:
-            raise _refusal(Failure("conflictEmails", email))
+            raise refusal(Failure("conflictEmails", email))
         people.emails.set(number, email.lower())
 
 
 def _number(outcome: int | Failure) -> int:
     if isinstance(outcome, Failure):
-        raise _refusal(outcome)
+        raise refusal(outcome)
     return outcome
-
-
-def _refuse(failure: Failure | None) -> None:
-    if failure is not None:
-        raise _refusal(failure)
-
-
-def _refusal(failure: Failure) -> ApiError:
-    """Return the error of the single-user endpoints for a failure."""
-    if failure.bucket == scripted_outcomes.CRASH:
-        return REFUSALS["500"].error(failure.value)
-    if failure.bucket not in _REFUSALS:
-        return bad_params(scripted_outcomes.POISONED)
-    return REFUSALS[_REFUSALS[failure.bucket]].error(failure.value)
 
 
 def _hashes(identifiers: Iterable[str]) -> list[str]:
     return sorted(hashlib.sha256(identifier.strip().lower().encode()).hexdigest() for identifier in identifiers)
-
-
-def _success() -> Answer:
-    return Answer.message("", "Success")

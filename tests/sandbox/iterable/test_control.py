@@ -157,6 +157,8 @@ async def test_settings_are_shown_and_changed(client: Client) -> None:
         ("POST", "/lists", {"name": "a", "type": "Static"}, 400),
         ("POST", "/lists", {"name": "a", "project": "None"}, 404),
         ("POST", "/forget", {}, 400),
+        ("POST", "/projects/type", {"type": "other"}, 400),
+        ("POST", "/projects/type", {"type": "email", "project": "None"}, 404),
         ("POST", "/projects", {"name": "Sandbox", "key": "k"}, 400),
         ("POST", "/keys", {"key": "k", "status": "lost"}, 400),
         ("GET", "/lists/7/members", None, 404),
@@ -182,3 +184,9 @@ async def test_the_samples_have_a_list_of_each_type(client: Client) -> None:
     """The sample project has two Standard lists and a list of each other type."""
     types = {each["id"]: each["listType"] for each in (await client.get("/api/lists")).data["lists"]}
     assert types == {LIST: "Standard", 1002: "Standard", DYNAMIC: "Dynamic", 1004: "Suppression", 1005: "Internal"}
+
+
+async def test_a_project_gets_another_type(client: Client) -> None:
+    """Iterable can't change the type of a project, but people can try what such a mistake does."""
+    reply = await client.post("/_sandbox/projects/type", {"type": "hybrid"})
+    assert (reply.data, client.iterable.state.project().type) == ({"name": "Sandbox", "type": "hybrid"}, "hybrid")

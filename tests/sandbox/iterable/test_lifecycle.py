@@ -54,11 +54,12 @@ async def test_large_batches() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_the_process_prints_address_and_key_and_stops_cleanly(number: signal.Signals) -> None:
-    """The command prints its address and key, and a signal ends it without an error."""
+    """The command prints its address and key, takes settings, and a signal ends it without an error."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "sandbox.iterable",
+        *("--single-calls-after", "60", "--merge-keeps-lists", "--forget", "gone@example.com"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -71,6 +72,8 @@ async def test_the_process_prints_address_and_key_and_stops_cleanly(number: sign
             session.get(f"{address}/api/lists", headers={"Api-Key": key}) as response,
         ):
             status = response.status
+            settings = await (await session.get(f"{address}/_sandbox/settings")).json()
+            (project, *_) = (await (await session.get(f"{address}/_sandbox")).json())["projects"]
         process.send_signal(number)
         _, errors = await process.communicate()
     finally:
@@ -78,6 +81,7 @@ async def test_the_process_prints_address_and_key_and_stops_cleanly(number: sign
             process.kill()
             await process.wait()
     assert (status, key, process.returncode, errors) == (200, DEFAULT_KEY, 0, b"")
+    assert (settings["single_calls_after"], settings["merge_keeps_lists"], project["forgotten"]) == (60.0, True, 1)
 
 
 async def test_a_port_in_use_is_one_sentence() -> None:

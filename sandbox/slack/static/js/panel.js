@@ -20,6 +20,14 @@ const ITERABLE_FAULTS = [
   ["Slow", "answers take 3 s", { action: "slow", delay: 3 }],
   ["No answer", "requests hang", { action: "hang" }],
 ];
+// Settings of the local Iterable that are switched on and off: name, explanation, setting, value.
+const ITERABLE_SETTINGS = [
+  ["New lists are unknown", "for 30 s", "list_ready_after", 30.0],
+  ["Members show late", "after 30 s", "membership_after", 30.0],
+  ["Single-user calls come late", "after 60 s: bulk calls overtake them", "single_calls_after", 60.0],
+  ["A merge keeps the lists", "of both profiles", "merge_keeps_lists", true],
+];
+const PROJECT_TYPES = [["email", "email-based"], ["userId", "userID-based"], ["hybrid", "hybrid"]];
 const MARK = "Switched on in the panel: ";
 
 function toggle(name, detail, on, change, id) {
@@ -32,11 +40,13 @@ export function panel(node, close) {
   let slack = null;
   let iterable = null;
   let timer = null;
+  let address = "";
   const opened = new Map();
 
   async function refresh() {
     slack = await sandbox("slack");
     iterable = slack.iterable ? await sandbox("iterable") : null;
+    if (iterable && !iterable.error) iterable.settings = await sandbox("iterable/settings");
     draw();
   }
 
@@ -89,6 +99,48 @@ export function panel(node, close) {
     return due.length > 0 && h("ul", { class: "requests" }, due.map((each) => h("li", {}, h("span", { class: "path" }, each.name), h("span", { class: "muted" }, ` ${each.campaignState} ${new Date(each.startAt).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })} `), h("button", { type: "button", class: "button small", "aria-label": `Finish ${each.name}`, onclick: () => finish(each) }, "Finish"))));
   }
 
+  async function setSetting(name, value, on) {
+    const answer = await sandbox("iterable/settings", "PATCH", { [name]: on ? value : typeof value === "boolean" ? false : 0.0 });
+    if (answer.error) toast(answer.error);
+    await refresh();
+  }
+
+  async function forget(email) {
+    const answer = await sandbox("iterable/forget", "POST", { email });
+    toast(answer.error || (answer.known ? "Forgotten for good." : "Forgotten for good. Iterable did not know the address."));
+  }
+
+  const oneFails = (email) => [`500 for ${email}`, { action: "error", status: 500, path: "/api/lists/", contains: email }];
+
+  // What is done to a single person: the address is kept while the panel is drawn again.
+  async function concern(event) {
+    event.preventDefault();
+    const email = address.trim().toLowerCase();
+    if (!email) return;
+    address = "";
+    if (event.submitter?.value === "fail") await setIterable(...oneFails(email), true);
+    else await forget(email);
+    await refresh();
+  }
+
+  // What Iterable may do in other ways, and what it can't change itself: the type of the first project.
+  function behavior() {
+    const [project] = iterable.projects;
+    const failing = iterable.faults.map((each) => each.msg).filter((msg) => msg.startsWith(`${MARK}500 for `)).map((msg) => msg.slice(`${MARK}500 for `.length));
+    return h("fieldset", { class: "panel-block" }, h("legend", {}, "How it behaves"),
+      h("label", { class: "panel-form" }, h("span", {}, `Type of ${project.name}`),
+        h("select", { dataset: { focus: "iterable type" }, onchange: async (event) => { await sandbox("iterable/projects/type", "POST", { type: event.target.value }); await refresh(); } },
+          PROJECT_TYPES.map(([value, words]) => h("option", { value, selected: value === project.type }, words)))),
+      ITERABLE_SETTINGS.map(([name, detail, setting, value]) => toggle(name, detail, Boolean(iterable.settings[setting]), (on) => setSetting(setting, value, on), `iterable ${setting}`)),
+      failing.map((email) => toggle(email, "500 for requests with it", true, () => setIterable(...oneFails(email), false), `iterable fails ${email}`)),
+      h("form", { class: "panel-form", onsubmit: concern },
+        h("label", {}, h("span", {}, `A person (${project.forgotten.toLocaleString()} forgotten so far)`),
+          h("input", { type: "email", value: address, placeholder: "email", dataset: { focus: "iterable person" }, oninput: (event) => { address = event.target.value; } })),
+        h("div", { class: "actions" },
+          h("button", { type: "submit", value: "forget", class: "button small" }, "Forget"),
+          h("button", { type: "submit", value: "fail", class: "button small" }, "Answer 500"))));
+  }
+
   // The first project's lists are in view, and those of any other that somebody is in.
   function lists(project, number) {
     return h("details", { class: "panel-block project", open: opened.get(project.name) ?? (number === 0 || project.people > 0), ontoggle: (event) => opened.set(project.name, event.target.open) },
@@ -111,6 +163,7 @@ export function panel(node, close) {
       h("fieldset", { class: "panel-block" }, h("legend", {}, "Break it"),
         ITERABLE_FAULTS.map(([name, detail, preset]) => toggle(name, detail, iterable.faults.some((each) => each.msg === MARK + name), (on) => setIterable(name, preset, on), `iterable ${name}`)),
         keys.length > 0 && toggle("Keys revoked", "401 for every key", keys.every((each) => each !== "active"), setKeys, "iterable keys")),
+      behavior(),
       h("div", { class: "panel-block" }, h("h4", {}, "Latest requests"), requests(rows))];
   }
 
