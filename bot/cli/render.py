@@ -145,6 +145,7 @@ def _numbers(report: RunReport, status: RunStatus) -> Table:
         (report.added, names[0], "green"),
         (report.updated, names[1], "green"),
         (report.removed, names[2], "green"),
+        *([(report.merged, _merged_words(planned=planned), "yellow")] if report.merged else []),
         (report.unchanged, "unchanged", ""),
         (report.duplicates, f"duplicates{explained}", ""),
         (report.rejected, f"rejected{forgotten}", "yellow"),
@@ -153,6 +154,12 @@ def _numbers(report: RunReport, status: RunStatus) -> Table:
     for number, words, style in rows:
         grid.add_row(Text(f"{number:,}", style=style if number else "dim"), Text(words, style="" if number else "dim"))
     return grid
+
+
+def _merged_words(*, planned: bool) -> str:
+    if planned:
+        return "profiles at most to merge into others that have the address already; this can't be undone"
+    return "profiles merged into others that had the address already"
 
 
 def _notes(report: RunReport) -> list[Text]:

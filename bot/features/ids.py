@@ -57,6 +57,7 @@ class ConnectBlock(StrEnum):
     MPARTICLE_POD = "connect-mparticle-pod"
     MPARTICLE_CLIENT = "connect-mparticle-client"
     MPARTICLE_SECRET = "connect-mparticle-secret"  # noqa: S105
+    MERGING = "connect-merging"
 
 
 class MappingCallback(StrEnum):

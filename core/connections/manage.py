@@ -13,7 +13,7 @@ from core.connections.lists import fetch_lists
 from core.connections.project_type import check_project_type, fetch_project_type
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, SettingsError, ValidationError
-from core.identity import UserIdField
+from core.identity import ProjectType, UserIdField
 from core.iterable import DataCenter, IterableList
 from core.store import audit_log, connections, mappings
 from core.store.audit_log import AuditAction
@@ -56,6 +56,15 @@ def check_rate(requests_per_second: float) -> float:
     if requests_per_second == 0 or RATE_FLOOR <= requests_per_second <= RATE_MAX:
         return requests_per_second
     raise ValidationError(f"A rate is {RATE_FLOOR:g} to {RATE_MAX:,.0f} requests a second, or 0 for no limit.")
+
+
+def check_merging(connection: Connection) -> None:
+    """Raise ValidationError if profiles are to be merged in a project that has no placeholders."""
+    if connection.merges_profiles and connection.project_type is ProjectType.USER_ID:
+        raise ValidationError(
+            "There is nothing to merge in a userID-based project, because members without an email get no placeholder "
+            "there. Turn merging off."
+        )
 
 
 async def connect(
@@ -207,6 +216,7 @@ async def change(
             settings["project_type"] = await fetch_project_type(engine, changed)
             changed = dataclasses.replace(changed, **settings)
     check_project_type(changed.project_type, changed.data_center)
+    check_merging(changed)
     async with engine.database.write() as db:
         before = await connections.by_id(db, known.id)
         if before is None:
@@ -281,6 +291,7 @@ def _settings(connection: Connection) -> dict[str, Any]:
         "operators": list(connection.operators),
         "approvers": list(connection.approvers),
         "self_approval": connection.self_approval,
+        "merge_profiles": connection.merges_profiles,
         "project_type": connection.project_type and connection.project_type.value,
     }
 

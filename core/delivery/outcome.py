@@ -21,6 +21,8 @@ class RejectedGroup(NamedTuple):
 class BatchOutcome:
     """The outcome of a batch: the groups that were accepted, rejected and renamed.
 
+    `merged` are placeholders whose profile was merged into the one with the real address; whether that one is on the
+    list is not known.
     `unattributed` is how many of the accepted members failed: Iterable counts them without saying which they are.
     `renamed` are placeholders that now have their real address. `vanished` are placeholders that Iterable does not
     know, perhaps because an earlier request renamed them and its answer was lost. `is_confirmed` is False if Iterable
@@ -31,6 +33,7 @@ class BatchOutcome:
     rejected: list[RejectedGroup] = field(default_factory=list)
     unattributed: int = 0
     renamed: list[EntryGroup] = field(default_factory=list)
+    merged: list[EntryGroup] = field(default_factory=list)
     vanished: list[EntryGroup] = field(default_factory=list)
     is_confirmed: bool = True
 
@@ -40,6 +43,7 @@ class BatchOutcome:
             self.rejected + other.rejected,
             self.unattributed + other.unattributed,
             self.renamed + other.renamed,
+            self.merged + other.merged,
             self.vanished + other.vanished,
             self.is_confirmed and other.is_confirmed,
         )

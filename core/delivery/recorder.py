@@ -113,10 +113,10 @@ class Recorder:
         run = self._run
         members = batch.entries
         is_certain = outcome.is_confirmed and not outcome.unattributed
-        if outcome.rejected or outcome.renamed:
+        if outcome.rejected or batch.phase is Phase.RENAME:
             members = _entries(outcome.accepted)
         if batch.phase is Phase.RENAME:
-            for units, certain in ((outcome.renamed, True), (outcome.vanished, False)):
+            for units, certain in ((outcome.renamed, True), (outcome.merged, False), (outcome.vanished, False)):
                 if units:
                     await ledger.rename(db, run.connection_id, _entries(units), certain=certain)
                     await lists.bump_others(db, run.connection_id, run.list_id)
@@ -150,7 +150,8 @@ class Recorder:
         rejected = [self._rejection(*group) for group in outcome.rejected if group.unit[0].op in COUNTED]
         unattributed = min(outcome.unattributed, accepted)
         rejected += [Rejection(None, None, None, UNATTRIBUTED)] * unattributed
-        return {_COUNTERS[batch.phase]: accepted - unattributed, "rejected": len(rejected)}, rejected
+        counts = {_COUNTERS[batch.phase]: accepted - unattributed, "rejected": len(rejected)}
+        return {**counts, "merged": len(outcome.merged)}, rejected
 
     def _rejection(self, unit: EntryGroup, reason: str, words: str | None) -> Rejection:
         _, profile, email, user_id, *_ = unit[0]

@@ -1,4 +1,4 @@
-"""The sender of a batch: it returns, for each member, whether Iterable accepted or rejected it, and why.
+"""The sender of a bulk request: it returns, for each member, whether Iterable accepted or rejected it, and why.
 
 The table of answers (core/iterable/answers.py) decides: a request that is refused as a whole is split down to the
 member, and failures that Iterable counts without naming the members are counted as unattributed.
@@ -28,28 +28,26 @@ _Call = Callable[[int, Iterable[SubscriberKey], int | None], Awaitable[BulkResul
 
 
 async def send_batch(client: IterableClient, list_id: int, batch: Batch) -> BatchOutcome | None:
-    """Send a batch. Returns its outcome, or None if every member was accepted, which saves decoding the batch.
+    """Send a batch (no renames). Returns its outcome, or None if every member was accepted, which saves decoding it.
 
     Raises an IterableError if the batch could not be delivered for a reason that concerns no single member.
     """
-    if batch.phase is Phase.RENAME:
-        return await _rename(client, list_id, _units(batch))
     removal = batch.phase is Phase.REMOVE
     call = client.unsubscribe if removal else client.subscribe
     began = client.now()
     try:
         result = await call(list_id, _sent(batch.columns))
     except (RequestRejectedError, RequestTooLargeError) as error:
-        return await _bisect(call, list_id, _units(batch), error, removal=removal)
+        return await _bisect(call, list_id, units_of(batch), error, removal=removal)
     except UnavailableError as error:
         if not error.may_concern_member:
             raise
-        send = functools.partial(_send_units, call, list_id, removal=removal)
-        return await isolate(client, send, _units(batch), error, began)
-    return None if result.is_clean else attribute_failures(_units(batch), result, removal=removal)
+        send = functools.partial(send_units, call, list_id, removal=removal)
+        return await isolate(client, send, units_of(batch), error, began)
+    return None if result.is_clean else attribute_failures(units_of(batch), result, removal=removal)
 
 
-async def _send_units(
+async def send_units(
     call: _Call, list_id: int, units: list[EntryGroup], tries: int | None = None, *, removal: bool
 ) -> BatchOutcome:
     """Send some members, and return the outcome. `tries` is the maximum number of tries (None: the client's own)."""
@@ -75,43 +73,8 @@ async def _bisect(
         reason = error.failure if isinstance(error, RequestRejectedError) else FailureReason.INVALID_DATA
         return BatchOutcome(rejected=[RejectedGroup(units[0], reason)])
     half = len(units) // 2
-    first = await _send_units(call, list_id, units[:half], removal=removal)
-    return first + await _send_units(call, list_id, units[half:], removal=removal)
-
-
-async def _rename(client: IterableClient, list_id: int, units: list[EntryGroup]) -> BatchOutcome:
-    """Rename placeholders, and return the outcome.
-
-    If Iterable can't rename a placeholder, it is removed from the list, and the update adds the real address.
-    """
-    outcome = BatchOutcome()
-    for unit in units:
-        entry = unit[0]
-        assert entry.email is not None
-        old, user_id, new = entry.email, entry.user_id, entry.extra[0]
-        try:
-            await _rename_one(client, old, user_id, new)
-        except RequestRejectedError as error:
-            # The new address has a user already, the placeholder has none, or the project is userID-based and changes
-            # emails in another way.
-            outcome += await _send_units(client.unsubscribe, list_id, [unit], removal=True)
-            if error.failure is FailureReason.NOT_FOUND:
-                outcome.vanished.append(unit)
-        else:
-            outcome.renamed.append(unit)
-    return outcome
-
-
-async def _rename_one(client: IterableClient, old: str, user_id: str | None, new: str) -> None:
-    try:
-        await client.update_placeholder_email(old, new)
-    except RequestRejectedError as error:
-        if error.failure is not FailureReason.NOT_FOUND or user_id is None:
-            raise
-        try:  # an earlier rename to another address succeeded, but its answer was lost
-            await client.update_email_by_user_id(user_id, new)
-        except RequestRejectedError:
-            raise error from None
+    first = await send_units(call, list_id, units[:half], removal=removal)
+    return first + await send_units(call, list_id, units[half:], removal=removal)
 
 
 def attribute_failures(units: list[EntryGroup], result: BulkResult, *, removal: bool) -> BatchOutcome:
@@ -137,5 +100,6 @@ def _sent(columns: BatchColumns) -> Iterable[SubscriberKey]:
     return [key for key, op in zip(keys, columns.ops, strict=True) if op != Operation.DUPLICATE]
 
 
-def _units(batch: Batch) -> list[EntryGroup]:
+def units_of(batch: Batch) -> list[EntryGroup]:
+    """Return the members of a batch: each sent entry with its duplicates."""
     return list(groups(batch.entries))

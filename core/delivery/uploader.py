@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.delivery.freezing import is_frozen
 from core.delivery.recorder import Recorder, StalePlanError
-from core.delivery.sender import send_batch
+from core.delivery.run_sender import RunSender
 from core.iterable import InvalidApiKeyError, IterableClient
 from core.models.batch import Phase
 from core.models.run import Run, RunFrozenError, RunStoppedError, StopReason
@@ -52,14 +52,20 @@ class Uploader:
         worker: str,
         revision: int,
         stopping: asyncio.Event,
+        *,
+        merges: bool = False,
     ) -> None:
-        """Take the parts of the upload. The caller holds the list lock, and the list's ledger has `revision`."""
+        """Take the parts of the upload. The caller holds the list lock, and the list's ledger has `revision`.
+
+        `merges`: a placeholder's profile may be merged into the profile that has its new address already.
+        """
         self._database = database
         self._client = client
         self._run = run
         self._worker = worker
         self._revision = revision
         self._stopping = stopping
+        self._sender = RunSender(database, client, run, merges=merges)
         self._recorder = Recorder(database, run, worker, revision, client.traffic)
         self._claimed: deque[Batch] = deque()
         self._claiming = asyncio.Lock()
@@ -76,6 +82,8 @@ class Uploader:
         try:
             async with self._database.read() as db:
                 phases = await batches.phases_left(db, self._run.id)
+            if Phase.UPDATE in phases or Phase.RENAME in phases:
+                await self._sender.load_former_attempts()
             for phase in phases:
                 await (self._apply_quietly(phase) if phase in (Phase.RETAIN, Phase.RELEASE) else self._send_all(phase))
         finally:
@@ -133,7 +141,7 @@ class Uploader:
     async def _send_some(self, phase: Phase) -> None:
         try:
             while self._failure is None and (batch := await self._claim(phase)) is not None:
-                await self._recorder.record(batch, await send_batch(self._client, self._run.list_id, batch))
+                await self._recorder.record(batch, await self._sender.send(batch))
         except Exception as error:  # noqa: BLE001  # `_send_all` raises it after the other senders have recorded
             # the outcomes of their batches
             self._failure = self._failure or error

@@ -26,7 +26,7 @@ from core.iterable.responses import (
 from core.iterable.retry import RetryPolicy
 from core.iterable.transport import ApiRequest, Transport
 
-# Rate limits of single endpoints, in requests per second and project.
+# Rate limits of single endpoints, in requests per second and project (of merge: and key, which is the same here).
 LISTS_RATE = 100.0
 SIZE_RATE = 5 / 60
 USERS_RATE = 5 / 60
@@ -35,6 +35,7 @@ USER_RATE = 100.0
 CAMPAIGNS_RATE = 100.0
 # Campaigns of a page, and the most pages that are read.
 CAMPAIGNS_OF_PAGE, MOST_PAGES = 1000, 10
+MERGE_RATE = 50.0
 # Characters of a list's description, as Iterable documents.
 DESCRIPTION_MAX = 140
 
@@ -164,6 +165,28 @@ class IterableClient:
         """
         body = orjson.dumps({"currentUserId": user_id, "newEmail": new_email})
         await self._transport.call(ApiRequest("POST", "/api/users/updateEmail", body), self._limiter, parse_done)
+
+    async def merge_users(
+        self,
+        *,
+        source_email: str | None = None,
+        source_user_id: str | None = None,
+        destination_email: str,
+    ) -> None:
+        """Merge a user (given by email or user id) into the one with the other email. The source is deleted.
+
+        If no user has the destination's email, the source gets it. This can't be undone. Safe to repeat: the source is
+        unknown then. Raises IdentityConflictError (see its `failure`) if a user is forgotten or the source unknown.
+        Iterable allows 50 calls a second.
+        """
+        source = {"sourceEmail": source_email} if source_email is not None else {"sourceUserId": source_user_id}
+        body = orjson.dumps({**source, "destinationEmail": destination_email})
+        limiter = self._limiter.endpoint("merge", MERGE_RATE)
+        await self._transport.call(ApiRequest("POST", "/api/users/merge", body), limiter, parse_done)
+
+    async def wait_until(self, moment: float) -> None:
+        """Wait until a moment on the clock of `now`. Raises AbortedError if the client is halted meanwhile."""
+        await self._transport.wait(moment - self.now())
 
     async def get_list_size(self, list_id: int) -> int:
         """Return how many people are on a list. Iterable allows 5 calls a minute. Raises ListNotFoundError."""

@@ -132,6 +132,12 @@ class Transport:
         for task in self._waiting:
             task.cancel()
 
+    async def wait(self, seconds: float) -> None:
+        """Wait. Raises AbortedError when the client is halted."""
+        if seconds > 0:
+            with self._wait():
+                await self.clock.sleep(seconds)
+
     async def call(self, request: ApiRequest, limiter: RateLimiter, parse: Callable[[ApiResponse], T]) -> T:
         """Send a request, with retries, and return what `parse` makes of the answer.
 

@@ -206,6 +206,9 @@ class RunPlan(BaseModel):
     rejected: int = 0
     forgotten: int = 0
     """Of those rejected, the people that Iterable has forgotten. They are not sent."""
+    to_merge: int = 0
+    """Placeholder profiles that are merged if Iterable has another profile with the person's address. 0 if the
+    connection does not allow merging."""
     ledger_size: int = 0
     """Ledger members of the mapping before the run."""
     requests: int = 0
@@ -270,6 +273,8 @@ class Run(BaseModel):
     requests: int
     retries: int
     throttled: int
+    merged: int = 0
+    """Placeholder profiles that were merged into the person's other profile. They count as updated, too."""
     created_at: float
     started_at: float | None
     finished_at: float | None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from itertools import islice
 
 import duckdb
@@ -35,18 +36,26 @@ async def _add_rejections(database: Database, run_id: str, rejected: list[Reject
         await rejections.add(db, run_id, rejected)
 
 
-async def store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> int:
-    """Store the drafts of all phases and return how many requests they take."""
-    requests = 0
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the batches of a plan take: requests, and of these the renames of placeholders (one request each)."""
+
+    requests: int
+    renames: int
+
+
+async def store_batches(con: duckdb.DuckDBPyConnection, database: Database, run_id: str) -> Work:
+    """Store the drafts of all phases and return what they take."""
+    requests = renames = 0
     for phase in await run(con, batching.prepare, con):
         async with aclosing(_prefetch(con, batching.iter_drafts(con, phase))) as pieces:
             async for piece in pieces:
                 await to_the_end(_add_drafts(database, run_id, piece))
                 if phase is Phase.RENAME:
-                    requests += sum(draft.sent_size for draft in piece)
+                    renames += sum(draft.sent_size for draft in piece)
                 elif phase not in (Phase.RETAIN, Phase.RELEASE):
                     requests += len(piece)
-    return requests
+    return Work(requests + renames, renames)
 
 
 async def _prefetch(con: duckdb.DuckDBPyConnection, drafts: Iterator[Draft]) -> AsyncGenerator[list[Draft], None]:

@@ -55,13 +55,14 @@ async def plan_run(
     source_at: float | None = None,
     forgotten: tuple[frozenset[str], frozenset[str]] | None = None,
     people_on_list: Path | None = None,
+    merges: bool = False,
 ) -> PlanResult:
     """Plan a run from its source: store drafts of its changes and its rejections, and return the plan.
 
     `address` is where the source was fetched from (None: the run's path). `source_at` is when the source was made, if
     the caller knows it (UTC seconds). `people_on_list` is a file with the people on the list, a line each, if the run
-    takes the list over. If the run has an approved plan, that plan is kept for comparison until
-    `publish_plan` replaces it.
+    takes the list over. `merges`: placeholder profiles may be merged into others. If the run has an approved plan, that
+    plan is kept for comparison until `publish_plan` replaces it.
 
     The caller holds the list lock. Raises InputError if the file can't be used (nothing has been sent), and
     duckdb.OutOfMemoryException if `memory_mb` is too little: call it again with more.
@@ -112,7 +113,7 @@ async def plan_run(
         rejected = scalar(con, "SELECT count(*) FROM rejected")
         forgotten_count = scalar(con, _COUNT_FORGOTTEN)
         await store_rejections(con, database, planned.id)
-        requests = await store_batches(con, database, planned.id)
+        work = await store_batches(con, database, planned.id)
     async with database.read() as db:
         history = await _history(db, target.id, mode)
         deltas = await runs.delta_history(db, target.id)
@@ -145,8 +146,9 @@ async def plan_run(
         rejected=rejected,
         forgotten=forgotten_count,
         ledger_size=ledger_size,
-        requests=requests,
-        seconds=requests / planned.rate if planned.rate else 0.0,
+        requests=work.requests,
+        to_merge=work.renames if merges else 0,
+        seconds=work.requests / planned.rate if planned.rate else 0.0,
         source_digest=source_digest,
         source_at=read_at if source_at is None else None,
         **asdict(counts),

@@ -59,7 +59,7 @@ async def plan_undo(database: Database, data_dir: Path, undo: Run, memory_mb: in
         )
         untouched = scalar(con, _UNTOUCHED)
         desired = scalar(con, "SELECT count(*) FROM desired")
-        requests = await store_batches(con, database, undo.id)
+        requests = (await store_batches(con, database, undo.id)).requests
     numbers = asdict(counts)
     numbers["unchanged"] += untouched
     plan = RunPlan(

@@ -36,6 +36,7 @@ class RunReport:
     requests: int = 0
     retries: int = 0
     throttled: int = 0
+    merged: int = 0
     duration_s: float = 0.0
     error: str | None = None
     rows_read: int = 0
@@ -45,7 +46,7 @@ class RunReport:
     @classmethod
     def of(cls, run: Run, by_reason: Mapping[str, int], now: float | None = None) -> Self:
         """Build the report from a run and its number of rejections per reason."""
-        counters = run.counters.model_dump()
+        counters = {**run.counters.model_dump(), "merged": run.merged}
         error = run.error
         if run.plan is not None and run.status in (RunStatus.PLANNED, RunStatus.NEEDS_APPROVAL):
             counters |= _planned(run.plan)
@@ -82,7 +83,8 @@ class RunReport:
 
 
 def _planned(plan: RunPlan) -> dict[str, int]:
-    return {"added": plan.to_add, "updated": plan.to_update, "removed": plan.to_remove}
+    planned = {"added": plan.to_add, "updated": plan.to_update, "removed": plan.to_remove}
+    return {**planned, "merged": plan.to_merge}
 
 
 def _duration(run: Run, now: float | None) -> float:

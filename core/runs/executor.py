@@ -272,6 +272,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
                 source_at=source_at,
                 forgotten=None if hashes is None else (hashes.emails, hashes.user_ids),
                 people_on_list=people_on_list,
+                merges=connection.merges_profiles,
             )
         )
 
@@ -311,7 +312,9 @@ async def _upload(engine: Engine, run_id: str) -> UploadEnd:
         if await was_just_created(engine, run):
             client.expect_new_list(run.list_id)
         try:
-            await Uploader(engine.database, client, run, engine.presence.id, revision, engine.stopping).run()
+            merges = connection.merges_profiles and run.plan is not None and run.plan.to_merge > 0
+            worker = engine.presence.id
+            await Uploader(engine.database, client, run, worker, revision, engine.stopping, merges=merges).run()
         except StalePlanError:
             return UploadEnd.STALE
         except InvalidApiKeyError:

@@ -30,7 +30,8 @@ _SEQUENCES = ("operators", "approvers", "previous_key_digests")
 class Connection:
     """A connection as stored. `api_key` is encrypted; None means that the key is in the environment.
 
-    `previous_key_digests` are digests (`project_of`) of keys that were replaced.
+    `previous_key_digests` are digests (`project_of`) of keys that were replaced. `merges_profiles`: if a placeholder
+    gets an address that another profile has already, its profile is merged into that one.
     """
 
     id: int
@@ -54,6 +55,7 @@ class Connection:
     uninstalled_at: float | None = None
     project_type: ProjectType | None = None
     campaigns_due_at: float = field(default=0.0, compare=False)
+    merges_profiles: bool = False
 
     def had_key(self, api_key: str) -> bool:
         """Whether the connection ever had this key: the first one, or a replaced one."""
@@ -142,6 +144,7 @@ class ConnectionChanges(ConnectionSettings, total=False):
     """What a person changes of a saved connection, but for its key."""
 
     project_type: ProjectType | None
+    merges_profiles: bool
 
 
 class ConnectionUpdate(ConnectionChanges, total=False):

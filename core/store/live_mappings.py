@@ -194,7 +194,8 @@ async def lock(db: AsyncConnection, mapping_id: int) -> AudienceMapping | None:
 async def add_to(db: AsyncConnection, run: Run, sum_id: str) -> None:
     """Merge a micro batch into its daily run: counters, batches and rejections. Then delete it."""
     numbers = {**run.counters.model_dump(), "requests": run.requests, "retries": run.retries}
-    more = {name: runs_table.c[name] + number for name, number in {**numbers, "throttled": run.throttled}.items()}
+    numbers |= {"throttled": run.throttled, "merged": run.merged}
+    more = {name: runs_table.c[name] + number for name, number in numbers.items()}
     await runs.change(db, sum_id, finished_at=run.finished_at, **more)
     for table in (batches, rejections_table):
         await db.execute(update(table).where(table.c.run_id == run.id).values(run_id=sum_id))

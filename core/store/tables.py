@@ -72,6 +72,8 @@ connections = Table(
     Column("project_type", Text),
     # when its campaigns are to be read again
     Column("campaigns_due_at", Float, nullable=False, server_default="0"),
+    # whether a placeholder's profile is merged into the profile that has the person's address already
+    Column("merge_profiles", Boolean, nullable=False, server_default=false(), key="merges_profiles"),
     # a name is unique in its workspace, and among the connections without one
     Index(None, "team_id", "name", unique=True),
 )
@@ -261,6 +263,8 @@ runs = Table(
     # SHA-256 of the source's bytes, and its time: the newest time stamp, or else when these bytes were first read
     Column("source_digest", Text),
     Column("source_at", Float),
+    # placeholder profiles that were merged into other profiles
+    Column("merged", BigInteger, nullable=False, server_default="0"),
     # its changes and rejections were deleted, or it had none
     Column("purged", Boolean, nullable=False, server_default=false(), key="is_purged"),
     Index(None, "is_live"),

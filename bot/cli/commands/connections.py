@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,13 @@ app = typer.Typer(help="Iterable projects: API key, data center, User ID setting
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name.")]
 KeyStdin = Annotated[bool, typer.Option("--key-stdin", help="Read the API key from standard input.")]
+
+
+class Switch(StrEnum):
+    """Whether something is done."""
+
+    ON = "on"
+    OFF = "off"
 
 
 @app.command()
@@ -64,6 +72,19 @@ def project_type(
 ) -> ExitCode:
     """Correct the type of a connection's Iterable project, which was found out when the connection was saved."""
     return run_command(lambda session: _set_project_type(session, name, kind))
+
+
+@app.command("merge-profiles")
+def merge_profiles(
+    name: Name,
+    switch: Annotated[Switch, typer.Argument(metavar="on|off", help="on or off.")],
+) -> ExitCode:
+    """Choose whether placeholder profiles are merged. Off at first.
+
+    If a member without an email gets one, and Iterable has another profile with that address, the placeholder's profile
+    is merged into it. This can't be undone. If off, the list gets the other profile, and the placeholder's remains.
+    """
+    return run_command(lambda session: _set_merging(session, name, is_on=switch is Switch.ON))
 
 
 @app.command()
@@ -139,6 +160,18 @@ async def _set_project_type(session: Session, name: str, kind: ProjectType) -> E
     return ExitCode.OK
 
 
+async def _set_merging(session: Session, name: str, *, is_on: bool) -> ExitCode:
+    from core.connections.manage import change
+    from core.store.audit_log import COMMAND_LINE
+
+    async with session.engine() as engine:
+        connection = await load(engine, name)
+        await change(engine, connection, by=COMMAND_LINE, team_id=None, merges_profiles=is_on)
+    what = "are merged from the next sync on" if is_on else "are not merged from now on"
+    session.terminal.line(f'Placeholder profiles of connection "{name}" {what}.')
+    return ExitCode.OK
+
+
 async def _list(session: Session) -> ExitCode:
     from bot.cli.render import table
     from core.connections.named import name_of
@@ -177,6 +210,7 @@ async def _show(session: Session, name: str) -> ExitCode:
                 ("Data center", connection.data_center),
                 ("Project type", _type(connection)),
                 ("User ID", connection.user_id_field.value),
+                ("Merges profiles", "yes" if connection.merges_profiles else "no"),
                 ("Rate", _rate(connection)),
                 ("Key", f"...{connection.key_last4}"),
                 ("State", _state(connection) + _remedy(connection)),

@@ -6,7 +6,7 @@ from slack_sdk.models.blocks import Block, ButtonElement, PlainTextInputElement
 
 from bot.features.approval.warnings import headline, is_large_removal, size_change, warnings
 from bot.features.ids import ApprovalAction, ApprovalBlock, ApprovalCallback, plan_value
-from bot.features.runs.result_messages import causes, notes
+from bot.features.runs.result_messages import causes, merging, notes
 from bot.features.runs.run_view import COMMENT_MAX, RunView, comment, origin, reason
 from bot.ui.blocks import (
     Message,
@@ -268,6 +268,8 @@ def _details(view: RunView) -> list[Block]:
         ("Unchanged", number(plan.unchanged)),
         ("Rejected", number(plan.rejected) + (f" ({number(plan.forgotten)} forgotten)" if plan.forgotten else "")),
     ]
+    if plan.to_merge:
+        pairs.append(("Profiles to merge", f"up to {number(plan.to_merge)}"))
     if plan.duplicates:
         pairs.append(("Same person as another member", number(plan.duplicates)))
     pairs += [("Members in the audience", number(plan.members)), ("Takes", _time(plan, view.run.rate))]
@@ -278,6 +280,8 @@ def _details(view: RunView) -> list[Block]:
     blocks += causes(view)
     if plan.to_add or plan.to_update or plan.to_remove:
         blocks.append(section(f"*Before you approve:* {JOURNEYS}"))
+    if plan.to_merge:
+        blocks.append(section(merging(plan.to_merge)))
     if not view.run.undo_of:
         blocks.append(context(_MODES[view.run.mode]))
     return [*blocks, *notes(view)]

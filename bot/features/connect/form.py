@@ -26,6 +26,7 @@ class ConnectionForm(Metadata):
     operators: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ()
     self_approval: bool = False
+    merges_profiles: bool = False
 
     @classmethod
     def of(cls, connection: Connection) -> Self:
@@ -41,6 +42,7 @@ class ConnectionForm(Metadata):
             operators=connection.operators,
             approvers=connection.approvers,
             self_approval=connection.self_approval,
+            merges_profiles=connection.merges_profiles,
         )
 
     @classmethod
@@ -58,6 +60,7 @@ class ConnectionForm(Metadata):
             operators=tuple(inputs.person_ids(ConnectBlock.OPERATORS)),
             approvers=tuple(inputs.person_ids(ConnectBlock.APPROVERS)),
             self_approval=inputs.is_checked(ConnectBlock.SELF_APPROVAL),
+            merges_profiles=inputs.is_checked(ConnectBlock.MERGING),
         )
 
     def problems(self) -> dict[str, str]:
@@ -92,7 +95,7 @@ class ConnectionForm(Metadata):
     def changes(self) -> ConnectionChanges:
         """Return the settings of a saved connection as core.connections.manage takes them."""
         known: ConnectionChanges = {} if self.project_type is None else {"project_type": self.project_type}
-        return {**self.values(), **known}
+        return {**self.values(), **known, "merges_profiles": self.merges_profiles}
 
 
 class KeyModalState(Metadata):

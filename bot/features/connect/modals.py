@@ -64,6 +64,7 @@ def edit_form(details: ConnectionForm, key_last4: str) -> dict[str, Any]:
         _name(details),
         *_settings(details),
         _project_type(details),
+        _merging(details),
         context(f"The key stays: …{escape(key_last4)}."),
     ]
     return modal(
@@ -142,6 +143,18 @@ def _project_type(details: ConnectionForm) -> InputBlock:
         "in Iterable say another; the next sync of each list then asks for approval."
     )
     return field_of("Project type", ConnectBlock.PROJECT_TYPE, element, hint=hint, optional=True)
+
+
+def _merging(details: ConnectionForm) -> InputBlock:
+    own = option("Merge a placeholder's profile into the profile that has the address already", "yes")
+    box = CheckboxesElement(
+        action_id=ConnectBlock.MERGING, options=[own], initial_options=[own] if details.merges_profiles else None
+    )
+    hint = (
+        "Applies when a person with a placeholder address gets a real one. Iterable moves the events and data into the "
+        "other profile and deletes the placeholder's. This can't be undone. If off, both profiles remain."
+    )
+    return field_of("Merging", ConnectBlock.MERGING, box, hint=hint, optional=True)
 
 
 def _rate(details: ConnectionForm) -> InputBlock:

@@ -134,6 +134,7 @@ _SETTING_WORDS = {
     "data_center": "data center",
     "user_id": "User ID",
     "project_type": "project type",
+    "merge_profiles": "rule about merging profiles",
     "rate": "rate",
     "alert_channel": "channel for alerts",
     "operators": "list of people who may start runs",

@@ -56,6 +56,8 @@ def summary(view: RunView) -> Message:
         ("Unchanged", number(report.unchanged)),
         ("Rejected", number(report.rejected)),
     ]
+    if report.merged:
+        pairs.append(("Profiles merged", number(report.merged)))
     if report.duplicates:
         pairs.append(("Same person as another member", number(report.duplicates)))
     if view.run.list_size is not None:
@@ -121,10 +123,18 @@ def preview(view: RunView) -> Message:
     report = view.report
     numbers = f"{report.added:,} to add, {report.updated:,} to update, {report.removed:,} to remove"
     text = f"Preview of {view.what}: {numbers}. Nothing was sent."
+    merges = [section(merging(report.merged))] if report.merged else []
     body = f"*Preview of {view.what}*\n{numbers}, {report.unchanged:,} unchanged, {report.rejected:,} rejected."
     return Message(
         text,
-        [section(f"{body}\nNothing was sent."), *causes(view), *_removals(view), *notes(view), context(*origin(view))],
+        [
+            section(f"{body}\nNothing was sent."),
+            *merges,
+            *causes(view),
+            *_removals(view),
+            *notes(view),
+            context(*origin(view)),
+        ],
     )
 
 
@@ -149,6 +159,15 @@ def removal_warning(plan: RunPlan) -> str:
     if not plan.removal_note:
         return ""
     return f":warning: *People who leave may stay on the list.* {reason(plan.removal_note)}"
+
+
+def merging(profiles: int) -> str:
+    """Return what merging of so many profiles, at most, means (mrkdwn)."""
+    return (
+        f":warning: *Profiles may be merged: up to {number(profiles)}.* {plural(profiles, 'person', 'people')} with a "
+        "placeholder address until now got a real one. If Iterable already has a profile with that address, it moves "
+        "the placeholder's profile into it. This can't be undone."
+    )
 
 
 def _removals(view: RunView) -> list[Block]:

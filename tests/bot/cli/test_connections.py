@@ -125,3 +125,13 @@ def test_project_type_is_shown_and_corrected(saved: Commands) -> None:
     assert corrected.code == 0, corrected.err
     assert "hybrid" in saved.here("connections", "show", "shop").out
     assert "hybrid" in saved.here("connections", "list").out
+
+
+def test_merging_is_turned_on_and_off(saved: Commands) -> None:
+    """Merging is off at first, and a command turns it on; in a userID-based project it can't be."""
+    assert "Merges profiles  no" in saved.here("connections", "show", "shop").out
+    turned_on = saved.here("connections", "merge-profiles", "shop", "on")
+    assert turned_on.code == 0, turned_on.err
+    assert "Merges profiles  yes" in saved.here("connections", "show", "shop").out
+    refused = saved.here("connections", "project-type", "shop", "userId")
+    assert (refused.code, "Turn merging off" in refused.err) == (2, True)

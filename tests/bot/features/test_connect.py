@@ -177,12 +177,20 @@ async def test_edit(tmp_path: Path) -> None:
         await bot.slack.admin.click(home, ConnectAction.EDIT)
         form = await bot.slack.admin.open_view(ConnectCallback.EDIT)
         await bot.slack.admin.fill(
-            form, {ConnectBlock.NAME: "Store", ConnectBlock.RATE: "0.5", ConnectBlock.SELF_APPROVAL: ["yes"]}
+            form,
+            {
+                ConnectBlock.NAME: "Store",
+                ConnectBlock.RATE: "0.5",
+                ConnectBlock.SELF_APPROVAL: ["yes"],
+                ConnectBlock.MERGING: ["yes"],
+            },
         )
         await bot.slack.admin.submit(form)
         modal = await wait_for_modal(bot, "Saved")
 
-        assert "another name, rate, rule about approving one's own" in bot.slack.render(modal)
+        assert "another name, rate, rule about approving one's own, rule about merging profiles" in bot.slack.render(
+            modal
+        )
         (changed,) = await saved_connections(bot)
         assert (changed.name, changed.requests_per_second, changed.self_approval) == ("Store", 0.5, True)
         assert (changed.api_key, changed.operators, changed.approvers) == (
@@ -192,8 +200,9 @@ async def test_edit(tmp_path: Path) -> None:
         )
         (entry,) = await entries(bot, connection)
         assert entry.action is audit_log.AuditAction.CONNECTION_CHANGED
-        assert entry.before == {"name": "Shop", "rate": 0.0, "self_approval": False}
-        assert entry.after == {"name": "Store", "rate": 0.5, "self_approval": True}
+        assert changed.merges_profiles
+        assert entry.before == {"name": "Shop", "rate": 0.0, "self_approval": False, "merge_profiles": False}
+        assert entry.after == {"name": "Store", "rate": 0.5, "self_approval": True, "merge_profiles": True}
 
 
 @pytest.mark.usefixtures("patient_form")

@@ -31,6 +31,7 @@ KEYS = [
     "requests",
     "retries",
     "throttled",
+    "merged",
     "duration_s",
     "error",
     "rows_read",

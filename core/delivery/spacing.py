@@ -1,0 +1,79 @@
+"""The distance between single-user and bulk calls for one person.
+
+Iterable processes the two kinds separately, and documents (at users/bulkUpdate, where it names updateEmail) that for a
+person, in a short time, only one kind should be used; after users/update it asks for 60 seconds before a dependent
+request. That subscribe and unsubscribe are bulk calls in this sense is our inference. So a person whose profile was
+renamed or merged is not subscribed again in the same run if the ledger knows that the person is on the list under the
+new address; otherwise the subscribe waits.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from core.delivery.outcome import BatchOutcome, EntryGroup
+from core.iterable import IterableClient
+from core.models.batch import BatchEntry, Phase
+from core.store import batches, ledger
+from core.store.batches import Batch, BatchStatus
+from core.store.database import Database
+
+# Seconds between a single-user call and a bulk call for a person.
+APART_S = 60.0
+# Batches that are read at once.
+BATCHES_A_READ = 20
+
+
+@dataclass
+class Spacing:
+    """When the single-user calls of a run may have changed people, by member key, on the client's clock."""
+
+    client: IterableClient
+    called_at: dict[str, float] = field(default_factory=dict)
+
+    async def load(self, database: Database, run_id: str) -> None:
+        """Read which people former attempts of the run may have renamed. When is not known, so it counts as now."""
+        for state in (BatchStatus.SENT, BatchStatus.DONE):
+            after = 0
+            while True:
+                async with database.read() as db:
+                    renames = await batches.open_batches(
+                        db, run_id, state, limit=BATCHES_A_READ, phase=Phase.RENAME, after=after
+                    )
+                if not renames:
+                    break
+                after = renames[-1].id
+                self._note(entry for batch in renames for entry in batch.entries)
+
+    def note(self, outcome: BatchOutcome) -> None:
+        """Record the renames and merges of a batch."""
+        for units in (outcome.renamed, outcome.merged):
+            self._note(entry for unit in units for entry in unit)
+
+    async def wait_for(self, entries: Iterable[BatchEntry]) -> None:
+        """Wait until these members may be in a bulk call. Raises AbortedError if the client is halted meanwhile."""
+        times = [self.called_at[entry.member_key] for entry in entries if entry.member_key in self.called_at]
+        if times:
+            await self.client.wait_until(max(times) + APART_S)
+
+    def _note(self, entries: Iterable[BatchEntry]) -> None:
+        now = self.client.now()
+        self.called_at |= dict.fromkeys((entry.member_key for entry in entries), now)
+
+    async def split(
+        self, database: Database, mapping_id: int, units: list[EntryGroup]
+    ) -> tuple[list[EntryGroup], list[EntryGroup]]:
+        """Return the units of an update that have to be sent, and those that a rename has done.
+
+        The latter are on the list under exactly their new identity, as the ledger knows.
+        """
+        renamed = [unit[0].member_key for unit in units if unit[0].member_key in self.called_at]
+        async with database.read() as db:
+            rows = await ledger.by_profile(db, mapping_id, renamed)
+        confirmed = {(key, email, user_id) for _, key, email, user_id, is_confirmed in rows if is_confirmed}
+        is_done = [(unit[0].member_key, unit[0].email, unit[0].user_id) in confirmed for unit in units]
+        to_send = [unit for unit, done in zip(units, is_done, strict=True) if not done]
+        return to_send, [unit for unit, done in zip(units, is_done, strict=True) if done]
+
+    def concerns(self, batch: Batch) -> bool:
+        """Return whether a batch has members that a single-user call may have changed."""
+        return bool(self.called_at) and not self.called_at.keys().isdisjoint(batch.columns.member_keys)
