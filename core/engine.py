@@ -5,7 +5,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,19 +27,6 @@ from core.worker_registry import WorkerRegistration
 if TYPE_CHECKING:  # slow to import, and most commands send nothing and read no audience
     from core.iterable import IterableClient
     from core.sources.fetch import Fetcher
-
-
-@dataclass(frozen=True, slots=True)
-class KnownForgotten:
-    """Who is forgotten in an Iterable project: SHA-256 (hex) of emails and user ids, in lower case.
-
-    `at` is when they were fetched (seconds of a monotonic clock), `project` the project's name in the database.
-    """
-
-    project: str
-    emails: frozenset[str]
-    user_ids: frozenset[str]
-    at: float
 
 
 class Engine:
@@ -81,13 +68,20 @@ class Engine:
         self.clock: Clock = SystemClock()
         #: The directories to which this process is fetching audiences, by run id.
         self.fetching: dict[str, Path] = {}
-        #: Who is forgotten in Iterable, by connection id, as fetched last by this process.
-        self.forgotten: dict[int, KnownForgotten] = {}
+        #: The fetches of who is forgotten in Iterable that are in progress, by connection id.
+        self.forgotten_fetches: dict[int, asyncio.Task[None]] = {}
         #: The tokens of mParticle's platform API, and the audiences by connection id, as fetched last by this process.
         self.mparticle_tokens = TokenCache()
         self.mparticle_audiences: dict[int, KnownAudiences] = {}
         #: When this process read the campaigns of each connection last (seconds of a monotonic clock), by its id.
         self.campaigns_read: dict[int, float] = {}
+
+    async def end_fetches(self) -> None:
+        """Cancel the fetches of who is forgotten."""
+        fetches = list(self.forgotten_fetches.values())
+        for fetch in fetches:
+            fetch.cancel()
+        await asyncio.gather(*fetches, return_exceptions=True)
 
     def api_key(self, connection: Connection) -> str:
         """Return the API key of a connection. Raises SettingsError if there is none or it can't be decrypted."""
@@ -186,6 +180,9 @@ async def open_engine(
         async with presence.register():
             engine = Engine(settings, database, vault, presence, retry_policy or RetryPolicy())
             presence.on_lost = engine.stopping.set
-            yield engine
+            try:
+                yield engine
+            finally:
+                await engine.end_fetches()
     finally:
         await database.close()

@@ -1,5 +1,6 @@
 """Management of connections: adding, changing and removing them. A key is tested before it is saved."""
 
+import asyncio
 import contextlib
 import dataclasses
 import time
@@ -18,6 +19,7 @@ from core.iterable import DataCenter, IterableList
 from core.store import audit_log, connections, mappings
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection, ConnectionChanges, ConnectionSettings, project_of
+from core.store.forgotten_files import delete_files
 from core.store.mappings import NO_LIST
 
 #: The prefix of connections that use ITERABLE_API_KEY; the data center follows.
@@ -241,8 +243,10 @@ async def remove(engine: Engine, connection: Connection, *, by: str, team_id: st
     """Delete a connection with its mappings, runs and ledgers. The lists in Iterable do not change."""
     async with engine.database.write() as db:
         await connections.remove(db, connection.id)
+        kept = {each.id for each in await connections.everyone(db)}
         before = {"name": connection.name}
         await _record(db, AuditAction.CONNECTION_REMOVED, connection, by, team_id, before=before)
+    await asyncio.to_thread(delete_files, engine.settings.data_dir, kept)
 
 
 def _former_keys(engine: Engine, connection: Connection, api_key: str) -> tuple[str, ...]:

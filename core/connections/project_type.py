@@ -6,7 +6,7 @@ two calls together tell the type is our inference.
 """
 
 import asyncio
-from http import HTTPStatus
+from contextlib import aclosing
 
 from core.connections.lists import ANSWER_WITHIN_S
 from core.engine import Engine
@@ -17,7 +17,6 @@ from core.iterable import (
     InvalidApiKeyError,
     IterableClient,
     RequestRejectedError,
-    UnexpectedResponseError,
     UnreachableError,
 )
 from core.iterable.retry import INTERACTIVE_RETRY
@@ -92,10 +91,11 @@ async def detect(client: IterableClient, data_center: DataCenter) -> ProjectType
 
 
 async def _answers(client: IterableClient, by: ProjectType) -> bool:
+    hashes = client.forgotten_emails() if by is ProjectType.EMAIL else client.forgotten_user_ids()
     try:
-        await (client.forgotten_emails() if by is ProjectType.EMAIL else client.forgotten_user_ids())
+        async with aclosing(hashes):
+            async for _ in hashes:  # the first ones are enough: there may be millions
+                break
     except RequestRejectedError:
         return False
-    except UnexpectedResponseError as error:
-        return error.status == HTTPStatus.OK  # the list is longer than what is read
     return True

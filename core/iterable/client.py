@@ -1,7 +1,8 @@
 """The client of Iterable's API, with the endpoints that a sync needs (Iterable's API description 1.8)."""
 
-import functools
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,17 +12,20 @@ import orjson
 from core.errors import ValidationError
 from core.iterable.clock import Clock, SystemClock
 from core.iterable.fence import NoFence, SendFence
+from core.iterable.hashes import HashReader
 from core.iterable.models import BulkResult, Campaign, IterableList, IterableUser, RequestStats, SubscriberKey
 from core.iterable.rate_limiter import RateLimiter
 from core.iterable.responses import (
+    ApiResponse,
+    error_from,
     parse_bulk,
     parse_campaigns,
     parse_done,
-    parse_hashes,
     parse_list_id,
     parse_lists,
     parse_size,
     parse_user,
+    unparsable_error,
 )
 from core.iterable.retry import RetryPolicy
 from core.iterable.transport import ApiRequest, Transport
@@ -193,19 +197,17 @@ class IterableClient:
         request = ApiRequest("GET", f"/api/lists/{list_id}/size", list_id=list_id)
         return await self._transport.call(request, self._size_limiter, parse_size)
 
-    async def forgotten_emails(self) -> frozenset[str]:
-        """SHA-256 (hex) of the emails of forgotten people, trimmed and in lower case.
+    def forgotten_emails(self) -> AsyncGenerator[bytes, None]:
+        """Yield SHA-256 digests (32 bytes each, several at a time) of the emails of forgotten people.
 
-        Raises RequestRejectedError in userID-based projects. Iterable allows this 3 times a second.
+        Iterable hashes the trimmed, lower-cased value. Raises RequestRejectedError in userID-based projects, and
+        UnreachableError or UnavailableError if the answer breaks off. Iterable allows this 3 times a second.
         """
-        return await self._hashes("/api/users/forgotten", "hashedEmails")
+        return self._hashes("/api/users/forgotten", "hashedEmails")
 
-    async def forgotten_user_ids(self) -> frozenset[str]:
-        """SHA-256 (hex) of the user ids of forgotten people, trimmed and in lower case.
-
-        Raises RequestRejectedError in email-based projects. Iterable allows this 3 times a second.
-        """
-        return await self._hashes("/api/users/forgottenUserIds", "hashedUserIds")
+    def forgotten_user_ids(self) -> AsyncGenerator[bytes, None]:
+        """As `forgotten_emails`, of user ids. Raises RequestRejectedError in email-based projects."""
+        return self._hashes("/api/users/forgottenUserIds", "hashedUserIds")
 
     async def user_by_email(self, email: str) -> IterableUser | None:
         """Return the person with this email, or None if the project knows none. Iterable allows 100 calls a second."""
@@ -244,11 +246,16 @@ class IterableClient:
         async for line in self._transport.lines(request, self._users_limiter):
             yield line
 
-    async def _hashes(self, path: str, field: str) -> frozenset[str]:
+    async def _hashes(self, path: str, field: str) -> AsyncGenerator[bytes, None]:
         limiter = self._limiter.endpoint(path.rpartition("/")[2], FORGOTTEN_RATE)
-        return await self._transport.call(
-            ApiRequest("GET", path), limiter, functools.partial(parse_hashes, field=field)
-        )
+        reader = HashReader(field)
+        async with aclosing(self._transport.chunks(ApiRequest("GET", path), limiter)) as chunks:
+            async for chunk in chunks:
+                if digests := reader.feed(chunk):
+                    yield digests
+        if not reader.is_complete:
+            answer = ApiResponse(HTTPStatus.OK, reader.beginning)
+            raise error_from(answer) or unparsable_error(answer)
 
     async def _bulk(
         self,

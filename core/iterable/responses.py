@@ -168,14 +168,6 @@ def parse_size(answer: ApiResponse) -> int:
         raise unparsable_error(answer) from error
 
 
-def parse_hashes(answer: ApiResponse, field: str) -> frozenset[str]:
-    """The hashes in the answer of `GET /api/users/forgotten` and its like. Raises UnavailableError for another."""
-    hashes = (answer.fields or {}).get(field)
-    if not isinstance(hashes, list):
-        raise unparsable_error(answer)
-    return frozenset(digest.lower() for digest in hashes if isinstance(digest, str))
-
-
 def parse_user(answer: ApiResponse) -> IterableUser | None:
     """Return the person in an answer to `GET /api/users/getByEmail` or `byUserId`; None if Iterable knows none.
 

@@ -6,9 +6,10 @@ Every fault is raised as an `IterableError`; a transient one only after the retr
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -157,6 +158,16 @@ class Transport:
 
         Raises the same as `call`, and UnreachableError, without a retry, if the answer breaks off.
         """
+        async with aclosing(self.chunks(request, limiter)) as chunks:
+            first = True
+            async for line in _lines(chunks):
+                if first and (error := error_from(ApiResponse(200, line, list_id=request.list_id))):
+                    raise error
+                first = False
+                yield line.decode(errors="replace")
+
+    async def chunks(self, request: ApiRequest, limiter: RateLimiter) -> AsyncGenerator[bytes, None]:
+        """Send a request, with retries, and yield the answer as it comes. Raises the same as `lines`."""
 
         async def once() -> tuple[aiohttp.ClientResponse, AsyncExitStack]:
             async with AsyncExitStack() as opened:
@@ -167,12 +178,8 @@ class Transport:
 
         response, opened = await self._with_retries(once, limiter)
         async with opened:
-            first = True
-            async for line in _lines(response):
-                if first and (error := error_from(ApiResponse(200, line, list_id=request.list_id))):
-                    raise error
-                first = False
-                yield line.decode(errors="replace")
+            async for chunk in response.content.iter_any():
+                yield chunk
 
     async def _with_retries(
         self, once: Callable[[], Awaitable[T]], limiter: RateLimiter, tries: int | None = None
@@ -317,12 +324,12 @@ async def _succeeded(response: aiohttp.ClientResponse, list_id: int | None) -> A
     return answer
 
 
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     rest = b""
-    async for chunk in response.content.iter_any():
+    async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > LINE_LIMIT:
-            raise UnexpectedResponseError(status=response.status)
+            raise UnexpectedResponseError(status=HTTPStatus.OK)
         for line in lines:
             if stripped := line.rstrip(b"\r"):
                 yield stripped

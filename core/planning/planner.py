@@ -53,7 +53,7 @@ async def plan_run(
     *,
     address: str | None = None,
     source_at: float | None = None,
-    forgotten: tuple[frozenset[str], frozenset[str]] | None = None,
+    forgotten: tuple[Path | None, Path | None] | None = None,
     people_on_list: Path | None = None,
     merges: bool = False,
 ) -> PlanResult:
@@ -61,7 +61,8 @@ async def plan_run(
 
     `address` is where the source was fetched from (None: the run's path). `source_at` is when the source was made, if
     the caller knows it (UTC seconds). `people_on_list` is a file with the people on the list, a line each, if the run
-    takes the list over. `merges`: placeholder profiles may be merged into others. If the run has an approved plan, that
+    takes the list over. `forgotten` are files with the digests of emails and user ids that Iterable has forgotten, 32
+    bytes each. `merges`: placeholder profiles may be merged into others. If the run has an approved plan, that
     plan is kept for comparison until `publish_plan` replaces it.
 
     The caller holds the list lock. Raises InputError if the file can't be used (nothing has been sent), and

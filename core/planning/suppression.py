@@ -1,6 +1,7 @@
 """Members that must not be sent: Iterable rejects them for good, or they asked to be erased. They count as rejected."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -30,11 +31,17 @@ WHERE is_counted AND member_key NOT IN (SELECT member_key FROM ledger WHERE mapp
         || coalesce({customer_id}, '')) IN (SELECT digest FROM suppressed_digests)
 """
 _REJECT = "INSERT INTO rejected SELECT member_key, email, customer_id, $reason FROM suppressed_in_source"
-_HASHES = pa.schema([("digest", pa.string())])
+_DIGEST = pa.binary(32)
+# Digests that are compared at once: they fit into the smallest memory limit.
+HASHES_AT_ONCE = 500_000
+_WITH_DIGEST = """
+CREATE OR REPLACE {kind} digests_in_source AS
+SELECT member_key, unhex(sha256(lower(trim({column})))) AS digest FROM desired WHERE {column} IS NOT NULL
+"""
 _FORGOTTEN = """
 CREATE OR REPLACE TABLE forgotten_in_source AS
 SELECT member_key, email, user_id, {customer_id} AS customer_id, is_counted FROM desired
-WHERE sha256(lower(trim({column}))) IN (SELECT digest FROM forgotten_hashes)
+WHERE member_key IN (SELECT member_key FROM forgotten_keys)
 """
 _FORMER_OF_FORGOTTEN = """
 INSERT INTO leavers SELECT member_key, ledger.email, ledger.user_id, false, NULL
@@ -68,24 +75,34 @@ async def reject_forgotten(
     con: duckdb.DuckDBPyConnection,
     mapping_id: int,
     field: UserIdField,
-    emails: Iterable[str],
-    user_ids: Iterable[str],
+    emails: Path | None,
+    user_ids: Path | None,
 ) -> None:
     """Move members from `desired` to `rejected` whose email or user id Iterable has forgotten.
 
-    `emails` and `user_ids` are SHA-256 (hex) of the values, trimmed and in lower case. A former identity of such a
-    member leaves the list.
+    `emails` and `user_ids` are files with the SHA-256 of the values, trimmed and in lower case, 32 bytes each; None:
+    there are none. A former identity of such a member leaves the list.
     """
-    for column, hashes in (("email", sorted(emails)), ("user_id", sorted(user_ids))):
-        if hashes:
-            await run(con, _reject_forgotten, con, mapping_id, field, column, hashes)
+    for column, path in (("email", emails), ("user_id", user_ids)):
+        if path is not None and path.stat().st_size:
+            await run(con, _reject_forgotten, con, mapping_id, field, column, path)
 
 
 def _reject_forgotten(
-    con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, column: str, hashes: Sequence[str]
+    con: duckdb.DuckDBPyConnection, mapping_id: int, field: UserIdField, column: str, path: Path
 ) -> None:
-    con.execute("CREATE OR REPLACE TABLE forgotten_hashes (digest VARCHAR)")
-    insert(con, "forgotten_hashes", [(digest,) for digest in hashes], _HASHES)
+    # a table saves hashing the members once more for each part of the file
+    kind = "VIEW" if path.stat().st_size <= HASHES_AT_ONCE * _DIGEST.byte_width else "TABLE"
+    con.execute(_WITH_DIGEST.format(kind=kind, column=column))
+    con.execute("CREATE OR REPLACE TABLE forgotten_keys (member_key VARCHAR)")
+    for digests in _read_digests(path):
+        con.register("forgotten_digests", digests)
+        con.execute(
+            "INSERT INTO forgotten_keys "
+            "SELECT member_key FROM digests_in_source WHERE digest IN (SELECT digest FROM forgotten_digests)"
+        )
+        con.unregister("forgotten_digests")
+    con.execute(f"DROP {kind} digests_in_source")
     con.execute(_FORGOTTEN.format(column=column, customer_id=_CUSTOMER_ID[field]))
     con.execute(
         "INSERT INTO rejected SELECT member_key, email, customer_id, $reason FROM forgotten_in_source WHERE is_counted",
@@ -93,6 +110,15 @@ def _reject_forgotten(
     )
     con.execute(_FORMER_OF_FORGOTTEN, {"mapping_id": mapping_id})
     con.execute("DELETE FROM desired WHERE member_key IN (SELECT member_key FROM forgotten_in_source)")
+
+
+def _read_digests(path: Path) -> Iterator[pa.Table]:
+    """Yield the digests of a file, as tables with the column `digest`."""
+    with path.open("rb") as file:
+        while chunk := file.read(HASHES_AT_ONCE * _DIGEST.byte_width):
+            buffers = [None, pa.py_buffer(chunk)]
+            digests = pa.Array.from_buffers(_DIGEST, len(chunk) // _DIGEST.byte_width, buffers)
+            yield pa.table({"digest": digests})
 
 
 async def exclude_erased(con: duckdb.DuckDBPyConnection, erased: SuppressionList | None) -> None:

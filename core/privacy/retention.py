@@ -13,8 +13,9 @@ from pathlib import Path
 
 from core.engine import Engine
 from core.settings import FETCHED, STANDARD_INPUT, WORK
-from core.store import batches, clock, last_known_emails, rejections, runs
+from core.store import batches, clock, connections, last_known_emails, rejections, runs
 from core.store.batches import BatchStatus
+from core.store.forgotten_files import delete_files
 
 # How long a run's changes and rejections are kept, for its file of rejections, for explanations and for undo.
 RETENTION_S = 30 * 24 * 3600.0
@@ -49,6 +50,9 @@ async def remove_orphaned_files(engine: Engine) -> None:
     await engine.presence.remove_stale_lock_files()
     settings = engine.settings
     await asyncio.to_thread(_remove_old_input, settings.data_dir, time.time() - settings.approval_expiry_s)
+    async with engine.database.read() as db:
+        connection_ids = {connection.id for connection in await connections.everyone(db)}
+    await asyncio.to_thread(delete_files, engine.settings.data_dir, connection_ids)
     folders = await asyncio.to_thread(_folders, engine.settings.data_dir)
     if not folders:
         return

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import alerting, settings
 from core.connections.campaigns import refresh_campaigns
-from core.connections.forgotten import FRESH_S, fetch_forgotten
+from core.connections.forgotten import fetch_forgotten
 from core.connections.lists import ensure_list_known, was_just_created
 from core.connections.new_lists import create_list_of_mapping
 from core.connections.project_type import learn_project_type
@@ -242,7 +242,7 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
     assert connection is not None
     if not run.request.live:
         await refresh_campaigns(engine, connection)
-    hashes = await fetch_forgotten(engine, connection, max_age_s=FRESH_S if run.request.live else 0.0)
+    hashes = await fetch_forgotten(engine, connection, is_live=run.request.live)
     directory = data_dir / settings.FETCHED / run.id
     engine.fetching[run.id] = directory
     async with contextlib.AsyncExitStack() as stack:

@@ -18,6 +18,8 @@ from core.settings.files import check_encoding, read_secret_files
 
 #: The folder of fetched audiences, in the data directory.
 FETCHED = "fetched"
+#: The hashes of people that Iterable has forgotten, in files (core/connections/forgotten.py).
+FORGOTTEN = "forgotten"
 #: The folder for audiences that were read from standard input.
 STANDARD_INPUT = "standard-input"
 #: The folder of working files, in the data directory.

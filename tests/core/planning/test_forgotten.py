@@ -1,11 +1,18 @@
 """People that Iterable has forgotten are recognized by their hashes, counted in the preview, and never sent."""
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
+from core.connections import manage
 from core.models.run import RunStatus
+from core.planning import suppression
+from core.settings import FORGOTTEN
+from core.store import connections
 from sandbox.iterable import Fault
+from sandbox.iterable.faults import Action
 from tests.core.harness import LIST, Sync, people, person, syncing
 
 
@@ -56,7 +63,7 @@ async def test_hashes_can_not_be_fetched(tmp_path: Path) -> None:
     """The plan is made without them, and Iterable rejects these people itself."""
     async with syncing(tmp_path) as sync:
         await sync.mirror(people(range(1)))
-        sync.engine.forgotten.clear()
+        shutil.rmtree(sync.engine.settings.data_dir / FORGOTTEN)
         sync.iterable.state.forget(email="p1@example.com")
         sync.iterable.faults.add(Fault("error", status=503, path="/api/users/forgotten"))
         outcome = await sync.mirror(people(range(2)))
@@ -64,3 +71,38 @@ async def test_hashes_can_not_be_fetched(tmp_path: Path) -> None:
         assert outcome.run.plan is not None
         assert outcome.run.plan.forgotten == 0
         assert outcome.rejected == {"iterable_forgotten": 1}
+
+
+async def test_many_are_kept_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer may be longer than any other that is read. The file has 32 bytes for each, and is compared in parts.
+
+    It is erased with the connection.
+    """
+    monkeypatch.setattr(suppression, "HASHES_AT_ONCE", 100_000)
+    async with syncing(tmp_path) as sync:
+        emails = [f"p{number}@example.com" for number in range(0, 500_000, 2)]
+        sync.iterable.state.project().forgotten_emails.update(emails)
+        outcome = await sync.mirror(people(range(4)))
+        assert outcome.rejected == {"iterable_forgotten": 2}
+        assert sync.emails() == {"p1@example.com", "p3@example.com"}
+        (file,) = (sync.engine.settings.data_dir / FORGOTTEN).iterdir()
+        content = file.read_bytes()
+        assert len(content) == 32 * len(emails)
+        assert hashlib.sha256(b"p0@example.com").digest() in content
+        async with sync.engine.database.read() as db:
+            (connection,) = await connections.everyone(db)
+        await manage.remove(sync.engine, connection, by="terminal", team_id=None)
+        assert not file.exists()
+
+
+@pytest.mark.parametrize("action", ["truncated", "cut", "not_json"])
+async def test_answer_breaks_off(tmp_path: Path, action: Action) -> None:
+    """Half of the hashes would leave people out unnoticed, so those of the last time are used."""
+    async with syncing(tmp_path) as sync:
+        sync.iterable.state.forget(email="p1@example.com")
+        await sync.mirror(people(range(2)))
+        sync.iterable.faults.add(Fault(action, path="/api/users/forgotten"))
+        outcome = await sync.mirror(people(range(3)))
+        assert outcome.rejected == {"iterable_forgotten": 1}
+        assert outcome.run.plan is not None
+        assert outcome.run.plan.forgotten == 1
