@@ -5,7 +5,7 @@ from slack_bolt.async_app import AsyncApp
 from bot.features.alerts import handlers as alerts
 from bot.features.alerts.messages import AlertMessageProvider
 from bot.features.approval import handlers as approval
-from bot.features.approval import views as approval_views
+from bot.features.approval import messages as approval_messages
 from bot.features.connect import handlers as connect
 from bot.features.connect.messages import ApproversMessageProvider
 from bot.features.freezes import handlers as freezes
@@ -44,7 +44,7 @@ def register_listeners(app: AsyncApp, services: Services) -> AsyncApp:
 def message_providers(services: Services, limits: MessagingLimits) -> list[MessageProvider]:
     """Return the providers of all messages that the bot keeps up to date."""
     return [
-        RunMessageProvider(services, approval_views, limits.clock),
+        RunMessageProvider(services, approval_messages, limits.clock),
         AlertMessageProvider(),
         ProposalMessageProvider(limits),
         LiveAudienceMessageProvider(limits),

@@ -23,6 +23,7 @@ from bot.cli.commands import (
     sandbox,
     serve,
     sync,
+    variants,
     why,
     worker,
 )
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command()(sync.sync)
 app.add_typer(runs.app, name="runs")
 app.add_typer(connections.app, name="connections")
+mappings.app.command()(variants.variants)
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(audiences.app, name="audiences")
 app.add_typer(sandbox.app, name="sandbox")

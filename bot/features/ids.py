@@ -64,6 +64,7 @@ class MappingCallback(StrEnum):
     """Modals."""
 
     MAP = "mapping-form"
+    VARIANTS = "mapping-variants-form"
     REVIEW = "mapping-review-form"
 
 
@@ -95,6 +96,8 @@ class MappingBlock(StrEnum):
     FILE = "mapping-file"
     LIST = "mapping-list"
     """Followed by the connection's id, so that Slack drops a list of another connection."""
+    VARIANT_LIST = "mapping-variant-list"
+    """Followed by the number of the variant."""
     MODE = "mapping-mode"
     REMOVALS = "mapping-removals"
     MAX_ADDED = "mapping-max-added"
@@ -102,9 +105,9 @@ class MappingBlock(StrEnum):
     CHANNEL = "mapping-channel"
     COMMENT = "mapping-comment"
 
-    def of(self, connection_id: int) -> str:
-        """Return the block id for a connection."""
-        return f"{self.value}-{connection_id}"
+    def of(self, number: int) -> str:
+        """Return the block id for a connection, or for one of several inputs."""
+        return f"{self.value}-{number}"
 
 
 class FreezeCallback(StrEnum):
@@ -187,6 +190,8 @@ class ApprovalCallback(StrEnum):
 
     REVIEW = "approval-review-form"
     DECLINE = "approval-decline-form"
+    REVIEW_TOGETHER = "approval-review-together-form"
+    DECLINE_TOGETHER = "approval-decline-together-form"
 
 
 class ApprovalAction(StrEnum):

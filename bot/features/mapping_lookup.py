@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.services import Services
 from bot.slack.actor import Actor
 from bot.ui.formatting import cut, escape
-from core.connections import mapping_lifecycle
+from core.connections import mapping_search
 from core.connections.permissions import may_start
 from core.errors import InputError
 from core.store import lists, mappings
@@ -53,7 +53,7 @@ class MappingRef:
 
 async def find(services: Services, actor: Actor, text: str = "") -> list[MappingRef]:
     """Return the mappings whose audience, list id or id equals the text, or else contains it; all for an empty text."""
-    pairs = await mapping_lifecycle.find(services.engine, services.tenant(actor), text)
+    pairs = await mapping_search.find(services.engine, services.tenant(actor), text)
     return await named(services, pairs)
 
 

@@ -8,7 +8,7 @@ from core.connections.lists import note_list
 from core.engine import Engine
 from core.errors import ConflictError, NotFoundError, ValidationError
 from core.iterable import IterableList
-from core.store import audit_log, inbox, lists, mappings, tenancy
+from core.store import audit_log, inbox, lists, mappings
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection
 from core.store.mappings import (
@@ -21,7 +21,6 @@ from core.store.mappings import (
     is_new_list,
     new_list_id,
 )
-from core.store.tenancy import Tenant
 
 AUDIENCE_MAX_LENGTH = 200
 
@@ -57,10 +56,7 @@ async def propose(
     """
     name = None if audience is None else check_audience(audience)
     async with engine.database.write() as db:
-        if isinstance(target, IterableList):
-            await note_list(db, connection.id, target)
-        declined = await _declined_before(db, connection, target, name, audience_name)
-        return await add(
+        return await propose_in(
             db,
             connection,
             target,
@@ -72,9 +68,44 @@ async def propose(
             by=by,
             team_id=team_id,
             limits=limits,
-            in_place_of=declined,
             audience_name=audience_name,
         )
+
+
+async def propose_in(
+    db: AsyncConnection,
+    connection: Connection,
+    target: IterableList | NewList,
+    audience: str | None,
+    *,
+    mode: str,
+    status: MappingStatus,
+    removal_policy: RemovalPolicy,
+    channel: str | None,
+    by: str,
+    team_id: str | None,
+    limits: AdditionLimits = NO_LIMITS,
+    audience_name: str | None = None,
+) -> AudienceMapping:
+    """Save a mapping as `propose` does, in the caller's transaction."""
+    if isinstance(target, IterableList):
+        await note_list(db, connection.id, target)
+    declined = await _declined_before(db, connection, target, audience, audience_name)
+    return await add(
+        db,
+        connection,
+        target,
+        audience,
+        mode=mode,
+        status=status,
+        removal_policy=removal_policy,
+        channel=channel,
+        by=by,
+        team_id=team_id,
+        limits=limits,
+        in_place_of=declined,
+        audience_name=audience_name,
+    )
 
 
 async def add(
@@ -251,25 +282,6 @@ async def decide_proposal(
             after["dropped"] = dropped
         await audit_log.add(db, team_id=team_id, actor=by, action=action, subject=f"mapping:{mapping_id}", after=after)
     return True
-
-
-async def find(engine: Engine, tenant: Tenant, text: str) -> list[tuple[Connection, AudienceMapping]]:
-    """Return a tenant's mappings whose audience, list id or id equals the text. If none does, those that contain it.
-
-    An empty text returns all mappings.
-    """
-    wanted = text.strip().casefold()
-    pairs: list[tuple[Connection, AudienceMapping]] = []
-    async with engine.database.read() as db:
-        for connection in await tenancy.connections_of(db, tenant):
-            pairs += [(connection, mapping) for mapping in await mappings.of_connection(db, connection.id)]
-    exact = [pair for pair in pairs if wanted in _names(pair[1])]
-    return exact or [pair for pair in pairs if any(wanted in name for name in _names(pair[1]))]
-
-
-def _names(mapping: AudienceMapping) -> list[str]:
-    names = (mapping.label, mapping.audience_name, mapping.audience_id, str(mapping.list_id), str(mapping.id))
-    return [name.casefold() for name in names if name]
 
 
 async def _move(

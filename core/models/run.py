@@ -161,6 +161,8 @@ class RunRequest(BaseModel):
     """The members come from the inbox changes that this run has claimed, not from a file."""
     sealed_addresses: str | None = None
     """The addresses, encrypted, if `path` and `more_paths` are only parts of them (core/runs/addresses.py)."""
+    group: str | None = None
+    """The proposal of several mappings (variants of an A/B test) that the run belongs to. They are decided together."""
     team_id: str | None = None
     """The workspace of the person who requested the run. The source must be in one of the places of that workspace."""
 

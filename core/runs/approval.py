@@ -5,6 +5,7 @@ transaction that decides compares it with the digest of the current plan. Only t
 clicks twice or two approvers decide at once. The caller checks who may decide (core/connections/permissions.py).
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -111,35 +112,95 @@ async def _decide(
     worker: str | None = None,
 ) -> Decision:
     async with engine.database.write() as db:
-        run = await runs.lock(db, run_id)
-        if run is None:
-            raise NotFoundError(f'There is no run "{run_id}".', run_id=run_id)
-        if run.status is not RunStatus.NEEDS_APPROVAL:
-            return Decision.TOO_LATE
-        if await _expire(engine, db, run_id):
-            return Decision.EXPIRED
-        if plan_digest is None or run.plan_digest != plan_digest:
-            return Decision.CHANGED
-        if approved:
-            is_decided = await approvals.approve(db, run, by=by, comment=comment, worker=worker)
-        else:
-            is_decided = await approvals.decline(db, run, by=by, comment=comment)
-        if not is_decided:
-            return Decision.TOO_LATE
-        status = MappingStatus.ACTIVE if approved else MappingStatus.DECLINED
-        is_first = await mappings.decide(db, run.mapping_id, status, by=by, comment=comment)
-        if is_first and not approved:
-            await inbox.drop_waiting(db, run.mapping_id)
-        await audit_log.add(
-            db,
-            team_id=team_id,
-            actor=by,
-            action=AuditAction.RUN_APPROVED if approved else AuditAction.RUN_DECLINED,
-            subject=f"run:{run_id}",
-            after={
-                "comment": comment,
-                "guards": [guard.name.value for guard in open_guards(run)],
-                "plan": plan_digest,
-            },
+        run, obstacle = await _locked(engine, db, run_id, plan_digest)
+        if obstacle is not None:
+            return obstacle
+        return await _record(
+            db, run, approved=approved, plan_digest=plan_digest, by=by, comment=comment, team_id=team_id, worker=worker
         )
+
+
+async def decide_together(
+    engine: Engine,
+    plans: Sequence[tuple[str, str | None]],
+    *,
+    approves: bool,
+    by: str,
+    comment: str | None,
+    team_id: str | None,
+) -> Decision:
+    """Approve or decline the plans of several waiting runs, and their mappings: all of them, or none.
+
+    `plans` are the runs, each with the plan that the approver saw. Returns RECORDED, or why nothing was decided. Raises
+    NotFoundError if there is no such run.
+    """
+    async with engine.database.write() as db:
+        locked = []
+        for run_id, plan_digest in sorted(plans):  # in one order, so that two decisions don't wait for each other
+            run, obstacle = await _locked(engine, db, run_id, plan_digest)
+            if obstacle is not None:
+                return obstacle
+            locked.append((run, plan_digest))
+        for run, plan_digest in locked:
+            decision = await _record(
+                db,
+                run,
+                approved=approves,
+                plan_digest=plan_digest,
+                by=by,
+                comment=comment,
+                team_id=team_id,
+                worker=None,
+            )
+            assert decision is Decision.RECORDED  # the run is locked, and waits
+    if approves:
+        engine.queued.set()
+    return Decision.RECORDED
+
+
+async def _locked(
+    engine: Engine, db: AsyncConnection, run_id: str, plan_digest: str | None
+) -> tuple[Run, Decision | None]:
+    """Lock a run. Returns it, and why it can't be decided (None: it can)."""
+    run = await runs.lock(db, run_id)
+    if run is None:
+        raise NotFoundError(f'There is no run "{run_id}".', run_id=run_id)
+    if run.status is not RunStatus.NEEDS_APPROVAL:
+        return run, Decision.TOO_LATE
+    if await _expire(engine, db, run_id):
+        return run, Decision.EXPIRED
+    is_other = plan_digest is None or run.plan_digest != plan_digest
+    return run, Decision.CHANGED if is_other else None
+
+
+async def _record(
+    db: AsyncConnection,
+    run: Run,
+    *,
+    approved: bool,
+    plan_digest: str | None,
+    by: str,
+    comment: str | None,
+    team_id: str | None,
+    worker: str | None,
+) -> Decision:
+    """Store a decision about a locked run and, if its mapping is only proposed, about the mapping."""
+    if approved:
+        is_decided = await approvals.approve(db, run, by=by, comment=comment, worker=worker)
+    else:
+        is_decided = await approvals.decline(db, run, by=by, comment=comment)
+    if not is_decided:
+        return Decision.TOO_LATE
+    status = MappingStatus.ACTIVE if approved else MappingStatus.DECLINED
+    is_first = await mappings.decide(db, run.mapping_id, status, by=by, comment=comment)
+    if is_first and not approved:
+        await inbox.drop_waiting(db, run.mapping_id)
+    await audit_log.add(
+        db,
+        team_id=team_id,
+        actor=by,
+        action=AuditAction.RUN_APPROVED if approved else AuditAction.RUN_DECLINED,
+        subject=f"run:{run.id}",
+        after={"comment": comment, "guards": [guard.name.value for guard in open_guards(run)], "plan": plan_digest},
+    )
     return Decision.RECORDED

@@ -84,7 +84,7 @@ async def repeat(
     if run.undo_of is not None:
         raise ConflictError("The undo of a run can't be repeated. Start a sync instead.")
     chosen = {**run.request.columns, **(columns or {})}
-    request = run.request.model_copy(update={"approved": False, "allow_empty": False, "columns": chosen})
+    request = run.request.model_copy(update={"approved": False, "allow_empty": False, "columns": chosen, "group": None})
     return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 
 

@@ -48,7 +48,7 @@ def read_zip(
             assert content is not None
             manifest = parse(content, file)
             manifest.require_email(file)
-            members = _members(archive, manifest, file)
+            members = members_of(archive, manifest, file)
             chosen = _choose_variants(members, wanted, variant, file)
             unpacked = [
                 _unpack(archive, member.name, folder / f"{index}.csv", file) for index, member in enumerate(chosen)
@@ -58,8 +58,8 @@ def read_zip(
             return _read_variants(con, file, chosen, unpacked, manifest)
 
 
-def _members(archive: zip_archive.Archive, manifest: Manifest, file: SourceFile) -> list[Member]:
-    """Return the CSV files, in the order of the manifest."""
+def members_of(archive: zip_archive.Archive, manifest: Manifest, file: SourceFile) -> list[Member]:
+    """Return the CSV files, in the order of the manifest. Raises InputError if they are not those that it lists."""
     paths = {PurePosixPath(name).name: name for name in archive.csv_names()}
     if len(paths) < len(archive.csv_names()):
         raise file.error(zip_archive.TWICE)

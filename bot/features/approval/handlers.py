@@ -6,7 +6,8 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.features.approval import views
+from bot.features.approval import together, views
+from bot.features.approval.together import PlanRefs
 from bot.features.approval.views import PlanRef
 from bot.features.ids import ApprovalAction, ApprovalBlock, ApprovalCallback, read_plan_value
 from bot.features.runs.run_reader import read_approval_facts
@@ -19,10 +20,12 @@ from bot.slack.submission import start_work
 from bot.ui.blocks import notice
 from bot.ui.formatting import escape
 from bot.ui.modal_state import ViewInputs
+from core.errors import ConflictError
 from core.models.run import RunStatus
 from core.reporting import preview
 from core.runs import approval
 from core.runs.approval import Decision as Outcome
+from core.runs.variants import undecided_with
 from core.store import lists, rejections
 
 
@@ -36,9 +39,11 @@ def register(app: AsyncApp, services: Services) -> None:
         run_id, digest = read_plan_value(value_of(body))
         run_view = await _run_view(services, actor, run_id)
         has_changed = digest is not None and digest != run_view.run.plan_digest
-        await open_modal(
-            client, actor, _refusal(run_view, actor) or await _review(services, run_view, has_changed=has_changed)
-        )
+        refusal = _refusal(run_view, actor)
+        if refusal is None and (group := await _group_of(services, actor, run_view)):
+            await open_modal(client, actor, together.review(group, has_changed=has_changed))
+            return
+        await open_modal(client, actor, refusal or await _review(services, run_view, has_changed=has_changed))
 
     @app.action(ApprovalAction.DECLINE)
     async def open_decline(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -47,7 +52,11 @@ def register(app: AsyncApp, services: Services) -> None:
         run_id, digest = read_plan_value(value_of(body))
         run_view = await _run_view(services, actor, run_id)
         has_changed = digest is not None and digest != run_view.run.plan_digest
-        await open_modal(client, actor, _refusal(run_view, actor) or views.decline(run_view, has_changed=has_changed))
+        refusal = _refusal(run_view, actor)
+        if refusal is None and (group := await _group_of(services, actor, run_view)):
+            await open_modal(client, actor, together.decline(group))
+            return
+        await open_modal(client, actor, refusal or views.decline(run_view, has_changed=has_changed))
 
     @app.action(ApprovalAction.APPROVE)
     async def approve_removal(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
@@ -62,6 +71,29 @@ def register(app: AsyncApp, services: Services) -> None:
     @app.view(ApprovalCallback.DECLINE)
     async def decline(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await _answer(ack, body, client, _decide(services, body, approves=False), views.decided(approved=False))
+
+    @app.view(ApprovalCallback.REVIEW_TOGETHER)
+    async def approve_together(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        decision = _decide_together(services, body, approves=True)
+        await _answer(ack, body, client, decision, views.decided(approved=True))
+
+    @app.view(ApprovalCallback.DECLINE_TOGETHER)
+    async def decline_together(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        decision = _decide_together(services, body, approves=False)
+        await _answer(ack, body, client, decision, views.decided(approved=False))
+
+
+async def _group_of(services: Services, actor: Actor, run_view: RunView) -> list[RunView]:
+    """Return the runs that are decided together with a run; empty if it is decided alone.
+
+    Raises ConflictError if one of them is still being planned.
+    """
+    group = await undecided_with(services.engine, run_view.run)
+    if len(group) == 1:
+        return []
+    if any(run.status is not RunStatus.NEEDS_APPROVAL for run in group):
+        raise ConflictError("What the other variants would change is still being worked out. Try again in a moment.")
+    return [await _run_view(services, actor, run.id) for run in group]
 
 
 async def _run_view(services: Services, actor: Actor, run_id: str) -> RunView:
@@ -113,6 +145,29 @@ async def _decide(services: Services, body: dict[str, Any], *, approves: bool) -
     now = await _run_view(services, actor, seen.run_id)
     if decision is Outcome.CHANGED and now.run.status is RunStatus.NEEDS_APPROVAL:
         return await _review(services, now, has_changed=True)
+    return views.too_late(now.run)
+
+
+async def _decide_together(services: Services, body: dict[str, Any], *, approves: bool) -> dict[str, Any] | None:
+    """Decide on several runs at once. Returns a modal for the person if nothing was decided."""
+    actor, seen = Actor.of(body), PlanRefs.load(body["view"])
+    for run_id, _ in seen.plans:
+        if barred := _refusal(await _run_view(services, actor, run_id), actor):
+            return barred
+    decision = await approval.decide_together(
+        services.engine,
+        seen.plans,
+        approves=approves,
+        by=actor.person,
+        comment=ViewInputs(body["view"]).text(ApprovalBlock.COMMENT) or None,
+        team_id=actor.team_id,
+    )
+    services.wake()
+    if decision is Outcome.RECORDED:
+        return None
+    now = await _run_view(services, actor, seen.plans[0][0])
+    if decision is Outcome.CHANGED and (group := await _group_of(services, actor, now)):
+        return together.review(group, has_changed=True)
     return views.too_late(now.run)
 
 

@@ -112,7 +112,7 @@ def review(view: RunView, samples: PlanPreview, *, has_changed: bool = False) ->
         *_details(view),
         *_samples(samples),
         divider(),
-        _comment_field(),
+        comment_field(),
     ]
     if is_large_removal(plan):
         return modal(
@@ -161,7 +161,7 @@ def decline(view: RunView, *, has_changed: bool = False) -> dict[str, object]:
     blocks: list[Block] = [
         *([section(CHANGED)] if has_changed else []),
         section(f"*{view.what}*\n{_numbers(plan)}. If you decline, nothing is sent."),
-        _comment_field(),
+        comment_field(),
     ]
     return modal(
         "Decline this sync",
@@ -336,6 +336,7 @@ def mask(name: str) -> str:
     return escape(masked(name) if "@" in name else f"{name[:1]}***")
 
 
-def _comment_field() -> Block:
+def comment_field() -> Block:
+    """Return the input for a comment."""
     element = PlainTextInputElement(action_id=ApprovalBlock.COMMENT, multiline=True, max_length=COMMENT_MAX)
     return field_of("Comment", ApprovalBlock.COMMENT, element, hint="Everyone in the channel sees it.", optional=True)

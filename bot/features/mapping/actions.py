@@ -4,6 +4,7 @@ from bot.features.mapping import cards, views
 from bot.features.mapping.audience_select import resolve_audience
 from bot.features.mapping.form import MapForm, ReviewMetadata
 from bot.features.mapping.list_select import ListChoice, resolve, resolve_approved
+from bot.features.mapping.variants import find_variants, variants_result
 from bot.features.mapping_lookup import MappingRef, by_id, require_start
 from bot.features.permissions import why_not_decide
 from bot.services import Services
@@ -25,11 +26,15 @@ from core.store.mappings import NO_LIST, MappingStatus
 async def propose(services: Services, actor: Actor, wanted: MapForm) -> ModalResult:
     """Propose a mapping, and start its first run if a file was uploaded. A new list is created after approval.
 
+    If the file has the variants of an A/B test, nothing is proposed yet: the result asks for a list for each.
+
     Raises InputError if the mapping exists or the person may not, a SyncError if Iterable can't be asked for the
     list, or mParticle for the audience.
     """
     connection = await services.connection(actor, wanted.metadata.connection_id)
     require_start(connection, actor.person, "propose mappings")
+    if wanted.file is not None and (variants := await find_variants(services, actor, wanted)):
+        return variants_result(wanted, variants)
     assert wanted.choice is not None
     target = await resolve(services, connection, wanted.choice)
     listed = None if wanted.audience_id is None else await resolve_audience(services, connection, wanted.audience_id)

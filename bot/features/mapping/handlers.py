@@ -9,7 +9,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.features.ids import MappingAction, MappingBlock, MappingCallback
-from bot.features.mapping import actions, views
+from bot.features.mapping import actions, variants, views
 from bot.features.mapping.audience_select import audience_options
 from bot.features.mapping.commands import map_metadata, open_map, open_review
 from bot.features.mapping.form import MapForm, MapMetadata, ReviewMetadata
@@ -33,6 +33,7 @@ def register(app: AsyncApp, services: Services) -> None:
     _register_form(app, services)
     _register_review(app, services)
     _register_moves(app, services)
+    variants.register(app, services)
 
 
 def _register_form(app: AsyncApp, services: Services) -> None:

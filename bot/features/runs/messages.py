@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from bot.services import Services
 from bot.ui.blocks import Message, text_message
 from bot.ui.formatting import person
 from core.models.run import Run, RunStatus
+from core.runs.variants import is_undecided
 from core.store import audit_log, mappings, runs
 from core.store.audit_log import AuditAction, AuditEntry
 from core.store.database import to_the_end
@@ -51,6 +53,9 @@ class ApprovalMessages(Protocol):
     def card(self, view: RunView, /) -> Message:
         """The run's message while it waits."""
 
+    def card_of_several(self, group: Sequence[RunView], /) -> Message:
+        """The one message of several runs while they wait for one decision."""
+
     def ask(self, view: RunView, /) -> Message:
         """The reply that mentions the approvers."""
 
@@ -80,7 +85,7 @@ class RunMessageProvider:
         """Read the runs, and which reminders are due."""
         await self._find_unfinished(snapshot.db)
         followed = await runs.to_follow(snapshot.db, self._unfinished)
-        views = await self._views.read(snapshot, followed)
+        views = as_shown(await self._views.read(snapshot, followed))
         entries = await _entries(snapshot.db, followed)
         ids = {run.mapping_id for run in followed}
         channels = {
@@ -140,6 +145,22 @@ class RunMessageProvider:
                 self._unfinished.add(subject.removeprefix(_RUN))
 
 
+def as_shown(views: Mapping[str, RunView]) -> dict[str, RunView]:
+    """Return the views that have messages: of undecided runs that are decided together, only the first, with all."""
+    groups: dict[str, list[RunView]] = defaultdict(list)
+    for view in views.values():
+        if (group := view.run.request.group) is not None and is_undecided(view.run):
+            groups[group].append(view)
+    shown = dict(views)
+    for members in groups.values():
+        first, *others = sorted(members, key=lambda view: view.run.mapping_id)
+        for other in others:
+            del shown[other.run.id]
+        if others:
+            shown[first.run.id] = replace(first, together=(first, *others))
+    return shown
+
+
 def key_of(run_id: str) -> str:
     """Return the key of a run's main message."""
     return f"{_RUN}{run_id}"
@@ -175,9 +196,11 @@ def desired_messages(
     """
     run, team_id = view.run, view.connection.team_id
     key, kind = key_of(run.id), message_kind(run)
+    if any(each.run.status is not RunStatus.NEEDS_APPROVAL for each in view.together):
+        kind = MessageKind.PLANNING
     content = {
         MessageKind.PLANNING: waiting,
-        MessageKind.CARD: approval.card,
+        MessageKind.CARD: (lambda _: approval.card_of_several(view.together)) if view.together else approval.card,
         MessageKind.PROGRESS: progress,
         MessageKind.FINAL: result_message,
     }[kind](view)

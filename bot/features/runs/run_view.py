@@ -35,6 +35,8 @@ class RunView:
     """The campaigns of the list that are due, for a run that waits for approval."""
     freeze: Freeze | None = None
     """The freeze of the mapping, for a run that waits."""
+    together: Sequence["RunView"] = ()
+    """The runs that are decided together with this one, if its message shows them all, with this one first."""
 
     @property
     def report(self) -> RunReport:

@@ -4,7 +4,7 @@ from bot.features.slash_command import SlashCommand
 from bot.features.status.views import HistoryItem, history_message, status_message
 from bot.features.status.workspace_status import MappingStatusRow, WorkspaceStatus, viewer_of
 from bot.slack.reply import reply_privately
-from core.connections import mapping_lifecycle
+from core.connections import mapping_search
 from core.errors import InputError
 from core.store import runs
 
@@ -37,7 +37,7 @@ async def _chosen(call: SlashCommand, overview: WorkspaceStatus) -> list[Mapping
     if not call.argument:
         return list(overview.mapped)
     services = call.services
-    pairs = await mapping_lifecycle.find(services.engine, services.tenant(call.actor), call.argument)
+    pairs = await mapping_search.find(services.engine, services.tenant(call.actor), call.argument)
     chosen = [overview.by_mapping[mapping.id] for _, mapping in pairs if mapping.id in overview.by_mapping]
     if not chosen:
         names = ", ".join(sorted({each.mapping.label for each in overview.mapped})[:_NAMES_OFFERED])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from bot.features.approval.together import PlanRefs
 from bot.features.approval.views import PlanRef
 from bot.features.connect.form import ConnectionForm, KeyModalState
 from bot.features.connect.mparticle_form import MParticleForm
@@ -34,6 +35,7 @@ from bot.features.ids import (
     plan_value,
 )
 from bot.features.mapping.form import MapMetadata, ReviewMetadata
+from bot.features.mapping.variants import VariantsMetadata
 from bot.features.runs.columns import ColumnsMetadata
 from bot.features.runs.form import StartMetadata
 from bot.features.undo.views import UndoMetadata
@@ -194,6 +196,10 @@ def _plan_ref(target: Target) -> Metadata:
     return PlanRef(run_id=target.run_id, plan_digest=PLAN_DIGEST)
 
 
+def _plan_refs(target: Target) -> Metadata:
+    return PlanRefs(plans=((target.run_id, PLAN_DIGEST),))
+
+
 def _map_metadata(target: Target) -> Metadata:
     return MapMetadata(connection_id=target.connection_id)
 
@@ -260,6 +266,16 @@ CASES: Mapping[str, Case] = {
     MappingAction.LIST: Case(_typing(MappingAction.LIST, _map_metadata), Right.START),
     MappingAction.AUDIENCE: Case(_typing(MappingAction.AUDIENCE, _map_metadata), Right.START),
     MappingCallback.MAP: Case(_submission(MappingCallback.MAP, _map_metadata, _MAP_VALUES), Right.START),
+    MappingCallback.VARIANTS: Case(
+        _submission(
+            MappingCallback.VARIANTS,
+            lambda t: VariantsMetadata(
+                connection_id=t.connection_id, file_id="F0123ABCD", file_name="a.zip", variants=("Spring - Blue",)
+            ),
+            {MappingBlock.VARIANT_LIST.of(0): {"selected_option": {"value": str(LIST)}}},
+        ),
+        Right.START,
+    ),
     MappingAction.REVIEW: Case(_button(MappingAction.REVIEW, _mapping), Right.DECIDE),
     MappingCallback.REVIEW: Case(
         _submission(
@@ -297,6 +313,8 @@ CASES: Mapping[str, Case] = {
     ApprovalAction.REVIEW: Case(_button(ApprovalAction.REVIEW, _plan), Right.DECIDE),
     ApprovalAction.DECLINE: Case(_button(ApprovalAction.DECLINE, _plan), Right.DECIDE),
     ApprovalAction.APPROVE: Case(_in_modal(ApprovalAction.APPROVE, _plan, _plan_ref, {}), Right.DECIDE),
+    ApprovalCallback.REVIEW_TOGETHER: Case(_submission(ApprovalCallback.REVIEW_TOGETHER, _plan_refs), Right.DECIDE),
+    ApprovalCallback.DECLINE_TOGETHER: Case(_submission(ApprovalCallback.DECLINE_TOGETHER, _plan_refs), Right.DECIDE),
     ApprovalCallback.REVIEW: Case(_submission(ApprovalCallback.REVIEW, _plan_ref), Right.DECIDE),
     ApprovalCallback.DECLINE: Case(_submission(ApprovalCallback.DECLINE, _plan_ref), Right.DECIDE),
     **{each: Case(_button(each, _mapping), Right.DECIDE) for each in LiveAudienceAction},

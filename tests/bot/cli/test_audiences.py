@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox.mparticle import Audience, Profile
+from sandbox.mparticle.downloads import Scanned, write_download
 from sandbox.mparticle.lifecycle import running
 from sandbox.mparticle.platform import DEFAULT_ACCOUNT, ListedAudience, Platform
 from tests.bot.cli.commands import Commands, LocalIterable, Result
@@ -93,3 +95,26 @@ def test_access_is_checked_replaced_and_deleted(run: Commands, platform: Platfor
     assert (again.code, "no access to mParticle" in again.err) == (2, True)
     files = [file.read_bytes() for file in (run.folder / "data").glob("*.*")]
     assert not any(secret.encode() in content for secret in (first, platform.client_secret) for content in files)
+
+
+def test_variants_of_one_download(run: Commands, iterable: LocalIterable) -> None:
+    """Each variant goes to its own list in a run of its own; the control and what has no list go nowhere."""
+    names = ("Blue", "Green", "Red", "Control")
+    exported = {
+        Audience(7, f"Spring - {name}"): [Scanned(Profile(n, f"p{n}@example.com", f"c{n}"), 1_750_000_000_000)]
+        for n, name in enumerate(names, 1)
+    }
+    path = write_download(run.folder / "spring.zip", exported, made_ms=1_750_000_000_000)
+    blue, green = iterable.new_list(), iterable.new_list()
+
+    shown = run.here("mappings", "variants", path).out
+    assert [line.split()[0] for line in shown.splitlines()[1:5]] == list(names)
+    for wrong in (["Pink=1"], ["Control=1"], ["Blue"], ["Blue=1", "Red=1"], ["Blue=1", "Blue=2"]):
+        options = [part for each in wrong for part in ("--to", each)]
+        assert run.here("mappings", "variants", path, *options).code == 2
+    done = run("mappings", "variants", path, "--to", f"blue={blue}", "--to", f"Spring - Green={green}")
+    assert done.code == 0, done.err
+    assert (iterable.emails(blue), iterable.emails(green)) == ({"p1@example.com"}, {"p2@example.com"})
+    listed = run.here("mappings", "list").out
+    assert ("Spring - Blue" in listed, "Spring - Red" in listed) == (True, False)
+    assert run.here("mappings", "variants", run.audience([1])).code == 2

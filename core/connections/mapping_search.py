@@ -1,0 +1,26 @@
+"""Finds mappings by what people call them."""
+
+from core.engine import Engine
+from core.store import mappings, tenancy
+from core.store.connections import Connection
+from core.store.mappings import AudienceMapping
+from core.store.tenancy import Tenant
+
+
+async def find(engine: Engine, tenant: Tenant, text: str) -> list[tuple[Connection, AudienceMapping]]:
+    """Return a tenant's mappings whose audience, list id or id equals the text. If none does, those that contain it.
+
+    An empty text returns all mappings.
+    """
+    wanted = text.strip().casefold()
+    pairs: list[tuple[Connection, AudienceMapping]] = []
+    async with engine.database.read() as db:
+        for connection in await tenancy.connections_of(db, tenant):
+            pairs += [(connection, mapping) for mapping in await mappings.of_connection(db, connection.id)]
+    exact = [pair for pair in pairs if wanted in _names(pair[1])]
+    return exact or [pair for pair in pairs if any(wanted in name for name in _names(pair[1]))]
+
+
+def _names(mapping: AudienceMapping) -> list[str]:
+    names = (mapping.label, mapping.audience_name, mapping.audience_id, str(mapping.list_id), str(mapping.id))
+    return [name.casefold() for name in names if name]
