@@ -1,13 +1,20 @@
-"""Registers fetchers for audiences that core can't fetch itself: files in Slack, and rejected members of earlier
-runs."""
+"""Registers fetchers for audiences that core can't fetch itself: files in Slack, uploads to the API, and rejected
+members of earlier runs."""
 
+import asyncio
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.engine import Engine
-from core.runs import rejected_members
+from core.runs import rejected_members, uploads
 
 if TYPE_CHECKING:
     from bot.slack.clients import Clients
+
+
+async def _uploaded(data_dir: Path, address: str, _folder: Path) -> Path:
+    return await asyncio.to_thread(uploads.path_of, data_dir, address)
 
 
 async def register(engine: Engine, clients: "Clients | None" = None) -> None:
@@ -16,6 +23,7 @@ async def register(engine: Engine, clients: "Clients | None" = None) -> None:
         engine, address, folder
     )
     settings = engine.settings
+    engine.fetchers[uploads.SCHEME] = partial(_uploaded, settings.data_dir)
     if clients is None and settings.slack_bot_token is None and settings.slack_client_id is None:
         return
     from bot.slack.app_factory import open_workspaces

@@ -25,7 +25,7 @@ from core.sources import table_columns
 from core.sources.detection import FORMATS, FileFormat
 from core.store.metrics import Metrics
 from tests.documents import DOCUMENTS, code, code_blocks, section, table_rows
-from tools import formats, iterable_answers
+from tools import api, formats, iterable_answers
 
 _TYPES = {str: "string", int: "integer", float: "number", dict: "object", list: "array"}
 
@@ -160,6 +160,11 @@ def test_rejection_reasons() -> None:
 def test_iterable_answers() -> None:
     """The page about Iterable's answers is what the table of answers generates."""
     assert DOCUMENTS["docs/reference/iterable-answers.md"] == iterable_answers.page()
+
+
+def test_api() -> None:
+    """The page on the HTTP API is what `python -m tools.api` writes from the operations."""
+    assert DOCUMENTS["docs/reference/api.md"] == api.page()
 
 
 def test_formats() -> None:

@@ -23,6 +23,7 @@ from bot.cli.commands import (
     sandbox,
     serve,
     sync,
+    tokens,
     variants,
     why,
     worker,
@@ -43,6 +44,7 @@ app.add_typer(connections.app, name="connections")
 mappings.app.command()(variants.variants)
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(audiences.app, name="audiences")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(sandbox.app, name="sandbox")
 app.command()(demo.demo)
 app.command()(doctor.doctor)

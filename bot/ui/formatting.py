@@ -1,5 +1,6 @@
 """Formats numbers, durations, times and people for Slack (mrkdwn) and for the terminal."""
 
+import re
 import time
 from typing import Final
 
@@ -14,6 +15,8 @@ _NO_PERSONS: Final = {
     "iterable-sync": "Iterable Sync",
     "command line": "someone at the terminal",
 }
+# https://docs.slack.dev/reference/objects/user-object: ids begin with U or W
+_USER = re.compile(r"[UW][A-Z0-9]+")
 # Slack's limit for the text of a section.
 SECTION_MAX = 3000
 #: The warning about the side effect of adding people to a list.
@@ -89,11 +92,19 @@ def moment(at: float) -> str:
     return f"<!date^{int(at)}^{{date_short_pretty}} at {{time}}|{fallback}>"
 
 
-def person(user_id: str | None) -> str:
+def slack_user(actor: str | None) -> str | None:
+    """Return an actor if it is a person in Slack, else None: a program can't be mentioned, and reads no messages."""
+    return actor if actor and _USER.fullmatch(actor) else None
+
+
+def person(actor: str | None) -> str:
     """Return a mention of a person (mrkdwn), or the name of an actor that is not a person in Slack."""
-    if user_id in _NO_PERSONS:
-        return _NO_PERSONS[user_id]
-    return f"<@{user_id}>" if user_id else "someone at the terminal"
+    if actor is None:
+        return "someone at the terminal"
+    if slack_user(actor) is not None:
+        return f"<@{actor}>"
+    kind, _, name = actor.partition(":")
+    return f"the API token {escape(name)}" if kind == "token" else _NO_PERSONS.get(actor, escape(actor))
 
 
 def channel_or_dm(channel: str | None) -> str:

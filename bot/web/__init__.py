@@ -1,1 +1,1 @@
-"""The HTTP server: mParticle's Firehose, health checks, metrics, and Slack's requests."""
+"""The HTTP server: the API, mParticle's Firehose, health checks, metrics, and Slack's requests."""

@@ -1,4 +1,4 @@
-"""The HTTP server: Slack's requests (HTTP mode, OAuth), mParticle's Firehose, health checks, metrics."""
+"""The HTTP server: the API, Slack's requests (HTTP mode, OAuth), mParticle's Firehose, health checks, metrics."""
 
 import os
 from collections.abc import AsyncIterator
@@ -10,6 +10,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.slack.mode import SlackMode, mode_of
 from bot.web import firehose, health, metrics, slack
+from bot.web.api import router
 from core.engine import Engine
 from core.errors import SettingsError
 from core.settings import Settings
@@ -38,6 +39,7 @@ def application(engine: Engine, app: AsyncApp | None) -> web.Application:
     if engine.settings.metrics_port is None:
         _add_metrics(server, engine)
     firehose.add_routes(server, engine)
+    router.add_routes(server, engine, one_workspace=mode_of(engine.settings) is not SlackMode.MANY)
     if app is not None and mode_of(engine.settings) in (SlackMode.HTTP, SlackMode.MANY):
         slack.add_routes(server, app, _secret(engine.settings))
     return server

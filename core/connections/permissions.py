@@ -46,7 +46,21 @@ def why_not_approve(
     if person not in connection.approvers:
         named = ", ".join(f"<@{approver}>" for approver in connection.approvers) or "no one yet"
         return f"Only an approver of {connection.label} can decide this: {named}."
-    if connection.self_approval or person not in (asked_by, proposed_by):
+    return None if connection.self_approval else _own_request(person, asked_by, proposed_by)
+
+
+def why_token_may_not_approve(
+    connection: Connection, token: str, asked_by: str | None, *, proposed_by: str | None
+) -> str | None:
+    """Return a sentence that says why an API token may not approve what `asked_by` requested, or None if it may.
+
+    Its scope permits it to approve; an admin gave it that scope.
+    """
+    return None if connection.self_approval else _own_request(token, asked_by, proposed_by)
+
+
+def _own_request(person: str, asked_by: str | None, proposed_by: str | None) -> str | None:
+    if person not in (asked_by, proposed_by):
         return None
     if person == asked_by:
         return "You asked for this yourself, so another approver has to decide it."

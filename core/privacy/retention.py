@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from core.engine import Engine
-from core.settings import FETCHED, STANDARD_INPUT, WORK
-from core.store import batches, clock, connections, last_known_emails, rejections, runs
+from core.settings import FETCHED, STANDARD_INPUT, UPLOADS, WORK
+from core.store import batches, clock, connections, idempotency_keys, last_known_emails, rejections, runs
 from core.store.batches import BatchStatus
 from core.store.forgotten_files import delete_files
 
@@ -35,6 +35,8 @@ async def purge_expired(engine: Engine) -> None:
     while remains:
         async with engine.database.write() as db:
             remains = await last_known_emails.clear_old(db, before, CLEAR_ADDRESSES) == CLEAR_ADDRESSES
+    async with engine.database.write() as db:
+        await idempotency_keys.drop_old(db)
     for run_id in expired:
         remains = True
         while remains:
@@ -65,8 +67,8 @@ async def remove_orphaned_files(engine: Engine) -> None:
 
 
 def _remove_old_input(data_dir: Path, before: float) -> None:
-    """Remove the audiences from standard input whose runs were not approved in time."""
-    for path in (data_dir / STANDARD_INPUT).glob("*"):
+    """Remove the audiences from standard input and uploads whose runs were not approved in time."""
+    for path in (*(data_dir / STANDARD_INPUT).glob("*"), *(data_dir / UPLOADS).glob("*")):
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < before:
                 shutil.rmtree(path, ignore_errors=True)

@@ -14,8 +14,9 @@ from core.runs.addresses import sealed
 from core.runs.lookup import require, require_run_with_mapping
 from core.runs.rejected_members import REJECTED_SCHEME
 from core.runs.submission import check_may_run, check_queue, enqueue, record_start
-from core.store import audit_log, clock, connections, live_mappings, rejections, runs
+from core.store import audit_log, clock, connections, idempotency_keys, live_mappings, rejections, runs
 from core.store.audit_log import AuditAction
+from core.store.idempotency_keys import IdempotencyKey
 from core.store.mappings import AudienceMapping
 
 # A repetition within so many seconds counts as a second click on the same button.
@@ -35,11 +36,13 @@ async def start(
     channel: str | None,
     team_id: str | None,
     repeats: str | None = None,
+    once: IdempotencyKey | None = None,
 ) -> str:
     """Queue a run of a mapping, and return its id.
 
-    `repeats` is the run that is repeated. Raises NotFoundError if the mapping was removed, and ConflictError if it is
-    paused or declined, if too many runs of the connection wait, or if the run was repeated already.
+    `repeats` is the run that is repeated. If a request with the key `once` has started a run before, that run is
+    returned. Raises NotFoundError if the mapping was removed, and ConflictError if it is paused or declined, if too
+    many runs of the connection wait, if the run was repeated already, or if the key was used for another request.
     """
     request = sealed(engine.vault, request).model_copy(update={"team_id": team_id})
     async with engine.database.write() as db:
@@ -47,8 +50,14 @@ async def start(
         assert connection is not None
         if repeats is not None:
             await _refuse_second_click(db, mapping, request, repeats)
+        if once is not None:
+            await live_mappings.lock(db, mapping.id)
+            if (earlier_id := await idempotency_keys.run_of(db, once)) is not None:
+                return earlier_id
         run_id = await enqueue(db, connection, mapping, request, started_by=by, channel=channel)
         await record_start(db, run_id, mapping, request, by=by, team_id=team_id)
+        if once is not None:
+            await idempotency_keys.add(db, once, run_id)
     engine.queued.set()
     return run_id
 

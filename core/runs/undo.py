@@ -10,13 +10,14 @@ from core.models.batch import Phase
 from core.models.run import CancelReason, Run, RunRequest, SyncMode
 from core.privacy.retention import RETENTION_S
 from core.runs.submission import enqueue
-from core.store import batches, connections, mappings, runs
+from core.store import audit_log, batches, connections, mappings, runs
+from core.store.audit_log import AuditAction
 from core.store.batches import BatchStatus
 
 _SENT_PHASES = (Phase.REMOVE, Phase.RENAME, Phase.UPDATE, Phase.ADD)
 
 
-async def undo(engine: Engine, run_id: str, *, started_by: str | None, channel: str | None) -> str:
+async def undo(engine: Engine, run_id: str, *, by: str, channel: str | None, team_id: str | None) -> str:
     """Queue the undo of a run, which needs approval, and return its id: that of an unfinished undo if there is one.
 
     The undo restores the former state of members that are still as the run left them. Members that changed since are
@@ -42,7 +43,7 @@ async def undo(engine: Engine, run_id: str, *, started_by: str | None, channel: 
             mapping,
             RunRequest(path="", mode=SyncMode.DELTA),
             user_id=run.user_id_field,
-            started_by=started_by,
+            started_by=by,
             channel=channel,
             undo_of=run_id,
         )
@@ -52,6 +53,14 @@ async def undo(engine: Engine, run_id: str, *, started_by: str | None, channel: 
             raise ConflictError(
                 f"Run {run_id} was resumed meanwhile. Wait until it has ended, and undo it then.", run_id=run_id
             )
+        await audit_log.add(
+            db,
+            team_id=team_id,
+            actor=by,
+            action=AuditAction.RUN_UNDO_ASKED,
+            subject=f"run:{run_id}",
+            after={"run": undo_id},
+        )
     engine.queued.set()
     return undo_id
 

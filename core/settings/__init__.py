@@ -22,6 +22,8 @@ FETCHED = "fetched"
 FORGOTTEN = "forgotten"
 #: The folder for audiences that were read from standard input.
 STANDARD_INPUT = "standard-input"
+#: Audiences that were uploaded to the HTTP API, in the data directory.
+UPLOADS = "uploads"
 #: The folder of working files, in the data directory.
 WORK = "work"
 

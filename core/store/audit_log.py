@@ -49,6 +49,8 @@ class AuditAction(StrEnum):
     REJECTIONS_TAKEN = "run.rejections_taken"
     ALERT_TAKEN = "alert.taken"
     ALERT_MUTED = "alert.muted"
+    TOKEN_CREATED = "token.created"  # noqa: S105  # the name of an action
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105
     LOOKED_UP = "person.looked_up"
     ERASED = "person.erased"
     WORKSPACE_SUSPENDED = "workspace.suspended"
@@ -109,6 +111,14 @@ async def of(db: AsyncConnection, subjects: Sequence[str]) -> list[AuditEntry]:
     """Return the entries of these subjects, oldest first."""
     query = select(audit_log).where(audit_log.c.subject.in_(subjects)).order_by(audit_log.c.id)
     return [_entry(row) for row in await db.execute(query)]
+
+
+async def page(db: AsyncConnection, *, team_id: str | None, after_id: int, limit: int) -> list[AuditEntry]:
+    """Return the entries of a workspace (None: all) whose id is above `after_id`, oldest first."""
+    query = select(audit_log).where(audit_log.c.id > after_id)
+    if team_id is not None:
+        query = query.where(audit_log.c.team_id == team_id)
+    return [_entry(row) for row in await db.execute(query.order_by(audit_log.c.id).limit(limit))]
 
 
 async def entries_since(

@@ -65,6 +65,20 @@ async def by_reason(db: AsyncConnection, run_id: str) -> dict[str, int]:
     return {reason: count for reason, count in await db.execute(query)}  # noqa: C416  # rows, not pairs
 
 
+async def by_reason_of(db: AsyncConnection, run_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return the number of rejections by reason of each of these runs that has any, largest first."""
+    query = (
+        select(rejections.c.run_id, rejections.c.reason, func.count())
+        .where(rejections.c.run_id.in_(run_ids))
+        .group_by(rejections.c.run_id, rejections.c.reason)
+        .order_by(func.count().desc(), rejections.c.reason)
+    )
+    by_run: dict[str, dict[str, int]] = {}
+    for run_id, reason, count in await db.execute(query):
+        by_run.setdefault(run_id, {})[reason] = count
+    return by_run
+
+
 async def of_run(db: AsyncConnection, run_id: str, reason: str | None = None) -> AsyncIterator[Rejection]:
     """Yield the rejections of a run (or those with this reason) in the order in which they were found."""
     query = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, bindparam, case, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import SyncError
@@ -102,6 +102,36 @@ async def latest(db: AsyncConnection, limit: int) -> list[Run]:
     """Return the newest runs, newest first."""
     rows = (await db.execute(select(runs).order_by(runs.c.created_at.desc()).limit(limit))).mappings()
     return [run for row in rows if (run := _one(row))]
+
+
+async def page(
+    db: AsyncConnection,
+    connection_ids: Sequence[int],
+    *,
+    limit: int,
+    status: RunStatus | None = None,
+    mapping_id: int | None = None,
+    since: float | None = None,
+    before: tuple[float, str] | None = None,
+) -> list[Run]:
+    """Return the newest runs of these connections, newest first.
+
+    Only runs with this status, of this mapping, created at `since` (seconds since 1970) or later, and after `before` in
+    the order of the list (the time of creation and the id of a run).
+    """
+    query = select(runs).where(runs.c.connection_id.in_(connection_ids))
+    if status is not None:
+        query = query.where(runs.c.status == status.value)
+    if mapping_id is not None:
+        query = query.where(runs.c.mapping_id == mapping_id)
+    if since is not None:
+        query = query.where(runs.c.created_at >= since)
+    if before is not None:
+        created_at, run_id = before
+        is_older = runs.c.created_at < created_at
+        query = query.where(or_(is_older, and_(runs.c.created_at == created_at, runs.c.id < run_id)))
+    query = query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
+    return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
 
 
 async def unfinished(db: AsyncConnection, *, mapping_id: int | None = None) -> list[Run]:

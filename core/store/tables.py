@@ -434,6 +434,36 @@ audit_log = Table(
     Index(None, "subject"),
 )
 
+#: Tokens of the HTTP API. A secret can't be derived from its digest.
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    # the workspace whose data it sees; NULL: all
+    Column("team_id", Text),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("last4", Text, nullable=False),
+    # JSON
+    Column("scopes", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("last_used_at", Float),
+    Column("revoked_at", Float),
+)
+
+#: Keys with which programs mark requests to the HTTP API, so that a repeated one starts no second run.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("token_id", Id, ForeignKey("api_tokens.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    # SHA-256 of what was requested
+    Column("digest", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
 #: Work that only one process does at a time.
 leases = Table(
     "leases",

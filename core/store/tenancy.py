@@ -15,17 +15,21 @@ from core.store.mappings import AudienceMapping
 class Tenant:
     """A Slack workspace. `with_shared`: it also sees connections of no workspace, because it is the only one.
 
-    `only_named` is a person outside the workspace, who sees only the connections that name them.
+    `team_id` is None for the operator, who sees all connections. `only_named` is a person outside the workspace, who
+    sees only the connections that name them.
     """
 
-    team_id: str
+    team_id: str | None
     with_shared: bool
     only_named: str | None = None
 
 
 async def connections_of(db: AsyncConnection, tenant: Tenant) -> list[Connection]:
     """Return the connections that a tenant sees, by name."""
-    visible = await connections.of_team(db, tenant.team_id, with_shared=tenant.with_shared)
+    if tenant.team_id is None:
+        visible = await connections.everyone(db)
+    else:
+        visible = await connections.of_team(db, tenant.team_id, with_shared=tenant.with_shared)
     return [connection for connection in visible if tenant.only_named is None or connection.names(tenant.only_named)]
 
 

@@ -8,6 +8,7 @@ from bot.features.runs.run_reader import RunViewReader
 from bot.messages import fallback
 from bot.messages.desired import DesiredMessage, MessageKind, thread_of
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
+from bot.ui.formatting import slack_user
 from core.store import alerts, mappings, runs
 from core.store.alerts import AlertOutcome
 from core.store.connections import Connection
@@ -65,7 +66,7 @@ def desired_messages(view: AlertView, stored: Mapping[str, SlackMessage], *, is_
     main, direct, clear, *_ = keys_of(view.alert.id, connection)
     is_open = view.alert.closed_at is None
     kind = MessageKind.OPEN if is_open else MessageKind.FINAL
-    starter = view.run_view.run.started_by if view.run_view is not None else None
+    starter = slack_user(view.run_view.run.started_by) if view.run_view is not None else None
     content = alert(view)
     messages = []
     for key, target in ((main, connection.alert_channel), (direct, starter)):

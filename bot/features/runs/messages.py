@@ -20,7 +20,7 @@ from bot.messages.desired import DesiredMessage, MessageKind, Thread, thread_of
 from bot.messages.provider import DesiredState, Snapshot, StoredMessages, Subject
 from bot.services import Services
 from bot.ui.blocks import Message, text_message
-from bot.ui.formatting import person
+from bot.ui.formatting import person, slack_user
 from core.models.run import Run, RunStatus
 from core.runs.variants import is_undecided
 from core.store import audit_log, mappings, runs
@@ -99,7 +99,12 @@ class RunMessageProvider:
             day = reminders.due(run, history, self._clock())
             if day is not None:
                 self._due_reminders.append((view, day))
-            target = run.channel or channels.get(run.mapping_id) or run.started_by
+            target = (
+                run.channel
+                or channels.get(run.mapping_id)
+                or slack_user(run.started_by)
+                or view.connection.alert_channel
+            )
             if target is not None:
                 subjects.append(self._subject(view, target, history))
         return subjects
@@ -210,9 +215,10 @@ def desired_messages(
     is_missing = fallback.needs_fallback(main, _stored_kind(main, kind))
     # The note in a direct message about its channel is corrected only after the channel was tried again.
     is_shown = main is not None and main.status is MessageStatus.POSTED and main.kind == _stored_kind(main, kind)
-    if run.started_by not in (None, target) and (is_missing or (direct is not None and is_shown)):
+    starter = slack_user(run.started_by)
+    if starter not in (None, target) and (is_missing or (direct is not None and is_shown)):
         noted = fallback.with_fallback_note(content, main)
-        messages.append(DesiredMessage(_direct_key(key), team_id, run.started_by or target, kind, noted, is_urgent))
+        messages.append(DesiredMessage(_direct_key(key), team_id, starter or target, kind, noted, is_urgent))
     thread = thread_of(main) or thread_of(direct)
     if thread is not None:
         messages += _replies(view, target, entries, thread, approval)

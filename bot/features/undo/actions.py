@@ -11,8 +11,7 @@ from core.errors import InputError
 from core.models.run import Run
 from core.privacy.retention import RETENTION_S
 from core.runs import undo
-from core.store import audit_log, lists, runs
-from core.store.audit_log import AuditAction
+from core.store import lists, runs
 from core.store.connections import Connection
 from core.store.mappings import AudienceMapping
 
@@ -51,16 +50,9 @@ async def submit_undo(services: Services, actor: Actor, run_id: str) -> UndoRequ
     """Queue the undo of a run; it waits for approval. Raises InputError if that is not possible, or if they may not."""
     candidate, mapping = await _load(services, actor, run_id)
     channel = candidate.run.channel or mapping.channel or actor.channel
-    undo_run = await undo.undo(services.engine, candidate.run.id, started_by=actor.person, channel=channel)
-    async with services.engine.database.write() as db:
-        await audit_log.add(
-            db,
-            team_id=actor.team_id,
-            actor=actor.person,
-            action=AuditAction.RUN_UNDO_ASKED,
-            subject=f"run:{candidate.run.id}",
-            after={"run": undo_run},
-        )
+    undo_run = await undo.undo(
+        services.engine, candidate.run.id, by=actor.person, channel=channel, team_id=actor.team_id
+    )
     return UndoRequest(undo_run, channel)
 
 

@@ -74,7 +74,7 @@ async def test_others_leave_with_approval(sync: Sync) -> None:
     assert done.counts == {"members": 3, "left": 2, "added": 1, "removed": 2, "duplicates": 2}
     assert sync.emails() == {"p1@example.com", "p2@example.com", "p3@example.com"}
     assert (await sync.mirror(AUDIENCE[:3])).counts == {"members": 3, "unchanged": 3}
-    undo_id = await undo(sync.engine, done.run.id, started_by="U1", channel="C1")
+    undo_id = await undo(sync.engine, done.run.id, by="U1", team_id=None, channel="C1")
     await worker.start(undo_id)
     assert (await sync.approve(undo_id)).run.status is RunStatus.SUCCEEDED
     assert {"p8@example.com", "p9@example.com"} <= sync.emails()

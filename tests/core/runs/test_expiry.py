@@ -95,7 +95,7 @@ async def test_every_way_to_start_respects_a_pause(sync: Sync) -> None:
         commands.retry(sync.engine, failed, **actor),
         commands.retry_rejected(sync.engine, finished.id, channel=None, **actor),
         worker.resume(sync.engine, failed),
-        undo.undo(sync.engine, finished.id, started_by="U1", channel=None),
+        undo.undo(sync.engine, finished.id, by="U1", channel=None, team_id=None),
     ]
     for attempt in attempts:
         with pytest.raises(ConflictError, match="is paused, so nothing is sent"):

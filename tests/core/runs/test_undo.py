@@ -32,7 +32,7 @@ async def sync(tmp_path: Path, database_url: str) -> AsyncIterator[Sync]:
 
 async def request_undo(sync: Sync, run_id: str) -> Outcome:
     """Request an undo and plan it, so that it needs approval."""
-    undo_id = await undo(sync.engine, run_id, started_by="U1", channel="C1")
+    undo_id = await undo(sync.engine, run_id, by="U1", team_id=None, channel="C1")
     await worker.start(undo_id)
     outcome = await sync.outcome(undo_id)
     assert outcome.run.status is RunStatus.NEEDS_APPROVAL, outcome.run.error
@@ -220,8 +220,8 @@ async def test_repeated_request_is_one_undo(sync: Sync) -> None:
     """Requesting the same undo twice gives the same run."""
     await sync.mirror(people(range(3)))
     outcome = await sync.mirror(people(range(4)))
-    first = await undo(sync.engine, outcome.run.id, started_by=None, channel=None)
-    assert await undo(sync.engine, outcome.run.id, started_by=None, channel=None) == first
+    first = await undo(sync.engine, outcome.run.id, by="U1", channel=None, team_id=None)
+    assert await undo(sync.engine, outcome.run.id, by="U1", channel=None, team_id=None) == first
 
 
 async def test_impossible_undo(sync: Sync) -> None:
@@ -230,7 +230,7 @@ async def test_impossible_undo(sync: Sync) -> None:
 
     async def assert_refused(run_id: str, sentence: str) -> None:
         with pytest.raises(InputError, match=sentence):
-            await undo(sync.engine, run_id, started_by=None, channel=None)
+            await undo(sync.engine, run_id, by="U1", channel=None, team_id=None)
 
     await assert_refused("nosuchrun", "There is no run")
     await assert_refused((await sync.mirror(people(range(3)))).run.id, "changed nothing")

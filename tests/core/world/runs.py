@@ -219,7 +219,7 @@ async def retry_rejected(world: World, run_id: str, trouble: Trouble = QUIET) ->
 async def undo_run(world: World, run_id: str, trouble: Trouble) -> None:
     """Request the undo of a run, if possible, and plan it; it is approved most of the time."""
     try:
-        undo_id = await undo.undo(world.engine, run_id, started_by=BY, channel=None)
+        undo_id = await undo.undo(world.engine, run_id, by=BY, channel=None, team_id=None)
     except InputError:
         return
     await carry_out(world, undo_id)
