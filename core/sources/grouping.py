@@ -11,6 +11,14 @@ import duckdb
 
 from core.sources.audience_ref import UNKNOWN_AUDIENCE, AudienceRef, choose
 from core.sources.duckdb_errors import query
+from core.sources.repeated_rows import (
+    OF_REPEATED,
+    PLAIN_EMAIL,
+    PROFILE,
+    count_people,
+    find_repeated_keys,
+    numbered,
+)
 from core.sources.row_notes import refuse_decimal_ids, row_notes
 from core.sources.source import Source, SourceFormat, instant
 from core.sources.sql_expressions import literal
@@ -49,8 +57,9 @@ def read_rows(
     chosen = "" if len(counts) == 1 else f"WHERE label IS NOT DISTINCT FROM {label}"
     refuse_decimal_ids(con, rows, count, chosen)
     notes = row_notes(con, rows, count, chosen)
-    people = count.rows if rows.is_long else _count_people(con, rows, chosen)
-    group_rows(con, rows, [count], chosen)
+    repeated = None if rows.is_delta else find_repeated_keys(con, rows, count, chosen)
+    people = count_people(con, rows, count, chosen, repeated)
+    group_rows(con, rows, [count], chosen, repeated)
     shared = f"SELECT count(*) FROM source WHERE starts_with(profile, {literal(SHARED_ID_PREFIX)})"
     return Source(
         shape=shape,
@@ -74,22 +83,6 @@ def _audience(count: LabelCount) -> AudienceRef:
     return AudienceRef(None if count.label == count.name else count.label, count.name)
 
 
-def _count_people(con: duckdb.DuckDBPyConnection, rows: StagedRows, chosen: str) -> int:
-    """Return the number of people in the rows on the stage. Counted from the rows, as a check of the grouping."""
-    if rows.is_delta:
-        people = f"SELECT DISTINCT {_PROFILE} FROM ({_numbered(chosen)})"
-    else:
-        # 128 bits stand for the texts: to group by numbers costs a third
-        keys = (
-            f"hash(customer_id, {_PLAIN_EMAIL})",
-            f"hash(concat(customer_id, chr(10), {_PLAIN_EMAIL}))",
-            "if(customer_id IS NULL AND email IS NULL, n, NULL)",
-        )
-        alone = ", ".join(f"CASE WHEN mpid IS NULL THEN {key} END" for key in keys)
-        people = f"SELECT DISTINCT mpid, {alone} FROM ({_numbered(chosen)})"
-    return int(query(con, f"SELECT count(*) FROM ({people})", rows.file)[0][0])
-
-
 def _merged_counts(counts: Sequence[LabelCount]) -> list[LabelCount]:
     """Return the counts of several files, merged by label."""
     merged: dict[str | None, LabelCount] = {}
@@ -99,23 +92,29 @@ def _merged_counts(counts: Sequence[LabelCount]) -> list[LabelCount]:
     return list(merged.values())
 
 
-def group_rows(con: duckdb.DuckDBPyConnection, rows: StagedRows, counts: list[LabelCount], chosen: str = "") -> int:
+def group_rows(
+    con: duckdb.DuckDBPyConnection,
+    rows: StagedRows,
+    counts: list[LabelCount],
+    chosen: str = "",
+    repeated: int | None = None,
+) -> int:
     """Create the table `source` from the rows on the stage, one row per profile, and return the number of profiles.
 
-    `counts` are the counts of these rows. `chosen` is a condition (WHERE ...), unless all rows are grouped. Clears the
-    stage.
+    `counts` are the counts of these rows. `chosen` is a condition (WHERE ...), unless all rows are grouped. `repeated`
+    is the number of keys in the table `repeated`, if most profiles have one row. Clears the stage.
     """
     by_mpid = all(count.rows == count.with_mpid for count in counts)
     total = int(query(con, "SELECT coalesce(max(place) + 1, 0) FROM staged", rows.file)[0][0])
     order = _order(counts, total)
-    if query(con, _IS_TIMED, rows.file) and query(con, f"SELECT 1 FROM {TIMED} LIMIT 1", rows.file):
-        query(con, _TIME.replace("{numbered}", _numbered(chosen)), rows.file)
+    if _has_timed(con):
+        query(con, _TIME.replace("{rows}", numbered(chosen)), rows.file)
     query(con, _TABLE, rows.file)
-    if not by_mpid and not rows.is_delta:
-        _group_people(con, rows, order, chosen)
+    if repeated is not None:
+        _group_people(con, rows, order, chosen, repeated, by_mpid=by_mpid, are_few=repeated * FEW <= total)
     elif rows.is_delta or not _gather_joined(con, rows, total, order, chosen):
         query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=by_mpid)}", rows.file)
-    query(con, CLEAR_STAGE, rows.file)
+    query(con, CLEAR_STAGE + "; DROP TABLE IF EXISTS repeated", rows.file)
     if by_mpid:
         query(con, _NAME_BY_MPID, rows.file)
     return int(query(con, "SELECT count(*) FROM source", rows.file)[0][0])
@@ -128,10 +127,9 @@ def _gather_joined(con: duckdb.DuckDBPyConnection, rows: StagedRows, total: int,
     """
     staged = f"SELECT * FROM staged {chosen}"
     # the join multiplies the rows of such a profile: if there are more rows than before, it is given up
-    joined = (_JOINED if rows.is_long else _ALONE).format(staged=staged)
-    query(con, f"INSERT INTO source {joined} LIMIT {total + 1}", rows.file)
+    query(con, f"INSERT INTO source {_JOINED.format(staged=staged)} LIMIT {total + 1}", rows.file)
     profiles, identities = query(con, "SELECT count(*), count(email) + count(customer_id) FROM source", rows.file)[0]
-    if rows.is_long and identities != total:
+    if identities != total:
         query(con, f"INSERT INTO source {_NEITHER.format(staged=staged)}", rows.file)
     query(con, _SEVERAL, rows.file)
     several = int(query(con, "SELECT count(*) FROM several", rows.file)[0][0])
@@ -147,17 +145,39 @@ def _gather_joined(con: duckdb.DuckDBPyConnection, rows: StagedRows, total: int,
     return are_few
 
 
-def _group_people(con: duckdb.DuckDBPyConnection, rows: StagedRows, order: str, chosen: str) -> None:
-    """Fill `source` from a whole audience in which some rows have no mpid.
+def _group_people(
+    con: duckdb.DuckDBPyConnection,
+    rows: StagedRows,
+    order: str,
+    chosen: str,
+    repeated: int,
+    *,
+    by_mpid: bool,
+    are_few: bool,
+) -> None:
+    """Fill `source` from a whole audience in which most profiles have one row. Only the others are grouped, if few.
 
-    The hashes of their emails show which rows share a customer id but differ in the email. Those rows are few, or a
-    mistake, so they are grouped a second time, by email: the latest row with an email gets the key of the customer id,
-    and the others get keys of their own.
+    The hashes of their emails show which rows without an mpid share a customer id but differ in the email. Those rows
+    are few, or a mistake, so they are grouped a second time, by email: the latest row with an email gets the key of the
+    customer id, and the others get keys of their own.
     """
+    condition = ""
+    if are_few:
+        profile = "NULL" if by_mpid else PROFILE
+        alone = OF_REPEATED.replace(" IN ", " NOT IN ") if repeated else ""
+        rows_alone = f"SELECT {profile}, mpid, true, email, customer_id FROM ({numbered(chosen)}) {alone}"
+        query(con, f"INSERT INTO source {rows_alone}", rows.file)
+        condition = OF_REPEATED
+    if not repeated:
+        return
+    if by_mpid:
+        query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=True, condition=condition)}", rows.file)
+        return
     query(con, "ALTER TABLE source ADD COLUMN differ BOOLEAN", rows.file)
-    query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=False, differ=_DIFFER)}", rows.file)
+    grouping = _grouping(rows, order, chosen, by_mpid=False, condition=condition, differ=_DIFFER)
+    query(con, f"INSERT INTO source {grouping}", rows.file)
     if query(con, "SELECT count(*) FROM source WHERE differ", rows.file)[0][0]:
-        query(con, _SHARING.replace("{order}", order).replace("{numbered}", _numbered(chosen)), rows.file)
+        query(con, _SHARING.replace("{order}", order).replace("{rows}", numbered(chosen)), rows.file)
         query(con, "DELETE FROM source WHERE differ", rows.file)
         query(con, _INSERT_SHARING, rows.file)
         query(con, "DROP TABLE sharing", rows.file)
@@ -166,7 +186,6 @@ def _group_people(con: duckdb.DuckDBPyConnection, rows: StagedRows, order: str, 
 
 # Profiles with several identities of a kind are few if they are at most one in this many.
 FEW = 10
-_ALONE = "SELECT NULL, mpid, true, email, customer_id FROM ({staged})"
 _JOINED = """
     SELECT NULL, coalesce(e.mpid, c.mpid), true, e.email, c.customer_id
     FROM (SELECT mpid, email FROM ({staged}) WHERE email IS NOT NULL) AS e
@@ -188,20 +207,12 @@ _TABLE = """
 # The mpids become text last, because there may be no room for that text next to the stage.
 _NAME_BY_MPID = "ALTER TABLE source ALTER COLUMN profile TYPE VARCHAR USING mpid::VARCHAR"
 
-_PLAIN_EMAIL = "lower(email)"  # there is no white space around those on the stage
-_PROFILE = f"""
-    CASE WHEN mpid IS NOT NULL THEN mpid::VARCHAR
-         WHEN customer_id IS NOT NULL THEN 'customer:' || customer_id
-         WHEN email IS NOT NULL THEN 'email:' || {_PLAIN_EMAIL}
-         ELSE 'row:' || n END
-"""
-_EMAIL_HASH = f"hash(CASE WHEN mpid IS NULL AND customer_id IS NOT NULL THEN {_PLAIN_EMAIL} END)"
+_EMAIL_HASH = f"hash(CASE WHEN mpid IS NULL AND customer_id IS NOT NULL THEN {PLAIN_EMAIL} END)"
 _DIFFER = f"min({_EMAIL_HASH}) <> max({_EMAIL_HASH})"
 # Only of the profiles in the table: a column of `source` would cost memory for all, and few have a live change.
-_IS_TIMED = f"SELECT 1 FROM duckdb_tables() WHERE table_name = {literal(TIMED)}"
 _TIME = f"""
     UPDATE {TIMED} SET in_source = true, row_ms = found.stamp FROM (
-        SELECT profile, max(stamp) AS stamp FROM (SELECT {_PROFILE} AS profile, stamp FROM ({{numbered}}))
+        SELECT profile, max(stamp) AS stamp FROM (SELECT {PROFILE} AS profile, stamp FROM ({{rows}}))
         WHERE profile IN (SELECT member_key FROM {TIMED}) GROUP BY profile
     ) AS found WHERE found.profile = {TIMED}.member_key
 """
@@ -209,8 +220,8 @@ _TIME = f"""
 _SHARING = f"""
     CREATE TABLE sharing AS
     SELECT *, row_number() OVER (PARTITION BY customer_id ORDER BY plain_email IS NULL, k DESC) AS nth FROM (
-        SELECT customer_id, {_PLAIN_EMAIL} AS plain_email, arg_max(email, k) AS email, max(k) AS k
-        FROM (SELECT *, {{order}} AS k FROM ({{numbered}}))
+        SELECT customer_id, {PLAIN_EMAIL} AS plain_email, arg_max(email, k) AS email, max(k) AS k
+        FROM (SELECT *, {{order}} AS k FROM ({{rows}}))
         WHERE mpid IS NULL AND customer_id IN (SELECT customer_id FROM source WHERE differ)
         GROUP BY customer_id, plain_email
     )
@@ -222,8 +233,11 @@ _INSERT_SHARING = f"""
 """
 
 
-def _numbered(chosen: str) -> str:
-    return f"SELECT mpid, member, email, customer_id, stamp, place + 1 AS n FROM staged {chosen}"
+def _has_timed(con: duckdb.DuckDBPyConnection) -> bool:
+    try:  # to look for the table in the catalog takes ten milliseconds
+        return bool(con.execute(f"SELECT 1 FROM {TIMED} LIMIT 1").fetchall())
+    except duckdb.CatalogException:
+        return False
 
 
 def _grouping(
@@ -239,11 +253,11 @@ def _grouping(
     kept = f"{member} AS member, {latest}(email, k) AS email, {latest}(customer_id, k) AS customer_id"
     if by_mpid:
         grouped = (
-            f"SELECT mpid, {kept} FROM (SELECT *, {order} AS k FROM ({_numbered(chosen)}) {condition}) GROUP BY mpid"
+            f"SELECT mpid, {kept} FROM (SELECT *, {order} AS k FROM ({numbered(chosen)}) {condition}) GROUP BY mpid"
         )
         return f"SELECT NULL, mpid, member, email, customer_id FROM ({grouped})"
     more = f", {differ}" if differ else ""
-    keyed = f"SELECT *, {order} AS k, {_PROFILE} AS profile FROM ({_numbered(chosen)})"
+    keyed = f"SELECT *, {order} AS k, {PROFILE} AS profile FROM ({numbered(chosen)}) {condition}"
     return f"SELECT profile, any_value(mpid) AS mpid, {kept}{more} FROM ({keyed}) GROUP BY profile"
 
 

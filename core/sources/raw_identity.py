@@ -27,7 +27,7 @@ _APOSTROPHE = re.compile(r"'(?=[=+@\-0-9])")
 
 #: How a spreadsheet rewrites a long number, or a value that it can't show. The pattern means the same in RE2 and
 #: Python.
-REWRITTEN_ID_PATTERN = r"-?[0-9](\.[0-9]+)?[eE]\+[0-9]{2,3}|##+|#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!)"
+REWRITTEN_ID_PATTERN = r"-?[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|##+|#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!)"
 
 
 def visible(text: str) -> str:

@@ -4,7 +4,7 @@ import duckdb
 
 from core.sources.duckdb_errors import NO_INTEGER, NOT_UTF8, REWRITTEN, query
 from core.sources.plain_text import UNDECODABLE_FIRST, UNDECODABLE_LAST
-from core.sources.row_flags import NO_MPID, REWRITTEN_ID
+from core.sources.row_flags import LIST_ID, NO_MPID, REWRITTEN_ID
 from core.sources.staged_rows import LONGEST_IDENTITY, StagedRows
 
 _HAS_MPID = f"{NO_MPID.format('mpid')} IS NOT TRUE"
@@ -19,6 +19,7 @@ _FAULTS = (
     ("the time stamp can't be read.", "unreadable"),
     ("there is a NUL byte in an identity.", "contains(email, chr(0)) OR contains(customer_id, chr(0))"),
     (REWRITTEN, REWRITTEN_ID.format("customer_id")),
+    ("the customer id is a list. Export one id for each row.", LIST_ID.format("trim(customer_id)")),
     (
         f"an identity is longer than {LONGEST_IDENTITY:,} bytes: this is not an audience.",
         f"strlen(email) > {LONGEST_IDENTITY} OR strlen(customer_id) > {LONGEST_IDENTITY}",

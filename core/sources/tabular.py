@@ -74,7 +74,6 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows
     columns = [str(row[0]) for row in described]
     indexes = columns_by_meaning(columns, file)
     types = {name: str(described[index][1]) for name, index in indexes.items()}
-    _refuse_inexact(con, source, {columns[indexes[name]]: types[name] for name in indexes.keys() & _IDS}, file)
     for name in indexes:
         if types[name].endswith(("[]", ")")) and not types[name].startswith("DECIMAL"):
             raise file.error(
@@ -82,6 +81,7 @@ def parquet_rows(con: duckdb.DuckDBPyConnection, file: SourceFile) -> StagedRows
             )
         if types[name] == "BLOB":
             _refuse_bytes(con, source, columns[indexes[name]], file)
+    _refuse_inexact(con, source, {columns[indexes[name]]: types[name] for name in indexes.keys() & _IDS}, file)
     _refuse_long(con, file, {columns[index]: types[name] for name, index in indexes.items()})
     texts = {name: _parquet_text(identifier(columns[index]), types[name]) for name, index in indexes.items()}
     stamp = _parquet_stamp(identifier(columns[indexes[STAMP]]), types[STAMP]) if STAMP in indexes else "NULL::BIGINT"

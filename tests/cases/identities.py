@@ -32,7 +32,7 @@ DECORATED = [
 INVALID = ["ann..b@example.com", "ann@example..com", "ann@example.com bob@example.com", "a@example.com,b@example.com"]
 
 #: Customer ids after a spreadsheet or pandas has rewritten them.
-REWRITTEN = ["1.23E+11", "1e+19", "-1.5E+12", "#N/A", "########", "#REF!"]
+REWRITTEN = ["1.23E+11", "1,23E+11", "1e+19", "-1.5E+12", "#N/A", "########", "#REF!"]
 
 
 @dataclass(frozen=True)
