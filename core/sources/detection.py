@@ -111,7 +111,7 @@ def _csv(head: bytes, file: SourceFile) -> DetectedFile:
     csv_file = replace(file, layout=csv_format.layout(head, file, meaning))
     if skip := csv_file.layout.skip:
         note = f"Line {skip + 1} is the header; the lines above it were ignored."
-        csv_file = replace(csv_file, notes=(*file.notes, note))
+        csv_file = replace(csv_file, notes=tuple(dict.fromkeys((*file.notes, note))))
     if download_csv.is_download_header(csv_file.layout.columns):
         return DetectedFile(FileFormat.DOWNLOAD_CSV, csv_file)
     return DetectedFile(FileFormat.TABLE_CSV, csv_file)

@@ -14,9 +14,12 @@ from typing import TextIO
 
 from core.sources.duckdb_errors import disk_errors
 from core.sources.source_file import SourceFile
+from core.sources.summary_rows import ROW_COUNT, RULE
 
 CHUNK = 1 << 20
 LONGEST_LINE = 1 << 22
+# In bytes: longer last lines are no number of rows.
+LONGEST_LAST_LINE = 1 << 10
 #: Bytes that are not UTF-8 become these characters, from Unicode's last plane for private use. Columns that are used
 #: must not contain them. (Characters of the first such plane occur: Macs write U+F700 for an arrow key.)
 UNDECODABLE_FIRST, UNDECODABLE_LAST = 0x10F700, 0x10F7FF
@@ -75,9 +78,39 @@ def tidy(file: SourceFile, folder: Path, encoding: str | None = None, header: st
         file.path.open(encoding=encoding or "utf-8-sig", errors="private_use", newline="") as source,
         target.open("w", encoding="utf-8", errors="replace", newline="") as plain,
     ):
+        is_first = True
         for piece in _normalize_lines(source, "" if not has_feeds and encoding is None else " "):
-            plain.write(piece.replace(f"\n{header}\n", "\n\n") if header else piece)
-    return replace(file, path=target)
+            plain.write(_without_headers(piece, header, file.layout.skip, is_first=is_first) if header else piece)
+            is_first = False
+    ends_with = _cut_row_count(target) if header else ""
+    note = f"The last line was ignored: “{ends_with}” is no person."
+    return replace(file, path=target, notes=(*file.notes, note) if ends_with else file.notes)
+
+
+def _without_headers(piece: str, header: str, skip: int, *, is_first: bool) -> str:
+    """Return a piece of a text with blank lines in place of repeated headers, and of a ruled line below the header."""
+    start = 0
+    if is_first:
+        start = piece.find(f"\n{header}\n") + 1 if skip else 0
+        below = start + len(header) + 1
+        end = piece.find("\n", below)
+        if end > below and RULE.fullmatch(piece, below, end):
+            piece = piece[:below] + piece[end:]
+    return piece[:start] + piece[start:].replace(f"\n{header}\n", "\n\n")
+
+
+def _cut_row_count(path: Path) -> str:
+    """Cut the number of rows off the end of a text, and return its line; "" if the text ends otherwise."""
+    with path.open("r+b") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - LONGEST_LAST_LINE))
+        end = stream.read().rstrip()
+        line = end[end.rfind(b"\n") + 1 :]
+        text = line.decode(errors="replace").strip()
+        if not ROW_COUNT.fullmatch(text):
+            return ""
+        stream.truncate(max(0, size - LONGEST_LAST_LINE) + len(end) - len(line))
+    return text if text.isprintable() else "Ctrl-Z"
 
 
 def _normalize_lines(source: TextIO, lone_return: str) -> Iterator[str]:

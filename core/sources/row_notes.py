@@ -28,6 +28,12 @@ def row_notes(con: duckdb.DuckDBPyConnection, rows: StagedRows, count: LabelCoun
     """
     flags = count.flags
     notes = []
+    if count.summaries:
+        is_one = count.summaries == 1
+        notes.append(
+            f"{count.summaries} {'row was' if is_one else 'rows were'} ignored, at the end of the table or right below "
+            f"its header: {'it contains' if is_one else 'they contain'} a total or a line, and no person."
+        )
     if flags & (RowFlag.NULL_ID | RowFlag.NULL_EMAIL | RowFlag.NULL_MPID | RowFlag.CLEANED):
         kinds = (RowFlag.NULL_ID, RowFlag.NULL_EMAIL, RowFlag.NULL_MPID, RowFlag.CLEANED)
         counted = ", ".join(f"count(*) FILTER (WHERE flags & {flag.value} <> 0)" for flag in kinds)

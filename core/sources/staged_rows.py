@@ -82,6 +82,8 @@ class LabelCount:
     newest: int | None
     #: Every RowFlag that some row has.
     flags: int = 0
+    #: The rows that were removed because they are totals or lines.
+    summaries: int = 0
 
     def __add__(self, other: "LabelCount") -> "LabelCount":
         """The rows of the same label in two files."""
@@ -94,4 +96,5 @@ class LabelCount:
             oldest=min(stamps, default=None),
             newest=max(stamps, default=None),
             flags=self.flags | other.flags,
+            summaries=self.summaries + other.summaries,
         )

@@ -17,6 +17,7 @@ from core.sources.row_flags import RowFlag, first_flags
 from core.sources.source_file import SourceFile
 from core.sources.sql_expressions import literal
 from core.sources.staged_rows import BY_KIND, KINDS, LONGEST_IDENTITY, OTHER, LabelCount, StagedRows
+from core.sources.summary_rows import remove_summary_rows
 
 # More audiences, or types of identity, than this in one file are a mistake.
 MOST_LABELS = 1_000
@@ -64,6 +65,14 @@ _COUNTS = """
         bit_or(flags)
     FROM staged WHERE place >= {first} GROUP BY label ORDER BY label LIMIT {most}
 """
+# To group by a small number costs half as much as by text.
+_MEASURES = "count(*), count(mpid), min(stamp), max(stamp), bit_or(flags)"
+_LONG_COUNTS = f"""
+    SELECT CASE kind {_LABELS} END AS label, NULL, {_MEASURES} FROM stage
+    WHERE rowid >= {{first}} AND kind <> {OTHER} GROUP BY kind
+    UNION ALL SELECT value, NULL, {_MEASURES} FROM stage WHERE rowid >= {{first}} AND kind = {OTHER} GROUP BY value
+    ORDER BY label LIMIT {{most}}
+"""
 
 
 def stage(con: duckdb.DuckDBPyConnection, rows: StagedRows) -> list[LabelCount]:
@@ -81,25 +90,32 @@ def stage(con: duckdb.DuckDBPyConnection, rows: StagedRows) -> list[LabelCount]:
         else:  # so that rows are numbered from the beginning
             query(con, CLEAR_STAGE + ";" + (_LONG_STAGE if rows.is_long else _STAGE), rows.file)
         counts = _put(con, rows, first)
+    summaries = 0 if rows.is_long or rows.is_delta else remove_summary_rows(con, rows, first)
+    if summaries:
+        counts = _counts(con, rows, first)
     if len(counts) > MOST_LABELS:
         raise rows.file.error(
             f"holds more than {MOST_LABELS:,} audiences or types of identity: this is not an audience."
         )
     if any(count[-1] & RowFlag.SUSPICIOUS or "\0" in f"{count[0]}{count[1]}" for count in counts):
         refuse_faulty(con, rows)
-    return [LabelCount(*count) for count in counts]
+    by_label = [LabelCount(*count) for count in counts]
+    return [replace(by_label[0], summaries=summaries), *by_label[1:]] if by_label else []
 
 
 def _put(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int) -> list[tuple[Any, ...]]:
     """Put rows on the stage, cleaned, and count them by label; their places begin with `first`."""
     to_stage = _TO_LONG_STAGE if rows.is_long else _TO_STAGE
     query(con, to_stage.replace("{rows}", rows.sql), rows.file)
-    counting = _COUNTS.format(first=first, most=MOST_LABELS + 1)
-    counts = query(con, counting, rows.file)
+    counts = _counts(con, rows, first)
     if len(counts) <= MOST_LABELS and any(count[-1] & RowFlag.IRREGULAR for count in counts):
         clean_staged_rows(con, rows.file, is_long=rows.is_long)
-        counts = query(con, counting, rows.file)
+        counts = _counts(con, rows, first)
     return counts
+
+
+def _counts(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int) -> list[tuple[Any, ...]]:
+    return query(con, (_LONG_COUNTS if rows.is_long else _COUNTS).format(first=first, most=MOST_LABELS + 1), rows.file)
 
 
 def _has_empty(con: duckdb.DuckDBPyConnection, rows: StagedRows, first: int, counts: Sequence[tuple[Any, ...]]) -> bool:

@@ -23,6 +23,8 @@ def refuse_unreadable(head: bytes, file: SourceFile) -> None:
     for magic, message in NOT_READ.items():
         if head.startswith(magic):
             raise file.error(message)
+    if head[257:262] == b"ustar":
+        raise file.error("is a tar archive. Unpack it, and give the file inside, or the folder.")
     start = head[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script")):
         raise file.error(

@@ -61,6 +61,26 @@ TEXTS: dict[str, bytes] = {
     "concatenated parts": ("\ufeff" + HALVES[0] + "\ufeff" + HALVES[1]).encode(),
     "PostgreSQL COPY": TABLE.replace(",", "\t").encode() + b"\\N\tc3\n",
     "Redshift UNLOAD": b"email|name|customer_id\na@example.com|x\\|y|c1\nb@example.com|z|c2\n",
+    "Redshift UNLOAD with quotation marks": b'"email"|"customer_id"\n"a@example.com"|"c1"\n"b@example.com"|"c2"\n',
+    "Snowflake": b'"EMAIL","CUSTOMER_ID"\n"a@example.com","c1"\n"b@example.com","c2"\n\\N,"c3"\n',
+    "Excel": ("\ufeff" + TABLE.replace(",", ";").replace("\n", "\r\n") + ";;\r\n;;\r\n").encode(),
+    "Excel's Unicode text": TABLE.replace(",", "\t").replace("\n", "\r\n").encode("utf-16"),
+    "LibreOffice": b'"email","customer_id"\n"a@example.com","c1"\n"b@example.com","c2"\n',
+    "pandas with an index": b",email,customer_id\n0,a@example.com,c1\n1,b@example.com,c2\n",
+    "spaces around": b"email , customer_id\na@example.com , c1\nb@example.com , c2\n",
+    "a comma too many": b"email,customer_id,\na@example.com,c1,\nb@example.com,c2,\n",
+    "a line end in a cell": b'email,customer_id,note\na@example.com,c1,"x\ny"\nb@example.com,c2,"z"\n',
+    "UTF-32": TABLE.encode("utf-32"),
+    "lines above, and mixed line ends": b"Report\r\n\r\n" + TABLE.encode(),
+    "lines above, and parts": ("# one\n" + HALVES[0] + "\ufeff" + HALVES[1]).encode(),
+    "psql": b" email | customer_id \n-------+-------------\n a@example.com | c1\n b@example.com | c2\n(2 rows)\n\n",
+    "sqlcmd": b"email,customer_id\n-----,-----------\na@example.com,c1\nb@example.com,c2\n\n(2 rows affected)\n",
+    "SQL*Plus": b'"EMAIL","CUSTOMER_ID"\n"a@example.com","c1"\n"b@example.com","c2"\n\n2 rows selected.\n',
+    "Markdown": b"| email | customer_id |\n|---|---|\n| a@example.com | c1 |\n| b@example.com | c2 |\n",
+    "PostgreSQL COPY with its end": TABLE.replace(",", "\t").encode() + b"\\.\n",
+    "Ctrl-Z": TABLE.encode() + b"\x1a",
+    "JSON lines with CR LF and a mark": b'\xef\xbb\xbf{"email":"a@example.com","customer_id":"c1"}\r\n'
+    b'{"email":"b@example.com","customer_id":"c2"}\r\n',
     "JSON lines": b'{"email":"a@example.com","customer_id":"c1"}\n{"customer_id":"c2","email":"b@example.com"}\n',
     "JSON array": b'[{"email":"a@example.com","customer_id":"c1"},\n {"email":"b@example.com","customer_id":"c2"}]',
     "JSON without nulls": b'{"customer_id":"c1","email":"a@example.com"}\n{"email":"b@example.com","customer_id":"c2"}',
@@ -74,6 +94,11 @@ RECOGNIZED: dict[bytes, str] = {
     b"Obj\x01\x04": "is an Avro file",
     b"ORC\x08": "is an ORC file",
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 64: "is an old Excel workbook (.xls)",
+    b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>': "is XML, not an audience",
+    b"\n <!doctype html><title>Sign in</title>": "It may be a sign-in page",
+    b"Please sign in to continue\n": "has no column with an identity",
+    b'{"error":{"code":401,"message":"Invalid credentials"}}': "has no column with an identity, only error",
+    b"a.csv".ljust(257, b"\0") + b"ustar\x0000" + b"\0" * 300: "is a tar archive",
     b"7z\xbc\xaf\x27\x1c\0\4": "is a 7z archive",
 }
 
@@ -85,6 +110,41 @@ def test_texts(reading: Reading, content: bytes) -> None:
 
     assert {name: profiles[name] for name in PEOPLE} == PEOPLE
     assert set(profiles) <= {*PEOPLE, "customer:c3"}
+
+
+#: Rows below a table that are no people.
+TOTALS: dict[str, bytes] = {
+    "as email": TABLE.encode() + b"Total: 2,\n",
+    "as customer id": b"customer_id,email\nc1,a@example.com\nc2,b@example.com\nTotal: 2,\n",
+    "two totals": b"email,customer_id,sum\na@example.com,c1,3\nb@example.com,c2,4\nSubtotal,,7\nGrand Total,,7\n",
+    "with a number as id": TABLE.encode() + b"Total,2\n",
+    "JSON": TEXTS["JSON lines"] + b'{"email":"Total","customer_id":"2"}\n',
+}
+
+
+@pytest.mark.parametrize("content", TOTALS.values(), ids=TOTALS)
+def test_a_total_is_not_a_member(reading: Reading, content: bytes) -> None:
+    """A total below a table is no member, and a note says that it was ignored."""
+    source, profiles = reading(content)
+
+    assert (profiles, source.rows, source.merged_rows) == (PEOPLE, 2, 0)
+    assert sum("a total or a line, and no person" in note for note in source.notes) == 1
+
+
+def test_a_total_in_parquet(tmp_path: Path, reading: Reading) -> None:
+    """A total at the end of a Parquet table is no member."""
+    columns = {"email": ["a@example.com", "b@example.com", "Total"], "customer_id": ["c1", "c2", "2"]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+
+    assert reading(tmp_path / "a.parquet")[1] == PEOPLE
+
+
+def test_a_person_with_an_id_like_a_total(reading: Reading) -> None:
+    """A row with an address is a person, whatever the id is, and so is a row further up."""
+    ids = ["Total", *(f"c{number}" for number in range(9))]
+    lines = [",Sum", *(f"p{number}@example.com,{each}" for number, each in enumerate(ids)), "z@example.com,Total: 2"]
+
+    assert reading("\n".join(["email,customer_id", *lines]))[0].rows == 12
 
 
 @pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
@@ -288,6 +348,27 @@ def test_ids_in_parquet(tmp_path: Path, reading: Reading, ids: pa.Array, profile
     pq.write_table(pa.table({column: ids}), tmp_path / "a.parquet")
 
     assert list(reading(tmp_path / "a.parquet")[1]) == [profile if column == "mpid" else f"customer:{profile}"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'email,customer_id\na@example.com,"[1.0,2.0]"\n',
+        "email,customer_id\na@example.com,[1.0]\n",
+        '{"email":"a@example.com","customer_id":[1.0,2.0]}\n',
+    ],
+    ids=["csv", "one", "json"],
+)
+def test_lists_are_no_ids(refusal: Refusal, content: str) -> None:
+    """A list in a cell is refused in text as it is in Parquet."""
+    assert "the customer id is a list" in refusal(content).message
+
+
+def test_lists_in_parquet(tmp_path: Path, refusal: Refusal) -> None:
+    """A column of lists is refused."""
+    pq.write_table(pa.table({"customer_id": [[1.0, 2.0]]}), tmp_path / "a.parquet")
+
+    assert "several values in one cell" in refusal(tmp_path / "a.parquet").message
 
 
 def test_uuids_in_parquet(tmp_path: Path, reading: Reading, refusal: Refusal) -> None:
