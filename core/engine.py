@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.delivery.shared_rate_limiter import SharedRateLimiter
@@ -66,8 +65,6 @@ class Engine:
         self.fetchers: dict[str, Fetcher] = {}
         #: The clock of all waits for Iterable.
         self.clock: Clock = SystemClock()
-        #: The directories to which this process is fetching audiences, by run id.
-        self.fetching: dict[str, Path] = {}
         #: The fetches of who is forgotten in Iterable that are in progress, by connection id.
         self.forgotten_fetches: dict[int, asyncio.Task[None]] = {}
         #: The tokens of mParticle's platform API, and the audiences by connection id, as fetched last by this process.

@@ -10,12 +10,13 @@ from typing import Protocol, Self
 
 from rich import progress as bars
 
-from bot.ui.formatting import compact_duration
+from bot.ui.formatting import compact_duration, downloaded
 from bot.ui.terminal import Terminal, clean
 from core.engine import Engine
 from core.models.run import RunPhase, RunStatus
 from core.reporting.progress import Progress, ProgressTracker
-from core.sources.fetch import fetched_bytes
+from core.settings import FETCHED
+from core.sources.download_progress import download_progress
 from core.store import batches, runs
 
 # How often the progress is read from the database, in seconds.
@@ -88,9 +89,8 @@ async def _read_activity(engine: Engine, run_id: str, tracker: ProgressTracker) 
 
 
 async def _planning(engine: Engine, run_id: str) -> str:
-    directory = engine.fetching.get(run_id)
-    size = await asyncio.to_thread(fetched_bytes, directory) if directory else 0
-    return f"Fetching the audience, {size / 1_000_000:,.1f} MB so far" if size else "Reading and comparing"
+    download = await asyncio.to_thread(download_progress, engine.settings.data_dir / FETCHED / run_id)
+    return f"Fetching the audience, {downloaded(download)}" if download else "Reading and comparing"
 
 
 def _display(terminal: Terminal) -> ProgressDisplay:

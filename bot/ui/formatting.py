@@ -4,6 +4,8 @@ import re
 import time
 from typing import Final
 
+from core.sources.download_progress import DownloadProgress
+
 _DONE: Final = "█"
 _LEFT: Final = "░"
 BAR_WIDTH = 20
@@ -31,6 +33,12 @@ def escape(text: str) -> str:
 def cut(text: str, length: int) -> str:
     """Cut a text to this length; an ellipsis marks the cut."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def downloaded(progress: DownloadProgress) -> str:
+    """Return how much has been downloaded: `1.5 MB of 20.0 MB`."""
+    total = f"of {progress.total / 1_000_000:,.1f} MB" if progress.total else "so far"
+    return f"{progress.done / 1_000_000:,.1f} MB {total}"
 
 
 def number(value: int) -> str:

@@ -244,13 +244,9 @@ async def _read_and_plan(engine: Engine, run: Run) -> PlanResult:
         await refresh_campaigns(engine, connection)
     hashes = await fetch_forgotten(engine, connection, is_live=run.request.live)
     directory = data_dir / settings.FETCHED / run.id
-    engine.fetching[run.id] = directory
     async with contextlib.AsyncExitStack() as stack:
-        try:
-            files = fetch_files(addresses, directory, engine.fetchers, places_of(engine, run, connection))
-            fetched = await stack.enter_async_context(files)
-        finally:
-            del engine.fetching[run.id]
+        files = fetch_files(addresses, directory, engine.fetchers, places_of(engine, run, connection))
+        fetched = await stack.enter_async_context(files)
         people_on_list = None
         if run.request.adopts is not None and connection is not None:
             people_on_list = await _save_people(engine, connection, run.list_id, directory)

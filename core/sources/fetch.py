@@ -17,6 +17,7 @@ import aiohttp
 
 from core import network
 from core.errors import InputError, SyncError
+from core.sources.download_progress import expect, finish, start
 from core.sources.places import NOT_ALLOWED, open_in
 
 #: Fetches an address to a file in this directory, and returns its path.
@@ -31,7 +32,7 @@ LONGEST_NAME = 200
 SILENCE_S = 60.0
 
 # The names of errors by which the libraries say that they have no credentials, or wrong ones.
-_NOT_LET_IN = re.compile(r"Auth|Credential|Token|BadHostKey|PasswordRequired")
+_NOT_LET_IN = re.compile(r"Auth|[Cc]redential|Token|PasswordRequired")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):")
 # The extra of this package that is needed for each scheme.
 BUCKETS = {
@@ -111,18 +112,23 @@ async def fetch_file(
             folders = [Path(place) for place in allowed or () if not scheme_of(place)]
             with open_in(folders, Path(address), directory) as path:
                 yield path
-        elif scheme in fetchers:
-            yield await fetchers[scheme](address, directory)
-        elif scheme in ("http", "https"):
-            yield await _from_web(address, directory / name_of(address))
-        elif scheme in BUCKETS:
-            yield await asyncio.to_thread(_from_bucket, scheme, address, directory / name_of(address))
         else:
-            raise InputError(
-                f"Audiences can't be read from {scheme}:. Use a file, https://, s3://, gs://, az:// or sftp://."
-            )
+            start(directory)
+            path = await _download(scheme, address, directory, fetchers)
+            finish(directory)
+            yield path
     finally:
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+async def _download(scheme: str, address: str, directory: Path, fetchers: dict[str, Fetcher]) -> Path:
+    if scheme in fetchers:
+        return await fetchers[scheme](address, directory)
+    if scheme in ("http", "https"):
+        return await _from_web(address, directory / name_of(address))
+    if scheme in BUCKETS:
+        return await asyncio.to_thread(_from_bucket, scheme, address, directory / name_of(address))
+    raise InputError(f"Audiences can't be read from {scheme}:. Use a file, https://, s3://, gs://, az:// or sftp://.")
 
 
 @asynccontextmanager
@@ -143,17 +149,11 @@ async def fetch_files(
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
 
-def fetched_bytes(directory: Path) -> int:
-    """Return how many bytes have been fetched to a directory so far."""
-    try:
-        return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    except OSError:  # a file was removed meanwhile
-        return 0
-
-
 async def save(response: aiohttp.ClientResponse, path: Path, limit: int = MAX_BYTES) -> Path:
     """Write the body of an answer to a file, and return its path. Raises InputError above `limit` bytes."""
     size = 0
+    if "Content-Encoding" not in response.headers:
+        expect(path.parent, response.content_length)
     with path.open("wb") as file:
         async for piece in response.content.iter_chunked(CHUNK):
             size += len(piece)
@@ -188,15 +188,13 @@ async def _from_web(address: str, path: Path) -> Path:
 
 def _from_bucket(scheme: str, address: str, path: Path) -> Path:
     try:
-        from fsspec.core import url_to_fs
-
-        # not the connection and the listings of an earlier run: they may be broken, or out of date
-        bucket, name = url_to_fs(address, skip_instance_cache=True)
+        bucket, name = _open_bucket(scheme, address)
         if "*" in name_of(address):
             return _folder_from_bucket(bucket, name, path.with_name("parts"))
         if address.endswith("/"):
             return _folder_from_bucket(bucket, name, path)
         with bucket.open(name, "rb") as remote:
+            expect(path.parent, bucket.size(name))
             _copy(remote, path, MAX_BYTES)
     except ImportError as error:
         raise InputError(
@@ -210,9 +208,10 @@ def _from_bucket(scheme: str, address: str, path: Path) -> Path:
         raise
     except Exception as error:  # each cloud's library has errors of its own
         kind = type(error).__name__
-        if type(error).__module__ == "builtins" and not isinstance(error, OSError):
+        is_refused = _is_refused(error)
+        if type(error).__module__ == "builtins" and not isinstance(error, OSError) and not is_refused:
             raise
-        if _NOT_LET_IN.search(kind):
+        if is_refused:
             raise InputError(
                 f"The server does not let this program in ({kind}). Check the user name and password, or the cloud's "
                 "credentials on this machine."
@@ -221,15 +220,36 @@ def _from_bucket(scheme: str, address: str, path: Path) -> Path:
     return path
 
 
+def _is_refused(error: Exception) -> bool:
+    """Whether a library has no credentials for a server, or the server refuses them."""
+    # Azure's library raises a ValueError without credentials, and an error with the answer's status
+    words = str(error) if type(error) is ValueError else type(error).__name__
+    return bool(_NOT_LET_IN.search(words)) or getattr(error, "status_code", None) in (401, 403)
+
+
+def _open_bucket(scheme: str, address: str) -> tuple[Any, str]:
+    """Return the file system of an address, and the path in it. Raises ImportError if packages are missing."""
+    from fsspec.core import url_to_fs
+
+    # not the connection and the listings of an earlier run: they may be broken, or out of date
+    if scheme != "sftp":
+        bucket, name = url_to_fs(address, skip_instance_cache=True)
+        return bucket, str(name)
+    from core.sources.sftp import open_sftp
+
+    return open_sftp(address)
+
+
 def _folder_from_bucket(bucket: Any, root: str, folder: Path) -> Path:
     """Fetch the parts of an audience: the files below a prefix, or those that a pattern matches. Returns the folder."""
     from core.sources.file_opener import is_part
 
-    paths = bucket.glob(root) if "*" in root else bucket.find(root)
-    names = [name for name in sorted(paths) if is_part(PurePosixPath(name))]
+    files = bucket.glob(root, detail=True) if "*" in root else bucket.find(root, detail=True)
+    names = [name for name in sorted(files) if is_part(PurePosixPath(name))]
     if not names:
         raise FileNotFoundError(root)
     folder.mkdir()
+    expect(folder.parent, sum(files[name].get("size") or 0 for name in names))
     room = MAX_BYTES
     for index, name in enumerate(names):
         with bucket.open(name, "rb") as remote:

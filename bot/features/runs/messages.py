@@ -23,6 +23,7 @@ from bot.ui.blocks import Message, text_message
 from bot.ui.formatting import person, slack_user
 from core.models.run import Run, RunStatus
 from core.runs.variants import is_undecided
+from core.settings import FETCHED
 from core.store import audit_log, mappings, runs
 from core.store.audit_log import AuditAction, AuditEntry
 from core.store.database import to_the_end
@@ -74,7 +75,7 @@ class RunMessageProvider:
         self._services = services
         self._approval = approval
         self._clock = clock
-        self._views = RunViewReader()
+        self._views = RunViewReader(services.engine.settings.data_dir / FETCHED)
         self._list_sizes = ListSizeFetcher(services.engine, services.wake)
         self._unfinished: set[str] = set()
         self._swept_at = -SWEEP_EVERY_S

@@ -5,16 +5,21 @@ from slack_sdk.models.blocks import Block, ButtonElement
 from bot.features.ids import RunAction
 from bot.features.runs.run_view import RunView, done_words, origin
 from bot.ui.blocks import Message, actions, button, confirmation, context, section
-from bot.ui.formatting import bar, duration, number, plural
+from bot.ui.formatting import bar, downloaded, duration, number, plural
 from bot.ui.list_words import freeze_words
 from core.models.run import Run, RunPhase, RunStatus, StopReason
 
 
 def waiting(view: RunView) -> Message:
     """Return the message of a run that is queued or being planned."""
-    phase = phase_words(view.run)
-    text = f"*Sync of {view.what}*\n{phase}. Nothing has been sent yet.{_freeze(view)}"
-    return _with_cancel(view, f"Sync of {view.what}: {phase.lower()}.", text)
+    phase, lines = phase_words(view.run), ""
+    if view.download is not None and view.run.stop_requested is None:
+        phase = f"Downloading the audience, {downloaded(view.download)}"
+        if view.download.total:
+            percent = 100 * view.download.done // view.download.total
+            lines = f"\n{bar(view.download.done, view.download.total)} {percent} %"
+    text = f"*Sync of {view.what}*\n{phase}. Nothing has been sent yet.{lines}{_freeze(view)}"
+    return _with_cancel(view, f"Sync of {view.what}: {phase[0].lower()}{phase[1:]}.", text)
 
 
 def progress(view: RunView) -> Message:

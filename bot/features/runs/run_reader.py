@@ -1,6 +1,8 @@
 """Reads the data of the messages of runs."""
 
+import asyncio
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,6 +11,7 @@ from bot.features.runs.run_view import RunView
 from bot.messages.provider import Snapshot
 from core.models.run import Run, RunStatus
 from core.reporting.progress import Progress, ProgressTracker
+from core.sources.download_progress import DownloadProgress, download_progress
 from core.store import approvals, batches, campaigns, freezes, mappings, rejections
 from core.store.mappings import MappingStatus
 
@@ -37,8 +40,9 @@ async def _more(db: AsyncConnection, run: Run) -> dict[str, Any]:
 class RunViewReader:
     """Reads run views, and remembers rejection counts and the recent progress of each run between two reads."""
 
-    def __init__(self) -> None:
-        """No I/O."""
+    def __init__(self, downloads: Path | None = None) -> None:
+        """Take the directory of downloads, to show their progress. No I/O."""
+        self._downloads = downloads
         self._rejected: dict[str, tuple[tuple[object, ...], dict[str, int]]] = {}
         self._trackers: dict[str, ProgressTracker] = {}
 
@@ -52,7 +56,7 @@ class RunViewReader:
                 rejected = await self._rejected_by_reason(snapshot.db, run)
                 progress = await self._progress(snapshot.db, run)
                 facts = await _more(snapshot.db, run)
-                views[run.id] = RunView(run, connection, list_name, rejected, progress, **facts)
+                views[run.id] = RunView(run, connection, list_name, rejected, progress, await self._download(run), **facts)
         for cache in (self._rejected, self._trackers):
             for run_id in [each for each in cache if each not in views]:
                 del cache[run_id]
@@ -63,6 +67,11 @@ class RunViewReader:
             return None
         done, total = await batches.progress(db, run.id)
         return self._trackers.setdefault(run.id, ProgressTracker()).add(done, total)
+
+    async def _download(self, run: Run) -> DownloadProgress | None:
+        if self._downloads is None or run.status is not RunStatus.PLANNING:
+            return None
+        return await asyncio.to_thread(download_progress, self._downloads / run.id)
 
     async def _rejected_by_reason(self, db: AsyncConnection, run: Run) -> dict[str, int]:
         """Count rejections by reason. The counts are read once for each state of the run that shows them."""

@@ -7,6 +7,7 @@ from bot.ui.formatting import cut, escape, moment, person
 from core.models.run import Run
 from core.reporting.progress import Progress
 from core.reporting.run_report import RunReport
+from core.sources.download_progress import DownloadProgress
 from core.store.campaigns import ListCampaign
 from core.store.connections import Connection
 from core.store.freezes import Freeze
@@ -25,6 +26,8 @@ class RunView:
     list_name: str | None
     by_reason: Mapping[str, int] = field(default_factory=dict)
     progress: Progress | None = None
+    download: DownloadProgress | None = None
+    """The progress of the audience's download, while it continues on this machine."""
     proposed_by: str | None = None
     """Who proposed the mapping, if it would be approved with the run."""
     newer_source_at: float | None = None

@@ -1,7 +1,8 @@
 """Sources of runs that people start in Slack: allowed places, and what is stored of their addresses."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -77,14 +78,8 @@ async def test_allowed_file(drop: Path, tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def signed_link_server(queries: list[str]) -> AsyncIterator[str]:
-    """Serve a file for a signed link, twice, and record the query strings."""
-
-    async def answer(request: web.Request) -> web.Response:
-        queries.append(request.query_string)
-        is_signed = request.query_string == SECRET and len(queries) < 3
-        return web.Response(body=audience(people(range(2))), status=200 if is_signed else 403)
-
+async def served(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """Serve one file, and yield the address of its folder."""
     app = web.Application()
     app.router.add_get("/a.csv", answer)
     runner = web.AppRunner(app, access_log=None)
@@ -94,6 +89,19 @@ async def signed_link_server(queries: list[str]) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def signed_link_server(queries: list[str]) -> AsyncIterator[str]:
+    """Serve a file for a signed link, twice, and record the query strings."""
+
+    async def answer(request: web.Request) -> web.Response:
+        queries.append(request.query_string)
+        is_signed = request.query_string == SECRET and len(queries) < 3
+        return web.Response(body=audience(people(range(2))), status=200 if is_signed else 403)
+
+    async with served(answer) as url:
+        yield url
 
 
 async def test_presigned_link(
@@ -124,6 +132,31 @@ async def test_presigned_link(
     assert queries == [SECRET] * 3
     ours = [record for record in caplog.records if record.name.startswith(("core", "bot"))]
     assert not any("5ec3e7" in record.getMessage() for record in ours)
+
+
+async def test_download_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While an audience is downloaded, its message says how much of it has arrived."""
+    header, *rows = audience(people(range(2))).decode().splitlines()
+    body = "\n".join([header + ", note", *(f"{row}, {'x' * 600_000}" for row in rows)]).encode()
+    is_seen = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(body))})
+        await response.prepare(request)
+        await response.write(body[:1_500_000])
+        await is_seen.wait()
+        await response.write(body[1_500_000:])
+        return response
+
+    async with served(answer) as url:
+        monkeypatch.setenv("ITERABLE_SYNC_AUDIENCE_PATHS", url)
+        async with workspace(tmp_path) as bot:
+            run_id = await start_from(bot, f"{url}a.csv")
+            total = f"{len(body) / 1_000_000:.1f} MB"
+            message = await bot.slack.wait_for_message("marketing", f"Downloading the audience, 1.5 MB of {total}")
+            assert f"{100 * 1_500_000 // len(body)} %" in bot.slack.render(message)
+            is_seen.set()
+            assert (await wait_for_end(bot, run_id)).status is RunStatus.SUCCEEDED
 
 
 async def wait_for_next_run(bot: Workspace, run_id: str) -> str:

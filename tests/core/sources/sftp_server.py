@@ -5,12 +5,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from paramiko.sftp import SFTP_PERMISSION_DENIED
 
-USER, PASSWORD = "reader", "open-sesame"
+USER, PASSWORD = "reader", "open@sesame"
+
+
+def new_key() -> paramiko.PKey:
+    """Return a new key for a server."""
+    return paramiko.ECDSAKey.generate()
 
 
 class _Login(paramiko.ServerInterface):
@@ -59,11 +65,19 @@ class _Folder(paramiko.SFTPServerInterface):
         return handle
 
 
+def trust(root: str, home: Path, key: paramiko.PKey) -> None:
+    """Write a key as that of the server at `root` to the known hosts of the user whose home directory is `home`."""
+    place = root.rpartition("@")[2]
+    host, _, port = place.partition(":")
+    (home / ".ssh").mkdir(exist_ok=True)
+    (home / ".ssh" / "known_hosts").write_text(f"[{host}]:{port} {key.get_name()} {key.get_base64()}\n")
+
+
 @contextmanager
-def sftp_server(folder: Path) -> Iterator[str]:
-    """Serve a folder, and yield the address of its root."""
+def sftp_server(folder: Path, key: paramiko.PKey | None = None) -> Iterator[str]:
+    """Serve a folder, and yield the address of its root. `key` is the server's key, by default a new one."""
     served = type("_Served", (_Folder,), {"root": folder})
-    key = paramiko.ECDSAKey.generate()
+    key = key or new_key()
     transports: list[paramiko.Transport] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -82,7 +96,7 @@ def sftp_server(folder: Path) -> Iterator[str]:
         thread = threading.Thread(target=accept, name="sftp server")
         thread.start()
         try:
-            yield f"sftp://{USER}:{PASSWORD}@127.0.0.1:{listener.getsockname()[1]}"
+            yield f"sftp://{USER}:{quote(PASSWORD)}@127.0.0.1:{listener.getsockname()[1]}"
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()

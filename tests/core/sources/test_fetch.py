@@ -8,6 +8,7 @@ import pytest
 
 from core.errors import InputError
 from core.sources import fetch
+from core.sources.download_progress import DownloadProgress, download_progress, expect
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ async def test_a_prefix_and_a_pattern(tmp_path: Path, bucket: fsspec.AbstractFil
         for address, path in zip(addresses, paths, strict=True):
             files = path.rglob("*") if path.is_dir() else [path]
             names[address] = sorted(each.name for each in files if each.is_file())
-        assert fetch.fetched_bytes(tmp_path / "run") == 10 + 10 + 14 + 9 + 10 + 10 + 9
+        assert download_progress(tmp_path / "run") is None
 
     assert names == {
         addresses[0]: ["other.txt", "part-0.csv", "part-1.csv", "part-2.csv"],
@@ -37,6 +38,23 @@ async def test_a_prefix_and_a_pattern(tmp_path: Path, bucket: fsspec.AbstractFil
         addresses[2]: ["other.txt"],
     }
     assert not (tmp_path / "run").exists()
+
+
+async def test_progress(tmp_path: Path, bucket: fsspec.AbstractFileSystem) -> None:
+    """While an audience is downloaded, its bytes so far and in all are known, to other processes too."""
+    seen = []
+
+    async def slow(_address: str, directory: Path) -> Path:
+        (directory / "a.csv").write_bytes(b"12345")
+        seen.append(download_progress(tmp_path / "run"))
+        expect(directory, 20)
+        seen.append(download_progress(tmp_path / "run"))
+        return directory / "a.csv"
+
+    async with fetch.fetch_files(["memory://b/exports/", "slow:a"], tmp_path / "run", {"slow": slow}):
+        pass
+
+    assert seen == [DownloadProgress(10 + 10 + 14 + 9 + 5, None), DownloadProgress(48, 20 + 43)]
 
 
 async def test_missing_files(tmp_path: Path, bucket: fsspec.AbstractFileSystem) -> None:
