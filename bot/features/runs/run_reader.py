@@ -56,7 +56,9 @@ class RunViewReader:
                 rejected = await self._rejected_by_reason(snapshot.db, run)
                 progress = await self._progress(snapshot.db, run)
                 facts = await _more(snapshot.db, run)
-                views[run.id] = RunView(run, connection, list_name, rejected, progress, await self._download(run), **facts)
+                views[run.id] = RunView(
+                    run, connection, list_name, rejected, progress, await self._download(run), **facts
+                )
         for cache in (self._rejected, self._trackers):
             for run_id in [each for each in cache if each not in views]:
                 del cache[run_id]

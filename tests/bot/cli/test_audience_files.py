@@ -1,6 +1,7 @@
 """The sources that FILE can name: files, folders, patterns, addresses, standard input; and chosen columns."""
 
 import gzip
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -77,8 +78,9 @@ def test_an_address_is_fetched(run: Commands, iterable: LocalIterable, parts: Pa
     assert not list((run.folder / "data" / "fetched").glob("*"))
 
 
-def test_an_address_that_nothing_reads(run: Commands) -> None:
+def test_an_address_that_nothing_reads(run: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     """The refusal of an address names the kinds that can be read, and the package that one of them needs."""
+    monkeypatch.setitem(sys.modules, "adlfs", None)  # as if it were not installed
     unknown = run.here("sync", "ftp://files.example.com/a.csv", "--list", 1)
     missing = run.here("sync", "az://container/a.csv", "--list", run.iterable.new_list())
 

@@ -19,6 +19,8 @@ from tests.bot.features.test_runs import all_runs, post_button, wait_for_end
 from tests.bot.slack.harness import LIST, MARKETING, MAYA, TEAM, Workspace, audience, workspace
 from tests.core.harness import people, until
 
+# The bytes that arrive before the download waits.
+HALF = 600_000
 SECRET = "X-Amz-Signature=5ec3e7"
 
 
@@ -143,9 +145,9 @@ async def test_download_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(len(body))})
         await response.prepare(request)
-        await response.write(body[:1_500_000])
+        await response.write(body[:HALF])
         await is_seen.wait()
-        await response.write(body[1_500_000:])
+        await response.write(body[HALF:])
         return response
 
     async with served(answer) as url:
@@ -153,8 +155,8 @@ async def test_download_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         async with workspace(tmp_path) as bot:
             run_id = await start_from(bot, f"{url}a.csv")
             total = f"{len(body) / 1_000_000:.1f} MB"
-            message = await bot.slack.wait_for_message("marketing", f"Downloading the audience, 1.5 MB of {total}")
-            assert f"{100 * 1_500_000 // len(body)} %" in bot.slack.render(message)
+            message = await bot.slack.wait_for_message("marketing", f"Downloading the audience, 0.6 MB of {total}")
+            assert f"{100 * HALF // len(body)} %" in bot.slack.render(message)
             is_seen.set()
             assert (await wait_for_end(bot, run_id)).status is RunStatus.SUCCEEDED
 
