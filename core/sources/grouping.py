@@ -112,6 +112,8 @@ def group_rows(
     query(con, _TABLE, rows.file)
     if repeated is not None:
         _group_people(con, rows, order, chosen, repeated, by_mpid=by_mpid, are_few=repeated * FEW <= total)
+    elif not by_mpid and not rows.is_delta:  # a download with rows without an mpid
+        _group_people(con, rows, order, chosen, total, by_mpid=False, are_few=False)
     elif rows.is_delta or not _gather_joined(con, rows, total, order, chosen):
         query(con, f"INSERT INTO source {_grouping(rows, order, chosen, by_mpid=by_mpid)}", rows.file)
     query(con, CLEAR_STAGE + "; DROP TABLE IF EXISTS repeated", rows.file)

@@ -147,6 +147,16 @@ def test_no_mpid(reading: Reading, mpid: str) -> None:
     assert (source.rows, source.merged_rows) == (2, 0)
 
 
+def test_members_without_an_mpid_in_a_download(tmp_path: Path, reading: Reading) -> None:
+    """Members of a download without an mpid stay separate, next to members with one."""
+    path = tmp_path / "77_Spring_172136Nov292018.csv"
+    rows = "".join(f"{mpid},1543512096000,p{n}@example.com,email\n" for n, mpid in enumerate(("0", "0", "5", "NULL")))
+    path.write_text("mpid,scanned_timestamp_ms,identity_value,identity_type\n" + rows)
+
+    keys = {"5", *(f"email:p{n}@example.com" for n in (0, 1, 3))}
+    assert set(reading(path)[1]) == keys
+
+
 def test_empty_rows_of_a_spreadsheet_are_not_people(reading: Reading) -> None:
     """A row counts if any of its cells has content."""
     source, profiles = reading("email,customer_id,name\na@example.com,c1,x\n,,\n , ,\n,,y\n\n,,\n")
