@@ -26,8 +26,8 @@ demo: $(VENV)/.installed  ## Open a local Slack workspace with the bot in the br
 test: $(VENV)/.installed-dev  ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-test-all: $(VENV)/.installed-dev  ## Run the extended tests, which make test leaves out
-	$(BIN)/python -m pytest -m extended $(ARGS)
+test-all: $(VENV)/.installed-dev  ## Run what make test leaves out: the extended tests, and more examples
+	$(BIN)/python -m pytest -m 'extended or hypothesis' --hypothesis-profile thorough $(ARGS)
 
 coverage: $(VENV)/.installed-dev  ## Run the tests and fail if they cover too little of the code
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) $(ARGS)

@@ -11,10 +11,9 @@ from hypothesis import settings
 
 from bot.cli import GC_THRESHOLD
 from tests.core.databases import memory, new_database, postgresql
+from tests.examples import QUICK
 
-# How fast an example is says something about the machine, and nothing about the code.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+settings.load_profile(QUICK)
 
 
 def pytest_configure() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.core.databases import sampled
 from tests.core.harness import WALKS, RunStatus, Sync
 
 MPIDS = ["", "", "", "1", "2", "-3", "0", "\\N", " 4 "]
@@ -55,7 +56,7 @@ def expected_result(rows: list[Row]) -> tuple[int, int, set[str]]:
     return len(filled), len(people), on_list
 
 
-@pytest.mark.parametrize("seed", range(6 * WALKS))
+@pytest.mark.parametrize("seed", sampled(range(6 * WALKS), 3))
 async def test_any_table(tmp_path: Path, sync: Sync, seed: int) -> None:
     """Members and merged rows add up to the non-empty rows, the list is exact, and a repeated run sends nothing."""
     rng = random.Random(seed)

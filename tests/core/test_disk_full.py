@@ -53,6 +53,7 @@ async def fail(sync: Sync, run_id: str) -> str:
     return run.error or message
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("room", [0, 40_000, 200_000])
 async def test_no_room_for_the_database(sync: Sync, disk: Path, room: int) -> None:
     """A run without room for SQLite's log fails, says how to free space, and sends nothing that is not recorded."""
@@ -76,6 +77,7 @@ async def test_no_room_for_planning(sync: Sync, disk: Path, monkeypatch: pytest.
     assert (await sync.mirror(people(range(10)))).run.status is RunStatus.SUCCEEDED
 
 
+@pytest.mark.extended
 async def test_no_room_for_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run with room to read the audience, but not to compare it with the ledger, fails with a clear error."""
     with small_disk(tmp_path / "data", 80) as disk:

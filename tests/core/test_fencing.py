@@ -61,6 +61,7 @@ async def working(sync: Sync) -> AsyncIterator[None]:
         sync.engine.stopping.clear()
 
 
+@pytest.mark.extended
 async def test_paused_process_sends_nothing_when_it_wakes(
     postgresql_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ from core.identity import (
     resolve_subscriber,
 )
 from core.planning.identity_mapping import map_members
+from tests.examples import examples
 
 CUSTOMER_ID, MPID = UserIdField.CUSTOMER_ID, UserIdField.MPID
 
@@ -326,7 +327,7 @@ def test_database_reads_the_patterns_as_python_does(con: duckdb.DuckDBPyConnecti
 
 @given(st.lists(st.tuples(MPIDS, EMAILS, USER_IDS, st.booleans()), max_size=20), FIELDS)
 @example([(7, "a@example.com", "   ", True), (8, "b@example.com", "", True)], CUSTOMER_ID)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_planning_maps_like_the_rule(
     rows: list[tuple[int | None, str | None, str | None, bool]], field: UserIdField
 ) -> None:

@@ -16,7 +16,6 @@ from core.planning import batching
 from core.runs import worker
 from core.store import runs
 from sandbox.iterable import Fault
-from tests.core.databases import sampled
 from tests.core.harness import LIST, OTHER_LIST, WALKS, Member, Outcome, RunStatus, Sync, syncing
 from tests.core.world.faults import HASTY, Trip
 
@@ -186,7 +185,8 @@ def assert_exact(outcome: Outcome) -> None:
         assert outcome.run.error_code not in ("unexpected", "storage", "not_accounted_for"), outcome.run.error
 
 
-@pytest.mark.parametrize("field", sampled(UserIdField))
+@pytest.mark.extended
+@pytest.mark.parametrize("field", list(UserIdField))
 @pytest.mark.parametrize("number", range(WALKS))
 async def test_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: UserIdField, number: int) -> None:
     """After any disturbance, undisturbed mirrors make the lists equal, and the next ones send nothing."""

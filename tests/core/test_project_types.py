@@ -9,6 +9,7 @@ from core.identity import ProjectType, UserIdField
 from core.models.run import GuardName, RunStatus
 from core.store import connections, ledger, mappings
 from core.store.mappings import AudienceMapping
+from tests.core.databases import sampled
 from tests.core.harness import LIST, Member, Sync, people, person, syncing
 
 USER_ID, HYBRID, EMAIL = ProjectType.USER_ID, ProjectType.HYBRID, ProjectType.EMAIL
@@ -66,7 +67,7 @@ async def test_two_people_with_one_email(tmp_path: Path) -> None:
         assert members(sync) == {("a@example.com", "c1")}
 
 
-@pytest.mark.parametrize("setting", list(UserIdField))
+@pytest.mark.parametrize("setting", sampled(list(UserIdField)))
 @pytest.mark.parametrize("project_type", [USER_ID, HYBRID])
 async def test_new_email_is_an_update(tmp_path: Path, project_type: ProjectType, setting: UserIdField) -> None:
     """If user ids are unique, a member with another email never leaves the list, and no single-user call is made."""
@@ -91,7 +92,7 @@ async def test_delta_with_a_new_email(tmp_path: Path) -> None:
         assert moves(sync) == {(1, 0), (1, 1)}
 
 
-@pytest.mark.parametrize("setting", list(UserIdField))
+@pytest.mark.parametrize("setting", sampled(list(UserIdField)))
 async def test_members_without_a_user_id(tmp_path: Path, setting: UserIdField) -> None:
     """They can't be addressed in a userID-based project; those without an email can, and get no placeholder."""
     audience = [Member(1, "a@example.com", None), Member(2, None, "c2"), Member(3, None, None)]
@@ -130,7 +131,7 @@ async def test_many_who_lose_their_user_id(tmp_path: Path) -> None:
         assert len(members(sync)) == 5
 
 
-@pytest.mark.parametrize("project_type", [USER_ID, HYBRID])
+@pytest.mark.parametrize("project_type", sampled([USER_ID, HYBRID]))
 async def test_two_profiles_with_one_user_id(tmp_path: Path, project_type: ProjectType) -> None:
     """One is sent; the other counts as a duplicate, and stays on the list when the first one leaves."""
     both = [person(1, customer_id="c"), person(2, customer_id="c")]
@@ -191,7 +192,7 @@ async def test_former_subscribers_that_may_not_have_left(tmp_path: Path) -> None
         assert members(sync) == {("a@example.com", "c3"), ("a@example.com", "c4")}
 
 
-@pytest.mark.parametrize("project_type", [USER_ID, HYBRID])
+@pytest.mark.parametrize("project_type", sampled([USER_ID, HYBRID]))
 async def test_person_whom_two_mappings_hold(tmp_path: Path, project_type: ProjectType) -> None:
     """A subscriber leaves a list only when no mapping holds it any longer, whatever its email in each."""
     async with syncing(tmp_path, project_type=project_type.value) as sync:
@@ -219,7 +220,7 @@ async def test_placeholder_in_a_hybrid_project(tmp_path: Path) -> None:
         assert set(paths(sync)) == {"/api/lists/subscribe"}
 
 
-@pytest.mark.parametrize("project_type", [USER_ID, HYBRID])
+@pytest.mark.parametrize("project_type", sampled([USER_ID, HYBRID]))
 async def test_undo_of_a_new_email(tmp_path: Path, project_type: ProjectType) -> None:
     """An undo gives the former email back, and no one leaves the list."""
     from core.runs import worker

@@ -317,13 +317,14 @@ class Machine(RuleBasedStateMachine):
         return name != LIVE or await self.current_world.mapping(LIVE) is not None
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("kind", "queued"),
     [
         pytest.param("sqlite", False, id="sqlite, direct"),
         pytest.param("postgresql", True, id="postgresql, queued"),
-        pytest.param("sqlite", True, id="sqlite, queued", marks=pytest.mark.extended),
-        pytest.param("postgresql", False, id="postgresql, direct", marks=pytest.mark.extended),
+        pytest.param("sqlite", True, id="sqlite, queued"),
+        pytest.param("postgresql", False, id="postgresql, direct"),
     ],
 )
 def test_promises_hold_after_each_step(

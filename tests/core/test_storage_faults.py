@@ -17,6 +17,7 @@ from core.settings import Settings
 from core.store import database as database_module
 from core.store import runs
 from sandbox.iterable import Fault
+from tests.core.databases import sampled
 from tests.core.harness import QUICK, RunStatus, Sync, people, syncing, until
 from tests.core.storage import disk_of, locked_by_another, read_only
 
@@ -33,7 +34,7 @@ def _file(sync: Sync) -> Path:
     return sync.engine.settings.data_dir / "iterable-sync.sqlite"
 
 
-@pytest.mark.parametrize("pages", [0, 2, 5])
+@pytest.mark.parametrize("pages", sampled([0, 2, 5], 3))
 async def test_disk_full(sync: Sync, pages: int) -> None:
     """A run on a full disk fails with a clear error, and a later run succeeds without losing a member."""
     await sync.mirror(people(range(5)))

@@ -18,6 +18,8 @@ from tests.core.databases import new_postgresql, restart, without
 from tests.core.harness import QUICK, RunStatus, Sync, people, syncing, until
 from tests.core.storage import at_requests, once
 
+pytestmark = pytest.mark.extended
+
 
 @pytest.fixture
 def url(postgresql_server: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ from core.store import lists, runs, workers
 from core.store.database import Database
 from core.store.tables import workers as table
 from core.worker_registry import WorkerRegistration
-from tests.core.databases import new_postgresql, on_both, without
+from tests.core.databases import new_postgresql, without
 from tests.core.harness import until
 from tests.core.store import seeds
 
@@ -91,7 +91,6 @@ async def test_killed_process_is_dead_at_once(database: Database, database_url: 
         assert await own.is_dead(worker_id)
 
 
-@on_both
 async def test_paused_process_is_dead_after_its_lease(database: Database, database_url: str, tmp_path: Path) -> None:
     """A paused process that holds its lock is dead when its lease and its requests have expired."""
     own = WorkerRegistration(database, tmp_path, "me", TIMES)
@@ -257,7 +256,6 @@ async def test_lost_lock_file(database: Database, tmp_path: Path) -> None:
         assert not await own.is_dead(other.id)
 
 
-@on_both
 async def test_unrecorded_processes_release_their_work(database: Database, tmp_path: Path) -> None:
     """Runs and list locks of a process that is not recorded are released."""
     own = WorkerRegistration(database, tmp_path, "me", TIMES)

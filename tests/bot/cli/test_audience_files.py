@@ -46,13 +46,16 @@ EVERYONE = {f"p{n}@example.com" for n in range(3)}
 @pytest.mark.parametrize(
     "sources",
     [
-        ["export"],
-        ["export/*.csv*"],
-        ["export/part-00000.csv", "export/part-00001.csv.gz"],
-        ["export/part-00001.csv.gz", "export/part-00000.csv"],
-        ["file://{folder}/export"],
+        pytest.param(["export"], id="folder"),
+        pytest.param(["export/*.csv*"], id="pattern", marks=pytest.mark.extended),
+        pytest.param(["export/part-00000.csv", "export/part-00001.csv.gz"], id="files"),
+        pytest.param(
+            ["export/part-00001.csv.gz", "export/part-00000.csv"],
+            id="the plain file last",
+            marks=pytest.mark.extended,
+        ),
+        pytest.param(["file://{folder}/export"], id="address of a folder", marks=pytest.mark.extended),
     ],
-    ids=["folder", "pattern", "files", "the plain file last", "address of a folder"],
 )
 def test_several_files_are_one_audience(
     run: Commands, iterable: LocalIterable, parts: Path, sources: list[str]
@@ -89,6 +92,7 @@ def test_an_address_that_nothing_reads(run: Commands, monkeypatch: pytest.Monkey
     assert "pip install 'iterable-sync[azure]'" in missing.err
 
 
+@pytest.mark.extended
 def test_standard_input(run: Commands, iterable: LocalIterable) -> None:
     """The command reads a table from standard input, and keeps no copy of it."""
     target = iterable.new_list()

@@ -4,6 +4,8 @@ import json
 import sqlite3
 from contextlib import closing
 
+import pytest
+
 from tests.bot.cli.commands import Commands, LocalIterable, until
 
 SUBSCRIBE = "/api/lists/subscribe"
@@ -46,6 +48,7 @@ def test_option_that_does_not_cover_the_plan(run: Commands, iterable: LocalItera
     ]
 
 
+@pytest.mark.extended
 def test_cancelling(run: Commands, iterable: LocalIterable) -> None:
     """A cancelled run has one audit entry, whether it waits or is being executed."""
     target = iterable.new_list()

@@ -24,6 +24,7 @@ def test_key_is_tried_and_hidden(saved: Commands) -> None:
     assert all(saved.iterable.key.encode() not in file.read_bytes() for file in (saved.folder / "data").glob("*.*"))
 
 
+@pytest.mark.extended
 def test_key_from_standard_input(run: Commands) -> None:
     """The key can come from standard input."""
     added = run(
@@ -33,6 +34,7 @@ def test_key_from_standard_input(run: Commands) -> None:
     assert added.code == 0, added.err
 
 
+@pytest.mark.extended
 def test_key_typed_at_a_terminal_is_not_shown(run: Commands) -> None:
     """The terminal does not show the key that a person types."""
     run.env["ITERABLE_API_KEY"] = ""
@@ -108,6 +110,7 @@ def test_connection_of_the_environment_is_found_by_its_name(run: Commands, itera
     assert "is not saved" in refused.err
 
 
+@pytest.mark.extended
 def test_no_key_typed(run: Commands) -> None:
     """Ctrl-D at the prompt for the key is an empty key."""
     run.env["ITERABLE_API_KEY"] = ""

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.bot.cli.commands import Commands, LocalIterable
 from tests.core.storage import small_disk
 
 
+@pytest.mark.extended
 def test_rejected_members_do_not_fit(run: Commands, iterable: LocalIterable, tmp_path: Path) -> None:
     """If the disk has no room for the rejected members, the command reports it and leaves no file."""
     without_email = [f",customer-{number:040}" for number in range(30_000)]

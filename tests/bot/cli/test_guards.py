@@ -18,7 +18,7 @@ def target(run: Commands, iterable: LocalIterable) -> int:
 
 def test_mass_removal_waits(run: Commands, iterable: LocalIterable, target: int) -> None:
     """Without a terminal, a mass removal ends with exit code 3 and prints the command that approves it."""
-    waiting = run("sync", run.audience(range(100)), "--list", target, "--json")
+    waiting = run.here("sync", run.audience(range(100)), "--list", target, "--json")
 
     run_id = waiting.object["run_id"]
     assert waiting.code == 3
@@ -64,6 +64,7 @@ def test_run_that_has_to_wait_counts_nothing(run: Commands, target: int) -> None
     assert (failed.object["rejected"], failed.object["rejected_by_reason"]) == (0, {})
 
 
+@pytest.mark.extended
 def test_person_at_the_terminal_says_yes(run: Commands, iterable: LocalIterable, target: int) -> None:
     """A person at the terminal reads the plan, and their yes starts the upload."""
     result = _asked(run, target, "y\n")
@@ -74,6 +75,7 @@ def test_person_at_the_terminal_says_yes(run: Commands, iterable: LocalIterable,
     assert len(iterable.emails(target)) == 100
 
 
+@pytest.mark.extended
 def test_person_at_the_terminal_says_no(run: Commands, iterable: LocalIterable, target: int) -> None:
     """Any answer other than yes leaves the run waiting."""
     result = _asked(run, target, "\n")
@@ -83,6 +85,7 @@ def test_person_at_the_terminal_says_no(run: Commands, iterable: LocalIterable, 
     assert len(iterable.emails(target)) == 150
 
 
+@pytest.mark.extended
 def test_interrupt_at_the_question(run: Commands, iterable: LocalIterable, target: int) -> None:
     """Ctrl-C at the question ends the command, and the run waits."""
     result = _asked(run, target, "\x03")

@@ -39,6 +39,7 @@ def test_error_without_its_text() -> None:
     assert "\n" not in line
 
 
+@pytest.mark.extended
 def test_serve_logs_json(run: Commands) -> None:
     """With ITERABLE_SYNC_LOG_FORMAT=json, `serve` logs a message that it rejects as a JSON object on one line."""
     token = "a-token-that-is-long-enough"

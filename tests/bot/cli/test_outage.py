@@ -27,9 +27,8 @@ def is_ready(address: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    ("processes", "seconds"), [(1, 2), pytest.param(3, 45, marks=pytest.mark.extended)], ids=["short", "long"]
-)
+@pytest.mark.extended
+@pytest.mark.parametrize(("processes", "seconds"), [(1, 2), (3, 45)], ids=["short", "long"])
 def test_ready_again_after_an_outage(tmp_path: Path, iterable: LocalIterable, processes: int, seconds: int) -> None:
     """Each process is ready within ten seconds after the outage, and ends normally on SIGTERM."""
     with postgresql() as server, contextlib.ExitStack() as stack:

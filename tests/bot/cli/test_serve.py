@@ -55,6 +55,7 @@ def test_serves_until_it_is_asked_to_stop(run: Commands) -> None:
     assert result.err.splitlines() == ["Stopping after the requests in progress. A second signal exits at once."]
 
 
+@pytest.mark.extended
 def test_port_of_the_command(run: Commands) -> None:
     """`serve --port` replaces the setting, and the doctor tells a taken port from one on which `serve` runs."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -76,6 +77,7 @@ def test_port_of_the_command(run: Commands) -> None:
     assert texts[f"127.0.0.1, port {port}"] == "is in use by a running `iterable-sync serve`"
 
 
+@pytest.mark.extended
 def test_second_signal_ends_at_once(run: Commands) -> None:
     """A second signal ends `serve` at once."""
     with run.started("serve") as command:
@@ -103,6 +105,7 @@ def test_half_a_configuration(run: Commands) -> None:
     assert "Set SLACK_APP_TOKEN for Socket Mode" in result.err
 
 
+@pytest.mark.extended
 def test_doctor_checks_slack(run: Commands) -> None:
     """The doctor reports the workspace of the tokens, and whether all scopes are granted."""
     result = run("doctor")
@@ -113,6 +116,7 @@ def test_doctor_checks_slack(run: Commands) -> None:
     assert "ok     Slack app token: is accepted" in result.out
 
 
+@pytest.mark.extended
 def test_doctor_finds_a_wrong_slack_token(run: Commands) -> None:
     """The doctor finds a token that Slack refuses, and says what to do."""
     result = run("doctor", env={"SLACK_BOT_TOKEN": "xoxb-unknown"})
@@ -121,6 +125,7 @@ def test_doctor_finds_a_wrong_slack_token(run: Commands) -> None:
     assert "WRONG  Slack bot token: SLACK_BOT_TOKEN is not a token that Slack knows" in result.out
 
 
+@pytest.mark.extended
 def test_short_firehose_token(run: Commands) -> None:
     """`serve` refuses a short Firehose token, and the doctor finds it."""
     short = {"ITERABLE_SYNC_FIREHOSE_TOKEN": "guess"}

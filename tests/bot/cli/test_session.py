@@ -42,6 +42,7 @@ print("imported:", *sorted({"aiohttp", "alembic", "dbos", "duckdb", "pyarrow"} &
 """
 
 
+@pytest.mark.extended
 def test_list_imports_what_it_needs(run: Commands) -> None:
     """`runs list` loads neither the planner nor the client nor the workflow engine."""
     run.here("runs", "list")  # creates the database
@@ -57,6 +58,7 @@ def test_version(run: Commands) -> None:
     assert run.here("--version").out == f"iterable-sync {version('iterable-sync')}\n"
 
 
+@pytest.mark.extended
 def test_shells_complete_commands(run: Commands) -> None:
     """The script for bash is printed, and what it calls completes commands and options."""
     words = {"_ITERABLE_SYNC_COMPLETE": "complete_bash", "COMP_WORDS": "iterable-sync runs li", "COMP_CWORD": "2"}
@@ -88,6 +90,7 @@ def test_wrong_usage_is_a_whole_sentence(run: Commands, args: tuple[str, ...], m
     assert run.here(*args).err == message
 
 
+@pytest.mark.extended
 def test_doctor_finds_no_fault(run: Commands) -> None:
     """If all checks pass, each line says ok and the exit code is 0."""
     result = run("doctor")
@@ -96,6 +99,7 @@ def test_doctor_finds_no_fault(run: Commands) -> None:
     assert [line.split()[0] for line in result.out.splitlines()] == ["ok"] * 10
 
 
+@pytest.mark.extended
 def test_closed_pipe(run: Commands) -> None:
     """If the reader of the output closes the pipe, as `head` does, the command prints no error."""
     read, write = os.pipe()
@@ -158,6 +162,7 @@ def test_doctor_wants_a_key_for_the_command_line_alone(run: Commands) -> None:
     assert "ok     API key: none is saved yet" in served.out
 
 
+@pytest.mark.extended
 def test_worker_ends_on_a_signal(run: Commands) -> None:
     """A worker runs until SIGTERM, and its exit code is 0."""
     with run.started("worker") as command:

@@ -2,11 +2,14 @@
 
 import signal
 
+import pytest
+
 from tests.bot.cli.commands import Commands, LocalIterable, until
 
 SUBSCRIBE = "/api/lists/subscribe"
 
 
+@pytest.mark.extended
 def test_interrupted_run_resumes(run: Commands, iterable: LocalIterable) -> None:
     """Ctrl-C stops a run cleanly with exit code 130, and `runs resume` completes it."""
     target = iterable.new_list()
@@ -30,6 +33,7 @@ def test_interrupted_run_resumes(run: Commands, iterable: LocalIterable) -> None
     assert len(iterable.emails(target)) == 3000
 
 
+@pytest.mark.extended
 def test_second_interrupt_ends_at_once(run: Commands, iterable: LocalIterable) -> None:
     """A second Ctrl-C does not wait for requests in progress, and prints how to resume."""
     target = iterable.new_list()
@@ -46,6 +50,7 @@ def test_second_interrupt_ends_at_once(run: Commands, iterable: LocalIterable) -
     assert "iterable-sync runs resume" in left.err
 
 
+@pytest.mark.extended
 def test_run_whose_process_died_is_not_called_running(run: Commands, iterable: LocalIterable) -> None:
     """A run in progress shows its progress; once its process was killed, it is interrupted and can be resumed."""
     iterable.control("POST", "/faults", {"action": "hang", "path": SUBSCRIBE})
@@ -84,6 +89,7 @@ def test_failed_run_says_why_and_resumes(run: Commands, iterable: LocalIterable)
     assert iterable.emails(target) == {"p1@example.com"}
 
 
+@pytest.mark.extended
 def test_live_run_is_cancelled(run: Commands, iterable: LocalIterable) -> None:
     """`runs cancel` stops the process that executes a run, and waits for it."""
     target = iterable.new_list()

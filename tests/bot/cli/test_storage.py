@@ -27,7 +27,7 @@ from sandbox.iterable import running as iterable_running
 from sandbox.mparticle import MParticle, RefusedError
 from sandbox.slack import Slack
 from tests.bot.slack.harness import BRISK, local_slack, settings_for
-from tests.core.databases import furnish
+from tests.core.databases import furnish, sampled
 from tests.core.harness import QUICK, until
 from tests.core.storage import disk_of, lock_of, read_only
 from tests.firehosing import LIST, TOKEN, VIPS, person
@@ -108,7 +108,7 @@ async def break_database(bot: Serving, how: str) -> AsyncIterator[None]:
             yield
 
 
-@pytest.mark.parametrize("how", ["locked", "read-only", "full"])
+@pytest.mark.parametrize("how", sampled(["locked", "read-only", "full"], 3))
 async def test_database_that_can_not_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
     """While the database is unwritable, mParticle retries, Slack gets acknowledgements, and no part stops."""
     caplog.set_level(logging.WARNING)
@@ -154,7 +154,7 @@ async def test_many_messages_while_the_database_is_locked(tmp_path: Path) -> Non
         assert duration_s < 30 * database_module.BUSY_TIMEOUT_S
 
 
-@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("replaced", sampled([False, True]))
 async def test_database_is_deleted(tmp_path: Path, replaced: bool) -> None:
     """If the database file is removed or replaced, `serve` stops with a sentence and takes no more changes."""
     with pytest.raises(StorageError, match="removed or replaced"):  # noqa: PT012  # raised at the end

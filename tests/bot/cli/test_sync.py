@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.bot.cli.commands import Commands, LocalIterable
 from tests.core.reporting.test_run_report import KEYS
 
@@ -20,6 +22,7 @@ def test_list_holds_the_audience(run: Commands, iterable: LocalIterable) -> None
     assert "rejects.csv" in result.out
 
 
+@pytest.mark.extended
 def test_json_is_all_that_standard_output_gets(run: Commands, iterable: LocalIterable) -> None:
     """With --json, standard output is one object with exactly the documented keys, in order."""
     target = iterable.new_list()

@@ -28,6 +28,8 @@ from tests.bot.cli.commands import COMMAND, Commands, until
 from tests.bot.slack.following import until as arrived
 from tests.bot.slack.harness import BRISK
 
+pytestmark = pytest.mark.extended
+
 MARKETING = "C01MARKETING"
 
 

@@ -14,6 +14,7 @@ from tests.bot.slack.fault_matrix import FAULTS, PASSING, REFUSALS
 from tests.bot.slack.following import LONG, card, ended, top
 from tests.bot.slack.harness import Workspace, local_slack, running_bot, workspace
 from tests.bot.slack.test_workspaces import install, many_workspaces
+from tests.core.databases import sampled
 from tests.core.harness import people
 
 METHODS = ("apps.connections.open", "auth.revoke", "auth.test", "oauth.v2.access", "response_url", "socket")
@@ -44,7 +45,7 @@ async def wait_for_answer(bot: Workspace) -> None:
     await bot.slack.wait_for(lambda: len(bot.slack.calls("chat.postEphemeral")) > before, LONG)
 
 
-@pytest.mark.parametrize("method", ["auth.test", "apps.connections.open"])
+@pytest.mark.parametrize("method", sampled(["auth.test", "apps.connections.open"]))
 async def test_at_the_start(tmp_path: Path, method: str) -> None:
     """The bot connects as soon as it can, whatever Slack answers at the start, except that a token is wrong."""
     async with iterable_running() as iterable, local_slack() as slack:
@@ -55,7 +56,7 @@ async def test_at_the_start(tmp_path: Path, method: str) -> None:
             assert slack.faults.active[-1].struck == 1, fault
 
 
-@pytest.mark.parametrize("method", ["apps.connections.open", "socket"])
+@pytest.mark.parametrize("method", sampled(["apps.connections.open", "socket"]))
 async def test_reconnecting(tmp_path: Path, method: str) -> None:
     """A lost connection is made again as soon as Slack gives a new one."""
     async with workspace(tmp_path) as bot:
@@ -118,6 +119,7 @@ async def test_app_that_is_not_installed(tmp_path: Path, caplog: pytest.LogCaptu
     assert not [each.getMessage() for each in caplog.records if each.exc_info]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("seed", range(2))
 async def test_everything_at_once(tmp_path: Path, seed: int) -> None:
     """If any call may fail transiently, a run is still approved, succeeds, and is summarized once."""

@@ -33,6 +33,7 @@ LIST_NAME = "Spring shoppers"
 RATE = "3"
 
 
+@pytest.mark.extended
 async def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ada connects, Maya proposes, Amir approves, only Maya gets the rejected members, a failed sync is retried, and
     the list is equal to the audience each time."""

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy import text
 
 from sandbox.mparticle import RefusedError, messages
-from tests.core.databases import new_postgresql
+from tests.core.databases import new_postgresql, sampled
 from tests.core.firehose import shapes
+from tests.examples import examples
 from tests.firehosing import TOKEN, VIPS, Live, firehosing, person
 
 PATH = f"/mparticle/firehose/{TOKEN}"
@@ -28,7 +29,7 @@ async def post(live: Live, body: bytes, path: str = PATH, method: str = "POST") 
         return answer.status, orjson.loads(content) if is_json else content, dict(answer.headers)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", sampled(["sqlite", "postgresql"]))
 def test_every_shape_is_answered(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Every message of mParticle's schemas is answered with 200 and a valid response."""
     url = new_postgresql(request.getfixturevalue("postgresql_server")) if kind == "postgresql" else None
@@ -36,7 +37,7 @@ def test_every_shape_is_answered(kind: str, tmp_path: Path, request: pytest.Fixt
         stack = firehosing(tmp_path, url, worker=False)
         live = runner.run(stack.__aenter__())
 
-        @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+        @settings(max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow], deadline=None)
         @given(shapes.ANY)
         def check(message: dict[str, Any]) -> None:
             status, answer, _ = runner.run(post(live, orjson.dumps(message)))

@@ -27,7 +27,6 @@ from core.store.audit_log import AuditAction
 from core.store.mappings import NO_LIST, AudienceMapping, LiveOffer, MappingStatus, RemovalPolicy
 from sandbox.iterable import Fault
 from sandbox.mparticle import Audience
-from tests.core.databases import on_both
 from tests.core.storage import is_lock_awaited
 from tests.firehosing import LIST, OTHER_LIST, VIPS, Live, firehosing, person, until, working
 
@@ -65,7 +64,6 @@ async def test_changes_reach_the_list(tmp_path: Path, database_url: str) -> None
         assert (status.backlog, status.oldest_age_s, status.waiting) == (0, None, 0)
 
 
-@on_both
 async def test_one_run_a_day(tmp_path: Path, database_url: str) -> None:
     """A mapping has one run per day, whose numbers and rejections cover all batches of the day."""
     async with firehosing(tmp_path, database_url) as service:
@@ -414,7 +412,6 @@ async def test_approval_ends_dropping(tmp_path: Path, monkeypatch: pytest.Monkey
         assert (await service.status()).backlog > 0
 
 
-@on_both
 async def test_removals_that_need_approval(tmp_path: Path, database_url: str) -> None:
     """With the policy `ask`, removals wait for approval while additions are sent."""
     async with firehosing(tmp_path, database_url) as service:
@@ -556,7 +553,6 @@ async def test_failed_run_is_resumed(tmp_path: Path, database_url: str, monkeypa
         assert (status.added, status.changes_today) == (3, 3)
 
 
-@on_both
 async def test_newer_change_during_an_upload(tmp_path: Path, database_url: str) -> None:
     """The next run uploads a change that arrives while an older one of the same member is uploaded."""
     async with firehosing(tmp_path, database_url) as service:

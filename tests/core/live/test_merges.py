@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from sandbox.mparticle import Profile
-from tests.core.databases import on_both
 from tests.core.live.test_live import addresses, start
 from tests.firehosing import LIST, VIPS, Live, firehosing, person, until
 
@@ -15,7 +14,6 @@ def departures(service: Live) -> int:
     return service.iterable.state.log.total("/api/lists/unsubscribe")
 
 
-@on_both
 async def test_merged_profile_stays_on_the_list(tmp_path: Path, database_url: str) -> None:
     """Who leaves waits for the window; when the other profile joins, the person is never taken off the list."""
     async with firehosing(tmp_path, database_url, firehose_merge_window_s=HOUR_S) as service:

@@ -11,6 +11,7 @@ from core.reporting.run_report import RunReport
 from core.runs import commands, executor
 from core.store import mappings
 from core.store.mappings import AudienceMapping, MappingStatus, MappingUpdate, RemovalPolicy
+from tests.core.databases import sampled
 from tests.core.harness import LIST, Decision, Member, Outcome, RunStatus, Sync, decide, people, person, syncing
 
 
@@ -80,8 +81,8 @@ async def test_approved_run_makes_its_changes(sync: Sync) -> None:
     ("before", "removed", "needs_approval"),
     [
         pytest.param(100, 99, False, id="a hundred members are too few"),
-        pytest.param(101, 20, False, id="just under a fifth"),
-        pytest.param(101, 21, True, id="just over a fifth"),
+        pytest.param(101, 20, False, id="just under a fifth", marks=pytest.mark.extended),
+        pytest.param(101, 21, True, id="just over a fifth", marks=pytest.mark.extended),
         pytest.param(110, 22, False, id="exactly a fifth"),
         pytest.param(110, 23, True, id="one more than a fifth"),
     ],
@@ -128,7 +129,7 @@ async def test_other_audience_needs_approval(sync: Sync) -> None:
     assert sync.emails() == {f"p{n}@example.com" for n in range(3, 8)}
 
 
-@pytest.mark.parametrize("in_advance", [False, True])
+@pytest.mark.parametrize("in_advance", sampled([False, True]))
 async def test_approved_audience_replaces_the_former(sync: Sync, in_advance: bool) -> None:
     """Once approved, another audience replaces the mapping's former one."""
     await sync.run(download(sync, 11, "VIPs", people(range(5))))
@@ -253,7 +254,7 @@ async def test_guards_name_no_option(sync: Sync) -> None:
         assert not any("--" in guard.message for guard in plan.guards)
 
 
-@pytest.mark.parametrize("decision", ["resume", "approve", "decline", "cancel"])
+@pytest.mark.parametrize("decision", sampled(["resume", "approve", "decline", "cancel"]))
 async def test_duration_excludes_the_wait_for_approval(tmp_path: Path, database_url: str, decision: str) -> None:
     """The duration of a run excludes the wait for a decision, whatever the decision."""
     async with syncing(tmp_path, database_url) as sync:

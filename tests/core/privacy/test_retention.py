@@ -23,7 +23,6 @@ from core.store.tables import batches, last_known_emails, rejections
 from core.store.tables import runs as runs_table
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
-from tests.core.databases import on_both
 from tests.core.harness import QUICK, Member, RunStatus, Sync, people, syncing, until
 
 
@@ -48,7 +47,6 @@ async def _let_a_month_pass(sync: Sync) -> None:
         await db.execute(update(runs_table).values(finished_at=runs_table.c.finished_at - retention.RETENTION_S))
 
 
-@on_both
 async def test_old_runs_lose_their_batches(sync: Sync) -> None:
     """The batches and rejections of all old runs are deleted, in several passes, and the runs stay."""
     run_count = retention.CLEAR_RUNS + 2

@@ -10,7 +10,15 @@ from tests.core.test_crash import FIRST
 
 
 @pytest.mark.parametrize(
-    ("scenario", "event"), [("approved", 8), ("approved", 20), ("approved", 35), ("overtaken", 8), ("overtaken", 18)]
+    ("scenario", "event"),
+    [
+        ("approved", 20),
+        ("overtaken", 18),
+        *(
+            pytest.param(scenario, event, marks=pytest.mark.extended)
+            for scenario, event in (("approved", 8), ("approved", 35), ("overtaken", 8))
+        ),
+    ],
 )
 async def test_approval_and_a_crash(tmp_path: Path, scenario: str, event: int) -> None:
     """A process that dies loses no approval and adds none; the campaign of crash points tries every event."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from core.store import batches, mappings, runs
 from core.store.batches import BatchStatus
 from sandbox.iterable import Fault
 from tests.core.crashing import crash, job
-from tests.core.databases import on_both
+from tests.core.databases import sampled
 from tests.core.harness import (
     LIST,
     OTHER_LIST,
@@ -108,7 +109,6 @@ async def test_two_runs_at_once_in_one_process(sync: Sync) -> None:
     assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
 
 
-@on_both
 async def test_two_runs_at_once_in_two_processes(tmp_path: Path, database_url: str) -> None:
     """Two processes execute runs on one list one after the other."""
     async with (
@@ -126,7 +126,6 @@ async def test_two_runs_at_once_in_two_processes(tmp_path: Path, database_url: s
         assert sync.emails() == {member.email for letter in "ab" for member in members[letter]}
 
 
-@on_both
 async def test_failed_delta_is_finished_before_the_next(sync: Sync) -> None:
     """A delta first finishes an earlier one that failed, which it may undo."""
     failed = await sync.submit(sync.delta_file(joined=people(range(40))))
@@ -316,10 +315,17 @@ async def test_cancelled_halfway(hasty: Sync) -> None:
 
 
 #: Reasons for a long wait: Iterable asks for it, or the rate is low.
-WAITS = [
-    pytest.param(Fault("throttle", path=SUBSCRIBE, after=1, retry_after=60.0), 0.0, id="throttled"),
-    pytest.param(Fault("error", path=SUBSCRIBE, after=1, status=503, retry_after=60.0), 0.0, id="failing"),
-    pytest.param(Fault("slow", path=SUBSCRIBE), 0.02, id="paced"),
+WAITS = {
+    "throttled": (Fault("throttle", path=SUBSCRIBE, after=1, retry_after=60.0), 0.0),
+    "failing": (Fault("error", path=SUBSCRIBE, after=1, status=503, retry_after=60.0), 0.0),
+    "paced": (Fault("slow", path=SUBSCRIBE), 0.02),
+}
+STOPS = [
+    *(("throttled", "cancel"), ("failing", "interrupt"), ("paced", "cancel")),
+    *(
+        pytest.param(wait, stop, marks=pytest.mark.extended)
+        for wait, stop in (("throttled", "interrupt"), ("failing", "cancel"), ("paced", "interrupt"))
+    ),
 ]
 
 
@@ -341,10 +347,10 @@ async def stop_while_waiting(
         return await execution
 
 
-@pytest.mark.parametrize("stop", ["cancel", "interrupt"])
-@pytest.mark.parametrize(("fault", "rate"), WAITS)
-async def test_stopped_while_waiting(tmp_path: Path, fault: Fault, rate: float, stop: str) -> None:
+@pytest.mark.parametrize(("wait", "stop"), STOPS)
+async def test_stopped_while_waiting(tmp_path: Path, wait: str, stop: str) -> None:
     """A run that must stop does so at once, even while it waits for a retry or its slot."""
+    fault, rate = replace(WAITS[wait][0]), WAITS[wait][1]
     async with syncing(tmp_path, retry_policy=RetryPolicy()) as sync:
         connection = await environment_connection(sync.engine, user_id=None, data_center=DataCenter.US, rate=rate)
         request = RunRequest(path=str(sync.mirror_file(people(range(30)))))
@@ -445,7 +451,7 @@ async def work_until_ended(sync: Sync) -> RunStatus:
         return (await runs.latest(db, 1))[0].status
 
 
-@pytest.mark.parametrize("event", [QUEUED, PLANNING, UPLOADING])
+@pytest.mark.parametrize("event", sampled([UPLOADING, QUEUED, PLANNING], 3))
 async def test_worker_resumes_the_run_of_a_killed_process(sync: Sync, event: int) -> None:
     """A worker resumes the run of a killed process by itself."""
     await sync.mirror(people(range(40)))
@@ -454,7 +460,7 @@ async def test_worker_resumes_the_run_of_a_killed_process(sync: Sync, event: int
     assert sync.emails() == addresses(range(10, 70))
 
 
-@pytest.mark.parametrize("event", AROUND_THE_DECISION)
+@pytest.mark.parametrize("event", sampled(AROUND_THE_DECISION, 3))
 async def test_killed_process_does_not_bypass_a_guard(tmp_path: Path, event: int) -> None:
     """A run needs its approval even if its process was killed during the decision."""
     async with syncing(tmp_path) as sync:

@@ -37,7 +37,6 @@ async def test_strangers_on_the_list_stay(sync: Sync) -> None:
     assert sync.emails() == {"stranger@example.com", "p2@example.com"}
 
 
-@on_both
 async def test_every_rejection_has_its_reason(sync: Sync) -> None:
     """Members that can't be sent, or that Iterable refuses, are counted by reason."""
     outcome = await sync.mirror(
@@ -153,7 +152,6 @@ async def test_placeholder_becomes_real(sync: Sync) -> None:
     assert {leaves for *_, leaves in sync.iterable.state.history(LIST)} == {0}
 
 
-@on_both
 async def test_rename_reaches_the_other_lists(sync: Sync) -> None:
     """Another list's mapping removes a renamed placeholder under its new address."""
     await sync.mirror([Member(7)], user_id=UserIdField.MPID)

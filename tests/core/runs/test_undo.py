@@ -19,7 +19,6 @@ from core.store import mappings, runs
 from core.store.mappings import MappingStatus
 from core.store.tables import batches as batches_table
 from sandbox.iterable import Fault
-from tests.core.databases import on_both, sampled
 from tests.core.harness import LIST, QUICK, WALKS, Member, Outcome, RunStatus, Sync, people, person, syncing
 
 
@@ -59,7 +58,6 @@ def members(sync: Sync) -> set[tuple[str | None, str | None]]:
     return set(sync.iterable.state.members(LIST))
 
 
-@on_both
 async def test_all_changes_are_reverted(sync: Sync) -> None:
     """An undo restores the list: added, removed and updated members alike."""
     await sync.mirror(people(range(10)))
@@ -252,7 +250,8 @@ async def test_impossible_undo(sync: Sync) -> None:
     await assert_refused(other.run.id, "is paused")
 
 
-@pytest.mark.parametrize("field", sampled(UserIdField))
+@pytest.mark.extended
+@pytest.mark.parametrize("field", list(UserIdField))
 @pytest.mark.parametrize("seed", range(WALKS))
 async def test_undo_of_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: UserIdField, seed: int) -> None:
     """An undo restores the list after any run, complete or not."""

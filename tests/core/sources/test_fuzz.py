@@ -20,11 +20,12 @@ from core.sources import Source, read
 from tests.campaigns.wrapping import BUCKET, MANIFEST, MEMBERS, PLAIN, SPLIT, ZIPPED, seeds, wrap
 from tests.core.sources.factories import HEADER
 from tests.core.sources.oracle import planning_workspace, read_or_refuse
+from tests.examples import examples
 
 Trial = Callable[[str, bytes], Source | InputError]
 
 quick = settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

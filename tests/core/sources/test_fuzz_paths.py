@@ -21,6 +21,7 @@ from core.sources import Source, read
 from tests.core.databases import sampled
 from tests.core.sources.factories import HEADER, change, zip_of
 from tests.core.sources.oracle import planning_workspace, read_or_refuse
+from tests.examples import examples
 
 NAMES = [
     *("a*.csv", "x[1].csv", "[a-z].csv", "[!a].csv", "[[].csv", "].csv", "?.csv", "**", "{a,b}.csv", "a'b.csv"),
@@ -83,7 +84,12 @@ def test_a_file_name_is_not_a_pattern_or_address(
     assert emails(Path(name) if relative else folder / name, con) == ["right@example.com"]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(name=SIGNS.filter(lambda name: name not in (".", "..")), is_bad=st.booleans())
 def test_any_name(folder: Path, con: duckdb.DuckDBPyConnection, name: str, is_bad: bool) -> None:
     """A file with any name is read or refused, and an error about it is one line."""

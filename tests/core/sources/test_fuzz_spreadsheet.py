@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from bot.cli import rejected_csv
 from core.reporting.rejected_csv import CSV_HEADER, csv_row
 from core.store.rejections import Rejection
+from tests.examples import examples
 
 SIGNS = "=+-@＝＋－＠"
 SEPARATORS = ',;|\t\r\n"'
 TEXT = st.text(st.sampled_from([*SIGNS, *SEPARATORS, " ", "\0", "\x0b", "\ufeff", "\u200b", "\u3000", "'", "a", "1"]))
 
-quick = settings(max_examples=300, deadline=None, derandomize=True)
+quick = settings(max_examples=examples(300), deadline=None, derandomize=True)
 
 
 def is_formula(cell: str) -> bool:

@@ -24,11 +24,14 @@ from core.sources.source_file import SourceFile
 from tests.core.databases import sampled
 from tests.core.sources.conftest import Profiles, profiles
 from tests.core.sources.factories import CSV_NAME, HEADER, change, download_csv, manifest, message, table_csv
+from tests.examples import examples
 
 Trial = Callable[[str | bytes, str], tuple[Source, Profiles]]
 
 quick = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(30),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 MPIDS = st.one_of(st.integers(-3, -1), st.integers(1, 3), st.sampled_from([-(2**63), 2**63 - 1]))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sandbox.iterable import State
 from sandbox.iterable.membership import Batch, remove, upsert
 from sandbox.iterable.scripted_outcomes import Failure
+from tests.examples import examples
 
 _subscribers = st.lists(
     st.tuples(
@@ -51,7 +52,7 @@ def play(
 
 
 @given(st.sampled_from(["Sandbox", "Sandbox hybrid", "Sandbox userId"]), _operations, st.booleans())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 def test_the_fast_path_equals_the_slow_path(
     project: str, operations: list[tuple[bool, list[tuple[str | None, str | None]]]], unique: bool
 ) -> None:

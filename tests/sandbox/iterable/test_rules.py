@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.iterable import scripted_outcomes
+from tests.examples import examples
 from tests.sandbox.iterable.conftest import LIST, Client
 from tests.sandbox.iterable.test_subscribe import person
 
@@ -92,7 +93,7 @@ _emails = st.lists(st.sampled_from(PIECES), max_size=5).map("".join)
 
 
 @given(st.lists(_emails, min_size=1, max_size=8))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_the_fast_check_of_emails_is_strict(emails: list[str]) -> None:
     """The fast check of a batch accepts only emails that the slow check accepts."""
     plain = scripted_outcomes.plain_emails(emails)

@@ -23,7 +23,7 @@ from playwright.async_api import Browser, Page, Route, expect  # noqa: E402 - on
 SHOTS = os.environ.get("SCREENSHOTS")  # the folder for screenshots
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.extended]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
