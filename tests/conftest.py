@@ -5,9 +5,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from sqlalchemy import Connection, event
+from sqlalchemy import Engine as SqlEngine
 
 from bot.cli import GC_THRESHOLD
 from tests.core.databases import memory, new_database, postgresql
@@ -36,6 +39,29 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure() -> None:
     """Let the garbage collector free the imported modules at the end."""
     gc.unfreeze()
+
+
+class Statements(dict[Any, Any]):
+    """Compiled statements of all databases, so that no test compiles what another has compiled before.
+
+    SQLAlchemy looks them up by the dialect, an object of each engine. Engines of a kind have equal ones.
+    """
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return the compiled statement for a key, or the default."""
+        return super().get((type(key[0]), *key[1:]), default)
+
+    def __setitem__(self, key: Any, compiled: Any) -> None:
+        super().__setitem__((type(key[0]), *key[1:]), compiled)
+
+
+statements = Statements()
+
+
+@event.listens_for(SqlEngine, "engine_connect")
+def share_statements(connection: Connection) -> None:
+    """Let a database use the compiled statements of all."""
+    connection.engine._compiled_cache = statements
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.bot.cli.commands import Commands, LocalIterable, local_iterable
+from tests.core.databases import new_sqlite
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,13 @@ def iterable(shared_iterable: LocalIterable) -> LocalIterable:
 
 
 @pytest.fixture
-def run(tmp_path: Path, iterable: LocalIterable) -> Commands:
-    """Runs `iterable-sync` with its own data directory."""
+def first(tmp_path: Path, iterable: LocalIterable) -> Commands:
+    """Runs `iterable-sync` with a data directory that does not exist yet."""
     return Commands(tmp_path, iterable)
+
+
+@pytest.fixture
+def run(first: Commands) -> Commands:
+    """Runs `iterable-sync` with its own data directory, which has a database."""
+    new_sqlite(first.folder / "data")
+    return first

@@ -214,7 +214,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Poll until a condition holds that no event signals, because it is in a database or in another process."""
     async with asyncio.timeout(30):
         while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
 
 
 @dataclass(frozen=True)

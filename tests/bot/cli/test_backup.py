@@ -40,13 +40,13 @@ def test_backup_while_a_worker_runs(run: Commands, iterable: LocalIterable) -> N
 
 
 @pytest.mark.parametrize("content", [b"not a backup", b""])
-def test_restore_of_another_file(run: Commands, content: bytes) -> None:
+def test_restore_of_another_file(first: Commands, content: bytes) -> None:
     """A file that is not a backup is refused, and nothing is created."""
-    (run.folder / "other").write_bytes(content)
-    result = run.here("restore", "other")
+    (first.folder / "other").write_bytes(content)
+    result = first.here("restore", "other")
     assert result.code == 2
     assert "is not a backup of Iterable Sync" in result.err
-    assert not list((run.folder / "data").iterdir())
+    assert not list((first.folder / "data").iterdir())
 
 
 def test_restore_of_a_cut_backup(run: Commands, iterable: LocalIterable) -> None:
@@ -60,12 +60,12 @@ def test_restore_of_a_cut_backup(run: Commands, iterable: LocalIterable) -> None
     assert not list((run.folder / "restored").iterdir())
 
 
-def test_nothing_to_back_up(run: Commands) -> None:
+def test_nothing_to_back_up(first: Commands) -> None:
     """Without a database, and on PostgreSQL, the error says what to do."""
-    assert "There is no database in" in run.here("backup", "backup.tar.gz").err
+    assert "There is no database in" in first.here("backup", "backup.tar.gz").err
     address = {"ITERABLE_SYNC_DATABASE_URL": "postgresql://user:word@localhost/name"}
     for command, tool in (("backup", "pg_dump, in its custom format"), ("restore", "pg_restore")):
-        result = run.here(command, "backup.tar.gz", env=address)
+        result = first.here(command, "backup.tar.gz", env=address)
         assert result.code == 2
         assert tool in result.err
         assert "word" not in result.err

@@ -88,11 +88,11 @@ def test_unusable_data_directory(run: Commands) -> None:
     _refused(run, run.audience([1]), "--list", 1001, words="ITERABLE_SYNC_DATA_DIR", ITERABLE_SYNC_DATA_DIR=str(file))
 
 
-def test_database_of_a_newer_version(run: Commands) -> None:
+def test_database_of_a_newer_version(first: Commands) -> None:
     """A database of a newer version is refused."""
-    _newer_database(run.folder / "data")
+    _newer_database(first.folder / "data")
 
-    _refused(run, run.audience([1]), "--list", 1001, words="from a newer version")
+    _refused(first, first.audience([1]), "--list", 1001, words="from a newer version")
 
 
 @pytest.mark.parametrize("rate", ["-1", "nan", "much"])

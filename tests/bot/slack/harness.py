@@ -147,7 +147,7 @@ def settings_for(
         "port": 0,
         **more,
     }
-    return Settings(**values)
+    return Settings(**values, _env_file=None)  # type: ignore[call-arg]
 
 
 @asynccontextmanager
