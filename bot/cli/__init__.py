@@ -14,11 +14,13 @@ import typer
 
 from bot.cli.commands import (
     audiences,
+    audit,
     backup,
     connections,
     demo,
     doctor,
     mappings,
+    run_decisions,
     runs,
     sandbox,
     serve,
@@ -39,7 +41,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(sync.sync)
+for decision in (run_decisions.approve, run_decisions.decline, run_decisions.undo):
+    runs.app.command()(decision)
 app.add_typer(runs.app, name="runs")
+app.add_typer(audit.app, name="audit")
 app.add_typer(connections.app, name="connections")
 mappings.app.command()(variants.variants)
 app.add_typer(mappings.app, name="mappings")

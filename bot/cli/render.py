@@ -1,7 +1,7 @@
 """Renders results for the terminal. Pure functions."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -26,6 +26,11 @@ _STYLES = {
     RunStatus.INTERRUPTED: "bold yellow",
     RunStatus.NEEDS_APPROVAL: "bold yellow",
 }
+
+
+def utc(seconds: float) -> str:
+    """Return a time (seconds since 1970) for programs: ISO 8601, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def summary(report: RunReport, run: Run) -> RenderableType:

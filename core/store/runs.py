@@ -106,7 +106,7 @@ async def latest(db: AsyncConnection, limit: int) -> list[Run]:
 
 async def page(
     db: AsyncConnection,
-    connection_ids: Sequence[int],
+    connection_ids: Sequence[int] | None,
     *,
     limit: int,
     status: RunStatus | None = None,
@@ -114,12 +114,14 @@ async def page(
     since: float | None = None,
     before: tuple[float, str] | None = None,
 ) -> list[Run]:
-    """Return the newest runs of these connections, newest first.
+    """Return the newest runs of these connections (None: of all), newest first.
 
     Only runs with this status, of this mapping, created at `since` (seconds since 1970) or later, and after `before` in
     the order of the list (the time of creation and the id of a run).
     """
-    query = select(runs).where(runs.c.connection_id.in_(connection_ids))
+    query = select(runs)
+    if connection_ids is not None:
+        query = query.where(runs.c.connection_id.in_(connection_ids))
     if status is not None:
         query = query.where(runs.c.status == status.value)
     if mapping_id is not None:

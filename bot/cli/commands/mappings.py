@@ -85,6 +85,18 @@ def adopt(
 
 
 @app.command()
+def pause(mapping_id: options.MappingId) -> ExitCode:
+    """Pause a mapping: nothing is sent for it until it is resumed."""
+    return run_command(lambda session: _move(session, mapping_id, pauses=True))
+
+
+@app.command()
+def resume(mapping_id: options.MappingId) -> ExitCode:
+    """Resume a paused mapping."""
+    return run_command(lambda session: _move(session, mapping_id, pauses=False))
+
+
+@app.command()
 def remove(mapping_id: options.MappingId, yes: options.Sure = False) -> ExitCode:
     """Remove a mapping with its runs and its ledger. The list in Iterable stays as it is."""
     return run_command(lambda session: _remove(session, mapping_id, yes=yes))
@@ -242,6 +254,21 @@ async def _show(session: Session, mapping_id: int) -> ExitCode:
             ]
         )
     )
+    return ExitCode.OK
+
+
+async def _move(session: Session, mapping_id: int, *, pauses: bool) -> ExitCode:
+    from core.connections import mapping_lifecycle
+    from core.errors import ConflictError
+    from core.store.audit_log import COMMAND_LINE
+
+    use_case = mapping_lifecycle.pause if pauses else mapping_lifecycle.resume
+    async with session.engine() as engine:
+        mapping = await _load(engine, mapping_id)
+        if not await use_case(engine, mapping_id, by=COMMAND_LINE, team_id=None):
+            wanted = "active" if pauses else "paused"
+            raise ConflictError(f"Mapping {mapping_id} is {mapping.status}, not {wanted}.", mapping_id=mapping_id)
+    session.terminal.line(f"Mapping {mapping_id} is {'paused: nothing is sent for it' if pauses else 'active again'}.")
     return ExitCode.OK
 
 

@@ -1,8 +1,9 @@
 """`iterable-sync runs`: the history of runs, and what to do with interrupted ones."""
 
 import asyncio
-from dataclasses import asdict
-from datetime import UTC, datetime
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from bot.cli import options
 from bot.cli.exit_codes import ExitCode
 from bot.cli.json_output import RunList
 from bot.cli.session import Session, print_json, run_command
+from core.errors import InputError
 
 if TYPE_CHECKING:
     from core.engine import Engine
@@ -21,17 +23,69 @@ if TYPE_CHECKING:
 # How often the command checks whether a run has stopped, in seconds.
 POLL_INTERVAL_S = 0.2
 
+# Runs that an export reads at once.
+_EXPORTED_AT_ONCE = 500
+
+Status = Annotated[
+    str | None, typer.Option(metavar="STATUS", help="Only runs with this status, such as succeeded or failed.")
+]
+Since = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="Only runs from this local day or time on."),
+]
+OfMapping = Annotated[int | None, typer.Option(metavar="MAPPING", help="Only runs of this mapping.")]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list: with a status, from a local time on, of a mapping. None: any."""
+
+    status: str | None = None
+    since: datetime | None = None
+    mapping: int | None = None
+
+    async def page(self, engine: "Engine", limit: int, after: "Run | None" = None) -> "list[Run]":
+        """Return the newest of these runs, or those that follow a run. Raises InputError if there is no such status."""
+        from core.models.run import RunStatus
+        from core.store import runs
+
+        statuses = [each.value for each in RunStatus]
+        if self.status is not None and self.status not in statuses:
+            raise InputError(f'There is no status "{self.status}". Use one of: {", ".join(statuses)}.')
+        async with engine.database.read() as db:
+            return await runs.page(
+                db,
+                None,
+                limit=limit,
+                status=RunStatus(self.status) if self.status is not None else None,
+                mapping_id=self.mapping,
+                since=self.since.timestamp() if self.since is not None else None,
+                before=(after.created_at, after.id) if after is not None else None,
+            )
+
+
 app = typer.Typer(help="The history of runs, and what to do with interrupted ones.")
 
 
 @app.command("list")
 def list_(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    status: Status = None,
+    since: Since = None,
+    mapping: OfMapping = None,
     as_json: options.Json = False,
 ) -> ExitCode:
     """List the latest runs."""
     report = RunList() if as_json else None
-    return run_command(lambda session: _list(session, limit), report=report)
+    chosen = RunFilter(status, since, mapping)
+    return run_command(lambda session: _list(session, limit, chosen), report=report)
+
+
+@app.command()
+def export(status: Status = None, since: Since = None, mapping: OfMapping = None) -> ExitCode:
+    """Print all runs as JSON lines, newest first. The fields are those of `runs list --json`."""
+    chosen = RunFilter(status, since, mapping)
+    return run_command(lambda session: _export(session, chosen))
 
 
 @app.command()
@@ -70,17 +124,29 @@ def rejects(
     return run_command(lambda session: _rejects(session, run_id, csv))
 
 
-async def _list(session: Session, limit: int) -> ExitCode:
+async def _export(session: Session, chosen: RunFilter) -> ExitCode:
+    async with session.engine() as engine:
+        await engine.presence.reap_dead_workers()
+        last = None
+        while page := await chosen.page(engine, _EXPORTED_AT_ONCE, last):
+            for run in page:
+                print(json.dumps(_described(run)))
+            last = page[-1]
+    return ExitCode.OK
+
+
+async def _list(session: Session, limit: int, chosen: RunFilter) -> ExitCode:
     from bot.cli.render import lately, list_text, table
     from bot.ui.status_words import terminal_cell
-    from core.store import runs
 
     async with session.engine() as engine:
         await engine.presence.reap_dead_workers()
-        async with engine.database.read() as db:
-            latest = await runs.latest(db, limit)
+        latest = await chosen.page(engine, limit)
     if session.terminal.as_json:
         print_json(RunList([_described(run) for run in latest]))
+        return ExitCode.OK
+    if not latest and chosen != RunFilter():
+        session.terminal.line("There are no such runs.")
         return ExitCode.OK
     if not latest:
         session.terminal.line("There are no runs yet. Start one with: iterable-sync sync FILE --list ID")
@@ -228,15 +294,15 @@ async def _rejects(session: Session, run_id: str, csv: Path | None) -> ExitCode:
 
 def _described(run: "Run") -> dict[str, Any]:
     """Return the fields of `runs show --json`, without those that say why and how, and with the run's times."""
+    from bot.cli.render import utc
     from core.reporting.run_report import RunReport
 
     fields = asdict(RunReport.of(run, {}))
     del fields["rejected_by_reason"], fields["notes"]
-    return fields | {"created_at": _utc(run.created_at), "finished_at": _utc(run.finished_at)}
-
-
-def _utc(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return fields | {
+        "created_at": utc(run.created_at),
+        "finished_at": None if run.finished_at is None else utc(run.finished_at),
+    }
 
 
 def _changes(run: "Run") -> str:
