@@ -9,6 +9,7 @@ from typing import Any
 
 from core.sources.duckdb_errors import disk_errors
 from core.sources.source_file import SourceFile
+from core.sources.workbook_errors import error_cells
 
 # Unpacked, in bytes: a sheet of a million rows. The reader keeps a sheet in memory.
 LARGEST_WORKBOOK = 512 << 20
@@ -40,10 +41,14 @@ def sheet_as_csv(file: SourceFile, folder: Path, sheet: str | None) -> tuple[Sou
         rows = workbook.get_sheet_by_name(chosen).iter_rows()
     if rows is None:
         raise file.error("has a sheet that can't be read. Save it as CSV (UTF-8).")
+    errors = error_cells(file.path, chosen)
     with disk_errors(), target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n")
         for number, row in enumerate(rows, start=1):
-            writer.writerow([_text(cell, number, file) for cell in row])
+            cells = [_text(cell, number, file) for cell in row]
+            writer.writerow(
+                [errors.get((number, place), cell) for place, cell in enumerate(cells)] if errors else cells
+            )
     others = [name for name in names if name != chosen]
     note = (f"The sheet {chosen} was read, and not {', '.join(others[:5])}.",) if others and sheet is None else ()
     return replace(file, path=target), note

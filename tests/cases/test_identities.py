@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -70,7 +71,24 @@ def write_stream(path: Path, columns: list[str], rows: list[list[str]]) -> Path:
     return path
 
 
+def write_json(path: Path, columns: list[str], rows: list[list[str]]) -> Path:
+    """Write a table as JSON lines."""
+    path.write_text("\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in rows))
+    return path
+
+
+def write_workbook(path: Path, columns: list[str], rows: list[list[str]]) -> Path:
+    """Write a table as a workbook. Excel's words for errors become cells with errors."""
+    book = openpyxl.Workbook()
+    for row in [columns, *rows]:
+        book.active.append(row)
+    book.save(path)
+    return path
+
+
 WRITERS: dict[str, Writer] = {
+    "json": write_json,
+    "workbook": write_workbook,
     "csv": write_csv,
     "parquet": write_parquet,
     "download": write_download,
