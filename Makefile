@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Least share of the code that `make coverage` accepts, in percent.
 COVERAGE := 90
 
-.PHONY: help demo test test-all coverage check bench mutants clean
+.PHONY: help demo test test-all coverage check docs bench mutants clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: $(VENV)/.installed-dev  ## Check style, types, imports, spelling and phra
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python -m tools.phrases
+
+docs: $(VENV)/.installed-dev  ## Build the documentation as a site, in build/docs
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(VENV)/.installed-dev  ## Measure speed and memory
 	$(BIN)/python -m tests.benchmarks $(ARGS)
