@@ -1,5 +1,6 @@
 """Fixtures of all tests: the databases, SQLite in a file and a real PostgreSQL."""
 
+import atexit
 import gc
 import os
 import tempfile
@@ -29,16 +30,13 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     """Exclude imported modules from garbage collection: they are a million objects that never go away.
 
-    Also collect as rarely as the program does.
+    Also collect as rarely as the program does. When the process ends, the collector frees the modules: pytest collects
+    ten times before that.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-
-
-def pytest_unconfigure() -> None:
-    """Let the garbage collector free the imported modules at the end."""
-    gc.unfreeze()
+    atexit.register(gc.unfreeze)
 
 
 class Statements(dict[Any, Any]):
