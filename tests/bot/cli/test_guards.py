@@ -34,6 +34,7 @@ def test_mass_removal_waits(run: Commands, iterable: LocalIterable, target: int)
     assert len(iterable.emails(target)) == 100
 
 
+@pytest.mark.extended
 def test_waiting_run_is_not_resumed_without_approval(run: Commands, iterable: LocalIterable, target: int) -> None:
     """Resuming a waiting run without an approval changes nothing."""
     waiting = run.here("sync", run.audience(range(100)), "--list", target, "--json")
@@ -115,6 +116,7 @@ def test_yes_is_about_the_plan_that_was_printed(run: Commands, iterable: LocalIt
     assert len(iterable.emails(target)) == 10
 
 
+@pytest.mark.extended
 def test_file_that_is_replaced_after_planning(run: Commands, iterable: LocalIterable, target: int) -> None:
     """An approval uploads the planned members even if another file has replaced theirs."""
     waiting = run.here("sync", run.audience(range(65)), "--list", target, "--json")

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from bot.features.ids import ApprovalAction, ApprovalCallback
 from core.models.run import RunStatus
 from sandbox.iterable import Running
@@ -40,6 +42,7 @@ async def test_restart_while_a_run_waits_for_approval(tmp_path: Path) -> None:
             assert len(bot.emails()) == 3
 
 
+@pytest.mark.extended
 async def test_restart_during_planning(tmp_path: Path) -> None:
     """A run that was being planned resumes after the restart, in the same message."""
     async with services() as (slack, iterable):
@@ -70,6 +73,7 @@ async def test_restart_during_the_upload(tmp_path: Path) -> None:
             assert len(bot.emails()) == 8_000
 
 
+@pytest.mark.extended
 async def test_restart_before_the_summary(tmp_path: Path) -> None:
     """A summary that Slack refused before the program stopped is posted after the restart."""
     async with services() as (slack, iterable):
@@ -85,6 +89,7 @@ async def test_restart_before_the_summary(tmp_path: Path) -> None:
             assert len(top(bot)) == 1
 
 
+@pytest.mark.extended
 async def test_restart_while_a_message_is_being_posted(tmp_path: Path) -> None:
     """A message whose confirmation was lost is not posted again in its channel; its person gets it."""
     async with services() as (slack, iterable):
