@@ -32,11 +32,9 @@ async def audiences_of(session: Session, engine: "Engine", connection_id: int) -
 
 def size_in_mparticle(known: "KnownAudiences | None", mapping: "AudienceMapping") -> str:
     """Return how many people mParticle counts in a mapping's audience, for a table. Empty if it was not asked."""
-    from bot.ui.audience_words import of_mapping
-
     if known is None:
         return ""
-    audience = of_mapping(known, mapping)
+    audience = known.of(mapping.audience_id, mapping.audience_name)
     if audience is None:
         return "-"
     return "not computed" if audience.size is None else f"{audience.size:,}"

@@ -1,7 +1,6 @@
 """mParticle's audiences by name: a connection's access to mParticle's platform API, and what it reads there."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,14 +131,16 @@ async def fetch_audiences(engine: Engine, connection_id: int, *, max_age_s: floa
     return fetched
 
 
-async def audience_size(engine: Engine, connection_id: int, audience_id: str) -> int | None:
+async def audience_size(
+    engine: Engine, connection_id: int, audience_id: str, audience_name: str | None = None
+) -> int | None:
     """Return how many people mParticle counts in an audience.
 
-    None if the connection has no access to mParticle's platform API, if mParticle no longer has the audience, or if it
-    has not computed the size. Raises as `fetch_audiences` does.
+    None if the connection has no access to mParticle's platform API, if mParticle no longer has the audience, if it has
+    not computed the size, or if the name is that of a variant of an A/B test. Raises as `fetch_audiences` does.
     """
     known = await fetch_audiences(engine, connection_id)
-    audience = None if known is None else known.by_id(audience_id)
+    audience = None if known is None else known.of(audience_id, audience_name)
     return None if audience is None else audience.size
 
 
@@ -153,12 +154,6 @@ def choose_audience(known: KnownAudiences, text: str) -> ListedAudience | None:
         ids = ", ".join(each.id for each in matching)
         raise AmbiguousAudienceError(f'mParticle has several audiences called "{text.strip()}". Choose by id: {ids}.')
     return matching[0] if matching else None
-
-
-async def accounts_of(engine: Engine, connection_ids: Sequence[int]) -> dict[int, MParticleAccount]:
-    """Return the access of these connections by their ids, as far as they have one."""
-    async with engine.database.read() as db:
-        return await mparticle_accounts.of_connections(db, connection_ids)
 
 
 async def _fetch(engine: Engine, credentials: Credentials) -> tuple[ListedAudience, ...]:

@@ -92,6 +92,18 @@ class KnownAudiences:
         """Return the audience of an id; None if mParticle no longer has it."""
         return next((each for each in self.audiences if each.id == audience_id), None)
 
+    def of(self, audience_id: str | None, name: str | None) -> ListedAudience | None:
+        """Return the audience of a mapping: by its id or, without one, by its name. None if mParticle has none.
+
+        A variant of an A/B test (`[name] - [variant]`) has the id of the test's audience, and no size of its own: None.
+        """
+        if audience_id is None:
+            called = self.called(name) if name else []
+            return called[0] if len(called) == 1 else None
+        audience = self.by_id(audience_id)
+        is_variant = audience is not None and (name or "").casefold().startswith(f"{audience.name.casefold()} - ")
+        return None if is_variant else audience
+
     def called(self, text: str) -> list[ListedAudience]:
         """Return the audiences whose id or name is this text."""
         by_id = [each for each in self.audiences if each.id == text.strip()]

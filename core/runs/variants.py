@@ -13,7 +13,7 @@ from core.runs.addresses import sealed
 from core.runs.submission import enqueue, record_start
 from core.store import mappings, runs
 from core.store.connections import Connection
-from core.store.mappings import MappingStatus, RemovalPolicy
+from core.store.mappings import AdditionLimits, MappingStatus, RemovalPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ async def propose_variants(
     path: str,
     mode: str,
     removals: RemovalPolicy,
+    limits: AdditionLimits,
     channel: str | None,
     by: str,
     team_id: str | None,
@@ -63,6 +64,7 @@ async def propose_variants(
                 mode=mode,
                 status=MappingStatus.PROPOSED,
                 removal_policy=removals,
+                limits=limits,
                 channel=channel,
                 by=by,
                 team_id=team_id,

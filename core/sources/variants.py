@@ -14,6 +14,8 @@ from core.sources.audience_ref import split_variant
 from core.sources.download_zip import members_of
 from core.sources.source_file import SourceFile
 
+# More files than this are no A/B test: mParticle makes up to five variants and a control.
+MOST_VARIANTS = 10
 _CONTROL = frozenset({"control", "control group", "holdout"})
 
 
@@ -52,6 +54,6 @@ def read_variants(path: Path, name: str) -> list[Variant]:
         members = members_of(archive, manifest.parse(content, file), file)
     parts = [split_variant(member.audience.name) for member in members]
     tests = {(member.audience.id, part[0].casefold()) for member, part in zip(members, parts, strict=True) if part}
-    if len(members) < 2 or None in parts or len(tests) != 1:
+    if not 2 <= len(members) <= MOST_VARIANTS or None in parts or len(tests) != 1:
         return []
     return [Variant(member.audience.name or "", member.expected.users) for member in members]

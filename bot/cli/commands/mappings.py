@@ -287,9 +287,9 @@ async def _remove(session: Session, mapping_id: int, *, yes: bool) -> ExitCode:
 
 
 def _in_mparticle(known: "KnownAudiences", mapping: "AudienceMapping") -> str:
-    from bot.ui.audience_words import counted, of_mapping
+    from bot.ui.audience_words import counted
 
-    audience = of_mapping(known, mapping)
+    audience = known.of(mapping.audience_id, mapping.audience_name)
     return "no active audience" if audience is None else counted(audience)
 
 

@@ -27,7 +27,7 @@ from core.settings import FETCHED
 from core.sources.audience_ref import split_variant
 from core.sources.fetch import FetchError, fetch_file
 from core.sources.variants import Variant, read_variants
-from core.store.mappings import RemovalPolicy
+from core.store.mappings import AdditionLimits, RemovalPolicy
 
 _TITLE = "Map an A/B test"
 # How long Slack may take to hand over the uploaded file, in seconds, while a person waits.
@@ -43,6 +43,8 @@ class VariantsMetadata(MapMetadata):
     mode: str = "auto"
     removals: RemovalPolicy = RemovalPolicy.REMOVE
     target_channel: str | None = None
+    max_added: int | None = None
+    max_added_share: float | None = None
 
 
 async def find_variants(services: Services, actor: Actor, wanted: MapForm) -> list[Variant]:
@@ -80,6 +82,8 @@ def variants_result(wanted: MapForm, variants: list[Variant]) -> ModalResult:
         mode=wanted.mode,
         removals=wanted.removals,
         target_channel=wanted.channel,
+        max_added=wanted.addition_limits.number,
+        max_added_share=wanted.addition_limits.share,
     )
     text = f"`{escape(wanted.file.name)}` has the variants of an A/B test. Type `/iterable-sync map` to map them."
     return ModalResult(variants_form(metadata, variants), text)
@@ -165,6 +169,7 @@ async def _propose(
         path=address_of(actor.team_id, metadata.file_id),
         mode=metadata.mode,
         removals=metadata.removals,
+        limits=AdditionLimits(metadata.max_added, metadata.max_added_share),
         channel=metadata.target_channel,
         by=actor.person,
         team_id=actor.team_id,

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.features.mapping_lookup import list_name
 from bot.services import Services
 from bot.slack.admins import AdminLookupError
-from bot.ui.audience_words import of_mapping
 from core.connections import permissions
 from core.models.run import Run, RunStatus
 from core.mparticle.models import KnownAudiences, ListedAudience
@@ -139,7 +138,7 @@ async def _audiences(services: Services, asked: Sequence[Connection]) -> dict[in
 
 
 def _with_audience(row: MappingStatusRow, known: KnownAudiences | None, sizes: Mapping[int, int]) -> MappingStatusRow:
-    audience = None if known is None else of_mapping(known, row.mapping)
+    audience = None if known is None else known.of(row.mapping.audience_id, row.mapping.audience_name)
     if audience is None or audience.size is None:
         return row
     return replace(row, audience=audience, synced=sizes.get(row.mapping.id, 0))

@@ -90,6 +90,7 @@ async def test_life_of_an_access(tmp_path: Path) -> None:
         assert each.engine.vault.decrypt(account.client_secret) == each.platform.client_secret
         sizes = [await audience_size(each.engine, each.connection.id, number) for number in ("8754", "1", "77")]
         assert sizes == [120, None, None]
+        assert await audience_size(each.engine, each.connection.id, "8754", "Spring - Blue") is None
         assert each.platform.requests["/v1/audiences"] == 1  # the test at connect
         each.platform.delete(8754)
         known = await fetch_audiences(each.engine, each.connection.id, max_age_s=0)

@@ -20,7 +20,11 @@ export function modals() {
   let busy = false;
   let opener = null;
 
-  const values = () => Object.fromEntries(drafts.get(view.id) || []);
+  // An update of the modal may have taken inputs away: Slack forgets what was entered there.
+  const values = () => {
+    const there = new Set(view.blocks.map((block) => block.block_id));
+    return Object.fromEntries([...(drafts.get(view.id) || [])].filter(([key]) => there.has(key.slice(0, key.lastIndexOf("/")))));
+  };
 
   function context(state) {
     const mine = drafts.get(view.id) || new Map();
