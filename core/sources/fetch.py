@@ -7,8 +7,8 @@ registered fetcher (the bot registers one for files in Slack).
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -52,6 +52,7 @@ class FetchError(SyncError):
     """The audience could not be fetched. A later attempt may succeed."""
 
     code = "not_fetched"
+    is_transient = True
 
 
 def scheme_of(address: str) -> str:
@@ -87,6 +88,18 @@ def check_allowed(address: str, allowed: tuple[str, ...]) -> str:
                 raise InputError("There is no such file. Check the path.")
             return str(resolved)
     raise InputError(NOT_ALLOWED)
+
+
+def check_place(address: str, allowed: tuple[str, ...]) -> None:
+    """Raise InputError if a place (a folder, a prefix, a pattern or a file) is not in one of the allowed places."""
+    if scheme_of(address):
+        check_allowed(address, allowed)
+        return
+    fixed = Path(re.split(r"[*?\[]", address, maxsplit=1)[0])
+    resolved = (fixed if fixed.is_dir() else fixed.parent).resolve()
+    folders = [Path(prefix).resolve() for prefix in allowed if not scheme_of(prefix)]
+    if ".." in address.split("/") or not any(resolved.is_relative_to(folder) for folder in folders):
+        raise InputError(NOT_ALLOWED)
 
 
 @asynccontextmanager
@@ -187,8 +200,8 @@ async def _from_web(address: str, path: Path) -> Path:
 
 
 def _from_bucket(scheme: str, address: str, path: Path) -> Path:
-    try:
-        bucket, name = _open_bucket(scheme, address)
+    with bucket_errors(scheme):
+        bucket, name = open_bucket(scheme, address)
         if "*" in name_of(address):
             return _folder_from_bucket(bucket, name, path.with_name("parts"))
         if address.endswith("/"):
@@ -196,6 +209,14 @@ def _from_bucket(scheme: str, address: str, path: Path) -> Path:
         with bucket.open(name, "rb") as remote:
             expect(path.parent, bucket.size(name))
             _copy(remote, path, MAX_BYTES)
+    return path
+
+
+@contextmanager
+def bucket_errors(scheme: str) -> Iterator[None]:
+    """Turn the errors of a cloud's library into InputError, or FetchError if a later attempt may succeed."""
+    try:
+        yield
     except ImportError as error:
         raise InputError(
             f"Reading {scheme}:// needs more packages. Install them: pip install 'iterable-sync[{BUCKETS[scheme]}]'"
@@ -217,7 +238,6 @@ def _from_bucket(scheme: str, address: str, path: Path) -> Path:
                 "credentials on this machine."
             ) from error
         raise FetchError(f"The bucket failed to answer ({kind}). Try again.") from error
-    return path
 
 
 def _is_refused(error: Exception) -> bool:
@@ -227,7 +247,7 @@ def _is_refused(error: Exception) -> bool:
     return bool(_NOT_LET_IN.search(words)) or getattr(error, "status_code", None) in (401, 403)
 
 
-def _open_bucket(scheme: str, address: str) -> tuple[Any, str]:
+def open_bucket(scheme: str, address: str) -> tuple[Any, str]:
     """Return the file system of an address, and the path in it. Raises ImportError if packages are missing."""
     from fsspec.core import url_to_fs
 
