@@ -29,6 +29,8 @@ class SyncError(Exception):
     """
 
     code: ClassVar[str] = "error"
+    #: Whether a later attempt may succeed without a person.
+    is_transient: ClassVar[bool] = False
     #: Whether every mapping of the connection fails in the same way: one alert for the connection is enough.
     concerns_whole_connection: ClassVar[bool] = False
 
@@ -96,6 +98,7 @@ class StorageError(SettingsError):
     """The database or the disk failed during the work. Something may have been sent."""
 
     code = "storage"
+    is_transient = True
 
 
 class UnexpectedError(SyncError):
@@ -151,6 +154,7 @@ class EarlierRunFailedError(SyncError):
     """An earlier, unfinished run of the same mapping (`run_id`) has to end first and has failed again."""
 
     code = "earlier_run_failed"
+    is_transient = True
 
 
 class AnotherListError(ConflictError):

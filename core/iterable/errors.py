@@ -18,7 +18,6 @@ class IterableError(SyncError):
     """
 
     code = "iterable_error"
-    is_transient: ClassVar[bool] = False
     #: What is wrong, and what a person can do. Together they are the default message. `{list_id}` and `{answer}`
     #: (status and code in parentheses, or nothing) are replaced.
     says: ClassVar[str] = "Iterable's answer{answer} was not understood."
@@ -201,3 +200,5 @@ class RateLimitedError(IterableError):
 
 #: The codes of the errors that stop every run of the connection.
 WHOLE_CONNECTION_CODES = frozenset({InvalidApiKeyError.code})
+#: The codes of errors that a change to the list in Iterable, or its restoration, corrects.
+LIST_CODES = frozenset(kind.code for kind in (ListError, ListNotFoundError, ListNotStandardError, ListInUseError))

@@ -12,6 +12,8 @@ from core.identity import ProjectType, UserIdField
 
 #: The error code of a run whose process died: a worker resumes it by itself.
 PROCESS_DIED = "process_died"
+#: Audit entries and runs name a schedule as their actor: this prefix, and the schedule's name.
+SCHEDULE_PREFIX = "schedule "
 # Earlier versions stored the id of the awaited run in the phase, after this prefix.
 _WAITING_IN_WORDS = "waiting for run "
 
@@ -165,6 +167,8 @@ class RunRequest(BaseModel):
     """The proposal of several mappings (variants of an A/B test) that the run belongs to. They are decided together."""
     team_id: str | None = None
     """The workspace of the person who requested the run. The source must be in one of the places of that workspace."""
+    on_behalf_of: str | None = None
+    """Who chose the source of the file, and so decided which places may be read. None: who started the run."""
 
 
 class PlanNumbers(BaseModel):
@@ -286,6 +290,7 @@ class Run(BaseModel):
     error_code: str | None
     cancel_reason: CancelReason | None = None
     started_by: str | None = None
+    """A person in Slack, or a schedule (core.store.schedules.Schedule.actor). None: the command line."""
     channel: str | None = None
     decided_by: str | None = None
     decided_at: float | None = None
@@ -304,6 +309,10 @@ class Run(BaseModel):
     discarded_plan: RunPlan | None = None
     """The discarded plan that was shown before, until another plan replaces it."""
 
+    retry_at: float | None = None
+    """When a failed run is retried without a person. None: never."""
+    auto_retries: int = 0
+    """How often it was retried without a person."""
     column_candidates: dict[str, list[str]] = {}
     """The columns between which a person has to choose, by what they would be chosen for (see RunRequest.columns)."""
 
@@ -311,6 +320,16 @@ class Run(BaseModel):
     def is_approved(self) -> bool:
         """Whether a person approved the current plan."""
         return self.plan_digest is not None and self.plan_digest == self.approved_digest
+
+    @property
+    def asked_by(self) -> str | None:
+        """The person who asked for the run: of a scheduled one, the person who chose its source."""
+        return self.request.on_behalf_of if self.is_scheduled else self.started_by
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether a schedule started the run."""
+        return self.started_by is not None and self.started_by.startswith(SCHEDULE_PREFIX)
 
     @property
     def is_orphan(self) -> bool:

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from core.errors import SettingsError
 from core.settings.faults import describe
 from core.settings.files import check_encoding, read_secret_files
+from core.settings.quiet_hours import parse_quiet_hours
 
 #: The folder of fetched audiences, in the data directory.
 FETCHED = "fetched"
@@ -113,6 +114,11 @@ class Settings(BaseSettings):
     firehose_token: SecretStr | None = Field(
         None, description="turns on the endpoint for mParticle's Firehose: the last part of its address"
     )
+    quiet_hours: str | None = Field(
+        None,
+        description="hours in which Slack gets no new message about scheduled syncs and no alert, such as "
+        "`22:00-06:00 Europe/Berlin`; they follow afterwards (default: none)",
+    )
     firehose_approval: FirehoseApproval = Field(
         FirehoseApproval.REQUIRED,
         description="whether a live mapping waits for a person (`required`), or is what mParticle says (`none`)",
@@ -163,6 +169,17 @@ class Settings(BaseSettings):
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         return _encrypted_or_local(url).rstrip("/") if url is not None else None
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _is_quiet_hours(cls, text: str | None) -> str | None:
+        if text:
+            parse_quiet_hours(text)
+        return text or None
+
+    def is_quiet(self, now: float) -> bool:
+        """Return whether a time (UTC seconds) is in the quiet hours for messages."""
+        return self.quiet_hours is not None and parse_quiet_hours(self.quiet_hours).until(now) is not None
 
     @field_validator("data_dir")
     @classmethod

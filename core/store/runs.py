@@ -281,6 +281,47 @@ async def lock(db: AsyncConnection, run_id: str) -> Run | None:
     return _one((await db.execute(select(runs).where(runs.c.id == run_id).with_for_update())).mappings().first())
 
 
+async def due_for_retry(db: AsyncConnection, now: float) -> list[Run]:
+    """Return the failed runs that are to be retried without a person by now, the longest overdue first."""
+    query = select(runs).where(runs.c.retry_at <= now).order_by(runs.c.retry_at)
+    return [run for row in (await db.execute(query)).mappings() if (run := _one(row))]
+
+
+async def retry_failed(
+    db: AsyncConnection,
+    codes: Collection[str],
+    *,
+    mapping_id: int | None = None,
+    connection_id: int | None = None,
+    after_s: float = 0.0,
+) -> None:
+    """Have the newest run of a mapping, or of each of a connection's, retried now if it failed with one of these codes.
+
+    Left out are runs that failed less than `after_s` seconds ago, runs of the command line, and those that carry live
+    changes.
+    """
+    now = await clock.now(db)
+    newer = runs.alias()
+    is_later = (newer.c.mapping_id == runs.c.mapping_id, newer.c.created_at > runs.c.created_at)
+    query = update(runs).where(
+        runs.c.mapping_id == mapping_id if mapping_id is not None else runs.c.connection_id == connection_id,
+        runs.c.status == RunStatus.FAILED.value,
+        runs.c.error_code.in_(list(codes)),
+        runs.c.finished_at <= now - after_s,
+        runs.c.started_by.is_not(None),
+        ~runs.c.is_live,
+        ~select(newer.c.id).where(*is_later).correlate(runs).exists(),
+    )
+    await db.execute(query.values(retry_at=now))
+
+
+async def last_scheduled(db: AsyncConnection, mapping_id: int, prefix: str, limit: int) -> list[RunStatus]:
+    """Return the statuses of the newest runs of a mapping whose starter begins with a prefix, newest first."""
+    query = select(runs.c.status).where(runs.c.mapping_id == mapping_id, runs.c.started_by.startswith(prefix))
+    newest = query.order_by(runs.c.created_at.desc()).limit(limit)
+    return [RunStatus(status) for status in (await db.execute(newest)).scalars()]
+
+
 async def active_undo_of(db: AsyncConnection, run_id: str) -> Run | None:
     """Find the unfinished undo of a run."""
     unfinished = [status.value for status in RunStatus if status.is_resumable]
@@ -335,6 +376,8 @@ class RunUpdate(TypedDict, total=False):
     approval_wait_s: float | ColumnElement[float]
     error: str | None
     error_code: str | None
+    retry_at: float | None
+    auto_retries: int
     column_candidates: str | None
     cancel_reason: CancelReason | None
     list_size: int
@@ -401,6 +444,7 @@ async def reopen(db: AsyncConnection, run: Run, worker: str | None) -> int | Non
             stop_requested=None,
             error=None,
             error_code=None,
+            retry_at=None,
             finished_at=None,
             approval_wait_s=waited(await clock.now(db)),
         )
@@ -433,6 +477,7 @@ async def set_status(
         approval_wait_s=waited(now),
         error=error,
         error_code=code,
+        retry_at=None,
         column_candidates=json.dumps(column_candidates) if column_candidates else None,
         cancel_reason=cancel_reason,
     )

@@ -267,6 +267,9 @@ runs = Table(
     Column("merged", BigInteger, nullable=False, server_default="0"),
     # its changes and rejections were deleted, or it had none
     Column("purged", Boolean, nullable=False, server_default=false(), key="is_purged"),
+    # when a failed run is retried without a person (NULL: never), and how often that has happened
+    Column("retry_at", Float),
+    Column("auto_retries", Integer, nullable=False, server_default="0"),
     Index(None, "is_live"),
     Index(None, "connection_id", "list_id", "created_at"),
     Index(None, "status"),
@@ -279,6 +282,9 @@ Index(
     sqlite_where=~runs.c.is_purged,
     postgresql_where=~runs.c.is_purged,
 )
+
+# where retry_at is not null
+Index("runs_retry_at_ix", runs.c.retry_at)
 
 #: The changes of a run in batches of up to 1,000, as one request carries them, with the status of each.
 batches = Table(
@@ -562,4 +568,87 @@ salts = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+
+#: When mappings are synced without a person: a cron expression, a new file, or another mapping that succeeded.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("connection_id", Id, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
+    Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    # core.store.schedules.Trigger: cron, new_file, after
+    Column("trigger", Text, nullable=False),
+    Column("cron", Text),
+    # an IANA name, such as Europe/Berlin: the clock of `cron` and of the quiet hours
+    Column("time_zone", Text, nullable=False),
+    Column("after_mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE")),
+    # what to do about times at which no process ran (core.store.schedules.Missed): once, skip
+    Column("missed", Text, nullable=False, server_default="once"),
+    # between these times of day (HH:MM) it starts nothing; NULL: there are no quiet hours
+    Column("quiet_from", Text),
+    Column("quiet_to", Text),
+    # NULL: it waits for an event, or is paused
+    Column("next_due_at", Float),
+    Column("last_fired_at", Float),
+    Column("paused", Boolean, nullable=False, server_default=false(), key="is_paused"),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "connection_id", "name", unique=True),
+    Index(None, "mapping_id"),
+    Index(None, "after_mapping_id"),
+    Index(None, "next_due_at"),
+)
+
+#: Where the files of a mapping come from.
+file_sources = Table(
+    "sources",
+    metadata,
+    Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), primary_key=True),
+    # a folder, a prefix, a pattern or one file; without what is secret in it, which `sealed` has, encrypted
+    Column("address", Text, nullable=False),
+    Column("sealed", Text),
+    # how its files are read (core.models.run.RunRequest: columns, sheet), as JSON
+    Column("columns", Text, nullable=False, server_default="{}"),
+    Column("sheet", Text),
+    # the folder to which synced files are moved; NULL: they stay
+    Column("archive", Text),
+    # which of the files that are there at the first look are synced (core.store.file_sources.Existing)
+    Column("existing", Text, nullable=False, server_default="newest"),
+    # who chose the address, and in which workspace: that decides which places may be read
+    Column("set_by", Text, nullable=False),
+    Column("team_id", Text),
+    # when its place is listed next (NULL: when a schedule or a person asks for it), and for which actor
+    Column("look_at", Float),
+    Column("look_by", Text),
+    # when it was listed last; NULL: never
+    Column("looked_at", Float),
+    # how often in a row it could not be listed, and the code of the alert about it
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("error_code", Text),
+    Index(None, "look_at"),
+)
+
+#: The files that were seen in a mapping's source.
+source_files = Table(
+    "source_files",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("mapping_id", Id, ForeignKey("mappings.id", ondelete="CASCADE"), nullable=False),
+    Column("address", Text, nullable=False),
+    # what changes with the content: the size in bytes, and a time stamp or a tag of the server
+    Column("size", BigInteger, nullable=False),
+    Column("tag", Text, nullable=False),
+    # the order of files: the time in the name, or else of the last change (UTC seconds)
+    Column("at", Float, nullable=False),
+    # when it was seen first, and since when it has not changed
+    Column("seen_at", Float, nullable=False),
+    Column("unchanged_since", Float, nullable=False),
+    # core.store.file_sources.FileStatus
+    Column("status", Text, nullable=False),
+    # SHA-256 of its bytes, once it is complete
+    Column("digest", Text),
+    Column("run_id", Text),
+    Index(None, "mapping_id", "address", unique=True),
 )
