@@ -17,7 +17,9 @@ from core.store.audit_log import AuditAction
 BACKLOG = "backlog"
 #: The code of the alert that mParticle sends nothing for a live audience that was busy. Maintenance closes it as well.
 SILENCE = "silence"
-_OF_MAINTENANCE = (BACKLOG, SILENCE)
+#: The code of the alert that no new file has come for longer than usual. The look at a source that finds one closes it.
+LATE_FILE = "late_file"
+_OF_MAINTENANCE = (BACKLOG, SILENCE, LATE_FILE)
 SNOOZE_S = 24 * 3600.0
 
 

@@ -54,6 +54,8 @@ class Engine:
         self.stopping = asyncio.Event()
         #: Set when this process queues a run, so that its worker does not wait for the next poll.
         self.queued = asyncio.Event()
+        #: Set when this process makes a schedule, a source or a retry due.
+        self.due = asyncio.Event()
         #: Set when this process stores live changes, or a decision about them.
         self.live_work = asyncio.Event()
         self.planning_slots = PlanningSlots()

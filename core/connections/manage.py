@@ -13,10 +13,10 @@ from core import alerting
 from core.connections.lists import fetch_lists
 from core.connections.project_type import check_project_type, fetch_project_type
 from core.engine import Engine
-from core.errors import ConflictError, NotFoundError, SettingsError, ValidationError
+from core.errors import ConflictError, NoApiKeyError, NotFoundError, SettingsError, ValidationError
 from core.identity import ProjectType, UserIdField
-from core.iterable import DataCenter, IterableList
-from core.store import audit_log, connections, mappings
+from core.iterable import DataCenter, InvalidApiKeyError, IterableList
+from core.store import audit_log, connections, mappings, runs
 from core.store.audit_log import AuditAction
 from core.store.connections import Connection, ConnectionChanges, ConnectionSettings, project_of
 from core.store.forgotten_files import delete_files
@@ -25,6 +25,8 @@ from core.store.mappings import NO_LIST
 #: The prefix of connections that use ITERABLE_API_KEY; the data center follows.
 ENVIRONMENT = "environment-"
 NAME_MAX_LENGTH = 60
+# The codes of errors that another key corrects.
+_KEY_CODES = (InvalidApiKeyError.code, NoApiKeyError.code)
 #: The lowest and the highest rate of a connection, in requests per second. A higher number is probably a mistake
 #: (requests per minute, for example).
 RATE_FLOOR, RATE_MAX = 0.1, 1000.0
@@ -191,10 +193,13 @@ async def replace_key(
             project_type=current.project_type or project_type,
         )
         await alerting.resolve(db, known.id, None)
+        await runs.retry_failed(db, _KEY_CODES, connection_id=known.id)
         if by is not None:
             before, after = {"key": f"...{known.key_last4}"}, {"key": f"...{changed.key_last4}"}
             await _record(db, AuditAction.KEY_REPLACED, known, by, team_id, before=before, after=after)
     engine.live_work.set()
+    engine.due.set()
+    engine.queued.set()
     return Connected(dataclasses.replace(changed, key_rejected_at=None), project_lists)
 
 

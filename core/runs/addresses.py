@@ -18,7 +18,7 @@ from core.vault import Vault
 def sealed(vault: Vault, request: RunRequest) -> RunRequest:
     """Return the request to store: its addresses without their secrets, and the full addresses encrypted."""
     addresses = (request.path, *request.more_paths)
-    path, *more_paths = map(_without_secrets, addresses)
+    path, *more_paths = map(without_secrets, addresses)
     if (path, *more_paths) == addresses:
         return request
     secret = vault.encrypt(json.dumps(addresses)).decode("ascii")
@@ -33,14 +33,14 @@ def addresses_of(vault: Vault, request: RunRequest) -> tuple[str, ...]:
 
 
 def places_of(engine: Engine, run: Run, connection: Connection | None) -> tuple[str, ...] | None:
-    """Return the places from which a run may read. None: any place, because the operator started it."""
-    if run.started_by in (None, COMMAND_LINE):
+    """Return the places from which a run may read. None: any place, because the operator chose the source."""
+    if (run.request.on_behalf_of or run.started_by) in (None, COMMAND_LINE):
         return None
     team_id = run.request.team_id or (connection.team_id if connection is not None else None)
     return engine.settings.audience_places(team_id or "")
 
 
-def _without_secrets(address: str) -> str:
+def without_secrets(address: str) -> str:
     """Return an address without user name, password, query and fragment."""
     if not scheme_of(address) or "://" not in address:
         return address

@@ -93,7 +93,8 @@ async def repeat(
     if run.undo_of is not None:
         raise ConflictError("The undo of a run can't be repeated. Start a sync instead.")
     chosen = {**run.request.columns, **(columns or {})}
-    request = run.request.model_copy(update={"approved": False, "allow_empty": False, "columns": chosen, "group": None})
+    renewed = {"approved": False, "allow_empty": False, "columns": chosen, "group": None, "on_behalf_of": None}
+    request = run.request.model_copy(update=renewed)
     return await start(engine, mapping, request, by=by, channel=channel or run.channel, team_id=team_id, repeats=run_id)
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 import duckdb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import alerting, settings
+from core import settings
 from core.connections.campaigns import refresh_campaigns
 from core.connections.forgotten import fetch_forgotten
 from core.connections.lists import ensure_list_known, was_just_created
@@ -52,6 +52,7 @@ from core.runs.lookup import require, require_run
 from core.runs.outcome import outlasting_outages, record_outcome
 from core.runs.ownership import owned_write
 from core.runs.rejected_members import rejected_in
+from core.runs.run_end import on_run_ended
 from core.runs.submission import check_may_run
 from core.sources.fetch import fetch_files
 from core.store import approvals, clock, connections, doubts, erasures, lists, mappings, runs, suppressions
@@ -337,10 +338,10 @@ async def _succeed(engine: Engine, run_id: str) -> None:
                 "right. Run the sync again, and report this with the run's id."
             )
             await runs.set_status(db, run_id, RunStatus.FAILED, error=error.message, code=error.code)
-            await alerting.on_run_ended(db, run, RunStatus.FAILED, error)
+            await on_run_ended(db, run, RunStatus.FAILED, error)
         else:
             await runs.set_status(db, run_id, RunStatus.SUCCEEDED)
-            await alerting.on_run_ended(db, run, RunStatus.SUCCEEDED)
+            await on_run_ended(db, run, RunStatus.SUCCEEDED)
     await suppress_rejected(engine, run)
 
 

@@ -10,12 +10,12 @@ from functools import wraps
 import duckdb
 from sqlalchemy.exc import DBAPIError
 
-from core import alerting
 from core.engine import Engine
 from core.errors import AmbiguousColumnsError, StorageError, SyncError, UnexpectedError
 from core.lease import LeaseLostError
 from core.models.run import PROCESS_DIED, RunFrozenError, RunPhase, RunStatus, RunStoppedError, StopReason
 from core.runs.ownership import owned_write
+from core.runs.run_end import on_run_ended
 from core.store import runs
 from core.store.database_errors import describe, is_passing
 from core.store.runs import TakenOverError
@@ -131,7 +131,7 @@ async def _end(
             await runs.set_status(db, run_id, status, error=message, code=code, column_candidates=candidates)
             run = await runs.by_id(db, run_id)
             assert run is not None
-            await alerting.on_run_ended(db, run, status, error)
+            await on_run_ended(db, run, status, error)
     except TakenOverError:
         logger.warning("run %s was taken over by another process", run_id)
     except DBAPIError as failed:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from typing import Protocol
 
 from sqlalchemy.exc import DBAPIError
 
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 # How often a worker looks for runs that another process queued, and for runs whose process died, in seconds.
 POLL_INTERVAL_S = 2.0
 RESCUE_INTERVAL_S = 5.0
+# How often a worker looks for schedules, sources and retries that are due, in seconds.
+DUE_INTERVAL_S = 10.0
 # How often a worker deletes expired data, in seconds.
 CLEANUP_INTERVAL_S = 60.0
 # How many runs a worker executes at once: in all, and of one Iterable project, whose runs share its rate limit. Most of
@@ -72,15 +75,25 @@ async def execute_approved(engine: Engine, run_id: str) -> RunStatus:
     return await _execute_alone(engine, run_id, run.attempt)
 
 
-async def run_worker(engine: Engine) -> None:
-    """Execute queued runs, and take over the runs of dead processes, until the engine is stopping.
+class DueWork(Protocol):
+    """Work that is due at a time. core/automation/due_work.py implements it."""
+
+    async def start(self) -> None:
+        """Begin what is due now, and return soon."""
+
+    async def finish(self) -> None:
+        """Wait for the end of what was begun."""
+
+
+async def run_worker(engine: Engine, due_work: DueWork | None = None) -> None:
+    """Execute queued runs, take over the runs of dead processes, and do due work, until the engine is stopping.
 
     Returns when the runs that this worker executes have stopped.
     """
     engine.hands_over = True
     tasks: set[asyncio.Task[None]] = set()
     lost: set[str] = set()  # runs whose end could not be recorded
-    rescued_at, cleaned_at = -RESCUE_INTERVAL_S, -CLEANUP_INTERVAL_S
+    rescued_at, cleaned_at, due_at = -RESCUE_INTERVAL_S, -CLEANUP_INTERVAL_S, -DUE_INTERVAL_S
     while not engine.stopping.is_set():
         engine.queued.clear()
         attempts: list[tuple[str, int]] = []
@@ -89,6 +102,10 @@ async def run_worker(engine: Engine) -> None:
                 rescued_at = time.monotonic()
                 await _requeue_orphans(engine)
             await list_lock.release_stale_locks(engine)
+            if due_work is not None and (engine.due.is_set() or time.monotonic() - due_at >= DUE_INTERVAL_S):
+                due_at = time.monotonic()
+                engine.due.clear()
+                await due_work.start()
             if lost:
                 attempts += await _reopen_lost(engine, lost)
             attempts += await _claim_queued(engine, MAX_CONCURRENT_RUNS - len(tasks))
@@ -102,8 +119,11 @@ async def run_worker(engine: Engine) -> None:
             task = asyncio.create_task(_execute(run_id, attempt, lost), name=f"run {run_id}")
             tasks.add(task)
             task.add_done_callback(tasks.discard)
+            task.add_done_callback(lambda _: engine.due.set())  # its source may have another file
             task.add_done_callback(lambda _: engine.queued.set())  # there is room for another run
         await wait_for_any(POLL_INTERVAL_S, engine.stopping, engine.queued)
+    if due_work is not None:
+        await due_work.finish()
     await asyncio.gather(*tasks)
 
 
